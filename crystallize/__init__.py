@@ -1,0 +1,95 @@
+"""Crystallize makes an experiment a test: seeded replicates, treatments, and hypotheses verified by statistics.
+
+Names are loaded when they are first used, so ``import crystallize`` imports neither numpy nor scipy.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from crystallize.core.context import FrozenContext as FrozenContext
+    from crystallize.core.datasource import DataSource as DataSource
+    from crystallize.core.datasource import data_source as data_source
+    from crystallize.core.declared import inject_from_ctx as inject_from_ctx
+    from crystallize.core.declared import resource_factory as resource_factory
+    from crystallize.core.evaluation import ConditionRuns as ConditionRuns
+    from crystallize.core.evaluation import Verdict as Verdict
+    from crystallize.core.evaluation import digest as digest
+    from crystallize.core.evaluation import evaluate as evaluate
+    from crystallize.core.experiment import Experiment as Experiment
+    from crystallize.core.experiment import ExperimentBuilder as ExperimentBuilder
+    from crystallize.core.hypothesis import Hypothesis as Hypothesis
+    from crystallize.core.hypothesis import hypothesis as hypothesis
+    from crystallize.core.hypothesis import verifier as verifier
+    from crystallize.core.pipeline import Pipeline as Pipeline
+    from crystallize.core.pipeline import pipeline as pipeline
+    from crystallize.core.pipeline_step import PipelineStep as PipelineStep
+    from crystallize.core.pipeline_step import exit_step as exit_step
+    from crystallize.core.pipeline_step import pipeline_step as pipeline_step
+    from crystallize.core.plugins.artifacts import ArtifactPlugin as ArtifactPlugin
+    from crystallize.core.plugins.base import BasePlugin as BasePlugin
+    from crystallize.core.plugins.execution import ParallelExecution as ParallelExecution
+    from crystallize.core.plugins.execution import SerialExecution as SerialExecution
+    from crystallize.core.plugins.logging import LoggingPlugin as LoggingPlugin
+    from crystallize.core.plugins.seed import SeedPlugin as SeedPlugin
+    from crystallize.core.result import Result as Result
+    from crystallize.core.run import RunRecord as RunRecord
+    from crystallize.core.stat_test import McNemarTest as McNemarTest
+    from crystallize.core.stat_test import PairedTTest as PairedTTest
+    from crystallize.core.stat_test import ResampledTTest as ResampledTTest
+    from crystallize.core.stat_test import StatisticalTest as StatisticalTest
+    from crystallize.core.stat_test import WelchTTest as WelchTTest
+    from crystallize.core.treatment import Treatment as Treatment
+    from crystallize.core.treatment import treatment as treatment
+
+_HOMES = {
+    "ArtifactPlugin": "core.plugins.artifacts",
+    "BasePlugin": "core.plugins.base",
+    "ConditionRuns": "core.evaluation",
+    "DataSource": "core.datasource",
+    "Experiment": "core.experiment",
+    "ExperimentBuilder": "core.experiment",
+    "FrozenContext": "core.context",
+    "Hypothesis": "core.hypothesis",
+    "LoggingPlugin": "core.plugins.logging",
+    "McNemarTest": "core.stat_test",
+    "PairedTTest": "core.stat_test",
+    "ParallelExecution": "core.plugins.execution",
+    "Pipeline": "core.pipeline",
+    "PipelineStep": "core.pipeline_step",
+    "ResampledTTest": "core.stat_test",
+    "Result": "core.result",
+    "RunRecord": "core.run",
+    "SeedPlugin": "core.plugins.seed",
+    "SerialExecution": "core.plugins.execution",
+    "StatisticalTest": "core.stat_test",
+    "Treatment": "core.treatment",
+    "Verdict": "core.evaluation",
+    "WelchTTest": "core.stat_test",
+    "data_source": "core.datasource",
+    "digest": "core.evaluation",
+    "evaluate": "core.evaluation",
+    "exit_step": "core.pipeline_step",
+    "hypothesis": "core.hypothesis",
+    "inject_from_ctx": "core.declared",
+    "pipeline": "core.pipeline",
+    "pipeline_step": "core.pipeline_step",
+    "resource_factory": "core.declared",
+    "treatment": "core.treatment",
+    "verifier": "core.hypothesis",
+}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'crystallize' has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f"crystallize.{_HOMES[name]}"), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

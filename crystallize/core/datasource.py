@@ -1,0 +1,125 @@
+"""Where the data of a condition run come from."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, overload
+
+from crystallize.core.context import FrozenContext
+from crystallize.core.declared import Declared, Parameters
+from crystallize.core.freezing import freeze, thaw
+from crystallize.errors import DefinitionError
+
+
+class DataSource(ABC):
+    """Provides the data that enter the pipeline; fetched once per condition run.
+
+    Subclass it and define `fetch`, or decorate a function with `data_source`.
+    """
+
+    @property
+    def name(self) -> str:
+        """Name in traces and errors; the class's by default."""
+        return type(self).__name__
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """Explicit parameters, shown in the provenance; the public attributes by default."""
+        return {key: value for key, value in vars(self).items() if not key.startswith("_")}
+
+    @abstractmethod
+    def fetch(self, ctx: FrozenContext) -> Any:
+        """Return the data; deterministic given the context and its seed."""
+
+    def __call__(self) -> DataSource:
+        """Return the data source itself, so that it may be written with or without parentheses."""
+        return self
+
+
+class FunctionSource(DataSource):
+    """A data source made of a function and parameters."""
+
+    def __init__(self, factory: DataSourceFactory, params: dict[str, Any]) -> None:
+        self._factory = factory
+        self._params = params
+
+    @property
+    def name(self) -> str:
+        """Name of the function."""
+        return self._factory.__name__
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The parameters given."""
+        return dict(self._params)
+
+    def fetch(self, ctx: FrozenContext) -> Any:
+        """Call the function."""
+        return self._factory.function(ctx, **self._factory.parameters.fill(self._params, ctx))
+
+
+class ConstantSource(DataSource):
+    """A value; every condition run gets a copy of its own (of a numpy array, a read-only view)."""
+
+    def __init__(self, value: Any) -> None:
+        try:
+            self._value = freeze(value)
+        except TypeError as error:
+            raise DefinitionError(f"the data source can't be a constant: {error}; give a function") from error
+
+    @property
+    def name(self) -> str:
+        """Say that it is a constant."""
+        return "constant"
+
+    def fetch(self, ctx: FrozenContext) -> Any:
+        """Return the value."""
+        return thaw(self._value)
+
+
+class DataSourceFactory(Declared):
+    """What `data_source` makes of a function: call it with parameters to get a `DataSource`."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)
+        self.parameters = Parameters(function, ("ctx",), "data source")
+
+    def __call__(self, **params: Any) -> FunctionSource:
+        """Return the data source with these parameters fixed."""
+        self.parameters.check(params)
+        return FunctionSource(self, params)
+
+
+@overload
+def data_source(function: Callable[..., Any], /) -> DataSourceFactory: ...
+@overload
+def data_source() -> Callable[[Callable[..., Any]], DataSourceFactory]: ...
+def data_source(function: Callable[..., Any] | None = None, /) -> Any:
+    """Make a data source of a function of the context; with and without parentheses.
+
+    Parameters behind the context are given when the source is made, or filled from the context, or have
+    defaults.
+
+    Examples
+    --------
+    >>> @data_source
+    ... def numbers(ctx, *, n=3):
+    ...     return [0] * n
+    >>> numbers(n=2).fetch(FrozenContext())
+    [0, 0]
+    """
+    return DataSourceFactory if function is None else DataSourceFactory(function)
+
+
+def as_data_source(value: Any) -> DataSource:
+    """Accept every spelling: a source, its un-called factory or class, a function of the context, a constant."""
+    if isinstance(value, type) and issubclass(value, DataSource):
+        return value()
+    if isinstance(value, DataSource):
+        return value
+    if isinstance(value, DataSourceFactory):
+        return value()
+    if callable(value):
+        return DataSourceFactory(value)()
+    return ConstantSource(value)

@@ -1,0 +1,232 @@
+"""Functions that a decorator replaced under their own name: their parameters, and how they are pickled."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+import threading
+import weakref
+import zlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from crystallize.core.context import FrozenContext
+from crystallize.core.seeding import global_state_restored, seed_globals
+from crystallize.errors import ContextMutationError, DefinitionError, StepParameterError
+
+_REQUIRED = inspect.Parameter.empty
+_NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+
+
+class Parameters:
+    """The parameters of a function behind its leading positional ones.
+
+    Parameters
+    ----------
+    function : callable
+        The function.
+    leading : tuple of str
+        What the leading positional parameters stand for, such as ``("data", "ctx")``.
+    kind : str
+        What errors call the function: ``"step"``, ``"data source"``.
+
+    Raises
+    ------
+    DefinitionError
+        If the function can't be called with the leading arguments by position.
+    """
+
+    __slots__ = ("defaults", "kind", "name", "open")
+
+    def __init__(self, function: Callable[..., Any], leading: tuple[str, ...], kind: str) -> None:
+        self.kind = kind
+        self.name = getattr(function, "__name__", type(function).__name__)
+        parameters = list(inspect.signature(function).parameters.values())
+        positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        starred = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+        if len(positional) < len(leading) and not starred:
+            raise DefinitionError(
+                f"{kind} {self.name!r} takes {len(positional)} positional arguments; it is called with "
+                f"({', '.join(leading)})"
+            )
+        self.open = any(p.kind is p.VAR_KEYWORD for p in parameters)
+        taken = {p.name for p in positional[: len(leading)]}
+        self.defaults = {p.name: p.default for p in parameters if p.kind in _NAMED and p.name not in taken}
+
+    def check(self, given: Mapping[str, Any]) -> None:
+        """Raise `StepParameterError` if a given parameter is unknown."""
+        unknown = [] if self.open else [name for name in given if name not in self.defaults]
+        if unknown:
+            known = ", ".join(map(repr, self.defaults)) or "none"
+            raise StepParameterError(
+                f"{self.kind} {self.name!r} has no parameter {unknown[0]!r}; its parameters are {known}"
+            )
+
+    def fill(self, given: Mapping[str, Any], ctx: FrozenContext) -> dict[str, Any]:
+        """Return the arguments of one call: given ones first, then the context's, then the defaults.
+
+        Raises
+        ------
+        StepParameterError
+            If a parameter without default is neither given nor in the context.
+        """
+        filled = dict(given)
+        for name, default in self.defaults.items():
+            if name not in filled:
+                value = ctx.get(name, default)
+                if value is _REQUIRED:
+                    raise StepParameterError(
+                        f"{self.kind} {self.name!r} needs parameter {name!r}: give it as "
+                        f"{self.name}({name}=...), or under the key {name!r} of the context"
+                    )
+                filled[name] = value
+            if type(filled[name]) is ResourceFactory:
+                filled[name] = filled[name](ctx)
+        return filled
+
+
+def inject_from_ctx(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Fill keyword parameters that a call leaves out from its context.
+
+    The decorated function is called with a `FrozenContext` among its positional arguments; parameters
+    behind it come from the call, then from the context, then from their defaults.
+    """
+    by_arity: dict[int, Parameters] = {}
+
+    @functools.wraps(function)
+    def wrapper(*args: Any, **given: Any) -> Any:
+        ctx = next((arg for arg in args if isinstance(arg, FrozenContext)), None)
+        if ctx is None:
+            raise StepParameterError(
+                f"{function.__qualname__} is injected from a context, but was given none"
+            )
+        if len(args) not in by_arity:
+            by_arity[len(args)] = Parameters(function, tuple("_" * len(args)), "function")
+        parameters = by_arity[len(args)]
+        parameters.check(given)
+        return function(*args, **parameters.fill(given, ctx))
+
+    return wrapper
+
+
+class Declared:
+    """Base of what a decorator puts in a function's place; pickled by name, as functions are."""
+
+    __name__: str
+    __qualname__: str
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        if not callable(function):
+            raise DefinitionError(f"a function is declared here, not {function!r}")
+        functools.update_wrapper(self, function)
+        self.function = function
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        found: Any = sys.modules.get(self.__module__)
+        for part in self.__qualname__.split("."):
+            found = getattr(found, part, None)
+        if found is self:
+            return self.__qualname__
+        return self._reduce_by_value()
+
+    def _reduce_by_value(self) -> tuple[Any, ...]:
+        return (type(self), (self.function,))
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.__qualname__}>"
+
+    def __copy__(self) -> Declared:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Declared:
+        return self
+
+
+_RESOURCES_KEPT = 8
+
+
+class _Resources(threading.local):
+    """Resources of this thread: factory -> the latest few, each with what it was made from."""
+
+    def __init__(self) -> None:
+        self.made: weakref.WeakKeyDictionary[Any, list[tuple[dict[str, Any], Any]]] = (
+            weakref.WeakKeyDictionary()
+        )
+
+
+_resources = _Resources()
+_ABSENT = object()
+
+
+class ResourceFactory(Declared):
+    """Makes a resource once per process and thread; see `resource_factory`."""
+
+    def __call__(self, ctx: FrozenContext) -> Any:
+        """Return this thread's resource for what the factory reads from `ctx`, making it if there is none."""
+        made = _resources.made.setdefault(self, [])
+        for read, resource in made:
+            if all(_same(_current(ctx, key), value) for key, value in read.items()):
+                return resource
+        inner = FrozenContext._for_run(ctx._values, ctx._word, ctx.condition, ctx.replicate, ctx.logger)
+        scope = inner._enter(self.__name__, ctx._scope.index)
+        with global_state_restored():
+            seed_globals(_name_seed(self.__qualname__))
+            resource = self.function(inner)
+        if scope.writes or inner.metrics.entries or inner.artifacts.entries:
+            raise ContextMutationError(
+                f"resource factory {self.__name__!r} wrote to the context; a resource is made once and shared, so "
+                "context keys, metrics and artifacts belong into a step"
+            )
+        keys = [*scope.reads, *scope.absent] + ([_SEED] if scope.seeded else [])
+        made.append(({key: _current(ctx, key) for key in keys}, resource))
+        del made[:-_RESOURCES_KEPT]
+        return resource
+
+
+_SEED = "\0seed"
+
+
+def _current(ctx: FrozenContext, key: str) -> Any:
+    if key == _SEED:
+        return ctx.seed
+    ctx.get(key)  # what the resource was made from counts as read by who uses it
+    return ctx._values.get(key, _ABSENT)
+
+
+def _same(one: Any, other: Any) -> bool:
+    if one is other:
+        return True
+    try:
+        return type(one) is type(other) and bool(one == other)
+    except Exception:
+        return False
+
+
+def _name_seed(name: str) -> int:
+    """Return a 32-bit seed that depends on a name alone, the same in every process."""
+    return zlib.crc32(name.encode())
+
+
+def resource_factory(create: Callable[[FrozenContext], Any]) -> ResourceFactory:
+    """Make something costly (a model handle, a client) once per process and thread.
+
+    Put the factory into the context, give it as a step's parameter, or make it a parameter's default: the
+    step receives what `create` returned. Contexts that differ in a key which `create` reads get resources of
+    their own, and so do replicates if it asks for `seed` or `rng`, so that a treatment never works with the
+    baseline's resource. The global random generators are seeded alike for each creation and put back after.
+
+    Parameters
+    ----------
+    create : callable
+        Called with the context; may read it, not write to it.
+
+    Examples
+    --------
+    >>> @resource_factory
+    ... def model(ctx):
+    ...     return f"model of depth {ctx.get('depth', 1)}"
+    >>> model(FrozenContext({"depth": 3}))
+    'model of depth 3'
+    """
+    return ResourceFactory(create)

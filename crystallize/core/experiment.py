@@ -1,0 +1,452 @@
+"""The experiment: what is run, under which conditions, and what is claimed."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import dataclasses
+import logging
+import traceback
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from crystallize.core.context import frozen_mapping
+from crystallize.core.datasource import as_data_source
+from crystallize.core.evaluation import runs_by_condition
+from crystallize.core.hypothesis import Hypothesis
+from crystallize.core.pipeline import Pipeline, as_pipeline
+from crystallize.core.pipeline_step import PipelineStep, StepFactory, as_step
+from crystallize.core.plugins import (
+    ArtifactPlugin,
+    BasePlugin,
+    Execution,
+    LoggingPlugin,
+    SeedPlugin,
+    SerialExecution,
+)
+from crystallize.core.result import Result, RunFailure, git_commit
+from crystallize.core.run import RAISED, Hooks, RunPlan, RunRecord, Unit, units
+from crystallize.core.seeding import SeedStream, global_state_restored
+from crystallize.core.treatment import BASELINE, Treatment
+from crystallize.errors import DefinitionError
+
+P = TypeVar("P", bound=BasePlugin)
+
+_DEFAULT_PLUGINS: tuple[type[BasePlugin], ...] = (SeedPlugin, ArtifactPlugin, LoggingPlugin, SerialExecution)
+_MISSING: Any = object()
+
+
+class Experiment:
+    """Runs a baseline and treatments over seeded replicates, and verifies hypotheses about them.
+
+    Parameters
+    ----------
+    datasource : DataSource
+        Where the data come from; also an un-called factory, a function of the context, or a constant.
+    pipeline : Pipeline or list of PipelineStep
+        What is done with them; steps may be un-called factories.
+    plugins : list of BasePlugin, optional
+        Each replaces the default plugin of its own kind (`SeedPlugin`, `ArtifactPlugin`, `LoggingPlugin`,
+        `SerialExecution`) and no other.
+    name, description : str
+        What it is called.
+    initial_ctx : mapping, optional
+        Keys that the context of every condition begins with.
+    treatments : list of Treatment
+        The conditions beside the baseline.
+    hypotheses : list of Hypothesis
+        Claims about each treatment; `hypothesis` is another spelling for a single one.
+    replicates : int
+        How often each condition is run, >= 1.
+
+    Raises
+    ------
+    DefinitionError
+        If something can't be run as declared; the message says what and where.
+
+    Examples
+    --------
+    >>> from crystallize import Experiment, Hypothesis, Treatment, pipeline_step
+    >>> @pipeline_step()
+    ... def total(data, ctx, *, delta=0.0):
+    ...     return data, {"total": sum(data) + delta + ctx.rng.normal()}
+    >>> experiment = Experiment(
+    ...     [1, 2, 3],
+    ...     [total],
+    ...     treatments=[Treatment("boost", {"delta": 10.0})],
+    ...     hypothesis=Hypothesis(metric="total", direction="increase"),
+    ...     replicates=5,
+    ... )
+    >>> experiment.run().metrics["hypothesis"]["accepted"]
+    True
+    """
+
+    def __init__(
+        self,
+        datasource: Any,
+        pipeline: Pipeline | Sequence[PipelineStep | StepFactory],
+        plugins: Iterable[BasePlugin] | None = None,
+        *,
+        name: str = "experiment",
+        description: str = "",
+        initial_ctx: Mapping[str, Any] | None = None,
+        treatments: Iterable[Treatment] = (),
+        hypotheses: Iterable[Hypothesis] = (),
+        hypothesis: Hypothesis | None = None,
+        replicates: int = 1,
+    ) -> None:
+        if not isinstance(name, str) or not name.strip():
+            raise DefinitionError(f"an experiment is named {name!r}; a name is a non-empty string")
+        self.name = name
+        self.description = description
+        self.datasource = as_data_source(datasource)
+        self.pipeline = as_pipeline(pipeline)
+        self.initial_ctx = frozen_mapping(initial_ctx or {})
+        self.given_plugins = tuple(plugins or ())
+        self.plugins = _with_defaults(self.given_plugins)
+        self.treatments = treatments  # type: ignore[assignment]
+        given = tuple(hypotheses)
+        if hypothesis is not None:
+            if given:
+                raise DefinitionError("give hypothesis= or hypotheses=, not both")
+            given = (hypothesis,)
+        self.hypotheses = given
+        self.replicates = replicates
+        for plugin in self.plugins:
+            plugin.init_hook(self)
+
+    @staticmethod
+    def builder(name: str = "experiment") -> ExperimentBuilder:
+        """Return a builder whose methods set one part each."""
+        return ExperimentBuilder(name)
+
+    @property
+    def treatments(self) -> tuple[Treatment, ...]:
+        """The conditions beside the baseline; may be set to a list."""
+        return self._treatments
+
+    @treatments.setter
+    def treatments(self, treatments: Iterable[Treatment]) -> None:
+        self._treatments = self._checked_treatments(treatments)
+
+    @property
+    def hypotheses(self) -> tuple[Hypothesis, ...]:
+        """The claims about each treatment; may be set to a list."""
+        return self._hypotheses
+
+    @hypotheses.setter
+    def hypotheses(self, hypotheses: Iterable[Hypothesis]) -> None:
+        self._hypotheses = self._checked_hypotheses(hypotheses)
+
+    @property
+    def replicates(self) -> int:
+        """How often each condition is run; may be set."""
+        return self._replicates
+
+    @replicates.setter
+    def replicates(self, replicates: int) -> None:
+        self._replicates = check_replicates(replicates, f"experiment {self.name!r}")
+
+    def validate(self) -> None:
+        """Check that `run` has something to decide.
+
+        Raises
+        ------
+        DefinitionError
+            If there are hypotheses and no treatment that they could be about.
+        """
+        self._check_decidable(self.treatments, self.hypotheses)
+
+    def run(
+        self,
+        *,
+        treatments: Iterable[Treatment] | None = None,
+        hypotheses: Iterable[Hypothesis] | None = None,
+        replicates: int | None = None,
+    ) -> Result:
+        """Run every condition in every replicate, and verify the hypotheses.
+
+        A condition that fails in a replicate stops nothing: it is in ``result.errors``, and a hypothesis that
+        lacks values for it is invalid.
+
+        Parameters
+        ----------
+        treatments, hypotheses, replicates : optional
+            In place of those of the experiment, for this run.
+
+        Raises
+        ------
+        DefinitionError
+            If these can't be run together.
+        NotPicklableError
+            If a part can't be sent to the processes it is to run in.
+        """
+        used = self._with(treatments, hypotheses, replicates)
+        used.validate()
+        execution = used.plugin(Execution)
+        plan = used.plan()
+        todo = list(units(plan.conditions, range(used.replicates)))
+        for plugin in used.plugins:
+            plugin.before_run(used)
+        with global_state_restored():
+            records = list(execution.execute(plan, todo))
+        return used._conclude(plan, records)
+
+    async def arun(
+        self,
+        *,
+        treatments: Iterable[Treatment] | None = None,
+        hypotheses: Iterable[Hypothesis] | None = None,
+        replicates: int | None = None,
+    ) -> Result:
+        """Do what `run` does in a thread of its own, so that an event loop goes on meanwhile."""
+        return await asyncio.to_thread(
+            self.run, treatments=treatments, hypotheses=hypotheses, replicates=replicates
+        )
+
+    def debug(self, treatment: Treatment | str | None = None, *, replicate: int = 0) -> Result:
+        """Run one replicate of the baseline and of `treatment`, in this thread, step by step in the log.
+
+        Exceptions come through, so that a debugger stops where they were raised.
+
+        Parameters
+        ----------
+        treatment : Treatment or str, optional
+            A treatment, or the name of one of the experiment's.
+        replicate : int
+            Which replicate's seed to use.
+        """
+        chosen = () if treatment is None else (self.treatment(treatment),)
+        used = self._with(chosen, (), 1)
+        used.plugins = _with_defaults([*used.plugins, LoggingPlugin(verbose=True)])
+        plan = used.plan()
+        for plugin in used.plugins:
+            plugin.before_run(used)
+        with global_state_restored():
+            records = [plan.run(Unit(replicate, condition), RAISED) for condition in plan.conditions]
+        return used._conclude(plan, [dataclasses.replace(record, replicate=0) for record in records])
+
+    # What executions and the pytest plugin build on.
+
+    def plugin(self, kind: type[P]) -> P:
+        """Return the plugin of a kind."""
+        return next(plugin for plugin in reversed(self.plugins) if isinstance(plugin, kind))
+
+    def treatment(self, treatment: Treatment | str) -> Treatment:
+        """Return a treatment of the experiment by name; a `Treatment` is returned as it is."""
+        if isinstance(treatment, Treatment):
+            return treatment
+        for known in self.treatments:
+            if known.name == treatment:
+                return known
+        names = ", ".join(repr(known.name) for known in self.treatments) or "none"
+        raise DefinitionError(f"experiment {self.name!r} has no treatment {treatment!r}; it has {names}")
+
+    def plan(self, root_seed: int | None = None) -> RunPlan:
+        """Return what a process needs to run any unit.
+
+        Parameters
+        ----------
+        root_seed : int, optional
+            In place of that of the `SeedPlugin`.
+        """
+        seeding = self.plugin(SeedPlugin)
+        root = seeding.seed if root_seed is None else root_seed
+        return RunPlan(
+            self.name,
+            self.datasource,
+            self.pipeline,
+            self.treatments,
+            self.initial_ctx,
+            SeedStream(root or 0),
+            seeding.seed_globals,
+            Hooks(
+                self, (plugin for plugin in self.plugins if not isinstance(plugin, Execution | SeedPlugin))
+            ),
+        )
+
+    def _conclude(self, plan: RunPlan, records: Sequence[RunRecord]) -> Result:
+        def result(failures: Sequence[RunFailure]) -> Result:
+            return Result(
+                self.name,
+                runs_by_condition(records, plan.conditions, self.replicates),
+                self.hypotheses,
+                root_seed=plan.stream.root,
+                steps=[{"name": step.name, "params": step.params} for step in self.pipeline],
+                git_commit=commit,
+                failures=failures,
+            )
+
+        commit = git_commit()
+        concluded = result(())
+        failures = []
+        for plugin in self.plugins:
+            try:
+                plugin.after_run(self, concluded)
+            except Exception as error:  # what was measured is not lost for a plugin's fault
+                hook = f"{type(plugin).__name__}.after_run"
+                failures.append(
+                    RunFailure("", None, hook, f"{type(error).__name__}: {error}", traceback.format_exc())
+                )
+                logging.getLogger("crystallize").exception("%s of experiment %r failed", hook, self.name)
+        return result(failures) if failures else concluded
+
+    def _with(
+        self,
+        treatments: Iterable[Treatment] | None,
+        hypotheses: Iterable[Hypothesis] | None,
+        replicates: int | None,
+    ) -> Experiment:
+        if treatments is None and hypotheses is None and replicates is None:
+            return self
+        changed = copy.copy(self)
+        if treatments is not None:
+            changed.treatments = treatments  # type: ignore[assignment]
+        if hypotheses is not None:
+            changed.hypotheses = hypotheses  # type: ignore[assignment]
+        if replicates is not None:
+            changed.replicates = replicates
+        return changed
+
+    def _for_workers(self) -> Experiment:
+        """Return what another process needs of this experiment: verifiers need not be picklable."""
+        reduced = copy.copy(self)
+        reduced._hypotheses = ()
+        reduced.plugins = [plugin for plugin in self.plugins if not isinstance(plugin, Execution)]
+        return reduced
+
+    def _checked_treatments(self, treatments: Iterable[Treatment]) -> tuple[Treatment, ...]:
+        where = f"experiment {self.name!r}"
+        checked = tuple(treatments)
+        names: set[str] = set()
+        for treatment in checked:
+            if not isinstance(treatment, Treatment):
+                raise DefinitionError(
+                    f"{where}: {treatment!r} is not a treatment; give Treatment(name, change)"
+                )
+            if treatment.name in names:
+                raise DefinitionError(f"{where}: two treatments are named {treatment.name!r}")
+            names.add(treatment.name)
+            for key in treatment.payload or ():
+                if key in self.initial_ctx:
+                    raise DefinitionError(
+                        f"{where}: treatment {treatment.name!r} sets key {key!r}, which initial_ctx holds already as "
+                        f"{self.initial_ctx[key]!r}; keys are never replaced: leave it out of initial_ctx and make it "
+                        "a default of the step"
+                    )
+        return checked
+
+    def _checked_hypotheses(self, hypotheses: Iterable[Hypothesis]) -> tuple[Hypothesis, ...]:
+        where = f"experiment {self.name!r}"
+        checked = tuple(hypotheses)
+        names: set[str] = set()
+        for hypothesis in checked:
+            if not isinstance(hypothesis, Hypothesis):
+                raise DefinitionError(f"{where}: {hypothesis!r} is not a hypothesis; give Hypothesis(...)")
+            if hypothesis.name in names:
+                raise DefinitionError(
+                    f"{where}: two hypotheses are named {hypothesis.name!r}; give each a name="
+                )
+            names.add(hypothesis.name)
+        return checked
+
+    def _check_decidable(self, treatments: Sequence[Treatment], hypotheses: Sequence[Hypothesis]) -> None:
+        if hypotheses and not treatments:
+            names = ", ".join(repr(hypothesis.name) for hypothesis in hypotheses)
+            raise DefinitionError(
+                f"experiment {self.name!r} claims {names} but has no treatment to claim it of; give treatments=[...]"
+            )
+
+    def __repr__(self) -> str:
+        return (
+            f"<Experiment {self.name!r}: {self.replicates} replicates of {1 + len(self.treatments)} conditions, "
+            f"{len(self.hypotheses)} hypotheses>"
+        )
+
+
+def check_replicates(replicates: Any, where: str) -> int:
+    """Return a number of replicates, or raise `DefinitionError`."""
+    if type(replicates) is not int or replicates < 1:
+        raise DefinitionError(
+            f"{where} has replicates={replicates!r}; a number of replicates is an integer >= 1"
+        )
+    return replicates
+
+
+def _with_defaults(plugins: Iterable[BasePlugin] | None) -> list[BasePlugin]:
+    """Return the plugins, with the default of each kind that is not among them; of a kind the last one counts."""
+    given = list(plugins or ())
+    for plugin in given:
+        if not isinstance(plugin, BasePlugin):
+            hint = "; call it" if isinstance(plugin, type) else ""
+            raise DefinitionError(f"{plugin!r} is not a plugin{hint}")
+    kinds = {plugin.kind: index for index, plugin in enumerate(given) if plugin.kind is not None}
+    kept = [p for index, p in enumerate(given) if p.kind is None or kinds[p.kind] == index]
+    return [default() for default in _DEFAULT_PLUGINS if default.kind not in kinds] + kept
+
+
+class ExperimentBuilder:
+    """Builds an experiment part by part; every method returns the builder."""
+
+    def __init__(self, name: str = "experiment") -> None:
+        self._name = name
+        self._datasource: Any = _MISSING
+        self._steps: list[PipelineStep] = []
+        self._options: dict[str, Any] = {}
+
+    def datasource(self, datasource: Any) -> ExperimentBuilder:
+        """Set where the data come from."""
+        self._datasource = datasource
+        return self
+
+    def pipeline(self, pipeline: Pipeline | Sequence[PipelineStep | StepFactory]) -> ExperimentBuilder:
+        """Set all steps at once."""
+        self._steps = list(as_pipeline(pipeline))
+        return self
+
+    def add_step(self, step: PipelineStep | StepFactory) -> ExperimentBuilder:
+        """Append a step."""
+        self._steps.append(as_step(step))
+        return self
+
+    def plugins(self, plugins: Iterable[BasePlugin]) -> ExperimentBuilder:
+        """Set plugins; each replaces the default of its own kind."""
+        return self._set(plugins=list(plugins))
+
+    def treatments(self, treatments: Iterable[Treatment]) -> ExperimentBuilder:
+        """Set the treatments."""
+        return self._set(treatments=list(treatments))
+
+    def hypotheses(self, hypotheses: Iterable[Hypothesis]) -> ExperimentBuilder:
+        """Set the hypotheses."""
+        return self._set(hypotheses=list(hypotheses))
+
+    def replicates(self, replicates: int) -> ExperimentBuilder:
+        """Set how often each condition is run."""
+        return self._set(replicates=replicates)
+
+    def description(self, description: str) -> ExperimentBuilder:
+        """Set the description."""
+        return self._set(description=description)
+
+    def initial_ctx(self, initial_ctx: Mapping[str, Any]) -> ExperimentBuilder:
+        """Set the keys that every context begins with."""
+        return self._set(initial_ctx=initial_ctx)
+
+    def _set(self, **options: Any) -> ExperimentBuilder:
+        self._options |= options
+        return self
+
+    def build(self) -> Experiment:
+        """Return the experiment.
+
+        Raises
+        ------
+        DefinitionError
+            If the data source or the steps are missing, or something else can't be run.
+        """
+        if self._datasource is _MISSING:
+            raise DefinitionError(f"experiment {self._name!r} has no data source; call .datasource(...)")
+        if not self._steps:
+            raise DefinitionError(f"experiment {self._name!r} has no steps; call .add_step(...)")
+        return Experiment(self._datasource, self._steps, name=self._name, **self._options)

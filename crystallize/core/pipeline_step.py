@@ -1,0 +1,133 @@
+"""Steps of a pipeline."""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from crystallize.core.context import FrozenContext
+from crystallize.core.declared import Declared, Parameters
+from crystallize.errors import DefinitionError
+
+
+class PipelineStep(ABC):
+    """One step: takes the data and the context, returns the data for the next step.
+
+    Subclass it and define `__call__`, or decorate a function with `pipeline_step`. A step that returns a
+    pair ``(data, metrics)`` with a mapping as its second part records these metrics.
+
+    Attributes
+    ----------
+    is_exit : bool
+        Whether a single pass that is to return an output stops behind this step; see `exit_step`.
+    """
+
+    is_exit: bool = False
+
+    @property
+    def name(self) -> str:
+        """Name in traces and errors; the class's by default."""
+        return type(self).__name__
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """Explicit parameters, shown in the provenance; the public attributes by default."""
+        hidden = ("is_exit",)
+        return {key: value for key, value in vars(self).items() if key[0] != "_" and key not in hidden}
+
+    @abstractmethod
+    def __call__(self, data: Any, ctx: FrozenContext) -> Any:
+        """Process the data."""
+
+    def setup(self, ctx: FrozenContext) -> None:  # noqa: B027 - a hook, not an omission
+        """Prepare for one condition run; called before its data are fetched."""
+
+    def teardown(self, ctx: FrozenContext) -> None:  # noqa: B027 - a hook, not an omission
+        """Clean up after one condition run, whether or not it failed."""
+
+
+class FunctionStep(PipelineStep):
+    """A step made of a function and parameters."""
+
+    def __init__(self, factory: StepFactory, params: dict[str, Any]) -> None:
+        self._factory = factory
+        self._params = params
+
+    @property
+    def name(self) -> str:
+        """Name of the function."""
+        return self._factory.__name__
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The parameters given."""
+        return dict(self._params)
+
+    def __call__(self, data: Any, ctx: FrozenContext) -> Any:
+        """Call the function."""
+        factory = self._factory
+        if not factory.parameters.defaults:
+            return factory.function(data, ctx, **self._params)
+        return factory.function(data, ctx, **factory.parameters.fill(self._params, ctx))
+
+    def __repr__(self) -> str:
+        return f"{self.name}({', '.join(f'{key}={value!r}' for key, value in self._params.items())})"
+
+
+class StepFactory(Declared):
+    """What `pipeline_step` makes of a function: call it with parameters to get a `PipelineStep`."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)
+        self.parameters = Parameters(function, ("data", "ctx"), "step")
+
+    def __call__(self, **params: Any) -> FunctionStep:
+        """Return the step with these parameters fixed."""
+        self.parameters.check(params)
+        return FunctionStep(self, params)
+
+
+def pipeline_step() -> Callable[[Callable[..., Any]], StepFactory]:
+    """Make a pipeline step of a function ``(data, ctx, *, parameter=default)``.
+
+    Parameters behind the first two are given when the step is made, or else filled from the context (this is
+    how a treatment reaches them), or else have their defaults. The function returns the data for the next
+    step, or a pair of the data and a mapping of metrics.
+
+    Examples
+    --------
+    >>> @pipeline_step()
+    ... def scale(data, ctx, *, factor=1):
+    ...     return [x * factor for x in data]
+    >>> scale(factor=3)([1, 2], FrozenContext())
+    [3, 6]
+    >>> scale()([1, 2], FrozenContext({"factor": 10}))
+    [10, 20]
+    """
+    return StepFactory
+
+
+def exit_step(step: PipelineStep | StepFactory) -> PipelineStep:
+    """Mark the step whose output a single pass of the pipeline returns; `run` goes on behind it."""
+    marked = copy.copy(as_step(step))
+    marked.is_exit = True
+    return marked
+
+
+def as_step(value: Any) -> PipelineStep:
+    """Accept a step, its un-called factory, or a subclass of `PipelineStep` that needs no arguments."""
+    if isinstance(value, PipelineStep):
+        return value
+    if isinstance(value, StepFactory) or (isinstance(value, type) and issubclass(value, PipelineStep)):
+        return value()
+    hint = f"; decorate {value.__name__!r} with @pipeline_step()" if hasattr(value, "__name__") else ""
+    raise DefinitionError(f"{value!r} is not a pipeline step{hint}")
+
+
+def metrics_of(output: Any) -> tuple[Any, Mapping[str, Any] | None]:
+    """Split what a step returned into the data and, if it returned a pair with a mapping, the metrics."""
+    if type(output) is tuple and len(output) == 2 and isinstance(output[1], Mapping):
+        return output
+    return output, None

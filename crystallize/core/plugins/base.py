@@ -1,0 +1,49 @@
+"""The hooks that a plugin may define."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from crystallize.core.context import FrozenContext
+from crystallize.core.pipeline_step import PipelineStep
+
+if TYPE_CHECKING:
+    from crystallize.core.experiment import Experiment
+    from crystallize.core.result import Result
+
+
+class BasePlugin:
+    """Base of plugins: define the hooks you need, the others do nothing.
+
+    A plugin given to an experiment replaces the default plugin of its own kind and no other. Hooks around
+    replicates and steps are called in the process and thread that runs the unit; those around the run are
+    called by `run` (under pytest, once in each process that ran a unit).
+    """
+
+    kind: ClassVar[type[BasePlugin] | None] = None
+    """The class whose default instance a subclass replaces."""
+
+    def init_hook(self, experiment: Experiment) -> None:
+        """Act when the experiment has been built."""
+
+    def before_run(self, experiment: Experiment) -> None:
+        """Act before the first unit of a run."""
+
+    def after_run(self, experiment: Experiment, result: Result) -> None:
+        """Act when the result of a run is there."""
+
+    def before_replicate(self, experiment: Experiment, ctx: FrozenContext) -> None:
+        """Act in each condition run, when the treatment has been applied and nothing else was done."""
+
+    def after_replicate(self, experiment: Experiment, ctx: FrozenContext) -> None:
+        """Act behind each condition run that did not fail."""
+
+    def before_step(self, experiment: Experiment, step: PipelineStep, data: Any, ctx: FrozenContext) -> None:
+        """Act before a step; `data` is what it will be given."""
+
+    def after_step(self, experiment: Experiment, step: PipelineStep, data: Any, ctx: FrozenContext) -> None:
+        """Act behind a step; `data` is what it returned, its metrics are recorded."""
+
+    def overrides(self, hook: str) -> bool:
+        """Tell whether this plugin defines the hook."""
+        return getattr(type(self), hook) is not getattr(BasePlugin, hook)

@@ -1,0 +1,381 @@
+"""What an experiment gave: metrics, verdicts, errors and provenance."""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+import re
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import metadata
+from typing import Any
+
+from crystallize.core.evaluation import ConditionRuns, Verdict, digest, evaluate, rank
+from crystallize.core.hypothesis import Hypothesis
+from crystallize.core.run import RunRecord
+from crystallize.core.treatment import BASELINE
+
+_VERSION_SUFFIX = re.compile(r" \(v\d+\)\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class RunFailure:
+    """A condition run, or a hook around the whole run, that raised.
+
+    Attributes
+    ----------
+    condition : str
+        Name of the condition; empty for a hook around the whole run.
+    replicate : int or None
+        Number of the replicate.
+    step : str
+        Data source, treatment, step or hook that raised.
+    message : str
+        Type and text of the exception.
+    traceback : str
+        Its traceback.
+    """
+
+    condition: str
+    replicate: int | None
+    step: str
+    message: str
+    traceback: str
+
+    def __str__(self) -> str:
+        where = f"replicate {self.replicate} of {self.condition!r}, " if self.condition else ""
+        return f"{where}{self.step}: {self.message}"
+
+
+class ConditionMetrics(Mapping[str, list[Any]]):
+    """Samples of one condition: metric -> one value per replicate.
+
+    Position i belongs to replicate i; nan stands where a replicate gave no value.
+    """
+
+    def __init__(self, runs: ConditionRuns) -> None:
+        self.runs = runs
+
+    @property
+    def metrics(self) -> dict[str, list[Any]]:
+        """Metric -> one value per replicate."""
+        return self.runs.metrics
+
+    def __getitem__(self, metric: str) -> list[Any]:
+        if metric not in self.metrics:
+            raise KeyError(f"no metric {metric!r} in {self.runs.condition!r}; it has {_names(self.metrics)}")
+        return self.metrics[metric]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.metrics)
+
+    def __len__(self) -> int:
+        return len(self.metrics)
+
+    def __repr__(self) -> str:
+        return repr(self.metrics)
+
+
+class TreatmentMetrics(Mapping[str, ConditionMetrics]):
+    """Samples by treatment; a name with a version behind it, as in ``"boost (v0)"``, is found too."""
+
+    def __init__(self, conditions: Mapping[str, ConditionMetrics]) -> None:
+        self._conditions = dict(conditions)
+
+    def __getitem__(self, name: str) -> ConditionMetrics:
+        for key in (name, _VERSION_SUFFIX.sub("", name)):
+            if key in self._conditions:
+                return self._conditions[key]
+        raise KeyError(f"no treatment {name!r}; there is {_names(self._conditions)}")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._conditions)
+
+    def __len__(self) -> int:
+        return len(self._conditions)
+
+    def __repr__(self) -> str:
+        return repr(self._conditions)
+
+
+class HypothesisResult:
+    """What became of one hypothesis.
+
+    Attributes
+    ----------
+    name : str
+        Name of the hypothesis.
+    verdicts : dict of str to Verdict
+        By treatment.
+    """
+
+    def __init__(self, hypothesis: Hypothesis, verdicts: Mapping[str, Verdict]) -> None:
+        self.hypothesis = hypothesis
+        self.name = hypothesis.name
+        self.verdicts = dict(verdicts)
+
+    @cached_property
+    def results(self) -> dict[str, dict[str, Any]]:
+        """Treatment -> what the verifier returned, with ``accepted`` and ``verdict``."""
+        return {treatment: verdict.summary() for treatment, verdict in self.verdicts.items()}
+
+    @cached_property
+    def ranking(self) -> list[str]:
+        """Treatments by the hypothesis's ranker, best (smallest) first."""
+        return rank(self.hypothesis, self.verdicts)
+
+    def __repr__(self) -> str:
+        return f"HypothesisResult({self.name!r}, {self.results})"
+
+
+class ExperimentMetrics(Mapping[str, Any]):
+    """Samples by condition, and ``["hypothesis"]`` for the verdict where there is just one.
+
+    Attributes
+    ----------
+    baseline : ConditionMetrics
+        Samples of the baseline.
+    treatments : TreatmentMetrics
+        Samples by treatment.
+    """
+
+    def __init__(
+        self, conditions: Mapping[str, ConditionRuns], hypotheses: Sequence[HypothesisResult]
+    ) -> None:
+        metrics = {name: ConditionMetrics(runs) for name, runs in conditions.items()}
+        self.baseline = metrics.pop(BASELINE)
+        self.treatments = TreatmentMetrics(metrics)
+        self._hypotheses = hypotheses
+
+    def __getitem__(self, key: str) -> Any:
+        if key == "hypothesis":
+            return self._only_verdict()
+        return self.baseline if key == BASELINE else self.treatments[key]
+
+    def _only_verdict(self) -> dict[str, Any]:
+        found = [(h.name, treatment) for h in self._hypotheses for treatment in h.verdicts]
+        if len(found) != 1:
+            ways = ", ".join(f"get_hypothesis({name!r}).results[{treatment!r}]" for name, treatment in found)
+            raise KeyError(
+                f"metrics['hypothesis'] is for one hypothesis and one treatment; there are {len(found)}: {ways}"
+                if found
+                else "metrics['hypothesis']: the experiment was run without hypotheses"
+            )
+        name, treatment = found[0]
+        return next(h for h in self._hypotheses if h.name == name).results[treatment]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter((BASELINE, *self.treatments))
+
+    def __len__(self) -> int:
+        return 1 + len(self.treatments)
+
+    def __repr__(self) -> str:
+        return repr(dict(self))
+
+    def __str__(self) -> str:
+        return "\n".join(
+            f"{name}.{metric}: {_sample_text(values)}"
+            for name, condition in self.items()
+            for metric, values in condition.items()
+        )
+
+
+class Result:
+    """What an experiment gave.
+
+    Attributes
+    ----------
+    name : str
+        Name of the experiment.
+    metrics : ExperimentMetrics
+        Samples: ``metrics.baseline.metrics["total"]``, ``metrics.treatments["boost"].metrics["total"]``.
+    hypotheses : tuple of HypothesisResult
+        Verdicts, in the order of declaration.
+    errors : tuple of RunFailure
+        What raised, by replicate and condition.
+    records : tuple of RunRecord
+        Every condition run, by replicate, the baseline first.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        conditions: Mapping[str, ConditionRuns],
+        hypotheses: Sequence[Hypothesis],
+        *,
+        root_seed: int,
+        steps: Sequence[Mapping[str, Any]],
+        git_commit: str | None,
+        failures: Sequence[RunFailure] = (),
+    ) -> None:
+        self.name = name
+        self.replicates = len(conditions[BASELINE].records)
+        self.root_seed = root_seed
+        self._conditions = conditions
+        self._steps = steps
+        self._git_commit = git_commit
+        baseline = conditions[BASELINE]
+        treated = [runs for condition, runs in conditions.items() if condition != BASELINE]
+        self.hypotheses = tuple(
+            HypothesisResult(h, {runs.condition: evaluate(h, baseline, runs) for runs in treated})
+            for h in hypotheses
+        )
+        self.metrics = ExperimentMetrics(conditions, self.hypotheses)
+        self.errors = (
+            *(
+                RunFailure(r.condition, r.replicate, r.error.step, str(r.error), r.error.traceback)
+                for r in self.records
+                if r.error is not None
+            ),
+            *failures,
+        )
+
+    @cached_property
+    def records(self) -> tuple[RunRecord, ...]:
+        """Every condition run, by replicate, the baseline first."""
+        rows = zip(*(runs.records for runs in self._conditions.values()), strict=True)
+        return tuple(record for row in rows for record in row if record is not None)
+
+    def get_hypothesis(self, name: str) -> HypothesisResult:
+        """Return what became of the hypothesis `name`.
+
+        Raises
+        ------
+        KeyError
+            If there is none of that name; the message lists those there are.
+        """
+        for result in self.hypotheses:
+            if result.name == name:
+                return result
+        raise KeyError(f"no hypothesis {name!r}; there is {_names(h.name for h in self.hypotheses)}")
+
+    @property
+    def digest(self) -> str:
+        """Digest of every metric that is not measured: equal digests mean equal bits."""
+        return digest(self.records)
+
+    @cached_property
+    def provenance(self) -> dict[str, Any]:
+        """Where the numbers come from: seeds, step parameters, context reads and writes, versions, commit."""
+        return {
+            "experiment": self.name,
+            "root_seed": self.root_seed,
+            "seeds": {record.replicate: record.seed for record in self.records},
+            "steps": [dict(step) for step in self._steps],
+            "runs": [
+                {
+                    "replicate": record.replicate,
+                    "condition": record.condition,
+                    "seed": record.seed,
+                    "seconds": record.seconds,
+                    "steps": [
+                        {
+                            "step": s.name,
+                            "reads": dict(s.reads),
+                            "absent": list(s.absent),
+                            "writes": dict(s.writes),
+                        }
+                        for s in record.scopes
+                    ],
+                    "artifacts": [artifact._asdict() for artifact in record.artifacts],
+                }
+                for record in self.records
+            ],
+            "versions": versions(),
+            "git_commit": self._git_commit,
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return metrics, verdicts, errors and provenance as plain data."""
+        return {
+            "experiment": self.name,
+            "replicates": self.replicates,
+            "metrics": {name: dict(condition) for name, condition in self.metrics.items()},
+            "hypotheses": [
+                {"name": h.name, "results": h.results, "ranking": h.ranking} for h in self.hypotheses
+            ],
+            "errors": [
+                {
+                    "condition": e.condition,
+                    "replicate": e.replicate,
+                    "step": e.step,
+                    "message": e.message,
+                    "traceback": e.traceback,
+                }
+                for e in self.errors
+            ],
+            "digest": self.digest,
+            "provenance": self.provenance,
+        }
+
+    def to_json(self, *, indent: int | None = 2) -> str:
+        """Return `to_dict` as JSON; nan and infinities become the strings "nan", "inf" and "-inf"."""
+        return json.dumps(_strict(self.to_dict()), indent=indent, allow_nan=False)
+
+    def __str__(self) -> str:
+        lines = [f"{self.name}: {self.replicates} replicates, seed {self.root_seed}"]
+        for name, condition in self.metrics.items():
+            lines += [f"  {name}.{metric}: {_sample_text(values)}" for metric, values in condition.items()]
+        for result in self.hypotheses:
+            for treatment, verdict in result.verdicts.items():
+                p_value = "" if verdict.p_value is None else f" (p = {verdict.p_value:.3g})"
+                reason = f": {verdict.reason}" if verdict.reason else ""
+                lines.append(f"  {result.name} [{treatment}]: {verdict.status.upper()}{p_value}{reason}")
+        lines += [f"  error in {error}" for error in self.errors[:5]]
+        if len(self.errors) > 5:
+            lines.append(f"  and {len(self.errors) - 5} more errors")
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return f"<Result of {self.name!r}: {self.replicates} replicates, {len(self.errors)} errors>"
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that matter: Python's, and those of this package, numpy and scipy."""
+    found = {"python": platform.python_version()}
+    for distribution in ("pytest-crystallize", "numpy", "scipy"):
+        try:
+            found[distribution] = metadata.version(distribution)
+        except metadata.PackageNotFoundError:
+            found[distribution] = "unknown"
+    return found
+
+
+def git_commit() -> str | None:
+    """Return the commit checked out in the working directory, or None outside a repository."""
+    try:
+        done = subprocess.run(
+            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None if done.returncode == 0 else None
+
+
+def _names(names: Any) -> str:
+    return ", ".join(repr(name) for name in names) or "none"
+
+
+def _sample_text(values: Sequence[Any]) -> str:
+    shown = ", ".join(f"{v:.4g}" if isinstance(v, float) else repr(v) for v in values[:6])
+    if not all(isinstance(v, int | float) for v in values):
+        return f"[{shown}{', ...' if len(values) > 6 else ''}]"
+    present = [v for v in values if not math.isnan(v)]
+    average = f"mean {math.fsum(present) / len(present):.4g}" if present else "no values"
+    return f"{average}, n = {len(present)} of {len(values)} [{shown}{', ...' if len(values) > 6 else ''}]"
+
+
+def _strict(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {str(key): _strict(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_strict(item) for item in value]
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    return repr(value)

@@ -1,0 +1,374 @@
+"""The unit of work: run condition C of replicate i with seed s, and return a record."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from crystallize.core.context import LOGGER, FrozenContext, MetricEntry, Scope
+from crystallize.core.datasource import DataSource
+from crystallize.core.pipeline import Pipeline, StepHook
+from crystallize.core.seeding import SeedStream
+from crystallize.core.treatment import BASELINE, Treatment
+
+_PACKAGE = str(Path(__file__).resolve().parent.parent) + os.sep
+
+
+@dataclass(frozen=True, slots=True)
+class RunError:
+    """An exception that ended a condition run.
+
+    Attributes
+    ----------
+    type : str
+        Name of the exception's class.
+    message : str
+        The exception as text.
+    step : str
+        Data source, treatment, step or hook that raised it.
+    traceback : str
+        The user's part of the traceback, as text.
+    """
+
+    type: str
+    message: str
+    step: str
+    traceback: str
+
+    @classmethod
+    def from_exception(cls, error: BaseException, step: str) -> RunError:
+        """Describe an exception; frames of this package above the user's are left out."""
+        start = error.__traceback__
+        frame = start
+        while frame is not None and frame.tb_frame.f_code.co_filename.startswith(_PACKAGE):
+            frame = frame.tb_next
+        text = "".join(traceback.format_exception(type(error), error, frame or start))
+        return cls(type(error).__qualname__, _text(error), step, text)
+
+    def __str__(self) -> str:
+        return f"{self.type}: {self.message}" if self.message else self.type
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # a __str__ of the user's that fails must not hide the failure itself
+        return "(no message: its __str__ failed)"
+
+
+class ArtifactEntry(NamedTuple):
+    """What a record keeps of an artifact: not its bytes."""
+
+    name: str
+    step: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """What one condition run gave.
+
+    Attributes
+    ----------
+    condition : str
+        ``"baseline"`` or the treatment's name.
+    replicate : int
+        0-based number of the replicate.
+    seed : int
+        The replicate's 32-bit seed.
+    metrics : tuple of MetricEntry
+        Every recorded value, in order.
+    scopes : tuple of Scope
+        What data source, treatment and steps read and wrote of the context.
+    artifacts : tuple of ArtifactEntry
+        Name, step and size in bytes of each artifact.
+    error : RunError or None
+        Why the run failed.
+    skipped : str or None
+        Why the run was skipped.
+    seconds : float
+        Wall time.
+    sections : tuple of (str, str)
+        Captured output, by heading.
+    """
+
+    condition: str
+    replicate: int
+    seed: int
+    metrics: tuple[MetricEntry, ...] = ()
+    scopes: tuple[Scope, ...] = ()
+    artifacts: tuple[ArtifactEntry, ...] = ()
+    error: RunError | None = None
+    skipped: str | None = None
+    seconds: float = 0.0
+    sections: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the run gave all that it was to give."""
+        return self.error is None and self.skipped is None
+
+    def to_json(self) -> str:
+        """Return the record as JSON text; floats come back bit for bit."""
+        error = self.error
+        return json.dumps(
+            [
+                _FORMAT,
+                self.condition,
+                self.replicate,
+                self.seed,
+                self.metrics,
+                [scope.to_json() for scope in self.scopes],
+                self.artifacts,
+                error and [error.type, error.message, error.step, error.traceback],
+                self.skipped,
+                self.seconds,
+                self.sections,
+            ]
+        )
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> RunRecord:
+        """Build a record from what `to_json` returned.
+
+        Raises
+        ------
+        ValueError
+            If the text is not a whole record of this format.
+        """
+        try:
+            data = json.loads(text)
+            (
+                version,
+                condition,
+                replicate,
+                seed,
+                metrics,
+                scopes,
+                artifacts,
+                error,
+                skipped,
+                seconds,
+                sections,
+            ) = data
+            if version != _FORMAT:
+                raise ValueError(f"format {version!r}, not {_FORMAT!r}")
+            return cls(
+                condition,
+                replicate,
+                seed,
+                tuple(MetricEntry(*entry) for entry in metrics),
+                tuple(Scope.from_json(scope) for scope in scopes),
+                tuple(ArtifactEntry(*entry) for entry in artifacts),
+                error and RunError(*error),
+                skipped,
+                seconds,
+                tuple((title, content) for title, content in sections),
+            )
+        except (TypeError, ValueError, KeyError) as fault:
+            raise ValueError(f"not a run record: {fault}") from fault
+
+
+_FORMAT = "crystallize-run-1"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcomes:
+    """Which exceptions end a unit of work, and how they are described.
+
+    Attributes
+    ----------
+    failures : tuple of exception types
+        Recorded as the run's error; everything else goes through.
+    skips : tuple of exception types
+        Recorded as a skip, with their text as the reason.
+    describe : callable
+        Makes a `RunError` of an exception and the name of the scope that raised it.
+    """
+
+    failures: tuple[type[BaseException], ...] = (Exception, SystemExit)
+    skips: tuple[type[BaseException], ...] = ()
+    describe: Callable[[BaseException, str], RunError] = RunError.from_exception
+
+
+RECORDED = Outcomes()
+RAISED = Outcomes(failures=())
+
+
+def execute(
+    ctx: FrozenContext,
+    body: Callable[[FrozenContext], object],
+    *,
+    seed_globals: Callable[[int], object] | None,
+    outcomes: Outcomes = RECORDED,
+) -> RunRecord:
+    """Run `body` as one unit of work and return its record.
+
+    Parameters
+    ----------
+    ctx : FrozenContext
+        A fresh context.
+    body : callable
+        Does the work, given the context.
+    seed_globals : callable, optional
+        Seeds the global generators, given the replicate's seed.
+    outcomes : Outcomes
+        What becomes of exceptions.
+    """
+    error: RunError | None = None
+    skipped: str | None = None
+    seed = ctx._word >> 32
+    start = time.perf_counter()
+    try:
+        if seed_globals is not None:
+            seed_globals(seed)
+        body(ctx)
+    except outcomes.skips as reason:
+        skipped = str(reason)
+    except outcomes.failures as fault:
+        error = outcomes.describe(fault, ctx._scope.name)
+    return RunRecord(
+        ctx.condition,
+        ctx.replicate,
+        seed,
+        tuple(ctx.metrics.entries),
+        tuple(ctx.scopes),
+        tuple([ArtifactEntry(entry.name, entry.step, len(entry.data)) for entry in ctx.artifacts.entries]),
+        error,
+        skipped,
+        time.perf_counter() - start,
+    )
+
+
+class Unit(NamedTuple):
+    """One unit of work."""
+
+    replicate: int
+    condition: str
+
+
+def units(conditions: Sequence[str], replicates: Iterable[int]) -> Iterator[Unit]:
+    """Yield the units in the order in which one process runs them.
+
+    Within a replicate the order of the conditions rotates with the replicate's number, so that a machine
+    that warms up or slows down favours none of them.
+    """
+    for replicate in replicates:
+        for condition in rotated(conditions, replicate):
+            yield Unit(replicate, condition)
+
+
+def rotated(conditions: Sequence[str], replicate: int) -> list[str]:
+    """Return the conditions in the order in which this replicate runs them."""
+    first = replicate % len(conditions)
+    return [*conditions[first:], *conditions[:first]]
+
+
+class Hooks:
+    """The plugins' calls around a unit of work and its steps.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        What the hooks are told of.
+    plugins : iterable of BasePlugin
+        In the order in which they are called.
+    """
+
+    def __init__(self, experiment: Any = None, plugins: Iterable[Any] = ()) -> None:
+        self.experiment = experiment
+        self.plugins = tuple(plugins)
+
+        def bound(hook: str) -> tuple[Callable[..., object], ...]:
+            return tuple(partial(getattr(p, hook), experiment) for p in self.plugins if p.overrides(hook))
+
+        self.before_replicate = bound("before_replicate")
+        self.after_replicate = bound("after_replicate")
+        self.before_step: tuple[StepHook, ...] = bound("before_step")
+        self.after_step: tuple[StepHook, ...] = bound("after_step")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Send what units need to another process: the hypotheses stay behind."""
+        return (Hooks, (self.experiment and self.experiment._for_workers(), self.plugins))
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """All that a process needs to run any unit of an experiment.
+
+    Attributes
+    ----------
+    name : str
+        The experiment's name.
+    datasource, pipeline : DataSource, Pipeline
+        What a unit does.
+    treatments : tuple of Treatment
+        The conditions beside the baseline, in order.
+    initial : dict
+        Frozen keys of the initial context.
+    stream : SeedStream
+        Seeds by replicate.
+    seed_globals : callable or None
+        Seeds the global generators at the start of each unit.
+    hooks : Hooks
+        Calls around a unit and its steps.
+    """
+
+    name: str
+    datasource: DataSource
+    pipeline: Pipeline
+    treatments: tuple[Treatment, ...]
+    initial: Mapping[str, Any]
+    stream: SeedStream
+    seed_globals: Callable[[int], object] | None
+    hooks: Hooks = field(default_factory=Hooks)
+    logger: logging.Logger = LOGGER
+
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        """Names of the conditions, the baseline first."""
+        return (BASELINE, *(treatment.name for treatment in self.treatments))
+
+    def without_global_seeding(self) -> RunPlan:
+        """Return a plan that leaves the global generators alone."""
+        return replace(self, seed_globals=None)
+
+    def context(self, unit: Unit) -> FrozenContext:
+        """Return a fresh context for a unit, before its treatment is applied."""
+        return FrozenContext._for_run(
+            dict(self.initial), self.stream.word(unit.replicate), unit.condition, unit.replicate, self.logger
+        )
+
+    def run(self, unit: Unit, outcomes: Outcomes = RECORDED) -> RunRecord:
+        """Run one unit."""
+        return execute(self.context(unit), self._body, seed_globals=self.seed_globals, outcomes=outcomes)
+
+    def _body(self, ctx: FrozenContext) -> Any:
+        hooks, pipeline = self.hooks, self.pipeline
+        if ctx.condition != BASELINE:
+            ctx._enter(ctx.condition, 0)
+            self._treatments[ctx.condition].apply(ctx)
+        try:
+            for hook in hooks.before_replicate:
+                hook(ctx)
+            pipeline.setup(ctx)
+            ctx._enter(self.datasource.name, 0)
+            data = self.datasource.fetch(ctx)
+            data = pipeline.process(data, ctx, before=hooks.before_step, after=hooks.after_step)
+        finally:
+            pipeline.teardown(ctx)
+        for hook in hooks.after_replicate:
+            hook(ctx)
+        return data
+
+    @cached_property
+    def _treatments(self) -> dict[str, Treatment]:
+        return {treatment.name: treatment for treatment in self.treatments}

@@ -1,0 +1,110 @@
+"""Treatments: named changes of the context."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, overload
+
+from crystallize.core.context import FrozenContext, frozen_mapping
+from crystallize.errors import DefinitionError
+
+BASELINE = "baseline"
+"""Name of the condition without treatment."""
+
+Change = Mapping[str, Any] | Callable[[FrozenContext], Any]
+
+
+class Treatment:
+    """A named change of the context, made before the data are fetched.
+
+    Parameters
+    ----------
+    name : str
+        Its name in results and reports; ``"baseline"`` is taken.
+    apply : mapping or callable
+        Keys to add, or a function that is given the context and adds keys. `apply_fn` is another spelling.
+
+    Raises
+    ------
+    DefinitionError
+        If the name is empty or ``"baseline"``, or there is not exactly one change.
+
+    Examples
+    --------
+    >>> Treatment("deep", {"depth": 8})
+    Treatment('deep', {'depth': 8})
+    """
+
+    def __init__(
+        self,
+        name: str,
+        apply: Change | None = None,
+        *,
+        apply_fn: Callable[[FrozenContext], Any] | None = None,
+    ) -> None:
+        if not isinstance(name, str) or not name.strip():
+            raise DefinitionError(f"a treatment is named {name!r}; a name is a non-empty string")
+        if name == BASELINE:
+            raise DefinitionError(
+                "a treatment can't be named 'baseline': that is the condition without treatment"
+            )
+        if (apply is None) == (apply_fn is None):
+            given = "neither" if apply is None else "both"
+            raise DefinitionError(
+                f"treatment {name!r} needs one change, as apply= or apply_fn=; {given} given"
+            )
+        change = apply if apply_fn is None else apply_fn
+        self.name = name
+        self.payload: dict[str, Any] | None = None
+        self.function: Callable[[FrozenContext], Any] | None = None
+        if isinstance(change, Mapping):
+            self.payload = frozen_mapping(change)
+        elif callable(change):
+            self.function = change
+        else:
+            raise DefinitionError(
+                f"treatment {name!r} changes the context by {change!r}; give a mapping of keys to add, or a "
+                "function of the context"
+            )
+
+    def __call__(self) -> Treatment:
+        """Return the treatment itself, so that it may be written with or without parentheses."""
+        return self
+
+    def apply(self, ctx: FrozenContext) -> None:
+        """Add the treatment's keys to the context.
+
+        Raises
+        ------
+        ContextMutationError
+            If a key is there already.
+        """
+        if self.function is not None:
+            self.function(ctx)
+            return
+        for key, value in (self.payload or {}).items():
+            ctx.add(key, value)
+
+    def __repr__(self) -> str:
+        return f"Treatment({self.name!r}, {self.payload if self.function is None else self.function!r})"
+
+
+@overload
+def treatment(name: str, apply: Change) -> Treatment: ...
+@overload
+def treatment(name: str) -> Callable[[Callable[[FrozenContext], Any]], Treatment]: ...
+def treatment(name: str, apply: Change | None = None) -> Any:
+    """Make a treatment of a mapping, or, as a decorator, of a function of the context.
+
+    Examples
+    --------
+    >>> boost = treatment("boost", {"delta": 10.0})
+    >>> @treatment("dynamic")
+    ... def dynamic(ctx):
+    ...     ctx.add("delta", ctx.get("scale", 1) * 2)
+    >>> boost.name, dynamic.name
+    ('boost', 'dynamic')
+    """
+    if apply is not None:
+        return Treatment(name, apply)
+    return lambda function: Treatment(name, function)

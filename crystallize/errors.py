@@ -1,0 +1,47 @@
+"""Every exception that Crystallize raises on purpose."""
+
+from __future__ import annotations
+
+
+class CrystallizeError(Exception):
+    """Base of every exception of this package."""
+
+
+class ContextMutationError(CrystallizeError):
+    """A key of the immutable context was to be replaced or deleted."""
+
+
+class ContextValueError(CrystallizeError, TypeError):
+    """A value can't be kept immutable, so the context does not accept it."""
+
+
+class DefinitionError(CrystallizeError, ValueError):
+    """An experiment, or a part of one, is declared in a way that can't be run."""
+
+
+class MetricError(CrystallizeError, TypeError):
+    """A metric was recorded under a bad name, or with a value that JSON can't carry."""
+
+
+class ArtifactError(CrystallizeError, ValueError):
+    """An artifact has an unsafe name, or its content is not bytes."""
+
+
+class StepParameterError(CrystallizeError, TypeError):
+    """A step or data source was given an unknown parameter, or lacks one."""
+
+
+class NotPicklableError(CrystallizeError, TypeError):
+    """A part of an experiment can't be sent to another process."""
+
+
+class MissingExtraError(CrystallizeError, ImportError):
+    """An optional dependency is needed; the message names the extra that brings it."""
+
+
+class SampleError(CrystallizeError, ValueError):
+    """A statistical function was given samples that it can't take."""
+
+
+class CrystallizeWarning(UserWarning):
+    """Something works, but not as well as its user may think."""

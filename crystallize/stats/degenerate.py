@@ -1,0 +1,69 @@
+"""What a test may claim about data that do not vary.
+
+A t statistic of constant differences divides by zero, and with float noise it yields p-values such as 1e-64.
+What n equal differences do show is that all of them have the same sign; the p-value of that alone, which no
+number of decimals can lower, is the floor used here.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+import numpy as np
+
+from crystallize.stats.result import Alternative
+from crystallize.stats.samples import Sample
+
+RELATIVE_TOLERANCE: Final = 1e-12
+"""Values count as equal if their range is at most this part of the largest absolute value in play."""
+
+_LARGEST_EXPONENT: Final = 1074  # 2**-1074 is the smallest positive float
+
+
+def is_constant(values: Sample, tolerance: float) -> bool:
+    """Tell whether the range of the values is within the absolute tolerance."""
+    return bool(np.ptp(values) <= tolerance)
+
+
+def snap(value: float, target: float, tolerance: float) -> float:
+    """Return the target if the value differs from it by float noise only, else the value."""
+    return target if math.isclose(value, target, rel_tol=RELATIVE_TOLERANCE, abs_tol=tolerance) else value
+
+
+def constant_p_value(excess: float, one_sided_floor: float, alternative: Alternative) -> float:
+    """Return the p-value of a constant difference.
+
+    Parameters
+    ----------
+    excess : float
+        The difference minus the shift; only its sign matters.
+    one_sided_floor : float
+        Probability, under the null hypothesis, of the most extreme arrangement in one direction.
+    alternative : {"two-sided", "greater", "less"}
+        Zero excess, or one in the wrong direction, gives 1.
+    """
+    if alternative == "two-sided":
+        return min(1.0, 2 * one_sided_floor) if excess != 0 else 1.0
+    claimed = excess > 0 if alternative == "greater" else excess < 0
+    return one_sided_floor if claimed else 1.0
+
+
+def paired_floor(n: float) -> float:
+    """Return 2^(-n): n independent differences, symmetric about 0, are all positive.
+
+    Not an integer where dependent differences are worth fewer independent ones.
+    """
+    return math.exp2(-n)
+
+
+def unpaired_floor(n: int, m: int) -> float:
+    """Return 1 / C(n + m, n): of all ways to label n + m values, the one that separates the arms."""
+    if min(n, m) > _LARGEST_EXPONENT:  # C(n + m, n) >= 2^min(n, m), and is slow to compute
+        return 0.0
+    return 1 / math.comb(n + m, n)
+
+
+def constant_statistic(excess: float) -> float:
+    """Return the limit of excess / standard error as the standard error goes to 0."""
+    return math.copysign(math.inf, excess) if excess != 0 else 0.0

@@ -1,0 +1,52 @@
+"""What a statistical test returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+Alternative = Literal["two-sided", "greater", "less"]
+"""The claim about treatment minus baseline against the shift."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TestResult:
+    """Outcome of one test of treatment against baseline.
+
+    Attributes
+    ----------
+    test : str
+        Display name, such as ``"paired t"``.
+    p_value : float
+        Probability in [0, 1] under the null hypothesis; never nan.
+    statistic : float
+        Value of the test statistic; infinite where differences do not vary.
+    df : float or None
+        Degrees of freedom, where the reference distribution has them.
+    estimate : float
+        Mean difference, treatment minus baseline, in the units of the data (risk difference for 0/1 data).
+        The shift is not subtracted.
+    interval : tuple of float
+        Two-sided interval (low, high) of the estimate at level `confidence`, whatever the alternative.
+    confidence : float
+        Level of the interval, 1 - alpha.
+    n : int or tuple of int
+        Number of pairs, or the sizes (baseline, treatment) of independent samples.
+    alternative : {"two-sided", "greater", "less"}
+        The alternative that `p_value` speaks of.
+    degenerate : bool
+        True if the data do not vary, so that the usual reference distribution says nothing.
+    """
+
+    __test__: ClassVar[bool] = False  # its name begins with Test, but pytest has nothing to collect here
+
+    test: str
+    p_value: float
+    statistic: float
+    df: float | None
+    estimate: float
+    interval: tuple[float, float]
+    confidence: float
+    n: int | tuple[int, int]
+    alternative: Alternative
+    degenerate: bool = False

@@ -1,0 +1,161 @@
+"""Validation: what a sample must be before a statistic is computed from it."""
+
+from __future__ import annotations
+
+import math
+from typing import get_args
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from crystallize.errors import SampleError
+from crystallize.stats.result import Alternative
+
+Sample = NDArray[np.float64]
+
+_ALTERNATIVES: tuple[str, ...] = get_args(Alternative)
+
+
+def as_sample(test: str, arm: str, values: ArrayLike, *, minimum: int) -> Sample:
+    """Return the values of one arm as a one-dimensional array of finite floats.
+
+    Parameters
+    ----------
+    test, arm : str
+        Named in the error: the test's display name, and "baseline" or "treatment".
+    values : array_like, shape (n,)
+        Real numbers or booleans.
+    minimum : int
+        The fewest values that the test can take.
+
+    Raises
+    ------
+    SampleError
+        If a value is no finite real number, the shape is wrong, or there are too few values.
+    """
+    sample = _as_floats(test, arm, values)
+    if sample.ndim != 1:
+        raise SampleError(
+            f"{test}: {arm} has shape {sample.shape}; allowed is one dimension, one value per replicate; "
+            "reduce each replicate to one number"
+        )
+    finite = np.isfinite(sample)
+    if not finite.all():
+        position = int(np.argmin(finite))
+        raise SampleError(
+            f"{test}: {arm}[{position}] is {float(sample[position])}; allowed are finite numbers; "
+            "mend the metric, or leave the replicate out of every condition"
+        )
+    if sample.size < minimum:
+        raise SampleError(
+            f"{test}: {arm} has {sample.size} value(s); it needs at least {minimum}; run more replicates"
+        )
+    return sample
+
+
+def as_pairs(test: str, baseline: ArrayLike, treatment: ArrayLike, *, minimum: int) -> tuple[Sample, Sample]:
+    """Return both arms as arrays of equal length whose i-th values belong together.
+
+    Raises
+    ------
+    SampleError
+        As `as_sample`, or if the lengths differ.
+    """
+    first = as_sample(test, "baseline", baseline, minimum=minimum)
+    second = as_sample(test, "treatment", treatment, minimum=minimum)
+    if first.size != second.size:
+        raise SampleError(
+            f"{test}: baseline has {first.size} values and treatment {second.size}; "
+            "pairs need equal lengths; run the missing replicates, or use a test of independent samples"
+        )
+    return first, second
+
+
+def as_binary_pairs(
+    test: str, baseline: ArrayLike, treatment: ArrayLike, *, minimum: int
+) -> tuple[Sample, Sample]:
+    """Return both arms as paired arrays of zeros and ones.
+
+    Raises
+    ------
+    SampleError
+        As `as_pairs`, or if a value is neither 0 nor 1.
+    """
+    first, second = as_pairs(test, baseline, treatment, minimum=minimum)
+    for arm, sample in (("baseline", first), ("treatment", second)):
+        binary = (sample == 0) | (sample == 1)
+        if not binary.all():
+            position = int(np.argmin(binary))
+            raise SampleError(
+                f"{test}: {arm}[{position}] is {float(sample[position])}; allowed are 0 and 1; "
+                "use a paired t test for other numbers"
+            )
+    return first, second
+
+
+def check_alternative(test: str, alternative: str) -> None:
+    """Raise SampleError unless the alternative is one of the three."""
+    if alternative not in _ALTERNATIVES:
+        allowed = ", ".join(map(repr, _ALTERNATIVES))
+        raise SampleError(f"{test}: alternative is {alternative!r}; allowed are {allowed}")
+
+
+def check_alpha(test: str, alpha: float) -> None:
+    """Raise SampleError unless 0 < alpha < 1."""
+    if not 0 < alpha < 1:
+        raise SampleError(f"{test}: alpha is {alpha!r}; allowed is a number between 0 and 1, such as 0.05")
+
+
+def check_shift(test: str, shift: float, *, below: float = math.inf) -> None:
+    """Raise SampleError unless the shift is finite and smaller in size than `below`."""
+    if not abs(shift) < below:
+        allowed = "finite numbers" if below == math.inf else f"numbers between -{below:g} and {below:g}"
+        raise SampleError(f"{test}: shift is {shift!r}; allowed are {allowed}, in the units of the metric")
+
+
+def check_test_fraction(test: str, test_fraction: float) -> None:
+    """Raise SampleError unless 0 < test_fraction < 1."""
+    if not 0 < test_fraction < 1:
+        raise SampleError(
+            f"{test}: test_fraction is {test_fraction!r}; allowed is a number between 0 and 1: the part of "
+            "the data set that each resplit holds out, such as 0.2"
+        )
+
+
+def is_binary(values: ArrayLike) -> bool:
+    """Tell whether there is at least one value and every value is 0 or 1 (or a boolean).
+
+    Parameters
+    ----------
+    values : array_like
+        Anything; what is not numeric is not binary.
+
+    Examples
+    --------
+    >>> is_binary([0, 1, True]), is_binary([0, 0.5]), is_binary([])
+    (True, False, False)
+    """
+    try:
+        array = _as_floats("is_binary", "values", values)
+    except SampleError:
+        return False
+    return array.size > 0 and bool(((array == 0) | (array == 1)).all())
+
+
+def _as_floats(test: str, arm: str, values: ArrayLike) -> Sample:
+    try:
+        array = np.asarray(values)
+        if array.dtype.kind == "O":  # such as Fraction, Decimal, or integers beyond 64 bits
+            return np.array([float(value) for value in array.ravel()]).reshape(array.shape)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise SampleError(
+            f"{test}: {arm} can't be read as an array of numbers ({error}); "
+            "allowed is a sequence of real numbers, one per replicate"
+        ) from error
+    if array.dtype.kind not in "biuf":
+        raise SampleError(
+            f"{test}: {arm} holds values of type {array.dtype}; "
+            "allowed are real numbers and booleans; convert the metric first"
+        )
+    with np.errstate(all="ignore"):  # a long double may exceed float64: it is found as infinite
+        return array.astype(np.float64)

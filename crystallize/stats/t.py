@@ -1,0 +1,380 @@
+"""Tests of the mean difference by Student's t: paired, Welch, and corrected for resplits of one data set."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from crystallize.stats.degenerate import (
+    RELATIVE_TOLERANCE,
+    constant_p_value,
+    constant_statistic,
+    is_constant,
+    paired_floor,
+    snap,
+    unpaired_floor,
+)
+from crystallize.stats.result import Alternative, TestResult
+from crystallize.stats.samples import (
+    Sample,
+    as_pairs,
+    as_sample,
+    check_alpha,
+    check_alternative,
+    check_shift,
+    check_test_fraction,
+)
+from crystallize.stats.tails import t_p_value, t_quantile
+
+MINIMUM_N: Final = 3
+"""The fewest values per arm that a t test takes."""
+
+_PAIRED: Final = "paired t"
+_WELCH: Final = "Welch t"
+_RESAMPLED: Final = "resampled t"
+
+
+def paired_t(
+    baseline: ArrayLike,
+    treatment: ArrayLike,
+    *,
+    alternative: Alternative = "two-sided",
+    alpha: float = 0.05,
+    shift: float = 0.0,
+) -> TestResult:
+    r"""Test the mean of paired differences by Student's t [1]_.
+
+    With :math:`d_i` = treatment - baseline of pair i, the null hypothesis is :math:`E[d] = \text{shift}`;
+    the statistic :math:`(\bar d - \text{shift}) / (s_d / \sqrt n)` has n - 1 degrees of freedom.
+
+    Parameters
+    ----------
+    baseline, treatment : array_like, shape (n,)
+        Finite numbers, n >= 3; the i-th values share a seed.
+    alternative : {"two-sided", "greater", "less"}
+        The claim about the mean difference against `shift`.
+    alpha : float
+        The interval has level 1 - alpha and is two-sided under every alternative.
+    shift : float
+        Mean difference under the null hypothesis, in the units of the data.
+
+    Returns
+    -------
+    TestResult
+        `estimate` is the mean difference, `n` the number of pairs.
+
+    Raises
+    ------
+    SampleError
+        If a value is not finite, the lengths differ, n < 3, or an option is out of its range.
+
+    Notes
+    -----
+    Wrong for independent samples (`welch_t`), for several values of one replicate, and for resplits of one
+    data set (`resampled_t`). Differences count as equal if their range is at most 1e-12 of the largest
+    absolute value in the arms or their differences. If all are equal to c, the p-value is that of n equal
+    signs, 2^(1-n) two-sided and 2^(-n) one-sided (1 if c is `shift`, or lies on the other side of it); the
+    interval is [c, c], and the result is flagged `degenerate`.
+
+    References
+    ----------
+    .. [1] Student (1908). The probable error of a mean. Biometrika 6, 1-25.
+
+    Examples
+    --------
+    Additional hours of sleep of ten patients under two drugs [1]_:
+
+    >>> first = [0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0]
+    >>> second = [1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4]
+    >>> result = paired_t(first, second)
+    >>> round(result.estimate, 2), round(result.statistic, 4), round(result.p_value, 5)
+    (1.58, 4.0621, 0.00283)
+    """
+    question = _Question(_PAIRED, alternative, float(alpha), float(shift))
+    first, second = as_pairs(_PAIRED, baseline, treatment, minimum=MINIMUM_N)
+    return _answer(question, _paired_difference(first, second, 1 / first.size))
+
+
+def resampled_t(
+    baseline: ArrayLike,
+    treatment: ArrayLike,
+    *,
+    test_fraction: float,
+    alternative: Alternative = "two-sided",
+    alpha: float = 0.05,
+    shift: float = 0.0,
+) -> TestResult:
+    r"""Test paired differences over random resplits of one data set by the corrected t [1]_.
+
+    Training sets of different resplits overlap, so the differences are correlated and :math:`s_d^2 / n`
+    understates the variance of their mean. The correction uses
+    :math:`s_d^2 (1/n + n_\text{test}/n_\text{train})`, where :math:`n_\text{test}/n_\text{train}` =
+    f / (1 - f) for the held-out fraction f, with n - 1 degrees of freedom.
+
+    Parameters
+    ----------
+    baseline, treatment : array_like, shape (n,)
+        Finite numbers, n >= 3; the i-th values come from the same resplit.
+    test_fraction : float
+        Part of the data set that each resplit holds out, in (0, 1).
+    alternative : {"two-sided", "greater", "less"}
+        The claim about the mean difference against `shift`.
+    alpha : float
+        The interval has level 1 - alpha and is two-sided under every alternative.
+    shift : float
+        Mean difference under the null hypothesis, in the units of the data.
+
+    Returns
+    -------
+    TestResult
+        `estimate` is the mean difference, `n` the number of resplits.
+
+    Raises
+    ------
+    SampleError
+        If a value is not finite, the lengths differ, n < 3, or an option is out of its range.
+
+    Notes
+    -----
+    The null hypothesis speaks of learners trained on data sets like this one. More resplits do not help
+    without end: the variance does not fall below :math:`s_d^2 f / (1 - f)`.
+
+    Equal differences c are treated as in `paired_t`, but n resplits do not have n independent signs. The
+    corrected variance is that of :math:`m = 1 / (1/n + f / (1 - f))` independent differences; the p-value is
+    that of m equal signs, min(1, 2^(1-m)) two-sided and 2^(-m) one-sided.
+
+    References
+    ----------
+    .. [1] Nadeau, C. and Bengio, Y. (2003). Inference for the generalization error. Machine Learning 52,
+       239-281.
+
+    Examples
+    --------
+    >>> result = resampled_t([0.80, 0.82, 0.79, 0.81], [0.82, 0.83, 0.82, 0.83], test_fraction=0.2)
+    >>> round(result.statistic, 4), round(result.p_value, 4)  # the paired t would give 4.899 and 0.0163
+    (3.4641, 0.0405)
+    """
+    question = _Question(_RESAMPLED, alternative, float(alpha), float(shift))
+    check_test_fraction(_RESAMPLED, test_fraction)
+    first, second = as_pairs(_RESAMPLED, baseline, treatment, minimum=MINIMUM_N)
+    variance_factor = 1 / first.size + float(test_fraction / (1 - test_fraction))
+    return _answer(question, _paired_difference(first, second, variance_factor))
+
+
+def welch_t(
+    baseline: ArrayLike,
+    treatment: ArrayLike,
+    *,
+    alternative: Alternative = "two-sided",
+    alpha: float = 0.05,
+    shift: float = 0.0,
+) -> TestResult:
+    r"""Test the difference of the means of two independent samples by Welch's t [1]_.
+
+    The null hypothesis is :math:`\mu_\text{treatment} - \mu_\text{baseline} = \text{shift}`. The variances
+    may differ: with :math:`v = s^2/n` of each arm, the squared standard error is :math:`v_1 + v_2` and its
+    degrees of freedom are :math:`(v_1 + v_2)^2 / (v_1^2/(n_1-1) + v_2^2/(n_2-1))`.
+
+    Parameters
+    ----------
+    baseline : array_like, shape (n,)
+        Finite numbers, n >= 3.
+    treatment : array_like, shape (m,)
+        Finite numbers, m >= 3, independent of the baseline's.
+    alternative : {"two-sided", "greater", "less"}
+        The claim about the difference of the means against `shift`.
+    alpha : float
+        The interval has level 1 - alpha and is two-sided under every alternative.
+    shift : float
+        Difference of the means under the null hypothesis, in the units of the data.
+
+    Returns
+    -------
+    TestResult
+        `estimate` is the difference of the means, `n` is (n, m).
+
+    Raises
+    ------
+    SampleError
+        If a value is not finite, an arm has fewer than 3, or an option is out of its range.
+
+    Notes
+    -----
+    Valid but wasteful for pairs, where `paired_t` has more power. One constant arm is no obstacle. If both
+    are constant (their ranges at most 1e-12 of the largest absolute value in either), the p-value is that of
+    complete separation of the arms under random labels, 2/C(n+m, n) two-sided and 1/C(n+m, n) one-sided (1 if
+    the difference c is `shift`, or lies on the other side of it); the interval is [c, c], `df` is n + m - 2,
+    and the result is flagged `degenerate`.
+
+    References
+    ----------
+    .. [1] Welch, B. L. (1947). The generalization of 'Student's' problem when several different population
+       variances are involved. Biometrika 34, 28-35.
+
+    Examples
+    --------
+    >>> first = [0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0]
+    >>> second = [1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4]
+    >>> result = welch_t(first, second)
+    >>> round(result.statistic, 5), round(result.df, 4), round(result.p_value, 5)
+    (1.86081, 17.7765, 0.07939)
+    """
+    question = _Question(_WELCH, alternative, float(alpha), float(shift))
+    first = as_sample(_WELCH, "baseline", baseline, minimum=MINIMUM_N)
+    second = as_sample(_WELCH, "treatment", treatment, minimum=MINIMUM_N)
+    return _answer(question, _independent_difference(first, second))
+
+
+def smallest_t_p(*sizes: int) -> float:
+    """Return the smallest p-value that a t test can attain at the given sample sizes.
+
+    Parameters
+    ----------
+    *sizes : int
+        The number of pairs, or the size of each arm.
+
+    Returns
+    -------
+    float
+        0 if every size is at least 3, since the p-value of varying data can be as small as one likes; else 1.
+
+    Examples
+    --------
+    >>> smallest_t_p(3), smallest_t_p(2)
+    (0.0, 1.0)
+    """
+    return 0.0 if min(sizes) >= MINIMUM_N else 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """What is asked of the samples; checked when made."""
+
+    test: str
+    alternative: Alternative
+    alpha: float
+    shift: float
+
+    def __post_init__(self) -> None:
+        check_alternative(self.test, self.alternative)
+        check_alpha(self.test, self.alpha)
+        check_shift(self.test, self.shift)
+
+
+# Statistics are computed on values divided by a power of two that brings the largest into [1/2, 1): that is
+# exact, and no square overflows or vanishes. Sums are math.fsum's, so that the order of the replicates
+# changes nothing.
+
+
+@dataclass(frozen=True, slots=True)
+class _Difference:
+    """A mean difference in units of 2^exponent; one that does not vary has standard error 0."""
+
+    mean: float
+    error: float
+    df: float
+    n: int | tuple[int, int]
+    exponent: int
+    tolerance: float
+    floor: float
+
+
+def _paired_difference(baseline: Sample, treatment: Sample, variance_factor: float) -> _Difference:
+    """Return the mean of the differences; its variance is that of one of them times the factor."""
+    n = baseline.size
+    exponent = _common_exponent(baseline, treatment)
+    first, second = _scaled(baseline, -exponent), _scaled(treatment, -exponent)
+    differences = second - first
+    tolerance = RELATIVE_TOLERANCE * max(_largest(first), _largest(second), _largest(differences))
+    mean, variance = _moments(differences)
+    constant = is_constant(differences, tolerance)
+    return _Difference(
+        mean=mean,
+        error=0.0 if constant else math.sqrt(variance * variance_factor),
+        df=n - 1.0,
+        n=n,
+        exponent=exponent,
+        tolerance=tolerance,
+        floor=paired_floor(1 / variance_factor),
+    )
+
+
+def _independent_difference(baseline: Sample, treatment: Sample) -> _Difference:
+    """Return the difference of the means, with the degrees of freedom of Welch and Satterthwaite."""
+    n, m = baseline.size, treatment.size
+    exponent = _common_exponent(baseline, treatment)
+    first, second = _scaled(baseline, -exponent), _scaled(treatment, -exponent)
+    tolerance = RELATIVE_TOLERANCE * max(_largest(first), _largest(second))
+    (first_mean, first_variance), (second_mean, second_variance) = _moments(first), _moments(second)
+    error, df = 0.0, n + m - 2.0
+    if not (is_constant(first, tolerance) and is_constant(second, tolerance)):
+        error = math.sqrt(first_variance / n + second_variance / m)
+        shares = first_variance / n / error**2, second_variance / m / error**2
+        df = 1 / (shares[0] ** 2 / (n - 1) + shares[1] ** 2 / (m - 1))
+    return _Difference(
+        mean=second_mean - first_mean,
+        error=error,
+        df=df,
+        n=(n, m),
+        exponent=exponent,
+        tolerance=tolerance,
+        floor=unpaired_floor(n, m),
+    )
+
+
+def _answer(question: _Question, difference: _Difference) -> TestResult:
+    mean, exponent = difference.mean, difference.exponent
+    null = _scaled_float(question.shift, -exponent)
+    degenerate = difference.error == 0
+    if degenerate:
+        mean = snap(snap(mean, 0.0, difference.tolerance), null, difference.tolerance)
+        statistic = constant_statistic(mean - null)
+        p_value = constant_p_value(mean - null, difference.floor, question.alternative)
+        radius = 0.0
+    else:
+        statistic = (mean - null) / difference.error
+        p_value = t_p_value(statistic, difference.df, question.alternative)
+        radius = t_quantile(question.alpha, difference.df) * difference.error
+    return TestResult(
+        test=question.test,
+        p_value=p_value,
+        statistic=statistic,
+        df=difference.df,
+        estimate=_scaled_float(mean, exponent),
+        interval=(_scaled_float(mean - radius, exponent), _scaled_float(mean + radius, exponent)),
+        confidence=1 - question.alpha,
+        n=difference.n,
+        alternative=question.alternative,
+        degenerate=degenerate,
+    )
+
+
+def _largest(values: Sample) -> float:
+    return float(np.max(np.abs(values)))
+
+
+def _common_exponent(*samples: Sample) -> int:
+    return math.frexp(max(map(_largest, samples)))[1]
+
+
+def _scaled(values: Sample, exponent: int) -> Sample:
+    with np.errstate(all="ignore"):  # what is lost is below the smallest float beside the largest value
+        return np.ldexp(values, exponent)
+
+
+def _scaled_float(value: float, exponent: int) -> float:
+    with np.errstate(all="ignore"):  # beyond the range of floats it is infinite, where math.ldexp would raise
+        return float(np.ldexp(value, exponent))
+
+
+def _moments(values: Sample) -> tuple[float, float]:
+    """Return the mean and the unbiased variance."""
+    n = values.size
+    mean = math.fsum(values.tolist()) / n
+    with np.errstate(under="ignore"):
+        squares = np.square(values - mean)
+    return mean, math.fsum(squares.tolist()) / (n - 1)

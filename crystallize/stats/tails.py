@@ -1,0 +1,40 @@
+"""Tail probabilities and quantiles, from `scipy.special`: importing `scipy.stats` costs a second."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from scipy.special import bdtr, ndtr, ndtri, stdtr, stdtrit
+
+from crystallize.stats.result import Alternative
+
+_HALF: Final = 0.5
+
+
+def t_p_value(statistic: float, df: float, alternative: Alternative) -> float:
+    """Return the p-value of a statistic that has Student's t distribution under the null hypothesis."""
+    if alternative == "two-sided":
+        return 2.0 * float(stdtr(df, -abs(statistic)))
+    return float(stdtr(df, statistic if alternative == "less" else -statistic))
+
+
+def t_quantile(alpha: float, df: float) -> float:
+    """Return the number that Student's t exceeds in size with probability alpha."""
+    return abs(float(stdtrit(df, alpha / 2)))
+
+
+def normal_p_value(statistic: float, alternative: Alternative) -> float:
+    """Return the p-value of a statistic that is standard normal under the null hypothesis."""
+    if alternative == "two-sided":
+        return 2.0 * float(ndtr(-abs(statistic)))
+    return float(ndtr(statistic if alternative == "less" else -statistic))
+
+
+def normal_quantile(alpha: float) -> float:
+    """Return the number that a standard normal variable exceeds in size with probability alpha."""
+    return abs(float(ndtri(alpha / 2)))
+
+
+def fair_coin_cdf(successes: int, tosses: int) -> float:
+    """Return the probability of at most `successes` heads in `tosses` of a fair coin."""
+    return float(bdtr(successes, tosses, _HALF)) if successes >= 0 else 0.0

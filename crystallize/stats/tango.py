@@ -1,0 +1,84 @@
+"""Score test and interval of a risk difference between paired 0/1 values, by Tango."""
+
+from __future__ import annotations
+
+import math
+
+from crystallize.stats.tails import normal_quantile
+
+
+def tango_score(gains: int, losses: int, n: int, risk_difference: float) -> float:
+    r"""Return Tango's score statistic [1]_ at a risk difference under the null hypothesis.
+
+    With b gains and c losses in n pairs it is :math:`(b - c - n\delta) / \sqrt{n(2q + \delta(1 - \delta))}`,
+    where q, the probability of a loss, is its maximum likelihood estimate under the risk difference
+    :math:`\delta`. At :math:`\delta = 0` its square is McNemar's chi-squared. It is approximately standard
+    normal.
+
+    Parameters
+    ----------
+    gains, losses : int
+        Pairs that go from 0 to 1, and from 1 to 0.
+    n : int
+        All pairs.
+    risk_difference : float
+        In (-1, 1); treatment minus baseline.
+
+    References
+    ----------
+    .. [1] Tango, T. (1998). Equivalence test and confidence interval for the difference in proportions for
+       the paired-sample design. Statistics in Medicine 17, 891-908.
+    """
+    variance = _null_variance(gains, losses, n, risk_difference)
+    return (gains - losses - n * risk_difference) / math.sqrt(variance) if variance > 0 else 0.0
+
+
+def tango_interval(gains: int, losses: int, n: int, alpha: float) -> tuple[float, float]:
+    """Return the risk differences that Tango's two-sided score test does not reject at alpha [1]_.
+
+    Parameters
+    ----------
+    gains, losses : int
+        Pairs that go from 0 to 1, and from 1 to 0.
+    n : int
+        All pairs, at least 1.
+    alpha : float
+        One minus the level.
+
+    References
+    ----------
+    .. [1] Tango, T. (1998). Equivalence test and confidence interval for the difference in proportions for
+       the paired-sample design. Statistics in Medicine 17, 891-908.
+
+    Examples
+    --------
+    >>> low, high = tango_interval(1, 7, 21, 0.05)
+    >>> round(low, 5), round(high, 5)
+    (-0.51723, -0.026)
+    """
+    z = normal_quantile(alpha)
+    return _lower_limit(gains, losses, n, z), -_lower_limit(losses, gains, n, z)
+
+
+def _lower_limit(gains: int, losses: int, n: int, z: float) -> float:
+    """Return the risk difference at which the score, which falls as the difference rises, equals z."""
+    low, high = -1.0, (gains - losses) / n
+    while low < (middle := (low + high) / 2) < high:
+        excess = gains - losses - n * middle
+        if excess > z * math.sqrt(_null_variance(gains, losses, n, middle)):
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+def _null_variance(gains: int, losses: int, n: int, difference: float) -> float:
+    """Return the variance of gains - losses under the risk difference."""
+    if difference < 0:  # the mirror image, so that no root cancels
+        return _null_variance(losses, gains, n, -difference)
+    # The likelihood equation of q is 2n q^2 - linear q - constant = 0.
+    linear = gains + losses - difference * (2 * n - gains + losses)
+    constant = losses * difference * (1 - difference)
+    root = math.sqrt(linear**2 + 8 * n * constant)
+    q = (linear + root) / (4 * n) if linear >= 0 else 2 * constant / (root - linear)
+    return n * (2 * q + difference * (1 - difference))

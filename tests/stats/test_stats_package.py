@@ -1,0 +1,111 @@
+"""The package of statistics as a whole: imports, examples, samples and results."""
+
+import dataclasses
+import doctest
+import importlib
+import pkgutil
+import subprocess
+import sys
+from decimal import Decimal
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+import crystallize.stats
+from crystallize.errors import SampleError
+from crystallize.stats import is_binary, paired_t
+
+MODULES = [f"crystallize.stats.{module.name}" for module in pkgutil.iter_modules(crystallize.stats.__path__)]
+
+
+@pytest.mark.parametrize("module", ["crystallize.stats", "crystallize.core.stat_test"])
+def test_import_is_free_of_scipy_stats(module):
+    """Importing the tests does not import scipy.stats, which takes a second."""
+    code = f"import sys, {module}; sys.exit('scipy.stats' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_examples_in_docstrings_are_true(module):
+    """What the docstrings show is what happens."""
+    assert doctest.testmod(importlib.import_module(module)).failed == 0
+
+
+def test_every_public_name_is_there():
+    """Each name in __all__ can be imported."""
+    assert all(hasattr(crystallize.stats, name) for name in crystallize.stats.__all__)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([0, 1, 1], True),
+        ([True, False], True),
+        (np.array([0.0, 1.0]), True),
+        ([0], True),
+        ([], False),
+        ([0, 0.5], False),
+        ([0, float("nan")], False),
+        ([-1, 1], False),
+        (["0", "1"], False),
+        ([None, 1], False),
+        ([1j], False),
+    ],
+)
+def test_is_binary(values, expected):
+    """Zeros and ones, at least one of them, and nothing else are binary."""
+    assert is_binary(values) is expected
+
+
+@pytest.mark.parametrize(
+    "values",
+    [(1, 2, 4), np.array([1, 2, 4], dtype=np.int8), [Fraction(1), Decimal(2), 4], np.float32([1, 2, 4])],
+)
+def test_samples_may_be_any_sequence_of_real_numbers(values):
+    """Tuples, integer and float arrays, fractions and decimals are read as floats."""
+    assert paired_t([0, 0, 0], values).estimate == pytest.approx(7 / 3)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (["1", "2", "3"], "baseline holds values of type <U1; allowed are real numbers"),
+        ([1j, 2, 3], "baseline holds values of type complex128"),
+        ([None, 2, 3], "baseline can't be read as an array of numbers"),
+        ([[1], [2, 3], [4]], "baseline can't be read as an array of numbers"),
+        ([10**400, 2, 3], "baseline can't be read as an array of numbers"),
+        ([[1, 2, 3]], r"baseline has shape \(1, 3\); allowed is one dimension"),
+        (5, r"baseline has shape \(\); allowed is one dimension"),
+        (np.array(["2024-01-01"] * 3, dtype="datetime64[D]"), "baseline holds values of type datetime64"),
+    ],
+)
+def test_what_is_no_sequence_of_real_numbers_is_refused(values, message):
+    """The message names the test, the arm, what was given and what is allowed."""
+    with pytest.raises(SampleError, match=f"paired t: {message}"):
+        paired_t(values, [1, 2, 3])
+
+
+def test_a_long_double_beyond_float_is_refused_without_a_warning():
+    """A value that only a long double can hold is infinite here."""
+    wide = np.array([1, 2, 3], dtype=np.longdouble) * np.longdouble(2) ** 1020 * 2**10
+    if not np.isfinite(wide).all():
+        pytest.skip("long double is float64 here")
+    with pytest.raises(SampleError, match=r"baseline\[0\] is inf"):
+        paired_t(wide, [1, 2, 3])
+
+
+def test_samples_are_left_alone():
+    """A test does not write to its arguments."""
+    values = np.array([1e300, 2.0, 3.0])
+    values.setflags(write=False)
+    paired_t(values, values + 1)
+    assert values.tolist() == [1e300, 2.0, 3.0]
+
+
+def test_result_is_frozen():
+    """A result can't be changed, nor can it grow attributes."""
+    result = paired_t([1, 2, 3], [1, 2, 4])
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        result.p_value = 0.0
+    assert not hasattr(result, "__dict__")
