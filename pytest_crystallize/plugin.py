@@ -1,1 +1,79 @@
-"""Entry point of the pytest plugin: options, and nothing heavy."""
+"""Entry point of the pytest plugin: options and the marker; all else is imported under ``--crystallize``."""
+
+from __future__ import annotations
+
+import pytest
+
+MARKER = (
+    "experiment(*, replicates, treatments, hypotheses, seed): declare that the body of this function is one "
+    "condition run of an experiment."
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Register the options and their ini twins."""
+    group = parser.getgroup("crystallize", "experiments as tests")
+    group.addoption(
+        "--crystallize",
+        action="store_true",
+        help="collect and run experiments; one test per hypothesis and treatment",
+    )
+    group.addoption(
+        "--crystallize-replicates",
+        type=_replicates,
+        metavar="N",
+        help="run N replicates, whatever the experiments declare",
+    )
+    group.addoption(
+        "--crystallize-seed",
+        type=_seed,
+        metavar="N|random",
+        help="root seed of all experiments, an integer >= 0, whatever they declare; 'random' draws and prints one",
+    )
+    group.addoption(
+        "--crystallize-repro",
+        metavar="I:CONDITION",
+        help="run only replicate I of a condition of the selected experiments, without a verdict, as in 7:baseline",
+    )
+    parser.addini(
+        "crystallize_files", "globs of the files that hold experiments", type="args", default=["experiment_*.py"]
+    )
+    parser.addini(
+        "crystallize_functions",
+        "prefixes or globs of the functions that are experiments",
+        type="args",
+        default=["experiment_*"],
+    )
+    parser.addini("crystallize_replicates", "number of replicates where an experiment declares none")
+    parser.addini("crystallize_seed", "root seed where an experiment declares none: an integer >= 0, or 'random'")
+    parser.addini(
+        "crystallize_junit_properties", "write p-values, means and times to the JUnit report", type="bool", default=True
+    )
+
+
+def _replicates(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise ValueError(f"{text!r} is not an integer >= 1")
+    return int(text)
+
+
+def _seed(text: str) -> int | str:
+    if text != "random" and not (text.isascii() and text.isdigit()):
+        raise ValueError(f"{text!r} is neither an integer >= 0 nor 'random'")
+    return text if text == "random" else int(text)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Keep a replacement worker of pytest-xdist from clearing the cache in the middle of a run."""
+    if hasattr(config, "workerinput"):
+        config.option.cacheclear = False
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marker and, under ``--crystallize``, the plugin itself."""
+    config.addinivalue_line("markers", MARKER)
+    if config.option.crystallize:
+        from pytest_crystallize.session import activate  # heavy: only when it is asked for
+
+        activate(config)

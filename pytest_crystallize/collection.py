@@ -1,0 +1,272 @@
+"""From files and functions to experiments and their items."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from _pytest._code import getfslineno
+from _pytest.mark.structures import ParameterSet, get_unpacked_marks
+from crystallize import Experiment, ExperimentBuilder, Hypothesis, Treatment
+from crystallize.errors import CrystallizeError, DefinitionError
+
+from pytest_crystallize.fixtures import RESERVED, UnitFixtures
+from pytest_crystallize.items import HypothesisItem
+from pytest_crystallize.units import ExperimentRuns, FactoryRuns, MarkedRuns, Settings
+
+KEYWORDS = ("replicates", "treatments", "hypotheses", "seed")
+
+
+class ExperimentCollector(pytest.Collector):
+    """One ``experiment_*`` function; its children are the hypotheses of each of its parameter sets."""
+
+    def __init__(self, *, obj: Any, settings: Settings, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.obj = obj
+        self.settings = settings
+        self.own_markers.extend(get_unpacked_marks(obj))
+        self.keywords.update((mark.name, mark) for mark in self.own_markers)
+        path, line = getfslineno(obj)
+        self.where = f"{_relative(Path(path), self.config.rootpath)}:{line + 1}"
+
+    def collect(self) -> Iterable[pytest.Item]:
+        """Return one item per hypothesis and treatment of every parameter set."""
+        marked = self._marked()
+        if not marked:
+            self.add_marker("experiment")
+        seen: set[str] = set()
+        for function in self.parent._genfunctions(self.name, self.obj):
+            try:
+                runs, claims = self._marked_runs(function) if marked else self._factory_runs(function)
+            except CrystallizeError as error:
+                raise self.CollectError(f"{self.where}: {error}") from error
+            for item in self._items(function, runs, claims):
+                if item.nodeid in seen:
+                    raise self.CollectError(f"{self.where}: two tests would be called {item.nodeid!r}")
+                seen.add(item.nodeid)
+                yield item
+
+    def _items(
+        self, function: pytest.Function, runs: ExperimentRuns, claims: Sequence[_ClaimedHypothesis]
+    ) -> Iterator[HypothesisItem]:
+        callspec = getattr(function, "callspec", None)
+        params = f"{callspec.id}-" if callspec is not None and callspec.id else ""
+        marks = list(callspec.marks) if callspec is not None else []
+        if not claims:
+            leaf = "replicates" + (f"[{params[:-1]}]" if params else "")
+            yield self._item(leaf, runs, None, None, marks)
+        for claim in claims:
+            for treatment in runs.treatments:
+                leaf = f"{_leaf(claim.label, brackets=False)}[{params}{_leaf(treatment)}]"
+                yield self._item(leaf, runs, claim.hypothesis, treatment, [*marks, *claim.marks])
+
+    def _item(
+        self, leaf: str, runs: ExperimentRuns, hypothesis: Hypothesis | None, treatment: str | None, marks: list[Any]
+    ) -> HypothesisItem:
+        item: HypothesisItem = HypothesisItem.from_parent(
+            self, name=leaf, nodeid=f"{self.nodeid}::{leaf}", runs=runs, hypothesis=hypothesis, treatment=treatment
+        )
+        for mark in marks:
+            item.add_marker(mark if isinstance(mark, pytest.MarkDecorator) else pytest.MarkDecorator(mark, _ispytest=True))
+        return item
+
+    # The marked function: its body is one condition run.
+
+    def _marked(self) -> bool:
+        """Tell whether the function or its class, not only its module, carries the mark."""
+        return any(
+            mark.name == "experiment"
+            for node in (self, *self.iter_parents())
+            if not isinstance(node, pytest.Module | pytest.Package | pytest.Session)
+            for mark in node.own_markers
+        )
+
+    def _mark_keywords(self) -> dict[str, Any]:
+        merged: dict[str, Any] = {}
+        for mark in self.iter_markers("experiment"):
+            if mark.args:
+                raise DefinitionError(
+                    f"@pytest.mark.experiment takes keywords only, not {mark.args[0]!r}; they are {', '.join(KEYWORDS)}"
+                )
+            for keyword, value in mark.kwargs.items():
+                if keyword not in KEYWORDS:
+                    raise DefinitionError(
+                        f"@pytest.mark.experiment has no keyword {keyword!r}; its keywords are {', '.join(KEYWORDS)}"
+                    )
+                merged.setdefault(keyword, value)
+        return merged
+
+    def _marked_runs(self, function: pytest.Function) -> tuple[ExperimentRuns, list[_ClaimedHypothesis]]:
+        keywords = self._mark_keywords()
+        self._refuse_hidden_fixtures(function)
+        claims = _claimed(keywords.get("hypotheses", ()))
+        runs = MarkedRuns(
+            function,
+            self.settings,
+            name=self.name,
+            where=self.where,
+            treatments=_treatments(keywords.get("treatments", ())),
+            replicates=keywords.get("replicates"),
+            seed=keywords.get("seed"),
+        )
+        _check_claims(claims, runs, self.name)
+        return runs, claims
+
+    def _refuse_hidden_fixtures(self, function: pytest.Function) -> None:
+        info = function._fixtureinfo
+        for name in RESERVED:
+            if name not in info.names_closure and name not in getattr(function, "callspec", _NO_PARAMS).params:
+                continue
+            definitions = info.name2fixturedefs.get(name, ())
+            if not definitions or isinstance(getattr(definitions[-1].func, "__self__", None), UnitFixtures):
+                continue
+            if name in getattr(function, "callspec", _NO_PARAMS).params:
+                raise DefinitionError(f"parameter {name!r} hides the fixture {name!r} of crystallize; rename it")
+            path, line = getfslineno(definitions[-1].func)
+            raise DefinitionError(
+                f"fixture {name!r} at {_relative(Path(path), self.config.rootpath)}:{line + 1} hides the one of "
+                "crystallize, so replicates would not differ as they should; rename it"
+            )
+
+    # The factory: called once, returns an experiment.
+
+    def _factory_runs(self, function: pytest.Function) -> tuple[ExperimentRuns, list[_ClaimedHypothesis]]:
+        keywords = self._mark_keywords()
+        params = dict(getattr(function, "callspec", _NO_PARAMS).params)
+        fixtures = [name for name in function._fixtureinfo.argnames if not _is_parameter(function, name)]
+        if fixtures:
+            raise DefinitionError(
+                f"{self.name} asks for {fixtures[0]!r}, but a factory is called once, at collection, without fixtures; "
+                "parametrize it, or mark it with @pytest.mark.experiment if its body is one condition run"
+            )
+        with self.settings.collection_seeded(self.nodeid):
+            made = function.obj(**{name: params[name] for name in function._fixtureinfo.argnames})
+            if isinstance(made, ExperimentBuilder):
+                made = made.build()
+        if not isinstance(made, Experiment):
+            raise DefinitionError(
+                f"{self.name} returned {made!r}; a factory returns an Experiment or a builder. If its body is one "
+                "condition run, mark it with @pytest.mark.experiment"
+            )
+        claims = [_ClaimedHypothesis(hypothesis, hypothesis.name, ()) for hypothesis in made.hypotheses]
+        runs = FactoryRuns(
+            function, self.settings, name=self.name, where=self.where, experiment=made, seed=keywords.get("seed")
+        )
+        _check_claims(claims, runs, self.name)
+        return runs, claims
+
+    def _traceback_filter(self, excinfo: pytest.ExceptionInfo[BaseException]) -> Any:
+        path, line = getfslineno(self.obj)
+        cut = excinfo.traceback.cut(path=path, firstlineno=line)
+        return cut if cut != excinfo.traceback else super()._traceback_filter(excinfo)
+
+
+class _NoParams:
+    params: Mapping[str, Any] = {}
+
+
+_NO_PARAMS = _NoParams()
+
+
+@dataclass(frozen=True)
+class _ClaimedHypothesis:
+    hypothesis: Hypothesis
+    label: str
+    marks: Sequence[Any]
+
+
+def _is_parameter(function: pytest.Function, name: str) -> bool:
+    """Tell whether an argument is given directly by parametrize, rather than by a fixture."""
+    if name not in getattr(function, "callspec", _NO_PARAMS).params:
+        return False
+    definitions = function._fixtureinfo.name2fixturedefs.get(name, ())
+    return not definitions or definitions[-1].func.__module__ == "_pytest.python"
+
+
+def _claimed(declared: Any) -> list[_ClaimedHypothesis]:
+    if isinstance(declared, Hypothesis | ParameterSet):
+        declared = [declared]
+    claims = []
+    for entry in _listed(declared, "hypotheses", "a list of hypotheses"):
+        marks: Sequence[Any] = ()
+        label = None
+        hypothesis: Any = entry
+        if isinstance(entry, ParameterSet):
+            marks, label = tuple(entry.marks), entry.id
+            if len(entry.values) != 1:
+                raise DefinitionError(f"pytest.param of a hypothesis holds {len(entry.values)} values; give one")
+            hypothesis = entry.values[0]
+        if not isinstance(hypothesis, Hypothesis):
+            raise DefinitionError(f"hypotheses= holds {hypothesis!r}, which is not a Hypothesis")
+        claims.append(_ClaimedHypothesis(hypothesis, label if isinstance(label, str) else hypothesis.name, marks))
+    return claims
+
+
+def _treatments(declared: Any) -> tuple[Treatment, ...]:
+    if isinstance(declared, Treatment):
+        declared = [declared]
+    if isinstance(declared, Mapping):
+        return tuple(Treatment(name, change) for name, change in declared.items())
+    treatments = _listed(declared, "treatments", "a list of treatments or a mapping of names to changes")
+    names: set[str] = set()
+    for treatment in treatments:
+        if not isinstance(treatment, Treatment):
+            raise DefinitionError(f"treatments= holds {treatment!r}, which is not a Treatment")
+        if treatment.name in names:
+            raise DefinitionError(f"two treatments are named {treatment.name!r}")
+        names.add(treatment.name)
+    return tuple(treatments)
+
+
+def _listed(declared: Any, keyword: str, allowed: str) -> list[Any]:
+    if isinstance(declared, str) or not isinstance(declared, Iterable):
+        raise DefinitionError(f"{keyword}={declared!r}; give {allowed}")
+    return list(declared)
+
+
+def _check_claims(claims: Sequence[_ClaimedHypothesis], runs: ExperimentRuns, name: str) -> None:
+    if claims and not runs.treatments:
+        raise DefinitionError(
+            f"{name} claims {claims[0].label!r} but has no treatment to claim it of; give treatments="
+        )
+    labels: set[str] = set()
+    for claim in claims:
+        if claim.label in labels:
+            raise DefinitionError(f"two hypotheses are named {claim.label!r}; give each a name=")
+        labels.add(claim.label)
+
+
+_UNSAFE = re.compile(r"::|[/\\\x00-\x1f\x7f]")
+_UNSAFE_BRACKETS = re.compile(r"::|[/\\\[\]\x00-\x1f\x7f]")
+
+
+def _leaf(name: str, *, brackets: bool = True) -> str:
+    """Escape what a node id can't hold; `brackets` says whether ``[`` and ``]`` may stay."""
+    pattern = _UNSAFE if brackets else _UNSAFE_BRACKETS
+    return pattern.sub(lambda found: "".join(f"\\x{ord(char):02x}" for char in found.group()), name)
+
+
+def _relative(path: Path, root: Path) -> str:
+    try:
+        return path.relative_to(root).as_posix()
+    except ValueError:
+        return str(path)
+
+
+def is_experiment_function(name: str, obj: object, patterns: Sequence[str]) -> bool:
+    """Tell whether an attribute of a module or class is an experiment by its name."""
+    from fnmatch import fnmatchcase
+
+    if not any(fnmatchcase(name, pattern if _is_glob(pattern) else f"{pattern}*") for pattern in patterns):
+        return False
+    obj = getattr(obj, "__func__", obj)
+    return inspect.isfunction(obj)
+
+
+def _is_glob(pattern: str) -> bool:
+    return any(char in pattern for char in "*?[")

@@ -1,0 +1,108 @@
+"""Hooks of the controlling process under pytest-xdist; imported only where it is installed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import pytest
+
+from pytest_crystallize.exchange import SharedExchange
+from pytest_crystallize.reporter import TOKEN, Reporter
+
+_HANGS_AFTER_CRASH = ("loadscope", "loadfile", "loadgroup")
+
+
+class ControllerHooks:
+    """Tells workers what they need, keeps tokens out of the counts, and names what a dead worker was running."""
+
+    def __init__(self, config: pytest.Config, session: Any, reporter: Reporter) -> None:
+        self.config = config
+        self.session = session
+        self.reporter = reporter
+        self._tests: frozenset[str] | None = None
+        self._crashed = False
+        self._pytest_session: pytest.Session | None = None
+
+    def pytest_configure_node(self, node: Any) -> None:
+        """Tell a worker the directory of the session, and the seed if one was drawn."""
+        node.workerinput["crystallize"] = self.session.workerinput_for()
+
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        """Remember the session, whose count of tests includes the tokens until it is put right."""
+        self._pytest_session = session
+
+    def pytest_xdist_node_collection_finished(self, node: Any, ids: Sequence[str]) -> None:
+        """Count what is a test."""
+        self._tests = frozenset(nodeid for nodeid in ids if not TOKEN.search(nodeid))
+        shown = self.config.pluginmanager.getplugin("terminaldistreporter")
+        if shown is not None and not isinstance(shown.setstatus, partial):
+            shown.setstatus = partial(_with_tests, shown.setstatus, self)
+
+    @property
+    def tests(self) -> int:
+        """How many tests were collected, tokens not counted."""
+        return len(self._tests or ())
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self) -> None:
+        """Have the percentage speak of tests."""
+        if self._pytest_session is not None and self._tests is not None:
+            self._pytest_session.testscollected = self.tests
+
+    def pytest_testnodedown(self, node: Any, error: object | None) -> None:
+        """Name the replicate that a dead worker was running."""
+        if not error:
+            return
+        self._crashed = True
+        worker = node.gateway.id
+        for key in self._under_way(worker):
+            self.reporter.settings.note(
+                f"worker {worker!r} died while it ran replicate {key.replicate} of {key.condition!r} of {key.experiment}"
+            )
+        dist = self.config.getoption("dist", "no")
+        if dist in _HANGS_AFTER_CRASH and self.reporter.terminal is not None:
+            self.reporter.terminal.write_line(
+                f"\npytest-xdist may wait for ever after a crash under --dist {dist}: interrupt it, and use --dist load",
+                yellow=True,
+            )
+
+    def pytest_testnodeready(self) -> None:
+        """End the session if a replacement worker has nothing to do: pytest-xdist may not notice."""
+        distributed = self.config.pluginmanager.getplugin("dsession")
+        if self._crashed and self._tests is not None and self._tests <= self.reporter.reported:
+            distributed.triggershutdown()
+
+    def _under_way(self, worker: str) -> list[Any]:
+        exchange = self.reporter.settings.exchange
+        if not isinstance(exchange, SharedExchange):
+            return []
+        exchange.refresh()
+        return [key for key, by in exchange.attempts.items() if by == worker and not exchange.has(key)]
+
+    @pytest.hookimpl
+    def pytest_handlecrashitem(self, crashitem: str, report: pytest.TestReport, sched: Any) -> None:
+        """Keep a crash to the replicate that caused it.
+
+        The replicate is not run again, so a test in whose call phase it happened to be run can be: otherwise
+        its verdict would depend on who ran what. A token is not reported, its replicate's hypotheses are.
+        """
+        keys = self._under_way(report.node.gateway.id)  # type: ignore[attr-defined]
+        if not keys:
+            return
+        if not TOKEN.search(crashitem):
+            try:
+                sched.mark_test_pending(crashitem)
+            except NotImplementedError:  # schedulers by scope
+                key = keys[-1]
+                report.longrepr = f"{report.longrepr}: replicate {key.replicate} of {key.condition!r} of {key.experiment}"
+                return
+        report.outcome = "rerun"  # type: ignore[assignment]
+
+
+def _with_tests(setstatus: Any, hooks: ControllerHooks, spec: Any, status: Any, **kwargs: Any) -> None:
+    """Show the number of tests where pytest-xdist would count the tokens too."""
+    if kwargs.get("tests_collected"):
+        kwargs["tests_collected"] = hooks.tests
+    setstatus(spec, status, **kwargs)

@@ -1,0 +1,57 @@
+"""The fixtures of a condition run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    import numpy as np
+    from crystallize import FrozenContext
+
+RESERVED = ("ctx", "seed", "rng", "replicate", "condition")
+
+
+class UnitFixtures:
+    """Fixtures that speak of the condition run under way.
+
+    None of them takes `request`, which would cost more than all the rest of a short run.
+    """
+
+    def __init__(self) -> None:
+        self.current: FrozenContext | None = None
+
+    def _context(self, name: str) -> Any:
+        if self.current is None:
+            pytest.fail(
+                f"fixture {name!r} exists only inside an experiment: a function named after crystallize_functions "
+                "and marked with @pytest.mark.experiment",
+                pytrace=False,
+            )
+        return self.current
+
+    @pytest.fixture
+    def ctx(self) -> FrozenContext:
+        """Context of the condition run: treatment keys, metrics, artifacts, seed and generator."""
+        return self._context("ctx")  # type: ignore[no-any-return]
+
+    @pytest.fixture
+    def seed(self) -> int:
+        """Seed of the replicate, 32 bits, the same in every condition."""
+        return self._context("seed").seed  # type: ignore[no-any-return]
+
+    @pytest.fixture
+    def rng(self) -> np.random.Generator:
+        """numpy generator of the replicate, the same in every condition."""
+        return self._context("rng").rng  # type: ignore[no-any-return]
+
+    @pytest.fixture
+    def replicate(self) -> int:
+        """Number of the replicate, from 0."""
+        return self._context("replicate").replicate  # type: ignore[no-any-return]
+
+    @pytest.fixture
+    def condition(self) -> str:
+        """Name of the condition: 'baseline' or the treatment's."""
+        return self._context("condition").condition  # type: ignore[no-any-return]

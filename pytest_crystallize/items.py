@@ -1,0 +1,219 @@
+"""The items: one per hypothesis and treatment, and the silent ones that only run replicates."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from _pytest._code.code import ExceptionChainRepr, ReprEntryNative, ReprFileLocation, ReprTraceback
+from crystallize import Verdict, digest, evaluate
+from crystallize.core.evaluation import ConditionRuns
+from crystallize.core.run import Unit
+from crystallize.core.treatment import BASELINE
+
+if TYPE_CHECKING:
+    from crystallize import Hypothesis
+
+    from pytest_crystallize.units import ExperimentRuns
+
+_LIBRARY = tuple(
+    os.path.dirname(path) + os.sep  # noqa: PTH120 - compared with the strings of code objects
+    for path in (__file__, os.path.dirname(ConditionRuns.__init__.__code__.co_filename))  # noqa: PTH120
+)
+_FAILURES_IN_PAYLOAD = 5
+PREFETCH_SECONDS = 0.1
+
+
+class NotSupported(AssertionError):
+    """A hypothesis was not supported; raised by its item."""
+
+
+class HypothesisItem(pytest.Item):
+    """A hypothesis under one treatment; or, of an experiment without hypotheses, its runs.
+
+    Attributes
+    ----------
+    payload : dict or None
+        What reports need to know: verdict, means, failures; plain data.
+    """
+
+    payload: dict[str, Any] | None = None
+
+    def __init__(
+        self, *, runs: ExperimentRuns, hypothesis: Hypothesis | None, treatment: str | None, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.runs = runs
+        self.hypothesis = hypothesis
+        self.treatment = treatment
+        self.conditions = runs.conditions if treatment is None else (BASELINE, treatment)
+        self.evidence_missing = False
+
+    def runtest(self) -> None:
+        """Pull the replicates, decide, and raise `NotSupported` unless the hypothesis is supported."""
+        repro: Unit | None = self.runs.settings.repro
+        if repro is not None:
+            self._repeat(repro)
+        self.runs.needed.update(self.conditions)
+        self.runs.pull(self)
+        arms = self.runs.runs(self.conditions)
+        records = [record for arm in arms.values() for record in arm.records if record is not None]
+        self.payload = self._payload(arms)
+        if records and all(record.skipped is not None for record in records):
+            pytest.skip(records[0].skipped or "skipped")
+        verdict = self._verdict(arms)
+        self.payload["verdict"] = _plain(verdict.to_dict())
+        self._add_properties(verdict, records)
+        if not verdict.passed:
+            self.evidence_missing = verdict.lacking > 0 or verdict.status == "invalid"
+            raise NotSupported(explain(verdict))
+
+    def _verdict(self, arms: dict[str, ConditionRuns]) -> Verdict:
+        if self.hypothesis is not None:
+            return evaluate(self.hypothesis, arms[BASELINE], arms[self.treatment or ""])
+        reasons = [reason for arm in arms.values() if (reason := arm.missing_evidence())]
+        lacking = len({replicate for arm in arms.values() for replicate in arm.lacking})
+        n = self.runs.replicates - lacking
+        return Verdict(
+            "", "", "", "invalid" if reasons else "supported", reasons[0] if reasons else "", n=n, lacking=lacking
+        )
+
+    def _repeat(self, unit: Unit) -> None:
+        """Run one unit by itself and let its exception through."""
+        if unit.condition not in self.conditions:
+            pytest.skip(f"{unit.condition!r} is no condition of this test")
+        with self.runs.settings.output.of_units(self.parent or self):
+            self.runs.run_alone(unit, self)
+        pytest.skip(f"no verdict: 1 of {self.runs.replicates} replicates")
+
+    def _payload(self, arms: dict[str, ConditionRuns]) -> dict[str, Any]:
+        runs = self.runs
+        records = [record for arm in arms.values() for record in arm.records if record is not None]
+        failed = [record for record in records if record.error is not None]
+        groups: dict[tuple[str, str, str], list[Any]] = {}
+        for record in failed:
+            assert record.error is not None
+            groups.setdefault((record.condition, record.error.type, record.error.step), []).append(record)
+        return {
+            "experiment": runs.id,
+            "name": runs.name,
+            "where": runs.where,
+            "replicates": runs.replicates,
+            "seed": runs.root_seed,
+            "seconds": {name: sum(r.seconds for r in arm.records if r is not None) for name, arm in arms.items()},
+            "digests": {name: digest(r for r in arm.records if r is not None) for name, arm in arms.items()},
+            "metrics": {
+                name: {metric: arm.mean(metric) for metric in arm.metrics} for name, arm in arms.items()
+            } if self.hypothesis is None else {},
+            "failures": [
+                {
+                    "condition": first.condition,
+                    "replicates": [record.replicate for record in group],
+                    "seed": first.seed,
+                    "step": first.error.step,
+                    "error": str(first.error),
+                    "traceback": first.error.traceback,
+                    "sections": [list(section) for section in first.sections],
+                }
+                for group in list(groups.values())[:_FAILURES_IN_PAYLOAD]
+                for first in group[:1]
+            ],
+            "unread": runs.unread(arms),
+        }
+
+    def _add_properties(self, verdict: Verdict, records: list[Any]) -> None:
+        if not self.config.getini("crystallize_junit_properties"):
+            return
+        values = {
+            "verdict": verdict.status if self.hypothesis is not None else None,
+            "p_value": verdict.p_value,
+            "n": verdict.n,
+            "baseline_mean": verdict.baseline_mean,
+            "treatment_mean": verdict.treatment_mean,
+            "difference": verdict.difference,
+            "seed": self.runs.root_seed,
+            "compute_seconds": round(sum(record.seconds for record in records), 6),
+        }
+        self.user_properties.extend((key, value) for key, value in values.items() if value is not None)
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        """Explain what is not supported; of other exceptions show the user's part of the traceback."""
+        if not isinstance(excinfo.value, NotSupported):
+            return self._repr_failure_py(excinfo, style=style or "long")
+        path, line, _ = self.reportinfo()
+        message = str(excinfo.value)
+        entry = ReprEntryNative([message + "\n"])
+        location = ReprFileLocation(str(path), (line or 0) + 1, message.split("\n", 1)[0])
+        return ExceptionChainRepr([(ReprTraceback([entry], None, "native"), location, None)])
+
+    def _traceback_filter(self, excinfo: pytest.ExceptionInfo[BaseException]) -> Any:
+        entries = excinfo.traceback
+        users = [entry for entry in entries if not str(entry.path).startswith(_LIBRARY)]
+        own = [entry for entry in users if "pluggy" not in entry.path.parts and "_pytest" not in entry.path.parts]
+        return type(entries)(own or entries).filter(excinfo)
+
+    def reportinfo(self) -> tuple[Any, int | None, str]:
+        """Return where the experiment is defined, and the heading of this test."""
+        path, line = self.runs.location
+        parent = self.parent
+        return path, line, f"{parent.name if parent else ''}::{self.name}"
+
+
+def explain(verdict: Verdict) -> str:
+    """Return what a test that does not pass says of its verdict."""
+    lines = [f"{verdict.status.upper()}: {verdict.reason}" if verdict.reason else verdict.status.upper()]
+    numbers = []
+    if verdict.baseline_mean is not None and verdict.treatment_mean is not None:
+        metric = verdict.metric.split(", ")[0]
+        numbers.append(f"{metric}: baseline {verdict.baseline_mean:.6g}, {verdict.treatment} {verdict.treatment_mean:.6g}")
+    if verdict.p_value is not None:
+        alpha = f" (alpha {verdict.alpha:g})" if verdict.alpha is not None else ""
+        numbers.append(f"p = {verdict.p_value:.4g}{alpha}, n = {verdict.n}, {verdict.test}")
+    extra = {
+        key: value
+        for key, value in verdict.details.items()
+        if key not in _SHOWN and isinstance(value, int | float | str | bool)
+    }
+    if extra:
+        numbers.append(", ".join(f"{key} = {value:.6g}" if isinstance(value, float) else f"{key} = {value}" for key, value in extra.items()))
+    return "\n".join([*lines, *(f"  {line}" for line in numbers)])
+
+
+_SHOWN = frozenset({"p_value", "significant", "accepted", "statistic", "df", "difference", "interval", "n", "test", "alpha"})
+
+
+def _plain(value: Any) -> Any:
+    """Reduce to what every report format and process boundary can carry."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if value is None or isinstance(value, bool | str | float):
+        return value
+    if isinstance(value, int):
+        return value if abs(value) < 2**63 else float(value)
+    return repr(value)
+
+
+class PrefetchItem(pytest.Item):
+    """A token on a worker: in its call phase unclaimed replicates are run. It reports nothing."""
+
+    def __init__(self, *, runs: ExperimentRuns, share: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.runs = runs
+        self.share = share
+
+    def runtest(self) -> None:
+        """Run unclaimed replicates for a while."""
+        self.runs.pull(self, seconds=PREFETCH_SECONDS, at_least=self.share)
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        """Describe a fault of the plugin itself: faults of units are in their records."""
+        return self._repr_failure_py(excinfo, style=style or "long")
+
+    def reportinfo(self) -> tuple[Any, int | None, str]:
+        """Return where the experiment is defined."""
+        path, line = self.runs.location
+        return path, line, self.name
+

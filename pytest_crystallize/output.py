@@ -1,0 +1,53 @@
+"""Output, log records and warnings of units: kept with the unit that made them."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from _pytest.logging import caplog_handler_key
+
+if TYPE_CHECKING:
+    from _pytest.nodes import Node
+    from crystallize import RunRecord
+
+
+class Output:
+    """Keeps the output of units apart, though many run in the call phase of one item."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._capture: Any = config.pluginmanager.getplugin("capturemanager")
+        self._seen_warnings: set[tuple[Any, ...]] = set()
+
+    def captured(self, host: pytest.Item, run: Callable[[], RunRecord]) -> RunRecord:
+        """Run a unit; what it printed and logged goes into its record if it failed, else nowhere."""
+        log = getattr(self._config.pluginmanager.getplugin("logging-plugin"), "report_handler", None)
+        if log is not None:
+            log.reset()
+            if caplog_handler_key in host.stash:
+                host.stash[caplog_handler_key].reset()
+        record = run()
+        out, err = self._capture.read_global_capture() if self._capture is not None else ("", "")
+        if record.error is None:
+            return record
+        logged = log.stream.getvalue().strip() if log is not None else ""
+        found = (("Captured stdout", out), ("Captured stderr", err), ("Captured log", logged))
+        return replace(record, sections=tuple((title, text) for title, text in found if text))
+
+    @contextmanager
+    def of_units(self, node: Node) -> Iterator[None]:
+        """Report the warnings of the units run inside as the experiment's, each once."""
+        with warnings.catch_warnings(record=True) as caught:
+            yield
+        for warning in caught:
+            key = (warning.category, str(warning.message), warning.filename, warning.lineno)
+            if key not in self._seen_warnings:
+                self._seen_warnings.add(key)
+                self._config.hook.pytest_warning_recorded.call_historic(
+                    kwargs={"warning_message": warning, "nodeid": node.nodeid, "when": "runtest", "location": None}
+                )

@@ -1,0 +1,211 @@
+"""From verdicts to lines of text; pure functions of plain data."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+COLUMNS = ("hypothesis", "treatment", "metric", "baseline", "treated", "difference", "p", "n", "verdict")
+_LEFT = {"hypothesis", "treatment", "metric", "verdict"}
+
+
+@dataclass
+class ExperimentSummary:
+    """What the reports of one experiment's tests told.
+
+    Attributes
+    ----------
+    name, where : str
+        Function with parameters, and ``file:line``.
+    replicates, seed : int
+        As settled.
+    seconds : dict
+        Compute time by condition.
+    digests : dict
+        Digest of the metrics that are not measured, by condition.
+    rows : list of dict
+        Verdicts, in order of arrival, with ``outcome``.
+    metrics : dict
+        Condition -> metric -> mean, of an experiment without hypotheses.
+    """
+
+    name: str
+    where: str
+    replicates: int
+    seed: int
+    seconds: dict[str, float] = field(default_factory=dict)
+    digests: dict[str, str] = field(default_factory=dict)
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    metrics: dict[str, dict[str, float | None]] = field(default_factory=dict)
+    unread: dict[str, None] = field(default_factory=dict)
+
+    def add(self, payload: Mapping[str, Any], outcome: str) -> None:
+        """Take in what one report carried."""
+        self.seconds |= payload["seconds"]
+        self.digests |= payload["digests"]
+        self.metrics |= payload["metrics"]
+        self.unread |= dict.fromkeys(payload["unread"])
+        verdict = payload.get("verdict")
+        if verdict is not None and verdict["hypothesis"]:
+            self.rows.append({**verdict, "outcome": outcome})
+
+
+def experiment_lines(summary: ExperimentSummary, width: int, *, verbose: bool = False) -> Iterator[str]:
+    """Yield the lines of one experiment's table, none wider than `width`."""
+    time = duration(math.fsum(summary.seconds.values()))
+    conditions = len(summary.seconds)
+    head = (
+        f"{summary.name}: {counted(summary.replicates, 'replicate')} of {counted(conditions, 'condition')}, "
+        f"seed {summary.seed}, {time}"
+    )
+    yield from wrapped(head, width)
+    if summary.rows:
+        yield from table([_cells(row) for row in summary.rows], width)
+        for row in summary.rows:
+            if row["reason"] and row["outcome"] != "passed":
+                yield from wrapped(f"{row['hypothesis']} [{row['treatment']}]: {row['reason']}", width, indent="  ")
+    for condition, means in summary.metrics.items():
+        shown = ", ".join(f"{metric} {number(mean)}" for metric, mean in means.items()) or "no metrics"
+        yield from wrapped(f"{condition}: {shown}", width, indent="  ")
+    for line in summary.unread:
+        yield from wrapped(f"note: {line}", width, indent="  ")
+    if verbose:
+        digests = " ".join(f"{condition}={digest}" for condition, digest in summary.digests.items())
+        yield from wrapped(f"digest {digests}", width, indent="  ")
+
+
+def _cells(row: Mapping[str, Any]) -> dict[str, str]:
+    degenerate = "*" if row["degenerate"] else ""
+    return {
+        "hypothesis": row["hypothesis"],
+        "treatment": row["treatment"],
+        "metric": row["metric"],
+        "baseline": number(row["baseline_mean"]),
+        "treated": number(row["treatment_mean"]),
+        "difference": number(row["difference"], sign=True),
+        "p": p_value(row["p_value"]),
+        "n": str(row["n"]),
+        "verdict": row["status"].upper() + degenerate + (" (xfail)" if row["outcome"] == "xfailed" else ""),
+    }
+
+
+def table(rows: Sequence[Mapping[str, str]], width: int) -> Iterator[str]:
+    """Yield an aligned table; where it would be too wide, each name gets a line above its numbers."""
+    columns = list(COLUMNS)
+    widths = _widths(rows, columns)
+    if 2 + sum(widths.values()) + 2 * (len(columns) - 1) <= width:
+        yield "  " + _line({column: column for column in columns}, columns, widths)
+        for row in rows:
+            yield "  " + _line(row, columns, widths)
+    else:
+        columns = columns[3:]
+        widths = _widths(rows, columns)
+        indent = " " * max(0, min(6, width - sum(widths.values()) - 2 * (len(columns) - 1)))
+        yield (indent + _line({column: column for column in columns}, columns, widths)).rstrip()
+        for row in rows:
+            yield from wrapped(f"{row['hypothesis']} [{row['treatment']}], {row['metric']}", width, indent="  ")
+            yield indent + _line(row, columns, widths)
+    if any("*" in row["verdict"] for row in rows):
+        yield "  * no variance: every difference is the same"
+
+
+def _widths(rows: Sequence[Mapping[str, str]], columns: Iterable[str]) -> dict[str, int]:
+    return {column: max(len(column), *(len(row[column]) for row in rows)) for column in columns}
+
+
+def _line(row: Mapping[str, str], columns: Iterable[str], widths: Mapping[str, int]) -> str:
+    cells = (row[c].ljust(widths[c]) if c in _LEFT else row[c].rjust(widths[c]) for c in columns)
+    return "  ".join(cells).rstrip()
+
+
+def wrapped(text: str, width: int, *, indent: str = "") -> Iterator[str]:
+    """Yield a text in lines no wider than `width`, breaking words only where they must be."""
+    import textwrap  # not at start-up: only a summary needs it
+
+    printable = "".join(char if char.isprintable() or char == " " else repr(char)[1:-1] for char in text)
+    yield from textwrap.wrap(
+        printable, width, initial_indent=indent, subsequent_indent=indent + "  ", break_on_hyphens=False
+    )
+
+
+def number(value: float | None, *, sign: bool = False) -> str:
+    """Return a number in four significant digits, or a dash."""
+    if value is None:
+        return "-"
+    return f"{value:+.4g}" if sign else f"{value:.4g}"
+
+
+def p_value(value: float | None) -> str:
+    """Return a p-value in the field's manner."""
+    if value is None:
+        return "-"
+    if value < 0.001:
+        return "<0.001"
+    return f"{value:.3f}" if value < 0.9995 else "1.000"
+
+
+def duration(seconds: float) -> str:
+    """Return a time in a unit that suits it."""
+    if seconds < 120:
+        return f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s"
+
+
+def counted(n: int, noun: str) -> str:
+    """Return a number with its noun."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def ranges(numbers: Sequence[int]) -> str:
+    """Return numbers with runs of neighbours written as ranges."""
+    parts: list[list[int]] = []
+    for value in sorted(numbers):
+        if parts and value == parts[-1][-1] + 1:
+            parts[-1].append(value)
+        else:
+            parts.append([value])
+    return ", ".join(str(p[0]) if len(p) == 1 else f"{p[0]}-{p[-1]}" for p in parts)
+
+
+def failure_lines(failure: Mapping[str, Any], nodeid: str, width: int) -> Iterator[str]:
+    """Yield a failed replicate: where, the user's traceback, what was captured, and how to repeat it."""
+    replicates = failure["replicates"]
+    condition = failure["condition"]
+    yield ""
+    yield f"replicate {replicates[0]} of {condition!r}, seed {failure['seed']}, in {failure['step']}:"
+    yield ""
+    yield from failure["traceback"].rstrip().splitlines()
+    for title, text in failure["sections"]:
+        yield f" {title} ".center(min(width, 80), "-")
+        yield from text.rstrip().splitlines()
+    if len(replicates) > 1:
+        yield f"and {len(replicates) - 1} more in the same way: {counted_list(replicates[1:])}"
+    quoted = "'" + nodeid.replace("'", "'\\''") + "'"
+    yield f"repeat it: pytest --crystallize {quoted} --crystallize-repro {shell(f'{replicates[0]}:{condition}')}"
+
+
+def counted_list(replicates: Sequence[int]) -> str:
+    """Return replicates as text."""
+    return f"{'replicate' if len(replicates) == 1 else 'replicates'} {ranges(replicates)}"
+
+
+def shell(text: str) -> str:
+    """Quote for a POSIX shell where it is needed."""
+    import shlex  # not at start-up: only a failure needs it
+
+    return shlex.quote(text)
+
+
+def status_word(payload: Mapping[str, Any], outcome: str) -> str:
+    """Return the word that a verbose run and the short summary show for a verdict."""
+    verdict = payload.get("verdict")
+    if verdict is None:
+        return outcome.upper()
+    if not verdict["hypothesis"]:
+        return "PASSED" if verdict["status"] == "supported" else verdict["status"].upper()
+    shown = verdict["p_value"]
+    word: str = verdict["status"].upper()
+    return word if shown is None else f"{word} p{'' if shown < 0.001 else '='}{p_value(shown)}"

@@ -1,0 +1,275 @@
+"""What the controlling process shows: words, tracebacks once, the tables, progress, and what is missing."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Generator, Sequence
+from typing import Any
+
+import pytest
+from _pytest._code.code import ExceptionChainRepr, ReprEntryNative
+from _pytest.junitxml import xml_key
+
+from pytest_crystallize.exchange import SharedExchange
+from pytest_crystallize.items import HypothesisItem
+from pytest_crystallize.progress import Progress
+from pytest_crystallize.report import (
+    ExperimentSummary,
+    counted,
+    experiment_lines,
+    failure_lines,
+    status_word,
+    wrapped,
+)
+from pytest_crystallize.units import Settings
+
+TOKEN = re.compile(r"::block-[0-9a-f]{8}-\d+::run\Z")
+
+_WIDEST = 120
+
+
+class Reporter:
+    """Collects the reports of a session and shows what became of its experiments.
+
+    Parameters
+    ----------
+    config : pytest.Config
+        Of the controlling process, or of the only one.
+    settings : Settings
+        Of the session.
+    """
+
+    def __init__(self, config: pytest.Config, settings: Settings) -> None:
+        self.config = config
+        self.settings = settings
+        self.summaries: dict[str, ExperimentSummary] = {}
+        self.expected: list[str] = []
+        self.reported: set[str] = set()
+        self.progress: Progress | None = None
+        self._sizes: dict[str, tuple[str, int, int]] = {}
+        self._shown_failures: set[tuple[Any, ...]] = set()
+
+    @property
+    def terminal(self) -> Any:
+        """pytest's terminal reporter; None under ``-p no:terminal``."""
+        return self.config.pluginmanager.getplugin("terminalreporter")
+
+    # Which verdicts to expect.
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Note the items of a session that runs in this process."""
+        selected = [item for item in session.items if isinstance(item, HypothesisItem)]
+        self.expected = [item.nodeid for item in selected]
+        self._sizes = {
+            item.runs.id: (item.runs.name, item.runs.replicates * len(item.runs.needed), item.runs.replicates)
+            for item in selected
+        }
+
+    def learn_expected(self) -> None:
+        """Read from the session's directory what the workers collected."""
+        exchange = self.settings.exchange
+        if self.expected or not isinstance(exchange, SharedExchange):
+            return
+        path = exchange.directory / "items.json"
+        if path.exists():
+            announced = json.loads(path.read_text(encoding="utf-8"))
+            self.expected = announced["items"]
+            self._sizes = {key: tuple(value) for key, value in announced["experiments"].items()}
+
+    # The run.
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
+        """Show signs of life, and report as failed every verdict that was to be given and was not."""
+        self._start_progress()
+        try:
+            result = yield
+        finally:
+            if self.progress is not None:
+                self.progress.close()
+        option = self.config.option
+        if not (option.collectonly or option.setuponly or getattr(option, "setupplan", False)):
+            self._report_missing()
+        return result
+
+    def _report_missing(self) -> None:
+        self.learn_expected()
+        for nodeid in self.expected:
+            if nodeid in self.reported:
+                continue
+            path, _, name = nodeid.partition("::")
+            notes = "".join(f"\n  {note}" for note in self.settings.notes)
+            report = pytest.TestReport(
+                nodeid=nodeid,
+                location=(path, None, name),
+                keywords={},
+                outcome="failed",
+                longrepr=f"NOT RUN: this hypothesis was selected, but the session ended without its verdict{notes}",
+                when="call",
+            )
+            report.crystallize_missing = True  # type: ignore[attr-defined]
+            self.config.hook.pytest_runtest_logreport(report=report)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logstart(self) -> None:
+        """Make room."""
+        if self.progress is not None:
+            self.progress.clear()
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Take in a report, and append to it the tracebacks that no report before it has shown."""
+        if self.progress is not None:
+            self.progress.clear()
+        if _is_silent(report):
+            return
+        if report.when == "call" or not report.passed:
+            self.reported.add(report.nodeid)
+        payload = getattr(report, "crystallize", None)
+        if payload is None:
+            return
+        summary = self.summaries.get(payload["experiment"])
+        if summary is None:
+            summary = self.summaries[payload["experiment"]] = ExperimentSummary(
+                payload["name"], payload["where"], payload["replicates"], payload["seed"]
+            )
+        summary.add(payload, _outcome(report))
+        if report.failed:
+            self._append_failures(report, payload)
+
+    @pytest.hookimpl(trylast=True, specname="pytest_runtest_logreport")
+    def drop_silent_from_junit(self, report: pytest.TestReport) -> None:
+        """A crash that is told as what it did to a replicate is no test case of its own."""
+        xml = self.config.stash.get(xml_key, None)
+        if xml is not None and _is_silent(report):
+            dropped = xml.node_reporter(report)
+            for key in [key for key, reporter in xml.node_reporters.items() if reporter is dropped]:
+                del xml.node_reporters[key]
+            xml.node_reporters_ordered.remove(dropped)
+
+    def _append_failures(self, report: pytest.TestReport, payload: dict[str, Any]) -> None:
+        lines: list[str] = []
+        for failure in payload["failures"]:
+            key = (payload["experiment"], failure["condition"], failure["step"], failure["error"])
+            if key in self._shown_failures:
+                continue
+            self._shown_failures.add(key)
+            lines.extend(failure_lines(failure, report.nodeid, _WIDEST))
+        if lines and isinstance(report.longrepr, ExceptionChainRepr):
+            shown = report.longrepr.reprtraceback.reprentries
+            shown.append(ReprEntryNative(["\n".join(lines) + "\n"]))  # type: ignore[attr-defined]
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_report_teststatus(
+        self, report: pytest.CollectReport | pytest.TestReport
+    ) -> tuple[str, str, str | tuple[str, dict[str, bool]]] | None:
+        """Say the verdict in place of PASSED and FAILED; tokens say nothing."""
+        if _is_silent(report):
+            return "", "", ""
+        if getattr(report, "crystallize_missing", False):
+            return "failed", "F", ("NOT RUN", {"red": True})
+        payload = getattr(report, "crystallize", None)
+        if payload is None or report.when != "call" or report.skipped or hasattr(report, "wasxfail"):
+            return None
+        if payload.get("verdict") is None or str(report.longrepr).startswith("[XPASS(strict)]"):
+            return None
+        word = status_word(payload, report.outcome)
+        if report.passed:
+            return "passed", ".", (word, {"green": True})
+        return "failed", "F", (word, {"red": True})
+
+    # Progress.
+
+    def _start_progress(self) -> None:
+        terminal = self.terminal
+        file = getattr(getattr(terminal, "_tw", None), "_file", None)
+        if terminal is None or self.config.get_verbosity() < 0 or self.config.option.collectonly:
+            return
+        try:
+            on_terminal = terminal.isatty()
+            self.progress = Progress(
+                file, on_terminal=on_terminal, describe=self.describe_progress, room=self._room
+            )
+        except (AttributeError, OSError, ValueError):  # a file without descriptor: nothing to show life on
+            self.progress = None
+
+    def _room(self) -> int:
+        writer = self.terminal._tw
+        return int(writer.fullwidth) - int(writer.width_of_current_line)
+
+    def describe_progress(self) -> str:
+        """Say how many of how many replicates of the experiment under way are done."""
+        exchange = self.settings.exchange
+        self.learn_expected()
+        try:
+            if isinstance(exchange, SharedExchange):
+                exchange.refresh()
+        except OSError:
+            return ""
+        done = exchange.counts()
+        under_way = [key for key in self._sizes if 0 < done.get(key, 0) < self._sizes[key][1]]
+        if not under_way:
+            return ""
+        name, units, replicates = self._sizes[under_way[0]]
+        more = f" (and {len(under_way) - 1} more under way)" if len(under_way) > 1 else ""
+        return f"{done[under_way[0]] * replicates // units} of {replicates} replicates of {name}{more}"
+
+    # The end.
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        """Show a table per experiment, and notes."""
+        self._gather_notes()
+        if self.config.get_verbosity() < 0:
+            return
+        unfinished = self._unfinished()
+        if not self.summaries and not self.settings.notes and not unfinished:
+            return
+        width = min(terminalreporter._tw.fullwidth, _WIDEST)
+        terminalreporter.section("experiments")
+        verbose = self.config.get_verbosity() > 0
+        for position, summary in enumerate(self.summaries.values()):
+            if position:
+                terminalreporter.write_line("")
+            for number, line in enumerate(experiment_lines(summary, width, verbose=verbose)):
+                terminalreporter.write_line(line, bold=number == 0, **_colour(line))
+        for text in (*unfinished, *(f"note: {note}" for note in self.settings.notes)):
+            for line in wrapped(text, width):
+                terminalreporter.write_line(line, yellow=True)
+
+    def _unfinished(self) -> Sequence[str]:
+        self.learn_expected()
+        missing = [nodeid for nodeid in self.expected if nodeid not in self.reported]
+        if not missing or self.config.option.collectonly or self.config.option.setuponly:
+            return ()
+        done = self.settings.exchange.counts()
+        lines = [f"NOT RUN: {counted(len(missing), 'selected test')} without verdict"]
+        for key, (name, units, replicates) in self._sizes.items():
+            if key not in self.summaries and done.get(key):
+                lines.append(f"{name}: {done[key]} of {units} condition runs of {replicates} replicates are done")
+        return lines
+
+    def _gather_notes(self) -> None:
+        exchange = self.settings.exchange
+        if isinstance(exchange, SharedExchange):
+            for path in sorted(exchange.directory.glob("*.notes")):
+                for note in json.loads(path.read_text(encoding="utf-8")):
+                    self.settings.note(note)
+
+
+def _is_silent(report: pytest.CollectReport | pytest.TestReport) -> bool:
+    """Tell whether a report is of a token, or of a crash after which its test is run again."""
+    return str(report.outcome) == "rerun" or TOKEN.search(report.nodeid) is not None
+
+
+def _outcome(report: pytest.TestReport) -> str:
+    if hasattr(report, "wasxfail"):
+        return "xpassed" if report.passed else "xfailed"
+    return report.outcome
+
+
+def _colour(line: str) -> dict[str, bool]:
+    for word, colour in (("SUPPORTED", "green"), ("REFUTED", "red"), ("INCONCLUSIVE", "red"), ("INVALID", "red")):
+        if re.search(rf"  {word}\*?( \(xfail\))?\Z", line):
+            return {"yellow" if line.endswith("(xfail)") else colour: True}
+    return {}

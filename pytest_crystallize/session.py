@@ -1,0 +1,301 @@
+"""One session: its settings, its items, its reports, and the guard over verdicts that are missing."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import tempfile
+import time
+import zlib
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from crystallize.core.run import Unit
+from crystallize.core.seeding import global_state_restored, seed_globals
+
+from pytest_crystallize.collection import ExperimentCollector, is_experiment_function
+from pytest_crystallize.exchange import Exchange, SharedExchange
+from pytest_crystallize.items import HypothesisItem, PrefetchItem
+from pytest_crystallize.plugin import _replicates, _seed
+from pytest_crystallize.reporter import Reporter
+from pytest_crystallize.units import ExperimentRuns, Settings
+
+TOKENS_PER_WORKER = 16
+STALE_SECONDS = 24 * 3600
+_WORKERINPUT = "crystallize"
+
+
+def activate(config: pytest.Config) -> None:
+    """Register what a session with ``--crystallize`` needs."""
+    manager = config.pluginmanager
+    for pattern in config.getini("crystallize_files"):
+        config.addinivalue_line("python_files", pattern)
+    session = CrystallizeSession(config)
+    manager.register(session, "crystallize-session")
+    manager.register(session.settings.fixtures, "crystallize-fixtures")
+    if not session.is_worker:
+        reporter = Reporter(config, session.settings)
+        manager.register(reporter, "crystallize-reporter")
+        if manager.hasplugin("xdist"):
+            from pytest_crystallize.distributed import ControllerHooks  # needs pytest-xdist
+
+            manager.register(ControllerHooks(config, session, reporter), "crystallize-xdist")
+
+
+class CrystallizeSession:
+    """Collects experiments, adds the prefetch tokens, and runs them.
+
+    Parameters
+    ----------
+    config : pytest.Config
+        Of this process.
+    """
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+        self.workerinput: dict[str, Any] | None = getattr(config, "workerinput", None)
+        self.is_worker = self.workerinput is not None
+        self.distributed = self.is_worker or config.getoption("dist", "no") != "no"
+        self.functions = config.getini("crystallize_functions")
+        self.directory = self._session_directory()
+        self.drawn_seed = False
+        self.settings = Settings(
+            config,
+            self._exchange(),
+            seed=self._root_seed(config.option.crystallize_seed),
+            ini_seed=self._ini_seed(),
+            replicates=config.option.crystallize_replicates,
+            ini_replicates=self._ini("crystallize_replicates", _replicates),
+            artifact_root=self._cache_directory() / "artifacts",
+        )
+        self.settings.repro = self._repro(config.option.crystallize_repro)
+        self._runs: dict[str, ExperimentRuns] = {}
+
+    # Options.
+
+    def _ini(self, name: str, parse: Any) -> Any:
+        text = self.config.getini(name)
+        if not text:
+            return None
+        try:
+            return parse(text.strip())
+        except ValueError as error:
+            raise pytest.UsageError(f"ini option {name}: {error}") from error
+
+    def _ini_seed(self) -> int | None:
+        return self._root_seed(self._ini("crystallize_seed", _seed))
+
+    def _root_seed(self, given: int | str | None) -> int | None:
+        """Draw a random seed in the controlling process; the workers are told."""
+        if given != "random":
+            return given  # type: ignore[return-value]
+        if self.workerinput is not None:
+            return int(self.workerinput[_WORKERINPUT]["drawn_seed"])
+        if not hasattr(self, "_drawn"):
+            self._drawn = secrets.randbits(32)
+            self.drawn_seed = True
+        return self._drawn
+
+    def _repro(self, text: str | None) -> Unit | None:
+        if text is None:
+            return None
+        number, colon, condition = text.partition(":")
+        if not colon or not number.isdigit() or not condition:
+            raise pytest.UsageError(
+                f"--crystallize-repro {text!r}: give a replicate and a condition, as in 7:baseline"
+            )
+        return Unit(int(number), condition)
+
+    # The directory that the processes of a session share.
+
+    def _cache_directory(self) -> Path:
+        cache = getattr(self.config, "cache", None)
+        if cache is not None:
+            with contextlib.suppress(OSError):
+                return Path(cache.mkdir("crystallize"))
+        return Path(tempfile.gettempdir()) / "pytest-crystallize"
+
+    def _session_directory(self) -> Path | None:
+        if self.workerinput is not None:
+            return Path(self.workerinput[_WORKERINPUT]["directory"])
+        if not self.distributed:
+            return None
+        parent = self._cache_directory() / "sessions"
+        try:
+            parent.mkdir(parents=True, exist_ok=True)
+            _remove_stale(parent)
+            return Path(tempfile.mkdtemp(prefix="session-", dir=parent))
+        except OSError:  # a cache that can't be written to
+            return Path(tempfile.mkdtemp(prefix="crystallize-"))
+
+    def _exchange(self) -> Exchange:
+        if self.directory is None:
+            return Exchange()
+        worker = None if self.workerinput is None else str(self.workerinput["workerid"])
+        return SharedExchange(self.directory, worker)
+
+    def workerinput_for(self) -> dict[str, Any]:
+        """Return what a worker is told."""
+        return {"directory": str(self.directory), "drawn_seed": getattr(self, "_drawn", None)}
+
+    # Collection.
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_pycollect_makeitem(
+        self, collector: pytest.Module | pytest.Class, name: str, obj: object
+    ) -> list[pytest.Collector] | None:
+        """Make an experiment of every function that is named like one."""
+        if not is_experiment_function(name, obj, self.functions):
+            return None
+        node = ExperimentCollector.from_parent(collector, name=name, obj=obj, settings=self.settings)
+        return [node]
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> Generator[None, None, None]:
+        """See what every other plugin has left, and add the prefetch tokens on a worker."""
+        yield
+        selected = [item for item in items if isinstance(item, HypothesisItem)]
+        for item in selected:
+            self._runs[item.runs.id] = item.runs
+            item.runs.needed.update(item.conditions)
+        self._check_repro(selected)
+        if not self.is_worker or self.config.option.collectonly:
+            return
+        assert self.directory is not None and self.workerinput is not None
+        _announce(self.directory, selected)
+        if self.settings.repro is None:
+            items[:] = self._with_tokens(items, int(self.workerinput["workercount"]))
+
+    def _check_repro(self, selected: Sequence[HypothesisItem]) -> None:
+        unit = self.settings.repro
+        if unit is None or not selected:
+            return
+        conditions = list(dict.fromkeys(c for item in selected for c in item.conditions))
+        if unit.condition not in conditions:
+            raise pytest.UsageError(
+                f"--crystallize-repro: no selected experiment has a condition {unit.condition!r}; they have "
+                f"{', '.join(conditions)}"
+            )
+        most = max(item.runs.replicates for item in selected)
+        if unit.replicate >= most:
+            raise pytest.UsageError(
+                f"--crystallize-repro: there is no replicate {unit.replicate}; replicates are 0 to {most - 1}"
+            )
+
+    def _with_tokens(self, items: Sequence[pytest.Item], workers: int) -> Iterator[pytest.Item]:
+        """Put an experiment's tokens before its first item."""
+        seen: set[str] = set()
+        for item in items:
+            if isinstance(item, HypothesisItem) and item.runs.id not in seen:
+                seen.add(item.runs.id)
+                yield from self._tokens(item, workers)
+            yield item
+
+    def _tokens(self, item: HypothesisItem, workers: int) -> Iterator[PrefetchItem]:
+        replicates = item.runs.replicates
+        count = min(replicates, TOKENS_PER_WORKER * workers)
+        share = -(-replicates // count)
+        parent = item.parent
+        assert parent is not None
+        place = zlib.crc32(item.runs.id.encode())
+        for number in range(count):
+            yield PrefetchItem.from_parent(
+                parent,
+                name=f"block-{number}::run",
+                nodeid=f"{parent.nodeid}::block-{place:08x}-{number}::run",
+                runs=item.runs,
+                share=share,
+            )
+
+    # Running.
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+        """Run tokens without reporting them; what failed in a unit is in its record."""
+        if not isinstance(item, PrefetchItem):
+            return None
+        from _pytest.runner import runtestprotocol
+
+        for report in runtestprotocol(item, log=False, nextitem=nextitem):
+            if report.failed:
+                self._add_fault(f"{item.runs.name}: {report.longreprtext.strip().splitlines()[-1]}")
+        return True
+
+    def _add_fault(self, text: str) -> None:
+        self.settings.note(f"while replicates were run ahead, {text}")
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_fixture_setup(self, fixturedef: Any, request: Any) -> Generator[None, object, object]:
+        """Make fixtures wider than a function under globals that depend on the root seed and the fixture only."""
+        if fixturedef.scope == "function":
+            return (yield)
+        name = f"{self.settings.session_seed}:{fixturedef.baseid}:{fixturedef.argname}:{request.param_index}"
+        with global_state_restored():
+            seed_globals(zlib.crc32(name.encode()))
+            return (yield)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Attach what reports need; missing evidence is no expected failure."""
+        report = yield
+        if isinstance(item, HypothesisItem) and call.when == "call":
+            if item.payload is not None:
+                report.crystallize = item.payload  # type: ignore[attr-defined]
+            if item.evidence_missing and call.excinfo is not None and hasattr(report, "wasxfail"):
+                del report.wasxfail
+                report.outcome = "failed"
+                report.longrepr = item.repr_failure(call.excinfo)
+        return report
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self) -> None:
+        """Call the hooks behind the runs, and hand over notes."""
+        for runs in self._runs.values():
+            runs.finish()
+        if self.is_worker and self.directory is not None:
+            notes = json.dumps(list(self.settings.notes))
+            with contextlib.suppress(OSError):
+                (self.directory / f"{self.settings.exchange.worker}.notes").write_text(notes, encoding="utf-8")
+
+    def pytest_unconfigure(self) -> None:
+        """Close the files and remove the directory of the session."""
+        self.settings.exchange.close()
+        if not self.is_worker and self.directory is not None:
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+    def pytest_report_header(self) -> str | None:
+        """Tell a seed that was drawn."""
+        if not self.drawn_seed:
+            return None
+        return f"crystallize: drew root seed {self._drawn}; repeat with --crystallize-seed {self._drawn}"
+
+
+def _announce(directory: Path, selected: Iterable[HypothesisItem]) -> None:
+    """Tell the controlling process which verdicts to expect; every worker would write the same."""
+    path = directory / "items.json"
+    if path.exists():
+        return
+    expected = {
+        "items": [item.nodeid for item in selected],
+        "experiments": {
+            item.runs.id: [item.runs.name, item.runs.replicates * len(item.runs.needed), item.runs.replicates]
+            for item in selected
+        },
+    }
+    temporary = path.with_name(f"items.{os.getpid()}")
+    temporary.write_text(json.dumps(expected), encoding="utf-8")
+    temporary.replace(path)
+
+
+def _remove_stale(parent: Path) -> None:
+    """Remove directories that sessions which were killed have left."""
+    for path in parent.iterdir():
+        if time.time() - path.stat().st_mtime > STALE_SECONDS:
+            shutil.rmtree(path, ignore_errors=True)
