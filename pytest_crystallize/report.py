@@ -64,7 +64,7 @@ def experiment_lines(summary: ExperimentSummary, width: int, *, verbose: bool = 
     if summary.rows:
         yield from table([_cells(row) for row in summary.rows], width)
         for row in summary.rows:
-            if row["reason"] and row["outcome"] != "passed":
+            if row["reason"] and row["outcome"] not in ("passed", "failed"):  # a failure says it itself
                 yield from wrapped(f"{row['hypothesis']} [{row['treatment']}]: {row['reason']}", width, indent="  ")
     for condition, means in summary.metrics.items():
         shown = ", ".join(f"{metric} {number(mean)}" for metric, mean in means.items()) or "no metrics"

@@ -139,7 +139,7 @@ class Reporter:
             self._append_failures(report, payload)
 
     @pytest.hookimpl(trylast=True, specname="pytest_runtest_logreport")
-    def drop_silent_from_junit(self, report: pytest.TestReport) -> None:
+    def pytest_runtest_logreport_junit(self, report: pytest.TestReport) -> None:
         """A crash that is told as what it did to a replicate is no test case of its own."""
         xml = self.config.stash.get(xml_key, None)
         if xml is not None and _is_silent(report):
@@ -242,6 +242,7 @@ class Reporter:
         missing = [nodeid for nodeid in self.expected if nodeid not in self.reported]
         if not missing or self.config.option.collectonly or self.config.option.setuponly:
             return ()
+        self.settings.exchange.refresh()
         done = self.settings.exchange.counts()
         lines = [f"NOT RUN: {counted(len(missing), 'selected test')} without verdict"]
         for key, (name, units, replicates) in self._sizes.items():
