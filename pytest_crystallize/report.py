@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import shlex
+import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -65,7 +67,9 @@ def experiment_lines(summary: ExperimentSummary, width: int, *, verbose: bool = 
         yield from table([_cells(row) for row in summary.rows], width)
         for row in summary.rows:
             if row["reason"] and row["outcome"] not in ("passed", "failed"):  # a failure says it itself
-                yield from wrapped(f"{row['hypothesis']} [{row['treatment']}]: {row['reason']}", width, indent="  ")
+                yield from wrapped(
+                    f"{row['hypothesis']} [{row['treatment']}]: {row['reason']}", width, indent="  "
+                )
     for condition, means in summary.metrics.items():
         shown = ", ".join(f"{metric} {number(mean)}" for metric, mean in means.items()) or "no metrics"
         yield from wrapped(f"{condition}: {shown}", width, indent="  ")
@@ -105,7 +109,9 @@ def table(rows: Sequence[Mapping[str, str]], width: int) -> Iterator[str]:
         indent = " " * max(0, min(6, width - sum(widths.values()) - 2 * (len(columns) - 1)))
         yield (indent + _line({column: column for column in columns}, columns, widths)).rstrip()
         for row in rows:
-            yield from wrapped(f"{row['hypothesis']} [{row['treatment']}], {row['metric']}", width, indent="  ")
+            yield from wrapped(
+                f"{row['hypothesis']} [{row['treatment']}], {row['metric']}", width, indent="  "
+            )
             yield indent + _line(row, columns, widths)
     if any("*" in row["verdict"] for row in rows):
         yield "  * no variance: every difference is the same"
@@ -122,8 +128,6 @@ def _line(row: Mapping[str, str], columns: Iterable[str], widths: Mapping[str, i
 
 def wrapped(text: str, width: int, *, indent: str = "") -> Iterator[str]:
     """Yield a text in lines no wider than `width`, breaking words only where they must be."""
-    import textwrap  # not at start-up: only a summary needs it
-
     printable = "".join(char if char.isprintable() or char == " " else repr(char)[1:-1] for char in text)
     yield from textwrap.wrap(
         printable, width, initial_indent=indent, subsequent_indent=indent + "  ", break_on_hyphens=False
@@ -183,20 +187,13 @@ def failure_lines(failure: Mapping[str, Any], nodeid: str, width: int) -> Iterat
         yield from text.rstrip().splitlines()
     if len(replicates) > 1:
         yield f"and {len(replicates) - 1} more in the same way: {counted_list(replicates[1:])}"
-    quoted = "'" + nodeid.replace("'", "'\\''") + "'"
-    yield f"repeat it: pytest --crystallize {quoted} --crystallize-repro {shell(f'{replicates[0]}:{condition}')}"
+    repro = shlex.quote(f"{replicates[0]}:{condition}")
+    yield f"repeat it: pytest --crystallize {shlex.quote(nodeid)} --crystallize-repro {repro}"
 
 
 def counted_list(replicates: Sequence[int]) -> str:
     """Return replicates as text."""
     return f"{'replicate' if len(replicates) == 1 else 'replicates'} {ranges(replicates)}"
-
-
-def shell(text: str) -> str:
-    """Quote for a POSIX shell where it is needed."""
-    import shlex  # not at start-up: only a failure needs it
-
-    return shlex.quote(text)
 
 
 def status_word(payload: Mapping[str, Any], outcome: str) -> str:

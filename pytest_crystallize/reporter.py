@@ -52,7 +52,7 @@ class Reporter:
 
     @property
     def terminal(self) -> Any:
-        """pytest's terminal reporter; None under ``-p no:terminal``."""
+        """Pytest's terminal reporter; None under ``-p no:terminal``."""
         return self.config.pluginmanager.getplugin("terminalreporter")
 
     # Which verdicts to expect.
@@ -105,7 +105,7 @@ class Reporter:
                 location=(path, None, name),
                 keywords={},
                 outcome="failed",
-                longrepr=f"NOT RUN: this hypothesis was selected, but the session ended without its verdict{notes}",
+                longrepr=f"NOT RUN: this test was selected, but the session ended without its verdict{notes}",
                 when="call",
             )
             report.crystallize_missing = True  # type: ignore[attr-defined]
@@ -140,7 +140,7 @@ class Reporter:
 
     @pytest.hookimpl(trylast=True, specname="pytest_runtest_logreport")
     def pytest_runtest_logreport_junit(self, report: pytest.TestReport) -> None:
-        """A crash that is told as what it did to a replicate is no test case of its own."""
+        """Drop the test case of a crash that is told as what it did to a replicate."""
         xml = self.config.stash.get(xml_key, None)
         if xml is not None and _is_silent(report):
             dropped = xml.node_reporter(report)
@@ -247,7 +247,9 @@ class Reporter:
         lines = [f"NOT RUN: {counted(len(missing), 'selected test')} without verdict"]
         for key, (name, units, replicates) in self._sizes.items():
             if key not in self.summaries and done.get(key):
-                lines.append(f"{name}: {done[key]} of {units} condition runs of {replicates} replicates are done")
+                lines.append(
+                    f"{name}: {done[key]} of {units} condition runs of {replicates} replicates are done"
+                )
         return lines
 
     def _gather_notes(self) -> None:
@@ -270,7 +272,12 @@ def _outcome(report: pytest.TestReport) -> str:
 
 
 def _colour(line: str) -> dict[str, bool]:
-    for word, colour in (("SUPPORTED", "green"), ("REFUTED", "red"), ("INCONCLUSIVE", "red"), ("INVALID", "red")):
+    for word, colour in (
+        ("SUPPORTED", "green"),
+        ("REFUTED", "red"),
+        ("INCONCLUSIVE", "red"),
+        ("INVALID", "red"),
+    ):
         if re.search(rf"  {word}\*?( \(xfail\))?\Z", line):
             return {"yellow" if line.endswith("(xfail)") else colour: True}
     return {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import inspect
 import time
 import unittest
@@ -17,18 +18,27 @@ import pytest
 from _pytest._code import getfslineno
 from _pytest.logging import caplog_handler_key, caplog_records_key
 from _pytest.tmpdir import tmppath_result_key
-from crystallize import ArtifactPlugin, BasePlugin, ConditionRuns, Experiment, Result, RunRecord, SeedPlugin, Treatment
+
+from crystallize import (
+    ArtifactPlugin,
+    BasePlugin,
+    ConditionRuns,
+    Experiment,
+    Result,
+    RunRecord,
+    SeedPlugin,
+    Treatment,
+)
 from crystallize.core.context import LOGGER, FrozenContext
 from crystallize.core.declared import Parameters
 from crystallize.core.evaluation import runs_by_condition, unread_keys
-from crystallize.core.experiment import check_replicates
+from crystallize.core.experiment import DEFAULT_NAME, check_replicates
 from crystallize.core.plugins import Execution
 from crystallize.core.run import RAISED, Outcomes, RunError, Unit, execute, rotated
 from crystallize.core.seeding import SeedStream, check_root_seed, global_state_restored, seed_globals
 from crystallize.core.treatment import BASELINE
 from crystallize.errors import DefinitionError
-
-from pytest_crystallize.exchange import Exchange, Key
+from pytest_crystallize.exchange import LOST, Exchange, Key
 from pytest_crystallize.fixtures import UnitFixtures
 from pytest_crystallize.output import Output
 
@@ -153,8 +163,8 @@ class ExperimentRuns:
         )
         if chosen is None:
             raise DefinitionError(
-                f"{self.name} declares no replicates; give replicates= in the mark, crystallize_replicates in the ini "
-                "file, or --crystallize-replicates"
+                f"{self.name} declares no replicates; give replicates= in the mark, crystallize_replicates "
+                "in the ini file, or --crystallize-replicates"
             )
         return chosen
 
@@ -190,7 +200,7 @@ class ExperimentRuns:
         started = time.perf_counter()
         done_here = 0
         busy: list[int] = []
-        with global_state_restored(), settings.output.of_units(self.function.parent or host):
+        with global_state_restored(), settings.output.of_units(self.id):
             settings.exchange.refresh()
             for replicate in range(self._first_open, self.replicates):
                 if not self._missing(replicate):
@@ -239,7 +249,7 @@ class ExperimentRuns:
 
     def _lost(self, key: Key, worker: str) -> RunRecord:
         message = f"process {worker!r} died while it ran this condition"
-        error = RunError("ProcessDied", message, self.name, f"{message}.\nIt is not run again.\n")
+        error = RunError(LOST, message, self.name, f"{message}.\nIt is not run again.\n")
         return RunRecord(key.condition, key.replicate, self.stream.seed(key.replicate), error=error)
 
     def runs(self, conditions: Iterable[str]) -> dict[str, ConditionRuns]:
@@ -275,6 +285,7 @@ class FactoryRuns(ExperimentRuns):
         experiment: Experiment,
         seed: int | None,
     ) -> None:
+        experiment = copy.copy(experiment)  # two factories may return the same one
         declared = experiment.plugin(SeedPlugin).seed
         super().__init__(
             function,
@@ -286,12 +297,14 @@ class FactoryRuns(ExperimentRuns):
             seed=seed if declared is None else declared,
         )
         self.experiment = experiment
+        if experiment.name == DEFAULT_NAME:
+            experiment.name = self.name
         experiment.replicates = self.replicates
         for plugin in experiment.given_plugins:
             if isinstance(plugin, Execution):
                 settings.note(
-                    f"{self.name}: {type(plugin).__name__} is ignored under pytest; replicates run in parallel under "
-                    "pytest-xdist's -n"
+                    f"{self.name}: {type(plugin).__name__} is ignored under pytest; replicates run in "
+                    "parallel under pytest-xdist's -n"
                 )
         experiment.plugins = [
             self._shared_artifacts(plugin) if isinstance(plugin, ArtifactPlugin) else plugin
@@ -303,7 +316,10 @@ class FactoryRuns(ExperimentRuns):
         given = any(plugin is known for known in self.experiment.given_plugins)
         settings = self.settings
         return SharedArtifacts(
-            plugin if given else ArtifactPlugin(settings.artifact_root), self.experiment.name, self.id, settings.exchange
+            plugin if given else ArtifactPlugin(settings.artifact_root),
+            self.experiment.name,
+            self.id,
+            settings.exchange,
         )
 
     @cached_property
@@ -350,7 +366,7 @@ class FactoryRuns(ExperimentRuns):
 
 
 class SharedArtifacts(BasePlugin):
-    """Has every process of a session write an experiment's artifacts to one version, made when there is one."""
+    """Has every process of a session write an experiment's artifacts to one version, made when needed."""
 
     def __init__(self, plugin: ArtifactPlugin, name: str, run_id: str, exchange: Exchange) -> None:
         self._plugin = plugin
@@ -381,9 +397,10 @@ class ConditionFunction(pytest.Function):
         self._initrequest()
         stash = self.stash
         stash[tmppath_result_key] = {}
-        for key in (caplog_handler_key, caplog_records_key):
+        borrowed: tuple[Any, ...] = (caplog_handler_key, caplog_records_key)
+        for key in borrowed:
             if key in host.stash:
-                stash[key] = host.stash[key]  # type: ignore[index]
+                stash[key] = host.stash[key]
 
     def listchain(self) -> list[Any]:
         """Return the chain of the host item and this node, so that wider fixtures survive."""
@@ -412,7 +429,9 @@ class MarkedRuns(ExperimentRuns):
         self._arguments = function._fixtureinfo.argnames
         bound = Parameters(function.obj, (), "experiment")
         bound.defaults = {
-            name: default for name, default in bound.defaults.items() if default is not inspect.Parameter.empty
+            name: default
+            for name, default in bound.defaults.items()
+            if default is not inspect.Parameter.empty
         }
         self._parameters = bound
         self._artifacts = SharedArtifacts(
@@ -421,7 +440,9 @@ class MarkedRuns(ExperimentRuns):
 
     def run_unit(self, unit: Unit, host: pytest.Item) -> RunRecord:
         """Set up the function's fixtures, call it, tear them down."""
-        return self.settings.output.captured(host, lambda: self._run(unit, host, Outcomes(FAILURES, SKIPS, self._describe)))
+        return self.settings.output.captured(
+            host, lambda: self._run(unit, host, Outcomes(FAILURES, SKIPS, self._describe))
+        )
 
     def run_alone(self, unit: Unit, host: pytest.Item) -> None:
         """Run a unit whose exceptions come through."""
@@ -429,7 +450,9 @@ class MarkedRuns(ExperimentRuns):
             self._run(unit, host, RAISED)
 
     def _run(self, unit: Unit, host: pytest.Item, outcomes: Outcomes) -> RunRecord:
-        ctx = FrozenContext._for_run({}, self.stream.word(unit.replicate), unit.condition, unit.replicate, LOGGER)
+        ctx = FrozenContext._for_run(
+            {}, self.stream.word(unit.replicate), unit.condition, unit.replicate, LOGGER
+        )
         self._phase = "setup"
         return execute(ctx, lambda ctx: self._body(ctx, host), seed_globals=seed_globals, outcomes=outcomes)
 
@@ -471,18 +494,21 @@ class MarkedRuns(ExperimentRuns):
                 ctx.metrics.add(name, value)
         elif returned is not None:
             raise TypeError(
-                f"{self.name} returned {returned!r}; return a mapping of metrics, or nothing and record them by "
-                "ctx.metrics.add"
+                f"{self.name} returned {returned!r}; return a mapping of metrics, or nothing and record them "
+                "by ctx.metrics.add"
             )
 
 
 def describe(error: BaseException, step: str, node: pytest.Item) -> RunError:
-    """Describe an exception with the user's part of the traceback, in pytest's manner."""
+    """Describe an exception in pytest's manner, with the user's part of the traceback; --pdb stops here."""
     plain = RunError.from_exception(error, step)
     info = pytest.ExceptionInfo.from_exception(error)
     try:
         text = str(node.repr_failure(info))
     except Exception:  # a repr of the user's that fails must not hide the failure itself
         text = plain.traceback
+    if node.config.getoption("usepdb", False):
+        call: pytest.CallInfo[None] = pytest.CallInfo(None, info, 0.0, 0.0, 0.0, "call", _ispytest=True)
+        report = pytest.TestReport.from_item_and_call(node, call)
+        node.ihook.pytest_exception_interact(node=node, call=call, report=report)
     return RunError(plain.type, plain.message, step, text)
-
