@@ -226,7 +226,7 @@ class Reporter:
         if not self.summaries and not self.settings.notes and not unfinished:
             return
         width = min(terminalreporter._tw.fullwidth, _WIDEST)
-        terminalreporter.section("experiments")
+        terminalreporter.write_sep("=", "experiments")
         verbose = self.config.get_verbosity() > 0
         for position, summary in enumerate(self.summaries.values()):
             if position:
