@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from _pytest._code.code import ExceptionChainRepr, ReprEntryNative, ReprFileLocation, ReprTraceback
 
-from crystallize import Verdict, digest, evaluate
+from crystallize import Verdict, evaluate
 from crystallize.core.evaluation import ConditionRuns
 from crystallize.core.run import Unit
 from crystallize.core.treatment import BASELINE
@@ -111,7 +111,7 @@ class HypothesisItem(pytest.Item):
             "seconds": {
                 name: sum(r.seconds for r in arm.records if r is not None) for name, arm in arms.items()
             },
-            "digests": {name: digest(r for r in arm.records if r is not None) for name, arm in arms.items()},
+            "digests": {name: runs.digest(arm) for name, arm in arms.items()},
             "metrics": {
                 name: {metric: arm.mean(metric) for metric in arm.metrics} for name, arm in arms.items()
             }

@@ -31,7 +31,7 @@ from crystallize import (
 )
 from crystallize.core.context import LOGGER, FrozenContext
 from crystallize.core.declared import Parameters
-from crystallize.core.evaluation import runs_by_condition, unread_keys
+from crystallize.core.evaluation import digest, runs_by_condition, unread_keys
 from crystallize.core.experiment import DEFAULT_NAME, check_replicates
 from crystallize.core.plugins import Execution
 from crystallize.core.run import RAISED, Outcomes, RunError, Unit, execute, rotated
@@ -153,6 +153,8 @@ class ExperimentRuns:
         self.root_seed = self._settled_seed(seed)
         self.stream = SeedStream(self.root_seed)
         self._first_open = 0
+        self._complete: dict[str, ConditionRuns] = {}
+        self._digests: dict[ConditionRuns, str] = {}
 
     def _settled_replicates(self, declared: int | None) -> int:
         settings = self.settings
@@ -254,10 +256,24 @@ class ExperimentRuns:
 
     def runs(self, conditions: Iterable[str]) -> dict[str, ConditionRuns]:
         """Return what is known of these conditions."""
-        exchange = self.settings.exchange
-        names = list(conditions)
-        found = (exchange.record(Key(self.id, i, c)) for c in names for i in range(self.replicates))
-        return runs_by_condition((record for record in found if record is not None), names, self.replicates)
+        return {condition: self._runs_of(condition) for condition in conditions}
+
+    def _runs_of(self, condition: str) -> ConditionRuns:
+        """Return a condition's runs; those that are complete are put together once for all hypotheses."""
+        if condition in self._complete:
+            return self._complete[condition]
+        record = self.settings.exchange.record
+        runs = ConditionRuns(condition, [record(Key(self.id, i, condition)) for i in range(self.replicates)])
+        if None not in runs.records:
+            self._complete[condition] = runs
+        return runs
+
+    def digest(self, runs: ConditionRuns) -> str:
+        """Return the digest of a condition's metrics, made once where the runs are complete."""
+        known = self._digests.get(runs)
+        if known is None:
+            known = self._digests[runs] = digest(record for record in runs.records if record is not None)
+        return known
 
     def unread(self, arms: Mapping[str, ConditionRuns]) -> list[str]:
         """Say which keys of which treatments nothing read in any run."""

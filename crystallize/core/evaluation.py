@@ -14,6 +14,7 @@ from typing import Any
 from crystallize.core.context import is_finite, is_number
 from crystallize.core.hypothesis import Decision, Hypothesis, Status
 from crystallize.core.run import RunRecord
+from crystallize.core.treatment import Treatment
 from crystallize.errors import CrystallizeWarning
 
 
@@ -309,3 +310,10 @@ def runs_by_condition(
         if record.condition in table and record.replicate < replicates:
             table[record.condition][record.replicate] = record
     return {name: ConditionRuns(name, row) for name, row in table.items()}
+
+
+def unread_keys(treatment: Treatment, runs: ConditionRuns) -> list[str]:
+    """Return the keys of a treatment's mapping that nothing read in any of its runs."""
+    read = {key for record in runs.records if record is not None for scope in record.scopes for key in scope.reads}
+    ran = any(record is not None and record.succeeded for record in runs.records)
+    return [key for key in treatment.payload or () if key not in read] if ran else []

@@ -35,6 +35,8 @@ P = TypeVar("P", bound=BasePlugin)
 _DEFAULT_PLUGINS: tuple[type[BasePlugin], ...] = (SeedPlugin, ArtifactPlugin, LoggingPlugin, SerialExecution)
 _MISSING: Any = object()
 
+DEFAULT_NAME = "experiment"
+
 
 class Experiment:
     """Runs a baseline and treatments over seeded replicates, and verifies hypotheses about them.
@@ -87,7 +89,7 @@ class Experiment:
         pipeline: Pipeline | Sequence[PipelineStep | StepFactory],
         plugins: Iterable[BasePlugin] | None = None,
         *,
-        name: str = "experiment",
+        name: str = DEFAULT_NAME,
         description: str = "",
         initial_ctx: Mapping[str, Any] | None = None,
         treatments: Iterable[Treatment] = (),
@@ -116,7 +118,7 @@ class Experiment:
             plugin.init_hook(self)
 
     @staticmethod
-    def builder(name: str = "experiment") -> ExperimentBuilder:
+    def builder(name: str = DEFAULT_NAME) -> ExperimentBuilder:
         """Return a builder whose methods set one part each."""
         return ExperimentBuilder(name)
 
@@ -388,7 +390,7 @@ def _with_defaults(plugins: Iterable[BasePlugin] | None) -> list[BasePlugin]:
 class ExperimentBuilder:
     """Builds an experiment part by part; every method returns the builder."""
 
-    def __init__(self, name: str = "experiment") -> None:
+    def __init__(self, name: str = DEFAULT_NAME) -> None:
         self._name = name
         self._datasource: Any = _MISSING
         self._steps: list[PipelineStep] = []
