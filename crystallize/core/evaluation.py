@@ -452,10 +452,3 @@ def runs_by_condition(
             if known is None or known.succeeded:
                 row[record.replicate] = record
     return {name: ConditionRuns(name, row) for name, row in table.items()}
-
-
-def unread_keys(treatment: Treatment, runs: ConditionRuns) -> list[str]:
-    """Return the keys of a treatment's mapping that nothing read in any of its runs."""
-    read = {key for record in runs.records if record is not None for scope in record.scopes for key in scope.reads}
-    ran = any(record is not None and record.succeeded for record in runs.records)
-    return [key for key in treatment.payload or () if key not in read] if ran else []
