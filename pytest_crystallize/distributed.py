@@ -102,6 +102,7 @@ class ControllerHooks:
                     f"{report.longrepr}: replicate {key.replicate} of {key.condition!r} of {key.experiment}"
                 )
                 return
+        report.crystallize_silent = True  # type: ignore[attr-defined]
         report.outcome = "rerun"  # type: ignore[assignment]
 
 

@@ -130,7 +130,9 @@ class SharedExchange(Exchange):
         self._scanned = 0.0
         self._log = -1
         self._locks = _Locks(directory / "claims")
-        if worker is not None:
+        if worker is None:
+            self._locks.acquire(_ALIVE, wait=False)
+        else:
             self._log = os.open(directory / f"{worker}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
     def attempt(self, key: Key) -> None:
@@ -188,13 +190,14 @@ class SharedExchange(Exchange):
         """Return what the first process of the session that asked for `name` made."""
         if name not in self._agreed:
             path = self.directory / f"{hashlib.blake2b(name.encode(), digest_size=8).hexdigest()}.agreed"
-            self._locks.acquire(_offset(name, 0), wait=True)
+            place = _NAMES + _offset(name, 0)
+            self._locks.acquire(place, wait=True)
             try:
                 if not path.exists():
                     path.write_text(make(), encoding="utf-8")
                 self._agreed[name] = path.read_text(encoding="utf-8")
             finally:
-                self._locks.release(_offset(name, 0))
+                self._locks.release(place)
         return self._agreed[name]
 
     def close(self) -> None:
@@ -205,6 +208,22 @@ class SharedExchange(Exchange):
         if self._log >= 0:
             os.close(self._log)
             self._log = -1
+
+
+def is_abandoned(directory: Path) -> bool:
+    """Tell whether the process that made a session's directory is gone."""
+    try:
+        locks = _Locks(directory / "claims")
+    except OSError:
+        return False
+    try:
+        return locks.acquire(_ALIVE, wait=False)
+    finally:
+        locks.close()
+
+
+_NAMES = 1 << 60  # claims of replicates lie below
+_ALIVE = 1 << 61
 
 
 class _Tail:

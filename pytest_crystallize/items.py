@@ -37,6 +37,8 @@ class HypothesisItem(pytest.Item):
     ----------
     payload : dict or None
         What reports need to know: verdict, means, failures; plain data.
+    evidence_missing : bool
+        Whether there is no verdict with complete evidence (yet).
     """
 
     payload: dict[str, Any] | None = None
@@ -49,7 +51,7 @@ class HypothesisItem(pytest.Item):
         self.hypothesis = hypothesis
         self.treatment = treatment
         self.conditions = runs.conditions if treatment is None else (BASELINE, treatment)
-        self.evidence_missing = False
+        self.evidence_missing = True
 
     def runtest(self) -> None:
         """Pull the replicates, decide, and raise `NotSupported` unless the hypothesis is supported."""
@@ -64,10 +66,10 @@ class HypothesisItem(pytest.Item):
         if records and all(record.skipped is not None for record in records):
             pytest.skip(records[0].skipped or "skipped")
         verdict = self._verdict(arms)
+        self.evidence_missing = verdict.lacking > 0 or verdict.status == "invalid"
         self.payload["verdict"] = _plain(verdict.to_dict())
         self._add_properties(verdict, records)
         if not verdict.passed:
-            self.evidence_missing = verdict.lacking > 0 or verdict.status == "invalid"
             raise NotSupported(explain(verdict))
 
     def _verdict(self, arms: dict[str, ConditionRuns]) -> Verdict:

@@ -46,6 +46,7 @@ class Reporter:
         self.summaries: dict[str, ExperimentSummary] = {}
         self.expected: list[str] = []
         self.reported: set[str] = set()
+        self.started = False
         self.progress: Progress | None = None
         self._sizes: dict[str, tuple[str, int, int]] = {}
         self._shown_failures: set[tuple[Any, ...]] = set()
@@ -82,16 +83,28 @@ class Reporter:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
         """Show signs of life, and report as failed every verdict that was to be given and was not."""
+        self.started = not session.testsfailed or self.config.option.continue_on_collection_errors
         self._start_progress()
         try:
             result = yield
         finally:
             if self.progress is not None:
                 self.progress.close()
-        option = self.config.option
-        if not (option.collectonly or option.setuponly or getattr(option, "setupplan", False)):
+        if self._verdicts_due:
             self._report_missing()
         return result
+
+    @property
+    def _verdicts_due(self) -> bool:
+        """Whether every selected test had to give a verdict."""
+        option = self.config.option
+        return self.started and not (option.collectonly or option.setuponly or option.setupplan)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Let no session that ended early end well."""
+        if self._verdicts_due and not set(self.expected) <= self.reported and session.exitstatus == 0:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def _report_missing(self) -> None:
         self.learn_expected()
@@ -240,7 +253,7 @@ class Reporter:
     def _unfinished(self) -> Sequence[str]:
         self.learn_expected()
         missing = [nodeid for nodeid in self.expected if nodeid not in self.reported]
-        if not missing or self.config.option.collectonly or self.config.option.setuponly:
+        if not missing or not self._verdicts_due:
             return ()
         self.settings.exchange.refresh()
         done = self.settings.exchange.counts()
@@ -261,8 +274,8 @@ class Reporter:
 
 
 def _is_silent(report: pytest.CollectReport | pytest.TestReport) -> bool:
-    """Tell whether a report is of a token, or of a crash after which its test is run again."""
-    return str(report.outcome) == "rerun" or TOKEN.search(report.nodeid) is not None
+    """Tell whether a report is of a crash that is told as what it did to a replicate."""
+    return getattr(report, "crystallize_silent", False)
 
 
 def _outcome(report: pytest.TestReport) -> str:

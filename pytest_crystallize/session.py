@@ -20,14 +20,14 @@ import pytest
 from crystallize.core.run import Unit
 from crystallize.core.seeding import global_state_restored, seed_globals
 from pytest_crystallize.collection import ExperimentCollector, is_experiment_function
-from pytest_crystallize.exchange import Exchange, SharedExchange
+from pytest_crystallize.exchange import Exchange, SharedExchange, is_abandoned
 from pytest_crystallize.items import HypothesisItem, PrefetchItem
 from pytest_crystallize.plugin import parse_replicates, parse_seed
 from pytest_crystallize.reporter import Reporter
 from pytest_crystallize.units import ExperimentRuns, Settings
 
 TOKENS_PER_WORKER = 16
-STALE_SECONDS = 24 * 3600
+STALE_SECONDS = 60
 _WORKERINPUT = "crystallize"
 
 
@@ -106,7 +106,7 @@ class CrystallizeSession:
         if text is None:
             return None
         number, colon, condition = text.partition(":")
-        if not colon or not number.isdigit() or not condition:
+        if not colon or not (number.isascii() and number.isdigit()) or not condition:
             raise pytest.UsageError(
                 f"--crystallize-repro {text!r}: give a replicate and a condition, as in 7:baseline"
             )
@@ -153,7 +153,8 @@ class CrystallizeSession:
         """Make an experiment of every function that is named like one."""
         if not is_experiment_function(name, obj, self.functions):
             return None
-        node = ExperimentCollector.from_parent(collector, name=name, obj=obj, settings=self.settings)
+        function = getattr(obj, "__func__", obj)
+        node = ExperimentCollector.from_parent(collector, name=name, obj=function, settings=self.settings)
         return [node]
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -299,7 +300,7 @@ def _announce(directory: Path, selected: Iterable[HypothesisItem]) -> None:
 
 
 def _remove_stale(parent: Path) -> None:
-    """Remove directories that sessions which were killed have left."""
+    """Remove directories that sessions which were killed have left; a new one may not have its lock yet."""
     for path in parent.iterdir():
-        if time.time() - path.stat().st_mtime > STALE_SECONDS:
+        if time.time() - path.stat().st_mtime > STALE_SECONDS and is_abandoned(path):
             shutil.rmtree(path, ignore_errors=True)

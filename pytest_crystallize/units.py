@@ -42,7 +42,8 @@ from pytest_crystallize.exchange import LOST, Exchange, Key
 from pytest_crystallize.fixtures import UnitFixtures
 from pytest_crystallize.output import Output
 
-FAILURES = (Exception, SystemExit, pytest.fail.Exception)
+FAILURES = (BaseException,)
+ENDS_SESSION = (KeyboardInterrupt, pytest.exit.Exception)
 SKIPS = (pytest.skip.Exception, unittest.SkipTest)
 
 
@@ -327,6 +328,7 @@ class FactoryRuns(ExperimentRuns):
             for plugin in experiment.plugins
         ]
         self._began: list[BasePlugin] = []
+        self._refusal: RunError | None = None
 
     def _shared_artifacts(self, plugin: ArtifactPlugin) -> SharedArtifacts:
         given = any(plugin is known for known in self.experiment.given_plugins)
@@ -357,13 +359,17 @@ class FactoryRuns(ExperimentRuns):
 
     def _run(self, unit: Unit, host: pytest.Item) -> RunRecord:
         outcomes = Outcomes(FAILURES, SKIPS, lambda error, step: describe(error, step, host))
-        try:
-            plan = self.plan
-        except FAILURES as fault:
-            error = outcomes.describe(fault, "before_run")
-            return RunRecord(unit.condition, unit.replicate, self.stream.seed(unit.replicate), error=error)
-        record: RunRecord = plan.run(unit, outcomes)
-        return record
+        if self._refusal is None:
+            try:
+                plan = self.plan
+            except FAILURES as fault:
+                self._refusal = outcomes.describe(fault, "before_run")
+            else:
+                record: RunRecord = plan.run(unit, outcomes)
+                return record
+        return RunRecord(
+            unit.condition, unit.replicate, self.stream.seed(unit.replicate), error=self._refusal
+        )
 
     def finish(self) -> None:
         """Call the hooks behind the run, once in each process that ran a unit."""
@@ -375,7 +381,9 @@ class FactoryRuns(ExperimentRuns):
         for plugin in self._began:
             try:
                 plugin.after_run(self.experiment, result)
-            except Exception as error:
+            except FAILURES as error:
+                if isinstance(error, ENDS_SESSION):
+                    raise
                 self.settings.note(
                     f"{self.name}: {type(plugin).__name__}.after_run failed: {type(error).__name__}: {error}"
                 )
@@ -517,6 +525,8 @@ class MarkedRuns(ExperimentRuns):
 
 def describe(error: BaseException, step: str, node: pytest.Item) -> RunError:
     """Describe an exception in pytest's manner, with the user's part of the traceback; --pdb stops here."""
+    if isinstance(error, ENDS_SESSION):
+        raise error
     plain = RunError.from_exception(error, step)
     info = pytest.ExceptionInfo.from_exception(error)
     try:
