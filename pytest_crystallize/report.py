@@ -196,7 +196,9 @@ def ranges(numbers: Sequence[int]) -> str:
     return ", ".join(str(p[0]) if len(p) == 1 else f"{p[0]}-{p[-1]}" for p in parts)
 
 
-def failure_lines(failure: Mapping[str, Any], nodeid: str, width: int) -> Iterator[str]:
+def failure_lines(
+    failure: Mapping[str, Any], nodeid: str, width: int, options: Sequence[str] = ()
+) -> Iterator[str]:
     """Yield a failed replicate: where, the user's traceback, what was captured, and how to repeat it.
 
     Parameters
@@ -207,6 +209,8 @@ def failure_lines(failure: Mapping[str, Any], nodeid: str, width: int) -> Iterat
         What pytest is to be given from the current directory to run this test.
     width : int
         Columns.
+    options : sequence of str
+        What else the command line said.
     """
     replicates = failure["replicates"]
     condition = failure["condition"]
@@ -220,8 +224,8 @@ def failure_lines(failure: Mapping[str, Any], nodeid: str, width: int) -> Iterat
     if len(replicates) > 1:
         yield f"and {len(replicates) - 1} more in the same way: {counted_list(replicates[1:])}"
     named = condition if condition.isprintable() else escape(condition)
-    repro = shlex.quote(f"{replicates[0]}:{named}")
-    yield f"repeat it: pytest --crystallize {shlex.quote(nodeid)} --crystallize-repro {repro}"
+    command = ["pytest", "--crystallize", *options, nodeid, "--crystallize-repro", f"{replicates[0]}:{named}"]
+    yield f"repeat it: {shlex.join(command)}"
 
 
 def counted_list(replicates: Sequence[int]) -> str:

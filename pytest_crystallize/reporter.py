@@ -182,12 +182,16 @@ class Reporter:
 
     def _append_failures(self, report: pytest.TestReport, payload: dict[str, Any]) -> None:
         lines: list[str] = []
+        given = self.config.option
+        options = [] if given.crystallize_seed is None else ["--crystallize-seed", str(payload["seed"])]
+        if given.crystallize_replicates is not None:
+            options += ["--crystallize-replicates", str(given.crystallize_replicates)]
         for failure in payload["failures"]:
             key = (payload["experiment"], failure["condition"], failure["step"], failure["error"])
             if key in self._shown_failures:
                 continue
             self._shown_failures.add(key)
-            lines.extend(failure_lines(failure, self._from_here(report.nodeid), _WIDEST))
+            lines.extend(failure_lines(failure, self._from_here(report.nodeid), _WIDEST, options))
         if lines and isinstance(report.longrepr, ExceptionChainRepr):
             shown = report.longrepr.reprtraceback.reprentries
             shown.append(ReprEntryNative(["\n".join(lines) + "\n"]))  # type: ignore[attr-defined]

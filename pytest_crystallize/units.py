@@ -41,6 +41,7 @@ from pytest_crystallize.exchange import LOST, Exchange, Key
 from pytest_crystallize.fixtures import UnitFixtures
 from pytest_crystallize.ids import checksum
 from pytest_crystallize.output import Output, with_properties
+from pytest_crystallize.timeouts import Timer
 from pytest_crystallize.tracebacks import users_part
 
 FAILURES = (BaseException,)
@@ -84,6 +85,7 @@ class Settings:
         self.exchange = exchange
         self.fixtures = UnitFixtures()
         self.output = Output(config)
+        self.timer = Timer(config)
         self.seed = seed
         self.ini_seed = ini_seed
         self.replicates = replicates
@@ -204,6 +206,7 @@ class ExperimentRuns:
         started = time.perf_counter()
         done_here = 0
         busy: list[int] = []
+        settings.timer.belongs_to(host)
         with global_state_restored(), settings.output.of_units(self.id):
             settings.exchange.refresh()
             for replicate in range(self._first_open, self.replicates):
@@ -220,7 +223,9 @@ class ExperimentRuns:
                     return
             if seconds is None:
                 for replicate in busy:
+                    settings.timer.suspend()
                     self._run_replicate(replicate, host, wait=True)
+        settings.timer.restart()
 
     def _missing(self, replicate: int) -> list[str]:
         has, order = self.settings.exchange.has, rotated(self.conditions, replicate)
@@ -239,6 +244,7 @@ class ExperimentRuns:
                     record = self._lost(key, exchange.attempts[key])
                 else:
                     self._write(exchange.attempt, key)
+                    self.settings.timer.restart()
                     record = self.run_unit(Unit(replicate, condition), host)
                 self._write(exchange.publish, key, record)
             return bool(missing)
