@@ -68,6 +68,10 @@ class Settings:
         Takes a line that the summary shows once.
     artifact_root : path
         Where artifacts go if an experiment doesn't say.
+    repro : Unit or None
+        The unit to repeat.
+    drawn_seed : int or None
+        The root seed, if it was drawn at random.
     """
 
     def __init__(
@@ -92,6 +96,7 @@ class Settings:
         self.ini_replicates = ini_replicates
         self.artifact_root = artifact_root
         self.repro: Unit | None = None
+        self.drawn_seed: int | None = None
         self.notes: dict[str, None] = {}
 
     @property
@@ -389,7 +394,7 @@ class FactoryRuns(ExperimentRuns):
             try:
                 plugin.after_run(self.experiment, result)
             except FAILURES as error:
-                if isinstance(error, ENDS_SESSION):
+                if isinstance(error, KeyboardInterrupt):
                     raise
                 self.settings.note(
                     f"{self.name}: {type(plugin).__name__}.after_run failed: {type(error).__name__}: {error}"
