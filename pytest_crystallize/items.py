@@ -170,7 +170,8 @@ class HypothesisItem(pytest.Item):
         path, line, _ = self.reportinfo()
         message = str(excinfo.value)
         entry = ReprEntryNative([message + "\n"])
-        location = ReprFileLocation(str(path), (line or 0) + 1, message.split("\n", 1)[0])
+        _, _, reason = message.split("\n", 1)[0].partition(": ")  # the word stands before it in the summary
+        location = ReprFileLocation(str(path), (line or 0) + 1, reason or message)
         return ExceptionChainRepr([(ReprTraceback([entry], None, "native"), location, None)])
 
     def _traceback_filter(self, excinfo: pytest.ExceptionInfo[BaseException]) -> Any:

@@ -77,13 +77,16 @@ class ExperimentSummary:
             self.rows.sort(key=lambda row: row["place"])
 
 
-def experiment_lines(summary: ExperimentSummary, width: int, *, verbose: bool = False) -> Iterator[str]:
-    """Yield the lines of one experiment's table, none wider than `width`."""
+def experiment_lines(
+    summary: ExperimentSummary, width: int, *, verbose: bool = False, located: bool = False
+) -> Iterator[str]:
+    """Yield the lines of one experiment's table, none wider than `width`; `located` has its place told."""
+    place = f" ({summary.where})" if located else ""
     time = duration(math.fsum(summary.seconds.values()))
     conditions = len(summary.seconds)
     head = (
-        f"{summary.name} ({summary.where}): {counted(summary.replicates, 'replicate')} of {counted(conditions, 'condition')}, "
-        f"seed {summary.seed}, {time}"
+        f"{summary.name}{place}: {counted(summary.replicates, 'replicate')} of "
+        f"{counted(conditions, 'condition')}, seed {summary.seed}, {time}"
     )
     yield from wrapped(head, width)
     if summary.rows:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Generator, Sequence
 from typing import Any
 
@@ -264,12 +265,15 @@ class Reporter:
         width = min(terminalreporter._tw.fullwidth, _WIDEST)
         terminalreporter.write_sep("=", "experiments")
         verbose = self.config.get_verbosity() > 0
+        names = Counter(summary.name for summary in self.summaries.values())
         order = {key: place for place, key in enumerate(self._sizes)}
         ordered = sorted(self.summaries.items(), key=lambda entry: order.get(entry[0], len(order)))
         for position, (_, summary) in enumerate(ordered):
             if position:
                 terminalreporter.write_line("")
-            for number, line in enumerate(experiment_lines(summary, width, verbose=verbose)):
+            for number, line in enumerate(
+                experiment_lines(summary, width, verbose=verbose, located=names[summary.name] > 1)
+            ):
                 terminalreporter.write_line(line, bold=number == 0, **_colour(line))
         for text in (*unfinished, *(f"note: {note}" for note in self.settings.notes)):
             for line in wrapped(text, width):

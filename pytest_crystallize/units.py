@@ -34,7 +34,13 @@ from crystallize.core.evaluation import digest, runs_by_condition, unread_keys
 from crystallize.core.experiment import DEFAULT_NAME, check_replicates
 from crystallize.core.plugins import Execution
 from crystallize.core.run import RAISED, Outcomes, RunError, Unit, execute, rotated
-from crystallize.core.seeding import SeedStream, check_root_seed, global_state_restored, seed_globals
+from crystallize.core.seeding import (
+    TREATMENT,
+    SeedStream,
+    check_root_seed,
+    global_state_restored,
+    seed_globals,
+)
 from crystallize.core.treatment import BASELINE
 from crystallize.errors import DefinitionError
 from pytest_crystallize.exchange import LOST, Exchange, Key
@@ -499,7 +505,7 @@ class MarkedRuns(ExperimentRuns):
 
     def _body(self, ctx: FrozenContext, host: pytest.Item) -> None:
         if ctx.condition != BASELINE:
-            ctx._enter(ctx.condition, 0)
+            ctx._enter(ctx.condition, TREATMENT)
             self.treatment_by_name[ctx.condition].apply(ctx)
         ctx._enter(self.function.originalname, 0)
         node, state, fixtures = self._node, host.session._setupstate, self.settings.fixtures
