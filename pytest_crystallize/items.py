@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -46,7 +47,15 @@ class HypothesisItem(pytest.Item):
         self.runs = runs
         self.hypothesis = hypothesis
         self.treatment = treatment
-        self.conditions = runs.conditions if treatment is None else (BASELINE, treatment)
+        off = runs.settings.off
+        if treatment is None:
+            self.conditions = tuple(name for name in runs.conditions if name not in off)
+        else:
+            self.conditions = (BASELINE, treatment)
+        if treatment in off:
+            shown = shlex.quote(treatment)
+            reason = f"treatment {treatment!r} is switched off; --crystallize-enable {shown} switches it on"
+            self.add_marker(pytest.mark.skip(reason=reason))
         self.evidence_missing = True
         # What conftests, and pytest's own reordering by parametrised fixtures, look at.
         function = runs.function

@@ -37,6 +37,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="I:CONDITION",
         help="run only replicate I of a condition of the selected experiments, as in 7:baseline; no verdict",
     )
+    group.addoption(
+        "--crystallize-disable",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="switch a treatment off, in this run and (but in CI) the next ones: its tests are skipped",
+    )
+    group.addoption(
+        "--crystallize-enable",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="switch a treatment on again",
+    )
     parser.addini(
         "crystallize_files",
         "globs of the files that hold experiments",

@@ -24,7 +24,7 @@ from pytest_crystallize.report import (
     status_word,
     wrapped,
 )
-from pytest_crystallize.units import Settings
+from pytest_crystallize.units import ExperimentRuns, Settings
 
 TOKEN = re.compile(r"::block-[0-9a-f]{8}-\d+::run\Z")
 
@@ -51,7 +51,7 @@ class Reporter:
         self.started = False
         self.progress: Progress | None = None
         self._places: dict[str, int] = {}
-        self._sizes: dict[str, tuple[str, int, int]] = {}
+        self._announced: dict[str, dict[str, Any]] = {}
         self._shown_failures: set[tuple[Any, ...]] = set()
 
     @property
@@ -65,10 +65,7 @@ class Reporter:
         """Note the items of a session that runs in this process."""
         selected = [item for item in session.items if isinstance(item, HypothesisItem)]
         self.expected = [item.nodeid for item in selected]
-        self._sizes = {
-            item.runs.id: (item.runs.name, item.runs.replicates * len(item.runs.needed), item.runs.replicates)
-            for item in selected
-        }
+        self._announced = {item.runs.id: announcement(item.runs) for item in selected}
 
     def learn_expected(self) -> None:
         """Read from the session's directory what the workers collected."""
@@ -79,7 +76,7 @@ class Reporter:
         if path.exists():
             announced = json.loads(path.read_text(encoding="utf-8"))
             self.expected = announced["items"]
-            self._sizes = {key: tuple(value) for key, value in announced["experiments"].items()}
+            self._announced = announced["experiments"]
 
     # The run.
 
@@ -245,10 +242,11 @@ class Reporter:
         except OSError:
             return ""
         done = exchange.counts()
-        under_way = [key for key in self._sizes if 0 < done.get(key, 0) < self._sizes[key][1]]
+        under_way = [key for key, known in self._announced.items() if 0 < done.get(key, 0) < known["units"]]
         if not under_way:
             return ""
-        name, units, replicates = self._sizes[under_way[0]]
+        first = self._announced[under_way[0]]
+        name, units, replicates = first["name"], first["units"], first["replicates"]
         more = f" (and {len(under_way) - 1} more under way)" if len(under_way) > 1 else ""
         return f"{done[under_way[0]] * replicates // units} of {replicates} replicates of {name}{more}"
 
@@ -259,14 +257,14 @@ class Reporter:
         self._gather_notes()
         if self.config.get_verbosity() < 0:
             return
-        unfinished = self._unfinished()
+        unfinished = [*self._switched_off(), *self._unfinished()]
         if not self.summaries and not self.settings.notes and not unfinished:
             return
         width = min(terminalreporter._tw.fullwidth, _WIDEST)
         terminalreporter.write_sep("=", "experiments")
         verbose = self.config.get_verbosity() > 0
         names = Counter(summary.name for summary in self.summaries.values())
-        order = {key: place for place, key in enumerate(self._sizes)}
+        order = {key: place for place, key in enumerate(self._announced)}
         ordered = sorted(self.summaries.items(), key=lambda entry: order.get(entry[0], len(order)))
         for position, (_, summary) in enumerate(ordered):
             if position:
@@ -279,6 +277,15 @@ class Reporter:
             for line in wrapped(text, width):
                 terminalreporter.write_line(line, yellow=True)
 
+    def _switched_off(self) -> list[str]:
+        """Return a line per experiment with treatments that are switched off."""
+        self.learn_expected()
+        return [
+            f"{known['name']}: switched off, so not tested: {', '.join(known['off'])}"
+            for known in self._announced.values()
+            if known["off"]
+        ]
+
     def _unfinished(self) -> Sequence[str]:
         self.learn_expected()
         missing = [nodeid for nodeid in self.expected if nodeid not in self.reported]
@@ -287,10 +294,11 @@ class Reporter:
         self.settings.exchange.refresh()
         done = self.settings.exchange.counts()
         lines = [f"NOT RUN: {counted(len(missing), 'selected test')} without verdict"]
-        for key, (name, units, replicates) in self._sizes.items():
+        for key, known in self._announced.items():
             if key not in self.summaries and done.get(key):
                 lines.append(
-                    f"{name}: {done[key]} of {units} condition runs of {replicates} replicates are done"
+                    f"{known['name']}: {done[key]} of {known['units']} condition runs of "
+                    f"{known['replicates']} replicates are done"
                 )
         return lines
 
@@ -300,6 +308,16 @@ class Reporter:
             for path in sorted(exchange.directory.glob("*.notes")):
                 for note in json.loads(path.read_text(encoding="utf-8")):
                     self.settings.note(note)
+
+
+def announcement(runs: ExperimentRuns) -> dict[str, Any]:
+    """Return what the controlling process is told of an experiment before it runs."""
+    return {
+        "name": runs.name,
+        "units": runs.replicates * len(runs.needed),
+        "replicates": runs.replicates,
+        "off": [name for name in runs.treatments if name in runs.settings.off],
+    }
 
 
 def _is_silent(report: pytest.CollectReport | pytest.TestReport) -> bool:

@@ -24,7 +24,8 @@ from pytest_crystallize.exchange import Exchange, SharedExchange, is_abandoned
 from pytest_crystallize.ids import checksum, escape
 from pytest_crystallize.items import HypothesisItem, PrefetchItem
 from pytest_crystallize.options import parse_replicates, parse_seed
-from pytest_crystallize.reporter import Reporter
+from pytest_crystallize.reporter import Reporter, announcement
+from pytest_crystallize.switches import STATE_FILE, Switches
 from pytest_crystallize.units import ExperimentRuns, Settings
 
 TOKENS_PER_WORKER = 16
@@ -76,10 +77,23 @@ class CrystallizeSession:
             artifact_root=self._cache_directory() / "artifacts",
         )
         self.settings.drawn_seed = self._drawn
+        self.settings.off = self._switched_off()
         self.settings.repro = self._repro(config.option.crystallize_repro)
         self._runs: dict[str, ExperimentRuns] = {}
 
     # Options.
+
+    def _switched_off(self) -> frozenset[str]:
+        if self.workerinput is not None:
+            return frozenset(self.workerinput[_WORKERINPUT]["off"])
+        option = self.config.option
+        cache = getattr(self.config, "cache", None)
+        path = None if cache is None else self._cache_directory() / STATE_FILE
+        switches = Switches(path, option.crystallize_disable, option.crystallize_enable)
+        switches.remember()
+        if switches.note is not None:
+            self.settings.note(switches.note)
+        return switches.off
 
     def _ini(self, name: str, parse: Any) -> Any:
         text = self.config.getini(name)
@@ -145,7 +159,7 @@ class CrystallizeSession:
 
     def workerinput_for(self) -> dict[str, Any]:
         """Return what a worker is told."""
-        return {"directory": str(self.directory), "drawn_seed": self._drawn}
+        return {"directory": str(self.directory), "drawn_seed": self._drawn, "off": sorted(self.settings.off)}
 
     # Collection.
 
@@ -167,7 +181,9 @@ class CrystallizeSession:
         selected = [item for item in items if isinstance(item, HypothesisItem)]
         for item in selected:
             self._runs[item.runs.id] = item.runs
-            item.runs.needed.update(item.conditions)
+            if item.treatment not in self.settings.off:
+                item.runs.needed.update(item.conditions)
+        self._check_switches(selected)
         self._check_repro(selected)
         if not self.is_worker or self.config.option.collectonly:
             return
@@ -176,6 +192,15 @@ class CrystallizeSession:
         _announce(self.directory, selected)
         if self.settings.repro is None:
             items[:] = self._with_tokens(items, int(self.workerinput["workercount"]))
+
+    def _check_switches(self, selected: Sequence[HypothesisItem]) -> None:
+        """Say which switched-off names no collected experiment has: they may be misspelt."""
+        known = {treatment for item in selected for treatment in item.runs.treatments}
+        for name in self.config.option.crystallize_disable:
+            if selected and name not in known:
+                self.settings.note(
+                    f"--crystallize-disable {name}: no collected experiment has such a treatment"
+                )
 
     def _check_repro(self, selected: Sequence[HypothesisItem]) -> None:
         unit = self.settings.repro
@@ -200,7 +225,7 @@ class CrystallizeSession:
         """Put an experiment's tokens before its first item."""
         seen: set[str] = set()
         for item in items:
-            if isinstance(item, HypothesisItem) and item.runs.id not in seen:
+            if isinstance(item, HypothesisItem) and item.runs.needed and item.runs.id not in seen:
                 seen.add(item.runs.id)
                 yield from self._tokens(item, workers)
             yield item
@@ -293,10 +318,7 @@ def _announce(directory: Path, selected: Iterable[HypothesisItem]) -> None:
         return
     expected = {
         "items": [item.nodeid for item in selected],
-        "experiments": {
-            item.runs.id: [item.runs.name, item.runs.replicates * len(item.runs.needed), item.runs.replicates]
-            for item in selected
-        },
+        "experiments": {item.runs.id: announcement(item.runs) for item in selected},
     }
     temporary = path.with_name(f"items.{os.getpid()}")
     temporary.write_text(json.dumps(expected), encoding="utf-8")

@@ -78,6 +78,8 @@ class Settings:
         The unit to repeat.
     drawn_seed : int or None
         The root seed, if it was drawn at random.
+    off : frozenset of str
+        Treatments that are switched off.
     """
 
     def __init__(
@@ -103,6 +105,7 @@ class Settings:
         self.artifact_root = artifact_root
         self.repro: Unit | None = None
         self.drawn_seed: int | None = None
+        self.off: frozenset[str] = frozenset()
         self.notes: dict[str, None] = {}
 
     @property
