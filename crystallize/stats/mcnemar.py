@@ -111,6 +111,8 @@ def mcnemar(
         confidence=1 - alpha,
         n=n,
         alternative=alternative,
+        estimand="risk difference",
+        null=shift,
         degenerate=gains + losses == 0 or n in (gains, losses),
     )
 
