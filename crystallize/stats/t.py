@@ -94,9 +94,9 @@ def paired_t(
     >>> round(result.estimate, 2), round(result.statistic, 4), round(result.p_value, 5)
     (1.58, 4.0621, 0.00283)
     """
-    question = _Question(_PAIRED, alternative, float(alpha), float(shift))
+    question = Question(_PAIRED, alternative, float(alpha), float(shift))
     first, second = as_pairs(_PAIRED, baseline, treatment, minimum=MINIMUM_N)
-    return _answer(question, _paired_difference(first, second, 1 / first.size))
+    return _answer(question, paired_difference(first, second, 1 / first.size))
 
 
 def resampled_t(
@@ -158,11 +158,11 @@ def resampled_t(
     >>> round(result.statistic, 4), round(result.p_value, 4)  # the paired t would give 4.899 and 0.0163
     (3.4641, 0.0405)
     """
-    question = _Question(_RESAMPLED, alternative, float(alpha), float(shift))
+    question = Question(_RESAMPLED, alternative, float(alpha), float(shift))
     check_test_fraction(_RESAMPLED, test_fraction)
     first, second = as_pairs(_RESAMPLED, baseline, treatment, minimum=MINIMUM_N)
     variance_factor = 1 / first.size + float(test_fraction / (1 - test_fraction))
-    return _answer(question, _paired_difference(first, second, variance_factor))
+    return _answer(question, paired_difference(first, second, variance_factor))
 
 
 def welch_t(
@@ -223,7 +223,7 @@ def welch_t(
     >>> round(result.statistic, 5), round(result.df, 4), round(result.p_value, 5)
     (1.86081, 17.7765, 0.07939)
     """
-    question = _Question(_WELCH, alternative, float(alpha), float(shift))
+    question = Question(_WELCH, alternative, float(alpha), float(shift))
     first = as_sample(_WELCH, "baseline", baseline, minimum=MINIMUM_N)
     second = as_sample(_WELCH, "treatment", treatment, minimum=MINIMUM_N)
     return _answer(question, _independent_difference(first, second))
@@ -251,7 +251,7 @@ def smallest_t_p(*sizes: int) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class _Question:
+class Question:
     """What is asked of the samples; checked when made."""
 
     test: str
@@ -266,7 +266,7 @@ class _Question:
 
 
 @dataclass(frozen=True, slots=True)
-class _Difference:
+class MeanDifference:
     """A mean difference in units of 2^exponent; one that does not vary has standard error 0."""
 
     mean: float
@@ -278,7 +278,7 @@ class _Difference:
     floor: float
 
 
-def _paired_difference(baseline: Sample, treatment: Sample, variance_factor: float) -> _Difference:
+def paired_difference(baseline: Sample, treatment: Sample, variance_factor: float) -> MeanDifference:
     """Return the mean of the differences; its variance is that of one of them times the factor."""
     n = baseline.size
     exponent = common_exponent(baseline, treatment)
@@ -287,7 +287,7 @@ def _paired_difference(baseline: Sample, treatment: Sample, variance_factor: flo
     tolerance = RELATIVE_TOLERANCE * largest(first, second, differences)
     mean, variance = moments(differences)
     constant = is_constant(differences, tolerance)
-    return _Difference(
+    return MeanDifference(
         mean=mean,
         error=0.0 if constant else math.sqrt(variance * variance_factor),
         df=n - 1.0,
@@ -298,7 +298,7 @@ def _paired_difference(baseline: Sample, treatment: Sample, variance_factor: flo
     )
 
 
-def _independent_difference(baseline: Sample, treatment: Sample) -> _Difference:
+def _independent_difference(baseline: Sample, treatment: Sample) -> MeanDifference:
     """Return the difference of the means, with the degrees of freedom of Welch and Satterthwaite."""
     n, m = baseline.size, treatment.size
     exponent = common_exponent(baseline, treatment)
@@ -310,7 +310,7 @@ def _independent_difference(baseline: Sample, treatment: Sample) -> _Difference:
         error = math.sqrt(first_variance / n + second_variance / m)
         shares = first_variance / n / error**2, second_variance / m / error**2
         df = 1 / (shares[0] ** 2 / (n - 1) + shares[1] ** 2 / (m - 1))
-    return _Difference(
+    return MeanDifference(
         mean=second_mean - first_mean,
         error=error,
         df=df,
@@ -321,7 +321,7 @@ def _independent_difference(baseline: Sample, treatment: Sample) -> _Difference:
     )
 
 
-def _answer(question: _Question, difference: _Difference) -> TestResult:
+def _answer(question: Question, difference: MeanDifference) -> TestResult:
     mean, exponent = difference.mean, difference.exponent
     null = scaled_float(question.shift, -exponent)
     degenerate = difference.error == 0
