@@ -78,7 +78,7 @@ def boschloo_p_value(x: int, n: int, y: int, m: int, alternative: Alternative = 
         return min(1.0, 2 * min(sides))
     if alternative == "less":  # the exchanged arms
         return boschloo_p_value(y, m, x, n, "greater")
-    p_values = _fisher_table(n, m)
+    p_values = fisher_table(n, m)
     return largest_probability(p_values <= p_values[x, y] * _TIE)
 
 
@@ -149,7 +149,7 @@ def _binomial(n: int, rates: Sample) -> Sample:
     return mass
 
 
-def _fisher_table(n: int, m: int) -> Sample:
+def fisher_table(n: int, m: int) -> Sample:
     """Return Fisher's p-value for "greater" of every table, by the successes of baseline and treatment."""
     x, y = np.arange(n + 1)[:, np.newaxis], np.arange(m + 1)
     log_mass = _log_choose(n, x) + _log_choose(m, y) - _log_choose(n + m, x + y)
