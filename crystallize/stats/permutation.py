@@ -183,9 +183,8 @@ def permutation(
     The null hypothesis is :math:`\mu_t - \mu_b = \text{shift}`. The p-value is the part of all
     :math:`\binom{n + m}{n}` labellings of the values (the treatment's less `shift`) whose t is at least the
     observed one; two-sided it is twice the smaller of both directions, at most 1. It is exact if the
-    distributions are equal under the null hypothesis, and, because t is studentized, approximately right if
-    only the means are. The raw mean would not be: with N(0,1), n = 30, and N(0,9), n = 10,
-    its size is .21.
+    distributions are equal under the null hypothesis and, because t is studentized, right in large samples if
+    only the means are.
 
     Parameters
     ----------
@@ -220,7 +219,10 @@ def permutation(
 
     Notes
     -----
-    Wasteful for pairs (`paired_permutation`), and wrong for several values of one replicate. The smallest
+    Wasteful for pairs (`paired_permutation`), and wrong for several values of one replicate. Where variances
+    and sizes are very unequal `welch_t` keeps its level better: with N(0,1), n = 30, and N(0,9), n = 10, the
+    size for alpha = .05 is .10 here, .21 if the raw difference of the means were permuted, and .05 by Welch's
+    t. The smallest
     p-value is 2/C(n+m, n) two-sided: below 4 per arm nothing is significant at .05. Two constant arms need no
     substitute: if they differ, the p-value is that smallest one, else 1. Either is flagged `degenerate`.
 
@@ -253,10 +255,11 @@ def permutation(
     mirrored = (first.size, tuple(first)) > (second.size, tuple(second))
     if mirrored:  # so that exchanging the arms changes no digit
         arms, null = arms[::-1], -null
-    welch = _Welch(*arms, _labels(arms[0].size, arms[1].size, resamples))
-    upper, lower = welch.p_values(_bounded(null))
+    with np.errstate(under="ignore"):  # squares that vanish beside those of the largest values
+        welch = _Welch(*arms, _labels(arms[0].size, arms[1].size, resamples))
+        upper, lower = welch.p_values(_bounded(null))
+        low, high = welch.interval(alpha)
     t = welch.t(null)
-    low, high = welch.interval(alpha)
     mean = welch.difference
     if mirrored:
         mean, low, high, upper, lower, t = -mean, -high, -low, lower, upper, -t

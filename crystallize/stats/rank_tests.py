@@ -430,12 +430,12 @@ class _Multiset(ABC):
         return (self.ranked((self.size + 1) // 2) + self.ranked(self.size // 2 + 1)) / 2
 
     def limits(self, rejections: int) -> tuple[float, float]:
-        """Return what remains at both ends if so many are cut off at each; nothing to cut sets no limit."""
+        """Return the ends if 0, 1, ... numbers below a shift, so many values in all, lead to its rejection."""
         if rejections == 0:
             return -math.inf, math.inf
-        if 2 * rejections >= self.size:
+        if 2 * rejections > self.size:
             return self.median(), self.median()
-        return self.ranked(rejections + 1), self.ranked(self.size - rejections)
+        return self.ranked(rejections), self.ranked(self.size + 1 - rejections)
 
 
 class _WalshMeans(_Multiset):

@@ -99,11 +99,11 @@ def order_statistic(
     """
     if count(low) >= rank:
         return low
-    narrow = 2**-50 * max(abs(low), abs(high))
+    narrow = 2**-45 * max(abs(low), abs(high))  # far above what rounding does to a sum or a difference
     while high - low > narrow:
         middle = low + (high - low) / 2
         low, high = (low, middle) if count(middle) >= rank else (middle, high)
-    return min(above(low), high)
+    return min(above(low - narrow), high)
 
 
 @lru_cache(maxsize=64)
