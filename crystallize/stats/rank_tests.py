@@ -430,7 +430,7 @@ class _Multiset(ABC):
         return (self.ranked((self.size + 1) // 2) + self.ranked(self.size // 2 + 1)) / 2
 
     def limits(self, rejections: int) -> tuple[float, float]:
-        """Return the ends if 0, 1, ... numbers below a shift, so many values in all, lead to its rejection."""
+        """Return the ends if a shift is rejected with fewer numbers than `rejections` beyond it."""
         if rejections == 0:
             return -math.inf, math.inf
         if 2 * rejections > self.size:

@@ -17,6 +17,7 @@ from crystallize.stats.tails import normal_quantile
 
 _HEDGES: Final = "Hedges g"
 _D_Z: Final = "d_z"
+_LARGE_DF: Final = 1e5  # where logarithms of gamma functions lose more digits than the expansion
 _LARGEST_T: Final = 1e4  # nctdtr fails beyond; there the normal part of the noncentral t is negligible
 
 
@@ -157,6 +158,8 @@ def hedges_correction(df: float) -> float:
     """
     if df <= 1:
         return 0.0
+    if df > _LARGE_DF:
+        return 1 - 3 / (4 * df - 1)
     return math.exp(gammaln(df / 2) - gammaln((df - 1) / 2)) / math.sqrt(df / 2)
 
 

@@ -17,6 +17,9 @@ from crystallize.stats.samples import Sample
 from crystallize.stats.tails import normal_quantile
 from crystallize.stats.unconditional import fisher_table, largest_probability
 
+ENUMERATED_PAIRS: Final = 10_000
+"""Up to so many pairs the numbers of discordant ones are enumerated; beyond, power is approximate."""
+
 ENUMERATED_N: Final = 100
 """Up to so many values per arm the tables of two arms are enumerated; beyond, power is approximate."""
 
@@ -33,6 +36,10 @@ class PairedBinary:
         Part of the pairs whose values differ, in (0, 1]; no effect is larger.
     exact : bool
         As in `mcnemar`.
+
+    Notes
+    -----
+    Exact up to 10,000 pairs; beyond, by the normal approximation.
 
     Examples
     --------
@@ -65,6 +72,8 @@ class PairedBinary:
                 f"PairedBinary: effect is {effect!r}; allowed are numbers up to the discordance, "
                 f"{self.discordance!r}"
             )
+        if n > ENUMERATED_PAIRS:
+            return self._large_sample_power(n, effect, alpha, alternative)
         discordant, mass, critical = _discordant_pairs(
             int(n), self.discordance, alpha, self.exact, alternative
         )
@@ -75,6 +84,13 @@ class PairedBinary:
         if alternative != "greater":
             rejected += _cdf(critical, discordant, gain)
         return min(1.0, float(mass @ rejected))
+
+    def _large_sample_power(self, n: float, effect: float, alpha: float, alternative: Alternative) -> float:
+        level = alpha if alternative == "two-sided" else 2 * alpha
+        needed = normal_quantile(level) * math.sqrt(self.discordance)
+        error = math.sqrt(max(self.discordance - effect**2, 1e-300))
+        above, below = (float(ndtr((sign * effect * math.sqrt(n) - needed) / error)) for sign in (1, -1))
+        return {"two-sided": min(1.0, above + below), "greater": above, "less": below}[alternative]
 
 
 @dataclass(frozen=True, slots=True)
