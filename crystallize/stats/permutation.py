@@ -144,7 +144,7 @@ def paired_permutation(
     sizes, flipped = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
     total = sizes.size + 1
     excess = flipped - sizes * null
-    slack = _TIE * float(np.abs(differences - null).sum())
+    slack = max(_TIE * float(np.abs(differences - null).sum()), tolerance * differences.size)
     upper = float((np.count_nonzero(excess <= slack) + 1) / total)
     lower = float((np.count_nonzero(excess >= -slack) + 1) / total)
     means = np.sort(flipped[sizes > 0] / sizes[sizes > 0])

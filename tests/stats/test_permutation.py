@@ -159,13 +159,13 @@ def test_random_permutations_do_not_depend_on_the_order_or_the_names_of_the_arms
 
 
 def test_unequal_variances_inflate_the_studentized_test_less_than_the_raw_one():
-    """With N(0,1), n = 30, and N(0,9), n = 10, some 10 % of 300 samples are rejected, not 21 %."""
+    """With N(0,1), n = 30, and N(0,9), n = 10, some 10 % of 150 samples are rejected, not 21 %."""
     rng = np.random.default_rng(7)
     rejected = sum(
         permutation(rng.normal(0, 1, 30), rng.normal(0, 3, 10), resamples=199).p_value <= 0.05
-        for _ in range(300)
+        for _ in range(150)
     )
-    assert rejected <= 0.14 * 300
+    assert rejected <= 0.16 * 150
 
 
 def test_a_large_sample_is_permuted_in_blocks():
