@@ -4,8 +4,8 @@ A t statistic of constant differences divides by zero, and with float noise it y
 What n equal differences do show is that all of them have the same sign; the p-value of that alone, which no
 number of decimals can lower, is the floor used here.
 
-The policy, test by test, two-sided. p = 1 where the constant difference c is the shift. There are n pairs, arms
-of n and m values, G units; n' = 1/(1/n + f/(1 - f)) for the held-out fraction f.
+The policy, test by test, two-sided. p = 1 where the constant difference c is the shift. There are n pairs,
+arms of n and m values, G units; n' = 1/(1/n + f/(1 - f)) for the held-out fraction f.
 
 =================== ======================= ==================== =================================
 test                what counts as constant p                    interval

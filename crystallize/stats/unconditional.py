@@ -7,6 +7,7 @@ optimizer can stop at a local maximum (Barnard's p-value of 12/33 and 6/21 is .6
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -115,40 +116,53 @@ def largest_probability(region: _Region) -> float:
     members = region.astype(np.float64)
     # On the scale of the angle a binomial has standard deviation 1/(2 sqrt n), and the probability is a
     # mixture of binomials: a step of a fifth of that misses no bump.
-    points = 64 + 16 * math.isqrt(n + m)
-    angles = np.linspace(0, np.pi / 2, points)
-    heights = _probabilities(members, n, m, angles)
+    angles = np.linspace(0, np.pi / 2, 64 + 16 * math.isqrt(n + m))
+    heights = ((_coarse_masses(n, angles.size) @ members) * _coarse_masses(m, angles.size)).sum(axis=1)
     best = float(heights.max())
     framed = np.concatenate(([-1.0], heights, [-1.0]))
     peaks = (heights >= framed[2:]) & (heights >= framed[:-2]) & (heights >= 0.98 * best)
     for peak in np.flatnonzero(peaks)[:5]:
-        centre, width = angles[peak], angles[1]
-        for _ in range(6):  # each round narrows the bracket eightfold, and the error in p is its square
-            fine = np.clip(centre + np.linspace(-width, width, 17), 0, np.pi / 2)
-            values = _probabilities(members, n, m, fine)
-            centre, width = fine[int(values.argmax())], width / 8
-            best = max(best, float(values.max()))
+        best = max(best, _summit(members, float(angles[peak]), float(angles[1])))
     return min(1.0, best)
 
 
-def _probabilities(members: Sample, n: int, m: int, angles: Sample) -> Sample:
-    rates = np.sin(angles) ** 2
-    baseline, treatment = _binomial(n, rates), _binomial(m, rates)
-    result: Sample = ((baseline @ members) * treatment).sum(axis=1)
-    return result
+def _summit(members: Sample, centre: float, width: float) -> float:
+    """Return the largest probability next to a rate, by parabolas through ever closer points."""
+    n, m = members.shape[0] - 1, members.shape[1] - 1
+    best, reach = 0.0, 1.0
+    for _ in range(6):
+        angles = np.clip((centre - width, centre, centre + width), 0, np.pi / 2)
+        rates = np.sin(angles) ** 2
+        left, middle, right = ((_masses(n, rates) @ members) * _masses(m, rates)).sum(axis=1).tolist()
+        best = max(best, left, middle, right)
+        curvature = left - 2 * middle + right
+        slope = (left - right) / 2
+        step = slope / curvature if curvature < 0 else math.copysign(1.0, right - left)
+        centre = min(max(centre + width * min(max(step, -reach), reach), 0.0), math.pi / 2)
+        width, reach = width / 8, 8.0  # the next parabola may take back this step
+    return best
 
 
-def _binomial(n: int, rates: Sample) -> Sample:
+@lru_cache(maxsize=16)
+def _coarse_masses(n: int, points: int) -> Sample:
+    return _masses(n, np.sin(np.linspace(0, np.pi / 2, points)) ** 2)
+
+
+def _masses(n: int, rates: Sample) -> Sample:
     """Return the probabilities of 0 to n successes, a row per rate."""
     successes = np.arange(n + 1)
     rates = rates[:, np.newaxis]
     with np.errstate(under="ignore"):
-        mass: Sample = np.exp(
-            _log_choose(n, successes) + xlogy(successes, rates) + xlog1py(n - successes, -rates)
-        )
+        mass: Sample = np.exp(_log_combinations(n) + xlogy(successes, rates) + xlog1py(n - successes, -rates))
     return mass
 
 
+@lru_cache(maxsize=16)
+def _log_combinations(n: int) -> Sample:
+    return _log_choose(n, np.arange(n + 1))
+
+
+@lru_cache(maxsize=8)
 def fisher_table(n: int, m: int) -> Sample:
     """Return Fisher's p-value for "greater" of every table, by the successes of baseline and treatment."""
     x, y = np.arange(n + 1)[:, np.newaxis], np.arange(m + 1)
