@@ -19,7 +19,7 @@ from crystallize.stats.degenerate import (
 )
 from crystallize.stats.moments import common_exponent, largest, scaled, scaled_float
 from crystallize.stats.result import Alternative, TestResult
-from crystallize.stats.samples import Sample, as_sample, check_alpha, check_alternative, check_shift
+from crystallize.stats.samples import Sample, as_sample, checked_options
 from crystallize.stats.tails import t_p_value, t_quantile
 
 MINIMUM_UNITS: Final = 3
@@ -99,10 +99,7 @@ def clustered_t(
     >>> result.estimate, round(result.statistic, 4), result.df, round(result.p_value, 4)
     (1.125, 4.7001, 3.0, 0.0182)
     """
-    alpha, shift = float(alpha), float(shift)
-    check_alternative(_CLUSTERED, alternative)
-    check_alpha(_CLUSTERED, alpha)
-    check_shift(_CLUSTERED, shift)
+    alpha, shift = checked_options(_CLUSTERED, alternative, alpha, shift)
     first = as_sample(_CLUSTERED, "baseline", baseline, minimum=1)
     second = as_sample(_CLUSTERED, "treatment", treatment, minimum=1)
     if treatment_units is None:

@@ -2,48 +2,28 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable, Iterator
 from typing import Final
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from crystallize.errors import SampleError
-from crystallize.stats.degenerate import RELATIVE_TOLERANCE, constant_statistic, snap
-from crystallize.stats.moments import common_exponent, largest, moments, scaled, scaled_float
+from crystallize.stats.degenerate import RELATIVE_TOLERANCE
+from crystallize.stats.moments import common_exponent, largest, scaled, scaled_float
+from crystallize.stats.rearrangements import EXACT_LIMIT, RESAMPLES, flips, labellings, labels
+from crystallize.stats.relabelled_welch import TIE, RelabelledWelch
 from crystallize.stats.result import Alternative, TestResult
-from crystallize.stats.samples import (
-    Sample,
-    as_pairs,
-    as_sample,
-    check_alpha,
-    check_alternative,
-    check_shift,
-)
+from crystallize.stats.samples import Sample, as_pairs, as_sample, checked_options
+from crystallize.stats.tails import tails_p_value
 
 Statistic = Callable[[Sample, Sample], float]
 """A number of (baseline, treatment) that grows with the treatment's advantage."""
 
-EXACT_LIMIT: Final = 1 << 16
-"""All permutations are used if there are at most so many."""
-
-RESAMPLES: Final = 9_999
-"""Random permutations where there are more; the observed arrangement counts as one more."""
-
 _PAIRED: Final = "paired permutation"
 _UNPAIRED: Final = "permutation"
-_SEED: Final = 0x5EED
-_TIE: Final = (
-    1e-10  # statistics that differ by less, relative to the observed one, are equal but for rounding
-)
-
-_ROUNDING: Final = 1e-13  # what a difference of sums of squares may owe to rounding
 _FAR: Final = 1e30
-_BLOCK: Final = 1 << 22  # cells of a block of arrangements
-
-_Mask = NDArray[np.bool_]
 
 
 def paired_permutation(
@@ -117,7 +97,8 @@ def paired_permutation(
     >>> round(result.p_value * 2**15)
     863
     """
-    alpha, shift = _checked(_PAIRED, alternative, alpha, shift, resamples)
+    alpha, shift = checked_options(_PAIRED, alternative, alpha, shift)
+    _check_resamples(_PAIRED, resamples)
     first, second = as_pairs(_PAIRED, baseline, treatment, minimum=1)
     if statistic is not None:
         order = np.lexsort((second, first))  # so that the order of the replicates changes nothing
@@ -125,7 +106,7 @@ def paired_permutation(
         moved = second - shift
         exchanged = (
             (np.where(flip, moved, first), np.where(flip, first, moved))
-            for block in _flips(first.size, resamples)
+            for block in flips(first.size, resamples)
             for flip in block
         )
         return _custom(_PAIRED, statistic, (first, second), shift, exchanged, alternative, alpha)
@@ -140,11 +121,11 @@ def paired_permutation(
     null = _bounded(scaled_float(shift, -exponent)) * (-1 if mirrored else 1)
     # A flip of the pairs in S lowers the sum by twice the sum over S: the mean over S is the shift at which
     # flipping S changes nothing. The p-value of every shift is known from these means.
-    blocks = [(flips.sum(axis=1), flips @ differences) for flips in _flips(differences.size, resamples)]
+    blocks = [(flips.sum(axis=1), flips @ differences) for flips in flips(differences.size, resamples)]
     sizes, flipped = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
     total = sizes.size + 1
     excess = flipped - sizes * null
-    slack = max(_TIE * float(np.abs(differences - null).sum()), tolerance * differences.size)
+    slack = max(TIE * float(np.abs(differences - null).sum()), tolerance * differences.size)
     upper = float((np.count_nonzero(excess <= slack) + 1) / total)
     lower = float((np.count_nonzero(excess >= -slack) + 1) / total)
     means = np.sort(flipped[sizes > 0] / sizes[sizes > 0])
@@ -155,7 +136,7 @@ def paired_permutation(
         mean, low, high, upper, lower = -mean, -high, -low, lower, upper
     return TestResult(
         test=_PAIRED,
-        p_value=_p_value(upper, lower, alternative),
+        p_value=tails_p_value(upper, lower, alternative),
         statistic=scaled_float(mean - scaled_float(shift, -exponent), exponent),
         df=None,
         estimate=scaled_float(mean, exponent),
@@ -237,7 +218,8 @@ def permutation(
     >>> round(result.p_value * 126), result.estimate
     (10, -7.0)
     """
-    alpha, shift = _checked(_UNPAIRED, alternative, alpha, shift, resamples)
+    alpha, shift = checked_options(_UNPAIRED, alternative, alpha, shift)
+    _check_resamples(_UNPAIRED, resamples)
     least = 2 if statistic is None else 1
     first = np.sort(as_sample(_UNPAIRED, "baseline", baseline, minimum=least))
     second = np.sort(as_sample(_UNPAIRED, "treatment", treatment, minimum=least))
@@ -245,7 +227,7 @@ def permutation(
         pooled = np.concatenate((first, second - shift))
         relabelled = (
             (pooled[~mask], pooled[mask])
-            for block in _labels(first.size, second.size, resamples)
+            for block in labels(first.size, second.size, resamples)
             for mask in block
         )
         return _custom(_UNPAIRED, statistic, (first, second), shift, relabelled, alternative, alpha)
@@ -256,7 +238,7 @@ def permutation(
     if mirrored:  # so that exchanging the arms changes no digit
         arms, null = arms[::-1], -null
     with np.errstate(under="ignore"):  # squares that vanish beside those of the largest values
-        welch = _Welch(*arms, _labels(arms[0].size, arms[1].size, resamples))
+        welch = RelabelledWelch(*arms, labels(arms[0].size, arms[1].size, resamples))
         upper, lower = welch.p_values(_bounded(null))
         low, high = welch.interval(alpha)
     t = welch.t(null)
@@ -265,7 +247,7 @@ def permutation(
         mean, low, high, upper, lower, t = -mean, -high, -low, lower, upper, -t
     return TestResult(
         test=_UNPAIRED,
-        p_value=_p_value(upper, lower, alternative),
+        p_value=tails_p_value(upper, lower, alternative),
         statistic=t,
         df=None,
         estimate=scaled_float(mean, exponent),
@@ -297,85 +279,9 @@ def smallest_permutation_p(
     >>> smallest_permutation_p(5), smallest_permutation_p(6), round(smallest_permutation_p(4, 4), 4)
     (0.0625, 0.03125, 0.0286)
     """
-    count = 2 ** min(sizes[0], 64) if len(sizes) == 1 else _labellings(*sizes)
+    count = 2 ** min(sizes[0], 64) if len(sizes) == 1 else labellings(*sizes)
     one_sided = 1 / count if count <= EXACT_LIMIT else 1 / (resamples + 1)
     return min(1.0, 2 * one_sided) if alternative == "two-sided" else one_sided
-
-
-class _Welch:
-    """Welch's t under all labellings and shifts; the sums it needs are polynomials in the shift."""
-
-    def __init__(self, first: Sample, second: Sample, labels: Iterator[_Mask]) -> None:
-        n, m = first.size, second.size
-        (first_mean, first_variance), (second_mean, second_variance) = moments(first), moments(second)
-        tolerance = RELATIVE_TOLERANCE * largest(first, second)
-        self.difference = second_mean - first_mean
-        if abs(self.difference) <= tolerance:
-            self.difference = 0.0
-        self.constant = bool(np.ptp(first) <= tolerance and np.ptp(second) <= tolerance)
-        self.error = 0.0 if self.constant else math.sqrt(first_variance / n + second_variance / m)
-        self._sizes = n, m
-        # Values are centred at their arm's mean: shifts count from the observed difference.
-        residuals = np.concatenate((first - first_mean, second - second_mean))
-        if self.constant:
-            residuals[:] = 0.0
-        treated = np.concatenate((np.zeros(n), np.ones(m)))
-        columns = np.column_stack((residuals, residuals**2, treated, residuals * treated))
-        sums = [treated[np.newaxis] @ columns, *(chosen.astype(np.float64) @ columns for chosen in labels)]
-        self._sum, self._squares, self._moved, self._cross = np.concatenate(sums).T  # observed labels first
-        self._all_sum, self._all_squares, _, self._all_cross = columns.sum(axis=0).tolist()
-
-    def t(self, shift: float) -> float:
-        """Return the observed t."""
-        offset = self._offset(shift)
-        return offset / self.error if self.error > 0 else constant_statistic(offset)
-
-    def p_values(self, shift: float) -> tuple[float, float]:
-        """Return the one-sided p-values, "greater" first."""
-        n, m = self._sizes
-        offset = self._offset(shift)
-        squares = self._all_squares + 2 * offset * self._all_cross + m * offset**2
-        sums = self._sum + offset * self._moved
-        parts = self._squares + 2 * offset * self._cross + offset**2 * self._moved
-        rest = self._all_sum + m * offset - sums
-        variances = (parts - sums**2 / m) / (m - 1) / m + (squares - parts - rest**2 / n) / (n - 1) / n
-        differences = sums / m - rest / n
-        differences[np.abs(differences) <= _ROUNDING * math.sqrt(squares)] = 0.0
-        errors = np.sqrt(np.where(variances > _ROUNDING * squares, variances, 0.0))
-        with np.errstate(all="ignore"):
-            t = np.where(differences == 0, 0.0, differences / errors)
-        slack = _TIE * abs(t[0]) if math.isfinite(t[0]) else 0.0
-        upper, lower = np.count_nonzero(t >= t[0] - slack), np.count_nonzero(t <= t[0] + slack)
-        return float(upper / t.size), float(lower / t.size)
-
-    def _offset(self, shift: float) -> float:
-        return snap(self.difference, shift, 0.0) - shift
-
-    def interval(self, alpha: float) -> tuple[float, float]:
-        """Return the ends of the shifts that neither one-sided test rejects at alpha/2."""
-        return self._limit(alpha, -1), self._limit(alpha, 1)
-
-    def _limit(self, alpha: float, sign: int) -> float:
-        def kept(shift: float) -> bool:
-            upper, lower = self.p_values(shift)
-            return (upper if sign < 0 else lower) > alpha / 2
-
-        unit = self.error if self.error > 0 else max(abs(self.difference), 1.0)
-        # Far off, the arms are separated, and a larger shift changes no p-value any more.
-        if kept(self.difference + sign * 1e5 * unit):
-            return sign * math.inf
-        if self.constant:
-            return self.difference
-        inside, outside = 0.0, 1.0
-        while kept(self.difference + sign * outside * unit):
-            inside, outside = outside, 2 * outside
-        while outside - inside > 1e-9 * outside:
-            middle = (inside + outside) / 2
-            if kept(self.difference + sign * middle * unit):
-                inside = middle
-            else:
-                outside = middle
-        return self.difference + sign * outside * unit
 
 
 def _custom(
@@ -391,12 +297,12 @@ def _custom(
     estimate = _value(test, statistic, first, second)
     observed = estimate if shift == 0 else _value(test, statistic, first, second - shift)
     values = np.array([observed, *(_value(test, statistic, *pair) for pair in rearranged)])
-    slack = _TIE * abs(observed)
+    slack = TIE * abs(observed)
     upper = float(np.count_nonzero(values >= observed - slack) / values.size)
     lower = float(np.count_nonzero(values <= observed + slack) / values.size)
     return TestResult(
         test=test,
-        p_value=_p_value(upper, lower, alternative),
+        p_value=tails_p_value(upper, lower, alternative),
         statistic=observed,
         df=None,
         estimate=estimate,
@@ -408,10 +314,6 @@ def _custom(
         null=estimate - observed + float(np.median(values)),
         degenerate=bool(np.ptp(values) <= slack),
     )
-
-
-def _p_value(upper: float, lower: float, alternative: Alternative) -> float:
-    return {"two-sided": min(1.0, 2 * min(upper, lower)), "greater": upper, "less": lower}[alternative]
 
 
 def _value(test: str, statistic: Statistic, first: Sample, second: Sample) -> float:
@@ -436,53 +338,11 @@ def _typical_limits(means: Sample, unmoved: int, total: int, alpha: float) -> tu
     return float(means[k - 1]), float(means[-k])
 
 
-def _flips(n: int, resamples: int) -> Iterator[_Mask]:
-    """Yield which pairs are exchanged, blocks with a row per arrangement other than the observed one."""
-    if 2 ** min(n, 64) <= EXACT_LIMIT:
-        codes = np.arange(1, 2**n, dtype=np.uint32)[:, np.newaxis]
-        yield (codes >> np.arange(n, dtype=np.uint32)) & 1 == 1
-        return
-    rng = np.random.default_rng(_SEED)
-    for rows in _blocks(n, resamples):
-        yield rng.random((rows, n)) < 0.5
-
-
-def _labels(n: int, m: int, resamples: int) -> Iterator[_Mask]:
-    """Yield which of n + m values are the treatment's, a row per labelling other than the observed one."""
-    if (count := _labellings(n, m)) <= EXACT_LIMIT:
-        chosen = np.array(list(itertools.combinations(range(n + m), m)), dtype=np.intp)
-        masks = np.zeros((count, n + m), dtype=bool)
-        np.put_along_axis(masks, chosen, values=True, axis=1)
-        yield masks[:-1]  # the last combination is the observed one
-        return
-    rng = np.random.default_rng(_SEED)
-    for rows in _blocks(n + m, resamples):
-        yield rng.random((rows, n + m)).argsort(axis=1) < m
-
-
-def _blocks(columns: int, rows: int) -> Iterator[int]:
-    """Yield row counts that add up to `rows`, so that no block outgrows the memory."""
-    height = max(1, _BLOCK // columns)
-    for start in range(0, rows, height):
-        yield min(height, rows - start)
-
-
-def _labellings(n: int, m: int) -> int:
-    return math.comb(n + m, n) if min(n, m) < 64 else 1 << 64
-
-
 def _bounded(shift: float) -> float:
     """Return a shift whose square is finite; beyond, it changes no p-value of data scaled to at most 1."""
     return min(max(shift, -_FAR), _FAR)
 
 
-def _checked(
-    test: str, alternative: Alternative, alpha: float, shift: float, resamples: int
-) -> tuple[float, float]:
-    alpha, shift = float(alpha), float(shift)
-    check_alternative(test, alternative)
-    check_alpha(test, alpha)
-    check_shift(test, shift)
+def _check_resamples(test: str, resamples: int) -> None:
     if not resamples >= 99:
         raise SampleError(f"{test}: resamples is {resamples!r}; allowed are 99 and more, such as 9999")
-    return alpha, shift

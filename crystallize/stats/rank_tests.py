@@ -6,7 +6,6 @@ By hand and not by `scipy.stats`, which costs a second to import and is exact on
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
 from typing import Final
 
 import numpy as np
@@ -20,29 +19,28 @@ from crystallize.stats.degenerate import (
     unpaired_floor,
 )
 from crystallize.stats.moments import common_exponent, largest, moments, scaled, scaled_float
+from crystallize.stats.order_statistics import Differences, WalshMeans
 from crystallize.stats.ranks import (
     choice_sum_distribution,
     choice_sum_is_feasible,
     choice_sum_rejections,
     doubled_midranks,
     levels,
-    order_statistic,
     signed_sum_distribution,
     signed_sum_is_feasible,
     signed_sum_rejections,
     tie_sizes,
 )
 from crystallize.stats.result import Alternative, TestResult
-from crystallize.stats.samples import (
-    Sample,
-    as_pairs,
-    as_sample,
-    check_alpha,
-    check_alternative,
-    check_shift,
-)
+from crystallize.stats.samples import Sample, as_pairs, as_sample, checked_options
 from crystallize.stats.superiority import superiority, superiority_interval
-from crystallize.stats.tails import normal_p_value, normal_quantile, t_p_value, t_quantile
+from crystallize.stats.tails import (
+    normal_p_value,
+    normal_quantile,
+    t_p_value,
+    t_quantile,
+    tails_p_value,
+)
 
 _WILCOXON: Final = "Wilcoxon signed rank"
 _MANN_WHITNEY: Final = "Mann-Whitney"
@@ -110,7 +108,7 @@ def wilcoxon(
     >>> result.statistic, round(result.p_value, 7)
     (24.0, 0.0412598)
     """
-    alpha, shift = _checked(_WILCOXON, alternative, alpha, shift)
+    alpha, shift = checked_options(_WILCOXON, alternative, alpha, shift)
     first, second = as_pairs(_WILCOXON, baseline, treatment, minimum=1)
     exponent = common_exponent(first, second)
     first, second = scaled(first, -exponent), scaled(second, -exponent)
@@ -124,13 +122,13 @@ def wilcoxon(
         if signed_sum_is_feasible(n)
         else _normal_rejections(n * (n + 1) / 4, n * (n + 1) * (2 * n + 1) / 24, alpha)
     )
-    means = _WalshMeans(np.sort(differences))
+    means = WalshMeans(np.sort(differences))
     estimate, low, high = (
         snap(value, 0.0, tolerance) for value in (means.median(), *means.limits(rejections))
     )
     return TestResult(
         test=_WILCOXON,
-        p_value=_p_value(upper, lower, alternative),
+        p_value=tails_p_value(upper, lower, alternative),
         statistic=min(positive, negative),
         df=None,
         estimate=scaled_float(estimate, exponent),
@@ -207,7 +205,7 @@ def mann_whitney(
     >>> result.statistic, round(result.p_value, 6)
     (17.0, 0.111111)
     """
-    alpha, shift = _checked(_MANN_WHITNEY, alternative, alpha, shift)
+    alpha, shift = checked_options(_MANN_WHITNEY, alternative, alpha, shift)
     first = as_sample(_MANN_WHITNEY, "baseline", baseline, minimum=1)
     second = as_sample(_MANN_WHITNEY, "treatment", treatment, minimum=1)
     n, m = first.size, second.size
@@ -220,13 +218,13 @@ def mann_whitney(
         if choice_sum_is_feasible(n, m)
         else _normal_rejections(n * m / 2, n * m * (n + m + 1) / 12, alpha)
     )
-    differences = _Differences(np.sort(first), np.sort(second))
+    differences = Differences(np.sort(first), np.sort(second))
     estimate, low, high = (
         snap(value, 0.0, tolerance) for value in (differences.median(), *differences.limits(rejections))
     )
     return TestResult(
         test=_MANN_WHITNEY,
-        p_value=_p_value(upper, lower, alternative),
+        p_value=tails_p_value(upper, lower, alternative),
         statistic=u,
         df=None,
         estimate=scaled_float(estimate, exponent),
@@ -301,7 +299,7 @@ def brunner_munzel(
     >>> round(result.statistic, 6), round(result.p_value, 6), round(result.estimate, 6)
     (3.137467, 0.005786, 0.788961)
     """
-    alpha, shift = _checked(_BRUNNER_MUNZEL, alternative, alpha, shift)
+    alpha, shift = checked_options(_BRUNNER_MUNZEL, alternative, alpha, shift)
     first = as_sample(_BRUNNER_MUNZEL, "baseline", baseline, minimum=2)
     second = as_sample(_BRUNNER_MUNZEL, "treatment", treatment, minimum=2)
     n, m = first.size, second.size
@@ -413,71 +411,6 @@ def _normal_rejections(mean: float, variance: float, alpha: float) -> int:
     return max(0, math.floor(mean - normal_quantile(alpha) * math.sqrt(variance)))
 
 
-class _Multiset(ABC):
-    """Numbers that are too many to be listed, in order."""
-
-    size: int
-    smallest: float
-    largest: float
-
-    @abstractmethod
-    def count(self, level: float) -> int:
-        """Return how many are at most the level."""
-
-    @abstractmethod
-    def above(self, level: float) -> float:
-        """Return the smallest one above the level."""
-
-    def ranked(self, rank: int) -> float:
-        return order_statistic(rank, self.count, self.above, self.smallest, self.largest)
-
-    def median(self) -> float:
-        return (self.ranked((self.size + 1) // 2) + self.ranked(self.size // 2 + 1)) / 2
-
-    def limits(self, rejections: int) -> tuple[float, float]:
-        """Return the ends if a shift is rejected with fewer numbers than `rejections` beyond it."""
-        if rejections == 0:
-            return -math.inf, math.inf
-        if 2 * rejections > self.size:
-            return self.median(), self.median()
-        return self.ranked(rejections), self.ranked(self.size + 1 - rejections)
-
-
-class _WalshMeans(_Multiset):
-    """Means of two values, also of one with itself."""
-
-    def __init__(self, ordered: Sample) -> None:
-        self.ordered = ordered
-        self.size = ordered.size * (ordered.size + 1) // 2
-        self.smallest, self.largest = float(ordered[0]), float(ordered[-1])
-
-    def count(self, level: float) -> int:
-        pairs = int(np.searchsorted(self.ordered, 2 * level - self.ordered, side="right").sum())
-        return (pairs + int(np.searchsorted(self.ordered, level, side="right"))) // 2
-
-    def above(self, level: float) -> float:
-        partners = np.searchsorted(self.ordered, 2 * level - self.ordered, side="right")
-        there = partners < self.ordered.size
-        return float((self.ordered[there] + self.ordered[partners[there]]).min()) / 2
-
-
-class _Differences(_Multiset):
-    """Differences of a value of the second and a value of the first sample."""
-
-    def __init__(self, first: Sample, second: Sample) -> None:
-        self.first, self.second = first, second
-        self.size = first.size * second.size
-        self.smallest, self.largest = float(second[0] - first[-1]), float(second[-1] - first[0])
-
-    def count(self, level: float) -> int:
-        return int(np.searchsorted(self.second, self.first + level, side="right").sum())
-
-    def above(self, level: float) -> float:
-        partners = np.searchsorted(self.second, self.first + level, side="right")
-        there = partners < self.second.size
-        return float((self.second[partners[there]] - self.first[there]).min())
-
-
 def _leveled(first: Sample, second: Sample, shift: float, exponent: int) -> tuple[Sample, Sample]:
     """Return the order of the first sample's values and of the second's less the shift, noise removed."""
     tolerance = RELATIVE_TOLERANCE * largest(first, second)
@@ -489,15 +422,3 @@ def _leveled(first: Sample, second: Sample, shift: float, exponent: int) -> tupl
 def _bounded(shift: float) -> float:
     """Return a shift of values in [-1, 1]; whatever exceeds 4 separates them in the same way."""
     return min(max(shift, -4.0), 4.0)
-
-
-def _p_value(upper: float, lower: float, alternative: Alternative) -> float:
-    return {"two-sided": min(1.0, 2 * min(upper, lower)), "greater": upper, "less": lower}[alternative]
-
-
-def _checked(test: str, alternative: Alternative, alpha: float, shift: float) -> tuple[float, float]:
-    alpha, shift = float(alpha), float(shift)
-    check_alternative(test, alternative)
-    check_alpha(test, alpha)
-    check_shift(test, shift)
-    return alpha, shift

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
 
@@ -79,31 +78,6 @@ def choice_sum_distribution(doubled_ranks: _Counts, k: int) -> Sample:
             mass[1:, rank:] += moved
     result: Sample = mass[k]
     return result
-
-
-def order_statistic(
-    rank: int, count: Callable[[float], int], above: Callable[[float], float], low: float, high: float
-) -> float:
-    """Return the element of the given rank (from 1) of a multiset that is too large to be listed.
-
-    Parameters
-    ----------
-    rank : int
-        At most the size of the multiset.
-    count : callable
-        Returns how many elements are at most a number.
-    above : callable
-        Returns the smallest element above a number.
-    low, high : float
-        The smallest and the largest element.
-    """
-    if count(low) >= rank:
-        return low
-    narrow = 2**-45 * max(abs(low), abs(high))  # far above what rounding does to a sum or a difference
-    while high - low > narrow:
-        middle = low + (high - low) / 2
-        low, high = (low, middle) if count(middle) >= rank else (middle, high)
-    return min(above(low - narrow), high)
 
 
 @lru_cache(maxsize=64)

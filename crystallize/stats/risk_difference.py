@@ -8,7 +8,7 @@ from collections.abc import Callable
 from numpy.typing import ArrayLike
 
 from crystallize.stats.result import Alternative, TestResult
-from crystallize.stats.samples import as_binary, check_alpha, check_alternative, check_shift
+from crystallize.stats.samples import as_binary, checked_options
 from crystallize.stats.tails import normal_p_value, normal_quantile
 
 _SCORE = "Miettinen-Nurminen score"
@@ -74,10 +74,7 @@ def risk_difference_test(
     >>> round(result.statistic, 4), round(result.p_value, 6)
     (3.2811, 0.000517)
     """
-    alpha, shift = float(alpha), float(shift)
-    check_alternative(_SCORE, alternative)
-    check_alpha(_SCORE, alpha)
-    check_shift(_SCORE, shift, below=1)
+    alpha, shift = checked_options(_SCORE, alternative, alpha, shift, below=1)
     first = as_binary(_SCORE, "baseline", baseline, minimum=1)
     second = as_binary(_SCORE, "treatment", treatment, minimum=1)
     counts = int(first.sum()), first.size, int(second.sum()), second.size

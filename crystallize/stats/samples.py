@@ -120,6 +120,23 @@ def check_shift(test: str, shift: float, *, below: float = math.inf) -> None:
         raise SampleError(f"{test}: shift is {shift!r}; allowed are {allowed}, in the units of the metric")
 
 
+def checked_options(
+    test: str, alternative: Alternative, alpha: float, shift: float, *, below: float = math.inf
+) -> tuple[float, float]:
+    """Return alpha and shift as plain floats, after all three options are checked.
+
+    Raises
+    ------
+    SampleError
+        If the alternative is none of the three, alpha is not in (0, 1), or the shift is not below the limit.
+    """
+    alpha, shift = float(alpha), float(shift)
+    check_alternative(test, alternative)
+    check_alpha(test, alpha)
+    check_shift(test, shift, below=below)
+    return alpha, shift
+
+
 def check_test_fraction(test: str, test_fraction: float) -> None:
     """Raise SampleError unless 0 < test_fraction < 1."""
     if not 0 < test_fraction < 1:

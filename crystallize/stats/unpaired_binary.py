@@ -14,7 +14,7 @@ from crystallize.stats.risk_difference import (
     risk_difference_result,
     risk_difference_test,
 )
-from crystallize.stats.samples import as_binary, check_alpha, check_alternative, check_shift
+from crystallize.stats.samples import as_binary, checked_options
 from crystallize.stats.tails import normal_p_value
 from crystallize.stats.unconditional import (
     LARGEST_TABLE,
@@ -209,8 +209,8 @@ def smallest_binary_p(
 
     Examples
     --------
-    >>> smallest_binary_p(3, 3), smallest_binary_p(4, 4)
-    (0.03125, 0.0078125)
+    >>> [round(smallest_binary_p(n, n), 5) for n in (2, 3, 4)]
+    [0.125, 0.03125, 0.00781]
     """
     if n * m > LARGEST_TABLE:
         return 0.0
@@ -226,10 +226,7 @@ def _exact(
     alpha: float,
     shift: float,
 ) -> TestResult:
-    alpha, shift = float(alpha), float(shift)
-    check_alternative(test, alternative)
-    check_alpha(test, alpha)
-    check_shift(test, shift, below=1)
+    alpha, shift = checked_options(test, alternative, alpha, shift, below=1)
     if shift != 0:
         raise SampleError(
             f"{test}: shift is {shift!r}; allowed is 0, for which alone the test is exact; "

@@ -11,7 +11,7 @@ from scipy import stats as reference
 
 from crystallize.errors import SampleError
 from crystallize.stats import brunner_munzel, mann_whitney, smallest_rank_p, wilcoxon
-from crystallize.stats.ranks import order_statistic
+from crystallize.stats.order_statistics import order_statistic
 
 DARWIN = [6, 8, 14, 16, 23, 24, 28, 29, 41, -48, 49, 56, 60, -67, 75]
 ALTERNATIVES = ["two-sided", "greater", "less"]
