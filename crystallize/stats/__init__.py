@@ -21,6 +21,7 @@ from crystallize.stats.group_sequential import (
     group_sequential_boundaries,
     look_sizes,
     nominal_p_values,
+    planned_drift,
     repeated_intervals,
 )
 from crystallize.stats.margins import (
@@ -105,6 +106,7 @@ __all__ = [
     "paired_permutation",
     "paired_t",
     "permutation",
+    "planned_drift",
     "pocock_spending",
     "probability_of_superiority",
     "relative_change",

@@ -7,7 +7,7 @@ from collections.abc import Hashable, Sequence
 from typing import Final
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from crystallize.errors import SampleError
 from crystallize.stats.degenerate import (
@@ -140,7 +140,7 @@ def clustered_t(
     )
 
 
-def _unit_sums(values: Sample, units: np.typing.NDArray[np.intp], n: int) -> Sample:
+def _unit_sums(values: Sample, units: NDArray[np.intp], n: int) -> Sample:
     groups: list[list[float]] = [[] for _ in range(n)]
     for unit, value in zip(units.tolist(), values.tolist(), strict=True):
         groups[unit].append(value)
@@ -149,7 +149,7 @@ def _unit_sums(values: Sample, units: np.typing.NDArray[np.intp], n: int) -> Sam
 
 def _unit_numbers(
     n: int, baseline_units: Sequence[Hashable], m: int, treatment_units: Sequence[Hashable]
-) -> tuple[np.typing.NDArray[np.intp], np.typing.NDArray[np.intp]]:
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     for arm, size, units in (("baseline", n, baseline_units), ("treatment", m, treatment_units)):
         if len(units) != size:
             raise SampleError(

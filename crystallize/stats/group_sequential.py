@@ -10,12 +10,13 @@ from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import ndtr
+from scipy.special import ndtr, ndtri
 
 from crystallize.errors import SampleError
 from crystallize.stats.result import Alternative
 from crystallize.stats.samples import Sample, as_sample, check_alpha, check_alternative
 from crystallize.stats.spending import Spending, spending_function
+from crystallize.stats.tails import normal_quantile
 
 _NAME: Final = "early stopping"
 _FAR: Final = 38.0  # the normal tail beyond is below every float
@@ -170,6 +171,32 @@ def exit_probabilities(
     return exits
 
 
+def planned_drift(alpha: float = 0.05, power: float = 0.8) -> float:
+    """Return the expected Z at the full information of the effect that n_max replicates are planned for.
+
+    Parameters
+    ----------
+    alpha : float
+        Two-sided level of the fixed test.
+    power : float
+        Its power at that effect, in (0, 1).
+
+    Raises
+    ------
+    SampleError
+        If alpha or the power is out of its range.
+
+    Examples
+    --------
+    >>> round(planned_drift(), 4)
+    2.8016
+    """
+    check_alpha(_NAME, alpha)
+    if not 0 < power < 1:
+        raise SampleError(f"{_NAME}: power is {power!r}; allowed is a number between 0 and 1, such as 0.8")
+    return normal_quantile(alpha) + float(ndtri(power))
+
+
 def conditional_power(
     z: float,
     fraction: float,
@@ -181,7 +208,7 @@ def conditional_power(
     r"""Return the probability that the last look will reject, given what was seen so far [1]_.
 
     With :math:`B = z \sqrt t`, the final Z is normal with mean :math:`B + \theta (1 - t)` and variance
-    1 - t.
+    1 - t. The drift :math:`\theta` is an assumption on the replicates to come.
 
     Parameters
     ----------
@@ -192,20 +219,27 @@ def conditional_power(
     boundary : float
         Boundary of Z at the last look.
     drift : float, optional
-        Expected Z at the full information, :math:`\theta`; by default the current trend, :math:`z/\sqrt t`.
+        Size of the expected Z at the full information, in the direction of the claim (two-sided: of z); by
+        default `planned_drift`, 2.80.
     alternative : {"two-sided", "greater", "less"}
         "two-sided" counts rejections on either side.
 
     Returns
     -------
     float
-        In [0, 1]. Below .2 the looks to come are hardly worth running. Stopping there is not binding: the
-        boundaries keep their level whether one stops or not.
+        In [0, 1]. Below .2 even the planned effect would hardly be found in the looks to come. Stopping there
+        is not binding: the boundaries keep their level whether one stops or not.
 
     Raises
     ------
     SampleError
         If the fraction is not in (0, 1], z or the drift is nan, or the alternative is unknown.
+
+    Notes
+    -----
+    The current trend, :math:`|z|/\sqrt t`, is no good drift to stop by: early looks are noisy. In five looks
+    at 30 pairs and d = .5, stopping below .2 lowers the power from .746 to .567 by the trend, and to .740 by
+    the planned drift; without effect it takes 41 % and 76 % of the replicates.
 
     References
     ----------
@@ -214,17 +248,18 @@ def conditional_power(
 
     Examples
     --------
-    >>> round(conditional_power(1.0, 0.5, 1.96), 4)
-    0.2201
+    >>> round(conditional_power(0.5, 0.6, 2.031), 4), round(conditional_power(-1.0, 0.6, 2.031), 4)
+    (0.2041, 0.415)
     """
     check_alternative(_NAME, alternative)
     if not 0 < fraction <= 1:
         raise SampleError(f"{_NAME}: the information fraction is {fraction!r}; allowed is above 0, up to 1")
-    trend = z / math.sqrt(fraction) if drift is None else drift
-    if math.isnan(z) or math.isnan(trend):
+    drift = planned_drift() if drift is None else drift
+    if math.isnan(z) or math.isnan(drift):
         raise SampleError(f"{_NAME}: z is {z!r} and drift {drift!r}; allowed are numbers")
+    direction = {"two-sided": math.copysign(1.0, z), "greater": 1.0, "less": -1.0}[alternative]
     # Beyond 1e100 everything is certain, and infinities do not meet.
-    mean = _clipped(z) * math.sqrt(fraction) + _clipped(trend) * (1 - fraction)
+    mean = _clipped(z) * math.sqrt(fraction) + direction * _clipped(drift) * (1 - fraction)
     if fraction == 1:
         above, below = float(mean >= boundary), float(mean <= -boundary)
     else:
