@@ -105,7 +105,17 @@ UNUSED = """
 
 def pytest_seconds(directory: Path, *arguments: str) -> float:
     """Return the wall time of one pytest run in a fresh process."""
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:randomly", "-p", "no:cacheprovider", *arguments]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:randomly",
+        "-p",
+        "no:cacheprovider",
+        *arguments,
+    ]
     start = time.perf_counter()
     done = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
     seconds = time.perf_counter() - start
@@ -135,8 +145,8 @@ def factory_form(directory: Path) -> None:
     empty = write(directory, "test_nothing.py", TUTORIAL, SAME_IMPORTS)
     times = medians(directory, {"runs": ("--crystallize", experiment), "empty": ("--crystallize", empty)}, 7)
     print(
-        f"(b) factory form, 2,000 condition runs: {times['runs']:.2f} s, one passing test {times['empty']:.2f} s: "
-        f"{times['runs'] - times['empty']:+.2f} s (at most 0.5)"
+        f"(b) factory form, 2,000 condition runs: {times['runs']:.2f} s, one passing test "
+        f"{times['empty']:.2f} s: {times['runs'] - times['empty']:+.2f} s (at most 0.5)"
     )
 
 
@@ -178,8 +188,8 @@ def unused_plugin(directory: Path) -> None:
     done = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=True)
     imported = next(line for line in done.stdout.splitlines() if line.startswith("IMPORTED"))
     print(
-        f"(e) unused plugin: {statistics.median(seconds) * 1000:.2f} ms to import (at most 5); of numpy, scipy and "
-        f"crystallize an ordinary run imported {imported.removeprefix('IMPORTED ')}"
+        f"(e) unused plugin: {statistics.median(seconds) * 1000:.2f} ms to import (at most 5); of numpy, "
+        f"scipy and crystallize an ordinary run imported {imported.removeprefix('IMPORTED ')}"
     )
 
 

@@ -1,4 +1,4 @@
-"""Crystallize makes an experiment a test: seeded replicates, treatments, and hypotheses verified by statistics.
+"""Makes an experiment a test: seeded replicates, treatments, and hypotheses decided by statistics.
 
 Names are loaded when they are first used, so ``import crystallize`` imports neither numpy nor scipy.
 """
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from crystallize.core.experiment import ExperimentBuilder as ExperimentBuilder
     from crystallize.core.hypothesis import Hypothesis as Hypothesis
     from crystallize.core.hypothesis import hypothesis as hypothesis
-    from crystallize.core.hypothesis import verifier as verifier
     from crystallize.core.pipeline import Pipeline as Pipeline
     from crystallize.core.pipeline import pipeline as pipeline
     from crystallize.core.pipeline_step import PipelineStep as PipelineStep
@@ -43,6 +42,7 @@ if TYPE_CHECKING:
     from crystallize.core.stat_test import WelchTTest as WelchTTest
     from crystallize.core.treatment import Treatment as Treatment
     from crystallize.core.treatment import treatment as treatment
+    from crystallize.core.verifier import verifier as verifier
 
 _HOMES = {
     "ArtifactPlugin": "core.plugins.artifacts",
@@ -78,7 +78,7 @@ _HOMES = {
     "pipeline_step": "core.pipeline_step",
     "resource_factory": "core.declared",
     "treatment": "core.treatment",
-    "verifier": "core.hypothesis",
+    "verifier": "core.verifier",
 }
 
 __all__ = sorted(_HOMES)

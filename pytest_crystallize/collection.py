@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from _pytest._code import getfslineno
 from _pytest.mark.structures import ParameterSet, get_unpacked_marks
+
 from crystallize import Experiment, ExperimentBuilder, Hypothesis, Treatment
 from crystallize.errors import CrystallizeError, DefinitionError
-
 from pytest_crystallize.fixtures import RESERVED, UnitFixtures
 from pytest_crystallize.items import HypothesisItem
 from pytest_crystallize.units import ExperimentRuns, FactoryRuns, MarkedRuns, Settings
@@ -27,6 +27,7 @@ class ExperimentCollector(pytest.Collector):
 
     def __init__(self, *, obj: Any, settings: Settings, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.within: pytest.Module | pytest.Class = kwargs["parent"]
         self.obj = obj
         self.settings = settings
         self.own_markers.extend(get_unpacked_marks(obj))
@@ -40,7 +41,7 @@ class ExperimentCollector(pytest.Collector):
         if not marked:
             self.add_marker("experiment")
         seen: set[str] = set()
-        for function in self.parent._genfunctions(self.name, self.obj):
+        for function in self.within._genfunctions(self.name, self.obj):
             try:
                 runs, claims = self._marked_runs(function) if marked else self._factory_runs(function)
             except CrystallizeError as error:
@@ -66,13 +67,25 @@ class ExperimentCollector(pytest.Collector):
                 yield self._item(leaf, runs, claim.hypothesis, treatment, [*marks, *claim.marks])
 
     def _item(
-        self, leaf: str, runs: ExperimentRuns, hypothesis: Hypothesis | None, treatment: str | None, marks: list[Any]
+        self,
+        leaf: str,
+        runs: ExperimentRuns,
+        hypothesis: Hypothesis | None,
+        treatment: str | None,
+        marks: list[Any],
     ) -> HypothesisItem:
         item: HypothesisItem = HypothesisItem.from_parent(
-            self, name=leaf, nodeid=f"{self.nodeid}::{leaf}", runs=runs, hypothesis=hypothesis, treatment=treatment
+            self,
+            name=leaf,
+            nodeid=f"{self.nodeid}::{leaf}",
+            runs=runs,
+            hypothesis=hypothesis,
+            treatment=treatment,
         )
         for mark in marks:
-            item.add_marker(mark if isinstance(mark, pytest.MarkDecorator) else pytest.MarkDecorator(mark, _ispytest=True))
+            item.add_marker(
+                mark if isinstance(mark, pytest.MarkDecorator) else pytest.MarkDecorator(mark, _ispytest=True)
+            )
         return item
 
     # The marked function: its body is one condition run.
@@ -91,12 +104,14 @@ class ExperimentCollector(pytest.Collector):
         for mark in self.iter_markers("experiment"):
             if mark.args:
                 raise DefinitionError(
-                    f"@pytest.mark.experiment takes keywords only, not {mark.args[0]!r}; they are {', '.join(KEYWORDS)}"
+                    f"@pytest.mark.experiment takes keywords only, not {mark.args[0]!r}; they are "
+                    f"{', '.join(KEYWORDS)}"
                 )
             for keyword, value in mark.kwargs.items():
                 if keyword not in KEYWORDS:
                     raise DefinitionError(
-                        f"@pytest.mark.experiment has no keyword {keyword!r}; its keywords are {', '.join(KEYWORDS)}"
+                        f"@pytest.mark.experiment has no keyword {keyword!r}; its keywords are "
+                        f"{', '.join(KEYWORDS)}"
                     )
                 merged.setdefault(keyword, value)
         return merged
@@ -120,17 +135,22 @@ class ExperimentCollector(pytest.Collector):
     def _refuse_hidden_fixtures(self, function: pytest.Function) -> None:
         info = function._fixtureinfo
         for name in RESERVED:
-            if name not in info.names_closure and name not in getattr(function, "callspec", _NO_PARAMS).params:
+            if (
+                name not in info.names_closure
+                and name not in getattr(function, "callspec", _NO_PARAMS).params
+            ):
                 continue
             definitions = info.name2fixturedefs.get(name, ())
             if not definitions or isinstance(getattr(definitions[-1].func, "__self__", None), UnitFixtures):
                 continue
             if name in getattr(function, "callspec", _NO_PARAMS).params:
-                raise DefinitionError(f"parameter {name!r} hides the fixture {name!r} of crystallize; rename it")
+                raise DefinitionError(
+                    f"parameter {name!r} hides the fixture {name!r} of crystallize; rename it"
+                )
             path, line = getfslineno(definitions[-1].func)
             raise DefinitionError(
-                f"fixture {name!r} at {_relative(Path(path), self.config.rootpath)}:{line + 1} hides the one of "
-                "crystallize, so replicates would not differ as they should; rename it"
+                f"fixture {name!r} at {_relative(Path(path), self.config.rootpath)}:{line + 1} hides the "
+                "one of crystallize, so replicates would not differ as they should; rename it"
             )
 
     # The factory: called once, returns an experiment.
@@ -141,8 +161,9 @@ class ExperimentCollector(pytest.Collector):
         fixtures = [name for name in function._fixtureinfo.argnames if not _is_parameter(function, name)]
         if fixtures:
             raise DefinitionError(
-                f"{self.name} asks for {fixtures[0]!r}, but a factory is called once, at collection, without fixtures; "
-                "parametrize it, or mark it with @pytest.mark.experiment if its body is one condition run"
+                f"{self.name} asks for {fixtures[0]!r}, but a factory is called once, at collection, without "
+                "fixtures; parametrize it, or mark it with @pytest.mark.experiment if its body is one "
+                "condition run"
             )
         with self.settings.collection_seeded(self.nodeid):
             made = function.obj(**{name: params[name] for name in function._fixtureinfo.argnames})
@@ -150,12 +171,17 @@ class ExperimentCollector(pytest.Collector):
                 made = made.build()
         if not isinstance(made, Experiment):
             raise DefinitionError(
-                f"{self.name} returned {made!r}; a factory returns an Experiment or a builder. If its body is one "
-                "condition run, mark it with @pytest.mark.experiment"
+                f"{self.name} returned {made!r}; a factory returns an Experiment or a builder. If its body "
+                "is one condition run, mark it with @pytest.mark.experiment"
             )
         claims = [_ClaimedHypothesis(hypothesis, hypothesis.name, ()) for hypothesis in made.hypotheses]
         runs = FactoryRuns(
-            function, self.settings, name=self.name, where=self.where, experiment=made, seed=keywords.get("seed")
+            function,
+            self.settings,
+            name=self.name,
+            where=self.where,
+            experiment=made,
+            seed=keywords.get("seed"),
         )
         _check_claims(claims, runs, self.name)
         return runs, claims
@@ -199,11 +225,15 @@ def _claimed(declared: Any) -> list[_ClaimedHypothesis]:
         if isinstance(entry, ParameterSet):
             marks, label = tuple(entry.marks), entry.id
             if len(entry.values) != 1:
-                raise DefinitionError(f"pytest.param of a hypothesis holds {len(entry.values)} values; give one")
+                raise DefinitionError(
+                    f"pytest.param of a hypothesis holds {len(entry.values)} values; give one"
+                )
             hypothesis = entry.values[0]
         if not isinstance(hypothesis, Hypothesis):
             raise DefinitionError(f"hypotheses= holds {hypothesis!r}, which is not a Hypothesis")
-        claims.append(_ClaimedHypothesis(hypothesis, label if isinstance(label, str) else hypothesis.name, marks))
+        claims.append(
+            _ClaimedHypothesis(hypothesis, label if isinstance(label, str) else hypothesis.name, marks)
+        )
     return claims
 
 

@@ -15,7 +15,7 @@ _HANGS_AFTER_CRASH = ("loadscope", "loadfile", "loadgroup")
 
 
 class ControllerHooks:
-    """Tells workers what they need, keeps tokens out of the counts, and names what a dead worker was running."""
+    """Tells workers what they need, keeps tokens out of the counts, and names what a dead worker ran."""
 
     def __init__(self, config: pytest.Config, session: Any, reporter: Reporter) -> None:
         self.config = config
@@ -59,12 +59,14 @@ class ControllerHooks:
         worker = node.gateway.id
         for key in self._under_way(worker):
             self.reporter.settings.note(
-                f"worker {worker!r} died while it ran replicate {key.replicate} of {key.condition!r} of {key.experiment}"
+                f"worker {worker!r} died while it ran replicate {key.replicate} of {key.condition!r} of "
+                f"{key.experiment}"
             )
         dist = self.config.getoption("dist", "no")
         if dist in _HANGS_AFTER_CRASH and self.reporter.terminal is not None:
             self.reporter.terminal.write_line(
-                f"\npytest-xdist may wait for ever after a crash under --dist {dist}: interrupt it, and use --dist load",
+                f"\npytest-xdist may wait for ever after a crash under --dist {dist}: interrupt it then, "
+                "and use --dist load",
                 yellow=True,
             )
 
@@ -79,7 +81,7 @@ class ControllerHooks:
         if not isinstance(exchange, SharedExchange):
             return []
         exchange.refresh()
-        return [key for key, by in exchange.attempts.items() if by == worker and not exchange.has(key)]
+        return exchange.died(worker)
 
     @pytest.hookimpl
     def pytest_handlecrashitem(self, crashitem: str, report: pytest.TestReport, sched: Any) -> None:
@@ -88,7 +90,7 @@ class ControllerHooks:
         The replicate is not run again, so a test in whose call phase it happened to be run can be: otherwise
         its verdict would depend on who ran what. A token is not reported, its replicate's hypotheses are.
         """
-        keys = self._under_way(report.node.gateway.id)  # type: ignore[attr-defined]
+        keys = self._under_way(report.node.gateway.id)
         if not keys:
             return
         if not TOKEN.search(crashitem):
@@ -96,8 +98,11 @@ class ControllerHooks:
                 sched.mark_test_pending(crashitem)
             except NotImplementedError:  # schedulers by scope
                 key = keys[-1]
-                report.longrepr = f"{report.longrepr}: replicate {key.replicate} of {key.condition!r} of {key.experiment}"
+                report.longrepr = (
+                    f"{report.longrepr}: replicate {key.replicate} of {key.condition!r} of {key.experiment}"
+                )
                 return
+        report.crystallize_silent = True  # type: ignore[attr-defined]
         report.outcome = "rerun"  # type: ignore[assignment]
 
 

@@ -9,18 +9,24 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from crystallize import RunRecord
 
-if os.name == "nt":
+if sys.platform == "win32":
     import msvcrt
 else:
     import fcntl
+
+
+LOST = "ProcessDied"
+"""Error type of a record that stands for a unit which ended its process."""
 
 
 class Key(NamedTuple):
@@ -68,6 +74,15 @@ class Exchange:
             counts[key.experiment] = counts.get(key.experiment, 0) + 1
         return counts
 
+    def died(self, worker: str) -> list[Key]:
+        """Return the units that a process began and did not end."""
+        begun = [key for key, by in self.attempts.items() if by == worker]
+        return [key for key in begun if not self.has(key) or self._is_lost(key)]
+
+    def _is_lost(self, key: Key) -> bool:
+        record = self.record(key)
+        return record is not None and record.error is not None and record.error.type == LOST
+
     def publish(self, key: Key, record: RunRecord) -> None:
         """Make a record known."""
         self._records[key] = record
@@ -111,10 +126,13 @@ class SharedExchange(Exchange):
         self.directory = directory
         self.worker = worker or "controller"
         self._readers: dict[str, _Tail] = {}
+        self._reading = threading.Lock()  # a thread that shows progress reads too
         self._scanned = 0.0
         self._log = -1
         self._locks = _Locks(directory / "claims")
-        if worker is not None:
+        if worker is None:
+            self._locks.acquire(_ALIVE, wait=False)
+        else:
             self._log = os.open(directory / f"{worker}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
     def attempt(self, key: Key) -> None:
@@ -132,17 +150,20 @@ class SharedExchange(Exchange):
         written = os.write(self._log, line)
         if written != len(line):  # a disk that ran full: what is torn is terminated, and ignored by readers
             os.write(self._log, b"\n")
-            raise OSError(f"{self.directory}: only {written} of {len(line)} bytes of a record could be written")
+            raise OSError(
+                f"{self.directory}: only {written} of {len(line)} bytes of a record could be written"
+            )
 
     def refresh(self) -> None:
         """Read what has been appended to the logs since the last time."""
-        self._find_logs()
-        for reader in self._readers.values():
-            for kind, key, *rest in reader.entries():
-                if kind == "attempt":
-                    self.attempts[Key(*key)] = reader.worker
-                else:
-                    self._records.setdefault(Key(*key), rest[0])
+        with self._reading:
+            self._find_logs()
+            for reader in self._readers.values():
+                for kind, key, *record in reader.entries():
+                    if kind == "attempt":
+                        self.attempts[Key(*key)] = reader.worker
+                    else:
+                        self._records.setdefault(Key(*key), record[0])
 
     def _find_logs(self) -> None:
         changed = self.directory.stat().st_mtime
@@ -169,13 +190,14 @@ class SharedExchange(Exchange):
         """Return what the first process of the session that asked for `name` made."""
         if name not in self._agreed:
             path = self.directory / f"{hashlib.blake2b(name.encode(), digest_size=8).hexdigest()}.agreed"
-            self._locks.acquire(_offset(name, 0), wait=True)
+            place = _NAMES + _offset(name, 0)
+            self._locks.acquire(place, wait=True)
             try:
                 if not path.exists():
                     path.write_text(make(), encoding="utf-8")
                 self._agreed[name] = path.read_text(encoding="utf-8")
             finally:
-                self._locks.release(_offset(name, 0))
+                self._locks.release(place)
         return self._agreed[name]
 
     def close(self) -> None:
@@ -188,6 +210,22 @@ class SharedExchange(Exchange):
             self._log = -1
 
 
+def is_abandoned(directory: Path) -> bool:
+    """Tell whether the process that made a session's directory is gone."""
+    try:
+        locks = _Locks(directory / "claims")
+    except OSError:
+        return False
+    try:
+        return locks.acquire(_ALIVE, wait=False)
+    finally:
+        locks.close()
+
+
+_NAMES = 1 << 60  # claims of replicates lie below
+_ALIVE = 1 << 61
+
+
 class _Tail:
     """Reads the whole lines that were appended to a log since the last time."""
 
@@ -196,7 +234,7 @@ class _Tail:
         self._file = path.open("rb", buffering=0)
         self._rest = b""
 
-    def entries(self) -> Iterator[list[object]]:
+    def entries(self) -> Iterator[list[Any]]:
         new = self._file.read()
         if not new:
             return
@@ -212,7 +250,7 @@ class _Tail:
 
 
 def _offset(experiment: str, replicate: int) -> int:
-    """Return the byte that stands for a replicate: distinct within an experiment, hardly ever shared by two."""
+    """Return the byte that stands for a replicate: distinct within an experiment, hardly ever shared."""
     digest = hashlib.blake2b(experiment.encode(), digest_size=4).digest()
     return (int.from_bytes(digest, "big") >> 1 << 24) + replicate
 
@@ -227,7 +265,7 @@ class _Locks:
     def __init__(self, path: Path) -> None:
         self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
 
-    if os.name == "nt":
+    if sys.platform == "win32":
 
         def acquire(self, offset: int, *, wait: bool) -> bool:
             while True:

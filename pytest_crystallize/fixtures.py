@@ -8,6 +8,7 @@ import pytest
 
 if TYPE_CHECKING:
     import numpy as np
+
     from crystallize import FrozenContext
 
 RESERVED = ("ctx", "seed", "rng", "replicate", "condition")
@@ -25,8 +26,8 @@ class UnitFixtures:
     def _context(self, name: str) -> Any:
         if self.current is None:
             pytest.fail(
-                f"fixture {name!r} exists only inside an experiment: a function named after crystallize_functions "
-                "and marked with @pytest.mark.experiment",
+                f"fixture {name!r} exists only inside an experiment: a function named after "
+                "crystallize_functions and marked with @pytest.mark.experiment",
                 pytrace=False,
             )
         return self.current
@@ -43,12 +44,12 @@ class UnitFixtures:
 
     @pytest.fixture
     def rng(self) -> np.random.Generator:
-        """numpy generator of the replicate, the same in every condition."""
+        """Random generator (numpy) of the replicate, the same in every condition."""
         return self._context("rng").rng  # type: ignore[no-any-return]
 
     @pytest.fixture
     def replicate(self) -> int:
-        """Number of the replicate, from 0."""
+        """Count replicates from 0."""
         return self._context("replicate").replicate  # type: ignore[no-any-return]
 
     @pytest.fixture

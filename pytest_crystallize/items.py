@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from _pytest._code.code import ExceptionChainRepr, ReprEntryNative, ReprFileLocation, ReprTraceback
-from crystallize import Verdict, digest, evaluate
+
+from crystallize import Verdict, evaluate
 from crystallize.core.evaluation import ConditionRuns
 from crystallize.core.run import Unit
 from crystallize.core.treatment import BASELINE
 
 if TYPE_CHECKING:
     from crystallize import Hypothesis
-
     from pytest_crystallize.units import ExperimentRuns
 
 _LIBRARY = tuple(
@@ -36,6 +37,8 @@ class HypothesisItem(pytest.Item):
     ----------
     payload : dict or None
         What reports need to know: verdict, means, failures; plain data.
+    evidence_missing : bool
+        Whether there is no verdict with complete evidence (yet).
     """
 
     payload: dict[str, Any] | None = None
@@ -48,7 +51,7 @@ class HypothesisItem(pytest.Item):
         self.hypothesis = hypothesis
         self.treatment = treatment
         self.conditions = runs.conditions if treatment is None else (BASELINE, treatment)
-        self.evidence_missing = False
+        self.evidence_missing = True
 
     def runtest(self) -> None:
         """Pull the replicates, decide, and raise `NotSupported` unless the hypothesis is supported."""
@@ -63,10 +66,10 @@ class HypothesisItem(pytest.Item):
         if records and all(record.skipped is not None for record in records):
             pytest.skip(records[0].skipped or "skipped")
         verdict = self._verdict(arms)
+        self.evidence_missing = verdict.lacking > 0 or verdict.status == "invalid"
         self.payload["verdict"] = _plain(verdict.to_dict())
         self._add_properties(verdict, records)
         if not verdict.passed:
-            self.evidence_missing = verdict.lacking > 0 or verdict.status == "invalid"
             raise NotSupported(explain(verdict))
 
     def _verdict(self, arms: dict[str, ConditionRuns]) -> Verdict:
@@ -76,14 +79,20 @@ class HypothesisItem(pytest.Item):
         lacking = len({replicate for arm in arms.values() for replicate in arm.lacking})
         n = self.runs.replicates - lacking
         return Verdict(
-            "", "", "", "invalid" if reasons else "supported", reasons[0] if reasons else "", n=n, lacking=lacking
+            "",
+            "",
+            "",
+            "invalid" if reasons else "supported",
+            reasons[0] if reasons else "",
+            n=n,
+            lacking=lacking,
         )
 
     def _repeat(self, unit: Unit) -> None:
         """Run one unit by itself and let its exception through."""
         if unit.condition not in self.conditions:
             pytest.skip(f"{unit.condition!r} is no condition of this test")
-        with self.runs.settings.output.of_units(self.parent or self):
+        with self.runs.settings.output.of_units(self.runs.id):
             self.runs.run_alone(unit, self)
         pytest.skip(f"no verdict: 1 of {self.runs.replicates} replicates")
 
@@ -101,11 +110,15 @@ class HypothesisItem(pytest.Item):
             "where": runs.where,
             "replicates": runs.replicates,
             "seed": runs.root_seed,
-            "seconds": {name: sum(r.seconds for r in arm.records if r is not None) for name, arm in arms.items()},
-            "digests": {name: digest(r for r in arm.records if r is not None) for name, arm in arms.items()},
+            "seconds": {
+                name: sum(r.seconds for r in arm.records if r is not None) for name, arm in arms.items()
+            },
+            "digests": {name: runs.digest(arm) for name, arm in arms.items()},
             "metrics": {
                 name: {metric: arm.mean(metric) for metric in arm.metrics} for name, arm in arms.items()
-            } if self.hypothesis is None else {},
+            }
+            if self.hypothesis is None
+            else {},
             "failures": [
                 {
                     "condition": first.condition,
@@ -150,7 +163,7 @@ class HypothesisItem(pytest.Item):
     def _traceback_filter(self, excinfo: pytest.ExceptionInfo[BaseException]) -> Any:
         entries = excinfo.traceback
         users = [entry for entry in entries if not str(entry.path).startswith(_LIBRARY)]
-        own = [entry for entry in users if "pluggy" not in entry.path.parts and "_pytest" not in entry.path.parts]
+        own = [entry for entry in users if not {"pluggy", "_pytest"} & set(Path(entry.path).parts)]
         return type(entries)(own or entries).filter(excinfo)
 
     def reportinfo(self) -> tuple[Any, int | None, str]:
@@ -166,7 +179,10 @@ def explain(verdict: Verdict) -> str:
     numbers = []
     if verdict.baseline_mean is not None and verdict.treatment_mean is not None:
         metric = verdict.metric.split(", ")[0]
-        numbers.append(f"{metric}: baseline {verdict.baseline_mean:.6g}, {verdict.treatment} {verdict.treatment_mean:.6g}")
+        numbers.append(
+            f"{metric}: baseline {verdict.baseline_mean:.6g}, "
+            f"{verdict.treatment} {verdict.treatment_mean:.6g}"
+        )
     if verdict.p_value is not None:
         alpha = f" (alpha {verdict.alpha:g})" if verdict.alpha is not None else ""
         numbers.append(f"p = {verdict.p_value:.4g}{alpha}, n = {verdict.n}, {verdict.test}")
@@ -176,11 +192,18 @@ def explain(verdict: Verdict) -> str:
         if key not in _SHOWN and isinstance(value, int | float | str | bool)
     }
     if extra:
-        numbers.append(", ".join(f"{key} = {value:.6g}" if isinstance(value, float) else f"{key} = {value}" for key, value in extra.items()))
+        numbers.append(
+            ", ".join(
+                f"{key} = {value:.6g}" if isinstance(value, float) else f"{key} = {value}"
+                for key, value in extra.items()
+            )
+        )
     return "\n".join([*lines, *(f"  {line}" for line in numbers)])
 
 
-_SHOWN = frozenset({"p_value", "significant", "accepted", "statistic", "df", "difference", "interval", "n", "test", "alpha"})
+_SHOWN = frozenset(
+    {"p_value", "significant", "accepted", "statistic", "df", "difference", "interval", "n", "test", "alpha"}
+)
 
 
 def _plain(value: Any) -> Any:
@@ -216,4 +239,3 @@ class PrefetchItem(pytest.Item):
         """Return where the experiment is defined."""
         path, line = self.runs.location
         return path, line, self.name
-

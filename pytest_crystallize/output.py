@@ -12,7 +12,6 @@ import pytest
 from _pytest.logging import caplog_handler_key
 
 if TYPE_CHECKING:
-    from _pytest.nodes import Node
     from crystallize import RunRecord
 
 
@@ -40,14 +39,22 @@ class Output:
         return replace(record, sections=tuple((title, text) for title, text in found if text))
 
     @contextmanager
-    def of_units(self, node: Node) -> Iterator[None]:
+    def of_units(self, nodeid: str) -> Iterator[None]:
         """Report the warnings of the units run inside as the experiment's, each once."""
-        with warnings.catch_warnings(record=True) as caught:
-            yield
-        for warning in caught:
-            key = (warning.category, str(warning.message), warning.filename, warning.lineno)
+        caught: list[warnings.WarningMessage] = []
+
+        def show(
+            message: Any, category: Any, filename: str, lineno: int, file: Any = None, line: Any = None
+        ) -> None:
+            key = (category, str(message), filename, lineno)
             if key not in self._seen_warnings:
                 self._seen_warnings.add(key)
-                self._config.hook.pytest_warning_recorded.call_historic(
-                    kwargs={"warning_message": warning, "nodeid": node.nodeid, "when": "runtest", "location": None}
-                )
+                caught.append(warnings.WarningMessage(message, category, filename, lineno, None, line))
+
+        with warnings.catch_warnings():
+            warnings.showwarning = show
+            yield
+        for warning in caught:
+            self._config.hook.pytest_warning_recorded.call_historic(
+                kwargs={"warning_message": warning, "nodeid": nodeid, "when": "runtest", "location": None}
+            )

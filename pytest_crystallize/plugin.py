@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+
 import pytest
 
 MARKER = (
@@ -20,23 +22,26 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption(
         "--crystallize-replicates",
-        type=_replicates,
+        type=parse_replicates,
         metavar="N",
         help="run N replicates, whatever the experiments declare",
     )
     group.addoption(
         "--crystallize-seed",
-        type=_seed,
+        type=parse_seed,
         metavar="N|random",
-        help="root seed of all experiments, an integer >= 0, whatever they declare; 'random' draws and prints one",
+        help="root seed of all experiments, whatever they declare; 'random' draws and prints one",
     )
     group.addoption(
         "--crystallize-repro",
         metavar="I:CONDITION",
-        help="run only replicate I of a condition of the selected experiments, without a verdict, as in 7:baseline",
+        help="run only replicate I of a condition of the selected experiments, as in 7:baseline; no verdict",
     )
     parser.addini(
-        "crystallize_files", "globs of the files that hold experiments", type="args", default=["experiment_*.py"]
+        "crystallize_files",
+        "globs of the files that hold experiments",
+        type="args",
+        default=["experiment_*.py"],
     )
     parser.addini(
         "crystallize_functions",
@@ -45,21 +50,28 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=["experiment_*"],
     )
     parser.addini("crystallize_replicates", "number of replicates where an experiment declares none")
-    parser.addini("crystallize_seed", "root seed where an experiment declares none: an integer >= 0, or 'random'")
     parser.addini(
-        "crystallize_junit_properties", "write p-values, means and times to the JUnit report", type="bool", default=True
+        "crystallize_seed", "root seed where an experiment declares none: an integer >= 0, or 'random'"
+    )
+    parser.addini(
+        "crystallize_junit_properties",
+        "write p-values, means and times to the JUnit report",
+        type="bool",
+        default=True,
     )
 
 
-def _replicates(text: str) -> int:
+def parse_replicates(text: str) -> int:
+    """Read a number of replicates."""
     if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise ValueError(f"{text!r} is not an integer >= 1")
+        raise argparse.ArgumentTypeError(f"{text!r} is not an integer >= 1")
     return int(text)
 
 
-def _seed(text: str) -> int | str:
+def parse_seed(text: str) -> int | str:
+    """Read a root seed."""
     if text != "random" and not (text.isascii() and text.isdigit()):
-        raise ValueError(f"{text!r} is neither an integer >= 0 nor 'random'")
+        raise argparse.ArgumentTypeError(f"{text!r} is neither an integer >= 0 nor 'random'")
     return text if text == "random" else int(text)
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import shlex
+import textwrap
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-COLUMNS = ("hypothesis", "treatment", "metric", "baseline", "treated", "difference", "p", "n", "verdict")
-_LEFT = {"hypothesis", "treatment", "metric", "verdict"}
+NUMBERS = ("baseline", "treated", "diff", "p", "n", "verdict")
 
 
 @dataclass
@@ -65,7 +67,9 @@ def experiment_lines(summary: ExperimentSummary, width: int, *, verbose: bool = 
         yield from table([_cells(row) for row in summary.rows], width)
         for row in summary.rows:
             if row["reason"] and row["outcome"] not in ("passed", "failed"):  # a failure says it itself
-                yield from wrapped(f"{row['hypothesis']} [{row['treatment']}]: {row['reason']}", width, indent="  ")
+                yield from wrapped(
+                    f"{row['hypothesis']} [{row['treatment']}]: {row['reason']}", width, indent="  "
+                )
     for condition, means in summary.metrics.items():
         shown = ", ".join(f"{metric} {number(mean)}" for metric, mean in means.items()) or "no metrics"
         yield from wrapped(f"{condition}: {shown}", width, indent="  ")
@@ -79,12 +83,11 @@ def experiment_lines(summary: ExperimentSummary, width: int, *, verbose: bool = 
 def _cells(row: Mapping[str, Any]) -> dict[str, str]:
     degenerate = "*" if row["degenerate"] else ""
     return {
-        "hypothesis": row["hypothesis"],
-        "treatment": row["treatment"],
-        "metric": row["metric"],
+        "group": f"{row['hypothesis']} ({row['metric']})",
+        "treatment": printable(row["treatment"]),
         "baseline": number(row["baseline_mean"]),
         "treated": number(row["treatment_mean"]),
-        "difference": number(row["difference"], sign=True),
+        "diff": number(row["difference"], sign=True),
         "p": p_value(row["p_value"]),
         "n": str(row["n"]),
         "verdict": row["status"].upper() + degenerate + (" (xfail)" if row["outcome"] == "xfailed" else ""),
@@ -92,41 +95,49 @@ def _cells(row: Mapping[str, Any]) -> dict[str, str]:
 
 
 def table(rows: Sequence[Mapping[str, str]], width: int) -> Iterator[str]:
-    """Yield an aligned table; where it would be too wide, each name gets a line above its numbers."""
-    columns = list(COLUMNS)
-    widths = _widths(rows, columns)
-    if 2 + sum(widths.values()) + 2 * (len(columns) - 1) <= width:
-        yield "  " + _line({column: column for column in columns}, columns, widths)
-        for row in rows:
-            yield "  " + _line(row, columns, widths)
-    else:
-        columns = columns[3:]
-        widths = _widths(rows, columns)
-        indent = " " * max(0, min(6, width - sum(widths.values()) - 2 * (len(columns) - 1)))
-        yield (indent + _line({column: column for column in columns}, columns, widths)).rstrip()
-        for row in rows:
-            yield from wrapped(f"{row['hypothesis']} [{row['treatment']}], {row['metric']}", width, indent="  ")
-            yield indent + _line(row, columns, widths)
+    """Yield an aligned table: a line per hypothesis and its metric, below it a line per treatment.
+
+    A treatment whose name would make its line too wide stands on a line above its numbers.
+    """
+    widths = {column: max(len(column), *(len(row[column]) for row in rows)) for column in NUMBERS}
+    room = width - sum(widths.values()) - 2 * len(NUMBERS) - 4
+    names = max(len(row["treatment"]) if len(row["treatment"]) <= room else 0 for row in rows)
+    names = max(names, len("treatment"))
+
+    def line(name: str, cells: Mapping[str, str]) -> str:
+        numbers = [cells[column].rjust(widths[column]) for column in NUMBERS[:-1]]
+        return "  ".join(["    " + name.ljust(names), *numbers, cells["verdict"]])
+
+    yield line("treatment", {column: column for column in NUMBERS})
+    for group, grouped in itertools.groupby(
+        sorted(rows, key=_group_order(rows)), key=lambda row: row["group"]
+    ):
+        yield from wrapped(group, width, indent="  ")
+        for row in grouped:
+            name = row["treatment"]
+            if len(name) > room:
+                yield from wrapped(name, width, indent="    ")
+                name = ""
+            yield line(name, row)
     if any("*" in row["verdict"] for row in rows):
         yield "  * no variance: every difference is the same"
 
 
-def _widths(rows: Sequence[Mapping[str, str]], columns: Iterable[str]) -> dict[str, int]:
-    return {column: max(len(column), *(len(row[column]) for row in rows)) for column in columns}
+def _group_order(rows: Sequence[Mapping[str, str]]) -> Callable[[Mapping[str, str]], int]:
+    """Return a sort key that keeps groups in their order of arrival."""
+    order = {group: place for place, group in enumerate(dict.fromkeys(row["group"] for row in rows))}
+    return lambda row: order[row["group"]]
 
 
-def _line(row: Mapping[str, str], columns: Iterable[str], widths: Mapping[str, int]) -> str:
-    cells = (row[c].ljust(widths[c]) if c in _LEFT else row[c].rjust(widths[c]) for c in columns)
-    return "  ".join(cells).rstrip()
+def printable(text: str) -> str:
+    """Return a text with what can't be printed escaped."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 def wrapped(text: str, width: int, *, indent: str = "") -> Iterator[str]:
     """Yield a text in lines no wider than `width`, breaking words only where they must be."""
-    import textwrap  # not at start-up: only a summary needs it
-
-    printable = "".join(char if char.isprintable() or char == " " else repr(char)[1:-1] for char in text)
     yield from textwrap.wrap(
-        printable, width, initial_indent=indent, subsequent_indent=indent + "  ", break_on_hyphens=False
+        printable(text), width, initial_indent=indent, subsequent_indent=indent + "  ", break_on_hyphens=False
     )
 
 
@@ -183,20 +194,13 @@ def failure_lines(failure: Mapping[str, Any], nodeid: str, width: int) -> Iterat
         yield from text.rstrip().splitlines()
     if len(replicates) > 1:
         yield f"and {len(replicates) - 1} more in the same way: {counted_list(replicates[1:])}"
-    quoted = "'" + nodeid.replace("'", "'\\''") + "'"
-    yield f"repeat it: pytest --crystallize {quoted} --crystallize-repro {shell(f'{replicates[0]}:{condition}')}"
+    repro = shlex.quote(f"{replicates[0]}:{condition}")
+    yield f"repeat it: pytest --crystallize {shlex.quote(nodeid)} --crystallize-repro {repro}"
 
 
 def counted_list(replicates: Sequence[int]) -> str:
     """Return replicates as text."""
     return f"{'replicate' if len(replicates) == 1 else 'replicates'} {ranges(replicates)}"
-
-
-def shell(text: str) -> str:
-    """Quote for a POSIX shell where it is needed."""
-    import shlex  # not at start-up: only a failure needs it
-
-    return shlex.quote(text)
 
 
 def status_word(payload: Mapping[str, Any], outcome: str) -> str:

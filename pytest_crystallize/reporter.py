@@ -46,13 +46,14 @@ class Reporter:
         self.summaries: dict[str, ExperimentSummary] = {}
         self.expected: list[str] = []
         self.reported: set[str] = set()
+        self.started = False
         self.progress: Progress | None = None
         self._sizes: dict[str, tuple[str, int, int]] = {}
         self._shown_failures: set[tuple[Any, ...]] = set()
 
     @property
     def terminal(self) -> Any:
-        """pytest's terminal reporter; None under ``-p no:terminal``."""
+        """Pytest's terminal reporter; None under ``-p no:terminal``."""
         return self.config.pluginmanager.getplugin("terminalreporter")
 
     # Which verdicts to expect.
@@ -82,16 +83,28 @@ class Reporter:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
         """Show signs of life, and report as failed every verdict that was to be given and was not."""
+        self.started = not session.testsfailed or self.config.option.continue_on_collection_errors
         self._start_progress()
         try:
             result = yield
         finally:
             if self.progress is not None:
                 self.progress.close()
-        option = self.config.option
-        if not (option.collectonly or option.setuponly or getattr(option, "setupplan", False)):
+        if self._verdicts_due:
             self._report_missing()
         return result
+
+    @property
+    def _verdicts_due(self) -> bool:
+        """Whether every selected test had to give a verdict."""
+        option = self.config.option
+        return self.started and not (option.collectonly or option.setuponly or option.setupplan)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Let no session that ended early end well."""
+        if self._verdicts_due and not set(self.expected) <= self.reported and session.exitstatus == 0:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def _report_missing(self) -> None:
         self.learn_expected()
@@ -105,7 +118,7 @@ class Reporter:
                 location=(path, None, name),
                 keywords={},
                 outcome="failed",
-                longrepr=f"NOT RUN: this hypothesis was selected, but the session ended without its verdict{notes}",
+                longrepr=f"NOT RUN: this test was selected, but the session ended without its verdict{notes}",
                 when="call",
             )
             report.crystallize_missing = True  # type: ignore[attr-defined]
@@ -140,7 +153,7 @@ class Reporter:
 
     @pytest.hookimpl(trylast=True, specname="pytest_runtest_logreport")
     def pytest_runtest_logreport_junit(self, report: pytest.TestReport) -> None:
-        """A crash that is told as what it did to a replicate is no test case of its own."""
+        """Drop the test case of a crash that is told as what it did to a replicate."""
         xml = self.config.stash.get(xml_key, None)
         if xml is not None and _is_silent(report):
             dropped = xml.node_reporter(report)
@@ -226,7 +239,7 @@ class Reporter:
         if not self.summaries and not self.settings.notes and not unfinished:
             return
         width = min(terminalreporter._tw.fullwidth, _WIDEST)
-        terminalreporter.section("experiments")
+        terminalreporter.write_sep("=", "experiments")
         verbose = self.config.get_verbosity() > 0
         for position, summary in enumerate(self.summaries.values()):
             if position:
@@ -240,14 +253,16 @@ class Reporter:
     def _unfinished(self) -> Sequence[str]:
         self.learn_expected()
         missing = [nodeid for nodeid in self.expected if nodeid not in self.reported]
-        if not missing or self.config.option.collectonly or self.config.option.setuponly:
+        if not missing or not self._verdicts_due:
             return ()
         self.settings.exchange.refresh()
         done = self.settings.exchange.counts()
         lines = [f"NOT RUN: {counted(len(missing), 'selected test')} without verdict"]
         for key, (name, units, replicates) in self._sizes.items():
             if key not in self.summaries and done.get(key):
-                lines.append(f"{name}: {done[key]} of {units} condition runs of {replicates} replicates are done")
+                lines.append(
+                    f"{name}: {done[key]} of {units} condition runs of {replicates} replicates are done"
+                )
         return lines
 
     def _gather_notes(self) -> None:
@@ -259,8 +274,8 @@ class Reporter:
 
 
 def _is_silent(report: pytest.CollectReport | pytest.TestReport) -> bool:
-    """Tell whether a report is of a token, or of a crash after which its test is run again."""
-    return str(report.outcome) == "rerun" or TOKEN.search(report.nodeid) is not None
+    """Tell whether a report is of a crash that is told as what it did to a replicate."""
+    return getattr(report, "crystallize_silent", False)
 
 
 def _outcome(report: pytest.TestReport) -> str:
@@ -270,7 +285,12 @@ def _outcome(report: pytest.TestReport) -> str:
 
 
 def _colour(line: str) -> dict[str, bool]:
-    for word, colour in (("SUPPORTED", "green"), ("REFUTED", "red"), ("INCONCLUSIVE", "red"), ("INVALID", "red")):
+    for word, colour in (
+        ("SUPPORTED", "green"),
+        ("REFUTED", "red"),
+        ("INCONCLUSIVE", "red"),
+        ("INVALID", "red"),
+    ):
         if re.search(rf"  {word}\*?( \(xfail\))?\Z", line):
             return {"yellow" if line.endswith("(xfail)") else colour: True}
     return {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import json
 import os
@@ -15,18 +16,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from crystallize.core.run import Unit
 from crystallize.core.seeding import global_state_restored, seed_globals
-
 from pytest_crystallize.collection import ExperimentCollector, is_experiment_function
-from pytest_crystallize.exchange import Exchange, SharedExchange
+from pytest_crystallize.exchange import Exchange, SharedExchange, is_abandoned
 from pytest_crystallize.items import HypothesisItem, PrefetchItem
-from pytest_crystallize.plugin import _replicates, _seed
+from pytest_crystallize.plugin import parse_replicates, parse_seed
 from pytest_crystallize.reporter import Reporter
 from pytest_crystallize.units import ExperimentRuns, Settings
 
 TOKENS_PER_WORKER = 16
-STALE_SECONDS = 24 * 3600
+STALE_SECONDS = 60
 _WORKERINPUT = "crystallize"
 
 
@@ -70,7 +71,7 @@ class CrystallizeSession:
             seed=self._root_seed(config.option.crystallize_seed),
             ini_seed=self._ini_seed(),
             replicates=config.option.crystallize_replicates,
-            ini_replicates=self._ini("crystallize_replicates", _replicates),
+            ini_replicates=self._ini("crystallize_replicates", parse_replicates),
             artifact_root=self._cache_directory() / "artifacts",
         )
         self.settings.repro = self._repro(config.option.crystallize_repro)
@@ -84,11 +85,11 @@ class CrystallizeSession:
             return None
         try:
             return parse(text.strip())
-        except ValueError as error:
+        except argparse.ArgumentTypeError as error:
             raise pytest.UsageError(f"ini option {name}: {error}") from error
 
     def _ini_seed(self) -> int | None:
-        return self._root_seed(self._ini("crystallize_seed", _seed))
+        return self._root_seed(self._ini("crystallize_seed", parse_seed))
 
     def _root_seed(self, given: int | str | None) -> int | None:
         """Draw a random seed in the controlling process; the workers are told."""
@@ -105,7 +106,7 @@ class CrystallizeSession:
         if text is None:
             return None
         number, colon, condition = text.partition(":")
-        if not colon or not number.isdigit() or not condition:
+        if not colon or not (number.isascii() and number.isdigit()) or not condition:
             raise pytest.UsageError(
                 f"--crystallize-repro {text!r}: give a replicate and a condition, as in 7:baseline"
             )
@@ -152,7 +153,8 @@ class CrystallizeSession:
         """Make an experiment of every function that is named like one."""
         if not is_experiment_function(name, obj, self.functions):
             return None
-        node = ExperimentCollector.from_parent(collector, name=name, obj=obj, settings=self.settings)
+        function = getattr(obj, "__func__", obj)
+        node = ExperimentCollector.from_parent(collector, name=name, obj=function, settings=self.settings)
         return [node]
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -166,7 +168,8 @@ class CrystallizeSession:
         self._check_repro(selected)
         if not self.is_worker or self.config.option.collectonly:
             return
-        assert self.directory is not None and self.workerinput is not None
+        assert self.directory is not None
+        assert self.workerinput is not None
         _announce(self.directory, selected)
         if self.settings.repro is None:
             items[:] = self._with_tokens(items, int(self.workerinput["workercount"]))
@@ -231,7 +234,7 @@ class CrystallizeSession:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_fixture_setup(self, fixturedef: Any, request: Any) -> Generator[None, object, object]:
-        """Make fixtures wider than a function under globals that depend on the root seed and the fixture only."""
+        """Make fixtures wider than a function under globals seeded from the root seed and the fixture."""
         if fixturedef.scope == "function":
             return (yield)
         name = f"{self.settings.session_seed}:{fixturedef.baseid}:{fixturedef.argname}:{request.param_index}"
@@ -262,7 +265,9 @@ class CrystallizeSession:
         if self.is_worker and self.directory is not None:
             notes = json.dumps(list(self.settings.notes))
             with contextlib.suppress(OSError):
-                (self.directory / f"{self.settings.exchange.worker}.notes").write_text(notes, encoding="utf-8")
+                (self.directory / f"{self.settings.exchange.worker}.notes").write_text(
+                    notes, encoding="utf-8"
+                )
 
     def pytest_unconfigure(self) -> None:
         """Close the files and remove the directory of the session."""
@@ -295,7 +300,7 @@ def _announce(directory: Path, selected: Iterable[HypothesisItem]) -> None:
 
 
 def _remove_stale(parent: Path) -> None:
-    """Remove directories that sessions which were killed have left."""
+    """Remove directories that sessions which were killed have left; a new one may not have its lock yet."""
     for path in parent.iterdir():
-        if time.time() - path.stat().st_mtime > STALE_SECONDS:
+        if time.time() - path.stat().st_mtime > STALE_SECONDS and is_abandoned(path):
             shutil.rmtree(path, ignore_errors=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import inspect
 import time
 import unittest
@@ -17,22 +18,32 @@ import pytest
 from _pytest._code import getfslineno
 from _pytest.logging import caplog_handler_key, caplog_records_key
 from _pytest.tmpdir import tmppath_result_key
-from crystallize import ArtifactPlugin, BasePlugin, ConditionRuns, Experiment, Result, RunRecord, SeedPlugin, Treatment
+
+from crystallize import (
+    ArtifactPlugin,
+    BasePlugin,
+    ConditionRuns,
+    Experiment,
+    Result,
+    RunRecord,
+    SeedPlugin,
+    Treatment,
+)
 from crystallize.core.context import LOGGER, FrozenContext
 from crystallize.core.declared import Parameters
-from crystallize.core.evaluation import runs_by_condition, unread_keys
-from crystallize.core.experiment import check_replicates
+from crystallize.core.evaluation import digest, runs_by_condition, unread_keys
+from crystallize.core.experiment import DEFAULT_NAME, check_replicates
 from crystallize.core.plugins import Execution
 from crystallize.core.run import RAISED, Outcomes, RunError, Unit, execute, rotated
 from crystallize.core.seeding import SeedStream, check_root_seed, global_state_restored, seed_globals
 from crystallize.core.treatment import BASELINE
 from crystallize.errors import DefinitionError
-
-from pytest_crystallize.exchange import Exchange, Key
+from pytest_crystallize.exchange import LOST, Exchange, Key
 from pytest_crystallize.fixtures import UnitFixtures
 from pytest_crystallize.output import Output
 
-FAILURES = (Exception, SystemExit, pytest.fail.Exception)
+FAILURES = (BaseException,)
+ENDS_SESSION = (KeyboardInterrupt, pytest.exit.Exception)
 SKIPS = (pytest.skip.Exception, unittest.SkipTest)
 
 
@@ -143,6 +154,8 @@ class ExperimentRuns:
         self.root_seed = self._settled_seed(seed)
         self.stream = SeedStream(self.root_seed)
         self._first_open = 0
+        self._complete: dict[str, ConditionRuns] = {}
+        self._digests: dict[ConditionRuns, str] = {}
 
     def _settled_replicates(self, declared: int | None) -> int:
         settings = self.settings
@@ -153,8 +166,8 @@ class ExperimentRuns:
         )
         if chosen is None:
             raise DefinitionError(
-                f"{self.name} declares no replicates; give replicates= in the mark, crystallize_replicates in the ini "
-                "file, or --crystallize-replicates"
+                f"{self.name} declares no replicates; give replicates= in the mark, crystallize_replicates "
+                "in the ini file, or --crystallize-replicates"
             )
         return chosen
 
@@ -190,7 +203,7 @@ class ExperimentRuns:
         started = time.perf_counter()
         done_here = 0
         busy: list[int] = []
-        with global_state_restored(), settings.output.of_units(self.function.parent or host):
+        with global_state_restored(), settings.output.of_units(self.id):
             settings.exchange.refresh()
             for replicate in range(self._first_open, self.replicates):
                 if not self._missing(replicate):
@@ -239,15 +252,29 @@ class ExperimentRuns:
 
     def _lost(self, key: Key, worker: str) -> RunRecord:
         message = f"process {worker!r} died while it ran this condition"
-        error = RunError("ProcessDied", message, self.name, f"{message}.\nIt is not run again.\n")
+        error = RunError(LOST, message, self.name, f"{message}.\nIt is not run again.\n")
         return RunRecord(key.condition, key.replicate, self.stream.seed(key.replicate), error=error)
 
     def runs(self, conditions: Iterable[str]) -> dict[str, ConditionRuns]:
         """Return what is known of these conditions."""
-        exchange = self.settings.exchange
-        names = list(conditions)
-        found = (exchange.record(Key(self.id, i, c)) for c in names for i in range(self.replicates))
-        return runs_by_condition((record for record in found if record is not None), names, self.replicates)
+        return {condition: self._runs_of(condition) for condition in conditions}
+
+    def _runs_of(self, condition: str) -> ConditionRuns:
+        """Return a condition's runs; those that are complete are put together once for all hypotheses."""
+        if condition in self._complete:
+            return self._complete[condition]
+        record = self.settings.exchange.record
+        runs = ConditionRuns(condition, [record(Key(self.id, i, condition)) for i in range(self.replicates)])
+        if None not in runs.records:
+            self._complete[condition] = runs
+        return runs
+
+    def digest(self, runs: ConditionRuns) -> str:
+        """Return the digest of a condition's metrics, made once where the runs are complete."""
+        known = self._digests.get(runs)
+        if known is None:
+            known = self._digests[runs] = digest(record for record in runs.records if record is not None)
+        return known
 
     def unread(self, arms: Mapping[str, ConditionRuns]) -> list[str]:
         """Say which keys of which treatments nothing read in any run."""
@@ -275,6 +302,7 @@ class FactoryRuns(ExperimentRuns):
         experiment: Experiment,
         seed: int | None,
     ) -> None:
+        experiment = copy.copy(experiment)  # two factories may return the same one
         declared = experiment.plugin(SeedPlugin).seed
         super().__init__(
             function,
@@ -286,24 +314,30 @@ class FactoryRuns(ExperimentRuns):
             seed=seed if declared is None else declared,
         )
         self.experiment = experiment
+        if experiment.name == DEFAULT_NAME:
+            experiment.name = self.name
         experiment.replicates = self.replicates
         for plugin in experiment.given_plugins:
             if isinstance(plugin, Execution):
                 settings.note(
-                    f"{self.name}: {type(plugin).__name__} is ignored under pytest; replicates run in parallel under "
-                    "pytest-xdist's -n"
+                    f"{self.name}: {type(plugin).__name__} is ignored under pytest; replicates run in "
+                    "parallel under pytest-xdist's -n"
                 )
         experiment.plugins = [
             self._shared_artifacts(plugin) if isinstance(plugin, ArtifactPlugin) else plugin
             for plugin in experiment.plugins
         ]
         self._began: list[BasePlugin] = []
+        self._refusal: RunError | None = None
 
     def _shared_artifacts(self, plugin: ArtifactPlugin) -> SharedArtifacts:
         given = any(plugin is known for known in self.experiment.given_plugins)
         settings = self.settings
         return SharedArtifacts(
-            plugin if given else ArtifactPlugin(settings.artifact_root), self.experiment.name, self.id, settings.exchange
+            plugin if given else ArtifactPlugin(settings.artifact_root),
+            self.experiment.name,
+            self.id,
+            settings.exchange,
         )
 
     @cached_property
@@ -325,13 +359,17 @@ class FactoryRuns(ExperimentRuns):
 
     def _run(self, unit: Unit, host: pytest.Item) -> RunRecord:
         outcomes = Outcomes(FAILURES, SKIPS, lambda error, step: describe(error, step, host))
-        try:
-            plan = self.plan
-        except FAILURES as fault:
-            error = outcomes.describe(fault, "before_run")
-            return RunRecord(unit.condition, unit.replicate, self.stream.seed(unit.replicate), error=error)
-        record: RunRecord = plan.run(unit, outcomes)
-        return record
+        if self._refusal is None:
+            try:
+                plan = self.plan
+            except FAILURES as fault:
+                self._refusal = outcomes.describe(fault, "before_run")
+            else:
+                record: RunRecord = plan.run(unit, outcomes)
+                return record
+        return RunRecord(
+            unit.condition, unit.replicate, self.stream.seed(unit.replicate), error=self._refusal
+        )
 
     def finish(self) -> None:
         """Call the hooks behind the run, once in each process that ran a unit."""
@@ -343,14 +381,16 @@ class FactoryRuns(ExperimentRuns):
         for plugin in self._began:
             try:
                 plugin.after_run(self.experiment, result)
-            except Exception as error:
+            except FAILURES as error:
+                if isinstance(error, ENDS_SESSION):
+                    raise
                 self.settings.note(
                     f"{self.name}: {type(plugin).__name__}.after_run failed: {type(error).__name__}: {error}"
                 )
 
 
 class SharedArtifacts(BasePlugin):
-    """Has every process of a session write an experiment's artifacts to one version, made when there is one."""
+    """Has every process of a session write an experiment's artifacts to one version, made when needed."""
 
     def __init__(self, plugin: ArtifactPlugin, name: str, run_id: str, exchange: Exchange) -> None:
         self._plugin = plugin
@@ -381,9 +421,10 @@ class ConditionFunction(pytest.Function):
         self._initrequest()
         stash = self.stash
         stash[tmppath_result_key] = {}
-        for key in (caplog_handler_key, caplog_records_key):
+        borrowed: tuple[Any, ...] = (caplog_handler_key, caplog_records_key)
+        for key in borrowed:
             if key in host.stash:
-                stash[key] = host.stash[key]  # type: ignore[index]
+                stash[key] = host.stash[key]
 
     def listchain(self) -> list[Any]:
         """Return the chain of the host item and this node, so that wider fixtures survive."""
@@ -412,7 +453,9 @@ class MarkedRuns(ExperimentRuns):
         self._arguments = function._fixtureinfo.argnames
         bound = Parameters(function.obj, (), "experiment")
         bound.defaults = {
-            name: default for name, default in bound.defaults.items() if default is not inspect.Parameter.empty
+            name: default
+            for name, default in bound.defaults.items()
+            if default is not inspect.Parameter.empty
         }
         self._parameters = bound
         self._artifacts = SharedArtifacts(
@@ -421,7 +464,9 @@ class MarkedRuns(ExperimentRuns):
 
     def run_unit(self, unit: Unit, host: pytest.Item) -> RunRecord:
         """Set up the function's fixtures, call it, tear them down."""
-        return self.settings.output.captured(host, lambda: self._run(unit, host, Outcomes(FAILURES, SKIPS, self._describe)))
+        return self.settings.output.captured(
+            host, lambda: self._run(unit, host, Outcomes(FAILURES, SKIPS, self._describe))
+        )
 
     def run_alone(self, unit: Unit, host: pytest.Item) -> None:
         """Run a unit whose exceptions come through."""
@@ -429,7 +474,9 @@ class MarkedRuns(ExperimentRuns):
             self._run(unit, host, RAISED)
 
     def _run(self, unit: Unit, host: pytest.Item, outcomes: Outcomes) -> RunRecord:
-        ctx = FrozenContext._for_run({}, self.stream.word(unit.replicate), unit.condition, unit.replicate, LOGGER)
+        ctx = FrozenContext._for_run(
+            {}, self.stream.word(unit.replicate), unit.condition, unit.replicate, LOGGER
+        )
         self._phase = "setup"
         return execute(ctx, lambda ctx: self._body(ctx, host), seed_globals=seed_globals, outcomes=outcomes)
 
@@ -471,18 +518,23 @@ class MarkedRuns(ExperimentRuns):
                 ctx.metrics.add(name, value)
         elif returned is not None:
             raise TypeError(
-                f"{self.name} returned {returned!r}; return a mapping of metrics, or nothing and record them by "
-                "ctx.metrics.add"
+                f"{self.name} returned {returned!r}; return a mapping of metrics, or nothing and record them "
+                "by ctx.metrics.add"
             )
 
 
 def describe(error: BaseException, step: str, node: pytest.Item) -> RunError:
-    """Describe an exception with the user's part of the traceback, in pytest's manner."""
+    """Describe an exception in pytest's manner, with the user's part of the traceback; --pdb stops here."""
+    if isinstance(error, ENDS_SESSION):
+        raise error
     plain = RunError.from_exception(error, step)
     info = pytest.ExceptionInfo.from_exception(error)
     try:
         text = str(node.repr_failure(info))
     except Exception:  # a repr of the user's that fails must not hide the failure itself
         text = plain.traceback
+    if node.config.getoption("usepdb", False):
+        call: pytest.CallInfo[None] = pytest.CallInfo(None, info, 0.0, 0.0, 0.0, "call", _ispytest=True)
+        report = pytest.TestReport.from_item_and_call(node, call)
+        node.ihook.pytest_exception_interact(node=node, call=call, report=report)
     return RunError(plain.type, plain.message, step, text)
-

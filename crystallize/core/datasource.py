@@ -8,7 +8,7 @@ from typing import Any, overload
 
 from crystallize.core.context import FrozenContext
 from crystallize.core.declared import Declared, Parameters
-from crystallize.core.freezing import freeze, thaw
+from crystallize.core.freezing import freeze, freeze_if_possible, thaw
 from crystallize.errors import DefinitionError
 
 
@@ -38,11 +38,11 @@ class DataSource(ABC):
 
 
 class FunctionSource(DataSource):
-    """A data source made of a function and parameters."""
+    """A data source made of a function and parameters, of which every run is given copies."""
 
     def __init__(self, factory: DataSourceFactory, params: dict[str, Any]) -> None:
         self._factory = factory
-        self._params = params
+        self._params = {key: freeze_if_possible(value) for key, value in params.items()}
 
     @property
     def name(self) -> str:
@@ -51,12 +51,15 @@ class FunctionSource(DataSource):
 
     @property
     def params(self) -> dict[str, Any]:
-        """The parameters given."""
-        return dict(self._params)
+        """The parameters given, as copies."""
+        return {key: thaw(value) for key, value in self._params.items()}
 
     def fetch(self, ctx: FrozenContext) -> Any:
         """Call the function."""
-        return self._factory.function(ctx, **self._factory.parameters.fill(self._params, ctx))
+        factory = self._factory
+        if not (self._params or factory.parameters.defaults):
+            return factory.function(ctx)
+        return factory.function(ctx, **factory.parameters.fill(self.params if self._params else {}, ctx))
 
 
 class ConstantSource(DataSource):
@@ -66,7 +69,9 @@ class ConstantSource(DataSource):
         try:
             self._value = freeze(value)
         except TypeError as error:
-            raise DefinitionError(f"the data source can't be a constant: {error}; give a function") from error
+            raise DefinitionError(
+                f"the data source can't be a constant: {error}; give a function of the context that makes it"
+            ) from error
 
     @property
     def name(self) -> str:
@@ -113,7 +118,7 @@ def data_source(function: Callable[..., Any] | None = None, /) -> Any:
 
 
 def as_data_source(value: Any) -> DataSource:
-    """Accept every spelling: a source, its un-called factory or class, a function of the context, a constant."""
+    """Accept a source, its un-called factory or class, a function of the context, or a constant."""
     if isinstance(value, type) and issubclass(value, DataSource):
         return value()
     if isinstance(value, DataSource):

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 import sys
 import threading
 import weakref
 import zlib
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
+
+import numpy as np
 
 from crystallize.core.context import FrozenContext
+from crystallize.core.freezing import ATOMIC, freeze_if_possible, thaw
 from crystallize.core.seeding import global_state_restored, seed_globals
 from crystallize.errors import ContextMutationError, DefinitionError, StepParameterError
 
+_ABSENT: Any = object()
 _REQUIRED = inspect.Parameter.empty
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
@@ -64,25 +69,29 @@ class Parameters:
             )
 
     def fill(self, given: Mapping[str, Any], ctx: FrozenContext) -> dict[str, Any]:
-        """Return the arguments of one call: given ones first, then the context's, then the defaults.
+        """Return the arguments of a call: given ones first, then the context's, then copies of defaults.
 
         Raises
         ------
         StepParameterError
             If a parameter without default is neither given nor in the context.
         """
-        filled = dict(given)
+        filled = {**given}
         for name, default in self.defaults.items():
-            if name not in filled:
-                value = ctx.get(name, default)
-                if value is _REQUIRED:
+            if name in filled:
+                continue
+            value = ctx.get(name, _ABSENT)
+            if value is _ABSENT:
+                if default is _REQUIRED:
                     raise StepParameterError(
                         f"{self.kind} {self.name!r} needs parameter {name!r}: give it as "
                         f"{self.name}({name}=...), or under the key {name!r} of the context"
                     )
-                filled[name] = value
-            if type(filled[name]) is ResourceFactory:
-                filled[name] = filled[name](ctx)
+                value = default if type(default) in ATOMIC else thaw(freeze_if_possible(default))
+            filled[name] = value
+        for name, value in filled.items():
+            if type(value) is ResourceFactory:
+                filled[name] = value(ctx)
         return filled
 
 
@@ -119,16 +128,15 @@ class Declared:
     def __init__(self, function: Callable[..., Any]) -> None:
         if not callable(function):
             raise DefinitionError(f"a function is declared here, not {function!r}")
-        functools.update_wrapper(self, function)
+        functools.update_wrapper(cast("Callable[..., Any]", self), function)
         self.function = function
 
     def __reduce__(self) -> str | tuple[Any, ...]:
+        qualname: str = self.__qualname__
         found: Any = sys.modules.get(self.__module__)
-        for part in self.__qualname__.split("."):
+        for part in qualname.split("."):
             found = getattr(found, part, None)
-        if found is self:
-            return self.__qualname__
-        return self._reduce_by_value()
+        return qualname if found is self else self._reduce_by_value()
 
     def _reduce_by_value(self) -> tuple[Any, ...]:
         return (type(self), (self.function,))
@@ -149,14 +157,19 @@ _RESOURCES_KEPT = 8
 class _Resources(threading.local):
     """Resources of this thread: factory -> the latest few, each with what it was made from."""
 
+    made: weakref.WeakKeyDictionary[Any, list[tuple[dict[str, Any], Any]]]
+
     def __init__(self) -> None:
-        self.made: weakref.WeakKeyDictionary[Any, list[tuple[dict[str, Any], Any]]] = (
-            weakref.WeakKeyDictionary()
-        )
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew."""
+        self.made = weakref.WeakKeyDictionary()
 
 
 _resources = _Resources()
-_ABSENT = object()
+if hasattr(os, "register_at_fork"):  # a connection or a handle can't be shared with the process it came from
+    os.register_at_fork(after_in_child=_resources.forget)
 
 
 class ResourceFactory(Declared):
@@ -168,15 +181,17 @@ class ResourceFactory(Declared):
         for read, resource in made:
             if all(_same(_current(ctx, key), value) for key, value in read.items()):
                 return resource
-        inner = FrozenContext._for_run(ctx._values, ctx._word, ctx.condition, ctx.replicate, ctx.logger)
-        scope = inner._enter(self.__name__, ctx._scope.index)
+        # A name and a number that are the same for all, since all share what is made.
+        inner = FrozenContext._for_run(ctx._values, ctx._word, "resource", 0, ctx.logger)
+        inner._enter(self.__name__, ctx._scope.index)
         with global_state_restored():
             seed_globals(_name_seed(self.__qualname__))
             resource = self.function(inner)
+        scope = inner._scope
         if scope.writes or inner.metrics.entries or inner.artifacts.entries:
             raise ContextMutationError(
-                f"resource factory {self.__name__!r} wrote to the context; a resource is made once and shared, so "
-                "context keys, metrics and artifacts belong into a step"
+                f"resource factory {self.__name__!r} wrote to the context; a resource is made once and "
+                "shared, so context keys, metrics and artifacts belong into a step"
             )
         keys = [*scope.reads, *scope.absent] + ([_SEED] if scope.seeded else [])
         made.append(({key: _current(ctx, key) for key in keys}, resource))
@@ -197,9 +212,13 @@ def _current(ctx: FrozenContext, key: str) -> Any:
 def _same(one: Any, other: Any) -> bool:
     if one is other:
         return True
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, np.ndarray):
+        return one.dtype == other.dtype and np.array_equal(one, other)
     try:
-        return type(one) is type(other) and bool(one == other)
-    except Exception:
+        return bool(one == other)
+    except Exception:  # values that can't be compared are not known to be the same
         return False
 
 
@@ -214,7 +233,8 @@ def resource_factory(create: Callable[[FrozenContext], Any]) -> ResourceFactory:
     Put the factory into the context, give it as a step's parameter, or make it a parameter's default: the
     step receives what `create` returned. Contexts that differ in a key which `create` reads get resources of
     their own, and so do replicates if it asks for `seed` or `rng`, so that a treatment never works with the
-    baseline's resource. The global random generators are seeded alike for each creation and put back after.
+    baseline's resource; to `create`, the condition is ``"resource"`` and the replicate 0. The global random
+    generators are seeded alike for each creation and put back after.
 
     Parameters
     ----------

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import copy
 import dataclasses
-import logging
 import traceback
-from collections.abc import Iterable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from crystallize.core.context import frozen_mapping
+from crystallize.core.context import LOGGER, frozen_mapping
 from crystallize.core.datasource import as_data_source
-from crystallize.core.evaluation import runs_by_condition
+from crystallize.core.evaluation import runs_by_condition, unread_keys
+from crystallize.core.freezing import summarize
 from crystallize.core.hypothesis import Hypothesis
 from crystallize.core.pipeline import Pipeline, as_pipeline
 from crystallize.core.pipeline_step import PipelineStep, StepFactory, as_step
@@ -24,16 +26,19 @@ from crystallize.core.plugins import (
     SeedPlugin,
     SerialExecution,
 )
-from crystallize.core.result import Result, RunFailure, git_commit
+from crystallize.core.provenance import git_commit
+from crystallize.core.result import Result, RunFailure
 from crystallize.core.run import RAISED, Hooks, RunPlan, RunRecord, Unit, units
 from crystallize.core.seeding import SeedStream, global_state_restored
-from crystallize.core.treatment import BASELINE, Treatment
-from crystallize.errors import DefinitionError
+from crystallize.core.treatment import Treatment
+from crystallize.errors import CrystallizeWarning, DefinitionError
 
 P = TypeVar("P", bound=BasePlugin)
 
 _DEFAULT_PLUGINS: tuple[type[BasePlugin], ...] = (SeedPlugin, ArtifactPlugin, LoggingPlugin, SerialExecution)
 _MISSING: Any = object()
+
+DEFAULT_NAME = "experiment"
 
 
 class Experiment:
@@ -75,7 +80,7 @@ class Experiment:
     ...     [total],
     ...     treatments=[Treatment("boost", {"delta": 10.0})],
     ...     hypothesis=Hypothesis(metric="total", direction="increase"),
-    ...     replicates=5,
+    ...     replicates=10,
     ... )
     >>> experiment.run().metrics["hypothesis"]["accepted"]
     True
@@ -87,7 +92,7 @@ class Experiment:
         pipeline: Pipeline | Sequence[PipelineStep | StepFactory],
         plugins: Iterable[BasePlugin] | None = None,
         *,
-        name: str = "experiment",
+        name: str = DEFAULT_NAME,
         description: str = "",
         initial_ctx: Mapping[str, Any] | None = None,
         treatments: Iterable[Treatment] = (),
@@ -104,7 +109,7 @@ class Experiment:
         self.initial_ctx = frozen_mapping(initial_ctx or {})
         self.given_plugins = tuple(plugins or ())
         self.plugins = _with_defaults(self.given_plugins)
-        self.treatments = treatments  # type: ignore[assignment]
+        self.treatments = treatments
         given = tuple(hypotheses)
         if hypothesis is not None:
             if given:
@@ -116,7 +121,7 @@ class Experiment:
             plugin.init_hook(self)
 
     @staticmethod
-    def builder(name: str = "experiment") -> ExperimentBuilder:
+    def builder(name: str = DEFAULT_NAME) -> ExperimentBuilder:
         """Return a builder whose methods set one part each."""
         return ExperimentBuilder(name)
 
@@ -183,14 +188,15 @@ class Experiment:
         """
         used = self._with(treatments, hypotheses, replicates)
         used.validate()
-        execution = used.plugin(Execution)
+        execution: Execution = used.plugin(Execution)  # type: ignore[type-abstract]  # asked for, not made
         plan = used.plan()
         todo = list(units(plan.conditions, range(used.replicates)))
-        for plugin in used.plugins:
-            plugin.before_run(used)
-        with global_state_restored():
+        with used._running() as commit:
             records = list(execution.execute(plan, todo))
-        return used._conclude(plan, records)
+        result = used._conclude(plan, records, commit())
+        for treatment in used.treatments:
+            used._warn_of_unread_keys(treatment, result)
+        return result
 
     async def arun(
         self,
@@ -220,17 +226,21 @@ class Experiment:
         used = self._with(chosen, (), 1)
         used.plugins = _with_defaults([*used.plugins, LoggingPlugin(verbose=True)])
         plan = used.plan()
-        for plugin in used.plugins:
-            plugin.before_run(used)
-        with global_state_restored():
+        with used._running() as commit:
             records = [plan.run(Unit(replicate, condition), RAISED) for condition in plan.conditions]
-        return used._conclude(plan, [dataclasses.replace(record, replicate=0) for record in records])
+        return used._conclude(
+            plan, [dataclasses.replace(record, replicate=0) for record in records], commit()
+        )
 
     # What executions and the pytest plugin build on.
 
     def plugin(self, kind: type[P]) -> P:
         """Return the plugin of a kind."""
-        return next(plugin for plugin in reversed(self.plugins) if isinstance(plugin, kind))
+        for plugin in reversed(self.plugins):
+            if isinstance(plugin, kind):
+                return plugin
+        known = ", ".join(type(plugin).__name__ for plugin in self.plugins)
+        raise LookupError(f"experiment {self.name!r} has no plugin of kind {kind.__name__}; it has {known}")
 
     def treatment(self, treatment: Treatment | str) -> Treatment:
         """Return a treatment of the experiment by name; a `Treatment` is returned as it is."""
@@ -265,31 +275,48 @@ class Experiment:
             ),
         )
 
-    def _conclude(self, plan: RunPlan, records: Sequence[RunRecord]) -> Result:
-        def result(failures: Sequence[RunFailure]) -> Result:
-            return Result(
-                self.name,
-                runs_by_condition(records, plan.conditions, self.replicates),
-                self.hypotheses,
-                root_seed=plan.stream.root,
-                steps=[{"name": step.name, "params": step.params} for step in self.pipeline],
-                git_commit=commit,
-                failures=failures,
-            )
+    @contextmanager
+    def _running(self) -> Iterator[Callable[[], str | None]]:
+        """Bracket the units of a run; yields a function that returns the commit they are run at."""
+        with git_commit() as commit, global_state_restored():
+            try:
+                for plugin in self.plugins:
+                    plugin.before_run(self)
+                yield commit
+            except BaseException:
+                self.plugin(ArtifactPlugin).tidy()
+                raise
 
-        commit = git_commit()
-        concluded = result(())
-        failures = []
+    def _conclude(self, plan: RunPlan, records: Sequence[RunRecord], commit: str | None) -> Result:
+        result = Result(
+            self.name,
+            runs_by_condition(records, plan.conditions, self.replicates),
+            self.hypotheses,
+            root_seed=plan.stream.root,
+            steps=[{"name": step.name, "params": step.params} for step in self.pipeline],
+            git_commit=commit,
+        )
         for plugin in self.plugins:
             try:
-                plugin.after_run(self, concluded)
+                plugin.after_run(self, result)
             except Exception as error:  # what was measured is not lost for a plugin's fault
                 hook = f"{type(plugin).__name__}.after_run"
-                failures.append(
-                    RunFailure("", None, hook, f"{type(error).__name__}: {error}", traceback.format_exc())
-                )
-                logging.getLogger("crystallize").exception("%s of experiment %r failed", hook, self.name)
-        return result(failures) if failures else concluded
+                message = f"{type(error).__name__}: {error}"
+                result.errors += (RunFailure("", None, hook, message, traceback.format_exc()),)
+                LOGGER.exception("%s of experiment %r failed", hook, self.name)
+        return result
+
+    def _warn_of_unread_keys(self, treatment: Treatment, result: Result) -> None:
+        runs = result.metrics.treatments[treatment.name].runs
+        for key in unread_keys(treatment, runs):
+            missed = sorted({k for record in runs.records if record for s in record.scopes for k in s.absent})
+            looked_up = f" (looked up and not found: {', '.join(map(repr, missed))})" if missed else ""
+            warnings.warn(
+                f"treatment {treatment.name!r} of experiment {self.name!r} sets {key!r}, which nothing read"
+                f"{looked_up}; name it like the step's parameter, or read it with ctx.get({key!r})",
+                CrystallizeWarning,
+                stacklevel=3,
+            )
 
     def _with(
         self,
@@ -301,9 +328,9 @@ class Experiment:
             return self
         changed = copy.copy(self)
         if treatments is not None:
-            changed.treatments = treatments  # type: ignore[assignment]
+            changed.treatments = treatments
         if hypotheses is not None:
-            changed.hypotheses = hypotheses  # type: ignore[assignment]
+            changed.hypotheses = hypotheses
         if replicates is not None:
             changed.replicates = replicates
         return changed
@@ -330,9 +357,9 @@ class Experiment:
             for key in treatment.payload or ():
                 if key in self.initial_ctx:
                     raise DefinitionError(
-                        f"{where}: treatment {treatment.name!r} sets key {key!r}, which initial_ctx holds already as "
-                        f"{self.initial_ctx[key]!r}; keys are never replaced: leave it out of initial_ctx and make it "
-                        "a default of the step"
+                        f"{where}: treatment {treatment.name!r} sets key {key!r}, which initial_ctx holds "
+                        f"already as {summarize(self.initial_ctx[key])!r}; keys are never replaced: leave it "
+                        "out of initial_ctx and make it a default of the step"
                     )
         return checked
 
@@ -354,13 +381,14 @@ class Experiment:
         if hypotheses and not treatments:
             names = ", ".join(repr(hypothesis.name) for hypothesis in hypotheses)
             raise DefinitionError(
-                f"experiment {self.name!r} claims {names} but has no treatment to claim it of; give treatments=[...]"
+                f"experiment {self.name!r} claims {names} but has no treatment to claim it of; give "
+                "treatments=[...]"
             )
 
     def __repr__(self) -> str:
         return (
-            f"<Experiment {self.name!r}: {self.replicates} replicates of {1 + len(self.treatments)} conditions, "
-            f"{len(self.hypotheses)} hypotheses>"
+            f"<Experiment {self.name!r}: {self.replicates} replicates of {1 + len(self.treatments)} "
+            f"conditions, {len(self.hypotheses)} hypotheses>"
         )
 
 
@@ -374,7 +402,7 @@ def check_replicates(replicates: Any, where: str) -> int:
 
 
 def _with_defaults(plugins: Iterable[BasePlugin] | None) -> list[BasePlugin]:
-    """Return the plugins, with the default of each kind that is not among them; of a kind the last one counts."""
+    """Return the plugins, with the default of each kind that is missing; of a kind the last one counts."""
     given = list(plugins or ())
     for plugin in given:
         if not isinstance(plugin, BasePlugin):
@@ -388,7 +416,7 @@ def _with_defaults(plugins: Iterable[BasePlugin] | None) -> list[BasePlugin]:
 class ExperimentBuilder:
     """Builds an experiment part by part; every method returns the builder."""
 
-    def __init__(self, name: str = "experiment") -> None:
+    def __init__(self, name: str = DEFAULT_NAME) -> None:
         self._name = name
         self._datasource: Any = _MISSING
         self._steps: list[PipelineStep] = []

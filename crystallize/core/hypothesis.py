@@ -1,186 +1,25 @@
-"""Hypotheses: what is claimed of a treatment, and how it is decided."""
+"""Hypotheses: what is claimed of a treatment."""
 
 from __future__ import annotations
 
-import inspect
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import numpy as np
 
-from crystallize.core.declared import Declared
-from crystallize.core.stat_test import Alternative, StatisticalTest, default_test
-from crystallize.errors import DefinitionError, StepParameterError
-
-Status = Literal["supported", "refuted", "inconclusive", "invalid"]
-Direction = Literal["increase", "decrease", "differ"]
+from crystallize.core.claim import Claim, Direction, claim
+from crystallize.core.decision import Decision
+from crystallize.core.seeding import global_state_restored, seed_globals
+from crystallize.core.stat_test import StatisticalTest
+from crystallize.core.verifier import decision_of
+from crystallize.errors import DefinitionError
 
 Sample = Mapping[str, Sequence[Any]]
 """Metric -> one value per replicate, in replicate order."""
 
 Ranker = Callable[[Mapping[str, Any]], float]
-
-_ALTERNATIVES: dict[Direction, Alternative] = {
-    "increase": "greater",
-    "decrease": "less",
-    "differ": "two-sided",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """What a hypothesis makes of complete samples.
-
-    Attributes
-    ----------
-    status : str
-        ``"supported"``, ``"refuted"``, ``"inconclusive"`` or ``"invalid"``.
-    reason : str
-        Why, in a sentence; empty where the status says it all.
-    p_value : float or None
-        The p-value, where there is one.
-    test : str
-        The test's name.
-    difference : float or None
-        Estimate of treatment minus baseline, where the test makes one.
-    interval : pair of float or None
-        Its confidence interval at level 1 - alpha.
-    degenerate : bool
-        Whether the sample has no variance, so that the p-value rests on counting alone.
-    details : mapping
-        Everything that the verifier returned.
-    """
-
-    status: Status
-    reason: str = ""
-    p_value: float | None = None
-    test: str = ""
-    difference: float | None = None
-    interval: tuple[float, float] | None = None
-    degenerate: bool = False
-    details: Mapping[str, Any] = field(default_factory=dict)
-
-
-class Verifier(Declared):
-    """What `verifier` makes of a function: call it with parameters, or on two samples."""
-
-    def __init__(self, function: Callable[..., Any], params: Mapping[str, Any] | None = None) -> None:
-        super().__init__(function)
-        self.params = dict(params or {})
-        names = list(inspect.signature(function).parameters.values())
-        if sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in names) < 2:
-            raise DefinitionError(
-                f"verifier {self.__name__!r} must take two samples, as in def {self.__name__}(baseline, treatment)"
-            )
-        known = {p.name: p.default for p in names[2:] if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
-        if not any(p.kind is p.VAR_KEYWORD for p in names):
-            for name in self.params:
-                if name not in known:
-                    raise StepParameterError(
-                        f"verifier {self.__name__!r} has no parameter {name!r}; its parameters are "
-                        f"{', '.join(map(repr, known)) or 'none'}"
-                    )
-        self.alpha: Any = self.params.get("alpha", known.get("alpha"))
-
-    def __call__(self, *samples: Any, **params: Any) -> Any:
-        """Without samples, return the verifier with these parameters fixed; with two, verify them."""
-        if not samples:
-            return Verifier(self.function, {**self.params, **params})
-        return self.function(*samples, **{**self.params, **params})
-
-    def _reduce_by_value(self) -> tuple[Any, ...]:
-        return (Verifier, (self.function, self.params))
-
-
-def verifier(function: Callable[..., Mapping[str, Any]]) -> Verifier:
-    """Make a verifier of a function ``(baseline, treatment, *, parameter=default)``.
-
-    It is given two mappings from metric to the list of its values in replicate order, and returns a mapping
-    with ``p_value`` and ``significant``, and whatever else is worth showing. If it returns ``accepted``,
-    that decides instead of ``significant``.
-
-    Examples
-    --------
-    >>> @verifier
-    ... def larger(baseline, treatment, alpha=0.05):
-    ...     wins = sum(t > b for t, b in zip(treatment["x"], baseline["x"]))
-    ...     p = 2.0 ** -wins
-    ...     return {"p_value": p, "significant": p < alpha}
-    >>> larger(alpha=0.2)({"x": [0, 0, 0]}, {"x": [1, 2, 3]})
-    {'p_value': 0.125, 'significant': True}
-    """
-    return Verifier(function)
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """A claim about the mean of one metric, decided by a statistical test.
-
-    Supported if p <= alpha and the difference has the claimed sign; refuted if the confidence interval lies
-    wholly on the other side; else inconclusive.
-    """
-
-    metric: str
-    direction: Direction
-    test: StatisticalTest | None
-    alpha: float
-    alternative: Literal["two-sided", "one-sided"]
-
-    def decide(self, baseline: Sequence[float], treatment: Sequence[float]) -> Decision:
-        """Test two complete samples of finite numbers, paired by replicate."""
-        test = self.test or default_test(baseline, treatment, paired=True)
-        n = len(baseline)
-        side: Alternative = _ALTERNATIVES[self.direction] if self.alternative == "one-sided" else "two-sided"
-        if n < test.minimum_n:
-            return Decision(
-                "invalid", f"the {test.name} test needs at least {test.minimum_n} replicates, not {n}"
-            )
-        if (smallest := test.smallest_p(n, n, side)) > self.alpha:
-            enough = next((m for m in range(n, 10_000) if test.smallest_p(m, m, side) <= self.alpha), None)
-            return Decision(
-                "invalid",
-                f"with {n} replicates the {test.name} test can't give a p-value below {smallest:.2g}, so it can't "
-                f"reach alpha = {self.alpha:g}" + (f"; run at least {enough} replicates" if enough else ""),
-            )
-        try:
-            result = test.compare(baseline, treatment, alpha=self.alpha, alternative=side)
-        except Exception as error:
-            return Decision("invalid", f"the {test.name} test raised {type(error).__name__}: {error}")
-        low, high = result.interval
-        difference = result.estimate
-        sign = {"increase": difference > 0, "decrease": difference < 0, "differ": True}[self.direction]
-        opposite = {"increase": high < 0, "decrease": low > 0, "differ": False}[self.direction]
-        status: Status = "inconclusive"
-        level = f"{100 * result.confidence:g} % interval [{low:.4g}, {high:.4g}]"
-        reason = f"difference {difference:.4g}, {level}: the data allow either sign"
-        if not result.p_value <= 1:
-            status, reason = "invalid", f"the {test.name} test gave p = {result.p_value}"
-        elif result.p_value <= self.alpha and sign:
-            status, reason = "supported", ""
-        elif opposite:
-            status = "refuted"
-            reason = f"{self.metric} goes the other way: difference {difference:.4g}, {level}"
-        elif low > 0 or high < 0:
-            reason = (
-                f"difference {difference:.4g}, {level}, but p = {result.p_value:.3g} is above {self.alpha:g}"
-            )
-        details = {
-            "p_value": result.p_value,
-            "significant": result.p_value <= self.alpha,
-            "accepted": status == "supported",
-            "statistic": result.statistic,
-            "df": result.df,
-            "difference": difference,
-            "interval": (low, high),
-            "n": n,
-            "test": result.test,
-            "alpha": self.alpha,
-        }
-        return Decision(
-            status, reason, result.p_value, result.test, difference, (low, high), result.degenerate, details
-        )
 
 
 class Hypothesis:
@@ -239,8 +78,8 @@ class Hypothesis:
     ) -> None:
         if (verifier is None) == (metric is None):
             raise DefinitionError(
-                "a hypothesis is either verifier=... (with metrics=...) or a claim metric=..., direction=...; "
-                + ("neither was given" if metric is None else "both were given")
+                "a hypothesis is either verifier=... (with metrics=...) or a claim metric=..., "
+                f"direction=...; {'neither' if metric is None else 'both'} given"
             )
         if ranker is not None and not callable(ranker):
             raise DefinitionError(f"ranker is {ranker!r}; give a function of what the verifier returns")
@@ -252,7 +91,7 @@ class Hypothesis:
                 raise DefinitionError(
                     f"a claim is about one metric=; metrics={metrics!r} belongs to a verifier"
                 )
-            self.claim = _claim(metric, direction, statistical_test, alpha, alternative)
+            self.claim = claim(metric, direction, statistical_test, alpha, alternative)
             self.metrics: tuple[str, ...] | None = (metric,)
             default_name = f"{metric}_{direction}"
         else:
@@ -289,70 +128,36 @@ class Hypothesis:
         return ", ".join(self.metrics) if self.metrics is not None else "all"
 
     def decide(self, baseline: Sample, treatment: Sample) -> Decision:
-        """Decide on complete samples; never raises for what a verifier does."""
-        with warnings.catch_warnings(), np.errstate(all="ignore"):
-            warnings.simplefilter("ignore", RuntimeWarning)
+        """Decide on complete samples; never raises for what a verifier does.
+
+        The same samples give the same decision: the global generators, from which a verifier may draw, are
+        seeded alike each time and put back afterwards.
+        """
+        with _undisturbed():
             if self.claim is not None:
                 return self.claim.decide(baseline[self.claim.metric], treatment[self.claim.metric])
             return self._ask_verifier(baseline, treatment)
 
+    def rank(self, result: Mapping[str, Any]) -> float:
+        """Return the number by which a treatment is ranked, given what the verifier returned for it."""
+        with _undisturbed():
+            return float(self.ranker(result))
+
     def _ask_verifier(self, baseline: Sample, treatment: Sample) -> Decision:
-        ask = self.verifier
-        if isinstance(ask, Verifier):
-            label = ask.__name__
-        else:
-            label = getattr(ask, "__name__", type(ask).__name__)
-        assert ask is not None
+        assert self.verifier is not None
+        label = getattr(self.verifier, "__name__", type(self.verifier).__name__)
         try:
-            returned = ask(baseline, treatment)
+            return decision_of(self.verifier(baseline, treatment), label)
         except Exception as error:
             known = ", ".join(map(repr, baseline)) or "none"
             return Decision(
                 "invalid",
                 f"verifier {label!r} raised {type(error).__name__}: {error}; metrics given: {known}",
+                test=label,
             )
-        return _decision_of(returned, label)
 
     def __repr__(self) -> str:
         return f"Hypothesis({self.name!r}, metric={self.metric_label!r})"
-
-
-def _claim(
-    metric: str,
-    direction: Direction | None,
-    statistical_test: StatisticalTest | Literal["auto"],
-    alpha: float | None,
-    alternative: Literal["two-sided", "one-sided"],
-) -> Claim:
-    about = f"the claim about {metric!r}"
-    if not isinstance(metric, str) or not metric:
-        raise DefinitionError(f"metric is {metric!r}; give the name of one metric")
-    if direction not in _ALTERNATIVES:
-        raise DefinitionError(
-            f"{about} has direction={direction!r}; allowed are 'increase', 'decrease', 'differ'"
-        )
-    if statistical_test != "auto" and not isinstance(statistical_test, StatisticalTest):
-        raise DefinitionError(
-            f"{about} has statistical_test={statistical_test!r}; give 'auto' or an instance such as WelchTTest()"
-        )
-    level = 0.05 if alpha is None else alpha
-    if not isinstance(level, float | int) or isinstance(level, bool) or not 0 < level < 1:
-        raise DefinitionError(f"{about} has alpha={alpha!r}; a significance level lies between 0 and 1")
-    if alternative not in ("two-sided", "one-sided"):
-        raise DefinitionError(
-            f"{about} has alternative={alternative!r}; allowed are 'two-sided', 'one-sided'"
-        )
-    if alternative == "one-sided" and direction == "differ":
-        raise DefinitionError(
-            f"{about} is that it differs, which has no side; claim an increase or a decrease"
-        )
-    return Claim(
-        metric,
-        direction,
-        None if isinstance(statistical_test, str) else statistical_test,
-        float(level),
-        alternative,
-    )
 
 
 def _metric_names(metrics: str | Sequence[str] | None) -> tuple[str, ...] | None:
@@ -364,52 +169,13 @@ def _metric_names(metrics: str | Sequence[str] | None) -> tuple[str, ...] | None
     return names
 
 
-def _decision_of(returned: Any, label: str) -> Decision:
-    """Read what a verifier returned; anything that is no evidence is invalid."""
-    if not isinstance(returned, Mapping):
-        return Decision(
-            "invalid",
-            f"verifier {label!r} returned {_short(returned)}; it must return a mapping with p_value and "
-            "significant",
-        )
-    details = {str(key): _plain_value(value) for key, value in returned.items()}
-    if "p_value" not in details or not ("significant" in details or "accepted" in details):
-        got = ", ".join(map(repr, details)) or "nothing"
-        return Decision(
-            "invalid",
-            f"verifier {label!r} returned {got}; it must return p_value and significant (or accepted)",
-            details=details,
-        )
-    p_value = details["p_value"]
-    verdict = details.get("accepted", details.get("significant"))
-    if not isinstance(p_value, int | float) or not 0 <= p_value <= 1:
-        return Decision(
-            "invalid",
-            f"verifier {label!r} returned p_value = {_short(p_value)}, which is no probability",
-            details=details,
-        )
-    if not isinstance(verdict, bool):
-        return Decision(
-            "invalid",
-            f"verifier {label!r} returned {_short(verdict)} where it must say True or False",
-            p_value=float(p_value),
-            details=details,
-        )
-    details.setdefault("significant", verdict)
-    details.setdefault("accepted", verdict)
-    return Decision("supported" if verdict else "inconclusive", "", float(p_value), label, details=details)
-
-
-def _plain_value(value: Any) -> Any:
-    """Turn numpy scalars and 0-d arrays into Python values."""
-    if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
-        return value.item()
-    return value
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"a {type(value).__qualname__}"
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Let no numerical warning out, and let random numbers of a verifier's be the same every time."""
+    with warnings.catch_warnings(), np.errstate(all="ignore"), global_state_restored():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        seed_globals(0)
+        yield
 
 
 def _by_p_value(result: Mapping[str, Any]) -> float:

@@ -7,6 +7,7 @@ from typing import Any
 
 from crystallize.core.context import FrozenContext
 from crystallize.core.pipeline_step import PipelineStep, StepFactory, as_step, metrics_of
+from crystallize.core.seeding import SETUP, TEARDOWN
 from crystallize.errors import DefinitionError
 
 StepHook = Callable[[PipelineStep, Any, FrozenContext], object]
@@ -28,42 +29,61 @@ class Pipeline:
 
     def __init__(self, steps: Iterable[PipelineStep | StepFactory]) -> None:
         if isinstance(steps, PipelineStep | StepFactory) or not isinstance(steps, Iterable):
-            raise DefinitionError(f"a pipeline is made of a list of steps, not of {steps!r}")
+            raise DefinitionError(
+                f"a pipeline is made of a list of steps, not of {steps!r}; put it in brackets, as in [step]"
+            )
         self.steps: tuple[PipelineStep, ...] = tuple(as_step(step) for step in steps)
         if not self.steps:
-            raise DefinitionError("a pipeline needs at least one step")
-        self._with_setup = [s for s in self.steps if type(s).setup is not PipelineStep.setup]
-        self._with_teardown = [s for s in self.steps if type(s).teardown is not PipelineStep.teardown]
+            raise DefinitionError("a pipeline needs at least one step; it was given none")
+        self._parts = tuple((index, step.name, step) for index, step in enumerate(self.steps, start=1))
+        self._with_setup = [p for p in self._parts if type(p[2]).setup is not PipelineStep.setup]
+        self._with_teardown = [p for p in self._parts if type(p[2]).teardown is not PipelineStep.teardown]
 
     def run(self, data: Any, ctx: FrozenContext) -> Any:
-        """Pass the data through every step and return what the last one returned; metrics go to ``ctx.metrics``.
+        """Pass the data through every step and return what the last one returned.
 
-        Every step's `setup` is called before the first step, every step's `teardown` in reverse order behind
-        the last, also if a step raised.
+        Metrics go to ``ctx.metrics``. Every step's `setup` is called before the first step, every step's
+        `teardown` in reverse order behind the last, also if a step raised.
         """
         try:
             self.setup(ctx)
-            return self.process(data, ctx)
-        finally:
-            self.teardown(ctx)
+            data = self.process(data, ctx)
+        except BaseException as fault:
+            self.teardown(ctx, fault)
+            raise
+        self.teardown(ctx)
+        return data
 
     def setup(self, ctx: FrozenContext) -> None:
         """Call every step's `setup`."""
-        for step in self._with_setup:
-            ctx._enter(step.name, self.steps.index(step) + 1)
+        for index, name, step in self._with_setup:
+            ctx._enter(name, SETUP + index)
             step.setup(ctx)
 
-    def teardown(self, ctx: FrozenContext) -> None:
-        """Call every step's `teardown` in reverse order; the first error is raised once all were called."""
-        faults: list[Exception] = []
-        for step in reversed(self._with_teardown):
-            ctx._enter(step.name, self.steps.index(step) + 1)
+    def teardown(self, ctx: FrozenContext, fault: BaseException | None = None) -> None:
+        """Call every step's `teardown` in reverse order, every one of them even if one raises.
+
+        Parameters
+        ----------
+        ctx : FrozenContext
+            The context; it is left in the scope that raised first.
+        fault : BaseException, optional
+            What had ended the run. Later errors become notes on it; without it, the first one is raised.
+        """
+        failed, first = ctx._scope, fault
+        for index, name, step in reversed(self._with_teardown):
+            ctx._enter(name, TEARDOWN + index)
             try:
                 step.teardown(ctx)
-            except Exception as fault:
-                faults.append(fault)
-        if faults:
-            raise faults[0]
+            except Exception as error:
+                if first is None:
+                    failed, first = ctx._scope, error
+                else:
+                    first.add_note(f"teardown of {name!r} failed too: {type(error).__name__}: {error}")
+        if first is not None:
+            ctx._scope = failed
+            if first is not fault:
+                raise first
 
     def process(
         self,
@@ -74,14 +94,17 @@ class Pipeline:
         after: Iterable[StepHook] = (),
     ) -> Any:
         """Pass the data through every step, calling hooks with (step, data, ctx) around each."""
-        for index, step in enumerate(self.steps, start=1):
-            ctx._enter(step.name, index)
+        for index, name, step in self._parts:
+            ctx._enter(name, index)
             for hook in before:
                 hook(step, data, ctx)
-            data, metrics = metrics_of(step(data, ctx))
-            if metrics is not None:
-                for name, value in metrics.items():
-                    ctx.metrics.add(name, value)
+            data = step(data, ctx)
+            if type(data) is tuple:
+                data, metrics = metrics_of(data)
+                if metrics:
+                    add = ctx.metrics.add
+                    for metric, value in metrics.items():
+                        add(metric, value)
             for hook in after:
                 hook(step, data, ctx)
         return data

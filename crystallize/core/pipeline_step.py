@@ -9,6 +9,7 @@ from typing import Any
 
 from crystallize.core.context import FrozenContext
 from crystallize.core.declared import Declared, Parameters
+from crystallize.core.freezing import freeze_if_possible, thaw
 from crystallize.errors import DefinitionError
 
 
@@ -49,11 +50,15 @@ class PipelineStep(ABC):
 
 
 class FunctionStep(PipelineStep):
-    """A step made of a function and parameters."""
+    """A step made of a function and parameters.
+
+    Every run is given copies of the parameters, and read-only views of numpy arrays, so that none can change
+    what another one sees; only what can't be copied is the same object in every run.
+    """
 
     def __init__(self, factory: StepFactory, params: dict[str, Any]) -> None:
         self._factory = factory
-        self._params = params
+        self._params = {key: freeze_if_possible(value) for key, value in params.items()}
 
     @property
     def name(self) -> str:
@@ -62,18 +67,20 @@ class FunctionStep(PipelineStep):
 
     @property
     def params(self) -> dict[str, Any]:
-        """The parameters given."""
-        return dict(self._params)
+        """The parameters given, as copies."""
+        return {key: thaw(value) for key, value in self._params.items()}
 
     def __call__(self, data: Any, ctx: FrozenContext) -> Any:
         """Call the function."""
         factory = self._factory
-        if not factory.parameters.defaults:
-            return factory.function(data, ctx, **self._params)
-        return factory.function(data, ctx, **factory.parameters.fill(self._params, ctx))
+        if not (self._params or factory.parameters.defaults):
+            return factory.function(data, ctx)
+        return factory.function(
+            data, ctx, **factory.parameters.fill(self.params if self._params else {}, ctx)
+        )
 
     def __repr__(self) -> str:
-        return f"{self.name}({', '.join(f'{key}={value!r}' for key, value in self._params.items())})"
+        return f"{self.name}({', '.join(f'{key}={value!r}' for key, value in self.params.items())})"
 
 
 class StepFactory(Declared):
@@ -122,12 +129,16 @@ def as_step(value: Any) -> PipelineStep:
         return value
     if isinstance(value, StepFactory) or (isinstance(value, type) and issubclass(value, PipelineStep)):
         return value()
-    hint = f"; decorate {value.__name__!r} with @pipeline_step()" if hasattr(value, "__name__") else ""
-    raise DefinitionError(f"{value!r} is not a pipeline step{hint}")
+    name = getattr(value, "__name__", "it")
+    raise DefinitionError(
+        f"{value!r} is not a pipeline step; decorate {name} with @pipeline_step(), or subclass PipelineStep"
+    )
 
 
 def metrics_of(output: Any) -> tuple[Any, Mapping[str, Any] | None]:
     """Split what a step returned into the data and, if it returned a pair with a mapping, the metrics."""
-    if type(output) is tuple and len(output) == 2 and isinstance(output[1], Mapping):
-        return output
+    if type(output) is tuple and len(output) == 2:
+        metrics = output[1]
+        if type(metrics) is dict or isinstance(metrics, Mapping):
+            return output
     return output, None

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-import platform
 import re
-import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from importlib import metadata
 from typing import Any
+
+import numpy as np
 
 from crystallize.core.evaluation import ConditionRuns, Verdict, digest, evaluate, rank
 from crystallize.core.hypothesis import Hypothesis
+from crystallize.core.provenance import versions
 from crystallize.core.run import RunRecord
 from crystallize.core.treatment import BASELINE
 
@@ -59,10 +59,10 @@ class ConditionMetrics(Mapping[str, list[Any]]):
     def __init__(self, runs: ConditionRuns) -> None:
         self.runs = runs
 
-    @property
+    @cached_property
     def metrics(self) -> dict[str, list[Any]]:
-        """Metric -> one value per replicate."""
-        return self.runs.metrics
+        """Metric -> one value per replicate; copies, so that changing them changes no verdict."""
+        return self.runs.sample(self.runs.metrics)
 
     def __getitem__(self, metric: str) -> list[Any]:
         if metric not in self.metrics:
@@ -160,7 +160,8 @@ class ExperimentMetrics(Mapping[str, Any]):
         if len(found) != 1:
             ways = ", ".join(f"get_hypothesis({name!r}).results[{treatment!r}]" for name, treatment in found)
             raise KeyError(
-                f"metrics['hypothesis'] is for one hypothesis and one treatment; there are {len(found)}: {ways}"
+                f"metrics['hypothesis'] is for one hypothesis and one treatment; there are {len(found)}: "
+                f"{ways}"
                 if found
                 else "metrics['hypothesis']: the experiment was run without hypotheses"
             )
@@ -210,7 +211,6 @@ class Result:
         root_seed: int,
         steps: Sequence[Mapping[str, Any]],
         git_commit: str | None,
-        failures: Sequence[RunFailure] = (),
     ) -> None:
         self.name = name
         self.replicates = len(conditions[BASELINE].records)
@@ -225,13 +225,10 @@ class Result:
             for h in hypotheses
         )
         self.metrics = ExperimentMetrics(conditions, self.hypotheses)
-        self.errors = (
-            *(
-                RunFailure(r.condition, r.replicate, r.error.step, str(r.error), r.error.traceback)
-                for r in self.records
-                if r.error is not None
-            ),
-            *failures,
+        self.errors = tuple(
+            RunFailure(r.condition, r.replicate, r.error.step, str(r.error), r.error.traceback)
+            for r in self.records
+            if r.error is not None
         )
 
     @cached_property
@@ -334,28 +331,6 @@ class Result:
         return f"<Result of {self.name!r}: {self.replicates} replicates, {len(self.errors)} errors>"
 
 
-def versions() -> dict[str, str]:
-    """Return the versions that matter: Python's, and those of this package, numpy and scipy."""
-    found = {"python": platform.python_version()}
-    for distribution in ("pytest-crystallize", "numpy", "scipy"):
-        try:
-            found[distribution] = metadata.version(distribution)
-        except metadata.PackageNotFoundError:
-            found[distribution] = "unknown"
-    return found
-
-
-def git_commit() -> str | None:
-    """Return the commit checked out in the working directory, or None outside a repository."""
-    try:
-        done = subprocess.run(
-            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() or None if done.returncode == 0 else None
-
-
 def _names(names: Any) -> str:
     return ", ".join(repr(name) for name in names) or "none"
 
@@ -374,8 +349,12 @@ def _strict(value: Any) -> Any:
         return str(value)
     if isinstance(value, Mapping):
         return {str(key): _strict(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
+    if isinstance(value, list | tuple):
         return [_strict(item) for item in value]
+    if isinstance(value, set | frozenset):
+        return [_strict(item) for item in sorted(value, key=repr)]
+    if isinstance(value, np.generic | np.ndarray):
+        return _strict(value.tolist())
     if value is None or isinstance(value, bool | int | float | str):
         return value
     return repr(value)

@@ -9,14 +9,16 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from crystallize.core.context import LOGGER, FrozenContext, MetricEntry, Scope
+from crystallize.core.context import LOGGER, OUTSIDE, FrozenContext
 from crystallize.core.datasource import DataSource
 from crystallize.core.pipeline import Pipeline, StepHook
-from crystallize.core.seeding import SeedStream
+from crystallize.core.recording import MetricEntry
+from crystallize.core.seeding import HOOKS, TREATMENT, SeedStream
+from crystallize.core.trace import Scope
 from crystallize.core.treatment import BASELINE, Treatment
 
 _PACKAGE = str(Path(__file__).resolve().parent.parent) + os.sep
@@ -166,7 +168,7 @@ class RunRecord:
                 replicate,
                 seed,
                 tuple(MetricEntry(*entry) for entry in metrics),
-                tuple(Scope.from_json(scope) for scope in scopes),
+                tuple(map(Scope.from_json, scopes)),
                 tuple(ArtifactEntry(*entry) for entry in artifacts),
                 error and RunError(*error),
                 skipped,
@@ -225,26 +227,27 @@ def execute(
     """
     error: RunError | None = None
     skipped: str | None = None
-    seed = ctx._word >> 32
+    condition, replicate, seed = ctx.condition, ctx.replicate, ctx._word >> 32
     start = time.perf_counter()
     try:
         if seed_globals is not None:
             seed_globals(seed)
         body(ctx)
     except outcomes.skips as reason:
-        skipped = str(reason)
+        skipped = _text(reason)
     except outcomes.failures as fault:
         error = outcomes.describe(fault, ctx._scope.name)
+    seconds = time.perf_counter() - start
     return RunRecord(
-        ctx.condition,
-        ctx.replicate,
+        condition,
+        replicate,
         seed,
-        tuple(ctx.metrics.entries),
+        tuple(ctx._metrics),
         tuple(ctx.scopes),
-        tuple([ArtifactEntry(entry.name, entry.step, len(entry.data)) for entry in ctx.artifacts.entries]),
+        tuple([ArtifactEntry(entry.name, entry.step, len(entry.data)) for entry in ctx._artifacts]),
         error,
         skipped,
-        time.perf_counter() - start,
+        seconds,
     )
 
 
@@ -287,8 +290,8 @@ class Hooks:
         self.experiment = experiment
         self.plugins = tuple(plugins)
 
-        def bound(hook: str) -> tuple[Callable[..., object], ...]:
-            return tuple(partial(getattr(p, hook), experiment) for p in self.plugins if p.overrides(hook))
+        def bound(name: str) -> tuple[Callable[..., object], ...]:
+            return tuple(_hook(p, name, experiment) for p in self.plugins if p.overrides(name))
 
         self.before_replicate = bound("before_replicate")
         self.after_replicate = bound("after_replicate")
@@ -298,6 +301,22 @@ class Hooks:
     def __reduce__(self) -> tuple[Any, ...]:
         """Send what units need to another process: the hypotheses stay behind."""
         return (Hooks, (self.experiment and self.experiment._for_workers(), self.plugins))
+
+
+def _hook(plugin: Any, name: str, experiment: Any) -> Callable[..., object]:
+    """Return a plugin's hook as a function of what comes behind the experiment; the context comes last."""
+    method = getattr(plugin, name)
+
+    def call(*args: Any) -> object:
+        try:
+            return method(experiment, *args)
+        except BaseException:
+            args[-1]._enter(
+                f"{type(plugin).__name__}.{name}", HOOKS
+            )  # the error is the hook's, not the step's
+            raise
+
+    return call
 
 
 @dataclass(frozen=True)
@@ -343,28 +362,32 @@ class RunPlan:
 
     def context(self, unit: Unit) -> FrozenContext:
         """Return a fresh context for a unit, before its treatment is applied."""
-        return FrozenContext._for_run(
-            dict(self.initial), self.stream.word(unit.replicate), unit.condition, unit.replicate, self.logger
-        )
+        replicate, condition = unit
+        word = self.stream.word(replicate)
+        return FrozenContext._for_run(self.initial, word, condition, replicate, self.logger)
 
     def run(self, unit: Unit, outcomes: Outcomes = RECORDED) -> RunRecord:
         """Run one unit."""
         return execute(self.context(unit), self._body, seed_globals=self.seed_globals, outcomes=outcomes)
 
     def _body(self, ctx: FrozenContext) -> Any:
-        hooks, pipeline = self.hooks, self.pipeline
-        if ctx.condition != BASELINE:
-            ctx._enter(ctx.condition, 0)
-            self._treatments[ctx.condition].apply(ctx)
-        try:
+        hooks, pipeline, source = self.hooks, self.pipeline, self.datasource
+        condition = ctx.condition
+        if condition != BASELINE:
+            ctx._enter(condition, TREATMENT)
+            self._treatments[condition].apply(ctx)
+        if hooks.before_replicate:
+            ctx._enter(OUTSIDE, HOOKS)
             for hook in hooks.before_replicate:
                 hook(ctx)
+        try:
             pipeline.setup(ctx)
-            ctx._enter(self.datasource.name, 0)
-            data = self.datasource.fetch(ctx)
-            data = pipeline.process(data, ctx, before=hooks.before_step, after=hooks.after_step)
-        finally:
-            pipeline.teardown(ctx)
+            ctx._enter(source.name, 0)
+            data = pipeline.process(source.fetch(ctx), ctx, before=hooks.before_step, after=hooks.after_step)
+        except BaseException as fault:
+            pipeline.teardown(ctx, fault)
+            raise
+        pipeline.teardown(ctx)
         for hook in hooks.after_replicate:
             hook(ctx)
         return data

@@ -1,4 +1,4 @@
-"""Seeds: one stream of words per root seed, generators per step, and the global generators put back afterwards.
+"""Seeds: one stream of words per root seed, generators per step, the global generators put back afterwards.
 
 Replicate `i` of every condition gets raw word `i` of ``PCG64(SeedSequence(root))``. The word depends on
 nothing else: not on the number of treatments, replicates or workers, nor on any name.
@@ -6,17 +6,33 @@ nothing else: not on the number of treatments, replicates or workers, nor on any
 
 from __future__ import annotations
 
+import contextlib
+import importlib.util
 import random
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any, Final
 
 import numpy as np
 
 from crystallize.errors import DefinitionError
 
-_BLOCK = 1024
+# What asks for random numbers in a replicate, and the number of its stream: 0 is the data source, k the k-th
+# step. The others are beyond any pipeline's length.
+SETUP: Final = 1 << 16
+"""Added to the number of a step while it is set up."""
+TEARDOWN: Final = 1 << 17
+"""Added to the number of a step while it is torn down."""
+TREATMENT: Final = 1 << 18
+"""Number of the treatment's stream."""
+HOOKS: Final = 1 << 19
+"""Number of the stream of the hooks before a replicate."""
+
+_BLOCK: Final = 1024
 
 
 def check_root_seed(seed: object, where: str = "seed") -> int:
@@ -73,7 +89,7 @@ def generator(word: int, scope: int) -> np.random.Generator:
 
 
 def seed_globals(seed: int) -> None:
-    """Seed `random`, `numpy.random` and, if it is loaded, torch.
+    """Seed `random`, `numpy.random` and torch; if torch is not loaded, as soon as something imports it.
 
     Parameters
     ----------
@@ -81,17 +97,53 @@ def seed_globals(seed: int) -> None:
         32-bit seed.
     """
     random.seed(seed)
-    np.random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 - it is the legacy generator that steps may draw from
     torch = sys.modules.get("torch")
     if torch is not None:
         torch.manual_seed(seed)
+    else:
+        _torch_import.seed = seed
+        if _torch_import not in sys.meta_path:
+            sys.meta_path.insert(0, _torch_import)
+
+
+class _TorchImport(MetaPathFinder):
+    """Seeds torch when a unit of work is the first to import it, as if it had been loaded before the unit."""
+
+    seed = 0
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if name != "torch":
+            return None
+        self.leave()
+        spec = importlib.util.find_spec(name)
+        if spec is not None and spec.loader is not None:
+            loader: Any = spec.loader
+            execute = loader.exec_module
+
+            def exec_module(module: ModuleType) -> None:
+                execute(module)
+                module.manual_seed(self.seed)
+
+            loader.exec_module = exec_module
+        return spec
+
+    def leave(self) -> None:
+        """Look at imports no longer."""
+        with contextlib.suppress(ValueError):
+            sys.meta_path.remove(self)
+
+
+_torch_import = _TorchImport()
 
 
 def _global_state() -> tuple[Any, Any, Any]:
     torch = sys.modules.get("torch")
     return (
         random.getstate(),
-        np.random.get_state(legacy=False),
+        np.random.get_state(legacy=False),  # noqa: NPY002 - as in seed_globals
         torch.get_rng_state() if torch is not None else None,
     )
 
@@ -100,13 +152,18 @@ def _global_state() -> tuple[Any, Any, Any]:
 def global_state_restored() -> Iterator[None]:
     """Put the state of the global generators back on leaving, whatever happened inside."""
     python, numpy, torch_state = _global_state()
+    watching = _torch_import in sys.meta_path
+    seed = _torch_import.seed
     try:
         yield
     finally:
         random.setstate(python)
-        np.random.set_state(numpy)
+        np.random.set_state(numpy)  # noqa: NPY002 - as in seed_globals
         if torch_state is not None:
             sys.modules["torch"].set_rng_state(torch_state)
+        _torch_import.seed = seed
+        if not watching:
+            _torch_import.leave()
 
 
 def global_draws_detector() -> Callable[[], bool]:
@@ -114,11 +171,11 @@ def global_draws_detector() -> Callable[[], bool]:
     python, numpy, _ = _global_state()
 
     def moved() -> bool:
-        now = np.random.get_state(legacy=False)
+        python_now, numpy_now, _ = _global_state()
         return bool(
-            random.getstate() != python
-            or now["state"]["pos"] != numpy["state"]["pos"]
-            or not np.array_equal(now["state"]["key"], numpy["state"]["key"])
+            python_now != python
+            or numpy_now["state"]["pos"] != numpy["state"]["pos"]
+            or not np.array_equal(numpy_now["state"]["key"], numpy["state"]["key"])
         )
 
     return moved

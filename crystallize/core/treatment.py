@@ -43,7 +43,9 @@ class Treatment:
         apply_fn: Callable[[FrozenContext], Any] | None = None,
     ) -> None:
         if not isinstance(name, str) or not name.strip():
-            raise DefinitionError(f"a treatment is named {name!r}; a name is a non-empty string")
+            raise DefinitionError(
+                f"a treatment is named {name!r}; a name is a non-empty string, as in Treatment('deep', ...)"
+            )
         if name == BASELINE:
             raise DefinitionError(
                 "a treatment can't be named 'baseline': that is the condition without treatment"
@@ -78,9 +80,16 @@ class Treatment:
         ------
         ContextMutationError
             If a key is there already.
+        DefinitionError
+            If the treatment's function returns something: it may be meant to have an effect, and has none.
         """
         if self.function is not None:
-            self.function(ctx)
+            returned = self.function(ctx)
+            if returned is not None and returned is not ctx:
+                raise DefinitionError(
+                    f"the function of treatment {self.name!r} returned {returned!r}, which has no effect; it "
+                    "adds keys with ctx.add(key, value) and returns nothing"
+                )
             return
         for key, value in (self.payload or {}).items():
             ctx.add(key, value)

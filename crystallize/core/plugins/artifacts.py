@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import tempfile
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from crystallize.core.result import Result
 
 _VERSION = re.compile(r"v(\d+)\Z")
+_reserving = threading.Lock()
 
 
 class ArtifactPlugin(BasePlugin):
@@ -37,7 +39,7 @@ class ArtifactPlugin(BasePlugin):
     Attributes
     ----------
     version_dir : Path or None
-        Where the current run writes.
+        Where the latest run wrote; None if it wrote nothing.
     """
 
     def __init__(self, root_dir: str | os.PathLike[str] = "data", versioned: bool = True) -> None:
@@ -45,7 +47,6 @@ class ArtifactPlugin(BasePlugin):
         self.versioned = versioned
         self.version_dir: Path | None = None
         self._created: list[Path] = []
-        self._fault: OSError | None = None
 
     def reserve(self, experiment_name: str) -> Path:
         """Choose the directory of a run and, if versioned, make it so that no other run can."""
@@ -67,28 +68,32 @@ class ArtifactPlugin(BasePlugin):
                 self._created.insert(0, path)
                 return path
 
+    def reserved(self, experiment_name: str) -> Path:
+        """Return the directory of the current run, reserved when it is first asked for."""
+        with _reserving:
+            if self.version_dir is None:
+                self.version_dir = self.reserve(experiment_name)
+            return self.version_dir
+
     def before_run(self, experiment: Experiment) -> None:
-        """Reserve the version of this run."""
-        self._fault = None
-        try:
-            self.version_dir = self.reserve(experiment.name)
-        except OSError as fault:  # it only matters if there turns out to be something to write
-            self.version_dir, self._fault = None, fault
+        """Begin a version of its own."""
+        self.version_dir = None
 
     def after_replicate(self, experiment: Experiment, ctx: FrozenContext) -> None:
         """Write the artifacts of a condition run."""
-        if not ctx.artifacts.entries:
+        if not ctx._artifacts:
             return
-        if self.version_dir is None:
-            raise self._fault or OSError(
-                f"no directory was reserved for the artifacts of {experiment.name!r}"
-            )
-        base = self.version_dir / f"replicate_{ctx.replicate}" / path_component(ctx.condition)
-        for artifact in ctx.artifacts.entries:
+        version = self.reserved(experiment.name)
+        base = version / f"replicate_{ctx.replicate}" / path_component(ctx.condition)
+        for artifact in ctx._artifacts:
             write_atomically(base / path_component(artifact.step) / artifact.name, artifact.data)
 
     def after_run(self, experiment: Experiment, result: Result) -> None:
         """Remove the directories that were made and stayed empty."""
+        self.tidy()
+
+    def tidy(self) -> None:
+        """Remove the directories that `reserve` made and that stayed empty."""
         with contextlib.suppress(OSError):
             for path in self._created:
                 path.rmdir()

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import pickle
+import signal
 import sys
+import threading
 import warnings
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from collections.abc import Container, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from typing import Any, ClassVar, Literal, TypeVar
+from contextlib import suppress
+from multiprocessing.process import BaseProcess
+from typing import Any, ClassVar, Final, Literal, TypeVar
 
+from crystallize.core.plugins.artifacts import ArtifactPlugin
 from crystallize.core.plugins.base import BasePlugin
 from crystallize.core.run import RunError, RunPlan, RunRecord, Unit
 from crystallize.core.seeding import global_draws_detector, seed_globals
@@ -19,8 +25,9 @@ from crystallize.errors import CrystallizeWarning, DefinitionError, NotPicklable
 
 T = TypeVar("T")
 
-_BLOCKS_PER_WORKER = 16
-_LARGEST_BLOCK = 256
+_BLOCKS_PER_WORKER: Final = 16
+_LARGEST_BLOCK: Final = 256
+_MOST_PROCESSES: Final = 61  # Windows can wait for no more
 
 
 class Execution(BasePlugin):
@@ -91,75 +98,171 @@ class ParallelExecution(Execution):
             plan = plan.without_global_seeding()
             seed_globals(plan.stream.root & 0xFFFFFFFF)
         moved = global_draws_detector()
+        stopped = threading.Event()
+
+        def run(block: Sequence[Unit]) -> list[RunRecord]:
+            return [plan.run(unit) for unit in block if not stopped.is_set()]
+
         with ThreadPoolExecutor(workers) as pool:
-            blocks = _blocks(units, workers)
-            yield from _collect(
-                pool, lambda block: [plan.run(unit) for unit in block], blocks, plan, len(units)
-            )
+            try:
+                futures = [pool.submit(run, block) for block in _blocks(units, workers)]
+                done = (record for future in as_completed(futures) for record in future.result())
+                yield from progress(done, len(units), plan.name)
+            except BaseException:  # Ctrl-C above all: finish the units that have begun, and no other
+                stopped.set()
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
         if shared and moved():
             warnings.warn(
-                f"{plan.name}: something drew from the global generators (random, numpy.random) under threads, which "
-                "share them, so its numbers depend on timing; draw from ctx.rng, or use executor_type='process'",
+                f"{plan.name}: something drew from the global generators (random, numpy.random) under "
+                "threads, which share them, so its numbers depend on timing; draw from ctx.rng, or use "
+                "executor_type='process'",
                 CrystallizeWarning,
                 stacklevel=2,
             )
 
     def _in_processes(self, plan: RunPlan, units: Sequence[Unit], workers: int) -> Iterator[RunRecord]:
-        payload = _pickled(plan)
-        with ProcessPoolExecutor(workers, initializer=_Worker.receive, initargs=(payload,)) as pool:
-            yield from _collect(pool, _Worker.run, _blocks(units, workers), plan, len(units))
+        for plugin in plan.hooks.plugins:
+            if isinstance(plugin, ArtifactPlugin):
+                with suppress(OSError):  # it matters only to a unit that has something to write
+                    plugin.reserved(plan.name)
+        records = _through_crashes(plan, units, workers)
+        yield from progress(records, len(units), plan.name)
+
+
+def _through_crashes(plan: RunPlan, units: Sequence[Unit], workers: int) -> Iterator[RunRecord]:
+    """Yield a record of every unit: an error of one that killed its process, and the others'."""
+    payload = _pickled(plan)
+    left = list(units)
+    while left:
+        pool = _Pool(payload, left, workers)
+        done: set[Unit] = set()
+        for record in pool.records():
+            done.add(Unit(record.replicate, record.condition))
+            yield record
+        killers = pool.killers(done)
+        for unit, message in killers.items():
+            error = RunError("ProcessDied", message, "process", f"ProcessDied: {message}\n")
+            yield RunRecord(unit.condition, unit.replicate, plan.stream.seed(unit.replicate), error=error)
+        left = [unit for unit in left if unit not in done and unit not in killers]
+
+
+class _Pool:
+    """A pool of processes that can say, if one of them dies, which unit it was running.
+
+    Parameters
+    ----------
+    payload : bytes
+        The pickled plan.
+    units : sequence of Unit
+        What is to be run.
+    workers : int
+        Number of processes.
+    """
+
+    def __init__(self, payload: bytes, units: Sequence[Unit], workers: int) -> None:
+        self._units = units
+        self._workers = min(workers, _MOST_PROCESSES)
+        self._running = multiprocessing.RawArray("i", len(units))  # per unit, the process that is running it
+        self._arguments = (payload, self._running)
+        self._processes: dict[int | None, BaseProcess] = {}
+        self._others = set(multiprocessing.active_children())
+
+    def records(self) -> Iterator[RunRecord]:
+        """Yield the records of all blocks that were finished before a process died."""
+        futures: list[Future[list[RunRecord]]] = []
+        with ProcessPoolExecutor(
+            self._workers, initializer=_Worker.receive, initargs=self._arguments
+        ) as pool:
+            try:
+                start = 0
+                for block in _blocks(self._units, self._workers):
+                    with suppress(BrokenProcessPool):
+                        futures.append(pool.submit(_Worker.run, start, block))
+                    start += len(block)
+                    self._note_processes()
+                for future in as_completed(futures):
+                    self._note_processes()
+                    with suppress(BrokenProcessPool):
+                        yield from future.result()
+            except BaseException:  # Ctrl-C above all: what still runs is wanted no more
+                pool.shutdown(wait=False, cancel_futures=True)
+                self._note_processes()
+                for process in self._processes.values():
+                    process.terminate()
+                raise
+
+    def killers(self, done: Container[Unit]) -> dict[Unit, str]:
+        """Return the units that killed their process, and how; none if every unit is done.
+
+        When a process dies, the pool terminates the others: the units that these were running are innocent.
+        If it can't be told which process died first, all that were running count as killers.
+        """
+        owners = {unit: pid for unit, pid in zip(self._units, self._running, strict=True) if pid}
+        suspects = {unit: pid for unit, pid in owners.items() if unit not in done}
+        found = {unit: pid for unit, pid in suspects.items() if self._exit_code(pid) != -signal.SIGTERM}
+        if not found and not done:
+            suspects = suspects or dict.fromkeys(self._units, 0)
+        return {
+            unit: f"the process that ran it died{self._cause(pid)}"
+            for unit, pid in (found or suspects).items()
+        }
+
+    def _exit_code(self, pid: int) -> int | None:
+        process = self._processes.get(pid)
+        return None if process is None else process.exitcode
+
+    def _cause(self, pid: int) -> str:
+        code = self._exit_code(pid)
+        if code is None:
+            return ""
+        if code >= 0:
+            return f" with exit code {code}"
+        return f" of signal {next((s.name for s in signal.Signals if s == -code), -code)}"
+
+    def _note_processes(self) -> None:
+        if len(self._processes) < self._workers:
+            started = set(multiprocessing.active_children()) - self._others
+            self._processes |= {process.pid: process for process in started}
 
 
 class _Worker:
-    """The plan, in a worker process."""
+    """What a worker process keeps."""
 
-    plan: ClassVar[RunPlan]
-
-    @classmethod
-    def receive(cls, payload: bytes) -> None:
-        cls.plan = pickle.loads(payload)
+    payload: ClassVar[bytes]
+    running: ClassVar[Any]
+    plan: ClassVar[RunPlan | None] = None
 
     @classmethod
-    def run(cls, block: Sequence[Unit]) -> list[RunRecord]:
-        return [cls.plan.run(unit) for unit in block]
+    def receive(cls, payload: bytes, running: Any) -> None:
+        cls.payload, cls.running = payload, running
+
+    @classmethod
+    def run(cls, start: int, block: Sequence[Unit]) -> list[RunRecord]:
+        plan = cls.plan = cls.plan or cls.unpickled()
+        records = []
+        for index, unit in enumerate(block, start):
+            cls.running[index] = os.getpid()
+            records.append(plan.run(unit))
+            cls.running[index] = 0
+        return records
+
+    @classmethod
+    def unpickled(cls) -> RunPlan:
+        try:
+            plan: RunPlan = pickle.loads(cls.payload)
+        except Exception as fault:
+            raise NotPicklableError(
+                f"the experiment can't be rebuilt in another process: {type(fault).__name__}: {fault}; "
+                "define its functions and classes in a module that the process can import, or use "
+                "executor_type='thread'"
+            ) from fault
+        return plan
 
 
 def _blocks(units: Sequence[Unit], workers: int) -> list[Sequence[Unit]]:
     size = min(_LARGEST_BLOCK, max(1, len(units) // (workers * _BLOCKS_PER_WORKER)))
     return [units[start : start + size] for start in range(0, len(units), size)]
-
-
-def _collect(
-    pool: Executor,
-    run: Callable[[Sequence[Unit]], list[RunRecord]],
-    blocks: Iterable[Sequence[Unit]],
-    plan: RunPlan,
-    total: int,
-) -> Iterator[RunRecord]:
-    """Yield records as blocks finish; on leaving early, cancel what has not begun."""
-    futures: dict[Future[list[RunRecord]], Sequence[Unit]] = {}
-    try:
-        for block in blocks:
-            futures[pool.submit(run, block)] = block
-        yield from progress(_records(futures, plan), total, plan.name)
-    except BaseException:
-        pool.shutdown(wait=False, cancel_futures=True)
-        raise
-
-
-def _records(futures: dict[Future[list[RunRecord]], Sequence[Unit]], plan: RunPlan) -> Iterator[RunRecord]:
-    for future in as_completed(futures):
-        try:
-            yield from future.result()
-        except BrokenProcessPool as fault:
-            error = RunError(
-                "BrokenProcessPool",
-                "a worker process died in this block of units, or in another",
-                "process",
-                str(fault),
-            )
-            for unit in futures[future]:
-                yield RunRecord(unit.condition, unit.replicate, plan.stream.seed(unit.replicate), error=error)
 
 
 def _pickled(plan: RunPlan) -> bytes:
@@ -178,8 +281,8 @@ def _pickled(plan: RunPlan) -> bytes:
                 pickle.dumps(part)
             except Exception as fault:
                 raise NotPicklableError(
-                    f"{label} of experiment {plan.name!r} can't be sent to a process: {fault}; define functions and "
-                    "classes at the top level of a module, or use executor_type='thread'"
+                    f"{label} of experiment {plan.name!r} can't be sent to a process: {fault}; define "
+                    "functions and classes at the top level of a module, or use executor_type='thread'"
                 ) from fault
         raise NotPicklableError(f"experiment {plan.name!r} can't be sent to a process: {whole}") from whole
 

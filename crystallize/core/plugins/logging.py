@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from crystallize.core.context import LOGGER, FrozenContext
 from crystallize.core.pipeline_step import PipelineStep
 from crystallize.core.plugins.base import BasePlugin
+from crystallize.errors import DefinitionError
 
 if TYPE_CHECKING:
     from crystallize.core.experiment import Experiment
@@ -19,46 +20,80 @@ _FAILURES_SHOWN = 5
 class LoggingPlugin(BasePlugin):
     """Writes the course of a run to the logger ``crystallize``: its verdicts, and as warnings its failures.
 
+    It changes neither the level nor the handlers of any logger.
+
     Parameters
     ----------
     verbose : bool
-        Log every step too, and print to stderr if no handler is configured.
+        Log every step too, whatever the logger's level, and to stderr if no handler is configured.
     log_level : str or int
-        Level from which records are logged.
+        Level from which it logs, unless `verbose`.
+
+    Raises
+    ------
+    DefinitionError
+        If there is no such level.
     """
 
     def __init__(self, verbose: bool = False, log_level: str | int = "INFO") -> None:
+        level = logging.getLevelNamesMapping().get(log_level) if isinstance(log_level, str) else log_level
+        if level is None:
+            known = ", ".join(map(repr, logging.getLevelNamesMapping()))
+            raise DefinitionError(f"log_level is {log_level!r}; allowed are {known}, and numbers")
         self.verbose = verbose
-        self.log_level = log_level
+        self.log_level = level
+
+    def overrides(self, hook: str) -> bool:
+        """Tell whether there is anything to do; steps are logged if `verbose` only."""
+        return super().overrides(hook) and (self.verbose or hook != "after_step")
 
     def before_run(self, experiment: Experiment) -> None:
         """Say what is about to be run."""
-        if self.verbose and not LOGGER.hasHandlers():
-            LOGGER.addHandler(logging.StreamHandler())
-        LOGGER.setLevel(logging.DEBUG if self.verbose else self.log_level)
-        LOGGER.info(
+        conditions = 1 + len(experiment.treatments)
+        self._log(
+            logging.INFO,
             "%s: %d replicates of %d conditions",
             experiment.name,
             experiment.replicates,
-            1 + len(experiment.treatments),
+            conditions,
         )
 
     def after_step(self, experiment: Experiment, step: PipelineStep, data: Any, ctx: FrozenContext) -> None:
         """Name the step."""
-        if self.verbose:
-            LOGGER.debug(
-                "%s: replicate %d of %s: %s", experiment.name, ctx.replicate, ctx.condition, step.name
-            )
+        self._log(
+            logging.DEBUG,
+            "%s: replicate %d of %s: %s",
+            experiment.name,
+            ctx.replicate,
+            ctx.condition,
+            step.name,
+        )
 
     def after_run(self, experiment: Experiment, result: Result) -> None:
         """Tell failures and verdicts."""
         for failure in result.errors[:_FAILURES_SHOWN]:
-            LOGGER.warning("%s: %s", experiment.name, failure)
+            self._log(logging.WARNING, "%s: %s", experiment.name, failure)
         if len(result.errors) > _FAILURES_SHOWN:
-            LOGGER.warning("%s: %d more failures", experiment.name, len(result.errors) - _FAILURES_SHOWN)
+            more = len(result.errors) - _FAILURES_SHOWN
+            self._log(logging.WARNING, "%s: %d more failures", experiment.name, more)
         for hypothesis in result.hypotheses:
             for treatment, verdict in hypothesis.verdicts.items():
-                LOGGER.info("%s: %s [%s]: %s", experiment.name, hypothesis.name, treatment, verdict.status)
+                self._log(
+                    logging.INFO,
+                    "%s: %s [%s]: %s",
+                    experiment.name,
+                    hypothesis.name,
+                    treatment,
+                    verdict.status,
+                )
+
+    def _log(self, level: int, message: str, *args: object) -> None:
+        if not self.verbose:
+            if level >= self.log_level:
+                LOGGER.log(level, message, *args)
+            return
+        record = LOGGER.makeRecord(LOGGER.name, level, __file__, 0, message, args, None)
+        (LOGGER if LOGGER.hasHandlers() else logging.StreamHandler()).handle(record)
 
 
 LoggingPlugin.kind = LoggingPlugin

@@ -11,16 +11,16 @@ from crystallize.core.seeding import check_root_seed, seed_globals
 class SeedPlugin(BasePlugin):
     """Says where seeds come from, and what is seeded.
 
-    Replicate i gets the same seed in every condition: the top 32 bits of raw word i of
-    ``numpy.random.PCG64(numpy.random.SeedSequence(seed))``. It is ``ctx.seed``, and `ctx.rng` derives from it.
+    Replicate i gets the same seed in every condition, ``ctx.seed``: the top 32 bits of raw word i of
+    ``numpy.random.PCG64(numpy.random.SeedSequence(seed))``. The word is also what ``ctx.rng`` derives from.
 
     Parameters
     ----------
     seed : int, optional
         Root seed, >= 0; 0 if left out (under pytest, the command line and the ini file may say otherwise).
     auto_seed : bool
-        Seed `random`, `numpy.random` and, if loaded, torch at the start of every condition run. Their state is
-        put back after the run of the experiment.
+        Seed `random`, `numpy.random` and torch (as soon as something imports it) at the start of every
+        condition run. Their state is put back after the run of the experiment.
     seed_fn : callable, optional
         Called with the 32-bit seed in place of that.
 

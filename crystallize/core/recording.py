@@ -1,0 +1,201 @@
+"""What a condition run hands over: values of metrics, and artifacts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from crystallize.core.names import unsafe_file_name
+from crystallize.errors import ArtifactError, MetricError
+
+if TYPE_CHECKING:
+    from crystallize.core.context import FrozenContext
+
+
+class MetricEntry(NamedTuple):
+    """One recorded value of a metric."""
+
+    name: str
+    value: Any
+    unit: str | int | None
+    measured: bool
+    step: str
+
+
+class Artifact(NamedTuple):
+    """Bytes that a step wants kept."""
+
+    name: str
+    data: bytes
+    step: str
+
+
+class Metrics:
+    """The metrics log of one condition run; `ctx.metrics`."""
+
+    __slots__ = ("_context",)
+
+    def __init__(self, context: FrozenContext) -> None:
+        self._context = context
+
+    @property
+    def entries(self) -> list[MetricEntry]:
+        """Every recorded value, in order."""
+        return self._context._metrics
+
+    def add(self, name: str, value: Any, *, unit: str | int | None = None, measured: bool = False) -> None:
+        """Record a value.
+
+        Parameters
+        ----------
+        name : str
+            Name of the metric.
+        value : number, str, bool, None, or lists and dicts of them
+            numpy scalars are converted.
+        unit : str or int, optional
+            The case or cluster that the value belongs to, where a replicate records several values of a
+            metric.
+        measured : bool
+            Whether no seed repeats the value (a time, a memory figure). Such a metric is left out of digests
+            and of every claim of repeatability.
+
+        Raises
+        ------
+        MetricError
+            If the name is not a non-empty string, or JSON can't carry the value.
+        """
+        context = self._context
+        step = context._scope.name
+        if type(name) is not str or not name:
+            name = _checked_name(name, step)
+        if type(value) is not float:
+            value = _plain(value, name, step)
+        if unit is not None and type(unit) is not str:
+            unit = _checked_unit(unit, name, step)
+        context._metrics.append(MetricEntry(name, value, unit, bool(measured), step))
+
+
+def _checked_name(name: object, step: str) -> str:
+    if not isinstance(name, str) or not name:
+        raise MetricError(f"a metric of {step!r} is named {name!r}; a name is a non-empty string")
+    return str.__str__(name)
+
+
+def _checked_unit(unit: object, name: str, step: str) -> str | int:
+    if isinstance(unit, str):
+        return str.__str__(unit)
+    if isinstance(unit, int | np.integer) and not isinstance(unit, bool):
+        return int(unit)
+    raise MetricError(f"metric {name!r} of {step!r} has unit {unit!r}; a unit is a string or an int")
+
+
+def _plain(value: Any, name: str, step: str) -> Any:
+    try:
+        return _to_json(value, name, step)
+    except RecursionError as error:
+        raise MetricError(
+            f"metric {name!r} of {step!r} contains itself, or is nested too deep; record parts of it"
+        ) from error
+
+
+def _to_json(value: Any, name: str, step: str) -> Any:
+    """Convert a metric's value to exact JSON types."""
+    if value is None or type(value) in (float, str, bool):
+        return value
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        return _checked_int(int(value), name, step)
+    if isinstance(value, float):
+        return float(value)
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, list | tuple):
+        return [_to_json(item, name, step) for item in value]
+    if isinstance(value, Mapping):
+        for key in value:
+            if not isinstance(key, str):
+                raise MetricError(
+                    f"metric {name!r} of {step!r} is a mapping with key {key!r}; keys are strings"
+                )
+        return {str.__str__(key): _to_json(item, name, step) for key, item in value.items()}
+    kind = type(value)
+    advice = (
+        "record its .tolist()" if isinstance(value, np.ndarray) else "record float(...) of it, or parts of it"
+    )
+    raise MetricError(
+        f"metric {name!r} of {step!r} holds a {kind.__module__}.{kind.__qualname__}, which JSON can't carry; "
+        f"allowed are numbers, strings, booleans, None, and lists and dicts of them: {advice}"
+    )
+
+
+def _checked_int(value: int, name: str, step: str) -> int:
+    try:
+        float(value)
+    except OverflowError:
+        raise MetricError(
+            f"metric {name!r} of {step!r} is an integer of {value.bit_length()} bits, beyond the range of "
+            "floats, so that no statistic could use it; record its logarithm"
+        ) from None
+    return value
+
+
+class Artifacts:
+    """The artifact log of one condition run; `ctx.artifacts`."""
+
+    __slots__ = ("_context",)
+
+    def __init__(self, context: FrozenContext) -> None:
+        self._context = context
+
+    @property
+    def entries(self) -> list[Artifact]:
+        """Everything handed over, in order."""
+        return self._context._artifacts
+
+    def add(self, name: str, data: bytes) -> None:
+        """Hand over bytes to be kept under `name`, in a directory of this replicate, condition and step.
+
+        Raises
+        ------
+        ArtifactError
+            If the name is unsafe as a file name on any platform or already used by this step, or `data` is
+            not bytes.
+        """
+        step = self._context._scope.name
+        fault = unsafe_file_name(name) if isinstance(name, str) else "it is not a string"
+        if fault:
+            raise ArtifactError(
+                f"artifact {name!r} of {step!r} can't be written: {fault}; give a plain file name such as "
+                "'model.bin'"
+            )
+        if not isinstance(data, bytes | bytearray | memoryview):
+            raise ArtifactError(
+                f"artifact {name!r} of {step!r} is a {type(data).__qualname__}; give bytes, as in "
+                "text.encode()"
+            )
+        taken = ((entry.step, entry.name.casefold()) for entry in self.entries)
+        if (step, name.casefold()) in taken:
+            raise ArtifactError(
+                f"artifact {name!r} was added twice by {step!r} in one run; give each a name of its own "
+                "(upper and lower case count as the same)"
+            )
+        self.entries.append(Artifact(name, bytes(data), step))
+
+
+def is_number(value: Any) -> bool:
+    """Tell whether a metric's value counts as a number; booleans are 0 and 1."""
+    return isinstance(value, int | float)
+
+
+def is_finite(value: Any) -> bool:
+    """Tell whether a metric's value is a finite number."""
+    try:
+        return is_number(value) and math.isfinite(value)
+    except OverflowError:
+        return False

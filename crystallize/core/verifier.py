@@ -1,0 +1,118 @@
+"""Verifiers: functions of the user's that decide a hypothesis by themselves."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from crystallize.core.decision import Decision
+from crystallize.core.declared import Declared
+from crystallize.errors import DefinitionError, StepParameterError
+
+
+class Verifier(Declared):
+    """What `verifier` makes of a function: call it with parameters, or on two samples."""
+
+    def __init__(self, function: Callable[..., Any], params: Mapping[str, Any] | None = None) -> None:
+        super().__init__(function)
+        self.params = dict(params or {})
+        names = list(inspect.signature(function).parameters.values())
+        positional = sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in names)
+        if positional < 2 and not any(p.kind is p.VAR_POSITIONAL for p in names):
+            raise DefinitionError(
+                f"verifier {self.__name__!r} takes {positional} positional arguments; it must take two "
+                f"samples, as in def {self.__name__}(baseline, treatment)"
+            )
+        known = {p.name: p.default for p in names[2:] if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+        if not any(p.kind is p.VAR_KEYWORD for p in names):
+            for name in self.params:
+                if name not in known:
+                    raise StepParameterError(
+                        f"verifier {self.__name__!r} has no parameter {name!r}; its parameters are "
+                        f"{', '.join(map(repr, known)) or 'none'}"
+                    )
+        self.alpha: Any = self.params.get("alpha", known.get("alpha"))
+
+    def __call__(self, *samples: Any, **params: Any) -> Any:
+        """Without samples, return the verifier with these parameters fixed; with two, verify them."""
+        if not samples:
+            return Verifier(self.function, {**self.params, **params})
+        return self.function(*samples, **{**self.params, **params})
+
+    def _reduce_by_value(self) -> tuple[Any, ...]:
+        return (Verifier, (self.function, self.params))
+
+
+def verifier(function: Callable[..., Mapping[str, Any]]) -> Verifier:
+    """Make a verifier of a function ``(baseline, treatment, *, parameter=default)``.
+
+    It is given two mappings from metric to the list of its values in replicate order, and returns a mapping
+    with ``p_value`` and ``significant``, and whatever else is worth showing. If it returns ``accepted``,
+    that decides instead of ``significant``.
+
+    Examples
+    --------
+    >>> @verifier
+    ... def larger(baseline, treatment, alpha=0.05):
+    ...     wins = sum(t > b for t, b in zip(treatment["x"], baseline["x"]))
+    ...     p = 2.0 ** -wins
+    ...     return {"p_value": p, "significant": p < alpha}
+    >>> larger(alpha=0.2)({"x": [0, 0, 0]}, {"x": [1, 2, 3]})
+    {'p_value': 0.125, 'significant': True}
+    """
+    return Verifier(function)
+
+
+def decision_of(returned: Any, label: str) -> Decision:
+    """Read what the verifier `label` returned; anything that is no evidence is invalid."""
+    if not isinstance(returned, Mapping):
+        return Decision(
+            "invalid",
+            f"verifier {label!r} returned {_short(returned)}; it must return a mapping with p_value and "
+            "significant",
+            test=label,
+        )
+    details = {str(key): _plain(value) for key, value in returned.items()}
+    if "p_value" not in details or not ("significant" in details or "accepted" in details):
+        got = ", ".join(map(repr, details)) or "nothing"
+        return Decision(
+            "invalid",
+            f"verifier {label!r} returned {got}; it must return p_value and significant (or accepted)",
+            test=label,
+            details=details,
+        )
+    p_value = details["p_value"]
+    if isinstance(p_value, bool) or not isinstance(p_value, int | float) or not 0 <= p_value <= 1:
+        return Decision(
+            "invalid",
+            f"verifier {label!r} returned p_value = {_short(p_value)}, which is no probability",
+            test=label,
+            details=details,
+        )
+    verdict = details.get("accepted", details.get("significant"))
+    if not isinstance(verdict, bool):
+        return Decision(
+            "invalid",
+            f"verifier {label!r} returned {_short(verdict)} where it must say True or False",
+            p_value=float(p_value),
+            test=label,
+            details=details,
+        )
+    details.setdefault("significant", verdict)
+    details.setdefault("accepted", verdict)
+    return Decision("supported" if verdict else "inconclusive", "", float(p_value), label, details=details)
+
+
+def _plain(value: Any) -> Any:
+    """Turn numpy scalars and 0-d arrays into Python values."""
+    if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
+        return value.item()
+    return value
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"a {type(value).__qualname__}"
