@@ -52,6 +52,14 @@ class HypothesisItem(pytest.Item):
         self.treatment = treatment
         self.conditions = runs.conditions if treatment is None else (BASELINE, treatment)
         self.evidence_missing = True
+        # What conftests, and pytest's own reordering by parametrised fixtures, look at.
+        function = runs.function
+        self.obj = self.function = function.obj
+        self.originalname = function.originalname
+        self.fixturenames = list(function.fixturenames)
+        self.module, self.cls, self.instance = function.module, function.cls, None
+        if hasattr(function, "callspec"):
+            self.callspec = function.callspec
 
     def runtest(self) -> None:
         """Pull the replicates, decide, and raise `NotSupported` unless the hypothesis is supported."""

@@ -29,7 +29,7 @@ class Output:
         if log is not None:
             log.reset()
             if caplog_handler_key in host.stash:
-                host.stash[caplog_handler_key].reset()
+                host.stash[caplog_handler_key].clear()
         record = run()
         out, err = self._capture.read_global_capture() if self._capture is not None else ("", "")
         if record.error is None:

@@ -7,7 +7,6 @@ import copy
 import inspect
 import time
 import unittest
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property, partial
@@ -40,6 +39,7 @@ from crystallize.core.treatment import BASELINE
 from crystallize.errors import DefinitionError
 from pytest_crystallize.exchange import LOST, Exchange, Key
 from pytest_crystallize.fixtures import UnitFixtures
+from pytest_crystallize.ids import checksum
 from pytest_crystallize.output import Output
 
 FAILURES = (BaseException,)
@@ -104,7 +104,7 @@ class Settings:
     def collection_seeded(self, name: str) -> Iterator[None]:
         """Seed the global generators alike in every process, and put them back afterwards."""
         with global_state_restored():
-            seed_globals(zlib.crc32(f"{self.session_seed}:{name}".encode()))
+            seed_globals(checksum(f"{self.session_seed}:{name}"))
             yield
 
 
@@ -420,7 +420,7 @@ class ConditionFunction(pytest.Function):
             self.__dict__.pop("_obj", None)
         self._initrequest()
         stash = self.stash
-        stash[tmppath_result_key] = {}
+        stash[tmppath_result_key] = {"call": False}
         borrowed: tuple[Any, ...] = (caplog_handler_key, caplog_records_key)
         for key in borrowed:
             if key in host.stash:
@@ -506,6 +506,11 @@ class MarkedRuns(ExperimentRuns):
                 fixtures.current = None
             self._phase = phase
         self._artifacts.after_replicate(self, ctx)
+        if node.user_properties:
+            node.user_properties.clear()
+            self.settings.note(
+                f"{self.name}: what record_property was given is dropped; record a metric instead"
+            )
 
     def _call(self, ctx: FrozenContext) -> None:
         node = self._node

@@ -1,0 +1,132 @@
+"""Treatments."""
+
+import doctest
+import threading
+
+import pytest
+
+from crystallize import Experiment, FrozenContext, Treatment, pipeline_step, treatment
+from crystallize.core import treatment as module
+from crystallize.core.treatment import BASELINE
+from crystallize.errors import ContextMutationError, ContextValueError, DefinitionError
+
+
+def add_delta(ctx):
+    ctx.add("delta", 10.0)
+
+
+@treatment("decorated")
+def decorated(ctx):
+    ctx["delta"] = 10.0
+
+
+@pytest.mark.parametrize(
+    "spelled",
+    [
+        treatment("t", {"delta": 10.0}),
+        treatment("t", {"delta": 10.0})(),
+        treatment("t", add_delta),
+        decorated,
+        decorated(),
+        Treatment("t", {"delta": 10.0}),
+        Treatment("t", add_delta),
+        Treatment(name="t", apply={"delta": 10.0}),
+        Treatment(name="t", apply=add_delta),
+        Treatment(name="t", apply_fn=add_delta),
+        Treatment(name="t", apply_fn=lambda ctx: ctx.__setitem__("delta", 10.0)),
+    ],
+)
+def test_every_spelling_adds_its_keys(spelled):
+    """A mapping or a function, as `apply` or `apply_fn`, called or not."""
+    ctx = FrozenContext({"other": 1})
+    spelled.apply(ctx)
+    assert ctx.as_dict() == {"other": 1, "delta": 10.0}
+    assert spelled() is spelled
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "message"),
+    [
+        ((BASELINE, {}), {}, "can't be named 'baseline'"),
+        (("", {}), {}, "named ''; a name is a non-empty string"),
+        ((3, {}), {}, "named 3"),
+        (("t",), {}, "treatment 't' needs one change.*neither given"),
+        (("t", {}), {"apply_fn": add_delta}, "both given"),
+        (("t", 3), {}, "treatment 't' changes the context by 3; give a mapping"),
+    ],
+)
+def test_a_treatment_that_makes_no_sense_is_refused(arguments, options, message):
+    """The error names the treatment and says what is allowed."""
+    with pytest.raises(DefinitionError, match=message):
+        Treatment(*arguments, **options)
+
+
+def test_values_that_can_not_be_copied_are_refused():
+    """As in the context."""
+    with pytest.raises(ContextValueError, match="'handle' can't be kept immutable"):
+        Treatment("t", {"handle": threading.Lock()})
+
+
+def test_a_payload_is_a_snapshot():
+    """Changing the mapping afterwards, or a value in a run, changes no other run."""
+    payload = {"layers": [1]}
+    changed = Treatment("t", payload)
+    payload["layers"].append(2)
+    payload["more"] = 1
+    for _ in range(2):
+        ctx = FrozenContext()
+        changed.apply(ctx)
+        assert ctx.as_dict() == {"layers": [1]}
+        ctx["layers"].append(3)
+
+
+def test_existing_keys_are_never_replaced():
+    """Neither by a mapping nor by a function."""
+    for change in ({"delta": 1}, add_delta):
+        with pytest.raises(ContextMutationError, match="'delta' is 0 and can't be replaced"):
+            Treatment("t", change).apply(FrozenContext({"delta": 0}))
+
+
+def test_a_function_that_returns_its_change_is_told_so():
+    """A mapping that it returns would have no effect, and the treatment would be the baseline."""
+    with pytest.raises(DefinitionError, match=r"treatment 't' returned {'delta': 1}, which has no effect"):
+        Treatment("t", lambda ctx: {"delta": 1}).apply(FrozenContext())
+    Treatment("t", lambda ctx: ctx).apply(FrozenContext())
+
+
+def test_a_collision_with_initial_ctx_is_found_at_construction():
+    """Also if treatments are set later or given to `run`; the error names treatment, key and value."""
+
+    @pipeline_step()
+    def step(data, ctx, *, delta):
+        return data, {"delta": delta}
+
+    clash = Treatment("boost", {"delta": 1})
+    message = "treatment 'boost' sets key 'delta', which initial_ctx holds already as 0"
+    with pytest.raises(DefinitionError, match=message):
+        Experiment(0, [step], initial_ctx={"delta": 0}, treatments=[clash])
+    experiment = Experiment(0, [step], initial_ctx={"delta": 0})
+    with pytest.raises(DefinitionError, match=message):
+        experiment.treatments = [clash]
+    with pytest.raises(DefinitionError, match=message):
+        experiment.run(treatments=[clash])
+    assert experiment.treatments == ()
+
+
+def test_a_treatment_draws_from_a_stream_of_its_own():
+    """What it draws is not what the data source draws next."""
+
+    @pipeline_step()
+    def step(data, ctx, *, delta=None):
+        return data, {"data": data, "delta": delta}
+
+    drawn = Treatment("drawn", lambda ctx: ctx.add("delta", ctx.rng.random()))
+    result = Experiment(lambda ctx: ctx.rng.random(), [step], treatments=[drawn], replicates=2).run()
+    treated = result.metrics.treatments["drawn"]
+    assert treated["data"] == result.metrics.baseline["data"]
+    assert not set(treated["data"]) & set(treated["delta"])
+
+
+def test_examples_in_docstrings_are_true():
+    """What the docstrings show is what happens."""
+    assert doctest.testmod(module).failed == 0

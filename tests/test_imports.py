@@ -1,0 +1,75 @@
+"""What importing costs, and which names there are."""
+
+import ast
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+import crystallize
+import crystallize.core
+
+HEAVY = ("numpy", "scipy", "pytest", "torch", "tqdm", "multiprocessing", "asyncio", "subprocess")
+
+
+def typed_names(module):
+    """Return the names that a module imports for type checkers, with the modules they come from."""
+    tree = ast.parse(Path(module.__file__).read_text())
+    blocks = [n for n in tree.body if isinstance(n, ast.If) and ast.unparse(n.test) == "TYPE_CHECKING"]
+    return {
+        alias.asname: statement.module
+        for block in blocks
+        for statement in block.body
+        for alias in statement.names
+    }
+
+
+def test_importing_the_package_is_light():
+    """`import crystallize` loads neither numpy nor scipy, nor anything else that takes time."""
+    code = f"import sys, crystallize, crystallize.core; print([m for m in {HEAVY} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_running_an_experiment_does_not_import_scipy_stats():
+    """It costs a second; the built-in tests need `scipy.special` only."""
+    code = (
+        "import sys; from crystallize import *\n"
+        "@pipeline_step()\n"
+        "def s(data, ctx, *, d=0.0): return data, {'x': ctx.rng.normal() + d * ctx.rng.normal(5)}\n"
+        "e = Experiment(0, [s], treatments=[Treatment('t', {'d': 1.0})], "
+        "hypothesis=Hypothesis(metric='x', direction='increase'), replicates=9)\n"
+        "assert e.run().metrics['hypothesis']['p_value'] < 1\n"
+        "print([m for m in ('scipy.stats', 'pytest') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_every_public_name_can_be_imported():
+    """Each comes from the module that the table says, and the type checkers see the same."""
+    for name in crystallize.__all__:
+        home = import_module(f"crystallize.{crystallize._HOMES[name]}")
+        assert getattr(crystallize, name) is getattr(home, name)
+        assert getattr(home, name).__module__ == home.__name__
+    homes = {name: f"crystallize.{home}" for name, home in crystallize._HOMES.items()}
+    assert typed_names(crystallize) == homes
+    assert crystallize.__all__ == sorted(homes)
+    assert set(crystallize.__all__) <= set(dir(crystallize))
+
+
+def test_core_offers_the_classes():
+    """They are those of the package; factories live in the package alone."""
+    assert set(typed_names(crystallize.core)) == set(crystallize.core.__all__)
+    for name in crystallize.core.__all__:
+        assert isinstance(getattr(crystallize.core, name), type)
+        assert getattr(crystallize.core, name) is getattr(crystallize, name)
+
+
+@pytest.mark.parametrize("module", [crystallize, crystallize.core])
+def test_an_unknown_name_is_an_attribute_error(module):
+    """As with any module."""
+    with pytest.raises(AttributeError, match=f"module '{module.__name__}' has no attribute 'Exprmnt'"):
+        module.Exprmnt  # noqa: B018

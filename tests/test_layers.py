@@ -1,0 +1,155 @@
+"""The layers of the house, read from the imports."""
+
+import ast
+import itertools
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+MODULES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+    for package in ("crystallize", "pytest_crystallize")
+    for path in sorted((ROOT / package).rglob("*.py"))
+}
+
+# From the bottom up; a module may import what is below it, and its own layer where that makes no cycle.
+CORE_LAYERS = [
+    {"names", "freezing", "trace", "seeding", "stat_test", "decision", "provenance"},
+    {"recording", "context"},
+    {"declared", "claim", "verifier"},
+    {"datasource", "pipeline_step", "treatment", "hypothesis"},
+    {"pipeline", "run", "evaluation", "result"},
+    {"plugins", "optimizers"},
+    {"experiment"},
+    {"experiment_graph"},
+]
+THIRD_PARTY = {"numpy", "scipy", "pytest", "xdist", "torch", "tqdm"}
+
+
+def is_type_checking(node):
+    return isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING")
+
+
+def imports(module, *, within=None):
+    """Yield (imported module, line, whether inside a function), apart from those for type checkers."""
+
+    def visit(node, inside):
+        if is_type_checking(node):
+            return
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node.lineno, inside) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module}:{node.lineno} imports relatively"
+            for alias in node.names:
+                name = f"{node.module}.{alias.name}"
+                yield (name if name in MODULES else node.module), node.lineno, inside
+        inside = inside or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        for child in ast.iter_child_nodes(node):
+            yield from visit(child, inside)
+
+    yield from visit(ast.parse(MODULES[module].read_text()), False)
+
+
+def ours(module):
+    return {
+        name for name, _, _ in imports(module) if name.split(".")[0] in ("crystallize", "pytest_crystallize")
+    }
+
+
+def layer(module):
+    """Return the number of a module of the core, and the name of its part."""
+    part = module.split(".")[2]
+    for number, parts in enumerate(CORE_LAYERS):
+        if part in parts:
+            return number
+    raise AssertionError(f"{module} belongs to no layer: add it to CORE_LAYERS where it belongs")
+
+
+CORE = [m for m in MODULES if m.startswith("crystallize.core.")]
+
+
+@pytest.mark.parametrize("module", CORE)
+def test_the_core_imports_downwards(module):
+    """A module of the core imports its own layer and those below, errors and statistics."""
+    for name in ours(module):
+        if name.startswith("crystallize.core."):
+            assert layer(name) <= layer(module), f"{module} imports {name}, which is above it"
+        else:
+            assert name == "crystallize.errors" or name.startswith("crystallize.stats"), f"{module}: {name}"
+
+
+@pytest.mark.parametrize(
+    "module", [m for m in MODULES if m.startswith(("crystallize.stats", "crystallize.cache"))]
+)
+def test_statistics_and_cache_stand_alone(module):
+    """Each imports errors and itself."""
+    package = ".".join(module.split(".")[:2])
+    assert all(name == "crystallize.errors" or name.startswith(package) for name in ours(module))
+
+
+def test_errors_import_nothing():
+    """They are at the very bottom."""
+    assert ours("crystallize.errors") == set()
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if m.split(".")[0] == "crystallize"])
+def test_the_library_knows_nothing_of_pytest(module):
+    """Neither pytest nor the plugin is imported, anywhere in it."""
+    roots = {name.split(".")[0] for name, _, _ in imports(module)}
+    assert not roots & {"pytest", "_pytest", "xdist", "pluggy", "pytest_crystallize"}
+
+
+def test_the_entry_point_is_light():
+    """An installed but unused plugin imports nothing of the library."""
+    loaded = {name.split(".")[0] for name, _, inside in imports("pytest_crystallize.plugin") if not inside}
+    assert not loaded & {"crystallize", "numpy", "scipy"}
+
+
+def test_there_are_no_cycles():
+    """Not even one that works by luck; packages that re-export count with what they import."""
+    below = {module: ours(module) & set(MODULES) - {module} for module in MODULES}
+    done, path = set(), []
+
+    def visit(module):
+        assert module not in path, " -> ".join([*path[path.index(module) :], module])
+        if module in done:
+            return
+        path.append(module)
+        for name in sorted(below[module]):
+            visit(name)
+        path.pop()
+        done.add(module)
+
+    for module in MODULES:
+        visit(module)
+
+
+@pytest.mark.parametrize("module", list(MODULES))
+def test_imports_inside_functions_say_why(module):
+    """A comment on the line, or above it, names the heavy or optional thing that is kept out."""
+    lines = MODULES[module].read_text().splitlines()
+    for name, number, inside in imports(module):
+        if inside:
+            # A block of imports may share the comment above its first line.
+            above = itertools.takewhile(
+                lambda line: line.strip().startswith(("#", "from ", "import ")), reversed(lines[: number - 1])
+            )
+            assert any("#" in line for line in (lines[number - 1], *above)), f"{module}:{number} {name}"
+
+
+@pytest.mark.parametrize("module", list(MODULES))
+def test_modules_are_named_for_what_they_hold(module):
+    """A name that fits anything collects everything."""
+    assert not set(module.split(".")) & {"utils", "util", "helpers", "helper", "common", "manager", "misc"}
+
+
+@pytest.mark.parametrize("module", list(MODULES))
+def test_third_parties_are_the_declared_ones(module):
+    """What is imported is in the standard library, or among the dependencies."""
+    import sys  # only its list of names
+
+    for name, _, _ in imports(module):
+        root = name.split(".")[0]
+        known = root in sys.stdlib_module_names or root in THIRD_PARTY | {"_pytest", "pluggy"}
+        assert known or root in ("crystallize", "pytest_crystallize"), f"{module} imports {name}"
