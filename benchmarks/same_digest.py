@@ -1,9 +1,9 @@
 """Show that a suite gives the same metrics and verdicts however it is run.
 
-Runs every experiment of a suite under pytest in one process, with several numbers of workers, under each --dist
-mode and in random order, and those in factory form through the library's serial, thread and process executions
-too. Prints one digest per mode, of the metrics that are not measured and of the verdicts; exits with 1 if two
-modes differ, or if one did not give every verdict.
+Runs every experiment of a suite under pytest in one process, with several numbers of workers, under
+each --dist mode and in random order, and those in factory form through the library's serial, thread
+and process executions too. Prints one digest per mode, of the metrics that are not measured and of
+the verdicts; exits with 1 if two modes differ, or if one did not give every verdict.
 
     python benchmarks/same_digest.py [--suite example_suite] [--replicates N] [--only MODE ...] [--list]
 """
@@ -53,6 +53,7 @@ class Collector:
         self.facts: Facts = {}
 
     def pytest_runtest_logreport(self, report: Any) -> None:
+        """Take in what a report carries."""
         payload = getattr(report, "crystallize", None)
         if payload is None:
             return
@@ -65,6 +66,7 @@ class Collector:
         self.facts[f"{name} {verdict['hypothesis']} {verdict['treatment']}"] = verdict["status"]
 
     def pytest_unconfigure(self) -> None:
+        """Hand over what was gathered."""
         Path(os.environ[OUTPUT]).write_text(json.dumps(self.facts), encoding="utf-8")
 
 
@@ -84,19 +86,32 @@ def under_pytest(suite: Path, options: Iterable[str], replicates: int | None) ->
         if replicates is not None:
             options.append(f"--crystallize-replicates={replicates}")
         session = subprocess.run(
-            [*_PYTEST, "--crystallize", "-q", "-p", "same_digest", "-p", "no:cacheprovider", *options, str(suite)],
+            [*_PYTEST, *options, str(suite)],
             env={**os.environ, "PYTHONPATH": path, OUTPUT: str(output)},
             capture_output=True,
             text=True,
             check=False,
         )
         if session.returncode not in (0, 1) or not output.exists():
-            raise SystemExit(f"pytest {' '.join(options)} ended with {session.returncode}:\n{session.stdout[-4000:]}{session.stderr[-4000:]}")
+            said = f"{session.stdout[-4000:]}{session.stderr[-4000:]}"
+            raise SystemExit(f"pytest {' '.join(options)} ended with {session.returncode}:\n{said}")
         facts: Facts = json.loads(output.read_text(encoding="utf-8"))
         return facts
 
 
-_PYTEST = (sys.executable, "-c", "import sys, pytest; sys.exit(pytest.main())")  # adds no cwd to sys.path
+# -P: what is installed is run, not what lies in the current directory
+_PYTEST = (
+    sys.executable,
+    "-P",
+    "-m",
+    "pytest",
+    "--crystallize",
+    "-q",
+    "-p",
+    "same_digest",
+    "-p",
+    "no:cacheprovider",
+)
 
 
 # Through the library, without pytest.
@@ -156,7 +171,9 @@ def combined(facts: Facts) -> str:
 def differences(first: Facts, second: Facts) -> list[str]:
     """Say what is not the same in two sets of facts."""
     keys = sorted(first.keys() | second.keys())
-    return [f"{key}: {first.get(key)} / {second.get(key)}" for key in keys if first.get(key) != second.get(key)]
+    return [
+        f"{key}: {first.get(key)} / {second.get(key)}" for key in keys if first.get(key) != second.get(key)
+    ]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -165,7 +182,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--suite", type=Path, default=ROOT / "example_suite")
     parser.add_argument("--replicates", type=int, help="in place of those that the experiments declare")
-    parser.add_argument("--only", nargs="+", choices=modes, default=modes, metavar="MODE", help="some modes only")
+    parser.add_argument("--only", nargs="+", choices=modes, default=modes, metavar="MODE", help="only these")
     parser.add_argument("--list", action="store_true", help="list the modes")
     options = parser.parse_args(arguments)
     if options.list:
@@ -173,8 +190,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     suite = options.suite.resolve()
     factory_names = {name for name, _ in factories(suite)}
-    print(f"{'mode':20}  {'all experiments':16}  {'factory form':16}  {'facts':>5}  {'time':>7}")
-    reference: Facts = {}
+    print(f"{'mode':23}  {'all experiments':16}  {'factory form':16}  {'facts':>5}  {'time':>7}")
+    first: dict[bool, Facts] = {}
     faults: list[str] = []
     for mode in options.only:
         start = time.perf_counter()
@@ -184,20 +201,17 @@ def main(arguments: list[str] | None = None) -> int:
         else:
             facts = under_pytest(suite, PYTEST_MODES[mode], options.replicates)
         subset = {key: value for key, value in facts.items() if key.split(" ", 1)[0] in factory_names}
-        shown = "-" if in_library else combined(facts)
         label = f"library, {mode}" if in_library else f"pytest {mode}" if mode.startswith("-") else mode
+        shown = "-" if in_library else combined(facts)
         seconds = time.perf_counter() - start
-        print(f"{label:20}  {shown:16}  {combined(subset):16}  {len(facts):5}  {seconds:5.1f} s", flush=True)
-        known = {key: value for key, value in reference.items() if not in_library or key.split(" ", 1)[0] in factory_names}
-        if reference:
-            faults += [f"{label}: {difference}" for difference in differences(known, facts)]
-        elif in_library:
-            reference = subset
-        else:
-            reference = facts
-    if not reference:
-        faults.append("no experiments were run")
-    print("\n".join(faults) if faults else "the same metrics and verdicts in every mode")
+        print(f"{label:23}  {shown:16}  {combined(subset):16}  {len(facts):5}  {seconds:5.1f} s", flush=True)
+        if not facts:
+            faults.append(f"{label}: no experiment was run")
+        for whole, known in ((False, subset), (True, facts)):
+            if not (whole and in_library):
+                found = differences(first.setdefault(whole, known), known)
+                faults += [f"{label}: {difference}" for difference in found]
+    print("\n".join(dict.fromkeys(faults)) if faults else "the same metrics and verdicts in every mode")
     return 1 if faults else 0
 
 

@@ -1,7 +1,8 @@
-"""Does standardising the features help a support vector machine? One experiment per estimator, by `parametrize`.
+"""Does standardising the features help? One experiment per estimator, by `parametrize` on a factory.
 
-The function at the end is a factory. Its parameter goes into a step, `fit(estimator=...)`; the step's other
-parameter, `standardise`, is filled from the context, which is how the treatment reaches it.
+The estimators are support vector machines, which depend on distances. The parameter of the factory
+goes into a step, `fit(estimator=...)`; the step's other parameter, `standardise`, is filled from
+the context, which is how the treatment reaches it.
 """
 
 from functools import cache

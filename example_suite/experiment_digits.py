@@ -1,9 +1,10 @@
 """Which changes of a model pay on handwritten digits? Each function body below is one condition run.
 
-Arguments without a default are fixtures; those with one are filled from the treatment. Every replicate splits the
-same 1,797 images anew, by the replicate's seed, and all conditions of a replicate see the same split. Training
-sets of different replicates overlap, so their accuracies are not independent, and the claims use the resampled
-t-test: a paired t-test would take luck with this data set for evidence.
+Arguments without a default are fixtures; those with one are filled from the treatment. Every
+replicate splits the same 1,797 images anew, by the replicate's seed, and all conditions of a
+replicate see the same split. Training sets of different replicates overlap, so their accuracies are
+not independent, and the claims use the resampled t-test: a paired t-test would take luck with this
+data set for evidence.
 """
 
 from time import thread_time
@@ -84,12 +85,13 @@ def experiment_kernel_width(split, ctx, gamma=5e-5):
         pytest.param(
             more_accurate,
             marks=pytest.mark.xfail(
-                reason="plausible, but not shown: the gain is about 0.2 points of a hundred, and resplits of 1,797 "
-                "images can't tell less than about one from luck; more images would help, more resplits would not"
+                reason="plausible, but not shown: the gain is about 0.2 percentage points, and resplits of "
+                "1,797 images can't tell less than about one point from luck; more images would help, "
+                "more resplits would not"
             ),
         ),
     ],
 )
 def experiment_forest_size(split, seed, ctx, trees=60):
-    """Twice the trees certainly cost more time; that they are more accurate is not supported, and marked so."""
+    """Twice the trees take longer to fit; that they are more accurate is not supported, and marked so."""
     evaluate(RandomForestClassifier(trees, random_state=seed), split, ctx)

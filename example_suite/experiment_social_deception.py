@@ -1,9 +1,10 @@
 """Mafia between agents with policies: which policy lets the town find the mafia?
 
-Two of nine players are the mafia. At night it removes a townsperson; by day everybody votes, and the player with
-the most votes is out. The town (the "aligned" side) wins when the mafia is gone, and loses when the mafia is no
-longer outnumbered. Treatments swap policies by name, the way one would swap the model behind an agent. Wins are
-0 or 1, so the claims about them are decided by McNemar's test: replicate i of every condition deals the same roles.
+Two of nine players are the mafia. At night it removes a townsperson; by day everybody votes, and
+the player with the most votes is out. The town (the "aligned" side) wins when the mafia is gone,
+and loses when the mafia is no longer outnumbered. Treatments swap policies by name, the way one
+would swap the model behind an agent. Wins are 0 or 1, so the claims about them are decided by
+McNemar's test: replicate i of every condition deals the same roles.
 """
 
 from collections import Counter
@@ -19,7 +20,7 @@ from crystallize import Experiment, FrozenContext, Hypothesis, Treatment, data_s
 
 @dataclass
 class Game:
-    """What happened so far; `mafia` is known to the mafia, and to a detective about those he has looked at."""
+    """What happened so far. Only the mafia knows `mafia`; the detective knows who is `unmasked`."""
 
     rng: np.random.Generator
     alive: list[int]

@@ -1,6 +1,7 @@
 """The tutorial: a data source, two steps, a treatment, a verifier and a hypothesis that ranks.
 
-The function at the end is a factory: it is called once, when tests are collected, and returns an `Experiment`.
+The function at the end is a factory: it is called once, when tests are collected, and returns an
+`Experiment`.
 """
 
 from scipy.stats import ttest_ind
@@ -18,13 +19,13 @@ from crystallize import (
 
 @data_source
 def fetch_numbers(ctx: FrozenContext) -> list[float]:
-    """Return the baseline payload that enters the pipeline: three numbers that vary with the replicate's seed."""
+    """Return the baseline payload that enters the pipeline: numbers that vary with the seed."""
     return ctx.rng.normal(size=3).tolist()
 
 
 @pipeline_step()
 def add_delta(data: list[float], ctx: FrozenContext, *, delta: float = 0.0) -> list[float]:
-    """Inject a configurable delta (supplied by treatments or defaults), which varies with the seed as well."""
+    """Inject a configurable delta (supplied by treatments or defaults), which varies with the seed too."""
     return [x + delta * ctx.rng.uniform(0.5, 1.5) for x in data]
 
 
@@ -45,8 +46,8 @@ def dynamic_delta(ctx: FrozenContext) -> None:
 
 @verifier
 def welch_t_test(baseline, treatment, alpha: float = 0.05):
-    """Decide by a test of one's own: given metric -> values of each condition, return p_value and significant."""
-    stat, p_value = ttest_ind(treatment["total"], baseline["total"], equal_var=False)
+    """Decide by a test of one's own: each sample maps a metric to its values, one per replicate."""
+    _, p_value = ttest_ind(treatment["total"], baseline["total"], equal_var=False)
     return {"p_value": p_value, "significant": p_value < alpha}
 
 
