@@ -40,7 +40,8 @@ from crystallize.errors import DefinitionError
 from pytest_crystallize.exchange import LOST, Exchange, Key
 from pytest_crystallize.fixtures import UnitFixtures
 from pytest_crystallize.ids import checksum
-from pytest_crystallize.output import Output
+from pytest_crystallize.output import Output, with_properties
+from pytest_crystallize.tracebacks import users_part
 
 FAILURES = (BaseException,)
 ENDS_SESSION = (KeyboardInterrupt, pytest.exit.Exception)
@@ -419,6 +420,7 @@ class ConditionFunction(pytest.Function):
             self.__dict__.pop("_instance", None)
             self.__dict__.pop("_obj", None)
         self._initrequest()
+        self.user_properties.clear()
         stash = self.stash
         stash[tmppath_result_key] = {"call": False}
         borrowed: tuple[Any, ...] = (caplog_handler_key, caplog_records_key)
@@ -464,9 +466,10 @@ class MarkedRuns(ExperimentRuns):
 
     def run_unit(self, unit: Unit, host: pytest.Item) -> RunRecord:
         """Set up the function's fixtures, call it, tear them down."""
-        return self.settings.output.captured(
+        record = self.settings.output.captured(
             host, lambda: self._run(unit, host, Outcomes(FAILURES, SKIPS, self._describe))
         )
+        return with_properties(record, self._node.user_properties)
 
     def run_alone(self, unit: Unit, host: pytest.Item) -> None:
         """Run a unit whose exceptions come through."""
@@ -506,11 +509,6 @@ class MarkedRuns(ExperimentRuns):
                 fixtures.current = None
             self._phase = phase
         self._artifacts.after_replicate(self, ctx)
-        if node.user_properties:
-            node.user_properties.clear()
-            self.settings.note(
-                f"{self.name}: what record_property was given is dropped; record a metric instead"
-            )
 
     def _call(self, ctx: FrozenContext) -> None:
         node = self._node
@@ -532,6 +530,7 @@ def describe(error: BaseException, step: str, node: pytest.Item) -> RunError:
     """Describe an exception in pytest's manner, with the user's part of the traceback; --pdb stops here."""
     if isinstance(error, ENDS_SESSION):
         raise error
+    error = error.with_traceback(users_part(error.__traceback__))
     plain = RunError.from_exception(error, step)
     info = pytest.ExceptionInfo.from_exception(error)
     try:
