@@ -27,15 +27,15 @@ ROOT = Path(__file__).resolve().parent.parent
 OUTPUT = "CRYSTALLIZE_SAME_DIGEST_OUTPUT"
 
 PYTEST_MODES = {
-    "-n0": ["-n0"],
-    "-n2": ["-n2"],
-    "-n4": ["-n4"],
-    "--dist worksteal": ["-n2", "--dist", "worksteal"],
-    "--dist loadscope": ["-n2", "--dist", "loadscope"],
-    "--dist loadfile": ["-n2", "--dist", "loadfile"],
-    "random order, -n0": ["-n0", "-p", "randomly", "--randomly-seed=1"],
-    "random order, -n2": ["-n2", "-p", "randomly", "--randomly-seed=2"],
-    "without xdist": ["-p", "no:xdist"],
+    "n0": ["-n0"],
+    "no-xdist": ["-p", "no:xdist"],
+    "load": ["-n2", "--dist", "load"],
+    "load-n4": ["-n4", "--dist", "load"],
+    "worksteal": ["-n2", "--dist", "worksteal"],
+    "loadscope": ["-n2", "--dist", "loadscope"],
+    "loadfile": ["-n2", "--dist", "loadfile"],
+    "random-n0": ["-n0", "-p", "randomly", "--randomly-seed=1"],
+    "random-n2": ["-n2", "-p", "randomly", "--randomly-seed=2"],
 }
 LIBRARY_MODES = ("serial", "thread", "process")
 
@@ -176,6 +176,10 @@ def differences(first: Facts, second: Facts) -> list[str]:
     ]
 
 
+def _shown(options: list[str]) -> str:
+    return "random order, " + options[0] if "randomly" in options else " ".join(options)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the modes and compare them."""
     modes = [*PYTEST_MODES, *LIBRARY_MODES]
@@ -190,7 +194,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     suite = options.suite.resolve()
     factory_names = {name for name, _ in factories(suite)}
-    print(f"{'mode':23}  {'all experiments':16}  {'factory form':16}  {'facts':>5}  {'time':>7}")
+    print(f"{'mode':26}  {'all experiments':16}  {'factory form':16}  {'facts':>5}  {'time':>7}")
     first: dict[bool, Facts] = {}
     faults: list[str] = []
     for mode in options.only:
@@ -201,10 +205,10 @@ def main(arguments: list[str] | None = None) -> int:
         else:
             facts = under_pytest(suite, PYTEST_MODES[mode], options.replicates)
         subset = {key: value for key, value in facts.items() if key.split(" ", 1)[0] in factory_names}
-        label = f"library, {mode}" if in_library else f"pytest {mode}" if mode.startswith("-") else mode
+        label = f"library, {mode}" if in_library else f"pytest {_shown(PYTEST_MODES[mode])}"
         shown = "-" if in_library else combined(facts)
         seconds = time.perf_counter() - start
-        print(f"{label:23}  {shown:16}  {combined(subset):16}  {len(facts):5}  {seconds:5.1f} s", flush=True)
+        print(f"{label:26}  {shown:16}  {combined(subset):16}  {len(facts):5}  {seconds:5.1f} s", flush=True)
         if not facts:
             faults.append(f"{label}: no experiment was run")
         for whole, known in ((False, subset), (True, facts)):

@@ -48,21 +48,15 @@ def test_light_examples_are_supported(options):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_digest_is_the_same_however_it_is_run():
     """One digest in one process, with workers, in random order, and through the library's processes."""
     pytest.importorskip("sklearn")
-    workers = ["-n0", "-n2", "--dist worksteal", "--dist loadfile", "random order, -n2"]
+    workers = ["n0", "load", "worksteal", "loadfile", "random-n2"]
     library = ["serial", "thread", "process"]
+    script = ROOT / "benchmarks" / "same_digest.py"
     process = subprocess.run(
-        [
-            sys.executable,
-            ROOT / "benchmarks" / "same_digest.py",
-            "--replicates",
-            "5",
-            "--only",
-            *workers,
-            *library,
-        ],
+        [sys.executable, script, "--replicates", "5", "--only", *workers, *library],
         capture_output=True,
         text=True,
         check=False,
