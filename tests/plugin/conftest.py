@@ -68,9 +68,9 @@ class Project:
         """Write lines of the section ``[pytest]`` of an ini file."""
         return self.raw("pytest.ini", "[pytest]\n" + textwrap.dedent(text))
 
-    def run(self, *args: str) -> pytest.RunResult:
+    def run(self, *args: str, **options: Any) -> pytest.RunResult:
         """Run pytest with --crystallize in this process, without random order."""
-        return self.pytester.runpytest_inprocess("--crystallize", "-p", "no:randomly", *args)
+        return self.pytester.runpytest_inprocess("--crystallize", "-p", "no:randomly", *args, **options)
 
     def run_plain(self, *args: str) -> pytest.RunResult:
         """Run pytest in this process as it is."""
