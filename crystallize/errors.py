@@ -27,6 +27,10 @@ class ArtifactError(CrystallizeError, ValueError):
     """An artifact has an unsafe name, or its content is not bytes."""
 
 
+class UpstreamError(CrystallizeError):
+    """A condition run has nothing to read, since one that it depends on failed."""
+
+
 class StepParameterError(CrystallizeError, TypeError):
     """A step or data source was given an unknown parameter, or lacks one."""
 

@@ -15,10 +15,10 @@ MODULES = {
 
 # From the bottom up; a module may import what is below it, and its own layer where that makes no cycle.
 CORE_LAYERS = [
-    {"names", "freezing", "trace", "seeding", "stat_test", "decision", "provenance"},
+    {"names", "freezing", "trace", "seeding", "stat_test", "decision", "provenance", "versions"},
     {"recording", "context"},
     {"declared", "claim", "verifier"},
-    {"datasource", "pipeline_step", "treatment", "hypothesis"},
+    {"datasource", "artifact", "pipeline_step", "treatment", "hypothesis"},
     {"pipeline", "run", "evaluation", "result"},
     {"plugins", "optimizers"},
     {"experiment"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, overload
@@ -9,6 +10,7 @@ from typing import Any, overload
 from crystallize.core.context import FrozenContext
 from crystallize.core.declared import Declared, Parameters
 from crystallize.core.freezing import freeze, freeze_if_possible, thaw
+from crystallize.core.seeding import INPUT
 from crystallize.errors import DefinitionError
 
 
@@ -27,6 +29,11 @@ class DataSource(ABC):
     def params(self) -> dict[str, Any]:
         """Explicit parameters, shown in the provenance; the public attributes by default."""
         return {key: value for key, value in vars(self).items() if not key.startswith("_")}
+
+    @property
+    def parts(self) -> tuple[DataSource, ...]:
+        """The data sources that this one fetches from."""
+        return ()
 
     @abstractmethod
     def fetch(self, ctx: FrozenContext) -> Any:
@@ -115,6 +122,55 @@ def data_source(function: Callable[..., Any] | None = None, /) -> Any:
     [0, 0]
     """
     return DataSourceFactory if function is None else DataSourceFactory(function)
+
+
+class ExperimentInput(DataSource):
+    """Several named sources, fetched into a dictionary.
+
+    Parameters
+    ----------
+    **sources
+        Data sources by name; also un-called factories, functions of the context, or constants. Each has
+        random numbers of its own, which depend on its name and not on the others.
+
+    Examples
+    --------
+    >>> @data_source
+    ... def numbers(ctx):
+    ...     return [1, 2]
+    >>> ExperimentInput(raw=numbers, scale=3).fetch(FrozenContext())
+    {'raw': [1, 2], 'scale': 3}
+
+    Raises
+    ------
+    DefinitionError
+        If there is no source.
+    """
+
+    def __init__(self, **sources: Any) -> None:
+        if not sources:
+            raise DefinitionError("an ExperimentInput needs a source; give one by name, as in raw=...")
+        self._sources = {name: as_data_source(source) for name, source in sources.items()}
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The name of each source."""
+        return {name: source.name for name, source in self._sources.items()}
+
+    @property
+    def parts(self) -> tuple[DataSource, ...]:
+        """The sources, in order."""
+        return tuple(self._sources.values())
+
+    def fetch(self, ctx: FrozenContext) -> dict[str, Any]:
+        """Fetch each source."""
+        outer = ctx._scope.name
+        data = {}
+        for name, source in self._sources.items():
+            scope = f"{outer}.{name}"
+            ctx._enter(scope, INPUT + zlib.crc32(scope.encode(errors="surrogatepass")))
+            data[name] = source.fetch(ctx)
+        return data
 
 
 def as_data_source(value: Any) -> DataSource:

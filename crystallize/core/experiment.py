@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import copy
 import dataclasses
+import secrets
 import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from crystallize.core.artifact import Artifact, alone, artifacts_in, checked_outputs
 from crystallize.core.context import LOGGER, frozen_mapping
 from crystallize.core.datasource import as_data_source
 from crystallize.core.evaluation import runs_by_condition, unread_keys
@@ -30,7 +32,7 @@ from crystallize.core.provenance import git_commit
 from crystallize.core.result import Result, RunFailure
 from crystallize.core.run import RAISED, Hooks, RunPlan, RunRecord, Unit, units
 from crystallize.core.seeding import SeedStream, global_state_restored
-from crystallize.core.treatment import Treatment
+from crystallize.core.treatment import BASELINE, Treatment
 from crystallize.errors import CrystallizeWarning, DefinitionError
 
 P = TypeVar("P", bound=BasePlugin)
@@ -61,6 +63,8 @@ class Experiment:
         The conditions beside the baseline.
     hypotheses : list of Hypothesis
         Claims about each treatment; `hypothesis` is another spelling for a single one.
+    outputs : list of Artifact
+        What a step writes in every run, for other experiments of an `ExperimentGraph` to read.
     replicates : int
         How often each condition is run, >= 1.
 
@@ -98,12 +102,15 @@ class Experiment:
         treatments: Iterable[Treatment] = (),
         hypotheses: Iterable[Hypothesis] = (),
         hypothesis: Hypothesis | None = None,
+        outputs: Iterable[Artifact] = (),
         replicates: int = 1,
     ) -> None:
         if not isinstance(name, str) or not name.strip():
             raise DefinitionError(f"an experiment is named {name!r}; a name is a non-empty string")
         self.name = name
         self.description = description
+        self.run_id = ""  # of a copy that is run: another one each time
+        self.outputs = checked_outputs(outputs, f"experiment {name!r}")
         self.datasource = as_data_source(datasource)
         self.pipeline = as_pipeline(pipeline)
         self.initial_ctx = frozen_mapping(initial_ctx or {})
@@ -144,6 +151,11 @@ class Experiment:
         self._hypotheses = self._checked_hypotheses(hypotheses)
 
     @property
+    def conditions(self) -> tuple[str, ...]:
+        """Names of the conditions, the baseline first."""
+        return (BASELINE, *(treatment.name for treatment in self.treatments))
+
+    @property
     def replicates(self) -> int:
         """How often each condition is run; may be set."""
         return self._replicates
@@ -153,13 +165,16 @@ class Experiment:
         self._replicates = check_replicates(replicates, f"experiment {self.name!r}")
 
     def validate(self) -> None:
-        """Check that `run` has something to decide.
+        """Check that `run` has something to decide, and all that it needs.
 
         Raises
         ------
         DefinitionError
-            If there are hypotheses and no treatment that they could be about.
+            If there are hypotheses and no treatment that they could be about, or the data source reads what
+            another experiment writes.
         """
+        for artifact in artifacts_in(self.datasource):
+            raise DefinitionError(f"experiment {self.name!r}: {alone(artifact.name)}")
         self._check_decidable(self.treatments, self.hypotheses)
 
     def run(
@@ -188,12 +203,8 @@ class Experiment:
         """
         used = self._with(treatments, hypotheses, replicates)
         used.validate()
-        execution: Execution = used.plugin(Execution)  # type: ignore[type-abstract]  # asked for, not made
         plan = used.plan()
-        todo = list(units(plan.conditions, range(used.replicates)))
-        with used._running() as commit:
-            records = list(execution.execute(plan, todo))
-        result = used._conclude(plan, records, commit())
+        result = used._execute(plan, plan.conditions)
         for treatment in used.treatments:
             used._warn_of_unread_keys(treatment, result)
         return result
@@ -273,7 +284,16 @@ class Experiment:
             Hooks(
                 self, (plugin for plugin in self.plugins if not isinstance(plugin, Execution | SeedPlugin))
             ),
+            outputs={output.name: output.writer for output in self.outputs},
         )
+
+    def _execute(self, plan: RunPlan, conditions: Sequence[str]) -> Result:
+        """Run these conditions in every replicate."""
+        execution: Execution = self.plugin(Execution)  # type: ignore[type-abstract]  # asked for, not made
+        with self._running() as commit:
+            todo = list(units(conditions, range(self.replicates)))
+            records = list(execution.execute(plan, todo))
+            return self._conclude(plan, records, commit())
 
     @contextmanager
     def _running(self) -> Iterator[Callable[[], str | None]]:
@@ -284,7 +304,7 @@ class Experiment:
                     plugin.before_run(self)
                 yield commit
             except BaseException:
-                self.plugin(ArtifactPlugin).tidy()
+                self.plugin(ArtifactPlugin).tidy(self)
                 raise
 
     def _conclude(self, plan: RunPlan, records: Sequence[RunRecord], commit: str | None) -> Result:
@@ -324,9 +344,8 @@ class Experiment:
         hypotheses: Iterable[Hypothesis] | None,
         replicates: int | None,
     ) -> Experiment:
-        if treatments is None and hypotheses is None and replicates is None:
-            return self
         changed = copy.copy(self)
+        changed.run_id = secrets.token_hex(8)
         if treatments is not None:
             changed.treatments = treatments
         if hypotheses is not None:
@@ -339,6 +358,7 @@ class Experiment:
         """Return what another process needs of this experiment: verifiers need not be picklable."""
         reduced = copy.copy(self)
         reduced._hypotheses = ()
+        reduced.outputs = ()
         reduced.plugins = [plugin for plugin in self.plugins if not isinstance(plugin, Execution)]
         return reduced
 
@@ -452,6 +472,10 @@ class ExperimentBuilder:
     def replicates(self, replicates: int) -> ExperimentBuilder:
         """Set how often each condition is run."""
         return self._set(replicates=replicates)
+
+    def outputs(self, outputs: Iterable[Artifact]) -> ExperimentBuilder:
+        """Set what a step writes in every run, for other experiments to read."""
+        return self._set(outputs=outputs)
 
     def description(self, description: str) -> ExperimentBuilder:
         """Set the description."""

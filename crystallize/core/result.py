@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -200,6 +201,8 @@ class Result:
         What raised, by replicate and condition.
     records : tuple of RunRecord
         Every condition run, by replicate, the baseline first.
+    version_dir : Path or None
+        Where its artifacts are, with a copy of this result; None if there are none.
     """
 
     def __init__(
@@ -215,6 +218,7 @@ class Result:
         self.name = name
         self.replicates = len(conditions[BASELINE].records)
         self.root_seed = root_seed
+        self.version_dir: Path | None = None
         self._conditions = conditions
         self._steps = steps
         self._git_commit = git_commit

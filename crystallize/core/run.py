@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from crystallize.core.artifact import Inputs
 from crystallize.core.context import LOGGER, OUTSIDE, FrozenContext
 from crystallize.core.datasource import DataSource
 from crystallize.core.pipeline import Pipeline, StepHook
@@ -20,6 +21,8 @@ from crystallize.core.recording import MetricEntry
 from crystallize.core.seeding import HOOKS, TREATMENT, SeedStream
 from crystallize.core.trace import Scope
 from crystallize.core.treatment import BASELINE, Treatment
+from crystallize.core.versions import digest_of
+from crystallize.errors import ArtifactError, UpstreamError
 
 _PACKAGE = str(Path(__file__).resolve().parent.parent) + os.sep
 
@@ -72,6 +75,7 @@ class ArtifactEntry(NamedTuple):
     name: str
     step: str
     size: int
+    digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +95,7 @@ class RunRecord:
     scopes : tuple of Scope
         What data source, treatment and steps read and wrote of the context.
     artifacts : tuple of ArtifactEntry
-        Name, step and size in bytes of each artifact.
+        Name, step, size in bytes and blake2b digest of each artifact.
     error : RunError or None
         Why the run failed.
     skipped : str or None
@@ -244,7 +248,7 @@ def execute(
         seed,
         tuple(ctx._metrics),
         tuple(ctx.scopes),
-        tuple([ArtifactEntry(entry.name, entry.step, len(entry.data)) for entry in ctx._artifacts]),
+        tuple([ArtifactEntry(e.name, e.step, len(e.data), digest_of(e.data)) for e in ctx._artifacts]),
         error,
         skipped,
         seconds,
@@ -339,6 +343,10 @@ class RunPlan:
         Seeds the global generators at the start of each unit.
     hooks : Hooks
         Calls around a unit and its steps.
+    outputs : mapping
+        Name of each declared output -> its writer.
+    inputs : callable, optional
+        What a unit depends on in other experiments.
     """
 
     name: str
@@ -350,6 +358,8 @@ class RunPlan:
     seed_globals: Callable[[int], object] | None
     hooks: Hooks = field(default_factory=Hooks)
     logger: logging.Logger = LOGGER
+    outputs: Mapping[str, Callable[[Any], bytes] | None] = field(default_factory=dict)
+    inputs: Callable[[Unit], Inputs] | None = None
 
     @property
     def conditions(self) -> tuple[str, ...]:
@@ -364,15 +374,30 @@ class RunPlan:
         """Return a fresh context for a unit, before its treatment is applied."""
         replicate, condition = unit
         word = self.stream.word(replicate)
-        return FrozenContext._for_run(self.initial, word, condition, replicate, self.logger)
+        ctx = FrozenContext._for_run(self.initial, word, condition, replicate, self.logger)
+        if self.outputs:
+            ctx._outputs = self.outputs
+        if self.inputs is not None:
+            ctx._inputs = self.inputs(unit)
+        return ctx
+
+    def with_inputs(self, inputs: Callable[[Unit], Inputs]) -> RunPlan:
+        """Return a plan whose units depend on others."""
+        return replace(self, inputs=inputs)
 
     def run(self, unit: Unit, outcomes: Outcomes = RECORDED) -> RunRecord:
         """Run one unit."""
-        return execute(self.context(unit), self._body, seed_globals=self.seed_globals, outcomes=outcomes)
+        ctx = self.context(unit)
+        inputs: Inputs | None = ctx._inputs
+        if inputs is not None and (reason := inputs.skipped) is not None:
+            return RunRecord(unit.condition, unit.replicate, ctx._word >> 32, skipped=reason)
+        return execute(ctx, self._body, seed_globals=self.seed_globals, outcomes=outcomes)
 
     def _body(self, ctx: FrozenContext) -> Any:
         hooks, pipeline, source = self.hooks, self.pipeline, self.datasource
         condition = ctx.condition
+        if ctx._inputs is not None:
+            self._check_inputs(ctx)
         if condition != BASELINE:
             ctx._enter(condition, TREATMENT)
             self._treatments[condition].apply(ctx)
@@ -388,9 +413,28 @@ class RunPlan:
             pipeline.teardown(ctx, fault)
             raise
         pipeline.teardown(ctx)
+        if self.outputs:
+            self._check_outputs(ctx)
         for hook in hooks.after_replicate:
             hook(ctx)
         return data
+
+    def _check_inputs(self, ctx: FrozenContext) -> None:
+        try:
+            ctx._inputs.check()
+        except UpstreamError:
+            ctx._enter(self.datasource.name, 0)  # there is nothing for it to fetch
+            raise
+
+    def _check_outputs(self, ctx: FrozenContext) -> None:
+        written = [entry.name for entry in ctx._artifacts]
+        for name in self.outputs:
+            if name not in written:
+                known = ", ".join(map(repr, written)) or "nothing"
+                ctx._enter("outputs", HOOKS)
+                raise ArtifactError(
+                    f"experiment {self.name!r} declares output {name!r}, which no step wrote; written: {known}"
+                )
 
     @cached_property
     def _treatments(self) -> dict[str, Treatment]:

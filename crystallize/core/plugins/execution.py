@@ -120,7 +120,7 @@ class ParallelExecution(Execution):
         for plugin in plan.hooks.plugins:
             if isinstance(plugin, ArtifactPlugin):
                 with suppress(OSError):  # it matters only to a unit that has something to write
-                    plugin.reserved(plan.name)
+                    plugin.reserved(plan.hooks.experiment)
         with closing(run_in_processes(plan, units, workers)) as records:
             yield from progress(records, len(units), plan.name)
 
