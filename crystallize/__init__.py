@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from crystallize.core.builder import ExperimentBuilder as ExperimentBuilder
     from crystallize.core.context import FrozenContext as FrozenContext
     from crystallize.core.datasource import DataSource as DataSource
     from crystallize.core.datasource import data_source as data_source
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from crystallize.core.evaluation import digest as digest
     from crystallize.core.evaluation import evaluate as evaluate
     from crystallize.core.experiment import Experiment as Experiment
-    from crystallize.core.experiment import ExperimentBuilder as ExperimentBuilder
     from crystallize.core.hypothesis import Hypothesis as Hypothesis
     from crystallize.core.hypothesis import hypothesis as hypothesis
     from crystallize.core.pipeline import Pipeline as Pipeline
@@ -50,7 +50,7 @@ _HOMES = {
     "ConditionRuns": "core.evaluation",
     "DataSource": "core.datasource",
     "Experiment": "core.experiment",
-    "ExperimentBuilder": "core.experiment",
+    "ExperimentBuilder": "core.builder",
     "FrozenContext": "core.context",
     "Hypothesis": "core.hypothesis",
     "LoggingPlugin": "core.plugins.logging",

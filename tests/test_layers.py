@@ -21,6 +21,7 @@ CORE_LAYERS = [
     {"datasource", "pipeline_step", "treatment", "hypothesis"},
     {"pipeline", "run", "evaluation", "result"},
     {"plugins", "optimizers"},
+    {"builder"},
     {"experiment"},
     {"experiment_graph"},
 ]

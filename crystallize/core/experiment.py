@@ -11,13 +11,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from crystallize.core.builder import ExperimentBuilder
 from crystallize.core.context import LOGGER, frozen_mapping
 from crystallize.core.datasource import as_data_source
 from crystallize.core.evaluation import runs_by_condition, unread_keys
 from crystallize.core.freezing import summarize
 from crystallize.core.hypothesis import Hypothesis
 from crystallize.core.pipeline import Pipeline, as_pipeline
-from crystallize.core.pipeline_step import PipelineStep, StepFactory, as_step
+from crystallize.core.pipeline_step import PipelineStep, StepFactory
 from crystallize.core.plugins import (
     ArtifactPlugin,
     BasePlugin,
@@ -36,7 +37,6 @@ from crystallize.errors import CrystallizeWarning, DefinitionError
 P = TypeVar("P", bound=BasePlugin)
 
 _DEFAULT_PLUGINS: tuple[type[BasePlugin], ...] = (SeedPlugin, ArtifactPlugin, LoggingPlugin, SerialExecution)
-_MISSING: Any = object()
 
 DEFAULT_NAME = "experiment"
 
@@ -123,7 +123,7 @@ class Experiment:
     @staticmethod
     def builder(name: str = DEFAULT_NAME) -> ExperimentBuilder:
         """Return a builder whose methods set one part each."""
-        return ExperimentBuilder(name)
+        return ExperimentBuilder(name, Experiment)
 
     @property
     def treatments(self) -> tuple[Treatment, ...]:
@@ -411,70 +411,3 @@ def _with_defaults(plugins: Iterable[BasePlugin] | None) -> list[BasePlugin]:
     kinds = {plugin.kind: index for index, plugin in enumerate(given) if plugin.kind is not None}
     kept = [p for index, p in enumerate(given) if p.kind is None or kinds[p.kind] == index]
     return [default() for default in _DEFAULT_PLUGINS if default.kind not in kinds] + kept
-
-
-class ExperimentBuilder:
-    """Builds an experiment part by part; every method returns the builder."""
-
-    def __init__(self, name: str = DEFAULT_NAME) -> None:
-        self._name = name
-        self._datasource: Any = _MISSING
-        self._steps: list[PipelineStep] = []
-        self._options: dict[str, Any] = {}
-
-    def datasource(self, datasource: Any) -> ExperimentBuilder:
-        """Set where the data come from."""
-        self._datasource = datasource
-        return self
-
-    def pipeline(self, pipeline: Pipeline | Sequence[PipelineStep | StepFactory]) -> ExperimentBuilder:
-        """Set all steps at once."""
-        self._steps = list(as_pipeline(pipeline))
-        return self
-
-    def add_step(self, step: PipelineStep | StepFactory) -> ExperimentBuilder:
-        """Append a step."""
-        self._steps.append(as_step(step))
-        return self
-
-    def plugins(self, plugins: Iterable[BasePlugin]) -> ExperimentBuilder:
-        """Set plugins; each replaces the default of its own kind."""
-        return self._set(plugins=list(plugins))
-
-    def treatments(self, treatments: Iterable[Treatment]) -> ExperimentBuilder:
-        """Set the treatments."""
-        return self._set(treatments=list(treatments))
-
-    def hypotheses(self, hypotheses: Iterable[Hypothesis]) -> ExperimentBuilder:
-        """Set the hypotheses."""
-        return self._set(hypotheses=list(hypotheses))
-
-    def replicates(self, replicates: int) -> ExperimentBuilder:
-        """Set how often each condition is run."""
-        return self._set(replicates=replicates)
-
-    def description(self, description: str) -> ExperimentBuilder:
-        """Set the description."""
-        return self._set(description=description)
-
-    def initial_ctx(self, initial_ctx: Mapping[str, Any]) -> ExperimentBuilder:
-        """Set the keys that every context begins with."""
-        return self._set(initial_ctx=initial_ctx)
-
-    def _set(self, **options: Any) -> ExperimentBuilder:
-        self._options |= options
-        return self
-
-    def build(self) -> Experiment:
-        """Return the experiment.
-
-        Raises
-        ------
-        DefinitionError
-            If the data source or the steps are missing, or something else can't be run.
-        """
-        if self._datasource is _MISSING:
-            raise DefinitionError(f"experiment {self._name!r} has no data source; call .datasource(...)")
-        if not self._steps:
-            raise DefinitionError(f"experiment {self._name!r} has no steps; call .add_step(...)")
-        return Experiment(self._datasource, self._steps, name=self._name, **self._options)
