@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, overload
 
+from crystallize.core.awaiting import is_async
 from crystallize.core.context import FrozenContext
 from crystallize.core.declared import Declared, Parameters
 from crystallize.core.freezing import freeze, freeze_if_possible, thaw
@@ -28,9 +29,14 @@ class DataSource(ABC):
         """Explicit parameters, shown in the provenance; the public attributes by default."""
         return {key: value for key, value in vars(self).items() if not key.startswith("_")}
 
+    @property
+    def is_async(self) -> bool:
+        """Whether `fetch` has to be awaited."""
+        return is_async(type(self).fetch)
+
     @abstractmethod
     def fetch(self, ctx: FrozenContext) -> Any:
-        """Return the data; deterministic given the context and its seed."""
+        """Return the data; deterministic given the context and its seed. May be ``async def``."""
 
     def __call__(self) -> DataSource:
         """Return the data source itself, so that it may be written with or without parentheses."""
@@ -53,6 +59,11 @@ class FunctionSource(DataSource):
     def params(self) -> dict[str, Any]:
         """The parameters given, as copies."""
         return {key: thaw(value) for key, value in self._params.items()}
+
+    @property
+    def is_async(self) -> bool:
+        """Whether the function is ``async def``."""
+        return self._factory.is_async
 
     def fetch(self, ctx: FrozenContext) -> Any:
         """Call the function."""
@@ -89,6 +100,7 @@ class DataSourceFactory(Declared):
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__(function)
         self.parameters = Parameters(function, ("ctx",), "data source")
+        self.is_async = is_async(function)
 
     def __call__(self, **params: Any) -> FunctionSource:
         """Return the data source with these parameters fixed."""
@@ -104,7 +116,7 @@ def data_source(function: Callable[..., Any] | None = None, /) -> Any:
     """Make a data source of a function of the context; with and without parentheses.
 
     Parameters behind the context are given when the source is made, or filled from the context, or have
-    defaults.
+    defaults. The function may be ``async def``; see `AsyncExecution`.
 
     Examples
     --------

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from types import CoroutineType
 from typing import Any, NamedTuple
 
+from crystallize.core.awaiting import never_awaited, run_to_completion, settled
 from crystallize.core.context import LOGGER, OUTSIDE, FrozenContext
 from crystallize.core.datasource import DataSource
 from crystallize.core.pipeline import Pipeline, StepHook
@@ -251,6 +254,33 @@ def execute(
     )
 
 
+async def aexecute(
+    ctx: FrozenContext,
+    body: Callable[[FrozenContext], Awaitable[object]],
+    *,
+    seed_globals: Callable[[int], object] | None,
+    outcomes: Outcomes = RECORDED,
+) -> RunRecord:
+    """Do what `execute` does with a body that is awaited."""
+    fault: BaseException | None = None
+    start = time.perf_counter()
+    try:
+        if seed_globals is not None:
+            seed_globals(ctx._word >> 32)
+        await body(ctx)
+    except asyncio.CancelledError:
+        raise
+    except BaseException as raised:
+        fault = raised
+    seconds = time.perf_counter() - start
+
+    def conclude(ctx: FrozenContext) -> None:
+        if fault is not None:
+            raise fault
+
+    return replace(execute(ctx, conclude, seed_globals=None, outcomes=outcomes), seconds=seconds)
+
+
 class Unit(NamedTuple):
     """One unit of work."""
 
@@ -366,24 +396,46 @@ class RunPlan:
         word = self.stream.word(replicate)
         return FrozenContext._for_run(self.initial, word, condition, replicate, self.logger)
 
+    @cached_property
+    def is_async(self) -> bool:
+        """Whether units have something to await."""
+        return self.datasource.is_async or self.pipeline.is_async
+
     def run(self, unit: Unit, outcomes: Outcomes = RECORDED) -> RunRecord:
-        """Run one unit."""
+        """Run one unit; what is asynchronous in it, on an event loop of its own."""
         return execute(self.context(unit), self._body, seed_globals=self.seed_globals, outcomes=outcomes)
 
+    async def arun(self, unit: Unit, outcomes: Outcomes = RECORDED) -> RunRecord:
+        """Run one unit on the running event loop."""
+        if not self.is_async:
+            return self.run(unit, outcomes)
+        return await aexecute(
+            self.context(unit), self._abody, seed_globals=self.seed_globals, outcomes=outcomes
+        )
+
+    def run_for_output(self, unit: Unit) -> tuple[RunRecord, Any]:
+        """Run one unit whose exceptions come through; also return what its last step returned."""
+        outputs: list[Any] = []
+        record = execute(
+            self.context(unit),
+            lambda ctx: outputs.append(self._body(ctx)),
+            seed_globals=self.seed_globals,
+            outcomes=RAISED,
+        )
+        return record, outputs[0]
+
     def _body(self, ctx: FrozenContext) -> Any:
+        if self.is_async:
+            return run_to_completion(self._abody(ctx))
         hooks, pipeline, source = self.hooks, self.pipeline, self.datasource
-        condition = ctx.condition
-        if condition != BASELINE:
-            ctx._enter(condition, TREATMENT)
-            self._treatments[condition].apply(ctx)
-        if hooks.before_replicate:
-            ctx._enter(OUTSIDE, HOOKS)
-            for hook in hooks.before_replicate:
-                hook(ctx)
+        self._begin(ctx)
         try:
             pipeline.setup(ctx)
             ctx._enter(source.name, 0)
-            data = pipeline.process(source.fetch(ctx), ctx, before=hooks.before_step, after=hooks.after_step)
+            data = source.fetch(ctx)
+            if type(data) is CoroutineType:
+                raise never_awaited(data, f"data source {source.name!r}")
+            data = pipeline.process(data, ctx, before=hooks.before_step, after=hooks.after_step)
         except BaseException as fault:
             pipeline.teardown(ctx, fault)
             raise
@@ -391,6 +443,40 @@ class RunPlan:
         for hook in hooks.after_replicate:
             hook(ctx)
         return data
+
+    async def _abody(self, ctx: FrozenContext) -> Any:
+        hooks, pipeline, source = self.hooks, self.pipeline, self.datasource
+        self._begin(ctx)
+        try:
+            try:
+                await pipeline.asetup(ctx)
+                ctx._enter(source.name, 0)
+                data = await settled(source.fetch(ctx))
+                data = await pipeline.aprocess(data, ctx, before=hooks.before_step, after=hooks.after_step)
+            except asyncio.CancelledError as fault:
+                task = asyncio.current_task()
+                if task is not None and task.cancelling():
+                    raise
+                # Nobody cancelled the unit, so it is a failure of this unit and ends no other.
+                raise RuntimeError(f"{ctx._scope.name} was cancelled from within") from fault
+        except BaseException as fault:
+            await pipeline.ateardown(ctx, fault)
+            raise
+        await pipeline.ateardown(ctx)
+        for hook in hooks.after_replicate:
+            hook(ctx)
+        return data
+
+    def _begin(self, ctx: FrozenContext) -> None:
+        """Apply the treatment, and call the hooks before the replicate."""
+        condition, hooks = ctx.condition, self.hooks
+        if condition != BASELINE:
+            ctx._enter(condition, TREATMENT)
+            self._treatments[condition].apply(ctx)
+        if hooks.before_replicate:
+            ctx._enter(OUTSIDE, HOOKS)
+            for hook in hooks.before_replicate:
+                hook(ctx)
 
     @cached_property
     def _treatments(self) -> dict[str, Treatment]:
