@@ -10,11 +10,12 @@ import sys
 import threading
 import warnings
 from abc import abstractmethod
-from collections.abc import Container, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from collections.abc import Container, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
+from contextlib import closing, suppress
 from multiprocessing.process import BaseProcess
+from queue import SimpleQueue
 from typing import Any, ClassVar, Final, Literal, TypeVar
 
 from crystallize.core.plugins.artifacts import ArtifactPlugin
@@ -105,8 +106,10 @@ class ParallelExecution(Execution):
 
         with ThreadPoolExecutor(workers) as pool:
             try:
-                futures = [pool.submit(run, block) for block in _blocks(units, workers)]
-                done = (record for future in as_completed(futures) for record in future.result())
+                finished = _Finished()
+                for block in _blocks(units, workers):
+                    finished.watch(pool.submit(run, block))
+                done = (record for future in finished for record in future.result())
                 yield from progress(done, len(units), plan.name)
             except BaseException:  # Ctrl-C above all: finish the units that have begun, and no other
                 stopped.set()
@@ -126,20 +129,21 @@ class ParallelExecution(Execution):
             if isinstance(plugin, ArtifactPlugin):
                 with suppress(OSError):  # it matters only to a unit that has something to write
                     plugin.reserved(plan.name)
-        records = _through_crashes(plan, units, workers)
-        yield from progress(records, len(units), plan.name)
+        with closing(_through_crashes(plan, units, workers)) as records:
+            yield from progress(records, len(units), plan.name)
 
 
-def _through_crashes(plan: RunPlan, units: Sequence[Unit], workers: int) -> Iterator[RunRecord]:
+def _through_crashes(plan: RunPlan, units: Sequence[Unit], workers: int) -> Generator[RunRecord, None, None]:
     """Yield a record of every unit: an error of one that killed its process, and the others'."""
     payload = _pickled(plan)
     left = list(units)
     while left:
         pool = _Pool(payload, left, workers)
         done: set[Unit] = set()
-        for record in pool.records():
-            done.add(Unit(record.replicate, record.condition))
-            yield record
+        with closing(pool.records()) as records:
+            for record in records:
+                done.add(Unit(record.replicate, record.condition))
+                yield record
         killers = pool.killers(done)
         for unit, message in killers.items():
             error = RunError("ProcessDied", message, "process", f"ProcessDied: {message}\n")
@@ -168,9 +172,9 @@ class _Pool:
         self._processes: dict[int | None, BaseProcess] = {}
         self._others = set(multiprocessing.active_children())
 
-    def records(self) -> Iterator[RunRecord]:
+    def records(self) -> Generator[RunRecord, None, None]:
         """Yield the records of all blocks that were finished before a process died."""
-        futures: list[Future[list[RunRecord]]] = []
+        finished = _Finished()
         with ProcessPoolExecutor(
             self._workers, initializer=_Worker.receive, initargs=self._arguments
         ) as pool:
@@ -178,15 +182,14 @@ class _Pool:
                 start = 0
                 for block in _blocks(self._units, self._workers):
                     with suppress(BrokenProcessPool):
-                        futures.append(pool.submit(_Worker.run, start, block))
+                        finished.watch(pool.submit(_Worker.run, start, block))
                     start += len(block)
                     self._note_processes()
-                for future in as_completed(futures):
+                for future in finished:
                     self._note_processes()
                     with suppress(BrokenProcessPool):
                         yield from future.result()
             except BaseException:  # Ctrl-C above all: what still runs is wanted no more
-                pool.shutdown(wait=False, cancel_futures=True)
                 self._note_processes()
                 for process in self._processes.values():
                     process.terminate()
@@ -224,6 +227,27 @@ class _Pool:
         if len(self._processes) < self._workers:
             started = set(multiprocessing.active_children()) - self._others
             self._processes |= {process.pid: process for process in started}
+
+
+class _Finished:
+    """Futures in the order in which they finish.
+
+    `concurrent.futures.as_completed` holds the lock of every future for a moment: an interrupt in that moment
+    leaves the pool hanging.
+    """
+
+    def __init__(self) -> None:
+        self._queue: SimpleQueue[Future[list[RunRecord]]] = SimpleQueue()
+        self._waiting = 0
+
+    def watch(self, future: Future[list[RunRecord]]) -> None:
+        """Wait for one more."""
+        self._waiting += 1
+        future.add_done_callback(self._queue.put)
+
+    def __iter__(self) -> Iterator[Future[list[RunRecord]]]:
+        for _ in range(self._waiting):
+            yield self._queue.get()
 
 
 class _Worker:
