@@ -22,12 +22,18 @@ if TYPE_CHECKING:
     from crystallize.core.experiment import Experiment as Experiment
     from crystallize.core.hypothesis import Hypothesis as Hypothesis
     from crystallize.core.hypothesis import hypothesis as hypothesis
+    from crystallize.core.optimizers.base import BaseOptimizer as BaseOptimizer
+    from crystallize.core.optimizers.listed import GridSearch as GridSearch
+    from crystallize.core.optimizers.listed import RandomSearch as RandomSearch
+    from crystallize.core.optimizers.objective import Objective as Objective
+    from crystallize.core.optimizers.with_optuna import OptunaOptimizer as OptunaOptimizer
     from crystallize.core.pipeline import Pipeline as Pipeline
     from crystallize.core.pipeline import pipeline as pipeline
     from crystallize.core.pipeline_step import PipelineStep as PipelineStep
     from crystallize.core.pipeline_step import exit_step as exit_step
     from crystallize.core.pipeline_step import pipeline_step as pipeline_step
     from crystallize.core.plugins.artifacts import ArtifactPlugin as ArtifactPlugin
+    from crystallize.core.plugins.async_execution import AsyncExecution as AsyncExecution
     from crystallize.core.plugins.base import BasePlugin as BasePlugin
     from crystallize.core.plugins.execution import ParallelExecution as ParallelExecution
     from crystallize.core.plugins.execution import SerialExecution as SerialExecution
@@ -46,19 +52,25 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "ArtifactPlugin": "core.plugins.artifacts",
+    "AsyncExecution": "core.plugins.async_execution",
+    "BaseOptimizer": "core.optimizers.base",
     "BasePlugin": "core.plugins.base",
     "ConditionRuns": "core.evaluation",
     "DataSource": "core.datasource",
     "Experiment": "core.experiment",
     "ExperimentBuilder": "core.builder",
     "FrozenContext": "core.context",
+    "GridSearch": "core.optimizers.listed",
     "Hypothesis": "core.hypothesis",
     "LoggingPlugin": "core.plugins.logging",
     "McNemarTest": "core.stat_test",
+    "Objective": "core.optimizers.objective",
+    "OptunaOptimizer": "core.optimizers.with_optuna",
     "PairedTTest": "core.stat_test",
     "ParallelExecution": "core.plugins.execution",
     "Pipeline": "core.pipeline",
     "PipelineStep": "core.pipeline_step",
+    "RandomSearch": "core.optimizers.listed",
     "ResampledTTest": "core.stat_test",
     "Result": "core.result",
     "RunRecord": "core.run",

@@ -94,6 +94,22 @@ class ConstantSource(DataSource):
         return thaw(self._value)
 
 
+class GivenSource(DataSource):
+    """Data that are given for one pass, as they are."""
+
+    def __init__(self, data: Any) -> None:
+        self._data = data
+
+    @property
+    def name(self) -> str:
+        """Say that they were given."""
+        return "given data"
+
+    def fetch(self, ctx: FrozenContext) -> Any:
+        """Return the data."""
+        return self._data
+
+
 class DataSourceFactory(Declared):
     """What `data_source` makes of a function: call it with parameters to get a `DataSource`."""
 
@@ -140,3 +156,8 @@ def as_data_source(value: Any) -> DataSource:
     if callable(value):
         return DataSourceFactory(value)()
     return ConstantSource(value)
+
+
+def as_given_source(value: Any) -> DataSource:
+    """Accept a source or its un-called factory; take anything else as the data themselves."""
+    return value() if isinstance(value, DataSource | DataSourceFactory) else GivenSource(value)

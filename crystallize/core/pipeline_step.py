@@ -43,16 +43,16 @@ class PipelineStep(ABC):
     def is_async(self) -> bool:
         """Whether calling, setting up or tearing down has to be awaited."""
         kind = type(self)
-        return any(map(is_async, (kind.__call__, kind.setup, kind.teardown)))
+        return is_async(kind.__call__) or is_async(kind.setup) or is_async(kind.teardown)
 
     @abstractmethod
     def __call__(self, data: Any, ctx: FrozenContext) -> Any:
         """Process the data; may be ``async def``, as may `setup` and `teardown`."""
 
-    def setup(self, ctx: FrozenContext) -> None:  # noqa: B027 - a hook, not an omission
+    def setup(self, ctx: FrozenContext) -> Any:  # noqa: B027 - a hook, not an omission
         """Prepare for one condition run; called before its data are fetched."""
 
-    def teardown(self, ctx: FrozenContext) -> None:  # noqa: B027 - a hook, not an omission
+    def teardown(self, ctx: FrozenContext) -> Any:  # noqa: B027 - a hook, not an omission
         """Clean up after one condition run, whether or not it failed."""
 
 

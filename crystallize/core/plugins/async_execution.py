@@ -16,10 +16,10 @@ class AsyncExecution(Execution):
     """Runs units concurrently on one event loop, for ``async def`` steps and data sources that wait.
 
     While one unit awaits something, others go on; code that does not await (a plain step) holds up all of
-    them. Inside a running event loop, ``await experiment.arun()`` uses that loop. Concurrent units share the
-    global generators (`random`, `numpy.random`) like threads do, so a step has to draw from ``ctx.rng``, which
-    gives the metrics of `SerialExecution`, bit for bit; a run in which something draws from the global ones
-    warns. A run that is cancelled cancels its units, tears down their steps and waits until that is done.
+    them. Inside a running event loop, ``await experiment.arun()`` uses that loop. Metrics are those of
+    `SerialExecution`, bit for bit, for all that draws from ``ctx.rng``. Concurrent units share the global
+    generators (`random`, `numpy.random`) like threads do; a run in which something draws from these warns. A
+    run that is cancelled cancels its units, and waits until their steps are torn down.
 
     Parameters
     ----------
