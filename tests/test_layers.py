@@ -19,7 +19,7 @@ CORE_LAYERS = [
     {"recording", "context", "awaiting"},
     {"declared", "claim", "verifier"},
     {"datasource", "pipeline_step", "treatment", "hypothesis"},
-    {"pipeline", "run", "evaluation", "result"},
+    {"pipeline", "run", "evaluation", "tidy", "tree", "result"},
     {"plugins", "optimizers"},
     {"builder", "declaration"},
     {"experiment"},
