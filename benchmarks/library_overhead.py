@@ -15,6 +15,7 @@ import random
 import statistics
 import sys
 import time
+import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -112,7 +113,7 @@ def main() -> int:
     parser.add_argument("--replicates", type=int, default=1000)
     parser.add_argument("--repetitions", type=int, default=21)
     options = parser.parse_args()
-    np.seterr(all="ignore")
+    warnings.simplefilter("ignore", RuntimeWarning)  # of scipy: the totals do not vary
     subjects = {"bare loop": bare_loop(options.replicates), "library": library(options.replicates)}
     assert len({tuple(run()) for run in subjects.values()}) == 1, "they do not do the same work"
     times: dict[str, list[float]] = {name: [] for name in subjects}

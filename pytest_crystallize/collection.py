@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +10,13 @@ from typing import Any
 
 import pytest
 from _pytest._code import getfslineno
+from _pytest._io.saferepr import saferepr
 from _pytest.mark.structures import ParameterSet, get_unpacked_marks
 
 from crystallize import Experiment, ExperimentBuilder, Hypothesis, Treatment
 from crystallize.errors import CrystallizeError, DefinitionError
 from pytest_crystallize.fixtures import RESERVED, UnitFixtures
+from pytest_crystallize.ids import escape
 from pytest_crystallize.items import HypothesisItem
 from pytest_crystallize.units import ExperimentRuns, FactoryRuns, MarkedRuns, Settings
 
@@ -45,7 +46,7 @@ class ExperimentCollector(pytest.Collector):
             try:
                 runs, claims = self._marked_runs(function) if marked else self._factory_runs(function)
             except CrystallizeError as error:
-                raise self.CollectError(f"{self.where}: {error}") from error
+                raise self.CollectError(" ".join(f"{self.where}: {error}".split())) from error
             for item in self._items(function, runs, claims):
                 if item.nodeid in seen:
                     raise self.CollectError(f"{self.where}: two tests would be called {item.nodeid!r}")
@@ -63,7 +64,7 @@ class ExperimentCollector(pytest.Collector):
             yield self._item(leaf, runs, None, None, marks)
         for claim in claims:
             for treatment in runs.treatments:
-                leaf = f"{_leaf(claim.label, brackets=False)}[{params}{_leaf(treatment)}]"
+                leaf = f"{escape(claim.label, brackets=False)}[{params}{escape(treatment)}]"
                 yield self._item(leaf, runs, claim.hypothesis, treatment, [*marks, *claim.marks])
 
     def _item(
@@ -104,7 +105,7 @@ class ExperimentCollector(pytest.Collector):
         for mark in self.iter_markers("experiment"):
             if mark.args:
                 raise DefinitionError(
-                    f"@pytest.mark.experiment takes keywords only, not {mark.args[0]!r}; they are "
+                    f"@pytest.mark.experiment takes keywords only, not {saferepr(mark.args[0])}; they are "
                     f"{', '.join(KEYWORDS)}"
                 )
             for keyword, value in mark.kwargs.items():
@@ -134,6 +135,10 @@ class ExperimentCollector(pytest.Collector):
 
     def _refuse_hidden_fixtures(self, function: pytest.Function) -> None:
         info = function._fixtureinfo
+        if "subtests" in info.names_closure:
+            raise DefinitionError(
+                f"{self.name} asks for 'subtests', but a condition run is no test; record metrics, or raise"
+            )
         for name in RESERVED:
             if (
                 name not in info.names_closure
@@ -171,8 +176,8 @@ class ExperimentCollector(pytest.Collector):
                 made = made.build()
         if not isinstance(made, Experiment):
             raise DefinitionError(
-                f"{self.name} returned {made!r}; a factory returns an Experiment or a builder. If its body "
-                "is one condition run, mark it with @pytest.mark.experiment"
+                f"{self.name} returned {saferepr(made)}; a factory returns an Experiment or a builder. If "
+                "its body is one condition run, mark it with @pytest.mark.experiment"
             )
         claims = [_ClaimedHypothesis(hypothesis, hypothesis.name, ()) for hypothesis in made.hypotheses]
         runs = FactoryRuns(
@@ -230,7 +235,7 @@ def _claimed(declared: Any) -> list[_ClaimedHypothesis]:
                 )
             hypothesis = entry.values[0]
         if not isinstance(hypothesis, Hypothesis):
-            raise DefinitionError(f"hypotheses= holds {hypothesis!r}, which is not a Hypothesis")
+            raise DefinitionError(f"hypotheses= holds {saferepr(hypothesis)}, which is not a Hypothesis")
         claims.append(
             _ClaimedHypothesis(hypothesis, label if isinstance(label, str) else hypothesis.name, marks)
         )
@@ -246,7 +251,7 @@ def _treatments(declared: Any) -> tuple[Treatment, ...]:
     names: set[str] = set()
     for treatment in treatments:
         if not isinstance(treatment, Treatment):
-            raise DefinitionError(f"treatments= holds {treatment!r}, which is not a Treatment")
+            raise DefinitionError(f"treatments= holds {saferepr(treatment)}, which is not a Treatment")
         if treatment.name in names:
             raise DefinitionError(f"two treatments are named {treatment.name!r}")
         names.add(treatment.name)
@@ -255,7 +260,7 @@ def _treatments(declared: Any) -> tuple[Treatment, ...]:
 
 def _listed(declared: Any, keyword: str, allowed: str) -> list[Any]:
     if isinstance(declared, str) or not isinstance(declared, Iterable):
-        raise DefinitionError(f"{keyword}={declared!r}; give {allowed}")
+        raise DefinitionError(f"{keyword}={saferepr(declared)}; give {allowed}")
     return list(declared)
 
 
@@ -269,16 +274,6 @@ def _check_claims(claims: Sequence[_ClaimedHypothesis], runs: ExperimentRuns, na
         if claim.label in labels:
             raise DefinitionError(f"two hypotheses are named {claim.label!r}; give each a name=")
         labels.add(claim.label)
-
-
-_UNSAFE = re.compile(r"::|[/\\\x00-\x1f\x7f]")
-_UNSAFE_BRACKETS = re.compile(r"::|[/\\\[\]\x00-\x1f\x7f]")
-
-
-def _leaf(name: str, *, brackets: bool = True) -> str:
-    """Escape what a node id can't hold; `brackets` says whether ``[`` and ``]`` may stay."""
-    pattern = _UNSAFE if brackets else _UNSAFE_BRACKETS
-    return pattern.sub(lambda found: "".join(f"\\x{ord(char):02x}" for char in found.group()), name)
 
 
 def _relative(path: Path, root: Path) -> str:

@@ -189,8 +189,8 @@ class SharedExchange(Exchange):
     def agree(self, name: str, make: Callable[[], str]) -> str:
         """Return what the first process of the session that asked for `name` made."""
         if name not in self._agreed:
-            path = self.directory / f"{hashlib.blake2b(name.encode(), digest_size=8).hexdigest()}.agreed"
             place = _NAMES + _offset(name, 0)
+            path = self.directory / f"{place:x}.agreed"
             self._locks.acquire(place, wait=True)
             try:
                 if not path.exists():
@@ -251,7 +251,7 @@ class _Tail:
 
 def _offset(experiment: str, replicate: int) -> int:
     """Return the byte that stands for a replicate: distinct within an experiment, hardly ever shared."""
-    digest = hashlib.blake2b(experiment.encode(), digest_size=4).digest()
+    digest = hashlib.blake2b(experiment.encode("utf-8", "surrogatepass"), digest_size=4).digest()
     return (int.from_bytes(digest, "big") >> 1 << 24) + replicate
 
 

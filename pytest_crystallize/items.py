@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,15 +11,13 @@ from crystallize import Verdict, evaluate
 from crystallize.core.evaluation import ConditionRuns
 from crystallize.core.run import Unit
 from crystallize.core.treatment import BASELINE
+from pytest_crystallize.output import PROPERTY
+from pytest_crystallize.tracebacks import is_users
 
 if TYPE_CHECKING:
     from crystallize import Hypothesis
     from pytest_crystallize.units import ExperimentRuns
 
-_LIBRARY = tuple(
-    os.path.dirname(path) + os.sep  # noqa: PTH120 - compared with the strings of code objects
-    for path in (__file__, os.path.dirname(ConditionRuns.__init__.__code__.co_filename))  # noqa: PTH120
-)
 _FAILURES_IN_PAYLOAD = 5
 PREFETCH_SECONDS = 0.1
 
@@ -52,6 +48,14 @@ class HypothesisItem(pytest.Item):
         self.treatment = treatment
         self.conditions = runs.conditions if treatment is None else (BASELINE, treatment)
         self.evidence_missing = True
+        # What conftests, and pytest's own reordering by parametrised fixtures, look at.
+        function = runs.function
+        self.obj = self.function = function.obj
+        self.originalname = function.originalname
+        self.fixturenames = list(function.fixturenames)
+        self.module, self.cls, self.instance = function.module, function.cls, None
+        if hasattr(function, "callspec"):
+            self.callspec = function.callspec
 
     def runtest(self) -> None:
         """Pull the replicates, decide, and raise `NotSupported` unless the hypothesis is supported."""
@@ -64,7 +68,7 @@ class HypothesisItem(pytest.Item):
         records = [record for arm in arms.values() for record in arm.records if record is not None]
         self.payload = self._payload(arms)
         if records and all(record.skipped is not None for record in records):
-            pytest.skip(records[0].skipped or "skipped")
+            raise _skipped(records[0].skipped or "skipped")
         verdict = self._verdict(arms)
         self.evidence_missing = verdict.lacking > 0 or verdict.status == "invalid"
         self.payload["verdict"] = _plain(verdict.to_dict())
@@ -91,10 +95,12 @@ class HypothesisItem(pytest.Item):
     def _repeat(self, unit: Unit) -> None:
         """Run one unit by itself and let its exception through."""
         if unit.condition not in self.conditions:
-            pytest.skip(f"{unit.condition!r} is no condition of this test")
+            raise _skipped(f"{unit.condition!r} is no condition of this test")
+        if unit.replicate >= self.runs.replicates:
+            raise _skipped(f"there is no replicate {unit.replicate}: {self.runs.replicates} are declared")
         with self.runs.settings.output.of_units(self.runs.id):
             self.runs.run_alone(unit, self)
-        pytest.skip(f"no verdict: 1 of {self.runs.replicates} replicates")
+        raise _skipped(f"no verdict: 1 of {self.runs.replicates} replicates")
 
     def _payload(self, arms: dict[str, ConditionRuns]) -> dict[str, Any]:
         runs = self.runs
@@ -127,7 +133,9 @@ class HypothesisItem(pytest.Item):
                     "step": first.error.step,
                     "error": str(first.error),
                     "traceback": first.error.traceback,
-                    "sections": [list(section) for section in first.sections],
+                    "sections": [
+                        [title, text] for title, text in first.sections if not title.startswith(PROPERTY)
+                    ],
                 }
                 for group in list(groups.values())[:_FAILURES_IN_PAYLOAD]
                 for first in group[:1]
@@ -148,6 +156,10 @@ class HypothesisItem(pytest.Item):
             "seed": self.runs.root_seed,
             "compute_seconds": round(sum(record.seconds for record in records), 6),
         }
+        recorded = (section for record in records for section in record.sections)
+        values |= {
+            title.removeprefix(PROPERTY): text for title, text in recorded if title.startswith(PROPERTY)
+        }
         self.user_properties.extend((key, value) for key, value in values.items() if value is not None)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
@@ -162,15 +174,19 @@ class HypothesisItem(pytest.Item):
 
     def _traceback_filter(self, excinfo: pytest.ExceptionInfo[BaseException]) -> Any:
         entries = excinfo.traceback
-        users = [entry for entry in entries if not str(entry.path).startswith(_LIBRARY)]
-        own = [entry for entry in users if not {"pluggy", "_pytest"} & set(Path(entry.path).parts)]
-        return type(entries)(own or entries).filter(excinfo)
+        users = [entry for entry in entries if is_users(entry.path)]
+        return type(entries)(users or entries).filter(excinfo)
 
     def reportinfo(self) -> tuple[Any, int | None, str]:
         """Return where the experiment is defined, and the heading of this test."""
         path, line = self.runs.location
         parent = self.parent
         return path, line, f"{parent.name if parent else ''}::{self.name}"
+
+
+def _skipped(reason: str) -> BaseException:
+    """Return a skip that reports the place of the item."""
+    return pytest.skip.Exception(reason, _use_item_location=True)
 
 
 def explain(verdict: Verdict) -> str:

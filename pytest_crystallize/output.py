@@ -15,6 +15,18 @@ if TYPE_CHECKING:
     from crystallize import RunRecord
 
 
+PROPERTY = "property "
+"""What the heading of a section begins with that holds a property recorded by `record_property`."""
+
+
+def with_properties(record: RunRecord, properties: list[tuple[str, object]]) -> RunRecord:
+    """Return the record with what `record_property` was given in its run."""
+    if not properties:
+        return record
+    sections = ((f"{PROPERTY}{name}", str(value)) for name, value in properties)
+    return replace(record, sections=(*record.sections, *sections))
+
+
 class Output:
     """Keeps the output of units apart, though many run in the call phase of one item."""
 
@@ -29,12 +41,15 @@ class Output:
         if log is not None:
             log.reset()
             if caplog_handler_key in host.stash:
-                host.stash[caplog_handler_key].reset()
+                host.stash[caplog_handler_key].clear()
         record = run()
+        logged = ""
+        if log is not None:
+            logged = log.stream.getvalue().strip()
+            log.reset()
         out, err = self._capture.read_global_capture() if self._capture is not None else ("", "")
         if record.error is None:
             return record
-        logged = log.stream.getvalue().strip() if log is not None else ""
         found = (("Captured stdout", out), ("Captured stderr", err), ("Captured log", logged))
         return replace(record, sections=tuple((title, text) for title, text in found if text))
 

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pytest_crystallize.ids import escape
+
 NUMBERS = ("baseline", "treated", "diff", "p", "n", "verdict")
 
 
@@ -28,7 +30,7 @@ class ExperimentSummary:
     digests : dict
         Digest of the metrics that are not measured, by condition.
     rows : list of dict
-        Verdicts, in order of arrival, with ``outcome``.
+        Verdicts, in order of collection, with ``outcome``, ``place`` and ``expected``.
     metrics : dict
         Condition -> metric -> mean, of an experiment without hypotheses.
     """
@@ -43,15 +45,28 @@ class ExperimentSummary:
     metrics: dict[str, dict[str, float | None]] = field(default_factory=dict)
     unread: dict[str, None] = field(default_factory=dict)
 
-    def add(self, payload: Mapping[str, Any], outcome: str) -> None:
-        """Take in what one report carried."""
+    def add(self, payload: Mapping[str, Any], outcome: str, *, place: int = 0, expected: str = "") -> None:
+        """Take in what one report carried.
+
+        Parameters
+        ----------
+        payload : mapping
+            From the report.
+        outcome : str
+            ``"passed"``, ``"failed"``, ``"skipped"``, ``"xfailed"`` or ``"xpassed"``.
+        place : int
+            Where the test stood among those collected.
+        expected : str
+            Why a failure was expected.
+        """
         self.seconds |= payload["seconds"]
         self.digests |= payload["digests"]
         self.metrics |= payload["metrics"]
         self.unread |= dict.fromkeys(payload["unread"])
         verdict = payload.get("verdict")
         if verdict is not None and verdict["hypothesis"]:
-            self.rows.append({**verdict, "outcome": outcome})
+            self.rows.append({**verdict, "outcome": outcome, "place": place, "expected": expected})
+            self.rows.sort(key=lambda row: row["place"])
 
 
 def experiment_lines(summary: ExperimentSummary, width: int, *, verbose: bool = False) -> Iterator[str]:
@@ -67,9 +82,9 @@ def experiment_lines(summary: ExperimentSummary, width: int, *, verbose: bool = 
         yield from table([_cells(row) for row in summary.rows], width)
         for row in summary.rows:
             if row["reason"] and row["outcome"] not in ("passed", "failed"):  # a failure says it itself
-                yield from wrapped(
-                    f"{row['hypothesis']} [{row['treatment']}]: {row['reason']}", width, indent="  "
-                )
+                expected = f" (expected: {row['expected']})" if row["expected"] else ""
+                text = f"{row['hypothesis']} [{row['treatment']}]: {row['reason']}{expected}"
+                yield from wrapped(text, width, indent="  ")
     for condition, means in summary.metrics.items():
         shown = ", ".join(f"{metric} {number(mean)}" for metric, mean in means.items()) or "no metrics"
         yield from wrapped(f"{condition}: {shown}", width, indent="  ")
@@ -182,7 +197,17 @@ def ranges(numbers: Sequence[int]) -> str:
 
 
 def failure_lines(failure: Mapping[str, Any], nodeid: str, width: int) -> Iterator[str]:
-    """Yield a failed replicate: where, the user's traceback, what was captured, and how to repeat it."""
+    """Yield a failed replicate: where, the user's traceback, what was captured, and how to repeat it.
+
+    Parameters
+    ----------
+    failure : mapping
+        One of a report's failures.
+    nodeid : str
+        What pytest is to be given from the current directory to run this test.
+    width : int
+        Columns.
+    """
     replicates = failure["replicates"]
     condition = failure["condition"]
     yield ""
@@ -194,7 +219,8 @@ def failure_lines(failure: Mapping[str, Any], nodeid: str, width: int) -> Iterat
         yield from text.rstrip().splitlines()
     if len(replicates) > 1:
         yield f"and {len(replicates) - 1} more in the same way: {counted_list(replicates[1:])}"
-    repro = shlex.quote(f"{replicates[0]}:{condition}")
+    named = condition if condition.isprintable() else escape(condition)
+    repro = shlex.quote(f"{replicates[0]}:{named}")
     yield f"repeat it: pytest --crystallize {shlex.quote(nodeid)} --crystallize-repro {repro}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Generator, Sequence
 from typing import Any
@@ -48,6 +49,7 @@ class Reporter:
         self.reported: set[str] = set()
         self.started = False
         self.progress: Progress | None = None
+        self._places: dict[str, int] = {}
         self._sizes: dict[str, tuple[str, int, int]] = {}
         self._shown_failures: set[tuple[Any, ...]] = set()
 
@@ -147,7 +149,12 @@ class Reporter:
             summary = self.summaries[payload["experiment"]] = ExperimentSummary(
                 payload["name"], payload["where"], payload["replicates"], payload["seed"]
             )
-        summary.add(payload, _outcome(report))
+        summary.add(
+            payload,
+            _outcome(report),
+            place=self._place(report.nodeid),
+            expected=str(getattr(report, "wasxfail", "")).removeprefix("reason: "),
+        )
         if report.failed:
             self._append_failures(report, payload)
 
@@ -161,6 +168,18 @@ class Reporter:
                 del xml.node_reporters[key]
             xml.node_reporters_ordered.remove(dropped)
 
+    def _from_here(self, nodeid: str) -> str:
+        """Return what pytest is to be given in the directory it was started in."""
+        path, separator, rest = nodeid.partition("::")
+        here = os.path.relpath(self.config.rootpath / path, self.config.invocation_params.dir)
+        return here + separator + rest
+
+    def _place(self, nodeid: str) -> int:
+        self.learn_expected()
+        if not self._places:
+            self._places = {known: place for place, known in enumerate(self.expected)}
+        return self._places.get(nodeid, len(self._places))
+
     def _append_failures(self, report: pytest.TestReport, payload: dict[str, Any]) -> None:
         lines: list[str] = []
         for failure in payload["failures"]:
@@ -168,7 +187,7 @@ class Reporter:
             if key in self._shown_failures:
                 continue
             self._shown_failures.add(key)
-            lines.extend(failure_lines(failure, report.nodeid, _WIDEST))
+            lines.extend(failure_lines(failure, self._from_here(report.nodeid), _WIDEST))
         if lines and isinstance(report.longrepr, ExceptionChainRepr):
             shown = report.longrepr.reprtraceback.reprentries
             shown.append(ReprEntryNative(["\n".join(lines) + "\n"]))  # type: ignore[attr-defined]
@@ -241,7 +260,9 @@ class Reporter:
         width = min(terminalreporter._tw.fullwidth, _WIDEST)
         terminalreporter.write_sep("=", "experiments")
         verbose = self.config.get_verbosity() > 0
-        for position, summary in enumerate(self.summaries.values()):
+        order = {key: place for place, key in enumerate(self._sizes)}
+        ordered = sorted(self.summaries.items(), key=lambda entry: order.get(entry[0], len(order)))
+        for position, (_, summary) in enumerate(ordered):
             if position:
                 terminalreporter.write_line("")
             for number, line in enumerate(experiment_lines(summary, width, verbose=verbose)):

@@ -10,7 +10,6 @@ import secrets
 import shutil
 import tempfile
 import time
-import zlib
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from crystallize.core.run import Unit
 from crystallize.core.seeding import global_state_restored, seed_globals
 from pytest_crystallize.collection import ExperimentCollector, is_experiment_function
 from pytest_crystallize.exchange import Exchange, SharedExchange, is_abandoned
+from pytest_crystallize.ids import checksum, escape
 from pytest_crystallize.items import HypothesisItem, PrefetchItem
 from pytest_crystallize.plugin import parse_replicates, parse_seed
 from pytest_crystallize.reporter import Reporter
@@ -179,6 +179,9 @@ class CrystallizeSession:
         if unit is None or not selected:
             return
         conditions = list(dict.fromkeys(c for item in selected for c in item.conditions))
+        by_id = {escape(condition): condition for condition in conditions}
+        if unit.condition not in conditions and unit.condition in by_id:
+            unit = self.settings.repro = unit._replace(condition=by_id[unit.condition])
         if unit.condition not in conditions:
             raise pytest.UsageError(
                 f"--crystallize-repro: no selected experiment has a condition {unit.condition!r}; they have "
@@ -205,7 +208,7 @@ class CrystallizeSession:
         share = -(-replicates // count)
         parent = item.parent
         assert parent is not None
-        place = zlib.crc32(item.runs.id.encode())
+        place = checksum(item.runs.id)
         for number in range(count):
             yield PrefetchItem.from_parent(
                 parent,
@@ -239,7 +242,7 @@ class CrystallizeSession:
             return (yield)
         name = f"{self.settings.session_seed}:{fixturedef.baseid}:{fixturedef.argname}:{request.param_index}"
         with global_state_restored():
-            seed_globals(zlib.crc32(name.encode()))
+            seed_globals(checksum(name))
             return (yield)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -7,7 +7,6 @@ import copy
 import inspect
 import time
 import unittest
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property, partial
@@ -41,7 +40,9 @@ from crystallize.core.treatment import BASELINE
 from crystallize.errors import DefinitionError
 from pytest_crystallize.exchange import LOST, Exchange, Key
 from pytest_crystallize.fixtures import UnitFixtures
-from pytest_crystallize.output import Output
+from pytest_crystallize.ids import checksum
+from pytest_crystallize.output import Output, with_properties
+from pytest_crystallize.tracebacks import users_part
 
 FAILURES = (BaseException,)
 ENDS_SESSION = (KeyboardInterrupt, pytest.exit.Exception)
@@ -105,7 +106,7 @@ class Settings:
     def collection_seeded(self, name: str) -> Iterator[None]:
         """Seed the global generators alike in every process, and put them back afterwards."""
         with global_state_restored():
-            seed_globals(zlib.crc32(f"{self.session_seed}:{name}".encode()))
+            seed_globals(checksum(f"{self.session_seed}:{name}"))
             yield
 
 
@@ -420,8 +421,9 @@ class ConditionFunction(pytest.Function):
             self.__dict__.pop("_instance", None)
             self.__dict__.pop("_obj", None)
         self._initrequest()
+        self.user_properties.clear()
         stash = self.stash
-        stash[tmppath_result_key] = {}
+        stash[tmppath_result_key] = {"call": False}
         borrowed: tuple[Any, ...] = (caplog_handler_key, caplog_records_key)
         for key in borrowed:
             if key in host.stash:
@@ -465,9 +467,10 @@ class MarkedRuns(ExperimentRuns):
 
     def run_unit(self, unit: Unit, host: pytest.Item) -> RunRecord:
         """Set up the function's fixtures, call it, tear them down."""
-        return self.settings.output.captured(
+        record = self.settings.output.captured(
             host, lambda: self._run(unit, host, Outcomes(FAILURES, SKIPS, self._describe))
         )
+        return with_properties(record, self._node.user_properties)
 
     def run_alone(self, unit: Unit, host: pytest.Item) -> None:
         """Run a unit whose exceptions come through."""
@@ -528,6 +531,7 @@ def describe(error: BaseException, step: str, node: pytest.Item) -> RunError:
     """Describe an exception in pytest's manner, with the user's part of the traceback; --pdb stops here."""
     if isinstance(error, ENDS_SESSION):
         raise error
+    error = error.with_traceback(users_part(error.__traceback__))
     plain = RunError.from_exception(error, step)
     info = pytest.ExceptionInfo.from_exception(error)
     try:

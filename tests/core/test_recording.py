@@ -118,7 +118,7 @@ def test_units_name_cases(ctx, unit, kept):
     assert type(ctx.metrics.entries[0].unit) is type(kept)
 
 
-@pytest.mark.parametrize("unit", [1.5, True, ("a",), object()], ids=repr)
+@pytest.mark.parametrize("unit", [1.5, True, ("a",), [3]], ids=repr)
 def test_other_units_are_refused(ctx, unit):
     """The error names metric and step."""
     with pytest.raises(MetricError, match="metric 'm' of 'train' has unit"):

@@ -1,0 +1,27 @@
+"""Names as parts of node ids."""
+
+from __future__ import annotations
+
+import re
+import zlib
+
+_UNSAFE = re.compile("::|[/\\\\\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_UNSAFE_OR_BRACKET = re.compile("::|[\\[\\]/\\\\\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+def escape(name: str, *, brackets: bool = True) -> str:
+    """Escape what a node id can't hold; `brackets` says whether ``[`` and ``]`` may stay.
+
+    pytest cuts node ids at ``::``, at ``/`` and at the first bracket.
+    """
+    pattern = _UNSAFE if brackets else _UNSAFE_OR_BRACKET
+    return pattern.sub(lambda found: "".join(map(_escaped, found.group())), name)
+
+
+def _escaped(char: str) -> str:
+    return f"\\x{ord(char):02x}" if ord(char) < 0x100 else f"\\u{ord(char):04x}"
+
+
+def checksum(name: str) -> int:
+    """Return 32 bits that depend on a name alone, the same in every process."""
+    return zlib.crc32(name.encode("utf-8", "surrogatepass"))

@@ -1,0 +1,29 @@
+"""The user's part of a traceback."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+
+import _pytest
+import pluggy
+
+import crystallize
+
+_OTHERS = tuple(
+    str(Path(file).resolve().parent)
+    for file in (__file__, crystallize.__file__, _pytest.__file__, pluggy.__file__)
+)
+
+
+def is_users(path: str | Path) -> bool:
+    """Tell whether a file is neither of pytest nor of this project."""
+    return not str(path).startswith(_OTHERS)
+
+
+def users_part(traceback: TracebackType | None) -> TracebackType | None:
+    """Return the traceback from the first frame on that is the user's; all of it if none is."""
+    frame = traceback
+    while frame is not None and not is_users(frame.tb_frame.f_code.co_filename):
+        frame = frame.tb_next
+    return frame or traceback
