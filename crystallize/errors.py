@@ -39,6 +39,14 @@ class NotPicklableError(CrystallizeError, TypeError):
     """A part of an experiment can't be sent to another process."""
 
 
+class EventLoopError(CrystallizeError, RuntimeError):
+    """Something asynchronous can't be run to completion: an event loop is running already."""
+
+
+class OptimizationError(CrystallizeError, RuntimeError):
+    """A search has no winner, since every trial failed."""
+
+
 class MissingExtraError(CrystallizeError, ImportError):
     """An optional dependency is needed; the message names the extra that brings it."""
 

@@ -29,9 +29,10 @@ from crystallize import (
     Treatment,
 )
 from crystallize.core.context import LOGGER, FrozenContext
+from crystallize.core.declaration import check_replicates
 from crystallize.core.declared import Parameters
 from crystallize.core.evaluation import digest, runs_by_condition, unread_keys
-from crystallize.core.experiment import DEFAULT_NAME, check_replicates
+from crystallize.core.experiment import DEFAULT_NAME
 from crystallize.core.plugins import Execution
 from crystallize.core.plugins.artifacts import write_artifacts
 from crystallize.core.run import RAISED, Outcomes, RunError, Unit, execute, rotated

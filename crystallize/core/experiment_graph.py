@@ -13,8 +13,9 @@ from typing import Any
 
 from crystallize.core.artifact import Artifact, Inputs, Output, UpstreamUnit, artifacts_in, resolve
 from crystallize.core.builder import ExperimentBuilder
+from crystallize.core.declaration import check_decidable, check_replicates
 from crystallize.core.evaluation import unread_keys
-from crystallize.core.experiment import Experiment, check_replicates
+from crystallize.core.experiment import Experiment
 from crystallize.core.result import Result
 from crystallize.core.run import RECORDED, Outcomes, RunPlan, RunRecord, Unit
 from crystallize.core.seeding import DOWNSTREAM, SeedStream
@@ -131,7 +132,16 @@ class ExperimentGraph:
         self, *, treatments: Iterable[Treatment] | None = None, replicates: int | None = None
     ) -> dict[str, Result]:
         """Do what `run` does, so that the running event loop goes on meanwhile."""
-        return await asyncio.to_thread(self.run, treatments=treatments, replicates=replicates)
+        run = self.settled(treatments=treatments, replicates=replicates)
+        results: dict[str, Result] = {}
+        for name, experiment in run.experiments.items():
+            plan = run.plan(name, results=results)
+            if experiment._awaits:
+                results[name] = await experiment._aexecute(plan, plan.conditions)
+            else:
+                results[name] = await asyncio.to_thread(experiment._execute, plan, plan.conditions)
+        run.warn_of_unread_keys(results)
+        return results
 
     def settled(
         self, *, treatments: Iterable[Treatment] | None = None, replicates: int | None = None
@@ -166,8 +176,8 @@ class ExperimentGraph:
                 if name not in given:
                     known = ", ".join(map(repr, given))
                     raise DefinitionError(
-                        f"graph {self.name!r}: dependencies name {name!r}, which is no experiment of it; it has "
-                        f"{known}"
+                        f"graph {self.name!r}: dependencies name {name!r}, which is no experiment of it; it "
+                        f"has {known}"
                     )
             checked[consumer] = named
         return checked
@@ -186,8 +196,9 @@ class ExperimentGraph:
                     f"by {' and '.join(map(repr, found))}; say in dependencies= which" if found else "by none"
                 )
                 raise DefinitionError(
-                    f"graph {self.name!r}: experiment {consumer.name!r} reads artifact {artifact.name!r}, which "
-                    f"is declared as output {by} of the experiments; declared are {outputs or 'none'}"
+                    f"graph {self.name!r}: experiment {consumer.name!r} reads artifact "
+                    f"{artifact.name!r}, which is declared as output {by} of the experiments; "
+                    f"declared are {outputs or 'none'}"
                 )
             yield among[0]
 
@@ -230,7 +241,7 @@ class GraphRun:
         for name, experiment in graph.experiments.items():
             used = self._treatments(experiment, graph.treatments) if treatments is None else treatments
             settled = experiment._with(used, None, often[name])
-            settled._check_decidable(settled.treatments, settled.hypotheses)
+            check_decidable(settled.treatments, settled.hypotheses, settled._label)
             self.experiments[name] = settled
 
     def upstream(self, name: str, unit: Unit) -> list[tuple[str, Unit]]:
@@ -341,8 +352,8 @@ class GraphRun:
         for treatment_name, keys in unread.items():
             for key in (key for key, missed in keys.items() if missed):
                 warnings.warn(
-                    f"treatment {treatment_name!r} of {self._where} sets {key!r}, which nothing read; name it like "
-                    f"a step's parameter, or read it with ctx.get({key!r})",
+                    f"treatment {treatment_name!r} of {self._where} sets {key!r}, which nothing read; "
+                    f"name it like a step's parameter, or read it with ctx.get({key!r})",
                     CrystallizeWarning,
                     stacklevel=3,
                 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,7 +18,9 @@ from crystallize.core.evaluation import ConditionRuns, Verdict, digest, evaluate
 from crystallize.core.hypothesis import Hypothesis
 from crystallize.core.provenance import versions
 from crystallize.core.run import RunRecord
+from crystallize.core.tidy import frame, tidy_rows
 from crystallize.core.treatment import BASELINE
+from crystallize.core.tree import encodable, tree_lines
 
 _VERSION_SUFFIX = re.compile(r" \(v\d+\)\Z")
 
@@ -312,6 +315,40 @@ class Result:
             "digest": self.digest,
             "provenance": self.provenance,
         }
+
+    def to_frame(self) -> Any:
+        """Return every recorded value as a row of a pandas DataFrame; needs the extra ``pandas``.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns ``condition``, ``replicate``, ``seed``, ``metric``, ``unit``, ``value``, ``measured``. A
+            replicate that gave no value has a row with nan.
+
+        Raises
+        ------
+        MissingExtraError
+            If pandas is not installed.
+        """
+        return frame(tidy_rows(self._conditions.values()))
+
+    def print_tree(self, levels: str = "treatment > replicate > step > action") -> None:
+        """Print what each step of each run read and wrote of the context, recorded and kept, as a tree.
+
+        Parameters
+        ----------
+        levels : str
+            Some or all of treatment, replicate, step and action, in any order, from the root to the leaves;
+            what is equal at a level is shown once.
+
+        Raises
+        ------
+        DefinitionError
+            If a level is unknown or named twice.
+        """
+        title = f"{self.name}: {self.replicates} replicates, seed {self.root_seed}"
+        for line in tree_lines(title, self.records, levels):
+            print(encodable(line, sys.stdout.encoding))
 
     def to_json(self, *, indent: int | None = 2) -> str:
         """Return `to_dict` as JSON; nan and infinities become the strings "nan", "inf" and "-inf"."""

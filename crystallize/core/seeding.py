@@ -31,6 +31,10 @@ TREATMENT: Final = 1 << 18
 """Number of the treatment's stream."""
 HOOKS: Final = 1 << 19
 """Number of the stream of the hooks before a replicate."""
+SEARCH: Final = 1 << 20
+"""Number of the stream that replicates of a search have their words from."""
+SEARCH_SPACE: Final = 1 << 21
+"""Number of the streams that a search draws parameters from."""
 DOWNSTREAM: Final = 1 << 22
 """Number of the streams of experiments that read what others of their graph wrote."""
 INPUT: Final = 1 << 32
