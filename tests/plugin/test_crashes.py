@@ -37,9 +37,7 @@ def check_lost(project, result, replicate, condition, *, passed=1, failed=1):
     result.assert_outcomes(passed=passed, failed=failed)
     assert result.ret == 1
     result.stdout.fnmatch_lines(
-        [
-            f"INVALID: 1 of 12 replicates of '{condition}' are missing: replicate {replicate} failed with ProcessDied: *"
-        ]
+        [f"INVALID: 1 of 12 replicates of '{condition}' are missing: replicate {replicate} failed with ProcessDied: *"]
     )
     rows = [(r, c) for r, c, _ in project.log()]
     assert rows.count((replicate, condition)) == 1
@@ -114,9 +112,7 @@ def test_exit_with_other_tests(project, dist):
     """Ordinary tests and other experiments of the session are run and told though a worker dies."""
     crashing(project, (6, "boost"), "os._exit(1)")
     project.write(TOTAL, "experiment_b.py")
-    project.raw(
-        "test_c.py", "import pytest\n@pytest.mark.parametrize('n', range(20))\ndef test_c(n):\n    pass\n"
-    )
+    project.raw("test_c.py", "import pytest\n@pytest.mark.parametrize('n', range(20))\ndef test_c(n):\n    pass\n")
     result = project.run_workers("--dist", dist, timeout=40)
     result.assert_outcomes(passed=22, failed=1)
 
@@ -141,11 +137,7 @@ def test_kill(project):
 @pytest.mark.slow
 def test_kill_with_a_forked_child(project):
     """A forked child that lives on does not keep its parent's claims."""
-    crashing(
-        project,
-        (3, "boost"),
-        "pid = os.fork()\n        if not pid:\n            time.sleep(3); os._exit(0)\n        os.kill(os.getpid(), signal.SIGKILL)",
-    )
+    crashing(project, (3, "boost"), "pid = os.fork()\n        if not pid:\n            time.sleep(3); os._exit(0)\n        os.kill(os.getpid(), signal.SIGKILL)")
     check_lost(project, project.run_workers(timeout=40), 3, "boost")
 
 
@@ -213,10 +205,7 @@ def test_guard_over_missing_verdicts(project):
 @pytest.mark.parametrize("code", ["0", "None"])
 def test_exit_by_a_hook(project, code):
     """A session that somebody ends with exit code 0 while verdicts are missing does not end with 0."""
-    project.raw(
-        "conftest.py",
-        f"import pytest\ndef pytest_runtest_setup(item):\n    pytest.exit('enough', returncode={code})\n",
-    )
+    project.raw("conftest.py", f"import pytest\ndef pytest_runtest_setup(item):\n    pytest.exit('enough', returncode={code})\n")
     project.write(TOTAL)
     result = project.run()
     assert result.ret != 0
@@ -225,10 +214,7 @@ def test_exit_by_a_hook(project, code):
 
 def test_should_stop(project):
     """A session that is asked to stop says what was not run."""
-    project.raw(
-        "conftest.py",
-        "def pytest_runtest_logreport(report):\n    if report.when == 'call': SESSION[0].shouldstop = 'enough'\nSESSION = []\ndef pytest_sessionstart(session):\n    SESSION.append(session)\n",
-    )
+    project.raw("conftest.py", "def pytest_runtest_logreport(report):\n    if report.when == 'call': SESSION[0].shouldstop = 'enough'\nSESSION = []\ndef pytest_sessionstart(session):\n    SESSION.append(session)\n")
     project.write(TOTAL)
     project.write(TOTAL, "experiment_b.py")
     result = project.run()

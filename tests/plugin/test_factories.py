@@ -122,9 +122,7 @@ class TestBoost:
     )
     result = project.run("-v")
     result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines(
-        ["experiment_a.py::TestBoost::experiment_boost::total_increase[[]boost[]] SUPPORTED *"]
-    )
+    result.stdout.fnmatch_lines(["experiment_a.py::TestBoost::experiment_boost::total_increase[[]boost[]] SUPPORTED *"])
 
 
 def test_two_factories_of_one_experiment(project):
@@ -211,10 +209,7 @@ def experiment_own():
     result = project.run()
     result.assert_outcomes(passed=2)
     result.stdout.fnmatch_lines(
-        [
-            "experiment_none: 2 replicates of 2 conditions, seed 5, *",
-            "experiment_own: 2 replicates of 2 conditions, seed 6, *",
-        ]
+        ["experiment_none: 2 replicates of 2 conditions, seed 5, *", "experiment_own: 2 replicates of 2 conditions, seed 6, *"]
     )
 
 

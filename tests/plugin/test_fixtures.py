@@ -41,12 +41,8 @@ class TestX:
     )
     project.run().assert_outcomes(passed=2)
     rows = project.log()
-    assert {scope: rows.count([scope, "up"]) for scope in scopes} == dict.fromkeys(scopes[:-1], 1) | {
-        "function": 8
-    }
-    assert {scope: rows.count([scope, "down"]) for scope in scopes} == dict.fromkeys(scopes[:-1], 1) | {
-        "function": 8
-    }
+    assert {scope: rows.count([scope, "up"]) for scope in scopes} == dict.fromkeys(scopes[:-1], 1) | {"function": 8}
+    assert {scope: rows.count([scope, "down"]) for scope in scopes} == dict.fromkeys(scopes[:-1], 1) | {"function": 8}
     assert rows[4:6] == [["function", "up"], ["function", "down"]]
 
 
@@ -117,11 +113,7 @@ def experiment_x(tmp_path, replicate):
     project.run("--basetemp", str(project.path / "base")).assert_outcomes(failed=1)
     from pathlib import Path
 
-    assert {replicate: Path(path).exists() for replicate, path in project.log()} == {
-        0: False,
-        1: True,
-        2: False,
-    }
+    assert {replicate: Path(path).exists() for replicate, path in project.log()} == {0: False, 1: True, 2: False}
 
 
 def test_monkeypatch_is_undone(project):
@@ -168,10 +160,7 @@ def experiment_x(inner):
 def test_setup_error(project, scope):
     """An error in a fixture's set-up fails its replicates as what it is, with the fixture's line."""
     project.write(
-        MARK.replace(
-            "@pytest.mark",
-            f'@pytest.fixture(scope="{scope}")\ndef data():\n    raise OSError("no data")\n\n@pytest.mark',
-        )
+        MARK.replace("@pytest.mark", f'@pytest.fixture(scope="{scope}")\ndef data():\n    raise OSError("no data")\n\n@pytest.mark')
         + BODY.replace("(rng,", "(data, rng,")
     )
     result = project.run()
@@ -201,9 +190,7 @@ def data():
     )
     result = project.run()
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(
-        ["replicate 0 of 'baseline', seed *, in teardown:", "E   * OSError: can't close"]
-    )
+    result.stdout.fnmatch_lines(["replicate 0 of 'baseline', seed *, in teardown:", "E   * OSError: can't close"])
 
 
 def test_error_in_body_and_teardown(project):
@@ -350,12 +337,7 @@ def experiment_y(scale):
     )
     project.run().assert_outcomes(passed=4)
     rows = project.log()
-    assert [row for row in rows if row[0] in ("up", "down")] == [
-        ["up", 1],
-        ["down", 1],
-        ["up", 2],
-        ["down", 2],
-    ]
+    assert [row for row in rows if row[0] in ("up", "down")] == [["up", 1], ["down", 1], ["up", 2], ["down", 2]]
     assert rows.count([1]) == rows.count([2]) == 6
 
 
@@ -454,9 +436,7 @@ def test_fixtures_in_other_tests(project):
 
 def test_fixture_that_skips(project):
     """A fixture that skips in every condition run skips the test."""
-    project.write(
-        TOTAL.replace("(rng,", "(gpu, rng,") + "\n@pytest.fixture\ndef gpu():\n    pytest.skip('no gpu')\n"
-    )
+    project.write(TOTAL.replace("(rng,", "(gpu, rng,") + "\n@pytest.fixture\ndef gpu():\n    pytest.skip('no gpu')\n")
     result = project.run("-rs")
     result.assert_outcomes(skipped=1)
     result.stdout.fnmatch_lines(["SKIPPED*no gpu"])

@@ -113,10 +113,7 @@ def test_verifier_that_draws(project):
 
     def values(*args):
         project.run("--junitxml", "junit.xml", *args)
-        return {
-            name: [p.get("value") for p in case.iter("property") if p.get("name") == "p_value"]
-            for name, case in project.cases().items()
-        }
+        return {name: [p.get("value") for p in case.iter("property") if p.get("name") == "p_value"] for name, case in project.cases().items()}
 
     first = values()
     assert len(first) == 4
@@ -170,12 +167,7 @@ def test_hooks(project):
     project.run().assert_outcomes(passed=2)
     hooks = [hook for hook, _ in project.log()]
     assert {hook: hooks.count(hook) for hook in set(hooks)} == {
-        "before_run": 1,
-        "after_run": 1,
-        "before_replicate": 18,
-        "after_replicate": 18,
-        "before_step": 18,
-        "after_step": 18,
+        "before_run": 1, "after_run": 1, "before_replicate": 18, "after_replicate": 18, "before_step": 18, "after_step": 18,
     }
     assert hooks[0] == "before_run"
     assert hooks[-1] == "after_run"
@@ -200,23 +192,10 @@ def test_hooks_do_not_fire_where_nothing_is_run(project):
     assert project.log() == []
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [
-        "raise ValueError('here')",
-        "sys.exit(0)",
-        "pytest.fail('here')",
-        "pytest.skip('here')",
-        "pytest.exit('here', 0)",
-    ],
-)
+@pytest.mark.parametrize("fault", ["raise ValueError('here')", "sys.exit(0)", "pytest.fail('here')", "pytest.skip('here')", "pytest.exit('here', 0)"])
 def test_after_run_that_raises(project, fault):
     """after_run that raises takes no verdict away, hides no failure, and is told."""
-    project.write(
-        HOOKS.replace('        note("after_run")', f"        {fault}").replace(
-            '"b", {"delta": 4.0}', '"b", {"delta": -4.0}'
-        )
-    )
+    project.write(HOOKS.replace('        note("after_run")', f"        {fault}").replace('"b", {"delta": 4.0}', '"b", {"delta": -4.0}'))
     result = project.run()
     result.assert_outcomes(passed=1, failed=1)
     assert result.ret == 1
@@ -225,16 +204,11 @@ def test_after_run_that_raises(project, fault):
 
 def test_before_run_that_raises_is_called_once(project):
     """before_run that raises fails every unit, and is not called again."""
-    project.write(
-        HOOKS.replace('        note("before_run")', '        note("before_run"); raise ValueError("here")')
-    )
+    project.write(HOOKS.replace('        note("before_run")', '        note("before_run"); raise ValueError("here")'))
     result = project.run()
     result.assert_outcomes(failed=2)
     assert [hook for hook, _ in project.log()] == ["before_run"]
-    assert (
-        result.stdout.str().count("ValueError('here')") <= 1
-        or result.stdout.str().count("raise ValueError") <= 3
-    )
+    assert result.stdout.str().count("ValueError('here')") <= 1 or result.stdout.str().count("raise ValueError") <= 3
 
 
 ARTIFACTS = """
@@ -271,14 +245,7 @@ def test_artifacts_below_the_cache(project):
 
 def test_artifacts_on_workers(project):
     """All workers of a session write to one version."""
-    project.write(
-        "PLUGINS = []\n"
-        + ARTIFACTS
-        + MARK
-        + BODY.replace("(rng,", "(ctx, rng,").replace(
-            "    return", "    ctx.artifacts.add('model.txt', b'x')\n    return"
-        )
-    )
+    project.write("PLUGINS = []\n" + ARTIFACTS + MARK + BODY.replace("(rng,", "(ctx, rng,").replace("    return", "    ctx.artifacts.add('model.txt', b'x')\n    return"))
     project.run_workers("--crystallize-replicates=20").assert_outcomes(passed=2)
     root = project.path / ".pytest_cache" / "d" / "crystallize" / "artifacts"
     found = files(root)
@@ -309,9 +276,7 @@ def test_artifacts_of_parameter_sets(project):
     project.write(
         "@pytest.mark.parametrize('p', [1, 2])\n"
         + MARK.strip()
-        + BODY.replace("(rng,", "(p, ctx, rng,").replace(
-            "    return", "    ctx.artifacts.add('model.txt', str(p).encode())\n    return"
-        )
+        + BODY.replace("(rng,", "(p, ctx, rng,").replace("    return", "    ctx.artifacts.add('model.txt', str(p).encode())\n    return")
     )
     project.run().assert_outcomes(passed=2)
     root = project.path / ".pytest_cache" / "d" / "crystallize" / "artifacts"
@@ -329,9 +294,5 @@ def test_working_directory_is_clean(project):
 
 def test_environment_and_directory_of_bodies(project):
     """PYTEST_CURRENT_TEST names the test in a body, and the working directory is the user's."""
-    project.write(
-        TOTAL.replace(
-            "    return", "    assert 'experiment_total' in os.environ['PYTEST_CURRENT_TEST']\n    return"
-        )
-    )
+    project.write(TOTAL.replace("    return", "    assert 'experiment_total' in os.environ['PYTEST_CURRENT_TEST']\n    return"))
     project.run().assert_outcomes(passed=1)

@@ -36,22 +36,13 @@ def test_cases_and_properties(project, workers):
     assert cases["total_increase[bad]"].find("failure").get("message").startswith("REFUTED: ")
     found = properties(cases["total_increase[good]"])
     assert set(found) == {
-        "verdict",
-        "p_value",
-        "n",
-        "baseline_mean",
-        "treatment_mean",
-        "difference",
-        "seed",
-        "compute_seconds",
+        "verdict", "p_value", "n", "baseline_mean", "treatment_mean", "difference", "seed", "compute_seconds",
     }
     assert found["verdict"] == "supported"
     assert found["n"] == "6"
     assert found["seed"] == "5"
     assert 0 < float(found["p_value"]) < 0.05
-    assert float(found["difference"]) == pytest.approx(
-        float(found["treatment_mean"]) - float(found["baseline_mean"])
-    )
+    assert float(found["difference"]) == pytest.approx(float(found["treatment_mean"]) - float(found["baseline_mean"]))
     assert float(found["compute_seconds"]) > 0
     assert properties(cases["test_ordinary"]) == {"own": "1"}
     assert "np." not in (project.path / "junit.xml").read_text()
@@ -67,9 +58,7 @@ def test_properties_switched_off(project):
 
 def test_failed_replicates(project):
     """A failed replicate's traceback and output are in the test case's failure."""
-    project.write(
-        TOTAL.replace("    return", "    print('printed')\n    assert not delta, 'bad luck'\n    return")
-    )
+    project.write(TOTAL.replace("    return", "    print('printed')\n    assert not delta, 'bad luck'\n    return"))
     project.run("--junitxml", "junit.xml").assert_outcomes(failed=1)
     failure = project.cases()["total_increase[boost]"].find("failure")
     assert "bad luck" in failure.text

@@ -8,9 +8,7 @@ def test_supported_passes(project):
     project.write(TOTAL)
     result = project.run("-v")
     result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines(
-        ["experiment_a.py::experiment_total::total_increase[[]boost[]] SUPPORTED p*[[]100%[]]"]
-    )
+    result.stdout.fnmatch_lines(["experiment_a.py::experiment_total::total_increase[[]boost[]] SUPPORTED p*[[]100%[]]"])
     assert result.ret == 0
 
 
@@ -204,9 +202,7 @@ def test_methods(project):
     """)
     result = project.run("-v")
     result.assert_outcomes(passed=3)
-    result.stdout.fnmatch_lines(
-        ["experiment_a.py::TestModel::experiment_total::total_increase[[]boost[]] SUPPORTED*"]
-    )
+    result.stdout.fnmatch_lines(["experiment_a.py::TestModel::experiment_total::total_increase[[]boost[]] SUPPORTED*"])
 
 
 def indented(source):
@@ -281,9 +277,7 @@ def test_without_hypotheses_fails(project):
     """)
     result = project.run()
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(
-        ["INVALID: 1 of 3 replicates of 'baseline' are missing: replicate 1 failed with *"]
-    )
+    result.stdout.fnmatch_lines(["INVALID: 1 of 3 replicates of 'baseline' are missing: replicate 1 failed with *"])
 
 
 def test_treatment_key_that_nothing_reads(project):

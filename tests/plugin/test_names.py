@@ -89,9 +89,7 @@ def test_all_names_at_once(project):
     assert len(project.cases()) == len(NAMES)
     source = (project.path / "experiment_a.py").read_text()
     for index in (0, 6, 8, 10, 12):
-        changed = source.replace(
-            "for name in NAMES}\n", f"for name in NAMES}}\nTREATMENTS[NAMES[{index}]] = {{}}\n", 1
-        )
+        changed = source.replace("for name in NAMES}\n", f"for name in NAMES}}\nTREATMENTS[NAMES[{index}]] = {{}}\n", 1)
         (project.path / "experiment_a.py").write_text(changed)
         result = project.run("-q")
         result.assert_outcomes(passed=len(NAMES) - 1, failed=1)

@@ -37,20 +37,7 @@ def test_table(project):
     result = project.run("--crystallize-seed", "3")
     text = "\n".join(section(result))
     assert re.match(r"experiment_total: 6 replicates of 4 conditions, seed 3, \d+\.\d+ s\n", text)
-    for word in (
-        "treatment",
-        "baseline",
-        "treated",
-        "diff",
-        "p",
-        "n",
-        "verdict",
-        "total_increase",
-        "other",
-        "good",
-        "bad",
-        "none",
-    ):
+    for word in ("treatment", "baseline", "treated", "diff", "p", "n", "verdict", "total_increase", "other", "good", "bad", "none"):
         assert re.search(rf"\b{word}", text), word
     assert "(xfail)" in text
     assert "REFUTED" in text
@@ -137,9 +124,7 @@ def test_words_on_workers(project):
     serial = project.run("-v")
 
     def without_time(result):
-        return sorted(
-            re.sub(r", [\d.]+ s$", "", line) for line in section(result) if not line.startswith("  digest")
-        )
+        return sorted(re.sub(r", [\d.]+ s$", "", line) for line in section(result) if not line.startswith("  digest"))
 
     assert without_time(result) == without_time(serial)
 
@@ -154,9 +139,7 @@ def test_xfail_in_the_table(project):
 
 def test_tables_of_parametrized_experiments(project):
     """Every parameter set has a table of its own."""
-    project.write(
-        "@pytest.mark.parametrize('size', [1, 2])\n" + TOTAL.strip().replace("(rng,", "(size, rng,")
-    )
+    project.write("@pytest.mark.parametrize('size', [1, 2])\n" + TOTAL.strip().replace("(rng,", "(size, rng,"))
     lines = section(project.run())
     assert sum(line.startswith("experiment_total[1]: ") for line in lines) == 1
     assert sum(line.startswith("experiment_total[2]: ") for line in lines) == 1
@@ -197,9 +180,7 @@ def test_failure_text_in_traceback_styles(project, style):
     """Under every --tb but "no" the verdict's reason is told."""
     project.write(TOTAL.replace("increase", "decrease"))
     result = project.run(f"--tb={style}")
-    assert (
-        "goes the other way" in result.stdout.str().split("short test summary")[0].split("= experiments =")[0]
-    ) == (style != "no")
+    assert ("goes the other way" in result.stdout.str().split("short test summary")[0].split("= experiments =")[0]) == (style != "no")
 
 
 def test_short_summary(project):
@@ -252,11 +233,7 @@ def test_xpass_in_the_table(project):
 
 def test_live_log(project):
     """Live logging shows the records of condition runs."""
-    project.write(
-        TOTAL.replace(
-            "    return", "    import logging; logging.getLogger('m').error('live record')\n    return"
-        )
-    )
+    project.write(TOTAL.replace("    return", "    import logging; logging.getLogger('m').error('live record')\n    return"))
     result = project.run("--log-cli-level=INFO")
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(["*ERROR *live record*"])
