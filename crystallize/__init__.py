@@ -9,8 +9,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from crystallize.core.artifact import Artifact as Artifact
+    from crystallize.core.builder import ExperimentBuilder as ExperimentBuilder
     from crystallize.core.context import FrozenContext as FrozenContext
     from crystallize.core.datasource import DataSource as DataSource
+    from crystallize.core.datasource import ExperimentInput as ExperimentInput
     from crystallize.core.datasource import data_source as data_source
     from crystallize.core.declared import inject_from_ctx as inject_from_ctx
     from crystallize.core.declared import resource_factory as resource_factory
@@ -19,15 +22,21 @@ if TYPE_CHECKING:
     from crystallize.core.evaluation import digest as digest
     from crystallize.core.evaluation import evaluate as evaluate
     from crystallize.core.experiment import Experiment as Experiment
-    from crystallize.core.experiment import ExperimentBuilder as ExperimentBuilder
+    from crystallize.core.experiment_graph import ExperimentGraph as ExperimentGraph
     from crystallize.core.hypothesis import Hypothesis as Hypothesis
     from crystallize.core.hypothesis import hypothesis as hypothesis
+    from crystallize.core.optimizers.base import BaseOptimizer as BaseOptimizer
+    from crystallize.core.optimizers.listed import GridSearch as GridSearch
+    from crystallize.core.optimizers.listed import RandomSearch as RandomSearch
+    from crystallize.core.optimizers.objective import Objective as Objective
+    from crystallize.core.optimizers.with_optuna import OptunaOptimizer as OptunaOptimizer
     from crystallize.core.pipeline import Pipeline as Pipeline
     from crystallize.core.pipeline import pipeline as pipeline
     from crystallize.core.pipeline_step import PipelineStep as PipelineStep
     from crystallize.core.pipeline_step import exit_step as exit_step
     from crystallize.core.pipeline_step import pipeline_step as pipeline_step
     from crystallize.core.plugins.artifacts import ArtifactPlugin as ArtifactPlugin
+    from crystallize.core.plugins.async_execution import AsyncExecution as AsyncExecution
     from crystallize.core.plugins.base import BasePlugin as BasePlugin
     from crystallize.core.plugins.execution import ParallelExecution as ParallelExecution
     from crystallize.core.plugins.execution import SerialExecution as SerialExecution
@@ -43,28 +52,40 @@ if TYPE_CHECKING:
     from crystallize.core.treatment import Treatment as Treatment
     from crystallize.core.treatment import treatment as treatment
     from crystallize.core.verifier import verifier as verifier
+    from crystallize.core.versions import StoredVersion as StoredVersion
+    from crystallize.core.versions import stored_versions as stored_versions
 
 _HOMES = {
+    "Artifact": "core.artifact",
     "ArtifactPlugin": "core.plugins.artifacts",
+    "AsyncExecution": "core.plugins.async_execution",
+    "BaseOptimizer": "core.optimizers.base",
     "BasePlugin": "core.plugins.base",
     "ConditionRuns": "core.evaluation",
     "DataSource": "core.datasource",
     "Experiment": "core.experiment",
-    "ExperimentBuilder": "core.experiment",
+    "ExperimentBuilder": "core.builder",
+    "ExperimentGraph": "core.experiment_graph",
+    "ExperimentInput": "core.datasource",
     "FrozenContext": "core.context",
+    "GridSearch": "core.optimizers.listed",
     "Hypothesis": "core.hypothesis",
     "LoggingPlugin": "core.plugins.logging",
     "McNemarTest": "core.stat_test",
+    "Objective": "core.optimizers.objective",
+    "OptunaOptimizer": "core.optimizers.with_optuna",
     "PairedTTest": "core.stat_test",
     "ParallelExecution": "core.plugins.execution",
     "Pipeline": "core.pipeline",
     "PipelineStep": "core.pipeline_step",
+    "RandomSearch": "core.optimizers.listed",
     "ResampledTTest": "core.stat_test",
     "Result": "core.result",
     "RunRecord": "core.run",
     "SeedPlugin": "core.plugins.seed",
     "SerialExecution": "core.plugins.execution",
     "StatisticalTest": "core.stat_test",
+    "StoredVersion": "core.versions",
     "Treatment": "core.treatment",
     "Verdict": "core.evaluation",
     "WelchTTest": "core.stat_test",
@@ -77,6 +98,7 @@ _HOMES = {
     "pipeline": "core.pipeline",
     "pipeline_step": "core.pipeline_step",
     "resource_factory": "core.declared",
+    "stored_versions": "core.versions",
     "treatment": "core.treatment",
     "verifier": "core.verifier",
 }

@@ -27,12 +27,24 @@ class ArtifactError(CrystallizeError, ValueError):
     """An artifact has an unsafe name, or its content is not bytes."""
 
 
+class UpstreamError(CrystallizeError):
+    """A condition run has nothing to read, since one that it depends on failed."""
+
+
 class StepParameterError(CrystallizeError, TypeError):
     """A step or data source was given an unknown parameter, or lacks one."""
 
 
 class NotPicklableError(CrystallizeError, TypeError):
     """A part of an experiment can't be sent to another process."""
+
+
+class EventLoopError(CrystallizeError, RuntimeError):
+    """Something asynchronous can't be run to completion: an event loop is running already."""
+
+
+class OptimizationError(CrystallizeError, RuntimeError):
+    """A search has no winner, since every trial failed."""
 
 
 class MissingExtraError(CrystallizeError, ImportError):

@@ -29,10 +29,12 @@ from crystallize import (
     Treatment,
 )
 from crystallize.core.context import LOGGER, FrozenContext
+from crystallize.core.declaration import check_replicates
 from crystallize.core.declared import Parameters
 from crystallize.core.evaluation import digest, runs_by_condition, unread_keys
-from crystallize.core.experiment import DEFAULT_NAME, check_replicates
+from crystallize.core.experiment import DEFAULT_NAME
 from crystallize.core.plugins import Execution
+from crystallize.core.plugins.artifacts import write_artifacts
 from crystallize.core.run import RAISED, Outcomes, RunError, Unit, execute, rotated
 from crystallize.core.seeding import (
     TREATMENT,
@@ -427,7 +429,7 @@ class SharedArtifacts(BasePlugin):
         if plugin.version_dir is None:
             reserve = partial(plugin.reserve, self._name)
             plugin.version_dir = Path(self._exchange.agree(self._run_id, lambda: str(reserve().absolute())))
-        plugin.after_replicate(experiment, ctx)
+        write_artifacts(plugin.version_dir, experiment.conditions, ctx)
 
 
 class ConditionFunction(pytest.Function):

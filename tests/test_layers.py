@@ -15,16 +15,17 @@ MODULES = {
 
 # From the bottom up; a module may import what is below it, and its own layer where that makes no cycle.
 CORE_LAYERS = [
-    {"names", "freezing", "trace", "seeding", "stat_test", "decision", "provenance"},
-    {"recording", "context"},
+    {"names", "freezing", "trace", "seeding", "stat_test", "decision", "provenance", "versions"},
+    {"recording", "context", "awaiting"},
     {"declared", "claim", "verifier"},
-    {"datasource", "pipeline_step", "treatment", "hypothesis"},
-    {"pipeline", "run", "evaluation", "result"},
+    {"datasource", "artifact", "pipeline_step", "treatment", "hypothesis"},
+    {"pipeline", "run", "evaluation", "tidy", "tree", "result"},
     {"plugins", "optimizers"},
+    {"builder", "declaration"},
     {"experiment"},
     {"experiment_graph"},
 ]
-THIRD_PARTY = {"numpy", "scipy", "pytest", "xdist", "torch", "tqdm"}
+THIRD_PARTY = {"numpy", "scipy", "pytest", "xdist", "torch", "tqdm", "optuna", "pandas"}
 
 
 def is_type_checking(node):

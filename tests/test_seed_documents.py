@@ -1,14 +1,12 @@
 """The python blocks of the documents that fixed the API, run as they are written.
 
 A comment that begins with "adapted" says what was changed, and why: a block is a fragment, or has a typing
-error. Blocks about `optimize` and `apply` come with these methods.
+error. Those of the full workflow are in test_full_workflow.py.
 """
 
 # The blocks keep the imports, names and layout that they have in the documents.
 # ruff: noqa: I001, RUF059
 # fmt: off
-
-import random
 
 import pytest
 
@@ -203,67 +201,6 @@ def test_002_adding_treatments(capsys):
     print(result.metrics.treatments["dynamic_delta (v0)"].metrics["total"])
 
     assert capsys.readouterr().out.splitlines() == [str([x] * 12) for x in (0.0, 30.0, 3.0)]
-
-
-def test_003_full_workflow_without_optimize_and_apply(capsys):
-    """The machine is defined by modules of crystallize.core, checked, and its result validated."""
-    # Step 1: The Machine - Defining the Experiment
-
-    from crystallize import data_source, pipeline_step
-    from crystallize.core.context import FrozenContext
-    from crystallize.core.pipeline import Pipeline
-    from crystallize.core.pipeline_step import exit_step
-    from crystallize.core.experiment import Experiment
-
-    # adapted: `import random` stands at the top of this file
-
-    @data_source
-    def numbers(ctx: FrozenContext) -> list[int]:
-        return [0, 0, 0]
-
-    @pipeline_step()
-    def add_delta(data: list[int], ctx: FrozenContext, *, delta: float = 0.0) -> list[int]:
-        return [x + delta for x in data]
-
-    @pipeline_step()
-    def add_noise(data: list[int], ctx: FrozenContext) -> list[int]:
-        return [x + random.random() for x in data]
-
-    @pipeline_step()
-    def record_sum(data: list[int], ctx: FrozenContext) -> list[int]:
-        ctx.metrics.add("total", sum(data))
-        return data
-
-    pipeline = Pipeline([add_delta(), add_noise(), exit_step(record_sum())])
-    datasource = numbers()
-    exp = Experiment(datasource=datasource, pipeline=pipeline)
-    exp.validate()
-
-    # adapted: what `optimize` would have found
-    from crystallize.core.treatment import Treatment
-
-    best_treatment = Treatment(name="best_delta", apply={"delta": -1})
-
-    # Step 3: Validation - Proving the Result with run()
-
-    from crystallize import hypothesis, verifier
-    from scipy.stats import ttest_ind
-
-    @verifier
-    def welch_t_test(baseline, treatment, alpha: float = 0.05):
-        stat, p = ttest_ind(treatment["total"], baseline["total"], equal_var=False)
-        return {"p_value": p, "significant": p < alpha}
-
-    @hypothesis(verifier=welch_t_test(), metrics="total")
-    def rank_by_p_value(result):
-        return result.get("p_value", 1.0)
-
-    result = exp.run(treatments=[best_treatment], hypotheses=[rank_by_p_value], replicates=30)
-    print(result.get_hypothesis("rank_by_p_value").results)
-
-    assert result.get_hypothesis("rank_by_p_value").results["best_delta"]["significant"] is True
-    assert "'best_delta'" in capsys.readouterr().out
-    assert exp.treatments == ()
 
 
 def test_004_why_crystallize(empty_working_directory):

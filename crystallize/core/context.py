@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Final
 
 import numpy as np
 
 from crystallize.core.freezing import ATOMIC, freeze, summarize, thaw
-from crystallize.core.recording import Artifact, Artifacts, MetricEntry, Metrics
+from crystallize.core.recording import Artifacts, KeptArtifact, MetricEntry, Metrics
 from crystallize.core.seeding import check_root_seed, generator
 from crystallize.core.trace import Event, Scope, untouched
 from crystallize.errors import ContextMutationError, ContextValueError
 
 LOGGER = logging.getLogger("crystallize")
+
+_NO_OUTPUTS: Final[Mapping[str, Callable[[Any], Any] | None]] = MappingProxyType({})
 
 OUTSIDE = "run"
 """Name of the scope of everything that happens outside a data source, treatment or step."""
@@ -53,7 +56,9 @@ class FrozenContext:
 
     __slots__ = (
         "_artifacts",
+        "_inputs",
         "_metrics",
+        "_outputs",
         "_rng",
         "_scope",
         "_traced",
@@ -78,7 +83,9 @@ class FrozenContext:
         self._scope = untouched(OUTSIDE, 0)
         self._traced: set[str | None] = set()
         self._metrics: list[MetricEntry] = []
-        self._artifacts: list[Artifact] = []
+        self._artifacts: list[KeptArtifact] = []
+        self._inputs: Any = None
+        self._outputs = _NO_OUTPUTS
         self.scopes: list[Scope] = []
         self.condition = condition
         self.replicate = replicate

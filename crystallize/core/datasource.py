@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, overload
 
+from crystallize.core.awaiting import is_async, settled
 from crystallize.core.context import FrozenContext
 from crystallize.core.declared import Declared, Parameters
 from crystallize.core.freezing import freeze, freeze_if_possible, thaw
+from crystallize.core.seeding import INPUT
 from crystallize.errors import DefinitionError
 
 
@@ -28,9 +31,19 @@ class DataSource(ABC):
         """Explicit parameters, shown in the provenance; the public attributes by default."""
         return {key: value for key, value in vars(self).items() if not key.startswith("_")}
 
+    @property
+    def parts(self) -> tuple[DataSource, ...]:
+        """The data sources that this one fetches from."""
+        return ()
+
+    @property
+    def is_async(self) -> bool:
+        """Whether `fetch` has to be awaited."""
+        return is_async(type(self).fetch)
+
     @abstractmethod
     def fetch(self, ctx: FrozenContext) -> Any:
-        """Return the data; deterministic given the context and its seed."""
+        """Return the data; deterministic given the context and its seed. May be ``async def``."""
 
     def __call__(self) -> DataSource:
         """Return the data source itself, so that it may be written with or without parentheses."""
@@ -53,6 +66,11 @@ class FunctionSource(DataSource):
     def params(self) -> dict[str, Any]:
         """The parameters given, as copies."""
         return {key: thaw(value) for key, value in self._params.items()}
+
+    @property
+    def is_async(self) -> bool:
+        """Whether the function is ``async def``."""
+        return self._factory.is_async
 
     def fetch(self, ctx: FrozenContext) -> Any:
         """Call the function."""
@@ -83,12 +101,29 @@ class ConstantSource(DataSource):
         return thaw(self._value)
 
 
+class GivenSource(DataSource):
+    """Data that are given for one pass, as they are."""
+
+    def __init__(self, data: Any) -> None:
+        self._data = data
+
+    @property
+    def name(self) -> str:
+        """Say that they were given."""
+        return "given data"
+
+    def fetch(self, ctx: FrozenContext) -> Any:
+        """Return the data."""
+        return self._data
+
+
 class DataSourceFactory(Declared):
     """What `data_source` makes of a function: call it with parameters to get a `DataSource`."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__(function)
         self.parameters = Parameters(function, ("ctx",), "data source")
+        self.is_async = is_async(function)
 
     def __call__(self, **params: Any) -> FunctionSource:
         """Return the data source with these parameters fixed."""
@@ -104,7 +139,7 @@ def data_source(function: Callable[..., Any] | None = None, /) -> Any:
     """Make a data source of a function of the context; with and without parentheses.
 
     Parameters behind the context are given when the source is made, or filled from the context, or have
-    defaults.
+    defaults. The function may be ``async def``; see `AsyncExecution`.
 
     Examples
     --------
@@ -115,6 +150,67 @@ def data_source(function: Callable[..., Any] | None = None, /) -> Any:
     [0, 0]
     """
     return DataSourceFactory if function is None else DataSourceFactory(function)
+
+
+class ExperimentInput(DataSource):
+    """Several named sources, fetched into a dictionary.
+
+    Parameters
+    ----------
+    **sources
+        Data sources by name; also un-called factories, functions of the context, or constants. Each has
+        random numbers of its own, which depend on its name and not on the others.
+
+    Examples
+    --------
+    >>> @data_source
+    ... def numbers(ctx):
+    ...     return [1, 2]
+    >>> ExperimentInput(raw=numbers, scale=3).fetch(FrozenContext())
+    {'raw': [1, 2], 'scale': 3}
+
+    Raises
+    ------
+    DefinitionError
+        If there is no source.
+    """
+
+    def __init__(self, **sources: Any) -> None:
+        if not sources:
+            raise DefinitionError("an ExperimentInput needs a source; give one by name, as in raw=...")
+        self._sources = {name: as_data_source(source) for name, source in sources.items()}
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The name of each source."""
+        return {name: source.name for name, source in self._sources.items()}
+
+    @property
+    def parts(self) -> tuple[DataSource, ...]:
+        """The sources, in order."""
+        return tuple(self._sources.values())
+
+    @property
+    def is_async(self) -> bool:
+        """Whether one of the sources is."""
+        return any(source.is_async for source in self._sources.values())
+
+    def fetch(self, ctx: FrozenContext) -> Any:
+        """Fetch each source, one after the other; to be awaited if one of them is."""
+        if self.is_async:
+            return self._afetch(ctx)
+        return {name: source.fetch(ctx) for name, source in self._entered(ctx)}
+
+    async def _afetch(self, ctx: FrozenContext) -> dict[str, Any]:
+        return {name: await settled(source.fetch(ctx)) for name, source in self._entered(ctx)}
+
+    def _entered(self, ctx: FrozenContext) -> Iterator[tuple[str, DataSource]]:
+        """Yield each source, when what follows is traced under its name."""
+        outer = ctx._scope.name
+        for name, source in self._sources.items():
+            scope = f"{outer}.{name}"
+            ctx._enter(scope, INPUT + zlib.crc32(scope.encode(errors="surrogatepass")))
+            yield name, source
 
 
 def as_data_source(value: Any) -> DataSource:
@@ -128,3 +224,8 @@ def as_data_source(value: Any) -> DataSource:
     if callable(value):
         return DataSourceFactory(value)()
     return ConstantSource(value)
+
+
+def as_given_source(value: Any) -> DataSource:
+    """Accept a source or its un-called factory; take anything else as the data themselves."""
+    return value() if isinstance(value, DataSource | DataSourceFactory) else GivenSource(value)

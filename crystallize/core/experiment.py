@@ -5,21 +5,33 @@ from __future__ import annotations
 import asyncio
 import copy
 import dataclasses
+import secrets
 import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from crystallize.core.artifact import Artifact, alone, artifacts_in, checked_outputs
+from crystallize.core.builder import ExperimentBuilder
 from crystallize.core.context import LOGGER, frozen_mapping
-from crystallize.core.datasource import as_data_source
+from crystallize.core.datasource import as_data_source, as_given_source
+from crystallize.core.declaration import (
+    check_decidable,
+    check_replicates,
+    checked_hypotheses,
+    checked_treatments,
+    with_defaults,
+)
 from crystallize.core.evaluation import runs_by_condition, unread_keys
-from crystallize.core.freezing import summarize
 from crystallize.core.hypothesis import Hypothesis
+from crystallize.core.optimizers import BaseOptimizer
+from crystallize.core.optimizers.search import Search
 from crystallize.core.pipeline import Pipeline, as_pipeline
-from crystallize.core.pipeline_step import PipelineStep, StepFactory, as_step
+from crystallize.core.pipeline_step import PipelineStep, StepFactory
 from crystallize.core.plugins import (
     ArtifactPlugin,
+    AsyncExecution,
     BasePlugin,
     Execution,
     LoggingPlugin,
@@ -29,14 +41,14 @@ from crystallize.core.plugins import (
 from crystallize.core.provenance import git_commit
 from crystallize.core.result import Result, RunFailure
 from crystallize.core.run import RAISED, Hooks, RunPlan, RunRecord, Unit, units
-from crystallize.core.seeding import SeedStream, global_state_restored
-from crystallize.core.treatment import Treatment
+from crystallize.core.seeding import SEARCH, SeedStream, check_root_seed, global_state_restored
+from crystallize.core.treatment import BASELINE, Treatment
 from crystallize.errors import CrystallizeWarning, DefinitionError
 
 P = TypeVar("P", bound=BasePlugin)
 
-_DEFAULT_PLUGINS: tuple[type[BasePlugin], ...] = (SeedPlugin, ArtifactPlugin, LoggingPlugin, SerialExecution)
-_MISSING: Any = object()
+DEFAULT_PLUGINS: tuple[type[BasePlugin], ...] = (SeedPlugin, ArtifactPlugin, LoggingPlugin, SerialExecution)
+_SOURCE: Any = object()
 
 DEFAULT_NAME = "experiment"
 
@@ -61,6 +73,8 @@ class Experiment:
         The conditions beside the baseline.
     hypotheses : list of Hypothesis
         Claims about each treatment; `hypothesis` is another spelling for a single one.
+    outputs : list of Artifact
+        What a step writes in every run, for other experiments of an `ExperimentGraph` to read.
     replicates : int
         How often each condition is run, >= 1.
 
@@ -98,17 +112,20 @@ class Experiment:
         treatments: Iterable[Treatment] = (),
         hypotheses: Iterable[Hypothesis] = (),
         hypothesis: Hypothesis | None = None,
+        outputs: Iterable[Artifact] = (),
         replicates: int = 1,
     ) -> None:
         if not isinstance(name, str) or not name.strip():
             raise DefinitionError(f"an experiment is named {name!r}; a name is a non-empty string")
         self.name = name
         self.description = description
+        self.run_id = ""  # of a copy that is run: another one each time
+        self.outputs = checked_outputs(outputs, self._label)
         self.datasource = as_data_source(datasource)
         self.pipeline = as_pipeline(pipeline)
         self.initial_ctx = frozen_mapping(initial_ctx or {})
         self.given_plugins = tuple(plugins or ())
-        self.plugins = _with_defaults(self.given_plugins)
+        self.plugins = with_defaults(self.given_plugins, DEFAULT_PLUGINS)
         self.treatments = treatments
         given = tuple(hypotheses)
         if hypothesis is not None:
@@ -123,7 +140,7 @@ class Experiment:
     @staticmethod
     def builder(name: str = DEFAULT_NAME) -> ExperimentBuilder:
         """Return a builder whose methods set one part each."""
-        return ExperimentBuilder(name)
+        return ExperimentBuilder(name, Experiment)
 
     @property
     def treatments(self) -> tuple[Treatment, ...]:
@@ -132,7 +149,7 @@ class Experiment:
 
     @treatments.setter
     def treatments(self, treatments: Iterable[Treatment]) -> None:
-        self._treatments = self._checked_treatments(treatments)
+        self._treatments = checked_treatments(treatments, self.initial_ctx, self._label)
 
     @property
     def hypotheses(self) -> tuple[Hypothesis, ...]:
@@ -141,7 +158,12 @@ class Experiment:
 
     @hypotheses.setter
     def hypotheses(self, hypotheses: Iterable[Hypothesis]) -> None:
-        self._hypotheses = self._checked_hypotheses(hypotheses)
+        self._hypotheses = checked_hypotheses(hypotheses, self._label)
+
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        """Names of the conditions, the baseline first."""
+        return (BASELINE, *(treatment.name for treatment in self.treatments))
 
     @property
     def replicates(self) -> int:
@@ -150,17 +172,20 @@ class Experiment:
 
     @replicates.setter
     def replicates(self, replicates: int) -> None:
-        self._replicates = check_replicates(replicates, f"experiment {self.name!r}")
+        self._replicates = check_replicates(replicates, self._label)
 
     def validate(self) -> None:
-        """Check that `run` has something to decide.
+        """Check that `run` has something to decide, and all that it needs.
 
         Raises
         ------
         DefinitionError
-            If there are hypotheses and no treatment that they could be about.
+            If there are hypotheses and no treatment that they could be about, or the data source reads what
+            another experiment writes.
         """
-        self._check_decidable(self.treatments, self.hypotheses)
+        for artifact in artifacts_in(self.datasource):
+            raise DefinitionError(f"{self._label}: {alone(artifact.name)}")
+        check_decidable(self.treatments, self.hypotheses, self._label)
 
     def run(
         self,
@@ -188,14 +213,10 @@ class Experiment:
         """
         used = self._with(treatments, hypotheses, replicates)
         used.validate()
-        execution: Execution = used.plugin(Execution)  # type: ignore[type-abstract]  # asked for, not made
         plan = used.plan()
-        todo = list(units(plan.conditions, range(used.replicates)))
-        with used._running() as commit:
-            records = list(execution.execute(plan, todo))
-        result = used._conclude(plan, records, commit())
+        result = used._execute(plan, plan.conditions)
         for treatment in used.treatments:
-            used._warn_of_unread_keys(treatment, result)
+            used._warn_of_unread_keys(treatment, result, set())
         return result
 
     async def arun(
@@ -205,10 +226,114 @@ class Experiment:
         hypotheses: Iterable[Hypothesis] | None = None,
         replicates: int | None = None,
     ) -> Result:
-        """Do what `run` does in a thread of its own, so that an event loop goes on meanwhile."""
-        return await asyncio.to_thread(
-            self.run, treatments=treatments, hypotheses=hypotheses, replicates=replicates
+        """Do what `run` does, so that the running event loop goes on meanwhile.
+
+        With `AsyncExecution`, on that loop; with any other execution, in a thread of its own.
+        """
+        used = self._with(treatments, hypotheses, replicates)
+        if not used._awaits:
+            return await asyncio.to_thread(used.run)
+        used.validate()
+        plan = used.plan()
+        result = await used._aexecute(plan, plan.conditions)
+        for treatment in used.treatments:
+            used._warn_of_unread_keys(treatment, result, set())
+        return result
+
+    def optimize(
+        self, optimizer: BaseOptimizer, *, num_trials: int, replicates_per_trial: int = 1
+    ) -> Treatment:
+        """Search for a promising treatment; it is a lead, not a proof.
+
+        The treatments of one `ask` are evaluated in one run, without the baseline. Replicate i of every trial
+        has the same seed, so that trials differ by their treatments rather than by their luck; these seeds
+        come from a stream of their own, so that `run` confirms on replicates that the search has not seen.
+
+        A trial fails if one of its replicates does, or records a metric of the objective not at all or not as
+        a finite number. It is told as the worst value there is (inf for a metric that is minimized, -inf for
+        one that is maximized) and is never the best.
+
+        Parameters
+        ----------
+        optimizer : BaseOptimizer
+            What to try next. It is told the mean of each metric over the replicates of a trial.
+        num_trials : int
+            How many treatments to evaluate at most; an optimizer that asks for nothing ends the search.
+        replicates_per_trial : int
+            How often to run each.
+
+        Returns
+        -------
+        Treatment
+            The optimizer's best.
+
+        Raises
+        ------
+        OptimizationError
+            If every trial failed.
+        DefinitionError
+            If an argument, or what the optimizer asks for, can't be run.
+        """
+        search = Search(optimizer, num_trials, self._label)
+        while asked := search.ask():
+            trial = self._with(asked, (), replicates_per_trial)
+            result = trial._execute(trial._search_plan(), [treatment.name for treatment in asked])
+            trial._tell(search, result)
+        return search.best()
+
+    async def aoptimize(
+        self, optimizer: BaseOptimizer, *, num_trials: int, replicates_per_trial: int = 1
+    ) -> Treatment:
+        """Do what `optimize` does, as `arun` does what `run` does."""
+        if not self._awaits:
+            return await asyncio.to_thread(
+                self.optimize, optimizer, num_trials=num_trials, replicates_per_trial=replicates_per_trial
+            )
+        search = Search(optimizer, num_trials, self._label)
+        while asked := search.ask():
+            trial = self._with(asked, (), replicates_per_trial)
+            result = await trial._aexecute(trial._search_plan(), [treatment.name for treatment in asked])
+            trial._tell(search, result)
+        return search.best()
+
+    def apply(
+        self, treatment: Treatment | str | None = None, *, data: Any = _SOURCE, seed: int | None = None
+    ) -> Any:
+        """Pass data through the pipeline once, and return the output.
+
+        The pass stops behind the step marked by `exit_step`; the steps behind it are not even set up. Hooks
+        of plugins, `setup` and `teardown` are called as in a run. Exceptions come through. The global random
+        generators are seeded for the pass, and put back after.
+
+        Parameters
+        ----------
+        treatment : Treatment or str, optional
+            A treatment, or the name of one of the experiment's; without it, the baseline.
+        data : any, optional
+            What to process in place of what the data source gives; a `DataSource` is fetched from, anything
+            else is given to the first step as it is.
+        seed : int, optional
+            Root seed, in place of that of the `SeedPlugin`; the pass has the seed of its replicate 0.
+
+        Returns
+        -------
+        any
+            What the exit step returned (the data, of a pair of data and metrics), or the last step if none
+            is marked.
+        """
+        chosen = () if treatment is None else (self.treatment(treatment),)
+        used = self._with(chosen, (), 1)
+        plan = used.plan(None if seed is None else check_root_seed(seed))
+        source = plan.datasource if data is _SOURCE else as_given_source(data)
+        plan = dataclasses.replace(
+            plan, datasource=source, pipeline=plan.pipeline.until_exit(), outputs_required=False
         )
+        with used._running() as commit:
+            record, output = plan.run_for_output(Unit(0, plan.conditions[-1]))
+            result = used._result(plan, [record], commit())
+            for plugin in used.plugins:
+                plugin.after_run(used, result)
+        return output
 
     def debug(self, treatment: Treatment | str | None = None, *, replicate: int = 0) -> Result:
         """Run one replicate of the baseline and of `treatment`, in this thread, step by step in the log.
@@ -224,13 +349,13 @@ class Experiment:
         """
         chosen = () if treatment is None else (self.treatment(treatment),)
         used = self._with(chosen, (), 1)
-        used.plugins = _with_defaults([*used.plugins, LoggingPlugin(verbose=True)])
+        used.plugins = with_defaults([*used.plugins, LoggingPlugin(verbose=True)], DEFAULT_PLUGINS)
         plan = used.plan()
         with used._running() as commit:
             records = [plan.run(Unit(replicate, condition), RAISED) for condition in plan.conditions]
-        return used._conclude(
-            plan, [dataclasses.replace(record, replicate=0) for record in records], commit()
-        )
+            return used._conclude(
+                plan, [dataclasses.replace(record, replicate=0) for record in records], commit()
+            )
 
     # What executions and the pytest plugin build on.
 
@@ -273,7 +398,46 @@ class Experiment:
             Hooks(
                 self, (plugin for plugin in self.plugins if not isinstance(plugin, Execution | SeedPlugin))
             ),
+            outputs={output.name: output.writer for output in self.outputs},
         )
+
+    @property
+    def _label(self) -> str:
+        return f"experiment {self.name!r}"
+
+    @property
+    def _execution(self) -> Execution:
+        return self.plugin(Execution)  # type: ignore[type-abstract]  # asked for, not made
+
+    @property
+    def _awaits(self) -> bool:
+        """Whether units run on the event loop of the caller."""
+        return isinstance(self._execution, AsyncExecution)
+
+    def _execute(self, plan: RunPlan, conditions: Sequence[str]) -> Result:
+        """Run these conditions in every replicate."""
+        with self._running() as commit:
+            todo = list(units(conditions, range(self.replicates)))
+            records = list(self._execution.execute(plan, todo))
+            return self._conclude(plan, records, commit())
+
+    async def _aexecute(self, plan: RunPlan, conditions: Sequence[str]) -> Result:
+        """Do what `_execute` does, on the running event loop."""
+        execution = self.plugin(AsyncExecution)
+        with self._running() as commit:
+            todo = list(units(conditions, range(self.replicates)))
+            records = await execution.aexecute(plan, todo)
+            return self._conclude(plan, records, commit())
+
+    def _search_plan(self) -> RunPlan:
+        """Return the plan of trials, whose seeds `run` never uses."""
+        plan = self.plan()
+        return dataclasses.replace(plan, stream=SeedStream(plan.stream.root, (SEARCH,)))
+
+    def _tell(self, search: Search, result: Result) -> None:
+        search.tell(result.metrics.treatments[treatment.name].runs for treatment in self.treatments)
+        for treatment in self.treatments:
+            self._warn_of_unread_keys(treatment, result, search.unread)
 
     @contextmanager
     def _running(self) -> Iterator[Callable[[], str | None]]:
@@ -284,18 +448,21 @@ class Experiment:
                     plugin.before_run(self)
                 yield commit
             except BaseException:
-                self.plugin(ArtifactPlugin).tidy()
+                self.plugin(ArtifactPlugin).tidy(self)
                 raise
 
-    def _conclude(self, plan: RunPlan, records: Sequence[RunRecord], commit: str | None) -> Result:
-        result = Result(
+    def _result(self, plan: RunPlan, records: Sequence[RunRecord], commit: str | None) -> Result:
+        return Result(
             self.name,
             runs_by_condition(records, plan.conditions, self.replicates),
             self.hypotheses,
             root_seed=plan.stream.root,
-            steps=[{"name": step.name, "params": step.params} for step in self.pipeline],
+            steps=[{"name": step.name, "params": step.params} for step in plan.pipeline],
             git_commit=commit,
         )
+
+    def _conclude(self, plan: RunPlan, records: Sequence[RunRecord], commit: str | None) -> Result:
+        result = self._result(plan, records, commit)
         for plugin in self.plugins:
             try:
                 plugin.after_run(self, result)
@@ -306,9 +473,13 @@ class Experiment:
                 LOGGER.exception("%s of experiment %r failed", hook, self.name)
         return result
 
-    def _warn_of_unread_keys(self, treatment: Treatment, result: Result) -> None:
+    def _warn_of_unread_keys(self, treatment: Treatment, result: Result, known: set[str]) -> None:
+        """Warn of keys that nothing read, except known ones, and note them as known."""
         runs = result.metrics.treatments[treatment.name].runs
         for key in unread_keys(treatment, runs):
+            if key in known:
+                continue
+            known.add(key)
             missed = sorted({k for record in runs.records if record for s in record.scopes for k in s.absent})
             looked_up = f" (looked up and not found: {', '.join(map(repr, missed))})" if missed else ""
             warnings.warn(
@@ -324,9 +495,8 @@ class Experiment:
         hypotheses: Iterable[Hypothesis] | None,
         replicates: int | None,
     ) -> Experiment:
-        if treatments is None and hypotheses is None and replicates is None:
-            return self
         changed = copy.copy(self)
+        changed.run_id = secrets.token_hex(8)
         if treatments is not None:
             changed.treatments = treatments
         if hypotheses is not None:
@@ -339,142 +509,12 @@ class Experiment:
         """Return what another process needs of this experiment: verifiers need not be picklable."""
         reduced = copy.copy(self)
         reduced._hypotheses = ()
+        reduced.outputs = ()
         reduced.plugins = [plugin for plugin in self.plugins if not isinstance(plugin, Execution)]
         return reduced
-
-    def _checked_treatments(self, treatments: Iterable[Treatment]) -> tuple[Treatment, ...]:
-        where = f"experiment {self.name!r}"
-        checked = tuple(treatments)
-        names: set[str] = set()
-        for treatment in checked:
-            if not isinstance(treatment, Treatment):
-                raise DefinitionError(
-                    f"{where}: {treatment!r} is not a treatment; give Treatment(name, change)"
-                )
-            if treatment.name in names:
-                raise DefinitionError(f"{where}: two treatments are named {treatment.name!r}")
-            names.add(treatment.name)
-            for key in treatment.payload or ():
-                if key in self.initial_ctx:
-                    raise DefinitionError(
-                        f"{where}: treatment {treatment.name!r} sets key {key!r}, which initial_ctx holds "
-                        f"already as {summarize(self.initial_ctx[key])!r}; keys are never replaced: leave it "
-                        "out of initial_ctx and make it a default of the step"
-                    )
-        return checked
-
-    def _checked_hypotheses(self, hypotheses: Iterable[Hypothesis]) -> tuple[Hypothesis, ...]:
-        where = f"experiment {self.name!r}"
-        checked = tuple(hypotheses)
-        names: set[str] = set()
-        for hypothesis in checked:
-            if not isinstance(hypothesis, Hypothesis):
-                raise DefinitionError(f"{where}: {hypothesis!r} is not a hypothesis; give Hypothesis(...)")
-            if hypothesis.name in names:
-                raise DefinitionError(
-                    f"{where}: two hypotheses are named {hypothesis.name!r}; give each a name="
-                )
-            names.add(hypothesis.name)
-        return checked
-
-    def _check_decidable(self, treatments: Sequence[Treatment], hypotheses: Sequence[Hypothesis]) -> None:
-        if hypotheses and not treatments:
-            names = ", ".join(repr(hypothesis.name) for hypothesis in hypotheses)
-            raise DefinitionError(
-                f"experiment {self.name!r} claims {names} but has no treatment to claim it of; give "
-                "treatments=[...]"
-            )
 
     def __repr__(self) -> str:
         return (
             f"<Experiment {self.name!r}: {self.replicates} replicates of {1 + len(self.treatments)} "
             f"conditions, {len(self.hypotheses)} hypotheses>"
         )
-
-
-def check_replicates(replicates: Any, where: str) -> int:
-    """Return a number of replicates, or raise `DefinitionError`."""
-    if type(replicates) is not int or replicates < 1:
-        raise DefinitionError(
-            f"{where} has replicates={replicates!r}; a number of replicates is an integer >= 1"
-        )
-    return replicates
-
-
-def _with_defaults(plugins: Iterable[BasePlugin] | None) -> list[BasePlugin]:
-    """Return the plugins, with the default of each kind that is missing; of a kind the last one counts."""
-    given = list(plugins or ())
-    for plugin in given:
-        if not isinstance(plugin, BasePlugin):
-            hint = "; call it" if isinstance(plugin, type) else ""
-            raise DefinitionError(f"{plugin!r} is not a plugin{hint}")
-    kinds = {plugin.kind: index for index, plugin in enumerate(given) if plugin.kind is not None}
-    kept = [p for index, p in enumerate(given) if p.kind is None or kinds[p.kind] == index]
-    return [default() for default in _DEFAULT_PLUGINS if default.kind not in kinds] + kept
-
-
-class ExperimentBuilder:
-    """Builds an experiment part by part; every method returns the builder."""
-
-    def __init__(self, name: str = DEFAULT_NAME) -> None:
-        self._name = name
-        self._datasource: Any = _MISSING
-        self._steps: list[PipelineStep] = []
-        self._options: dict[str, Any] = {}
-
-    def datasource(self, datasource: Any) -> ExperimentBuilder:
-        """Set where the data come from."""
-        self._datasource = datasource
-        return self
-
-    def pipeline(self, pipeline: Pipeline | Sequence[PipelineStep | StepFactory]) -> ExperimentBuilder:
-        """Set all steps at once."""
-        self._steps = list(as_pipeline(pipeline))
-        return self
-
-    def add_step(self, step: PipelineStep | StepFactory) -> ExperimentBuilder:
-        """Append a step."""
-        self._steps.append(as_step(step))
-        return self
-
-    def plugins(self, plugins: Iterable[BasePlugin]) -> ExperimentBuilder:
-        """Set plugins; each replaces the default of its own kind."""
-        return self._set(plugins=list(plugins))
-
-    def treatments(self, treatments: Iterable[Treatment]) -> ExperimentBuilder:
-        """Set the treatments."""
-        return self._set(treatments=list(treatments))
-
-    def hypotheses(self, hypotheses: Iterable[Hypothesis]) -> ExperimentBuilder:
-        """Set the hypotheses."""
-        return self._set(hypotheses=list(hypotheses))
-
-    def replicates(self, replicates: int) -> ExperimentBuilder:
-        """Set how often each condition is run."""
-        return self._set(replicates=replicates)
-
-    def description(self, description: str) -> ExperimentBuilder:
-        """Set the description."""
-        return self._set(description=description)
-
-    def initial_ctx(self, initial_ctx: Mapping[str, Any]) -> ExperimentBuilder:
-        """Set the keys that every context begins with."""
-        return self._set(initial_ctx=initial_ctx)
-
-    def _set(self, **options: Any) -> ExperimentBuilder:
-        self._options |= options
-        return self
-
-    def build(self) -> Experiment:
-        """Return the experiment.
-
-        Raises
-        ------
-        DefinitionError
-            If the data source or the steps are missing, or something else can't be run.
-        """
-        if self._datasource is _MISSING:
-            raise DefinitionError(f"experiment {self._name!r} has no data source; call .datasource(...)")
-        if not self._steps:
-            raise DefinitionError(f"experiment {self._name!r} has no steps; call .add_step(...)")
-        return Experiment(self._datasource, self._steps, name=self._name, **self._options)

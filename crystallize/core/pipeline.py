@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from types import CoroutineType
 from typing import Any
 
+from crystallize.core.awaiting import never_awaited, run_to_completion, settled
 from crystallize.core.context import FrozenContext
 from crystallize.core.pipeline_step import PipelineStep, StepFactory, as_step, metrics_of
 from crystallize.core.seeding import SETUP, TEARDOWN
@@ -35,6 +37,7 @@ class Pipeline:
         self.steps: tuple[PipelineStep, ...] = tuple(as_step(step) for step in steps)
         if not self.steps:
             raise DefinitionError("a pipeline needs at least one step; it was given none")
+        self.is_async = any(step.is_async for step in self.steps)
         self._parts = tuple((index, step.name, step) for index, step in enumerate(self.steps, start=1))
         self._with_setup = [p for p in self._parts if type(p[2]).setup is not PipelineStep.setup]
         self._with_teardown = [p for p in self._parts if type(p[2]).teardown is not PipelineStep.teardown]
@@ -45,6 +48,8 @@ class Pipeline:
         Metrics go to ``ctx.metrics``. Every step's `setup` is called before the first step, every step's
         `teardown` in reverse order behind the last, also if a step raised.
         """
+        if self.is_async:
+            return run_to_completion(self._arun(data, ctx))
         try:
             self.setup(ctx)
             data = self.process(data, ctx)
@@ -54,11 +59,36 @@ class Pipeline:
         self.teardown(ctx)
         return data
 
+    async def _arun(self, data: Any, ctx: FrozenContext) -> Any:
+        try:
+            await self.asetup(ctx)
+            data = await self.aprocess(data, ctx)
+        except BaseException as fault:
+            await self.ateardown(ctx, fault)
+            raise
+        await self.ateardown(ctx)
+        return data
+
+    def until_exit(self) -> Pipeline:
+        """Return the pipeline up to the first step marked by `exit_step`, or all of it if none is."""
+        for index, step in enumerate(self.steps, start=1):
+            if step.is_exit:
+                return Pipeline(self.steps[:index])
+        return self
+
+    # Each part comes twice: the plain one is what runs a hundred thousand times, and awaits nothing.
+
     def setup(self, ctx: FrozenContext) -> None:
         """Call every step's `setup`."""
         for index, name, step in self._with_setup:
             ctx._enter(name, SETUP + index)
             step.setup(ctx)
+
+    async def asetup(self, ctx: FrozenContext) -> None:
+        """Do what `setup` does, awaiting what is to be awaited."""
+        for index, name, step in self._with_setup:
+            ctx._enter(name, SETUP + index)
+            await settled(step.setup(ctx))
 
     def teardown(self, ctx: FrozenContext, fault: BaseException | None = None) -> None:
         """Call every step's `teardown` in reverse order, every one of them even if one raises.
@@ -70,20 +100,27 @@ class Pipeline:
         fault : BaseException, optional
             What had ended the run. Later errors become notes on it; without it, the first one is raised.
         """
-        failed, first = ctx._scope, fault
+        if not self._with_teardown:
+            return
+        faults = _Faults(ctx, fault)
         for index, name, step in reversed(self._with_teardown):
             ctx._enter(name, TEARDOWN + index)
             try:
                 step.teardown(ctx)
             except Exception as error:
-                if first is None:
-                    failed, first = ctx._scope, error
-                else:
-                    first.add_note(f"teardown of {name!r} failed too: {type(error).__name__}: {error}")
-        if first is not None:
-            ctx._scope = failed
-            if first is not fault:
-                raise first
+                faults.add(name, error)
+        faults.conclude()
+
+    async def ateardown(self, ctx: FrozenContext, fault: BaseException | None = None) -> None:
+        """Do what `teardown` does, awaiting what is to be awaited."""
+        faults = _Faults(ctx, fault)
+        for index, name, step in reversed(self._with_teardown):
+            ctx._enter(name, TEARDOWN + index)
+            try:
+                await settled(step.teardown(ctx))
+            except Exception as error:
+                faults.add(name, error)
+        faults.conclude()
 
     def process(
         self,
@@ -100,11 +137,27 @@ class Pipeline:
                 hook(step, data, ctx)
             data = step(data, ctx)
             if type(data) is tuple:
-                data, metrics = metrics_of(data)
-                if metrics:
-                    add = ctx.metrics.add
-                    for metric, value in metrics.items():
-                        add(metric, value)
+                data = _recorded(data, ctx)
+            elif type(data) is CoroutineType:
+                raise never_awaited(data, f"step {name!r}")
+            for hook in after:
+                hook(step, data, ctx)
+        return data
+
+    async def aprocess(
+        self,
+        data: Any,
+        ctx: FrozenContext,
+        *,
+        before: Iterable[StepHook] = (),
+        after: Iterable[StepHook] = (),
+    ) -> Any:
+        """Do what `process` does, awaiting what is to be awaited."""
+        for index, name, step in self._parts:
+            ctx._enter(name, index)
+            for hook in before:
+                hook(step, data, ctx)
+            data = _recorded(await settled(step(data, ctx)), ctx)
             for hook in after:
                 hook(step, data, ctx)
         return data
@@ -117,6 +170,39 @@ class Pipeline:
 
     def __repr__(self) -> str:
         return f"Pipeline([{', '.join(step.name for step in self.steps)}])"
+
+
+def _recorded(output: Any, ctx: FrozenContext) -> Any:
+    """Return the data in what a step returned, its metrics recorded."""
+    data, metrics = metrics_of(output)
+    if metrics:
+        add = ctx.metrics.add
+        for metric, value in metrics.items():
+            add(metric, value)
+    return data
+
+
+class _Faults:
+    """What raised while steps are torn down: the first one counts, later ones become notes on it."""
+
+    def __init__(self, ctx: FrozenContext, fault: BaseException | None) -> None:
+        self._ctx = ctx
+        self._given = self._first = fault
+        self._scope = ctx._scope
+
+    def add(self, name: str, error: Exception) -> None:
+        """Take in what the teardown of a step raised."""
+        if self._first is None:
+            self._scope, self._first = self._ctx._scope, error
+        else:
+            self._first.add_note(f"teardown of {name!r} failed too: {type(error).__name__}: {error}")
+
+    def conclude(self) -> None:
+        """Leave the context in the scope that raised first; raise what was not raised already."""
+        if self._first is not None:
+            self._ctx._scope = self._scope
+            if self._first is not self._given:
+                raise self._first
 
 
 def pipeline(*steps: PipelineStep | StepFactory) -> Pipeline:

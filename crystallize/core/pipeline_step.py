@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from crystallize.core.awaiting import is_async
 from crystallize.core.context import FrozenContext
 from crystallize.core.declared import Declared, Parameters
 from crystallize.core.freezing import freeze_if_possible, thaw
@@ -38,14 +39,20 @@ class PipelineStep(ABC):
         hidden = ("is_exit",)
         return {key: value for key, value in vars(self).items() if key[0] != "_" and key not in hidden}
 
+    @property
+    def is_async(self) -> bool:
+        """Whether calling, setting up or tearing down has to be awaited."""
+        kind = type(self)
+        return is_async(kind.__call__) or is_async(kind.setup) or is_async(kind.teardown)
+
     @abstractmethod
     def __call__(self, data: Any, ctx: FrozenContext) -> Any:
-        """Process the data."""
+        """Process the data; may be ``async def``, as may `setup` and `teardown`."""
 
-    def setup(self, ctx: FrozenContext) -> None:  # noqa: B027 - a hook, not an omission
+    def setup(self, ctx: FrozenContext) -> Any:  # noqa: B027 - a hook, not an omission
         """Prepare for one condition run; called before its data are fetched."""
 
-    def teardown(self, ctx: FrozenContext) -> None:  # noqa: B027 - a hook, not an omission
+    def teardown(self, ctx: FrozenContext) -> Any:  # noqa: B027 - a hook, not an omission
         """Clean up after one condition run, whether or not it failed."""
 
 
@@ -70,6 +77,11 @@ class FunctionStep(PipelineStep):
         """The parameters given, as copies."""
         return {key: thaw(value) for key, value in self._params.items()}
 
+    @property
+    def is_async(self) -> bool:
+        """Whether the function is ``async def``."""
+        return self._factory.is_async
+
     def __call__(self, data: Any, ctx: FrozenContext) -> Any:
         """Call the function."""
         factory = self._factory
@@ -89,6 +101,7 @@ class StepFactory(Declared):
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__(function)
         self.parameters = Parameters(function, ("data", "ctx"), "step")
+        self.is_async = is_async(function)
 
     def __call__(self, **params: Any) -> FunctionStep:
         """Return the step with these parameters fixed."""
@@ -101,7 +114,7 @@ def pipeline_step() -> Callable[[Callable[..., Any]], StepFactory]:
 
     Parameters behind the first two are given when the step is made, or else filled from the context (this is
     how a treatment reaches them), or else have their defaults. The function returns the data for the next
-    step, or a pair of the data and a mapping of metrics.
+    step, or a pair of the data and a mapping of metrics. It may be ``async def``; see `AsyncExecution`.
 
     Examples
     --------

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from crystallize.core.names import unsafe_file_name
+from crystallize.core.names import file_key, unsafe_file_name
 from crystallize.errors import ArtifactError, MetricError
 
 if TYPE_CHECKING:
@@ -25,12 +25,13 @@ class MetricEntry(NamedTuple):
     step: str
 
 
-class Artifact(NamedTuple):
+class KeptArtifact(NamedTuple):
     """Bytes that a step wants kept."""
 
     name: str
     data: bytes
     step: str
+    key: str  # of step and name, the same for two that would be one file anywhere
 
 
 class Metrics:
@@ -154,18 +155,26 @@ class Artifacts:
         self._context = context
 
     @property
-    def entries(self) -> list[Artifact]:
+    def entries(self) -> list[KeptArtifact]:
         """Everything handed over, in order."""
         return self._context._artifacts
 
-    def add(self, name: str, data: bytes) -> None:
+    def add(self, name: str, data: Any) -> None:
         """Hand over bytes to be kept under `name`, in a directory of this replicate, condition and step.
+
+        Parameters
+        ----------
+        name : str
+            A plain file name.
+        data : bytes
+            The content. If the experiment declares an output of this name that has a writer, anything that
+            the writer takes; bytes are kept as they are.
 
         Raises
         ------
         ArtifactError
-            If the name is unsafe as a file name on any platform or already used by this step, or `data` is
-            not bytes.
+            If the name is unsafe as a file name on any platform or already used by this step, or the content
+            is not bytes.
         """
         step = self._context._scope.name
         fault = unsafe_file_name(name) if isinstance(name, str) else "it is not a string"
@@ -174,18 +183,36 @@ class Artifacts:
                 f"artifact {name!r} of {step!r} can't be written: {fault}; give a plain file name such as "
                 "'model.bin'"
             )
-        if not isinstance(data, bytes | bytearray | memoryview):
+        outputs = self._context._outputs
+        key = f"{file_key(step)}/{file_key(name)}"
+        for entry in self.entries:
+            if entry.key == key:
+                raise ArtifactError(
+                    f"artifact {name!r} was added twice by {step!r} in one run; give each a name of its own "
+                    "(upper and lower case count as the same)"
+                )
+            if name == entry.name and name in outputs:
+                raise ArtifactError(
+                    f"output {name!r} was written by {entry.step!r} and by {step!r}; an output that is "
+                    "declared is written once in a run"
+                )
+        writer = outputs.get(name)
+        if writer is not None and not isinstance(data, _BYTES):
+            data = writer(data)
+            if not isinstance(data, _BYTES):
+                raise ArtifactError(
+                    f"the writer of output {name!r} returned a {type(data).__qualname__}; it returns bytes"
+                )
+        if not isinstance(data, _BYTES):
             raise ArtifactError(
                 f"artifact {name!r} of {step!r} is a {type(data).__qualname__}; give bytes, as in "
-                "text.encode()"
+                "text.encode(), or declare an output of this name that has a writer, as in "
+                f"outputs=[Artifact.json({name!r})]"
             )
-        taken = ((entry.step, entry.name.casefold()) for entry in self.entries)
-        if (step, name.casefold()) in taken:
-            raise ArtifactError(
-                f"artifact {name!r} was added twice by {step!r} in one run; give each a name of its own "
-                "(upper and lower case count as the same)"
-            )
-        self.entries.append(Artifact(name, bytes(data), step))
+        self.entries.append(KeptArtifact(name, bytes(data), step, key))
+
+
+_BYTES = (bytes, bytearray, memoryview)
 
 
 def is_number(value: Any) -> bool:

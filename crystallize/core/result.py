@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import math
 import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,9 @@ from crystallize.core.evaluation import ConditionRuns, Verdict, digest, evaluate
 from crystallize.core.hypothesis import Hypothesis
 from crystallize.core.provenance import versions
 from crystallize.core.run import RunRecord
+from crystallize.core.tidy import frame, tidy_rows
 from crystallize.core.treatment import BASELINE
+from crystallize.core.tree import encodable, tree_lines
 
 _VERSION_SUFFIX = re.compile(r" \(v\d+\)\Z")
 
@@ -200,6 +204,8 @@ class Result:
         What raised, by replicate and condition.
     records : tuple of RunRecord
         Every condition run, by replicate, the baseline first.
+    version_dir : Path or None
+        Where its artifacts are, with a copy of this result; None if there are none.
     """
 
     def __init__(
@@ -215,6 +221,7 @@ class Result:
         self.name = name
         self.replicates = len(conditions[BASELINE].records)
         self.root_seed = root_seed
+        self.version_dir: Path | None = None
         self._conditions = conditions
         self._steps = steps
         self._git_commit = git_commit
@@ -308,6 +315,40 @@ class Result:
             "digest": self.digest,
             "provenance": self.provenance,
         }
+
+    def to_frame(self) -> Any:
+        """Return every recorded value as a row of a pandas DataFrame; needs the extra ``pandas``.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns ``condition``, ``replicate``, ``seed``, ``metric``, ``unit``, ``value``, ``measured``. A
+            replicate that gave no value has a row with nan.
+
+        Raises
+        ------
+        MissingExtraError
+            If pandas is not installed.
+        """
+        return frame(tidy_rows(self._conditions.values()))
+
+    def print_tree(self, levels: str = "treatment > replicate > step > action") -> None:
+        """Print what each step of each run read and wrote of the context, recorded and kept, as a tree.
+
+        Parameters
+        ----------
+        levels : str
+            Some or all of treatment, replicate, step and action, in any order, from the root to the leaves;
+            what is equal at a level is shown once.
+
+        Raises
+        ------
+        DefinitionError
+            If a level is unknown or named twice.
+        """
+        title = f"{self.name}: {self.replicates} replicates, seed {self.root_seed}"
+        for line in tree_lines(title, self.records, levels):
+            print(encodable(line, sys.stdout.encoding))
 
     def to_json(self, *, indent: int | None = 2) -> str:
         """Return `to_dict` as JSON; nan and infinities become the strings "nan", "inf" and "-inf"."""

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from types import CoroutineType
 from typing import Any, NamedTuple
 
+from crystallize.core.artifact import Inputs
+from crystallize.core.awaiting import never_awaited, run_to_completion, settled
 from crystallize.core.context import LOGGER, OUTSIDE, FrozenContext
 from crystallize.core.datasource import DataSource
 from crystallize.core.pipeline import Pipeline, StepHook
@@ -20,6 +24,8 @@ from crystallize.core.recording import MetricEntry
 from crystallize.core.seeding import HOOKS, TREATMENT, SeedStream
 from crystallize.core.trace import Scope
 from crystallize.core.treatment import BASELINE, Treatment
+from crystallize.core.versions import digest_of
+from crystallize.errors import ArtifactError, UpstreamError
 
 _PACKAGE = str(Path(__file__).resolve().parent.parent) + os.sep
 
@@ -72,6 +78,7 @@ class ArtifactEntry(NamedTuple):
     name: str
     step: str
     size: int
+    digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +98,7 @@ class RunRecord:
     scopes : tuple of Scope
         What data source, treatment and steps read and wrote of the context.
     artifacts : tuple of ArtifactEntry
-        Name, step and size in bytes of each artifact.
+        Name, step, size in bytes and blake2b digest of each artifact.
     error : RunError or None
         Why the run failed.
     skipped : str or None
@@ -244,11 +251,38 @@ def execute(
         seed,
         tuple(ctx._metrics),
         tuple(ctx.scopes),
-        tuple([ArtifactEntry(entry.name, entry.step, len(entry.data)) for entry in ctx._artifacts]),
+        tuple([ArtifactEntry(e.name, e.step, len(e.data), digest_of(e.data)) for e in ctx._artifacts]),
         error,
         skipped,
         seconds,
     )
+
+
+async def aexecute(
+    ctx: FrozenContext,
+    body: Callable[[FrozenContext], Awaitable[object]],
+    *,
+    seed_globals: Callable[[int], object] | None,
+    outcomes: Outcomes = RECORDED,
+) -> RunRecord:
+    """Do what `execute` does with a body that is awaited."""
+    fault: BaseException | None = None
+    start = time.perf_counter()
+    try:
+        if seed_globals is not None:
+            seed_globals(ctx._word >> 32)
+        await body(ctx)
+    except asyncio.CancelledError:
+        raise
+    except BaseException as raised:
+        fault = raised
+    seconds = time.perf_counter() - start
+
+    def conclude(ctx: FrozenContext) -> None:
+        if fault is not None:
+            raise fault
+
+    return replace(execute(ctx, conclude, seed_globals=None, outcomes=outcomes), seconds=seconds)
 
 
 class Unit(NamedTuple):
@@ -339,6 +373,12 @@ class RunPlan:
         Seeds the global generators at the start of each unit.
     hooks : Hooks
         Calls around a unit and its steps.
+    outputs : mapping
+        Name of each declared output -> its writer.
+    outputs_required : bool
+        Whether a unit fails that does not write all of them.
+    inputs : callable, optional
+        What a unit depends on in other experiments.
     """
 
     name: str
@@ -350,6 +390,9 @@ class RunPlan:
     seed_globals: Callable[[int], object] | None
     hooks: Hooks = field(default_factory=Hooks)
     logger: logging.Logger = LOGGER
+    outputs: Mapping[str, Callable[[Any], bytes] | None] = field(default_factory=dict)
+    outputs_required: bool = True
+    inputs: Callable[[Unit], Inputs] | None = None
 
     @property
     def conditions(self) -> tuple[str, ...]:
@@ -364,15 +407,99 @@ class RunPlan:
         """Return a fresh context for a unit, before its treatment is applied."""
         replicate, condition = unit
         word = self.stream.word(replicate)
-        return FrozenContext._for_run(self.initial, word, condition, replicate, self.logger)
+        ctx = FrozenContext._for_run(self.initial, word, condition, replicate, self.logger)
+        if self.outputs:
+            ctx._outputs = self.outputs
+        if self.inputs is not None:
+            ctx._inputs = self.inputs(unit)
+        return ctx
+
+    def with_inputs(self, inputs: Callable[[Unit], Inputs]) -> RunPlan:
+        """Return a plan whose units depend on others."""
+        return replace(self, inputs=inputs)
+
+    @cached_property
+    def is_async(self) -> bool:
+        """Whether units have something to await."""
+        return self.datasource.is_async or self.pipeline.is_async
 
     def run(self, unit: Unit, outcomes: Outcomes = RECORDED) -> RunRecord:
-        """Run one unit."""
-        return execute(self.context(unit), self._body, seed_globals=self.seed_globals, outcomes=outcomes)
+        """Run one unit; what is asynchronous in it, on an event loop of its own."""
+        ctx = self.context(unit)
+        return _skipped(ctx) or execute(ctx, self._body, seed_globals=self.seed_globals, outcomes=outcomes)
+
+    async def arun(self, unit: Unit, outcomes: Outcomes = RECORDED) -> RunRecord:
+        """Run one unit on the running event loop."""
+        if not self.is_async:
+            return self.run(unit, outcomes)
+        ctx = self.context(unit)
+        return _skipped(ctx) or await aexecute(
+            ctx, self._abody, seed_globals=self.seed_globals, outcomes=outcomes
+        )
+
+    def run_for_output(self, unit: Unit) -> tuple[RunRecord, Any]:
+        """Run one unit whose exceptions come through; also return what its last step returned."""
+        outputs: list[Any] = []
+        record = execute(
+            self.context(unit),
+            lambda ctx: outputs.append(self._body(ctx)),
+            seed_globals=self.seed_globals,
+            outcomes=RAISED,
+        )
+        return record, outputs[0]
 
     def _body(self, ctx: FrozenContext) -> Any:
+        if self.is_async:
+            return run_to_completion(self._abody(ctx))
         hooks, pipeline, source = self.hooks, self.pipeline, self.datasource
-        condition = ctx.condition
+        self._begin(ctx)
+        try:
+            pipeline.setup(ctx)
+            ctx._enter(source.name, 0)
+            data = source.fetch(ctx)
+            if type(data) is CoroutineType:
+                raise never_awaited(data, f"data source {source.name!r}")
+            data = pipeline.process(data, ctx, before=hooks.before_step, after=hooks.after_step)
+        except BaseException as fault:
+            pipeline.teardown(ctx, fault)
+            raise
+        pipeline.teardown(ctx)
+        if self.outputs and self.outputs_required:
+            self._check_outputs(ctx)
+        for hook in hooks.after_replicate:
+            hook(ctx)
+        return data
+
+    async def _abody(self, ctx: FrozenContext) -> Any:
+        hooks, pipeline, source = self.hooks, self.pipeline, self.datasource
+        self._begin(ctx)
+        try:
+            try:
+                await pipeline.asetup(ctx)
+                ctx._enter(source.name, 0)
+                data = await settled(source.fetch(ctx))
+                data = await pipeline.aprocess(data, ctx, before=hooks.before_step, after=hooks.after_step)
+            except asyncio.CancelledError as fault:
+                task = asyncio.current_task()
+                if task is not None and task.cancelling():
+                    raise
+                # Nobody cancelled the unit, so it is a failure of this unit and ends no other.
+                raise RuntimeError(f"{ctx._scope.name} was cancelled from within") from fault
+        except BaseException as fault:
+            await pipeline.ateardown(ctx, fault)
+            raise
+        await pipeline.ateardown(ctx)
+        if self.outputs and self.outputs_required:
+            self._check_outputs(ctx)
+        for hook in hooks.after_replicate:
+            hook(ctx)
+        return data
+
+    def _begin(self, ctx: FrozenContext) -> None:
+        """Check what is upstream, apply the treatment, and call the hooks before the replicate."""
+        condition, hooks = ctx.condition, self.hooks
+        if ctx._inputs is not None:
+            self._check_inputs(ctx)
         if condition != BASELINE:
             ctx._enter(condition, TREATMENT)
             self._treatments[condition].apply(ctx)
@@ -380,18 +507,33 @@ class RunPlan:
             ctx._enter(OUTSIDE, HOOKS)
             for hook in hooks.before_replicate:
                 hook(ctx)
+
+    def _check_inputs(self, ctx: FrozenContext) -> None:
         try:
-            pipeline.setup(ctx)
-            ctx._enter(source.name, 0)
-            data = pipeline.process(source.fetch(ctx), ctx, before=hooks.before_step, after=hooks.after_step)
-        except BaseException as fault:
-            pipeline.teardown(ctx, fault)
+            ctx._inputs.check()
+        except UpstreamError:
+            ctx._enter(self.datasource.name, 0)  # there is nothing for it to fetch
             raise
-        pipeline.teardown(ctx)
-        for hook in hooks.after_replicate:
-            hook(ctx)
-        return data
+
+    def _check_outputs(self, ctx: FrozenContext) -> None:
+        written = [entry.name for entry in ctx._artifacts]
+        for name in self.outputs:
+            if name not in written:
+                known = ", ".join(map(repr, written)) or "nothing"
+                ctx._enter("outputs", HOOKS)
+                raise ArtifactError(
+                    f"experiment {self.name!r} declares output {name!r}, which no step wrote; "
+                    f"written: {known}"
+                )
 
     @cached_property
     def _treatments(self) -> dict[str, Treatment]:
         return {treatment.name: treatment for treatment in self.treatments}
+
+
+def _skipped(ctx: FrozenContext) -> RunRecord | None:
+    """Return the record of a unit that is skipped since one upstream was."""
+    inputs: Inputs | None = ctx._inputs
+    if inputs is None or (reason := inputs.skipped) is None:
+        return None
+    return RunRecord(ctx.condition, ctx.replicate, ctx._word >> 32, skipped=reason)

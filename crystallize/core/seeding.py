@@ -31,6 +31,14 @@ TREATMENT: Final = 1 << 18
 """Number of the treatment's stream."""
 HOOKS: Final = 1 << 19
 """Number of the stream of the hooks before a replicate."""
+SEARCH: Final = 1 << 20
+"""Number of the stream that replicates of a search have their words from."""
+SEARCH_SPACE: Final = 1 << 21
+"""Number of the streams that a search draws parameters from."""
+DOWNSTREAM: Final = 1 << 22
+"""Number of the streams of experiments that read what others of their graph wrote."""
+INPUT: Final = 1 << 32
+"""Added to the number of a named input."""
 
 _BLOCK: Final = 1024
 
@@ -57,12 +65,15 @@ class SeedStream:
     ----------
     root : int
         The root seed, >= 0.
+    branch : tuple of int
+        Which of its independent streams; none is that of `Experiment.run`.
     """
 
-    __slots__ = ("_blocks", "root")
+    __slots__ = ("_blocks", "branch", "root")
 
-    def __init__(self, root: int) -> None:
+    def __init__(self, root: int, branch: tuple[int, ...] = ()) -> None:
         self.root = root
+        self.branch = branch
         self._blocks: dict[int, list[int]] = {}
 
     def word(self, replicate: int) -> int:
@@ -70,7 +81,7 @@ class SeedStream:
         block, offset = divmod(replicate, _BLOCK)
         words = self._blocks.get(block)
         if words is None:
-            bits = np.random.PCG64(np.random.SeedSequence(self.root))
+            bits = np.random.PCG64(np.random.SeedSequence(self.root, spawn_key=self.branch))
             bits.advance(block * _BLOCK)
             words = self._blocks[block] = bits.random_raw(_BLOCK).tolist()
         return words[offset]
@@ -79,8 +90,8 @@ class SeedStream:
         """Return the replicate's seed: the top 32 bits of its word, which every library accepts."""
         return self.word(replicate) >> 32
 
-    def __reduce__(self) -> tuple[type[SeedStream], tuple[int]]:
-        return (SeedStream, (self.root,))
+    def __reduce__(self) -> tuple[type[SeedStream], tuple[int, tuple[int, ...]]]:
+        return (SeedStream, (self.root, self.branch))
 
 
 def generator(word: int, scope: int) -> np.random.Generator:

@@ -137,7 +137,7 @@ def test_artifacts_are_bytes_under_a_plain_name(ctx):
     """Any kind of bytes is kept as bytes, with the step that made it."""
     ctx.artifacts.add("model.bin", bytearray(b"ab"))
     ctx.artifacts.add("other.bin", memoryview(b"cd"))
-    assert [tuple(entry) for entry in ctx.artifacts.entries] == [
+    assert [entry[:3] for entry in ctx.artifacts.entries] == [
         ("model.bin", b"ab", "train"),
         ("other.bin", b"cd", "train"),
     ]

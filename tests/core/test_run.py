@@ -31,6 +31,7 @@ from crystallize.core.run import (
     units,
 )
 from crystallize.core.trace import untouched
+from crystallize.core.versions import digest_of
 
 texts = st.text(max_size=8)
 scalars = st.none() | st.booleans() | st.integers(-(2**1000), 2**1000) | st.floats() | texts
@@ -138,7 +139,7 @@ def test_execute_records_what_was_done():
     assert (record.condition, record.replicate, record.seed) == ("boost", 3, 5)
     assert seeded == [5]
     assert record.metrics == (("x", 1.5, None, False, "step"),)
-    assert record.artifacts == (("a.bin", "step", 4),)
+    assert record.artifacts == (("a.bin", "step", 4, digest_of(b"1234")),)
     assert record.scopes[0].absent == ["depth"]
     assert record.succeeded
     assert record.seconds > 0

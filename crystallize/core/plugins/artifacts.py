@@ -4,29 +4,37 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
-import tempfile
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from crystallize.core.context import FrozenContext
 from crystallize.core.names import path_component
 from crystallize.core.plugins.base import BasePlugin
+from crystallize.core.plugins.seed import SeedPlugin
+from crystallize.core.versions import (
+    METADATA,
+    artifact_path,
+    begin_version,
+    conclude_version,
+    new_version,
+    write_artifact,
+)
 
 if TYPE_CHECKING:
     from crystallize.core.experiment import Experiment
     from crystallize.core.result import Result
 
-_VERSION = re.compile(r"v(\d+)\Z")
 _reserving = threading.Lock()
 
 
 class ArtifactPlugin(BasePlugin):
     """Writes artifacts to ``<root_dir>/<experiment>/v<N>/replicate_<i>/<condition>/<step>/<name>``.
 
-    Names of experiments, conditions and steps are percent-encoded where a file system would not take them.
-    Files appear whole or not at all. Nothing is left on disk by a run without artifacts.
+    Beside them lie ``metadata.json``, ``results.json`` and, once the run has ended, ``manifest.json``;
+    `stored_versions` reads them. Names of experiments, conditions and steps are percent-encoded where a file
+    system would not take them. Files appear whole or not at all. Nothing is left on disk by a run without
+    artifacts.
 
     Parameters
     ----------
@@ -39,78 +47,102 @@ class ArtifactPlugin(BasePlugin):
     Attributes
     ----------
     version_dir : Path or None
-        Where the latest run wrote; None if it wrote nothing.
+        Where the latest run that ended wrote; None if it wrote nothing.
     """
 
     def __init__(self, root_dir: str | os.PathLike[str] = "data", versioned: bool = True) -> None:
         self.root_dir = Path(root_dir)
         self.versioned = versioned
         self.version_dir: Path | None = None
-        self._created: list[Path] = []
+        self._runs: dict[str, _Writing] = {}  # by id: several runs may be under way at the same time
 
     def reserve(self, experiment_name: str) -> Path:
         """Choose the directory of a run and, if versioned, make it so that no other run can."""
-        parent = self.root_dir / path_component(experiment_name)
-        if not self.versioned:
-            return parent / "v0"
-        self._created = [path for path in (parent, *parent.parents) if not path.exists()]
-        parent.mkdir(parents=True, exist_ok=True)
-        number = 1 + max(
-            (int(match[1]) for entry in parent.iterdir() if (match := _VERSION.match(entry.name))), default=-1
-        )
-        while True:
-            path = parent / f"v{number}"
-            try:
-                path.mkdir()
-            except FileExistsError:
-                number += 1
-            else:
-                self._created.insert(0, path)
-                return path
-
-    def reserved(self, experiment_name: str) -> Path:
-        """Return the directory of the current run, reserved when it is first asked for."""
-        with _reserving:
-            if self.version_dir is None:
-                self.version_dir = self.reserve(experiment_name)
-            return self.version_dir
+        if self.versioned:
+            return new_version(self.root_dir, experiment_name).path
+        return self.root_dir.absolute() / path_component(experiment_name) / "v0"
 
     def before_run(self, experiment: Experiment) -> None:
-        """Begin a version of its own."""
-        self.version_dir = None
+        """Note whose artifacts these will be."""
+        self._runs[experiment.run_id] = _Writing(
+            {
+                "experiment": experiment.name,
+                "seed": experiment.plugin(SeedPlugin).seed or 0,
+                "replicates": experiment.replicates,
+                "conditions": experiment.conditions,
+            }
+        )
+
+    def reserved(self, experiment: Experiment) -> Path:
+        """Return the directory of a run, reserved when it is first asked for."""
+        writing = self._runs.setdefault(experiment.run_id, _Writing({"experiment": experiment.name}))
+        with _reserving:
+            if writing.path is None:
+                if self.versioned:
+                    writing.path, writing.created = new_version(self.root_dir, experiment.name)
+                else:
+                    writing.path = self.reserve(experiment.name)
+            return writing.path
 
     def after_replicate(self, experiment: Experiment, ctx: FrozenContext) -> None:
         """Write the artifacts of a condition run."""
-        if not ctx._artifacts:
-            return
-        version = self.reserved(experiment.name)
-        base = version / f"replicate_{ctx.replicate}" / path_component(ctx.condition)
-        for artifact in ctx._artifacts:
-            write_atomically(base / path_component(artifact.step) / artifact.name, artifact.data)
+        if ctx._artifacts:
+            version = self.reserved(experiment)
+            self._runs[experiment.run_id].begin()
+            write_artifacts(version, experiment.conditions, ctx)
 
     def after_run(self, experiment: Experiment, result: Result) -> None:
-        """Remove the directories that were made and stayed empty."""
-        self.tidy()
+        """Write results and manifest, if there is an artifact, and remove what was made in vain."""
+        writing = self._runs.get(experiment.run_id)
+        if writing is not None and writing.path is not None and (writing.path / METADATA).exists():
+            wrote = any(record.artifacts for record in result.records if record.succeeded)
+            if wrote or self.versioned:  # what lies in a directory that is used again may be an earlier run's
+                result.version_dir = writing.path
+                conclude_version(writing.path, result)
+        self.version_dir = result.version_dir
+        self.tidy(experiment)
 
-    def tidy(self) -> None:
-        """Remove the directories that `reserve` made and that stayed empty."""
+    def tidy(self, experiment: Experiment) -> None:
+        """Forget a run, and remove the directories that were made for it and stayed empty."""
+        writing = self._runs.pop(experiment.run_id, None)
         with contextlib.suppress(OSError):
-            for path in self._created:
+            for path in writing.created if writing else ():
                 path.rmdir()
-        self._created = []
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file that appears whole or not at all, making its directory."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".tmp-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+class _Writing:
+    """Where a run writes its artifacts, as soon as it has any."""
+
+    def __init__(self, metadata: dict[str, Any]) -> None:
+        self.metadata = metadata
+        self.path: Path | None = None
+        self.created: list[Path] = []
+        self._begun = False
+
+    def begin(self) -> None:
+        """Describe the version before the first artifact that this process writes to it."""
+        if not self._begun and self.path is not None:
+            with _reserving:
+                if not self._begun:
+                    begin_version(self.path, self.metadata)
+                    self._begun = True
+
+
+def write_artifacts(version: Path, conditions: tuple[str, ...], ctx: FrozenContext) -> None:
+    """Write the artifacts of a condition run to a version.
+
+    Parameters
+    ----------
+    version : Path
+        Directory of the version.
+    conditions : tuple of str
+        All conditions of the run.
+    ctx : FrozenContext
+        Context of the condition run.
+    """
+    for artifact in ctx._artifacts:
+        inside = artifact_path(conditions, ctx.replicate, ctx.condition, artifact.step, artifact.name)
+        write_artifact(version, inside, artifact.data)
 
 
 ArtifactPlugin.kind = ArtifactPlugin

@@ -9,7 +9,7 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from typing import Literal, TypeVar
 
 from crystallize.core.plugins.artifacts import ArtifactPlugin
@@ -85,18 +85,13 @@ class ParallelExecution(Execution):
             yield from self._in_processes(plan, units, workers)
 
     def _in_threads(self, plan: RunPlan, units: Sequence[Unit], workers: int) -> Iterator[RunRecord]:
-        shared = plan.seed_globals is not None
-        if plan.seed_globals is seed_globals:
-            # Seeding the shared generators once per unit would tell the threads apart no better.
-            plan = plan.without_global_seeding()
-            seed_globals(plan.stream.root & 0xFFFFFFFF)
-        moved = global_draws_detector()
         stopped = threading.Event()
+        sharing = generators_shared(plan, "threads", "executor_type='process'")
 
         def run(block: Sequence[Unit]) -> list[RunRecord]:
-            return [plan.run(unit) for unit in block if not stopped.is_set()]
+            return [used.run(unit) for unit in block if not stopped.is_set()]
 
-        with ThreadPoolExecutor(workers) as pool:
+        with sharing as used, ThreadPoolExecutor(workers) as pool:
             try:
                 finished = Finished()
                 for block in blocks(units, workers):
@@ -107,22 +102,42 @@ class ParallelExecution(Execution):
                 stopped.set()
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
-        if shared and moved():
-            warnings.warn(
-                f"{plan.name}: something drew from the global generators (random, numpy.random) under "
-                "threads, which share them, so its numbers depend on timing; draw from ctx.rng, or use "
-                "executor_type='process'",
-                CrystallizeWarning,
-                stacklevel=2,
-            )
 
     def _in_processes(self, plan: RunPlan, units: Sequence[Unit], workers: int) -> Iterator[RunRecord]:
         for plugin in plan.hooks.plugins:
             if isinstance(plugin, ArtifactPlugin):
                 with suppress(OSError):  # it matters only to a unit that has something to write
-                    plugin.reserved(plan.name)
+                    plugin.reserved(plan.hooks.experiment)
         with closing(run_in_processes(plan, units, workers)) as records:
             yield from progress(records, len(units), plan.name)
+
+
+@contextmanager
+def generators_shared(plan: RunPlan, under: str, instead: str) -> Iterator[RunPlan]:
+    """Seed the global generators once for units that run at the same time; warn if something drew from them.
+
+    Parameters
+    ----------
+    plan : RunPlan
+        What is to be run; yields the plan to run in its place.
+    under, instead : str
+        What makes units share the generators, and what to use to avoid it.
+    """
+    shared = plan.seed_globals is not None
+    if plan.seed_globals is seed_globals:
+        # Seeding the shared generators once per unit would tell the units apart no better.
+        plan = plan.without_global_seeding()
+        seed_globals(plan.stream.root & 0xFFFFFFFF)
+    moved = global_draws_detector()
+    yield plan
+    if shared and moved():
+        warnings.warn(
+            f"{plan.name}: something drew from the global generators (random, numpy.random) under {under}, "
+            "where units share them, so its numbers depend on timing; draw from ctx.rng, or use "
+            f"{instead}",
+            CrystallizeWarning,
+            stacklevel=2,
+        )
 
 
 def progress(items: Iterable[T], total: int, label: str) -> Iterable[T]:

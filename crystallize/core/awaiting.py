@@ -1,0 +1,51 @@
+"""Asynchronous steps and data sources: telling them apart, and running them where nothing awaits."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable, Coroutine
+from types import CoroutineType
+from typing import Any, TypeVar
+
+from crystallize.errors import DefinitionError, EventLoopError
+
+T = TypeVar("T")
+
+
+def is_async(function: Callable[..., Any]) -> bool:
+    """Tell whether a function is declared ``async def``, also behind `functools.wraps` and `partial`."""
+    function = inspect.unwrap(function)
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
+
+
+async def settled(value: Any) -> Any:
+    """Return a value; of an awaitable, what it gives."""
+    return await value if inspect.isawaitable(value) else value
+
+
+def run_to_completion(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine on an event loop of its own.
+
+    Raises
+    ------
+    EventLoopError
+        If a loop is running in this thread already.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(coroutine)
+    coroutine.close()
+    raise EventLoopError(
+        "an async step or data source can't be run to completion where an event loop is running already; "
+        "await experiment.arun(...), or asyncio.to_thread(experiment.apply, ...) and the like"
+    )
+
+
+def never_awaited(coroutine: CoroutineType[Any, Any, Any], part: str) -> DefinitionError:
+    """Return the error of a part that is not declared ``async def`` and returned a coroutine."""
+    coroutine.close()
+    return DefinitionError(
+        f"{part} returned a coroutine, which nothing awaits: declare it with async def, and await inside"
+    )
