@@ -14,12 +14,14 @@ from _pytest._code import getfslineno
 from _pytest._io.saferepr import saferepr
 from _pytest.mark.structures import ParameterSet, get_unpacked_marks
 
-from crystallize import Experiment, ExperimentBuilder, Hypothesis, Treatment
+from crystallize import Experiment, ExperimentBuilder, ExperimentGraph, Hypothesis, Treatment
 from crystallize.errors import CrystallizeError, DefinitionError
+from pytest_crystallize.factories import FactoryRuns, GraphRuns
 from pytest_crystallize.fixtures import RESERVED, UnitFixtures
 from pytest_crystallize.ids import escape
 from pytest_crystallize.items import HypothesisItem
-from pytest_crystallize.units import ExperimentRuns, FactoryRuns, MarkedRuns, Settings
+from pytest_crystallize.marked import MarkedRuns
+from pytest_crystallize.units import ExperimentRuns, Settings
 
 KEYWORDS = ("replicates", "treatments", "hypotheses", "seed")
 
@@ -45,14 +47,15 @@ class ExperimentCollector(pytest.Collector):
         seen: set[str] = set()
         for function in self.within._genfunctions(self.name, self.obj):
             try:
-                runs, claims = self._marked_runs(function) if marked else self._factory_runs(function)
+                declared = [self._marked_runs(function)] if marked else self._factory_runs(function)
             except CrystallizeError as error:
                 raise self.CollectError(" ".join(f"{self.where}: {error}".split())) from error
-            for item in self._items(function, runs, claims):
-                if item.nodeid in seen:
-                    raise self.CollectError(f"{self.where}: two tests would be called {item.nodeid!r}")
-                seen.add(item.nodeid)
-                yield item
+            for runs, claims in declared:
+                for item in self._items(function, runs, claims):
+                    if item.nodeid in seen:
+                        raise self.CollectError(f"{self.where}: two tests would be called {item.nodeid!r}")
+                    seen.add(item.nodeid)
+                    yield item
 
     def _items(
         self, function: pytest.Function, runs: ExperimentRuns, claims: Sequence[_ClaimedHypothesis]
@@ -60,12 +63,13 @@ class ExperimentCollector(pytest.Collector):
         callspec = getattr(function, "callspec", None)
         params = f"{callspec.id}-" if callspec is not None and callspec.id else ""
         marks = list(callspec.marks) if callspec is not None else []
+        part = f"{escape(runs.part, brackets=False)}." if runs.part else ""
         if not claims:
-            leaf = "replicates" + (f"[{params[:-1]}]" if params else "")
+            leaf = f"{part}replicates" + (f"[{params[:-1]}]" if params else "")
             yield self._item(leaf, runs, None, None, marks)
         for claim in claims:
             for treatment in runs.treatments:
-                leaf = f"{escape(claim.label, brackets=False)}[{params}{escape(treatment)}]"
+                leaf = f"{part}{escape(claim.label, brackets=False)}[{params}{escape(treatment)}]"
                 yield self._item(leaf, runs, claim.hypothesis, treatment, [*marks, *claim.marks])
 
     def _item(
@@ -118,7 +122,7 @@ class ExperimentCollector(pytest.Collector):
                 merged.setdefault(keyword, value)
         return merged
 
-    def _marked_runs(self, function: pytest.Function) -> tuple[ExperimentRuns, list[_ClaimedHypothesis]]:
+    def _marked_runs(self, function: pytest.Function) -> _Declared:
         keywords = self._mark_keywords()
         self._refuse_hidden_fixtures(function)
         claims = _claimed(keywords.get("hypotheses", ()))
@@ -161,7 +165,7 @@ class ExperimentCollector(pytest.Collector):
 
     # The factory: called once, returns an experiment.
 
-    def _factory_runs(self, function: pytest.Function) -> tuple[ExperimentRuns, list[_ClaimedHypothesis]]:
+    def _factory_runs(self, function: pytest.Function) -> list[_Declared]:
         keywords = self._mark_keywords()
         params = dict(getattr(function, "callspec", _NO_PARAMS).params)
         fixtures = [name for name in function._fixtureinfo.argnames if not _is_parameter(function, name)]
@@ -175,20 +179,24 @@ class ExperimentCollector(pytest.Collector):
             made = function.obj(**{name: params[name] for name in function._fixtureinfo.argnames})
             if isinstance(made, ExperimentBuilder):
                 made = made.build()
+        options: dict[str, Any] = {"name": self.name, "where": self.where, "seed": keywords.get("seed")}
+        if isinstance(made, ExperimentGraph):
+            graph = made.settled(replicates=self.settings.replicates)
+            others: dict[str, GraphRuns] = {}
+            parts = [
+                GraphRuns(function, self.settings, graph=graph, others=others, part=part, **options)
+                for part in graph.experiments
+            ]
+            return [self._declared(runs) for runs in parts]
         if not isinstance(made, Experiment):
             raise DefinitionError(
-                f"{self.name} returned {saferepr(made)}; a factory returns an Experiment or a builder. If "
-                "its body is one condition run, mark it with @pytest.mark.experiment"
+                f"{self.name} returned {saferepr(made)}; a factory returns an Experiment, a builder or an "
+                "ExperimentGraph. If its body is one condition run, mark it with @pytest.mark.experiment"
             )
-        claims = [_ClaimedHypothesis(hypothesis, hypothesis.name, ()) for hypothesis in made.hypotheses]
-        runs = FactoryRuns(
-            function,
-            self.settings,
-            name=self.name,
-            where=self.where,
-            experiment=made,
-            seed=keywords.get("seed"),
-        )
+        return [self._declared(FactoryRuns(function, self.settings, experiment=made, **options))]
+
+    def _declared(self, runs: FactoryRuns) -> _Declared:
+        claims = [_ClaimedHypothesis(h, h.name, ()) for h in runs.experiment.hypotheses]
         _check_claims(claims, runs, self.name)
         return runs, claims
 
@@ -210,6 +218,9 @@ class _ClaimedHypothesis:
     hypothesis: Hypothesis
     label: str
     marks: Sequence[Any]
+
+
+_Declared = tuple[ExperimentRuns, Sequence[_ClaimedHypothesis]]
 
 
 def _is_parameter(function: pytest.Function, name: str) -> bool:

@@ -37,12 +37,16 @@ class Output:
 
     def captured(self, host: pytest.Item, run: Callable[[], RunRecord]) -> RunRecord:
         """Run a unit; what it printed and logged goes into its record if it failed, else nowhere."""
-        log = getattr(self._config.pluginmanager.getplugin("logging-plugin"), "report_handler", None)
+        log = self._log()
         if log is not None:
             log.reset()
             if caplog_handler_key in host.stash:
                 host.stash[caplog_handler_key].clear()
-        record = run()
+        return self.with_sections(run())
+
+    def with_sections(self, record: RunRecord) -> RunRecord:
+        """Put what was printed and logged since the last time into a record, if it is of a failure."""
+        log = self._log()
         logged = ""
         if log is not None:
             logged = log.stream.getvalue().strip()
@@ -52,6 +56,9 @@ class Output:
             return record
         found = (("Captured stdout", out), ("Captured stderr", err), ("Captured log", logged))
         return replace(record, sections=tuple((title, text) for title, text in found if text))
+
+    def _log(self) -> Any:
+        return getattr(self._config.pluginmanager.getplugin("logging-plugin"), "report_handler", None)
 
     @contextmanager
     def of_units(self, nodeid: str) -> Iterator[None]:

@@ -68,6 +68,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "crystallize_seed", "root seed where an experiment declares none: an integer >= 0, or 'random'"
     )
     parser.addini(
+        "crystallize_max_concurrency",
+        "how many replicates with asynchronous steps a process runs at the same time",
+        default="10",
+    )
+    parser.addini(
         "crystallize_junit_properties",
         "write p-values, means and times to the JUnit report",
         type="bool",

@@ -74,6 +74,7 @@ class CrystallizeSession:
             ini_seed=self._ini_seed(),
             replicates=config.option.crystallize_replicates,
             ini_replicates=self._ini("crystallize_replicates", parse_replicates),
+            at_once=self._ini("crystallize_max_concurrency", parse_replicates),
             artifact_root=self._cache_directory() / "artifacts",
         )
         self.settings.drawn_seed = self._drawn

@@ -2,53 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
-import copy
-import inspect
 import time
 import unittest
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cached_property, partial
-from pathlib import Path
 from typing import Any
 
 import pytest
 from _pytest._code import getfslineno
-from _pytest.logging import caplog_handler_key, caplog_records_key
-from _pytest.tmpdir import tmppath_result_key
 
-from crystallize import (
-    ArtifactPlugin,
-    BasePlugin,
-    ConditionRuns,
-    Experiment,
-    Result,
-    RunRecord,
-    SeedPlugin,
-    Treatment,
-)
-from crystallize.core.context import LOGGER, FrozenContext
+from crystallize import ConditionRuns, RunRecord, Treatment
 from crystallize.core.declaration import check_replicates
-from crystallize.core.declared import Parameters
-from crystallize.core.evaluation import digest, runs_by_condition, unread_keys
-from crystallize.core.experiment import DEFAULT_NAME
-from crystallize.core.plugins import Execution
-from crystallize.core.plugins.artifacts import write_artifacts
-from crystallize.core.run import RAISED, Outcomes, RunError, Unit, execute, rotated
-from crystallize.core.seeding import (
-    TREATMENT,
-    SeedStream,
-    check_root_seed,
-    global_state_restored,
-    seed_globals,
-)
+from crystallize.core.evaluation import digest, unread_keys
+from crystallize.core.run import RunError, Unit, rotated
+from crystallize.core.seeding import SeedStream, check_root_seed, global_state_restored, seed_globals
 from crystallize.core.treatment import BASELINE
 from crystallize.errors import DefinitionError
 from pytest_crystallize.exchange import LOST, Exchange, Key
 from pytest_crystallize.fixtures import UnitFixtures
 from pytest_crystallize.ids import checksum
-from pytest_crystallize.output import Output, with_properties
+from pytest_crystallize.output import Output
 from pytest_crystallize.timeouts import Timer
 from pytest_crystallize.tracebacks import users_part
 
@@ -76,6 +49,8 @@ class Settings:
         Takes a line that the summary shows once.
     artifact_root : path
         Where artifacts go if an experiment doesn't say.
+    at_once : int
+        How many replicates with asynchronous steps a process runs at the same time.
     repro : Unit or None
         The unit to repeat.
     drawn_seed : int or None
@@ -94,6 +69,7 @@ class Settings:
         replicates: int | None,
         ini_replicates: int | None,
         artifact_root: Any,
+        at_once: int,
     ) -> None:
         self.config = config
         self.exchange = exchange
@@ -105,6 +81,7 @@ class Settings:
         self.replicates = replicates
         self.ini_replicates = ini_replicates
         self.artifact_root = artifact_root
+        self.at_once = at_once
         self.repro: Unit | None = None
         self.drawn_seed: int | None = None
         self.off: frozenset[str] = frozenset()
@@ -133,7 +110,8 @@ class ExperimentRuns:
     Attributes
     ----------
     id : str
-        Node id of the function with its parameters; the same in every process.
+        Node id of the function with its parameters, and of a graph the experiment's name; the same in every
+        process.
     name : str
         What reports call it.
     where : str
@@ -144,7 +122,11 @@ class ExperimentRuns:
         Those that the selected items need.
     replicates, root_seed : int
         As settled between command line, declaration and ini file.
+    at_once : int
+        How many replicates a process runs at the same time.
     """
+
+    at_once = 1
 
     def __init__(
         self,
@@ -156,12 +138,16 @@ class ExperimentRuns:
         treatments: Sequence[Treatment],
         replicates: int | None,
         seed: int | None,
+        part: str = "",
     ) -> None:
         self.function = function
         self.settings = settings
-        self.id = function.nodeid
+        self.part = part
+        self.id = f"{function.nodeid}::{part}" if part else function.nodeid
         callspec = getattr(function, "callspec", None)
         self.name = f"{name}[{callspec.id}]" if callspec is not None and callspec.id else name
+        if part:
+            self.name = f"{self.name}: {part}"
         self.where = where
         path, line = getfslineno(function.obj)
         self.location = path, line
@@ -219,53 +205,86 @@ class ExperimentRuns:
             Replicates to run here before stopping.
         """
         settings = self.settings
+        exchange = settings.exchange
         started = time.perf_counter()
         done_here = 0
         busy: list[int] = []
         settings.timer.belongs_to(host)
         with global_state_restored(), settings.output.of_units(self.id):
-            settings.exchange.refresh()
+            exchange.refresh()
+            claimed: list[int] = []
             for replicate in range(self._first_open, self.replicates):
                 if not self._missing(replicate):
                     if replicate == self._first_open:
                         self._first_open += 1
                     continue
-                ran = self._run_replicate(replicate, host, wait=False)
-                if ran is None:
+                if not exchange.acquire(self.id, replicate, wait=False):
                     busy.append(replicate)
                     continue
-                done_here += ran
+                claimed.append(replicate)
+                if len(claimed) < self.at_once:
+                    continue
+                done_here += self._run_claimed(claimed, host)
+                claimed = []
                 if seconds is not None and done_here >= at_least and time.perf_counter() - started > seconds:
                     return
-            if seconds is None:
-                for replicate in busy:
-                    settings.timer.suspend()
-                    self._run_replicate(replicate, host, wait=True)
+            self._run_claimed(claimed, host)
+            for replicate in busy if seconds is None else ():
+                settings.timer.suspend()
+                exchange.acquire(self.id, replicate, wait=True)
+                self._run_claimed([replicate], host)
         settings.timer.restart()
+
+    def obtain(self, unit: Unit, host: pytest.Item) -> RunRecord:
+        """Return the record of one unit: run it, or wait for whoever does."""
+        exchange, key = self.settings.exchange, Key(self.id, *unit)
+        if not exchange.has(key):
+            exchange.acquire(self.id, unit.replicate, wait=True)
+            try:
+                if not exchange.has(key):
+                    self._run_units([unit], host)
+            finally:
+                exchange.release(self.id, unit.replicate)
+        record = exchange.record(key)
+        assert record is not None
+        return record
 
     def _missing(self, replicate: int) -> list[str]:
         has, order = self.settings.exchange.has, rotated(self.conditions, replicate)
         return [c for c in order if c in self.needed and not has(Key(self.id, replicate, c))]
 
-    def _run_replicate(self, replicate: int, host: pytest.Item, *, wait: bool) -> bool | None:
-        """Claim a replicate and run what is missing of it; None if another process holds it."""
-        exchange = self.settings.exchange
-        if not exchange.acquire(self.id, replicate, wait=wait):
-            return None
+    def _run_claimed(self, replicates: Sequence[int], host: pytest.Item) -> int:
+        """Run what is missing of replicates that this process holds, give them back, and count them."""
         try:
-            missing = self._missing(replicate)
-            for condition in missing:
-                key = Key(self.id, replicate, condition)
-                if key in exchange.attempts:
-                    record = self._lost(key, exchange.attempts[key])
-                else:
-                    self._write(exchange.attempt, key)
-                    self.settings.timer.restart()
-                    record = self.run_unit(Unit(replicate, condition), host)
-                self._write(exchange.publish, key, record)
-            return bool(missing)
+            missing = {replicate: self._missing(replicate) for replicate in replicates}
+            self._run_units([Unit(i, condition) for i, left in missing.items() for condition in left], host)
+            return sum(map(bool, missing.values()))
         finally:
-            exchange.release(self.id, replicate)
+            for replicate in replicates:
+                self.settings.exchange.release(self.id, replicate)
+
+    def _run_units(self, units: Sequence[Unit], host: pytest.Item) -> None:
+        """Run units of replicates that this process holds."""
+        for unit in units:
+            if self._begin(unit, host):
+                self._publish(unit, self.run_unit(unit, host))
+
+    def _begin(self, unit: Unit, host: pytest.Item) -> bool:
+        """Note that a unit is about to be run; one that ended a process is not run again."""
+        exchange, key = self.settings.exchange, Key(self.id, *unit)
+        if key in exchange.attempts:
+            self._publish(unit, self._lost(key, exchange.attempts[key]))
+            return False
+        self.prepare(unit, host)
+        self._write(exchange.attempt, key)
+        self.settings.timer.restart()
+        return True
+
+    def prepare(self, unit: Unit, host: pytest.Item) -> None:
+        """Obtain what a unit depends on."""
+
+    def _publish(self, unit: Unit, record: RunRecord) -> None:
+        self._write(self.settings.exchange.publish, Key(self.id, *unit), record)
 
     def _write(self, write: Callable[..., None], *args: Any) -> None:
         try:
@@ -310,242 +329,6 @@ class ExperimentRuns:
 
     def finish(self) -> None:
         """Act at the end of the session."""
-
-
-class FactoryRuns(ExperimentRuns):
-    """Units of an `Experiment` that a factory returned."""
-
-    def __init__(
-        self,
-        function: pytest.Function,
-        settings: Settings,
-        *,
-        name: str,
-        where: str,
-        experiment: Experiment,
-        seed: int | None,
-    ) -> None:
-        experiment = copy.copy(experiment)  # two factories may return the same one
-        declared = experiment.plugin(SeedPlugin).seed
-        super().__init__(
-            function,
-            settings,
-            name=name,
-            where=where,
-            treatments=experiment.treatments,
-            replicates=experiment.replicates,
-            seed=seed if declared is None else declared,
-        )
-        self.experiment = experiment
-        if experiment.name == DEFAULT_NAME:
-            experiment.name = self.name
-        experiment.replicates = self.replicates
-        for plugin in experiment.given_plugins:
-            if isinstance(plugin, Execution):
-                settings.note(
-                    f"{self.name}: {type(plugin).__name__} is ignored under pytest; replicates run in "
-                    "parallel under pytest-xdist's -n"
-                )
-        experiment.plugins = [
-            self._shared_artifacts(plugin) if isinstance(plugin, ArtifactPlugin) else plugin
-            for plugin in experiment.plugins
-        ]
-        self._began: list[BasePlugin] = []
-        self._refusal: RunError | None = None
-
-    def _shared_artifacts(self, plugin: ArtifactPlugin) -> SharedArtifacts:
-        given = any(plugin is known for known in self.experiment.given_plugins)
-        settings = self.settings
-        return SharedArtifacts(
-            plugin if given else ArtifactPlugin(settings.artifact_root),
-            self.experiment.name,
-            self.id,
-            settings.exchange,
-        )
-
-    @cached_property
-    def plan(self) -> Any:
-        """The experiment's plan; the hooks before the run are called when it is first asked for."""
-        for plugin in self.experiment.plugins:
-            plugin.before_run(self.experiment)
-            self._began.append(plugin)
-        return self.experiment.plan(self.root_seed)
-
-    def run_unit(self, unit: Unit, host: pytest.Item) -> RunRecord:
-        """Run a unit through the experiment's pipeline."""
-        return self.settings.output.captured(host, lambda: self._run(unit, host))
-
-    def run_alone(self, unit: Unit, host: pytest.Item) -> None:
-        """Run a unit whose exceptions come through."""
-        with global_state_restored():
-            self.plan.run(unit, RAISED)
-
-    def _run(self, unit: Unit, host: pytest.Item) -> RunRecord:
-        outcomes = Outcomes(FAILURES, SKIPS, lambda error, step: describe(error, step, host))
-        if self._refusal is None:
-            try:
-                plan = self.plan
-            except FAILURES as fault:
-                self._refusal = outcomes.describe(fault, "before_run")
-            else:
-                record: RunRecord = plan.run(unit, outcomes)
-                return record
-        return RunRecord(
-            unit.condition, unit.replicate, self.stream.seed(unit.replicate), error=self._refusal
-        )
-
-    def finish(self) -> None:
-        """Call the hooks behind the run, once in each process that ran a unit."""
-        if not self._began:
-            return
-        known = [record for key, record in self.settings.exchange.records() if key.experiment == self.id]
-        runs = runs_by_condition(known, self.conditions, self.replicates)
-        result = Result(self.experiment.name, runs, (), root_seed=self.root_seed, steps=(), git_commit=None)
-        for plugin in self._began:
-            try:
-                plugin.after_run(self.experiment, result)
-            except FAILURES as error:
-                if isinstance(error, KeyboardInterrupt):
-                    raise
-                self.settings.note(
-                    f"{self.name}: {type(plugin).__name__}.after_run failed: {type(error).__name__}: {error}"
-                )
-
-
-class SharedArtifacts(BasePlugin):
-    """Has every process of a session write an experiment's artifacts to one version, made when needed."""
-
-    def __init__(self, plugin: ArtifactPlugin, name: str, run_id: str, exchange: Exchange) -> None:
-        self._plugin = plugin
-        self._name = name
-        self._run_id = run_id
-        self._exchange = exchange
-
-    def after_replicate(self, experiment: Any, ctx: FrozenContext) -> None:
-        """Write the artifacts of a condition run."""
-        if not ctx.artifacts.entries:
-            return
-        plugin = self._plugin
-        if plugin.version_dir is None:
-            reserve = partial(plugin.reserve, self._name)
-            plugin.version_dir = Path(self._exchange.agree(self._run_id, lambda: str(reserve().absolute())))
-        write_artifacts(plugin.version_dir, experiment.conditions, ctx)
-
-
-class ConditionFunction(pytest.Function):
-    """The marked function as the node whose fixtures each condition run sets up afresh."""
-
-    def begin(self, host: pytest.Item) -> None:
-        """Prepare for the next condition run inside the call phase of `host`."""
-        self._chain = [*host.listchain(), self]
-        if isinstance(self.parent, pytest.Class):
-            self.__dict__.pop("_instance", None)
-            self.__dict__.pop("_obj", None)
-        self._initrequest()
-        self.user_properties.clear()
-        stash = self.stash
-        stash[tmppath_result_key] = {"call": False}
-        borrowed: tuple[Any, ...] = (caplog_handler_key, caplog_records_key)
-        for key in borrowed:
-            if key in host.stash:
-                stash[key] = host.stash[key]
-
-    def listchain(self) -> list[Any]:
-        """Return the chain of the host item and this node, so that wider fixtures survive."""
-        return self._chain
-
-    @cached_property
-    def ihook(self) -> Any:
-        """Hooks of the session, looked up once."""
-        return self.session.gethookproxy(self.path)
-
-
-class MarkedRuns(ExperimentRuns):
-    """Units of a function whose body is one condition run."""
-
-    def __init__(self, function: pytest.Function, settings: Settings, **kwargs: Any) -> None:
-        super().__init__(function, settings, **kwargs)
-        self.treatment_by_name = {treatment.name: treatment for treatment in self.treatment_objects}
-        self._node: ConditionFunction = ConditionFunction.from_parent(
-            function.parent,
-            name=function.name,
-            callspec=getattr(function, "callspec", None),
-            keywords=function.keywords,
-            fixtureinfo=function._fixtureinfo,
-            originalname=function.originalname,
-        )
-        self._arguments = function._fixtureinfo.argnames
-        bound = Parameters(function.obj, (), "experiment")
-        bound.defaults = {
-            name: default
-            for name, default in bound.defaults.items()
-            if default is not inspect.Parameter.empty
-        }
-        self._parameters = bound
-        self._artifacts = SharedArtifacts(
-            ArtifactPlugin(settings.artifact_root), self.name, self.id, settings.exchange
-        )
-
-    def run_unit(self, unit: Unit, host: pytest.Item) -> RunRecord:
-        """Set up the function's fixtures, call it, tear them down."""
-        record = self.settings.output.captured(
-            host, lambda: self._run(unit, host, Outcomes(FAILURES, SKIPS, self._describe))
-        )
-        return with_properties(record, self._node.user_properties)
-
-    def run_alone(self, unit: Unit, host: pytest.Item) -> None:
-        """Run a unit whose exceptions come through."""
-        with global_state_restored():
-            self._run(unit, host, RAISED)
-
-    def _run(self, unit: Unit, host: pytest.Item, outcomes: Outcomes) -> RunRecord:
-        ctx = FrozenContext._for_run(
-            {}, self.stream.word(unit.replicate), unit.condition, unit.replicate, LOGGER
-        )
-        self._phase = "setup"
-        return execute(ctx, lambda ctx: self._body(ctx, host), seed_globals=seed_globals, outcomes=outcomes)
-
-    def _describe(self, error: BaseException, step: str) -> RunError:
-        return describe(error, step if step in self.treatments else self._phase, self._node)
-
-    def _body(self, ctx: FrozenContext, host: pytest.Item) -> None:
-        if ctx.condition != BASELINE:
-            ctx._enter(ctx.condition, TREATMENT)
-            self.treatment_by_name[ctx.condition].apply(ctx)
-        ctx._enter(self.function.originalname, 0)
-        node, state, fixtures = self._node, host.session._setupstate, self.settings.fixtures
-        node.begin(host)
-        fixtures.current = ctx
-        self._phase = "setup"
-        try:
-            state.setup(node)
-            self._phase = self.function.originalname
-            self._call(ctx)
-            node.stash[tmppath_result_key]["call"] = True
-        finally:
-            if (phase := self._phase) == self.function.originalname:
-                self._phase = "teardown"
-            try:
-                state.teardown_exact(host)
-            finally:
-                fixtures.current = None
-            self._phase = phase
-        self._artifacts.after_replicate(self, ctx)
-
-    def _call(self, ctx: FrozenContext) -> None:
-        node = self._node
-        given = {name: node.funcargs[name] for name in self._arguments}
-        returned = node.obj(**self._parameters.fill(given, ctx))
-        if inspect.iscoroutine(returned):
-            returned = asyncio.run(returned)
-        if isinstance(returned, Mapping):
-            for name, value in returned.items():
-                ctx.metrics.add(name, value)
-        elif returned is not None:
-            raise TypeError(
-                f"{self.name} returned {returned!r}; return a mapping of metrics, or nothing and record them "
-                "by ctx.metrics.add"
-            )
 
 
 def describe(error: BaseException, step: str, node: pytest.Item) -> RunError:

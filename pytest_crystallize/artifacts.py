@@ -1,0 +1,35 @@
+"""Artifacts of a session: one version, whatever the number of processes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from crystallize import ArtifactPlugin, BasePlugin
+from crystallize.core.context import FrozenContext
+from crystallize.core.plugins.artifacts import write_artifacts
+from pytest_crystallize.exchange import Exchange
+
+
+class SharedArtifacts(BasePlugin):
+    """Has every process of a session write an experiment's artifacts to one version, made when needed."""
+
+    def __init__(self, plugin: ArtifactPlugin, name: str, run_id: str, exchange: Exchange) -> None:
+        self._plugin = plugin
+        self._name = name
+        self._run_id = run_id
+        self._exchange = exchange
+
+    def after_replicate(self, experiment: Any, ctx: FrozenContext) -> None:
+        """Write the artifacts of a condition run."""
+        if not ctx.artifacts.entries:
+            return
+        write_artifacts(self.version(), experiment.conditions, ctx)
+
+    def version(self) -> Path:
+        """Return the version that this session writes to."""
+        plugin = self._plugin
+        if plugin.version_dir is None:
+            agreed = self._exchange.agree(self._run_id, lambda: str(plugin.reserve(self._name).absolute()))
+            plugin.version_dir = Path(agreed)
+        return plugin.version_dir

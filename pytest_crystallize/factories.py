@@ -1,0 +1,211 @@
+"""Units of experiments that a factory returned, alone or joined in a graph."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import pytest
+
+from crystallize import ArtifactPlugin, BasePlugin, ConditionRuns, Experiment, Result, RunRecord, SeedPlugin
+from crystallize.core.artifact import Inputs, UpstreamUnit
+from crystallize.core.awaiting import run_to_completion
+from crystallize.core.evaluation import runs_by_condition
+from crystallize.core.experiment import DEFAULT_NAME
+from crystallize.core.experiment_graph import GraphRun
+from crystallize.core.plugins import Execution
+from crystallize.core.plugins.execution import generators_shared
+from crystallize.core.run import RAISED, Outcomes, RunError, RunPlan, Unit
+from crystallize.core.seeding import global_state_restored
+from pytest_crystallize.artifacts import SharedArtifacts
+from pytest_crystallize.units import FAILURES, SKIPS, ExperimentRuns, Settings, describe
+
+
+class FactoryRuns(ExperimentRuns):
+    """Units of an `Experiment` that a factory returned."""
+
+    def __init__(
+        self,
+        function: pytest.Function,
+        settings: Settings,
+        *,
+        name: str,
+        where: str,
+        experiment: Experiment,
+        seed: int | None,
+        part: str = "",
+    ) -> None:
+        experiment = copy.copy(experiment)  # two factories may return the same one
+        declared = experiment.plugin(SeedPlugin).seed
+        super().__init__(
+            function,
+            settings,
+            name=name,
+            where=where,
+            treatments=experiment.treatments,
+            replicates=experiment.replicates,
+            seed=seed if declared is None else declared,
+            part=part,
+        )
+        self.experiment = experiment
+        if experiment.plan().is_async:
+            self.at_once = settings.at_once
+        if experiment.name == DEFAULT_NAME:
+            experiment.name = self.name
+        experiment.replicates = self.replicates
+        for plugin in experiment.given_plugins:
+            if isinstance(plugin, Execution):
+                settings.note(
+                    f"{self.name}: {type(plugin).__name__} is ignored under pytest; replicates run in "
+                    "parallel under pytest-xdist's -n"
+                )
+        self.artifacts = self._shared_artifacts(experiment.plugin(ArtifactPlugin))
+        experiment.plugins = [
+            self.artifacts if isinstance(plugin, ArtifactPlugin) else plugin for plugin in experiment.plugins
+        ]
+        self._began: list[BasePlugin] = []
+        self._refusal: RunError | None = None
+
+    def _shared_artifacts(self, plugin: ArtifactPlugin) -> SharedArtifacts:
+        given = any(plugin is known for known in self.experiment.given_plugins)
+        settings = self.settings
+        return SharedArtifacts(
+            plugin if given else ArtifactPlugin(settings.artifact_root),
+            self.experiment.name,
+            self.id,
+            settings.exchange,
+        )
+
+    @cached_property
+    def plan(self) -> RunPlan:
+        """The experiment's plan; the hooks before the run are called when it is first asked for."""
+        for plugin in self.experiment.plugins:
+            plugin.before_run(self.experiment)
+            self._began.append(plugin)
+        return self.make_plan()
+
+    def make_plan(self) -> RunPlan:
+        """Return the experiment's plan."""
+        return self.experiment.plan(self.root_seed)
+
+    def run_unit(self, unit: Unit, host: pytest.Item) -> RunRecord:
+        """Run a unit through the experiment's pipeline."""
+        outcomes = self._outcomes(host)
+        refused = self._refused(unit, outcomes)
+        return refused or self.settings.output.captured(host, lambda: self.plan.run(unit, outcomes))
+
+    def run_alone(self, unit: Unit, host: pytest.Item) -> None:
+        """Run a unit whose exceptions come through."""
+        with global_state_restored():
+            self.prepare(unit, host)
+            self.plan.run(unit, RAISED)
+
+    def _outcomes(self, host: pytest.Item) -> Outcomes:
+        return Outcomes(FAILURES, SKIPS, lambda error, step: describe(error, step, host))
+
+    def _refused(self, unit: Unit, outcomes: Outcomes) -> RunRecord | None:
+        """Return the record of every unit if a hook before the run raised."""
+        if self._refusal is None:
+            try:
+                _ = self.plan
+            except FAILURES as fault:
+                self._refusal = outcomes.describe(fault, "before_run")
+        if self._refusal is None:
+            return None
+        return RunRecord(
+            unit.condition, unit.replicate, self.stream.seed(unit.replicate), error=self._refusal
+        )
+
+    def _run_units(self, units: Sequence[Unit], host: pytest.Item) -> None:
+        """Run units of replicates that this process holds; asynchronous ones at the same time."""
+        outcomes = self._outcomes(host)
+        if self.at_once == 1 or len(units) < 2 or self._refused(units[0], outcomes) is not None:
+            super()._run_units(units, host)
+            return
+        begun = [unit for unit in units if self._begin(unit, host)]
+        with generators_shared(self.plan, "pytest", "crystallize_max_concurrency = 1") as plan:
+            run_to_completion(self._run_together(plan, begun, host, outcomes))
+
+    async def _run_together(
+        self, plan: RunPlan, units: Sequence[Unit], host: pytest.Item, outcomes: Outcomes
+    ) -> None:
+        async def run(unit: Unit) -> None:
+            record = await plan.arun(unit, outcomes)
+            self._publish(unit, self.settings.output.with_sections(record))
+
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for unit in units:
+                    tasks.create_task(run(unit))
+        except BaseExceptionGroup as group:  # what ends a session comes through as it was raised
+            raise group.exceptions[0] from None
+
+    def finish(self) -> None:
+        """Call the hooks behind the run, once in each process that ran a unit."""
+        if not self._began:
+            return
+        known = [record for key, record in self.settings.exchange.records() if key.experiment == self.id]
+        runs = runs_by_condition(known, self.conditions, self.replicates)
+        result = Result(self.experiment.name, runs, (), root_seed=self.root_seed, steps=(), git_commit=None)
+        for plugin in self._began:
+            try:
+                plugin.after_run(self.experiment, result)
+            except FAILURES as error:
+                if isinstance(error, KeyboardInterrupt):
+                    raise
+                self.settings.note(
+                    f"{self.name}: {type(plugin).__name__}.after_run failed: {type(error).__name__}: {error}"
+                )
+
+
+class GraphRuns(FactoryRuns):
+    """Units of one experiment of an `ExperimentGraph`, which pull those that they depend on.
+
+    Parameters
+    ----------
+    graph : GraphRun
+        The graph with the treatments and replicates of this session.
+    others : dict of str to GraphRuns
+        The graph's experiments by name; this one is added.
+    """
+
+    def __init__(
+        self,
+        function: pytest.Function,
+        settings: Settings,
+        *,
+        graph: GraphRun,
+        others: dict[str, GraphRuns],
+        part: str,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(function, settings, experiment=graph.experiments[part], part=part, **kwargs)
+        self._graph = graph
+        self._part = part
+        self._others = others
+        self._inputs: dict[Unit, Inputs] = {}
+        others[part] = self
+        self.stream = self.make_plan().stream
+
+    def make_plan(self) -> RunPlan:
+        """Return the plan of the experiment as part of the graph."""
+        plan = self._graph.joined(self._part, super().make_plan())
+        return plan.with_inputs(self._inputs.pop) if self._graph.producers[self._part] else plan
+
+    def prepare(self, unit: Unit, host: pytest.Item) -> None:
+        """Obtain the units upstream."""
+        if self._graph.producers[self._part]:
+            upstream = self._graph.upstream(self._part, unit)
+            self._inputs[unit] = Inputs(self._upstream(name, needed, host) for name, needed in upstream)
+
+    def _upstream(self, name: str, unit: Unit, host: pytest.Item) -> UpstreamUnit:
+        runs = self._others[name]
+        record = runs.obtain(unit, host)
+        return self._graph.upstream_unit(name, record, runs.artifacts.version() if record.artifacts else None)
+
+    def unread(self, arms: Mapping[str, ConditionRuns]) -> list[str]:
+        """Say nothing: what one experiment of a graph does not read another one may."""
+        return []

@@ -1,0 +1,139 @@
+"""Units of functions whose body is one condition run."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+import pytest
+from _pytest.logging import caplog_handler_key, caplog_records_key
+from _pytest.tmpdir import tmppath_result_key
+
+from crystallize import ArtifactPlugin, RunRecord
+from crystallize.core.context import LOGGER, FrozenContext
+from crystallize.core.declared import Parameters
+from crystallize.core.run import RAISED, Outcomes, RunError, Unit, execute
+from crystallize.core.seeding import TREATMENT, global_state_restored, seed_globals
+from crystallize.core.treatment import BASELINE
+from pytest_crystallize.artifacts import SharedArtifacts
+from pytest_crystallize.output import with_properties
+from pytest_crystallize.units import FAILURES, SKIPS, ExperimentRuns, Settings, describe
+
+
+class ConditionFunction(pytest.Function):
+    """The marked function as the node whose fixtures each condition run sets up afresh."""
+
+    def begin(self, host: pytest.Item) -> None:
+        """Prepare for the next condition run inside the call phase of `host`."""
+        self._chain = [*host.listchain(), self]
+        if isinstance(self.parent, pytest.Class):
+            self.__dict__.pop("_instance", None)
+            self.__dict__.pop("_obj", None)
+        self._initrequest()
+        self.user_properties.clear()
+        stash = self.stash
+        stash[tmppath_result_key] = {"call": False}
+        borrowed: tuple[Any, ...] = (caplog_handler_key, caplog_records_key)
+        for key in borrowed:
+            if key in host.stash:
+                stash[key] = host.stash[key]
+
+    def listchain(self) -> list[Any]:
+        """Return the chain of the host item and this node, so that wider fixtures survive."""
+        return self._chain
+
+    @cached_property
+    def ihook(self) -> Any:
+        """Hooks of the session, looked up once."""
+        return self.session.gethookproxy(self.path)
+
+
+class MarkedRuns(ExperimentRuns):
+    """Units of a function whose body is one condition run."""
+
+    def __init__(self, function: pytest.Function, settings: Settings, **kwargs: Any) -> None:
+        super().__init__(function, settings, **kwargs)
+        self.treatment_by_name = {treatment.name: treatment for treatment in self.treatment_objects}
+        self._node: ConditionFunction = ConditionFunction.from_parent(
+            function.parent,
+            name=function.name,
+            callspec=getattr(function, "callspec", None),
+            keywords=function.keywords,
+            fixtureinfo=function._fixtureinfo,
+            originalname=function.originalname,
+        )
+        self._arguments = function._fixtureinfo.argnames
+        bound = Parameters(function.obj, (), "experiment")
+        bound.defaults = {
+            name: default
+            for name, default in bound.defaults.items()
+            if default is not inspect.Parameter.empty
+        }
+        self._parameters = bound
+        self._artifacts = SharedArtifacts(
+            ArtifactPlugin(settings.artifact_root), self.name, self.id, settings.exchange
+        )
+
+    def run_unit(self, unit: Unit, host: pytest.Item) -> RunRecord:
+        """Set up the function's fixtures, call it, tear them down."""
+        record = self.settings.output.captured(
+            host, lambda: self._run(unit, host, Outcomes(FAILURES, SKIPS, self._describe))
+        )
+        return with_properties(record, self._node.user_properties)
+
+    def run_alone(self, unit: Unit, host: pytest.Item) -> None:
+        """Run a unit whose exceptions come through."""
+        with global_state_restored():
+            self._run(unit, host, RAISED)
+
+    def _run(self, unit: Unit, host: pytest.Item, outcomes: Outcomes) -> RunRecord:
+        ctx = FrozenContext._for_run(
+            {}, self.stream.word(unit.replicate), unit.condition, unit.replicate, LOGGER
+        )
+        self._phase = "setup"
+        return execute(ctx, lambda ctx: self._body(ctx, host), seed_globals=seed_globals, outcomes=outcomes)
+
+    def _describe(self, error: BaseException, step: str) -> RunError:
+        return describe(error, step if step in self.treatments else self._phase, self._node)
+
+    def _body(self, ctx: FrozenContext, host: pytest.Item) -> None:
+        if ctx.condition != BASELINE:
+            ctx._enter(ctx.condition, TREATMENT)
+            self.treatment_by_name[ctx.condition].apply(ctx)
+        ctx._enter(self.function.originalname, 0)
+        node, state, fixtures = self._node, host.session._setupstate, self.settings.fixtures
+        node.begin(host)
+        fixtures.current = ctx
+        self._phase = "setup"
+        try:
+            state.setup(node)
+            self._phase = self.function.originalname
+            self._call(ctx)
+            node.stash[tmppath_result_key]["call"] = True
+        finally:
+            if (phase := self._phase) == self.function.originalname:
+                self._phase = "teardown"
+            try:
+                state.teardown_exact(host)
+            finally:
+                fixtures.current = None
+            self._phase = phase
+        self._artifacts.after_replicate(self, ctx)
+
+    def _call(self, ctx: FrozenContext) -> None:
+        node = self._node
+        given = {name: node.funcargs[name] for name in self._arguments}
+        returned = node.obj(**self._parameters.fill(given, ctx))
+        if inspect.iscoroutine(returned):
+            returned = asyncio.run(returned)
+        if isinstance(returned, Mapping):
+            for name, value in returned.items():
+                ctx.metrics.add(name, value)
+        elif returned is not None:
+            raise TypeError(
+                f"{self.name} returned {returned!r}; return a mapping of metrics, or nothing and record them "
+                "by ctx.metrics.add"
+            )
