@@ -17,13 +17,13 @@ from crystallize.core.evaluation import digest, unread_keys
 from crystallize.core.run import RunError, Unit, rotated
 from crystallize.core.seeding import SeedStream, check_root_seed, global_state_restored, seed_globals
 from crystallize.core.treatment import BASELINE
-from crystallize.errors import DefinitionError
+from crystallize.errors import CrystallizeError, DefinitionError
 from pytest_crystallize.exchange import LOST, Exchange, Key
 from pytest_crystallize.fixtures import UnitFixtures
 from pytest_crystallize.ids import checksum
 from pytest_crystallize.output import Output
 from pytest_crystallize.timeouts import Timer
-from pytest_crystallize.tracebacks import users_part
+from pytest_crystallize.tracebacks import is_users, users_part
 
 FAILURES = (BaseException,)
 ENDS_SESSION = (KeyboardInterrupt, pytest.exit.Exception)
@@ -339,7 +339,10 @@ def describe(error: BaseException, step: str, node: pytest.Item) -> RunError:
     plain = RunError.from_exception(error, step)
     info = pytest.ExceptionInfo.from_exception(error)
     try:
-        text = str(node.repr_failure(info))
+        ours = isinstance(error, CrystallizeError) and not any(
+            is_users(entry.path) for entry in info.traceback
+        )
+        text = str(plain) if ours else str(node.repr_failure(info))
     except Exception:  # a repr of the user's that fails must not hide the failure itself
         text = plain.traceback
     if node.config.getoption("usepdb", False):
