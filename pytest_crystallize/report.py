@@ -129,7 +129,7 @@ def table(rows: Sequence[Mapping[str, str]], width: int) -> Iterator[str]:
     widths = {column: max(len(column), *(len(row[column]) for row in rows)) for column in NUMBERS}
     room = width - sum(widths.values()) - 2 * len(NUMBERS) - 4
     sizes = [wcswidth(row["treatment"]) for row in rows]
-    names = max(len("treatment"), *(size for size in sizes if size <= room))
+    names = max(size for size in [len("treatment"), *sizes] if size <= max(room, len("treatment")))
 
     def line(name: str, cells: Mapping[str, str]) -> str:
         numbers = [cells[column].rjust(widths[column]) for column in NUMBERS[:-1]]
