@@ -76,7 +76,7 @@ def test_reader(tmp_path):
 
 def test_log_that_appears_later(pair, tmp_path):
     """A log that a replacement worker begins after the others have looked is found."""
-    one, two = pair
+    one, _ = pair
     one.refresh()
     late = SharedExchange(tmp_path, "gw2")
     late.publish(Key("e", 5, "baseline"), record(5))
@@ -88,7 +88,7 @@ def test_log_that_appears_later(pair, tmp_path):
 @pytest.mark.parametrize("cut", [1, 5, 20])
 def test_torn_line(pair, tmp_path, cut):
     """A line without its end is no record, until the rest of it comes."""
-    one, two = pair
+    one, _ = pair
     key = Key("e", 0, "baseline")
     one.publish(key, record())
     whole = (tmp_path / "gw0.log").read_bytes()
@@ -110,14 +110,23 @@ def test_line_torn_for_good(tmp_path, pair):
     one, two = pair
     one.publish(Key("e", 0, "baseline"), record())
     whole = (tmp_path / "gw0.log").read_bytes()
-    (tmp_path / "gw8.log").write_bytes(whole[:25] + b"\n" + b"\x00\xff[\n" + b"[]\n" + b'["record"]\n' + b"3\n" + b"null\n" + whole.replace(b'"e", 0', b'"e", 1'))
+    (tmp_path / "gw8.log").write_bytes(
+        whole[:25]
+        + b"\n"
+        + b"\x00\xff[\n"
+        + b"[]\n"
+        + b'["record"]\n'
+        + b"3\n"
+        + b"null\n"
+        + whole.replace(b'"e", 0', b'"e", 1')
+    )
     two.refresh()
     assert two.has(Key("e", 1, "baseline"))
 
 
 def test_record_of_another_format(tmp_path, pair):
     """A record whose text is no record is not taken for one."""
-    one, two = pair
+    _, two = pair
     (tmp_path / "gw9.log").write_text('["record", ["e", 0, "baseline"], "[1, 2]"]\n')
     two.refresh()
     with pytest.raises(ValueError, match="not a run record"):
@@ -144,7 +153,9 @@ def test_claims(tmp_path):
     """A replicate that one process has claimed another one can't claim until it is released."""
     exchange = SharedExchange(tmp_path, "gw0")
     assert exchange.acquire("e", 0, wait=False)
-    ask = "print([exchange.acquire('e', i, wait=False) for i in (0, 1)], exchange.acquire('f', 0, wait=False))"
+    ask = (
+        "print([exchange.acquire('e', i, wait=False) for i in (0, 1)], exchange.acquire('f', 0, wait=False))"
+    )
     assert elsewhere(tmp_path, ask) == "[False, True] True"
     exchange.release("e", 0)
     assert elsewhere(tmp_path, ask) == "[True, True] True"
@@ -157,7 +168,10 @@ def test_agreement_keeps_claims(tmp_path):
     for replicate in range(3):
         assert exchange.acquire("e", replicate, wait=False)
     assert exchange.agree("e", lambda: "v0") == "v0"
-    assert elsewhere(tmp_path, "print([exchange.acquire('e', i, wait=False) for i in range(3)])") == "[False, False, False]"
+    assert (
+        elsewhere(tmp_path, "print([exchange.acquire('e', i, wait=False) for i in range(3)])")
+        == "[False, False, False]"
+    )
     assert elsewhere(tmp_path, "print(exchange.agree('e', lambda: 'v1'))") == "v0"
     exchange.close()
 
@@ -180,7 +194,10 @@ def test_claims_end_with_their_process(tmp_path):
 def test_learns_when_it_claims(tmp_path):
     """Who claims a replicate knows what was published until then."""
     exchange = SharedExchange(tmp_path, "gw0")
-    elsewhere(tmp_path, "from crystallize import RunRecord; exchange.publish(Key('e', 0, 'a'), RunRecord('a', 0, 7))")
+    elsewhere(
+        tmp_path,
+        "from crystallize import RunRecord; exchange.publish(Key('e', 0, 'a'), RunRecord('a', 0, 7))",
+    )
     assert exchange.acquire("e", 0, wait=False)
     assert exchange.has(Key("e", 0, "a"))
     exchange.close()

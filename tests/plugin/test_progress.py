@@ -34,7 +34,9 @@ def test_status_on_a_terminal(pipe, monkeypatch):
     """On a terminal a status is written behind the cursor, and taken off again."""
     monkeypatch.setattr(progress, "TERMINAL_SECONDS", 0.01)
     reader, writer = pipe
-    shown = Progress(writer, on_terminal=True, describe=lambda: "3 of 30 replicates of " + "x" * 100, room=lambda: 40)
+    shown = Progress(
+        writer, on_terminal=True, describe=lambda: "3 of 30 replicates of " + "x" * 100, room=lambda: 40
+    )
     status = reader.read(1000)
     shown.close()
     first = status.split(b"\x1b8")[0]
@@ -99,12 +101,17 @@ def test_file_without_descriptor():
 def test_session_shows_life(project, workers):
     """A session says how many of how many replicates are done, also while the body captures its output."""
     project.raw("conftest.py", "import pytest_crystallize.progress as p\np.LINE_SECONDS = 0.05\n")
-    project.write(TOTAL.replace("replicates=6", "replicates=40").replace("    return", "    import time\n    time.sleep(0.02)\n    return"))
+    project.write(
+        TOTAL.replace("replicates=6", "replicates=40").replace(
+            "    return", "    import time\n    time.sleep(0.02)\n    return"
+        )
+    )
     result = project.run_apart(f"-n{workers}")
     result.assert_outcomes(passed=1)
     result.stdout.re_match_lines([r"\d\d:\d\d:\d\d \d+ of 40 replicates of experiment_total$"])
 
 
+@pytest.mark.slow
 def test_no_life_under_quiet(project):
     """Under -q no progress is shown."""
     project.raw("conftest.py", "import pytest_crystallize.progress as p\np.LINE_SECONDS = 0.01\n")
@@ -112,10 +119,13 @@ def test_no_life_under_quiet(project):
     project.run_apart("-q").stdout.no_fnmatch_line("*of 6 replicates*")
 
 
+@pytest.mark.slow
 def test_percentage_ends_at_100(project):
     """The percentage counts tests, not tokens, and ends at 100."""
     project.write(TOTAL.replace('{"boost"', '{"b1": {"delta": 2.0}, "b2": {"delta": 2.0}, "boost"'))
-    project.raw("test_b.py", "import pytest\n@pytest.mark.parametrize('n', range(5))\ndef test_b(n):\n    pass\n")
+    project.raw(
+        "test_b.py", "import pytest\n@pytest.mark.parametrize('n', range(5))\ndef test_b(n):\n    pass\n"
+    )
     result = project.run_workers()
     result.assert_outcomes(passed=8)
     (line,) = (line for line in result.outlines if "%]" in line)

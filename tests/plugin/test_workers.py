@@ -1,5 +1,7 @@
 """The same numbers and verdicts for any number of workers, any scheduler and any order."""
 
+# ruff: noqa: E501 - lines of projects under test, and of what pytest prints
+
 import itertools
 import re
 
@@ -8,6 +10,7 @@ import pytest
 from plugin.conftest import TOTAL
 
 SUITE = """
+
 @pytest.fixture(scope="module")
 def offset():
     return random.random() + np.random.random()
@@ -111,18 +114,23 @@ def test_selection_changes_no_number(project):
     write(project)
 
     def digests(*args):
-        words = " ".join(line for line in project.run("-v", *args).outlines if line.startswith("  digest")).split()
+        words = " ".join(
+            line for line in project.run("-v", *args).outlines if line.startswith("  digest")
+        ).split()
         return {word for word in words if word != "digest"}
 
     assert digests("-k", "experiment_marked and down and 2") < digests("-k", "experiment_marked and 2")
 
 
+@pytest.mark.slow
 def test_long_replicates_are_shared(project):
     """Replicates are run by more than one worker, though there is but one test, and each but once."""
     project.write(
         TOTAL.replace("replicates=6", "replicates=30")
         .replace("(rng,", "(rng, replicate, condition,")
-        .replace("    return", "    sum(range(1_000_000))\n    note(replicate, condition, os.getpid())\n    return")
+        .replace(
+            "    return", "    sum(range(1_000_000))\n    note(replicate, condition, os.getpid())\n    return"
+        )
         + """
 import json
 
@@ -139,9 +147,14 @@ def note(*what):
     assert "block-" not in result.stdout.str()
 
 
+@pytest.mark.slow
 def test_two_sessions_at_once(project):
     """Two sessions at once in one directory don't touch each other."""
-    project.write(TOTAL.replace("replicates=6", "replicates=30").replace("    return", "    sum(range(300_000))\n    return"))
+    project.write(
+        TOTAL.replace("replicates=6", "replicates=30").replace(
+            "    return", "    sum(range(300_000))\n    return"
+        )
+    )
     processes = [project.start("-n2", "-v", "--crystallize-seed", str(seed)) for seed in (1, 2)]
     outputs = [process.communicate(timeout=60)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0]
