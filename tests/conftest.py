@@ -1,7 +1,7 @@
 """What all tests share.
 
-pytester forgets the modules that its runs have loaded. Numpy can't be loaded a second time, and the others take
-longer than a test; so all are loaded here.
+The runs of pytester forget what they have imported. Numpy can't be loaded a second time, and the others
+take longer to load than a test takes; so all are loaded here.
 """
 
 import asyncio  # noqa: F401
@@ -10,7 +10,7 @@ import hypothesis  # noqa: F401
 import numpy  # noqa: F401
 import scipy.special  # noqa: F401
 
-import crystallize.core.experiment
+import crystallize.core.experiment  # noqa: F401
 import pytest_crystallize.distributed
 import pytest_crystallize.session  # noqa: F401
 

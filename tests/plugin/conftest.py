@@ -78,7 +78,9 @@ class Project:
 
     def run_apart(self, *args: str, timeout: float = 60) -> pytest.RunResult:
         """Run pytest with --crystallize in a process of its own."""
-        return self.pytester.runpytest_subprocess("--crystallize", "-p", "no:randomly", *args, timeout=timeout)
+        return self.pytester.runpytest_subprocess(
+            "--crystallize", "-p", "no:randomly", *args, timeout=timeout
+        )
 
     def run_workers(self, *args: str, n: int = 2, timeout: float = 60) -> pytest.RunResult:
         """Run pytest with --crystallize on workers of pytest-xdist."""

@@ -1,5 +1,7 @@
 """Which files and functions are experiments, and what is left alone without --crystallize."""
 
+# ruff: noqa: E501 - lines of projects under test, and of what pytest prints
+
 import subprocess
 import sys
 
@@ -70,7 +72,11 @@ def test_ini_files(project):
     for name in ("a_study.py", "trial_b.py", "experiment_c.py", "test_d.py"):
         project.write(TOTAL, name)
     result = project.run("--collect-only", "-q")
-    assert sorted(line.split("::")[0] for line in result.outlines if "::" in line) == ["a_study.py", "test_d.py", "trial_b.py"]
+    assert sorted(line.split("::")[0] for line in result.outlines if "::" in line) == [
+        "a_study.py",
+        "test_d.py",
+        "trial_b.py",
+    ]
 
 
 def test_ini_functions(project):
@@ -79,7 +85,11 @@ def test_ini_functions(project):
     for name in ("study_a", "study", "b_trial", "experiment_c", "trial"):
         project.write(TOTAL.replace("experiment_total", name), f"experiment_{name}.py")
     result = project.run("--collect-only", "-q")
-    assert sorted(line.split("::")[1] for line in result.outlines if "::" in line) == ["b_trial", "study", "study_a"]
+    assert sorted(line.split("::")[1] for line in result.outlines if "::" in line) == [
+        "b_trial",
+        "study",
+        "study_a",
+    ]
 
 
 def test_ini_functions_that_are_tests(project):
@@ -148,7 +158,9 @@ def test_experiments_beside_tests(project):
     project.write("def test_first():\n    pass\n" + TOTAL + "\ndef test_last():\n    pass\n", "test_a.py")
     result = project.run("-v")
     result.assert_outcomes(passed=3)
-    result.stdout.fnmatch_lines(["*::test_first PASSED*", "*::experiment_total::* SUPPORTED*", "*::test_last PASSED*"])
+    result.stdout.fnmatch_lines(
+        ["*::test_first PASSED*", "*::experiment_total::* SUPPORTED*", "*::test_last PASSED*"]
+    )
 
 
 def test_marker_is_registered(project):
@@ -157,7 +169,9 @@ def test_marker_is_registered(project):
     project.write(TOTAL + "\n@pytest.mark.experiment\ndef test_a():\n    pass\n", "test_a.py")
     project.run_plain().assert_outcomes(passed=1)
     project.run().assert_outcomes(passed=2)
-    project.run_plain("--markers").stdout.fnmatch_lines(["@pytest.mark.experiment(*replicates*treatments*hypotheses*seed)*"])
+    project.run_plain("--markers").stdout.fnmatch_lines(
+        ["@pytest.mark.experiment(*replicates*treatments*hypotheses*seed)*"]
+    )
 
 
 def test_every_item_carries_the_mark(project):
@@ -184,7 +198,13 @@ def test_options_in_the_help(project):
     """The help has a group of our options, and the ini options."""
     result = project.run_plain("--help")
     result.stdout.fnmatch_lines(
-        ["experiments as tests:", "*--crystallize *", "*--crystallize-replicates=N*", "*--crystallize-seed=N|random*", "*--crystallize-repro=*"]
+        [
+            "experiments as tests:",
+            "*--crystallize *",
+            "*--crystallize-replicates=N*",
+            "*--crystallize-seed=N|random*",
+            "*--crystallize-repro=*",
+        ]
     )
     for option in ("files", "functions", "replicates", "seed", "junit_properties"):
         result.stdout.fnmatch_lines([f"  crystallize_{option} (*"])
@@ -217,7 +237,7 @@ def test_same_file_name_in_two_packages(project):
         project.write(TOTAL, f"{package}/experiment_a.py")
     result = project.run("-v")
     result.assert_outcomes(passed=2)
-    assert result.stdout.str().count("experiment_total: 6 replicates") == 2
+    assert result.stdout.str().count(": 6 replicates of 2 conditions") == 2
 
 
 def test_generate_tests(project):
@@ -233,7 +253,9 @@ def test_generate_tests(project):
     project.write(TOTAL.replace("(rng,", "(size, rng,"))
     result = project.run("-v")
     result.assert_outcomes(passed=2)
-    result.stdout.fnmatch_lines(["*total_increase[[]1-boost[]] SUPPORTED*", "*total_increase[[]2-boost[]] SUPPORTED*"])
+    result.stdout.fnmatch_lines(
+        ["*total_increase[[]1-boost[]] SUPPORTED*", "*total_increase[[]2-boost[]] SUPPORTED*"]
+    )
 
 
 def test_parametrize_marked(project):

@@ -1,5 +1,7 @@
 """Processes that die, and interrupts: the session ends, names the replicate, and is never green."""
 
+# ruff: noqa: E501 - lines of projects under test, and of what pytest prints
+
 import os
 import re
 import signal
@@ -9,6 +11,7 @@ import pytest
 from plugin.conftest import ITEM, TOTAL
 
 CRASHING = """
+
 import json, signal, subprocess, time
 
 def note(*what):
@@ -37,7 +40,9 @@ def check_lost(project, result, replicate, condition, *, passed=1, failed=1):
     result.assert_outcomes(passed=passed, failed=failed)
     assert result.ret == 1
     result.stdout.fnmatch_lines(
-        [f"INVALID: 1 of 12 replicates of '{condition}' are missing: replicate {replicate} failed with ProcessDied: *"]
+        [
+            f"INVALID: 1 of 12 replicates of '{condition}' are missing: replicate {replicate} failed with ProcessDied: *"
+        ]
     )
     rows = [(r, c) for r, c, _ in project.log()]
     assert rows.count((replicate, condition)) == 1
@@ -62,9 +67,8 @@ def test_exit_of_the_process(project, replicate, options):
 @pytest.mark.parametrize("condition", ["baseline", "boost"])
 @pytest.mark.parametrize("dist", ["load", "worksteal"])
 @pytest.mark.parametrize("workers", [1, 2, 4])
-@pytest.mark.parametrize("replicate", [0, 1, 6, 11])
-@pytest.mark.parametrize("code", [0, 1])
-def test_exit_everywhere(project, code, replicate, workers, dist, condition):
+@pytest.mark.parametrize(("replicate", "code"), [(0, 0), (6, 1), (11, 0)])
+def test_exit_everywhere(project, replicate, code, workers, dist, condition):
     """os._exit anywhere, with any code, under any number of workers ends the session as it should."""
     crashing(project, (replicate, condition), f"os._exit({code})")
     result = project.run_workers("--dist", dist, n=workers, timeout=60)
@@ -112,7 +116,9 @@ def test_exit_with_other_tests(project, dist):
     """Ordinary tests and other experiments of the session are run and told though a worker dies."""
     crashing(project, (6, "boost"), "os._exit(1)")
     project.write(TOTAL, "experiment_b.py")
-    project.raw("test_c.py", "import pytest\n@pytest.mark.parametrize('n', range(20))\ndef test_c(n):\n    pass\n")
+    project.raw(
+        "test_c.py", "import pytest\n@pytest.mark.parametrize('n', range(20))\ndef test_c(n):\n    pass\n"
+    )
     result = project.run_workers("--dist", dist, timeout=40)
     result.assert_outcomes(passed=22, failed=1)
 
@@ -129,7 +135,7 @@ def test_exit_in_an_ordinary_test(project):
 
 
 def test_kill(project):
-    """kill -9 on a worker loses its replicate alone, also while the user's code has a child process."""
+    """A kill -9 of a worker loses its replicate alone, also while the user's code has a child process."""
     crashing(project, (3, "boost"), "subprocess.Popen(['sleep', '20']); os.kill(os.getpid(), signal.SIGKILL)")
     check_lost(project, project.run_workers(timeout=40), 3, "boost")
 
@@ -137,7 +143,11 @@ def test_kill(project):
 @pytest.mark.slow
 def test_kill_with_a_forked_child(project):
     """A forked child that lives on does not keep its parent's claims."""
-    crashing(project, (3, "boost"), "pid = os.fork()\n        if not pid:\n            time.sleep(3); os._exit(0)\n        os.kill(os.getpid(), signal.SIGKILL)")
+    crashing(
+        project,
+        (3, "boost"),
+        "pid = os.fork()\n        if not pid:\n            time.sleep(3); os._exit(0)\n        os.kill(os.getpid(), signal.SIGKILL)",
+    )
     check_lost(project, project.run_workers(timeout=40), 3, "boost")
 
 
@@ -205,7 +215,10 @@ def test_guard_over_missing_verdicts(project):
 @pytest.mark.parametrize("code", ["0", "None"])
 def test_exit_by_a_hook(project, code):
     """A session that somebody ends with exit code 0 while verdicts are missing does not end with 0."""
-    project.raw("conftest.py", f"import pytest\ndef pytest_runtest_setup(item):\n    pytest.exit('enough', returncode={code})\n")
+    project.raw(
+        "conftest.py",
+        f"import pytest\ndef pytest_runtest_setup(item):\n    pytest.exit('enough', returncode={code})\n",
+    )
     project.write(TOTAL)
     result = project.run()
     assert result.ret != 0
@@ -214,7 +227,10 @@ def test_exit_by_a_hook(project, code):
 
 def test_should_stop(project):
     """A session that is asked to stop says what was not run."""
-    project.raw("conftest.py", "def pytest_runtest_logreport(report):\n    if report.when == 'call': SESSION[0].shouldstop = 'enough'\nSESSION = []\ndef pytest_sessionstart(session):\n    SESSION.append(session)\n")
+    project.raw(
+        "conftest.py",
+        "def pytest_runtest_logreport(report):\n    if report.when == 'call': SESSION[0].shouldstop = 'enough'\nSESSION = []\ndef pytest_sessionstart(session):\n    SESSION.append(session)\n",
+    )
     project.write(TOTAL)
     project.write(TOTAL, "experiment_b.py")
     result = project.run()

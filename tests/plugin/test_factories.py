@@ -1,6 +1,11 @@
 """The factory, which returns an experiment."""
 
+# ruff: noqa: E501 - lines of projects under test, and of what pytest prints
+
+import pytest
+
 PIPELINE = """
+
 @data_source
 def numbers(ctx):
     return [1, 2, 3]
@@ -62,7 +67,7 @@ def experiment_boost():
 
 
 def test_same_numbers_as_the_library(project):
-    """pytest gives the metrics that `Experiment.run` gives, bit for bit."""
+    """Under pytest an experiment gives the metrics that `Experiment.run` gives, bit for bit."""
     project.write(
         PIPELINE
         + """
@@ -122,7 +127,9 @@ class TestBoost:
     )
     result = project.run("-v")
     result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines(["experiment_a.py::TestBoost::experiment_boost::total_increase[[]boost[]] SUPPORTED *"])
+    result.stdout.fnmatch_lines(
+        ["experiment_a.py::TestBoost::experiment_boost::total_increase[[]boost[]] SUPPORTED *"]
+    )
 
 
 def test_two_factories_of_one_experiment(project):
@@ -174,6 +181,7 @@ def test_skip_in_a_factory(project):
     result.stdout.fnmatch_lines(["SKIPPED*no data here"])
 
 
+@pytest.mark.slow
 def test_factory_draws_alike_in_every_process(project):
     """What a factory draws from the global generators is the same on every worker."""
     project.write(
@@ -209,7 +217,10 @@ def experiment_own():
     result = project.run()
     result.assert_outcomes(passed=2)
     result.stdout.fnmatch_lines(
-        ["experiment_none: 2 replicates of 2 conditions, seed 5, *", "experiment_own: 2 replicates of 2 conditions, seed 6, *"]
+        [
+            "experiment_none: 2 replicates of 2 conditions, seed 5, *",
+            "experiment_own: 2 replicates of 2 conditions, seed 6, *",
+        ]
     )
 
 

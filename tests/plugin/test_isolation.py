@@ -1,10 +1,13 @@
 """What an experiment leaves behind: nothing in the process, artifacts and hooks where they belong."""
 
+# ruff: noqa: E501 - lines of projects under test, and of what pytest prints
+
 import pytest
 
 from plugin.conftest import BODY, MARK, TOTAL
 
 STATE = """
+
 import hashlib
 
 def state():
@@ -113,7 +116,10 @@ def test_verifier_that_draws(project):
 
     def values(*args):
         project.run("--junitxml", "junit.xml", *args)
-        return {name: [p.get("value") for p in case.iter("property") if p.get("name") == "p_value"] for name, case in project.cases().items()}
+        return {
+            name: [p.get("value") for p in case.iter("property") if p.get("name") == "p_value"]
+            for name, case in project.cases().items()
+        }
 
     first = values()
     assert len(first) == 4
@@ -167,21 +173,38 @@ def test_hooks(project):
     project.run().assert_outcomes(passed=2)
     hooks = [hook for hook, _ in project.log()]
     assert {hook: hooks.count(hook) for hook in set(hooks)} == {
-        "before_run": 1, "after_run": 1, "before_replicate": 18, "after_replicate": 18, "before_step": 18, "after_step": 18,
+        "before_run": 1,
+        "after_run": 1,
+        "before_replicate": 18,
+        "after_replicate": 18,
+        "before_step": 18,
+        "after_step": 18,
     }
     assert hooks[0] == "before_run"
     assert hooks[-1] == "after_run"
 
 
-def test_hooks_on_workers(project):
-    """On workers the hooks around the run fire once in each process that ran a unit."""
-    project.write(HOOKS)
-    project.run_workers("--crystallize-replicates=30").assert_outcomes(passed=2)
+def test_hooks_and_artifacts_on_workers(project):
+    """Hooks around the run fire once in each process that ran a unit, and all write artifacts to one version."""
+    project.write(
+        HOOKS.replace(
+            "    sum(range(200_000))\n", "    sum(range(200_000))\n    ctx.artifacts.add('model.txt', b'x')\n"
+        )
+        + MARK
+        + BODY.replace("(rng,", "(ctx, rng,").replace(
+            "    return", "    ctx.artifacts.add('model.txt', b'x')\n    return"
+        )
+    )
+    project.run_workers("--crystallize-replicates=30").assert_outcomes(passed=3)
     rows = project.log()
     pids = {pid for hook, pid in rows if hook == "before_replicate"}
     for hook in ("before_run", "after_run"):
         assert sorted(pid for name, pid in rows if name == hook) == sorted(pids)
     assert sum(hook == "before_replicate" for hook, _ in rows) == 90
+    found = files(project.path / ".pytest_cache" / "d" / "crystallize" / "artifacts")
+    assert len(found) == 90 + 60
+    assert {name.split("/")[1] for name in found} == {"v0"}
+    assert len({name.split("/")[0] for name in found}) == 2
 
 
 def test_hooks_do_not_fire_where_nothing_is_run(project):
@@ -192,10 +215,23 @@ def test_hooks_do_not_fire_where_nothing_is_run(project):
     assert project.log() == []
 
 
-@pytest.mark.parametrize("fault", ["raise ValueError('here')", "sys.exit(0)", "pytest.fail('here')", "pytest.skip('here')", "pytest.exit('here', 0)"])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "raise ValueError('here')",
+        "sys.exit(0)",
+        "pytest.fail('here')",
+        "pytest.skip('here')",
+        "pytest.exit('here', 0)",
+    ],
+)
 def test_after_run_that_raises(project, fault):
     """after_run that raises takes no verdict away, hides no failure, and is told."""
-    project.write(HOOKS.replace('        note("after_run")', f"        {fault}").replace('"b", {"delta": 4.0}', '"b", {"delta": -4.0}'))
+    project.write(
+        HOOKS.replace('        note("after_run")', f"        {fault}").replace(
+            '"b", {"delta": 4.0}', '"b", {"delta": -4.0}'
+        )
+    )
     result = project.run()
     result.assert_outcomes(passed=1, failed=1)
     assert result.ret == 1
@@ -204,11 +240,16 @@ def test_after_run_that_raises(project, fault):
 
 def test_before_run_that_raises_is_called_once(project):
     """before_run that raises fails every unit, and is not called again."""
-    project.write(HOOKS.replace('        note("before_run")', '        note("before_run"); raise ValueError("here")'))
+    project.write(
+        HOOKS.replace('        note("before_run")', '        note("before_run"); raise ValueError("here")')
+    )
     result = project.run()
     result.assert_outcomes(failed=2)
     assert [hook for hook, _ in project.log()] == ["before_run"]
-    assert result.stdout.str().count("ValueError('here')") <= 1 or result.stdout.str().count("raise ValueError") <= 3
+    assert (
+        result.stdout.str().count("ValueError('here')") <= 1
+        or result.stdout.str().count("raise ValueError") <= 3
+    )
 
 
 ARTIFACTS = """
@@ -243,17 +284,6 @@ def test_artifacts_below_the_cache(project):
     assert {name.split("/")[1] for name in files(root)} == {"v0", "v1"}
 
 
-def test_artifacts_on_workers(project):
-    """All workers of a session write to one version."""
-    project.write("PLUGINS = []\n" + ARTIFACTS + MARK + BODY.replace("(rng,", "(ctx, rng,").replace("    return", "    ctx.artifacts.add('model.txt', b'x')\n    return"))
-    project.run_workers("--crystallize-replicates=20").assert_outcomes(passed=2)
-    root = project.path / ".pytest_cache" / "d" / "crystallize" / "artifacts"
-    found = files(root)
-    assert len(found) == 80
-    assert {name.split("/")[1] for name in found} == {"v0"}
-    assert len({name.split("/")[0] for name in found}) == 2
-
-
 def test_given_artifact_plugin(project):
     """A given ArtifactPlugin says where artifacts go."""
     project.write("PLUGINS = [ArtifactPlugin('kept')]\n" + ARTIFACTS)
@@ -276,7 +306,9 @@ def test_artifacts_of_parameter_sets(project):
     project.write(
         "@pytest.mark.parametrize('p', [1, 2])\n"
         + MARK.strip()
-        + BODY.replace("(rng,", "(p, ctx, rng,").replace("    return", "    ctx.artifacts.add('model.txt', str(p).encode())\n    return")
+        + BODY.replace("(rng,", "(p, ctx, rng,").replace(
+            "    return", "    ctx.artifacts.add('model.txt', str(p).encode())\n    return"
+        )
     )
     project.run().assert_outcomes(passed=2)
     root = project.path / ".pytest_cache" / "d" / "crystallize" / "artifacts"
@@ -294,5 +326,9 @@ def test_working_directory_is_clean(project):
 
 def test_environment_and_directory_of_bodies(project):
     """PYTEST_CURRENT_TEST names the test in a body, and the working directory is the user's."""
-    project.write(TOTAL.replace("    return", "    assert 'experiment_total' in os.environ['PYTEST_CURRENT_TEST']\n    return"))
+    project.write(
+        TOTAL.replace(
+            "    return", "    assert 'experiment_total' in os.environ['PYTEST_CURRENT_TEST']\n    return"
+        )
+    )
     project.run().assert_outcomes(passed=1)

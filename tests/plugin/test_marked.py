@@ -1,5 +1,7 @@
 """The marked function, whose body is one condition run."""
 
+# ruff: noqa: E501 - lines of projects under test, and of what pytest prints
+
 from plugin.conftest import MARK, TOTAL
 
 
@@ -8,7 +10,9 @@ def test_supported_passes(project):
     project.write(TOTAL)
     result = project.run("-v")
     result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines(["experiment_a.py::experiment_total::total_increase[[]boost[]] SUPPORTED p*[[]100%[]]"])
+    result.stdout.fnmatch_lines(
+        ["experiment_a.py::experiment_total::total_increase[[]boost[]] SUPPORTED p*[[]100%[]]"]
+    )
     assert result.ret == 0
 
 
@@ -202,7 +206,9 @@ def test_methods(project):
     """)
     result = project.run("-v")
     result.assert_outcomes(passed=3)
-    result.stdout.fnmatch_lines(["experiment_a.py::TestModel::experiment_total::total_increase[[]boost[]] SUPPORTED*"])
+    result.stdout.fnmatch_lines(
+        ["experiment_a.py::TestModel::experiment_total::total_increase[[]boost[]] SUPPORTED*"]
+    )
 
 
 def indented(source):
@@ -277,7 +283,9 @@ def test_without_hypotheses_fails(project):
     """)
     result = project.run()
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["INVALID: 1 of 3 replicates of 'baseline' are missing: replicate 1 failed with *"])
+    result.stdout.fnmatch_lines(
+        ["INVALID: 1 of 3 replicates of 'baseline' are missing: replicate 1 failed with *"]
+    )
 
 
 def test_treatment_key_that_nothing_reads(project):

@@ -1,5 +1,7 @@
 """Names of every kind: collected, selected by node id and -k, rerun by --lf, and in JUnit."""
 
+# ruff: noqa: E501 - lines of projects under test, and of what pytest prints
+
 import json
 
 import pytest
@@ -45,6 +47,7 @@ def write(project, names, *, direction="increase"):
         "experiment_a.py",
         PRELUDE
         + f"""
+
 NAMES = {names!r}
 TREATMENTS = {{name: {{"delta": 3.0}} for name in NAMES}}
 
@@ -89,7 +92,9 @@ def test_all_names_at_once(project):
     assert len(project.cases()) == len(NAMES)
     source = (project.path / "experiment_a.py").read_text()
     for index in (0, 6, 8, 10, 12):
-        changed = source.replace("for name in NAMES}\n", f"for name in NAMES}}\nTREATMENTS[NAMES[{index}]] = {{}}\n", 1)
+        changed = source.replace(
+            "for name in NAMES}\n", f"for name in NAMES}}\nTREATMENTS[NAMES[{index}]] = {{}}\n", 1
+        )
         (project.path / "experiment_a.py").write_text(changed)
         result = project.run("-q")
         result.assert_outcomes(passed=len(NAMES) - 1, failed=1)

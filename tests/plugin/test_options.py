@@ -1,5 +1,7 @@
 """Replicates and root seeds: command line, declaration, ini file, in that order."""
 
+# ruff: noqa: E501 - lines of projects under test, and of what pytest prints
+
 import itertools
 import re
 
@@ -8,6 +10,7 @@ import pytest
 from plugin.conftest import TOTAL
 
 SOURCE = """
+
 @pipeline_step()
 def step(data, ctx):
     return data, {{"m": ctx.rng.normal()}}
@@ -54,7 +57,9 @@ def test_precedence_of_replicates(project, line, mark, ini):
     """The number of replicates is that of the command line, else of the declaration, else of the ini file."""
     if ini is not None:
         project.ini(f"crystallize_replicates = {ini}\n")
-    project.write(SOURCE.format(plugins="[]", factory_replicates=4, mark="" if mark is None else f"replicates={mark}"))
+    project.write(
+        SOURCE.format(plugins="[]", factory_replicates=4, mark="" if mark is None else f"replicates={mark}")
+    )
     result = project.run(*([] if line is None else ["--crystallize-replicates", str(line)]))
     replicates = next((n for n in (line, mark, ini) if n is not None), None)
     if replicates is None:
@@ -68,7 +73,9 @@ def test_precedence_of_replicates(project, line, mark, ini):
 def test_auto_seed_of_a_plugin(project):
     """SeedPlugin without a seed leaves it to pytest."""
     project.ini("crystallize_seed = 8\n")
-    project.write(SOURCE.format(plugins="[SeedPlugin(auto_seed=True)]", factory_replicates=2, mark="replicates=2"))
+    project.write(
+        SOURCE.format(plugins="[SeedPlugin(auto_seed=True)]", factory_replicates=2, mark="replicates=2")
+    )
     assert heads(project.run())["experiment_factory"] == (2, 8)
 
 
@@ -140,10 +147,16 @@ def test_random_seed_in_a_quiet_failure(project):
 
 def test_repeat_line_carries_the_seed(project):
     """The line that repeats a replicate carries what was given on the command line."""
-    project.write(TOTAL.replace("(rng,", "(replicate, rng,").replace("    return", "    assert replicate != 8\n    return"))
+    project.write(
+        TOTAL.replace("(rng,", "(replicate, rng,").replace(
+            "    return", "    assert replicate != 8\n    return"
+        )
+    )
     result = project.run("--crystallize-seed", "random", "--crystallize-replicates", "9")
     result.assert_outcomes(failed=1)
-    (drawn,) = (line.split()[-1] for line in result.outlines if line.startswith("crystallize: drew root seed"))
+    (drawn,) = (
+        line.split()[-1] for line in result.outlines if line.startswith("crystallize: drew root seed")
+    )
     line = next(line for line in result.outlines if line.startswith("repeat it: "))
     assert f"--crystallize-seed {drawn}" in line
     assert "--crystallize-replicates 9" in line
@@ -175,9 +188,12 @@ def test_bad_seeds(project, text):
         project.ini(f"crystallize_seed = {text}\n")
         result = project.run()
         assert result.ret == pytest.ExitCode.USAGE_ERROR
-        result.stderr.fnmatch_lines([f"ERROR: *crystallize_seed: '{text}' is neither an integer >= 0 nor 'random'"])
+        result.stderr.fnmatch_lines(
+            [f"ERROR: *crystallize_seed: '{text}' is neither an integer >= 0 nor 'random'"]
+        )
 
 
+@pytest.mark.slow
 def test_errors_of_options_on_workers(project):
     """A wrong option under -n is one usage error."""
     project.write(TOTAL)

@@ -1,5 +1,7 @@
 """What a run shows."""
 
+# ruff: noqa: E501 - lines of projects under test, and of what pytest prints
+
 import re
 
 import pytest
@@ -9,6 +11,7 @@ from plugin.conftest import BODY, ITEM, MARK, TOTAL
 DECREASE = ITEM.replace("increase", "decrease").replace("[", "[[]")
 
 MANY = """
+
 @pytest.mark.experiment(
     replicates=6,
     treatments={"good": {"delta": 3.0}, "bad": {"delta": -3.0}, "none": {"delta": 0.5}},
@@ -37,7 +40,20 @@ def test_table(project):
     result = project.run("--crystallize-seed", "3")
     text = "\n".join(section(result))
     assert re.match(r"experiment_total: 6 replicates of 4 conditions, seed 3, \d+\.\d+ s\n", text)
-    for word in ("treatment", "baseline", "treated", "diff", "p", "n", "verdict", "total_increase", "other", "good", "bad", "none"):
+    for word in (
+        "treatment",
+        "baseline",
+        "treated",
+        "diff",
+        "p",
+        "n",
+        "verdict",
+        "total_increase",
+        "other",
+        "good",
+        "bad",
+        "none",
+    ):
         assert re.search(rf"\b{word}", text), word
     assert "(xfail)" in text
     assert "REFUTED" in text
@@ -124,7 +140,9 @@ def test_words_on_workers(project):
     serial = project.run("-v")
 
     def without_time(result):
-        return sorted(re.sub(r", [\d.]+ s$", "", line) for line in section(result) if not line.startswith("  digest"))
+        return sorted(
+            re.sub(r", [\d.]+ s$", "", line) for line in section(result) if not line.startswith("  digest")
+        )
 
     assert without_time(result) == without_time(serial)
 
@@ -139,7 +157,9 @@ def test_xfail_in_the_table(project):
 
 def test_tables_of_parametrized_experiments(project):
     """Every parameter set has a table of its own."""
-    project.write("@pytest.mark.parametrize('size', [1, 2])\n" + TOTAL.strip().replace("(rng,", "(size, rng,"))
+    project.write(
+        "@pytest.mark.parametrize('size', [1, 2])\n" + TOTAL.strip().replace("(rng,", "(size, rng,")
+    )
     lines = section(project.run())
     assert sum(line.startswith("experiment_total[1]: ") for line in lines) == 1
     assert sum(line.startswith("experiment_total[2]: ") for line in lines) == 1
@@ -150,7 +170,7 @@ def test_same_name_in_two_files(project):
     project.write(TOTAL)
     project.write(TOTAL, "experiment_b.py")
     heads = [line for line in section(project.run()) if "6 replicates" in line]
-    assert len(set(re.sub(r"[\d.]+ s", "", head) for head in heads)) == 2
+    assert len({re.sub(r"[\d.]+ s", "", head) for head in heads}) == 2
 
 
 def test_no_section_without_experiments(project):
@@ -180,13 +200,16 @@ def test_failure_text_in_traceback_styles(project, style):
     """Under every --tb but "no" the verdict's reason is told."""
     project.write(TOTAL.replace("increase", "decrease"))
     result = project.run(f"--tb={style}")
-    assert ("goes the other way" in result.stdout.str().split("short test summary")[0].split("= experiments =")[0]) == (style != "no")
+    assert (
+        "goes the other way" in result.stdout.str().split("short test summary")[0].split("= experiments =")[0]
+    ) == (style != "no")
 
 
-def test_short_summary(project):
+def test_short_summary(project, monkeypatch):
     """The short summary has the verdict, the test and the reason."""
+    monkeypatch.setenv("COLUMNS", "140")
     project.write(TOTAL.replace("increase", "decrease"))
-    project.run().stdout.fnmatch_lines([f"REFUTED p* {DECREASE} - REFUTED: *"])
+    project.run().stdout.fnmatch_lines([f"REFUTED p* {DECREASE} - total goes *"])
 
 
 def test_very_verbose(project):
@@ -195,32 +218,50 @@ def test_very_verbose(project):
     project.run("-vv").stdout.fnmatch_lines(["*SUPPORTED p*"])
 
 
-def test_notes_are_shown_once(project):
-    """Execution plugins are ignored under pytest, which is said once, however many workers and tests."""
-    project.write("""
-        @pipeline_step()
-        def step(data, ctx, *, delta=0.0):
-            return data, {"m": ctx.rng.normal() + delta * ctx.rng.uniform(0.5, 1.5)}
+ONCE = """
+import logging
 
-        def experiment_x():
-            return Experiment(
-                [1], [step], [ParallelExecution(max_workers=2)],
-                treatments=[Treatment("a", {"delta": 3.0}), Treatment("b", {"delta": 4.0})],
-                hypothesis=Hypothesis(metric="m", direction="increase"), replicates=6,
-            )
-    """)
-    for result in (project.run(), project.run_workers()):
-        result.assert_outcomes(passed=2)
-        assert result.stdout.str().count("ParallelExecution is ignored under pytest") == 1
+@pipeline_step()
+def step(data, ctx, *, delta=0.0):
+    warnings.warn("odd data")
+    return data, {"m": ctx.rng.normal() + delta * ctx.rng.uniform(0.5, 1.5)}
+
+def experiment_noted():
+    return Experiment(
+        [1], [step], [ParallelExecution(max_workers=2)],
+        treatments=[Treatment("a", {"delta": 3.0}), Treatment("b", {"delta": 4.0})],
+        hypothesis=Hypothesis(metric="m", direction="increase"), replicates=12,
+    )
+
+@pytest.mark.experiment(
+    replicates=12,
+    treatments={"boost": {"delta": 3.0}},
+    hypotheses=[Hypothesis(metric="m", direction=direction) for direction in ("increase", "decrease")],
+)
+def experiment_failing(replicate, delta=0.0):
+    print("computing", replicate)
+    logging.getLogger("model").warning("depth is %d", replicate)
+    if delta and replicate in (5, 7):
+        raise ValueError(f"bad luck in {replicate}")
+    return {"m": 1.0}
+"""
 
 
-def test_warnings_are_shown_once(project):
-    """A warning of the user's code is shown once in pytest's summary of warnings, with the user's line."""
-    project.write(TOTAL.replace("    return", "    warnings.warn('odd data', stacklevel=1)\n    return"))
-    for result in (project.run("-W", "always"), project.run_workers("-W", "always")):
-        result.assert_outcomes(passed=1)
-        assert result.stdout.str().count("UserWarning: odd data") == 1
-        result.stdout.fnmatch_lines(["*experiment_a.py:*: UserWarning: odd data"])
+@pytest.mark.parametrize("workers", [0, 2])
+def test_told_once(project, workers):
+    """However many workers, tests and replicates: a note, a warning and a failure are told once."""
+    project.write(ONCE)
+    run = project.run_workers if workers else project.run
+    result = run("-W", "always")
+    result.assert_outcomes(passed=2, failed=2)
+    text = result.stdout.str()
+    assert text.count("ParallelExecution is ignored under pytest") == 1
+    assert text.count("UserWarning: odd data") == 1
+    result.stdout.fnmatch_lines(["*experiment_a.py:*: UserWarning: odd data"])
+    for once in ("raise ValueError(", "repeat it: ", "computing 5", "depth is 5"):
+        assert text.count(once) == 1, once
+    assert "computing 7" not in text
+    assert "and 1 more in the same way: replicate 7" in text
 
 
 def test_xpass_in_the_table(project):
@@ -233,7 +274,11 @@ def test_xpass_in_the_table(project):
 
 def test_live_log(project):
     """Live logging shows the records of condition runs."""
-    project.write(TOTAL.replace("    return", "    import logging; logging.getLogger('m').error('live record')\n    return"))
+    project.write(
+        TOTAL.replace(
+            "    return", "    import logging; logging.getLogger('m').error('live record')\n    return"
+        )
+    )
     result = project.run("--log-cli-level=INFO")
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(["*ERROR *live record*"])

@@ -1,10 +1,13 @@
 """Selecting, reordering and stopping, with pytest's own options."""
 
+# ruff: noqa: E501 - lines of projects under test, and of what pytest prints
+
 import pytest
 
 from plugin.conftest import BODY, ITEM, MARK, TOTAL
 
 MIXED = """
+
 import json
 
 @pytest.mark.experiment(
@@ -63,12 +66,20 @@ def test_last_failed(project):
     assert ran(project) == {"bad": 6, "baseline": 6}
     result = project.run("--ff", "-v")
     result.assert_outcomes(passed=2, failed=1)
-    assert [line.split(" ")[0] for line in result.outlines if line.startswith("experiment_a.py::")] == [ITEMS[1], ITEMS[0], ITEMS[2]]
+    assert [line.split(" ")[0] for line in result.outlines if line.startswith("experiment_a.py::")] == [
+        ITEMS[1],
+        ITEMS[0],
+        ITEMS[2],
+    ]
 
 
 def test_last_failed_on_workers(project):
     """--lf on workers reruns only what failed, and its replicates are run in parallel."""
-    project.write(MIXED.replace("replicates=6", "replicates=40").replace("    return", "    sum(range(500_000))\n    return") .replace("json.dumps(condition)", "json.dumps([condition, os.getpid()])"))
+    project.write(
+        MIXED.replace("replicates=6", "replicates=40")
+        .replace("    return", "    sum(range(500_000))\n    return")
+        .replace("json.dumps(condition)", "json.dumps([condition, os.getpid()])")
+    )
     project.run("--crystallize-replicates=6").assert_outcomes(passed=2, failed=1)
     (project.path / "log").unlink()
     result = project.run_workers("--lf", "-v")
@@ -81,7 +92,11 @@ def test_last_failed_on_workers(project):
 
 def test_failed_and_lost_replicates_are_last_failed_too(project):
     """A test that was INVALID is rerun by --lf."""
-    project.write(TOTAL.replace("(rng,", "(replicate, rng,").replace("    return", "    assert replicate != 3\n    return"))
+    project.write(
+        TOTAL.replace("(rng,", "(replicate, rng,").replace(
+            "    return", "    assert replicate != 3\n    return"
+        )
+    )
     project.run().assert_outcomes(failed=1)
     project.write(TOTAL)
     project.write(TOTAL, "experiment_b.py")
@@ -117,6 +132,7 @@ def test_nothing_is_run(project, option):
     result.stdout.no_fnmatch_line("*= experiments =*")
 
 
+@pytest.mark.slow
 def test_nothing_is_run_on_workers(project):
     """--setup-plan under -n runs nothing either."""
     project.write(MIXED)
@@ -130,7 +146,9 @@ def test_collect_only_shows_the_tree(project):
     """--collect-only shows experiments and their tests."""
     project.write(MIXED)
     result = project.run("--collect-only")
-    result.stdout.fnmatch_lines(["*<ExperimentCollector experiment_total>", "*<HypothesisItem total_increase[[]good[]]>"])
+    result.stdout.fnmatch_lines(
+        ["*<ExperimentCollector experiment_total>", "*<HypothesisItem total_increase[[]good[]]>"]
+    )
 
 
 def test_random_order(project):
@@ -142,8 +160,13 @@ def test_random_order(project):
         result = project.run_plain("--crystallize", "-v", "--randomly-seed", seed)
         result.assert_outcomes(passed=3, failed=1)
         runs.append(result)
-    orders = {tuple(line.split(" ")[0] for line in result.outlines if "::" in line and "%]" in line) for result in runs}
-    digests = {tuple(sorted(line for line in result.outlines if line.startswith("  digest"))) for result in runs}
+    orders = {
+        tuple(line.split(" ")[0] for line in result.outlines if "::" in line and "%]" in line)
+        for result in runs
+    }
+    digests = {
+        tuple(sorted(line for line in result.outlines if line.startswith("  digest"))) for result in runs
+    }
     assert len(orders) > 1
     assert len(digests) == 1
 
@@ -200,9 +223,15 @@ def test_warnings_as_errors(project):
 
 def test_filterwarnings_mark(project):
     """The filterwarnings mark holds in the body."""
-    project.write("@pytest.mark.filterwarnings('error:odd')\n" + (MARK + BODY).strip().replace("    return", "    warnings.warn('odd')\n    return"))
+    project.write(
+        "@pytest.mark.filterwarnings('error:odd')\n"
+        + (MARK + BODY).strip().replace("    return", "    warnings.warn('odd')\n    return")
+    )
     project.run("-W", "ignore").assert_outcomes(failed=1)
-    project.write("@pytest.mark.filterwarnings('ignore:odd')\n" + (MARK + BODY).strip().replace("    return", "    warnings.warn('odd')\n    return"))
+    project.write(
+        "@pytest.mark.filterwarnings('ignore:odd')\n"
+        + (MARK + BODY).strip().replace("    return", "    warnings.warn('odd')\n    return")
+    )
     result = project.run("-W", "always")
     result.assert_outcomes(passed=1)
     result.stdout.no_fnmatch_line("*odd*")
@@ -210,8 +239,14 @@ def test_filterwarnings_mark(project):
 
 def test_timeout(project):
     """pytest-timeout ends a body that takes too long, as a failure of its replicate."""
-    project.write(TOTAL.replace("(rng,", "(replicate, rng,").replace("    return", "    while replicate == 1: pass\n    return"))
-    result = project.run_apart("--timeout=1", "--crystallize-replicates=2", "--timeout-method=signal", timeout=20)
+    project.write(
+        TOTAL.replace("(rng,", "(replicate, rng,").replace(
+            "    return", "    while replicate == 1: pass\n    return"
+        )
+    )
+    result = project.run_apart(
+        "--timeout=1", "--crystallize-replicates=2", "--timeout-method=signal", timeout=20
+    )
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["INVALID: *Timeout*"])
 

@@ -1,5 +1,7 @@
 """What a verdict does to its test, and what marks can change about it."""
 
+# ruff: noqa: E501 - lines of projects under test, and of what pytest prints
+
 import pytest
 
 from plugin.conftest import BODY, MARK
@@ -8,10 +10,15 @@ XFAIL = "[pytest.param(Hypothesis(metric='total', direction='{}'), marks=pytest.
 
 
 def write(project, *, body, direction="increase", xfail=None, replicates=6, before=""):
-    hypotheses = f"[Hypothesis(metric='total', direction='{direction}')]" if xfail is None else XFAIL.format(direction, xfail)
+    hypotheses = (
+        f"[Hypothesis(metric='total', direction='{direction}')]"
+        if xfail is None
+        else XFAIL.format(direction, xfail)
+    )
     project.write(
         before
         + f"""
+
 @pytest.mark.experiment(replicates={replicates}, treatments={{"boost": {{"delta": 3.0}}}}, hypotheses={hypotheses})
 def experiment_total(rng, replicate, condition, ctx, delta=0.0):
     value = rng.normal() + delta * rng.uniform(0.5, 1.5)
@@ -43,7 +50,8 @@ MISSING = {
     "base exception": "    if replicate == 1: raise type('Boom', (BaseException,), {})('no')\n" + RETURN,
     "cancelled": "    import asyncio\n    if replicate == 1: raise asyncio.CancelledError()\n" + RETURN,
     "generator exit": "    if replicate == 1: raise GeneratorExit\n" + RETURN,
-    "exception group": "    if replicate == 1: raise BaseExceptionGroup('g', [SystemExit(0), ValueError(1)])\n" + RETURN,
+    "exception group": "    if replicate == 1: raise BaseExceptionGroup('g', [SystemExit(0), ValueError(1)])\n"
+    + RETURN,
     "metric JSON can't carry": "    return {'total': object() if replicate == 1 else value}\n",
     "recursion": "    def f(): f()\n    replicate == 1 and f()\n" + RETURN,
     "str of exception fails": (
@@ -65,7 +73,9 @@ def test_missing_evidence_fails(project, case, mark):
     result = project.run("-v")
     result.assert_outcomes(failed=1)
     assert result.ret == 1
-    result.stdout.fnmatch_lines(["experiment_a.py::*total_increase[[]boost[]] INVALID *", "INVALID experiment_a.py::*"])
+    result.stdout.fnmatch_lines(
+        ["experiment_a.py::*total_increase[[]boost[]] INVALID *", "INVALID experiment_a.py::*"]
+    )
 
 
 VERDICTS = {
@@ -84,12 +94,14 @@ def test_word(project, case):
     passed = case == "supported"
     result.assert_outcomes(passed=passed, failed=not passed)
     assert result.ret == (not passed)
-    result.stdout.fnmatch_lines([f"experiment_a.py::*[[]boost[]] {word} p*%[]]", f"{word} p* experiment_a.py::*[[]boost[]]*"])
+    result.stdout.fnmatch_lines(
+        [f"experiment_a.py::*[[]boost[]] {word} p*%[]]", f"{word} p* experiment_a.py::*[[]boost[]]*"]
+    )
 
 
 @pytest.mark.parametrize("case", VERDICTS)
 def test_xfail(project, case):
-    """xfail covers a claim that is not supported; one that is supported is an xpass, and fails if strict."""
+    """Xfail covers a claim that is not supported; one that is supported is an xpass, and fails if strict."""
     direction, body, _ = VERDICTS[case]
     for strict in (False, True):
         write(project, direction=direction, body=body, xfail=f"reason='hard', strict={strict}")
@@ -107,7 +119,7 @@ def test_xfail(project, case):
 
 
 def test_xfail_on_the_function(project):
-    """xfail of the function holds for all its hypotheses; --runxfail ignores it."""
+    """Xfail of the function holds for all its hypotheses; --runxfail ignores it."""
     project.write("@pytest.mark.xfail\n" + MARK.strip().replace("increase", "decrease") + BODY)
     project.run().assert_outcomes(xfailed=1)
     project.run("--runxfail").assert_outcomes(failed=1)
@@ -121,7 +133,7 @@ def test_xfail_strict_by_ini(project):
 
 
 def test_xfail_with_a_condition(project):
-    """xfail with a false condition is no xfail."""
+    """Xfail with a false condition is no xfail."""
     write(project, direction="decrease", body=RETURN, xfail="False, reason='elsewhere'")
     project.run().assert_outcomes(failed=1)
 
@@ -154,9 +166,16 @@ def test_xfail_of_one_hypothesis(project):
 
 
 def test_skip_marks(project):
-    """skip and skipif run nothing."""
-    project.write("@pytest.mark.skip(reason='slow')\n" + MARK.strip() + BODY.replace("return", "raise ValueError #"))
-    project.write("@pytest.mark.skipif(True, reason='slow')\n" + MARK.strip() + BODY.replace("return", "raise ValueError #"), "experiment_b.py")
+    """Skip and skipif run nothing."""
+    project.write(
+        "@pytest.mark.skip(reason='slow')\n" + MARK.strip() + BODY.replace("return", "raise ValueError #")
+    )
+    project.write(
+        "@pytest.mark.skipif(True, reason='slow')\n"
+        + MARK.strip()
+        + BODY.replace("return", "raise ValueError #"),
+        "experiment_b.py",
+    )
     result = project.run("-rs")
     result.assert_outcomes(skipped=2)
     result.stdout.fnmatch_lines(["SKIPPED*slow"])
@@ -164,7 +183,11 @@ def test_skip_marks(project):
 
 def test_skip_in_every_run(project):
     """pytest.skip in every condition run skips the test, whose reason is shown."""
-    for line in ("pytest.skip('no gpu')", "pytest.importorskip('nonesuch_module', reason='no gpu')", "import unittest; raise unittest.SkipTest('no gpu')"):
+    for line in (
+        "pytest.skip('no gpu')",
+        "pytest.importorskip('nonesuch_module', reason='no gpu')",
+        "import unittest; raise unittest.SkipTest('no gpu')",
+    ):
         project.write(MARK + BODY.replace("return", f"{line}\n    return"))
         result = project.run("-rs")
         result.assert_outcomes(skipped=1)
@@ -177,13 +200,19 @@ def test_skip_in_some_runs(project):
     write(project, body="    replicate in (1, 3) and pytest.skip('no gpu')\n" + RETURN)
     result = project.run()
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["INVALID: 2 of 6 replicates of 'baseline' are missing: replicate 1 was skipped: no gpu (as did 1 more)"])
+    result.stdout.fnmatch_lines(
+        [
+            "INVALID: 2 of 6 replicates of 'baseline' are missing: replicate 1 was skipped: no gpu (as did 1 more)"
+        ]
+    )
 
 
 def test_failures_say_how_many_are_missing(project):
     """A hypothesis that lacks replicates says how many of how many."""
     write(project, body="    assert replicate not in (2, 3, 5)\n" + RETURN)
-    project.run().stdout.fnmatch_lines(["INVALID: 3 of 6 replicates of 'baseline' are missing: replicate 2 failed with *"])
+    project.run().stdout.fnmatch_lines(
+        ["INVALID: 3 of 6 replicates of 'baseline' are missing: replicate 2 failed with *"]
+    )
 
 
 def test_other_treatments_are_not_touched(project):
@@ -221,7 +250,10 @@ def test_degenerate_sample(project):
 
 
 VERIFIERS = {
-    "raises": ("raise ValueError('in the verifier')", "INVALID: verifier 'check' raised ValueError: in the verifier*"),
+    "raises": (
+        "raise ValueError('in the verifier')",
+        "INVALID: verifier 'check' raised ValueError: in the verifier*",
+    ),
     "returns None": ("return None", "INVALID: verifier 'check' returned None*"),
     "returns nan": ("return {'p_value': float('nan'), 'significant': True}", "INVALID: *nan*"),
     "returns a word": ("return {'p_value': 0.01, 'significant': 'yes'}", "INVALID: *'yes'*"),
@@ -242,7 +274,9 @@ def test_verifier_without_a_verdict(project, case, mark):
     project.write(
         f"@verifier\ndef check(baseline, treatment):\n    {line}\n\n"
         + mark
-        + MARK.strip().replace('Hypothesis(metric="total", direction="increase")', 'Hypothesis(check(), "total")')
+        + MARK.strip().replace(
+            'Hypothesis(metric="total", direction="increase")', 'Hypothesis(check(), "total")'
+        )
         + BODY
     )
     result = project.run()
@@ -260,12 +294,21 @@ def check(baseline, treatment, limit=0.5):
     share = np.mean(np.array(treatment["total"]) > baseline["total"])
     return {"p_value": 0.2, "significant": bool(share > limit), "share": share}
 """
-        + MARK.replace('Hypothesis(metric="total", direction="increase")', 'Hypothesis(check(), "total"), Hypothesis(check(limit=2.0), "total", name="strict")')
+        + MARK.replace(
+            'Hypothesis(metric="total", direction="increase")',
+            'Hypothesis(check(), "total"), Hypothesis(check(limit=2.0), "total", name="strict")',
+        )
         + BODY
     )
     result = project.run("-v")
     result.assert_outcomes(passed=1, failed=1)
-    result.stdout.fnmatch_lines(["*::check[[]boost[]] SUPPORTED p=0.200*", "*::strict[[]boost[]] INCONCLUSIVE p=0.200*", "*share = 1*"])
+    result.stdout.fnmatch_lines(
+        [
+            "*::check[[]boost[]] SUPPORTED p=0.200*",
+            "*::strict[[]boost[]] INCONCLUSIVE p=0.200*",
+            "*share = 1*",
+        ]
+    )
 
 
 FACTORY_FAULTS = {
@@ -311,7 +354,9 @@ def experiment_x():
     )
     result = project.run()
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["INVALID: 6 of 6 replicates of 'b*' are missing: replicate 0 failed with ValueError: here*"])
+    result.stdout.fnmatch_lines(
+        ["INVALID: 6 of 6 replicates of 'b*' are missing: replicate 0 failed with ValueError: here*"]
+    )
     result.stdout.fnmatch_lines(["E   * ValueError: here", "experiment_a.py:*: ValueError"])
     result.stdout.no_fnmatch_line("*/wt-plugin/*")
     result.stdout.no_fnmatch_line("*/crystallize/core/*")

@@ -1,22 +1,42 @@
 """Every wrong declaration is a collection error of one line, with file and line."""
 
+# ruff: noqa: E501 - lines of projects under test, and of what pytest prints
+
 import pytest
 
 from plugin.conftest import BODY, MARK, TOTAL
 
 MARKED = {
-    "unknown keyword": ("replicats=3", "@pytest.mark.experiment has no keyword 'replicats'; its keywords are *"),
+    "unknown keyword": (
+        "replicats=3",
+        "@pytest.mark.experiment has no keyword 'replicats'; its keywords are *",
+    ),
     "positional": ("3", "@pytest.mark.experiment takes keywords only, not 3; they are replicates, *"),
     "treatment twice": (
         "replicates=3, treatments=[Treatment('a', {'x': 1}), Treatment('a', {'x': 2})]",
         "two treatments are named 'a'",
     ),
-    "treatment is baseline": ("replicates=3, treatments={'baseline': {'x': 1}}", "*can't be named 'baseline'*"),
+    "treatment is baseline": (
+        "replicates=3, treatments={'baseline': {'x': 1}}",
+        "*can't be named 'baseline'*",
+    ),
     "treatment without name": ("replicates=3, treatments={' ': {'x': 1}}", "a treatment is named ' '; *"),
-    "treatment without change": ("replicates=3, treatments={'a': 3}", "treatment 'a' changes the context by 3; *"),
-    "treatments by name": ("replicates=3, treatments=['a']", "treatments= holds 'a', which is not a Treatment"),
-    "treatments a string": ("replicates=3, treatments='a'", "treatments='a'; give a list of treatments or a mapping *"),
-    "treatments a number": ("replicates=3, treatments=3", "treatments=3; give a list of treatments or a mapping *"),
+    "treatment without change": (
+        "replicates=3, treatments={'a': 3}",
+        "treatment 'a' changes the context by 3; *",
+    ),
+    "treatments by name": (
+        "replicates=3, treatments=['a']",
+        "treatments= holds 'a', which is not a Treatment",
+    ),
+    "treatments a string": (
+        "replicates=3, treatments='a'",
+        "treatments='a'; give a list of treatments or a mapping *",
+    ),
+    "treatments a number": (
+        "replicates=3, treatments=3",
+        "treatments=3; give a list of treatments or a mapping *",
+    ),
     "no replicates": ("seed=3", "experiment_x declares no replicates; give replicates= *"),
     "replicates 0": ("replicates=0", "*replicates*0*"),
     "replicates -1": ("replicates=-1", "*replicates*-1*"),
@@ -51,11 +71,23 @@ MARKED = {
 }
 
 FACTORIES = {
-    "returns None": ("return None", "", "experiment_x returned None; a factory returns an Experiment or a builder. *"),
+    "returns None": (
+        "return None",
+        "",
+        "experiment_x returned None; a factory returns an Experiment or a builder. *",
+    ),
     "returns metrics": ("return {'m': 1}", "", "experiment_x returned {'m': 1}; a factory returns *"),
-    "asks for a fixture": ("return None", "tmp_path", "experiment_x asks for 'tmp_path', but a factory is called once*"),
+    "asks for a fixture": (
+        "return None",
+        "tmp_path",
+        "experiment_x asks for 'tmp_path', but a factory is called once*",
+    ),
     "asks for ours": ("return None", "rng", "experiment_x asks for 'rng', but a factory is called once*"),
-    "asks for the request": ("return None", "request", "experiment_x asks for 'request', but a factory is called once*"),
+    "asks for the request": (
+        "return None",
+        "request",
+        "experiment_x asks for 'request', but a factory is called once*",
+    ),
     "has no replicates": ("return Experiment([1], [STEP], replicates=0)", "", "*replicates*0*"),
     "hypotheses without treatments": (
         "return Experiment([1], [STEP], hypothesis=UP, replicates=3)",
@@ -125,7 +157,9 @@ def test_factory_that_raises(project):
     result = project.run()
     result.assert_outcomes(errors=1)
     assert result.ret == 2
-    result.stdout.fnmatch_lines(["experiment_a.py:*: in experiment_x", "experiment_a.py:*: in build", "E   ValueError: no such data"])
+    result.stdout.fnmatch_lines(
+        ["experiment_a.py:*: in experiment_x", "experiment_a.py:*: in build", "E   ValueError: no such data"]
+    )
     result.stdout.no_fnmatch_line("*collection.py*")
     result.stdout.no_fnmatch_line("*pluggy/*")
 
@@ -172,8 +206,13 @@ def test_hidden_fixture_in_conftest(project, name):
 def test_hidden_fixture_elsewhere(project):
     """A fixture that hides ours is found in the module, in a class, behind another fixture, and under autouse."""
     fixture = "@pytest.fixture{auto}\n{indent}def rng({args}):\n{indent}    return 3\n"
-    experiment = "@pytest.mark.experiment(replicates=3)\n{indent}def experiment_x({args}):\n{indent}    pass\n"
-    project.write(fixture.format(auto="", indent="", args="") + experiment.format(indent="", args="rng"), "experiment_module.py")
+    experiment = (
+        "@pytest.mark.experiment(replicates=3)\n{indent}def experiment_x({args}):\n{indent}    pass\n"
+    )
+    project.write(
+        fixture.format(auto="", indent="", args="") + experiment.format(indent="", args="rng"),
+        "experiment_module.py",
+    )
     project.write(
         "class TestX:\n    "
         + fixture.format(auto="", indent="    ", args="self")
@@ -195,7 +234,9 @@ def test_hidden_fixture_elsewhere(project):
     result.assert_outcomes(errors=4)
     assert result.ret == 2
     for file in ("module", "class", "behind", "autouse"):
-        result.stdout.fnmatch_lines([f"experiment_{file}.py:*: fixture 'rng' at experiment_{file}.py:* hides the one of *"])
+        result.stdout.fnmatch_lines(
+            [f"experiment_{file}.py:*: fixture 'rng' at experiment_{file}.py:* hides the one of *"]
+        )
 
 
 def test_hidden_by_parametrize(project):
@@ -263,7 +304,10 @@ def test_two_parameter_sets_of_one_name(project):
         + MARK.replace('{"boost": {"delta": 3.0}}', '{"b-c": {"delta": 3.0}, "c": {"delta": 4.0}}').strip()
         + BODY.replace("(rng,", "(p, rng,")
     )
-    refused(project.run(), "two tests would be called 'experiment_a.py::experiment_total::total_increase[[]a-b-c[]]'")
+    refused(
+        project.run(),
+        "two tests would be called 'experiment_a.py::experiment_total::total_increase[[]a-b-c[]]'",
+    )
 
 
 def test_message_with_a_failing_repr(project):

@@ -1,0 +1,215 @@
+"""From verdicts to lines of text."""
+
+import math
+
+import pytest
+from _pytest._io.wcwidth import wcswidth
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from pytest_crystallize import report
+from pytest_crystallize.report import counted, counted_list, duration, number, p_value, ranges, table, wrapped
+
+laws = settings(deadline=None, database=None, max_examples=80)
+names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=150)
+values = st.none() | st.floats(allow_nan=False) | st.integers(-(10**20), 10**20)
+
+
+def row(group="h (m)", treatment="t", **changes):
+    cells = {
+        "group": group,
+        "treatment": treatment,
+        "baseline": "1",
+        "treated": "2",
+        "diff": "+1",
+        "p": "0.012",
+        "n": "30",
+        "verdict": "SUPPORTED",
+    }
+    return cells | changes
+
+
+def visible(text):
+    return "".join(char for char in text if char.isprintable() and not char.isspace())
+
+
+@laws
+@given(st.text(), st.integers(10, 120))
+def test_wrapped(text, width):
+    """No line is wider than asked for, all are printable, and no visible character is lost."""
+    lines = list(wrapped(text, width))
+    for line in lines:
+        assert wcswidth(line) <= width
+        assert line.isprintable()
+    assert visible("".join(lines)).startswith(visible(text)) or not text.isprintable()
+
+
+def verdict(**changes):
+    return {
+        "hypothesis": "h",
+        "treatment": "t",
+        "metric": "m",
+        "status": "supported",
+        "reason": "",
+        "p_value": 0.01,
+        "alpha": 0.05,
+        "test": "paired t",
+        "n": 30,
+        "baseline_mean": 1.0,
+        "treatment_mean": 2.0,
+        "difference": 1.0,
+        "interval": None,
+        "degenerate": False,
+        "lacking": 0,
+        "details": {},
+        "outcome": "passed",
+        "place": 0,
+        "expected": "",
+    } | changes
+
+
+@laws
+@given(
+    st.lists(
+        st.tuples(
+            names,
+            names,
+            names,
+            values,
+            values,
+            st.sampled_from(["supported", "refuted", "inconclusive", "invalid"]),
+            st.booleans(),
+        ),
+        max_size=4,
+    ),
+    names,
+    st.integers(80, 200),
+    st.dictionaries(names, st.dictionaries(names, st.none() | st.floats(), max_size=2), max_size=2),
+)
+@example([("精度" * 40, "t", "m", 1, 2, "supported", True)], "e", 80, {})
+@example([("a\nb", "\x1b[31m", "m\t", 1e300, -1e300, "invalid", True)], "e", 80, {})
+def test_lines_of_an_experiment(verdicts, name, width, metrics):
+    """Whatever the names and numbers: no line wider than asked for, none unprintable, no verdict lost."""
+    summary = report.ExperimentSummary(name, "a.py:3", 30, 0)
+    summary.seconds = {"baseline": 1.0}
+    summary.rows = [
+        verdict(
+            hypothesis=h,
+            treatment=t,
+            metric=m,
+            baseline_mean=b,
+            treatment_mean=d,
+            difference=d,
+            status=s,
+            degenerate=g,
+            reason="because " + h,
+            outcome="xfailed",
+        )
+        for h, t, m, b, d, s, g in verdicts
+    ]
+    summary.metrics = metrics
+    lines = list(report.experiment_lines(summary, width))
+    for line in lines:
+        assert line.isprintable()
+        assert wcswidth(line) <= width
+    text = "\n".join(lines)
+    words = [entry[5].upper() for entry in verdicts]
+    for word in set(words):
+        assert text.count(word) >= words.count(word)
+
+
+@laws
+@given(st.lists(names, min_size=1, max_size=3), st.integers(80, 200))
+def test_table_aligns(labels, width):
+    """The numbers of a table are aligned, right-aligned under their headings."""
+    lines = [
+        line
+        for line in table([row(treatment=report.printable(label)) for label in labels], width)
+        if "SUPPORTED" in line
+    ]
+    assert len({wcswidth(line) - wcswidth(line[line.index("SUPPORTED") :]) for line in lines}) == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "-"),
+        (0, "0"),
+        (1.0, "1"),
+        (0.123456, "0.1235"),
+        (1e-9, "1e-09"),
+        (123456.0, "1.235e+05"),
+        (math.nan, "nan"),
+        (-math.inf, "-inf"),
+    ],
+)
+def test_number(value, text):
+    """Numbers have four significant digits."""
+    assert number(value) == text
+
+
+def test_sign():
+    """Differences carry a sign."""
+    assert [number(value, sign=True) for value in (1, -1, 0, None)] == ["+1", "-1", "+0", "-"]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "-"),
+        (0.0, "<0.001"),
+        (0.00099, "<0.001"),
+        (0.001, "0.001"),
+        (0.05, "0.050"),
+        (0.9999, "1.000"),
+        (1.0, "1.000"),
+        (1, "1.000"),
+    ],
+)
+def test_p_value(value, text):
+    """p-values have three decimals, and are never shown as 0."""
+    assert p_value(value) == text
+
+
+def test_p_value_near_alpha():
+    """A p-value just above alpha is not shown as if it were alpha."""
+    assert p_value(0.0501) != p_value(0.0499) or p_value(0.0501) == "0.050"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0.00 s"),
+        (1.234, "1.23 s"),
+        (9.999, "10.00 s"),
+        (59.94, "59.9 s"),
+        (119.9, "119.9 s"),
+        (120, "2 min 0 s"),
+        (3599.6, "60 min 0 s"),
+    ],
+)
+def test_duration(seconds, text):
+    """A time has a unit that suits it."""
+    assert duration(seconds) == text
+
+
+def test_counted():
+    """Nouns agree with their number."""
+    assert [counted(n, "replicate") for n in (0, 1, 2)] == ["0 replicates", "1 replicate", "2 replicates"]
+
+
+@laws
+@given(st.sets(st.integers(0, 100), min_size=1))
+def test_ranges(numbers):
+    """Ranges name exactly the given numbers."""
+    found = set()
+    for part in ranges(sorted(numbers)).split(", "):
+        first, _, last = part.partition("-")
+        found |= set(range(int(first), int(last or first) + 1))
+    assert found == numbers
+
+
+def test_counted_list():
+    """Lists of replicates are written with ranges."""
+    assert counted_list([4]) == "replicate 4"
+    assert counted_list([1, 2, 3, 7]) == "replicates 1-3, 7"

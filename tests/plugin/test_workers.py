@@ -1,0 +1,166 @@
+"""The same numbers and verdicts for any number of workers, any scheduler and any order."""
+
+# ruff: noqa: E501 - lines of projects under test, and of what pytest prints
+
+import itertools
+import re
+
+import pytest
+
+from plugin.conftest import TOTAL
+
+SUITE = """
+
+@pytest.fixture(scope="module")
+def offset():
+    return random.random() + np.random.random()
+
+@pytest.fixture
+def noise(rng):
+    return rng.normal()
+
+@pytest.mark.parametrize("size", [1, 2])
+@pytest.mark.experiment(
+    replicates=25,
+    treatments={"up": {"delta": 1.0}, "down": {"delta": -1.0}},
+    hypotheses=[Hypothesis(metric="total", direction="increase"), Hypothesis(metric="drawn", direction="differ")],
+)
+def experiment_marked(size, offset, noise, ctx, tmp_path, delta=0.0):
+    ctx.metrics.add("seconds", 1.0 * os.getpid(), measured=True)
+    return {
+        "total": size * (noise + delta * ctx.rng.uniform(0.5, 1.5)) + offset,
+        "drawn": random.random() + np.random.random() + delta * 0.01 * ctx.rng.normal(),
+    }
+
+@resource_factory
+def model(ctx):
+    return random.random()
+
+@data_source
+def numbers(ctx):
+    return [random.random(), np.random.random(), ctx.rng.random()]
+
+@pipeline_step()
+def add(data, ctx, *, delta=0.0, model=model):
+    return [x + delta * ctx.rng.uniform(0.5, 1.5) + model for x in data]
+
+@pipeline_step()
+def total(data, ctx):
+    return data, {"total": sum(data) + ctx.rng.normal()}
+
+def experiment_factory():
+    return Experiment(
+        numbers, [add, total], treatments=[Treatment("boost", {"delta": 2.0})],
+        hypothesis=Hypothesis(metric="total", direction="increase"), replicates=25,
+    )
+"""
+
+
+WORD = re.compile(r"\b(SUPPORTED|REFUTED|INCONCLUSIVE|INVALID|PASSED|FAILED)\b( p\S+)?")
+
+
+def outcome(result):
+    """Return what must not depend on who ran what: digests, and the words with their p-values."""
+    assert "INTERNALERROR" not in result.stdout.str()
+    digests = sorted(line.strip() for line in result.outlines if line.startswith("  digest"))
+    words = {
+        re.search(r"\S+\.py::\S+", line)[0]: WORD.search(line)[0]
+        for line in result.outlines
+        if "%]" in line and "::" in line
+    }
+    return digests, words
+
+
+def write(project):
+    project.write(SUITE)
+    project.write(TOTAL, "experiment_b.py")
+    project.raw("test_c.py", "def test_c():\n    pass\n")
+
+
+def test_same_results(project):
+    """Serial, two workers, and two workers that steal in random order agree bit for bit."""
+    write(project)
+    serial = outcome(project.run("-v", "-p", "no:randomly"))
+    assert len(serial[0]) == 4
+    assert len(serial[1]) == 11
+    assert outcome(project.run_workers("-v")) == serial
+    shuffled = project.run_plain("--crystallize", "-v", "--randomly-seed", "3")
+    assert outcome(shuffled) == serial
+    stolen = project.pytester.runpytest_subprocess(
+        "--crystallize", "-v", "-n2", "--dist=worksteal", "--randomly-seed=5", timeout=60
+    )
+    assert outcome(stolen) == serial
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("order", ["declared", "1", "2"])
+@pytest.mark.parametrize(
+    ("workers", "dist"),
+    [(1, "load"), *itertools.product([2, 4], ["load", "worksteal", "loadscope", "loadfile"])],
+)
+def test_same_results_everywhere(project, workers, dist, order):
+    """Any number of workers, scheduler and order agree bit for bit."""
+    write(project)
+    serial = outcome(project.run("-v"))
+    options = ["-p", "no:randomly"] if order == "declared" else [f"--randomly-seed={order}"]
+    result = project.pytester.runpytest_subprocess(
+        "--crystallize", "-v", f"-n{workers}", f"--dist={dist}", *options, timeout=90
+    )
+    assert outcome(result) == serial
+
+
+def test_selection_changes_no_number(project):
+    """The digest of a condition does not depend on which other conditions are run."""
+    write(project)
+
+    def digests(*args):
+        words = " ".join(
+            line for line in project.run("-v", *args).outlines if line.startswith("  digest")
+        ).split()
+        return {word for word in words if word != "digest"}
+
+    assert digests("-k", "experiment_marked and down and 2") < digests("-k", "experiment_marked and 2")
+
+
+@pytest.mark.slow
+def test_long_replicates_are_shared(project):
+    """Replicates are run by more than one worker, though there is but one test, and each but once."""
+    project.write(
+        TOTAL.replace("replicates=6", "replicates=30")
+        .replace("(rng,", "(rng, replicate, condition,")
+        .replace(
+            "    return", "    sum(range(1_000_000))\n    note(replicate, condition, os.getpid())\n    return"
+        )
+        + """
+import json
+
+def note(*what):
+    with open("log", "a") as log:
+        print(json.dumps(what), file=log)
+"""
+    )
+    result = project.run_workers("-v")
+    result.assert_outcomes(passed=1)
+    rows = project.log()
+    assert len({(replicate, condition) for replicate, condition, _ in rows}) == len(rows) == 60
+    assert len({pid for *_, pid in rows}) == 2
+    assert "block-" not in result.stdout.str()
+
+
+@pytest.mark.slow
+def test_two_sessions_at_once(project):
+    """Two sessions at once in one directory don't touch each other."""
+    project.write(
+        TOTAL.replace("replicates=6", "replicates=30").replace(
+            "    return", "    sum(range(300_000))\n    return"
+        )
+    )
+    processes = [project.start("-n2", "-v", "--crystallize-seed", str(seed)) for seed in (1, 2)]
+    outputs = [process.communicate(timeout=60)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
+    for seed, output in zip((1, 2), outputs, strict=True):
+        assert f"seed {seed}, " in output
+        serial = project.run("-v", "--crystallize-seed", str(seed))
+        digest = next(line for line in serial.outlines if line.startswith("  digest"))
+        assert digest in output
+    assert not list((project.path / ".pytest_cache" / "d" / "crystallize" / "sessions").iterdir())
