@@ -1,0 +1,95 @@
+"""Treatments switched off from the command line."""
+
+import json
+
+import pytest
+
+TWO = """
+@pytest.mark.experiment(
+    replicates=6,
+    treatments={"boost": {"delta": 3.0}, "less": {"delta": -3.0}},
+    hypotheses=[Hypothesis(metric="total", direction="increase")],
+)
+def experiment_total(rng, condition, delta=0.0):
+    with open("log", "a") as log:
+        print(f'"{condition}"', file=log)
+    return {"total": rng.normal() + delta * rng.uniform(0.5, 1.5)}
+"""
+STATE = ".pytest_cache/d/crystallize/config.state.json"
+
+
+@pytest.fixture(autouse=True)
+def outside_ci(monkeypatch):
+    monkeypatch.delenv("CI", raising=False)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_off_until_on_again(project, workers):
+    """A treatment that is switched off is not run, its tests are skipped, and the next run remembers it."""
+    project.write(TWO)
+    run = project.run if not workers else project.run_workers
+    for options in (["--crystallize-disable", "less"], []):
+        (project.path / "log").unlink(missing_ok=True)
+        result = run("-rs", *options)
+        result.assert_outcomes(passed=1, skipped=1)
+        result.stdout.fnmatch_lines(
+            [
+                "experiment_total: switched off, so not tested: less",
+                "SKIPPED * treatment 'less' is switched off; --crystallize-enable less switches it on",
+            ]
+        )
+        assert set(project.log()) == {"baseline", "boost"}
+    if not workers:
+        assert json.loads((project.path / STATE).read_text()) == {"disabled_treatments": ["less"]}
+        result = project.run("--crystallize-enable", "less")
+        result.assert_outcomes(passed=1, failed=1)
+        result.stdout.no_fnmatch_line("*switched off*")
+        project.run().assert_outcomes(passed=1, failed=1)
+
+
+def test_ci_ignores_what_is_remembered(project, monkeypatch):
+    """Where CI is set, a restored cache silences no gate, and that is said; an option counts for its run only."""
+    project.write(TWO)
+    project.run("--crystallize-disable", "less").assert_outcomes(passed=1, skipped=1)
+    monkeypatch.setenv("CI", "true")
+    result = project.run()
+    result.assert_outcomes(passed=1, failed=1)
+    assert result.stdout.str().count("treatments remembered as switched off are on (less)") == 1
+    project.run("--crystallize-disable", "boost").assert_outcomes(failed=1, skipped=1)
+    assert json.loads((project.path / STATE).read_text()) == {"disabled_treatments": ["less"]}
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"disabled_treatments": 3}', "\0"])
+def test_a_state_that_cannot_be_read_switches_nothing_off(project, text):
+    """In doubt every treatment is on, and the summary says that the state could not be read."""
+    project.write(TWO)
+    path = project.path / STATE
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    result = project.run()
+    result.assert_outcomes(passed=1, failed=1)
+    assert "can't be read, so every treatment is on: " in " ".join(result.stdout.str().split())
+
+
+def test_an_unknown_name_is_told(project):
+    """A name that no collected experiment has is told: it may be misspelt."""
+    project.write(TWO)
+    result = project.run("--crystallize-disable", "lesss")
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["note: --crystallize-disable lesss: no collected experiment has such a *"])
+
+
+def test_an_experiment_without_hypotheses_leaves_it_out(project):
+    """An experiment that claims nothing runs the conditions that are on."""
+    project.write(TWO.replace('hypotheses=[Hypothesis(metric="total", direction="increase")],', ""))
+    project.run("--crystallize-disable", "less").assert_outcomes(passed=1)
+    assert set(project.log()) == {"baseline", "boost"}
+
+
+def test_without_cache_nothing_is_remembered(project):
+    """Under -p no:cacheprovider the option counts for its run only."""
+    project.write(TWO)
+    project.run("-p", "no:cacheprovider", "--crystallize-disable", "less").assert_outcomes(
+        passed=1, skipped=1
+    )
+    project.run("-p", "no:cacheprovider").assert_outcomes(passed=1, failed=1)
