@@ -15,12 +15,12 @@ import numpy as np
 from crystallize.core.optimizers.base import BaseOptimizer
 from crystallize.core.optimizers.objective import Objective
 from crystallize.core.optimizers.space import (
+    TrialNames,
     checked_batch_size,
     checked_space,
     choices_of,
     drawing,
     plain,
-    trial_name,
 )
 from crystallize.core.seeding import SEARCH_SPACE, check_root_seed
 from crystallize.core.treatment import Treatment
@@ -69,13 +69,9 @@ class _Listed(BaseOptimizer):
         """Yield the parameters of each trial."""
 
     def _named_candidates(self) -> Iterator[Treatment]:
-        taken: set[str] = set()
+        names = TrialNames()
         for number, parameters in enumerate(self._parameters()):
-            name = trial_name(parameters, number)
-            if name in taken:
-                name = f"{name} #{number}"
-            taken.add(name)
-            yield Treatment(name, parameters)
+            yield Treatment(names.of(number, parameters), parameters)
 
     def ask(self) -> list[Treatment]:
         """Return the next `batch_size` treatments; by default, all that are wanted."""

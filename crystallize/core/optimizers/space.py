@@ -66,11 +66,24 @@ def plain(value: Any) -> Any:
     return value
 
 
-def trial_name(parameters: Mapping[str, Any], number: int) -> str:
-    """Return a short name that shows the parameters where they are short."""
-    parts = (f"{key}={_short(value)}" for key, value in parameters.items())
-    name = ", ".join(parts)
-    return name if 0 < len(name) <= _LONGEST_NAME and name.isprintable() else f"trial_{number}"
+class TrialNames:
+    """Names of trials: they show the parameters where these are short, and no two are alike."""
+
+    def __init__(self) -> None:
+        self._names: dict[int, str] = {}
+        self._taken: set[str] = set()
+
+    def of(self, number: int, parameters: Mapping[str, Any]) -> str:
+        """Return the name of trial `number`, the same every time."""
+        if number not in self._names:
+            name = ", ".join(f"{key}={_short(value)}" for key, value in parameters.items())
+            if not 0 < len(name) <= _LONGEST_NAME or not name.isprintable():
+                name = f"trial_{number}"
+            elif name in self._taken:
+                name = f"{name} #{number}"
+            self._taken.add(name)
+            self._names[number] = name
+        return self._names[number]
 
 
 def _short(value: Any) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from crystallize.core.optimizers.base import BaseOptimizer
 from crystallize.core.optimizers.objective import Objective
-from crystallize.core.optimizers.space import checked_batch_size, checked_space, choices_of, trial_name
+from crystallize.core.optimizers.space import TrialNames, checked_batch_size, checked_space, choices_of
 from crystallize.core.seeding import check_root_seed
 from crystallize.core.treatment import Treatment
 from crystallize.errors import DefinitionError, MissingExtraError, OptimizationError
@@ -76,6 +76,7 @@ class OptunaOptimizer(BaseOptimizer):
             self._suggest = space
         self._batch_size = checked_batch_size(batch_size) or 1
         self._pending: deque[Any] = deque()
+        self._names = TrialNames()
         self.study: Any = optuna.create_study(
             sampler=sampler or optuna.samplers.TPESampler(seed=check_root_seed(seed)),
             pruner=pruner,
@@ -91,7 +92,8 @@ class OptunaOptimizer(BaseOptimizer):
         asked = []
         for _ in range(wanted):
             trial = self.study.ask(self._space)
-            asked.append(self._treatment(trial))
+            parameters = trial.params if self._suggest is None else self._suggest(trial)
+            asked.append(self._treatment(trial.number, parameters))
             self._pending.append(trial)
         return asked
 
@@ -118,15 +120,17 @@ class OptunaOptimizer(BaseOptimizer):
             return self.objective.losses(dict(zip(metrics, trial.values, strict=True)))
 
         best = min(done, key=losses)
-        return self._treatment(self._optuna.trial.FixedTrial(best.params, best.number))
+        if self._suggest is None:
+            return self._treatment(best.number, best.params)
+        replayed = self._optuna.trial.FixedTrial(best.params, best.number)
+        return self._treatment(best.number, self._suggest(replayed))
 
-    def _treatment(self, trial: Any) -> Treatment:
-        parameters = trial.params if self._suggest is None else self._suggest(trial)
+    def _treatment(self, number: int, parameters: object) -> Treatment:
         if not isinstance(parameters, Mapping):
             raise DefinitionError(
                 f"the space of OptunaOptimizer returned {parameters!r}; return a mapping of context keys"
             )
-        return Treatment(f"trial {trial.number}: {trial_name(parameters, trial.number)}", parameters)
+        return Treatment(self._names.of(number, parameters), parameters)
 
     def _distribution(self, key: str, source: Any) -> Any:
         if isinstance(source, self._optuna.distributions.BaseDistribution):
