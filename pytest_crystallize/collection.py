@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -285,8 +286,6 @@ def _relative(path: Path, root: Path) -> str:
 
 def is_experiment_function(name: str, obj: object, patterns: Sequence[str]) -> bool:
     """Tell whether an attribute of a module or class is an experiment by its name."""
-    from fnmatch import fnmatchcase
-
     if not any(fnmatchcase(name, pattern if _is_glob(pattern) else f"{pattern}*") for pattern in patterns):
         return False
     obj = getattr(obj, "__func__", obj)

@@ -74,7 +74,7 @@ class HypothesisItem(pytest.Item):
         self.payload["verdict"] = _plain(verdict.to_dict())
         self._add_properties(verdict, records)
         if not verdict.passed:
-            raise NotSupported(explain(verdict))
+            raise NotSupported(explain(verdict, self.runs.settings.drawn_seed))
 
     def _verdict(self, arms: dict[str, ConditionRuns]) -> Verdict:
         if self.hypothesis is not None:
@@ -114,6 +114,7 @@ class HypothesisItem(pytest.Item):
             "experiment": runs.id,
             "name": runs.name,
             "where": runs.where,
+            "conditions": list(runs.conditions),
             "replicates": runs.replicates,
             "seed": runs.root_seed,
             "seconds": {
@@ -169,7 +170,8 @@ class HypothesisItem(pytest.Item):
         path, line, _ = self.reportinfo()
         message = str(excinfo.value)
         entry = ReprEntryNative([message + "\n"])
-        location = ReprFileLocation(str(path), (line or 0) + 1, message.split("\n", 1)[0])
+        _, _, reason = message.split("\n", 1)[0].partition(": ")  # the word stands before it in the summary
+        location = ReprFileLocation(str(path), (line or 0) + 1, reason or message)
         return ExceptionChainRepr([(ReprTraceback([entry], None, "native"), location, None)])
 
     def _traceback_filter(self, excinfo: pytest.ExceptionInfo[BaseException]) -> Any:
@@ -189,7 +191,7 @@ def _skipped(reason: str) -> BaseException:
     return pytest.skip.Exception(reason, _use_item_location=True)
 
 
-def explain(verdict: Verdict) -> str:
+def explain(verdict: Verdict, drawn_seed: int | None = None) -> str:
     """Return what a test that does not pass says of its verdict."""
     lines = [f"{verdict.status.upper()}: {verdict.reason}" if verdict.reason else verdict.status.upper()]
     numbers = []
@@ -214,6 +216,8 @@ def explain(verdict: Verdict) -> str:
                 for key, value in extra.items()
             )
         )
+    if drawn_seed is not None:
+        numbers.append(f"the root seed was drawn; repeat with --crystallize-seed {drawn_seed}")
     return "\n".join([*lines, *(f"  {line}" for line in numbers)])
 
 

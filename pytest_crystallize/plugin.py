@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
-
 import pytest
+
+from pytest_crystallize.options import parse_replicates, parse_seed
 
 MARKER = (
     "experiment(*, replicates, treatments, hypotheses, seed): declare that the body of this function is one "
@@ -59,20 +59,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type="bool",
         default=True,
     )
-
-
-def parse_replicates(text: str) -> int:
-    """Read a number of replicates."""
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not an integer >= 1")
-    return int(text)
-
-
-def parse_seed(text: str) -> int | str:
-    """Read a root seed."""
-    if text != "random" and not (text.isascii() and text.isdigit()):
-        raise argparse.ArgumentTypeError(f"{text!r} is neither an integer >= 0 nor 'random'")
-    return text if text == "random" else int(text)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from _pytest._io.wcwidth import wcswidth, wcwidth
+
 from pytest_crystallize.ids import escape
 
 NUMBERS = ("baseline", "treated", "diff", "p", "n", "verdict")
@@ -33,6 +35,10 @@ class ExperimentSummary:
         Verdicts, in order of collection, with ``outcome``, ``place`` and ``expected``.
     metrics : dict
         Condition -> metric -> mean, of an experiment without hypotheses.
+    unread : dict
+        What treatments set and nothing read, as sentences (keys; the values say nothing).
+    conditions : list of str
+        All conditions, as declared.
     """
 
     name: str
@@ -44,6 +50,7 @@ class ExperimentSummary:
     rows: list[dict[str, Any]] = field(default_factory=list)
     metrics: dict[str, dict[str, float | None]] = field(default_factory=dict)
     unread: dict[str, None] = field(default_factory=dict)
+    conditions: list[str] = field(default_factory=list)
 
     def add(self, payload: Mapping[str, Any], outcome: str, *, place: int = 0, expected: str = "") -> None:
         """Take in what one report carried.
@@ -62,6 +69,7 @@ class ExperimentSummary:
         self.seconds |= payload["seconds"]
         self.digests |= payload["digests"]
         self.metrics |= payload["metrics"]
+        self.conditions = payload["conditions"]
         self.unread |= dict.fromkeys(payload["unread"])
         verdict = payload.get("verdict")
         if verdict is not None and verdict["hypothesis"]:
@@ -69,13 +77,16 @@ class ExperimentSummary:
             self.rows.sort(key=lambda row: row["place"])
 
 
-def experiment_lines(summary: ExperimentSummary, width: int, *, verbose: bool = False) -> Iterator[str]:
-    """Yield the lines of one experiment's table, none wider than `width`."""
+def experiment_lines(
+    summary: ExperimentSummary, width: int, *, verbose: bool = False, located: bool = False
+) -> Iterator[str]:
+    """Yield the lines of one experiment's table, none wider than `width`; `located` has its place told."""
+    place = f" ({summary.where})" if located else ""
     time = duration(math.fsum(summary.seconds.values()))
     conditions = len(summary.seconds)
     head = (
-        f"{summary.name}: {counted(summary.replicates, 'replicate')} of {counted(conditions, 'condition')}, "
-        f"seed {summary.seed}, {time}"
+        f"{summary.name}{place}: {counted(summary.replicates, 'replicate')} of "
+        f"{counted(conditions, 'condition')}, seed {summary.seed}, {time}"
     )
     yield from wrapped(head, width)
     if summary.rows:
@@ -91,7 +102,8 @@ def experiment_lines(summary: ExperimentSummary, width: int, *, verbose: bool = 
     for line in summary.unread:
         yield from wrapped(f"note: {line}", width, indent="  ")
     if verbose:
-        digests = " ".join(f"{condition}={digest}" for condition, digest in summary.digests.items())
+        known = [condition for condition in summary.conditions if condition in summary.digests]
+        digests = " ".join(f"{condition}={summary.digests[condition]}" for condition in known)
         yield from wrapped(f"digest {digests}", width, indent="  ")
 
 
@@ -116,12 +128,12 @@ def table(rows: Sequence[Mapping[str, str]], width: int) -> Iterator[str]:
     """
     widths = {column: max(len(column), *(len(row[column]) for row in rows)) for column in NUMBERS}
     room = width - sum(widths.values()) - 2 * len(NUMBERS) - 4
-    names = max(len(row["treatment"]) if len(row["treatment"]) <= room else 0 for row in rows)
-    names = max(names, len("treatment"))
+    sizes = [wcswidth(row["treatment"]) for row in rows]
+    names = max(len("treatment"), *(size for size in sizes if size <= room))
 
     def line(name: str, cells: Mapping[str, str]) -> str:
         numbers = [cells[column].rjust(widths[column]) for column in NUMBERS[:-1]]
-        return "  ".join(["    " + name.ljust(names), *numbers, cells["verdict"]])
+        return "  ".join(["    " + name + " " * (names - wcswidth(name)), *numbers, cells["verdict"]])
 
     yield line("treatment", {column: column for column in NUMBERS})
     for group, grouped in itertools.groupby(
@@ -130,7 +142,7 @@ def table(rows: Sequence[Mapping[str, str]], width: int) -> Iterator[str]:
         yield from wrapped(group, width, indent="  ")
         for row in grouped:
             name = row["treatment"]
-            if len(name) > room:
+            if wcswidth(name) > room:
                 yield from wrapped(name, width, indent="    ")
                 name = ""
             yield line(name, row)
@@ -151,9 +163,15 @@ def printable(text: str) -> str:
 
 def wrapped(text: str, width: int, *, indent: str = "") -> Iterator[str]:
     """Yield a text in lines no wider than `width`, breaking words only where they must be."""
-    yield from textwrap.wrap(
-        printable(text), width, initial_indent=indent, subsequent_indent=indent + "  ", break_on_hyphens=False
-    )
+    padded = "".join(char + _PAD if wcwidth(char) == 2 else char for char in printable(text))
+    for line in textwrap.wrap(
+        padded, width, initial_indent=indent, subsequent_indent=indent + "  ", break_on_hyphens=False
+    ):
+        yield line.replace(_PAD, "")
+
+
+_PAD = "\ue000"
+"""Stands behind a character that takes two columns, while columns are counted; itself it is not printable."""
 
 
 def number(value: float | None, *, sign: bool = False) -> str:
@@ -196,7 +214,9 @@ def ranges(numbers: Sequence[int]) -> str:
     return ", ".join(str(p[0]) if len(p) == 1 else f"{p[0]}-{p[-1]}" for p in parts)
 
 
-def failure_lines(failure: Mapping[str, Any], nodeid: str, width: int) -> Iterator[str]:
+def failure_lines(
+    failure: Mapping[str, Any], nodeid: str, width: int, options: Sequence[str] = ()
+) -> Iterator[str]:
     """Yield a failed replicate: where, the user's traceback, what was captured, and how to repeat it.
 
     Parameters
@@ -207,6 +227,8 @@ def failure_lines(failure: Mapping[str, Any], nodeid: str, width: int) -> Iterat
         What pytest is to be given from the current directory to run this test.
     width : int
         Columns.
+    options : sequence of str
+        What else the command line said.
     """
     replicates = failure["replicates"]
     condition = failure["condition"]
@@ -220,8 +242,8 @@ def failure_lines(failure: Mapping[str, Any], nodeid: str, width: int) -> Iterat
     if len(replicates) > 1:
         yield f"and {len(replicates) - 1} more in the same way: {counted_list(replicates[1:])}"
     named = condition if condition.isprintable() else escape(condition)
-    repro = shlex.quote(f"{replicates[0]}:{named}")
-    yield f"repeat it: pytest --crystallize {shlex.quote(nodeid)} --crystallize-repro {repro}"
+    command = ["pytest", "--crystallize", *options, nodeid, "--crystallize-repro", f"{replicates[0]}:{named}"]
+    yield f"repeat it: {shlex.join(command)}"
 
 
 def counted_list(replicates: Sequence[int]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Generator, Sequence
 from typing import Any
 
@@ -182,12 +183,16 @@ class Reporter:
 
     def _append_failures(self, report: pytest.TestReport, payload: dict[str, Any]) -> None:
         lines: list[str] = []
+        given = self.config.option
+        options = [] if given.crystallize_seed is None else ["--crystallize-seed", str(payload["seed"])]
+        if given.crystallize_replicates is not None:
+            options += ["--crystallize-replicates", str(given.crystallize_replicates)]
         for failure in payload["failures"]:
             key = (payload["experiment"], failure["condition"], failure["step"], failure["error"])
             if key in self._shown_failures:
                 continue
             self._shown_failures.add(key)
-            lines.extend(failure_lines(failure, self._from_here(report.nodeid), _WIDEST))
+            lines.extend(failure_lines(failure, self._from_here(report.nodeid), _WIDEST, options))
         if lines and isinstance(report.longrepr, ExceptionChainRepr):
             shown = report.longrepr.reprtraceback.reprentries
             shown.append(ReprEntryNative(["\n".join(lines) + "\n"]))  # type: ignore[attr-defined]
@@ -260,12 +265,15 @@ class Reporter:
         width = min(terminalreporter._tw.fullwidth, _WIDEST)
         terminalreporter.write_sep("=", "experiments")
         verbose = self.config.get_verbosity() > 0
+        names = Counter(summary.name for summary in self.summaries.values())
         order = {key: place for place, key in enumerate(self._sizes)}
         ordered = sorted(self.summaries.items(), key=lambda entry: order.get(entry[0], len(order)))
         for position, (_, summary) in enumerate(ordered):
             if position:
                 terminalreporter.write_line("")
-            for number, line in enumerate(experiment_lines(summary, width, verbose=verbose)):
+            for number, line in enumerate(
+                experiment_lines(summary, width, verbose=verbose, located=names[summary.name] > 1)
+            ):
                 terminalreporter.write_line(line, bold=number == 0, **_colour(line))
         for text in (*unfinished, *(f"note: {note}" for note in self.settings.notes)):
             for line in wrapped(text, width):

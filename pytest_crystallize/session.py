@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from _pytest.runner import runtestprotocol
 
 from crystallize.core.run import Unit
 from crystallize.core.seeding import global_state_restored, seed_globals
@@ -22,7 +23,7 @@ from pytest_crystallize.collection import ExperimentCollector, is_experiment_fun
 from pytest_crystallize.exchange import Exchange, SharedExchange, is_abandoned
 from pytest_crystallize.ids import checksum, escape
 from pytest_crystallize.items import HypothesisItem, PrefetchItem
-from pytest_crystallize.plugin import parse_replicates, parse_seed
+from pytest_crystallize.options import parse_replicates, parse_seed
 from pytest_crystallize.reporter import Reporter
 from pytest_crystallize.units import ExperimentRuns, Settings
 
@@ -64,7 +65,7 @@ class CrystallizeSession:
         self.distributed = self.is_worker or config.getoption("dist", "no") != "no"
         self.functions = config.getini("crystallize_functions")
         self.directory = self._session_directory()
-        self.drawn_seed = False
+        self._drawn: int | None = None
         self.settings = Settings(
             config,
             self._exchange(),
@@ -74,6 +75,7 @@ class CrystallizeSession:
             ini_replicates=self._ini("crystallize_replicates", parse_replicates),
             artifact_root=self._cache_directory() / "artifacts",
         )
+        self.settings.drawn_seed = self._drawn
         self.settings.repro = self._repro(config.option.crystallize_repro)
         self._runs: dict[str, ExperimentRuns] = {}
 
@@ -89,17 +91,18 @@ class CrystallizeSession:
             raise pytest.UsageError(f"ini option {name}: {error}") from error
 
     def _ini_seed(self) -> int | None:
-        return self._root_seed(self._ini("crystallize_seed", parse_seed))
+        declared = self._ini("crystallize_seed", parse_seed)
+        overridden = self.config.option.crystallize_seed is not None
+        return None if overridden else self._root_seed(declared)
 
     def _root_seed(self, given: int | str | None) -> int | None:
         """Draw a random seed in the controlling process; the workers are told."""
         if given != "random":
             return given  # type: ignore[return-value]
         if self.workerinput is not None:
-            return int(self.workerinput[_WORKERINPUT]["drawn_seed"])
-        if not hasattr(self, "_drawn"):
+            self._drawn = int(self.workerinput[_WORKERINPUT]["drawn_seed"])
+        elif self._drawn is None:
             self._drawn = secrets.randbits(32)
-            self.drawn_seed = True
         return self._drawn
 
     def _repro(self, text: str | None) -> Unit | None:
@@ -142,7 +145,7 @@ class CrystallizeSession:
 
     def workerinput_for(self) -> dict[str, Any]:
         """Return what a worker is told."""
-        return {"directory": str(self.directory), "drawn_seed": getattr(self, "_drawn", None)}
+        return {"directory": str(self.directory), "drawn_seed": self._drawn}
 
     # Collection.
 
@@ -225,8 +228,6 @@ class CrystallizeSession:
         """Run tokens without reporting them; what failed in a unit is in its record."""
         if not isinstance(item, PrefetchItem):
             return None
-        from _pytest.runner import runtestprotocol
-
         for report in runtestprotocol(item, log=False, nextitem=nextitem):
             if report.failed:
                 self._add_fault(f"{item.runs.name}: {report.longreprtext.strip().splitlines()[-1]}")
@@ -280,7 +281,7 @@ class CrystallizeSession:
 
     def pytest_report_header(self) -> str | None:
         """Tell a seed that was drawn."""
-        if not self.drawn_seed:
+        if self._drawn is None:
             return None
         return f"crystallize: drew root seed {self._drawn}; repeat with --crystallize-seed {self._drawn}"
 

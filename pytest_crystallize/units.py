@@ -35,13 +35,20 @@ from crystallize.core.evaluation import digest, runs_by_condition, unread_keys
 from crystallize.core.experiment import DEFAULT_NAME
 from crystallize.core.plugins import Execution
 from crystallize.core.run import RAISED, Outcomes, RunError, Unit, execute, rotated
-from crystallize.core.seeding import SeedStream, check_root_seed, global_state_restored, seed_globals
+from crystallize.core.seeding import (
+    TREATMENT,
+    SeedStream,
+    check_root_seed,
+    global_state_restored,
+    seed_globals,
+)
 from crystallize.core.treatment import BASELINE
 from crystallize.errors import DefinitionError
 from pytest_crystallize.exchange import LOST, Exchange, Key
 from pytest_crystallize.fixtures import UnitFixtures
 from pytest_crystallize.ids import checksum
 from pytest_crystallize.output import Output, with_properties
+from pytest_crystallize.timeouts import Timer
 from pytest_crystallize.tracebacks import users_part
 
 FAILURES = (BaseException,)
@@ -68,6 +75,10 @@ class Settings:
         Takes a line that the summary shows once.
     artifact_root : path
         Where artifacts go if an experiment doesn't say.
+    repro : Unit or None
+        The unit to repeat.
+    drawn_seed : int or None
+        The root seed, if it was drawn at random.
     """
 
     def __init__(
@@ -85,12 +96,14 @@ class Settings:
         self.exchange = exchange
         self.fixtures = UnitFixtures()
         self.output = Output(config)
+        self.timer = Timer(config)
         self.seed = seed
         self.ini_seed = ini_seed
         self.replicates = replicates
         self.ini_replicates = ini_replicates
         self.artifact_root = artifact_root
         self.repro: Unit | None = None
+        self.drawn_seed: int | None = None
         self.notes: dict[str, None] = {}
 
     @property
@@ -205,6 +218,7 @@ class ExperimentRuns:
         started = time.perf_counter()
         done_here = 0
         busy: list[int] = []
+        settings.timer.belongs_to(host)
         with global_state_restored(), settings.output.of_units(self.id):
             settings.exchange.refresh()
             for replicate in range(self._first_open, self.replicates):
@@ -221,7 +235,9 @@ class ExperimentRuns:
                     return
             if seconds is None:
                 for replicate in busy:
+                    settings.timer.suspend()
                     self._run_replicate(replicate, host, wait=True)
+        settings.timer.restart()
 
     def _missing(self, replicate: int) -> list[str]:
         has, order = self.settings.exchange.has, rotated(self.conditions, replicate)
@@ -240,6 +256,7 @@ class ExperimentRuns:
                     record = self._lost(key, exchange.attempts[key])
                 else:
                     self._write(exchange.attempt, key)
+                    self.settings.timer.restart()
                     record = self.run_unit(Unit(replicate, condition), host)
                 self._write(exchange.publish, key, record)
             return bool(missing)
@@ -384,7 +401,7 @@ class FactoryRuns(ExperimentRuns):
             try:
                 plugin.after_run(self.experiment, result)
             except FAILURES as error:
-                if isinstance(error, ENDS_SESSION):
+                if isinstance(error, KeyboardInterrupt):
                     raise
                 self.settings.note(
                     f"{self.name}: {type(plugin).__name__}.after_run failed: {type(error).__name__}: {error}"
@@ -489,7 +506,7 @@ class MarkedRuns(ExperimentRuns):
 
     def _body(self, ctx: FrozenContext, host: pytest.Item) -> None:
         if ctx.condition != BASELINE:
-            ctx._enter(ctx.condition, 0)
+            ctx._enter(ctx.condition, TREATMENT)
             self.treatment_by_name[ctx.condition].apply(ctx)
         ctx._enter(self.function.originalname, 0)
         node, state, fixtures = self._node, host.session._setupstate, self.settings.fixtures

@@ -119,6 +119,14 @@ def inject_from_ctx(function: Callable[..., Any]) -> Callable[..., Any]:
     return wrapper
 
 
+def named(module: str, qualname: str) -> Any:
+    """Return what a module that is loaded holds under a name, or None."""
+    found: Any = sys.modules.get(module)
+    for part in qualname.split("."):
+        found = getattr(found, part, None)
+    return found
+
+
 class Declared:
     """Base of what a decorator puts in a function's place; pickled by name, as functions are."""
 
@@ -133,10 +141,7 @@ class Declared:
 
     def __reduce__(self) -> str | tuple[Any, ...]:
         qualname: str = self.__qualname__
-        found: Any = sys.modules.get(self.__module__)
-        for part in qualname.split("."):
-            found = getattr(found, part, None)
-        return qualname if found is self else self._reduce_by_value()
+        return qualname if named(self.__module__, qualname) is self else self._reduce_by_value()
 
     def _reduce_by_value(self) -> tuple[Any, ...]:
         return (type(self), (self.function,))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, overload
+from importlib import import_module
+from typing import Any, SupportsIndex, overload
 
 from crystallize.core.context import FrozenContext, frozen_mapping
+from crystallize.core.declared import named
 from crystallize.errors import DefinitionError
 
 BASELINE = "baseline"
@@ -69,6 +71,14 @@ class Treatment:
                 "function of the context"
             )
 
+    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
+        """Pickle a treatment by name where its function's name holds it, as that of a decorated one does."""
+        module = getattr(self.function, "__module__", None)
+        qualname = getattr(self.function, "__qualname__", None)
+        if module and qualname and named(module, qualname) is self:
+            return (_import_named, (module, qualname))
+        return super().__reduce_ex__(protocol)
+
     def __call__(self) -> Treatment:
         """Return the treatment itself, so that it may be written with or without parentheses."""
         return self
@@ -96,6 +106,11 @@ class Treatment:
 
     def __repr__(self) -> str:
         return f"Treatment({self.name!r}, {self.payload if self.function is None else self.function!r})"
+
+
+def _import_named(module: str, qualname: str) -> Any:
+    import_module(module)
+    return named(module, qualname)
 
 
 @overload

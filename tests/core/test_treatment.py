@@ -1,6 +1,7 @@
 """Treatments."""
 
 import doctest
+import pickle
 import threading
 
 import pytest
@@ -130,3 +131,8 @@ def test_a_treatment_draws_from_a_stream_of_its_own():
 def test_examples_in_docstrings_are_true():
     """What the docstrings show is what happens."""
     assert doctest.testmod(module).failed == 0
+
+
+def test_decorated_treatment_is_pickled_by_name():
+    """A treatment that took its function's name in a module can be sent to another process."""
+    assert pickle.loads(pickle.dumps(decorated)) is decorated

@@ -1,0 +1,61 @@
+"""Sessions for nox: tests on every supported python and pytest, with and without xdist; checks; benchmarks.
+
+Without arguments nox runs what CI runs: lint, types, and the tests on python 3.11 with the newest
+pytest.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nox
+
+PYTHONS = ("3.11", "3.12", "3.13")
+PYTESTS = ("9.0", "9.1", "9.2")
+PARALLEL = {"xdist": (), "no-xdist": ("-p", "no:xdist")}
+
+nox.needs_version = ">=2024.10.9"
+nox.options.default_venv_backend = "venv"
+nox.options.reuse_existing_virtualenvs = True
+nox.options.sessions = ["lint", "types", "tests-3.11(pytest='9.2', parallel='xdist')"]
+
+
+@nox.session(python=PYTHONS)
+@nox.parametrize("parallel", list(PARALLEL))
+@nox.parametrize("pytest", PYTESTS)
+def tests(session: nox.Session, pytest: str, parallel: str) -> None:
+    """Run the tests, then the example suite; further arguments go to pytest."""
+    session.install("-e", ".[test,examples]", f"pytest=={pytest}.*")
+    session.run("pytest", *PARALLEL[parallel], *session.posargs)
+    workers = ("-n", "auto") if parallel == "xdist" else PARALLEL[parallel]
+    session.run("pytest", "--crystallize", *workers, "example_suite")
+
+
+@nox.session(python=PYTHONS[0])
+def slow(session: nox.Session) -> None:
+    """Run the tests that take long."""
+    session.install("-e", ".[test,examples]")
+    session.run("pytest", "-m", "slow", *session.posargs)
+
+
+@nox.session(python=PYTHONS[0])
+def lint(session: nox.Session) -> None:
+    """Check style and format."""
+    session.install("-e", ".[test]")
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+
+
+@nox.session(python=PYTHONS[0])
+def types(session: nox.Session) -> None:
+    """Check the types of both packages."""
+    session.install("-e", ".[test]")
+    session.run("mypy", "--strict")
+
+
+@nox.session(python=PYTHONS[0])
+def benchmarks(session: nox.Session) -> None:
+    """Run the benchmarks that are named, or all."""
+    session.install("-e", ".[test,examples]")
+    for path in session.posargs or sorted(str(path) for path in Path("benchmarks").glob("*.py")):
+        session.run("python", path)

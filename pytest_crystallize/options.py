@@ -1,0 +1,19 @@
+"""Values of options, on the command line and in the ini file."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def parse_replicates(text: str) -> int:
+    """Read a number of replicates."""
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an integer >= 1")
+    return int(text)
+
+
+def parse_seed(text: str) -> int | str:
+    """Read a root seed."""
+    if text != "random" and not (text.isascii() and text.isdigit()):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither an integer >= 0 nor 'random'")
+    return text if text == "random" else int(text)

@@ -1,0 +1,65 @@
+"""The example suite: what it claims, and that its verdicts depend on nothing but its seeds."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SUITE = ROOT / "example_suite"
+
+
+def run_suite(*arguments):
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
+    environment["COLUMNS"] = "80"
+    return subprocess.run(
+        [sys.executable, "-P", "-m", "pytest", "--crystallize", "-p", "no:cacheprovider", *arguments],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_is_collected():
+    """Every file and both forms are found."""
+    pytest.importorskip("sklearn")
+    session = run_suite("--collect-only", "-q", "-p", "no:randomly", str(SUITE))
+    assert session.returncode == 0, session.stdout + session.stderr
+    found = [line for line in session.stdout.splitlines() if "::" in line]
+    assert {line.split("::")[0] for line in found} == {path.name for path in SUITE.glob("experiment_*.py")}
+    assert len(found) == 16
+
+
+@pytest.mark.parametrize("options", [(), ("-n2",)], ids=["n0", "n2"])
+def test_light_examples_are_supported(options):
+    """The tutorial and the game give their verdicts, with workers and without, in 80 columns."""
+    files = [str(SUITE / f"experiment_{name}.py") for name in ("tutorial", "social_deception")]
+    session = run_suite(*options, *files)
+    assert session.returncode == 0, session.stdout + session.stderr
+    assert "6 passed" in session.stdout
+    assert len(re.findall(r" SUPPORTED$", session.stdout, re.MULTILINE)) == 6
+    report = session.stdout.split(" experiments ")[1]
+    assert max(map(len, report.splitlines()[1:])) <= 80
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_digest_is_the_same_however_it_is_run():
+    """One digest in one process, with workers, in random order, and through the library's processes."""
+    pytest.importorskip("sklearn")
+    workers = ["n0", "load", "worksteal", "loadfile", "random-n2"]
+    library = ["serial", "thread", "process"]
+    script = ROOT / "benchmarks" / "same_digest.py"
+    process = subprocess.run(
+        [sys.executable, script, "--replicates", "5", "--only", *workers, *library],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert process.returncode == 0, process.stdout + process.stderr
+    assert "the same metrics and verdicts in every mode" in process.stdout

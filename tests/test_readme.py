@@ -1,0 +1,113 @@
+"""The README: its examples run, its output is what they print, and its tables name what exists."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language):
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+def pytest_run(directory, *arguments):
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
+    environment["COLUMNS"] = "80"
+    return subprocess.run(
+        [sys.executable, "-P", "-m", "pytest", *arguments],
+        cwd=directory,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def without_times(text):
+    text = re.sub(r"\d+\.\d+ ?s\b", "<time>", text)
+    return [re.sub(r"=+", "=", line).rstrip() for line in text.strip().splitlines()]
+
+
+def section(title):
+    return re.split(r"^## ", README.split(f"## {title}\n", 1)[1], maxsplit=1, flags=re.MULTILINE)[0]
+
+
+@pytest.fixture
+def examples(tmp_path):
+    cache, total, library = blocks("python")
+    (tmp_path / "experiment_cache.py").write_text(cache, encoding="utf-8")
+    (tmp_path / "experiment_total.py").write_text(total, encoding="utf-8")
+    (tmp_path / "library.py").write_text(library, encoding="utf-8")
+    return tmp_path
+
+
+def test_shows_what_the_first_example_prints(examples):
+    """The output in the README is that of the command above it, times apart."""
+    command, shown = blocks("console")[0].split("\n", 1)
+    arguments = command.removeprefix("$ pytest ").split()
+    session = pytest_run(examples, "-p", "no:randomly", *arguments)
+    assert session.returncode == 0, session.stdout + session.stderr
+    assert without_times(session.stdout) == without_times(shown)
+
+
+def test_first_example_has_about_thirty_lines():
+    """The example stays one that can be read at a glance."""
+    assert len(blocks("python")[0].splitlines()) <= 32
+
+
+def test_output_fits_eighty_columns():
+    """What is shown is no wider than a terminal."""
+    assert max(map(len, blocks("console")[0].splitlines())) <= 80
+
+
+def test_factory_example_passes(examples):
+    """The factory form's example is supported as it stands."""
+    session = pytest_run(examples, "--crystallize", "-q", "experiment_total.py")
+    assert session.returncode == 0, session.stdout + session.stderr
+    assert "1 passed" in session.stdout
+
+
+def test_library_example_runs(examples):
+    """The library's example runs without pytest and finds what it prints."""
+    process = subprocess.run(
+        [sys.executable, "library.py"], cwd=examples, capture_output=True, text=True, check=False
+    )
+    assert process.returncode == 0, process.stderr
+    baseline, boosted, p_value, errors = process.stdout.splitlines()[:4]
+    assert baseline.count(",") == boosted.count(",") == 11
+    assert float(p_value) < 0.05
+    assert errors == "()"
+
+
+def test_set_up_commands_are_what_ci_runs():
+    """CI runs the README's two commands, in an environment with the extras that they name."""
+    first, second = (block.strip() for block in blocks("console")[1:3])
+    assert first == '$ pip install -e ".[examples]" && pytest --crystallize -n auto example_suite'
+    assert second == '$ pip install -e ".[test]" && pytest'
+    ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert '".[test,examples]"' in ci
+    assert re.search(r'^step "example suite" pytest --crystallize -n auto example_suite$', ci, re.MULTILINE)
+    assert re.search(r"^step tests pytest$", ci, re.MULTILINE)
+
+
+def test_names_every_option(pytestconfig):
+    """The table of options holds those of the plugin, and no other."""
+    help_text = pytest_run(ROOT, "--help", "-p", "no:cacheprovider").stdout
+    described = section("Options")
+    options = set(re.findall(r"^\s+(--crystallize[a-z-]*)", help_text, re.MULTILINE))
+    assert options == set(re.findall(r"--crystallize[a-z-]*", described))
+    inis = set(re.findall(r"^\s+(crystallize_[a-z_]+) \(", help_text, re.MULTILINE))
+    assert inis == set(re.findall(r"crystallize_[a-z_]+", described))
+
+
+def test_links_exist():
+    """Relative links lead somewhere."""
+    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", README)
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []
