@@ -276,7 +276,7 @@ def test_an_interrupt_comes_through():
 
 def test_a_cancelled_run_cleans_up():
     """Steps are torn down, the global generators put back, and no unit is begun any more."""
-    log = []
+    log, started = [], asyncio.Event()
 
     class Step(PipelineStep):
         async def __call__(self, data, ctx):
@@ -289,8 +289,6 @@ def test_a_cancelled_run_cleans_up():
             log.append(f"teardown {ctx.replicate}")
 
     async def main():
-        global started
-        started = asyncio.Event()
         run = asyncio.create_task(Experiment(0, [Step], [AsyncExecution(2)], replicates=5).arun())
         await started.wait()
         run.cancel()
