@@ -161,9 +161,9 @@ class SharedExchange(Exchange):
             for reader in self._readers.values():
                 for kind, key, *record in reader.entries():
                     if kind == "attempt":
-                        self.attempts[Key(*key)] = reader.worker
+                        self.attempts[key] = reader.worker
                     else:
-                        self._records.setdefault(Key(*key), record[0])
+                        self._records.setdefault(key, record[0])
 
     def _find_logs(self) -> None:
         changed = self.directory.stat().st_mtime
@@ -241,8 +241,10 @@ class _Tail:
         *lines, self._rest = (self._rest + new).split(b"\n")
         for line in lines:
             try:
-                yield json.loads(line)
-            except ValueError:  # torn by a full disk or a killed process: no record
+                kind, (experiment, replicate, condition), *record = json.loads(line)
+                if (kind, len(record)) in (("attempt", 0), ("record", 1)):
+                    yield [kind, Key(experiment, replicate, condition), *record]
+            except (ValueError, TypeError):  # torn by a full disk or a killed process: no entry
                 continue
 
     def close(self) -> None:

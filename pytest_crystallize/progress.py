@@ -47,7 +47,8 @@ class Progress:
         while not self._stop.wait(seconds):
             with self._lock:
                 if not self._stop.is_set():
-                    self._show(self._describe())
+                    with contextlib.suppress(Exception):  # no sign of life is worth a failure
+                        self._show(self._describe())
 
     def _show(self, text: str) -> None:
         if not text:

@@ -117,7 +117,7 @@ def _cells(row: Mapping[str, Any]) -> dict[str, str]:
         "diff": number(row["difference"], sign=True),
         "p": p_value(row["p_value"]),
         "n": str(row["n"]),
-        "verdict": row["status"].upper() + degenerate + (" (xfail)" if row["outcome"] == "xfailed" else ""),
+        "verdict": row["status"].upper() + degenerate + (" xfail" if row["outcome"] == "xfailed" else ""),
     }
 
 
@@ -128,14 +128,14 @@ def table(rows: Sequence[Mapping[str, str]], width: int) -> Iterator[str]:
     """
     widths = {column: max(len(column), *(len(row[column]) for row in rows)) for column in NUMBERS}
     room = width - sum(widths.values()) - 2 * len(NUMBERS) - 4
-    sizes = [wcswidth(row["treatment"]) for row in rows]
-    names = max(len("treatment"), *(size for size in sizes if size <= room))
+    sizes = [len("treatment"), *(wcswidth(row["treatment"]) for row in rows)]
+    names = max((size for size in sizes if size <= room), default=0)
 
     def line(name: str, cells: Mapping[str, str]) -> str:
         numbers = [cells[column].rjust(widths[column]) for column in NUMBERS[:-1]]
         return "  ".join(["    " + name + " " * (names - wcswidth(name)), *numbers, cells["verdict"]])
 
-    yield line("treatment", {column: column for column in NUMBERS})
+    yield line("treatment" if names >= len("treatment") else "", {column: column for column in NUMBERS})
     for group, grouped in itertools.groupby(
         sorted(rows, key=_group_order(rows)), key=lambda row: row["group"]
     ):

@@ -320,6 +320,6 @@ def _colour(line: str) -> dict[str, bool]:
         ("INCONCLUSIVE", "red"),
         ("INVALID", "red"),
     ):
-        if re.search(rf"  {word}\*?( \(xfail\))?\Z", line):
-            return {"yellow" if line.endswith("(xfail)") else colour: True}
+        if re.search(rf"  {word}\*?( xfail)?\Z", line):
+            return {"yellow" if line.endswith(" xfail") else colour: True}
     return {}

@@ -306,5 +306,6 @@ def _announce(directory: Path, selected: Iterable[HypothesisItem]) -> None:
 def _remove_stale(parent: Path) -> None:
     """Remove directories that sessions which were killed have left; a new one may not have its lock yet."""
     for path in parent.iterdir():
-        if time.time() - path.stat().st_mtime > STALE_SECONDS and is_abandoned(path):
-            shutil.rmtree(path, ignore_errors=True)
+        with contextlib.suppress(OSError):  # another session may be removing it too
+            if time.time() - path.stat().st_mtime > STALE_SECONDS and is_abandoned(path):
+                shutil.rmtree(path, ignore_errors=True)
