@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import gc
 import random
 
 import pytest
@@ -254,8 +255,8 @@ def test_whatever_a_step_raises_is_recorded(error, plugins):
     assert len(result.records) == 3
 
 
-def test_an_interrupt_comes_through():
-    """It is no failure of a unit, and no group of exceptions."""
+def test_an_interrupt_comes_through(caplog):
+    """It is no failure of a unit and no group of exceptions, and asyncio has nothing to complain of."""
 
     @pipeline_step()
     async def interrupted(data, ctx):
@@ -272,6 +273,8 @@ def test_an_interrupt_comes_through():
         Experiment(0, [interrupted], [AsyncExecution()], replicates=3).run()
     with pytest.raises(Ends):
         Experiment(0, [ends], [AsyncExecution()], replicates=3).run()
+    gc.collect()
+    assert not [record for record in caplog.records if record.name == "asyncio"]
 
 
 def test_a_cancelled_run_cleans_up():
