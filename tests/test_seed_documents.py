@@ -109,6 +109,36 @@ def test_000_artifacts(empty_working_directory):
     assert [path.read_bytes() for path in written] == [b"..."] * 2
 
 
+def test_000_experiment_graphs(empty_working_directory):
+    """Outputs are declared (Artifact) and loaded from downstream experiments via ExperimentGraph."""
+    from crystallize import Artifact, Experiment, ExperimentGraph, pipeline_step, treatment
+
+    shifted = Artifact.json("shifted.json")
+
+    @pipeline_step()
+    def add_delta(data, ctx, *, delta=0.0):
+        ctx.artifacts.add("shifted.json", [x + delta for x in data])
+        return data
+
+    @pipeline_step()
+    def summarize(data, ctx):
+        return data, {"total": sum(data)}
+
+    shift = (
+        Experiment.builder("shift")
+        .datasource([0, 0, 0])
+        .add_step(add_delta())
+        .outputs([shifted])
+        .treatments([treatment("boost_total", {"delta": 10.0})])
+        .build()
+    )
+    total = Experiment.builder("total").datasource(shifted).add_step(summarize()).replicates(12).build()
+    result = ExperimentGraph(shift, total).run()["total"]
+    assert result.metrics.baseline.metrics["total"] == [0.0] * 12
+    assert result.metrics.treatments["boost_total (v0)"].metrics["total"] == [30.0] * 12
+    assert len(list(empty_working_directory.glob("data/shift/v0/replicate_*/*/*/shifted.json"))) == 24
+
+
 def test_000_variations():
     """The execution is switched by an argument."""
     from crystallize import ParallelExecution
@@ -201,6 +231,30 @@ def test_002_adding_treatments(capsys):
     print(result.metrics.treatments["dynamic_delta (v0)"].metrics["total"])
 
     assert capsys.readouterr().out.splitlines() == [str([x] * 12) for x in (0.0, 30.0, 3.0)]
+
+
+def test_002_combining_treatments_with_a_graph():
+    """Treatments of the same parameter, each in the experiment that it is about."""
+    from crystallize import Artifact, Experiment, ExperimentGraph, pipeline_step, treatment
+
+    numbers = Artifact.json("numbers.json")
+
+    @pipeline_step()
+    def add_delta(data, ctx, *, delta=0.0):
+        ctx.artifacts.add("numbers.json", [x + delta for x in data])
+        return data
+
+    @pipeline_step()
+    def summarize(data, ctx, *, delta=0.0):
+        return data, {"total": sum(data) - delta}
+
+    before, after = treatment("boost_total", {"delta": 10.0}), treatment("cut_total", {"delta": 3.0})
+    graph = ExperimentGraph(
+        Experiment([0, 0, 0], [add_delta], name="add", outputs=[numbers], treatments=[before()]),
+        Experiment(numbers, [summarize], name="sum", treatments=[after()]),
+    )
+    totals = {name: arm.metrics["total"] for name, arm in graph.run()["sum"].metrics.items()}
+    assert totals == {"baseline": [0.0], "cut_total": [-3.0], "boost_total": [20.0]}
 
 
 def test_004_why_crystallize(empty_working_directory):

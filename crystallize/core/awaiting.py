@@ -33,10 +33,19 @@ def run_to_completion(coroutine: Coroutine[Any, Any, T]) -> T:
         If a loop is running in this thread already.
     """
     try:
+        refuse_inside_a_loop()
+    except EventLoopError:
+        coroutine.close()
+        raise
+    return asyncio.run(coroutine)
+
+
+def refuse_inside_a_loop() -> None:
+    """Raise `EventLoopError` if an event loop is running in this thread."""
+    try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(coroutine)
-    coroutine.close()
+        return
     raise EventLoopError(
         "an async step or data source can't be run to completion where an event loop is running already; "
         "await experiment.arun(...), or asyncio.to_thread(experiment.apply, ...) and the like"

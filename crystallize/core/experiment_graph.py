@@ -14,7 +14,7 @@ from typing import Any
 from crystallize.core.artifact import Artifact, Inputs, Output, UpstreamUnit, artifacts_in, resolve
 from crystallize.core.builder import ExperimentBuilder
 from crystallize.core.declaration import check_decidable, check_replicates
-from crystallize.core.evaluation import unread_keys
+from crystallize.core.evaluation import ConditionRuns, unread_keys
 from crystallize.core.experiment import Experiment
 from crystallize.core.result import Result
 from crystallize.core.run import RECORDED, Outcomes, RunPlan, RunRecord, Unit
@@ -338,22 +338,27 @@ class GraphRun:
 
     def warn_of_unread_keys(self, results: Mapping[str, Result]) -> None:
         """Warn of keys that a treatment sets and nothing in any experiment reads."""
-        unread: dict[str, dict[str, bool]] = {}
+        arms: dict[str, list[tuple[Treatment, ConditionRuns]]] = {}
         for name, experiment in self.experiments.items():
             for treatment in experiment.treatments:
-                keys = unread.setdefault(treatment.name, {})
                 runs = results[name].metrics.treatments[treatment.name].runs
-                missed = unread_keys(treatment, runs)
-                read = {
-                    key for record in runs.records if record for scope in record.scopes for key in scope.reads
-                }
-                keys.update({key: keys.get(key, True) for key in missed})
-                keys.update(dict.fromkeys(read, False))
-        for treatment_name, keys in unread.items():
-            for key in (key for key, missed in keys.items() if missed):
+                arms.setdefault(treatment.name, []).append((treatment, runs))
+        for name, ways in arms.items():
+            if any(len(runs.lacking) == len(runs.records) for _, runs in ways):
+                continue  # what failed throughout might have read it
+            read = {
+                key
+                for _, runs in ways
+                for record in runs.records
+                if record
+                for s in record.scopes
+                for key in s.reads
+            }
+            missed = (key for treatment, runs in ways for key in unread_keys(treatment, runs))
+            for key in dict.fromkeys(key for key in missed if key not in read):
                 warnings.warn(
-                    f"treatment {treatment_name!r} of {self._where} sets {key!r}, which nothing read; "
-                    f"name it like a step's parameter, or read it with ctx.get({key!r})",
+                    f"treatment {name!r} of {self._where} sets {key!r}, which nothing read; name it like a "
+                    f"step's parameter, or read it with ctx.get({key!r})",
                     CrystallizeWarning,
                     stacklevel=3,
                 )

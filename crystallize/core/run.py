@@ -16,7 +16,7 @@ from types import CoroutineType
 from typing import Any, NamedTuple
 
 from crystallize.core.artifact import Inputs
-from crystallize.core.awaiting import never_awaited, run_to_completion, settled
+from crystallize.core.awaiting import never_awaited, refuse_inside_a_loop, run_to_completion, settled
 from crystallize.core.context import LOGGER, OUTSIDE, FrozenContext
 from crystallize.core.datasource import DataSource
 from crystallize.core.pipeline import Pipeline, StepHook
@@ -28,6 +28,7 @@ from crystallize.core.versions import digest_of
 from crystallize.errors import ArtifactError, UpstreamError
 
 _PACKAGE = str(Path(__file__).resolve().parent.parent) + os.sep
+_ABOVE_USERS = (_PACKAGE, str(Path(asyncio.__file__).parent) + os.sep)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +54,10 @@ class RunError:
 
     @classmethod
     def from_exception(cls, error: BaseException, step: str) -> RunError:
-        """Describe an exception; frames of this package above the user's are left out."""
+        """Describe an exception; frames of this package and asyncio above the user's are left out."""
         start = error.__traceback__
         frame = start
-        while frame is not None and frame.tb_frame.f_code.co_filename.startswith(_PACKAGE):
+        while frame is not None and frame.tb_frame.f_code.co_filename.startswith(_ABOVE_USERS):
             frame = frame.tb_next
         text = "".join(traceback.format_exception(type(error), error, frame or start))
         return cls(type(error).__qualname__, _text(error), step, text)
@@ -424,9 +425,19 @@ class RunPlan:
         return self.datasource.is_async or self.pipeline.is_async
 
     def run(self, unit: Unit, outcomes: Outcomes = RECORDED) -> RunRecord:
-        """Run one unit; what is asynchronous in it, on an event loop of its own."""
+        """Run one unit; if something in it is asynchronous, on an event loop of its own.
+
+        Raises
+        ------
+        EventLoopError
+            If a loop is running already where one is needed.
+        """
+        if self.is_async:
+            refuse_inside_a_loop()
         ctx = self.context(unit)
-        return _skipped(ctx) or execute(ctx, self._body, seed_globals=self.seed_globals, outcomes=outcomes)
+        if ctx._inputs is not None and (skipped := _skipped(ctx)) is not None:
+            return skipped
+        return execute(ctx, self._body, seed_globals=self.seed_globals, outcomes=outcomes)
 
     async def arun(self, unit: Unit, outcomes: Outcomes = RECORDED) -> RunRecord:
         """Run one unit on the running event loop."""
@@ -439,6 +450,8 @@ class RunPlan:
 
     def run_for_output(self, unit: Unit) -> tuple[RunRecord, Any]:
         """Run one unit whose exceptions come through; also return what its last step returned."""
+        if self.is_async:
+            refuse_inside_a_loop()
         outputs: list[Any] = []
         record = execute(
             self.context(unit),

@@ -6,7 +6,7 @@ import threading
 import numpy as np
 import pytest
 
-from crystallize import DataSource, FrozenContext, data_source
+from crystallize import DataSource, Experiment, ExperimentInput, FrozenContext, data_source, pipeline_step
 from crystallize.core import datasource
 from crystallize.core.datasource import as_data_source
 from crystallize.errors import DefinitionError, StepParameterError
@@ -142,3 +142,49 @@ def test_fetch_is_required():
 def test_examples_in_docstrings_are_true():
     """What the docstrings show is what happens."""
     assert doctest.testmod(datasource).failed == 0
+
+
+@data_source
+def noise(ctx):
+    return float(ctx.rng.normal())
+
+
+@pipeline_step()
+def record(data, ctx):
+    return data, {"data": data}
+
+
+def inputs(**sources):
+    return Experiment(ExperimentInput(**sources), [record]).run()
+
+
+def test_named_sources_are_fetched_into_a_dictionary():
+    """Every spelling of a source; each is traced, and fails, under its name."""
+    result = inputs(a=plain, b=with_parameters(n=2), c=Numbers, d=lambda ctx: ctx.replicate, e="text")
+    assert result.metrics.baseline["data"] == [
+        {"a": [1, 2], "b": [1.0, 1.0], "c": [0, 1], "d": 0, "e": "text"}
+    ]
+    (error,) = inputs(a=1, b=lambda ctx: 1 / 0).errors
+    assert error.step == "ExperimentInput.b"
+
+
+def test_named_sources_have_random_numbers_of_their_own():
+    """They depend on the name, and on no other source."""
+    (both,) = inputs(a=noise, b=noise).metrics.baseline["data"]
+    assert both["a"] != both["b"]
+    (more,) = inputs(c=noise, b=noise, a=noise).metrics.baseline["data"]
+    assert {name: more[name] for name in both} == both
+
+
+def test_named_sources_may_be_nested():
+    """With names inside of names."""
+    (data,) = inputs(a=noise, more=ExperimentInput(a=noise, b=2)).metrics.baseline["data"]
+    assert data["more"]["b"] == 2
+    assert data["a"] != data["more"]["a"]
+
+
+def test_inputs_need_a_source():
+    """By name."""
+    with pytest.raises(DefinitionError, match="an ExperimentInput needs a source"):
+        ExperimentInput()
+    assert ExperimentInput(a=plain, b=3).params == {"a": "plain", "b": "constant"}

@@ -2,6 +2,7 @@
 
 import subprocess
 
+from crystallize import Experiment, pipeline_step
 from crystallize.core.provenance import git_commit, versions
 
 
@@ -34,6 +35,23 @@ def test_the_commit_is_that_of_the_beginning(tmp_path, monkeypatch):
     with git_commit() as commit:
         assert commit() == head.stdout.strip()
         assert commit() == head.stdout.strip()
+
+
+def test_a_result_knows_its_commit(tmp_path, monkeypatch):
+    """Whether it comes from a run, or from looking at one replicate."""
+    monkeypatch.chdir(tmp_path)
+    identity = ["-c", "user.name=n", "-c", "user.email=e@example.org"]
+    subprocess.run(["git", "init", "-q"], check=True)
+    subprocess.run(["git", *identity, "commit", "-q", "--allow-empty", "-m", "m"], check=True)
+    head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
+
+    @pipeline_step()
+    def nothing(data, ctx):
+        return data
+
+    experiment = Experiment(0, [nothing])
+    for result in (experiment.run(), experiment.debug()):
+        assert result.provenance["git_commit"] == head.stdout.strip()
 
 
 def test_without_git_there_is_no_commit(monkeypatch):

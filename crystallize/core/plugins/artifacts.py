@@ -98,9 +98,10 @@ class ArtifactPlugin(BasePlugin):
             wrote = any(record.artifacts for record in result.records if record.succeeded)
             if wrote or self.versioned:  # what lies in a directory that is used again may be an earlier run's
                 result.version_dir = writing.path
-                conclude_version(writing.path, result)
         self.version_dir = result.version_dir
         self.tidy(experiment)
+        if result.version_dir is not None:
+            conclude_version(result.version_dir, result)
 
     def tidy(self, experiment: Experiment) -> None:
         """Forget a run, and remove the directories that were made for it and stayed empty."""

@@ -12,6 +12,10 @@ from crystallize.core.run import RunPlan, RunRecord, Unit
 from crystallize.errors import DefinitionError
 
 
+class _Ended(Exception):
+    """Something that is no failure of a unit ended the run; the other units are cancelled."""
+
+
 class AsyncExecution(Execution):
     """Runs units concurrently on one event loop, for ``async def`` steps and data sources that wait.
 
@@ -47,18 +51,25 @@ class AsyncExecution(Execution):
         together = at_once > 1 and plan.is_async
         sharing = generators_shared(plan, "asyncio", "AsyncExecution(1)") if together else nullcontext(plan)
         records: list[RunRecord] = []
+        ended: list[BaseException] = []
         with sharing as used:
             todo = iter(progress(units, len(units), plan.name))
 
             async def work() -> None:
-                for unit in todo:
-                    records.append(await used.arun(unit))
-                    await asyncio.sleep(0)  # whatever else the loop has to do goes on between units
+                try:
+                    for unit in todo:
+                        records.append(await used.arun(unit))
+                        await asyncio.sleep(0)  # whatever else the loop has to do goes on between units
+                except asyncio.CancelledError:
+                    raise
+                except BaseException as fault:  # an interrupt must not tear the loop from under other units
+                    ended.append(fault)
+                    raise _Ended from None
 
             try:
                 async with asyncio.TaskGroup() as tasks:
                     for _ in range(at_once):
                         tasks.create_task(work())
-            except BaseExceptionGroup as group:  # what ends a run comes through as it was raised
-                raise group.exceptions[0] from None
+            except ExceptionGroup:
+                raise ended[0] from None
         return records

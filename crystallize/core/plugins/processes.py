@@ -160,6 +160,7 @@ def _pickled(plan: RunPlan) -> bytes:
         parts += [(f"treatment {treatment.name!r}", treatment) for treatment in plan.treatments]
         parts += [(f"key {key!r} of initial_ctx", value) for key, value in plan.initial.items()]
         parts += [("seed_fn of the SeedPlugin", plan.seed_globals)]
+        parts += [(f"the writer of output {name!r}", writer) for name, writer in plan.outputs.items()]
         parts += [(f"plugin {type(plugin).__name__}", plugin) for plugin in plan.hooks.plugins]
         for label, part in parts:
             try:

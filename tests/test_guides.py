@@ -1,0 +1,125 @@
+"""Every python block of the guides, run page by page in the order in which it stands there.
+
+The blocks of a page share their names. A block of "output" directly behind one of "python" is what it prints.
+A block marked ``requires=package`` is left out where the package is not installed.
+"""
+
+import importlib.util
+import re
+import sys
+import types
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+DOCS = Path(__file__).parent.parent / "docs"
+PAGES = sorted(DOCS.rglob("*.md"))
+
+_BLOCK = re.compile(r"^```(\w+)([^\n`]*)\n(.*?)^```[ \t]*$", re.MULTILINE | re.DOTALL)
+
+
+class Block(NamedTuple):
+    """A block of python, and what it prints, if the page says so."""
+
+    line: int
+    code: str
+    requires: tuple[str, ...]
+    output: str | None
+
+
+def blocks(text):
+    """Return the python blocks of a page."""
+    found = []
+    end = 0
+    for match in _BLOCK.finditer(text):
+        language, rest, body = match.groups()
+        if language == "python":
+            requires = tuple(re.findall(r"requires=(\w+)", rest))
+            found.append(Block(text[: match.start(3)].count("\n"), body, requires, None))
+        elif language == "output":
+            assert found, "output stands behind no python"
+            assert not text[end : match.start()].strip(), "output stands directly behind python"
+            found[-1] = found[-1]._replace(output=body)
+        end = match.end()
+    return found
+
+
+def run_page(name, text, capsys):
+    """Run the blocks of a page; errors point to its lines."""
+    module = types.ModuleType("guide")
+    sys.modules["guide"] = module  # so that its functions can be sent to processes
+    try:
+        for block in blocks(text):
+            if not all(importlib.util.find_spec(package) for package in block.requires):
+                continue
+            code = compile("\n" * block.line + block.code, name, "exec", dont_inherit=True)
+            capsys.readouterr()
+            exec(code, module.__dict__)
+            printed = capsys.readouterr().out
+            if block.output is not None:
+                assert printed == block.output, f"{name}, line {block.line}"
+    finally:
+        del sys.modules["guide"]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[page.relative_to(DOCS).as_posix() for page in PAGES])
+def test_every_block_of_the_guides_runs(page, capsys, tmp_path, monkeypatch):
+    """In an empty directory, without a warning, and printing what the page says."""
+    monkeypatch.chdir(tmp_path)
+    text = page.read_text(encoding="utf-8")
+    assert text.count("```python") == len(blocks(text)), "a block does not begin or end at a line's start"
+    run_page(str(page), text, capsys)
+
+
+PAGE = """\
+# Title
+
+```python
+x = 1
+print(x)
+```
+
+```output
+1
+```
+
+```python requires=no_such_package
+import no_such_package
+```
+
+```sh
+not python
+```
+
+```python
+print(x + 1)
+```
+"""
+
+
+def test_blocks_are_found_with_their_lines_and_output(capsys):
+    """Names last from block to block; other languages, and what can't be run here, are left out."""
+    found = blocks(PAGE)
+    assert [(block.line, block.requires, block.output) for block in found] == [
+        (3, (), "1\n"),
+        (12, ("no_such_package",), None),
+        (20, (), None),
+    ]
+    run_page("page.md", PAGE, capsys)
+
+
+@pytest.mark.parametrize(
+    ("page", "error"),
+    [
+        (PAGE.replace("```output\n1", "```output\n2"), AssertionError),
+        (PAGE.replace("x + 1", "y"), NameError),
+        (PAGE.replace("x = 1", "x ="), SyntaxError),
+        ("```output\n1\n```\n", AssertionError),
+    ],
+)
+def test_a_page_that_is_wrong_fails(page, error, capsys):
+    """With another output, an error, or a block of output behind nothing."""
+    with pytest.raises(error):
+        run_page("page.md", page, capsys)
+    assert "guide" not in sys.modules
