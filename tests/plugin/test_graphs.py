@@ -150,7 +150,7 @@ def test_asynchronous_replicates_share_a_loop(project, concurrency, most):
     """Replicates with asynchronous steps wait together, as many as the ini file allows; numbers don't change."""
     if concurrency:
         project.ini(f"crystallize_max_concurrency = {concurrency}\n")
-    project.write(WAITING.replace("DRAW", "open('log', 'a').write(f'{most}\\n')"))
+    project.write(WAITING.replace("DRAW", "print(most, file=LOG, flush=True)"))
     result = project.run("-v")
     result.assert_outcomes(passed=1)
     assert max(project.log()) == most
