@@ -1,0 +1,97 @@
+"""The sessions on the page about pytest print what it shows."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PAGE = (Path(__file__).parent.parent / "docs" / "under-pytest.md").read_text(encoding="utf-8")
+FILES = re.findall(r"`(experiment_\w+\.py)`:\n\n```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+SESSIONS = re.findall(r"^```console\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def pages_files(tmp_path):
+    """Write each file of the page."""
+    for name, code in FILES:
+        (tmp_path / name).write_text(code, encoding="utf-8")
+    return tmp_path
+
+
+def run(directory, command, **environment):
+    """Run a command of the page; of the surrounding session's environment nothing of pytest's is left."""
+    program, *arguments = shlex.split(command)
+    assert program == "pytest"
+    kept = {key: value for key, value in os.environ.items() if key != "CI" and not key.startswith("PYTEST_")}
+    return subprocess.run(
+        [sys.executable, "-P", "-m", "pytest", "-p", "no:randomly", *arguments],
+        cwd=directory,
+        env=kept | {"COLUMNS": "80"} | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("session", SESSIONS, ids=[session.split("\n", 1)[0][2:] for session in SESSIONS])
+def test_shows_lines_that_are_printed(pages_files, session):
+    """Every line below a command is one of its output, in that order."""
+    for command, shown in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", session, re.MULTILINE):
+        done = run(pages_files, command)
+        assert done.returncode == 0, done.stdout + done.stderr
+        printed = iter(done.stdout.splitlines())
+        missing = [line for line in shown.splitlines() if line and line not in printed]
+        assert not missing, done.stdout
+
+
+def test_ci_neither_reads_nor_writes_what_is_switched_off(pages_files):
+    """A restored cache silences nothing; the option holds for its run."""
+    state = pages_files / ".pytest_cache/d/crystallize/config.state.json"
+    command = "pytest --crystallize experiment_retry.py"
+    off = f"{command} --crystallize-disable once"
+    assert "2 skipped" in run(pages_files, off, CI="1").stdout
+    assert not state.exists()
+    run(pages_files, off)
+    before = state.read_bytes()
+    printed = run(pages_files, command, CI="1").stdout
+    assert "skipped" not in printed
+    assert "are on (once)" in printed
+    assert state.read_bytes() == before
+
+
+def test_a_graphs_downstream_test_runs_what_it_needs(pages_files):
+    """With several workers, and the upstream experiment deselected."""
+    printed = run(pages_files, "pytest --crystallize -n2 -k predict experiment_words.py").stdout
+    assert "2 passed" in printed
+    assert printed.count("SUPPORTED") == 2
+
+
+def test_missing_evidence_is_no_expected_failure(pages_files):
+    """The hypothesis is INVALID and fails, and the line below it repeats the replicate."""
+    broken = (pages_files / "experiment_retry.py").read_text(encoding="utf-8")
+    fails = "    assert ctx.replicate != 3 or not retries\n"
+    broken = broken.replace("    delivered =", f"{fails}    delivered =")
+    (pages_files / "experiment_retry.py").write_text(broken, encoding="utf-8")
+    printed = run(pages_files, "pytest --crystallize experiment_retry.py -k sent").stdout
+    assert "2 failed" in printed
+    assert "INVALID" in printed
+    line = re.search(r"^repeat it: (.*)$", printed, re.MULTILINE)[1]
+    assert run(pages_files, line).returncode == 1
+    assert run(pages_files, line.replace("3:once", "4:once")).returncode == 0
+
+
+def test_asynchronous_replicates_wait_at_the_same_time(pages_files):
+    """Both conditions of as many replicates as the ini option says."""
+    source = (pages_files / "experiment_words.py").read_text(encoding="utf-8")
+    begin = "    global now, most\n    now += 1\n    most = max(most, now)\n"
+    wait = "    await asyncio.sleep(0.01)\n    now -= 1\n"
+    source = "import asyncio\nnow = most = 0\n" + source.replace("    counts =", f"{begin}{wait}    counts =")
+    source += "\n\ndef test_most():\n    print('at once:', most)\n"
+    (pages_files / "experiment_words.py").write_text(source, encoding="utf-8")
+    for option, expected in ((), 20), (("-o", "crystallize_max_concurrency=3"), 6):
+        command = shlex.join(["pytest", "--crystallize", "-s", *option, "experiment_words.py"])
+        assert f"at once: {expected}\n" in run(pages_files, command).stdout
