@@ -8,6 +8,7 @@ from typing import Any
 from crystallize import ArtifactPlugin, BasePlugin
 from crystallize.core.context import FrozenContext
 from crystallize.core.plugins.artifacts import write_artifacts
+from crystallize.core.versions import begin_version
 from pytest_crystallize.exchange import Exchange
 
 
@@ -19,6 +20,7 @@ class SharedArtifacts(BasePlugin):
         self._name = name
         self._run_id = run_id
         self._exchange = exchange
+        self._version: Path | None = None
 
     def after_replicate(self, experiment: Any, ctx: FrozenContext) -> None:
         """Write the artifacts of a condition run."""
@@ -28,8 +30,11 @@ class SharedArtifacts(BasePlugin):
 
     def version(self) -> Path:
         """Return the version that this session writes to."""
-        plugin = self._plugin
-        if plugin.version_dir is None:
-            agreed = self._exchange.agree(self._run_id, lambda: str(plugin.reserve(self._name).absolute()))
-            plugin.version_dir = Path(agreed)
-        return plugin.version_dir
+        if self._version is None:
+            self._version = Path(self._exchange.agree(self._run_id, self._begin))
+        return self._version
+
+    def _begin(self) -> str:
+        path = self._plugin.reserve(self._name).absolute()
+        begin_version(path, {"experiment": self._name})
+        return str(path)

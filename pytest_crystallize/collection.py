@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -193,10 +194,19 @@ class ExperimentCollector(pytest.Collector):
                 f"{self.name} returned {saferepr(made)}; a factory returns an Experiment, a builder or an "
                 "ExperimentGraph. If its body is one condition run, mark it with @pytest.mark.experiment"
             )
-        return [self._declared(FactoryRuns(function, self.settings, experiment=made, **options))]
+        made = copy.copy(made)  # two factories may return the same one
+        if not made.treatments:
+            made.treatments = _treatments(keywords.get("treatments", ()))
+        claims = [] if made.hypotheses else _claimed(keywords.get("hypotheses", ()))
+        if claims:
+            made.hypotheses = [claim.hypothesis for claim in claims]
+        runs = FactoryRuns(
+            function, self.settings, experiment=made, replicates=keywords.get("replicates"), **options
+        )
+        return [self._declared(runs, claims)]
 
-    def _declared(self, runs: FactoryRuns) -> _Declared:
-        claims = [_ClaimedHypothesis(h, h.name, ()) for h in runs.experiment.hypotheses]
+    def _declared(self, runs: FactoryRuns, claims: Sequence[_ClaimedHypothesis] = ()) -> _Declared:
+        claims = claims or [_ClaimedHypothesis(h, h.name, ()) for h in runs.experiment.hypotheses]
         _check_claims(claims, runs, self.name)
         return runs, claims
 

@@ -53,7 +53,7 @@ class ControllerHooks:
 
     def pytest_testnodedown(self, node: Any, error: object | None) -> None:
         """Name the replicate that a dead worker was running."""
-        if not error:
+        if not error or error == "keyboard-interrupt":
             return
         self._crashed = True
         worker = node.gateway.id

@@ -6,6 +6,7 @@ others. A claim is a lock on one byte of a lock file; the system releases it whe
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -60,12 +61,13 @@ class Exchange:
             found = self._records[key] = RunRecord.from_json(found)
         return found
 
-    def records(self) -> Iterator[tuple[Key, RunRecord]]:
-        """Yield all records that are there."""
+    def records(self, experiment: str) -> Iterator[RunRecord]:
+        """Yield the records of an experiment that are there."""
         for key in list(self._records):
-            record = self.record(key)
-            assert record is not None
-            yield key, record
+            if key.experiment == experiment:
+                record = self.record(key)
+                assert record is not None
+                yield record
 
     def counts(self) -> dict[str, int]:
         """Return how many records there are, by experiment."""
@@ -76,7 +78,7 @@ class Exchange:
 
     def died(self, worker: str) -> list[Key]:
         """Return the units that a process began and did not end."""
-        begun = [key for key, by in self.attempts.items() if by == worker]
+        begun = [key for key, by in list(self.attempts.items()) if by == worker]
         return [key for key in begun if not self.has(key) or self._is_lost(key)]
 
     def _is_lost(self, key: Key) -> bool:
@@ -105,6 +107,10 @@ class Exchange:
         if name not in self._agreed:
             self._agreed[name] = make()
         return self._agreed[name]
+
+    def agreed(self, name: str) -> str | None:
+        """Return what was made for `name`, if anything was."""
+        return self._agreed.get(name)
 
     def close(self) -> None:
         """Close the files."""
@@ -179,7 +185,11 @@ class SharedExchange(Exchange):
         """Claim a replicate, and learn what was published until then."""
         if not self._locks.acquire(_offset(experiment, replicate), wait=wait):
             return False
-        self.refresh()
+        try:
+            self.refresh()
+        except BaseException:
+            self.release(experiment, replicate)
+            raise
         return True
 
     def release(self, experiment: str, replicate: int) -> None:
@@ -190,7 +200,7 @@ class SharedExchange(Exchange):
         """Return what the first process of the session that asked for `name` made."""
         if name not in self._agreed:
             place = _NAMES + _offset(name, 0)
-            path = self.directory / f"{place:x}.agreed"
+            path = self._agreed_path(name)
             self._locks.acquire(place, wait=True)
             try:
                 if not path.exists():
@@ -199,6 +209,14 @@ class SharedExchange(Exchange):
             finally:
                 self._locks.release(place)
         return self._agreed[name]
+
+    def agreed(self, name: str) -> str | None:
+        """Return what was made for `name`, if anything was."""
+        path = self._agreed_path(name)
+        return path.read_text(encoding="utf-8") if path.exists() else None
+
+    def _agreed_path(self, name: str) -> Path:
+        return self.directory / f"{_NAMES + _offset(name, 0):x}.agreed"
 
     def close(self) -> None:
         """Close the files; this gives back every claim."""
@@ -289,8 +307,10 @@ class _Locks:
         def acquire(self, offset: int, *, wait: bool) -> bool:
             try:
                 fcntl.lockf(self._file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB), 1, offset)
-            except BlockingIOError:
-                return False
+            except OSError as error:
+                if error.errno in (errno.EACCES, errno.EAGAIN) and not wait:
+                    return False
+                raise
             return True
 
         def release(self, offset: int) -> None:

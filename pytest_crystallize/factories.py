@@ -27,6 +27,8 @@ from pytest_crystallize.units import FAILURES, SKIPS, ExperimentRuns, Settings, 
 class FactoryRuns(ExperimentRuns):
     """Units of an `Experiment` that a factory returned."""
 
+    default_replicates = 1
+
     def __init__(
         self,
         function: pytest.Function,
@@ -36,9 +38,10 @@ class FactoryRuns(ExperimentRuns):
         where: str,
         experiment: Experiment,
         seed: int | None,
+        replicates: int | None = None,
         part: str = "",
     ) -> None:
-        experiment = copy.copy(experiment)  # two factories may return the same one
+        experiment = copy.copy(experiment)
         declared = experiment.plugin(SeedPlugin).seed
         super().__init__(
             function,
@@ -46,7 +49,7 @@ class FactoryRuns(ExperimentRuns):
             name=name,
             where=where,
             treatments=experiment.treatments,
-            replicates=experiment.replicates,
+            replicates=experiment.declared_replicates or replicates,
             seed=seed if declared is None else declared,
             part=part,
         )
@@ -55,6 +58,7 @@ class FactoryRuns(ExperimentRuns):
             self.at_once = settings.at_once
         if experiment.name == DEFAULT_NAME:
             experiment.name = self.name
+        self.experiment_name = experiment.name
         experiment.replicates = self.replicates
         for plugin in experiment.given_plugins:
             if isinstance(plugin, Execution):
@@ -73,7 +77,7 @@ class FactoryRuns(ExperimentRuns):
         given = any(plugin is known for known in self.experiment.given_plugins)
         settings = self.settings
         return SharedArtifacts(
-            plugin if given else ArtifactPlugin(settings.artifact_root),
+            copy.copy(plugin) if given else ArtifactPlugin(settings.artifact_root),
             self.experiment.name,
             self.id,
             settings.exchange,
@@ -147,7 +151,7 @@ class FactoryRuns(ExperimentRuns):
         """Call the hooks behind the run, once in each process that ran a unit."""
         if not self._began:
             return
-        known = [record for key, record in self.settings.exchange.records() if key.experiment == self.id]
+        known = list(self.settings.exchange.records(self.id))
         runs = runs_by_condition(known, self.conditions, self.replicates)
         result = Result(self.experiment.name, runs, (), root_seed=self.root_seed, steps=(), git_commit=None)
         for plugin in self._began:

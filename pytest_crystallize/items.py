@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from pytest_crystallize.output import PROPERTY
 from pytest_crystallize.tracebacks import is_users
 
 if TYPE_CHECKING:
-    from crystallize import Hypothesis
+    from crystallize import Hypothesis, RunRecord
     from pytest_crystallize.units import ExperimentRuns
 
 _FAILURES_IN_PAYLOAD = 5
@@ -27,7 +28,22 @@ class NotSupported(AssertionError):
     """A hypothesis was not supported; raised by its item."""
 
 
-class HypothesisItem(pytest.Item):
+class ExperimentItem(pytest.Item):
+    """Base of items; it has what conftests, and pytest's own reordering by parametrised fixtures, look at."""
+
+    def __init__(self, *, runs: ExperimentRuns, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.runs = runs
+        function = runs.function
+        self.obj = self.function = function.obj
+        self.originalname = function.originalname
+        self.fixturenames = list(function.fixturenames)
+        self.module, self.cls, self.instance = function.module, function.cls, None
+        if hasattr(function, "callspec"):
+            self.callspec = function.callspec
+
+
+class HypothesisItem(ExperimentItem):
     """A hypothesis under one treatment; or, of an experiment without hypotheses, its runs.
 
     Attributes
@@ -43,8 +59,7 @@ class HypothesisItem(pytest.Item):
     def __init__(
         self, *, runs: ExperimentRuns, hypothesis: Hypothesis | None, treatment: str | None, **kwargs: Any
     ) -> None:
-        super().__init__(**kwargs)
-        self.runs = runs
+        super().__init__(runs=runs, **kwargs)
         self.hypothesis = hypothesis
         self.treatment = treatment
         off = runs.settings.off
@@ -57,25 +72,16 @@ class HypothesisItem(pytest.Item):
             reason = f"treatment {treatment!r} is switched off; --crystallize-enable {shown} switches it on"
             self.add_marker(pytest.mark.skip(reason=reason))
         self.evidence_missing = True
-        # What conftests, and pytest's own reordering by parametrised fixtures, look at.
-        function = runs.function
-        self.obj = self.function = function.obj
-        self.originalname = function.originalname
-        self.fixturenames = list(function.fixturenames)
-        self.module, self.cls, self.instance = function.module, function.cls, None
-        if hasattr(function, "callspec"):
-            self.callspec = function.callspec
 
     def runtest(self) -> None:
         """Pull the replicates, decide, and raise `NotSupported` unless the hypothesis is supported."""
         repro: Unit | None = self.runs.settings.repro
         if repro is not None:
             self._repeat(repro)
-        self.runs.needed.update(self.conditions)
         self.runs.pull(self)
         arms = self.runs.runs(self.conditions)
         records = [record for arm in arms.values() for record in arm.records if record is not None]
-        self.payload = self._payload(arms)
+        self.payload = _plain(self._payload(arms))
         if records and all(record.skipped is not None for record in records):
             raise _skipped(records[0].skipped or "skipped")
         verdict = self._verdict(arms)
@@ -83,7 +89,7 @@ class HypothesisItem(pytest.Item):
         self.payload["verdict"] = _plain(verdict.to_dict())
         self._add_properties(verdict, records)
         if not verdict.passed:
-            raise NotSupported(explain(verdict, self.runs.settings.drawn_seed))
+            raise NotSupported(explain(verdict, self.runs.root_seed if self.runs.seed_drawn else None))
 
     def _verdict(self, arms: dict[str, ConditionRuns]) -> Verdict:
         if self.hypothesis is not None:
@@ -103,6 +109,8 @@ class HypothesisItem(pytest.Item):
 
     def _repeat(self, unit: Unit) -> None:
         """Run one unit by itself and let its exception through."""
+        if self.runs.settings.repro_fault is not None:
+            pytest.fail(self.runs.settings.repro_fault, pytrace=False)
         if unit.condition not in self.conditions:
             raise _skipped(f"{unit.condition!r} is no condition of this test")
         if unit.replicate >= self.runs.replicates:
@@ -115,15 +123,17 @@ class HypothesisItem(pytest.Item):
         runs = self.runs
         records = [record for arm in arms.values() for record in arm.records if record is not None]
         failed = [record for record in records if record.error is not None]
-        groups: dict[tuple[str, str, str], list[Any]] = {}
+        groups: dict[tuple[str, ...], list[Any]] = {}
         for record in failed:
             assert record.error is not None
-            groups.setdefault((record.condition, record.error.type, record.error.step), []).append(record)
+            groups.setdefault(_kind(record), []).append(record)
         return {
             "experiment": runs.id,
             "name": runs.name,
             "where": runs.where,
             "conditions": list(runs.conditions),
+            "seed_drawn": runs.seed_drawn,
+            "kinds_of_failure": len(groups),
             "replicates": runs.replicates,
             "seed": runs.root_seed,
             "seconds": {
@@ -170,12 +180,14 @@ class HypothesisItem(pytest.Item):
         values |= {
             title.removeprefix(PROPERTY): text for title, text in recorded if title.startswith(PROPERTY)
         }
-        self.user_properties.extend((key, value) for key, value in values.items() if value is not None)
+        self.user_properties.extend(
+            (_plain(key), _plain(value)) for key, value in values.items() if value is not None
+        )
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """Explain what is not supported; of other exceptions show the user's part of the traceback."""
         if not isinstance(excinfo.value, NotSupported):
-            return self._repr_failure_py(excinfo, style=style or "long")
+            return super().repr_failure(excinfo, style)
         path, line, _ = self.reportinfo()
         message = str(excinfo.value)
         entry = ReprEntryNative([message + "\n"])
@@ -195,6 +207,15 @@ class HypothesisItem(pytest.Item):
         # pytest prints a dot as "::" where the heading is the end of the node id; nobody could paste that.
         separator = ": " if "." in self.name else "::"
         return path, line, f"{parent.name if parent else ''}{separator}{self.name}"
+
+
+def _kind(record: RunRecord) -> tuple[str, ...]:
+    """Return what failures of one kind have in common; numbers in their messages may differ."""
+    error = record.error
+    assert error is not None
+    places = re.findall(r"^\S.*:\d+(?=: |$)", error.traceback, re.MULTILINE)
+    message = re.sub(r"\d+", "#", error.message.partition("\n")[0])
+    return (record.condition, error.type, error.step, message, *places[-1:])
 
 
 def _skipped(reason: str) -> BaseException:
@@ -240,31 +261,29 @@ _SHOWN = frozenset(
 def _plain(value: Any) -> Any:
     """Reduce to what every report format and process boundary can carry."""
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {_plain(str(key)): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
-    if value is None or isinstance(value, bool | str | float):
+    if value is None or isinstance(value, bool):
         return value
-    if isinstance(value, int):
-        return value if abs(value) < 2**63 else float(value)
-    return repr(value)
+    if isinstance(value, float):
+        return float(value)
+    if isinstance(value, int) and abs(value) < 2**63:
+        return int(value)
+    text = value if isinstance(value, str) else repr(value)
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
-class PrefetchItem(pytest.Item):
+class PrefetchItem(ExperimentItem):
     """A token on a worker: in its call phase unclaimed replicates are run. It reports nothing."""
 
     def __init__(self, *, runs: ExperimentRuns, share: int, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.runs = runs
+        super().__init__(runs=runs, **kwargs)
         self.share = share
 
     def runtest(self) -> None:
         """Run unclaimed replicates for a while."""
         self.runs.pull(self, seconds=PREFETCH_SECONDS, at_least=self.share)
-
-    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        """Describe a fault of the plugin itself: faults of units are in their records."""
-        return self._repr_failure_py(excinfo, style=style or "long")
 
     def reportinfo(self) -> tuple[Any, int | None, str]:
         """Return where the experiment is defined."""

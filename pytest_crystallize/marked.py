@@ -65,6 +65,8 @@ class MarkedRuns(ExperimentRuns):
             fixtureinfo=function._fixtureinfo,
             originalname=function.originalname,
         )
+        definitions = function._fixtureinfo.name2fixturedefs.values()
+        settings.wide_fixtures.update(d for known in definitions for d in known if d.scope != "function")
         self._arguments = function._fixtureinfo.argnames
         bound = Parameters(function.obj, (), "experiment")
         bound.defaults = {

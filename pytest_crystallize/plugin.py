@@ -83,7 +83,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
     """Keep a replacement worker of pytest-xdist from clearing the cache in the middle of a run."""
-    if hasattr(config, "workerinput"):
+    if config.option.crystallize and hasattr(config, "workerinput"):
         config.option.cacheclear = False
 
 

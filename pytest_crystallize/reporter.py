@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 from collections import Counter
 from collections.abc import Generator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 from _pytest._code.code import ExceptionChainRepr, ReprEntryNative
 from _pytest.junitxml import xml_key
 
+from crystallize import Result
+from crystallize.core.evaluation import runs_by_condition
+from crystallize.core.provenance import git_commit
+from crystallize.core.versions import conclude_version
 from pytest_crystallize.exchange import SharedExchange
 from pytest_crystallize.items import HypothesisItem
 from pytest_crystallize.progress import Progress
@@ -103,6 +109,7 @@ class Reporter:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Let no session that ended early end well."""
+        self._conclude_versions()
         if self._verdicts_due and not set(self.expected) <= self.reported and session.exitstatus == 0:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
@@ -118,7 +125,7 @@ class Reporter:
                 location=(path, None, name),
                 keywords={},
                 outcome="failed",
-                longrepr=f"NOT RUN: this test was selected, but the session ended without its verdict{notes}",
+                longrepr=f"This test was selected, but the session ended without its verdict{notes}",
                 when="call",
             )
             report.crystallize_missing = True  # type: ignore[attr-defined]
@@ -169,7 +176,11 @@ class Reporter:
     def _from_here(self, nodeid: str) -> str:
         """Return what pytest is to be given in the directory it was started in."""
         path, separator, rest = nodeid.partition("::")
-        here = os.path.relpath(self.config.rootpath / path, self.config.invocation_params.dir)
+        whole = self.config.rootpath / path
+        try:
+            here = os.path.relpath(whole, self.config.invocation_params.dir)
+        except ValueError:  # on another drive
+            here = str(whole)
         return here + separator + rest
 
     def _place(self, nodeid: str) -> int:
@@ -181,7 +192,8 @@ class Reporter:
     def _append_failures(self, report: pytest.TestReport, payload: dict[str, Any]) -> None:
         lines: list[str] = []
         given = self.config.option
-        options = [] if given.crystallize_seed is None else ["--crystallize-seed", str(payload["seed"])]
+        seeded = given.crystallize_seed is not None or payload["seed_drawn"]
+        options = ["--crystallize-seed", str(payload["seed"])] if seeded else []
         if given.crystallize_replicates is not None:
             options += ["--crystallize-replicates", str(given.crystallize_replicates)]
         for failure in payload["failures"]:
@@ -190,6 +202,9 @@ class Reporter:
                 continue
             self._shown_failures.add(key)
             lines.extend(failure_lines(failure, self._from_here(report.nodeid), _WIDEST, options))
+        kinds = payload["kinds_of_failure"]
+        if kinds > len(payload["failures"]):
+            lines.append(f"and {kinds - len(payload['failures'])} further kinds of failure")
         if lines and isinstance(report.longrepr, ExceptionChainRepr):
             shown = report.longrepr.reprtraceback.reprentries
             shown.append(ReprEntryNative(["\n".join(lines) + "\n"]))  # type: ignore[attr-defined]
@@ -213,6 +228,25 @@ class Reporter:
             return "passed", ".", (word, {"green": True})
         return "failed", "F", (word, {"red": True})
 
+    def _conclude_versions(self) -> None:
+        """Write metadata, results and manifest of the artifacts of this session."""
+        exchange = self.settings.exchange
+        with contextlib.suppress(OSError):
+            exchange.refresh()
+        for key, known in self._announced.items():
+            version = exchange.agreed(key)
+            if version is None:
+                continue
+            runs = runs_by_condition(exchange.records(key), known["conditions"], known["replicates"])
+            with git_commit() as commit:
+                result = Result(
+                    known["experiment"], runs, (), root_seed=known["seed"], steps=(), git_commit=commit()
+                )
+            try:
+                conclude_version(Path(version), result)
+            except OSError as error:
+                self.settings.note(f"{known['name']}: its artifacts have no manifest: {error}")
+
     # Progress.
 
     def _start_progress(self) -> None:
@@ -221,7 +255,7 @@ class Reporter:
         if terminal is None or self.config.get_verbosity() < 0 or self.config.option.collectonly:
             return
         try:
-            on_terminal = terminal.isatty()
+            on_terminal = terminal.isatty() and terminal.hasmarkup
             self.progress = Progress(
                 file, on_terminal=on_terminal, describe=self.describe_progress, room=self._room
             )
@@ -306,8 +340,9 @@ class Reporter:
         exchange = self.settings.exchange
         if isinstance(exchange, SharedExchange):
             for path in sorted(exchange.directory.glob("*.notes")):
-                for note in json.loads(path.read_text(encoding="utf-8")):
-                    self.settings.note(note)
+                with contextlib.suppress(OSError, ValueError):
+                    for note in json.loads(path.read_text(encoding="utf-8")):
+                        self.settings.note(note)
 
 
 def announcement(runs: ExperimentRuns) -> dict[str, Any]:
@@ -317,6 +352,9 @@ def announcement(runs: ExperimentRuns) -> dict[str, Any]:
         "units": runs.replicates * len(runs.needed),
         "replicates": runs.replicates,
         "off": [name for name in runs.treatments if name in runs.settings.off],
+        "experiment": runs.experiment_name,
+        "conditions": list(runs.conditions),
+        "seed": runs.root_seed,
     }
 
 

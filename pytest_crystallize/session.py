@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import getpass
 import json
 import os
 import secrets
@@ -16,6 +17,7 @@ from typing import Any
 
 import pytest
 from _pytest.runner import runtestprotocol
+from _pytest.skipping import evaluate_skip_marks, evaluate_xfail_marks
 
 from crystallize.core.run import Unit
 from crystallize.core.seeding import global_state_restored, seed_globals
@@ -31,6 +33,8 @@ from pytest_crystallize.units import ExperimentRuns, Settings
 TOKENS_PER_WORKER = 16
 STALE_SECONDS = 60
 _WORKERINPUT = "crystallize"
+NOT_RUN = pytest.xfail.Exception
+"""What a test marked ``xfail(run=False)`` raises in its setup."""
 
 
 def activate(config: pytest.Config) -> None:
@@ -63,7 +67,11 @@ class CrystallizeSession:
         self.config = config
         self.workerinput: dict[str, Any] | None = getattr(config, "workerinput", None)
         self.is_worker = self.workerinput is not None
-        self.distributed = self.is_worker or config.getoption("dist", "no") != "no"
+        option = config.option
+        sent = (
+            getattr(option, "dist", "no") != "no" and getattr(option, "tx", None) and not option.collectonly
+        )
+        self.distributed = self.is_worker or bool(sent)
         self.functions = config.getini("crystallize_functions")
         self.directory = self._session_directory()
         self._drawn: int | None = None
@@ -137,7 +145,7 @@ class CrystallizeSession:
         if cache is not None:
             with contextlib.suppress(OSError):
                 return Path(cache.mkdir("crystallize"))
-        return Path(tempfile.gettempdir()) / "pytest-crystallize"
+        return Path(tempfile.gettempdir()) / f"pytest-crystallize-{getpass.getuser()}"
 
     def _session_directory(self) -> Path | None:
         if self.workerinput is not None:
@@ -182,7 +190,7 @@ class CrystallizeSession:
         selected = [item for item in items if isinstance(item, HypothesisItem)]
         for item in selected:
             self._runs[item.runs.id] = item.runs
-            if item.treatment not in self.settings.off:
+            if _will_run(item):
                 item.runs.needed.update(item.conditions)
         self._check_switches(selected)
         self._check_repro(selected)
@@ -204,6 +212,14 @@ class CrystallizeSession:
                 )
 
     def _check_repro(self, selected: Sequence[HypothesisItem]) -> None:
+        try:
+            self._check_repro_of(selected)
+        except pytest.UsageError as error:
+            if not self.is_worker:
+                raise
+            self.settings.repro_fault = str(error)  # a worker can only say it in a report
+
+    def _check_repro_of(self, selected: Sequence[HypothesisItem]) -> None:
         unit = self.settings.repro
         if unit is None or not selected:
             return
@@ -226,7 +242,10 @@ class CrystallizeSession:
         """Put an experiment's tokens before its first item."""
         seen: set[str] = set()
         for item in items:
-            if isinstance(item, HypothesisItem) and item.runs.needed and item.runs.id not in seen:
+            grouped = self.config.getoption("loadgroup", False) and item.get_closest_marker("xdist_group")
+            if grouped:  # its replicates are to stay with it
+                pass
+            elif isinstance(item, HypothesisItem) and item.runs.needed and item.runs.id not in seen:
                 seen.add(item.runs.id)
                 yield from self._tokens(item, workers)
             yield item
@@ -256,7 +275,9 @@ class CrystallizeSession:
             return None
         for report in runtestprotocol(item, log=False, nextitem=nextitem):
             if report.failed:
-                self._add_fault(f"{item.runs.name}: {report.longreprtext.strip().splitlines()[-1]}")
+                crash = getattr(report.longrepr, "reprcrash", None)
+                told = crash.message if crash is not None else report.longreprtext.strip()
+                self._add_fault(f"{item.runs.name}: {told}")
         return True
 
     def _add_fault(self, text: str) -> None:
@@ -265,7 +286,7 @@ class CrystallizeSession:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_fixture_setup(self, fixturedef: Any, request: Any) -> Generator[None, object, object]:
         """Make fixtures wider than a function under globals seeded from the root seed and the fixture."""
-        if fixturedef.scope == "function":
+        if fixturedef.scope == "function" or fixturedef not in self.settings.wide_fixtures:
             return (yield)
         name = f"{self.settings.session_seed}:{fixturedef.baseid}:{fixturedef.argname}:{request.param_index}"
         with global_state_restored():
@@ -278,10 +299,13 @@ class CrystallizeSession:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Attach what reports need; missing evidence is no expected failure."""
         report = yield
-        if isinstance(item, HypothesisItem) and call.when == "call":
+        if isinstance(item, HypothesisItem) and call.when != "teardown":
             if item.payload is not None:
                 report.crystallize = item.payload  # type: ignore[attr-defined]
-            if item.evidence_missing and call.excinfo is not None and hasattr(report, "wasxfail"):
+            not_to_be_run = (
+                call.when == "setup" and call.excinfo is not None and call.excinfo.errisinstance(NOT_RUN)
+            )
+            if item.evidence_missing and call.excinfo and hasattr(report, "wasxfail") and not not_to_be_run:
                 del report.wasxfail
                 report.outcome = "failed"
                 report.longrepr = item.repr_failure(call.excinfo)
@@ -294,10 +318,10 @@ class CrystallizeSession:
             runs.finish()
         if self.is_worker and self.directory is not None:
             notes = json.dumps(list(self.settings.notes))
+            path = self.directory / f"{self.settings.exchange.worker}.partial"
             with contextlib.suppress(OSError):
-                (self.directory / f"{self.settings.exchange.worker}.notes").write_text(
-                    notes, encoding="utf-8"
-                )
+                path.write_text(notes, encoding="utf-8")
+                path.replace(path.with_suffix(".notes"))
 
     def pytest_unconfigure(self) -> None:
         """Close the files and remove the directory of the session."""
@@ -310,6 +334,17 @@ class CrystallizeSession:
         if self._drawn is None:
             return None
         return f"crystallize: drew root seed {self._drawn}; repeat with --crystallize-seed {self._drawn}"
+
+
+def _will_run(item: HypothesisItem) -> bool:
+    """Tell whether an item's marks let it run."""
+    try:
+        if evaluate_skip_marks(item) is not None:
+            return False
+        expected = evaluate_xfail_marks(item)
+    except BaseException:  # a mark that is wrong is told when the item is set up
+        return True
+    return expected is None or expected.run or item.config.option.runxfail
 
 
 def _announce(directory: Path, selected: Iterable[HypothesisItem]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from types import TracebackType
 
@@ -11,8 +12,9 @@ import pluggy
 import crystallize
 
 _OTHERS = tuple(
-    str(Path(file).resolve().parent)
+    str(directory) + os.sep
     for file in (__file__, crystallize.__file__, _pytest.__file__, pluggy.__file__)
+    for directory in {Path(file).parent, Path(file).resolve().parent}
 )
 
 

@@ -51,8 +51,12 @@ class Settings:
         Where artifacts go if an experiment doesn't say.
     at_once : int
         How many replicates with asynchronous steps a process runs at the same time.
+    wide_fixtures : set of FixtureDef
+        Fixtures wider than a function on which experiments depend.
     repro : Unit or None
         The unit to repeat.
+    repro_fault : str or None
+        Why it can't be.
     drawn_seed : int or None
         The root seed, if it was drawn at random.
     off : frozenset of str
@@ -82,7 +86,9 @@ class Settings:
         self.ini_replicates = ini_replicates
         self.artifact_root = artifact_root
         self.at_once = at_once
+        self.wide_fixtures: set[Any] = set()
         self.repro: Unit | None = None
+        self.repro_fault: str | None = None
         self.drawn_seed: int | None = None
         self.off: frozenset[str] = frozenset()
         self.notes: dict[str, None] = {}
@@ -118,15 +124,20 @@ class ExperimentRuns:
         ``file:line`` of the function.
     conditions : tuple of str
         All conditions, the baseline first.
+    experiment_name : str
+        What directories of artifacts are called after.
     needed : set of str
         Those that the selected items need.
     replicates, root_seed : int
         As settled between command line, declaration and ini file.
     at_once : int
         How many replicates a process runs at the same time.
+    default_replicates : int or None
+        How many there are if nobody says.
     """
 
     at_once = 1
+    default_replicates: int | None = None
 
     def __init__(
         self,
@@ -154,6 +165,7 @@ class ExperimentRuns:
         self.treatment_objects = tuple(treatments)
         self.treatments = tuple(treatment.name for treatment in treatments)
         self.conditions = (BASELINE, *self.treatments)
+        self.experiment_name = self.name
         self.needed: set[str] = set()
         self.replicates = self._settled_replicates(replicates)
         self.root_seed = self._settled_seed(seed)
@@ -166,9 +178,8 @@ class ExperimentRuns:
         settings = self.settings
         if declared is not None:
             check_replicates(declared, self.name)
-        chosen = next(
-            (n for n in (settings.replicates, declared, settings.ini_replicates) if n is not None), None
-        )
+        ways = (settings.replicates, declared, settings.ini_replicates, self.default_replicates)
+        chosen = next((n for n in ways if n is not None), None)
         if chosen is None:
             raise DefinitionError(
                 f"{self.name} declares no replicates; give replicates= in the mark, crystallize_replicates "
@@ -180,6 +191,7 @@ class ExperimentRuns:
         if declared is not None:
             check_root_seed(declared)
         settings = self.settings
+        self.seed_drawn = settings.drawn_seed is not None and (declared is None or settings.seed is not None)
         return next(n for n in (settings.seed, declared, settings.ini_seed, 0) if n is not None)
 
     # Pulling.

@@ -75,8 +75,8 @@ class Experiment:
         Claims about each treatment; `hypothesis` is another spelling for a single one.
     outputs : list of Artifact
         What a step writes in every run, for other experiments of an `ExperimentGraph` to read.
-    replicates : int
-        How often each condition is run, >= 1.
+    replicates : int, optional
+        How often each condition is run, >= 1; once if left out.
 
     Raises
     ------
@@ -113,7 +113,7 @@ class Experiment:
         hypotheses: Iterable[Hypothesis] = (),
         hypothesis: Hypothesis | None = None,
         outputs: Iterable[Artifact] = (),
-        replicates: int = 1,
+        replicates: int | None = None,
     ) -> None:
         if not isinstance(name, str) or not name.strip():
             raise DefinitionError(f"an experiment is named {name!r}; a name is a non-empty string")
@@ -133,7 +133,8 @@ class Experiment:
                 raise DefinitionError("give hypothesis= or hypotheses=, not both")
             given = (hypothesis,)
         self.hypotheses = given
-        self.replicates = replicates
+        self.replicates = 1 if replicates is None else replicates
+        self.declared_replicates = replicates
         for plugin in self.plugins:
             plugin.init_hook(self)
 
@@ -173,6 +174,7 @@ class Experiment:
     @replicates.setter
     def replicates(self, replicates: int) -> None:
         self._replicates = check_replicates(replicates, self._label)
+        self.declared_replicates: int | None = self._replicates
 
     def validate(self) -> None:
         """Check that `run` has something to decide, and all that it needs.

@@ -34,6 +34,7 @@ def experiment_chain():
                    hypotheses=[Hypothesis(metric="final", direction="increase")]),
     )
 """
+LOGGING = "LOG = open('log', 'w', buffering=1)\nrunning = most"
 ITEMS = ["train.loss_increase[fast]", "score.replicates", "judge.final_increase[fast]"]
 
 WAITING = """
@@ -150,7 +151,7 @@ def test_asynchronous_replicates_share_a_loop(project, concurrency, most):
     """Replicates with asynchronous steps wait together, as many as the ini file allows; numbers don't change."""
     if concurrency:
         project.ini(f"crystallize_max_concurrency = {concurrency}\n")
-    project.write(WAITING.replace("DRAW", "print(most, file=LOG, flush=True)"))
+    project.write(WAITING.replace("DRAW", "print(most, file=LOG)").replace("running = most", LOGGING))
     result = project.run("-v")
     result.assert_outcomes(passed=1)
     assert max(project.log()) == most
