@@ -330,3 +330,26 @@ def test_message_of_many_lines(project):
             return np.eye(3)
     """)
     refused(project.run(), "experiment_x returned *; a factory returns *")
+
+
+def test_hidden_fixture_asked_for_dynamically(project):
+    """A fixture that hides ours can't be asked for by name either."""
+    project.raw("conftest.py", "import pytest\n\n@pytest.fixture\ndef rng():\n    return 3\n")
+    project.write("""
+        @pytest.mark.experiment(replicates=2)
+        def experiment_x(request):
+            return {"m": request.getfixturevalue("rng")}
+    """)
+    result = project.run()
+    assert result.ret != 0
+    result.stdout.fnmatch_lines(["*fixture 'rng' at conftest.py:[34] hides the one of*"])
+
+
+def test_reserved_name_with_a_default(project):
+    """An argument named like one of our fixtures has no default, which it would always keep."""
+    project.write("""
+        @pytest.mark.experiment(replicates=2)
+        def experiment_x(seed=3):
+            return {"m": seed}
+    """)
+    refused(project.run(), "*'seed'*")
