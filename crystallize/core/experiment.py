@@ -134,7 +134,7 @@ class Experiment:
             given = (hypothesis,)
         self.hypotheses = given
         self.replicates = 1 if replicates is None else replicates
-        self.declared_replicates = replicates
+        self.declared_replicates: int | None = replicates
         for plugin in self.plugins:
             plugin.init_hook(self)
 
@@ -174,7 +174,7 @@ class Experiment:
     @replicates.setter
     def replicates(self, replicates: int) -> None:
         self._replicates = check_replicates(replicates, self._label)
-        self.declared_replicates: int | None = self._replicates
+        self.declared_replicates = self._replicates
 
     def validate(self) -> None:
         """Check that `run` has something to decide, and all that it needs.

@@ -47,7 +47,9 @@ def test_import_of_the_entry_point():
         "print(sorted(name for name in set(sys.modules) - before))"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert found.strip() == "['pytest_crystallize', 'pytest_crystallize.plugin']"
+    assert (
+        found.strip() == "['pytest_crystallize', 'pytest_crystallize.options', 'pytest_crystallize.plugin']"
+    )
 
 
 def test_default_files(project):

@@ -50,7 +50,7 @@ def test_records_travel(pair):
     assert two.has(key)
     assert two.record(key) == record(3, "boost")
     assert two.counts() == {"e": 1}
-    assert list(two.records()) == [(key, record(3, "boost"))]
+    assert list(two.records(key.experiment)) == [record(3, "boost")]
 
 
 def test_first_record_counts(pair):

@@ -34,7 +34,6 @@ def experiment_chain():
                    hypotheses=[Hypothesis(metric="final", direction="increase")]),
     )
 """
-LOGGING = "LOG = open('log', 'w', buffering=1)\nrunning = most"
 ITEMS = ["train.loss_increase[fast]", "score.replicates", "judge.final_increase[fast]"]
 
 WAITING = """
@@ -151,7 +150,7 @@ def test_asynchronous_replicates_share_a_loop(project, concurrency, most):
     """Replicates with asynchronous steps wait together, as many as the ini file allows; numbers don't change."""
     if concurrency:
         project.ini(f"crystallize_max_concurrency = {concurrency}\n")
-    project.write(WAITING.replace("DRAW", "print(most, file=LOG)").replace("running = most", LOGGING))
+    project.write(WAITING.replace("DRAW", 'with open("log", "a") as log: print(most, file=log)'))
     result = project.run("-v")
     result.assert_outcomes(passed=1)
     assert max(project.log()) == most

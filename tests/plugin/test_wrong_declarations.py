@@ -74,7 +74,7 @@ FACTORIES = {
     "returns None": (
         "return None",
         "",
-        "experiment_x returned None; a factory returns an Experiment or a builder. *",
+        "experiment_x returned None; a factory returns an Experiment, a builder or an ExperimentGraph. *",
     ),
     "returns metrics": ("return {'m': 1}", "", "experiment_x returned {'m': 1}; a factory returns *"),
     "asks for a fixture": (
