@@ -7,7 +7,6 @@ import inspect
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,8 +17,8 @@ from _pytest.mark.structures import ParameterSet, get_unpacked_marks
 from crystallize import Experiment, ExperimentBuilder, ExperimentGraph, Hypothesis, Treatment
 from crystallize.errors import CrystallizeError, DefinitionError
 from pytest_crystallize.factories import FactoryRuns, GraphRuns
-from pytest_crystallize.fixtures import RESERVED, UnitFixtures
-from pytest_crystallize.ids import escape
+from pytest_crystallize.fixtures import RESERVED, hidden_by
+from pytest_crystallize.ids import escape, relative
 from pytest_crystallize.items import HypothesisItem
 from pytest_crystallize.marked import MarkedRuns
 from pytest_crystallize.units import ExperimentRuns, Settings
@@ -38,7 +37,7 @@ class ExperimentCollector(pytest.Collector):
         self.own_markers.extend(get_unpacked_marks(obj))
         self.keywords.update((mark.name, mark) for mark in self.own_markers)
         path, line = getfslineno(obj)
-        self.where = f"{_relative(Path(path), self.config.rootpath)}:{line + 1}"
+        self.where = f"{relative(path, self.config.rootpath)}:{line + 1}"
 
     def collect(self) -> Iterable[pytest.Item]:
         """Return one item per hypothesis and treatment of every parameter set."""
@@ -145,24 +144,20 @@ class ExperimentCollector(pytest.Collector):
             raise DefinitionError(
                 f"{self.name} asks for 'subtests', but a condition run is no test; record metrics, or raise"
             )
+        parameters = inspect.signature(function.obj).parameters
         for name in RESERVED:
-            if (
-                name not in info.names_closure
-                and name not in getattr(function, "callspec", _NO_PARAMS).params
-            ):
-                continue
-            definitions = info.name2fixturedefs.get(name, ())
-            if not definitions or isinstance(getattr(definitions[-1].func, "__self__", None), UnitFixtures):
-                continue
             if name in getattr(function, "callspec", _NO_PARAMS).params:
                 raise DefinitionError(
                     f"parameter {name!r} hides the fixture {name!r} of crystallize; rename it"
                 )
-            path, line = getfslineno(definitions[-1].func)
-            raise DefinitionError(
-                f"fixture {name!r} at {_relative(Path(path), self.config.rootpath)}:{line + 1} hides the "
-                "one of crystallize, so replicates would not differ as they should; rename it"
-            )
+            if name in parameters and parameters[name].default is not inspect.Parameter.empty:
+                raise DefinitionError(
+                    f"argument {name!r} has a default, so it is not the fixture {name!r} of crystallize; "
+                    "drop the default, or rename it"
+                )
+            for definition in info.name2fixturedefs.get(name, ())[-1:]:
+                if fault := hidden_by(definition, self.config.rootpath):
+                    raise DefinitionError(fault)
 
     # The factory: called once, returns an experiment.
 
@@ -296,13 +291,6 @@ def _check_claims(claims: Sequence[_ClaimedHypothesis], runs: ExperimentRuns, na
         if claim.label in labels:
             raise DefinitionError(f"two hypotheses are named {claim.label!r}; give each a name=")
         labels.add(claim.label)
-
-
-def _relative(path: Path, root: Path) -> str:
-    try:
-        return path.relative_to(root).as_posix()
-    except ValueError:
-        return str(path)
 
 
 def is_experiment_function(name: str, obj: object, patterns: Sequence[str]) -> bool:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from _pytest._code import getfslineno
+
+from pytest_crystallize.ids import relative
 
 if TYPE_CHECKING:
     import numpy as np
@@ -56,3 +60,15 @@ class UnitFixtures:
     def condition(self) -> str:
         """Name of the condition: 'baseline' or the treatment's."""
         return self._context("condition").condition  # type: ignore[no-any-return]
+
+
+def hidden_by(definition: Any, root: Path) -> str | None:
+    """Say which fixture of the user's hides one of these; None if a definition hides none."""
+    name = definition.argname
+    if name not in RESERVED or isinstance(getattr(definition.func, "__self__", None), UnitFixtures):
+        return None
+    path, line = getfslineno(definition.func)
+    return (
+        f"fixture {name!r} at {relative(path, root)}:{line + 1} hides the one of crystallize, so replicates "
+        "would not differ as they should; rename it"
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import zlib
+from pathlib import Path
 
 _UNSAFE = re.compile("::|[/\\\\\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _UNSAFE_OR_BRACKET = re.compile("::|[\\[\\]/\\\\\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -25,3 +26,11 @@ def _escaped(char: str) -> str:
 def checksum(name: str) -> int:
     """Return 32 bits that depend on a name alone, the same in every process."""
     return zlib.crc32(name.encode("utf-8", "surrogatepass"))
+
+
+def relative(path: str | Path, root: Path) -> str:
+    """Return a path as pytest shows it: relative to its root directory, if it lies there."""
+    try:
+        return Path(path).relative_to(root).as_posix()
+    except ValueError:
+        return str(path)

@@ -12,6 +12,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from crystallize.core.run import Unit
 from crystallize.core.seeding import global_state_restored, seed_globals
 from pytest_crystallize.collection import ExperimentCollector, is_experiment_function
 from pytest_crystallize.exchange import Exchange, SharedExchange, is_abandoned
+from pytest_crystallize.fixtures import hidden_by
 from pytest_crystallize.ids import checksum, escape
 from pytest_crystallize.items import HypothesisItem, PrefetchItem
 from pytest_crystallize.options import parse_replicates, parse_seed
@@ -286,10 +288,13 @@ class CrystallizeSession:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_fixture_setup(self, fixturedef: Any, request: Any) -> Generator[None, object, object]:
         """Make fixtures wider than a function under globals seeded from the root seed and the fixture."""
+        in_unit = self.settings.fixtures.current is not None
+        if in_unit and (fault := hidden_by(fixturedef, self.config.rootpath)):
+            pytest.fail(fault, pytrace=False)
         if fixturedef.scope == "function" or fixturedef not in self.settings.wide_fixtures:
             return (yield)
         name = f"{self.settings.session_seed}:{fixturedef.baseid}:{fixturedef.argname}:{request.param_index}"
-        with global_state_restored():
+        with global_state_restored() if in_unit else nullcontext():
             seed_globals(checksum(name))
             return (yield)
 
