@@ -27,7 +27,8 @@ class Claim:
     """A claim about the mean of one metric, decided by a statistical test.
 
     Supported if p <= alpha and the difference has the claimed sign; refuted if the confidence interval lies
-    wholly on the other side; else inconclusive.
+    wholly on the other side (of a sample without variance, whose interval is a point, if the two-sided p
+    says so too); else inconclusive.
     """
 
     metric: str
@@ -45,9 +46,12 @@ class Claim:
             reason = self._too_few(test, len(baseline))
             if reason is not None:
                 return Decision("invalid", reason, test=name)
-            return self._read(
-                test.compare(baseline, treatment, alpha=self.alpha, alternative=self._side), len(baseline)
-            )
+            result = test.compare(baseline, treatment, alpha=self.alpha, alternative=self._side)
+            refutable = True
+            if result.degenerate:
+                both = test.compare(baseline, treatment, alpha=self.alpha, alternative="two-sided")
+                refutable = both.p_value <= self.alpha
+            return self._read(result, len(baseline), refutable=refutable)
         except Exception as error:  # a test of the user's may raise anything, and return anything
             return Decision("invalid", f"the {name} test raised {type(error).__name__}: {error}", test=name)
 
@@ -69,7 +73,7 @@ class Claim:
             f"can't reach alpha = {self.alpha:g}" + (f"; run at least {enough} replicates" if enough else "")
         )
 
-    def _read(self, result: TestResult, n: int) -> Decision:
+    def _read(self, result: TestResult, n: int, *, refutable: bool) -> Decision:
         p_value, difference = float(result.p_value), float(result.estimate)
         low, high = map(float, result.interval)
         if not 0 <= p_value <= 1 or math.isnan(difference) or math.isnan(low) or math.isnan(high):
@@ -79,15 +83,17 @@ class Claim:
                 f"interval [{low}, {high}]",
                 test=result.test,
             )
-        claimed = {"increase": difference > 0, "decrease": difference < 0, "differ": True}[self.direction]
-        opposite = {"increase": high < 0, "decrease": low > 0, "differ": False}[self.direction]
+        null = result.null
+        above, below = difference > null, difference < null
+        claimed = {"increase": above, "decrease": below, "differ": True}[self.direction]
+        opposite = {"increase": high < null, "decrease": low > null, "differ": False}[self.direction]
         shown = f"difference {difference:.4g}, {100 * result.confidence:g} % interval [{low:.4g}, {high:.4g}]"
         status: Status = "inconclusive"
         if p_value <= self.alpha and claimed:
             status, reason = "supported", ""
-        elif opposite:
+        elif opposite and refutable:
             status, reason = "refuted", f"{self.metric} goes the other way: {shown}"
-        elif low > 0 or high < 0:
+        elif low > null or high < null:
             reason = f"{shown}, but p = {p_value:.3g} is above {self.alpha:g}"
         else:
             reason = f"{shown}: the data allow either sign"

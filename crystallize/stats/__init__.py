@@ -1,26 +1,128 @@
 """Statistics as pure functions of arrays.
 
 Every test takes the values of the baseline and of the treatment and returns a `TestResult`. Estimates and
-alternatives speak of treatment minus baseline.
+alternatives speak of treatment minus baseline. Power and sample sizes are in `crystallize.stats.power`.
 """
 
+from crystallize.stats.anytime import (
+    anytime_mcnemar,
+    anytime_t,
+    log_binary_e_value,
+    log_t_e_value,
+    t_e_radius,
+)
+from crystallize.stats.clustered import clustered_t
+from crystallize.stats.comparison import Comparison
+from crystallize.stats.effect import Effect
+from crystallize.stats.fieller import relative_change
+from crystallize.stats.group_sequential import (
+    conditional_power,
+    exit_probabilities,
+    group_sequential_boundaries,
+    look_sizes,
+    nominal_p_values,
+    planned_drift,
+    repeated_intervals,
+)
+from crystallize.stats.margins import (
+    Guard,
+    equivalence,
+    non_inferiority,
+    relative_equivalence,
+    relative_non_inferiority,
+)
 from crystallize.stats.mcnemar import mcnemar, mcnemar_p_value, smallest_mcnemar_p
+from crystallize.stats.multiplicity import Correction, adjust, benjamini_hochberg, holm
+from crystallize.stats.permutation import (
+    Statistic,
+    paired_permutation,
+    permutation,
+    smallest_permutation_p,
+)
+from crystallize.stats.rank_tests import brunner_munzel, mann_whitney, smallest_rank_p, wilcoxon
 from crystallize.stats.result import Alternative, TestResult
+from crystallize.stats.risk_difference import (
+    farrington_manning_interval,
+    farrington_manning_score,
+    miettinen_nurminen_interval,
+    miettinen_nurminen_score,
+    newcombe_interval,
+    risk_difference_test,
+)
 from crystallize.stats.samples import is_binary
+from crystallize.stats.spending import Spending, obrien_fleming_spending, pocock_spending
+from crystallize.stats.standardized import d_z, hedges_correction, hedges_g
+from crystallize.stats.superiority import cliffs_delta, probability_of_superiority
 from crystallize.stats.t import paired_t, resampled_t, smallest_t_p, welch_t
 from crystallize.stats.tango import tango_interval, tango_score
+from crystallize.stats.unconditional import barnard_p_value, boschloo_p_value, fisher_p_value
+from crystallize.stats.unpaired_binary import barnard, boschloo, fisher_exact, smallest_binary_p
 
 __all__ = [
     "Alternative",
+    "Comparison",
+    "Correction",
+    "Effect",
+    "Guard",
+    "Spending",
+    "Statistic",
     "TestResult",
+    "adjust",
+    "anytime_mcnemar",
+    "anytime_t",
+    "barnard",
+    "barnard_p_value",
+    "benjamini_hochberg",
+    "boschloo",
+    "boschloo_p_value",
+    "brunner_munzel",
+    "cliffs_delta",
+    "clustered_t",
+    "conditional_power",
+    "d_z",
+    "equivalence",
+    "exit_probabilities",
+    "farrington_manning_interval",
+    "farrington_manning_score",
+    "fisher_exact",
+    "fisher_p_value",
+    "group_sequential_boundaries",
+    "hedges_correction",
+    "hedges_g",
+    "holm",
     "is_binary",
+    "log_binary_e_value",
+    "log_t_e_value",
+    "look_sizes",
+    "mann_whitney",
     "mcnemar",
     "mcnemar_p_value",
+    "miettinen_nurminen_interval",
+    "miettinen_nurminen_score",
+    "newcombe_interval",
+    "nominal_p_values",
+    "non_inferiority",
+    "obrien_fleming_spending",
+    "paired_permutation",
     "paired_t",
+    "permutation",
+    "planned_drift",
+    "pocock_spending",
+    "probability_of_superiority",
+    "relative_change",
+    "relative_equivalence",
+    "relative_non_inferiority",
+    "repeated_intervals",
     "resampled_t",
+    "risk_difference_test",
+    "smallest_binary_p",
     "smallest_mcnemar_p",
+    "smallest_permutation_p",
+    "smallest_rank_p",
     "smallest_t_p",
+    "t_e_radius",
     "tango_interval",
     "tango_score",
     "welch_t",
+    "wilcoxon",
 ]

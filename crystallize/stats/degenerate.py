@@ -3,6 +3,29 @@
 A t statistic of constant differences divides by zero, and with float noise it yields p-values such as 1e-64.
 What n equal differences do show is that all of them have the same sign; the p-value of that alone, which no
 number of decimals can lower, is the floor used here.
+
+The policy, test by test, two-sided. p = 1 where the constant difference c is the shift. There are n pairs,
+arms of n and m values, G units; n' = 1/(1/n + f/(1 - f)) for the held-out fraction f.
+
+=================== ======================= ==================== =================================
+test                what counts as constant p                    interval
+=================== ======================= ==================== =================================
+paired t            all d equal             2^(1-n)              [c, c]
+resampled t         all d equal             min(1, 2^(1-n'))     [c, c]
+clustered t         same d in every unit    2^(1-G)              [c, c]
+Welch t             both arms constant      2/C(n+m, n)          [c, c]
+paired permutation  needs no substitute     2^(1-n), counted     [c, c], unbounded if p > alpha
+permutation         needs no substitute     2/C(n+m, n), counted [c, c], unbounded if p > alpha
+Wilcoxon            needs no substitute     2^(1-n), counted     [c, c], unbounded if p > alpha
+Mann-Whitney        needs no substitute     2/C(n+m, n), counted [c, c], unbounded if p > alpha
+Brunner-Munzel      arms do not overlap     2/C(n+m, n)          Newcombe's, with 1/2 if p > alpha
+McNemar             needs no substitute     mid-p or exact       Tango's
+Boschloo and others needs no substitute     1 if both are equal  Miettinen and Nurminen's
+anytime-valid t     all d equal             1/E of n gains       [c, c], unbounded if p > alpha
+=================== ======================= ==================== =================================
+
+All of these are flagged `degenerate`. Non-inferiority and equivalence apply the same floors to the distance
+from the margin. Effect sizes in standard deviations are infinite, or 0, with an unbounded interval.
 """
 
 from __future__ import annotations

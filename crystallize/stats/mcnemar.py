@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from crystallize.errors import SampleError
 from crystallize.stats.result import Alternative, TestResult
-from crystallize.stats.samples import Sample, as_binary_pairs, check_alpha, check_alternative, check_shift
+from crystallize.stats.samples import Sample, as_binary_pairs, checked_options
 from crystallize.stats.tails import fair_coin_cdf, normal_p_value
 from crystallize.stats.tango import tango_interval, tango_score
 
@@ -83,11 +83,8 @@ def mcnemar(
     >>> mcnemar(baseline, treatment).p_value, mcnemar(baseline, treatment, exact=True).p_value
     (0.0390625, 0.0703125)
     """
-    alpha, shift = float(alpha), float(shift)
-    test = _SHIFTED if shift != 0 else _EXACT if exact else _MID_P
-    check_alternative(test, alternative)
-    check_alpha(test, alpha)
-    check_shift(test, shift, below=1)
+    test = _SHIFTED if float(shift) != 0 else _EXACT if exact else _MID_P
+    alpha, shift = checked_options(test, alternative, alpha, shift, below=1)
     if exact and shift != 0:
         raise SampleError(
             f"{_EXACT}: shift is {shift!r}; allowed is 0, for which alone the test is exact; "
@@ -111,6 +108,8 @@ def mcnemar(
         confidence=1 - alpha,
         n=n,
         alternative=alternative,
+        estimand="risk difference",
+        null=shift,
         degenerate=gains + losses == 0 or n in (gains, losses),
     )
 

@@ -24,8 +24,8 @@ class TestResult:
     df : float or None
         Degrees of freedom, where the reference distribution has them.
     estimate : float
-        Mean difference, treatment minus baseline, in the units of the data (risk difference for 0/1 data).
-        The shift is not subtracted.
+        What `estimand` names. A difference is treatment minus baseline in the units of the data, and the
+        shift is not subtracted.
     interval : tuple of float
         Two-sided interval (low, high) of the estimate at level `confidence`, whatever the alternative.
     confidence : float
@@ -34,6 +34,11 @@ class TestResult:
         Number of pairs, or the sizes (baseline, treatment) of independent samples.
     alternative : {"two-sided", "greater", "less"}
         The alternative that `p_value` speaks of.
+    estimand : str
+        What is estimated: ``"mean difference"``, ``"risk difference"``, or what the test documents.
+    null : float
+        Value of the estimand under the null hypothesis: the shift, unless the test documents another. An
+        estimate above it speaks for "greater".
     degenerate : bool
         True if the data do not vary, so that the usual reference distribution says nothing.
     """
@@ -49,4 +54,6 @@ class TestResult:
     confidence: float
     n: int | tuple[int, int]
     alternative: Alternative
+    estimand: str = "mean difference"
+    null: float = 0.0
     degenerate: bool = False

@@ -82,15 +82,22 @@ def as_binary_pairs(
         As `as_pairs`, or if a value is neither 0 nor 1.
     """
     first, second = as_pairs(test, baseline, treatment, minimum=minimum)
-    for arm, sample in (("baseline", first), ("treatment", second)):
-        binary = (sample == 0) | (sample == 1)
-        if not binary.all():
-            position = int(np.argmin(binary))
-            raise SampleError(
-                f"{test}: {arm}[{position}] is {float(sample[position])}; allowed are 0 and 1; "
-                "use a paired t test for other numbers"
-            )
+    _check_binary(test, "baseline", first)
+    _check_binary(test, "treatment", second)
     return first, second
+
+
+def as_binary(test: str, arm: str, values: ArrayLike, *, minimum: int) -> Sample:
+    """Return the values of one arm as an array of zeros and ones.
+
+    Raises
+    ------
+    SampleError
+        As `as_sample`, or if a value is neither 0 nor 1.
+    """
+    sample = as_sample(test, arm, values, minimum=minimum)
+    _check_binary(test, arm, sample)
+    return sample
 
 
 def check_alternative(test: str, alternative: str) -> None:
@@ -111,6 +118,23 @@ def check_shift(test: str, shift: float, *, below: float = math.inf) -> None:
     if not abs(shift) < below:
         allowed = "finite numbers" if below == math.inf else f"numbers between -{below:g} and {below:g}"
         raise SampleError(f"{test}: shift is {shift!r}; allowed are {allowed}, in the units of the metric")
+
+
+def checked_options(
+    test: str, alternative: Alternative, alpha: float, shift: float, *, below: float = math.inf
+) -> tuple[float, float]:
+    """Return alpha and shift as plain floats, after all three options are checked.
+
+    Raises
+    ------
+    SampleError
+        If the alternative is none of the three, alpha is not in (0, 1), or the shift is not below the limit.
+    """
+    alpha, shift = float(alpha), float(shift)
+    check_alternative(test, alternative)
+    check_alpha(test, alpha)
+    check_shift(test, shift, below=below)
+    return alpha, shift
 
 
 def check_test_fraction(test: str, test_fraction: float) -> None:
@@ -159,3 +183,13 @@ def _as_floats(test: str, arm: str, values: ArrayLike) -> Sample:
         )
     with np.errstate(all="ignore"):  # a long double may exceed float64: it is found as infinite
         return array.astype(np.float64)
+
+
+def _check_binary(test: str, arm: str, sample: Sample) -> None:
+    binary = (sample == 0) | (sample == 1)
+    if not binary.all():
+        position = int(np.argmin(binary))
+        raise SampleError(
+            f"{test}: {arm}[{position}] is {float(sample[position])}; allowed are 0 and 1; "
+            "use a t test for other numbers"
+        )

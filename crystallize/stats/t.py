@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from crystallize.stats.degenerate import (
@@ -18,6 +17,7 @@ from crystallize.stats.degenerate import (
     snap,
     unpaired_floor,
 )
+from crystallize.stats.moments import common_exponent, largest, moments, scaled, scaled_float
 from crystallize.stats.result import Alternative, TestResult
 from crystallize.stats.samples import (
     Sample,
@@ -94,9 +94,9 @@ def paired_t(
     >>> round(result.estimate, 2), round(result.statistic, 4), round(result.p_value, 5)
     (1.58, 4.0621, 0.00283)
     """
-    question = _Question(_PAIRED, alternative, float(alpha), float(shift))
+    question = Question(_PAIRED, alternative, float(alpha), float(shift))
     first, second = as_pairs(_PAIRED, baseline, treatment, minimum=MINIMUM_N)
-    return _answer(question, _paired_difference(first, second, 1 / first.size))
+    return _answer(question, paired_difference(first, second, 1 / first.size))
 
 
 def resampled_t(
@@ -158,11 +158,11 @@ def resampled_t(
     >>> round(result.statistic, 4), round(result.p_value, 4)  # the paired t would give 4.899 and 0.0163
     (3.4641, 0.0405)
     """
-    question = _Question(_RESAMPLED, alternative, float(alpha), float(shift))
+    question = Question(_RESAMPLED, alternative, float(alpha), float(shift))
     check_test_fraction(_RESAMPLED, test_fraction)
     first, second = as_pairs(_RESAMPLED, baseline, treatment, minimum=MINIMUM_N)
     variance_factor = 1 / first.size + float(test_fraction / (1 - test_fraction))
-    return _answer(question, _paired_difference(first, second, variance_factor))
+    return _answer(question, paired_difference(first, second, variance_factor))
 
 
 def welch_t(
@@ -223,7 +223,7 @@ def welch_t(
     >>> round(result.statistic, 5), round(result.df, 4), round(result.p_value, 5)
     (1.86081, 17.7765, 0.07939)
     """
-    question = _Question(_WELCH, alternative, float(alpha), float(shift))
+    question = Question(_WELCH, alternative, float(alpha), float(shift))
     first = as_sample(_WELCH, "baseline", baseline, minimum=MINIMUM_N)
     second = as_sample(_WELCH, "treatment", treatment, minimum=MINIMUM_N)
     return _answer(question, _independent_difference(first, second))
@@ -251,7 +251,7 @@ def smallest_t_p(*sizes: int) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class _Question:
+class Question:
     """What is asked of the samples; checked when made."""
 
     test: str
@@ -265,13 +265,8 @@ class _Question:
         check_shift(self.test, self.shift)
 
 
-# Statistics are computed on values divided by a power of two that brings the largest into [1/2, 1): that is
-# exact, and no square overflows or vanishes. Sums are math.fsum's, so that the order of the replicates
-# changes nothing.
-
-
 @dataclass(frozen=True, slots=True)
-class _Difference:
+class MeanDifference:
     """A mean difference in units of 2^exponent; one that does not vary has standard error 0."""
 
     mean: float
@@ -283,16 +278,16 @@ class _Difference:
     floor: float
 
 
-def _paired_difference(baseline: Sample, treatment: Sample, variance_factor: float) -> _Difference:
+def paired_difference(baseline: Sample, treatment: Sample, variance_factor: float) -> MeanDifference:
     """Return the mean of the differences; its variance is that of one of them times the factor."""
     n = baseline.size
-    exponent = _common_exponent(baseline, treatment)
-    first, second = _scaled(baseline, -exponent), _scaled(treatment, -exponent)
+    exponent = common_exponent(baseline, treatment)
+    first, second = scaled(baseline, -exponent), scaled(treatment, -exponent)
     differences = second - first
-    tolerance = RELATIVE_TOLERANCE * max(_largest(first), _largest(second), _largest(differences))
-    mean, variance = _moments(differences)
+    tolerance = RELATIVE_TOLERANCE * largest(first, second, differences)
+    mean, variance = moments(differences)
     constant = is_constant(differences, tolerance)
-    return _Difference(
+    return MeanDifference(
         mean=mean,
         error=0.0 if constant else math.sqrt(variance * variance_factor),
         df=n - 1.0,
@@ -303,19 +298,19 @@ def _paired_difference(baseline: Sample, treatment: Sample, variance_factor: flo
     )
 
 
-def _independent_difference(baseline: Sample, treatment: Sample) -> _Difference:
+def _independent_difference(baseline: Sample, treatment: Sample) -> MeanDifference:
     """Return the difference of the means, with the degrees of freedom of Welch and Satterthwaite."""
     n, m = baseline.size, treatment.size
-    exponent = _common_exponent(baseline, treatment)
-    first, second = _scaled(baseline, -exponent), _scaled(treatment, -exponent)
-    tolerance = RELATIVE_TOLERANCE * max(_largest(first), _largest(second))
-    (first_mean, first_variance), (second_mean, second_variance) = _moments(first), _moments(second)
+    exponent = common_exponent(baseline, treatment)
+    first, second = scaled(baseline, -exponent), scaled(treatment, -exponent)
+    tolerance = RELATIVE_TOLERANCE * largest(first, second)
+    (first_mean, first_variance), (second_mean, second_variance) = moments(first), moments(second)
     error, df = 0.0, n + m - 2.0
     if not (is_constant(first, tolerance) and is_constant(second, tolerance)):
         error = math.sqrt(first_variance / n + second_variance / m)
         shares = first_variance / n / error**2, second_variance / m / error**2
         df = 1 / (shares[0] ** 2 / (n - 1) + shares[1] ** 2 / (m - 1))
-    return _Difference(
+    return MeanDifference(
         mean=second_mean - first_mean,
         error=error,
         df=df,
@@ -326,9 +321,9 @@ def _independent_difference(baseline: Sample, treatment: Sample) -> _Difference:
     )
 
 
-def _answer(question: _Question, difference: _Difference) -> TestResult:
+def _answer(question: Question, difference: MeanDifference) -> TestResult:
     mean, exponent = difference.mean, difference.exponent
-    null = _scaled_float(question.shift, -exponent)
+    null = scaled_float(question.shift, -exponent)
     degenerate = difference.error == 0
     if degenerate:
         mean = snap(snap(mean, 0.0, difference.tolerance), null, difference.tolerance)
@@ -344,37 +339,11 @@ def _answer(question: _Question, difference: _Difference) -> TestResult:
         p_value=p_value,
         statistic=statistic,
         df=difference.df,
-        estimate=_scaled_float(mean, exponent),
-        interval=(_scaled_float(mean - radius, exponent), _scaled_float(mean + radius, exponent)),
+        estimate=scaled_float(mean, exponent),
+        interval=(scaled_float(mean - radius, exponent), scaled_float(mean + radius, exponent)),
         confidence=1 - question.alpha,
         n=difference.n,
         alternative=question.alternative,
+        null=question.shift,
         degenerate=degenerate,
     )
-
-
-def _largest(values: Sample) -> float:
-    return float(np.max(np.abs(values)))
-
-
-def _common_exponent(*samples: Sample) -> int:
-    return math.frexp(max(map(_largest, samples)))[1]
-
-
-def _scaled(values: Sample, exponent: int) -> Sample:
-    with np.errstate(all="ignore"):  # what is lost is below the smallest float beside the largest value
-        return np.ldexp(values, exponent)
-
-
-def _scaled_float(value: float, exponent: int) -> float:
-    with np.errstate(all="ignore"):  # beyond the range of floats it is infinite, where math.ldexp would raise
-        return float(np.ldexp(value, exponent))
-
-
-def _moments(values: Sample) -> tuple[float, float]:
-    """Return the mean and the unbiased variance."""
-    n = values.size
-    mean = math.fsum(values.tolist()) / n
-    with np.errstate(under="ignore"):
-        squares = np.square(values - mean)
-    return mean, math.fsum(squares.tolist()) / (n - 1)

@@ -18,6 +18,11 @@ def t_p_value(statistic: float, df: float, alternative: Alternative) -> float:
     return float(stdtr(df, statistic if alternative == "less" else -statistic))
 
 
+def tails_p_value(upper: float, lower: float, alternative: Alternative) -> float:
+    """Return the p-value of a statistic from the probabilities of at least, and of at most, its value."""
+    return {"two-sided": min(1.0, 2 * min(upper, lower)), "greater": upper, "less": lower}[alternative]
+
+
 def t_quantile(alpha: float, df: float) -> float:
     """Return the number that Student's t exceeds in size with probability alpha."""
     return abs(float(stdtrit(df, alpha / 2)))

@@ -41,6 +41,16 @@ def test_the_four_verdicts(baseline, treatment, direction, status):
     assert bool(decision.reason) is (status != "supported")
 
 
+@pytest.mark.parametrize("alternative", ["two-sided", "one-sided"])
+@pytest.mark.parametrize(("n", "status"), [(3, "inconclusive"), (5, "inconclusive"), (6, "refuted")])
+def test_equal_differences_refute_only_if_their_number_does(alternative, n, status):
+    """Without variance the interval is a point; whether it refutes is for the exact floor of p to say."""
+    claim = Hypothesis(metric="m", direction="increase", alternative=alternative)
+    decision = claim.decide({"m": [float(i) for i in range(n)]}, {"m": [i - 1.0 for i in range(n)]})
+    assert decision.degenerate
+    assert decision.status == status
+
+
 def test_a_wrong_sign_is_not_supported_however_small_p_is():
     """A two-sided p says nothing of the direction."""
     decision = decide(BETTER, BASELINE, "increase")

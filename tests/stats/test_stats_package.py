@@ -16,7 +16,7 @@ import crystallize.stats
 from crystallize.errors import SampleError
 from crystallize.stats import is_binary, paired_t
 
-MODULES = [f"crystallize.stats.{module.name}" for module in pkgutil.iter_modules(crystallize.stats.__path__)]
+MODULES = [module.name for module in pkgutil.walk_packages(crystallize.stats.__path__, "crystallize.stats.")]
 
 
 @pytest.mark.parametrize("module", ["crystallize.stats", "crystallize.core.stat_test"])

@@ -1,0 +1,168 @@
+"""Relative change of a mean, with an interval that knows that the baseline is estimated, too."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from numpy.typing import ArrayLike
+
+from crystallize.stats.comparison import Comparison
+from crystallize.stats.effect import Effect
+from crystallize.stats.moments import common_exponent, scaled
+from crystallize.stats.result import Alternative, TestResult
+from crystallize.stats.samples import Sample, as_sample, check_alpha
+
+_RELATIVE: Final = "relative change"
+_STEPS: Final = 200
+
+
+class Ratio(NamedTuple):
+    """Two arms, in units that no multiple of them exceeds, whose means are compared by their ratio."""
+
+    compare: Comparison
+    baseline: Sample
+    treatment: Sample
+    means: tuple[float, float]
+
+    def contrast(self, ratio: float, alternative: Alternative, alpha: float) -> TestResult:
+        """Test the mean of treatment - ratio * baseline against 0."""
+        return self.compare(
+            ratio * self.baseline, self.treatment, alternative=alternative, alpha=alpha, shift=0.0
+        )
+
+    def baseline_sign(self, alpha: float) -> TestResult:
+        """Test that the baseline's mean has the sign that it shows: against an arm of zeros."""
+        alternative: Alternative = "greater" if self.means[0] > 0 else "less"
+        zeros = 0.0 * self.treatment
+        return self.compare(zeros, self.baseline, alternative=alternative, alpha=alpha, shift=0.0)
+
+    def change(self, alpha: float) -> tuple[float, tuple[float, float]]:
+        """Return the relative change and its interval; the baseline's mean is not 0."""
+        first, second = self.means
+        sign = 1 if first > 0 else -1
+        ratio = second / first
+        if self.baseline_sign(alpha).p_value <= alpha / 2:
+            # The ends of the contrast's own interval fall (rise, if the baseline is negative) with the ratio.
+            def end(index: int) -> float:
+                return _root(lambda r: sign * self.contrast(r, "two-sided", alpha).interval[index], ratio)
+
+            low, high = min(end(0), end(1), ratio), max(end(0), end(1), ratio)
+        else:
+            low, high = -math.inf, math.inf
+        change = sorted((sign * (low - 1), sign * (high - 1)))
+        return sign * (ratio - 1), (change[0], change[1])
+
+
+def ratio_of_means(test: str, compare: Comparison, baseline: ArrayLike, treatment: ArrayLike) -> Ratio:
+    """Return the arms as a ratio.
+
+    Raises
+    ------
+    SampleError
+        If a value is not finite, or an arm is empty.
+    """
+    first = as_sample(test, "baseline", baseline, minimum=1)
+    second = as_sample(test, "treatment", treatment, minimum=1)
+    exponent = common_exponent(first, second)
+    first, second = scaled(first, -exponent), scaled(second, -exponent)
+    means = math.fsum(first.tolist()) / first.size, math.fsum(second.tolist()) / second.size
+    return Ratio(compare, first, second, means)
+
+
+def relative_change(
+    compare: Comparison, baseline: ArrayLike, treatment: ArrayLike, *, alpha: float = 0.05
+) -> Effect:
+    r"""Estimate :math:`(\mu_t - \mu_b) / |\mu_b|` with Fieller's interval [1]_.
+
+    A ratio :math:`\rho = \mu_t/\mu_b` belongs to the interval if `compare` does not reject that the mean of
+    treatment - :math:`\rho` baseline is 0. Where it does not reject that :math:`\mu_b` is 0 either, no finite
+    interval has level 1 - alpha, and both ends are infinite.
+
+    Parameters
+    ----------
+    compare : callable
+        `paired_t`, `welch_t`, or another test of means of any numbers; options of its own are bound with
+        functools.partial.
+    baseline, treatment : array_like
+        As `compare` takes them.
+    alpha : float
+        The interval has level 1 - alpha.
+
+    Returns
+    -------
+    Effect
+        0.1 for a treatment whose mean is 10 % above the baseline's; `bounded` tells whether there is an
+        interval.
+
+    Raises
+    ------
+    SampleError
+        If a value is not finite, alpha is out of its range, or as `compare` does.
+
+    Notes
+    -----
+    It means something for quantities with a true zero (times, losses), not for scores on an arbitrary scale.
+    If the baseline's mean is 0 the change is infinite, or 0 if the treatment's is 0, too; the interval is
+    unbounded. Arms that do not vary have the interval [c, c], unless they are too short for `compare` to
+    tell the baseline from 0.
+
+    References
+    ----------
+    .. [1] Fieller, E. C. (1954). Some problems in interval estimation. Journal of the Royal Statistical
+       Society B 16, 175-185.
+
+    Examples
+    --------
+    >>> from crystallize.stats import paired_t
+    >>> effect = relative_change(paired_t, [10.0, 11.0, 9.0, 10.5], [11.0, 12.5, 10.5, 11.5])
+    >>> round(effect.estimate, 4), [round(end, 4) for end in effect.interval]
+    (0.1235, [0.0753, 0.1782])
+    """
+    alpha = float(alpha)
+    check_alpha(_RELATIVE, alpha)
+    arms = ratio_of_means(_RELATIVE, compare, baseline, treatment)
+    if arms.means[0] == 0:
+        arms.baseline_sign(alpha)  # for its errors
+        estimate = math.copysign(math.inf, arms.means[1]) if arms.means[1] != 0 else 0.0
+        interval = (-math.inf, math.inf)
+    else:
+        estimate, interval = arms.change(alpha)
+    return Effect(name=_RELATIVE, estimate=estimate, interval=interval, confidence=1 - alpha)
+
+
+def _root(falling: Callable[[float], float], start: float) -> float:
+    """Return where a falling function crosses 0, by regula falsi in Illinois form, next to the start."""
+    value = falling(start)
+    if value == 0:
+        return start
+    # Double the step until the sign changes.
+    step = math.copysign(max(abs(start), 1.0) / 16, value)
+    low, low_value = start, value
+    for _ in range(_STEPS):
+        high = start + step
+        high_value = falling(high)
+        if high_value * value <= 0:
+            break
+        low, low_value, step = high, high_value, 2 * step
+    else:
+        return math.copysign(math.inf, value)
+    for _ in range(_STEPS):
+        if high_value == 0 or abs(high - low) <= 1e-14 * abs(high):
+            break
+        if math.isfinite(low_value) and math.isfinite(high_value):
+            middle = high - high_value * (high - low) / (high_value - low_value)
+        else:  # the interval of a permutation test may be unbounded
+            middle = (low + high) / 2
+        if not min(low, high) < middle < max(low, high):
+            middle = (low + high) / 2
+        middle_value = falling(middle)
+        if middle_value * high_value < 0:
+            low, low_value = high, high_value
+        else:
+            low_value /= 2
+        if middle == high:
+            break
+        high, high_value = middle, middle_value
+    return high

@@ -1,0 +1,229 @@
+"""Power of the tests of 0/1 data, by enumeration."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import ClassVar, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import bdtr, gammaln, ndtr, xlog1py, xlogy
+
+from crystallize.errors import SampleError
+from crystallize.stats.result import Alternative
+from crystallize.stats.samples import Sample
+from crystallize.stats.tails import normal_quantile
+from crystallize.stats.unconditional import fisher_table, largest_probability
+
+ENUMERATED_PAIRS: Final = 10_000
+"""Up to so many pairs the numbers of discordant ones are enumerated; beyond, power is approximate."""
+
+ENUMERATED_N: Final = 100
+"""Up to so many values per arm the tables of two arms are enumerated; beyond, power is approximate."""
+
+_TIE: Final = 1 + 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class PairedBinary:
+    """McNemar's test of pairs; the effect is the risk difference.
+
+    Parameters
+    ----------
+    discordance : float
+        Part of the pairs whose values differ, in (0, 1]; no effect is larger.
+    exact : bool
+        As in `mcnemar`.
+
+    Notes
+    -----
+    Exact up to 10,000 pairs; beyond, by the normal approximation.
+
+    Examples
+    --------
+    >>> round(PairedBinary(0.3).power(50, 0.2, alpha=0.05, alternative="two-sided"), 4)
+    0.7743
+    """
+
+    name: ClassVar[str] = "McNemar"
+    minimum_n: ClassVar[int] = 1
+    steady: ClassVar[bool] = False
+
+    discordance: float
+    exact: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 < self.discordance <= 1:
+            raise SampleError(
+                f"PairedBinary: discordance is {self.discordance!r}; allowed is a number above 0, up to 1: "
+                "the part of the pairs whose values differ"
+            )
+
+    def largest_effect(self, *, decrease: bool) -> float:
+        """Return the discordance, in either direction: then all discordant pairs go one way."""
+        return self.discordance
+
+    def power(self, n: float, effect: float, *, alpha: float, alternative: Alternative) -> float:
+        """Return the probability of rejection with n pairs (rounded down)."""
+        if abs(effect) > self.discordance:
+            raise SampleError(
+                f"PairedBinary: effect is {effect!r}; allowed are numbers up to the discordance, "
+                f"{self.discordance!r}"
+            )
+        if n > ENUMERATED_PAIRS:
+            return self._large_sample_power(n, effect, alpha, alternative)
+        discordant, mass, critical = _discordant_pairs(
+            int(n), self.discordance, alpha, self.exact, alternative
+        )
+        gain = (1 + effect / self.discordance) / 2
+        rejected = np.zeros(discordant.size)
+        if alternative != "less":
+            rejected += _cdf(critical, discordant, 1 - gain)
+        if alternative != "greater":
+            rejected += _cdf(critical, discordant, gain)
+        return min(1.0, float(mass @ rejected))
+
+    def _large_sample_power(self, n: float, effect: float, alpha: float, alternative: Alternative) -> float:
+        level = alpha if alternative == "two-sided" else 2 * alpha
+        needed = normal_quantile(level) * math.sqrt(self.discordance)
+        error = math.sqrt(max(self.discordance - effect**2, 1e-300))
+        above, below = (float(ndtr((sign * effect * math.sqrt(n) - needed) / error)) for sign in (1, -1))
+        return {"two-sided": min(1.0, above + below), "greater": above, "less": below}[alternative]
+
+
+@dataclass(frozen=True, slots=True)
+class UnpairedBinary:
+    """Boschloo's test of two independent arms of equal size; the effect is the risk difference.
+
+    Parameters
+    ----------
+    baseline_rate : float
+        Probability of a 1 in the baseline, in [0, 1].
+
+    Notes
+    -----
+    Exact up to 100 values per arm; beyond, by the normal approximation of the score test, which is slightly
+    optimistic.
+
+    Examples
+    --------
+    >>> round(UnpairedBinary(0.6).power(50, 0.3, alpha=0.05, alternative="two-sided"), 3)
+    0.944
+    """
+
+    name: ClassVar[str] = "Boschloo"
+    minimum_n: ClassVar[int] = 1
+    steady: ClassVar[bool] = False
+
+    baseline_rate: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.baseline_rate <= 1:
+            raise SampleError(
+                f"UnpairedBinary: baseline_rate is {self.baseline_rate!r}; allowed is a number from 0 to 1"
+            )
+
+    def largest_effect(self, *, decrease: bool) -> float:
+        """Return what is left up to 1, or down to 0."""
+        return self.baseline_rate if decrease else 1 - self.baseline_rate
+
+    def power(self, n: float, effect: float, *, alpha: float, alternative: Alternative) -> float:
+        """Return the probability of rejection with n values in each arm (rounded down)."""
+        size, first, second = int(n), self.baseline_rate, self.baseline_rate + effect
+        if not -1e-12 <= second <= 1 + 1e-12:
+            raise SampleError(
+                f"UnpairedBinary: effect is {effect!r} with a baseline rate of {first!r}; "
+                "allowed are effects that lead to a rate from 0 to 1"
+            )
+        second = min(max(second, 0.0), 1.0)
+        level = alpha / 2 if alternative == "two-sided" else alpha
+        total = 0.0
+        if alternative != "less":
+            total += _one_sided_power(size, first, second, level)
+        if alternative != "greater":
+            total += _one_sided_power(size, second, first, level)
+        return min(1.0, total)
+
+
+def _one_sided_power(n: int, first: float, second: float, alpha: float) -> float:
+    """Return the probability that the second arm's rate is found to be the larger."""
+    if n <= ENUMERATED_N:
+        region = _boschloo_region(n, alpha)
+        counts = np.arange(n + 1)
+        return float(_binomial_mass(n, counts, first) @ region @ _binomial_mass(n, counts, second))
+    pooled = (first + second) / 2
+    error = math.sqrt(first * (1 - first) + second * (1 - second))
+    distance = (second - first) * math.sqrt(n) - normal_quantile(2 * alpha) * math.sqrt(
+        2 * pooled * (1 - pooled)
+    )
+    return float(ndtr(distance / error)) if error > 0 else float(distance > 0)
+
+
+@lru_cache(maxsize=256)
+def _boschloo_region(n: int, alpha: float) -> Sample:
+    """Return 1.0 for the tables in which Boschloo's one-sided p-value is at most alpha."""
+    fisher = fisher_table(n, n)
+    cuts = np.unique(fisher)
+    low, high = -1, cuts.size - 1  # the largest cut is 1: with it, every table is in the region
+    while high - low > 1:
+        middle = (low + high) // 2
+        inside = largest_probability(fisher <= cuts[middle] * _TIE) <= alpha
+        low, high = (middle, high) if inside else (low, middle)
+    if low < 0:
+        return np.zeros(fisher.shape)
+    region: Sample = (fisher <= cuts[low] * _TIE).astype(np.float64)
+    return region
+
+
+@lru_cache(maxsize=256)
+def _discordant_pairs(
+    n: int, discordance: float, alpha: float, exact: bool, alternative: Alternative
+) -> tuple[NDArray[np.int_], Sample, NDArray[np.int_]]:
+    """Return the likely numbers of discordant pairs, their probabilities, and what is significant in each."""
+    counts = _likely(n, discordance)
+    return (
+        counts,
+        _binomial_mass(n, counts, discordance),
+        _critical_counts(counts, alpha, exact, alternative),
+    )
+
+
+def _critical_counts(
+    tosses: NDArray[np.int_], alpha: float, exact: bool, alternative: Alternative
+) -> NDArray[np.int_]:
+    """Return the largest count of the rarer kind that is significant, -1 if none is."""
+    level = alpha / 2 if alternative == "two-sided" else alpha
+    low, high = np.full(tosses.size, -1), tosses.copy()
+    # Twice a tail is below 1 only below the middle: two-sided, a count is never significant from there on.
+    if alternative == "two-sided":
+        high = (tosses + 1) // 2
+    while (open_ := high - low > 1).any():
+        middle = np.where(open_, (low + high) // 2, low)
+        tail = _cdf(middle, tosses, 0.5)
+        if not exact:
+            tail = (tail + _cdf(middle - 1, tosses, 0.5)) / 2
+        significant = tail <= level * (1 + 1e-12)
+        low = np.where(open_ & significant, middle, low)
+        high = np.where(open_ & ~significant, middle, high)
+    return low
+
+
+def _cdf(counts: NDArray[np.int_], tosses: NDArray[np.int_], chance: float) -> Sample:
+    below = bdtr(np.maximum(counts, 0).astype(np.float64), tosses.astype(np.intp), chance)
+    return np.where(counts >= 0, below, 0.0).astype(np.float64)
+
+
+def _likely(n: int, chance: float) -> NDArray[np.int_]:
+    """Return the counts that a binomial variable takes but for a probability below 1e-15."""
+    reach = 9 * math.sqrt(n * chance * (1 - chance)) + 30
+    centre = n * chance
+    return np.arange(max(0, math.floor(centre - reach)), min(n, math.ceil(centre + reach)) + 1)
+
+
+def _binomial_mass(n: int, counts: NDArray[np.int_], chance: float) -> Sample:
+    log_choose = gammaln(n + 1) - gammaln(counts + 1) - gammaln(n - counts + 1)
+    with np.errstate(under="ignore"):
+        mass: Sample = np.exp(log_choose + xlogy(counts, chance) + xlog1py(n - counts, -chance))
+    return mass

@@ -1,0 +1,123 @@
+"""Small projects with experiments, and pytest run on them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import textwrap
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+PRELUDE = "import os, random, sys, warnings\nimport numpy as np\nimport pytest\nfrom crystallize import *\n"
+
+MARK = """
+@pytest.mark.experiment(
+    replicates=6,
+    treatments={"boost": {"delta": 3.0}},
+    hypotheses=[Hypothesis(metric="total", direction="increase")],
+)
+"""
+"""The mark of an experiment whose only hypothesis is supported, if its body is `BODY`."""
+
+BODY = """
+def experiment_total(rng, delta=0.0):
+    return {"total": rng.normal() + delta * rng.uniform(0.5, 1.5)}
+"""
+
+TOTAL = MARK + BODY
+"""An experiment whose only hypothesis is supported."""
+
+ITEM = "experiment_a.py::experiment_total::total_increase[boost]"
+"""Node id of its only test."""
+
+
+@dataclass
+class Project:
+    """A directory with experiments, on which pytest is run.
+
+    Attributes
+    ----------
+    pytester : pytest.Pytester
+        Of the test.
+    """
+
+    pytester: pytest.Pytester
+
+    @property
+    def path(self) -> Path:
+        """The directory."""
+        return self.pytester.path
+
+    def write(self, source: str, name: str = "experiment_a.py") -> Path:
+        """Write a file of experiments; names from crystallize, numpy and pytest are imported in it."""
+        return self.raw(name, PRELUDE + textwrap.dedent(source))
+
+    def raw(self, name: str, text: str) -> Path:
+        """Write a file."""
+        path = self.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(textwrap.dedent(text), encoding="utf-8")
+        return path
+
+    def ini(self, text: str) -> Path:
+        """Write lines of the section ``[pytest]`` of an ini file."""
+        return self.raw("pytest.ini", "[pytest]\n" + textwrap.dedent(text))
+
+    def run(self, *args: str, **options: Any) -> pytest.RunResult:
+        """Run pytest with --crystallize in this process, without random order."""
+        return self.pytester.runpytest_inprocess("--crystallize", "-p", "no:randomly", *args, **options)
+
+    def run_plain(self, *args: str) -> pytest.RunResult:
+        """Run pytest in this process as it is."""
+        return self.pytester.runpytest_inprocess(*args)
+
+    def run_apart(self, *args: str, timeout: float = 60) -> pytest.RunResult:
+        """Run pytest with --crystallize in a process of its own."""
+        return self.pytester.runpytest_subprocess("--crystallize", "-p", "no:randomly", *args, timeout=timeout)
+
+    def run_workers(self, *args: str, n: int = 2, timeout: float = 60) -> pytest.RunResult:
+        """Run pytest with --crystallize on workers of pytest-xdist."""
+        return self.run_apart(f"-n{n}", *args, timeout=timeout)
+
+    def start(self, *args: str, **options: Any) -> subprocess.Popen[str]:
+        """Start pytest with --crystallize in a session of processes of its own."""
+        command = [sys.executable, "-m", "pytest", "--crystallize", "-p", "no:randomly", *args]
+        return subprocess.Popen(
+            command,
+            cwd=self.path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+            **options,
+        )
+
+    def log(self, name: str = "log") -> list[Any]:
+        """Return the JSON values that experiments have written to a file, a line each."""
+        path = self.path / name
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    def cases(self, name: str = "junit.xml") -> dict[str, ElementTree.Element]:
+        """Return the test cases of a JUnit report by name; two of one name are an error."""
+        cases = list(ElementTree.parse(self.path / name).iter("testcase"))
+        by_name = {case.get("name", ""): case for case in cases}
+        assert len(by_name) == len(cases)
+        return by_name
+
+
+def properties(case: ElementTree.Element) -> dict[str, str]:
+    """Return the properties of a JUnit test case."""
+    return {entry.get("name", ""): entry.get("value", "") for entry in case.iter("property")}
+
+
+@pytest.fixture
+def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """Return an empty project."""
+    monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
+    monkeypatch.setenv("COLUMNS", "80")
+    return Project(pytester)

@@ -1,0 +1,222 @@
+"""Processes that die, and interrupts: the session ends, names the replicate, and is never green."""
+
+import os
+import re
+import signal
+
+import pytest
+
+from plugin.conftest import ITEM, TOTAL
+
+CRASHING = """
+import json, signal, subprocess, time
+
+def note(*what):
+    with open("log", "a") as log:
+        print(json.dumps(what), file=log)
+
+@pytest.mark.experiment(
+    replicates=12,
+    treatments={"boost": {"delta": 3.0}, "safe": {"other": 3.0}},
+    hypotheses=[Hypothesis(metric="total", direction="increase")],
+)
+def experiment_total(rng, replicate, condition, delta=0.0, other=0.0):
+    note(replicate, condition, os.getpid())
+    if (replicate, condition) == CRASH:
+        DIE
+    return {"total": rng.normal() + (delta + other) * rng.uniform(0.5, 1.5)}
+"""
+
+
+def crashing(project, where, how, name="experiment_a.py"):
+    project.write(CRASHING.replace("CRASH:", f"{where!r}:").replace("DIE", how), name)
+
+
+def check_lost(project, result, replicate, condition, *, passed=1, failed=1):
+    """Assert that one unit was lost, that it was run once, and that the rest was told as it is."""
+    result.assert_outcomes(passed=passed, failed=failed)
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(
+        [f"INVALID: 1 of 12 replicates of '{condition}' are missing: replicate {replicate} failed with ProcessDied: *"]
+    )
+    rows = [(r, c) for r, c, _ in project.log()]
+    assert rows.count((replicate, condition)) == 1
+    assert len(rows) == len(set(rows)) == 36
+    result.stdout.no_fnmatch_line("*INTERNALERROR*")
+
+
+@pytest.mark.parametrize(
+    ("replicate", "options"),
+    [(0, ["--cache-clear"]), (6, ["--dist=load"]), (11, ["--dist=worksteal"])],
+    ids=["first, cache cleared", "middle, load", "last, worksteal"],
+)
+def test_exit_of_the_process(project, replicate, options):
+    """os._exit loses its replicate alone, whichever it is; a replacement worker wipes nothing by --cache-clear."""
+    crashing(project, (replicate, "boost"), f"os._exit({replicate % 2})")
+    result = project.run_workers("--junitxml", "junit.xml", "-v", *options, timeout=40)
+    check_lost(project, result, replicate, "boost")
+    assert sorted(project.cases()) == ["total_increase[boost]", "total_increase[safe]"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("condition", ["baseline", "boost"])
+@pytest.mark.parametrize("dist", ["load", "worksteal"])
+@pytest.mark.parametrize("workers", [1, 2, 4])
+@pytest.mark.parametrize("replicate", [0, 1, 6, 11])
+@pytest.mark.parametrize("code", [0, 1])
+def test_exit_everywhere(project, code, replicate, workers, dist, condition):
+    """os._exit anywhere, with any code, under any number of workers ends the session as it should."""
+    crashing(project, (replicate, condition), f"os._exit({code})")
+    result = project.run_workers("--dist", dist, n=workers, timeout=60)
+    if condition == "baseline":
+        check_lost(project, result, replicate, condition, passed=0, failed=2)
+    else:
+        check_lost(project, result, replicate, condition)
+
+
+@pytest.mark.slow
+def test_exit_without_restart(project):
+    """With --max-worker-restart=0 a crash ends the session with an exit code that is not 0, and names what is missing."""
+    crashing(project, (6, "boost"), "os._exit(0)")
+    result = project.run_workers("--max-worker-restart=0", timeout=40)
+    assert result.ret not in (0, 5)
+    assert "replicate 6 of 'boost'" in result.stdout.str()
+    result.stdout.no_fnmatch_line("*INTERNALERROR*")
+
+
+def test_exit_of_every_worker_without_restart(project):
+    """When every worker has died and none may be restarted, every selected test fails as NOT RUN."""
+    project.write(
+        TOTAL.replace("(rng,", "(replicate, rng,").replace("    return", "    os._exit(0)\n    return")
+        + "\ndef test_other():\n    pass\n"
+    )
+    result = project.run_workers("--max-worker-restart=0", "-v", "--junitxml", "junit.xml", timeout=40)
+    assert result.ret not in (0, 5)
+    result.stdout.fnmatch_lines(["*NOT RUN*"])
+    result.stdout.no_fnmatch_line("*INTERNALERROR*")
+    assert "total_increase[boost]" in project.cases()
+
+
+@pytest.mark.slow
+def test_crash_in_every_replicate(project):
+    """An experiment that kills every process that runs it ends after one try per unit."""
+    project.write(TOTAL.replace("    return", "    os._exit(1)\n    return"))
+    result = project.run_workers("--crystallize-replicates=2", timeout=60)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["INVALID: 2 of 2 replicates of 'baseline' are missing*ProcessDied*"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dist", ["load", "worksteal"])
+def test_exit_with_other_tests(project, dist):
+    """Ordinary tests and other experiments of the session are run and told though a worker dies."""
+    crashing(project, (6, "boost"), "os._exit(1)")
+    project.write(TOTAL, "experiment_b.py")
+    project.raw("test_c.py", "import pytest\n@pytest.mark.parametrize('n', range(20))\ndef test_c(n):\n    pass\n")
+    result = project.run_workers("--dist", dist, timeout=40)
+    result.assert_outcomes(passed=22, failed=1)
+
+
+@pytest.mark.slow
+def test_exit_in_an_ordinary_test(project):
+    """A crash in an ordinary test is pytest-xdist's to tell, and the experiments are decided all the same."""
+    project.write(TOTAL)
+    project.raw("test_c.py", "import os\ndef test_c():\n    os._exit(1)\n")
+    result = project.run_workers("--junitxml", "junit.xml", timeout=40)
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["*worker 'gw*' crashed while running 'test_c.py::test_c'*"])
+    assert len(project.cases()) == 2
+
+
+def test_kill(project):
+    """kill -9 on a worker loses its replicate alone, also while the user's code has a child process."""
+    crashing(project, (3, "boost"), "subprocess.Popen(['sleep', '20']); os.kill(os.getpid(), signal.SIGKILL)")
+    check_lost(project, project.run_workers(timeout=40), 3, "boost")
+
+
+@pytest.mark.slow
+def test_kill_with_a_forked_child(project):
+    """A forked child that lives on does not keep its parent's claims."""
+    crashing(project, (3, "boost"), "pid = os.fork()\n        if not pid:\n            time.sleep(3); os._exit(0)\n        os.kill(os.getpid(), signal.SIGKILL)")
+    check_lost(project, project.run_workers(timeout=40), 3, "boost")
+
+
+def interrupted(project, *args):
+    """Start a session, send ctrl-C to its processes when a replicate says so, and return exit code and output."""
+    fifo = project.path / "ready"
+    os.mkfifo(fifo)
+    project.write(
+        TOTAL.replace("replicates=6", "replicates=50")
+        .replace("(rng,", "(replicate, condition, rng,")
+        .replace(
+            "    return",
+            "    if (replicate, condition) == (9, 'boost'):\n        import time\n        open('ready', 'w').close()\n"
+            "        time.sleep(30)\n    return",
+        )
+    )
+    process = project.start(*args)
+    with fifo.open():  # opens when the replicate does
+        pass
+    os.killpg(process.pid, signal.SIGINT)
+    output, _ = process.communicate(timeout=30)
+    return process.returncode, output
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_interrupt(project, workers):
+    """Ctrl-C ends the session with a summary of what is known."""
+    code, output = interrupted(project, f"-n{workers}")
+    assert code == pytest.ExitCode.INTERRUPTED
+    assert re.search(r"NOT RUN: 1 selected test without verdict", output)
+    assert re.search(r"experiment_total: \d+ of 100 condition runs of 50 replicates are done", output)
+    assert "KeyboardInterrupt" in output
+    assert "INTERNALERROR" not in output
+
+
+def test_other_verdicts_of_an_interrupted_session(project):
+    """What was decided before an interrupt is shown in its table."""
+    project.write(TOTAL)
+    project.write(TOTAL.replace("    return", "    raise KeyboardInterrupt\n    return"), "experiment_b.py")
+    result = project.run(no_reraise_ctrlc=True)
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    result.stdout.fnmatch_lines(["*boost *SUPPORTED", "NOT RUN: 1 selected test without verdict"])
+
+
+def test_guard_over_missing_verdicts(project):
+    """A selected hypothesis that another plugin prevents from running fails the session as NOT RUN."""
+    project.raw(
+        "conftest.py",
+        """
+        import pytest
+
+        @pytest.hookimpl(tryfirst=True)
+        def pytest_runtest_protocol(item):
+            return True if "boost" in item.nodeid else None
+        """,
+    )
+    project.write(TOTAL)
+    result = project.run("-v", "--junitxml", "junit.xml")
+    result.assert_outcomes(failed=1)
+    assert result.ret == 1
+    result.stdout.fnmatch_lines([f"NOT RUN {ITEM.replace('[', '[[]')}*"])
+    assert project.cases()["total_increase[boost]"].find("failure") is not None
+
+
+@pytest.mark.parametrize("code", ["0", "None"])
+def test_exit_by_a_hook(project, code):
+    """A session that somebody ends with exit code 0 while verdicts are missing does not end with 0."""
+    project.raw("conftest.py", f"import pytest\ndef pytest_runtest_setup(item):\n    pytest.exit('enough', returncode={code})\n")
+    project.write(TOTAL)
+    result = project.run()
+    assert result.ret != 0
+    result.stdout.fnmatch_lines(["*NOT RUN: 1 selected test without verdict*"])
+
+
+def test_should_stop(project):
+    """A session that is asked to stop says what was not run."""
+    project.raw("conftest.py", "def pytest_runtest_logreport(report):\n    if report.when == 'call': SESSION[0].shouldstop = 'enough'\nSESSION = []\ndef pytest_sessionstart(session):\n    SESSION.append(session)\n")
+    project.write(TOTAL)
+    project.write(TOTAL, "experiment_b.py")
+    result = project.run()
+    assert result.ret != 0
+    result.stdout.fnmatch_lines(["*NOT RUN: 1 selected test without verdict*"])

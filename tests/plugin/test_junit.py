@@ -1,0 +1,93 @@
+"""The JUnit report: one test case per hypothesis and treatment, with plain properties."""
+
+import pytest
+
+from plugin.conftest import TOTAL, properties
+
+TWO = """
+@pytest.mark.experiment(
+    replicates=6,
+    treatments={"good": {"delta": 3.0}, "bad": {"delta": -3.0}},
+    hypotheses=[Hypothesis(metric="total", direction="increase")],
+    seed=5,
+)
+def experiment_total(rng, replicate, delta=0.0):
+    return {"total": rng.normal() + delta * rng.uniform(0.5, 1.5)}
+
+@pytest.mark.experiment(replicates=2)
+def experiment_none():
+    return {"m": np.float64(1.5)}
+
+def test_ordinary(record_property):
+    record_property("own", 1)
+"""
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_cases_and_properties(project, workers):
+    """p, n, means, seed and compute time are properties of each test case, plain numbers, with and without workers."""
+    project.write(TWO)
+    run = project.run_workers if workers else project.run
+    run("--junitxml", "junit.xml", "-o", "junit_family=legacy").assert_outcomes(passed=3, failed=1)
+    cases = project.cases()
+    assert sorted(cases) == ["replicates", "test_ordinary", "total_increase[bad]", "total_increase[good]"]
+    assert cases["total_increase[good]"].get("classname") == "experiment_a.experiment_total"
+    assert cases["total_increase[good]"].find("failure") is None
+    assert cases["total_increase[bad]"].find("failure").get("message").startswith("REFUTED: ")
+    found = properties(cases["total_increase[good]"])
+    assert set(found) == {
+        "verdict", "p_value", "n", "baseline_mean", "treatment_mean", "difference", "seed", "compute_seconds",
+    }
+    assert found["verdict"] == "supported"
+    assert found["n"] == "6"
+    assert found["seed"] == "5"
+    assert 0 < float(found["p_value"]) < 0.05
+    assert float(found["difference"]) == pytest.approx(float(found["treatment_mean"]) - float(found["baseline_mean"]))
+    assert float(found["compute_seconds"]) > 0
+    assert properties(cases["test_ordinary"]) == {"own": "1"}
+    assert "np." not in (project.path / "junit.xml").read_text()
+
+
+def test_properties_switched_off(project):
+    """The ini option crystallize_junit_properties switches them off."""
+    project.ini("crystallize_junit_properties = false\n")
+    project.write(TOTAL)
+    project.run("--junitxml", "junit.xml").assert_outcomes(passed=1)
+    assert properties(project.cases()["total_increase[boost]"]) == {}
+
+
+def test_failed_replicates(project):
+    """A failed replicate's traceback and output are in the test case's failure."""
+    project.write(TOTAL.replace("    return", "    print('printed')\n    assert not delta, 'bad luck'\n    return"))
+    project.run("--junitxml", "junit.xml").assert_outcomes(failed=1)
+    failure = project.cases()["total_increase[boost]"].find("failure")
+    assert "bad luck" in failure.text
+    assert "printed" in failure.text
+    assert failure.get("message").startswith("INVALID: 6 of 6 replicates of 'boost' are missing")
+
+
+def test_odd_values(project):
+    """Means and p-values that are nan, infinite or huge don't break the report."""
+    project.write("""
+        @verifier
+        def check(baseline, treatment):
+            return {"p_value": np.float32(0.01), "significant": np.bool_(True), "note": object(), "big": 10**400}
+
+        @pytest.mark.experiment(replicates=2, treatments={"a": {"x": 1}}, hypotheses=[Hypothesis(check)])
+        def experiment_x(x=0):
+            return {"m": 1e308, "n": 10**300 if x else 1, "s": "text", "l": [1, 2], "b": True}
+    """)
+    for run in (project.run, project.run_workers):
+        result = run("--junitxml", "junit.xml")
+        result.assert_outcomes(passed=1)
+        assert list(project.cases()) == ["check[a]"]
+
+
+def test_xfail_and_skip(project):
+    """xfail and skip are skipped test cases."""
+    project.write("@pytest.mark.xfail\n" + TOTAL.strip().replace("increase", "decrease"))
+    project.write("@pytest.mark.skip\n" + TOTAL.strip(), "experiment_b.py")
+    project.run("--junitxml", "junit.xml").assert_outcomes(xfailed=1, skipped=1)
+    cases = project.cases()
+    assert cases["total_decrease[boost]"].find("skipped").get("type") == "pytest.xfail"
+    assert cases["total_increase[boost]"].find("skipped") is not None

@@ -1,0 +1,247 @@
+"""What a run shows."""
+
+import re
+
+import pytest
+
+from plugin.conftest import BODY, ITEM, MARK, TOTAL
+
+DECREASE = ITEM.replace("increase", "decrease").replace("[", "[[]")
+
+MANY = """
+@pytest.mark.experiment(
+    replicates=6,
+    treatments={"good": {"delta": 3.0}, "bad": {"delta": -3.0}, "none": {"delta": 0.5}},
+    hypotheses=[
+        Hypothesis(metric="total", direction="increase"),
+        pytest.param(Hypothesis(metric="other", direction="increase", name="other"), marks=pytest.mark.xfail),
+    ],
+)
+def experiment_total(ctx, rng, condition, delta=0.0):
+    noise = 1.0 if condition == "none" else 0.0
+    return {"total": rng.normal() + delta * rng.uniform(0.5, 1.5) + noise * ctx.rng.normal() * 10, "other": -delta * rng.random()}
+"""
+
+
+def section(result):
+    """Return the lines of the section of experiments."""
+    lines = result.outlines
+    start = next(i for i, line in enumerate(lines) if re.fullmatch("=+ experiments =+", line))
+    end = next(i for i in range(start + 1, len(lines)) if lines[i].startswith("==="))
+    return lines[start + 1 : end]
+
+
+def test_table(project):
+    """Each experiment has a table of its hypotheses and treatments, replicates, seed and time above it."""
+    project.write(MANY)
+    result = project.run("--crystallize-seed", "3")
+    text = "\n".join(section(result))
+    assert re.match(r"experiment_total: 6 replicates of 4 conditions, seed 3, \d+\.\d+ s\n", text)
+    for word in ("treatment", "baseline", "treated", "diff", "p", "n", "verdict", "total_increase", "other", "good", "bad", "none"):
+        assert re.search(rf"\b{word}", text), word
+    assert "(xfail)" in text
+    assert "REFUTED" in text
+    assert "SUPPORTED" in text
+
+
+@pytest.mark.parametrize("columns", [80, 120, 200])
+def test_width(project, monkeypatch, columns):
+    """The section fits the terminal, and 80 columns if there is none, whatever the names."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    names = ["x" * 100, "a b " * 30, "精度" * 30, "n"]
+    project.write(f"""
+        NAMES = {names!r}
+
+        @pytest.mark.experiment(
+            replicates=6,
+            treatments={{name: {{"delta": 1.0}} for name in NAMES}},
+            hypotheses=[Hypothesis(metric=name, direction="increase", name=name) for name in NAMES],
+        )
+        def experiment_{"long_" * 20}(rng, delta=0.0):
+            return {{name: rng.normal() * 1e-12 + delta * 1e100 for name in NAMES}}
+    """)
+    from _pytest._io.wcwidth import wcswidth
+
+    for line in section(project.run("-v")):
+        assert wcswidth(line) <= columns, line
+
+
+def test_no_colour_when_not_on_a_terminal(project):
+    """Without a terminal there are no escape sequences; with --color=yes the verdicts are coloured."""
+    project.write(MANY)
+    assert "\x1b" not in project.run("-v").stdout.str()
+    assert "\x1b" not in project.run("-v", "--color=no").stdout.str()
+    coloured = project.run("-v", "--color=yes").stdout.str()
+    assert re.search("\x1b\\[32m[^\x1b]*SUPPORTED", coloured)
+    assert re.search("\x1b\\[31m[^\x1b]*REFUTED", coloured)
+
+
+def test_escape_sequences_in_names(project):
+    """Escape sequences in names don't reach the terminal, in no part of the output."""
+    project.write(
+        MANY.replace('"good"', '"g\\x1b[31mood"')
+        .replace('"other"', '"oth\\x1b[31mer"')
+        .replace("    noise", "    assert condition != 'bad', 'in\\x1b[31mred'\n    noise")
+    )
+    result = project.run("-v", "-rA")
+    for line in section(result):
+        assert "\x1b" not in line
+
+
+def test_quiet(project):
+    """Under -q there is no section; under -qq no more than pytest shows."""
+    project.write(MANY)
+    result = project.run("-q")
+    assert result.ret == 1
+    result.stdout.no_fnmatch_line("*= experiments =*")
+    result.stdout.no_fnmatch_line("*replicates of*")
+
+
+def test_quiet_success(project):
+    """Under -q a passing run is as short as any."""
+    project.write(TOTAL)
+    first, last = (line for line in project.run("-q").outlines if line)
+    assert first.split() == [".", "[100%]"]
+    assert last.startswith("1 passed in ")
+
+
+def test_one_letter_per_test(project):
+    """Without -v each test is one letter, and the percentage ends at 100."""
+    project.write(MANY)
+    result = project.run()
+    (line,) = (line for line in result.outlines if line.startswith("experiment_a.py "))
+    assert line.endswith("[100%]")
+    assert len(line.split()[1]) == 6
+
+
+def test_words_on_workers(project):
+    """On workers the same words and letters are shown, and the percentage ends at 100."""
+    project.write(MANY)
+    result = project.run_workers("-v")
+    result.stdout.fnmatch_lines(["[[]gw*[]] [[]100%[]] *"])
+    result.stdout.fnmatch_lines(["[[]gw*[]] [[]*%[]] SUPPORTED p* experiment_a.py::*"])
+    result.stdout.no_fnmatch_line("*block-*")
+    serial = project.run("-v")
+
+    def without_time(result):
+        return sorted(re.sub(r", [\d.]+ s$", "", line) for line in section(result) if not line.startswith("  digest"))
+
+    assert without_time(result) == without_time(serial)
+
+
+def test_xfail_in_the_table(project):
+    """What is expected to fail is marked in the table, and its reason is told."""
+    project.write("@pytest.mark.xfail\n" + MARK.strip().replace("increase", "decrease") + BODY)
+    lines = section(project.run())
+    assert any(line.endswith("REFUTED (xfail)") for line in lines)
+    assert any("goes the other way" in line for line in lines)
+
+
+def test_tables_of_parametrized_experiments(project):
+    """Every parameter set has a table of its own."""
+    project.write("@pytest.mark.parametrize('size', [1, 2])\n" + TOTAL.strip().replace("(rng,", "(size, rng,"))
+    lines = section(project.run())
+    assert sum(line.startswith("experiment_total[1]: ") for line in lines) == 1
+    assert sum(line.startswith("experiment_total[2]: ") for line in lines) == 1
+
+
+def test_same_name_in_two_files(project):
+    """Two experiments of one name are told apart in the summary."""
+    project.write(TOTAL)
+    project.write(TOTAL, "experiment_b.py")
+    heads = [line for line in section(project.run()) if "6 replicates" in line]
+    assert len(set(re.sub(r"[\d.]+ s", "", head) for head in heads)) == 2
+
+
+def test_no_section_without_experiments(project):
+    """A run of ordinary tests shows nothing of ours, with --crystallize too."""
+    project.raw("test_a.py", "def test_a():\n    pass\n")
+    project.run().stdout.no_fnmatch_line("*= experiments =*")
+
+
+def test_failure_text(project):
+    """A claim that is not supported says why: interval, means, p, n and test, and no traceback."""
+    project.write(TOTAL.replace("increase", "decrease"))
+    result = project.run()
+    result.stdout.fnmatch_lines(
+        [
+            "*_ experiment_total::total_decrease[[]boost[]] _*",
+            "REFUTED: total goes the other way: difference *, 95 % interval [[]*, *[]]",
+            "  total: baseline *, boost *",
+            "  p = * (alpha 0.05), n = 6, paired t",
+        ]
+    )
+    result.stdout.no_fnmatch_line("*Traceback*")
+    result.stdout.no_fnmatch_line("*NotSupported*")
+
+
+@pytest.mark.parametrize("style", ["long", "short", "line", "native", "no"])
+def test_failure_text_in_traceback_styles(project, style):
+    """Under every --tb but "no" the verdict's reason is told."""
+    project.write(TOTAL.replace("increase", "decrease"))
+    result = project.run(f"--tb={style}")
+    assert ("goes the other way" in result.stdout.str().split("short test summary")[0].split("= experiments =")[0]) == (style != "no")
+
+
+def test_short_summary(project):
+    """The short summary has the verdict, the test and the reason."""
+    project.write(TOTAL.replace("increase", "decrease"))
+    project.run().stdout.fnmatch_lines([f"REFUTED p* {DECREASE} - REFUTED: *"])
+
+
+def test_very_verbose(project):
+    """-vv shows the same words as -v."""
+    project.write(TOTAL)
+    project.run("-vv").stdout.fnmatch_lines(["*SUPPORTED p*"])
+
+
+def test_notes_are_shown_once(project):
+    """Execution plugins are ignored under pytest, which is said once, however many workers and tests."""
+    project.write("""
+        @pipeline_step()
+        def step(data, ctx, *, delta=0.0):
+            return data, {"m": ctx.rng.normal() + delta * ctx.rng.uniform(0.5, 1.5)}
+
+        def experiment_x():
+            return Experiment(
+                [1], [step], [ParallelExecution(max_workers=2)],
+                treatments=[Treatment("a", {"delta": 3.0}), Treatment("b", {"delta": 4.0})],
+                hypothesis=Hypothesis(metric="m", direction="increase"), replicates=6,
+            )
+    """)
+    for result in (project.run(), project.run_workers()):
+        result.assert_outcomes(passed=2)
+        assert result.stdout.str().count("ParallelExecution is ignored under pytest") == 1
+
+
+def test_warnings_are_shown_once(project):
+    """A warning of the user's code is shown once in pytest's summary of warnings, with the user's line."""
+    project.write(TOTAL.replace("    return", "    warnings.warn('odd data', stacklevel=1)\n    return"))
+    for result in (project.run("-W", "always"), project.run_workers("-W", "always")):
+        result.assert_outcomes(passed=1)
+        assert result.stdout.str().count("UserWarning: odd data") == 1
+        result.stdout.fnmatch_lines(["*experiment_a.py:*: UserWarning: odd data"])
+
+
+def test_xpass_in_the_table(project):
+    """A claim that was expected to fail and is supported is told as such."""
+    project.write("@pytest.mark.xfail\n" + TOTAL.strip())
+    result = project.run("-v")
+    result.assert_outcomes(xpassed=1)
+    result.stdout.fnmatch_lines(["*XPASS*"])
+
+
+def test_live_log(project):
+    """Live logging shows the records of condition runs."""
+    project.write(TOTAL.replace("    return", "    import logging; logging.getLogger('m').error('live record')\n    return"))
+    result = project.run("--log-cli-level=INFO")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["*ERROR *live record*"])
+
+
+def test_report_log_of_all_outcomes(project):
+    """-rA shows every test once."""
+    project.write(MANY)
+    result = project.run("-rA", "--tb=no")
+    summary = result.stdout.str().split("short test summary info")[1]
+    assert summary.count("experiment_a.py::") == 6

@@ -1,0 +1,222 @@
+"""Selecting, reordering and stopping, with pytest's own options."""
+
+import pytest
+
+from plugin.conftest import BODY, ITEM, MARK, TOTAL
+
+MIXED = """
+import json
+
+@pytest.mark.experiment(
+    replicates=6,
+    treatments={"good": {"delta": 3.0}, "bad": {"delta": -3.0}, "third": {"delta": 4.0}},
+    hypotheses=[Hypothesis(metric="total", direction="increase")],
+)
+def experiment_total(rng, condition, replicate, delta=0.0):
+    with open("log", "a") as log:
+        print(json.dumps(condition), file=log)
+    return {"total": rng.normal() + delta * rng.uniform(0.5, 1.5)}
+"""
+ITEMS = [f"experiment_a.py::experiment_total::total_increase[{name}]" for name in ("good", "bad", "third")]
+
+
+def ran(project):
+    """Return which conditions were run how often since the last time."""
+    rows = project.log()
+    (project.path / "log").unlink(missing_ok=True)
+    return {name: rows.count(name) for name in sorted(set(rows))}
+
+
+def test_every_unit_once(project):
+    """Each condition is run once per replicate, however many hypotheses need it."""
+    project.write(MIXED)
+    project.run().assert_outcomes(passed=2, failed=1)
+    assert ran(project) == {"baseline": 6, "bad": 6, "good": 6, "third": 6}
+
+
+def test_only_what_is_needed(project):
+    """By node id, -k and --deselect, only the conditions that selected tests need are run."""
+    project.write(MIXED)
+    project.run(ITEMS[0]).assert_outcomes(passed=1)
+    assert ran(project) == {"baseline": 6, "good": 6}
+    project.run("-k", "third").assert_outcomes(passed=1, deselected=2)
+    assert ran(project) == {"baseline": 6, "third": 6}
+    project.run("--deselect", ITEMS[1]).assert_outcomes(passed=2, deselected=1)
+    assert ran(project) == {"baseline": 6, "good": 6, "third": 6}
+
+
+def test_by_function(project):
+    """The node id of an experiment selects its tests."""
+    project.write(MIXED)
+    project.write(TOTAL, "experiment_b.py")
+    result = project.run("experiment_a.py::experiment_total", "--collect-only", "-q")
+    assert result.outlines[:3] == ITEMS
+
+
+def test_last_failed(project):
+    """--lf reruns only what failed, and runs only the conditions for it; --ff runs it first."""
+    project.write(MIXED)
+    project.run()
+    ran(project)
+    result = project.run("--lf", "-v")
+    result.assert_outcomes(failed=1)
+    assert ran(project) == {"bad": 6, "baseline": 6}
+    result = project.run("--ff", "-v")
+    result.assert_outcomes(passed=2, failed=1)
+    assert [line.split(" ")[0] for line in result.outlines if line.startswith("experiment_a.py::")] == [ITEMS[1], ITEMS[0], ITEMS[2]]
+
+
+def test_last_failed_on_workers(project):
+    """--lf on workers reruns only what failed, and its replicates are run in parallel."""
+    project.write(MIXED.replace("replicates=6", "replicates=40").replace("    return", "    sum(range(500_000))\n    return") .replace("json.dumps(condition)", "json.dumps([condition, os.getpid()])"))
+    project.run("--crystallize-replicates=6").assert_outcomes(passed=2, failed=1)
+    (project.path / "log").unlink()
+    result = project.run_workers("--lf", "-v")
+    result.assert_outcomes(failed=1)
+    rows = project.log()
+    assert {condition for condition, _ in rows} == {"baseline", "bad"}
+    assert len(rows) == 80
+    assert len({pid for _, pid in rows}) == 2
+
+
+def test_failed_and_lost_replicates_are_last_failed_too(project):
+    """A test that was INVALID is rerun by --lf."""
+    project.write(TOTAL.replace("(rng,", "(replicate, rng,").replace("    return", "    assert replicate != 3\n    return"))
+    project.run().assert_outcomes(failed=1)
+    project.write(TOTAL)
+    project.write(TOTAL, "experiment_b.py")
+    project.run("--lf").assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize("option", ["-x", "--maxfail=1"])
+def test_stop_at_the_first_failure(project, option):
+    """-x and --maxfail stop behind the first failure, and nothing is called NOT RUN that was not to be run."""
+    project.write(MIXED)
+    result = project.run(option, "-v")
+    result.assert_outcomes(passed=1, failed=1)
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["*stopping after 1 failures*"])
+    result.stdout.no_fnmatch_line("NOT RUN experiment_a*")
+
+
+def test_stepwise(project):
+    """--stepwise goes on at the test that failed."""
+    project.write(MIXED)
+    project.run("--stepwise").assert_outcomes(passed=1, failed=1)
+    project.run("--stepwise").assert_outcomes(failed=1, deselected=1)
+
+
+@pytest.mark.parametrize("option", ["--collect-only", "--setup-plan", "--setup-only"])
+def test_nothing_is_run(project, option):
+    """--collect-only, --setup-plan and --setup-only run nothing, and no verdict is missed."""
+    project.write(MIXED)
+    result = project.run(option)
+    assert result.ret == 0
+    assert ran(project) == {}
+    result.stdout.no_fnmatch_line("*NOT RUN*")
+    result.stdout.no_fnmatch_line("*= experiments =*")
+
+
+def test_nothing_is_run_on_workers(project):
+    """--setup-plan under -n runs nothing either."""
+    project.write(MIXED)
+    result = project.run_workers("--setup-plan")
+    assert result.ret == 0
+    assert ran(project) == {}
+    result.stdout.no_fnmatch_line("*NOT RUN*")
+
+
+def test_collect_only_shows_the_tree(project):
+    """--collect-only shows experiments and their tests."""
+    project.write(MIXED)
+    result = project.run("--collect-only")
+    result.stdout.fnmatch_lines(["*<ExperimentCollector experiment_total>", "*<HypothesisItem total_increase[[]good[]]>"])
+
+
+def test_random_order(project):
+    """pytest-randomly's order changes no number, and leaves the tests of other plugins in place."""
+    project.write(MIXED)
+    project.write(TOTAL, "experiment_b.py")
+    runs = []
+    for seed in ("1", "2", "3"):
+        result = project.run_plain("--crystallize", "-v", "--randomly-seed", seed)
+        result.assert_outcomes(passed=3, failed=1)
+        runs.append(result)
+    orders = {tuple(line.split(" ")[0] for line in result.outlines if "::" in line and "%]" in line) for result in runs}
+    digests = {tuple(sorted(line for line in result.outlines if line.startswith("  digest"))) for result in runs}
+    assert len(orders) > 1
+    assert len(digests) == 1
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("-p", "no:cacheprovider"),
+        ("-p", "no:xdist"),
+        ("-p", "no:terminal"),
+        ("-p", "no:logging"),
+        ("-p", "no:junitxml"),
+        ("-p", "no:tmpdir"),
+        ("-p", "no:warnings"),
+        ("-p", "no:timeout"),
+        ("-p", "no:capture"),
+        ("-p", "no:skipping"),
+        ("-p", "no:doctest"),
+        ("-p", "no:stepwise"),
+        ("-p", "no:subtests"),
+        ("-p", "no:faulthandler"),
+        ("-p", "no:unraisableexception", "-p", "no:threadexception"),
+    ],
+    ids=lambda options: options[-1],
+)
+def test_without_other_plugins(project, options):
+    """Experiments run without any plugin of pytest's that may be switched off, pass and fail alike."""
+    project.write(TOTAL)
+    project.write(TOTAL.replace("increase", "decrease"), "experiment_b.py")
+    project.write(TOTAL.replace("    return", "    assert delta\n    return"), "experiment_c.py")
+    result = project.run(*options)
+    assert result.ret == 1
+    assert "INTERNALERROR" not in result.stdout.str() + result.stderr.str()
+    if options[-1] != "no:terminal":
+        result.assert_outcomes(passed=1, failed=2)
+
+
+def test_durations(project):
+    """--durations shows the time of experiments."""
+    project.write(TOTAL.replace("    return", "    sum(range(300_000))\n    return"))
+    result = project.run("--durations=3", "--durations-min=0")
+    result.stdout.fnmatch_lines([f"*s call *{ITEM.replace('[', '[[]')}"])
+
+
+def test_warnings_as_errors(project):
+    """-W error makes a warning of the body its failure, and nothing of ours warns."""
+    project.write(TOTAL)
+    project.run("-W", "error").assert_outcomes(passed=1)
+    project.write(TOTAL.replace("    return", "    warnings.warn('odd')\n    return"))
+    result = project.run("-W", "error")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["INVALID: *UserWarning: odd*"])
+
+
+def test_filterwarnings_mark(project):
+    """The filterwarnings mark holds in the body."""
+    project.write("@pytest.mark.filterwarnings('error:odd')\n" + (MARK + BODY).strip().replace("    return", "    warnings.warn('odd')\n    return"))
+    project.run("-W", "ignore").assert_outcomes(failed=1)
+    project.write("@pytest.mark.filterwarnings('ignore:odd')\n" + (MARK + BODY).strip().replace("    return", "    warnings.warn('odd')\n    return"))
+    result = project.run("-W", "always")
+    result.assert_outcomes(passed=1)
+    result.stdout.no_fnmatch_line("*odd*")
+
+
+def test_timeout(project):
+    """pytest-timeout ends a body that takes too long, as a failure of its replicate."""
+    project.write(TOTAL.replace("(rng,", "(replicate, rng,").replace("    return", "    while replicate == 1: pass\n    return"))
+    result = project.run_apart("--timeout=1", "--crystallize-replicates=2", "--timeout-method=signal", timeout=20)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["INVALID: *Timeout*"])
+
+
+def test_nothing_selected(project):
+    """Where -k leaves nothing, the exit code is pytest's for nothing."""
+    project.write(TOTAL)
+    assert project.run("-k", "nonesuch").ret == pytest.ExitCode.NO_TESTS_COLLECTED

@@ -1,0 +1,288 @@
+"""Every wrong declaration is a collection error of one line, with file and line."""
+
+import pytest
+
+from plugin.conftest import BODY, MARK, TOTAL
+
+MARKED = {
+    "unknown keyword": ("replicats=3", "@pytest.mark.experiment has no keyword 'replicats'; its keywords are *"),
+    "positional": ("3", "@pytest.mark.experiment takes keywords only, not 3; they are replicates, *"),
+    "treatment twice": (
+        "replicates=3, treatments=[Treatment('a', {'x': 1}), Treatment('a', {'x': 2})]",
+        "two treatments are named 'a'",
+    ),
+    "treatment is baseline": ("replicates=3, treatments={'baseline': {'x': 1}}", "*can't be named 'baseline'*"),
+    "treatment without name": ("replicates=3, treatments={' ': {'x': 1}}", "a treatment is named ' '; *"),
+    "treatment without change": ("replicates=3, treatments={'a': 3}", "treatment 'a' changes the context by 3; *"),
+    "treatments by name": ("replicates=3, treatments=['a']", "treatments= holds 'a', which is not a Treatment"),
+    "treatments a string": ("replicates=3, treatments='a'", "treatments='a'; give a list of treatments or a mapping *"),
+    "treatments a number": ("replicates=3, treatments=3", "treatments=3; give a list of treatments or a mapping *"),
+    "no replicates": ("seed=3", "experiment_x declares no replicates; give replicates= *"),
+    "replicates 0": ("replicates=0", "*replicates*0*"),
+    "replicates -1": ("replicates=-1", "*replicates*-1*"),
+    "replicates True": ("replicates=True", "*replicates*True*"),
+    "replicates a string": ("replicates='3'", "*replicates*'3'*"),
+    "replicates a float": ("replicates=3.0", "*replicates*3.0*"),
+    "seed negative": ("replicates=3, seed=-1", "seed is -1; a root seed is an integer >= 0"),
+    "seed a string": ("replicates=3, seed='random'", "seed is 'random'; a root seed is an integer >= 0"),
+    "seed True": ("replicates=3, seed=True", "seed is True; a root seed is an integer >= 0"),
+    "seed a float": ("replicates=3, seed=1.5", "seed is 1.5; a root seed is an integer >= 0"),
+    "hypotheses without treatments": (
+        "replicates=3, hypotheses=[UP]",
+        "experiment_x claims 'x_increase' but has no treatment to claim it of; give treatments=",
+    ),
+    "hypotheses twice": (
+        "replicates=3, treatments={'a': {'x': 1}}, hypotheses=[UP, UP]",
+        "two hypotheses are named 'x_increase'; give each a name=",
+    ),
+    "hypotheses a string": ("replicates=3, hypotheses='up'", "hypotheses='up'; give a list of hypotheses"),
+    "hypotheses a function": (
+        "replicates=3, treatments={'a': {'x': 1}}, hypotheses=[max]",
+        "hypotheses= holds <built-in function max>, which is not a Hypothesis",
+    ),
+    "param of two": (
+        "replicates=3, treatments={'a': {'x': 1}}, hypotheses=[pytest.param(UP, UP)]",
+        "pytest.param of a hypothesis holds 2 values; give one",
+    ),
+    "a class in place of a treatment": (
+        "replicates=3, treatments=[Treatment]",
+        "treatments= holds <class *Treatment'>, which is not a Treatment",
+    ),
+}
+
+FACTORIES = {
+    "returns None": ("return None", "", "experiment_x returned None; a factory returns an Experiment or a builder. *"),
+    "returns metrics": ("return {'m': 1}", "", "experiment_x returned {'m': 1}; a factory returns *"),
+    "asks for a fixture": ("return None", "tmp_path", "experiment_x asks for 'tmp_path', but a factory is called once*"),
+    "asks for ours": ("return None", "rng", "experiment_x asks for 'rng', but a factory is called once*"),
+    "asks for the request": ("return None", "request", "experiment_x asks for 'request', but a factory is called once*"),
+    "has no replicates": ("return Experiment([1], [STEP], replicates=0)", "", "*replicates*0*"),
+    "hypotheses without treatments": (
+        "return Experiment([1], [STEP], hypothesis=UP, replicates=3)",
+        "",
+        "*treatment*",
+    ),
+    "unfinished builder": ("return Experiment.builder('b').replicates(3)", "", "*"),
+}
+
+
+def refused(result, message, lines=1):
+    """Assert that a run ended with one collection error of one line, and exit code 2."""
+    result.assert_outcomes(errors=1)
+    assert result.ret == 2
+    output = result.outlines
+    start = next(i for i, line in enumerate(output) if "ERROR collecting" in line)
+    end = next(i for i in range(start + 1, len(output)) if output[i].startswith(("=", "_")))
+    said = output[start + 1 : end]
+    assert len(said) == lines, said
+    result.stdout.fnmatch_lines([f"experiment_a.py:*: {message}"])
+    assert "Traceback" not in result.stdout.str()
+
+
+@pytest.mark.parametrize("case", MARKED)
+def test_mark(project, case):
+    """A mark that can't be right is refused where the function is."""
+    keywords, message = MARKED[case]
+    project.write(f"""
+        UP = Hypothesis(metric="x", direction="increase")
+
+        @pytest.mark.experiment({keywords})
+        def experiment_x(x=0):
+            return {{"x": x}}
+    """)
+    result = project.run()
+    refused(result, message)
+    line = next(line for line in result.outlines if line.startswith("experiment_a.py:"))
+    assert line.split(":")[1] in ("8", "9")  # of the function or its decorator, as pytest itself points
+
+
+@pytest.mark.parametrize("case", FACTORIES)
+def test_factory(project, case):
+    """A factory that can't be right is refused where the function is."""
+    body, arguments, message = FACTORIES[case]
+    project.write(f"""
+        UP = Hypothesis(metric="x", direction="increase")
+
+        @pipeline_step()
+        def STEP(data, ctx):
+            return data, {{"x": 1}}
+
+        def experiment_x({arguments}):
+            {body}
+    """)
+    refused(project.run(), message)
+
+
+def test_factory_that_raises(project):
+    """Of a factory that raises, the user's part of the traceback is shown."""
+    project.write("""
+        def build():
+            raise ValueError("no such data")
+
+        def experiment_x():
+            return build()
+    """)
+    result = project.run()
+    result.assert_outcomes(errors=1)
+    assert result.ret == 2
+    result.stdout.fnmatch_lines(["experiment_a.py:*: in experiment_x", "experiment_a.py:*: in build", "E   ValueError: no such data"])
+    result.stdout.no_fnmatch_line("*collection.py*")
+    result.stdout.no_fnmatch_line("*pluggy/*")
+
+
+def test_invalid_hypothesis_of_a_factory(project):
+    """What the library refuses at construction is refused with the user's line."""
+    project.write("""
+        def experiment_x():
+            return Experiment([1], [], hypothesis=Hypothesis(metric="x"), replicates=3)
+    """)
+    result = project.run()
+    result.assert_outcomes(errors=1)
+    assert result.ret == 2
+    result.stdout.fnmatch_lines(["*the claim about 'x' has direction=None; allowed are *"])
+    result.stdout.no_fnmatch_line("*collection.py*")
+
+
+def test_async_factory(project):
+    """A coroutine function without the mark is refused, without a warning beside it."""
+    project.write("""
+        async def experiment_x():
+            return {"x": 1}
+    """)
+    result = project.run("-W", "error")
+    refused(result, "*experiment_x*mark it with @pytest.mark.experiment*")
+    result.stdout.no_fnmatch_line("*never awaited*")
+
+
+HIDDEN = ("ctx", "seed", "rng", "replicate", "condition")
+
+
+@pytest.mark.parametrize("name", HIDDEN)
+def test_hidden_fixture_in_conftest(project, name):
+    """A fixture of a conftest.py that hides one of ours is refused by its file and line."""
+    project.raw("conftest.py", f"import pytest\n\n@pytest.fixture\ndef {name}():\n    return 3\n")
+    project.write(f"""
+        @pytest.mark.experiment(replicates=3)
+        def experiment_x({name}):
+            pass
+    """)
+    refused(project.run(), f"fixture '{name}' at conftest.py:[34] hides the one of crystallize, *; rename it")
+
+
+def test_hidden_fixture_elsewhere(project):
+    """A fixture that hides ours is found in the module, in a class, behind another fixture, and under autouse."""
+    fixture = "@pytest.fixture{auto}\n{indent}def rng({args}):\n{indent}    return 3\n"
+    experiment = "@pytest.mark.experiment(replicates=3)\n{indent}def experiment_x({args}):\n{indent}    pass\n"
+    project.write(fixture.format(auto="", indent="", args="") + experiment.format(indent="", args="rng"), "experiment_module.py")
+    project.write(
+        "class TestX:\n    "
+        + fixture.format(auto="", indent="    ", args="self")
+        + "    "
+        + experiment.format(indent="    ", args="self, rng"),
+        "experiment_class.py",
+    )
+    project.write(
+        fixture.format(auto="", indent="", args="")
+        + "@pytest.fixture\ndef noise(rng):\n    return rng\n"
+        + experiment.format(indent="", args="noise"),
+        "experiment_behind.py",
+    )
+    project.write(
+        fixture.format(auto="(autouse=True)", indent="", args="") + experiment.format(indent="", args=""),
+        "experiment_autouse.py",
+    )
+    result = project.run()
+    result.assert_outcomes(errors=4)
+    assert result.ret == 2
+    for file in ("module", "class", "behind", "autouse"):
+        result.stdout.fnmatch_lines([f"experiment_{file}.py:*: fixture 'rng' at experiment_{file}.py:* hides the one of *"])
+
+
+def test_hidden_by_parametrize(project):
+    """A parameter named like one of our fixtures is refused in a marked function."""
+    project.write("""
+        @pytest.mark.parametrize("seed", [1, 2])
+        @pytest.mark.experiment(replicates=3)
+        def experiment_x(seed):
+            pass
+    """)
+    refused(project.run(), "parameter 'seed' hides the fixture 'seed' of crystallize; rename it")
+
+
+def test_same_names_where_they_hide_nothing(project):
+    """A fixture named like ours is nobody's business where no experiment uses it, and in ordinary tests."""
+    project.raw("conftest.py", "import pytest\n\n@pytest.fixture\ndef rng():\n    return 3\n")
+    project.write(TOTAL.replace("(rng,", "(ctx,").replace("rng.", "ctx.rng."))
+    project.raw("test_a.py", "def test_a(rng):\n    assert rng == 3\n")
+    project.run(".").assert_outcomes(passed=2)
+
+
+def test_parameter_of_a_factory_may_have_any_name(project):
+    """A factory has no fixtures, so its parameters hide none."""
+    project.write("""
+        @pipeline_step()
+        def measure(data, ctx, *, seed):
+            return data, {"m": seed}
+
+        @pytest.mark.parametrize("seed", [1, 2])
+        def experiment_x(seed):
+            return Experiment([1], [measure(seed=seed)], replicates=1)
+    """)
+    project.run().assert_outcomes(passed=2)
+
+
+def test_indirect_parameters_of_a_factory(project):
+    """Indirect parametrisation asks for a fixture, which a factory can't have."""
+    project.write("""
+        @pytest.fixture
+        def depth(request):
+            return request.param
+
+        @pytest.mark.parametrize("depth", [1], indirect=True)
+        def experiment_x(depth):
+            return None
+    """)
+    refused(project.run(), "experiment_x asks for 'depth', but a factory is called once*")
+
+
+def test_other_experiments_are_shown_too(project):
+    """All wrong declarations are told at once, and none of the right ones is run."""
+    project.write(TOTAL)
+    project.write("@pytest.mark.experiment(replicates=0)\ndef experiment_b():\n    pass\n", "experiment_b.py")
+    project.write("def experiment_c():\n    pass\n", "experiment_c.py")
+    result = project.run()
+    result.assert_outcomes(errors=2)
+    assert result.ret == 2
+    result.stdout.no_fnmatch_line("*NOT RUN*")
+
+
+def test_two_parameter_sets_of_one_name(project):
+    """Parameters and treatments whose names run together are refused, not mixed up."""
+    project.write(
+        '@pytest.mark.parametrize("p", ["a", "a-b"])\n'
+        + MARK.replace('{"boost": {"delta": 3.0}}', '{"b-c": {"delta": 3.0}, "c": {"delta": 4.0}}').strip()
+        + BODY.replace("(rng,", "(p, rng,")
+    )
+    refused(project.run(), "two tests would be called 'experiment_a.py::experiment_total::total_increase[[]a-b-c[]]'")
+
+
+def test_message_with_a_failing_repr(project):
+    """An object whose repr fails is refused like any other."""
+    project.write("""
+        class Odd:
+            def __repr__(self):
+                raise RuntimeError("no repr")
+
+        def experiment_x():
+            return Odd()
+    """)
+    refused(project.run(), "experiment_x returned *; a factory returns *")
+
+
+def test_message_of_many_lines(project):
+    """An object whose repr has lines is refused in one line."""
+    project.write("""
+        def experiment_x():
+            return np.eye(3)
+    """)
+    refused(project.run(), "experiment_x returned *; a factory returns *")

@@ -1,0 +1,264 @@
+"""Power, replicates and minimum detectable effects."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats as reference
+
+from crystallize.errors import SampleError
+from crystallize.stats import boschloo_p_value, mcnemar_p_value
+from crystallize.stats.power import (
+    PairedBinary,
+    PairedT,
+    ResampledT,
+    TwoSampleT,
+    UnpairedBinary,
+    minimum_detectable_effect,
+    power,
+    replicates,
+)
+
+ALTERNATIVES = ["two-sided", "greater", "less"]
+T_DESIGNS = [PairedT(), TwoSampleT(), ResampledT(test_fraction=0.2), PairedT(sd=3.0)]
+BINARY = [PairedBinary(0.3), PairedBinary(0.5, exact=True), UnpairedBinary(0.4)]
+DESIGNS = [*T_DESIGNS, *BINARY]
+
+laws = settings(deadline=None, database=None, max_examples=40)
+
+
+# Published values.
+
+
+def test_published_power_of_the_two_sample_t():
+    """20 per arm find 1 SD with .868953; .9 takes 22.0211, so 23."""
+    assert power(TwoSampleT(), 20, 1.0) == pytest.approx(0.868953, rel=5e-6)
+    assert power(TwoSampleT(), 22.0211, 1.0) == pytest.approx(0.9, rel=5e-6)
+    assert replicates(TwoSampleT(), 1.0, target=0.9) == 23
+
+
+def test_published_minimum_detectable_effects_of_the_paired_t():
+    """In SD of the differences: 1.68, 1.00, .89, .53, .28 at n = 5, 10, 12, 30, 100."""
+    for n, expected in ((5, 1.68), (10, 1.00), (12, 0.89), (30, 0.53), (100, 0.28)):
+        assert minimum_detectable_effect(PairedT(), n) == pytest.approx(expected, abs=0.005)
+    assert replicates(PairedT(), 0.5) == 34
+
+
+# Against computations of another kind.
+
+
+@pytest.mark.parametrize(("n", "effect"), [(3, 1.0), (10, 0.5), (30, -0.8), (100, 0.01), (12, 0.0)])
+def test_t_power_is_that_of_the_noncentral_t(n, effect):
+    """Both tails beyond the critical value, with scipy's nct, whose far tail is nan."""
+    critical = reference.t.isf(0.025, n - 1)
+    nc = effect * math.sqrt(n)
+    expected = reference.nct.sf(critical, n - 1, nc) + np.nan_to_num(reference.nct.cdf(-critical, n - 1, nc))
+    assert power(PairedT(), n, effect) == pytest.approx(expected, rel=1e-9)
+    one_sided = reference.nct.sf(reference.t.isf(0.05, n - 1), n - 1, nc)
+    assert power(PairedT(), n, effect, alternative="greater") == pytest.approx(one_sided, rel=1e-9)
+    assert power(PairedT(), n, -effect, alternative="less") == pytest.approx(one_sided, rel=1e-9)
+
+
+def test_resampled_t_divides_by_the_corrected_error():
+    """Its power is that of the paired t with 1/n + test/train in place of 1/n."""
+    scale = math.sqrt((1 / 30 + 0.25) * 30)
+    assert power(ResampledT(test_fraction=0.2), 30, 1.0) == pytest.approx(
+        power(PairedT(), 30, 1.0 / scale), rel=1e-9
+    )
+
+
+@pytest.mark.parametrize("exact", [False, True])
+@pytest.mark.parametrize("alternative", ALTERNATIVES)
+def test_mcnemar_power_is_the_sum_over_all_samples(exact, alternative):
+    """Every pair of counts of gains and losses, weighted by its multinomial probability."""
+    n, gain, loss = 14, 0.35, 0.1
+    expected = 0.0
+    for gains, losses in itertools.product(range(n + 1), repeat=2):
+        if gains + losses <= n:
+            p_value = mcnemar_p_value(gains, losses, exact=exact, alternative=alternative)
+            chance = reference.multinomial.pmf(
+                [gains, losses, n - gains - losses], n, [gain, loss, 1 - gain - loss]
+            )
+            expected += chance * (p_value <= 0.05)
+    design = PairedBinary(gain + loss, exact=exact)
+    assert power(design, n, gain - loss, alternative=alternative) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("alternative", ALTERNATIVES)
+def test_boschloo_power_is_the_sum_over_all_tables(alternative):
+    """Every table whose Boschloo p-value is at most alpha."""
+    n, first, second = 9, 0.3, 0.85
+    expected = sum(
+        reference.binom.pmf(x, n, first) * reference.binom.pmf(y, n, second)
+        for x, y in itertools.product(range(n + 1), repeat=2)
+        if boschloo_p_value(x, n, y, n, alternative) <= 0.05
+    )
+    assert power(UnpairedBinary(first), n, second - first, alternative=alternative) == pytest.approx(
+        expected, rel=1e-9
+    )
+
+
+def test_large_binary_arms_are_approximated():
+    """Beyond 100 per arm the normal approximation goes on where enumeration ends."""
+    design = UnpairedBinary(0.6)
+    assert power(design, 101, 0.15) == pytest.approx(power(design, 100, 0.15), abs=0.03)
+    assert replicates(design, 0.05) == pytest.approx(1471, abs=10)  # Fleiss without continuity correction
+    assert power(UnpairedBinary(0.0), 500, 1.0) == 1.0
+
+
+@pytest.mark.parametrize("alternative", ALTERNATIVES)
+def test_many_pairs_are_approximated(alternative):
+    """Beyond 10,000 pairs the normal approximation goes on where enumeration ends."""
+    design = PairedBinary(0.3)
+    enumerated, approximate = (power(design, n, 0.014, alternative=alternative) for n in (10_000, 10_001))
+    assert approximate == pytest.approx(enumerated, abs=0.005)
+    assert power(PairedBinary(0.3), 20_000, 0.3) == 1.0
+
+
+# Laws.
+
+
+@laws
+@given(
+    design=st.sampled_from(DESIGNS),
+    n=st.integers(3, 60),
+    effect=st.floats(0, 0.3),
+    more=st.floats(0, 0.3),
+    alternative=st.sampled_from(["two-sided", "greater"]),
+)
+def test_power_rises_with_the_effect(design, n, effect, more, alternative):
+    """A larger effect in the claimed direction is found more often; power is in [0, 1]."""
+    effect, larger = sorted((effect, min(more + effect, 0.3)))
+    less, greater = (power(design, n, size, alternative=alternative) for size in (effect, larger))
+    assert 0 <= less <= greater + 1e-9
+    assert greater <= 1
+
+
+@laws
+@given(
+    design=st.sampled_from(T_DESIGNS),
+    n=st.integers(3, 500),
+    effect=st.floats(-3, 3),
+    alpha=st.floats(0.001, 0.3),
+)
+def test_power_of_t_tests_rises_with_n_and_alpha(design, n, effect, alpha):
+    """One more replicate, or a larger alpha, never lowers it; without effect it is alpha."""
+    plain = power(design, n, effect, alpha=alpha)
+    assert power(design, n + 1, effect, alpha=alpha) >= plain - 1e-9
+    assert power(design, n, effect, alpha=1.1 * alpha) >= plain
+    assert power(design, n, 0.0, alpha=alpha) == pytest.approx(alpha, rel=1e-6)
+
+
+@laws
+@given(design=st.sampled_from(T_DESIGNS), effect=st.floats(0.3, 5), target=st.floats(0.1, 0.95))
+def test_replicates_are_the_smallest_number_that_reaches_the_target(design, effect, target):
+    """Power reaches the target there and not one before."""
+    n = replicates(design, effect, target=target)
+    if n is None:
+        assert power(design, 10_000_000, effect) < target
+    else:
+        assert power(design, n, effect) >= target
+        assert n == 3 or power(design, n - 1, effect) < target
+
+
+@pytest.mark.parametrize(
+    ("design", "effect"), [(PairedBinary(0.3), 0.2), (PairedBinary(0.05), 0.05), (UnpairedBinary(0.5), -0.45)]
+)
+def test_replicates_of_exact_tests_lie_behind_the_last_dip(design, effect):
+    """From there five numbers in a row reach the target, and the one before does not."""
+    n = replicates(design, effect)
+    assert all(power(design, n + more, effect) >= 0.8 for more in range(5))
+    assert power(design, n - 1, effect) < 0.8
+
+
+@laws
+@given(
+    design=st.sampled_from(DESIGNS), n=st.integers(3, 60), target=st.floats(0.2, 0.95), decrease=st.booleans()
+)
+def test_minimum_detectable_effect_is_where_power_reaches_the_target(design, n, target, decrease):
+    """At the effect power is the target; if it is infinite, the largest possible effect falls short."""
+    effect = minimum_detectable_effect(design, n, target=target, decrease=decrease)
+    sign = -1 if decrease else 1
+    if math.isinf(effect):
+        assert power(design, n, sign * design.largest_effect(decrease=decrease)) < target
+    else:
+        assert power(design, n, sign * effect) == pytest.approx(target, abs=1e-6)
+
+
+def test_the_unit_of_the_effect_is_the_standard_deviation():
+    """With sd = 3 effects are three times as large."""
+    assert minimum_detectable_effect(PairedT(sd=3.0), 12) == pytest.approx(
+        3 * minimum_detectable_effect(PairedT(), 12), rel=1e-9
+    )
+    assert minimum_detectable_effect(PairedT(sd=1e-250), 12) > 0
+
+
+# What can't be reached.
+
+
+def test_what_no_number_of_replicates_finds():
+    """No effect, one against the alternative, and one below the floor of resplits take None."""
+    assert replicates(PairedT(), 0.0) is None
+    assert replicates(PairedT(), -1.0, alternative="greater") is None
+    assert replicates(ResampledT(test_fraction=0.2), 1.0) is None
+    assert replicates(PairedBinary(0.5), 0.0) is None
+
+
+def test_too_few_replicates_find_nothing():
+    """Below the test's minimum power is 0, and so few binary pairs have no detectable effect."""
+    assert power(PairedT(), 2, 100.0) == 0.0
+    assert minimum_detectable_effect(PairedT(), 2) == math.inf
+    assert minimum_detectable_effect(PairedBinary(1.0), 4) == math.inf
+    assert minimum_detectable_effect(UnpairedBinary(0.5), 3) == math.inf
+
+
+@pytest.mark.parametrize("design", DESIGNS)
+def test_huge_numbers_have_a_defined_answer(design):
+    """Ten million replicates, and effects at the end of the floats, give numbers in [0, 1]."""
+    for n, effect in ((10_000_000, 0.3), (10_000_000, 0.0), (3, 0.3), (0, 0.3)):
+        for alternative in ALTERNATIVES:
+            assert 0 <= power(design, n, effect, alternative=alternative) <= 1
+    if design in T_DESIGNS:
+        assert power(design, 30, 1e300) == power(design, 30, -1e300) == 1.0
+        assert power(design, 30, -1e300, alternative="greater") == 0.0
+
+
+# Refusals.
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: PairedT(sd=0.0), "PairedT: sd is 0.0; allowed are positive finite numbers"),
+        (lambda: TwoSampleT(sd=math.nan), "TwoSampleT: sd is nan; allowed"),
+        (lambda: ResampledT(test_fraction=1.0), "ResampledT: test_fraction is 1.0; allowed"),
+        (lambda: ResampledT(sd=-1.0), "ResampledT: sd is -1.0; allowed"),
+        (lambda: PairedBinary(0.0), "PairedBinary: discordance is 0.0; allowed is a number above 0"),
+        (
+            lambda: UnpairedBinary(1.5),
+            "UnpairedBinary: baseline_rate is 1.5; allowed is a number from 0 to 1",
+        ),
+        (
+            lambda: power(PairedBinary(0.2), 10, 0.3),
+            "effect is 0.3; allowed are numbers up to the discordance, 0.2",
+        ),
+        (lambda: power(UnpairedBinary(0.9), 10, 0.3), "effect is 0.3 with a baseline rate of 0.9; allowed"),
+        (lambda: power(PairedT(), -1, 0.3), "power of paired t: n is -1; allowed"),
+        (lambda: power(PairedT(), 10, math.nan), "effect is nan; allowed are finite numbers"),
+        (lambda: power(PairedT(), 10, 1, alpha=0), "alpha is 0; allowed"),
+        (lambda: power(PairedT(), 10, 1, alternative="up"), "alternative is 'up'; allowed"),
+        (lambda: replicates(PairedT(), 1, target=1), "target is 1; allowed is a number between 0 and 1"),
+        (lambda: minimum_detectable_effect(PairedT(), 9, target=0), "target is 0; allowed"),
+        (
+            lambda: minimum_detectable_effect(PairedT(), 9, alternative="greater", decrease=True),
+            "decrease is True with alternative 'greater'",
+        ),
+    ],
+)
+def test_what_makes_no_sense_is_refused(call, message):
+    """The message names the design, what was given and what is allowed."""
+    with pytest.raises(SampleError, match=message):
+        call()

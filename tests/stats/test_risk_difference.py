@@ -1,0 +1,124 @@
+"""Score tests and intervals of the difference of two independent rates."""
+
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import optimize
+from scipy import stats as reference
+
+from crystallize.stats import (
+    farrington_manning_interval,
+    farrington_manning_score,
+    miettinen_nurminen_interval,
+    miettinen_nurminen_score,
+    newcombe_interval,
+    risk_difference_test,
+)
+
+INTERVALS = [miettinen_nurminen_interval, farrington_manning_interval, newcombe_interval]
+SCORES = {
+    miettinen_nurminen_interval: miettinen_nurminen_score,
+    farrington_manning_interval: farrington_manning_score,
+}
+
+laws = settings(deadline=None, database=None, max_examples=60)
+
+
+@st.composite
+def tables(draw):
+    n, m = draw(st.integers(1, 60)), draw(st.integers(1, 60))
+    return draw(st.integers(0, n)), n, draw(st.integers(0, m)), m
+
+
+def sample(x, n, y, m):
+    return [1] * x + [0] * (n - x), [1] * y + [0] * (m - y)
+
+
+@pytest.mark.parametrize(
+    ("interval", "expected"),
+    [
+        (miettinen_nurminen_interval, (0.0528, 0.3382)),
+        (farrington_manning_interval, (0.0533, 0.3377)),
+        (newcombe_interval, (0.0524, 0.3339)),
+    ],
+)
+def test_published_intervals(interval, expected):
+    """48/80 against 56/70 has the intervals of Newcombe's paper."""
+    assert interval(48, 80, 56, 70, 0.05) == pytest.approx(expected, abs=5e-5)
+
+
+@pytest.mark.parametrize(
+    "table", [(48, 80, 56, 70), (5, 56, 0, 29), (0, 10, 0, 20), (0, 10, 10, 10), (1, 3, 2, 100), (7, 7, 9, 9)]
+)
+@pytest.mark.parametrize("difference", [-0.6, -0.05, 0.1, 0.7])
+def test_score_uses_the_constrained_maximum_of_the_likelihood(table, difference):
+    """The score agrees with one whose nuisance parameter is found by numerical maximisation."""
+    x, n, y, m = table
+
+    def minus_log_likelihood(rate):
+        terms = [(x, rate), (n - x, 1 - rate), (y, rate + difference), (m - y, 1 - rate - difference)]
+        return -sum(count * math.log(chance) for count, chance in terms if count)
+
+    bounds = (max(0, -difference) + 1e-13, min(1, 1 - difference) - 1e-13)
+    rate = optimize.minimize_scalar(
+        minus_log_likelihood, bounds=bounds, method="bounded", options={"xatol": 1e-13}
+    ).x
+    other = rate + difference
+    variance = rate * (1 - rate) / n + other * (1 - other) / m
+    expected = (y / m - x / n - difference) / math.sqrt(variance)
+    assert farrington_manning_score(*table, difference) == pytest.approx(expected, rel=1e-5)
+    ratio = math.sqrt((n + m - 1) / (n + m))
+    assert miettinen_nurminen_score(*table, difference) == pytest.approx(expected * ratio, rel=1e-5)
+
+
+def test_score_at_zero_is_the_root_of_pearsons_chi_squared():
+    """At difference 0 the square of Farrington and Manning's score is Pearson's statistic."""
+    expected = reference.chi2_contingency([[48, 32], [56, 14]], correction=False).statistic
+    assert farrington_manning_score(48, 80, 56, 70, 0.0) ** 2 == pytest.approx(expected, rel=1e-12)
+
+
+@laws
+@given(table=tables(), alpha=st.floats(1e-4, 0.5), interval=st.sampled_from(INTERVALS))
+def test_intervals_contain_the_estimate_and_mirror(table, alpha, interval):
+    """Intervals stay in [-1, 1], contain the estimate, and are mirrored by exchanging the arms."""
+    x, n, y, m = table
+    low, high = interval(*table, alpha)
+    estimate = y / m - x / n
+    assert -1 - 1e-12 <= low <= estimate + 1e-12
+    assert estimate - 1e-12 <= high <= 1 + 1e-12
+    assert interval(y, m, x, n, alpha) == pytest.approx((-high, -low), abs=1e-12)
+    wider = interval(*table, alpha / 2)
+    assert wider[0] <= low + 1e-12
+    assert wider[1] >= high - 1e-12
+
+
+@laws
+@given(table=tables(), alpha=st.floats(1e-4, 0.5), interval=st.sampled_from(list(SCORES)))
+def test_ends_of_the_score_intervals_solve_the_score_equation(table, alpha, interval):
+    """At an end inside of (-1, 1) the score is the normal quantile."""
+    low, high = interval(*table, alpha)
+    z = reference.norm.isf(alpha / 2)
+    if low > -1 + 1e-9:
+        assert SCORES[interval](*table, low) == pytest.approx(z, rel=1e-5)
+    if high < 1 - 1e-9:
+        assert SCORES[interval](*table, high) == pytest.approx(-z, rel=1e-5)
+
+
+@laws
+@given(table=tables(), alpha=st.floats(1e-3, 0.5))
+def test_interval_holds_the_shifts_that_the_test_does_not_reject(table, alpha):
+    """At either end of the interval, taken as shift, the two-sided p-value is alpha."""
+    arms = sample(*table)
+    for end in risk_difference_test(*arms, alpha=alpha).interval:
+        if abs(end) < 1 - 1e-9:
+            assert risk_difference_test(*arms, shift=end).p_value == pytest.approx(alpha, rel=1e-4)
+
+
+def test_arms_that_do_not_vary_keep_an_interval():
+    """Ten failures against ten failures leave room for a difference, and are flagged."""
+    result = risk_difference_test([0] * 10, [0] * 10)
+    assert (result.p_value, result.estimate, result.degenerate) == (1.0, 0.0, True)
+    assert result.interval == pytest.approx((-0.2775, 0.2775), abs=0.05)
+    assert result.interval[0] == -result.interval[1]
