@@ -194,7 +194,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     suite = options.suite.resolve()
     factory_names = {name for name, _ in factories(suite)}
-    print(f"{'mode':26}  {'all experiments':16}  {'factory form':16}  {'facts':>5}  {'time':>7}")
+    print(f"{'mode':28}  {'all experiments':16}  {'factory form':16}  {'facts':>5}  {'time':>7}")
     first: dict[bool, Facts] = {}
     faults: list[str] = []
     for mode in options.only:
@@ -208,7 +208,7 @@ def main(arguments: list[str] | None = None) -> int:
         label = f"library, {mode}" if in_library else f"pytest {_shown(PYTEST_MODES[mode])}"
         shown = "-" if in_library else combined(facts)
         seconds = time.perf_counter() - start
-        print(f"{label:26}  {shown:16}  {combined(subset):16}  {len(facts):5}  {seconds:5.1f} s", flush=True)
+        print(f"{label:28}  {shown:16}  {combined(subset):16}  {len(facts):5}  {seconds:5.1f} s", flush=True)
         if not facts:
             faults.append(f"{label}: no experiment was run")
         for whole, known in ((False, subset), (True, facts)):

@@ -66,9 +66,7 @@ def score(data: tuple[Any, Any], ctx: FrozenContext) -> tuple[Any, dict[str, flo
     return model, {"accuracy": model.score(test, labels)}
 
 
-@pytest.mark.parametrize(
-    "estimator", [SVC(), SVC(kernel="sigmoid"), NuSVC()], ids=["svm", "sigmoid_svm", "nu_svm"]
-)
+@pytest.mark.parametrize("estimator", [SVC(), SVC(kernel="sigmoid"), NuSVC()], ids=["rbf", "sigmoid", "nu"])
 def experiment_standardising(estimator: ClassifierMixin) -> Experiment:
     return Experiment(
         name="standardising",
