@@ -136,7 +136,10 @@ def test_repeat_one_unit_of_a_graph(project):
 def test_a_graph_that_cannot_be_run_is_a_collection_error(project):
     """A cycle, or an artifact that nobody writes, is told in one line with its place."""
     project.write(
-        "def experiment_odd():\n    return ExperimentGraph(Experiment(Artifact('a.bin'), [pipeline_step()(lambda d, c: d)]))"
+        """
+        def experiment_odd():
+            return ExperimentGraph(Experiment(Artifact("a.bin"), [pipeline_step()(lambda d, c: d)]))
+        """
     )
     result = project.run()
     assert result.ret == 2
@@ -147,7 +150,7 @@ def test_a_graph_that_cannot_be_run_is_a_collection_error(project):
 
 @pytest.mark.parametrize(("concurrency", "most"), [(None, 20), (1, 1), (3, 6)])
 def test_asynchronous_replicates_share_a_loop(project, concurrency, most):
-    """Replicates with asynchronous steps wait together, as many as the ini file allows; numbers don't change."""
+    """Replicates with asynchronous steps wait together, as many as the ini file allows; numbers stay."""
     if concurrency:
         project.ini(f"crystallize_max_concurrency = {concurrency}\n")
     project.write(WAITING.replace("DRAW", 'with open("log", "a") as log: print(most, file=log)'))

@@ -358,7 +358,7 @@ def experiment_x():
         ["INVALID: 6 of 6 replicates of 'b*' are missing: replicate 0 failed with ValueError: here*"]
     )
     result.stdout.fnmatch_lines(["E   * ValueError: here", "experiment_a.py:*: ValueError"])
-    result.stdout.no_fnmatch_line("*/wt-plugin/*")
+    result.stdout.no_fnmatch_line("*/pytest_crystallize/*")
     result.stdout.no_fnmatch_line("*/crystallize/core/*")
 
 
