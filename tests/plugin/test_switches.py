@@ -48,7 +48,7 @@ def test_off_until_on_again(project, workers):
 
 
 def test_ci_ignores_what_is_remembered(project, monkeypatch):
-    """Where CI is set, a restored cache silences no gate, and that is said; an option counts for its run only."""
+    """Where CI is set, a restored cache silences no gate, and that is said."""
     project.write(TWO)
     project.run("--crystallize-disable", "less").assert_outcomes(passed=1, skipped=1)
     monkeypatch.setenv("CI", "true")
