@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import unittest
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -110,7 +111,7 @@ class Settings:
             yield
 
 
-class ExperimentRuns:
+class ExperimentRuns(ABC):
     """The units of one experiment (one parameter set of one function), and who runs them.
 
     Attributes
@@ -196,13 +197,13 @@ class ExperimentRuns:
 
     # Pulling.
 
+    @abstractmethod
     def run_unit(self, unit: Unit, host: pytest.Item) -> RunRecord:
         """Run one unit in this process, without claiming it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def run_alone(self, unit: Unit, host: pytest.Item) -> None:
         """Run one unit in this process and let its exceptions through."""
-        raise NotImplementedError
 
     def pull(self, host: pytest.Item, *, seconds: float | None = None, at_least: int = 1) -> None:
         """Run every needed unit that nobody has claimed, and wait for the claimed ones.
@@ -292,7 +293,7 @@ class ExperimentRuns:
         self.settings.timer.restart()
         return True
 
-    def prepare(self, unit: Unit, host: pytest.Item) -> None:
+    def prepare(self, unit: Unit, host: pytest.Item) -> None:  # noqa: B027 - a hook, not an omission
         """Obtain what a unit depends on."""
 
     def _publish(self, unit: Unit, record: RunRecord) -> None:
@@ -339,7 +340,7 @@ class ExperimentRuns:
             for key in unread_keys(treatment, arms[treatment.name])
         ]
 
-    def finish(self) -> None:
+    def finish(self) -> None:  # noqa: B027 - a hook, not an omission
         """Act at the end of the session."""
 
 

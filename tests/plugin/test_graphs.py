@@ -2,6 +2,8 @@
 
 import pytest
 
+from crystallize import stored_versions
+
 CHAIN = """
 weights, scores = Artifact.json("weights.json"), Artifact.json("scores.json")
 
@@ -96,8 +98,11 @@ def test_graph_on_workers(project):
     result.assert_outcomes(passed=3)
     assert digests(result) == digests(serial)
     assert len(project.log()) == len({tuple(entry) for entry in project.log()}) == 16
-    versions = list((project.path / ".pytest_cache/d/crystallize/artifacts/train").iterdir())
+    versions = sorted((project.path / ".pytest_cache/d/crystallize/artifacts/train").iterdir())
     assert len(versions) == 2  # one a session
+    stored = stored_versions("train", project.path / ".pytest_cache/d/crystallize/artifacts")
+    assert [version.complete for version in stored] == [True, True]
+    assert [len(version.artifacts) for version in stored] == [16, 16]
 
 
 def test_what_fails_upstream_is_missing_downstream(project):
