@@ -5,6 +5,7 @@ take longer to load than a test takes; so all are loaded here.
 """
 
 import asyncio  # noqa: F401
+import signal
 
 import hypothesis  # noqa: F401
 import numpy  # noqa: F401
@@ -15,3 +16,7 @@ import pytest_crystallize.distributed
 import pytest_crystallize.session  # noqa: F401
 
 pytest_plugins = ["pytester"]
+
+# Started in the background of a script, this process ignores interrupts, and so would those under test.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
