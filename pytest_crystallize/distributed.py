@@ -34,7 +34,14 @@ class ControllerHooks:
         self._pytest_session = session
 
     def pytest_xdist_node_collection_finished(self, node: Any, ids: Sequence[str]) -> None:
-        """Count what is a test."""
+        """Count what is a test, and have the scheduler know a worker that came while the session was ending.
+
+        pytest-xdist has told such a worker to shut down. If another one then crashes, the session goes on,
+        and the scheduler would be given the collection of a worker that it has never heard of.
+        """
+        scheduler = self.config.pluginmanager.getplugin("dsession").sched
+        if node not in scheduler.nodes:
+            scheduler.add_node(node)  # no test is sent to a worker that is shutting down
         self._tests = frozenset(nodeid for nodeid in ids if not TOKEN.search(nodeid))
         shown = self.config.pluginmanager.getplugin("terminaldistreporter")
         if shown is not None and not isinstance(shown.setstatus, partial):
