@@ -32,7 +32,7 @@ from pytest_crystallize.reporter import Reporter, announcement
 from pytest_crystallize.switches import STATE_FILE, Switches
 from pytest_crystallize.units import ExperimentRuns, Settings
 
-TOKENS_PER_WORKER = 16
+TOKENS_PER_WORKER = 32
 STALE_SECONDS = 60
 _WORKERINPUT = "crystallize"
 NOT_RUN = pytest.xfail.Exception
