@@ -233,15 +233,17 @@ class Reporter:
         exchange = self.settings.exchange
         with contextlib.suppress(OSError):
             exchange.refresh()
-        for key, known in self._announced.items():
-            version = exchange.agreed(key)
-            if version is None:
-                continue
+        versions = {key: version for key in self._announced if (version := exchange.agreed(key)) is not None}
+        if not versions:
+            return
+        with git_commit() as ask:
+            commit = ask()
+        for key, version in versions.items():
+            known = self._announced[key]
             runs = runs_by_condition(exchange.records(key), known["conditions"], known["replicates"])
-            with git_commit() as commit:
-                result = Result(
-                    known["experiment"], runs, (), root_seed=known["seed"], steps=(), git_commit=commit()
-                )
+            result = Result(
+                known["experiment"], runs, (), root_seed=known["seed"], steps=(), git_commit=commit
+            )
             try:
                 conclude_version(Path(version), result)
             except OSError as error:
