@@ -9,18 +9,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from crystallize.core.analysis import evaluate as evaluate
     from crystallize.core.artifact import Artifact as Artifact
     from crystallize.core.builder import ExperimentBuilder as ExperimentBuilder
+    from crystallize.core.condition_runs import ConditionRuns as ConditionRuns
     from crystallize.core.context import FrozenContext as FrozenContext
     from crystallize.core.datasource import DataSource as DataSource
     from crystallize.core.datasource import ExperimentInput as ExperimentInput
     from crystallize.core.datasource import data_source as data_source
     from crystallize.core.declared import inject_from_ctx as inject_from_ctx
     from crystallize.core.declared import resource_factory as resource_factory
-    from crystallize.core.evaluation import ConditionRuns as ConditionRuns
-    from crystallize.core.evaluation import Verdict as Verdict
     from crystallize.core.evaluation import digest as digest
-    from crystallize.core.evaluation import evaluate as evaluate
     from crystallize.core.experiment import Experiment as Experiment
     from crystallize.core.experiment_graph import ExperimentGraph as ExperimentGraph
     from crystallize.core.hypothesis import Hypothesis as Hypothesis
@@ -44,38 +43,58 @@ if TYPE_CHECKING:
     from crystallize.core.plugins.seed import SeedPlugin as SeedPlugin
     from crystallize.core.result import Result as Result
     from crystallize.core.run import RunRecord as RunRecord
+    from crystallize.core.stat_test import BarnardTest as BarnardTest
+    from crystallize.core.stat_test import BoschlooTest as BoschlooTest
+    from crystallize.core.stat_test import BrunnerMunzelTest as BrunnerMunzelTest
+    from crystallize.core.stat_test import ClusteredTTest as ClusteredTTest
+    from crystallize.core.stat_test import FisherExactTest as FisherExactTest
+    from crystallize.core.stat_test import MannWhitneyTest as MannWhitneyTest
     from crystallize.core.stat_test import McNemarTest as McNemarTest
     from crystallize.core.stat_test import PairedTTest as PairedTTest
+    from crystallize.core.stat_test import PermutationTest as PermutationTest
     from crystallize.core.stat_test import ResampledTTest as ResampledTTest
     from crystallize.core.stat_test import StatisticalTest as StatisticalTest
     from crystallize.core.stat_test import WelchTTest as WelchTTest
+    from crystallize.core.stat_test import WilcoxonTest as WilcoxonTest
+    from crystallize.core.stopping import AnytimeValid as AnytimeValid
+    from crystallize.core.stopping import GroupSequential as GroupSequential
     from crystallize.core.treatment import Treatment as Treatment
     from crystallize.core.treatment import treatment as treatment
+    from crystallize.core.verdict import Verdict as Verdict
     from crystallize.core.verifier import verifier as verifier
     from crystallize.core.versions import StoredVersion as StoredVersion
     from crystallize.core.versions import stored_versions as stored_versions
 
 _HOMES = {
+    "AnytimeValid": "core.stopping",
     "Artifact": "core.artifact",
     "ArtifactPlugin": "core.plugins.artifacts",
     "AsyncExecution": "core.plugins.async_execution",
+    "BarnardTest": "core.stat_test",
     "BaseOptimizer": "core.optimizers.base",
     "BasePlugin": "core.plugins.base",
-    "ConditionRuns": "core.evaluation",
+    "BoschlooTest": "core.stat_test",
+    "BrunnerMunzelTest": "core.stat_test",
+    "ClusteredTTest": "core.stat_test",
+    "ConditionRuns": "core.condition_runs",
     "DataSource": "core.datasource",
     "Experiment": "core.experiment",
     "ExperimentBuilder": "core.builder",
     "ExperimentGraph": "core.experiment_graph",
     "ExperimentInput": "core.datasource",
+    "FisherExactTest": "core.stat_test",
     "FrozenContext": "core.context",
     "GridSearch": "core.optimizers.listed",
+    "GroupSequential": "core.stopping",
     "Hypothesis": "core.hypothesis",
     "LoggingPlugin": "core.plugins.logging",
+    "MannWhitneyTest": "core.stat_test",
     "McNemarTest": "core.stat_test",
     "Objective": "core.optimizers.objective",
     "OptunaOptimizer": "core.optimizers.with_optuna",
     "PairedTTest": "core.stat_test",
     "ParallelExecution": "core.plugins.execution",
+    "PermutationTest": "core.stat_test",
     "Pipeline": "core.pipeline",
     "PipelineStep": "core.pipeline_step",
     "RandomSearch": "core.optimizers.listed",
@@ -87,11 +106,12 @@ _HOMES = {
     "StatisticalTest": "core.stat_test",
     "StoredVersion": "core.versions",
     "Treatment": "core.treatment",
-    "Verdict": "core.evaluation",
+    "Verdict": "core.verdict",
     "WelchTTest": "core.stat_test",
+    "WilcoxonTest": "core.stat_test",
     "data_source": "core.datasource",
     "digest": "core.evaluation",
-    "evaluate": "core.evaluation",
+    "evaluate": "core.analysis",
     "exit_step": "core.pipeline_step",
     "hypothesis": "core.hypothesis",
     "inject_from_ctx": "core.declared",

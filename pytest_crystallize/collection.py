@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -15,6 +15,7 @@ from _pytest._io.saferepr import saferepr
 from _pytest.mark.structures import ParameterSet, get_unpacked_marks
 
 from crystallize import Experiment, ExperimentBuilder, ExperimentGraph, Hypothesis, Treatment
+from crystallize.core.analysis import DEFAULT_JUDGING, Judging
 from crystallize.errors import CrystallizeError, DefinitionError
 from pytest_crystallize.factories import FactoryRuns, GraphRuns
 from pytest_crystallize.fixtures import RESERVED, hidden_by
@@ -23,7 +24,8 @@ from pytest_crystallize.items import HypothesisItem
 from pytest_crystallize.marked import MarkedRuns
 from pytest_crystallize.units import ExperimentRuns, Settings
 
-KEYWORDS = ("replicates", "treatments", "hypotheses", "seed")
+JUDGED = tuple(field.name for field in fields(Judging))
+KEYWORDS = ("replicates", "treatments", "hypotheses", "seed", *JUDGED)
 
 
 class ExperimentCollector(pytest.Collector):
@@ -88,6 +90,7 @@ class ExperimentCollector(pytest.Collector):
             hypothesis=hypothesis,
             treatment=treatment,
         )
+        runs.members.append(item)
         for mark in marks:
             item.add_marker(
                 mark if isinstance(mark, pytest.MarkDecorator) else pytest.MarkDecorator(mark, _ispytest=True)
@@ -134,6 +137,8 @@ class ExperimentCollector(pytest.Collector):
             treatments=_treatments(keywords.get("treatments", ())),
             replicates=keywords.get("replicates"),
             seed=keywords.get("seed"),
+            hypotheses=[claim.hypothesis for claim in claims],
+            judging=_judging(DEFAULT_JUDGING, keywords),
         )
         _check_claims(claims, runs, self.name)
         return runs, claims
@@ -192,6 +197,7 @@ class ExperimentCollector(pytest.Collector):
         made = copy.copy(made)  # two factories may return the same one
         if not made.treatments:
             made.treatments = _treatments(keywords.get("treatments", ()))
+        made.judging = _judging(made.judging, keywords)
         claims = [] if made.hypotheses else _claimed(keywords.get("hypotheses", ()))
         if claims:
             made.hypotheses = [claim.hypothesis for claim in claims]
@@ -209,6 +215,16 @@ class ExperimentCollector(pytest.Collector):
         path, line = getfslineno(self.obj)
         cut = excinfo.traceback.cut(path=path, firstlineno=line)
         return cut if cut != excinfo.traceback else super()._traceback_filter(excinfo)
+
+
+def _judging(declared: Judging, keywords: Mapping[str, Any]) -> Judging:
+    """Return how claims are judged: as declared, and where nothing is, as the mark says."""
+    given = {
+        name: keywords[name]
+        for name in JUDGED
+        if name in keywords and getattr(declared, name) == getattr(DEFAULT_JUDGING, name)
+    }
+    return replace(declared, **given)
 
 
 class _NoParams:

@@ -51,6 +51,8 @@ class FactoryRuns(ExperimentRuns):
             treatments=experiment.treatments,
             replicates=experiment.declared_replicates or replicates,
             seed=seed if declared is None else declared,
+            hypotheses=experiment.hypotheses,
+            judging=experiment.judging,
             part=part,
         )
         self.experiment = experiment
@@ -152,7 +154,7 @@ class FactoryRuns(ExperimentRuns):
         if not self._began:
             return
         known = list(self.settings.exchange.records(self.id))
-        runs = runs_by_condition(known, self.conditions, self.replicates)
+        runs = runs_by_condition(known, self.conditions, self.size)
         result = Result(self.experiment.name, runs, (), root_seed=self.root_seed, steps=(), git_commit=None)
         for plugin in self._began:
             try:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from _pytest._code.code import ExceptionChainRepr, ReprEntryNative, ReprFileLocation, ReprTraceback
+from _pytest.skipping import evaluate_skip_marks, evaluate_xfail_marks
 
-from crystallize import Verdict, evaluate
-from crystallize.core.evaluation import ConditionRuns
+from crystallize import ConditionRuns, Verdict
 from crystallize.core.run import Unit
 from crystallize.core.treatment import BASELINE
 from pytest_crystallize.output import PROPERTY
+from pytest_crystallize.report import CORRECTIONS, effect, extra_numbers, interval
 from pytest_crystallize.tracebacks import is_users
 
 if TYPE_CHECKING:
@@ -73,6 +74,16 @@ class HypothesisItem(ExperimentItem):
             self.add_marker(pytest.mark.skip(reason=reason))
         self.evidence_missing = True
 
+    def will_run(self) -> bool:
+        """Tell whether the marks let it run."""
+        try:
+            if evaluate_skip_marks(self) is not None:
+                return False
+            expected = evaluate_xfail_marks(self)
+        except BaseException:  # a mark that is wrong is told when the item is set up
+            return True
+        return expected is None or expected.run or self.config.option.runxfail
+
     def runtest(self) -> None:
         """Pull the replicates, decide, and raise `NotSupported` unless the hypothesis is supported."""
         repro: Unit | None = self.runs.settings.repro
@@ -85,7 +96,7 @@ class HypothesisItem(ExperimentItem):
         if records and all(record.skipped is not None for record in records):
             raise _skipped(records[0].skipped or "skipped")
         verdict = self._verdict(arms)
-        self.evidence_missing = verdict.lacking > 0 or verdict.status == "invalid"
+        self.evidence_missing = verdict.status == "invalid"
         self.payload["verdict"] = _plain(verdict.to_dict())
         self._add_properties(verdict, records)
         if not verdict.passed:
@@ -93,7 +104,7 @@ class HypothesisItem(ExperimentItem):
 
     def _verdict(self, arms: dict[str, ConditionRuns]) -> Verdict:
         if self.hypothesis is not None:
-            return evaluate(self.hypothesis, arms[BASELINE], arms[self.treatment or ""])
+            return self.runs.analysis.verdict(self.hypothesis, self.treatment or "")
         reasons = [reason for arm in arms.values() if (reason := arm.missing_evidence())]
         lacking = len({replicate for arm in arms.values() for replicate in arm.lacking})
         n = self.runs.replicates - lacking
@@ -161,6 +172,8 @@ class HypothesisItem(ExperimentItem):
                 for first in group[:1]
             ],
             "unread": runs.unread(arms),
+            "run": runs.size,
+            "for_family": runs.for_family(),
         }
 
     def _add_properties(self, verdict: Verdict, records: list[Any]) -> None:
@@ -169,10 +182,16 @@ class HypothesisItem(ExperimentItem):
         values = {
             "verdict": verdict.status if self.hypothesis is not None else None,
             "p_value": verdict.p_value,
+            "adjusted_p": verdict.adjusted_p,
+            "test": verdict.test if self.hypothesis is not None else None,
             "n": verdict.n,
             "baseline_mean": verdict.baseline_mean,
             "treatment_mean": verdict.treatment_mean,
             "difference": verdict.difference,
+            "interval_low": verdict.interval and verdict.interval[0],
+            "interval_high": verdict.interval and verdict.interval[1],
+            "detectable": verdict.detectable,
+            "margin": verdict.margin,
             "seed": self.runs.root_seed,
             "compute_seconds": round(sum(record.seconds for record in records), 6),
         }
@@ -226,36 +245,41 @@ def _skipped(reason: str) -> BaseException:
 def explain(verdict: Verdict, drawn_seed: int | None = None) -> str:
     """Return what a test that does not pass says of its verdict."""
     lines = [f"{verdict.status.upper()}: {verdict.reason}" if verdict.reason else verdict.status.upper()]
+    row = verdict.to_dict()
     numbers = []
     if verdict.baseline_mean is not None and verdict.treatment_mean is not None:
         metric = verdict.metric.split(", ")[0]
+        difference = effect(verdict.difference, relative=verdict.relative)
+        ends = interval(verdict.interval, relative=verdict.relative)
+        shown = f", {verdict.estimand or 'difference'} {difference} {ends}" if verdict.interval else ""
         numbers.append(
             f"{metric}: baseline {verdict.baseline_mean:.6g}, "
-            f"{verdict.treatment} {verdict.treatment_mean:.6g}"
+            f"{verdict.treatment} {verdict.treatment_mean:.6g}{shown}"
         )
     if verdict.p_value is not None:
-        alpha = f" (alpha {verdict.alpha:g})" if verdict.alpha is not None else ""
-        numbers.append(f"p = {verdict.p_value:.4g}{alpha}, n = {verdict.n}, {verdict.test}")
-    extra = {
-        key: value
-        for key, value in verdict.details.items()
-        if key not in _SHOWN and isinstance(value, int | float | str | bool)
-    }
-    if extra:
-        numbers.append(
-            ", ".join(
-                f"{key} = {value:.6g}" if isinstance(value, float) else f"{key} = {value}"
-                for key, value in extra.items()
-            )
-        )
+        numbers.append(f"p = {verdict.p_value:.4g}{_compared(verdict)}, n = {verdict.n}, {verdict.test}")
+    if extra := extra_numbers(row):
+        numbers.append(extra)
+    if verdict.population:
+        numbers.append(f"speaks of {verdict.population}")
     if drawn_seed is not None:
         numbers.append(f"the root seed was drawn; repeat with --crystallize-seed {drawn_seed}")
     return "\n".join([*lines, *(f"  {line}" for line in numbers)])
 
 
-_SHOWN = frozenset(
-    {"p_value", "significant", "accepted", "statistic", "df", "difference", "interval", "n", "test", "alpha"}
-)
+def _compared(verdict: Verdict) -> str:
+    """Say what the p-value was compared with."""
+    if verdict.adjusted_p is not None:
+        by = CORRECTIONS[verdict.correction]
+        return (
+            f", adjusted by {by} for {verdict.family} claims {verdict.adjusted_p:.4g} (alpha "
+            f"{verdict.alpha:g})"
+        )
+    if verdict.looks and verdict.level is not None:
+        return (
+            f" (level {verdict.level:.3g} at look {verdict.look} of {verdict.looks}, alpha {verdict.alpha:g})"
+        )
+    return f" (alpha {verdict.alpha:g})" if verdict.alpha is not None else ""
 
 
 def _plain(value: Any) -> Any:

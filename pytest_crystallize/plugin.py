@@ -7,8 +7,8 @@ import pytest
 from pytest_crystallize.options import parse_replicates, parse_seed
 
 MARKER = (
-    "experiment(*, replicates, treatments, hypotheses, seed): declare that the body of this function is one "
-    "condition run of an experiment."
+    "experiment(*, replicates, treatments, hypotheses, seed, correction, stopping, resampled): declare that "
+    "the body of this function is one condition run of an experiment."
 )
 
 
@@ -50,6 +50,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=[],
         metavar="NAME",
         help="switch a treatment on again",
+    )
+    group.addoption(
+        "--crystallize-early-stop",
+        action="store_true",
+        help="look several times, and stop an experiment once every claim is decided, also where it declares "
+        "no stopping=",
+    )
+    parser.addini(
+        "crystallize_early_stop",
+        "stop experiments early, as by --crystallize-early-stop",
+        type="bool",
+        default=False,
     )
     parser.addini(
         "crystallize_files",

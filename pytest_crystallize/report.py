@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import shlex
 import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +13,13 @@ from _pytest._io.wcwidth import wcswidth, wcwidth
 
 from pytest_crystallize.ids import escape
 
-NUMBERS = ("baseline", "treated", "diff", "p", "n", "verdict")
+COLUMNS = ("diff", "interval", "p", "MDE", "n", "verdict")
+CORRECTIONS = {"holm": "Holm", "bh": "Benjamini and Hochberg", "bonferroni": "Bonferroni"}
+TOLD_APART = frozenset(
+    {"p_value", "adjusted_p", "significant", "accepted", "statistic", "df", "difference", "interval", "n"}
+    | {"test", "alpha"}
+)
+"""What a verifier may return that has a place of its own in every report."""
 
 
 @dataclass
@@ -27,6 +32,10 @@ class ExperimentSummary:
         Function with parameters, and ``file:line``.
     replicates, seed : int
         As settled.
+    run : int
+        Replicates that were run: fewer, if the experiment was stopped early.
+    for_family : list of str
+        Conditions that were run for the sake of adjusted p-values alone.
     seconds : dict
         Compute time by condition.
     digests : dict
@@ -51,6 +60,8 @@ class ExperimentSummary:
     metrics: dict[str, dict[str, float | None]] = field(default_factory=dict)
     unread: dict[str, None] = field(default_factory=dict)
     conditions: list[str] = field(default_factory=list)
+    run: int = 0
+    for_family: list[str] = field(default_factory=list)
 
     def add(self, payload: Mapping[str, Any], outcome: str, *, place: int = 0, expected: str = "") -> None:
         """Take in what one report carried.
@@ -71,6 +82,8 @@ class ExperimentSummary:
         self.metrics |= payload["metrics"]
         self.conditions = payload["conditions"]
         self.unread |= dict.fromkeys(payload["unread"])
+        self.run = max(self.run, payload["run"])
+        self.for_family = payload["for_family"]
         verdict = payload.get("verdict")
         if verdict is not None and verdict["hypothesis"]:
             self.rows.append({**verdict, "outcome": outcome, "place": place, "expected": expected})
@@ -84,13 +97,13 @@ def experiment_lines(
     place = f" ({summary.where})" if located else ""
     time = duration(math.fsum(summary.seconds.values()))
     conditions = len(summary.seconds)
-    head = (
-        f"{summary.name}{place}: {counted(summary.replicates, 'replicate')} of "
-        f"{counted(conditions, 'condition')}, seed {summary.seed}, {time}"
-    )
+    many = counted(summary.replicates, "replicate")
+    if 0 < summary.run < summary.replicates:
+        many = f"stopped at {summary.run} of {many}"
+    head = f"{summary.name}{place}: {many} of {counted(conditions, 'condition')}, seed {summary.seed}, {time}"
     yield from wrapped(head, width)
     if summary.rows:
-        yield from table([_cells(row) for row in summary.rows], width)
+        yield from table(summary.rows, width)
         for row in summary.rows:
             if row["reason"] and row["outcome"] not in ("passed", "failed"):  # a failure says it itself
                 expected = f" (expected: {row['expected']})" if row["expected"] else ""
@@ -99,7 +112,7 @@ def experiment_lines(
     for condition, means in summary.metrics.items():
         shown = ", ".join(f"{metric} {number(mean)}" for metric, mean in means.items()) or "no metrics"
         yield from wrapped(f"{condition}: {shown}", width, indent="  ")
-    for line in summary.unread:
+    for line in (*summary.unread, *_notes(summary)):
         yield from wrapped(f"note: {line}", width, indent="  ")
     if verbose:
         known = [condition for condition in summary.conditions if condition in summary.digests]
@@ -107,53 +120,128 @@ def experiment_lines(
         yield from wrapped(f"digest {digests}", width, indent="  ")
 
 
+def _notes(summary: ExperimentSummary) -> Iterator[str]:
+    if summary.for_family:
+        yield (
+            f"{_listed(summary.for_family)} ran for the correction alone, which allows for claims that "
+            "are not "
+            "selected"
+        )
+    for row in summary.rows:
+        if row["omitted"]:
+            many = counted(row["omitted"], "replicate")
+            yield f"{row['hypothesis']} [{row['treatment']}]: {many} of {row['planned']} lack a value"
+    yield from dict.fromkeys(row["caveat"] for row in summary.rows if row["caveat"])
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(repr(name) for name in names)
+
+
 def _cells(row: Mapping[str, Any]) -> dict[str, str]:
     degenerate = "*" if row["degenerate"] else ""
     return {
-        "group": f"{row['hypothesis']} ({row['metric']})",
-        "treatment": printable(row["treatment"]),
-        "baseline": number(row["baseline_mean"]),
-        "treated": number(row["treatment_mean"]),
-        "diff": number(row["difference"], sign=True),
-        "p": p_value(row["p_value"]),
+        "diff": effect(row["difference"], relative=row["relative"]),
+        "interval": interval(row["interval"], relative=row["relative"]),
+        "p": p_value(shown_p(row)),
+        "MDE": number(row["detectable"], digits=3),
         "n": str(row["n"]),
         "verdict": row["status"].upper() + degenerate + (" xfail" if row["outcome"] == "xfailed" else ""),
     }
 
 
-def table(rows: Sequence[Mapping[str, str]], width: int) -> Iterator[str]:
-    """Yield an aligned table: a line per hypothesis and its metric, below it a line per treatment.
+def table(rows: Sequence[Mapping[str, Any]], width: int) -> Iterator[str]:
+    """Yield an aligned table of verdicts: a line per hypothesis, below it a line per treatment.
 
-    A treatment whose name would make its line too wide stands on a line above its numbers.
+    A treatment whose name would make its line too wide stands on a line above its numbers, and a column that
+    has nothing to say is left out.
     """
-    widths = {column: max(len(column), *(len(row[column]) for row in rows)) for column in NUMBERS}
-    room = width - sum(widths.values()) - 2 * len(NUMBERS) - 4
-    sizes = [len("treatment"), *(wcswidth(row["treatment"]) for row in rows)]
-    names = max((size for size in sizes if size <= room), default=0)
+    cells = [_cells(row) for row in rows]
+    columns = [c for c in COLUMNS if c in ("verdict", "n") or any(cell[c] != "-" for cell in cells)]
+    widths = {c: max(len(c), *(len(cell[c]) for cell in cells)) for c in columns}
+    room = width - sum(widths.values()) - 2 * len(columns) - 4
+    names = [printable(row["treatment"]) for row in rows]
+    sizes = [len("treatment"), *map(wcswidth, names)]
+    widest = max((size for size in sizes if size <= room), default=0)
 
-    def line(name: str, cells: Mapping[str, str]) -> str:
-        numbers = [cells[column].rjust(widths[column]) for column in NUMBERS[:-1]]
-        return "  ".join(["    " + name + " " * (names - wcswidth(name)), *numbers, cells["verdict"]])
+    def line(name: str, cell: Mapping[str, str]) -> str:
+        numbers = [cell[column].rjust(widths[column]) for column in columns[:-1]]
+        return "  ".join(["    " + name + " " * (widest - wcswidth(name)), *numbers, cell["verdict"]])
 
-    yield line("treatment" if names >= len("treatment") else "", {column: column for column in NUMBERS})
-    for group, grouped in itertools.groupby(
-        sorted(rows, key=_group_order(rows)), key=lambda row: row["group"]
-    ):
-        yield from wrapped(group, width, indent="  ")
-        for row in grouped:
-            name = row["treatment"]
+    yield line("treatment" if widest >= len("treatment") else "", {column: column for column in columns})
+    entries = list(zip(rows, cells, names, strict=True))
+    for hypothesis in dict.fromkeys(row["hypothesis"] for row in rows):
+        group = [entry for entry in entries if entry[0]["hypothesis"] == hypothesis]
+        yield from wrapped(group_line([row for row, _, _ in group]), width, indent="  ")
+        for row, cell, name in group:
             if wcswidth(name) > room:
                 yield from wrapped(name, width, indent="    ")
-                name = ""
-            yield line(name, row)
-    if any("*" in row["verdict"] for row in rows):
+            yield line("" if wcswidth(name) > room else name, cell)
+            if extra := extra_numbers(row):
+                yield from wrapped(extra, width, indent="      ")
+    if any("*" in cell["verdict"] for cell in cells):
         yield "  * no variance: every difference is the same"
+    if "MDE" in columns:
+        yield "  MDE: smallest difference that such samples would show with probability .8"
 
 
-def _group_order(rows: Sequence[Mapping[str, str]]) -> Callable[[Mapping[str, str]], int]:
-    """Return a sort key that keeps groups in their order of arrival."""
-    order = {group: place for place, group in enumerate(dict.fromkeys(row["group"] for row in rows))}
-    return lambda row: order[row["group"]]
+def group_line(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return what is common to the verdicts on one hypothesis: metric, test, intervals, population."""
+
+    def common(key: str) -> Any:
+        values = [row[key] for row in rows if row["status"] != "invalid"]
+        return values[0] if values and values.count(values[0]) == len(values) else None
+
+    first = rows[0]
+    parts = [f"{first['hypothesis']} ({first['metric']})"]
+    mean = common("baseline_mean")
+    if mean is not None:
+        parts[0] += f", baseline {number(mean)}"
+    if test := common("test"):
+        parts.append(f"{test} over {population}" if (population := common("population")) else test)
+    if first["margin"] is not None:
+        parts.append(f"margin {effect(first['margin'], relative=first['relative'], sign=False)}")
+    if (confidence := common("confidence")) is not None:
+        parts.append(f"{100 * confidence:.4g} % interval")
+    if estimand := common("estimand"):
+        parts.append(f"diff is the {estimand}")
+    if first["correction"] in CORRECTIONS:
+        by = CORRECTIONS[first["correction"]]
+        what = "alpha split" if first["correction"] == "bonferroni" else "p adjusted"
+        parts.append(f"{what} by {by} for {first['family']} claims")
+    return f"{parts[0]}: {', '.join(parts[1:])}" if parts[1:] else parts[0]
+
+
+def extra_numbers(row: Mapping[str, Any]) -> str:
+    """Return what a verifier gave beside the p-value."""
+    if row["direction"]:
+        return ""
+    return ", ".join(
+        f"{key} = {value:.6g}" if isinstance(value, float) else f"{key} = {value}"
+        for key, value in row["details"].items()
+        if key not in TOLD_APART and isinstance(value, int | float | str | bool)
+    )
+
+
+def shown_p(row: Mapping[str, Any]) -> float | None:
+    """Return the p-value that decides: the adjusted one, if there is one."""
+    shown: float | None = row["p_value"] if row["adjusted_p"] is None else row["adjusted_p"]
+    return shown
+
+
+def effect(value: float | None, *, relative: bool, sign: bool = True) -> str:
+    """Return a difference, or a relative one in per cent."""
+    if value is None or not relative:
+        return number(value, sign=sign)
+    return f"{number(100 * value, sign=sign)} %"
+
+
+def interval(ends: Sequence[float] | None, *, relative: bool = False) -> str:
+    """Return an interval in three significant digits, or a dash."""
+    if ends is None:
+        return "-"
+    low, high = (100 * end if relative else end for end in ends)
+    return f"[{low:.3g}, {high:.3g}]" + (" %" if relative else "")
 
 
 def printable(text: str) -> str:
@@ -174,11 +262,11 @@ _PAD = "\ue000"
 """Stands behind a character that takes two columns, while columns are counted; itself it is not printable."""
 
 
-def number(value: float | None, *, sign: bool = False) -> str:
+def number(value: float | None, *, sign: bool = False, digits: int = 4) -> str:
     """Return a number in four significant digits, or a dash."""
     if value is None:
         return "-"
-    return f"{value:+.4g}" if sign else f"{value:.4g}"
+    return f"{value:+.{digits}g}" if sign else f"{value:.{digits}g}"
 
 
 def p_value(value: float | None) -> str:
@@ -258,6 +346,6 @@ def status_word(payload: Mapping[str, Any], outcome: str) -> str:
         return outcome.upper()
     if not verdict["hypothesis"]:
         return "PASSED" if verdict["status"] == "supported" else verdict["status"].upper()
-    shown = verdict["p_value"]
+    shown = shown_p(verdict)
     word: str = verdict["status"].upper()
     return word if shown is None else f"{word} p{'' if shown < 0.001 else '='}{p_value(shown)}"

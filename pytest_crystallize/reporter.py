@@ -278,13 +278,22 @@ class Reporter:
         except OSError:
             return ""
         done = exchange.counts()
-        under_way = [key for key, known in self._announced.items() if 0 < done.get(key, 0) < known["units"]]
+        under_way = [
+            key
+            for key, known in self._announced.items()
+            if 0 < done.get(key, 0) < known["units"] and not self._is_stopped(key)
+        ]
         if not under_way:
             return ""
         first = self._announced[under_way[0]]
         name, units, replicates = first["name"], first["units"], first["replicates"]
         more = f" (and {len(under_way) - 1} more under way)" if len(under_way) > 1 else ""
         return f"{done[under_way[0]] * replicates // units} of {replicates} replicates of {name}{more}"
+
+    def _is_stopped(self, key: str) -> bool:
+        """Tell whether an experiment was stopped early."""
+        summary = self.summaries.get(key)
+        return summary is not None and 0 < summary.run < summary.replicates
 
     # The end.
 

@@ -18,7 +18,6 @@ from typing import Any
 
 import pytest
 from _pytest.runner import runtestprotocol
-from _pytest.skipping import evaluate_skip_marks, evaluate_xfail_marks
 
 from crystallize.core.run import Unit
 from crystallize.core.seeding import global_state_restored, seed_globals
@@ -88,6 +87,7 @@ class CrystallizeSession:
             artifact_root=self._cache_directory() / "artifacts",
         )
         self.settings.drawn_seed = self._drawn
+        self.settings.early_stop = option.crystallize_early_stop or config.getini("crystallize_early_stop")
         self.settings.off = self._switched_off()
         self.settings.repro = self._repro(config.option.crystallize_repro)
         self._runs: dict[str, ExperimentRuns] = {}
@@ -192,8 +192,8 @@ class CrystallizeSession:
         selected = [item for item in items if isinstance(item, HypothesisItem)]
         for item in selected:
             self._runs[item.runs.id] = item.runs
-            if _will_run(item):
-                item.runs.needed.update(item.conditions)
+            if item.will_run():
+                item.runs.needs(item)
         self._check_switches(selected)
         self._check_repro(selected)
         if not self.is_worker or self.config.option.collectonly:
@@ -339,17 +339,6 @@ class CrystallizeSession:
         if self._drawn is None:
             return None
         return f"crystallize: drew root seed {self._drawn}; repeat with --crystallize-seed {self._drawn}"
-
-
-def _will_run(item: HypothesisItem) -> bool:
-    """Tell whether an item's marks let it run."""
-    try:
-        if evaluate_skip_marks(item) is not None:
-            return False
-        expected = evaluate_xfail_marks(item)
-    except BaseException:  # a mark that is wrong is told when the item is set up
-        return True
-    return expected is None or expected.run or item.config.option.runxfail
 
 
 def _announce(directory: Path, selected: Iterable[HypothesisItem]) -> None:

@@ -7,12 +7,14 @@ import unittest
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from _pytest._code import getfslineno
 
-from crystallize import ConditionRuns, RunRecord, Treatment
+from crystallize import ConditionRuns, GroupSequential, Hypothesis, RunRecord, Treatment
+from crystallize.core.analysis import DEFAULT_JUDGING, Analysis, AnalysisPlan, Judging
 from crystallize.core.declaration import check_replicates
 from crystallize.core.evaluation import digest, unread_keys
 from crystallize.core.run import RunError, Unit, rotated
@@ -25,6 +27,9 @@ from pytest_crystallize.ids import checksum
 from pytest_crystallize.output import Output
 from pytest_crystallize.timeouts import Timer
 from pytest_crystallize.tracebacks import is_users, users_part
+
+if TYPE_CHECKING:
+    from pytest_crystallize.items import HypothesisItem
 
 FAILURES = (BaseException,)
 ENDS_SESSION = (KeyboardInterrupt, pytest.exit.Exception)
@@ -62,6 +67,8 @@ class Settings:
         The root seed, if it was drawn at random.
     off : frozenset of str
         Treatments that are switched off.
+    early_stop : bool
+        Whether experiments that declare no early stopping are stopped early, too.
     """
 
     def __init__(
@@ -92,6 +99,7 @@ class Settings:
         self.repro_fault: str | None = None
         self.drawn_seed: int | None = None
         self.off: frozenset[str] = frozenset()
+        self.early_stop = False
         self.notes: dict[str, None] = {}
 
     @property
@@ -129,6 +137,12 @@ class ExperimentRuns(ABC):
         What directories of artifacts are called after.
     needed : set of str
         Those that the selected items need.
+    analysis_plan : AnalysisPlan
+        What is claimed, and how it is judged.
+    members : list of HypothesisItem
+        All items, selected or not.
+    size : int
+        Up to which replicate to run until the next look; in the end, how many were run.
     replicates, root_seed : int
         As settled between command line, declaration and ini file.
     at_once : int
@@ -150,6 +164,8 @@ class ExperimentRuns(ABC):
         treatments: Sequence[Treatment],
         replicates: int | None,
         seed: int | None,
+        hypotheses: Sequence[Hypothesis] = (),
+        judging: Judging = DEFAULT_JUDGING,
         part: str = "",
     ) -> None:
         self.function = function
@@ -171,9 +187,27 @@ class ExperimentRuns(ABC):
         self.replicates = self._settled_replicates(replicates)
         self.root_seed = self._settled_seed(seed)
         self.stream = SeedStream(self.root_seed)
+        judging.check(hypotheses, self.name)
+        self.analysis_plan = AnalysisPlan(
+            tuple(hypotheses), self.treatments, self.replicates, self._settled_judging(judging, hypotheses)
+        )
+        self.members: list[HypothesisItem] = []
+        self._selected: list[HypothesisItem] = []
+        self.size = self.analysis_plan.sizes[0]
         self._first_open = 0
         self._complete: dict[str, ConditionRuns] = {}
+        self._analysis: Analysis | None = None
         self._digests: dict[ConditionRuns, str] = {}
+
+    def _settled_judging(self, declared: Judging, hypotheses: Sequence[Hypothesis]) -> Judging:
+        claimed = any(hypothesis.claim is not None for hypothesis in hypotheses)
+        if not self.settings.early_stop or declared.stopping is not None or not claimed:
+            return declared
+        try:
+            return replace(declared, stopping=GroupSequential())
+        except DefinitionError as error:
+            self.settings.note(f"{self.name} is not stopped early: {error}")
+            return declared
 
     def _settled_replicates(self, declared: int | None) -> int:
         settings = self.settings
@@ -194,6 +228,29 @@ class ExperimentRuns(ABC):
         settings = self.settings
         self.seed_drawn = settings.drawn_seed is not None and (declared is None or settings.seed is not None)
         return next(n for n in (settings.seed, declared, settings.ini_seed, 0) if n is not None)
+
+    # What is needed.
+
+    def needs(self, item: HypothesisItem) -> None:
+        """Note that an item is to give a verdict: its conditions, and those of its family, are to be run."""
+        self._selected.append(item)
+        self.needed.update(item.conditions)
+        if item.hypothesis is not None:
+            family = self.analysis_plan.conditions(item.hypothesis, item.treatment or "")
+            self.needed.update(name for name in family if name == BASELINE or self._is_tested(name))
+
+    def _is_tested(self, treatment: str) -> bool:
+        """Tell whether the marks let any claim of the family about a treatment be tested."""
+        corrected = self.analysis_plan.is_corrected
+        return any(
+            m.treatment == treatment and m.hypothesis is not None and corrected(m.hypothesis) and m.will_run()
+            for m in self.members
+        )
+
+    def for_family(self) -> list[str]:
+        """Return the conditions that are run for the correction alone: no selected test is about them."""
+        about = {condition for item in self._selected for condition in item.conditions}
+        return [condition for condition in self.conditions if condition in self.needed - about]
 
     # Pulling.
 
@@ -218,35 +275,80 @@ class ExperimentRuns(ABC):
             Replicates to run here before stopping.
         """
         settings = self.settings
-        exchange = settings.exchange
         started = time.perf_counter()
         done_here = 0
-        busy: list[int] = []
         settings.timer.belongs_to(host)
         with global_state_restored(), settings.output.of_units(self.id):
-            exchange.refresh()
-            claimed: list[int] = []
-            for replicate in range(self._first_open, self.replicates):
-                if not self._missing(replicate):
-                    if replicate == self._first_open:
-                        self._first_open += 1
-                    continue
-                if not exchange.acquire(self.id, replicate, wait=False):
-                    busy.append(replicate)
-                    continue
-                claimed.append(replicate)
-                if len(claimed) < self.at_once:
-                    continue
-                done_here += self._run_claimed(claimed, host)
-                claimed = []
-                if seconds is not None and done_here >= at_least and time.perf_counter() - started > seconds:
-                    return
-            self._run_claimed(claimed, host)
-            for replicate in busy if seconds is None else ():
-                settings.timer.suspend()
-                exchange.acquire(self.id, replicate, wait=True)
-                self._run_claimed([replicate], host)
+            settings.exchange.refresh()
+            while True:
+                for done in self._run_up_to(self.size, host, wait=seconds is None or self._looks_again):
+                    done_here += done
+                    out_of_time = seconds is not None and time.perf_counter() - started > seconds
+                    if out_of_time and done_here >= at_least:
+                        return
+                if not self._advance():
+                    break
         settings.timer.restart()
+
+    def _run_up_to(self, size: int, host: pytest.Item, *, wait: bool) -> Iterator[int]:
+        """Run what is unclaimed of the first replicates; yield how many were run, whenever some were.
+
+        Waits for those that others have claimed, if it is to.
+        """
+        settings, exchange = self.settings, self.settings.exchange
+        busy: list[int] = []
+        claimed: list[int] = []
+        for replicate in range(self._first_open, size):
+            if not self._missing(replicate):
+                if replicate == self._first_open:
+                    self._first_open += 1
+                continue
+            if not exchange.acquire(self.id, replicate, wait=False):
+                busy.append(replicate)
+                continue
+            claimed.append(replicate)
+            if len(claimed) == self.at_once:
+                yield self._run_claimed(claimed, host)
+                claimed = []
+        yield self._run_claimed(claimed, host)
+        for replicate in busy if wait else ():
+            settings.timer.suspend()
+            exchange.acquire(self.id, replicate, wait=True)
+            yield self._run_claimed([replicate], host)
+
+    # Looks.
+
+    @property
+    def _looks_again(self) -> bool:
+        """Whether another look may be to come, so that nobody may run ahead."""
+        return self.analysis_plan.judging.stopping is not None and self.size < self.replicates
+
+    def _advance(self) -> bool:
+        """Go on to the replicates of the next look; tell whether there is one to come."""
+        if not self._looks_again or any(map(self._missing, range(self._first_open, self.size))):
+            return False
+        before = self.size
+        claims = [(i.hypothesis, i.treatment or "") for i in self._selected if i.hypothesis is not None]
+        known = [condition for condition in self.conditions if condition in self.needed]
+        look = Analysis(self.analysis_plan, self._to_come(known))
+        self.size = look.replicates_needed(claims, known) if claims else self.replicates
+        return self.size > before
+
+    def _to_come(self, conditions: Iterable[str]) -> dict[str, ConditionRuns]:
+        """Return the runs of the look under way, with gaps for the replicates behind it."""
+        gap = (None,) * (self.replicates - self.size)
+        return {
+            name: ConditionRuns(name, (*runs.records, *gap)) for name, runs in self.runs(conditions).items()
+        }
+
+    @property
+    def analysis(self) -> Analysis:
+        """The verdicts on what is needed, made once where all runs are there."""
+        arms = self.runs(condition for condition in self.conditions if condition in self.needed)
+        known = self._analysis
+        if known is None or any(known.runs[name] is not runs for name, runs in arms.items()):
+            known = self._analysis = Analysis(self.analysis_plan, arms)
+        return known
 
     def obtain(self, unit: Unit, host: pytest.Item) -> RunRecord:
         """Return the record of one unit: run it, or wait for whoever does."""
@@ -316,10 +418,11 @@ class ExperimentRuns(ABC):
 
     def _runs_of(self, condition: str) -> ConditionRuns:
         """Return a condition's runs; those that are complete are put together once for all hypotheses."""
-        if condition in self._complete:
-            return self._complete[condition]
+        known = self._complete.get(condition)
+        if known is not None and len(known.records) == self.size:
+            return known
         record = self.settings.exchange.record
-        runs = ConditionRuns(condition, [record(Key(self.id, i, condition)) for i in range(self.replicates)])
+        runs = ConditionRuns(condition, [record(Key(self.id, i, condition)) for i in range(self.size)])
         if None not in runs.records:
             self._complete[condition] = runs
         return runs

@@ -15,11 +15,24 @@ MODULES = {
 
 # From the bottom up; a module may import what is below it, and its own layer where that makes no cycle.
 CORE_LAYERS = [
-    {"names", "freezing", "trace", "seeding", "stat_test", "decision", "provenance", "versions"},
+    {
+        "names",
+        "freezing",
+        "trace",
+        "seeding",
+        "stat_test",
+        "stopping",
+        "decision",
+        "sample",
+        "provenance",
+        "versions",
+    },
     {"recording", "context", "awaiting"},
-    {"declared", "claim", "verifier"},
+    {"declared", "claim", "sensitivity", "judging", "anytime", "verifier"},
     {"datasource", "artifact", "pipeline_step", "treatment", "hypothesis"},
-    {"pipeline", "run", "evaluation", "tidy", "tree", "result"},
+    {"pipeline", "run"},
+    {"condition_runs", "evidence", "verdict", "verifying", "analysis"},
+    {"evaluation", "tidy", "tree", "result"},
     {"plugins", "optimizers"},
     {"builder", "declaration"},
     {"experiment"},

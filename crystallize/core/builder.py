@@ -10,8 +10,10 @@ from crystallize.core.hypothesis import Hypothesis
 from crystallize.core.pipeline import Pipeline, as_pipeline
 from crystallize.core.pipeline_step import PipelineStep, StepFactory, as_step
 from crystallize.core.plugins import BasePlugin
+from crystallize.core.stopping import Stopping
 from crystallize.core.treatment import Treatment
 from crystallize.errors import DefinitionError
+from crystallize.stats import Correction
 
 if TYPE_CHECKING:
     from crystallize.core.experiment import Experiment
@@ -67,6 +69,18 @@ class ExperimentBuilder:
     def replicates(self, replicates: int) -> ExperimentBuilder:
         """Set how often each condition is run."""
         return self._set(replicates=replicates)
+
+    def correction(self, correction: Correction) -> ExperimentBuilder:
+        """Set how p-values are corrected for the number of claims."""
+        return self._set(correction=correction)
+
+    def stopping(self, stopping: Stopping) -> ExperimentBuilder:
+        """Set when to look before all replicates are run."""
+        return self._set(stopping=stopping)
+
+    def resampled(self, test_fraction: float) -> ExperimentBuilder:
+        """Declare that replicates are random resplits of one data set, of which each holds this part out."""
+        return self._set(resampled=test_fraction)
 
     def outputs(self, outputs: Iterable[Artifact]) -> ExperimentBuilder:
         """Set what a step writes in every run, for other experiments to read."""

@@ -1,149 +1,365 @@
-"""Claims about the mean of a metric, decided by a statistical test."""
+"""Claims about a metric, decided by a statistical test."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
-from crystallize.core.decision import Decision, Status
-from crystallize.core.stat_test import StatisticalTest, default_test
+from crystallize.core.decision import Decision
+from crystallize.core.sample import ClaimSample
+from crystallize.core.stat_test import ClusteredTTest, ResampledTTest, StatisticalTest, default_test
 from crystallize.errors import DefinitionError
-from crystallize.stats import Alternative, TestResult
+from crystallize.stats import (
+    Alternative,
+    Guard,
+    TestResult,
+    equivalence,
+    non_inferiority,
+    relative_equivalence,
+    relative_non_inferiority,
+)
 
-Direction = Literal["increase", "decrease", "differ"]
+Direction = Literal["increase", "decrease", "differ", "equal", "no_decrease", "no_increase"]
+Pairing = Literal["auto", "intersect", "none"]
+NanPolicy = Literal["invalid", "omit", "worst"]
+Kind = Literal["auto", "numeric", "binary"]
 
-_ALTERNATIVES: Final[dict[Direction, Alternative]] = {
+_SUPERIORITY: Final[dict[str, Alternative]] = {
     "increase": "greater",
     "decrease": "less",
     "differ": "two-sided",
 }
-_MOST_REPLICATES: Final = 10_000  # up to which it is worth saying how many replicates would do
+_GUARDS: Final[dict[str, Alternative]] = {
+    "no_decrease": "greater",
+    "no_increase": "less",
+    "equal": "greater",  # the side is that of the test with the larger p
+}
+_TOLERANCE: Final = 1e-12
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """A claim about the mean of one metric, decided by a statistical test.
+    """A claim about one metric, decided by a statistical test.
 
-    Supported if p <= alpha and the difference has the claimed sign; refuted if the confidence interval lies
-    wholly on the other side (of a sample without variance, whose interval is a point, if the two-sided p
-    says so too); else inconclusive.
+    Superiority (increase, decrease, differ) is supported if p is at most the level and the difference has the
+    claimed sign, and refuted if the confidence interval lies wholly on the other side. A guard (no_decrease,
+    no_increase, equal) is supported if its one-sided p is at most the level, and refuted if the interval lies
+    wholly beyond the margin. Everything else is inconclusive. Without variance the interval is a point; it
+    refutes only if the exact floor of p does.
+
+    The parameters are those of `Hypothesis`.
+
+    Raises
+    ------
+    DefinitionError
+        If they make no sense together.
     """
 
     metric: str
     direction: Direction
-    test: StatisticalTest | None
-    alpha: float
-    alternative: Literal["two-sided", "one-sided"]
+    statistical_test: StatisticalTest | Literal["auto"] = "auto"
+    alpha: float | None = None
+    margin: float | None = None
+    relative: bool = False
+    effect: float | None = None
+    alternative: Literal["two-sided", "one-sided"] = "two-sided"
+    pairing: Pairing = "auto"
+    nan_policy: NanPolicy = "invalid"
+    max_missing: float | None = None
+    kind: Kind = "auto"
+    deterministic: bool = False
 
-    def decide(self, baseline: Sequence[float], treatment: Sequence[float]) -> Decision:
-        """Test two complete samples of finite numbers, paired by replicate; never raises."""
-        name = self.test.name if self.test is not None else "default"
-        try:
-            test = self.test or default_test(baseline, treatment, paired=True)
-            name = test.name
-            reason = self._too_few(test, len(baseline))
-            if reason is not None:
-                return Decision("invalid", reason, test=name)
-            result = test.compare(baseline, treatment, alpha=self.alpha, alternative=self._side)
-            refutable = True
-            if result.degenerate:
-                both = test.compare(baseline, treatment, alpha=self.alpha, alternative="two-sided")
-                refutable = both.p_value <= self.alpha
-            return self._read(result, len(baseline), refutable=refutable)
-        except Exception as error:  # a test of the user's may raise anything, and return anything
-            return Decision("invalid", f"the {name} test raised {type(error).__name__}: {error}", test=name)
+    def __post_init__(self) -> None:
+        if not isinstance(self.metric, str) or not self.metric:
+            raise DefinitionError(f"metric is {self.metric!r}; give the name of one metric")
+        self._check_values()
+        self._check_margin()
+        self._check_missing()
+        self._check_test()
+        if self.deterministic:
+            self._check_deterministic()
+        object.__setattr__(self, "alpha", 0.05 if self.alpha is None else float(self.alpha))
+
+    def _refuse(self, what: str, why: str) -> DefinitionError:
+        return DefinitionError(f"the claim about {self.metric!r} has {what}; {why}")
+
+    def _check_values(self) -> None:
+        for name, allowed in (
+            ("direction", Direction),
+            ("alternative", Literal["two-sided", "one-sided"]),
+            ("pairing", Pairing),
+            ("nan_policy", NanPolicy),
+            ("kind", Kind),
+        ):
+            value = getattr(self, name)
+            if not isinstance(value, str) or value not in get_args(allowed):
+                raise self._refuse(
+                    f"{name}={value!r}", f"allowed are {', '.join(map(repr, get_args(allowed)))}"
+                )
+        for name in ("relative", "deterministic"):
+            if not isinstance(getattr(self, name), bool):
+                raise self._refuse(f"{name}={getattr(self, name)!r}", "allowed are True and False")
+        level = self.alpha
+        if level is not None and (not _is_real(level) or not 0 < level < 1):
+            raise self._refuse(f"alpha={level!r}", "a significance level lies between 0 and 1")
+        if level is not None and not self.is_superiority and level >= 0.5:
+            raise self._refuse(
+                f"alpha={level!r}", "the level of a claim with a margin is one-sided: below 0.5"
+            )
+        if self.alternative == "one-sided":
+            if self.direction == "differ":
+                raise self._refuse(
+                    "direction='differ' and alternative='one-sided'",
+                    "a difference has no side; claim an increase or a decrease",
+                )
+            if not self.is_superiority:
+                raise self._refuse(
+                    "alternative='one-sided'", f"{self.direction!r} is one-sided already; leave it out"
+                )
+
+    def _check_margin(self) -> None:
+        for name, value in (("margin", self.margin), ("effect", self.effect)):
+            if value is None:
+                continue
+            if not _is_real(value) or not math.isfinite(value) or value < 0:
+                raise self._refuse(f"{name}={value!r}", "allowed are positive finite numbers")
+            if value == 0 and not (name == "margin" and self.deterministic):
+                raise self._refuse(
+                    f"{name}=0",
+                    "no number of replicates shows a difference of exactly 0; allowed are positive numbers"
+                    + (", and 0 with deterministic=True" if name == "margin" else ""),
+                )
+        if self.is_superiority and self.margin is not None:
+            raise self._refuse(
+                f"direction={self.direction!r} and margin={self.margin!r}",
+                "a margin belongs to 'no_decrease', 'no_increase' and 'equal'; the smallest difference "
+                "that is "
+                "worth finding is effect=",
+            )
+        if not self.is_superiority and self.margin is None:
+            raise self._refuse(
+                f"direction={self.direction!r} and no margin",
+                "give margin=, the largest change that is still tolerable, in the units of the metric (or "
+                "as a part of the baseline's mean, with relative=True)",
+            )
+        if not self.is_superiority and self.effect is not None:
+            raise self._refuse(f"effect={self.effect!r}", "a claim with a margin has its size in margin=")
+        if self.relative and self.margin is None and self.effect is None:
+            raise self._refuse("relative=True", "it speaks of margin= or effect=, and neither is given")
+        if self.relative and self.margin is not None and self.kind == "binary":
+            raise self._refuse(
+                "relative=True and kind='binary'", "the margin of a rate is absolute: margin=0.02 is 2 points"
+            )
+
+    def _check_missing(self) -> None:
+        allowed = self.max_missing
+        if self.nan_policy != "omit":
+            if allowed is not None:
+                raise self._refuse(
+                    f"max_missing={allowed!r}", f"it belongs to nan_policy='omit', not {self.nan_policy!r}"
+                )
+            if self.nan_policy == "worst" and self.direction not in ("no_decrease", "no_increase"):
+                raise self._refuse(
+                    f"nan_policy='worst' and direction={self.direction!r}",
+                    "only 'no_decrease' and 'no_increase' know what is worst; use 'omit' with max_missing=",
+                )
+            return
+        if allowed is None:
+            raise self._refuse(
+                "nan_policy='omit'",
+                "give max_missing= too, how many replicates (or which part of them) may be left out",
+            )
+        whole = type(allowed) is int and allowed >= 1
+        if not whole and not (isinstance(allowed, float) and 0 < allowed < 1):
+            raise self._refuse(
+                f"max_missing={allowed!r}",
+                "allowed are a number of replicates >= 1, or a part between 0 and 1",
+            )
+
+    def _check_test(self) -> None:
+        test = self.test
+        if test is None:
+            if self.statistical_test != "auto":
+                raise self._refuse(
+                    f"statistical_test={self.statistical_test!r}",
+                    "give 'auto' or an instance such as WelchTTest()",
+                )
+            return
+        if self.kind != "auto":
+            raise self._refuse(
+                f"statistical_test={test!r} and kind={self.kind!r}",
+                "the kind chooses a test where none is named",
+            )
+        if not self.is_superiority and not test.tests_margins:
+            raise self._refuse(
+                f"direction={self.direction!r}",
+                f"the {test.name} test knows no margin; leave statistical_test out",
+            )
+        if test.paired and self.pairing == "none":
+            raise self._refuse(
+                "pairing='none'", f"the {test.name} test is of pairs; use WelchTTest(), or leave pairing out"
+            )
+        if not test.paired and self.pairing == "intersect":
+            raise self._refuse("pairing='intersect'", f"the {test.name} test pairs nothing")
+        if isinstance(test, ClusteredTTest):
+            if self.nan_policy != "invalid":
+                raise self._refuse(
+                    f"nan_policy={self.nan_policy!r}", f"the {test.name} test takes complete replicates only"
+                )
+            if self.relative:
+                raise self._refuse("relative=True", f"the {test.name} test takes an absolute margin")
+
+    def _check_deterministic(self) -> None:
+        for name, default in (
+            ("statistical_test", "auto"),
+            ("alpha", None),
+            ("alternative", "two-sided"),
+            ("pairing", "auto"),
+            ("nan_policy", "invalid"),
+            ("kind", "auto"),
+            ("effect", None),
+        ):
+            if getattr(self, name) != default:
+                raise self._refuse(
+                    f"deterministic=True and {name}={getattr(self, name)!r}",
+                    "values that no seed changes are compared directly, without a test",
+                )
 
     @property
-    def _side(self) -> Alternative:
-        return _ALTERNATIVES[self.direction] if self.alternative == "one-sided" else "two-sided"
+    def test(self) -> StatisticalTest | None:
+        """The test, where one is named."""
+        return self.statistical_test if isinstance(self.statistical_test, StatisticalTest) else None
 
-    def _too_few(self, test: StatisticalTest, n: int) -> str | None:
-        """Say why n replicates can't support the claim, whatever they gave; None if they can."""
-        if n < test.minimum_n:
-            return f"the {test.name} test needs at least {test.minimum_n} replicates, not {n}; run more"
-        smallest = test.smallest_p(n, n, self._side)
-        if smallest <= self.alpha:
-            return None
-        sizes = range(n + 1, _MOST_REPLICATES)
-        enough = next((m for m in sizes if test.smallest_p(m, m, self._side) <= self.alpha), None)
-        return (
-            f"with {n} replicates the {test.name} test can't give a p-value below {smallest:.2g}, so it "
-            f"can't reach alpha = {self.alpha:g}" + (f"; run at least {enough} replicates" if enough else "")
-        )
+    @property
+    def level(self) -> float:
+        """Significance level."""
+        assert self.alpha is not None  # settled when it was made
+        return self.alpha
 
-    def _read(self, result: TestResult, n: int, *, refutable: bool) -> Decision:
-        p_value, difference = float(result.p_value), float(result.estimate)
-        low, high = map(float, result.interval)
-        if not 0 <= p_value <= 1 or math.isnan(difference) or math.isnan(low) or math.isnan(high):
-            return Decision(
-                "invalid",
-                f"the {result.test} test gave p = {p_value}, difference {difference}, "
-                f"interval [{low}, {high}]",
-                test=result.test,
-            )
-        null = result.null
-        above, below = difference > null, difference < null
-        claimed = {"increase": above, "decrease": below, "differ": True}[self.direction]
-        opposite = {"increase": high < null, "decrease": low > null, "differ": False}[self.direction]
-        shown = f"difference {difference:.4g}, {100 * result.confidence:g} % interval [{low:.4g}, {high:.4g}]"
-        status: Status = "inconclusive"
-        if p_value <= self.alpha and claimed:
-            status, reason = "supported", ""
-        elif opposite and refutable:
-            status, reason = "refuted", f"{self.metric} goes the other way: {shown}"
-        elif low > null or high < null:
-            reason = f"{shown}, but p = {p_value:.3g} is above {self.alpha:g}"
-        else:
-            reason = f"{shown}: the data allow either sign"
-        details: dict[str, Any] = {
-            "p_value": p_value,
-            "significant": p_value <= self.alpha,
-            "accepted": status == "supported",
-            "statistic": result.statistic,
-            "df": result.df,
-            "difference": difference,
-            "interval": (low, high),
-            "n": n,
-            "test": result.test,
-            "alpha": self.alpha,
-        }
+    @property
+    def is_superiority(self) -> bool:
+        """Whether a difference is claimed, rather than its absence."""
+        return self.direction in _SUPERIORITY
+
+    @property
+    def claimed(self) -> Alternative:
+        """On which side of the null hypothesis the claim lies."""
+        return _SUPERIORITY[self.direction] if self.is_superiority else _GUARDS[self.direction]
+
+    @property
+    def alternative_of_p(self) -> Alternative:
+        """Of which alternative the p-value is."""
+        return self.claimed if not self.is_superiority or self.alternative == "one-sided" else "two-sided"
+
+    def chosen_test(self, sample: ClaimSample, resampled: float | None) -> StatisticalTest:
+        """Return the test of a sample: the one that is named, or the default."""
+        if self.test is not None:
+            return self.test
+        if resampled is not None:
+            return ResampledTTest(test_fraction=resampled)
+        return default_test(sample.baseline, sample.treatment, paired=sample.paired, kind=self.kind)
+
+    def compare(self, test: StatisticalTest, sample: ClaimSample, level: float) -> TestResult:
+        """Test a sample; the interval belongs to a test at `level`.
+
+        Raises
+        ------
+        SampleError
+            If the test can't take it; a test of the user's may raise anything.
+        """
+        compare: Any = test.compare
+        if isinstance(test, ClusteredTTest) and sample.units is not None:
+            units = sample.units
+
+            def compare(*args: Any, **options: Any) -> TestResult:
+                return test.compare(*args, units=units, **options)
+
+        arms = sample.baseline, sample.treatment
+        if self.is_superiority:
+            return compare(*arms, alpha=level, alternative=self.alternative_of_p)  # type: ignore[no-any-return]
+        assert self.margin is not None
+        if self.direction == "equal":
+            tost = relative_equivalence if self.relative else equivalence
+            return tost(compare, *arms, margin=self.margin, alpha=level)
+        guard: Guard = self.direction  # type: ignore[assignment]
+        one_sided = relative_non_inferiority if self.relative else non_inferiority
+        return one_sided(compare, *arms, margin=self.margin, guard=guard, alpha=level)
+
+    def supports(self, result: TestResult) -> bool:
+        """Tell whether the estimate lies where the claim is, apart from significance."""
+        if not self.is_superiority:
+            return True  # the one-sided p says it
+        return {
+            "increase": result.estimate > result.null,
+            "decrease": result.estimate < result.null,
+        }.get(self.direction, True)
+
+    def contradicts(self, interval: tuple[float, float], null: float) -> bool:
+        """Tell whether an interval lies wholly where the claim is false."""
+        low, high = interval
+        if self.direction == "equal":
+            assert self.margin is not None
+            return low > self.margin or high < -self.margin
+        return {"greater": high < null, "less": low > null, "two-sided": False}[self.claimed]
+
+    def decide_deterministic(self, sample: ClaimSample, names: tuple[str, str]) -> Decision:
+        """Compare values that no seed changes.
+
+        Parameters
+        ----------
+        sample : ClaimSample
+            At least one value in each arm.
+        names : pair of str
+            Of the conditions.
+        """
+        for values, condition in zip((sample.baseline, sample.treatment), names, strict=True):
+            if max(values) - min(values) > _TOLERANCE * max(map(abs, values)):
+                i = next(i for i, value in enumerate(values) if value != values[0])
+                return Decision(
+                    status="invalid",
+                    reason=f"declared deterministic, but metric {self.metric!r} of {condition!r} is "
+                    f"{values[0]!r} in replicate 0 and {values[i]!r} in replicate {i}; leave "
+                    "deterministic out",
+                    test="deterministic",
+                )
+        before, after = sample.baseline[0], sample.treatment[0]
+        change = after - before
+        if abs(change) <= _TOLERANCE * max(abs(before), abs(after)):
+            change = 0.0
+        if self.relative:
+            if before == 0:
+                return Decision(
+                    status="invalid",
+                    reason=f"metric {self.metric!r} of {names[0]!r} is 0, of which no part is a margin; "
+                    "use a "
+                    "margin in the units of the metric (relative=False)",
+                    test="deterministic",
+                )
+            change /= abs(before)
+        margin = self.margin or 0.0
+        slack = margin * (1 + _TOLERANCE)
+        holds = {
+            "increase": change > 0,
+            "decrease": change < 0,
+            "differ": change != 0,
+            "equal": abs(change) <= slack,
+            "no_decrease": change >= -slack,
+            "no_increase": change <= slack,
+        }[self.direction]
+        shown = f"{change:+.4g}" + (" (relative)" if self.relative else "")
+        against = f", beyond the margin {margin:g}" if not self.is_superiority else ""
         return Decision(
-            status, reason, p_value, result.test, difference, (low, high), bool(result.degenerate), details
+            status="supported" if holds else "refuted",
+            reason="" if holds else f"{self.metric} changes by {shown}{against}",
+            test="deterministic",
+            estimand="relative change" if self.relative else "",
+            difference=change,
+            interval=(change, change),
+            population="this data set",
+            details={"significant": holds, "accepted": holds, "difference": change, "test": "deterministic"},
         )
 
 
-def claim(
-    metric: str,
-    direction: Direction | None,
-    statistical_test: StatisticalTest | Literal["auto"],
-    alpha: float | None,
-    alternative: Literal["two-sided", "one-sided"],
-) -> Claim:
-    """Check the parts of a claim, as a `Hypothesis` is given them, and put them together."""
-    about = f"the claim about {metric!r}"
-    if not isinstance(metric, str) or not metric:
-        raise DefinitionError(f"metric is {metric!r}; give the name of one metric")
-    if direction not in _ALTERNATIVES:
-        raise DefinitionError(
-            f"{about} has direction={direction!r}; allowed are 'increase', 'decrease', 'differ'"
-        )
-    if statistical_test != "auto" and not isinstance(statistical_test, StatisticalTest):
-        raise DefinitionError(
-            f"{about} has statistical_test={statistical_test!r}; give 'auto' or an instance such as "
-            "WelchTTest()"
-        )
-    level = 0.05 if alpha is None else alpha
-    if not isinstance(level, float | int) or isinstance(level, bool) or not 0 < level < 1:
-        raise DefinitionError(f"{about} has alpha={alpha!r}; a significance level lies between 0 and 1")
-    if alternative not in ("two-sided", "one-sided"):
-        raise DefinitionError(
-            f"{about} has alternative={alternative!r}; allowed are 'two-sided', 'one-sided'"
-        )
-    if alternative == "one-sided" and direction == "differ":
-        raise DefinitionError(
-            f"{about} is that it differs, which has no side; claim an increase or a decrease"
-        )
-    test = None if isinstance(statistical_test, str) else statistical_test
-    return Claim(metric, direction, test, float(level), alternative)
+def _is_real(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from crystallize.core.analysis import Analysis, AnalysisPlan, Judging
 from crystallize.core.artifact import Artifact, alone, artifacts_in, checked_outputs
 from crystallize.core.builder import ExperimentBuilder
 from crystallize.core.context import LOGGER, frozen_mapping
@@ -42,8 +43,10 @@ from crystallize.core.provenance import git_commit
 from crystallize.core.result import Result, RunFailure
 from crystallize.core.run import RAISED, Hooks, RunPlan, RunRecord, Unit, units
 from crystallize.core.seeding import SEARCH, SeedStream, check_root_seed, global_state_restored
+from crystallize.core.stopping import Stopping
 from crystallize.core.treatment import BASELINE, Treatment
 from crystallize.errors import CrystallizeWarning, DefinitionError
+from crystallize.stats import Correction
 
 P = TypeVar("P", bound=BasePlugin)
 
@@ -77,6 +80,14 @@ class Experiment:
         What a step writes in every run, for other experiments of an `ExperimentGraph` to read.
     replicates : int, optional
         How often each condition is run, >= 1; once if left out.
+    correction : {"holm", "bh", "none"}
+        How the p-values of all claims of superiority (each hypothesis, under each treatment) are corrected
+        for their number. Claims with a margin must all hold anyway, and verifiers decide by themselves.
+    stopping : GroupSequential or AnytimeValid, optional
+        Look before all replicates are run, and stop once every claim is decided.
+    resampled : float, optional
+        Part of one data set that each replicate holds out, if replicates are random resplits of it: they
+        overlap, so claims are tested by `ResampledTTest`.
 
     Raises
     ------
@@ -114,6 +125,9 @@ class Experiment:
         hypothesis: Hypothesis | None = None,
         outputs: Iterable[Artifact] = (),
         replicates: int | None = None,
+        correction: Correction = "holm",
+        stopping: Stopping | None = None,
+        resampled: float | None = None,
     ) -> None:
         if not isinstance(name, str) or not name.strip():
             raise DefinitionError(f"an experiment is named {name!r}; a name is a non-empty string")
@@ -126,6 +140,7 @@ class Experiment:
         self.initial_ctx = frozen_mapping(initial_ctx or {})
         self.given_plugins = tuple(plugins or ())
         self.plugins = with_defaults(self.given_plugins, DEFAULT_PLUGINS)
+        self.judging = Judging(correction, stopping, resampled)
         self.treatments = treatments
         given = tuple(hypotheses)
         if hypothesis is not None:
@@ -159,7 +174,9 @@ class Experiment:
 
     @hypotheses.setter
     def hypotheses(self, hypotheses: Iterable[Hypothesis]) -> None:
-        self._hypotheses = checked_hypotheses(hypotheses, self._label)
+        checked = checked_hypotheses(hypotheses, self._label)
+        self.judging.check(checked, self._label)
+        self._hypotheses = checked
 
     @property
     def conditions(self) -> tuple[str, ...]:
@@ -416,20 +433,39 @@ class Experiment:
         """Whether units run on the event loop of the caller."""
         return isinstance(self._execution, AsyncExecution)
 
-    def _execute(self, plan: RunPlan, conditions: Sequence[str]) -> Result:
-        """Run these conditions in every replicate."""
+    def _execute(self, plan: RunPlan, conditions: Sequence[str], *, to_the_end: bool = False) -> Result:
+        """Run these conditions in every replicate, or until every claim is decided."""
         with self._running() as commit:
-            todo = list(units(conditions, range(self.replicates)))
-            records = list(self._execution.execute(plan, todo))
+            records: list[RunRecord] = []
+            while todo := self._units_to_come(plan, conditions, records, to_the_end):
+                records += self._execution.execute(plan, todo)
             return self._conclude(plan, records, commit())
 
-    async def _aexecute(self, plan: RunPlan, conditions: Sequence[str]) -> Result:
+    async def _aexecute(
+        self, plan: RunPlan, conditions: Sequence[str], *, to_the_end: bool = False
+    ) -> Result:
         """Do what `_execute` does, on the running event loop."""
         execution = self.plugin(AsyncExecution)
         with self._running() as commit:
-            todo = list(units(conditions, range(self.replicates)))
-            records = await execution.aexecute(plan, todo)
+            records: list[RunRecord] = []
+            while todo := self._units_to_come(plan, conditions, records, to_the_end):
+                records += await execution.aexecute(plan, todo)
             return self._conclude(plan, records, commit())
+
+    def _units_to_come(
+        self, plan: RunPlan, conditions: Sequence[str], records: Sequence[RunRecord], to_the_end: bool
+    ) -> list[Unit]:
+        """Return the units up to the next look; none if there is nothing left to find out."""
+        done = len(records) // len(conditions)
+        needed = self.replicates
+        if self.judging.stopping is not None and self.hypotheses and not to_the_end:
+            analysis = Analysis(
+                AnalysisPlan(self.hypotheses, plan.conditions[1:], self.replicates, self.judging),
+                runs_by_condition(records, plan.conditions, self.replicates),
+            )
+            claims = [(h, treatment) for h in self.hypotheses for treatment in plan.conditions[1:]]
+            needed = analysis.replicates_needed(claims, plan.conditions)
+        return list(units(conditions, range(done, needed)))
 
     def _search_plan(self) -> RunPlan:
         """Return the plan of trials, whose seeds `run` never uses."""
@@ -454,10 +490,13 @@ class Experiment:
                 raise
 
     def _result(self, plan: RunPlan, records: Sequence[RunRecord], commit: str | None) -> Result:
+        replicates = 1 + max(record.replicate for record in records)
         return Result(
             self.name,
-            runs_by_condition(records, plan.conditions, self.replicates),
+            runs_by_condition(records, plan.conditions, replicates),
             self.hypotheses,
+            judging=self.judging,
+            planned=self.replicates,
             root_seed=plan.stream.root,
             steps=[{"name": step.name, "params": step.params} for step in plan.pipeline],
             git_commit=commit,

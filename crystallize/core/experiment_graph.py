@@ -13,8 +13,9 @@ from typing import Any
 
 from crystallize.core.artifact import Artifact, Inputs, Output, UpstreamUnit, artifacts_in, resolve
 from crystallize.core.builder import ExperimentBuilder
+from crystallize.core.condition_runs import ConditionRuns
 from crystallize.core.declaration import check_decidable, check_replicates
-from crystallize.core.evaluation import ConditionRuns, unread_keys
+from crystallize.core.evaluation import unread_keys
 from crystallize.core.experiment import Experiment
 from crystallize.core.result import Result
 from crystallize.core.run import RECORDED, Outcomes, RunPlan, RunRecord, Unit
@@ -124,7 +125,7 @@ class ExperimentGraph:
         results: dict[str, Result] = {}
         for name, experiment in run.experiments.items():
             plan = run.plan(name, results=results)
-            results[name] = experiment._execute(plan, plan.conditions)
+            results[name] = experiment._execute(plan, plan.conditions, to_the_end=run.is_read(name))
         run.warn_of_unread_keys(results)
         return results
 
@@ -137,9 +138,13 @@ class ExperimentGraph:
         for name, experiment in run.experiments.items():
             plan = run.plan(name, results=results)
             if experiment._awaits:
-                results[name] = await experiment._aexecute(plan, plan.conditions)
+                results[name] = await experiment._aexecute(
+                    plan, plan.conditions, to_the_end=run.is_read(name)
+                )
             else:
-                results[name] = await asyncio.to_thread(experiment._execute, plan, plan.conditions)
+                results[name] = await asyncio.to_thread(
+                    experiment._execute, plan, plan.conditions, to_the_end=run.is_read(name)
+                )
         run.warn_of_unread_keys(results)
         return results
 
@@ -243,6 +248,10 @@ class GraphRun:
             settled = experiment._with(used, None, often[name])
             check_decidable(settled.treatments, settled.hypotheses, settled._label)
             self.experiments[name] = settled
+
+    def is_read(self, name: str) -> bool:
+        """Tell whether another experiment reads what this one writes, so that it is run to its end."""
+        return any(name in producers for producers in self.producers.values())
 
     def upstream(self, name: str, unit: Unit) -> list[tuple[str, Unit]]:
         """Return which unit of each experiment upstream a unit depends on."""

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from dataclasses import fields
 from typing import Any, Literal
 
 import numpy as np
 
-from crystallize.core.claim import Claim, Direction, claim
+from crystallize.core.claim import Claim, Direction, Kind, NanPolicy, Pairing
 from crystallize.core.decision import Decision
+from crystallize.core.judging import tested
+from crystallize.core.sample import ClaimSample
 from crystallize.core.seeding import global_state_restored, seed_globals
 from crystallize.core.stat_test import StatisticalTest
 from crystallize.core.verifier import decision_of
@@ -18,6 +21,8 @@ from crystallize.errors import DefinitionError
 
 Sample = Mapping[str, Sequence[Any]]
 """Metric -> one value per replicate, in replicate order."""
+
+_TESTS = StatisticalTest.__module__
 
 Ranker = Callable[[Mapping[str, Any]], float]
 
@@ -48,14 +53,39 @@ class Hypothesis:
         Name in results and node ids.
     metric : str
         Metric of a claim. Several values in one replicate are averaged: they are one unit.
-    direction : {"increase", "decrease", "differ"}
-        What the treatment is claimed to do to the metric's mean.
+    direction : {"increase", "decrease", "differ", "equal", "no_decrease", "no_increase"}
+        What the treatment is claimed to do to the metric's mean. The last three claim the absence of a change
+        beyond `margin`.
     statistical_test : StatisticalTest or "auto"
-        By default McNemar's mid-p test for 0/1 values, else the paired t-test: replicates share their seeds.
+        By default a t test, or of 0/1 values McNemar's mid-p test; where the conditions share no seeds,
+        Welch's
+        t test or Boschloo's.
     alpha : float
-        Significance level of a claim, 0.05 by default.
+        Significance level of a claim, 0.05 by default; one-sided of a claim with a margin.
+    margin : float
+        Largest change that is still tolerable, > 0, in the units of the metric.
+    relative : bool
+        Whether `margin`, or `effect`, is a part of the baseline's mean: 0.02 for 2 %.
+    effect : float
+        The smallest difference that is worth finding, > 0, in the units of the metric. It decides nothing; an
+        inconclusive verdict says how many replicates would show it.
     alternative : {"two-sided", "one-sided"}
         Whether the p-value of a claim with a sign is two-sided (the default) or one-sided.
+    pairing : {"auto", "intersect", "none"}
+        Conditions that have the same replicates of the same root seed are pairs, and those that share none
+        are not ("auto"); if they share some, say whether to use those or to treat all as independent.
+    nan_policy : {"invalid", "omit", "worst"}
+        What a replicate does that failed or gave no finite value: make the verdict invalid; be left out, in
+        both conditions, up to `max_missing`; or count as the worst value that was seen (the best, if it is
+        the baseline's), for "no_decrease" and "no_increase" only.
+    max_missing : int or float
+        How many replicates may be left out, or which part of them.
+    kind : {"auto", "numeric", "binary"}
+        Whether the values are numbers or 0/1; found out by default, from the values and nothing else.
+    deterministic : bool
+        Declares that no seed changes the values: they are compared directly, without a test, and one
+        replicate
+        is enough. If the replicates differ, the verdict is invalid.
 
     Raises
     ------
@@ -74,7 +104,15 @@ class Hypothesis:
         direction: Direction | None = None,
         statistical_test: StatisticalTest | Literal["auto"] = "auto",
         alpha: float | None = None,
+        margin: float | None = None,
+        relative: bool = False,
+        effect: float | None = None,
         alternative: Literal["two-sided", "one-sided"] = "two-sided",
+        pairing: Pairing = "auto",
+        nan_policy: NanPolicy = "invalid",
+        max_missing: float | None = None,
+        kind: Kind = "auto",
+        deterministic: bool = False,
     ) -> None:
         if (verifier is None) == (metric is None):
             raise DefinitionError(
@@ -86,22 +124,32 @@ class Hypothesis:
         self.ranker: Ranker = ranker or _by_p_value
         self.claim: Claim | None = None
         self.verifier: Callable[..., Any] | None = None
+        options: dict[str, Any] = {
+            "direction": direction,
+            "statistical_test": statistical_test,
+            "alpha": alpha,
+            "margin": margin,
+            "relative": relative,
+            "effect": effect,
+            "alternative": alternative,
+            "pairing": pairing,
+            "nan_policy": nan_policy,
+            "max_missing": max_missing,
+            "kind": kind,
+            "deterministic": deterministic,
+        }
         if metric is not None:
             if metrics is not None:
                 raise DefinitionError(
                     f"a claim is about one metric=; metrics={metrics!r} belongs to a verifier"
                 )
-            self.claim = claim(metric, direction, statistical_test, alpha, alternative)
+            self.claim = Claim(metric=metric, **options)
             self.metrics: tuple[str, ...] | None = (metric,)
             default_name = f"{metric}_{direction}"
         else:
-            for key, value, default in (
-                ("direction", direction, None),
-                ("statistical_test", statistical_test, "auto"),
-                ("alpha", alpha, None),
-                ("alternative", alternative, "two-sided"),
-            ):
-                if value is not default:
+            defaults = {field.name: field.default for field in fields(Claim)} | {"direction": None}
+            for key, value in options.items():
+                if value != defaults[key]:
                     raise DefinitionError(
                         f"{key}={value!r} belongs to a claim (metric=...); a verifier decides itself"
                     )
@@ -133,14 +181,34 @@ class Hypothesis:
         The same samples give the same decision: the global generators, from which a verifier may draw, are
         seeded alike each time and put back afterwards.
         """
-        with _undisturbed():
-            if self.claim is not None:
-                return self.claim.decide(baseline[self.claim.metric], treatment[self.claim.metric])
-            return self._ask_verifier(baseline, treatment)
+        with self.undisturbed():
+            if self.claim is None:
+                return self._ask_verifier(baseline, treatment)
+            claim = self.claim
+            sample = ClaimSample(baseline[claim.metric], treatment[claim.metric], claim.pairing != "none")
+            if claim.deterministic:
+                return claim.decide_deterministic(sample, ("baseline", "treatment"))
+            outcome = tested(claim, sample, level=claim.level, planning_level=claim.level, resampled=None)
+            return outcome if isinstance(outcome, Decision) else outcome.decide(claim.level)
+
+    @contextmanager
+    def undisturbed(self) -> Iterator[None]:
+        """Let no numerical warning out, and let random numbers of the user's code be the same every time.
+
+        A claim whose test is one of this package draws none.
+        """
+        claim = self.claim
+        ours = claim is not None and (claim.test is None or type(claim.test).__module__ == _TESTS)
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore", RuntimeWarning)
+            with nullcontext() if ours else global_state_restored():
+                if not ours:
+                    seed_globals(0)
+                yield
 
     def rank(self, result: Mapping[str, Any]) -> float:
         """Return the number by which a treatment is ranked, given what the verifier returned for it."""
-        with _undisturbed():
+        with self.undisturbed():
             return float(self.ranker(result))
 
     def _ask_verifier(self, baseline: Sample, treatment: Sample) -> Decision:
@@ -151,8 +219,8 @@ class Hypothesis:
         except Exception as error:
             known = ", ".join(map(repr, baseline)) or "none"
             return Decision(
-                "invalid",
-                f"verifier {label!r} raised {type(error).__name__}: {error}; metrics given: {known}",
+                status="invalid",
+                reason=f"verifier {label!r} raised {type(error).__name__}: {error}; metrics given: {known}",
                 test=label,
             )
 
@@ -167,15 +235,6 @@ def _metric_names(metrics: str | Sequence[str] | None) -> tuple[str, ...] | None
     if not names or not all(isinstance(name, str) and name for name in names):
         raise DefinitionError(f"metrics={metrics!r}; give the name of a metric or a list of names")
     return names
-
-
-@contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Let no numerical warning out, and let random numbers of a verifier's be the same every time."""
-    with warnings.catch_warnings(), np.errstate(all="ignore"), global_state_restored():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        seed_globals(0)
-        yield
 
 
 def _by_p_value(result: Mapping[str, Any]) -> float:

@@ -14,13 +14,16 @@ from typing import Any
 
 import numpy as np
 
-from crystallize.core.evaluation import ConditionRuns, Verdict, digest, evaluate, rank
+from crystallize.core.analysis import DEFAULT_JUDGING, Analysis, AnalysisPlan, Judging
+from crystallize.core.condition_runs import ConditionRuns
+from crystallize.core.evaluation import digest, rank
 from crystallize.core.hypothesis import Hypothesis
 from crystallize.core.provenance import versions
 from crystallize.core.run import RunRecord
 from crystallize.core.tidy import frame, tidy_rows
 from crystallize.core.treatment import BASELINE
 from crystallize.core.tree import encodable, tree_lines
+from crystallize.core.verdict import Verdict
 
 _VERSION_SUFFIX = re.compile(r" \(v\d+\)\Z")
 
@@ -196,6 +199,8 @@ class Result:
     ----------
     name : str
         Name of the experiment.
+    replicates, planned_replicates : int
+        How often each condition was run, and was to be: less, if the experiment was stopped early.
     metrics : ExperimentMetrics
         Samples: ``metrics.baseline.metrics["total"]``, ``metrics.treatments["boost"].metrics["total"]``.
     hypotheses : tuple of HypothesisResult
@@ -217,6 +222,8 @@ class Result:
         root_seed: int,
         steps: Sequence[Mapping[str, Any]],
         git_commit: str | None,
+        judging: Judging = DEFAULT_JUDGING,
+        planned: int | None = None,
     ) -> None:
         self.name = name
         self.replicates = len(conditions[BASELINE].records)
@@ -225,10 +232,13 @@ class Result:
         self._conditions = conditions
         self._steps = steps
         self._git_commit = git_commit
-        baseline = conditions[BASELINE]
-        treated = [runs for condition, runs in conditions.items() if condition != BASELINE]
+        treated = tuple(condition for condition in conditions if condition != BASELINE)
+        self.planned_replicates = self.replicates if planned is None else planned
+        analysis = Analysis(
+            AnalysisPlan(tuple(hypotheses), treated, self.planned_replicates, judging), conditions
+        )
         self.hypotheses = tuple(
-            HypothesisResult(h, {runs.condition: evaluate(h, baseline, runs) for runs in treated})
+            HypothesisResult(h, {treatment: analysis.verdict(h, treatment) for treatment in treated})
             for h in hypotheses
         )
         self.metrics = ExperimentMetrics(conditions, self.hypotheses)
@@ -298,6 +308,7 @@ class Result:
         return {
             "experiment": self.name,
             "replicates": self.replicates,
+            "planned_replicates": self.planned_replicates,
             "metrics": {name: dict(condition) for name, condition in self.metrics.items()},
             "hypotheses": [
                 {"name": h.name, "results": h.results, "ranking": h.ranking} for h in self.hypotheses
@@ -355,12 +366,16 @@ class Result:
         return json.dumps(_strict(self.to_dict()), indent=indent, allow_nan=False)
 
     def __str__(self) -> str:
-        lines = [f"{self.name}: {self.replicates} replicates, seed {self.root_seed}"]
+        planned = self.planned_replicates
+        stopped = f" (stopped at {self.replicates} of {planned})" if planned > self.replicates else ""
+        lines = [f"{self.name}: {self.replicates} replicates{stopped}, seed {self.root_seed}"]
         for name, condition in self.metrics.items():
             lines += [f"  {name}.{metric}: {_sample_text(values)}" for metric, values in condition.items()]
         for result in self.hypotheses:
             for treatment, verdict in result.verdicts.items():
-                p_value = "" if verdict.p_value is None else f" (p = {verdict.p_value:.3g})"
+                shown = verdict.p_value if verdict.adjusted_p is None else verdict.adjusted_p
+                adjusted = "" if verdict.adjusted_p is None else "adjusted "
+                p_value = "" if shown is None else f" ({adjusted}p = {shown:.3g})"
                 reason = f": {verdict.reason}" if verdict.reason else ""
                 lines.append(f"  {result.name} [{treatment}]: {verdict.status.upper()}{p_value}{reason}")
         lines += [f"  error in {error}" for error in self.errors[:5]]

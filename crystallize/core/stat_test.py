@@ -2,30 +2,59 @@
 
 from __future__ import annotations
 
+import math
+import statistics
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import ClassVar
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
 
 from numpy.typing import ArrayLike
 
 from crystallize.errors import DefinitionError
 from crystallize.stats import (
     Alternative,
+    Statistic,
     TestResult,
+    barnard,
+    barnard_p_value,
+    boschloo,
+    boschloo_p_value,
+    brunner_munzel,
+    clustered_t,
+    fisher_exact,
+    fisher_p_value,
     is_binary,
+    mann_whitney,
     mcnemar,
+    paired_permutation,
     paired_t,
+    permutation,
     resampled_t,
+    smallest_binary_p,
     smallest_mcnemar_p,
+    smallest_permutation_p,
+    smallest_rank_p,
     welch_t,
+    wilcoxon,
 )
+from crystallize.stats.power import Design, PairedBinary, PairedT, ResampledT, TwoSampleT, UnpairedBinary
+from crystallize.stats.tails import t_quantile
 
 __all__ = [
+    "BarnardTest",
+    "BoschlooTest",
+    "BrunnerMunzelTest",
+    "ClusteredTTest",
+    "FisherExactTest",
+    "MannWhitneyTest",
     "McNemarTest",
     "PairedTTest",
+    "PermutationTest",
     "ResampledTTest",
     "StatisticalTest",
     "WelchTTest",
+    "WilcoxonTest",
     "default_test",
 ]
 
@@ -44,6 +73,11 @@ class StatisticalTest(ABC):
         independent.
     minimum_n : int
         The fewest pairs, or values per arm, that the test takes.
+    tests_margins : bool
+        Whether `compare` takes a `shift` other than 0, in the units of the metric: without, the test can't
+        serve a claim with a margin.
+    relies_on_normality : bool
+        Whether small samples have to be roughly normal.
 
     Examples
     --------
@@ -64,8 +98,9 @@ class StatisticalTest(ABC):
     __slots__ = ()
 
     name: ClassVar[str]
-    paired: ClassVar[bool]
+    paired: bool
     minimum_n: ClassVar[int] = 2
+    relies_on_normality: ClassVar[bool] = False
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -77,6 +112,11 @@ class StatisticalTest(ABC):
                     f"{cls.__qualname__} defines compare() but not {attribute!r}; "
                     f"set it in the class body, such as {attribute} = {example}"
                 )
+
+    @property
+    def tests_margins(self) -> bool:
+        """Whether `compare` takes a shift other than 0, in the units of the metric."""
+        return True
 
     @abstractmethod
     def compare(
@@ -115,51 +155,123 @@ class StatisticalTest(ABC):
         """
         return 0.0 if min(n_baseline, n_treatment) >= self.minimum_n else 1.0
 
+    def design(
+        self, baseline: Sequence[float], treatment: Sequence[float], result: TestResult
+    ) -> Design | None:
+        """Return the design whose power tells what samples that vary like these would leave unseen.
+
+        None, unless it is overridden: what such a sample can show is not known then. `result` is what
+        `compare` returned for the samples.
+        """
+        return None
+
+
+class _Backed(StatisticalTest):
+    """A test that a function of `crystallize.stats` does; the fields of the class are options of it."""
+
+    __slots__ = ()
+
+    name: ClassVar[str] = ""
+    paired = True
+    function: ClassVar[Callable[..., TestResult]]
+
+    def compare(
+        self,
+        baseline: ArrayLike,
+        treatment: ArrayLike,
+        *,
+        alpha: float = 0.05,
+        alternative: Alternative = "two-sided",
+        shift: float = 0.0,
+    ) -> TestResult:
+        """Test treatment minus baseline against `shift`; see the function that the class names."""
+        options = {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
+        return type(self).function(
+            baseline, treatment, alternative=alternative, alpha=alpha, shift=shift, **options
+        )
+
+
+class _PairedMeans(_Backed):
+    """What tests of the mean of paired differences share."""
+
+    __slots__ = ()
+
+    def design(
+        self, baseline: Sequence[float], treatment: Sequence[float], result: TestResult
+    ) -> Design | None:
+        """Return the paired t design with the standard deviation of the differences."""
+        sd = _sd([t - b for b, t in zip(baseline, treatment, strict=True)])
+        return PairedT(sd) if sd else None
+
+
+class _IndependentMeans(_Backed):
+    """What tests of the difference of two means share."""
+
+    __slots__ = ()
+
+    paired = False
+
+    def design(
+        self, baseline: Sequence[float], treatment: Sequence[float], result: TestResult
+    ) -> Design | None:
+        """Return the two-sample t design with the root mean square of both standard deviations."""
+        sd = math.hypot(_sd(baseline), _sd(treatment)) / math.sqrt(2)
+        return TwoSampleT(sd) if sd else None
+
+
+class _IndependentRates(_Backed):
+    """What exact tests of two independent 0/1 samples share."""
+
+    __slots__ = ()
+
+    paired = False
+    minimum_n: ClassVar[int] = 1
+    p_value: ClassVar[Callable[..., float]]
+
+    def smallest_p(self, n_baseline: int, n_treatment: int, alternative: Alternative = "two-sided") -> float:
+        """Return the p-value of arms that are fully separated."""
+        return smallest_binary_p(n_baseline, n_treatment, type(self).p_value, alternative)
+
+    def design(
+        self, baseline: Sequence[float], treatment: Sequence[float], result: TestResult
+    ) -> Design | None:
+        """Return Boschloo's design at the baseline's rate."""
+        return UnpairedBinary(statistics.fmean(baseline))
+
+
+def _sd(values: Sequence[float]) -> float:
+    """Return the standard deviation; 0 if there is no telling, or nothing but rounding."""
+    if len(values) < 2:
+        return 0.0
+    try:
+        sd = statistics.stdev(values)
+    except (OverflowError, statistics.StatisticsError):
+        return 0.0
+    return sd if 1e-12 * max(map(abs, values)) < sd < math.inf else 0.0
+
 
 @dataclass(frozen=True, slots=True)
-class PairedTTest(StatisticalTest):
+class PairedTTest(_PairedMeans):
     """Paired t test of the mean difference; see `crystallize.stats.paired_t`."""
 
     name: ClassVar[str] = "paired t"
-    paired: ClassVar[bool] = True
     minimum_n: ClassVar[int] = 3
-
-    def compare(
-        self,
-        baseline: ArrayLike,
-        treatment: ArrayLike,
-        *,
-        alpha: float = 0.05,
-        alternative: Alternative = "two-sided",
-        shift: float = 0.0,
-    ) -> TestResult:
-        """Test the mean difference of the pairs against `shift`."""
-        return paired_t(baseline, treatment, alternative=alternative, alpha=alpha, shift=shift)
+    relies_on_normality: ClassVar[bool] = True
+    function: ClassVar[Callable[..., TestResult]] = staticmethod(paired_t)
 
 
 @dataclass(frozen=True, slots=True)
-class WelchTTest(StatisticalTest):
+class WelchTTest(_IndependentMeans):
     """Welch's t test of the difference of two means; see `crystallize.stats.welch_t`."""
 
     name: ClassVar[str] = "Welch t"
-    paired: ClassVar[bool] = False
     minimum_n: ClassVar[int] = 3
-
-    def compare(
-        self,
-        baseline: ArrayLike,
-        treatment: ArrayLike,
-        *,
-        alpha: float = 0.05,
-        alternative: Alternative = "two-sided",
-        shift: float = 0.0,
-    ) -> TestResult:
-        """Test the difference of the means against `shift`."""
-        return welch_t(baseline, treatment, alternative=alternative, alpha=alpha, shift=shift)
+    relies_on_normality: ClassVar[bool] = True
+    function: ClassVar[Callable[..., TestResult]] = staticmethod(welch_t)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ResampledTTest(StatisticalTest):
+class ResampledTTest(_PairedMeans):
     """Corrected t test over resplits of one data set; see `crystallize.stats.resampled_t`.
 
     Parameters
@@ -174,8 +286,9 @@ class ResampledTTest(StatisticalTest):
     """
 
     name: ClassVar[str] = "resampled t"
-    paired: ClassVar[bool] = True
     minimum_n: ClassVar[int] = 3
+    relies_on_normality: ClassVar[bool] = True
+    function: ClassVar[Callable[..., TestResult]] = staticmethod(resampled_t)
 
     test_fraction: float
 
@@ -187,29 +300,19 @@ class ResampledTTest(StatisticalTest):
                 "such as 0.2"
             )
 
-    def compare(
-        self,
-        baseline: ArrayLike,
-        treatment: ArrayLike,
-        *,
-        alpha: float = 0.05,
-        alternative: Alternative = "two-sided",
-        shift: float = 0.0,
-    ) -> TestResult:
-        """Test the mean difference over the resplits against `shift`."""
-        return resampled_t(
-            baseline,
-            treatment,
-            test_fraction=self.test_fraction,
-            alternative=alternative,
-            alpha=alpha,
-            shift=shift,
-        )
+    def design(
+        self, baseline: Sequence[float], treatment: Sequence[float], result: TestResult
+    ) -> Design | None:
+        """Return the design of resplits with the standard deviation of the differences."""
+        sd = _sd([t - b for b, t in zip(baseline, treatment, strict=True)])
+        return ResampledT(sd, self.test_fraction) if sd else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class McNemarTest(StatisticalTest):
+class McNemarTest(_Backed):
     """McNemar's test of paired 0/1 values, by default mid-p; see `crystallize.stats.mcnemar`.
+
+    With a margin it is Tango's score test.
 
     Parameters
     ----------
@@ -218,10 +321,110 @@ class McNemarTest(StatisticalTest):
     """
 
     name: ClassVar[str] = "McNemar"
-    paired: ClassVar[bool] = True
     minimum_n: ClassVar[int] = 1
+    function: ClassVar[Callable[..., TestResult]] = staticmethod(mcnemar)
 
     exact: bool = False
+
+    @property
+    def tests_margins(self) -> bool:
+        """Whether the test is not the exact one, which knows no margin."""
+        return not self.exact
+
+    def smallest_p(self, n_baseline: int, n_treatment: int, alternative: Alternative = "two-sided") -> float:
+        """Return the p-value of pairs that are all discordant in one direction."""
+        return smallest_mcnemar_p(min(n_baseline, n_treatment), exact=self.exact, alternative=alternative)
+
+    def design(
+        self, baseline: Sequence[float], treatment: Sequence[float], result: TestResult
+    ) -> Design | None:
+        """Return the design with the part of the pairs that are discordant."""
+        discordant = sum(b != t for b, t in zip(baseline, treatment, strict=True))
+        return PairedBinary(discordant / len(baseline), self.exact) if discordant else None
+
+
+@dataclass(frozen=True, slots=True)
+class BoschlooTest(_IndependentRates):
+    """Boschloo's exact test of two independent 0/1 samples; see `crystallize.stats.boschloo`.
+
+    With a margin it is Farrington and Manning's score test, with Miettinen and Nurminen's interval.
+    """
+
+    name: ClassVar[str] = "Boschloo"
+    function: ClassVar[Callable[..., TestResult]] = staticmethod(boschloo)
+    p_value: ClassVar[Callable[..., float]] = staticmethod(boschloo_p_value)
+
+
+@dataclass(frozen=True, slots=True)
+class FisherExactTest(_IndependentRates):
+    """Fisher's exact test of two independent 0/1 samples; see `crystallize.stats.fisher_exact`."""
+
+    name: ClassVar[str] = "Fisher"
+    function: ClassVar[Callable[..., TestResult]] = staticmethod(fisher_exact)
+    p_value: ClassVar[Callable[..., float]] = staticmethod(fisher_p_value)
+
+    @property
+    def tests_margins(self) -> bool:
+        """No: it is exact for equal rates alone."""
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class BarnardTest(_IndependentRates):
+    """Barnard's exact test of two independent 0/1 samples; see `crystallize.stats.barnard`."""
+
+    name: ClassVar[str] = "Barnard"
+    function: ClassVar[Callable[..., TestResult]] = staticmethod(barnard)
+    p_value: ClassVar[Callable[..., float]] = staticmethod(barnard_p_value)
+
+    @property
+    def tests_margins(self) -> bool:
+        """No: it is exact for equal rates alone."""
+        return False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PermutationTest(StatisticalTest):
+    """Permutation test; see `crystallize.stats.paired_permutation` and `crystallize.stats.permutation`.
+
+    Parameters
+    ----------
+    paired : bool
+        Exchange labels within pairs; or else relabel all values, with Welch's t as the statistic.
+    statistic : callable, optional
+        A function of (baseline, treatment), arrays of shapes (n,) and (m,), that returns a finite number, in
+        place of the mean difference or Welch's t. It knows no margin.
+    resamples : int
+        Random arrangements where there are more than 65,536, drawn from a fixed seed.
+
+    Raises
+    ------
+    DefinitionError
+        If an argument is none of these.
+    """
+
+    name: ClassVar[str] = "permutation"
+    minimum_n: ClassVar[int] = 2
+
+    paired: bool = True
+    statistic: Statistic | None = None
+    resamples: int = 9_999
+
+    def __post_init__(self) -> None:
+        if self.statistic is not None and not callable(self.statistic):
+            raise DefinitionError(
+                f"PermutationTest: statistic is {self.statistic!r}; give a function of (baseline, treatment)"
+            )
+        if type(self.resamples) is not int or self.resamples < 99:
+            raise DefinitionError(
+                f"PermutationTest: resamples is {self.resamples!r}; allowed is an integer >= 99: with fewer, "
+                "p can't be as small as .01"
+            )
+
+    @property
+    def tests_margins(self) -> bool:
+        """Whether the statistic is the one in the units of the metric."""
+        return self.statistic is None
 
     def compare(
         self,
@@ -232,17 +435,144 @@ class McNemarTest(StatisticalTest):
         alternative: Alternative = "two-sided",
         shift: float = 0.0,
     ) -> TestResult:
-        """Test the risk difference of the pairs against `shift`."""
-        return mcnemar(
-            baseline, treatment, exact=self.exact, alternative=alternative, alpha=alpha, shift=shift
+        """Test treatment minus baseline against `shift` by rearranging the values."""
+        test = paired_permutation if self.paired else permutation
+        return test(
+            baseline,
+            treatment,
+            statistic=self.statistic,
+            alternative=alternative,
+            alpha=alpha,
+            shift=shift,
+            resamples=self.resamples,
         )
 
     def smallest_p(self, n_baseline: int, n_treatment: int, alternative: Alternative = "two-sided") -> float:
-        """Return the p-value of pairs that are all discordant in one direction."""
-        return smallest_mcnemar_p(min(n_baseline, n_treatment), exact=self.exact, alternative=alternative)
+        """Return the p-value of the most extreme arrangement."""
+        sizes = (min(n_baseline, n_treatment),) if self.paired else (n_baseline, n_treatment)
+        return smallest_permutation_p(*sizes, alternative=alternative, resamples=self.resamples)
+
+    def design(
+        self, baseline: Sequence[float], treatment: Sequence[float], result: TestResult
+    ) -> Design | None:
+        """Return the design of the t test, whose power it nearly has; None with a statistic of your own."""
+        if self.statistic is not None:
+            return None
+        test: StatisticalTest = PairedTTest() if self.paired else WelchTTest()
+        return test.design(baseline, treatment, result)
 
 
-def default_test(baseline: ArrayLike, treatment: ArrayLike, *, paired: bool) -> StatisticalTest:
+@dataclass(frozen=True, slots=True)
+class WilcoxonTest(_PairedMeans):
+    """Wilcoxon's signed-rank test of paired differences; see `crystallize.stats.wilcoxon`.
+
+    It speaks of the pseudo-median of the differences, not of their mean.
+    """
+
+    name: ClassVar[str] = "Wilcoxon"
+    minimum_n: ClassVar[int] = 1
+    function: ClassVar[Callable[..., TestResult]] = staticmethod(wilcoxon)
+
+    def smallest_p(self, n_baseline: int, n_treatment: int, alternative: Alternative = "two-sided") -> float:
+        """Return the p-value of differences of one sign."""
+        return smallest_rank_p(min(n_baseline, n_treatment), alternative=alternative)
+
+
+@dataclass(frozen=True, slots=True)
+class MannWhitneyTest(_IndependentMeans):
+    """Mann and Whitney's rank-sum test of two independent samples; see `crystallize.stats.mann_whitney`.
+
+    It speaks of a shift in location (Hodges and Lehmann's), not of means.
+    """
+
+    name: ClassVar[str] = "Mann-Whitney"
+    minimum_n: ClassVar[int] = 1
+    function: ClassVar[Callable[..., TestResult]] = staticmethod(mann_whitney)
+
+    def smallest_p(self, n_baseline: int, n_treatment: int, alternative: Alternative = "two-sided") -> float:
+        """Return the p-value of arms that do not overlap."""
+        return smallest_rank_p(n_baseline, n_treatment, alternative=alternative)
+
+
+@dataclass(frozen=True, slots=True)
+class BrunnerMunzelTest(_Backed):
+    """Brunner and Munzel's test of two independent samples; see `crystallize.stats.brunner_munzel`.
+
+    It speaks of the probability that a value of the treatment is the larger one, which is 1/2 without effect.
+    """
+
+    name: ClassVar[str] = "Brunner-Munzel"
+    paired = False
+    minimum_n: ClassVar[int] = 3
+    function: ClassVar[Callable[..., TestResult]] = staticmethod(brunner_munzel)
+
+    @property
+    def tests_margins(self) -> bool:
+        """No: its estimate is a probability, and no difference in the units of the metric."""
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class ClusteredTTest(StatisticalTest):
+    """Cluster-robust t test over the units of a metric; see `crystallize.stats.clustered_t`.
+
+    The units are those of ``metrics.add(name, value, unit=...)``, which are the same in every replicate, such
+    as cases; without units, the replicates. It speaks of units: more replicates of the same ones make it
+    no surer.
+    """
+
+    name: ClassVar[str] = "clustered t"
+    paired = True
+    minimum_n: ClassVar[int] = 1
+    relies_on_normality: ClassVar[bool] = True
+
+    def compare(
+        self,
+        baseline: ArrayLike,
+        treatment: ArrayLike,
+        *,
+        alpha: float = 0.05,
+        alternative: Alternative = "two-sided",
+        shift: float = 0.0,
+        units: tuple[Sequence[Any], Sequence[Any]] | None = None,
+    ) -> TestResult:
+        """Test the difference of the means against `shift`.
+
+        Parameters
+        ----------
+        baseline, treatment, alpha, alternative, shift
+            As in every test, but with all values of every replicate.
+        units : pair of sequences, optional
+            The unit of each value in both arms; without, each value is a unit of its own and pairs with the
+            one at its place in the other arm.
+        """
+        if units is None:
+            own = range(len(list(baseline)))  # type: ignore[arg-type]
+            units = own, own
+        return clustered_t(
+            baseline,
+            treatment,
+            baseline_units=units[0],
+            treatment_units=units[1],
+            alternative=alternative,
+            alpha=alpha,
+            shift=shift,
+        )
+
+    def design(
+        self, baseline: Sequence[float], treatment: Sequence[float], result: TestResult
+    ) -> Design | None:
+        """Return the paired t design over units, with the standard error that the result has."""
+        if result.degenerate or result.df is None:
+            return None
+        radius = (result.interval[1] - result.interval[0]) / 2
+        sd = radius / t_quantile(1 - result.confidence, result.df) * math.sqrt(result.df + 1)
+        return PairedT(sd) if 0 < sd < math.inf else None
+
+
+def default_test(
+    baseline: ArrayLike, treatment: ArrayLike, *, paired: bool, kind: str = "auto"
+) -> StatisticalTest:
     """Return the test that is used where a hypothesis names none.
 
     The choice looks at nothing but the pairing and whether every value is 0 or 1.
@@ -253,17 +583,20 @@ def default_test(baseline: ArrayLike, treatment: ArrayLike, *, paired: bool) -> 
         One value per replicate.
     paired : bool
         Whether the i-th values of both arms share a seed.
+    kind : {"auto", "numeric", "binary"}
+        What the values are declared to be, so that not even this is looked at.
 
     Returns
     -------
     StatisticalTest
-        McNemar's test for 0/1 pairs, the paired t test for other pairs, else Welch's t test.
+        McNemar's or Boschloo's for 0/1 values, else the paired or Welch's t test.
 
     Examples
     --------
     >>> default_test([0.1, 0.2, 0.3], [0.2, 0.2, 0.4], paired=True).name
     'paired t'
     """
-    if not paired:
-        return WelchTTest()
-    return McNemarTest() if is_binary(baseline) and is_binary(treatment) else PairedTTest()
+    binary = kind == "binary" or (kind == "auto" and is_binary(baseline) and is_binary(treatment))
+    if paired:
+        return McNemarTest() if binary else PairedTTest()
+    return BoschlooTest() if binary else WelchTTest()

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from crystallize.core.evaluation import ConditionRuns
+from crystallize.core.condition_runs import ConditionRuns
 from crystallize.core.recording import is_number
 from crystallize.errors import MissingExtraError
 

@@ -70,8 +70,9 @@ def decision_of(returned: Any, label: str) -> Decision:
     """Read what the verifier `label` returned; anything that is no evidence is invalid."""
     if not isinstance(returned, Mapping):
         return Decision(
-            "invalid",
-            f"verifier {label!r} returned {_short(returned)}; it must return a mapping with p_value and "
+            status="invalid",
+            reason=f"verifier {label!r} returned {_short(returned)}; it must return a mapping with "
+            "p_value and "
             "significant",
             test=label,
         )
@@ -79,31 +80,36 @@ def decision_of(returned: Any, label: str) -> Decision:
     if "p_value" not in details or not ("significant" in details or "accepted" in details):
         got = ", ".join(map(repr, details)) or "nothing"
         return Decision(
-            "invalid",
-            f"verifier {label!r} returned {got}; it must return p_value and significant (or accepted)",
+            status="invalid",
+            reason=f"verifier {label!r} returned {got}; it must return p_value and significant (or accepted)",
             test=label,
             details=details,
         )
     p_value = details["p_value"]
     if isinstance(p_value, bool) or not isinstance(p_value, int | float) or not 0 <= p_value <= 1:
         return Decision(
-            "invalid",
-            f"verifier {label!r} returned p_value = {_short(p_value)}, which is no probability",
+            status="invalid",
+            reason=f"verifier {label!r} returned p_value = {_short(p_value)}, which is no probability",
             test=label,
             details=details,
         )
     verdict = details.get("accepted", details.get("significant"))
     if not isinstance(verdict, bool):
         return Decision(
-            "invalid",
-            f"verifier {label!r} returned {_short(verdict)} where it must say True or False",
+            status="invalid",
+            reason=f"verifier {label!r} returned {_short(verdict)} where it must say True or False",
             p_value=float(p_value),
             test=label,
             details=details,
         )
     details.setdefault("significant", verdict)
     details.setdefault("accepted", verdict)
-    return Decision("supported" if verdict else "inconclusive", "", float(p_value), label, details=details)
+    return Decision(
+        status="supported" if verdict else "inconclusive",
+        p_value=float(p_value),
+        test=label,
+        details=details,
+    )
 
 
 def _plain(value: Any) -> Any:

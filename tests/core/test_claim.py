@@ -186,7 +186,7 @@ def test_a_test_that_breaks_before_it_compares_is_invalid():
         ({"alpha": math.nan}, "alpha=nan"),
         ({"alpha": True}, "alpha=True"),
         ({"alternative": "less"}, "alternative='less'; allowed are 'two-sided', 'one-sided'"),
-        ({"direction": "differ", "alternative": "one-sided"}, "which has no side"),
+        ({"direction": "differ", "alternative": "one-sided"}, "a difference has no side"),
         ({"metric": ""}, "metric is ''"),
         ({"metric": ["x"]}, "give the name of one metric"),
     ],

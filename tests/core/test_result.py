@@ -178,7 +178,7 @@ def test_printing_is_readable(measure):
     lines = str(result).splitlines()
     assert lines[0] == "demo: 8 replicates, seed 0"
     assert any(line.startswith("  baseline.x: mean ") and "n = 8 of 8 [" in line for line in lines)
-    assert any(line.startswith("  x_increase [boost]: SUPPORTED (p = ") for line in lines)
+    assert any(line.startswith("  x_increase [boost]: SUPPORTED (adjusted p = ") for line in lines)
     assert any(line.startswith("  x_increase [faulty]: INVALID: 8 of 8") for line in lines)
     assert lines[-1] == "  and 3 more errors"
     assert repr(result) == "<Result of 'demo': 8 replicates, 8 errors>"

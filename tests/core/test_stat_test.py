@@ -8,6 +8,7 @@ import pytest
 
 from crystallize.core import stat_test
 from crystallize.core.stat_test import (
+    BoschlooTest,
     McNemarTest,
     PairedTTest,
     ResampledTTest,
@@ -86,12 +87,12 @@ def test_smallest_p_of_mcnemar_depends_on_n_and_the_alternative():
         (ZEROS, ONES, True, McNemarTest()),
         ([True, False], [False, False], True, McNemarTest()),
         (ZEROS, TREATMENT, True, PairedTTest()),
-        (ZEROS, ONES, False, WelchTTest()),
+        (ZEROS, ONES, False, BoschlooTest()),
         ([], [], True, PairedTTest()),
     ],
 )
 def test_default_looks_at_pairing_and_kind_only(baseline, treatment, paired, expected):
-    """Pairs of 0/1 get McNemar, other pairs the paired t, everything else Welch."""
+    """0/1 values get McNemar or Boschloo, others the paired t or Welch."""
     assert default_test(baseline, treatment, paired=paired) == expected
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
-from crystallize.core.evaluation import ConditionRuns
+from crystallize.core.condition_runs import ConditionRuns
 from crystallize.errors import DefinitionError
 
 Goal = Literal["minimize", "maximize"]

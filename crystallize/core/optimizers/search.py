@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from crystallize.core.evaluation import ConditionRuns
+from crystallize.core.condition_runs import ConditionRuns
 from crystallize.core.optimizers.base import BaseOptimizer
 from crystallize.core.optimizers.objective import Objective
 from crystallize.core.treatment import Treatment

@@ -27,3 +27,6 @@ class Design(Protocol):
 
     def power(self, n: float, effect: float, *, alpha: float, alternative: Alternative) -> float:
         """Return the probability of rejection with n pairs, or n values per arm."""
+
+    def __hash__(self) -> int:
+        """Designs are values."""

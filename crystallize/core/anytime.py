@@ -1,0 +1,94 @@
+"""Claims tested by an e-process: at any number of replicates, without a planned end."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from crystallize.core.claim import Claim
+from crystallize.core.decision import Decision
+from crystallize.core.judging import Tested
+from crystallize.core.sample import ClaimSample
+from crystallize.core.stat_test import McNemarTest, StatisticalTest, default_test
+from crystallize.stats import TestResult, anytime_mcnemar, anytime_t
+
+_MINIMUM_N = 3
+
+
+def anytime_tested(
+    claim: Claim, sample: ClaimSample, *, g: float, level: float, best: float
+) -> Tested | Decision:
+    """Test a claim on what is there so far.
+
+    Parameters
+    ----------
+    claim, sample
+        What to test on what.
+    g : float
+        As in `AnytimeValid`.
+    level : float
+        Of all looks together. It is two-sided: a claim with a margin spends half of it for nothing, and may
+        be stopped at any time.
+    best : float
+        The smallest p-value of earlier looks.
+    """
+    test = claim.test or default_test(sample.baseline, sample.treatment, paired=True, kind=claim.kind)
+    binary = isinstance(test, McNemarTest)
+    fault = _unsuited(claim, sample, binary=binary)
+    if fault is not None:
+        return Decision(status="invalid", reason=fault, test="anytime-valid t")
+    sides = [_test(claim, sample, binary, g, level, shift) for shift in _shifts(claim)]
+    result = max(sides, key=lambda side: side.p_value)
+    result = replace(result, p_value=min(best, result.p_value))
+    return Tested(claim, sample, _Unplanned(test), result, True, level)
+
+
+class _Unplanned(StatisticalTest):
+    """Stands for a test whose number of replicates is open: no power can be reckoned."""
+
+    name = "anytime-valid"
+    paired = True
+
+    def __init__(self, test: StatisticalTest) -> None:
+        self.relies_on_normality = test.relies_on_normality  # type: ignore[misc]
+
+    def compare(self, *args: object, **options: object) -> TestResult:
+        """Never called: the e-process was."""
+        raise NotImplementedError
+
+
+def _shifts(claim: Claim) -> list[float]:
+    if claim.margin is None:
+        return [0.0]
+    return {
+        "no_decrease": [-claim.margin],
+        "no_increase": [claim.margin],
+        "equal": [-claim.margin, claim.margin],
+    }[claim.direction]
+
+
+def _test(
+    claim: Claim, sample: ClaimSample, binary: bool, g: float, level: float, shift: float
+) -> TestResult:
+    arms = sample.baseline, sample.treatment
+    if binary:
+        return anytime_mcnemar(*arms, looks=[sample.n], alpha=level)[0]
+    result = anytime_t(*arms, looks=[sample.n], g=g, alpha=level, shift=shift)[0]
+    if claim.margin is None:
+        return result
+    inside = result.estimate > shift if shift < 0 else result.estimate < shift
+    return result if inside else replace(result, p_value=1.0)
+
+
+def _unsuited(claim: Claim, sample: ClaimSample, *, binary: bool) -> str | None:
+    if not sample.paired:
+        return (
+            "AnytimeValid() needs pairs, and the conditions share no seeds; run both with the same root seed"
+        )
+    if binary and claim.margin is not None:
+        return (
+            f"metric {claim.metric!r} is 0 or 1, and AnytimeValid() tests no margin of such values; use "
+            "GroupSequential(), or kind='numeric'"
+        )
+    if not binary and sample.n < _MINIMUM_N:
+        return f"the anytime-valid t test needs at least {_MINIMUM_N} replicates, not {sample.n}; run more"
+    return None

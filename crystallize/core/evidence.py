@@ -1,0 +1,185 @@
+"""From the runs of two conditions to the sample that a claim is tested on, or to what is missing for one."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from crystallize.core.claim import Claim
+from crystallize.core.condition_runs import ConditionRuns
+from crystallize.core.sample import CASES, SEEDS, ClaimSample
+from crystallize.core.stat_test import ClusteredTTest
+
+
+def claim_sample(claim: Claim, baseline: ConditionRuns, treatment: ConditionRuns) -> ClaimSample | str:
+    """Return the sample of a claim, or say why there is none."""
+    arms = (baseline, treatment)
+    if not baseline.records or not treatment.records:
+        return _sizes(*arms) + "; a verdict needs at least one replicate of both"
+    if claim.nan_policy == "invalid":
+        faults = (arm.missing_evidence() for arm in arms)
+        gaps = (arm.gap(claim.metric) for arm in arms)
+        reason = next((fault for fault in (*faults, *gaps) if fault), None)
+    else:
+        reason = next((fault for arm in arms if (fault := arm.never_run())), None)
+    reason = reason or next((fault for arm in arms if (fault := arm.not_numeric(claim.metric))), None)
+    if reason is not None:
+        return reason
+    overlap = _overlap(*arms)
+    if claim.pairing == "intersect":
+        shared = _shared_seeds(*arms)
+        if not shared:
+            return f"{_sizes(*arms)} share no seed, so that pairing='intersect' leaves nothing"
+        arms = (
+            ConditionRuns(baseline.condition, [baseline.records[i] for i in shared]),
+            ConditionRuns(treatment.condition, [treatment.records[i] for i in shared]),
+        )
+    elif overlap == "partial" and claim.pairing == "auto":
+        return _partial(*arms)
+    paired = claim.pairing == "intersect" or (claim.pairing == "auto" and overlap == "same")
+    in_units = paired and claim.metric in baseline.with_units | treatment.with_units
+    if in_units and (fault := _other_units(claim.metric, *arms)) is not None:
+        return fault
+    if isinstance(claim.test, ClusteredTTest):
+        return _clustered(claim, *arms)
+    return _by_replicate(claim, *arms, paired=paired)
+
+
+def _by_replicate(
+    claim: Claim, baseline: ConditionRuns, treatment: ConditionRuns, *, paired: bool
+) -> ClaimSample | str:
+    columns = baseline.column(claim.metric), treatment.column(claim.metric)
+    if claim.nan_policy == "worst":
+        return _worst(claim, *columns, paired=paired)
+    lacking = tuple({i for i, value in enumerate(column) if value is None} for column in columns)
+    if paired:
+        lacking = (lacking[0] | lacking[1],) * 2
+    omitted = max(map(len, lacking))
+    if omitted and (fault := _too_many(claim, omitted, lacking, baseline, treatment)) is not None:
+        return fault
+    first, second = (
+        [value for i, value in enumerate(column) if value is not None and i not in left_out]
+        for column, left_out in zip(columns, lacking, strict=True)
+    )
+    if not first or not second:
+        return f"no replicate has a finite value of metric {claim.metric!r} in both conditions"
+    return ClaimSample(first, second, paired, omitted)
+
+
+def _too_many(
+    claim: Claim,
+    omitted: int,
+    lacking: Sequence[set[int]],
+    baseline: ConditionRuns,
+    treatment: ConditionRuns,
+) -> str | None:
+    allowed = claim.max_missing
+    assert allowed is not None
+    n = max(len(baseline.records), len(treatment.records))
+    most = allowed if isinstance(allowed, int) else int(allowed * n)
+    if omitted <= most:
+        return None
+    first = min(lacking[0] | lacking[1])
+    return (
+        f"{omitted} of {n} replicates lack a finite value of {claim.metric!r} (the first is replicate "
+        f"{first}), and max_missing={allowed!r} allows {most}; mend them: what is dropped may be what is bad"
+    )
+
+
+def _worst(
+    claim: Claim,
+    baseline: Sequence[float | None],
+    treatment: Sequence[float | None],
+    *,
+    paired: bool,
+) -> ClaimSample | str:
+    """Fill gaps of the treatment with the worst value that was seen, of the baseline with the best."""
+    seen = [value for value in (*baseline, *treatment) if value is not None]
+    if not seen:
+        return f"no replicate has a finite value of metric {claim.metric!r}"
+    low, high = min(seen), max(seen)
+    if claim.kind == "binary" or (claim.kind == "auto" and {low, high} <= {0.0, 1.0}):
+        low, high = 0.0, 1.0
+    worst, best = (low, high) if claim.direction == "no_decrease" else (high, low)
+    omitted = sum(
+        b is None or t is None for b, t in itertools.zip_longest(baseline, treatment, fillvalue=0.0)
+    )
+    return ClaimSample(
+        [best if value is None else value for value in baseline],
+        [worst if value is None else value for value in treatment],
+        paired,
+        omitted,
+    )
+
+
+def _clustered(claim: Claim, baseline: ConditionRuns, treatment: ConditionRuns) -> ClaimSample | str:
+    values: list[list[float]] = []
+    units: list[list[Any]] = []
+    given = False
+    for arm in (baseline, treatment):
+        entries = [(value, unit, i) for i, row in enumerate(arm.entries(claim.metric)) for value, unit in row]
+        named = [unit is not None for _, unit, _ in entries]
+        if any(named) and not all(named):
+            return (
+                f"some values of metric {claim.metric!r} in {arm.condition!r} have a unit and some have "
+                "none; "
+                "a clustered test needs it of all, or of none (then a replicate is a unit)"
+            )
+        given = given or any(named)
+        values.append([float(value) for value, _, _ in entries])
+        units.append([i if unit is None else unit for _, unit, i in entries])
+    return ClaimSample(values[0], values[1], True, 0, (units[0], units[1]), CASES if given else SEEDS)
+
+
+def _other_units(metric: str, baseline: ConditionRuns, treatment: ConditionRuns) -> str | None:
+    """Say where both conditions of a replicate do not speak of the same units; a mean would hide it."""
+    for i, rows in enumerate(zip(baseline.entries(metric), treatment.entries(metric), strict=False)):
+        first, second = ({unit for _, unit in row} for row in rows)
+        if first != second and rows[0] and rows[1]:
+            unit = min(first ^ second, key=repr)
+            here, there = (baseline, treatment) if unit in first else (treatment, baseline)
+            return (
+                f"metric {metric!r} of unit {unit!r} is recorded in replicate {i} of {here.condition!r} and "
+                f"not of {there.condition!r}: they would be averaged over different units"
+            )
+    return None
+
+
+def _overlap(baseline: ConditionRuns, treatment: ConditionRuns) -> Literal["same", "disjoint", "partial"]:
+    """Tell how the seeds of both conditions meet."""
+    shared = _shared_seeds(baseline, treatment)
+    if len(shared) == len(baseline.records) == len(treatment.records):
+        return "same"
+    if shared:
+        return "partial"
+    seeds = ({r.seed for r in arm.records if r is not None} for arm in (baseline, treatment))
+    return "partial" if set.intersection(*seeds) else "disjoint"
+
+
+def _shared_seeds(baseline: ConditionRuns, treatment: ConditionRuns) -> list[int]:
+    pairs = zip(baseline.records, treatment.records, strict=False)
+    return [i for i, (b, t) in enumerate(pairs) if b is not None and t is not None and b.seed == t.seed]
+
+
+def _partial(baseline: ConditionRuns, treatment: ConditionRuns) -> str:
+    for i, (b, t) in enumerate(zip(baseline.records, treatment.records, strict=False)):
+        if b is not None and t is not None and b.seed != t.seed:
+            where = (
+                f"replicate {i} has seed {b.seed} in {baseline.condition!r} and {t.seed} in "
+                f"{treatment.condition!r}, while other replicates share theirs"
+            )
+            break
+    else:
+        where = _sizes(baseline, treatment)
+    return (
+        f"{where}: neither the same replicates nor independent ones; run both with the same root seed and "
+        "number of replicates, or say pairing='intersect' (use what they share) or 'none'"
+    )
+
+
+def _sizes(baseline: ConditionRuns, treatment: ConditionRuns) -> str:
+    return (
+        f"{len(baseline.records)} replicates of {baseline.condition!r} and {len(treatment.records)} of "
+        f"{treatment.condition!r}"
+    )

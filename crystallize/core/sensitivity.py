@@ -1,0 +1,146 @@
+"""What a sample of this size, varying as it does, would leave unseen; and how large one would have to be.
+
+Effects are those that matter to the user, or the smallest that would be found; never the one that was
+observed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from functools import lru_cache
+from typing import Final
+
+from crystallize.core.claim import Claim
+from crystallize.core.sample import ClaimSample
+from crystallize.core.stat_test import StatisticalTest
+from crystallize.errors import SampleError
+from crystallize.stats import Alternative, TestResult
+from crystallize.stats.power import Design, minimum_detectable_effect, replicates
+
+POWER: Final = 0.8
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Sensitivity:
+    """What a design can show.
+
+    Parameters
+    ----------
+    design : Design
+        With the spread that was observed.
+    n : float
+        Pairs, or values per arm.
+    level : float
+        Of the test.
+    alternative : {"two-sided", "greater", "less"}
+        Of the test.
+    decrease : bool
+        Whether a decrease is asked for.
+    """
+
+    design: Design
+    n: float
+    level: float
+    alternative: Alternative
+    decrease: bool
+
+    @property
+    def detectable(self) -> float:
+        """The smallest difference that would be found with probability .8, in the units of the metric."""
+        sd = self._sd
+        if sd is None:
+            return _detectable(self.design, self.n, self.level, self.alternative, self.decrease)
+        standard = dataclasses.replace(self.design, sd=1.0)  # type: ignore[type-var]
+        return sd * _detectable(standard, self.n, self.level, self.alternative, self.decrease)
+
+    @property
+    def detectable_in_sd(self) -> float | None:
+        """The same in standard deviations, where the design has one."""
+        return None if self._sd is None else self.detectable / self._sd
+
+    def replicates_for(self, effect: float) -> int | None:
+        """Return how many replicates would find a true difference of this size with probability .8."""
+        sign = -1 if self.decrease else 1
+        if self._sd is None and effect > self.design.largest_effect(decrease=self.decrease):
+            return None
+        return replicates(
+            self.design, sign * effect, target=POWER, alpha=self.level, alternative=self.alternative
+        )
+
+    @property
+    def _sd(self) -> float | None:
+        return getattr(self.design, "sd", None)
+
+
+@lru_cache(maxsize=1024)
+def _detectable(design: Design, n: float, level: float, alternative: Alternative, decrease: bool) -> float:
+    return minimum_detectable_effect(
+        design, n, target=POWER, alpha=level, alternative=alternative, decrease=decrease
+    )
+
+
+def sensitivity(
+    claim: Claim, test: StatisticalTest, sample: ClaimSample, result: TestResult, level: float
+) -> Sensitivity | None:
+    """Return what a sample could show at a level; None where there is no telling."""
+    try:
+        design = test.design(sample.baseline, sample.treatment, result)
+    except Exception:  # of a test of the user's; what a sample could not show decides nothing
+        return None
+    if design is None:
+        return None
+    n: float = result.n if isinstance(result.n, int) else 2 / sum(1 / size for size in result.n)
+    return Sensitivity(design, n, level, claim.alternative_of_p, claim.claimed == "less")
+
+
+def advice(claim: Claim, sample: ClaimSample, found: Sensitivity | None) -> str:
+    """Say what an inconclusive sample leaves open, and how many replicates would do."""
+    if found is None:
+        return "run more replicates"
+    try:
+        return _superiority(claim, sample, found) if claim.is_superiority else _guard(claim, sample, found)
+    except SampleError:
+        return "run more replicates"
+
+
+def _superiority(claim: Claim, sample: ClaimSample, found: Sensitivity) -> str:
+    n = math.floor(found.n)
+    if math.isinf(found.detectable):
+        text = f"{n} replicates that vary like these can hardly show any difference"
+    else:
+        sd = f" ({found.detectable_in_sd:.2g} SD)" if found.detectable_in_sd is not None else ""
+        text = f"with {n} replicates a difference below {found.detectable:.3g}{sd} goes unseen"
+    if claim.effect is None:
+        return (
+            f"{text}; run more, or declare as effect= the smallest difference that matters to learn how many"
+        )
+    effect = claim.effect
+    if claim.relative:
+        effect *= abs(sum(sample.baseline) / len(sample.baseline))
+    needed = found.replicates_for(effect) if effect > 0 else None
+    declared = f"{claim.effect:.3g}" if not claim.relative else f"{100 * claim.effect:.3g} %"
+    if needed is None:
+        return f"{text}; no number of replicates would show the {declared} you declared"
+    if needed <= found.n:
+        return f"{text}; the {declared} you declared would probably have been seen: it is hardly there"
+    return f"{text}; about {needed} would show the {declared} you declared"
+
+
+def _guard(claim: Claim, sample: ClaimSample, found: Sensitivity) -> str:
+    assert claim.margin is not None
+    margin = claim.margin
+    if claim.relative:
+        margin *= abs(sum(sample.baseline) / len(sample.baseline))
+    # Without any true difference the distance to the margin is what there is to be found; of two margins,
+    # both must be (power .8 of both if each fails in .1 of the cases).
+    design, level = found.design, found.level
+    target = POWER if claim.direction != "equal" else (1 + POWER) / 2
+    if found._sd is None and margin > design.largest_effect(decrease=False):
+        return "run more replicates"
+    needed = replicates(design, margin, target=target, alpha=level, alternative="greater") if margin else None
+    if needed is None:
+        return "no number of replicates would do"
+    if needed <= found.n:
+        return f"{math.floor(found.n)} replicates are enough to show it where there is no difference at all"
+    return f"about {needed} replicates would show it where there is no difference at all"

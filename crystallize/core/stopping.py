@@ -1,0 +1,187 @@
+"""Early stopping: at which replicates an experiment is looked at, and what a look may decide."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final, get_args
+
+from scipy.special import ndtri
+
+from crystallize.errors import DefinitionError
+from crystallize.stats import (
+    Alternative,
+    Spending,
+    conditional_power,
+    group_sequential_boundaries,
+    look_sizes,
+    nominal_p_values,
+    planned_drift,
+)
+
+_FEW: Final = 15  # replicates, below which more than three looks do not keep their level
+_HOPELESS: Final = 0.2  # conditional power
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSequential:
+    r"""Look at a planned number of replicates several times, and stop once every claim is decided.
+
+    Alpha is spent over the looks [1]_ so that a true null hypothesis is rejected at any of them with
+    probability at most alpha. A claim is supported at a look if the p-value of its own test is at most the
+    nominal level of that look. See `crystallize.stats.group_sequential_boundaries`.
+
+    Parameters
+    ----------
+    looks : int
+        Number of looks, equally spaced, the last one at all replicates; >= 2. With fewer than 15 replicates
+        there are at most 3.
+    spending : {"obrien-fleming", "pocock"}
+        Save alpha for the last look, or spend it evenly.
+    futility : bool
+        Stop as inconclusive where the last look would hardly support the claim any more: if the conditional
+        power at the effect that the replicates are planned for falls below .2.
+
+    Raises
+    ------
+    DefinitionError
+        If an argument is none of these.
+
+    References
+    ----------
+    .. [1] Lan, K. K. G. and DeMets, D. L. (1983). Discrete sequential boundaries for clinical trials.
+       Biometrika 70, 659-663.
+
+    Examples
+    --------
+    >>> GroupSequential().sizes(30)
+    [6, 12, 18, 24, 30]
+    """
+
+    looks: int = 5
+    spending: Spending = "obrien-fleming"
+    futility: bool = True
+
+    def __post_init__(self) -> None:
+        if type(self.looks) is not int or self.looks < 2:
+            raise DefinitionError(f"GroupSequential: looks is {self.looks!r}; allowed is an integer >= 2")
+        if self.spending not in get_args(Spending):
+            allowed = ", ".join(map(repr, get_args(Spending)))
+            raise DefinitionError(f"GroupSequential: spending is {self.spending!r}; allowed are {allowed}")
+        if not isinstance(self.futility, bool):
+            raise DefinitionError(f"GroupSequential: futility is {self.futility!r}; allowed are True, False")
+
+    def sizes(self, replicates: int) -> list[int]:
+        """Return the number of replicates at each look."""
+        looks = min(self.looks, 3) if replicates < _FEW else self.looks
+        return look_sizes(replicates, min(looks, replicates))
+
+    def boundaries(self, replicates: int, alpha: float, alternative: Alternative) -> Boundaries:
+        """Return what the p-value of a test is compared with at each look.
+
+        Parameters
+        ----------
+        replicates : int
+            Planned number.
+        alpha : float
+            Level of all looks together; below .5 if one-sided.
+        alternative : {"two-sided", "greater", "less"}
+            Of the p-value. A one-sided test uses the boundaries of the two-sided one at 2 alpha.
+        """
+        return _boundaries(tuple(self.sizes(replicates)), alpha, alternative, self.spending)
+
+
+@dataclass(frozen=True, slots=True)
+class Boundaries:
+    """Nominal levels of the looks of one claim.
+
+    Attributes
+    ----------
+    levels : tuple of float
+        At look k the null hypothesis is rejected if p is at most ``levels[k]``.
+    """
+
+    levels: tuple[float, ...]
+    _fractions: tuple[float, ...]
+    _last: float
+    _drift: float
+    _alternative: Alternative
+
+    def is_futile(self, look: int, p_value: float, sign: float, claimed: Alternative) -> bool:
+        """Tell whether the last look would hardly reject any more, were the planned effect true.
+
+        Parameters
+        ----------
+        look : int
+            From 0.
+        p_value : float
+            At this look.
+        sign : float
+            Of the estimate against the null hypothesis.
+        claimed : {"two-sided", "greater", "less"}
+            The side on which a rejection would support the claim.
+        """
+        if self._alternative == "two-sided":
+            z = math.copysign(-float(ndtri(p_value / 2)), sign)
+        else:
+            z = float(ndtri(p_value)) * (1 if self._alternative == "less" else -1)
+        power = conditional_power(
+            z, self._fractions[look], self._last, drift=self._drift, alternative=claimed
+        )
+        return power < _HOPELESS
+
+
+@lru_cache(maxsize=256)
+def _boundaries(
+    sizes: tuple[int, ...], alpha: float, alternative: Alternative, spending: Spending
+) -> Boundaries:
+    one_sided = alternative != "two-sided"
+    level = 2 * alpha if one_sided else alpha
+    fractions = tuple(size / sizes[-1] for size in sizes)
+    bounds = group_sequential_boundaries(fractions, alpha=level, spending=spending)
+    levels = tuple(p / 2 if one_sided else p for p in nominal_p_values(bounds))
+    return Boundaries(levels, fractions, bounds[-1], planned_drift(level), alternative)
+
+
+@dataclass(frozen=True, slots=True)
+class AnytimeValid:
+    """Look again and again, without a planned end, by an e-process.
+
+    Valid whenever one stops, also if replicates are added after the results were seen. It serves claims with
+    the default test on pairs: a t-mixture for numbers, for 0/1 values the discordant pairs. See
+    `crystallize.stats.anytime_t` and `crystallize.stats.anytime_mcnemar`.
+
+    Parameters
+    ----------
+    g : float
+        Variance of the standardized effects that the test is made for, > 0.
+    every : int
+        Replicates from one look to the next. Replicates run in parallel between looks, not across them.
+
+    Raises
+    ------
+    DefinitionError
+        If an argument is none of these.
+
+    Examples
+    --------
+    >>> AnytimeValid().sizes(12)
+    [5, 10, 12]
+    """
+
+    g: float = 1.0
+    every: int = 5
+
+    def __post_init__(self) -> None:
+        if isinstance(self.g, bool) or not isinstance(self.g, int | float) or not 0 < self.g < math.inf:
+            raise DefinitionError(f"AnytimeValid: g is {self.g!r}; allowed are positive finite numbers")
+        if type(self.every) is not int or self.every < 1:
+            raise DefinitionError(f"AnytimeValid: every is {self.every!r}; allowed is an integer >= 1")
+
+    def sizes(self, replicates: int) -> list[int]:
+        """Return the number of replicates at each look."""
+        return [*range(self.every, replicates, self.every), replicates]
+
+
+Stopping = GroupSequential | AnytimeValid

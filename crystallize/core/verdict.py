@@ -1,0 +1,124 @@
+"""What became of one hypothesis under one treatment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from crystallize.core.decision import Status
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of one hypothesis under one treatment.
+
+    Attributes
+    ----------
+    hypothesis, treatment, metric : str
+        What it is about; `metric` may name several.
+    status : str
+        ``"supported"``, ``"refuted"``, ``"inconclusive"`` or ``"invalid"``; only the first passes.
+    reason : str
+        Why, and what to do about it, in a sentence.
+    p_value : float or None
+        The p-value, if there is one.
+    alpha : float or None
+        Significance level, if the hypothesis declares one.
+    test : str
+        Name of the test or verifier.
+    n : int
+        Replicates that the verdict rests on.
+    baseline_mean, treatment_mean, difference : float or None
+        Means of the first metric over replicates, and treatment minus baseline, or what `estimand` names.
+    interval : pair of float or None
+        Confidence interval of the difference.
+    degenerate : bool
+        Whether the sample has no variance.
+    lacking : int
+        How many replicates gave no usable evidence.
+    details : mapping
+        What the verifier returned.
+    adjusted_p : float or None
+        The p-value corrected for the number of claims, where it is.
+    level : float or None
+        What the p-value (the adjusted one, if there is one) is compared with: alpha, or of an early look
+        less.
+    family, correction : int, str
+        How many claims the correction is for, and how it is done; 1 and ``"none"`` where there is none.
+    direction : str
+        What is claimed; empty of a verifier.
+    margin : float or None
+        Margin of the claim, a part of the baseline's mean if `relative`.
+    relative : bool
+        Whether the margin, and so the difference with its interval, are parts of the baseline's mean.
+    confidence : float or None
+        Level of the interval.
+    estimand : str
+        What `difference` estimates, where it is not a difference of means or rates.
+    detectable : float or None
+        The smallest difference that samples which vary like these show with probability .8.
+    omitted : int
+        Replicates left out, or filled in, for lack of a value, as the claim allows.
+    population : str
+        What the verdict speaks of: seeds of this data set, resampled splits of one data set, or cases.
+    caveat : str
+        What the verdict relies on, where that is worth saying.
+    look, looks : int
+        At which look of how many the claim was decided, from 1; 0 without early stopping.
+    planned : int
+        Replicates that were planned.
+    """
+
+    hypothesis: str
+    treatment: str
+    metric: str
+    status: Status
+    reason: str = ""
+    p_value: float | None = None
+    alpha: float | None = None
+    test: str = ""
+    n: int = 0
+    baseline_mean: float | None = None
+    treatment_mean: float | None = None
+    difference: float | None = None
+    interval: tuple[float, float] | None = None
+    degenerate: bool = False
+    lacking: int = 0
+    details: Mapping[str, Any] = field(default_factory=dict)
+    adjusted_p: float | None = None
+    level: float | None = None
+    family: int = 1
+    correction: str = "none"
+    direction: str = ""
+    margin: float | None = None
+    relative: bool = False
+    confidence: float | None = None
+    estimand: str = ""
+    detectable: float | None = None
+    omitted: int = 0
+    population: str = ""
+    caveat: str = ""
+    look: int = 0
+    looks: int = 0
+    planned: int = 0
+
+    @property
+    def passed(self) -> bool:
+        """Whether the hypothesis is supported."""
+        return self.status == "supported"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return every field."""
+        return asdict(self)
+
+    def summary(self) -> dict[str, Any]:
+        """Return what the verifier returned, with `verdict`, `accepted` and, of a claim, what it rests on."""
+        summary: dict[str, Any] = {"p_value": self.p_value, "significant": False, "accepted": False}
+        summary |= self.details
+        summary |= {"accepted": self.passed, "verdict": self.status}
+        if self.degenerate:
+            summary["degenerate"] = True
+        if self.reason:
+            summary["reason"] = self.reason
+        return summary
