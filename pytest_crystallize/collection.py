@@ -17,6 +17,7 @@ from _pytest.mark.structures import ParameterSet, get_unpacked_marks
 from crystallize import Experiment, ExperimentBuilder, ExperimentGraph, Hypothesis, Treatment
 from crystallize.core.analysis import DEFAULT_JUDGING, Judging
 from crystallize.errors import CrystallizeError, DefinitionError
+from pytest_crystallize.calibration import CalibrationItem
 from pytest_crystallize.factories import FactoryRuns, GraphRuns
 from pytest_crystallize.fixtures import RESERVED, hidden_by
 from pytest_crystallize.ids import escape, relative
@@ -66,6 +67,12 @@ class ExperimentCollector(pytest.Collector):
         params = f"{callspec.id}-" if callspec is not None and callspec.id else ""
         marks = list(callspec.marks) if callspec is not None else []
         part = f"{escape(runs.part, brackets=False)}." if runs.part else ""
+        if self.settings.calibrate:
+            for claim in claims:
+                leaf = f"{part}{escape(claim.label, brackets=False)}[{params}calibration]"
+                kept = [mark for mark in (*marks, *claim.marks) if mark.name != "xfail"]
+                yield self._item(leaf, runs, claim.hypothesis, None, kept, CalibrationItem)
+            return
         if not claims:
             leaf = f"{part}replicates" + (f"[{params[:-1]}]" if params else "")
             yield self._item(leaf, runs, None, None, marks)
@@ -81,8 +88,9 @@ class ExperimentCollector(pytest.Collector):
         hypothesis: Hypothesis | None,
         treatment: str | None,
         marks: list[Any],
+        kind: type[HypothesisItem] = HypothesisItem,
     ) -> HypothesisItem:
-        item: HypothesisItem = HypothesisItem.from_parent(
+        item: HypothesisItem = kind.from_parent(
             self,
             name=leaf,
             nodeid=f"{self.nodeid}::{leaf}",
@@ -298,7 +306,7 @@ def _listed(declared: Any, keyword: str, allowed: str) -> list[Any]:
 
 
 def _check_claims(claims: Sequence[_ClaimedHypothesis], runs: ExperimentRuns, name: str) -> None:
-    if claims and not runs.treatments:
+    if claims and not runs.treatment_objects:
         raise DefinitionError(
             f"{name} claims {claims[0].label!r} but has no treatment to claim it of; give treatments="
         )

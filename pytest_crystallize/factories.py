@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import dataclasses
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -95,7 +96,8 @@ class FactoryRuns(ExperimentRuns):
 
     def make_plan(self) -> RunPlan:
         """Return the experiment's plan."""
-        return self.experiment.plan(self.root_seed)
+        plan = self.experiment.plan(self.root_seed)
+        return dataclasses.replace(plan, stream=self.stream)
 
     def run_unit(self, unit: Unit, host: pytest.Item) -> RunRecord:
         """Run a unit through the experiment's pipeline."""

@@ -92,12 +92,17 @@ class HypothesisItem(ExperimentItem):
         self.runs.pull(self)
         arms = self.runs.runs(self.conditions)
         records = [record for arm in arms.values() for record in arm.records if record is not None]
-        self.payload = _plain(self._payload(arms))
+        self.payload = plain(self._payload(arms))
         if records and all(record.skipped is not None for record in records):
             raise _skipped(records[0].skipped or "skipped")
+        self.decide(arms, records)
+
+    def decide(self, arms: dict[str, ConditionRuns], records: list[RunRecord]) -> None:
+        """Give the verdict on complete runs, and raise `NotSupported` unless it is that they support."""
+        assert self.payload is not None
         verdict = self._verdict(arms)
         self.evidence_missing = verdict.status == "invalid"
-        self.payload["verdict"] = _plain(verdict.to_dict())
+        self.payload["verdict"] = plain(verdict.to_dict())
         self._add_properties(verdict, records)
         if not verdict.passed:
             raise NotSupported(explain(verdict, self.runs.root_seed if self.runs.seed_drawn else None))
@@ -200,7 +205,7 @@ class HypothesisItem(ExperimentItem):
             title.removeprefix(PROPERTY): text for title, text in recorded if title.startswith(PROPERTY)
         }
         self.user_properties.extend(
-            (_plain(key), _plain(value)) for key, value in values.items() if value is not None
+            (plain(key), plain(value)) for key, value in values.items() if value is not None
         )
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
@@ -282,12 +287,12 @@ def _compared(verdict: Verdict) -> str:
     return f" (alpha {verdict.alpha:g})" if verdict.alpha is not None else ""
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Reduce to what every report format and process boundary can carry."""
     if isinstance(value, dict):
-        return {_plain(str(key)): _plain(item) for key, item in value.items()}
+        return {plain(str(key)): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, float):

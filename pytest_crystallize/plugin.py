@@ -52,6 +52,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="switch a treatment on again",
     )
     group.addoption(
+        "--crystallize-calibrate",
+        type=parse_replicates,
+        metavar="N",
+        help="test no treatment, but each hypothesis: run the baseline against itself N times on fresh "
+        "seeds, and "
+        "fail a hypothesis that is supported more often than its alpha allows",
+    )
+    group.addoption(
         "--crystallize-early-stop",
         action="store_true",
         help="look several times, and stop an experiment once every claim is decided, also where it declares "

@@ -11,6 +11,7 @@ from typing import Any
 
 from _pytest._io.wcwidth import wcswidth, wcwidth
 
+from crystallize.core.calibration import BLIND_SPOT
 from pytest_crystallize.ids import escape
 
 COLUMNS = ("diff", "interval", "p", "MDE", "n", "verdict")
@@ -34,6 +35,8 @@ class ExperimentSummary:
         As settled.
     run : int
         Replicates that were run: fewer, if the experiment was stopped early.
+    calibrations : list of dict
+        What A/A tests found, in order of collection.
     for_family : list of str
         Conditions that were run for the sake of adjusted p-values alone.
     seconds : dict
@@ -62,6 +65,7 @@ class ExperimentSummary:
     conditions: list[str] = field(default_factory=list)
     run: int = 0
     for_family: list[str] = field(default_factory=list)
+    calibrations: list[dict[str, Any]] = field(default_factory=list)
 
     def add(self, payload: Mapping[str, Any], outcome: str, *, place: int = 0, expected: str = "") -> None:
         """Take in what one report carried.
@@ -84,6 +88,9 @@ class ExperimentSummary:
         self.unread |= dict.fromkeys(payload["unread"])
         self.run = max(self.run, payload["run"])
         self.for_family = payload["for_family"]
+        if "calibration" in payload:
+            self.calibrations.append({**payload["calibration"], "place": place})
+            self.calibrations.sort(key=lambda row: row["place"])
         verdict = payload.get("verdict")
         if verdict is not None and verdict["hypothesis"]:
             self.rows.append({**verdict, "outcome": outcome, "place": place, "expected": expected})
@@ -101,7 +108,14 @@ def experiment_lines(
     if 0 < summary.run < summary.replicates:
         many = f"stopped at {summary.run} of {many}"
     head = f"{summary.name}{place}: {many} of {counted(conditions, 'condition')}, seed {summary.seed}, {time}"
+    if summary.calibrations:
+        first = summary.calibrations[0]
+        head = (
+            f"{summary.name}{place}: {counted(first['tests'], 'A/A test')} of {first['n']} and {first['n']} "
+            f"replicates, seed {summary.seed}, {time}"
+        )
     yield from wrapped(head, width)
+    yield from calibration_lines(summary.calibrations, width)
     if summary.rows:
         yield from table(summary.rows, width)
         for row in summary.rows:
@@ -118,6 +132,33 @@ def experiment_lines(
         known = [condition for condition in summary.conditions if condition in summary.digests]
         digests = " ".join(f"{condition}={summary.digests[condition]}" for condition in known)
         yield from wrapped(f"digest {digests}", width, indent="  ")
+
+
+def calibration_lines(rows: Sequence[Mapping[str, Any]], width: int) -> Iterator[str]:
+    """Yield how often each hypothesis was supported where there was nothing to be found."""
+    if not rows:
+        return
+    lines = [("false positives", "98 % interval", "alpha", "verdict")]
+    for row in rows:
+        low, high = (f"{100 * end:.3g}" for end in row["interval"])
+        rate = f"{row['false_positives']} ({100 * row['rate']:.3g} %)"
+        known = row["status"] != "invalid"
+        lines.append(
+            (
+                rate if known else "-",
+                f"{low} to {high} %" if known else "-",
+                f"{row['alpha']:g}",
+                row["status"].upper(),
+            )
+        )
+    widths = [max(len(line[i]) for line in lines) for i in range(3)]
+    names = ["", *(row["hypothesis"] for row in rows)]
+    for name, line in zip(names, lines, strict=True):
+        if name:
+            yield from wrapped(name, width, indent="  ")
+        cells = [cell.rjust(size) for cell, size in zip(line, widths, strict=False)]
+        yield "    " + "  ".join([*cells, line[3]])
+    yield from wrapped(f"note: {BLIND_SPOT}", width, indent="  ")
 
 
 def _notes(summary: ExperimentSummary) -> Iterator[str]:
@@ -341,6 +382,8 @@ def counted_list(replicates: Sequence[int]) -> str:
 
 def status_word(payload: Mapping[str, Any], outcome: str) -> str:
     """Return the word that a verbose run and the short summary show for a verdict."""
+    if "calibration" in payload:
+        return str(payload["calibration"]["status"]).upper()
     verdict = payload.get("verdict")
     if verdict is None:
         return outcome.upper()

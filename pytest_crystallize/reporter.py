@@ -196,6 +196,8 @@ class Reporter:
         options = ["--crystallize-seed", str(payload["seed"])] if seeded else []
         if given.crystallize_replicates is not None:
             options += ["--crystallize-replicates", str(given.crystallize_replicates)]
+        if given.crystallize_calibrate is not None:
+            options += ["--crystallize-calibrate", str(given.crystallize_calibrate)]
         for failure in payload["failures"]:
             key = (payload["experiment"], failure["condition"], failure["step"], failure["error"])
             if key in self._shown_failures:
@@ -221,7 +223,9 @@ class Reporter:
         payload = getattr(report, "crystallize", None)
         if payload is None or report.when != "call" or report.skipped or hasattr(report, "wasxfail"):
             return None
-        if payload.get("verdict") is None or str(report.longrepr).startswith("[XPASS(strict)]"):
+        if payload.get("verdict", payload.get("calibration")) is None or str(report.longrepr).startswith(
+            "[XPASS(strict)]"
+        ):
             return None
         word = status_word(payload, report.outcome)
         if report.passed:
@@ -386,6 +390,8 @@ def _colour(line: str) -> dict[str, bool]:
         ("REFUTED", "red"),
         ("INCONCLUSIVE", "red"),
         ("INVALID", "red"),
+        ("CALIBRATED", "green"),
+        ("MISCALIBRATED", "red"),
     ):
         if re.search(rf"  {word}\*?( xfail)?\Z", line):
             return {"yellow" if line.endswith(" xfail") else colour: True}

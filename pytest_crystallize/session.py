@@ -87,6 +87,7 @@ class CrystallizeSession:
             artifact_root=self._cache_directory() / "artifacts",
         )
         self.settings.drawn_seed = self._drawn
+        self.settings.calibrate = option.crystallize_calibrate
         self.settings.early_stop = option.crystallize_early_stop or config.getini("crystallize_early_stop")
         self.settings.off = self._switched_off()
         self.settings.repro = self._repro(config.option.crystallize_repro)

@@ -18,7 +18,13 @@ from crystallize.core.analysis import DEFAULT_JUDGING, Analysis, AnalysisPlan, J
 from crystallize.core.declaration import check_replicates
 from crystallize.core.evaluation import digest, unread_keys
 from crystallize.core.run import RunError, Unit, rotated
-from crystallize.core.seeding import SeedStream, check_root_seed, global_state_restored, seed_globals
+from crystallize.core.seeding import (
+    CALIBRATION,
+    SeedStream,
+    check_root_seed,
+    global_state_restored,
+    seed_globals,
+)
 from crystallize.core.treatment import BASELINE
 from crystallize.errors import CrystallizeError, DefinitionError
 from pytest_crystallize.exchange import LOST, Exchange, Key
@@ -67,6 +73,8 @@ class Settings:
         The root seed, if it was drawn at random.
     off : frozenset of str
         Treatments that are switched off.
+    calibrate : int or None
+        How many A/A tests to make of each hypothesis, in place of testing it.
     early_stop : bool
         Whether experiments that declare no early stopping are stopped early, too.
     """
@@ -99,6 +107,7 @@ class Settings:
         self.repro_fault: str | None = None
         self.drawn_seed: int | None = None
         self.off: frozenset[str] = frozenset()
+        self.calibrate: int | None = None
         self.early_stop = False
         self.notes: dict[str, None] = {}
 
@@ -143,8 +152,12 @@ class ExperimentRuns(ABC):
         All items, selected or not.
     size : int
         Up to which replicate to run until the next look; in the end, how many were run.
-    replicates, root_seed : int
+    sample_size, root_seed : int
         As settled between command line, declaration and ini file.
+    replicates : int
+        How many to run: as many, or for A/A tests of them.
+    judging : Judging
+        How claims are judged.
     at_once : int
         How many replicates a process runs at the same time.
     default_replicates : int or None
@@ -180,16 +193,22 @@ class ExperimentRuns(ABC):
         path, line = getfslineno(function.obj)
         self.location = path, line
         self.treatment_objects = tuple(treatments)
-        self.treatments = tuple(treatment.name for treatment in treatments)
+        tests = settings.calibrate
+        self.treatments = () if tests else tuple(treatment.name for treatment in treatments)
         self.conditions = (BASELINE, *self.treatments)
         self.experiment_name = self.name
         self.needed: set[str] = set()
-        self.replicates = self._settled_replicates(replicates)
+        self.sample_size = self._settled_replicates(replicates)
+        self.replicates = 2 * self.sample_size * tests if tests else self.sample_size
         self.root_seed = self._settled_seed(seed)
-        self.stream = SeedStream(self.root_seed)
+        self.stream = SeedStream(self.root_seed, (CALIBRATION,) if tests else ())
         judging.check(hypotheses, self.name)
+        self.judging = self._settled_judging(judging, hypotheses)
         self.analysis_plan = AnalysisPlan(
-            tuple(hypotheses), self.treatments, self.replicates, self._settled_judging(judging, hypotheses)
+            () if tests else tuple(hypotheses),
+            self.treatments,
+            self.replicates,
+            DEFAULT_JUDGING if tests else self.judging,
         )
         self.members: list[HypothesisItem] = []
         self._selected: list[HypothesisItem] = []

@@ -32,7 +32,7 @@ CORE_LAYERS = [
     {"datasource", "artifact", "pipeline_step", "treatment", "hypothesis"},
     {"pipeline", "run"},
     {"condition_runs", "evidence", "verdict", "verifying", "analysis"},
-    {"evaluation", "tidy", "tree", "result"},
+    {"evaluation", "calibration", "tidy", "tree", "result"},
     {"plugins", "optimizers"},
     {"builder", "declaration"},
     {"experiment"},

@@ -315,7 +315,7 @@ class GraphRun:
         """
         if not self.producers[name]:
             return plan
-        branch = (DOWNSTREAM, zlib.crc32(name.encode(errors="surrogatepass")))
+        branch = (*plan.stream.branch, DOWNSTREAM, zlib.crc32(name.encode(errors="surrogatepass")))
         return dataclasses.replace(plan, stream=SeedStream(plan.stream.root, branch))
 
     def run_unit(

@@ -37,6 +37,8 @@ SEARCH_SPACE: Final = 1 << 21
 """Number of the streams that a search draws parameters from."""
 DOWNSTREAM: Final = 1 << 22
 """Number of the streams of experiments that read what others of their graph wrote."""
+CALIBRATION: Final = 1 << 23
+"""Number of the stream that replicates of A/A tests have their words from."""
 INPUT: Final = 1 << 32
 """Added to the number of a named input."""
 

@@ -39,6 +39,7 @@ from crystallize.stats.permutation import (
     permutation,
     smallest_permutation_p,
 )
+from crystallize.stats.proportion import clopper_pearson_interval
 from crystallize.stats.rank_tests import brunner_munzel, mann_whitney, smallest_rank_p, wilcoxon
 from crystallize.stats.result import Alternative, TestResult
 from crystallize.stats.risk_difference import (
@@ -77,6 +78,7 @@ __all__ = [
     "boschloo_p_value",
     "brunner_munzel",
     "cliffs_delta",
+    "clopper_pearson_interval",
     "clustered_t",
     "conditional_power",
     "d_z",
