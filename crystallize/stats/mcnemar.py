@@ -62,10 +62,11 @@ def mcnemar(
     Notes
     -----
     Wrong for independent samples, and for several values of one replicate. The size of the mid-p test can
-    exceed alpha where nearly all pairs are discordant: enumerated for .05 it is at most .077 (n = 16), .057 at
-    n = 100, and below .05 as long as at most half of the pairs are discordant. Without discordant pairs the p-value at shift 0 is 1. If
-    all differences are equal the result is flagged `degenerate`, but neither the p-value nor the interval
-    needs a substitute: both allow for the pairs that were not seen.
+    exceed alpha where nearly all pairs are discordant: enumerated for .05 it is at most .077 (at n = 16), and
+    .057 at n = 100; it stays below .05 as long as at most half of the pairs are discordant. Without
+    discordant pairs the p-value at shift 0 is 1. If all differences are equal the result is flagged
+    `degenerate`, but neither the p-value nor the interval needs a substitute: both allow for the pairs that
+    were not seen.
 
     References
     ----------
