@@ -28,6 +28,7 @@ from crystallize.cache.encoder import BASES, FAMILIES, Encoder, Writer, refuse, 
 
 _LOCKS: Final = (type(threading.Lock()), type(threading.RLock()))
 _FIELD: Final = type(typing.NamedTuple("_Field", [("first", int)]).first)  # type: ignore[attr-defined]
+_STREAM: Final = io.IOBase.__mro__[1]  # what streams written in C derive from too
 _DOUBLE: Final = struct.Struct("<d").pack
 _COMPLEX: Final = struct.Struct("<dd").pack
 
@@ -42,7 +43,7 @@ def _write_int(encoder: Encoder, value: int) -> None:
 
 def _pack_ints(items: Iterable[int]) -> bytes | None:
     try:
-        return b"i*" + array.array("q", items).tobytes()
+        return b"*i" + array.array("q", items).tobytes()
     except OverflowError:
         return None
 
@@ -50,7 +51,7 @@ def _pack_ints(items: Iterable[int]) -> bytes | None:
 def _pack_texts(items: Iterable[str]) -> bytes:
     texts = list(items)
     joined = "".join(texts).encode("utf-8", "surrogatepass")
-    return b"s*%s%d:%s" % (array.array("q", map(len, texts)).tobytes(), len(joined), joined)
+    return b"*s%s%d:%s" % (array.array("q", map(len, texts)).tobytes(), len(joined), joined)
 
 
 def _write_text(encoder: Encoder, value: str) -> None:
@@ -129,7 +130,7 @@ def _write_reduced(encoder: Encoder, value: Any) -> None:
 
 def _write_default_factory(encoder: Encoder, value: defaultdict[Any, Any]) -> None:
     encoder.inside(".default_factory", value.default_factory)
-    encoder.mapping(b"d", value)
+    encoder.write(dict.copy(value))
 
 
 def _write_deque(encoder: Encoder, value: deque[Any]) -> None:
@@ -186,7 +187,7 @@ _WRITERS: dict[type, Writer] = {
     types.NoneType: _constant(b"N"),
     types.EllipsisType: _constant(b"."),
     types.NotImplementedType: _constant(b"!"),
-    bool: lambda encoder, value: encoder.add(b"T" if value else b"F"),
+    bool: lambda encoder, value: encoder.add(b"+" if value else b"-"),
     int: _write_int,
     float: lambda encoder, value: encoder.add(b"f" + _DOUBLE(value)),
     complex: lambda encoder, value: encoder.add(b"c" + _COMPLEX(value.real, value.imag)),
@@ -226,26 +227,27 @@ _WRITERS: dict[type, Writer] = {
 }
 Encoder.writers |= _WRITERS
 Encoder.packers |= {
-    float: lambda items: b"f*" + array.array("d", items).tobytes(),
+    float: lambda items: b"*f" + array.array("d", items).tobytes(),
     int: _pack_ints,
     str: _pack_texts,
 }
 
+# A subclass may override how it is read, but not what its base holds.
 BASES |= {
     bool: Encoder.writers[bool],
-    int: _write_int,
+    int: lambda encoder, value: encoder.write(int.__add__(value, 0)),
     float: Encoder.writers[float],
     complex: Encoder.writers[complex],
-    str: _write_text,
+    str: lambda encoder, value: encoder.write(str.__str__(value)),
     bytes: _write_bytes,
     bytearray: _write_bytes,
-    list: Encoder.writers[list],
-    tuple: Encoder.writers[tuple],
-    OrderedDict: Encoder.writers[OrderedDict],
+    list: lambda encoder, value: encoder.write(list.copy(value)),
+    tuple: lambda encoder, value: encoder.write(tuple.__getitem__(value, slice(None))),
+    OrderedDict: lambda encoder, value: encoder.write(dict(OrderedDict.items(value))),
     defaultdict: _write_default_factory,
-    dict: Encoder.writers[dict],
-    set: Encoder.writers[set],
-    frozenset: Encoder.writers[frozenset],
+    dict: lambda encoder, value: encoder.write(dict.copy(value)),
+    set: lambda encoder, value: encoder.write(set().union(value)),
+    frozenset: lambda encoder, value: encoder.write(set().union(value)),
     deque: _write_deque,
     datetime.datetime: _write_clock,
     datetime.date: Encoder.writers[datetime.date],
@@ -281,8 +283,10 @@ FAMILIES |= {
         lambda encoder, value: encoder.write_code(value),
     ),
     pathlib.PurePath: lambda encoder, value: encoder.write_path(value),
-    io.IOBase: _write_stream,
+    _STREAM: _write_stream,
     typing._GenericAlias: _write_alias,  # type: ignore[attr-defined]
+    types.GenericAlias: _write_alias,
+    typing.ForwardRef: _printed(b"J", lambda value: value.__forward_arg__),
     typing.TypeVar: _write_type_variable,
     typing.ParamSpec: _write_type_variable,
 }

@@ -205,7 +205,7 @@ def write_instance(encoder: Encoder, value: Any) -> None:
     encoder.add(b"o")
     encoder.kind(value)
     for base, write_base in BASES.items():
-        if isinstance(value, base):
+        if base in kind.__mro__:
             write_base(encoder, value)
             break
     encoder.state(value)
@@ -213,8 +213,9 @@ def write_instance(encoder: Encoder, value: Any) -> None:
 
 def _write_other(encoder: Encoder, value: Any) -> None:
     """Add a value whose type has no writer: a class, code, an instance of a subclass, or a plain instance."""
+    mro = type(value).__mro__  # isinstance would believe what a proxy says of itself
     for base, writer in FAMILIES.items():
-        if isinstance(value, base):
+        if base in mro:
             writer(encoder, value)
             return
     package = PACKAGES.get(type(value).__module__.partition(".")[0])

@@ -53,6 +53,8 @@ def opaque_base(kind: type, known: Collection[type]) -> type | None:
     """Return the first class among `kind` and its bases whose instances may hold what Python can't see."""
     written = {base for held in kind.__mro__ if held in known for base in held.__mro__}
     for base in kind.__mro__:
+        if issubclass(base, BaseException) and base.__module__ == "builtins":
+            continue  # its arguments are all there is
         if base is not object and base not in written and is_written_in_c(base):
             return base
     return None

@@ -48,6 +48,10 @@ class Reach:
                 raise FingerprintError(
                     f"{through}{label} contains itself, or is nested too deep; {ADVICE}"
                 ) from None
+            except Exception as error:
+                raise FingerprintError(
+                    f"{through}{label} can't be read: {type(error).__name__}: {error}; {ADVICE}"
+                ) from error
             self.digests[label] = encoder.digest()
         return start.digest()
 

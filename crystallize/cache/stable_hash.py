@@ -41,4 +41,8 @@ def stable_hash(value: object, *, name: str = "value", classes: set[type] | None
         raise UnhashableValueError(
             f"{name} contains itself, or is nested too deep, so it has no hash by value; {ADVICE}"
         ) from None
+    except Exception as error:
+        raise UnhashableValueError(
+            f"{name} can't be read: {type(error).__name__}: {error}; {ADVICE}"
+        ) from error
     return encoder.digest().hex()
