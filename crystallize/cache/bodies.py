@@ -165,7 +165,7 @@ def follow(
     if attribute in _LOADED:
         return
     if attribute not in vars(module):
-        submodule = _loaded_module(label, encoder.roots) if hasattr(module, "__path__") else None
+        submodule = _loaded_module(label, encoder.roots) if "__path__" in vars(module) else None
         if isinstance(submodule, types.ModuleType):
             follow(encoder, submodule, rest, bare=bare)
             return

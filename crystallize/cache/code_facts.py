@@ -7,11 +7,12 @@ import sys
 import types
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any, Final, Literal
 
 import crystallize.cache.builtin_hash  # noqa: F401 - it teaches the encoder what constants can be
 from crystallize.cache.encoder import Encoder
+
+_MOST_READ: Final = 50_000  # code objects that are kept alive
 
 Kind = Literal["const", "global", "free", "local", "attribute", "import", "from", "store", "other"]
 
@@ -47,9 +48,21 @@ class CodeFacts:
     names: frozenset[str]
 
 
-@lru_cache(maxsize=50_000)
+_read: dict[int, tuple[types.CodeType, CodeFacts]] = {}
+
+
 def code_facts(code: types.CodeType) -> CodeFacts:
-    """Read a code object. Equal code, wherever it stands, is read once in a process."""
+    """Read a code object; each is read once in a process."""
+    # By identity: code objects compare equal that differ in qualified name or in their exception table.
+    known = _read.get(id(code))
+    if known is None:
+        if len(_read) >= _MOST_READ:
+            _read.clear()
+        known = _read[id(code)] = code, _read_code(code)
+    return known[1]
+
+
+def _read_code(code: types.CodeType) -> CodeFacts:
     encoder = _CodeEncoder()
     encoder.write(code)
     bound: dict[str, list[Reference]] = {}

@@ -90,8 +90,11 @@ def _distributions() -> Iterator[tuple[str, str]]:
     """Yield each distribution once; of those that share a name, the first on the path counts."""
     met = set()
     for distribution in importlib.metadata.distributions():
-        name = re.sub(r"[-_.]+", "-", distribution.metadata["Name"] or "").lower()
-        if not name or name in met:
+        try:
+            name = re.sub(r"[-_.]+", "-", distribution.metadata["Name"]).lower()
+        except (TypeError, KeyError, OSError):
+            continue  # a leftover of an installation that broke off
+        if name in met:
             continue
         met.add(name)
         if _is_editable(distribution):
@@ -103,8 +106,8 @@ def _distributions() -> Iterator[tuple[str, str]]:
 
 
 def _is_editable(distribution: importlib.metadata.Distribution) -> bool:
-    origin = distribution.read_text("direct_url.json")
-    if origin is not None and json.loads(origin).get("dir_info", {}).get("editable", False):
+    origin = json.loads(distribution.read_text("direct_url.json") or "{}")
+    if origin.get("dir_info", {}).get("editable", False):
         return True
     # Metadata that stands beside a project's own source: an older kind of editable install.
     return is_project_file(str(distribution.locate_file("metadata")))

@@ -40,9 +40,11 @@ def fingerprint(
     Fingerprints compare within one way of loading: optimization (``-O``) and pytest's assertion rewriting
     change the bytecode.
 
-    It can't see: names that are looked up at run time in other objects than modules; what module-level
-    statements did to installed packages, other than replacing a function; virtual subclasses registered with
-    an abstract base class; environment variables and files.
+    It can't see: what statements did when a module was loaded, unless it is in what the code reaches
+    (settings of installed packages, replaced methods of their classes, seeded global generators); virtual
+    subclasses registered with an abstract base class; environment variables and files; classes that the code
+    meets only in its data, which `stable_hash` hands out. A module that is used as a value counts as a whole.
+    What a `functools.cached_property` has stored counts as any attribute does.
 
     Parameters
     ----------

@@ -280,6 +280,21 @@ def test_a_changed_global_is_seen_and_named(load):
     assert changes(before.parts, fingerprint(f, name="step").parts) == ["step.seen changed"]
 
 
+def test_what_python_keeps_in_classes_does_not_count(load):
+    """To copy, compare and test instances leaves caches behind, which are not the class's."""
+    f = load(
+        "import abc, copy, enum, functools\n"
+        "class Base(abc.ABC):\n    __slots__ = ('x',)\n"
+        "class Way(enum.Flag):\n    A = 1\n    B = 2\n"
+        "@functools.lru_cache\ndef kept(x): return x\n"
+        "@functools.singledispatch\ndef shown(x): return x\n"
+        "def f():\n    isinstance(3, Base)\n    copy.copy(Base())\n    return ~Way.A, kept(1), shown(2)\n"
+    )
+    before = digest(f)
+    f()
+    assert digest(f) == before
+
+
 def test_changes_are_said():
     """Parts that changed come first, then those that came and went."""
     said = changes({"a": "1", "b": "1", "c": "1"}, {"a": "2", "c": "1", "d": "1"})
@@ -338,3 +353,37 @@ def test_order_in_sets_of_look_alikes_is_refused(load):
     )
     with pytest.raises(FingerprintError, match=r"step\.TEAM is a set with members that can't be told apart"):
         fingerprint(f, name="step")
+
+
+def test_names_made_by_a_module_count(load):
+    """A module's `__getattr__` is code that the name stands for."""
+    source = "def __getattr__(name): return made\ndef made(): return 1\n"
+    load(source, "lazy_names")
+    f = load("import lazy_names\ndef f(): return lazy_names.anything()\n")
+    parts = fingerprint(f, name="step").parts
+    assert {"lazy_names.__getattr__", "lazy_names.made"} < set(parts)
+
+
+def test_fingerprints_agree_between_workers_and_sessions(pytester):
+    """With the same options, every process that loads a test module sees the same code."""
+    pytester.makepyfile(
+        texts="WORDS = {'one', 'two', 'three'}\ndef chosen(x): return x in {'a', 'b', 'c'} or x in WORDS\n",
+        test_step="""
+            import os, pathlib, pytest, texts
+            from crystallize.cache.fingerprint import fingerprint
+
+            def step(x):
+                assert texts.chosen(x), "rewritten by pytest"
+
+            @pytest.mark.parametrize("number", range(4))
+            def test_one(number, pytestconfig):
+                with open(pytestconfig.rootpath / "digests", "a") as file:
+                    worker = os.environ.get("PYTEST_XDIST_WORKER", "none")
+                    print(fingerprint(step, name="step").digest, worker, file=file)
+        """,
+    )
+    for options in (["-p", "no:xdist"], ["-n", "2"]):
+        assert pytester.runpytest_subprocess("-p", "no:randomly", *options).ret == 0
+    lines = [line.split() for line in (pytester.path / "digests").read_text().splitlines()]
+    assert len({digest for digest, _ in lines}) == 1
+    assert {worker for _, worker in lines} == {"none", "gw0", "gw1"}

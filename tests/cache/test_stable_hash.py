@@ -228,17 +228,12 @@ def test_classes_of_instances_are_handed_out():
         ({"model": [1, 2, 3, threading.local()]}, r"data\['model'\]\[3\] is a _thread._local"),
         (Plain(rows=(1, (i for i in ()))), r"data\.rows\[1\] is a builtins.generator"),
         ({(1, "a"): lambda: 0}, r"data\[\(1, 'a'\)\] is a builtins.function"),
-        (np.array([[None, memoryview]], dtype=object), None),
-        (np.array([[None, object()]], dtype=object), None),
         (np.array([[None, iter([])]], dtype=object), r"data\[0, 1\] is a builtins.list_iterator"),
         (pd.DataFrame({"a": [iter([])]}), r"data\['a'\].* is a builtins.list_iterator"),
     ],
 )
 def test_a_refusal_names_the_path_and_the_way_out(value, where):
     """What has no hash by value is refused, not guessed."""
-    if where is None:
-        assert stable_hash(value, name="data")
-        return
     with pytest.raises(UnhashableValueError, match=rf"^{where}.*cache_key="):
         stable_hash(value, name="data")
 
