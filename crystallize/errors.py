@@ -55,5 +55,13 @@ class SampleError(CrystallizeError, ValueError):
     """A statistical function was given samples that it can't take."""
 
 
+class UnhashableValueError(CrystallizeError, TypeError):
+    """A value has no hash by value, so nothing that depends on it is cached."""
+
+
+class FingerprintError(CrystallizeError, TypeError):
+    """Code reaches something that has no fingerprint, so nothing that depends on it is cached."""
+
+
 class CrystallizeWarning(UserWarning):
     """Something works, but not as well as its user may think."""

@@ -1,0 +1,67 @@
+"""Everything of a project that an object reaches, as named parts with a digest each."""
+
+from __future__ import annotations
+
+import types
+from collections import deque
+
+from crystallize.cache.bodies import DESCRIPTIONS
+from crystallize.cache.encoder import ADVICE, Refusal
+from crystallize.cache.origin import Roots
+from crystallize.cache.part_encoder import Part, PartEncoder
+from crystallize.errors import FingerprintError
+
+
+class Reach:
+    """Finds the parts that an object consists of, first those that it names itself.
+
+    Functions, classes, variables of modules and whole modules are parts. What a part says of another is its
+    label, so that its digest does not depend on what the other is; parts of equal names are numbered in the
+    order in which they are met, which the code alone determines.
+    """
+
+    def __init__(self, name: str, roots: Roots) -> None:
+        self.name = name
+        self.roots = roots
+        self.digests: dict[str, bytes] = {}
+        self._labels: dict[tuple[str, int, str], str] = {}
+        self._taken: dict[str, int] = {}
+        self._waiting: deque[tuple[str, Part]] = deque()
+        self._alive: list[Part] = []  # an id is worth something as long as its object lives
+
+    def explore(self, target: object) -> bytes:
+        """Find all parts of `target`, and return what stands for `target` itself."""
+        start = PartEncoder(self._label, self.roots)
+        if isinstance(target, types.FunctionType | type):
+            start.write(target)
+        else:
+            start.refer(Part("variable", self.name, target, self.roots))
+        while self._waiting:
+            label, part = self._waiting.popleft()
+            encoder = PartEncoder(self._label, part.roots)
+            through = "" if label == self.name else f"{self.name} reaches {label}, and "
+            try:
+                DESCRIPTIONS[part.kind](encoder, part.value)
+            except Refusal as refusal:
+                raise FingerprintError(f"{through}{refusal.explain(label)}") from refusal
+            except RecursionError:
+                raise FingerprintError(
+                    f"{through}{label} contains itself, or is nested too deep; {ADVICE}"
+                ) from None
+            except Exception as error:
+                raise FingerprintError(
+                    f"{through}{label} can't be read: {type(error).__name__}: {error}; {ADVICE}"
+                ) from error
+            self.digests[label] = encoder.digest()
+        return start.digest()
+
+    def _label(self, part: Part) -> str:
+        """Return the label of a part; when it is met for the first time, have it described later."""
+        key = (part.kind, id(part.value if part.holder is None else part.holder), part.attribute)
+        known = self._labels.get(key)
+        if known is None:
+            number = self._taken[part.name] = self._taken.get(part.name, 0) + 1
+            known = self._labels[key] = part.name if number == 1 else f"{part.name}#{number}"
+            self._alive.append(part)
+            self._waiting.append((known, part))
+        return known
