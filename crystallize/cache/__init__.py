@@ -1,0 +1,1 @@
+"""Stored results: keys, fingerprints, bytes on disk."""
