@@ -39,6 +39,10 @@ class NotPicklableError(CrystallizeError, TypeError):
     """A part of an experiment can't be sent to another process."""
 
 
+class NotStorableError(CrystallizeError, TypeError):
+    """A value can't be turned into bytes that are to be stored, or not back."""
+
+
 class EventLoopError(CrystallizeError, RuntimeError):
     """Something asynchronous can't be run to completion: an event loop is running already."""
 

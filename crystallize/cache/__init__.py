@@ -1,1 +1,1 @@
-"""What a stored result must prove before it is used: identity, and safe storage."""
+"""Stored results: what identifies them, keys, and bytes on disk."""

@@ -1,0 +1,352 @@
+"""What a run does that no key can see: an audit hook notes it.
+
+It does not see what C code opens (HDF5, Arrow), processes that `multiprocessing` spawns, reads of the
+environment, the clock and time zones, which names are in a directory, whether a file exists, and what was
+read or connected before the run and kept.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import importlib.util
+import os
+import sys
+import sysconfig
+import tempfile
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+_MOST: Final = 8  # reasons that are kept; one suffices
+
+StrPath = str | os.PathLike[str]
+
+
+class _Spelled(NamedTuple):
+    """A path, as it was given and without symbolic links."""
+
+    given: str
+    real: str
+
+    @classmethod
+    def of(cls, path: Any) -> _Spelled:
+        text = os.path.abspath(os.fsdecode(path))  # noqa: PTH100 - a Path costs more
+        return cls(os.path.normcase(text), os.path.normcase(os.path.realpath(text)))
+
+    def shown(self) -> str:
+        here = os.path.normcase(os.getcwd()) + os.sep  # noqa: PTH109 - as above
+        return self.given.removeprefix(here).replace(os.sep, "/")
+
+
+class _Places:
+    """Files and whole directories, under either spelling."""
+
+    def __init__(self, paths: Iterable[StrPath]) -> None:
+        self._files: set[str] = set()
+        trees: set[str] = set()
+        for path in paths:
+            if Path(path).is_dir():
+                trees.update(text.rstrip(os.sep) + os.sep for text in _Spelled.of(path))
+            else:
+                self._files.update(_Spelled.of(path))
+        self._trees = tuple(trees)
+
+    def __contains__(self, path: _Spelled) -> bool:
+        return not self._files.isdisjoint(path) or any(text.startswith(self._trees) for text in path)
+
+
+class Watcher:
+    """Watches the runs of one experiment, or of one step, in this process.
+
+    Once a run has done something that the key can't see, every later one is impure as well: it may use what
+    that one left in memory, be it data, a module or a connection.
+
+    Parameters
+    ----------
+    inputs : iterable of paths
+        What the key holds the content of: files, whole directories, and patterns for files (``*``, ``**``).
+        Patterns are resolved now.
+    code : iterable of paths
+        Source files that the fingerprint holds; they may be imported.
+    ignored : iterable of paths
+        Files and directories of Crystallize itself, such as the cache and the root of artifacts.
+    """
+
+    def __init__(
+        self,
+        inputs: Iterable[StrPath] = (),
+        *,
+        code: Iterable[StrPath] = (),
+        ignored: Iterable[StrPath] = (),
+    ) -> None:
+        self._inputs = _Places(_resolved(inputs))
+        self._code = _Places(code)
+        self._ignored = _Places([*_installation(), *ignored])
+        self._temporary = _Places([tempfile.gettempdir()])
+        self._noted: dict[str, None] = {}
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why runs are impure, in the order of their doing; no more than eight."""
+        return tuple(self._noted)
+
+    @contextlib.contextmanager
+    def watch(self) -> Iterator[Watch]:
+        """Note what is done meanwhile: by this thread or task, and by threads that belong to no other run.
+
+        Yields
+        ------
+        Watch
+            Its reasons are complete when the run has ended.
+        """
+        watch = Watch(self)
+        outer = _current.get()
+        _activate(watch)
+        _current.set((*outer, watch))
+        try:
+            sys.audit(_PROBE)
+            if not watch._heard:
+                self._note("can't be watched: another audit hook refuses ours")
+            yield watch
+        finally:
+            # No token: a fixture may end in another context than it began in.
+            _current.set(tuple(other for other in _current.get() if other is not watch))
+            _deactivate(watch)
+
+    def _note(self, reason: str) -> None:
+        if len(self._noted) < _MOST:
+            self._noted.setdefault(reason)
+
+
+class Watch:
+    """One run under watch.
+
+    Parameters
+    ----------
+    watcher : Watcher
+        That of its experiment.
+    """
+
+    def __init__(self, watcher: Watcher) -> None:
+        self._watcher = watcher
+        self._heard = False
+        self._written: set[str] = set()  # files that are new, or were emptied
+        self._made: set[str] = set()  # directories, each with a separator behind it
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why this run, or an earlier one of the same watcher, is impure; empty if all are pure."""
+        return self._watcher.reasons
+
+    def _owns(self, path: _Spelled) -> bool:
+        return path.real in self._written or path.real.startswith(tuple(self._made))
+
+    def _opened(self, path: Any, mode: str | None, flags: int) -> None:
+        if isinstance(path, int):  # it was opened before
+            return
+        if mode is None and sys._getframe(2).f_globals.get("__name__") in ("os", "shutil"):
+            return  # directories, whose names are relative to others
+        file = _Spelled.of(path)
+        known = self._watcher
+        if file in known._ignored or file.given in _HARMLESS or file.given.startswith(_MACHINE):
+            return
+        if Path(file.given).is_dir():  # to list it, or for a temporary file without a name
+            return
+        access = flags & (os.O_RDONLY | os.O_WRONLY | os.O_RDWR)
+        is_new = bool(flags & os.O_TRUNC) or (flags & os.O_CREAT and not os.path.lexists(file.real))
+        owned = self._owns(file)
+        if access != os.O_WRONLY and not (is_new or owned) and file not in known._inputs:
+            source = _source(file)
+            if (source or file) not in known._code:
+                known._note(f"opened {(source or file).shown()}, which is not declared in inputs=")
+        if access != os.O_RDONLY:
+            self._wrote(file)
+            if is_new:
+                self._written.add(file.real)
+
+    def _wrote(self, file: _Spelled) -> None:
+        known = self._watcher
+        if not (file in known._temporary or file in known._ignored or _source(file)):
+            known._note(f"wrote {file.shown()}, which a stored result would not")
+
+    def _made_directory(self, path: Any, mode: int, descriptor: int) -> None:
+        directory = _Spelled.of(path)
+        if descriptor == -1 and not os.path.lexists(directory.real):
+            self._made.add(directory.real + os.sep)
+
+    def _renamed(self, old: Any, new: Any, *descriptors: int) -> None:
+        if any(descriptor != -1 for descriptor in descriptors):
+            return
+        source, target = _Spelled.of(old), _Spelled.of(new)
+        self._wrote(target)
+        inside = source.real + os.sep
+        moved = {f for f in self._written if f == source.real or f.startswith(inside)}
+        made = {d for d in self._made if d.startswith(inside)}
+        if not moved and self._owns(source):  # written by C code into a directory of its own
+            moved = {source.real}
+        self._written.discard(target.real)
+        self._written |= {target.real + file.removeprefix(source.real) for file in moved}
+        self._made |= {target.real + directory.removeprefix(source.real) for directory in made}
+
+    def _connected_database(self, database: Any) -> None:
+        name = os.fsdecode(database)
+        if name in ("", ":memory:") or (name.startswith("file:") and "memory" in name):
+            return
+        file = _Spelled.of(name.removeprefix("file:").partition("?")[0] if name.startswith("file:") else name)
+        known = self._watcher
+        if file in known._ignored or file in known._inputs or self._owns(file):
+            return
+        if file in known._temporary and not os.path.lexists(file.real):
+            self._written.add(file.real)
+        else:
+            known._note(f"opened the database {file.shown()}, which is not declared in inputs=")
+
+    def _started(self, program: Any, arguments: Any = None, *rest: object) -> None:
+        if program is None:  # on Windows the command is a text, or the first argument
+            program = arguments if isinstance(arguments, str | bytes) else arguments[0]
+        self._watcher._note(f"started the process {os.path.basename(os.fsdecode(program))!r}")  # noqa: PTH119
+
+    def _spawned(self, mode: int, program: Any, *rest: object) -> None:
+        self._started(program)
+
+    def _ran_command(self, command: Any, *rest: object) -> None:
+        self._started((os.fsdecode(command).split() or [""])[0])
+
+    def _forked(self) -> None:
+        self._watcher._note("forked its process")
+
+    def _sent(self, socket: object, address: object) -> None:
+        if address is not None:  # else the socket is connected
+            self._watcher._note("sent to a network address")
+
+    def _probed(self) -> None:
+        self._heard = True
+
+
+def _saying(reason: str) -> Callable[..., None]:
+    def judge(watch: Watch, *args: object) -> None:
+        watch._watcher._note(reason)
+
+    return judge
+
+
+_PROBE = "crystallize.watch"
+_CONNECTED = _saying("connected to a network address")
+_LOOKED_UP = _saying("looked up a network address")
+
+_JUDGES: dict[str, Callable[..., None]] = {
+    _PROBE: Watch._probed,
+    "open": Watch._opened,
+    "os.mkdir": Watch._made_directory,
+    "os.rename": Watch._renamed,
+    "sqlite3.connect": Watch._connected_database,
+    "subprocess.Popen": Watch._started,
+    "os.exec": Watch._started,
+    "os.posix_spawn": Watch._started,
+    "os.spawn": Watch._spawned,
+    "os.system": Watch._ran_command,
+    "os.startfile": Watch._ran_command,
+    "os.fork": Watch._forked,
+    "os.forkpty": Watch._forked,
+    "socket.connect": _CONNECTED,
+    "socket.bind": _saying("listened on a network address"),
+    "socket.sendto": Watch._sent,
+    "socket.sendmsg": Watch._sent,
+    "socket.getaddrinfo": _LOOKED_UP,
+    "socket.gethostbyname": _LOOKED_UP,
+    "socket.gethostbyaddr": _LOOKED_UP,
+    "socket.getnameinfo": _LOOKED_UP,
+    # These tell of connections that were made before.
+    "http.client.send": _CONNECTED,
+    "ftplib.sendcmd": _CONNECTED,
+    "imaplib.send": _CONNECTED,
+    "poplib.putline": _CONNECTED,
+    "smtplib.send": _CONNECTED,
+}
+
+_HARMLESS = (os.path.normcase(os.path.abspath(os.devnull)), "/dev/zero", "/dev/full")  # noqa: PTH100
+# The environment's part of the key is about the first two. Imports read time zones, pandas' for one.
+_MACHINE = ("/proc/", "/sys/", "/usr/share/zoneinfo/")
+
+# An audit hook belongs to the interpreter, can't be removed, and hears everything; so there is one for all.
+_lock = threading.Lock()
+_active: tuple[Watch, ...] = ()
+_installed = False
+_current: ContextVar[tuple[Watch, ...]] = ContextVar("crystallize_watches", default=())
+
+
+def _activate(watch: Watch) -> None:
+    global _active, _installed
+    with _lock:
+        if not _installed:
+            with contextlib.suppress(Exception):  # another hook's; the probe tells
+                sys.addaudithook(_hear)
+            _installed = True
+        _active = (*_active, watch)
+
+
+def _deactivate(watch: Watch) -> None:
+    global _active
+    with _lock:
+        _active = tuple(other for other in _active if other is not watch)
+
+
+def _hear(event: str, args: tuple[Any, ...]) -> None:
+    if not _active:
+        return
+    judge = _JUDGES.get(event)
+    if judge is None:
+        return
+    # A thread without a run of its own works for any of those that are under way.
+    active = _active
+    own = [watch for watch in _current.get() if watch in active]
+    for watch in own or active:
+        if len(watch._watcher._noted) < _MOST or not watch._heard:
+            try:
+                judge(watch, *args)
+            except Exception as error:  # it would end up in the code that is watched
+                watch._watcher._note(
+                    f"did what can't be judged ({event}: {type(error).__qualname__}: {error})"
+                )
+
+
+def _source(file: _Spelled) -> _Spelled | None:
+    """Return the source of a file of bytecode, or of one that is to become such."""
+    directory, name = os.path.split(file.given)
+    if sys.pycache_prefix and file.given.startswith(os.path.normcase(sys.pycache_prefix)):
+        with contextlib.suppress(ValueError):
+            return _Spelled.of(importlib.util.source_from_cache(file.given))
+        return file
+    parent, cache = os.path.split(directory)
+    if cache != "__pycache__":
+        return None
+    # Others than Python put tags of their own between the name of the module and the ending.
+    return _Spelled.of(os.path.join(parent, name.partition(".")[0] + ".py"))  # noqa: PTH118
+
+
+def _resolved(inputs: Iterable[StrPath]) -> Iterator[StrPath]:
+    for path in inputs:
+        text = os.fspath(path)
+        if any(sign in text for sign in "*?[") and not os.path.lexists(text):
+            found = glob.glob(text, recursive=True, include_hidden=True)  # noqa: PTH207 - may be absolute
+            yield from (file for file in found if not Path(file).is_dir())
+        else:
+            yield path
+
+
+def _installation() -> list[StrPath]:
+    """Return the directories of what is installed, and those of Crystallize."""
+    paths = sysconfig.get_paths()
+    installed: list[StrPath] = [paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+    site = sys.modules.get("site")
+    if site is not None:
+        installed += site.getsitepackages()
+        if site.ENABLE_USER_SITE:
+            installed.append(site.getusersitepackages())
+    archive = "python{}{}.zip".format(*sys.version_info)
+    installed += [path for path in sys.path if Path(path).name == archive]
+    package = Path(__file__).parent.parent
+    return [*installed, package, package.with_name("pytest_crystallize")]

@@ -1,0 +1,113 @@
+"""The secret that tells our stored results from everybody else's."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import stat
+import sys
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from pathlib import Path
+
+VARIABLE = "CRYSTALLIZE_CACHE_SECRET"
+_BYTES = 32
+_LENGTH = 2 * _BYTES + 1  # hexadecimal, and a newline
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """The key of the authentication codes, or the reason why there is none.
+
+    Attributes
+    ----------
+    key : bytes or None
+        32 bytes.
+    fault : str or None
+        Why there is no key, and what to do.
+    """
+
+    key: bytes | None = field(repr=False)
+    fault: str | None = None
+
+
+def find_secret() -> Secret:
+    """Return the secret of the environment, or the one in the user's configuration, made at first need.
+
+    ``CRYSTALLIZE_CACHE_SECRET`` comes first. The file is ``crystallize/cache-secret`` in ``XDG_CONFIG_HOME``
+    or ``~/.config`` (on macOS ``~/Library/Application Support``, on Windows ``LOCALAPPDATA``); one that
+    others can use is refused. Processes that need the first secret at the same time get the same one.
+    """
+    given = os.environ.get(VARIABLE)
+    if given:
+        return Secret(blake2b(given.encode("utf-8", "surrogateescape"), digest_size=_BYTES).digest())
+    try:
+        path = _configuration() / "crystallize" / "cache-secret"
+    except RuntimeError:  # no home directory
+        return Secret(None, f"there is no home directory for the cache's secret; set {VARIABLE}")
+    try:
+        try:
+            return _read(path)
+        except FileNotFoundError:
+            _create(path)
+            return _read(path)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        return Secret(None, f"the cache's secret {path} can't be read or made: {reason}; set {VARIABLE}")
+
+
+def _configuration() -> Path:
+    if sys.platform == "win32":
+        given = os.environ.get("LOCALAPPDATA")
+        return Path(given) if given else Path.home() / "AppData" / "Local"
+    given = os.environ.get("XDG_CONFIG_HOME")
+    if given and Path(given).is_absolute():  # others are to be ignored, says the specification
+        return Path(given)
+    home = Path.home()
+    return home / "Library" / "Application Support" if sys.platform == "darwin" else home / ".config"
+
+
+def _read(path: Path) -> Secret:
+    # Not to wait for a writer, should there be a pipe.
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    with os.fdopen(descriptor, "rb") as file:
+        # What was opened is judged, not what the path names by now.
+        status = os.fstat(descriptor)
+        fault = _fault(status)
+        text = b"" if fault else file.read(_LENGTH + 1)
+    if fault is None:
+        with contextlib.suppress(ValueError):
+            key = bytes.fromhex(text.decode("ascii"))
+            if len(key) == _BYTES:
+                return Secret(key)
+        fault = f"does not hold {_BYTES} bytes in hexadecimal: delete it"
+    return Secret(None, f"the cache's secret {path} {fault}, or set {VARIABLE}")
+
+
+def _fault(status: os.stat_result) -> str | None:
+    if not stat.S_ISREG(status.st_mode):
+        return "is no regular file: delete it"
+    if sys.platform == "win32":  # its files have no such bits
+        return None
+    if status.st_uid != os.geteuid():
+        return f"belongs to user {status.st_uid}, not to user {os.geteuid()}: use one of your own"
+    if status.st_mode & 0o077:
+        mode = stat.S_IMODE(status.st_mode)
+        return f"can be used by others (mode {mode:04o}): delete it, since they may know it"
+    return None
+
+
+def _create(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    descriptor = os.open(temporary, flags, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(secrets.token_hex(_BYTES).encode() + b"\n")
+        # A link appears whole and replaces nothing, so the first of several processes wins.
+        with contextlib.suppress(FileExistsError):
+            os.link(temporary, path)
+    finally:
+        temporary.unlink()
