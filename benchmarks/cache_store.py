@@ -4,7 +4,7 @@ Records go into blocks as a session publishes them, and are loaded as a warm ses
 packs, and from the one that they are merged into. The disk's cache is warm; every figure is the fastest
 repetition's.
 
-Run ``python benchmarks/cache_store.py``; it exits with 1 if loading 1,000 records takes longer than the limit.
+Run ``python benchmarks/cache_store.py``; it exits with 1 if loading 1,000 records takes too long.
 """
 
 from __future__ import annotations
