@@ -192,10 +192,12 @@ class Watch:
         self._made |= {target.real + directory.removeprefix(source.real) for directory in made}
 
     def _connected_database(self, database: Any) -> None:
-        name = os.fsdecode(database)
-        if name in ("", ":memory:") or (name.startswith("file:") and "memory" in name):
+        name, query = os.fsdecode(database), ""
+        if name.startswith("file:"):
+            name, _, query = name.removeprefix("file:").partition("?")
+        if name in ("", ":memory:") or "mode=memory" in query.split("&"):
             return
-        file = _Spelled.of(name.removeprefix("file:").partition("?")[0] if name.startswith("file:") else name)
+        file = _Spelled.of(name)
         known = self._watcher
         if file in known._ignored or file in known._inputs or self._owns(file):
             return

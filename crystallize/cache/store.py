@@ -32,6 +32,7 @@ _STALE = 3600.0  # seconds after which nobody finishes a temporary file any more
 
 _MANY = 8  # small packs of one group that are worth making one of
 _SMALL = 1 << 20  # bytes; larger packs are not written again
+_REMOVALS = 2  # of a directory that one write bears, the first being that it was never made
 _LISTINGS = 3  # of a shard whose packs are replaced while they are read
 
 
@@ -176,7 +177,7 @@ class Store:
         return None
 
     def tidy(self) -> None:
-        """Merge small packs, remove stale temporary files, and evict what was used longest ago.
+        """Remove stale temporary files, evict what was used longest ago, and merge small packs.
 
         For one process at the end of its session. Others may read and write meanwhile: a record is never
         missing because it is being merged.
@@ -184,51 +185,47 @@ class Store:
         if self._key is None:
             return
         files: list[_File] = []
-        small: dict[str, list[_File]] = defaultdict(list)
         for file in self._scan():
-            match = _NAME.fullmatch(file.path.name)
-            if match is None:
-                if time.time() - file.used / 1e9 > _STALE:
-                    _remove(file.path)
-            elif match["prefix"] and file.size < _SMALL:
-                small[match["prefix"]].append(file)
-            else:
+            if _NAME.fullmatch(file.path.name):
                 files.append(file)
-        for prefix, packs in small.items():
-            files += self._merged(self._key, prefix, packs) if len(packs) >= _MANY else packs
+            elif time.time() - file.used / 1e9 > _STALE:
+                _remove(file.path)
+        files.sort(key=lambda file: (file.used, file.path), reverse=True)
         excess = sum(file.size for file in files) - self.capacity
-        for file in sorted(files, key=lambda file: (file.used, file.path)):
-            if excess <= 0:
-                break
+        while excess > 0:
+            file = files.pop()
             _remove(file.path)
             excess -= file.size
+        small: dict[str, list[_File]] = defaultdict(list)
+        for file in files:
+            match = _NAME.fullmatch(file.path.name)
+            if match and match["prefix"] and file.size < _SMALL:
+                small[match["prefix"]].append(file)
+        for prefix, packs in small.items():
+            if len(packs) >= _MANY:
+                self._merge(self._key, prefix, packs)
 
-    def _merged(self, secret: bytes, prefix: str, packs: list[_File]) -> list[_File]:
-        """Make one pack of several; return the files that are there then."""
+    def _merge(self, secret: bytes, prefix: str, packs: list[_File]) -> None:
+        """Make one pack of several."""
         seal = _seal(secret, prefix)
         latest: dict[tuple[str, bool], _Record] = {}
         merged: list[_File] = []
-        others: list[_File] = []
         for pack in sorted(packs, key=lambda pack: pack.path.name):
             data = self._read(pack.path)
             records, whole = _unpack(data, seal) if data is not None else ([], False)
+            # Another may be somebody else's: it goes when it is old.
             if whole and records[0].value.kind == _PARTS:
+                merged.append(pack)
                 for record in records:
                     latest[record.key, record.value.kind == _PARTS] = record
-                merged.append(pack)
-            else:  # it may be somebody else's: it goes when it is old
-                others.append(pack)
         if len(merged) < _MANY:
-            return packs
+            return
         chunks: list[_Bytes] = [_MAGIC, *(record.raw for record in latest.values())]
         age = merged[-1].path.name.rpartition("-")[2][:16]
         path = self._path(f"{prefix}-{age}{secrets.token_hex(8)}.pack")
-        used = max(pack.used for pack in merged)
-        if not self._write(path, chunks, used=used):
-            return packs
-        for pack in merged:
-            _remove(pack.path)
-        return [*others, _File(path, sum(map(len, chunks)), used)]
+        if self._write(path, chunks, used=max(pack.used for pack in merged)):
+            for pack in merged:
+                _remove(pack.path)
 
     def _value(self, key: str) -> Path:
         return self._path(f"{_digest(key)}.value")
@@ -289,12 +286,14 @@ class Store:
             self._say(f"{size:,} bytes are more than the cache holds, {self.capacity:,}")
             return False
         try:
-            try:
-                _write_whole(path, chunks, used)
-            except FileNotFoundError:  # the directory is not there yet, or not there any more
-                self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-                path.parent.mkdir(mode=0o700, exist_ok=True)
-                _write_whole(path, chunks, used)
+            for _ in range(_REMOVALS):
+                try:
+                    _write_whole(path, chunks, used)
+                    return True
+                except FileNotFoundError:  # the directory is not there yet, or not there any more
+                    self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+                    path.parent.mkdir(mode=0o700, exist_ok=True)
+            _write_whole(path, chunks, used)
         except OSError as error:
             self._note("written", error)
             return False
