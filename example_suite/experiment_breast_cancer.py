@@ -22,7 +22,6 @@ from crystallize import (
     Experiment,
     FrozenContext,
     Hypothesis,
-    ResampledTTest,
     Treatment,
     data_source,
     pipeline_step,
@@ -73,10 +72,7 @@ def experiment_standardising(estimator: ClassifierMixin) -> Experiment:
         datasource=tumours,
         pipeline=[split, fit(estimator=estimator), score],
         treatments=[Treatment("standardised", {"standardise": True})],
-        hypothesis=Hypothesis(
-            metric="accuracy",
-            direction="increase",
-            statistical_test=ResampledTTest(test_fraction=TEST_FRACTION),
-        ),
+        hypothesis=Hypothesis(metric="accuracy", direction="increase"),
         replicates=30,
+        resampled=TEST_FRACTION,
     )

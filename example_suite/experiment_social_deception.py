@@ -13,7 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from crystallize import Experiment, FrozenContext, Hypothesis, Treatment, data_source, pipeline_step
+from crystallize import (
+    Experiment,
+    FrozenContext,
+    GroupSequential,
+    Hypothesis,
+    Treatment,
+    data_source,
+    pipeline_step,
+)
 
 # --- the game ---------------------------------------------------------------------------------------------
 
@@ -135,7 +143,10 @@ def experiment_town_policies() -> Experiment:
 
 
 def experiment_town_size() -> Experiment:
-    """In a larger town games are longer, and guessing does better. (`players` is read by the data source.)"""
+    """In a larger town games are longer, and guessing does better; so clearly that few games need be played.
+
+    (`players` is read by the data source.)
+    """
     return Experiment(
         name="town_size",
         datasource=deal_roles,
@@ -146,4 +157,5 @@ def experiment_town_size() -> Experiment:
             Hypothesis(metric="win", direction="increase"),
         ],
         replicates=300,
+        stopping=GroupSequential(),
     )

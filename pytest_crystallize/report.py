@@ -15,6 +15,7 @@ from crystallize.core.calibration import BLIND_SPOT
 from pytest_crystallize.ids import escape
 
 COLUMNS = ("diff", "interval", "p", "MDE", "n", "verdict")
+MDE_LEGEND = "MDE: the smallest difference that samples like these show with probability .8"
 CORRECTIONS = {"holm": "Holm", "bh": "Benjamini and Hochberg", "bonferroni": "Bonferroni"}
 TOLD_APART = frozenset(
     {"p_value", "adjusted_p", "significant", "accepted", "statistic", "df", "difference", "interval", "n"}
@@ -202,14 +203,14 @@ def table(rows: Sequence[Mapping[str, Any]], width: int) -> Iterator[str]:
     widths = {c: max(len(c), *(len(cell[c]) for cell in cells)) for c in columns}
     room = width - sum(widths.values()) - 2 * len(columns) - 4
     names = [printable(row["treatment"]) for row in rows]
-    sizes = [len("treatment"), *map(wcswidth, names)]
-    widest = max((size for size in sizes if size <= room), default=0)
+    head = "treatment" if room >= len("treatment") else ""
+    widest = max((size for size in map(wcswidth, [head, *names]) if size <= room), default=0)
 
     def line(name: str, cell: Mapping[str, str]) -> str:
         numbers = [cell[column].rjust(widths[column]) for column in columns[:-1]]
         return "  ".join(["    " + name + " " * (widest - wcswidth(name)), *numbers, cell["verdict"]])
 
-    yield line("treatment" if widest >= len("treatment") else "", {column: column for column in columns})
+    yield line(head, {column: column for column in columns})
     entries = list(zip(rows, cells, names, strict=True))
     for hypothesis in dict.fromkeys(row["hypothesis"] for row in rows):
         group = [entry for entry in entries if entry[0]["hypothesis"] == hypothesis]
@@ -222,8 +223,6 @@ def table(rows: Sequence[Mapping[str, Any]], width: int) -> Iterator[str]:
                 yield from wrapped(extra, width, indent="      ")
     if any("*" in cell["verdict"] for cell in cells):
         yield "  * no variance: every difference is the same"
-    if "MDE" in columns:
-        yield "  MDE: smallest difference that such samples would show with probability .8"
 
 
 def group_line(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -23,6 +23,7 @@ from pytest_crystallize.exchange import SharedExchange
 from pytest_crystallize.items import HypothesisItem
 from pytest_crystallize.progress import Progress
 from pytest_crystallize.report import (
+    MDE_LEGEND,
     ExperimentSummary,
     counted,
     experiment_lines,
@@ -322,6 +323,9 @@ class Reporter:
                 experiment_lines(summary, width, verbose=verbose, located=names[summary.name] > 1)
             ):
                 terminalreporter.write_line(line, bold=number == 0, **_colour(line))
+        if any(row["detectable"] is not None for summary in self.summaries.values() for row in summary.rows):
+            terminalreporter.write_line("")
+            terminalreporter.write_line(MDE_LEGEND)
         for text in (*unfinished, *(f"note: {note}" for note in self.settings.notes)):
             for line in wrapped(text, width):
                 terminalreporter.write_line(line, yellow=True)

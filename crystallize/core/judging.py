@@ -10,7 +10,7 @@ from crystallize.core.claim import Claim
 from crystallize.core.decision import Decision, Status
 from crystallize.core.sample import RESPLITS, ClaimSample
 from crystallize.core.sensitivity import advice, sensitivity
-from crystallize.core.stat_test import BoschlooTest, McNemarTest, StatisticalTest
+from crystallize.core.stat_test import BoschlooTest, McNemarTest, ResampledTTest, StatisticalTest
 from crystallize.stats import TestResult
 
 _MOST_REPLICATES: Final = 10_000  # up to which it is worth saying how many replicates would do
@@ -157,12 +157,12 @@ def tested(
     Tested or Decision
         The decision that there is none, where the sample can't be tested.
     """
-    if resampled is not None:
-        sample = replace(sample, population=RESPLITS)
     name = claim.test.name if claim.test is not None else "default"
     try:
         test = claim.chosen_test(sample, resampled)
         name = test.name
+        if isinstance(test, ResampledTTest):
+            sample = replace(sample, population=RESPLITS)
         fault = _unsuited(claim, test, sample) or _too_few(claim, test, sample, planning_level)
         if fault is not None:
             return Decision(status="invalid", reason=fault, test=name)

@@ -16,7 +16,14 @@ from crystallize.core.sample import ClaimSample
 from crystallize.core.stat_test import StatisticalTest
 from crystallize.errors import SampleError
 from crystallize.stats import Alternative, TestResult
-from crystallize.stats.power import Design, minimum_detectable_effect, replicates
+from crystallize.stats.power import (
+    Design,
+    PairedBinary,
+    ResampledT,
+    minimum_detectable_effect,
+    power,
+    replicates,
+)
 
 POWER: Final = 0.8
 
@@ -48,11 +55,14 @@ class Sensitivity:
     @property
     def detectable(self) -> float:
         """The smallest difference that would be found with probability .8, in the units of the metric."""
-        sd = self._sd
-        if sd is None:
-            return _detectable(self.design, self.n, self.level, self.alternative, self.decrease)
-        standard = dataclasses.replace(self.design, sd=1.0)  # type: ignore[type-var]
-        return sd * _detectable(standard, self.n, self.level, self.alternative, self.decrease)
+        sd, design = self._sd, self.design
+        if sd is not None:
+            standard = dataclasses.replace(design, sd=1.0)  # type: ignore[type-var]
+            return sd * _detectable(standard, self.n, self.level, self.alternative, self.decrease)
+        found = _detectable(design, self.n, self.level, self.alternative, self.decrease)
+        if math.isinf(found) and isinstance(design, PairedBinary):
+            return _detectable_alone(design, self.n, self.level, self.alternative, self.decrease)
+        return found
 
     @property
     def detectable_in_sd(self) -> float | None:
@@ -62,11 +72,13 @@ class Sensitivity:
     def replicates_for(self, effect: float) -> int | None:
         """Return how many replicates would find a true difference of this size with probability .8."""
         sign = -1 if self.decrease else 1
-        if self._sd is None and effect > self.design.largest_effect(decrease=self.decrease):
+        design = self.design
+        if isinstance(design, PairedBinary) and design.discordance < effect <= 1:
+            # An effect beyond the pairs that differ now would make more of them differ.
+            design = dataclasses.replace(design, discordance=effect)
+        if self._sd is None and effect > design.largest_effect(decrease=self.decrease):
             return None
-        return replicates(
-            self.design, sign * effect, target=POWER, alpha=self.level, alternative=self.alternative
-        )
+        return replicates(design, sign * effect, target=POWER, alpha=self.level, alternative=self.alternative)
 
     @property
     def _sd(self) -> float | None:
@@ -78,6 +90,26 @@ def _detectable(design: Design, n: float, level: float, alternative: Alternative
     return minimum_detectable_effect(
         design, n, target=POWER, alpha=level, alternative=alternative, decrease=decrease
     )
+
+
+@lru_cache(maxsize=1024)
+def _detectable_alone(
+    design: PairedBinary, n: float, level: float, alternative: Alternative, decrease: bool
+) -> float:
+    """Return the smallest effect that is found if all pairs that differ do so because of it."""
+
+    def reached(effect: float) -> bool:
+        alone = dataclasses.replace(design, discordance=effect)
+        signed = -effect if decrease else effect
+        return power(alone, n, signed, alpha=level, alternative=alternative) >= POWER
+
+    low, high = design.discordance, 1.0
+    if not reached(high):
+        return math.inf
+    while high - low > 1e-9:
+        middle = (low + high) / 2
+        low, high = (low, middle) if reached(middle) else (middle, high)
+    return high
 
 
 def sensitivity(
@@ -111,6 +143,8 @@ def _superiority(claim: Claim, sample: ClaimSample, found: Sensitivity) -> str:
     else:
         sd = f" ({found.detectable_in_sd:.2g} SD)" if found.detectable_in_sd is not None else ""
         text = f"with {n} replicates a difference below {found.detectable:.3g}{sd} goes unseen"
+    if claim.effect is None and isinstance(found.design, ResampledT):
+        return f"{text}; more resplits hardly help, a larger data set would"
     if claim.effect is None:
         return (
             f"{text}; run more, or declare as effect= the smallest difference that matters to learn how many"
