@@ -46,7 +46,7 @@ class Claim:
             reason = self._too_few(test, len(baseline))
             if reason is not None:
                 return Decision("invalid", reason, test=name)
-            result = test.compare(baseline, treatment, alpha=self.alpha, alternative=self._side)
+            result = test.compare(baseline, treatment, alpha=self.alpha, alternative=self.side)
             refutable = True
             if result.degenerate:
                 both = test.compare(baseline, treatment, alpha=self.alpha, alternative="two-sided")
@@ -56,18 +56,19 @@ class Claim:
             return Decision("invalid", f"the {name} test raised {type(error).__name__}: {error}", test=name)
 
     @property
-    def _side(self) -> Alternative:
+    def side(self) -> Alternative:
+        """What the test is asked about treatment minus baseline."""
         return _ALTERNATIVES[self.direction] if self.alternative == "one-sided" else "two-sided"
 
     def _too_few(self, test: StatisticalTest, n: int) -> str | None:
         """Say why n replicates can't support the claim, whatever they gave; None if they can."""
         if n < test.minimum_n:
             return f"the {test.name} test needs at least {test.minimum_n} replicates, not {n}; run more"
-        smallest = test.smallest_p(n, n, self._side)
+        smallest = test.smallest_p(n, n, self.side)
         if smallest <= self.alpha:
             return None
         sizes = range(n + 1, _MOST_REPLICATES)
-        enough = next((m for m in sizes if test.smallest_p(m, m, self._side) <= self.alpha), None)
+        enough = next((m for m in sizes if test.smallest_p(m, m, self.side) <= self.alpha), None)
         return (
             f"with {n} replicates the {test.name} test can't give a p-value below {smallest:.2g}, so it "
             f"can't reach alpha = {self.alpha:g}" + (f"; run at least {enough} replicates" if enough else "")
