@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 
 class CrystallizeError(Exception):
     """Base of every exception of this package."""
@@ -53,6 +55,20 @@ class MissingExtraError(CrystallizeError, ImportError):
 
 class SampleError(CrystallizeError, ValueError):
     """A statistical function was given samples that it can't take."""
+
+
+class VerifierCheckError(CrystallizeError, AssertionError):
+    """A verifier fails checks of `crystallize.testing.check_verifier`.
+
+    Attributes
+    ----------
+    failures : mapping of str to str
+        Name of each check that failed -> the smallest samples, the answer, and what was expected.
+    """
+
+    def __init__(self, message: str, failures: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.failures = dict(failures or {})
 
 
 class CrystallizeWarning(UserWarning):
