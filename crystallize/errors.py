@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 
 class CrystallizeError(Exception):
     """Base of every exception of this package."""
@@ -65,6 +67,20 @@ class UnhashableValueError(CrystallizeError, TypeError):
 
 class FingerprintError(CrystallizeError, TypeError):
     """Code reaches something that has no fingerprint, so nothing that depends on it is cached."""
+
+
+class VerifierCheckError(CrystallizeError, AssertionError):
+    """A verifier fails checks of `crystallize.testing.check_verifier`.
+
+    Attributes
+    ----------
+    failures : mapping of str to str
+        Name of each check that failed -> the smallest samples, the answer, and what was expected.
+    """
+
+    def __init__(self, message: str, failures: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.failures = dict(failures or {})
 
 
 class CrystallizeWarning(UserWarning):

@@ -12,6 +12,7 @@ from typing import Any
 from _pytest._io.wcwidth import wcswidth, wcwidth
 
 from crystallize.core.calibration import BLIND_SPOT
+from crystallize.core.judging import percent
 from pytest_crystallize.ids import escape
 
 COLUMNS = ("diff", "interval", "p", "MDE", "n", "verdict")
@@ -242,7 +243,7 @@ def group_line(rows: Sequence[Mapping[str, Any]]) -> str:
     if first["margin"] is not None:
         parts.append(f"margin {effect(first['margin'], relative=first['relative'], sign=False)}")
     if (confidence := common("confidence")) is not None:
-        parts.append(f"{100 * confidence:.4g} % interval")
+        parts.append(f"{percent(confidence)} interval")
     if estimand := common("estimand"):
         parts.append(f"diff is the {estimand}")
     if first["correction"] in CORRECTIONS:

@@ -38,7 +38,7 @@ CORE_LAYERS = [
     {"experiment"},
     {"experiment_graph"},
 ]
-THIRD_PARTY = {"numpy", "scipy", "pytest", "xdist", "torch", "tqdm", "optuna", "pandas"}
+THIRD_PARTY = {"numpy", "scipy", "pytest", "xdist", "torch", "tqdm", "optuna", "pandas", "hypothesis"}
 
 
 def is_type_checking(node):

@@ -376,7 +376,9 @@ class _Looks:
             assert isinstance(stopping, GroupSequential)
             boundaries = stopping.boundaries(plan.replicates, alpha, claim.alternative_of_p)
             level = boundaries.levels[look]
-            outcome = self._analysis._test_claim(hypothesis, claim, arms, level, level)
+            outcome = self._analysis._test_claim(hypothesis, claim, arms, level, boundaries.levels[-1])
+            if isinstance(outcome, Tested):
+                outcome = replace(outcome, growth=plan.replicates / sizes[look])
         if isinstance(outcome, Decision):
             return outcome if last else None  # an early look may be too small for the test
         self._best = outcome.p_value
@@ -388,9 +390,8 @@ class _Looks:
             sign = outcome.result.estimate - outcome.result.null
             if boundaries.is_futile(look, outcome.p_value, sign, claim.claimed):
                 reason = (
-                    f"stopped for futility: if the effect that {plan.replicates} replicates are planned "
-                    "for were "
-                    f"there, they would hardly show it any more; {decision.reason}"
+                    f"stopped for futility: if the effect that {plan.replicates} replicates are planned for "
+                    f"were there, they would hardly show it any more; {outcome.shown}"
                 )
                 return replace(decision, reason=reason)
         return None

@@ -37,6 +37,7 @@ class Tested:
     result: TestResult
     refutable: bool
     planning_level: float
+    growth: float = 1.0
 
     @property
     def p_value(self) -> float:
@@ -49,7 +50,7 @@ class Tested:
         p_value = self.p_value if adjusted_p is None else adjusted_p
         low, high = map(float, result.interval)
         estimate, null = float(result.estimate), float(result.null)
-        found = sensitivity(claim, self.test, self.sample, result, self.planning_level)
+        found = sensitivity(claim, self.test, self.sample, result, self.planning_level, growth=self.growth)
         status: Status = "inconclusive"
         reason = ""
         if p_value <= level and claim.supports(result):
@@ -92,30 +93,28 @@ class Tested:
         )
 
     @property
-    def _shown(self) -> str:
+    def shown(self) -> str:
         """The effect with its interval, in words."""
         result = self.result
         name = "difference" if result.estimand in _DIFFERENCES else result.estimand
         low, high = result.interval
-        return (
-            f"{name} {result.estimate:.4g}, {100 * result.confidence:.4g} % interval [{low:.4g}, {high:.4g}]"
-        )
+        return f"{name} {result.estimate:.4g}, {percent(result.confidence)} interval [{low:.4g}, {high:.4g}]"
 
     def _refutation(self) -> str:
         claim = self.claim
         if claim.is_superiority:
-            return f"{claim.metric} goes the other way: {self._shown}"
-        return f"{claim.metric} changes by more than the margin {_margin(claim)}: {self._shown}"
+            return f"{claim.metric} goes the other way: {self.shown}"
+        return f"{claim.metric} changes by more than the margin {_margin(claim)}: {self.shown}"
 
     def _doubt(self, p_value: float, level: float, adjusted: bool) -> str:
         result, claim = self.result, self.claim
         low, high = result.interval
         if not claim.is_superiority:
-            return f"{self._shown} reaches beyond the margin {_margin(claim)}; "
+            return f"{self.shown} reaches beyond the margin {_margin(claim)}; "
         if low > result.null or high < result.null:
             what = "adjusted p" if adjusted else "p"
-            return f"{self._shown}, but {what} = {p_value:.3g} is above {level:.3g}; "
-        return f"{self._shown}: the data allow either sign; "
+            return f"{self.shown}, but {what} = {p_value:.3g} is above {level:.3g}; "
+        return f"{self.shown}: the data allow either sign; "
 
     def _caveat(self) -> str:
         n = _size(self.result)
@@ -129,6 +128,12 @@ _DIFFERENCES: Final = ("mean difference", "risk difference")
 
 def _size(result: TestResult) -> int:
     return result.n if isinstance(result.n, int) else min(result.n)
+
+
+def percent(level: float) -> str:
+    """Return the level of an interval, in as many digits as tell it from 100 %."""
+    outside = float(f"{100 * (1 - level):.2g}")
+    return f"{100 - outside:.10g} %"
 
 
 def _margin(claim: Claim) -> str:

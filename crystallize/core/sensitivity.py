@@ -113,9 +113,15 @@ def _detectable_alone(
 
 
 def sensitivity(
-    claim: Claim, test: StatisticalTest, sample: ClaimSample, result: TestResult, level: float
+    claim: Claim,
+    test: StatisticalTest,
+    sample: ClaimSample,
+    result: TestResult,
+    level: float,
+    *,
+    growth: float = 1.0,
 ) -> Sensitivity | None:
-    """Return what a sample could show at a level; None where there is no telling."""
+    """Return what a sample, grown by a factor, could show at a level; None where there is no telling."""
     try:
         design = test.design(sample.baseline, sample.treatment, result)
     except Exception:  # of a test of the user's; what a sample could not show decides nothing
@@ -123,7 +129,7 @@ def sensitivity(
     if design is None:
         return None
     n: float = result.n if isinstance(result.n, int) else 2 / sum(1 / size for size in result.n)
-    return Sensitivity(design, n, level, claim.alternative_of_p, claim.claimed == "less")
+    return Sensitivity(design, n * growth, level, claim.alternative_of_p, claim.claimed == "less")
 
 
 def advice(claim: Claim, sample: ClaimSample, found: Sensitivity | None) -> str:

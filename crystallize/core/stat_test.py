@@ -523,7 +523,7 @@ class ClusteredTTest(StatisticalTest):
 
     name: ClassVar[str] = "clustered t"
     paired = True
-    minimum_n: ClassVar[int] = 1
+    minimum_n: ClassVar[int] = 3
     relies_on_normality: ClassVar[bool] = True
 
     def compare(

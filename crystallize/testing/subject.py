@@ -1,0 +1,241 @@
+"""What is checked: a verifier or a claim, what is known of it, and what it answers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal, NamedTuple
+
+from crystallize.core.claim import Claim
+from crystallize.core.decision import Decision
+from crystallize.core.hypothesis import Hypothesis
+from crystallize.core.stat_test import McNemarTest, default_test
+from crystallize.errors import DefinitionError
+
+Alternative = Literal["two-sided", "one-sided", "margin"]
+_ALTERNATIVES: Final = ("two-sided", "one-sided", "margin")
+
+_MINIMUM_N: Final = 3
+_MOST_REPLICATES: Final = 100  # more than any sample here could usefully have
+
+
+class Arms(NamedTuple):
+    """Samples of both conditions: metric -> values in replicate order."""
+
+    baseline: dict[str, list[Any]]
+    treatment: dict[str, list[Any]]
+
+    def swapped(self) -> Arms:
+        """Return the treatment as baseline, and the other way round."""
+        return Arms(self.treatment, self.baseline)
+
+    def copied(self) -> Arms:
+        """Return lists of their own."""
+        return self.mapped(lambda value: value)
+
+    def mapped(self, change: Callable[[Any], Any]) -> Arms:
+        """Return every value changed by a function."""
+        return Arms(*({name: [change(v) for v in values] for name, values in arm.items()} for arm in self))
+
+    def repeated(self, times: int) -> Arms:
+        """Return all replicates several times over."""
+        return Arms(*({name: values * times for name, values in arm.items()} for arm in self))
+
+    def exchanged(self, baseline: Iterable[tuple[int, int]], treatment: Iterable[tuple[int, int]]) -> Arms:
+        """Return each arm with pairs of replicates exchanged, one after the other; numbers wrap around."""
+        result = self.copied()
+        for arm, exchanges in zip(result, (baseline, treatment), strict=True):
+            for values in arm.values():
+                for i, j in exchanges:
+                    one, other = i % self.n, j % self.n
+                    values[one], values[other] = values[other], values[one]
+        return result
+
+    def columns(self) -> Iterator[tuple[list[Any], list[Any]]]:
+        """Yield both samples of each metric."""
+        return zip(self.baseline.values(), self.treatment.values(), strict=True)
+
+    def assigned(self) -> list[str]:
+        """Return a line of Python per arm."""
+        return [f"{name} = {_literal(arm)}" for name, arm in self._asdict().items()]
+
+    @property
+    def n(self) -> int:
+        """Number of replicates."""
+        return len(next(iter(self.baseline.values())))
+
+
+def _literal(arm: dict[str, list[Any]]) -> str:
+    lists = (f"{name!r}: [{', '.join(map(_value, values))}]" for name, values in arm.items())
+    return f"{{{', '.join(lists)}}}"
+
+
+def _value(value: Any) -> str:
+    """Return an expression for one value; nan and inf are no names in Python."""
+    return repr(value) if math.isfinite(value) else f"float({str(value)!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of one pair of samples."""
+
+    decision: Decision
+
+    @property
+    def decided(self) -> bool:
+        """Whether it is a verdict, with a probability and a yes or no."""
+        return self.decision.status != "invalid"
+
+    @property
+    def declined(self) -> bool:
+        """Whether nothing came back, as from an error; to return what is no verdict is not to decline."""
+        return not self.decided and not self.decision.details
+
+    @property
+    def p(self) -> float:
+        """The p-value; nan without a verdict."""
+        p_value = self.decision.p_value if self.decided else None
+        return math.nan if p_value is None else p_value
+
+    @property
+    def significant(self) -> bool:
+        """Whether p was called significant."""
+        return self.decision.details.get("significant") is True
+
+    @property
+    def passes(self) -> bool:
+        """Whether the hypothesis is supported."""
+        return self.decision.status == "supported"
+
+    @property
+    def positive(self) -> bool:
+        """Whether anything in it, verdict or not, speaks for the treatment."""
+        return self.significant or self.decision.details.get("accepted") is True
+
+    def __str__(self) -> str:
+        details = self.decision.details
+        shown = {key: details[key] for key in ("p_value", "significant", "accepted") if key in details}
+        if "p_value" not in shown or len(shown) == 1:
+            return self.decision.reason
+        if len(shown) == 3 and shown["accepted"] is shown["significant"]:
+            del shown["accepted"]
+        return ", ".join(f"{key} = {value!r}" for key, value in shown.items())
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is checked, and what is known of it."""
+
+    hypothesis: Hypothesis
+    metrics: tuple[str, ...]
+    minimum_n: int
+    paired: bool
+    alternative: Alternative
+    binary: bool
+    tolerance: float
+
+    @property
+    def label(self) -> str:
+        """What errors call it."""
+        kind = "verifier" if self.hypothesis.claim is None else "claim"
+        return f"{kind} {self.hypothesis.name!r}"
+
+    @property
+    def has_side(self) -> bool:
+        """Whether it can't hold with the arms swapped, if it holds as they are."""
+        claim = self.hypothesis.claim
+        sided = claim is not None and claim.is_superiority and claim.direction != "differ"
+        return sided or self.alternative == "one-sided"
+
+    def ask(self, arms: Arms) -> Answer:
+        """Decide on copies of the samples, as a run does."""
+        return Answer(self.hypothesis.decide(*arms.copied()))
+
+    def same_p(self, one: Answer, other: Answer) -> bool:
+        """Whether both have the same p-value, up to the tolerance, or both none."""
+        if not (one.decided and other.decided):
+            return one.decided == other.decided
+        return abs(one.p - other.p) <= self.tolerance
+
+    def agree(self, one: Answer, other: Answer) -> bool:
+        """Whether both are the same; where p-values differ by rounding, alpha may lie between them."""
+        same_verdict = (one.significant, one.passes) == (other.significant, other.passes)
+        return self.same_p(one, other) and (same_verdict or one.p != other.p)
+
+
+def subject_of(
+    verifier: Callable[..., Any] | Hypothesis,
+    *,
+    metrics: str | Sequence[str] | None,
+    minimum_n: int | None,
+    paired: bool,
+    alternative: Alternative,
+    binary: bool,
+    tolerance: float,
+    examples: int,
+) -> Subject:
+    """Check the arguments of `check_verifier`, and add what a hypothesis says itself."""
+    if alternative not in _ALTERNATIVES:
+        raise DefinitionError(
+            f"alternative={alternative!r}; allowed are {', '.join(map(repr, _ALTERNATIVES))}"
+        )
+    for name, number in (
+        ("minimum_n", _MINIMUM_N if minimum_n is None else minimum_n),
+        ("examples", examples),
+    ):
+        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+            raise DefinitionError(f"{name}={number!r}; give an integer, 1 or more")
+    if not 0 <= tolerance < 1:
+        raise DefinitionError(
+            f"tolerance={tolerance!r}; give a difference of p-values, 0 or more and below 1"
+        )
+    if not isinstance(verifier, Hypothesis):
+        verifier = Hypothesis(verifier, metrics)
+    elif metrics is not None:
+        if verifier.metrics is not None:
+            raise DefinitionError(f"metrics={metrics!r} was given, but {verifier!r} names its metrics itself")
+        verifier = Hypothesis(verifier.verifier, metrics, name=verifier.name)
+    enough = _MINIMUM_N
+    claim = verifier.claim
+    if claim is not None:
+        for key, value, default in (("paired", paired, True), ("alternative", alternative, "two-sided")):
+            if value != default:
+                raise DefinitionError(
+                    f"{key}={value!r} belongs to a verifier; a claim says it itself, here {claim}"
+                )
+        if claim.deterministic:
+            raise DefinitionError(f"{verifier!r} is deterministic: it makes no test that could be checked")
+        paired = claim.pairing != "none" and (claim.test is None or claim.test.paired)
+        alternative = claim.alternative if claim.is_superiority else "margin"
+        binary = binary or isinstance(claim.test, McNemarTest)
+        enough = _fewest_replicates(claim)
+    return Subject(
+        verifier,
+        verifier.metrics or ("metric",),
+        enough if minimum_n is None else minimum_n,
+        paired,
+        alternative,
+        binary,
+        tolerance,
+    )
+
+
+def _fewest_replicates(claim: Claim) -> int:
+    """Return the fewest replicates at which every test that the claim may use can reach its alpha."""
+    tests = (
+        [claim.test]
+        if claim.test is not None
+        else [default_test(x, x, paired=claim.pairing != "none") for x in ([0, 1], [2, 3])]
+    )
+    return max(
+        next(
+            (
+                n
+                for n in range(test.minimum_n, _MOST_REPLICATES)
+                if test.smallest_p(n, n, claim.alternative_of_p) <= claim.level
+            ),
+            test.minimum_n,
+        )
+        for test in tests
+    )
