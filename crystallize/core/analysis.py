@@ -207,7 +207,7 @@ class Analysis:
             Conditions that are run.
         """
         waiting, arms = list(claims), [self.runs[condition] for condition in known]
-        for look, size in enumerate(self.plan.sizes):
+        for look, size in enumerate(self.plan.sizes[:-1]):
             if any(record is None for arm in arms for record in arm.records[:size]):
                 return size
             if all(self._looks(h, t).until(look) is not None for h, t in waiting):

@@ -51,11 +51,12 @@ def test_an_inconclusive_verdict_says_what_to_do():
     assert verdict.status == "inconclusive"
     assert "the data allow either sign" in verdict.reason
     found = re.search(
-        r"with 12 replicates a difference below (\S+) \((\S+) SD\) goes unseen; about (\d+) would show the 0.5",
+        r"with 12 replicates a difference below (\S+) \((\S+) SD\) goes unseen; about (\d+) would show "
+        "the 0.5 you declared",
         verdict.reason,
     )
     assert found, verdict.reason
-    assert (found[1], found[2]) == ("0.89", "0.89")
+    assert (found[1], found[2]) == ("0.889", "0.89")
     assert int(found[3]) == replicates(PairedT(1.0), 0.5) == 34
     assert verdict.detectable == pytest.approx(minimum_detectable_effect(PairedT(1.0), 12))
 
@@ -90,7 +91,7 @@ def test_advice_depends_on_what_was_declared(options, words):
     ids=str,
 )
 def test_too_few_replicates_for_alpha(test, sizes, n, reason):
-    """Whatever the values, a p-value that the test can't attain makes the verdict invalid, and says how many do."""
+    """A level that the test can't attain makes the verdict invalid, and the reason says how many do."""
     baseline, treatment = [0] * n, [k * (i + 1) if k != 1 else 1 for i, k in enumerate(sizes[:n])]
     verdict = judge(baseline, treatment, statistical_test=test)
     assert verdict.status == "invalid"
