@@ -293,8 +293,9 @@ def printable(text: str) -> str:
 def wrapped(text: str, width: int, *, indent: str = "") -> Iterator[str]:
     """Yield a text in lines no wider than `width`, breaking words only where they must be."""
     padded = "".join(char + _PAD if wcwidth(char) == 2 else char for char in printable(text))
+    room = width - 1 if _PAD in padded else width  # a word that is broken may leave a pad behind
     for line in textwrap.wrap(
-        padded, width, initial_indent=indent, subsequent_indent=indent + "  ", break_on_hyphens=False
+        padded, room, initial_indent=indent, subsequent_indent=indent + "  ", break_on_hyphens=False
     ):
         yield line.replace(_PAD, "")
 

@@ -207,7 +207,7 @@ class Analysis:
             Conditions that are run.
         """
         waiting, arms = list(claims), [self.runs[condition] for condition in known]
-        for look, size in enumerate(self.plan.sizes):
+        for look, size in enumerate(self.plan.sizes[:-1]):
             if any(record is None for arm in arms for record in arm.records[:size]):
                 return size
             if all(self._looks(h, t).until(look) is not None for h, t in waiting):
@@ -365,7 +365,9 @@ class _Looks:
             return decide_by_verifier(hypothesis, *arms) if last else None
         sample = claim_sample(claim, *arms)
         if isinstance(sample, str):
-            return Decision(status="invalid", reason=sample)
+            # Too many are missing so far, perhaps not of all; other faults do not go away.
+            is_open = claim.nan_policy == "omit" and not last
+            return None if is_open else Decision(status="invalid", reason=sample)
         if claim.deterministic:
             return claim.decide_deterministic(sample, (arms[0].condition, arms[1].condition))
         alpha = claim.level / plan.family if plan.is_corrected(hypothesis) else claim.level

@@ -9,6 +9,7 @@ from crystallize.core.decision import Decision
 from crystallize.core.judging import Tested
 from crystallize.core.sample import ClaimSample
 from crystallize.core.stat_test import McNemarTest, StatisticalTest, default_test
+from crystallize.errors import SampleError
 from crystallize.stats import TestResult, anytime_mcnemar, anytime_t
 
 _MINIMUM_N = 3
@@ -33,10 +34,16 @@ def anytime_tested(
     """
     test = claim.test or default_test(sample.baseline, sample.treatment, paired=True, kind=claim.kind)
     binary = isinstance(test, McNemarTest)
+    name = "anytime-valid McNemar" if binary else "anytime-valid t"
     fault = _unsuited(claim, sample, binary=binary)
     if fault is not None:
-        return Decision(status="invalid", reason=fault, test="anytime-valid t")
-    sides = [_test(claim, sample, binary, g, level, shift) for shift in _shifts(claim)]
+        return Decision(status="invalid", reason=fault, test=name)
+    try:
+        sides = [_test(claim, sample, binary, g, level, shift) for shift in _shifts(claim)]
+    except SampleError as error:
+        return Decision(
+            status="invalid", reason=f"the {name} test can't take this sample: {error}", test=name
+        )
     result = max(sides, key=lambda side: side.p_value)
     result = replace(result, p_value=min(best, result.p_value))
     return Tested(claim, sample, _Unplanned(test), result, True, level)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args
 
@@ -101,7 +101,7 @@ class Claim:
             if not isinstance(getattr(self, name), bool):
                 raise self._refuse(f"{name}={getattr(self, name)!r}", "allowed are True and False")
         level = self.alpha
-        if level is not None and (not _is_real(level) or not 0 < level < 1):
+        if level is not None and (not _is_number(level) or not 0 < level < 1):
             raise self._refuse(f"alpha={level!r}", "a significance level lies between 0 and 1")
         if level is not None and not self.is_superiority and level >= 0.5:
             raise self._refuse(
@@ -122,7 +122,7 @@ class Claim:
         for name, value in (("margin", self.margin), ("effect", self.effect)):
             if value is None:
                 continue
-            if not _is_real(value) or not math.isfinite(value) or value < 0:
+            if not _is_number(value) or value < 0:
                 raise self._refuse(f"{name}={value!r}", "allowed are positive finite numbers")
             if value == 0 and not (name == "margin" and self.deterministic):
                 raise self._refuse(
@@ -361,5 +361,7 @@ class Claim:
         )
 
 
-def _is_real(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _is_number(value: Any) -> bool:
+    """Tell whether a value is a finite number that a float holds."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and abs(value) <= sys.float_info.max

@@ -42,7 +42,7 @@ def claim_sample(claim: Claim, baseline: ConditionRuns, treatment: ConditionRuns
     if in_units and (fault := _other_units(claim.metric, *arms)) is not None:
         return fault
     if isinstance(claim.test, ClusteredTTest):
-        return _clustered(claim, *arms)
+        return _clustered(claim, *arms, paired=paired)
     return _by_replicate(claim, *arms, paired=paired)
 
 
@@ -113,7 +113,9 @@ def _worst(
     )
 
 
-def _clustered(claim: Claim, baseline: ConditionRuns, treatment: ConditionRuns) -> ClaimSample | str:
+def _clustered(
+    claim: Claim, baseline: ConditionRuns, treatment: ConditionRuns, *, paired: bool
+) -> ClaimSample | str:
     values: list[list[float]] = []
     units: list[list[Any]] = []
     given = False
@@ -129,7 +131,8 @@ def _clustered(claim: Claim, baseline: ConditionRuns, treatment: ConditionRuns) 
         given = given or any(named)
         values.append([float(value) for value, _, _ in entries])
         units.append([i if unit is None else unit for _, unit, i in entries])
-    return ClaimSample(values[0], values[1], True, 0, (units[0], units[1]), CASES if given else SEEDS)
+    population = CASES if given else SEEDS  # a named unit pairs with itself, whatever the seeds
+    return ClaimSample(values[0], values[1], paired or given, 0, (units[0], units[1]), population)
 
 
 def _other_units(metric: str, baseline: ConditionRuns, treatment: ConditionRuns) -> str | None:

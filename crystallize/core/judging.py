@@ -11,6 +11,7 @@ from crystallize.core.decision import Decision, Status
 from crystallize.core.sample import RESPLITS, ClaimSample
 from crystallize.core.sensitivity import advice, sensitivity
 from crystallize.core.stat_test import BoschlooTest, McNemarTest, ResampledTTest, StatisticalTest
+from crystallize.errors import SampleError
 from crystallize.stats import TestResult
 
 _MOST_REPLICATES: Final = 10_000  # up to which it is worth saying how many replicates would do
@@ -83,7 +84,7 @@ class Tested:
             difference=estimate,
             interval=(low, high),
             confidence=result.confidence,
-            detectable=found.detectable if found is not None and claim.is_superiority else None,
+            detectable=None if found is None else found.detectable,
             degenerate=bool(result.degenerate),
             n=n,
             omitted=self.sample.omitted,
@@ -168,7 +169,7 @@ def tested(
         name = test.name
         if isinstance(test, ResampledTTest):
             sample = replace(sample, population=RESPLITS)
-        fault = _unsuited(claim, test, sample) or _too_few(claim, test, sample, planning_level)
+        fault = _unsuited(claim, test, sample) or _too_few(claim, test, sample, level, planning_level)
         if fault is not None:
             return Decision(status="invalid", reason=fault, test=name)
         result = claim.compare(test, sample, level)
@@ -180,6 +181,10 @@ def tested(
             # What equal signs alone are worth, as in the p-values of such samples.
             refutable = _floor(result) <= level
         return _checked(Tested(claim, sample, test, result, refutable, planning_level))
+    except SampleError as error:
+        return Decision(
+            status="invalid", reason=f"the {name} test can't take this sample: {error}", test=name
+        )
     except Exception as error:  # a test of the user's may raise anything, and return anything
         reason = f"the {name} test raised {type(error).__name__}: {error}"
         return Decision(status="invalid", reason=reason, test=name)
@@ -218,7 +223,9 @@ def _unsuited(claim: Claim, test: StatisticalTest, sample: ClaimSample) -> str |
     return None
 
 
-def _too_few(claim: Claim, test: StatisticalTest, sample: ClaimSample, level: float) -> str | None:
+def _too_few(
+    claim: Claim, test: StatisticalTest, sample: ClaimSample, level: float, planning_level: float
+) -> str | None:
     """Say why this many replicates can't support the claim, whatever they gave; None if they can."""
     sizes = len(sample.baseline), len(sample.treatment)
     n = min(sizes)
@@ -227,13 +234,17 @@ def _too_few(claim: Claim, test: StatisticalTest, sample: ClaimSample, level: fl
     if not claim.is_superiority and isinstance(test, McNemarTest | BoschlooTest):
         return None  # score tests, which have no smallest p
     smallest = test.smallest_p(*sizes, claim.alternative_of_p)
-    if smallest <= level:
+    if smallest <= planning_level:
         return None
     more = range(n + 1, _MOST_REPLICATES)
-    enough = next((m for m in more if test.smallest_p(m, m, claim.alternative_of_p) <= level), None)
-    share = f" / {claim.alpha / level:.3g} claims" if claim.alpha and level < claim.alpha * 0.999 else ""
+    enough = next((m for m in more if test.smallest_p(m, m, claim.alternative_of_p) <= planning_level), None)
+    reach = f"alpha = {claim.level:g}"
+    if level < claim.level:
+        reach = f"the level of the last look, {planning_level:.3g}"
+    elif planning_level < level:
+        reach += f" / {level / planning_level:.3g} claims"
     return (
-        f"with {n} replicates the {test.name} test can't give a p-value below {smallest:.2g}, so it "
-        "can't reach "
-        f"alpha = {claim.alpha:g}{share}" + (f"; run at least {enough} replicates" if enough else "")
+        f"with {n} replicate{'s' if n > 1 else ''} the {test.name} test can't give a p-value below "
+        f"{smallest:.2g}, so it can't reach {reach}"
+        + (f"; run at least {enough} replicates" if enough else "")
     )

@@ -38,5 +38,7 @@ class ClaimSample:
 
     @property
     def n(self) -> int:
-        """Pairs, or values of the smaller arm."""
+        """Units, if the values have some; or else pairs, or values of the smaller arm."""
+        if self.units is not None:
+            return len(set(self.units[0]))
         return min(len(self.baseline), len(self.treatment))

@@ -14,7 +14,6 @@ from typing import Final
 from crystallize.core.claim import Claim
 from crystallize.core.sample import ClaimSample
 from crystallize.core.stat_test import StatisticalTest
-from crystallize.errors import SampleError
 from crystallize.stats import Alternative, TestResult
 from crystallize.stats.power import (
     Design,
@@ -44,6 +43,9 @@ class Sensitivity:
         Of the test.
     decrease : bool
         Whether a decrease is asked for.
+    detectable : float or None
+        The smallest difference that would be found with probability .8, in the units of the metric; None of a
+        claim with a margin.
     """
 
     design: Design
@@ -51,23 +53,12 @@ class Sensitivity:
     level: float
     alternative: Alternative
     decrease: bool
-
-    @property
-    def detectable(self) -> float:
-        """The smallest difference that would be found with probability .8, in the units of the metric."""
-        sd, design = self._sd, self.design
-        if sd is not None:
-            standard = dataclasses.replace(design, sd=1.0)  # type: ignore[type-var]
-            return sd * _detectable(standard, self.n, self.level, self.alternative, self.decrease)
-        found = _detectable(design, self.n, self.level, self.alternative, self.decrease)
-        if math.isinf(found) and isinstance(design, PairedBinary):
-            return _detectable_alone(design, self.n, self.level, self.alternative, self.decrease)
-        return found
+    detectable: float | None
 
     @property
     def detectable_in_sd(self) -> float | None:
         """The same in standard deviations, where the design has one."""
-        return None if self._sd is None else self.detectable / self._sd
+        return None if self._sd is None or self.detectable is None else self.detectable / self._sd
 
     def replicates_for(self, effect: float) -> int | None:
         """Return how many replicates would find a true difference of this size with probability .8."""
@@ -85,8 +76,21 @@ class Sensitivity:
         return getattr(self.design, "sd", None)
 
 
-@lru_cache(maxsize=1024)
 def _detectable(design: Design, n: float, level: float, alternative: Alternative, decrease: bool) -> float:
+    sd: float | None = getattr(design, "sd", None)
+    if sd is None:
+        found = _standard_detectable(design, n, level, alternative, decrease)
+        if math.isinf(found) and isinstance(design, PairedBinary):
+            return _detectable_alone(design, n, level, alternative, decrease)
+        return found
+    standard = dataclasses.replace(design, sd=1.0)  # type: ignore[type-var]
+    return sd * _standard_detectable(standard, n, level, alternative, decrease)
+
+
+@lru_cache(maxsize=1024)
+def _standard_detectable(
+    design: Design, n: float, level: float, alternative: Alternative, decrease: bool
+) -> float:
     return minimum_detectable_effect(
         design, n, target=POWER, alpha=level, alternative=alternative, decrease=decrease
     )
@@ -124,12 +128,17 @@ def sensitivity(
     """Return what a sample, grown by a factor, could show at a level; None where there is no telling."""
     try:
         design = test.design(sample.baseline, sample.treatment, result)
+        if design is None:
+            return None
+        n: float = result.n if isinstance(result.n, int) else 2 / sum(1 / size for size in result.n)
+        n *= growth
+        decrease = claim.claimed == "less"
+        detectable = (
+            _detectable(design, n, level, claim.alternative_of_p, decrease) if claim.is_superiority else None
+        )
+        return Sensitivity(design, n, level, claim.alternative_of_p, decrease, detectable)
     except Exception:  # of a test of the user's; what a sample could not show decides nothing
         return None
-    if design is None:
-        return None
-    n: float = result.n if isinstance(result.n, int) else 2 / sum(1 / size for size in result.n)
-    return Sensitivity(design, n * growth, level, claim.alternative_of_p, claim.claimed == "less")
 
 
 def advice(claim: Claim, sample: ClaimSample, found: Sensitivity | None) -> str:
@@ -138,13 +147,13 @@ def advice(claim: Claim, sample: ClaimSample, found: Sensitivity | None) -> str:
         return "run more replicates"
     try:
         return _superiority(claim, sample, found) if claim.is_superiority else _guard(claim, sample, found)
-    except SampleError:
+    except Exception:  # of a design of the user's
         return "run more replicates"
 
 
 def _superiority(claim: Claim, sample: ClaimSample, found: Sensitivity) -> str:
     n = math.floor(found.n)
-    if math.isinf(found.detectable):
+    if found.detectable is None or math.isinf(found.detectable):
         text = f"{n} replicates that vary like these can hardly show any difference"
     else:
         sd = f" ({found.detectable_in_sd:.2g} SD)" if found.detectable_in_sd is not None else ""

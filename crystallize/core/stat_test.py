@@ -201,7 +201,7 @@ class _PairedMeans(_Backed):
     ) -> Design | None:
         """Return the paired t design with the standard deviation of the differences."""
         sd = _sd([t - b for b, t in zip(baseline, treatment, strict=True)])
-        return PairedT(sd) if sd else None
+        return PairedT(sd) if sd and not result.degenerate else None
 
 
 class _IndependentMeans(_Backed):
@@ -216,7 +216,7 @@ class _IndependentMeans(_Backed):
     ) -> Design | None:
         """Return the two-sample t design with the root mean square of both standard deviations."""
         sd = math.hypot(_sd(baseline), _sd(treatment)) / math.sqrt(2)
-        return TwoSampleT(sd) if sd else None
+        return TwoSampleT(sd) if sd and not result.degenerate else None
 
 
 class _IndependentRates(_Backed):
@@ -305,7 +305,7 @@ class ResampledTTest(_PairedMeans):
     ) -> Design | None:
         """Return the design of resplits with the standard deviation of the differences."""
         sd = _sd([t - b for b, t in zip(baseline, treatment, strict=True)])
-        return ResampledT(sd, self.test_fraction) if sd else None
+        return ResampledT(sd, self.test_fraction) if sd and not result.degenerate else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,7 +28,7 @@ class Verdict:
     test : str
         Name of the test or verifier.
     n : int
-        Replicates that the verdict rests on.
+        Replicates that the verdict rests on; of a clustered test, units.
     baseline_mean, treatment_mean, difference : float or None
         Means of the first metric over replicates, and treatment minus baseline, or what `estimand` names.
     interval : pair of float or None

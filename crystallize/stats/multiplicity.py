@@ -127,6 +127,7 @@ def benjamini_hochberg(p_values: ArrayLike) -> list[float]:
     raised = p[order] * p.size / np.arange(1, p.size + 1)
     adjusted = np.empty_like(p)
     adjusted[order] = np.minimum(1.0, np.minimum.accumulate(raised[::-1])[::-1])
+    adjusted = np.maximum(adjusted, p)  # p m / m may be rounded below p
     return [float(value) for value in adjusted]
 
 

@@ -172,7 +172,7 @@ def test_marker_is_registered(project):
     project.run_plain().assert_outcomes(passed=1)
     project.run().assert_outcomes(passed=2)
     project.run_plain("--markers").stdout.fnmatch_lines(
-        ["@pytest.mark.experiment(*replicates*treatments*hypotheses*seed)*"]
+        ["@pytest.mark.experiment(*replicates*treatments*hypotheses*seed*correction*stopping*resampled)*"]
     )
 
 
@@ -206,6 +206,7 @@ def test_options_in_the_help(project):
             "*--crystallize-replicates=N*",
             "*--crystallize-seed=N|random*",
             "*--crystallize-repro=*",
+            "*--crystallize-early-stop*",
         ]
     )
     for option in ("files", "functions", "replicates", "seed", "junit_properties"):

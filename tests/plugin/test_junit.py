@@ -28,7 +28,7 @@ def test_ordinary(record_property):
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_cases_and_properties(project, workers):
-    """p, n, means, seed and compute time are properties of each test case, plain numbers, with and without workers."""
+    """p, test, n, means, effect, seed and time are properties of each case, plain values, with and without workers."""
     project.write(TWO)
     run = project.run_workers if workers else project.run
     run("--junitxml", "junit.xml", "-o", "junit_family=legacy").assert_outcomes(passed=3, failed=1)
@@ -43,17 +43,25 @@ def test_cases_and_properties(project, workers):
     assert set(found) == {
         "verdict",
         "p_value",
+        "adjusted_p",
+        "test",
         "n",
         "baseline_mean",
         "treatment_mean",
         "difference",
+        "interval_low",
+        "interval_high",
+        "detectable",
         "seed",
         "compute_seconds",
     }
     assert found["verdict"] == "supported"
     assert found["n"] == "6"
     assert found["seed"] == "5"
-    assert 0 < float(found["p_value"]) < 0.05
+    assert 0 < float(found["p_value"]) < float(found["adjusted_p"]) < 0.05
+    assert found["test"] == "paired t"
+    assert float(found["interval_low"]) < float(found["difference"]) < float(found["interval_high"])
+    assert float(found["detectable"]) > 0
     assert float(found["difference"]) == pytest.approx(
         float(found["treatment_mean"]) - float(found["baseline_mean"])
     )

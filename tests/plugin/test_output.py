@@ -43,8 +43,9 @@ def test_table(project):
     for word in (
         "treatment",
         "baseline",
-        "treated",
         "diff",
+        "interval",
+        "MDE",
         "p",
         "n",
         "verdict",
@@ -58,6 +59,8 @@ def test_table(project):
     assert "xfail" in text
     assert "REFUTED" in text
     assert "SUPPORTED" in text
+    joined = " ".join(text.split())
+    assert "paired t over seeds of this data set, 95 % interval, p adjusted by Holm for 6 claims" in joined
 
 
 @pytest.mark.parametrize("columns", [80, 120, 200])

@@ -7,6 +7,7 @@ from _pytest._io.wcwidth import wcswidth
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from crystallize import Verdict
 from pytest_crystallize import report
 from pytest_crystallize.report import counted, counted_list, duration, number, p_value, ranges, table, wrapped
 
@@ -15,26 +16,13 @@ names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=1
 values = st.none() | st.floats(allow_nan=False) | st.integers(-(10**20), 10**20)
 
 
-def row(group="h (m)", treatment="t", **changes):
-    cells = {
-        "group": group,
-        "treatment": treatment,
-        "baseline": "1",
-        "treated": "2",
-        "diff": "+1",
-        "p": "0.012",
-        "n": "30",
-        "verdict": "SUPPORTED",
-    }
-    return cells | changes
-
-
 def visible(text):
     return "".join(char for char in text if char.isprintable() and not char.isspace())
 
 
 @laws
 @given(st.text(), st.integers(10, 120))
+@example("00000000000\x1f\x1f\x1f⺀⺀", 10)
 def test_wrapped(text, width):
     """No line is wider than asked for, all are printable, and no visible character is lost."""
     lines = list(wrapped(text, width))
@@ -44,28 +32,10 @@ def test_wrapped(text, width):
     assert visible("".join(lines)).startswith(visible(text)) or not text.isprintable()
 
 
-def verdict(**changes):
-    return {
-        "hypothesis": "h",
-        "treatment": "t",
-        "metric": "m",
-        "status": "supported",
-        "reason": "",
-        "p_value": 0.01,
-        "alpha": 0.05,
-        "test": "paired t",
-        "n": 30,
-        "baseline_mean": 1.0,
-        "treatment_mean": 2.0,
-        "difference": 1.0,
-        "interval": None,
-        "degenerate": False,
-        "lacking": 0,
-        "details": {},
-        "outcome": "passed",
-        "place": 0,
-        "expected": "",
-    } | changes
+def verdict(status="supported", **changes):
+    """Return a row of a summary."""
+    row = Verdict("h", "t", "m", status, p_value=0.01, alpha=0.05, test="paired t", n=30).to_dict()
+    return row | {"outcome": "passed", "place": 0, "expected": ""} | changes
 
 
 @laws
@@ -123,9 +93,7 @@ def test_lines_of_an_experiment(verdicts, name, width, metrics):
 def test_table_aligns(labels, width):
     """The numbers of a table are aligned, right-aligned under their headings."""
     lines = [
-        line
-        for line in table([row(treatment=report.printable(label)) for label in labels], width)
-        if "SUPPORTED" in line
+        line for line in table([verdict(treatment=label) for label in labels], width) if "SUPPORTED" in line
     ]
     assert len({wcswidth(line) - wcswidth(line[line.index("SUPPORTED") :]) for line in lines}) == 1
 

@@ -4,7 +4,7 @@
 
 import pytest
 
-from plugin.conftest import BODY, ITEM, MARK, TOTAL
+from plugin.conftest import BODY, ITEM, MARK, TOTAL, properties
 
 MIXED = """
 
@@ -14,6 +14,7 @@ import json
     replicates=6,
     treatments={"good": {"delta": 3.0}, "bad": {"delta": -3.0}, "third": {"delta": 4.0}},
     hypotheses=[Hypothesis(metric="total", direction="increase")],
+    correction="none",
 )
 def experiment_total(rng, condition, replicate, delta=0.0):
     with open("log", "a") as log:
@@ -46,6 +47,64 @@ def test_only_what_is_needed(project):
     assert ran(project) == {"baseline": 6, "third": 6}
     project.run("--deselect", ITEMS[1]).assert_outcomes(passed=2, deselected=1)
     assert ran(project) == {"baseline": 6, "good": 6, "third": 6}
+
+
+def test_a_family_is_run_for_its_adjusted_p(project):
+    """-k, a node id and --lf run the conditions that the adjusted p needs, say so, and change no number."""
+    project.write(MIXED.replace('correction="none"', 'correction="holm"'))
+    result = project.run("-v", "--junitxml=all.xml")
+    result.assert_outcomes(passed=2, failed=1)
+    result.stdout.no_fnmatch_line("*ran for the correction alone*")
+    ran(project)
+    everything = {"baseline": 6, "bad": 6, "good": 6, "third": 6}
+    for number, options in enumerate([("--lf",), ("-k", "third"), (ITEMS[0],)]):
+        result = project.run(*options, f"--junitxml={number}.xml")
+        result.assert_outcomes(passed=int(number > 0), failed=int(number == 0), deselected=(2, 2, 0)[number])
+        assert ran(project) == everything
+        text = " ".join(result.stdout.str().split())
+        others = [name for name in ("good", "bad", "third") if name != ("bad", "third", "good")[number]]
+        named = ", ".join(map(repr, others))
+        assert f"note: {named} ran for the correction alone, which allows for claims that are not" in text
+        complete, alone = project.cases("all.xml"), project.cases(f"{number}.xml")
+        (name,) = alone
+        assert "adjusted_p" in properties(alone[name])
+        assert numbers(alone[name]) == numbers(complete[name])
+
+
+def numbers(case):
+    """Return the properties of a test case that do not change from run to run."""
+    return {key: value for key, value in properties(case).items() if key != "compute_seconds"}
+
+
+def test_what_is_not_tested_counts_in_the_family(project):
+    """A treatment that is switched off, or whose tests are all skipped, is not run and counts with p = 1."""
+    holm = MIXED.replace('correction="none"', 'correction="holm"')
+    project.write(holm)
+    off = project.run("--crystallize-disable", "third", "--junitxml=off.xml")
+    off.assert_outcomes(passed=1, failed=1, skipped=1)
+    assert ran(project) == {"baseline": 6, "bad": 6, "good": 6}
+    found = properties(project.cases("off.xml")["total_increase[good]"])
+    # Holm over three with one at 1: the smallest counts threefold, the second twofold.
+    p_values = {
+        name: float(properties(case)["p_value"])
+        for name, case in project.cases("off.xml").items()
+        if "third" not in name
+    }
+    order = sorted(p_values.values())
+    expected = {order[0]: 3 * order[0], order[1]: max(3 * order[0], 2 * order[1])}
+    assert float(found["adjusted_p"]) == pytest.approx(expected[float(found["p_value"])], rel=1e-12)
+    project.run("--crystallize-enable", "third", "--collect-only")
+    skipped = holm.replace(
+        'hypotheses=[Hypothesis(metric="total", direction="increase")]',
+        'hypotheses=[Hypothesis(metric="total", direction="increase", name="a"), '
+        'pytest.param(Hypothesis(metric="total", direction="decrease", name="b"), marks=pytest.mark.skip)]',
+    )
+    project.write(skipped)
+    project.run("--junitxml=skipped.xml").assert_outcomes(passed=2, failed=1, skipped=3)
+    cases = project.cases("skipped.xml")
+    smallest = min(float(properties(cases[f"a[{name}]"])["p_value"]) for name in ("good", "bad", "third"))
+    adjusted = min(float(properties(cases[f"a[{name}]"])["adjusted_p"]) for name in ("good", "bad", "third"))
+    assert adjusted == pytest.approx(6 * smallest, rel=1e-12)
 
 
 def test_by_function(project):

@@ -81,3 +81,9 @@ def test_an_unknown_correction_is_refused():
     """The message lists the corrections."""
     with pytest.raises(SampleError, match="correction is 'bonferroni'; allowed are 'holm', 'bh', 'none'"):
         adjust([0.1], "bonferroni")
+
+
+def test_benjamini_and_hochberg_never_lower_a_p_value():
+    """Not by rounding either."""
+    p = 0.8322247155759113
+    assert benjamini_hochberg([0.0, 0.0, p])[2] == p
