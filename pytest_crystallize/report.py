@@ -130,7 +130,8 @@ def _notes(summary: ExperimentSummary) -> Iterator[str]:
     for row in summary.rows:
         if row["omitted"]:
             many = counted(row["omitted"], "replicate")
-            yield f"{row['hypothesis']} [{row['treatment']}]: {many} of {row['planned']} lack a value"
+            verb = "lacks" if row["omitted"] == 1 else "lack"
+            yield f"{row['hypothesis']} [{row['treatment']}]: {many} of {row['planned']} {verb} a value"
     yield from dict.fromkeys(row["caveat"] for row in summary.rows if row["caveat"])
 
 
