@@ -200,7 +200,8 @@ def group_line(rows: Sequence[Mapping[str, Any]]) -> str:
     if first["margin"] is not None:
         parts.append(f"margin {effect(first['margin'], relative=first['relative'], sign=False)}")
     if (confidence := common("confidence")) is not None:
-        parts.append(f"{100 * confidence:.4g} % interval")
+        level = f"{100 * confidence:.4g}" if confidence < 0.99995 else "more than 99.99"
+        parts.append(f"{level} % interval")
     if estimand := common("estimand"):
         parts.append(f"diff is the {estimand}")
     if first["correction"] in CORRECTIONS:

@@ -93,30 +93,29 @@ class Tested:
         )
 
     @property
-    def _shown(self) -> str:
+    def shown(self) -> str:
         """The effect with its interval, in words."""
         result = self.result
         name = "difference" if result.estimand in _DIFFERENCES else result.estimand
         low, high = result.interval
-        return (
-            f"{name} {result.estimate:.4g}, {100 * result.confidence:.4g} % interval [{low:.4g}, {high:.4g}]"
-        )
+        level = f"{100 * result.confidence:.4g}" if result.confidence < 0.99995 else "more than 99.99"
+        return f"{name} {result.estimate:.4g}, {level} % interval [{low:.4g}, {high:.4g}]"
 
     def _refutation(self) -> str:
         claim = self.claim
         if claim.is_superiority:
-            return f"{claim.metric} goes the other way: {self._shown}"
-        return f"{claim.metric} changes by more than the margin {_margin(claim)}: {self._shown}"
+            return f"{claim.metric} goes the other way: {self.shown}"
+        return f"{claim.metric} changes by more than the margin {_margin(claim)}: {self.shown}"
 
     def _doubt(self, p_value: float, level: float, adjusted: bool) -> str:
         result, claim = self.result, self.claim
         low, high = result.interval
         if not claim.is_superiority:
-            return f"{self._shown} reaches beyond the margin {_margin(claim)}; "
+            return f"{self.shown} reaches beyond the margin {_margin(claim)}; "
         if low > result.null or high < result.null:
             what = "adjusted p" if adjusted else "p"
-            return f"{self._shown}, but {what} = {p_value:.3g} is above {level:.3g}; "
-        return f"{self._shown}: the data allow either sign; "
+            return f"{self.shown}, but {what} = {p_value:.3g} is above {level:.3g}; "
+        return f"{self.shown}: the data allow either sign; "
 
     def _caveat(self) -> str:
         n = _size(self.result)

@@ -210,8 +210,7 @@ def test_stop_at_the_first_failure(project):
     project.run("--lf", "-k", "up and far").assert_outcomes(failed=1, deselected=4)
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_a_claim_that_is_expected_to_fail(project, workers):
+def test_a_claim_that_is_expected_to_fail(project):
     """Xfail covers a claim that is not supported, and its looks are part of the experiment."""
     project.write(
         BODY.replace(
@@ -219,9 +218,7 @@ def test_a_claim_that_is_expected_to_fail(project, workers):
             'pytest.param(Hypothesis(metric="x", direction="decrease", name="up"), marks=pytest.mark.xfail),',
         )
     )
-    (project.run_workers if workers else project.run)("-k", "stopped").assert_outcomes(
-        passed=2, xfailed=2, **({} if workers else {"deselected": 1})
-    )
+    project.run("-k", "stopped").assert_outcomes(passed=2, xfailed=2, deselected=1)
 
 
 def test_a_worker_that_dies_in_a_look(project):
