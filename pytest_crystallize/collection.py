@@ -71,7 +71,7 @@ class ExperimentCollector(pytest.Collector):
             for claim in claims:
                 leaf = f"{part}{escape(claim.label, brackets=False)}[{params}calibration]"
                 kept = [mark for mark in (*marks, *claim.marks) if mark.name != "xfail"]
-                yield self._item(leaf, runs, claim.hypothesis, None, kept, CalibrationItem)
+                yield self._item(leaf, runs, claim, None, kept, CalibrationItem)
             return
         if not claims:
             leaf = f"{part}replicates" + (f"[{params[:-1]}]" if params else "")
@@ -79,13 +79,13 @@ class ExperimentCollector(pytest.Collector):
         for claim in claims:
             for treatment in runs.treatments:
                 leaf = f"{part}{escape(claim.label, brackets=False)}[{params}{escape(treatment)}]"
-                yield self._item(leaf, runs, claim.hypothesis, treatment, [*marks, *claim.marks])
+                yield self._item(leaf, runs, claim, treatment, [*marks, *claim.marks])
 
     def _item(
         self,
         leaf: str,
         runs: ExperimentRuns,
-        hypothesis: Hypothesis | None,
+        claim: _ClaimedHypothesis | None,
         treatment: str | None,
         marks: list[Any],
         kind: type[HypothesisItem] = HypothesisItem,
@@ -95,7 +95,8 @@ class ExperimentCollector(pytest.Collector):
             name=leaf,
             nodeid=f"{self.nodeid}::{leaf}",
             runs=runs,
-            hypothesis=hypothesis,
+            hypothesis=None if claim is None else claim.hypothesis,
+            label="" if claim is None else claim.label,
             treatment=treatment,
         )
         runs.members.append(item)

@@ -49,6 +49,8 @@ class HypothesisItem(ExperimentItem):
 
     Attributes
     ----------
+    label : str
+        What reports call the hypothesis: its name, or the id that `pytest.param` gives it.
     payload : dict or None
         What reports need to know: verdict, means, failures; plain data.
     evidence_missing : bool
@@ -58,10 +60,17 @@ class HypothesisItem(ExperimentItem):
     payload: dict[str, Any] | None = None
 
     def __init__(
-        self, *, runs: ExperimentRuns, hypothesis: Hypothesis | None, treatment: str | None, **kwargs: Any
+        self,
+        *,
+        runs: ExperimentRuns,
+        hypothesis: Hypothesis | None,
+        label: str,
+        treatment: str | None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(runs=runs, **kwargs)
         self.hypothesis = hypothesis
+        self.label = label
         self.treatment = treatment
         off = runs.settings.off
         if treatment is None:
@@ -102,7 +111,7 @@ class HypothesisItem(ExperimentItem):
         assert self.payload is not None
         verdict = self._verdict(arms)
         self.evidence_missing = verdict.status == "invalid"
-        self.payload["verdict"] = plain(verdict.to_dict())
+        self.payload["verdict"] = plain(verdict.to_dict() | {"hypothesis": self.label})
         self._add_properties(verdict, records)
         if not verdict.passed:
             raise NotSupported(explain(verdict, self.runs.root_seed if self.runs.seed_drawn else None))

@@ -18,11 +18,8 @@ from pytest_crystallize.ids import escape
 COLUMNS = ("diff", "interval", "p", "MDE", "n", "verdict")
 MDE_LEGEND = "MDE: the smallest difference that samples like these show with probability .8"
 CORRECTIONS = {"holm": "Holm", "bh": "Benjamini and Hochberg", "bonferroni": "Bonferroni"}
-TOLD_APART = frozenset(
-    {"p_value", "adjusted_p", "significant", "accepted", "statistic", "df", "difference", "interval", "n"}
-    | {"test", "alpha"}
-)
-"""What a verifier may return that has a place of its own in every report."""
+TOLD_APART = frozenset({"p_value", "significant", "accepted"})
+"""What a verifier returns that has a place of its own in every report."""
 
 
 @dataclass
@@ -173,7 +170,8 @@ def _notes(summary: ExperimentSummary) -> Iterator[str]:
     for row in summary.rows:
         if row["omitted"]:
             many = counted(row["omitted"], "replicate")
-            yield f"{row['hypothesis']} [{row['treatment']}]: {many} of {row['planned']} lack a value"
+            verb = "lacks" if row["omitted"] == 1 else "lack"
+            yield f"{row['hypothesis']} [{row['treatment']}]: {many} of {row['planned']} {verb} a value"
     yield from dict.fromkeys(row["caveat"] for row in summary.rows if row["caveat"])
 
 

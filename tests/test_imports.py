@@ -48,6 +48,35 @@ def test_running_an_experiment_does_not_import_scipy_stats():
     assert done.stdout.strip() == "[]"
 
 
+def test_evaluating_the_default_tests_does_not_import_scipy_stats():
+    """Neither pairs nor independent samples, numbers nor 0/1 values, families, margins or looks do."""
+    code = (
+        "import sys; from crystallize import *\n"
+        "from crystallize.core.analysis import Analysis, AnalysisPlan, Judging\n"
+        "from crystallize.core.recording import MetricEntry\n"
+        "def arm(name, values, first):\n"
+        "    record = lambda i, v: RunRecord(name, i, first + i, (MetricEntry('x', v, None, False, 's'),))\n"
+        "    return ConditionRuns(name, [record(i, v) for i, v in enumerate(values)])\n"
+        "claims = [Hypothesis(metric='x', direction=d, name=d) for d in ('increase', 'differ')]\n"
+        "claims += [Hypothesis(metric='x', direction='equal', margin=0.2, name='equal')]\n"
+        "samples = {'n': ([i % 7 / 3 for i in range(20)], [i % 5 / 2 for i in range(20)]),\n"
+        "           'b': ([i % 2 for i in range(20)], [i % 3 > 0 for i in range(20)])}\n"
+        "seen = set()\n"
+        "for first in (100, 900):\n"
+        "    for baseline, treatment in samples.values():\n"
+        "        for stopping in (None, GroupSequential(), AnytimeValid()):\n"
+        "            plan = AnalysisPlan(tuple(claims), ('t', 'u'), 20, Judging(stopping=stopping))\n"
+        "            runs = {'baseline': arm('baseline', baseline, 100)}\n"
+        "            runs |= {name: arm(name, treatment, first) for name in 'tu'}\n"
+        "            analysis = Analysis(plan, runs)\n"
+        "            seen |= {(v.test, v.status) for c in claims for v in [analysis.verdict(c, 't')]}\n"
+        "assert {'paired t', 'Welch t', 'McNemar mid-p', 'Boschloo'} <= {test for test, _ in seen}, seen\n"
+        "print([m for m in ('scipy.stats', 'pytest') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 def test_every_public_name_can_be_imported():
     """Each comes from the module that the table says, and the type checkers see the same."""
     for name in crystallize.__all__:

@@ -392,8 +392,9 @@ class _Looks:
             sign = outcome.result.estimate - outcome.result.null
             if boundaries.is_futile(look, outcome.p_value, sign, claim.claimed):
                 reason = (
-                    f"stopped for futility: if the effect that {plan.replicates} replicates are planned for "
-                    f"were there, they would hardly show it any more; {outcome.shown}"
+                    f"stopped for futility at {sizes[look]} of {plan.replicates} replicates, which would "
+                    f"hardly show the effect that they are planned for any more: {outcome.shown}; "
+                    "futility=False runs them all"
                 )
                 return replace(decision, reason=reason)
         return None

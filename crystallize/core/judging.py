@@ -132,9 +132,8 @@ def _size(result: TestResult) -> int:
 
 
 def percent(level: float) -> str:
-    """Return the level of an interval, in as many digits as tell it from 100 %."""
-    outside = float(f"{100 * (1 - level):.2g}")
-    return f"{100 - outside:.10g} %"
+    """Return the level of an interval as text; that of an early look is not called 100 %."""
+    return f"{100 * level:.4g} %" if level < 0.99995 else "more than 99.99 %"
 
 
 def _margin(claim: Claim) -> str:

@@ -106,6 +106,7 @@ def decision_of(returned: Any, label: str) -> Decision:
     details.setdefault("accepted", verdict)
     return Decision(
         status="supported" if verdict else "inconclusive",
+        reason="" if verdict else f"verifier {label!r} does not accept it; more replicates may decide it",
         p_value=float(p_value),
         test=label,
         details=details,

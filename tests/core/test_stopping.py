@@ -169,7 +169,7 @@ def test_every_verdict_may_come_early(direction, by, options, status, early):
     assert verdict.status == status
     assert (verdict.n < N) is early
     if status == "inconclusive":
-        assert verdict.reason.startswith("stopped for futility: ") is early
+        assert verdict.reason.startswith("stopped for futility at ") is early
 
 
 def test_futility_is_not_binding():
@@ -400,10 +400,10 @@ def test_an_experiment_that_others_read_is_run_to_its_end(tmp_path, monkeypatch)
     assert one.n == results["second"].replicates
 
 
-def test_reasons_of_looks_are_sentences():
-    """What stopped the experiment, and what to do."""
-    reason = look(BASELINE, shifted(-0.1)).reason
-    assert re.match(
-        r"stopped for futility: if the effect that 30 replicates are planned for were there", reason
-    )
-    assert reason.endswith("]"), "the interval is all that is left to say"
+def test_a_futile_look_says_what_stopped_it():
+    """And what to do about it; an interval of a very small level is not called one of 100 %."""
+    reason = look(BASELINE, shifted(-1.5)).reason
+    assert re.match(r"stopped for futility at 6 of 30 replicates, which would hardly show the effect", reason)
+    assert "difference -" in reason
+    assert "more than 99.99 % interval [" in reason
+    assert reason.endswith("futility=False runs them all")

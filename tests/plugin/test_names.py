@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from plugin.conftest import PRELUDE
+from plugin.conftest import PRELUDE, TOTAL
 
 NAMES = [
     "with space",
@@ -197,3 +197,19 @@ import json
         result = project.run_plain("-p", "no:randomly", *command[1:])
         result.assert_outcomes(failed=1)
         result.stdout.fnmatch_lines(["E   *AssertionError: " + json.dumps(name).replace("[", "[[]")])
+
+
+def test_one_name_under_two_ids(project):
+    """Hypotheses of one name are told apart by their ids: in the table, too, each has its own rows."""
+    project.write(
+        TOTAL.replace(
+            'Hypothesis(metric="total", direction="increase")',
+            'pytest.param(Hypothesis(metric="total", direction="increase", name="same"), id="first one"), '
+            'pytest.param(Hypothesis(metric="total", direction="no_increase", margin=9, name="same"), id="second")',
+        )
+    )
+    result = project.run("-v")
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines(["*::first one[[]boost[]] SUPPORTED *", "*::second[[]boost[]] SUPPORTED *"])
+    result.stdout.fnmatch_lines(["  first one (total)*", "    boost *", "  second (total)*", "    boost *"])
+    result.stdout.no_fnmatch_line("  same *")

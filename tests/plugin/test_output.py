@@ -293,3 +293,31 @@ def test_report_log_of_all_outcomes(project):
     result = project.run("-rA", "--tb=no")
     summary = result.stdout.str().split("short test summary info")[1]
     assert summary.count("experiment_a.py::") == 6
+
+
+def test_what_a_verifier_returns(project, monkeypatch):
+    """All numbers and words of its own are shown, numpy's among them, where it passes and where it fails."""
+    monkeypatch.setenv("COLUMNS", "120")
+    project.write("""
+        @verifier
+        def own(baseline, treatment, alpha=0.05):
+            p_value = np.float64(0.01)
+            return {
+                "p_value": p_value, "significant": np.bool_(p_value < alpha), "statistic": np.float32(2.5),
+                "df": np.int64(7), "n": 3, "difference": 99.5, "gain": np.float64(0.125), "method": "rank",
+            }
+
+        @pytest.mark.experiment(
+            replicates=2, treatments={"t": {"d": 1}},
+            hypotheses=[Hypothesis(own, "x", name="yes"), Hypothesis(own(alpha=0.001), "x", name="no")],
+        )
+        def experiment_own(d=0):
+            return {"x": d}
+    """)
+    result = project.run()
+    result.assert_outcomes(passed=1, failed=1)
+    shown = "statistic = 2.5, df = 7, n = 3, difference = 99.5, gain = 0.125, method = rank"
+    result.stdout.fnmatch_lines([f"  {shown}"])
+    assert result.stdout.str().count(shown) == 3
+    assert "np." not in result.stdout.str()
+    result.stdout.fnmatch_lines(["INCONCLUSIVE: verifier 'own' does not accept it; *"])
