@@ -263,7 +263,7 @@ class Entry:
                     self._values[read] = "absent"
                 else:
                     kind, name = read
-                    self._values[read] = identity(
+                    self._values[read] = identity_of_parameter(
                         value, _LABELS.get(kind, "its context's {}").format(name or kind)
                     )
         text = json.dumps([self._base, [[*read, self._values[read]] for read in reads]])
@@ -300,7 +300,7 @@ class Entry:
 
 
 def identity(value: object, name: str) -> str:
-    """Return what identifies a value and the code of the classes in it; of code, its fingerprint.
+    """Return what identifies a value, and the code of the classes in it.
 
     Raises
     ------
@@ -308,14 +308,19 @@ def identity(value: object, name: str) -> str:
         If there is nothing.
     """
     met: set[type] = set()
-    try:
-        digest = stable_hash(value, name=name, classes=met)
-    except UnhashableValueError:
-        return f"code {fingerprint(value, name=name).digest}"
+    digest = stable_hash(value, name=name, classes=met)
     if not met:
         return digest
     classes = sorted(met, key=lambda kind: (kind.__module__, kind.__qualname__))
     return f"{digest} {fingerprint(tuple(classes), name=f'the classes of {name}').digest}"
+
+
+def identity_of_parameter(value: object, name: str) -> str:
+    """Return what identifies a value that may be code, such as a function that a treatment gives."""
+    try:
+        return identity(value, name)
+    except UnhashableValueError:
+        return f"code {fingerprint(value, name=name).digest}"
 
 
 # What a call once did may still be in memory when the next run of the process calls the same code.
