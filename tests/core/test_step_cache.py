@@ -45,7 +45,7 @@ from crystallize.cache.store import Store
 from crystallize.core.run import units
 from crystallize.core.seeding import global_state_restored
 from crystallize.core.step_cache import open_step_cache
-from crystallize.errors import CrystallizeWarning, DefinitionError
+from crystallize.errors import ContextMutationError, CrystallizeWarning, DefinitionError
 
 CALLS = logging.getLogger("test_step_cache")  # loggers are no part of a fingerprint
 ROOT = Path(__file__).parents[2]
@@ -305,6 +305,67 @@ def test_an_artifact_that_is_there_already_fails_as_without_a_cache():
     run(Experiment([1], [keeping]))
     (record,), _ = same_in_every_mode(Experiment([1], [keeping, keeping]))
     assert "was added twice" in record
+
+
+def test_a_failure_to_add_a_key_depends_on_what_is_there(calls):
+    """Also if the step goes on behind it; its message tells the value."""
+
+    @pipeline_step(cacheable=True)
+    def trying(data, ctx):
+        CALLS.info("trying")
+        for change in (lambda: ctx.add("mine", 0), lambda: ctx.__delitem__("other")):
+            try:
+                change()
+            except ContextMutationError as error:
+                data = [*data, str(error)]
+        return data, {"messages": data}
+
+    outcomes = [
+        run(Experiment([1], [trying], initial_ctx=initial))[0][0]
+        for initial in ({}, {"mine": 1}, {"mine": 2}, {"mine": 2, "other": 1}, {"mine": 1}, {})
+    ]
+    assert len(calls) == len(set(outcomes)) == 4
+    assert outcomes[4:] == [outcomes[1], outcomes[0]]
+
+
+def test_classes_that_are_met_in_the_data_count_by_their_code(calls):
+    """The step's own code does not name them."""
+
+    def shop(factor):
+        class Item:
+            def price(self):
+                return factor
+
+        return lambda ctx: [Item()]
+
+    @pipeline_step(cacheable=True)
+    def pricing(data, ctx):
+        CALLS.info("pricing")
+        return [float(item.price()) for item in data]
+
+    for factor in (2, 3, 2):
+        records, notes = run(Experiment(shop(factor), [pricing, total]))
+        assert notes == []
+        assert json.loads(records[0])[4][0][1] == factor
+    assert len(calls) == 2
+
+
+def test_what_another_process_read_is_looked_up_too(calls):
+    """It may have stored results of the same code with other reads meanwhile."""
+
+    @pipeline_step(cacheable=True)
+    def branching(data, ctx, *, deep=False):
+        CALLS.info("branching")
+        return [ctx.get("depth")] if deep else [0]
+
+    experiment = Experiment([1], [branching], treatments=[Treatment("deep", {"deep": True, "depth": 2})])
+    shallow, deep = units(experiment.plan().conditions, range(1))
+    here, there = experiment.plan(), experiment.plan()
+    first = here.run(shallow)
+    assert facts(there.run(shallow)) == facts(first)
+    known = there.run(deep)
+    assert facts(here.run(deep)) == facts(known)
+    assert len(calls) == 2
 
 
 @pytest.mark.parametrize(
@@ -615,6 +676,50 @@ def test_an_output_is_a_copy_with_and_without_a_cache():
     records, _ = same_in_every_mode(Experiment(Sharing(), [passing, appending], replicates=3))
     assert {json.loads(record)[4][0][1] for record in records} == {2}
     assert shared == [1.0]
+
+
+def test_arrays_have_one_layout_with_and_without_a_cache():
+    """Sums may round differently in another one."""
+
+    @pipeline_step(cacheable=True)
+    def laying_out(data, ctx):
+        ctx.add("cube", np.arange(24.0).reshape(2, 3, 4).transpose(1, 0, 2))
+        return np.arange(24.0).reshape(4, 6)[::2, ::3]
+
+    @pipeline_step()
+    def strides(data, ctx):
+        return data, {"strides": [*data.strides, *ctx["cube"].strides], "writeable": data.flags.writeable}
+
+    same_in_every_mode(Experiment([1], [laying_out, strides]))
+
+
+class Lazy:
+    """Is copied with what it has worked out, and pickled without."""
+
+    def __init__(self, known=None):
+        self.known = known
+
+    def __deepcopy__(self, memo):
+        return Lazy(self.known)
+
+    def __reduce__(self):
+        return Lazy, ()
+
+
+def test_added_keys_are_copies_with_and_without_a_cache():
+    """What comes back from the cache is what the next step sees without one, too."""
+
+    @pipeline_step(cacheable=True)
+    def adding(data, ctx):
+        ctx.add("lazy", Lazy(1))
+        return [Lazy(2)]
+
+    @pipeline_step()
+    def seeing(data, ctx):
+        return data, {"known": [ctx["lazy"].known, data[0].known]}
+
+    (record,), _ = same_in_every_mode(Experiment([1], [adding, seeing]))
+    assert json.loads(record)[4][0][1] == [None, None]
 
 
 def test_modes(calls):
@@ -984,6 +1089,17 @@ def test_global_draws_that_do_not_follow_from_the_seed_are_not_stored(plugin, wh
     assert [why in note for note in first + second] == ([True, True] if why else [])
 
 
+def test_how_generators_are_seeded_counts_for_a_step_that_draws_from_them(calls):
+    """And for no other."""
+    for plugins in ([], [SeedPlugin(auto_seed=False)], [SeedPlugin(seed_fn=random.seed)], []):
+        run(Experiment([1.0], [from_globals, scaled(factor=2.0)], plugins))
+    assert calls.count("from_globals") == 3
+    calls.clear()
+    for plugins in ([], [SeedPlugin(auto_seed=False)], [SeedPlugin(seed_fn=random.seed)]):
+        run(Experiment([1.0], [noisy], plugins))
+    assert calls == ["noisy"]
+
+
 def test_nothing_is_seeded_where_the_user_says_so():
     """A cacheable step moves no generator then."""
     experiment = Experiment([1.0], [scaled], [SeedPlugin(auto_seed=False)])
@@ -1019,22 +1135,41 @@ def test_a_refusal_is_said_once_by_all_processes_together():
     assert len(said) == 1
 
 
-def test_files_that_other_units_open_count_for_no_step(tmp_path):
+class _Meeting(logging.Handler):
+    """Holds a step up until something has happened beside it."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls, self.under_way, self.done = 0, threading.Event(), threading.Event()
+
+    def emit(self, record):
+        self.calls += 1
+        self.under_way.set()
+        assert self.done.wait(30)
+
+
+def test_files_that_other_units_open_count_for_no_step(tmp_path, monkeypatch):
     """Under threads, a data source that reads a file keeps no step beside it from being stored."""
     table = tmp_path / "table.csv"
     table.write_text("1.0")
-    both = threading.Barrier(2, timeout=30)
-
-    @pipeline_step(cacheable=True)
-    def waiting(data, ctx, *, wait=threading.Barrier):
-        return data
+    meeting = _Meeting()
+    monkeypatch.setattr(CALLS, "handlers", [meeting])
+    monkeypatch.setattr(CALLS, "propagate", False)
+    CALLS.setLevel(logging.INFO)
 
     def fetch(ctx):
-        both.wait()
-        return [float(table.read_text())]
+        if ctx.replicate == 0:
+            return [1.0]
+        assert meeting.under_way.wait(30)
+        text = table.read_text()
+        meeting.done.set()
+        return [float(text)]
 
-    experiment = Experiment(fetch, [waiting, total], [ParallelExecution(2)], replicates=8)
-    assert experiment.run().metrics.baseline["total"] == [1.0] * 8
+    experiment = Experiment(fetch, [noisy, total], [ParallelExecution(2)], replicates=2)
+    first = experiment.run()
+    assert first.errors == ()
+    assert experiment.run().digest == first.digest
+    assert meeting.calls == 2
 
 
 # The disk.
