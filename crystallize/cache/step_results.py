@@ -335,9 +335,10 @@ def _watcher(code: object, results: StepResults) -> Watcher:
         of_owner = _watchers.setdefault(owner, {})
     except TypeError:  # a callable that can't be referred to weakly, or has no hash
         of_owner = _watchers.setdefault(type(owner), {})
-    if options not in of_owner:
-        of_owner[options] = Watcher(results.inputs, ignored=(results.directory,))
-    return of_owner[options]
+    known = of_owner.get(options)
+    if known is None:  # of several threads, the first one's counts
+        known = of_owner.setdefault(options, Watcher(results.inputs, ignored=(results.directory,)))
+    return known
 
 
 def _reads_from(text: str) -> Reads:

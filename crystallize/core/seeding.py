@@ -197,6 +197,7 @@ def global_draws_detector() -> Callable[[], bool]:
         return bool(
             python_now != python
             or numpy_now["state"]["pos"] != numpy["state"]["pos"]
+            or numpy_now["has_gauss"] != numpy["has_gauss"]  # of two that were drawn, one may be left
             or not np.array_equal(numpy_now["state"]["key"], numpy["state"]["key"])
             or (torch is not None and not np.array_equal(torch_now, torch))
         )

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import warnings
+from contextlib import nullcontext
 from functools import lru_cache
 from pathlib import Path
 
@@ -764,6 +765,49 @@ def test_a_cache_can_be_sent_to_another_process():
     assert again.conclude() == []
 
 
+class InMemory:
+    """A cache of our own: of what was called with equal data, whatever else there was."""
+
+    def __init__(self):
+        self.results, self.said, self.call = {}, [], None
+
+    def unit(self):
+        return nullcontext()
+
+    def entry(self, call):
+        self.call = call
+        return self
+
+    def find(self):
+        result = self.results.get(repr((self.call.name, self.call.seed, self.call.data)))
+        return iter(() if result is None else [result])
+
+    def watched(self):
+        return nullcontext()
+
+    def keep(self, reads, result):
+        assert {read: self.call.look_up(read) for read in reads} == {("key", "factor"): 2.0}
+        self.results[repr((self.call.name, self.call.seed, self.call.data))] = result
+
+    def refuse(self, why):
+        self.said.append(why)
+
+    def conclude(self):
+        return self.said
+
+
+def test_another_cache_can_take_its_place(calls):
+    """It is told what is called, and what that read; it keeps bytes."""
+    own = InMemory()
+    experiment = Experiment([1.0], [scaled, total], initial_ctx={"factor": 2.0}, replicates=2)
+    plan = experiment.plan().with_step_cache(own)
+    first, second = ([facts(plan.run(unit)) for unit in units(("baseline",), range(2))] for _ in range(2))
+    assert first == second
+    assert calls == ["scaled"] * 2
+    assert len(own.results) == 2
+    assert plan.conclude() == []
+
+
 def test_nothing_is_loaded_without_a_cacheable_step():
     """Not even a module of the cache."""
     code = (
@@ -1087,6 +1131,23 @@ def test_global_draws_that_do_not_follow_from_the_seed_are_not_stored(plugin, wh
     _, second = run(experiment)
     assert len(calls) == (2 if why else 1)
     assert [why in note for note in first + second] == ([True, True] if why else [])
+
+
+def test_a_normal_number_left_from_before_is_a_global_draw_too():
+    """numpy draws them in pairs, and moves no further for the second."""
+
+    @pipeline_step(cacheable=True)
+    def normal(data, ctx):
+        return [np.random.normal()]  # noqa: NPY002
+
+    plan = Experiment([1.0], [normal], [SeedPlugin(auto_seed=False)]).plan()
+    (unit,) = units(plan.conditions, range(1))
+    with global_state_restored():
+        np.random.seed(1)  # noqa: NPY002
+        np.random.normal()  # noqa: NPY002
+        plan.run(unit)
+    (note,) = plan.conclude()
+    assert "which nothing seeds" in note
 
 
 def test_how_generators_are_seeded_counts_for_a_step_that_draws_from_them(calls):
