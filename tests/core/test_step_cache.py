@@ -1134,7 +1134,7 @@ def test_global_draws_that_do_not_follow_from_the_seed_are_not_stored(plugin, wh
 
 
 def test_a_normal_number_left_from_before_is_a_global_draw_too():
-    """numpy draws them in pairs, and moves no further for the second."""
+    """Numpy draws them in pairs, and moves no further for the second."""
 
     @pipeline_step(cacheable=True)
     def normal(data, ctx):
