@@ -67,6 +67,8 @@ def run_page(name, text, capsys):
 def test_every_block_of_the_guides_runs(page, capsys, tmp_path, monkeypatch):
     """In an empty directory, without a warning, and printing what the page says."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CRYSTALLIZE_CACHE_SECRET", "of the guides")  # rather than one in the user's files
+    monkeypatch.delenv("CRYSTALLIZE_CACHE_DIR", raising=False)
     text = page.read_text(encoding="utf-8")
     assert text.count("```python") == len(blocks(text)), "a block does not begin or end at a line's start"
     run_page(str(page), text, capsys)

@@ -30,7 +30,7 @@ CORE_LAYERS = [
     {"recording", "context", "awaiting"},
     {"declared", "claim", "sensitivity", "judging", "anytime", "verifier"},
     {"datasource", "artifact", "pipeline_step", "treatment", "hypothesis"},
-    {"pipeline", "run"},
+    {"step_cache", "pipeline", "run"},
     {"condition_runs", "evidence", "verdict", "verifying", "analysis"},
     {"evaluation", "calibration", "tidy", "tree", "result"},
     {"plugins", "optimizers"},
@@ -85,10 +85,13 @@ CORE = [m for m in MODULES if m.startswith("crystallize.core.")]
 
 @pytest.mark.parametrize("module", CORE)
 def test_the_core_imports_downwards(module):
-    """A module of the core imports its own layer and those below, errors and statistics."""
+    """A module of the core imports its own layer and those below, errors, statistics; the cache at need."""
+    at_load = {name for name, _, inside in imports(module) if not inside}
     for name in ours(module):
         if name.startswith("crystallize.core."):
             assert layer(name) <= layer(module), f"{module} imports {name}, which is above it"
+        elif name.startswith("crystallize.cache."):
+            assert name not in at_load, f"{module} loads {name} where nothing may be cached"
         else:
             assert name == "crystallize.errors" or name.startswith("crystallize.stats"), f"{module}: {name}"
 

@@ -82,7 +82,7 @@ class Watcher:
         code: Iterable[StrPath] = (),
         ignored: Iterable[StrPath] = (),
     ) -> None:
-        self._inputs = _Places(_resolved(inputs))
+        self._inputs = _Places(resolved(inputs))
         self._code = _Places(code)
         self._ignored = _Places([*_installation(), *ignored])
         self._temporary = _Places([tempfile.gettempdir()])
@@ -329,7 +329,8 @@ def _source(file: _Spelled) -> _Spelled | None:
     return _Spelled.of(os.path.join(parent, name.partition(".")[0] + ".py"))  # noqa: PTH118
 
 
-def _resolved(inputs: Iterable[StrPath]) -> Iterator[StrPath]:
+def resolved(inputs: Iterable[StrPath]) -> Iterator[StrPath]:
+    """Yield the paths that are declared, and for each pattern the files that it fits now."""
     for path in inputs:
         text = os.fspath(path)
         if any(sign in text for sign in "*?[") and not os.path.lexists(text):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 
@@ -21,6 +21,9 @@ _NO_OUTPUTS: Final[Mapping[str, Callable[[Any], Any] | None]] = MappingProxyType
 
 OUTSIDE = "run"
 """Name of the scope of everything that happens outside a data source, treatment or step."""
+
+Asked = Literal["key", "everything", "condition", "replicate", "metrics", "artifacts", "scopes", "writer"]
+"""What a cacheable step may ask of a context beside the look-ups and seeds that every scope traces."""
 
 
 class FrozenContext:
@@ -56,18 +59,19 @@ class FrozenContext:
 
     __slots__ = (
         "_artifacts",
+        "_asked",
+        "_condition",
         "_inputs",
         "_metrics",
         "_outputs",
+        "_replicate",
         "_rng",
         "_scope",
+        "_scopes",
         "_traced",
         "_values",
         "_word",
-        "condition",
         "logger",
-        "replicate",
-        "scopes",
     )
 
     def __init__(self, initial: Mapping[str, Any] | None = None, *, seed: int = 0) -> None:
@@ -86,9 +90,10 @@ class FrozenContext:
         self._artifacts: list[KeptArtifact] = []
         self._inputs: Any = None
         self._outputs = _NO_OUTPUTS
-        self.scopes: list[Scope] = []
-        self.condition = condition
-        self.replicate = replicate
+        self._scopes: list[Scope] = []
+        self._asked: set[tuple[Asked, str]] | None = None  # a set while a cacheable step runs
+        self._condition = condition
+        self._replicate = replicate
         self.logger = logger
 
     @classmethod
@@ -103,7 +108,7 @@ class FrozenContext:
     def _enter(self, name: str, index: int) -> None:
         """Begin the data source, treatment or step `name`; what follows is traced under it."""
         self._scope = scope = untouched(name, index)
-        self.scopes.append(scope)
+        self._scopes.append(scope)
         if self._traced:
             self._traced = set()
         self._rng = None
@@ -111,8 +116,8 @@ class FrozenContext:
     def _trace(self, event: Event, key: str = "", shown: Any = None) -> None:
         """Add an event to the trace of the current scope."""
         self._scope = scope = self._scope.then(event, key, shown)
-        if self.scopes:
-            self.scopes[-1] = scope
+        if self._scopes:
+            self._scopes[-1] = scope
 
     def _trace_look_up(self, key: str) -> None:
         self._traced.add(key)
@@ -126,7 +131,30 @@ class FrozenContext:
             self._traced.add(None)
             self._trace("seeded")
 
+    def _ask(self, what: Asked, name: str = "") -> None:
+        """Note what else a cacheable step depends on."""
+        if self._asked is not None:
+            self._asked.add((what, name))
+
     # What steps use.
+
+    @property
+    def condition(self) -> str:
+        """Name of the condition: ``"baseline"``, or the treatment's name."""
+        self._ask("condition")
+        return self._condition
+
+    @property
+    def replicate(self) -> int:
+        """0-based number of the replicate."""
+        self._ask("replicate")
+        return self._replicate
+
+    @property
+    def scopes(self) -> list[Scope]:
+        """What data source, treatment and steps have read and written so far."""
+        self._ask("scopes")
+        return self._scopes
 
     @property
     def metrics(self) -> Metrics:
@@ -154,6 +182,7 @@ class FrozenContext:
 
     def __getitem__(self, key: str) -> Any:
         if key not in self:
+            self._ask("everything")  # the message tells of other keys
             known = ", ".join(map(repr, sorted(self._values))) or "nothing"
             raise KeyError(f"the context has no key {key!r}; it has {known}")
         return self.get(key)
@@ -169,6 +198,7 @@ class FrozenContext:
             If the value can't be copied, so that nobody could be kept from changing it.
         """
         if key in self._values:
+            self._ask("key", key)
             old = self._values[key]
             raise ContextMutationError(
                 f"context key {key!r} is {summarize(old)!r} and can't be replaced by {summarize(value)!r}; "
@@ -183,11 +213,13 @@ class FrozenContext:
         self.add(key, value)
 
     def __delitem__(self, key: str) -> None:
+        self._ask("key", key)
         old = f" is {summarize(self._values[key])!r} and" if key in self._values else ""
         raise ContextMutationError(f"context key {key!r}{old} can't be deleted")
 
     def as_dict(self) -> dict[str, Any]:
         """Return all keys and values, as copies; this reads every key."""
+        self._ask("everything")  # a key that is added later is one that this would read
         return {key: self.get(key) for key in self._values}
 
     def record(self, name: str, value: Any, *, unit: str | int | None = None, measured: bool = False) -> None:
@@ -209,6 +241,7 @@ class FrozenContext:
         return self._rng
 
     def __repr__(self) -> str:
+        self._ask("everything")
         shown = ", ".join(f"{key}={summarize(value)!r}" for key, value in self._values.items())
         return f"FrozenContext({shown})"
 

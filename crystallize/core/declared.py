@@ -14,7 +14,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from crystallize.core.context import FrozenContext
+from crystallize.core.context import Asked, FrozenContext
 from crystallize.core.freezing import ATOMIC, freeze_if_possible, thaw
 from crystallize.core.seeding import global_state_restored, seed_globals
 from crystallize.errors import ContextMutationError, DefinitionError, StepParameterError
@@ -189,27 +189,34 @@ class ResourceFactory(Declared):
         # A name and a number that are the same for all, since all share what is made.
         inner = FrozenContext._for_run(ctx._values, ctx._word, "resource", 0, ctx.logger)
         inner._enter(self.__name__, ctx._scope.index)
+        asked: set[tuple[Asked, str]] = set()
+        inner._asked = asked
         with global_state_restored():
             seed_globals(_name_seed(self.__qualname__))
             resource = self.function(inner)
         scope = inner._scope
-        if scope.writes or inner.metrics.entries or inner.artifacts.entries:
+        if scope.writes or inner._metrics or inner._artifacts:
             raise ContextMutationError(
                 f"resource factory {self.__name__!r} wrote to the context; a resource is made once and "
                 "shared, so context keys, metrics and artifacts belong into a step"
             )
         keys = [*scope.reads, *scope.absent] + ([_SEED] if scope.seeded else [])
+        keys += [_EVERY_KEY] if ("everything", "") in asked else []
         made.append(({key: _current(ctx, key) for key in keys}, resource))
         del made[:-_RESOURCES_KEPT]
         return resource
 
 
 _SEED = "\0seed"
+_EVERY_KEY = "\0keys"
 
 
 def _current(ctx: FrozenContext, key: str) -> Any:
     if key == _SEED:
         return ctx.seed
+    if key == _EVERY_KEY:
+        ctx._ask("everything")
+        return tuple(ctx._values)
     ctx.get(key)  # what the resource was made from counts as read by who uses it
     return ctx._values.get(key, _ABSENT)
 

@@ -43,6 +43,7 @@ from crystallize.core.provenance import git_commit
 from crystallize.core.result import Result, RunFailure
 from crystallize.core.run import RAISED, Hooks, RunPlan, RunRecord, Unit, units
 from crystallize.core.seeding import SEARCH, SeedStream, check_root_seed, global_state_restored
+from crystallize.core.step_cache import open_step_cache
 from crystallize.core.stopping import Stopping
 from crystallize.core.treatment import BASELINE, Treatment
 from crystallize.errors import CrystallizeWarning, DefinitionError
@@ -347,7 +348,7 @@ class Experiment:
         plan = dataclasses.replace(
             plan, datasource=source, pipeline=plan.pipeline.until_exit(), outputs_required=False
         )
-        with used._running() as commit:
+        with used._running(plan) as commit:
             record, output = plan.run_for_output(Unit(0, plan.conditions[-1]))
             result = used._result(plan, [record], commit())
             for plugin in used.plugins:
@@ -370,7 +371,7 @@ class Experiment:
         used = self._with(chosen, (), 1)
         used.plugins = with_defaults([*used.plugins, LoggingPlugin(verbose=True)], DEFAULT_PLUGINS)
         plan = used.plan()
-        with used._running() as commit:
+        with used._running(plan) as commit:
             records = [plan.run(Unit(replicate, condition), RAISED) for condition in plan.conditions]
             return used._conclude(
                 plan, [dataclasses.replace(record, replicate=0) for record in records], commit()
@@ -406,6 +407,7 @@ class Experiment:
         """
         seeding = self.plugin(SeedPlugin)
         root = seeding.seed if root_seed is None else root_seed
+        cacheable = self.pipeline.is_cacheable
         return RunPlan(
             self.name,
             self.datasource,
@@ -418,6 +420,7 @@ class Experiment:
                 self, (plugin for plugin in self.plugins if not isinstance(plugin, Execution | SeedPlugin))
             ),
             outputs={output.name: output.writer for output in self.outputs},
+            step_cache=open_step_cache() if cacheable else None,
         )
 
     @property
@@ -435,7 +438,7 @@ class Experiment:
 
     def _execute(self, plan: RunPlan, conditions: Sequence[str], *, to_the_end: bool = False) -> Result:
         """Run these conditions in every replicate, or until every claim is decided."""
-        with self._running() as commit:
+        with self._running(plan) as commit:
             records: list[RunRecord] = []
             while todo := self._units_to_come(plan, conditions, records, to_the_end):
                 records += self._execution.execute(plan, todo)
@@ -446,7 +449,7 @@ class Experiment:
     ) -> Result:
         """Do what `_execute` does, on the running event loop."""
         execution = self.plugin(AsyncExecution)
-        with self._running() as commit:
+        with self._running(plan) as commit:
             records: list[RunRecord] = []
             while todo := self._units_to_come(plan, conditions, records, to_the_end):
                 records += await execution.aexecute(plan, todo)
@@ -478,7 +481,7 @@ class Experiment:
             self._warn_of_unread_keys(treatment, result, search.unread)
 
     @contextmanager
-    def _running(self) -> Iterator[Callable[[], str | None]]:
+    def _running(self, plan: RunPlan) -> Iterator[Callable[[], str | None]]:
         """Bracket the units of a run; yields a function that returns the commit they are run at."""
         with git_commit() as commit, global_state_restored():
             try:
@@ -488,6 +491,8 @@ class Experiment:
             except BaseException:
                 self.plugin(ArtifactPlugin).tidy(self)
                 raise
+        for note in plan.conclude():
+            warnings.warn(f"{self._label}: {note}", CrystallizeWarning, stacklevel=5)
 
     def _result(self, plan: RunPlan, records: Sequence[RunRecord], commit: str | None) -> Result:
         replicates = 1 + max(record.replicate for record in records)

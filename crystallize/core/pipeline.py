@@ -8,8 +8,9 @@ from typing import Any
 
 from crystallize.core.awaiting import never_awaited, run_to_completion, settled
 from crystallize.core.context import FrozenContext
-from crystallize.core.pipeline_step import PipelineStep, StepFactory, as_step, metrics_of
+from crystallize.core.pipeline_step import PipelineStep, StepFactory, as_step, check_caching, recorded
 from crystallize.core.seeding import SETUP, TEARDOWN
+from crystallize.core.step_cache import CacheableSteps
 from crystallize.errors import DefinitionError
 
 StepHook = Callable[[PipelineStep, Any, FrozenContext], object]
@@ -37,7 +38,10 @@ class Pipeline:
         self.steps: tuple[PipelineStep, ...] = tuple(as_step(step) for step in steps)
         if not self.steps:
             raise DefinitionError("a pipeline needs at least one step; it was given none")
+        for step in self.steps:
+            check_caching(step.name, step.cacheable, step.deterministic)
         self.is_async = any(step.is_async for step in self.steps)
+        self.is_cacheable = any(step.cacheable for step in self.steps)
         self._parts = tuple((index, step.name, step) for index, step in enumerate(self.steps, start=1))
         self._with_setup = [p for p in self._parts if type(p[2]).setup is not PipelineStep.setup]
         self._with_teardown = [p for p in self._parts if type(p[2]).teardown is not PipelineStep.teardown]
@@ -45,8 +49,8 @@ class Pipeline:
     def run(self, data: Any, ctx: FrozenContext) -> Any:
         """Pass the data through every step and return what the last one returned.
 
-        Metrics go to ``ctx.metrics``. Every step's `setup` is called before the first step, every step's
-        `teardown` in reverse order behind the last, also if a step raised.
+        Metrics go to ``ctx.metrics``; nothing is cached. Every step's `setup` is called before the first
+        step, every step's `teardown` in reverse order behind the last, also if a step raised.
         """
         if self.is_async:
             return run_to_completion(self._arun(data, ctx))
@@ -129,17 +133,31 @@ class Pipeline:
         *,
         before: Iterable[StepHook] = (),
         after: Iterable[StepHook] = (),
+        cacheable: CacheableSteps | None = None,
     ) -> Any:
-        """Pass the data through every step, calling hooks with (step, data, ctx) around each."""
+        """Pass the data through every step.
+
+        Parameters
+        ----------
+        data, ctx : any, FrozenContext
+            What the first step is given.
+        before, after : iterable of callable
+            Called with (step, data, ctx) around each step.
+        cacheable : CacheableSteps, optional
+            What calls the cacheable steps; otherwise, they are called like all others.
+        """
         for index, name, step in self._parts:
             ctx._enter(name, index)
             for hook in before:
                 hook(step, data, ctx)
-            data = step(data, ctx)
-            if type(data) is tuple:
-                data = _recorded(data, ctx)
-            elif type(data) is CoroutineType:
-                raise never_awaited(data, f"step {name!r}")
+            if cacheable is not None and step.cacheable:
+                data = cacheable.call(step, index, data, ctx)
+            else:
+                data = step(data, ctx)
+                if type(data) is tuple:
+                    data = recorded(data, ctx)
+                elif type(data) is CoroutineType:
+                    raise never_awaited(data, f"step {name!r}")
             for hook in after:
                 hook(step, data, ctx)
         return data
@@ -151,13 +169,17 @@ class Pipeline:
         *,
         before: Iterable[StepHook] = (),
         after: Iterable[StepHook] = (),
+        cacheable: CacheableSteps | None = None,
     ) -> Any:
         """Do what `process` does, awaiting what is to be awaited."""
         for index, name, step in self._parts:
             ctx._enter(name, index)
             for hook in before:
                 hook(step, data, ctx)
-            data = _recorded(await settled(step(data, ctx)), ctx)
+            if cacheable is not None and step.cacheable:
+                data = await cacheable.acall(step, index, data, ctx)
+            else:
+                data = recorded(await settled(step(data, ctx)), ctx)
             for hook in after:
                 hook(step, data, ctx)
         return data
@@ -170,16 +192,6 @@ class Pipeline:
 
     def __repr__(self) -> str:
         return f"Pipeline([{', '.join(step.name for step in self.steps)}])"
-
-
-def _recorded(output: Any, ctx: FrozenContext) -> Any:
-    """Return the data in what a step returned, its metrics recorded."""
-    data, metrics = metrics_of(output)
-    if metrics:
-        add = ctx.metrics.add
-        for metric, value in metrics.items():
-            add(metric, value)
-    return data
 
 
 class _Faults:

@@ -10,7 +10,7 @@ from typing import Any
 from crystallize.core.awaiting import is_async
 from crystallize.core.context import FrozenContext
 from crystallize.core.declared import Declared, Parameters
-from crystallize.core.freezing import freeze_if_possible, thaw
+from crystallize.core.freezing import Shared, freeze_if_possible, thaw
 from crystallize.errors import DefinitionError
 
 
@@ -24,9 +24,15 @@ class PipelineStep(ABC):
     ----------
     is_exit : bool
         Whether a single pass that is to return an output stops behind this step; see `exit_step`.
+    cacheable : bool
+        Whether a run may take what the step gives from the cache; see `pipeline_step`.
+    deterministic : bool
+        Whether a cacheable step uses neither seed nor replicate, so that all replicates share its result.
     """
 
     is_exit: bool = False
+    cacheable: bool = False
+    deterministic: bool = False
 
     @property
     def name(self) -> str:
@@ -36,7 +42,7 @@ class PipelineStep(ABC):
     @property
     def params(self) -> dict[str, Any]:
         """Explicit parameters, shown in the provenance; the public attributes by default."""
-        hidden = ("is_exit",)
+        hidden = ("is_exit", "cacheable", "deterministic")
         return {key: value for key, value in vars(self).items() if key[0] != "_" and key not in hidden}
 
     @property
@@ -44,6 +50,11 @@ class PipelineStep(ABC):
         """Whether calling, setting up or tearing down has to be awaited."""
         kind = type(self)
         return is_async(kind.__call__) or is_async(kind.setup) or is_async(kind.teardown)
+
+    @property
+    def _code(self) -> object:
+        """What decides what the step does: its code with all that was given to it."""
+        return self
 
     @abstractmethod
     def __call__(self, data: Any, ctx: FrozenContext) -> Any:
@@ -66,6 +77,8 @@ class FunctionStep(PipelineStep):
     def __init__(self, factory: StepFactory, params: dict[str, Any]) -> None:
         self._factory = factory
         self._params = {key: freeze_if_possible(value) for key, value in params.items()}
+        self.cacheable = factory.cacheable
+        self.deterministic = factory.deterministic
 
     @property
     def name(self) -> str:
@@ -81,6 +94,12 @@ class FunctionStep(PipelineStep):
     def is_async(self) -> bool:
         """Whether the function is ``async def``."""
         return self._factory.is_async
+
+    @property
+    def _code(self) -> object:
+        """The function and its parameters."""
+        params = {key: value.value if type(value) is Shared else value for key, value in self._params.items()}
+        return self._factory.function, params
 
     def __call__(self, data: Any, ctx: FrozenContext) -> Any:
         """Call the function."""
@@ -98,23 +117,52 @@ class FunctionStep(PipelineStep):
 class StepFactory(Declared):
     """What `pipeline_step` makes of a function: call it with parameters to get a `PipelineStep`."""
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(
+        self, function: Callable[..., Any], *, cacheable: bool = False, deterministic: bool = False
+    ) -> None:
         super().__init__(function)
         self.parameters = Parameters(function, ("data", "ctx"), "step")
         self.is_async = is_async(function)
+        self.cacheable = cacheable
+        self.deterministic = deterministic
 
     def __call__(self, **params: Any) -> FunctionStep:
         """Return the step with these parameters fixed."""
         self.parameters.check(params)
         return FunctionStep(self, params)
 
+    def _reduce_by_value(self) -> tuple[Any, ...]:
+        return _factory_again, (self.function, self.cacheable, self.deterministic)
 
-def pipeline_step() -> Callable[[Callable[..., Any]], StepFactory]:
+
+def _factory_again(function: Callable[..., Any], cacheable: bool, deterministic: bool) -> StepFactory:
+    return StepFactory(function, cacheable=cacheable, deterministic=deterministic)
+
+
+def pipeline_step(
+    *, cacheable: bool = False, deterministic: bool = False
+) -> Callable[[Callable[..., Any]], StepFactory]:
     """Make a pipeline step of a function ``(data, ctx, *, parameter=default)``.
 
     Parameters behind the first two are given when the step is made, or else filled from the context (this is
     how a treatment reaches them), or else have their defaults. The function returns the data for the next
     step, or a pair of the data and a mapping of metrics. It may be ``async def``; see `AsyncExecution`.
+
+    Parameters
+    ----------
+    cacheable : bool
+        Whether a run may take what the step gives (output, metrics, context keys, artifacts) from the cache
+        instead of calling it. It may as long as the step's code and parameters, its input data, the keys of
+        the context that it reads, its seed and the environment are what they were. The global random
+        generators are seeded anew before and behind the step, with or without a cache, and its output is
+        handed on as the copy that a cache would give.
+    deterministic : bool
+        Whether a cacheable step uses neither seed nor replicate, so that all replicates share its result.
+
+    Raises
+    ------
+    DefinitionError
+        If a step is to be deterministic and not cacheable.
 
     Examples
     --------
@@ -126,7 +174,24 @@ def pipeline_step() -> Callable[[Callable[..., Any]], StepFactory]:
     >>> scale()([1, 2], FrozenContext({"factor": 10}))
     [10, 20]
     """
-    return StepFactory
+
+    def declare(function: Callable[..., Any]) -> StepFactory:
+        check_caching(getattr(function, "__name__", repr(function)), cacheable, deterministic)
+        return StepFactory(function, cacheable=cacheable, deterministic=deterministic)
+
+    return declare
+
+
+def check_caching(name: str, cacheable: object, deterministic: object) -> None:
+    """Raise `DefinitionError` unless a step is cacheable or not, and deterministic only if cacheable."""
+    for option, value in (("cacheable", cacheable), ("deterministic", deterministic)):
+        if not isinstance(value, bool):
+            raise DefinitionError(f"step {name!r} has {option}={value!r}; it is True or False")
+    if deterministic and not cacheable:
+        raise DefinitionError(
+            f"step {name!r} is deterministic=True but not cacheable; deterministic only says that replicates "
+            "may share a cached result, so declare cacheable=True too, or neither"
+        )
 
 
 def exit_step(step: PipelineStep | StepFactory) -> PipelineStep:
@@ -146,6 +211,16 @@ def as_step(value: Any) -> PipelineStep:
     raise DefinitionError(
         f"{value!r} is not a pipeline step; decorate {name} with @pipeline_step(), or subclass PipelineStep"
     )
+
+
+def recorded(output: Any, ctx: FrozenContext) -> Any:
+    """Return the data in what a step returned, its metrics recorded."""
+    data, metrics = metrics_of(output)
+    if metrics:
+        add = ctx.metrics.add
+        for metric, value in metrics.items():
+            add(metric, value)
+    return data
 
 
 def metrics_of(output: Any) -> tuple[Any, Mapping[str, Any] | None]:

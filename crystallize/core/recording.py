@@ -45,6 +45,7 @@ class Metrics:
     @property
     def entries(self) -> list[MetricEntry]:
         """Every recorded value, in order."""
+        self._context._ask("metrics")
         return self._context._metrics
 
     def add(self, name: str, value: Any, *, unit: str | int | None = None, measured: bool = False) -> None:
@@ -157,6 +158,7 @@ class Artifacts:
     @property
     def entries(self) -> list[KeptArtifact]:
         """Everything handed over, in order."""
+        self._context._ask("artifacts")
         return self._context._artifacts
 
     def add(self, name: str, data: Any) -> None:
@@ -184,8 +186,10 @@ class Artifacts:
                 "'model.bin'"
             )
         outputs = self._context._outputs
-        key = f"{file_key(step)}/{file_key(name)}"
-        for entry in self.entries:
+        entries = self._context._artifacts
+        self._context._ask("writer", name)
+        key = artifact_key(step, name)
+        for entry in entries:
             if entry.key == key:
                 raise ArtifactError(
                     f"artifact {name!r} was added twice by {step!r} in one run; give each a name of its own "
@@ -209,10 +213,15 @@ class Artifacts:
                 "text.encode(), or declare an output of this name that has a writer, as in "
                 f"outputs=[Artifact.json({name!r})]"
             )
-        self.entries.append(KeptArtifact(name, bytes(data), step, key))
+        entries.append(KeptArtifact(name, bytes(data), step, key))
 
 
 _BYTES = (bytes, bytearray, memoryview)
+
+
+def artifact_key(step: str, name: str) -> str:
+    """Return what two artifacts have in common that would be one file on some platform."""
+    return f"{file_key(step)}/{file_key(name)}"
 
 
 def is_number(value: Any) -> bool:

@@ -22,6 +22,7 @@ from crystallize.core.datasource import DataSource
 from crystallize.core.pipeline import Pipeline, StepHook
 from crystallize.core.recording import MetricEntry
 from crystallize.core.seeding import HOOKS, TREATMENT, SeedStream
+from crystallize.core.step_cache import CacheableSteps, StepCache
 from crystallize.core.trace import Scope
 from crystallize.core.treatment import BASELINE, Treatment
 from crystallize.core.versions import digest_of
@@ -235,7 +236,7 @@ def execute(
     """
     error: RunError | None = None
     skipped: str | None = None
-    condition, replicate, seed = ctx.condition, ctx.replicate, ctx._word >> 32
+    condition, replicate, seed = ctx._condition, ctx._replicate, ctx._word >> 32
     start = time.perf_counter()
     try:
         if seed_globals is not None:
@@ -251,7 +252,7 @@ def execute(
         replicate,
         seed,
         tuple(ctx._metrics),
-        tuple(ctx.scopes),
+        tuple(ctx._scopes),
         tuple([ArtifactEntry(e.name, e.step, len(e.data), digest_of(e.data)) for e in ctx._artifacts]),
         error,
         skipped,
@@ -380,6 +381,10 @@ class RunPlan:
         Whether a unit fails that does not write all of them.
     inputs : callable, optional
         What a unit depends on in other experiments.
+    shares_generators : bool
+        Whether units run at the same time that share the global generators.
+    step_cache : StepCache, optional
+        Where results of cacheable steps come from and go to; without it, every step is called.
     """
 
     name: str
@@ -394,6 +399,8 @@ class RunPlan:
     outputs: Mapping[str, Callable[[Any], bytes] | None] = field(default_factory=dict)
     outputs_required: bool = True
     inputs: Callable[[Unit], Inputs] | None = None
+    shares_generators: bool = False
+    step_cache: StepCache | None = None
 
     @property
     def conditions(self) -> tuple[str, ...]:
@@ -403,6 +410,23 @@ class RunPlan:
     def without_global_seeding(self) -> RunPlan:
         """Return a plan that leaves the global generators alone."""
         return replace(self, seed_globals=None)
+
+    def with_step_cache(self, cache: StepCache | None) -> RunPlan:
+        """Return a plan whose cacheable steps use another cache; with None, none.
+
+        `open_step_cache` gives one of a directory and a mode.
+        """
+        return replace(self, step_cache=cache)
+
+    @cached_property
+    def _cacheable_steps(self) -> CacheableSteps | None:
+        if not self.pipeline.is_cacheable:
+            return None
+        return CacheableSteps(self.step_cache, self.seed_globals, shared=self.shares_generators)
+
+    def conclude(self) -> list[str]:
+        """Tidy up at the end of a run; return what its user should know, once."""
+        return [] if self.step_cache is None else self.step_cache.conclude()
 
     def context(self, unit: Unit) -> FrozenContext:
         """Return a fresh context for a unit, before its treatment is applied."""
@@ -464,6 +488,18 @@ class RunPlan:
     def _body(self, ctx: FrozenContext) -> Any:
         if self.is_async:
             return run_to_completion(self._abody(ctx))
+        if self._cacheable_steps is None:
+            return self._process(ctx)
+        with self._cacheable_steps.unit():
+            return self._process(ctx)
+
+    async def _abody(self, ctx: FrozenContext) -> Any:
+        if self._cacheable_steps is None:
+            return await self._aprocess(ctx)
+        with self._cacheable_steps.unit():
+            return await self._aprocess(ctx)
+
+    def _process(self, ctx: FrozenContext) -> Any:
         hooks, pipeline, source = self.hooks, self.pipeline, self.datasource
         self._begin(ctx)
         try:
@@ -472,7 +508,13 @@ class RunPlan:
             data = source.fetch(ctx)
             if type(data) is CoroutineType:
                 raise never_awaited(data, f"data source {source.name!r}")
-            data = pipeline.process(data, ctx, before=hooks.before_step, after=hooks.after_step)
+            data = pipeline.process(
+                data,
+                ctx,
+                before=hooks.before_step,
+                after=hooks.after_step,
+                cacheable=self._cacheable_steps,
+            )
         except BaseException as fault:
             pipeline.teardown(ctx, fault)
             raise
@@ -483,7 +525,7 @@ class RunPlan:
             hook(ctx)
         return data
 
-    async def _abody(self, ctx: FrozenContext) -> Any:
+    async def _aprocess(self, ctx: FrozenContext) -> Any:
         hooks, pipeline, source = self.hooks, self.pipeline, self.datasource
         self._begin(ctx)
         try:
@@ -491,7 +533,13 @@ class RunPlan:
                 await pipeline.asetup(ctx)
                 ctx._enter(source.name, 0)
                 data = await settled(source.fetch(ctx))
-                data = await pipeline.aprocess(data, ctx, before=hooks.before_step, after=hooks.after_step)
+                data = await pipeline.aprocess(
+                    data,
+                    ctx,
+                    before=hooks.before_step,
+                    after=hooks.after_step,
+                    cacheable=self._cacheable_steps,
+                )
             except asyncio.CancelledError as fault:
                 task = asyncio.current_task()
                 if task is not None and task.cancelling():
@@ -510,7 +558,7 @@ class RunPlan:
 
     def _begin(self, ctx: FrozenContext) -> None:
         """Check what is upstream, apply the treatment, and call the hooks before the replicate."""
-        condition, hooks = ctx.condition, self.hooks
+        condition, hooks = ctx._condition, self.hooks
         if ctx._inputs is not None:
             self._check_inputs(ctx)
         if condition != BASELINE:
@@ -549,4 +597,4 @@ def _skipped(ctx: FrozenContext) -> RunRecord | None:
     inputs: Inputs | None = ctx._inputs
     if inputs is None or (reason := inputs.skipped) is None:
         return None
-    return RunRecord(ctx.condition, ctx.replicate, ctx._word >> 32, skipped=reason)
+    return RunRecord(ctx._condition, ctx._replicate, ctx._word >> 32, skipped=reason)

@@ -39,6 +39,10 @@ DOWNSTREAM: Final = 1 << 22
 """Number of the streams of experiments that read what others of their graph wrote."""
 CALIBRATION: Final = 1 << 23
 """Number of the stream that replicates of A/A tests have their words from."""
+BEFORE_CACHEABLE: Final = 1 << 24
+"""Added to the number of a cacheable step for the seed that the global generators have before it."""
+BEHIND_CACHEABLE: Final = 1 << 25
+"""Added to the number of a cacheable step for the seed that the global generators have behind it."""
 INPUT: Final = 1 << 32
 """Added to the number of a named input."""
 
@@ -99,6 +103,11 @@ class SeedStream:
 def generator(word: int, scope: int) -> np.random.Generator:
     """Return the generator of one scope (the data source, or a step) of one replicate."""
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(word, spawn_key=(scope,))))
+
+
+def scope_seed(word: int, scope: int) -> int:
+    """Return a 32-bit seed of one scope of one replicate."""
+    return int(np.random.SeedSequence(word, spawn_key=(scope,)).generate_state(1)[0])
 
 
 def seed_globals(seed: int) -> None:
@@ -180,15 +189,17 @@ def global_state_restored() -> Iterator[None]:
 
 
 def global_draws_detector() -> Callable[[], bool]:
-    """Return a function that tells whether `random` or `numpy.random` moved since now."""
-    python, numpy, _ = _global_state()
+    """Return a function that tells whether `random`, `numpy.random` or torch, if loaded, moved since now."""
+    python, numpy, torch = _global_state()
 
     def moved() -> bool:
-        python_now, numpy_now, _ = _global_state()
+        python_now, numpy_now, torch_now = _global_state()
         return bool(
             python_now != python
             or numpy_now["state"]["pos"] != numpy["state"]["pos"]
+            or numpy_now["has_gauss"] != numpy["has_gauss"]  # of two that were drawn, one may be left
             or not np.array_equal(numpy_now["state"]["key"], numpy["state"]["key"])
+            or (torch is not None and not np.array_equal(torch_now, torch))
         )
 
     return moved

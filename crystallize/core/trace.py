@@ -73,6 +73,11 @@ class Scope:
         """Whether `seed` or `rng` was asked for."""
         return bool(self._events("seeded"))
 
+    @property
+    def events(self) -> list[tuple[Event, str]]:
+        """Every event with its key, in order."""
+        return [(scope.event, scope.key) for scope in self._path() if scope.event is not None][::-1]
+
     def then(self, event: Event, key: str = "", shown: Any = None) -> Scope:
         """Return the scope that an event leads to."""
         step = (event, key, repr(shown))  # repr tells 1 from True and 0.0 from -0.0, which == does not

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from queue import SimpleQueue
-from typing import Final
+from typing import Final, Generic, TypeVar
 
-from crystallize.core.run import RunRecord, Unit
+from crystallize.core.run import Unit
+
+T = TypeVar("T")
 
 _BLOCKS_PER_WORKER: Final = 16
 _LARGEST_BLOCK: Final = 256
@@ -19,7 +21,7 @@ def blocks(units: Sequence[Unit], workers: int) -> list[Sequence[Unit]]:
     return [units[start : start + size] for start in range(0, len(units), size)]
 
 
-class Finished:
+class Finished(Generic[T]):
     """Futures in the order in which they finish.
 
     `concurrent.futures.as_completed` holds the lock of every future for a moment: an interrupt in that moment
@@ -27,14 +29,14 @@ class Finished:
     """
 
     def __init__(self) -> None:
-        self._queue: SimpleQueue[Future[list[RunRecord]]] = SimpleQueue()
+        self._queue: SimpleQueue[Future[T]] = SimpleQueue()
         self._waiting = 0
 
-    def watch(self, future: Future[list[RunRecord]]) -> None:
+    def watch(self, future: Future[T]) -> None:
         """Wait for one more."""
         self._waiting += 1
         future.add_done_callback(self._queue.put)
 
-    def __iter__(self) -> Iterator[Future[list[RunRecord]]]:
+    def __iter__(self) -> Iterator[Future[T]]:
         for _ in range(self._waiting):
             yield self._queue.get()

@@ -10,6 +10,7 @@ from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 from typing import Literal, TypeVar
 
 from crystallize.core.plugins.artifacts import ArtifactPlugin
@@ -93,7 +94,7 @@ class ParallelExecution(Execution):
 
         with sharing as used, ThreadPoolExecutor(workers) as pool:
             try:
-                finished = Finished()
+                finished = Finished[list[RunRecord]]()
                 for block in blocks(units, workers):
                     finished.watch(pool.submit(run, block))
                 done = (record for future in finished for record in future.result())
@@ -129,7 +130,7 @@ def generators_shared(plan: RunPlan, under: str, instead: str) -> Iterator[RunPl
         plan = plan.without_global_seeding()
         seed_globals(plan.stream.root & 0xFFFFFFFF)
     moved = global_draws_detector()
-    yield plan
+    yield replace(plan, shares_generators=True)
     if shared and moved():
         warnings.warn(
             f"{plan.name}: something drew from the global generators (random, numpy.random) under {under}, "

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Final
 
 from crystallize.core.plugins.blocks import Finished, blocks
 from crystallize.core.run import RunError, RunPlan, RunRecord, Unit
+from crystallize.core.step_cache import CacheReport
 from crystallize.errors import NotPicklableError
 
 _MOST_PROCESSES: Final = 61  # Windows can wait for no more
@@ -25,7 +26,7 @@ def run_in_processes(plan: RunPlan, units: Sequence[Unit], workers: int) -> Gene
     payload = _pickled(plan)
     left = list(units)
     while left:
-        pool = _Pool(payload, left, workers)
+        pool = _Pool(plan, payload, left, workers)
         done: set[Unit] = set()
         with closing(pool.records()) as records:
             for record in records:
@@ -43,6 +44,8 @@ class _Pool:
 
     Parameters
     ----------
+    plan : RunPlan
+        What is told what the processes report.
     payload : bytes
         The pickled plan.
     units : sequence of Unit
@@ -51,7 +54,8 @@ class _Pool:
         Number of processes.
     """
 
-    def __init__(self, payload: bytes, units: Sequence[Unit], workers: int) -> None:
+    def __init__(self, plan: RunPlan, payload: bytes, units: Sequence[Unit], workers: int) -> None:
+        self._plan = plan
         self._units = units
         self._workers = min(workers, _MOST_PROCESSES)
         self._running = multiprocessing.RawArray("i", len(units))  # per unit, the process that is running it
@@ -61,7 +65,7 @@ class _Pool:
 
     def records(self) -> Generator[RunRecord, None, None]:
         """Yield the records of all blocks that were finished before a process died."""
-        finished = Finished()
+        finished = Finished[tuple[list[RunRecord], CacheReport | None]]()
         with ProcessPoolExecutor(
             self._workers, initializer=_Worker.receive, initargs=self._arguments
         ) as pool:
@@ -75,7 +79,10 @@ class _Pool:
                 for future in finished:
                     self._note_processes()
                     with suppress(BrokenProcessPool):
-                        yield from future.result()
+                        records, report = future.result()
+                        if self._plan.step_cache is not None and report is not None:
+                            self._plan.step_cache.take(report)
+                        yield from records
             except BaseException:  # Ctrl-C above all: what still runs is wanted no more
                 self._note_processes()
                 for process in self._processes.values():
@@ -128,14 +135,14 @@ class _Worker:
         cls.payload, cls.running = payload, running
 
     @classmethod
-    def run(cls, start: int, block: Sequence[Unit]) -> list[RunRecord]:
+    def run(cls, start: int, block: Sequence[Unit]) -> tuple[list[RunRecord], CacheReport | None]:
         plan = cls.plan = cls.plan or cls.unpickled()
         records = []
         for index, unit in enumerate(block, start):
             cls.running[index] = os.getpid()
             records.append(plan.run(unit))
             cls.running[index] = 0
-        return records
+        return records, None if plan.step_cache is None else plan.step_cache.report()
 
     @classmethod
     def unpickled(cls) -> RunPlan:

@@ -20,7 +20,8 @@ class SeedPlugin(BasePlugin):
         Root seed, >= 0; 0 if left out (under pytest, the command line and the ini file may say otherwise).
     auto_seed : bool
         Seed `random`, `numpy.random` and torch (as soon as something imports it) at the start of every
-        condition run. Their state is put back after the run of the experiment.
+        condition run, and before and behind each cacheable step. Their state is put back after the run of
+        the experiment.
     seed_fn : callable, optional
         Called with the 32-bit seed in place of that.
 
