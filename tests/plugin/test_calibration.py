@@ -122,8 +122,6 @@ def test_the_smaller_of_two_p_values_is_exposed(project):
         return {"x": rng.normal() + delta}
 """
     )
-    result = project.runpytest(
-        "--crystallize", "-n2", "--crystallize-calibrate", "10000", "-v", "-p", "no:timeout"
-    )
+    result = project.run_workers("--crystallize-calibrate", "10000", "-v", timeout=600)
     result.assert_outcomes(passed=2, failed=1)
     result.stdout.fnmatch_lines(["*smaller_p?calibration?*", "*MISCALIBRATED: supported by *"])
