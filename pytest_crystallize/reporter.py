@@ -311,7 +311,7 @@ class Reporter:
             return
         width = min(terminalreporter._tw.fullwidth, _WIDEST)
         terminalreporter.write_sep("=", "experiments")
-        verbose = self.config.get_verbosity() > 0
+        verbosity = self.config.get_verbosity()
         names = Counter(summary.name for summary in self.summaries.values())
         order = {key: place for place, key in enumerate(self._announced)}
         ordered = sorted(self.summaries.items(), key=lambda entry: order.get(entry[0], len(order)))
@@ -319,7 +319,7 @@ class Reporter:
             if position:
                 terminalreporter.write_line("")
             for number, line in enumerate(
-                experiment_lines(summary, width, verbose=verbose, located=names[summary.name] > 1)
+                experiment_lines(summary, width, verbosity=verbosity, located=names[summary.name] > 1)
             ):
                 terminalreporter.write_line(line, bold=number == 0, **_colour(line))
         for text in (*unfinished, *(f"note: {note}" for note in self.settings.notes)):

@@ -12,7 +12,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from pytest_crystallize.fixtures import hidden_by
 from pytest_crystallize.ids import checksum, escape
 from pytest_crystallize.items import HypothesisItem, PrefetchItem
 from pytest_crystallize.options import parse_replicates, parse_seed
+from pytest_crystallize.record_cache import MODES, RecordCache, parse_share, watching_set_up
 from pytest_crystallize.reporter import Reporter, announcement
 from pytest_crystallize.switches import STATE_FILE, Switches
 from pytest_crystallize.units import ExperimentRuns, Settings
@@ -91,9 +92,30 @@ class CrystallizeSession:
         self.settings.early_stop = option.crystallize_early_stop or config.getini("crystallize_early_stop")
         self.settings.off = self._switched_off()
         self.settings.repro = self._repro(config.option.crystallize_repro)
+        self.settings.records = self._record_cache()
         self._runs: dict[str, ExperimentRuns] = {}
 
     # Options.
+
+    def _record_cache(self) -> RecordCache | None:
+        """Return where runs are stored, if they are."""
+        mode = self.config.option.crystallize_cache or self.config.getini("crystallize_cache").strip()
+        if mode not in MODES:
+            raise pytest.UsageError(f"ini option crystallize_cache: {mode!r} is none of {', '.join(MODES)}")
+        share = self._ini("crystallize_cache_verify", parse_share)
+        cache = getattr(self.config, "cache", None)
+        option = self.config.option
+        if mode == "off" or cache is None or option.collectonly or option.crystallize_repro is not None:
+            return None
+        try:
+            directory = Path(cache.mkdir("crystallize")) / "records"
+        except OSError as error:
+            if not self.is_worker:
+                self.settings.note(f"runs are not stored: the cache can't be made: {error}")
+            return None
+        parts = None if self.workerinput is None else self.workerinput[_WORKERINPUT]["environment"]
+        ignored = [self.settings.artifact_root, *([] if self.directory is None else [self.directory])]
+        return RecordCache(directory, mode, share, parts=parts, ignored=ignored)
 
     def _switched_off(self) -> frozenset[str]:
         if self.workerinput is not None:
@@ -171,7 +193,13 @@ class CrystallizeSession:
 
     def workerinput_for(self) -> dict[str, Any]:
         """Return what a worker is told."""
-        return {"directory": str(self.directory), "drawn_seed": self._drawn, "off": sorted(self.settings.off)}
+        records = self.settings.records
+        return {
+            "directory": str(self.directory),
+            "drawn_seed": self._drawn,
+            "off": sorted(self.settings.off),
+            "environment": None if records is None else records.environment.to_json(),
+        }
 
     # Collection.
 
@@ -295,7 +323,9 @@ class CrystallizeSession:
         if fixturedef.scope == "function" or fixturedef not in self.settings.wide_fixtures:
             return (yield)
         name = f"{self.settings.session_seed}:{fixturedef.baseid}:{fixturedef.argname}:{request.param_index}"
-        with global_state_restored() if in_unit else nullcontext():
+        with global_state_restored() if in_unit else nullcontext(), ExitStack() as watches:
+            for watch in watching_set_up(self._runs.values(), fixturedef):
+                watches.enter_context(watch)
             seed_globals(checksum(name))
             return (yield)
 
@@ -322,12 +352,31 @@ class CrystallizeSession:
         """Call the hooks behind the runs, and hand over notes."""
         for runs in self._runs.values():
             runs.finish()
+            if runs.cache is not None:
+                runs.cache.flush()
+        self._tidy_records()
         if self.is_worker and self.directory is not None:
             notes = json.dumps(list(self.settings.notes))
             path = self.directory / f"{self.settings.exchange.worker}.partial"
             with contextlib.suppress(OSError):
                 path.write_text(notes, encoding="utf-8")
                 path.replace(path.with_suffix(".notes"))
+
+    def _tidy_records(self) -> None:
+        """Say once why runs could not be stored, and keep the cache within its size."""
+        records = self.settings.records
+        if records is None:
+            return
+        if records.store.fault is not None:
+            self.settings.note(f"runs are not stored: {records.store.fault}")
+        if not self.is_worker and self._runs_were_stored():
+            records.store.tidy()
+
+    def _runs_were_stored(self) -> bool:
+        """Tell whether this process, or one of those that it controls, may have stored runs."""
+        return self.distributed or any(
+            runs.cache is not None and runs.cache.has_published for runs in self._runs.values()
+        )
 
     def pytest_unconfigure(self) -> None:
         """Close the files and remove the directory of the session."""

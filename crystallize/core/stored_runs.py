@@ -1,4 +1,4 @@
-"""Records of condition runs that are kept from one session to the next, if they are sure to come out again."""
+"""Records of condition runs that are kept from one session to the next: those that are sure to repeat."""
 
 from __future__ import annotations
 
@@ -423,8 +423,8 @@ def compared(stored: RunRecord, record: RunRecord) -> RunRecord:
     message = (
         f"metric {name!r} in replicate {record.replicate} of {record.condition!r} is {new}, but an earlier "
         f"run of the same code stored {old}: it depends on something that is not known; declare it (inputs=, "
-        "env=), seed it, or record what can't be repeated with measured=True; --crystallize-cache refresh "
-        "runs everything again"
+        "env=), seed it, or record what can't be repeated with measured=True; refresh or delete the cache to "
+        "run everything again"
     )
     error = RunError("NotRepeatable", message, "verification of the cache", f"NotRepeatable: {message}\n")
     return dataclasses.replace(record, error=error)
