@@ -62,6 +62,8 @@ class RecordCache:
         The environment's parts, where another process has found them.
     ignored : iterable of path
         Directories of the session.
+    temporary : iterable of path
+        Where pytest makes temporary directories.
     """
 
     def __init__(
@@ -72,12 +74,14 @@ class RecordCache:
         *,
         parts: dict[str, str] | None,
         ignored: Iterable[Path],
+        temporary: Iterable[Path],
     ) -> None:
         self.store = open_store(directory)
         self.mode = mode
         self.share = VERIFIED if share is None else share
         self.impurities = Impurities()
         self.ignored = tuple(ignored)
+        self.temporary = tuple(temporary)
         self._parts = parts
 
     @property
@@ -140,6 +144,7 @@ class ExperimentCache:
                 cache.environment,
                 impurities=cache.impurities,
                 ignored=cache.ignored,
+                temporary=cache.temporary,
             )
         return self._stored
 

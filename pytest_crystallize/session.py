@@ -115,7 +115,9 @@ class CrystallizeSession:
             return None
         parts = None if self.workerinput is None else self.workerinput[_WORKERINPUT]["environment"]
         ignored = [self.settings.artifact_root, *([] if self.directory is None else [self.directory])]
-        return RecordCache(directory, mode, share, parts=parts, ignored=ignored)
+        given = option.basetemp  # elsewhere they are in the system's directory
+        temporary = [] if given is None else [Path(given).absolute()]
+        return RecordCache(directory, mode, share, parts=parts, ignored=ignored, temporary=temporary)
 
     def _switched_off(self) -> frozenset[str]:
         if self.workerinput is not None:

@@ -82,6 +82,8 @@ class StoredRuns:
         Of this process, or of its session.
     ignored : iterable of path
         Files and directories of Crystallize, which say nothing of a run.
+    temporary : iterable of path
+        Directories for temporary files beside the system's.
     """
 
     def __init__(
@@ -93,6 +95,7 @@ class StoredRuns:
         *,
         impurities: Impurities,
         ignored: Iterable[Path] = (),
+        temporary: Iterable[Path] = (),
     ) -> None:
         self.name = name
         self.refusal: str | None = None
@@ -104,6 +107,7 @@ class StoredRuns:
         self._store = store
         self._environment = environment
         self._impurities = impurities
+        self._temporary = tuple(temporary)
         self._ignored = (store.directory, *ignored)
         self._identity: RunIdentity | None = None
         if isinstance(subject, FingerprintError):
@@ -127,11 +131,14 @@ class StoredRuns:
         self._due = 0.0
 
     def _make_watcher(self) -> Watcher:
-        identity = self._identity
+        identity, subject = self._identity, self._subject
+        known = subject if isinstance(subject, Subject) else None
         return Watcher(
-            self._subject.input_paths() if isinstance(self._subject, Subject) else (),
+            () if known is None else known.input_paths(),
             code=() if identity is None else identity.sources(),
             ignored=self._ignored,
+            project=() if known is None else [known.root],
+            temporary=self._temporary,
         )
 
     # What is there.
