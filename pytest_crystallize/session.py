@@ -370,7 +370,9 @@ class CrystallizeSession:
         if records is None:
             return
         if records.store.fault is not None:
-            self.settings.note(f"runs are not stored: {records.store.fault}")
+            fault = records.store.fault
+            fault = self.settings.exchange.agree("fault of the cache", lambda: fault)
+            self.settings.note(f"runs are not stored: {fault}")
         if not self.is_worker and self._runs_were_stored():
             records.store.tidy()
 

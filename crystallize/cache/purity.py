@@ -42,15 +42,15 @@ class _Spelled(NamedTuple):
 
 
 class _Places:
-    """Files and whole directories, under either spelling."""
+    """Files and whole directories, under either spelling; what is not there yet may become either."""
 
     def __init__(self, paths: Iterable[StrPath]) -> None:
         self._files: set[str] = set()
         trees: set[str] = set()
         for path in paths:
-            if Path(path).is_dir():
+            if not Path(path).is_file():
                 trees.update(text.rstrip(os.sep) + os.sep for text in _Spelled.of(path))
-            else:
+            if not Path(path).is_dir():
                 self._files.update(_Spelled.of(path))
         self._trees = tuple(trees)
 

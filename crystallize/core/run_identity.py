@@ -14,6 +14,8 @@ from typing import Any, Final
 
 from crystallize.cache.environment import Environment, environment_changes
 from crystallize.cache.fingerprint import changes, fingerprint
+from crystallize.core.artifact import Artifact
+from crystallize.core.datasource import DataSource, ExperimentInput
 from crystallize.core.plugins import ArtifactPlugin, BasePlugin, Execution, LoggingPlugin, SeedPlugin
 from crystallize.core.run import RunPlan, Unit
 from crystallize.core.seeding import SeedStream
@@ -325,7 +327,7 @@ def subject_of(
         If a plugin has hooks around replicates or steps and there is no `cache_key`.
     """
     source = plan.datasource
-    components: dict[str, Any] = {f"data source {source.name}": source}
+    components: dict[str, Any] = {f"data source {source.name}": _without_ids(source)}
     components |= {f"step {i} ({step.name})": step for i, step in enumerate(plan.pipeline, start=1)}
     components |= {"seeding": plan.seed_globals, "initial context": dict(plan.initial)}
     components |= {f"output {name}": (name, writer) for name, writer in plan.outputs.items()}
@@ -344,6 +346,15 @@ def changes_of(treatments: Iterable[Treatment]) -> dict[str, Any]:
     """Return condition -> what it changes, the baseline first."""
     made = {t.name: t.payload if t.function is None else t.function for t in treatments}
     return {"baseline": None, **made}
+
+
+def _without_ids(source: DataSource) -> Any:
+    """Return what a data source gives, without the ids that tell artifacts of one name apart."""
+    if type(source) is Artifact:
+        return ("artifact", source.name, source.loader, source.writer, source.from_path)
+    if type(source) is ExperimentInput:
+        return {name: _without_ids(part) for name, part in zip(source.params, source.parts, strict=True)}
+    return source
 
 
 def _own_hook(plugin: BasePlugin) -> str | None:
