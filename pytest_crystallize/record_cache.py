@@ -20,7 +20,14 @@ from crystallize.cache.origin import is_project_file
 from crystallize.cache.place import open_store
 from crystallize.core.run import Unit
 from crystallize.core.run_identity import Subject
-from crystallize.core.stored_runs import VERIFIED, Impurities, Judge, StoredRuns, compared
+from crystallize.core.stored_runs import (
+    VERIFIED,
+    Impurities,
+    Judge,
+    StoredRuns,
+    compared,
+    ignores_stored,
+)
 from crystallize.errors import FingerprintError
 
 if TYPE_CHECKING:
@@ -32,6 +39,7 @@ if TYPE_CHECKING:
 
 Mode = Literal["reuse", "refresh", "off"]
 MODES: tuple[Mode, ...] = ("reuse", "refresh", "off")
+MEASURED = "a hypothesis is about a measured metric, which tells of the session that measured it"
 _TOLD_CHANGES = 4
 _OF_REQUEST = frozenset({"param", "param_index", "addfinalizer", "scope", "fixturename"})
 
@@ -214,11 +222,12 @@ class ExperimentCache:
             default=None,
         )
         recalled = self.recall()
+        measured = MEASURED if ignores_stored(self._runs.hypotheses, used) else None
         return {
             "runs": len(used),
             "cached": [[r.replicate, r.condition] for r in used if r.cached],
             "verified": [[r.replicate, r.condition] for r in used if r.cached and self.is_verified(_unit(r))],
-            "why_run": recalled.refusal or (impure and impure[2]),
+            "why_run": recalled.refusal or measured or (impure and impure[2]),
             "changes": told_changes(recalled.changes),
         }
 

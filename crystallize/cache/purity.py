@@ -219,7 +219,9 @@ class Watch:
     def _started(self, program: Any, arguments: Any = None, *rest: object) -> None:
         if program is None:  # on Windows the command is a text, or the first argument
             program = arguments if isinstance(arguments, str | bytes) else arguments[0]
-        self._watcher._note(f"started the process {os.path.basename(os.fsdecode(program))!r}")  # noqa: PTH119
+        name = os.path.basename(os.fsdecode(program))  # noqa: PTH119
+        if name not in _MACHINE_PROGRAMS:
+            self._watcher._note(f"started the process {name!r}")
 
     def _spawned(self, mode: int, program: Any, *rest: object) -> None:
         self._started(program)
@@ -281,6 +283,7 @@ _JUDGES: dict[str, Callable[..., None]] = {
 
 _HARMLESS = (os.path.normcase(os.path.abspath(os.devnull)), "/dev/zero", "/dev/full")  # noqa: PTH100
 # The environment's part of the key is about the first two. Imports read time zones, pandas' for one.
+_MACHINE_PROGRAMS = frozenset({"lscpu", "ldconfig", "sysctl", "uname"})  # joblib asks the first for cores
 _MACHINE = ("/proc/", "/sys/", "/usr/share/zoneinfo/")
 
 # An audit hook belongs to the interpreter, can't be removed, and hears everything; so there is one for all.

@@ -362,7 +362,9 @@ def test_measured_metrics(project):
     project.run()
     assert hits(project.run()) == 10
     project.write(source.replace('"total", direction="increase"', '"took", direction="differ"'))
-    assert hits(project.run()) == 0
+    result = project.run()
+    assert hits(result) == 0
+    assert "run each time: a hypothesis is about a measured metric" in result.stdout.str()
 
 
 def packs(project):
