@@ -25,7 +25,7 @@ from crystallize.core.run_identity import Subject, subject_of
 from crystallize.core.seeding import global_state_restored
 from crystallize.core.stored_runs import ARTIFACTS, Judge
 from pytest_crystallize.artifacts import SharedArtifacts
-from pytest_crystallize.record_cache import unwatched
+from pytest_crystallize.record_cache import unwatched, warning_filters
 from pytest_crystallize.units import FAILURES, SKIPS, ExperimentRuns, Settings, describe
 
 
@@ -111,7 +111,8 @@ class FactoryRuns(ExperimentRuns):
         plan = self.make_plan()
         subject = subject_of(plan, self.experiment.given_plugins, self.caching, root=root, roots=(root,))
         changes = {name: c for name, c in subject.treatments.items() if name in self.conditions}
-        return dataclasses.replace(subject, treatments=changes)
+        components = {**subject.components, **warning_filters(self.settings.config)}
+        return dataclasses.replace(subject, components=components, treatments=changes)
 
     def watching(self) -> AbstractContextManager[Judge]:
         """Watch one run that has the global generators for itself."""

@@ -276,12 +276,12 @@ def marked_components(function: pytest.Function) -> dict[str, Any]:
     callspec = getattr(function, "callspec", None)
     for name, value in (callspec.params if callspec is not None else {}).items():
         components[f"parameter {name}"] = value
-    config = function.config
-    components["filters of warnings"] = [
-        config.getini("filterwarnings"),
-        config.known_args_namespace.pythonwarnings,
-    ]
-    return components
+    return components | warning_filters(function.config)
+
+
+def warning_filters(config: pytest.Config) -> dict[str, Any]:
+    """Return which warnings are errors: a run that gives one may fail."""
+    return {"filters of warnings": [config.getini("filterwarnings"), config.option.pythonwarnings]}
 
 
 def marked_names(function: pytest.Function) -> tuple[str, ...]:
