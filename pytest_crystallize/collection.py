@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from _pytest._code import getfslineno
@@ -16,6 +16,7 @@ from _pytest.mark.structures import ParameterSet, get_unpacked_marks
 
 from crystallize import Experiment, ExperimentBuilder, ExperimentGraph, Hypothesis, Treatment
 from crystallize.core.analysis import DEFAULT_JUDGING, Judging
+from crystallize.core.run_identity import Caching
 from crystallize.errors import CrystallizeError, DefinitionError
 from pytest_crystallize.calibration import CalibrationItem
 from pytest_crystallize.factories import FactoryRuns, GraphRuns
@@ -25,8 +26,11 @@ from pytest_crystallize.items import HypothesisItem
 from pytest_crystallize.marked import MarkedRuns
 from pytest_crystallize.units import ExperimentRuns, Settings
 
+_Options = TypeVar("_Options", Judging, Caching)
+
 JUDGED = tuple(field.name for field in fields(Judging))
-KEYWORDS = ("replicates", "treatments", "hypotheses", "seed", *JUDGED)
+CACHED = tuple(field.name for field in fields(Caching))
+KEYWORDS = ("replicates", "treatments", "hypotheses", "seed", *JUDGED, *CACHED)
 
 
 class ExperimentCollector(pytest.Collector):
@@ -147,7 +151,8 @@ class ExperimentCollector(pytest.Collector):
             replicates=keywords.get("replicates"),
             seed=keywords.get("seed"),
             hypotheses=[claim.hypothesis for claim in claims],
-            judging=_judging(DEFAULT_JUDGING, keywords),
+            judging=_filled(DEFAULT_JUDGING, DEFAULT_JUDGING, keywords),
+            caching=_filled(Caching(), Caching(), keywords),
         )
         _check_claims(claims, runs, self.name)
         return runs, claims
@@ -206,7 +211,8 @@ class ExperimentCollector(pytest.Collector):
         made = copy.copy(made)  # two factories may return the same one
         if not made.treatments:
             made.treatments = _treatments(keywords.get("treatments", ()))
-        made.judging = _judging(made.judging, keywords)
+        made.judging = _filled(made.judging, DEFAULT_JUDGING, keywords)
+        made.caching = _filled(made.caching, Caching(), keywords)
         claims = [] if made.hypotheses else _claimed(keywords.get("hypotheses", ()))
         if claims:
             made.hypotheses = [claim.hypothesis for claim in claims]
@@ -226,12 +232,13 @@ class ExperimentCollector(pytest.Collector):
         return cut if cut != excinfo.traceback else super()._traceback_filter(excinfo)
 
 
-def _judging(declared: Judging, keywords: Mapping[str, Any]) -> Judging:
-    """Return how claims are judged: as declared, and where nothing is, as the mark says."""
+def _filled(declared: _Options, default: _Options, keywords: Mapping[str, Any]) -> _Options:
+    """Return how claims are judged, or what runs depend on: as declared, and where nothing is, as marked."""
+    names = [entry.name for entry in fields(declared)]
     given = {
         name: keywords[name]
-        for name in JUDGED
-        if name in keywords and getattr(declared, name) == getattr(DEFAULT_JUDGING, name)
+        for name in names
+        if name in keywords and getattr(declared, name) == getattr(default, name)
     }
     return replace(declared, **given)
 

@@ -6,6 +6,7 @@ import asyncio
 import copy
 import dataclasses
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import Any
 
@@ -20,8 +21,12 @@ from crystallize.core.experiment_graph import GraphRun
 from crystallize.core.plugins import Execution
 from crystallize.core.plugins.execution import generators_shared
 from crystallize.core.run import RAISED, Outcomes, RunError, RunPlan, Unit
+from crystallize.core.run_identity import Subject, subject_of
 from crystallize.core.seeding import global_state_restored
+from crystallize.core.step_cache import StepCache, open_step_cache
+from crystallize.core.stored_runs import ARTIFACTS, Judge
 from pytest_crystallize.artifacts import SharedArtifacts
+from pytest_crystallize.record_cache import unwatched, warning_filters
 from pytest_crystallize.units import FAILURES, SKIPS, ExperimentRuns, Settings, describe
 
 
@@ -54,6 +59,7 @@ class FactoryRuns(ExperimentRuns):
             seed=seed if declared is None else declared,
             hypotheses=experiment.hypotheses,
             judging=experiment.judging,
+            caching=experiment.caching,
             part=part,
         )
         self.experiment = experiment
@@ -73,6 +79,7 @@ class FactoryRuns(ExperimentRuns):
         experiment.plugins = [
             self.artifacts if isinstance(plugin, ArtifactPlugin) else plugin for plugin in experiment.plugins
         ]
+        self._seeds_globals = experiment.plugin(SeedPlugin).seed_globals is not None
         self._began: list[BasePlugin] = []
         self._refusal: RunError | None = None
 
@@ -96,8 +103,36 @@ class FactoryRuns(ExperimentRuns):
 
     def make_plan(self) -> RunPlan:
         """Return the experiment's plan."""
-        plan = self.experiment.plan(self.root_seed)
-        return dataclasses.replace(plan, stream=self.stream)
+        plan = dataclasses.replace(self.experiment.plan(self.root_seed), stream=self.stream)
+        return plan.with_step_cache(self._step_cache()) if plan.pipeline.is_cacheable else plan
+
+    def _step_cache(self) -> StepCache | None:
+        """Return where results of the experiment's cacheable steps are kept."""
+        directory, records = self.settings.steps, self.settings.records
+        if directory is None or records is None:
+            return None
+        root, caching = self.settings.config.rootpath, self.experiment.caching
+        return open_step_cache(
+            directory,
+            mode=records.mode,
+            inputs=tuple(str(root / pattern) for pattern in caching.inputs),
+            env=caching.env,
+        )
+
+    def subject(self) -> Subject:
+        """Return data source, steps, treatments and all else that the experiment runs."""
+        root = self.settings.config.rootpath
+        plan = self.make_plan()
+        subject = subject_of(plan, self.experiment.given_plugins, self.caching, root=root, roots=(root,))
+        changes = {name: c for name, c in subject.treatments.items() if name in self.conditions}
+        components = {**subject.components, **warning_filters(self.settings.config)}
+        return dataclasses.replace(subject, components=components, treatments=changes)
+
+    def watching(self) -> AbstractContextManager[Judge]:
+        """Watch one run that has the global generators for itself."""
+        if self.cache is None or self._refusal is not None:
+            return unwatched()
+        return self.cache.watching(seeded=self._seeds_globals)
 
     def run_unit(self, unit: Unit, host: pytest.Item) -> RunRecord:
         """Run a unit through the experiment's pipeline."""
@@ -141,8 +176,10 @@ class FactoryRuns(ExperimentRuns):
         self, plan: RunPlan, units: Sequence[Unit], host: pytest.Item, outcomes: Outcomes
     ) -> None:
         async def run(unit: Unit) -> None:
-            record = await plan.arun(unit, outcomes)
-            self._publish(unit, self.settings.output.with_sections(record))
+            seeded = plan.seed_globals is not None and len(units) == 1
+            with unwatched() if self.cache is None else self.cache.watching(seeded=seeded) as judge:
+                record = await plan.arun(unit, outcomes)
+            self._conclude(unit, judge(self.settings.output.with_sections(record)))
 
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -155,6 +192,11 @@ class FactoryRuns(ExperimentRuns):
         """Call the hooks behind the run, once in each process that ran a unit."""
         if not self._began:
             return
+        if self.plan.step_cache is not None:
+            notes, _ = self.plan.step_cache.report()
+            for (step, _), why in notes.items():
+                of_step = f"step {step!r} is not cached: " if step else ""
+                self.settings.note(f"{self.name}: {of_step}{why}")
         known = list(self.settings.exchange.records(self.id))
         runs = runs_by_condition(known, self.conditions, self.size)
         result = Result(self.experiment.name, runs, (), root_seed=self.root_seed, steps=(), git_commit=None)
@@ -198,6 +240,19 @@ class GraphRuns(FactoryRuns):
         others[part] = self
         self.stream = self.make_plan().stream
 
+    def subject(self) -> Subject:
+        """Return what the experiment runs, and what those upstream run."""
+        subject = super().subject()
+        producers = {name: self._others[name].subject() for name in self._graph.producers[self._part]}
+        upstream = {
+            condition: tuple(
+                (name, producers[name], unit.condition)
+                for name, unit in self._graph.upstream(self._part, Unit(0, condition))
+            )
+            for condition in self.conditions
+        }
+        return dataclasses.replace(subject, upstream=upstream)
+
     def make_plan(self) -> RunPlan:
         """Return the plan of the experiment as part of the graph."""
         plan = self._graph.joined(self._part, super().make_plan())
@@ -212,6 +267,8 @@ class GraphRuns(FactoryRuns):
     def _upstream(self, name: str, unit: Unit, host: pytest.Item) -> UpstreamUnit:
         runs = self._others[name]
         record = runs.obtain(unit, host)
+        if self.cache is not None and record.impure not in (None, ARTIFACTS):
+            self.cache.stored.taint(f"reads what {name!r} wrote, which {record.impure}")
         return self._graph.upstream_unit(name, record, runs.artifacts.version() if record.artifacts else None)
 
     def unread(self, arms: Mapping[str, ConditionRuns]) -> list[str]:

@@ -14,6 +14,7 @@ from crystallize import ConditionRuns, Verdict
 from crystallize.core.run import Unit
 from crystallize.core.treatment import BASELINE
 from pytest_crystallize.output import PROPERTY
+from pytest_crystallize.record_cache import NOT_CACHED
 from pytest_crystallize.report import CORRECTIONS, effect, extra_numbers, interval
 from pytest_crystallize.tracebacks import is_users
 
@@ -162,7 +163,8 @@ class HypothesisItem(ExperimentItem):
             "replicates": runs.replicates,
             "seed": runs.root_seed,
             "seconds": {
-                name: sum(r.seconds for r in arm.records if r is not None) for name, arm in arms.items()
+                name: sum(r.seconds for r in arm.records if r is not None and not r.cached)
+                for name, arm in arms.items()
             },
             "digests": {name: runs.digest(arm) for name, arm in arms.items()},
             "metrics": {
@@ -188,6 +190,7 @@ class HypothesisItem(ExperimentItem):
             "unread": runs.unread(arms),
             "run": runs.size,
             "for_family": runs.for_family(),
+            "cache": NOT_CACHED if runs.cache is None else runs.cache.told(records),
         }
 
     def _add_properties(self, verdict: Verdict, records: list[Any]) -> None:
@@ -207,7 +210,8 @@ class HypothesisItem(ExperimentItem):
             "detectable": verdict.detectable,
             "margin": verdict.margin,
             "seed": self.runs.root_seed,
-            "compute_seconds": round(sum(record.seconds for record in records), 6),
+            "compute_seconds": round(sum(record.seconds for record in records if not record.cached), 6),
+            "cached_runs": sum(record.cached for record in records) or None,
         }
         recorded = (section for record in records for section in record.sections)
         values |= {

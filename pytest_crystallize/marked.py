@@ -16,10 +16,12 @@ from crystallize import ArtifactPlugin, RunRecord
 from crystallize.core.context import LOGGER, FrozenContext
 from crystallize.core.declared import Parameters
 from crystallize.core.run import RAISED, Outcomes, RunError, Unit, execute
+from crystallize.core.run_identity import Subject, changes_of
 from crystallize.core.seeding import TREATMENT, global_state_restored, seed_globals
 from crystallize.core.treatment import BASELINE
 from pytest_crystallize.artifacts import SharedArtifacts
 from pytest_crystallize.output import with_properties
+from pytest_crystallize.record_cache import marked_components, marked_names
 from pytest_crystallize.units import FAILURES, SKIPS, ExperimentRuns, Settings, describe
 
 
@@ -66,7 +68,8 @@ class MarkedRuns(ExperimentRuns):
             originalname=function.originalname,
         )
         definitions = function._fixtureinfo.name2fixturedefs.values()
-        settings.wide_fixtures.update(d for known in definitions for d in known if d.scope != "function")
+        self.fixture_definitions = frozenset(d for known in definitions for d in known)
+        settings.wide_fixtures.update(d for d in self.fixture_definitions if d.scope != "function")
         self._arguments = function._fixtureinfo.argnames
         bound = Parameters(function.obj, (), "experiment")
         bound.defaults = {
@@ -78,6 +81,16 @@ class MarkedRuns(ExperimentRuns):
         self._artifacts = SharedArtifacts(
             ArtifactPlugin(settings.artifact_root), self.name, self.id, settings.exchange
         )
+
+    def subject(self) -> Subject:
+        """Return the function with all that it uses, and the treatments."""
+        root = self.settings.config.rootpath
+        components = marked_components(self.function)
+        names = marked_names(self.function) if self.caching.cache_key is None else (self.id,)
+        changes = {
+            name: c for name, c in changes_of(self.treatment_objects).items() if name in self.conditions
+        }
+        return Subject(names, components, changes, self.stream, self.caching, root, (root,))
 
     def run_unit(self, unit: Unit, host: pytest.Item) -> RunRecord:
         """Set up the function's fixtures, call it, tear them down."""

@@ -7,8 +7,8 @@ import pytest
 from pytest_crystallize.options import parse_replicates, parse_seed
 
 MARKER = (
-    "experiment(*, replicates, treatments, hypotheses, seed, correction, stopping, resampled): declare that "
-    "the body of this function is one condition run of an experiment."
+    "experiment(*, replicates, treatments, hypotheses, seed, correction, stopping, resampled, inputs, env, "
+    "cache_key): declare that the body of this function is one condition run of an experiment."
 )
 
 
@@ -64,6 +64,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="look several times, and stop an experiment once every claim is decided, also where it declares "
         "no stopping=",
+    )
+    group.addoption(
+        "--crystallize-cache",
+        choices=("reuse", "refresh", "off"),
+        help="whether runs that are sure to repeat are taken from earlier sessions (reuse, the default), run "
+        "and stored again (refresh), or neither read nor stored (off); --cache-clear deletes them",
+    )
+    parser.addini("crystallize_cache", "use of stored runs, as by --crystallize-cache", default="reuse")
+    parser.addini(
+        "crystallize_cache_verify",
+        "part of the time saved by stored runs that is spent on running some again (the cheapest at least), "
+        "to see that they give the same; 0 for never",
+        default="0.05",
     )
     parser.addini(
         "crystallize_early_stop",

@@ -50,6 +50,14 @@ class ExperimentSummary:
         What treatments set and nothing read, as sentences (keys; the values say nothing).
     conditions : list of str
         All conditions, as declared.
+    used : set of (str, int)
+        Conditions, and how many replicates of each.
+    cached, verified : set of (int, str)
+        Which runs earlier sessions had stored, and which of these were run again and gave the same.
+    why_run : str or None
+        Why all of them are run in every session.
+    changes : str
+        Why nothing that is stored could be used.
     """
 
     name: str
@@ -65,6 +73,16 @@ class ExperimentSummary:
     run: int = 0
     for_family: list[str] = field(default_factory=list)
     calibrations: list[dict[str, Any]] = field(default_factory=list)
+    used: set[tuple[str, int]] = field(default_factory=set)
+    cached: set[tuple[int, str]] = field(default_factory=set)
+    verified: set[tuple[int, str]] = field(default_factory=set)
+    why_run: str | None = None
+    changes: str = ""
+
+    @property
+    def runs(self) -> int:
+        """How many condition runs the verdicts rest on."""
+        return sum(replicates for _, replicates in self.used)
 
     def add(self, payload: Mapping[str, Any], outcome: str, *, place: int = 0, expected: str = "") -> None:
         """Take in what one report carried.
@@ -87,6 +105,12 @@ class ExperimentSummary:
         self.unread |= dict.fromkeys(payload["unread"])
         self.run = max(self.run, payload["run"])
         self.for_family = payload["for_family"]
+        self.used |= {(name, payload["run"]) for name in payload["seconds"]}
+        cache = payload["cache"]
+        self.cached |= set(map(tuple, cache["cached"]))
+        self.verified |= set(map(tuple, cache["verified"]))
+        self.why_run = self.why_run or cache["why_run"]
+        self.changes = self.changes or cache["changes"]
         if "calibration" in payload:
             self.calibrations.append({**payload["calibration"], "place": place})
             self.calibrations.sort(key=lambda row: row["place"])
@@ -97,7 +121,7 @@ class ExperimentSummary:
 
 
 def experiment_lines(
-    summary: ExperimentSummary, width: int, *, verbose: bool = False, located: bool = False
+    summary: ExperimentSummary, width: int, *, verbosity: int = 0, located: bool = False
 ) -> Iterator[str]:
     """Yield the lines of one experiment's table, none wider than `width`; `located` has its place told."""
     place = f" ({summary.where})" if located else ""
@@ -114,6 +138,7 @@ def experiment_lines(
             f"replicates, seed {summary.seed}, {time}"
         )
     yield from wrapped(head, width)
+    yield from cache_lines(summary, width, verbosity)
     yield from calibration_lines(summary.calibrations, width)
     if summary.rows:
         yield from table(summary.rows, width)
@@ -127,10 +152,22 @@ def experiment_lines(
         yield from wrapped(f"{condition}: {shown}", width, indent="  ")
     for line in (*summary.unread, *_notes(summary)):
         yield from wrapped(f"note: {line}", width, indent="  ")
-    if verbose:
+    if verbosity > 0:
         known = [condition for condition in summary.conditions if condition in summary.digests]
         digests = " ".join(f"{condition}={summary.digests[condition]}" for condition in known)
         yield from wrapped(f"digest {digests}", width, indent="  ")
+
+
+def cache_lines(summary: ExperimentSummary, width: int, verbosity: int) -> Iterator[str]:
+    """Yield how many runs were stored, and why others were not, or could not be used."""
+    if summary.cached:
+        verified = f", {len(summary.verified)} verified" if summary.verified else ""
+        line = f"{len(summary.cached)} of {counted(summary.runs, 'run')} from cache{verified}"
+        yield from wrapped(line, width, indent="  ")
+    if summary.changes and verbosity > 1:
+        yield from wrapped(f"recomputed: {summary.changes}", width, indent="  ")
+    if summary.why_run:
+        yield from wrapped(f"run each time: {summary.why_run}", width, indent="  ")
 
 
 def calibration_lines(rows: Sequence[Mapping[str, Any]], width: int) -> Iterator[str]:
@@ -386,8 +423,11 @@ def status_word(payload: Mapping[str, Any], outcome: str) -> str:
     verdict = payload.get("verdict")
     if verdict is None:
         return outcome.upper()
-    if not verdict["hypothesis"]:
-        return "PASSED" if verdict["status"] == "supported" else verdict["status"].upper()
-    shown = shown_p(verdict)
     word: str = verdict["status"].upper()
-    return word if shown is None else f"{word} p{'' if shown < 0.001 else '='}{p_value(shown)}"
+    shown = shown_p(verdict)
+    if not verdict["hypothesis"]:
+        word = "PASSED" if verdict["status"] == "supported" else word
+    elif shown is not None:
+        word += f" p{'' if shown < 0.001 else '='}{p_value(shown)}"
+    cache = payload["cache"]
+    return f"{word} (cached)" if cache["runs"] and len(cache["cached"]) == cache["runs"] else word

@@ -312,7 +312,7 @@ class Reporter:
             return
         width = min(terminalreporter._tw.fullwidth, _WIDEST)
         terminalreporter.write_sep("=", "experiments")
-        verbose = self.config.get_verbosity() > 0
+        verbosity = self.config.get_verbosity()
         names = Counter(summary.name for summary in self.summaries.values())
         order = {key: place for place, key in enumerate(self._announced)}
         ordered = sorted(self.summaries.items(), key=lambda entry: order.get(entry[0], len(order)))
@@ -320,7 +320,7 @@ class Reporter:
             if position:
                 terminalreporter.write_line("")
             for number, line in enumerate(
-                experiment_lines(summary, width, verbose=verbose, located=names[summary.name] > 1)
+                experiment_lines(summary, width, verbosity=verbosity, located=names[summary.name] > 1)
             ):
                 terminalreporter.write_line(line, bold=number == 0, **_colour(line))
         if any(row["detectable"] is not None for summary in self.summaries.values() for row in summary.rows):

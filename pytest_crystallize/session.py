@@ -12,13 +12,14 @@ import shutil
 import tempfile
 import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 from _pytest.runner import runtestprotocol
 
+from crystallize.cache.place import open_store
 from crystallize.core.run import Unit
 from crystallize.core.seeding import global_state_restored, seed_globals
 from pytest_crystallize.collection import ExperimentCollector, is_experiment_function
@@ -27,12 +28,15 @@ from pytest_crystallize.fixtures import hidden_by
 from pytest_crystallize.ids import checksum, escape
 from pytest_crystallize.items import HypothesisItem, PrefetchItem
 from pytest_crystallize.options import parse_replicates, parse_seed
+from pytest_crystallize.record_cache import MODES, RecordCache, parse_share, watching_set_up
 from pytest_crystallize.reporter import Reporter, announcement
 from pytest_crystallize.switches import STATE_FILE, Switches
 from pytest_crystallize.units import ExperimentRuns, Settings
 
 TOKENS_PER_WORKER = 32
 STALE_SECONDS = 60
+STEPS = "steps"
+"""Where in the cache directory results of cacheable steps lie."""
 _WORKERINPUT = "crystallize"
 NOT_RUN = pytest.xfail.Exception
 """What a test marked ``xfail(run=False)`` raises in its setup."""
@@ -91,9 +95,38 @@ class CrystallizeSession:
         self.settings.early_stop = option.crystallize_early_stop or config.getini("crystallize_early_stop")
         self.settings.off = self._switched_off()
         self.settings.repro = self._repro(config.option.crystallize_repro)
+        self.settings.records = self._record_cache()
+        if self.settings.records is not None:
+            self.settings.steps = self._cache_directory() / STEPS
         self._runs: dict[str, ExperimentRuns] = {}
 
     # Options.
+
+    def _record_cache(self) -> RecordCache | None:
+        """Return where runs are stored, if they are."""
+        mode = self.config.option.crystallize_cache or self.config.getini("crystallize_cache").strip()
+        if mode not in MODES:
+            raise pytest.UsageError(f"ini option crystallize_cache: {mode!r} is none of {', '.join(MODES)}")
+        share = self._ini("crystallize_cache_verify", parse_share)
+        cache = getattr(self.config, "cache", None)
+        option = self.config.option
+        if mode == "off" or cache is None or option.collectonly or option.crystallize_repro is not None:
+            return None
+        try:
+            directory = Path(cache.mkdir("crystallize")) / "records"
+        except OSError as error:
+            if not self.is_worker:
+                self.settings.note(f"runs are not stored: the cache can't be made: {error}")
+            return None
+        parts = None if self.workerinput is None else self.workerinput[_WORKERINPUT]["environment"]
+        ignored = [
+            self.settings.artifact_root,
+            directory.with_name(STEPS),
+            *([] if self.directory is None else [self.directory]),
+        ]
+        given = option.basetemp  # elsewhere they are in the system's directory
+        temporary = [] if given is None else [Path(given).absolute()]
+        return RecordCache(directory, mode, share, parts=parts, ignored=ignored, temporary=temporary)
 
     def _switched_off(self) -> frozenset[str]:
         if self.workerinput is not None:
@@ -171,7 +204,13 @@ class CrystallizeSession:
 
     def workerinput_for(self) -> dict[str, Any]:
         """Return what a worker is told."""
-        return {"directory": str(self.directory), "drawn_seed": self._drawn, "off": sorted(self.settings.off)}
+        records = self.settings.records
+        return {
+            "directory": str(self.directory),
+            "drawn_seed": self._drawn,
+            "off": sorted(self.settings.off),
+            "environment": None if records is None else records.environment.to_json(),
+        }
 
     # Collection.
 
@@ -295,7 +334,9 @@ class CrystallizeSession:
         if fixturedef.scope == "function" or fixturedef not in self.settings.wide_fixtures:
             return (yield)
         name = f"{self.settings.session_seed}:{fixturedef.baseid}:{fixturedef.argname}:{request.param_index}"
-        with global_state_restored() if in_unit else nullcontext():
+        with global_state_restored() if in_unit else nullcontext(), ExitStack() as watches:
+            for watch in watching_set_up(self._runs.values(), fixturedef):
+                watches.enter_context(watch)
             seed_globals(checksum(name))
             return (yield)
 
@@ -322,12 +363,35 @@ class CrystallizeSession:
         """Call the hooks behind the runs, and hand over notes."""
         for runs in self._runs.values():
             runs.finish()
+            if runs.cache is not None:
+                runs.cache.flush()
+        self._tidy_records()
         if self.is_worker and self.directory is not None:
             notes = json.dumps(list(self.settings.notes))
             path = self.directory / f"{self.settings.exchange.worker}.partial"
             with contextlib.suppress(OSError):
                 path.write_text(notes, encoding="utf-8")
                 path.replace(path.with_suffix(".notes"))
+
+    def _tidy_records(self) -> None:
+        """Say once why runs could not be stored, and keep the cache within its size."""
+        records = self.settings.records
+        if records is None:
+            return
+        if records.store.fault is not None:
+            fault = records.store.fault
+            fault = self.settings.exchange.agree("fault of the cache", lambda: fault)
+            self.settings.note(f"runs are not stored: {fault}")
+        if not self.is_worker and self._runs_were_stored():
+            records.store.tidy()
+            assert self.settings.steps is not None
+            open_store(self.settings.steps).tidy()
+
+    def _runs_were_stored(self) -> bool:
+        """Tell whether this process, or one of those that it controls, may have stored runs."""
+        return self.distributed or any(
+            runs.cache is not None and runs.cache.has_published for runs in self._runs.values()
+        )
 
     def pytest_unconfigure(self) -> None:
         """Close the files and remove the directory of the session."""

@@ -6,8 +6,9 @@ import time
 import unittest
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,6 +19,7 @@ from crystallize.core.analysis import DEFAULT_JUDGING, Analysis, AnalysisPlan, J
 from crystallize.core.declaration import check_replicates
 from crystallize.core.evaluation import digest, unread_keys
 from crystallize.core.run import RunError, Unit, rotated
+from crystallize.core.run_identity import Caching, Subject
 from crystallize.core.seeding import (
     CALIBRATION,
     SeedStream,
@@ -25,12 +27,14 @@ from crystallize.core.seeding import (
     global_state_restored,
     seed_globals,
 )
+from crystallize.core.stored_runs import Judge
 from crystallize.core.treatment import BASELINE
 from crystallize.errors import CrystallizeError, DefinitionError
 from pytest_crystallize.exchange import LOST, Exchange, Key
 from pytest_crystallize.fixtures import UnitFixtures
 from pytest_crystallize.ids import checksum
 from pytest_crystallize.output import Output
+from pytest_crystallize.record_cache import ExperimentCache, RecordCache, unwatched
 from pytest_crystallize.timeouts import Timer
 from pytest_crystallize.tracebacks import is_users, users_part
 
@@ -40,6 +44,7 @@ if TYPE_CHECKING:
 FAILURES = (BaseException,)
 ENDS_SESSION = (KeyboardInterrupt, pytest.exit.Exception)
 SKIPS = (pytest.skip.Exception, unittest.SkipTest)
+_NOTHING_DECLARED = Caching()
 
 
 class Settings:
@@ -77,6 +82,10 @@ class Settings:
         How many A/A tests to make of each hypothesis, in place of testing it.
     early_stop : bool
         Whether experiments that declare no early stopping are stopped early, too.
+    steps : path or None
+        Where results of cacheable steps lie; None if the cache is off.
+    records : RecordCache or None
+        Where runs are stored, if they are.
     """
 
     def __init__(
@@ -109,6 +118,8 @@ class Settings:
         self.off: frozenset[str] = frozenset()
         self.calibrate: int | None = None
         self.early_stop = False
+        self.steps: Path | None = None
+        self.records: RecordCache | None = None
         self.notes: dict[str, None] = {}
 
     @property
@@ -162,6 +173,12 @@ class ExperimentRuns(ABC):
         How many replicates a process runs at the same time.
     default_replicates : int or None
         How many there are if nobody says.
+    hypotheses : tuple of Hypothesis
+        What is claimed, also while A/A tests are made of it.
+    caching : Caching
+        What runs depend on, as declared.
+    fixture_definitions : frozenset of FixtureDef
+        The fixtures that runs may use.
     """
 
     at_once = 1
@@ -179,6 +196,7 @@ class ExperimentRuns(ABC):
         seed: int | None,
         hypotheses: Sequence[Hypothesis] = (),
         judging: Judging = DEFAULT_JUDGING,
+        caching: Caching = _NOTHING_DECLARED,
         part: str = "",
     ) -> None:
         self.function = function
@@ -210,6 +228,10 @@ class ExperimentRuns(ABC):
             self.replicates,
             DEFAULT_JUDGING if tests else self.judging,
         )
+        self.hypotheses = tuple(hypotheses)
+        self.caching = caching
+        self.fixture_definitions: frozenset[Any] = frozenset()
+        self._cache: ExperimentCache | None = None
         self.members: list[HypothesisItem] = []
         self._selected: list[HypothesisItem] = []
         self.size = self.analysis_plan.sizes[0]
@@ -294,20 +316,28 @@ class ExperimentRuns(ABC):
             Replicates to run here before stopping.
         """
         settings = self.settings
-        started = time.perf_counter()
-        done_here = 0
         settings.timer.belongs_to(host)
         with global_state_restored(), settings.output.of_units(self.id):
-            settings.exchange.refresh()
-            while True:
-                for done in self._run_up_to(self.size, host, wait=seconds is None or self._looks_again):
-                    done_here += done
-                    out_of_time = seconds is not None and time.perf_counter() - started > seconds
-                    if out_of_time and done_here >= at_least:
-                        return
-                if not self._advance():
-                    break
+            try:
+                self._recall()
+                settings.exchange.refresh()
+                self._pull(host, seconds, at_least)
+            finally:
+                if self.cache is not None:
+                    self.cache.flush()
         settings.timer.restart()
+
+    def _pull(self, host: pytest.Item, seconds: float | None, at_least: int) -> None:
+        started = time.perf_counter()
+        done_here = 0
+        while True:
+            for done in self._run_up_to(self.size, host, wait=seconds is None or self._looks_again):
+                done_here += done
+                out_of_time = seconds is not None and time.perf_counter() - started > seconds
+                if out_of_time and done_here >= at_least:
+                    return
+            if not self._advance():
+                return
 
     def _run_up_to(self, size: int, host: pytest.Item, *, wait: bool) -> Iterator[int]:
         """Run what is unclaimed of the first replicates; yield how many were run, whenever some were.
@@ -372,6 +402,7 @@ class ExperimentRuns(ABC):
     def obtain(self, unit: Unit, host: pytest.Item) -> RunRecord:
         """Return the record of one unit: run it, or wait for whoever does."""
         exchange, key = self.settings.exchange, Key(self.id, *unit)
+        self._recall()
         if not exchange.has(key):
             exchange.acquire(self.id, unit.replicate, wait=True)
             try:
@@ -401,7 +432,45 @@ class ExperimentRuns(ABC):
         """Run units of replicates that this process holds."""
         for unit in units:
             if self._begin(unit, host):
-                self._publish(unit, self.run_unit(unit, host))
+                with self.watching() as judge:
+                    record = self.run_unit(unit, host)
+                self._conclude(unit, judge(record))
+
+    # Stored runs.
+
+    @property
+    def cache(self) -> ExperimentCache | None:
+        """The stored runs, if any are to be used or made."""
+        if self._cache is None and self.settings.records is not None:
+            self._cache = ExperimentCache(self, self.settings.records)
+        return self._cache
+
+    @abstractmethod
+    def subject(self) -> Subject:
+        """Return what the runs are made of.
+
+        Raises
+        ------
+        FingerprintError
+            If that can't be known.
+        """
+
+    def _recall(self) -> None:
+        """Learn which runs are stored, before any is run."""
+        if self.cache is not None:
+            self.cache.recall()
+
+    def watching(self) -> AbstractContextManager[Judge]:
+        """Watch one run; gives what its record is to be passed through."""
+        return unwatched() if self.cache is None else self.cache.watching()
+
+    def make_known(self, unit: Unit, record: RunRecord) -> None:
+        """Have a stored record stand for a run."""
+        self._publish(unit, record)
+
+    def _conclude(self, unit: Unit, record: RunRecord) -> None:
+        """Publish the record of a run that ended here, and have it stored."""
+        self._publish(unit, record if self.cache is None else self.cache.take(unit, record))
 
     def _begin(self, unit: Unit, host: pytest.Item) -> bool:
         """Note that a unit is about to be run; one that ended a process is not run again."""

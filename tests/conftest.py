@@ -5,6 +5,7 @@ take longer to load than a test takes; so all are loaded here.
 """
 
 import asyncio  # noqa: F401
+import os
 import signal
 
 import hypothesis  # noqa: F401
@@ -16,6 +17,9 @@ import pytest_crystallize.distributed
 import pytest_crystallize.session  # noqa: F401
 
 pytest_plugins = ["pytester"]
+
+# No test, nor any process that one starts, writes a secret to the home of whoever runs it.
+os.environ["CRYSTALLIZE_CACHE_SECRET"] = "of the tests"
 
 # Started in the background of a script, this process ignores interrupts, and so would those under test.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

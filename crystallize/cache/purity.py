@@ -42,15 +42,15 @@ class _Spelled(NamedTuple):
 
 
 class _Places:
-    """Files and whole directories, under either spelling."""
+    """Files and whole directories, under either spelling; what is not there yet may become either."""
 
     def __init__(self, paths: Iterable[StrPath]) -> None:
         self._files: set[str] = set()
         trees: set[str] = set()
         for path in paths:
-            if Path(path).is_dir():
+            if not Path(path).is_file():
                 trees.update(text.rstrip(os.sep) + os.sep for text in _Spelled.of(path))
-            else:
+            if not Path(path).is_dir():
                 self._files.update(_Spelled.of(path))
         self._trees = tuple(trees)
 
@@ -73,6 +73,10 @@ class Watcher:
         Source files that the fingerprint holds; they may be imported.
     ignored : iterable of paths
         Files and directories of Crystallize itself, such as the cache and the root of artifacts.
+    project : iterable of paths
+        Directories that are no temporary ones, even if they lie in the system's.
+    temporary : iterable of paths
+        Directories that are temporary, even if they lie in a project's.
     """
 
     def __init__(
@@ -81,11 +85,16 @@ class Watcher:
         *,
         code: Iterable[StrPath] = (),
         ignored: Iterable[StrPath] = (),
+        project: Iterable[StrPath] = (),
+        temporary: Iterable[StrPath] = (),
     ) -> None:
         self._inputs = _Places(resolved(inputs))
         self._code = _Places(code)
         self._ignored = _Places([*_installation(), *ignored])
-        self._temporary = _Places([tempfile.gettempdir()])
+        system = _Places([tempfile.gettempdir()])
+        self._temporary = system
+        self._project = _Places(path for path in project if _Spelled.of(path) in system)
+        self._given = _Places(temporary)
         self._noted: dict[str, None] = {}
 
     @property
@@ -115,6 +124,9 @@ class Watcher:
             # No token: a fixture may end in another context than it began in.
             _current.set(tuple(other for other in _current.get() if other is not watch))
             _deactivate(watch)
+
+    def _is_temporary(self, path: _Spelled) -> bool:
+        return path in self._given or (path in self._temporary and path not in self._project)
 
     def _note(self, reason: str) -> None:
         if len(self._noted) < _MOST:
@@ -169,7 +181,7 @@ class Watch:
 
     def _wrote(self, file: _Spelled) -> None:
         known = self._watcher
-        if not (file in known._temporary or file in known._ignored or _source(file)):
+        if not (known._is_temporary(file) or file in known._ignored or _source(file)):
             known._note(f"wrote {file.shown()}, which a stored result would not")
 
     def _made_directory(self, path: Any, mode: int, descriptor: int) -> None:
@@ -201,7 +213,7 @@ class Watch:
         known = self._watcher
         if file in known._ignored or file in known._inputs or self._owns(file):
             return
-        if file in known._temporary and not os.path.lexists(file.real):
+        if known._is_temporary(file) and not os.path.lexists(file.real):
             self._written.add(file.real)
         else:
             known._note(f"opened the database {file.shown()}, which is not declared in inputs=")
@@ -209,7 +221,9 @@ class Watch:
     def _started(self, program: Any, arguments: Any = None, *rest: object) -> None:
         if program is None:  # on Windows the command is a text, or the first argument
             program = arguments if isinstance(arguments, str | bytes) else arguments[0]
-        self._watcher._note(f"started the process {os.path.basename(os.fsdecode(program))!r}")  # noqa: PTH119
+        name = os.path.basename(os.fsdecode(program))  # noqa: PTH119
+        if name not in _MACHINE_PROGRAMS:
+            self._watcher._note(f"started the process {name!r}")
 
     def _spawned(self, mode: int, program: Any, *rest: object) -> None:
         self._started(program)
@@ -271,6 +285,7 @@ _JUDGES: dict[str, Callable[..., None]] = {
 
 _HARMLESS = (os.path.normcase(os.path.abspath(os.devnull)), "/dev/zero", "/dev/full")  # noqa: PTH100
 # The environment's part of the key is about the first two. Imports read time zones, pandas' for one.
+_MACHINE_PROGRAMS = frozenset({"lscpu", "ldconfig", "sysctl", "uname"})  # joblib asks the first for cores
 _MACHINE = ("/proc/", "/sys/", "/usr/share/zoneinfo/")
 
 # An audit hook belongs to the interpreter, can't be removed, and hears everything; so there is one for all.

@@ -86,6 +86,18 @@ class ExperimentBuilder:
         """Set what a step writes in every run, for other experiments to read."""
         return self._set(outputs=outputs)
 
+    def inputs(self, inputs: Iterable[str]) -> ExperimentBuilder:
+        """Set patterns of the files that runs read."""
+        return self._set(inputs=inputs)
+
+    def env(self, names: Iterable[str]) -> ExperimentBuilder:
+        """Set the environment variables that runs read."""
+        return self._set(env=names)
+
+    def cache_key(self, key: str) -> ExperimentBuilder:
+        """Set what stands for all that runs depend on and that can't be seen."""
+        return self._set(cache_key=key)
+
     def description(self, description: str) -> ExperimentBuilder:
         """Set the description."""
         return self._set(description=description)

@@ -10,8 +10,11 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any, Literal, TypeVar
 
+from crystallize.cache.environment import environment
+from crystallize.cache.place import cache_directory, open_store
 from crystallize.core.analysis import Analysis, AnalysisPlan, Judging
 from crystallize.core.artifact import Artifact, alone, artifacts_in, checked_outputs
 from crystallize.core.builder import ExperimentBuilder
@@ -42,14 +45,17 @@ from crystallize.core.plugins import (
 from crystallize.core.provenance import git_commit
 from crystallize.core.result import Result, RunFailure
 from crystallize.core.run import RAISED, Hooks, RunPlan, RunRecord, Unit, units
+from crystallize.core.run_identity import Caching, Subject, subject_of
 from crystallize.core.seeding import SEARCH, SeedStream, check_root_seed, global_state_restored
 from crystallize.core.step_cache import open_step_cache
 from crystallize.core.stopping import Stopping
+from crystallize.core.stored_runs import IMPURITIES, StoredRuns
 from crystallize.core.treatment import BASELINE, Treatment
-from crystallize.errors import CrystallizeWarning, DefinitionError
+from crystallize.errors import CrystallizeWarning, DefinitionError, FingerprintError
 from crystallize.stats import Correction
 
 P = TypeVar("P", bound=BasePlugin)
+Strategy = Literal["rerun", "resume"]
 
 DEFAULT_PLUGINS: tuple[type[BasePlugin], ...] = (SeedPlugin, ArtifactPlugin, LoggingPlugin, SerialExecution)
 _SOURCE: Any = object()
@@ -89,6 +95,14 @@ class Experiment:
     resampled : float, optional
         Part of one data set that each replicate holds out, if replicates are random resplits of it: they
         overlap, so claims are tested by `ResampledTTest`.
+    inputs : iterable of str
+        Files that runs read, as patterns relative to the current directory (under pytest, to its rootdir).
+        Stored runs count only as long as the files stay as they are.
+    env : iterable of str
+        Environment variables that runs read; stored runs count only as long as they stay as they are.
+    cache_key : str, optional
+        Stands for all that runs depend on and that can't be seen, such as a remote model: runs are stored
+        that would not be otherwise. Change it when that changes.
 
     Raises
     ------
@@ -129,6 +143,9 @@ class Experiment:
         correction: Correction = "holm",
         stopping: Stopping | None = None,
         resampled: float | None = None,
+        inputs: Iterable[str] = (),
+        env: Iterable[str] = (),
+        cache_key: str | None = None,
     ) -> None:
         if not isinstance(name, str) or not name.strip():
             raise DefinitionError(f"an experiment is named {name!r}; a name is a non-empty string")
@@ -142,6 +159,7 @@ class Experiment:
         self.given_plugins = tuple(plugins or ())
         self.plugins = with_defaults(self.given_plugins, DEFAULT_PLUGINS)
         self.judging = Judging(correction, stopping, resampled)
+        self.caching = Caching(inputs, env, cache_key)  # type: ignore[arg-type]  # it makes tuples of them
         self.treatments = treatments
         given = tuple(hypotheses)
         if hypothesis is not None:
@@ -213,6 +231,7 @@ class Experiment:
         treatments: Iterable[Treatment] | None = None,
         hypotheses: Iterable[Hypothesis] | None = None,
         replicates: int | None = None,
+        strategy: Strategy = "rerun",
     ) -> Result:
         """Run every condition in every replicate, and verify the hypotheses.
 
@@ -223,6 +242,11 @@ class Experiment:
         ----------
         treatments, hypotheses, replicates : optional
             In place of those of the experiment, for this run.
+        strategy : {"rerun", "resume"}
+            "resume" stores each run as soon as it is done, in the directory that ``CRYSTALLIZE_CACHE_DIR``
+            names or in ``.cache/crystallize``, and uses those that are stored: after an interruption it goes
+            on from there, and it runs only what a change concerns. Only runs that are sure to give the same
+            again are stored; a warning says why others are not. "rerun" neither reads nor writes.
 
         Raises
         ------
@@ -234,7 +258,7 @@ class Experiment:
         used = self._with(treatments, hypotheses, replicates)
         used.validate()
         plan = used.plan()
-        result = used._execute(plan, plan.conditions)
+        result = used._execute(plan, plan.conditions, stored=used._stored(plan, strategy))
         for treatment in used.treatments:
             used._warn_of_unread_keys(treatment, result, set())
         return result
@@ -245,6 +269,7 @@ class Experiment:
         treatments: Iterable[Treatment] | None = None,
         hypotheses: Iterable[Hypothesis] | None = None,
         replicates: int | None = None,
+        strategy: Strategy = "rerun",
     ) -> Result:
         """Do what `run` does, so that the running event loop goes on meanwhile.
 
@@ -252,10 +277,10 @@ class Experiment:
         """
         used = self._with(treatments, hypotheses, replicates)
         if not used._awaits:
-            return await asyncio.to_thread(used.run)
+            return await asyncio.to_thread(used.run, strategy=strategy)
         used.validate()
         plan = used.plan()
-        result = await used._aexecute(plan, plan.conditions)
+        result = await used._aexecute(plan, plan.conditions, stored=used._stored(plan, strategy))
         for treatment in used.treatments:
             used._warn_of_unread_keys(treatment, result, set())
         return result
@@ -420,7 +445,9 @@ class Experiment:
                 self, (plugin for plugin in self.plugins if not isinstance(plugin, Execution | SeedPlugin))
             ),
             outputs={output.name: output.writer for output in self.outputs},
-            step_cache=open_step_cache() if cacheable else None,
+            step_cache=open_step_cache(inputs=self.caching.inputs, env=self.caching.env)
+            if cacheable
+            else None,
         )
 
     @property
@@ -436,23 +463,64 @@ class Experiment:
         """Whether units run on the event loop of the caller."""
         return isinstance(self._execution, AsyncExecution)
 
-    def _execute(self, plan: RunPlan, conditions: Sequence[str], *, to_the_end: bool = False) -> Result:
+    def _stored(self, plan: RunPlan, strategy: Strategy) -> StoredRuns | None:
+        """Return the stored runs of a run, if it is to use some."""
+        if strategy not in ("rerun", "resume"):
+            raise DefinitionError(f"strategy is {strategy!r}; allowed are 'rerun' and 'resume'")
+        if strategy == "rerun":
+            return None
+        subject: Subject | FingerprintError
+        try:
+            subject = subject_of(plan, self.given_plugins, self.caching, root=Path.cwd())
+        except FingerprintError as error:
+            subject = error
+        stored = StoredRuns(
+            self._label,
+            subject,
+            open_store(cache_directory() / "records"),
+            environment(),
+            impurities=IMPURITIES,
+            ignored=[self.plugin(ArtifactPlugin).root_dir, cache_directory()],
+        )
+        stored.begin(plan, plan.conditions, self.replicates, self.hypotheses)
+        return stored
+
+    def _execute(
+        self,
+        plan: RunPlan,
+        conditions: Sequence[str],
+        *,
+        to_the_end: bool = False,
+        stored: StoredRuns | None = None,
+    ) -> Result:
         """Run these conditions in every replicate, or until every claim is decided."""
+        execution = self._execution
         with self._running(plan) as commit:
             records: list[RunRecord] = []
             while todo := self._units_to_come(plan, conditions, records, to_the_end):
-                records += self._execution.execute(plan, todo)
+                records += stored.execute(execution, todo) if stored else execution.execute(plan, todo)
+            if stored:
+                stored.conclude(records)
             return self._conclude(plan, records, commit())
 
     async def _aexecute(
-        self, plan: RunPlan, conditions: Sequence[str], *, to_the_end: bool = False
+        self,
+        plan: RunPlan,
+        conditions: Sequence[str],
+        *,
+        to_the_end: bool = False,
+        stored: StoredRuns | None = None,
     ) -> Result:
         """Do what `_execute` does, on the running event loop."""
         execution = self.plugin(AsyncExecution)
         with self._running(plan) as commit:
             records: list[RunRecord] = []
             while todo := self._units_to_come(plan, conditions, records, to_the_end):
-                records += await execution.aexecute(plan, todo)
+                records += await (
+                    stored.aexecute(execution, todo) if stored else execution.aexecute(plan, todo)
+                )
+            if stored:
+                stored.conclude(records)
             return self._conclude(plan, records, commit())
 
     def _units_to_come(

@@ -109,6 +109,10 @@ class RunRecord:
         Wall time.
     sections : tuple of (str, str)
         Captured output, by heading.
+    cached : bool
+        Whether an earlier run had stored it; it says nothing of what was measured.
+    impure : str or None
+        What the run did, so that a stored record can't stand for it.
     """
 
     condition: str
@@ -121,6 +125,8 @@ class RunRecord:
     skipped: str | None = None
     seconds: float = 0.0
     sections: tuple[tuple[str, str], ...] = ()
+    cached: bool = field(default=False, compare=False)
+    impure: str | None = field(default=None, compare=False)
 
     @property
     def succeeded(self) -> bool:
@@ -143,6 +149,8 @@ class RunRecord:
                 self.skipped,
                 self.seconds,
                 self.sections,
+                self.cached,
+                self.impure,
             ]
         )
 
@@ -169,6 +177,8 @@ class RunRecord:
                 skipped,
                 seconds,
                 sections,
+                cached,
+                impure,
             ) = data
             if version != _FORMAT:
                 raise ValueError(f"format {version!r}, not {_FORMAT!r}")
@@ -183,12 +193,14 @@ class RunRecord:
                 skipped,
                 seconds,
                 tuple((title, content) for title, content in sections),
+                cached,
+                impure,
             )
         except (TypeError, ValueError, KeyError) as fault:
             raise ValueError(f"not a run record: {fault}") from fault
 
 
-_FORMAT = "crystallize-run-1"
+_FORMAT = "crystallize-run-2"
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,7 +89,7 @@ def test_a_record_comes_back_from_json_bit_for_bit(record):
         "null",
         "{}",
         "[]",
-        '["crystallize-run-1"]',
+        '["crystallize-run-2"]',
         "[1, 2",
         json.dumps(["other"] + [0] * 10),
         b"\xff",

@@ -140,7 +140,7 @@ def test_words_on_workers(project):
     result.stdout.fnmatch_lines(["[[]gw*[]] [[]100%[]] *"])
     result.stdout.fnmatch_lines(["[[]gw*[]] [[]*%[]] SUPPORTED p* experiment_a.py::*"])
     result.stdout.no_fnmatch_line("*block-*")
-    serial = project.run("-v")
+    serial = project.run("-v", "--crystallize-cache=off")
 
     def without_time(result):
         return sorted(

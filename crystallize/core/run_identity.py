@@ -1,0 +1,369 @@
+"""What identifies the condition runs of an experiment: all that their records depend on."""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, Final
+
+from crystallize.cache.environment import Environment, environment_changes
+from crystallize.cache.fingerprint import changes, fingerprint
+from crystallize.core.artifact import Artifact
+from crystallize.core.datasource import DataSource, ExperimentInput
+from crystallize.core.plugins import ArtifactPlugin, BasePlugin, Execution, LoggingPlugin, SeedPlugin
+from crystallize.core.run import RunPlan, Unit
+from crystallize.core.seeding import SeedStream
+from crystallize.core.treatment import Treatment
+from crystallize.errors import DefinitionError, FingerprintError
+
+_SCHEMA: Final = "crystallize-records-1"
+_ENVIRONMENT: Final = "environment "
+_REPLACED: Final = "cache_key"
+_HOOKS: Final = ("before_replicate", "after_replicate", "before_step", "after_step")
+_KNOWN: Final = (BasePlugin, SeedPlugin, ArtifactPlugin, LoggingPlugin, Execution)
+
+
+@dataclass(frozen=True, slots=True)
+class Caching:
+    """What the records of an experiment depend on beside its code and its values.
+
+    Attributes
+    ----------
+    inputs : tuple of str
+        Files that runs read, as patterns (``*``, ``**``) relative to the root of the project: under pytest
+        its rootdir, otherwise the current directory. Their content counts.
+    env : tuple of str
+        Environment variables that runs read.
+    cache_key : str or None
+        Stands for all that can't be seen or identified. With it, runs are stored that read undeclared
+        files, use the network or call hooks of plugins, and they are not verified.
+
+    Raises
+    ------
+    DefinitionError
+        If one of them is of another type.
+    """
+
+    inputs: tuple[str, ...] = ()
+    env: tuple[str, ...] = ()
+    cache_key: str | None = None
+
+    def __post_init__(self) -> None:
+        for name, of in (("inputs", "patterns for files, as in ['data/*.csv']"), ("env", "variables' names")):
+            given = getattr(self, name)
+            listed = isinstance(given, Iterable) and not isinstance(given, str | bytes)
+            entries = tuple(os.fspath(e) if isinstance(e, Path) else e for e in given) if listed else ()
+            if not listed or not all(isinstance(entry, str) and entry for entry in entries):
+                raise DefinitionError(f"{name} is {given!r}; give a list of {of}")
+            object.__setattr__(self, name, entries)
+        if self.cache_key is not None and (not isinstance(self.cache_key, str) or not self.cache_key):
+            raise DefinitionError(f"cache_key is {self.cache_key!r}; give a string that is not empty")
+
+
+@dataclass(frozen=True)
+class RunIdentity:
+    """Identity of the condition runs of one experiment.
+
+    Attributes
+    ----------
+    parts : mapping
+        Condition -> name of each part -> short digest of it.
+    labels : frozenset of str or None
+        Names of all code of the project that runs may reach; None if some of it is not known.
+    digest : str
+        Of everything.
+    """
+
+    parts: Mapping[str, Mapping[str, str]]
+    labels: frozenset[str] | None
+    digest: str
+    seals: Mapping[str, bytes] = field(repr=False)
+    names: tuple[str, ...] = field(repr=False)
+
+    def key(self, unit: Unit) -> str:
+        """Return the key of a unit's record, 32 hexadecimal digits."""
+        return blake2b(b"%d" % unit.replicate, digest_size=16, key=self.seals[unit.condition]).hexdigest()
+
+    def slot(self, condition: str) -> str:
+        """Return what records of a condition are stored under: names of code, so that titles may change."""
+        return json.dumps(["records", *self.names, condition])
+
+    def sources(self) -> Iterator[str]:
+        """Yield the source files of the project that runs may reach."""
+        found = set()
+        for label in self.labels or ():
+            name = label.removesuffix(" (whole)")
+            while name and name not in sys.modules:
+                name = name.rpartition(".")[0]
+            path = getattr(sys.modules.get(name), "__file__", None)
+            if isinstance(path, str):
+                found.add(path)
+        yield from sorted(found)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What condition runs are made of, to be identified now and again.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Names of code that tell the experiment from others.
+    components : mapping
+        Name -> function, class, instance or value that every run depends on.
+    treatments : mapping
+        Condition -> what it changes; the baseline changes nothing.
+    stream : SeedStream
+        Seeds of the replicates.
+    caching : Caching
+        What is declared.
+    root : path
+        Of the project; `inputs` are relative to it.
+    roots : tuple of path
+        Directories whose code counts even where packages are installed.
+    upstream : mapping
+        Condition -> name of each experiment upstream, its subject and its condition.
+    """
+
+    names: tuple[str, ...]
+    components: Mapping[str, Any]
+    treatments: Mapping[str, Any]
+    stream: SeedStream
+    caching: Caching
+    root: Path
+    roots: tuple[Path, ...] = ()
+    upstream: Mapping[str, tuple[tuple[str, Subject, str], ...]] = field(default_factory=dict)
+
+    def identify(self, environment: Environment) -> RunIdentity:
+        """Return the identity as it is now.
+
+        Raises
+        ------
+        FingerprintError
+            If a part can't be identified and there is no `cache_key`; the message says which, and why.
+        """
+        common = _Parts(self)
+        common.value("schema", _SCHEMA)
+        for name, part in environment.parts.items():
+            common.said[_ENVIRONMENT + name] = part
+        common.seal("environment", environment.digest)
+        for name, component in self.components.items():
+            common.code(name, component)
+        common.value("root seed", [self.stream.root, list(self.stream.branch)])
+        for name, content in self._inputs():
+            common.value(f"input {name}", content)
+        for name in self.caching.env:
+            common.value(f"environment variable {name}", os.environ.get(name))
+        if self.caching.cache_key is not None:
+            common.value("cache_key", self.caching.cache_key)
+        parts, seals = {}, {}
+        labels = set(common.labels)
+        complete = common.complete
+        known: dict[int, RunIdentity] = {}
+        for condition, change in self.treatments.items():
+            own = common.copy()
+            own.value("condition", condition)
+            if change is not None:
+                own.code(f"treatment {condition}", change)
+            for name, subject, theirs in self.upstream.get(condition, ()):
+                if id(subject) not in known:
+                    known[id(subject)] = subject.identify(environment)
+                other = known[id(subject)]
+                own.said |= {
+                    key if own.said.get(key, part) == part else f"{name}: {key}": part
+                    for key, part in other.parts[theirs].items()
+                }
+                own.seal(f"upstream {name}", other.seals[theirs].hex())
+                labels |= other.labels or set()
+                complete = complete and other.labels is not None
+            parts[condition], seals[condition] = own.said, own.total.digest()
+            labels |= own.labels
+            complete = complete and own.complete
+        digest = blake2b(repr(sorted(seals.items())).encode(), digest_size=32).hexdigest()
+        return RunIdentity(parts, frozenset(labels) if complete else None, digest, seals, self.names)
+
+    def input_paths(self) -> list[str]:
+        """Return the patterns of `inputs`, those of experiments upstream too, as absolute paths."""
+        found = [os.path.join(self.root, pattern) for pattern in self.caching.inputs]  # noqa: PTH118 - patterns
+        for entries in self.upstream.values():
+            for _, subject, _ in entries:
+                found += subject.input_paths()
+        return list(dict.fromkeys(found))
+
+    def _inputs(self) -> Iterator[tuple[str, str]]:
+        """Yield name and digest of each file that `inputs` names."""
+        for pattern in self.caching.inputs:
+            paths = [path for path in _matching(self.root, pattern) if not path.is_dir()]
+            if not paths:
+                raise FingerprintError(
+                    f"inputs= {pattern!r} names no file in {self.root}; correct it, or leave it out"
+                )
+            for path in paths:
+                yield os.path.relpath(path, self.root).replace(os.sep, "/"), _content(path)
+
+
+def _matching(root: Path, pattern: str) -> list[Path]:
+    """Return the files of a pattern, those of a directory that it names, or the file itself."""
+    whole = os.path.join(root, pattern)  # noqa: PTH118 - a pattern is no path
+    if os.path.isdir(whole):  # noqa: PTH112 - as above
+        whole = os.path.join(whole, "**")  # noqa: PTH118 - as above
+    elif os.path.lexists(whole):
+        return [Path(whole)]
+    return sorted(map(Path, glob.glob(whole, recursive=True, include_hidden=True)))  # noqa: PTH207 - hidden
+
+
+_contents: dict[Path, tuple[tuple[int, ...], str]] = {}
+
+
+def _content(path: Path) -> str:
+    """Return the digest of a file; it is read again if its status has changed."""
+    try:
+        status = path.stat()
+        state = (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        known = _contents.get(path)
+        if known is None or known[0] != state:
+            digest = blake2b(digest_size=32)
+            with path.open("rb") as file:
+                while block := file.read(1 << 20):
+                    digest.update(block)
+            known = _contents[path] = state, digest.hexdigest()
+    except OSError as error:
+        raise FingerprintError(f"inputs= names {path}, which can't be read: {error.strerror}") from error
+    return known[1]
+
+
+class _Parts:
+    """Takes up the parts of an identity, one by one."""
+
+    def __init__(self, subject: Subject) -> None:
+        self._subject = subject
+        self.said: dict[str, str] = {}
+        self.labels: set[str] = set()
+        self.total = blake2b(digest_size=32, person=b"crystallize")
+        self.complete = True
+
+    def copy(self) -> _Parts:
+        """Return another one that goes on from here."""
+        other = _Parts(self._subject)
+        other.said, other.labels = dict(self.said), set(self.labels)
+        other.total, other.complete = self.total.copy(), self.complete
+        return other
+
+    def seal(self, name: str, digest: str) -> None:
+        """Have the keys depend on something."""
+        encoded = json.dumps([name, digest]).encode()
+        self.total.update(b"%d:%s" % (len(encoded), encoded))
+
+    def value(self, name: str, value: Any) -> None:
+        """Add a value that JSON carries."""
+        digest = blake2b(json.dumps(value).encode(), digest_size=32).hexdigest()
+        self.said[name] = digest[:16]
+        self.seal(name, digest)
+
+    def code(self, name: str, target: Any) -> None:
+        """Add a function, a class, or a value with the code of its classes."""
+        try:
+            found = fingerprint(target, name=name, project_roots=self._subject.roots)
+        except FingerprintError:
+            if self._subject.caching.cache_key is None:
+                raise
+            self.complete = False
+            self.seal(name, _REPLACED)
+            return
+        for label, part in found.parts.items():
+            known = self.said.get(label, part)
+            self.said[label if known == part else f"{name}: {label}"] = part
+        self.labels.update(label for label in found.parts if label != name)
+        self.seal(name, found.digest)
+
+
+def explain(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
+    """Say what differs between the parts of two identities, such as ``helpers.clean changed``."""
+
+    def split(parts: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+        of = {n.removeprefix(_ENVIRONMENT): p for n, p in parts.items() if _is_environment(n)}
+        return of, {name: part for name, part in parts.items() if not _is_environment(name)}
+
+    (was, before), (now, after) = split(old), split(new)
+    return [*changes(before, after), *environment_changes(was, now)]
+
+
+def _is_environment(name: str) -> bool:
+    return name.startswith(_ENVIRONMENT) and not name.startswith(_ENVIRONMENT + "variable ")
+
+
+def subject_of(
+    plan: RunPlan,
+    plugins: Iterable[BasePlugin],
+    caching: Caching,
+    *,
+    root: Path,
+    roots: tuple[Path, ...] = (),
+) -> Subject:
+    """Return what the units of a plan are made of.
+
+    Parameters
+    ----------
+    plan : RunPlan
+        How to run any unit.
+    plugins : iterable of BasePlugin
+        Those that the user gave.
+    caching : Caching
+        What is declared.
+    root : path
+        What `inputs` are relative to.
+    roots : tuple of path
+        Directories whose code counts even where packages are installed.
+
+    Raises
+    ------
+    FingerprintError
+        If a plugin has hooks around replicates or steps and there is no `cache_key`.
+    """
+    source = plan.datasource
+    components: dict[str, Any] = {f"data source {source.name}": _without_ids(source)}
+    components |= {f"step {i} ({step.name})": step for i, step in enumerate(plan.pipeline, start=1)}
+    components |= {"seeding": plan.seed_globals, "initial context": dict(plan.initial)}
+    components |= {f"output {name}": (name, writer) for name, writer in plan.outputs.items()}
+    for number, plugin in enumerate(plugins):
+        if caching.cache_key is None and (hook := _own_hook(plugin)) is not None:
+            raise FingerprintError(
+                f"{type(plugin).__name__}.{hook} is a hook around runs, which a stored run would not call"
+            )
+        if type(plugin).__module__.partition(".")[0] != "crystallize":
+            components[f"plugin {number} ({type(plugin).__name__})"] = plugin
+    names = (_named(source), *map(_named, plan.pipeline))
+    return Subject(names, components, changes_of(plan.treatments), plan.stream, caching, root, roots)
+
+
+def changes_of(treatments: Iterable[Treatment]) -> dict[str, Any]:
+    """Return condition -> what it changes, the baseline first."""
+    made = {t.name: t.payload if t.function is None else t.function for t in treatments}
+    return {"baseline": None, **made}
+
+
+def _without_ids(source: DataSource) -> Any:
+    """Return what a data source gives, without the ids that tell artifacts of one name apart."""
+    if type(source) is Artifact:
+        return ("artifact", source.name, source.loader, source.writer, source.from_path)
+    if type(source) is ExperimentInput:
+        return {name: _without_ids(part) for name, part in zip(source.params, source.parts, strict=True)}
+    return source
+
+
+def _own_hook(plugin: BasePlugin) -> str | None:
+    for hook in _HOOKS:
+        if all(getattr(type(plugin), hook) is not getattr(known, hook) for known in _KNOWN):
+            return hook
+    return None
+
+
+def _named(part: Any) -> str:
+    module = getattr(getattr(part, "_factory", None), "__module__", type(part).__module__)
+    return f"{module}.{part.name}"

@@ -1,0 +1,335 @@
+"""Stored runs of a session: which experiments use them, which runs come from there, and what is said."""
+
+from __future__ import annotations
+
+import argparse
+import dis
+import inspect
+import json
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, Literal
+
+from crystallize import RunRecord
+from crystallize.cache.environment import Environment, environment
+from crystallize.cache.fingerprint import fingerprint
+from crystallize.cache.origin import is_project_file
+from crystallize.cache.place import open_store
+from crystallize.core.run import Unit
+from crystallize.core.run_identity import Subject
+from crystallize.core.stored_runs import (
+    VERIFIED,
+    Impurities,
+    Judge,
+    StoredRuns,
+    compared,
+    ignores_stored,
+)
+from crystallize.errors import FingerprintError
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    import pytest
+
+    from pytest_crystallize.units import ExperimentRuns
+
+Mode = Literal["reuse", "refresh", "off"]
+MODES: tuple[Mode, ...] = ("reuse", "refresh", "off")
+MEASURED = "a hypothesis is about a measured metric, which tells of the session that measured it"
+_TOLD_CHANGES = 4
+_OF_REQUEST = frozenset({"param", "param_index", "addfinalizer", "scope", "fixturename"})
+
+
+def parse_share(text: str) -> float:
+    """Read a part of the time saved."""
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
+    return share
+
+
+class RecordCache:
+    """What the experiments of a session share of the cache.
+
+    Parameters
+    ----------
+    directory : path
+        Where records are kept.
+    mode : {"reuse", "refresh"}
+        Whether stored records are used, or only written.
+    share : float or None
+        Part of the time saved that is spent on running again.
+    parts : mapping or None
+        The environment's parts, where another process has found them.
+    ignored : iterable of path
+        Directories of the session.
+    temporary : iterable of path
+        Where pytest makes temporary directories.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        mode: Mode,
+        share: float | None,
+        *,
+        parts: dict[str, str] | None,
+        ignored: Iterable[Path],
+        temporary: Iterable[Path],
+    ) -> None:
+        self.store = open_store(directory)
+        self.mode = mode
+        self.share = VERIFIED if share is None else share
+        self.impurities = Impurities()
+        self.ignored = tuple(ignored)
+        self.temporary = tuple(temporary)
+        self._parts = parts
+
+    @property
+    def environment(self) -> Environment:
+        """The environment; found once for all processes."""
+        return environment() if self._parts is None else Environment.from_json(self._parts)
+
+
+@dataclass
+class Recalled:
+    """What the processes of a session agree on about the stored runs of an experiment.
+
+    Attributes
+    ----------
+    verified : list of [int, str]
+        Units that are run although they are stored.
+    refusal : str or None
+        Why no run is stored.
+    changes : list of str
+        Why nothing that is stored can be used.
+    """
+
+    verified: list[list[Any]] = field(default_factory=list)
+    refusal: str | None = None
+    changes: list[str] = field(default_factory=list)
+
+
+class ExperimentCache:
+    """The stored runs of one experiment, in one process.
+
+    Parameters
+    ----------
+    runs : ExperimentRuns
+        The experiment's.
+    cache : RecordCache
+        The session's.
+    """
+
+    def __init__(self, runs: ExperimentRuns, cache: RecordCache) -> None:
+        self._runs = runs
+        self._cache = cache
+        self._stored: StoredRuns | None = None
+        self._recalled: Recalled | None = None
+        self._before: dict[Unit, RunRecord] = {}
+
+    @property
+    def stored(self) -> StoredRuns:
+        """The stored runs; what is run is identified when they are first asked for."""
+        if self._stored is None:
+            cache = self._cache
+            subject: Subject | FingerprintError
+            try:
+                subject = self._runs.subject()
+            except FingerprintError as error:
+                subject = error
+            self._stored = StoredRuns(
+                self._runs.name,
+                subject,
+                cache.store,
+                cache.environment,
+                impurities=cache.impurities,
+                ignored=cache.ignored,
+                temporary=cache.temporary,
+            )
+        return self._stored
+
+    def recall(self) -> Recalled:
+        """Return what the processes agree on; the first one makes it, and makes the stored records known."""
+        if self._recalled is None:
+            text = self._runs.settings.exchange.agree(f"stored {self._runs.id}", self._recall)
+            self._recalled = Recalled(**json.loads(text))
+            self._verified = {Unit(*entry) for entry in self._recalled.verified}
+        return self._recalled
+
+    def _recall(self) -> str:
+        runs, stored = self._runs, self.stored
+        recalled = Recalled(refusal=stored.refusal)
+        if stored.refusal is None and self._cache.mode == "reuse":
+            needed = [condition for condition in runs.conditions if condition in runs.needed]
+            hits, verified = stored.recall(needed, runs.replicates, runs.hypotheses, self._cache.share)
+            for unit, record in hits.items():
+                if unit not in verified:
+                    runs.make_known(unit, record)
+            recalled.verified = [list(unit) for unit in sorted(verified)]
+            if not hits and runs.settings.config.get_verbosity() > 1:
+                said = [change for condition in needed for change in stored.explain(condition)]
+                recalled.changes = list(dict.fromkeys(said))
+        return json.dumps(vars(recalled))
+
+    def is_verified(self, unit: Unit) -> bool:
+        """Tell whether a unit is run although it is stored."""
+        return bool(self.recall().verified) and unit in self._verified
+
+    def watching(self, *, seeded: bool = True) -> AbstractContextManager[Judge]:
+        """Watch one run; see `StoredRuns.watching`."""
+        return self.stored.watching(seeded=seeded)
+
+    def take(self, unit: Unit, record: RunRecord) -> RunRecord:
+        """Store a record, or compare it with the one that is stored; return what counts."""
+        if not self.is_verified(unit):
+            self.stored.add(record)
+            return record
+        if not self._before:
+            self._before = self.stored.load(self._runs.needed, self._runs.replicates)
+        before = self._before.get(unit)  # it may be gone meanwhile
+        return record if before is None else compared(before, record)
+
+    @property
+    def has_published(self) -> bool:
+        """Whether this process has stored runs."""
+        return self._stored is not None and self._stored.published > 0
+
+    def flush(self) -> None:
+        """Store what is to be stored."""
+        if self._stored is not None:
+            self._stored.flush()
+            if self._stored.changed is not None:
+                name = self._runs.name
+                changed = self._stored.changed
+                told = self._runs.settings.exchange.agree(f"changed {self._runs.id}", lambda: changed)
+                self._runs.settings.note(
+                    f"{name}: its runs are not stored, since they change what they use: {told}"
+                )
+
+    def told(self, records: Iterable[RunRecord]) -> dict[str, Any]:
+        """Return what reports say of the records that were used."""
+        used = list(records)
+        impure = min(
+            ((r.replicate, r.condition, r.impure) for r in used if r.impure is not None and not r.error),
+            default=None,
+        )
+        recalled = self.recall()
+        measured = MEASURED if ignores_stored(self._runs.hypotheses, used) else None
+        return {
+            "runs": len(used),
+            "cached": [[r.replicate, r.condition] for r in used if r.cached],
+            "verified": [[r.replicate, r.condition] for r in used if r.cached and self.is_verified(_unit(r))],
+            "why_run": recalled.refusal or measured or (impure and impure[2]),
+            "changes": told_changes(recalled.changes),
+        }
+
+
+def _unit(record: RunRecord) -> Unit:
+    return Unit(record.replicate, record.condition)
+
+
+def told_changes(changes: list[str]) -> str:
+    """Return changes as text: a few of them, and how many more there are."""
+    more = len(changes) - _TOLD_CHANGES
+    return ", ".join(changes[:_TOLD_CHANGES]) + (f", and {more} more" if more > 0 else "")
+
+
+NOT_CACHED: dict[str, Any] = {"runs": 0, "cached": [], "verified": [], "why_run": None, "changes": ""}
+
+
+def marked_components(function: pytest.Function) -> dict[str, Any]:
+    """Return what the body of a marked function consists of: itself, its class, fixtures and parameters.
+
+    Raises
+    ------
+    FingerprintError
+        If it, or a fixture, asks pytest for what can't be known before it is run.
+    """
+    info = function._fixtureinfo
+    body = getattr(function.obj, "__func__", function.obj)
+    components: dict[str, Any] = {body.__name__: body}
+    roots = (str(function.config.rootpath),)
+    _check_request(body.__name__, body, roots)
+    if function.cls is not None:
+        components[f"class {function.cls.__qualname__}"] = function.cls
+    order = []
+    for name in info.names_closure:
+        for number, definition in enumerate(info.name2fixturedefs.get(name, ())):
+            made_by = getattr(definition.func, "__func__", definition.func)
+            order.append([name, str(definition.scope)])
+            if getattr(made_by, "__module__", "").startswith("pytest_crystallize."):
+                continue
+            _check_request(f"fixture {name!r}", made_by, roots)
+            components[f"fixture {name}" + (f" ({number})" if number else "")] = made_by
+            owner = getattr(definition.func, "__self__", None)
+            if owner is not None:
+                components[f"class of fixture {name} ({number})"] = type(owner)
+    components["fixtures"] = order
+    callspec = getattr(function, "callspec", None)
+    for name, value in (callspec.params if callspec is not None else {}).items():
+        components[f"parameter {name}"] = value
+    return components | warning_filters(function.config)
+
+
+def warning_filters(config: pytest.Config) -> dict[str, Any]:
+    """Return which warnings are errors: a run that gives one may fail."""
+    return {"filters of warnings": [config.getini("filterwarnings"), config.option.pythonwarnings]}
+
+
+def marked_names(function: pytest.Function) -> tuple[str, ...]:
+    """Return what tells a marked function and its parameters from others."""
+    body = getattr(function.obj, "__func__", function.obj)
+    callspec = getattr(function, "callspec", None)
+    params = callspec.params if callspec is not None else {}
+    digests = [f"{name}={fingerprint(value, name=name).digest}" for name, value in params.items()]
+    return (f"{body.__module__}.{body.__qualname__}", *digests)
+
+
+def _check_request(label: str, function: Any, roots: tuple[str, ...]) -> None:
+    """Refuse a function of the project's that uses more of ``request`` than its parameter."""
+    if not isinstance(function, FunctionType) or not is_project_file(function.__code__.co_filename, roots):
+        return
+    parameters = inspect.signature(function).parameters
+    if "pytestconfig" in parameters:
+        raise FingerprintError(f"{label} asks for pytestconfig, so that it depends on options of pytest")
+    if "request" in parameters and (use := _use_of_request(function)) is not None:
+        raise FingerprintError(
+            f"{label} uses {use}, and what that gives can't be known before it is run; use request.param and "
+            "fixtures that are arguments"
+        )
+
+
+def _use_of_request(function: FunctionType) -> str | None:
+    code = function.__code__
+    if "request" in code.co_cellvars:
+        return "request in an inner function"
+    instructions = list(dis.get_instructions(code))
+    for here, behind in zip(instructions, [*instructions[1:], None], strict=True):
+        if here.opname.startswith("LOAD_FAST") and "request" in str(here.argval):
+            taken = behind is not None and behind.opname in ("LOAD_ATTR", "LOAD_METHOD")
+            attribute = str(behind.argval) if behind is not None and taken else ""
+            if here.argval != "request" or attribute not in _OF_REQUEST:
+                return f"request.{attribute}" if attribute else "request as a whole"
+    return None
+
+
+def watching_set_up(
+    experiments: Iterable[ExperimentRuns], definition: Any
+) -> Iterator[AbstractContextManager[object]]:
+    """Yield what watches the set-up of a fixture, for each experiment that depends on it."""
+    for runs in experiments:
+        if runs.cache is not None and definition in runs.fixture_definitions:
+            yield runs.cache.stored.watching_set_up()
+
+
+def unwatched() -> AbstractContextManager[Callable[[RunRecord], RunRecord]]:
+    """Return what stands for a watch where nothing is stored."""
+    return nullcontext(lambda record: record)
