@@ -1,0 +1,66 @@
+"""Cacheable steps under pytest."""
+
+import pytest
+
+STEPS = """
+    @pipeline_step(cacheable=True)
+    def train(data, ctx, *, width=1):
+        print("training")
+        return data + width + ctx.rng.normal(), {"width": float(width)}
+
+    @pipeline_step()
+    def score(data, ctx, *, bonus=0.0):
+        return data, {"x": data + bonus * ctx.rng.uniform(0.5, 1.5)}
+
+    def experiment_a():
+        return Experiment(
+            1.0,
+            [train, score],
+            treatments=[Treatment("bonus", {"bonus": 1.0})],
+            hypotheses=[Hypothesis(metric="x", direction="increase")],
+            replicates=8,
+        )
+"""
+
+
+def run(project, *args):
+    """Run without workers in this process, with some in processes of their own."""
+    return project.run(*args) if "0" in args else project.run_apart(*args)
+
+
+def digests(result):
+    return [line for line in result.outlines if line.strip().startswith("digest")]
+
+
+@pytest.mark.parametrize("workers", ["0", pytest.param("2", marks=pytest.mark.slow)])
+def test_results_of_steps_are_kept_where_runs_are_not(project, workers):
+    """An edit behind a step leaves its result; they lie in pytest's cache, and make no difference."""
+    project.write(STEPS)
+    off = run(project, "-n", workers, "-v", "--crystallize-cache", "off")
+    assert not (project.path / ".pytest_cache/d/crystallize/steps").exists()
+    cold = run(project, "-n", workers, "-v")
+    stored = sorted((project.path / ".pytest_cache/d/crystallize/steps").rglob("*.value"))
+    assert len(stored) == 8  # the baseline's and the treatment's are the same
+    project.write(STEPS.replace("bonus * ctx", "bonus * 1.0 * ctx"))
+    edited = run(project, "-n", workers, "-vv")
+    edited.stdout.fnmatch_lines(["*recomputed: experiment_a.score changed"])
+    assert sorted((project.path / ".pytest_cache/d/crystallize/steps").rglob("*.value")) == stored
+    assert digests(off) == digests(cold) == digests(edited) != []
+    assert not (project.path / ".cache").exists()
+
+
+def test_what_keeps_a_step_from_being_kept_is_said_once(project):
+    """Whatever the number of workers; declared files are part of the key."""
+    reading = STEPS.replace('print("training")', 'print(open("data.txt").read())')
+    (project.path / "data.txt").write_text("1")
+    project.write(reading)
+    result = project.run_workers()
+    result.assert_outcomes(passed=1)
+    told = "".join(result.outlines).count("step 'train' is not cached: it opened data.txt")
+    assert told == 1
+    project.write(reading.replace("replicates=8,", 'replicates=8, inputs=["data.txt"],'))
+    assert "is not cached" not in str(project.run().stdout)
+    project.run().stdout.fnmatch_lines(["*16 of 16 runs from cache*"])
+    (project.path / "data.txt").write_text("2")
+    changed = project.run("-vv")
+    assert "from cache" not in str(changed.stdout)
