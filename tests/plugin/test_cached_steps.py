@@ -3,6 +3,8 @@
 import pytest
 
 STEPS = """
+    from pathlib import Path
+
     @pipeline_step(cacheable=True)
     def train(data, ctx, *, width=1):
         print("training")
@@ -51,7 +53,7 @@ def test_results_of_steps_are_kept_where_runs_are_not(project, workers):
 
 def test_what_keeps_a_step_from_being_kept_is_said_once(project):
     """Whatever the number of workers; declared files are part of the key."""
-    reading = STEPS.replace('print("training")', 'print(open("data.txt").read())')
+    reading = STEPS.replace('print("training")', 'print(Path("data.txt").read_text())')
     (project.path / "data.txt").write_text("1")
     project.write(reading)
     result = project.run_workers()
