@@ -16,7 +16,7 @@ from _pytest.mark.structures import ParameterSet, get_unpacked_marks
 
 from crystallize import Experiment, ExperimentBuilder, ExperimentGraph, Hypothesis, Treatment
 from crystallize.core.analysis import DEFAULT_JUDGING, Judging
-from crystallize.core.run_identity import Caching
+from crystallize.core.caching import Caching
 from crystallize.errors import CrystallizeError, DefinitionError
 from pytest_crystallize.calibration import CalibrationItem
 from pytest_crystallize.factories import FactoryRuns, GraphRuns
@@ -203,6 +203,8 @@ class ExperimentCollector(pytest.Collector):
                 for part in graph.experiments
             ]
             return [self._declared(runs) for runs in parts]
+        if inspect.iscoroutine(made):
+            made.close()  # nobody will await it
         if not isinstance(made, Experiment):
             raise DefinitionError(
                 f"{self.name} returned {saferepr(made)}; a factory returns an Experiment, a builder or an "

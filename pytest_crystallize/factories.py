@@ -194,7 +194,7 @@ class FactoryRuns(ExperimentRuns):
         """Call the hooks behind the run, once in each process that ran a unit."""
         if not self._began:
             return
-        if self.plan.step_cache is not None:
+        if "plan" in self.__dict__ and self.plan.step_cache is not None:  # else a hook before the run raised
             notes, _ = self.plan.step_cache.report()
             for (step, _), why in notes.items():
                 of_step = f"step {step!r} is not cached: " if step else ""

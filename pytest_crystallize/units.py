@@ -16,10 +16,11 @@ from _pytest._code import getfslineno
 
 from crystallize import ConditionRuns, GroupSequential, Hypothesis, RunRecord, Treatment
 from crystallize.core.analysis import DEFAULT_JUDGING, Analysis, AnalysisPlan, Judging
+from crystallize.core.caching import Caching
 from crystallize.core.declaration import check_replicates
 from crystallize.core.evaluation import digest, unread_keys
 from crystallize.core.run import RunError, Unit, rotated
-from crystallize.core.run_identity import Caching, Subject
+from crystallize.core.run_identity import Subject
 from crystallize.core.seeding import (
     CALIBRATION,
     SeedStream,

@@ -10,14 +10,12 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from crystallize.cache.environment import environment
-from crystallize.cache.place import cache_directory, open_store
 from crystallize.core.analysis import Analysis, AnalysisPlan, Judging
 from crystallize.core.artifact import Artifact, alone, artifacts_in, checked_outputs
 from crystallize.core.builder import ExperimentBuilder
+from crystallize.core.caching import Caching
 from crystallize.core.context import LOGGER, frozen_mapping
 from crystallize.core.datasource import as_data_source, as_given_source
 from crystallize.core.declaration import (
@@ -45,14 +43,15 @@ from crystallize.core.plugins import (
 from crystallize.core.provenance import git_commit
 from crystallize.core.result import Result, RunFailure
 from crystallize.core.run import RAISED, Hooks, RunPlan, RunRecord, Unit, units
-from crystallize.core.run_identity import Caching, Subject, subject_of
 from crystallize.core.seeding import SEARCH, SeedStream, check_root_seed, global_state_restored
 from crystallize.core.step_cache import open_step_cache
 from crystallize.core.stopping import Stopping
-from crystallize.core.stored_runs import IMPURITIES, StoredRuns
 from crystallize.core.treatment import BASELINE, Treatment
-from crystallize.errors import CrystallizeWarning, DefinitionError, FingerprintError
+from crystallize.errors import CrystallizeWarning, DefinitionError
 from crystallize.stats import Correction
+
+if TYPE_CHECKING:
+    from crystallize.core.stored_runs import StoredRuns
 
 P = TypeVar("P", bound=BasePlugin)
 Strategy = Literal["rerun", "resume"]
@@ -469,19 +468,10 @@ class Experiment:
             raise DefinitionError(f"strategy is {strategy!r}; allowed are 'rerun' and 'resume'")
         if strategy == "rerun":
             return None
-        subject: Subject | FingerprintError
-        try:
-            subject = subject_of(plan, self.given_plugins, self.caching, root=Path.cwd())
-        except FingerprintError as error:
-            subject = error
-        stored = StoredRuns(
-            self._label,
-            subject,
-            open_store(cache_directory() / "records"),
-            environment(),
-            impurities=IMPURITIES,
-            ignored=[self.plugin(ArtifactPlugin).root_dir, cache_directory()],
-        )
+        from crystallize.core.stored_runs import resumed  # heavy: what it loads identifies code
+
+        artifacts = self.plugin(ArtifactPlugin).root_dir
+        stored = resumed(self._label, plan, self.given_plugins, self.caching, ignored=[artifacts])
         stored.begin(plan, plan.conditions, self.replicates, self.hypotheses)
         return stored
 

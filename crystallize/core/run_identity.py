@@ -15,55 +15,19 @@ from typing import Any, Final
 from crystallize.cache.environment import Environment, environment_changes
 from crystallize.cache.fingerprint import changes, fingerprint
 from crystallize.core.artifact import Artifact
+from crystallize.core.caching import Caching
 from crystallize.core.datasource import DataSource, ExperimentInput
 from crystallize.core.plugins import ArtifactPlugin, BasePlugin, Execution, LoggingPlugin, SeedPlugin
 from crystallize.core.run import RunPlan, Unit
 from crystallize.core.seeding import SeedStream
 from crystallize.core.treatment import Treatment
-from crystallize.errors import DefinitionError, FingerprintError
+from crystallize.errors import FingerprintError
 
 _SCHEMA: Final = "crystallize-records-1"
 _ENVIRONMENT: Final = "environment "
 _REPLACED: Final = "cache_key"
 _HOOKS: Final = ("before_replicate", "after_replicate", "before_step", "after_step")
 _KNOWN: Final = (BasePlugin, SeedPlugin, ArtifactPlugin, LoggingPlugin, Execution)
-
-
-@dataclass(frozen=True, slots=True)
-class Caching:
-    """What the records of an experiment depend on beside its code and its values.
-
-    Attributes
-    ----------
-    inputs : tuple of str
-        Files that runs read, as patterns (``*``, ``**``) relative to the root of the project: under pytest
-        its rootdir, otherwise the current directory. Their content counts.
-    env : tuple of str
-        Environment variables that runs read.
-    cache_key : str or None
-        Stands for all that can't be seen or identified. With it, runs are stored that read undeclared
-        files, use the network or call hooks of plugins, and they are not verified.
-
-    Raises
-    ------
-    DefinitionError
-        If one of them is of another type.
-    """
-
-    inputs: tuple[str, ...] = ()
-    env: tuple[str, ...] = ()
-    cache_key: str | None = None
-
-    def __post_init__(self) -> None:
-        for name, of in (("inputs", "patterns for files, as in ['data/*.csv']"), ("env", "variables' names")):
-            given = getattr(self, name)
-            listed = isinstance(given, Iterable) and not isinstance(given, str | bytes)
-            entries = tuple(os.fspath(e) if isinstance(e, Path) else e for e in given) if listed else ()
-            if not listed or not all(isinstance(entry, str) and entry for entry in entries):
-                raise DefinitionError(f"{name} is {given!r}; give a list of {of}")
-            object.__setattr__(self, name, entries)
-        if self.cache_key is not None and (not isinstance(self.cache_key, str) or not self.cache_key):
-            raise DefinitionError(f"cache_key is {self.cache_key!r}; give a string that is not empty")
 
 
 @dataclass(frozen=True)

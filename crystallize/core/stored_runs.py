@@ -14,12 +14,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from crystallize.cache.environment import Environment
+from crystallize.cache.environment import Environment, environment
+from crystallize.cache.place import cache_directory, open_store
 from crystallize.cache.purity import Watcher
 from crystallize.cache.store import Encoded, Store
+from crystallize.core.caching import Caching
 from crystallize.core.hypothesis import Hypothesis
+from crystallize.core.plugins import BasePlugin
 from crystallize.core.run import RECORDED, Outcomes, RunError, RunPlan, RunRecord, Unit
-from crystallize.core.run_identity import RunIdentity, Subject, explain
+from crystallize.core.run_identity import RunIdentity, Subject, explain, subject_of
 from crystallize.core.seeding import global_draws_detector, seed_globals
 from crystallize.errors import CrystallizeWarning, FingerprintError
 
@@ -474,3 +477,38 @@ def _decoded(body: Encoded | None, unit: Unit) -> RunRecord | None:
     except ValueError:
         return None
     return record if (record.replicate, record.condition) == unit and storable(record) else None
+
+
+def resumed(
+    label: str,
+    plan: RunPlan,
+    plugins: Iterable[BasePlugin],
+    caching: Caching,
+    *,
+    ignored: Iterable[Path],
+) -> StoredRuns:
+    """Return the stored runs of an experiment that is run without pytest.
+
+    Parameters
+    ----------
+    label : str
+        What messages call the experiment.
+    plan, plugins, caching
+        Of the experiment; the plugins are those that were given to it.
+    ignored : iterable of Path
+        Where runs may write.
+    """
+    subject: Subject | FingerprintError
+    try:
+        subject = subject_of(plan, plugins, caching, root=Path.cwd())
+    except FingerprintError as error:
+        subject = error
+    directory = cache_directory()
+    return StoredRuns(
+        label,
+        subject,
+        open_store(directory / "records"),
+        environment(),
+        impurities=IMPURITIES,
+        ignored=[*ignored, directory],
+    )

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from crystallize import Experiment, Hypothesis, Treatment, data_source, pipeline_step
 from crystallize.cache.environment import Environment
+from crystallize.core.caching import Caching
 from crystallize.core.plugins import BasePlugin, LoggingPlugin, SeedPlugin
 from crystallize.core.run import Unit
-from crystallize.core.run_identity import Caching, explain, subject_of
+from crystallize.core.run_identity import explain, subject_of
 from crystallize.errors import DefinitionError, FingerprintError
 
 HERE = Environment.from_json({"Python": "3", "numpy": "1.0 files 00"})

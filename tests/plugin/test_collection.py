@@ -172,7 +172,9 @@ def test_marker_is_registered(project):
     project.run_plain().assert_outcomes(passed=1)
     project.run().assert_outcomes(passed=2)
     project.run_plain("--markers").stdout.fnmatch_lines(
-        ["@pytest.mark.experiment(*replicates*treatments*hypotheses*seed*correction*stopping*resampled)*"]
+        [
+            "@pytest.mark.experiment(*replicates*treatments*hypotheses*seed*correction*stopping*resampled*inputs*env*cache_key)*"
+        ]
     )
 
 
