@@ -66,6 +66,8 @@ class HypothesisItem(ExperimentItem):
         off = runs.settings.off
         if treatment is None:
             self.conditions = tuple(name for name in runs.conditions if name not in off)
+        elif hypothesis is not None and hypothesis.against is not None:
+            self.conditions = (treatment,) if treatment in runs.conditions else ()
         else:
             self.conditions = (BASELINE, treatment)
         if treatment in off:
@@ -100,14 +102,20 @@ class HypothesisItem(ExperimentItem):
     def decide(self, arms: dict[str, ConditionRuns], records: list[RunRecord]) -> None:
         """Give the verdict on complete runs, and raise `NotSupported` unless it is that they support."""
         assert self.payload is not None
+        against = None if self.hypothesis is None else self.hypothesis.against
+        if against is not None and against.name == self.runs.settings.save:
+            raise _skipped(f"recorded as reference {against.name!r}, so there is nothing to compare it with")
         verdict = self._verdict(arms)
         self.evidence_missing = verdict.status == "invalid"
         self.payload["verdict"] = plain(verdict.to_dict())
         self._add_properties(verdict, records)
         if not verdict.passed:
-            raise NotSupported(explain(verdict, self.runs.root_seed if self.runs.seed_drawn else None))
+            drawn = self.runs.root_seed if self.runs.seed_drawn else None
+            raise NotSupported(explain(verdict, drawn, self.runs.function.path.name))
 
     def _verdict(self, arms: dict[str, ConditionRuns]) -> Verdict:
+        if not self.conditions:
+            return self._vanished()
         if self.hypothesis is not None:
             return self.runs.analysis.verdict(self.hypothesis, self.treatment or "")
         reasons = [reason for arm in arms.values() if (reason := arm.missing_evidence())]
@@ -121,6 +129,21 @@ class HypothesisItem(ExperimentItem):
             reasons[0] if reasons else "",
             n=n,
             lacking=lacking,
+        )
+
+    def _vanished(self) -> Verdict:
+        """Return the verdict on a condition that the reference alone has."""
+        hypothesis, name = self.hypothesis, self.treatment or ""
+        assert hypothesis is not None
+        assert hypothesis.against is not None
+        known = ", ".join(map(repr, self.runs.conditions))
+        return Verdict(
+            hypothesis.name,
+            name,
+            hypothesis.metric_label,
+            "invalid",
+            f"condition {name!r} of reference {hypothesis.against.name!r} is gone; there are {known}",
+            against=hypothesis.against.name,
         )
 
     def _repeat(self, unit: Unit) -> None:
@@ -247,7 +270,7 @@ def _skipped(reason: str) -> BaseException:
     return pytest.skip.Exception(reason, _use_item_location=True)
 
 
-def explain(verdict: Verdict, drawn_seed: int | None = None) -> str:
+def explain(verdict: Verdict, drawn_seed: int | None = None, file: str = "") -> str:
     """Return what a test that does not pass says of its verdict."""
     lines = [f"{verdict.status.upper()}: {verdict.reason}" if verdict.reason else verdict.status.upper()]
     row = verdict.to_dict()
@@ -258,7 +281,7 @@ def explain(verdict: Verdict, drawn_seed: int | None = None) -> str:
         ends = interval(verdict.interval, relative=verdict.relative)
         shown = f", {verdict.estimand or 'difference'} {difference} {ends}" if verdict.interval else ""
         numbers.append(
-            f"{metric}: baseline {verdict.baseline_mean:.6g}, "
+            f"{metric}: {_compared_with(verdict)} {verdict.baseline_mean:.6g}, "
             f"{verdict.treatment} {verdict.treatment_mean:.6g}{shown}"
         )
     if verdict.p_value is not None:
@@ -267,9 +290,15 @@ def explain(verdict: Verdict, drawn_seed: int | None = None) -> str:
         numbers.append(extra)
     if verdict.population:
         numbers.append(f"speaks of {verdict.population}")
+    if verdict.against and verdict.status == "invalid":
+        numbers.append(f"record it: pytest --crystallize --crystallize-save {verdict.against} {file}")
     if drawn_seed is not None:
         numbers.append(f"the root seed was drawn; repeat with --crystallize-seed {drawn_seed}")
     return "\n".join([*lines, *(f"  {line}" for line in numbers)])
+
+
+def _compared_with(verdict: Verdict) -> str:
+    return f"reference {verdict.against!r}" if verdict.against else "baseline"
 
 
 def _compared(verdict: Verdict) -> str:

@@ -18,8 +18,11 @@ from _pytest.junitxml import xml_key
 from crystallize import Result
 from crystallize.core.evaluation import runs_by_condition
 from crystallize.core.provenance import git_commit
+from crystallize.core.stored_reference import recorded, write_reference
 from crystallize.core.versions import conclude_version
+from crystallize.errors import ReferenceFileError
 from pytest_crystallize.exchange import SharedExchange
+from pytest_crystallize.ids import relative
 from pytest_crystallize.items import HypothesisItem
 from pytest_crystallize.progress import Progress
 from pytest_crystallize.report import (
@@ -60,6 +63,7 @@ class Reporter:
         self._places: dict[str, int] = {}
         self._announced: dict[str, dict[str, Any]] = {}
         self._shown_failures: set[tuple[Any, ...]] = set()
+        self.saved: list[str] = []
 
     @property
     def terminal(self) -> Any:
@@ -111,6 +115,8 @@ class Reporter:
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Let no session that ended early end well."""
         self._conclude_versions()
+        if self.settings.save is not None and self._verdicts_due:
+            self._save_references(session)
         if self._verdicts_due and not set(self.expected) <= self.reported and session.exitstatus == 0:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
@@ -254,6 +260,29 @@ class Reporter:
             except OSError as error:
                 self.settings.note(f"{known['name']}: its artifacts have no manifest: {error}")
 
+    def _save_references(self, session: pytest.Session) -> None:
+        """Write the references of this session; one that can't be written fails the session."""
+        self.learn_expected()
+        exchange = self.settings.exchange
+        with contextlib.suppress(OSError):
+            exchange.refresh()
+        with git_commit() as ask:
+            commit = ask()
+        for key, known in self._announced.items():
+            runs = runs_by_condition(exchange.records(key), known["needed"], known["replicates"])
+            path = Path(known["reference"])
+            try:
+                saved = recorded(known["name"], runs, root_seed=known["seed"], git_commit=commit)
+                write_reference(path, saved, partial=len(runs) < len(known["conditions"]))
+            except (ReferenceFileError, OSError) as fault:
+                self.saved.append(f"NOT SAVED: {fault}")
+                if session.exitstatus == 0:
+                    session.exitstatus = pytest.ExitCode.TESTS_FAILED
+            else:
+                self.saved.append(
+                    f"saved reference {self.settings.save!r}: {relative(path, self.config.rootpath)}"
+                )
+
     # Progress.
 
     def _start_progress(self) -> None:
@@ -308,7 +337,7 @@ class Reporter:
         if self.config.get_verbosity() < 0:
             return
         unfinished = [*self._switched_off(), *self._unfinished()]
-        if not self.summaries and not self.settings.notes and not unfinished:
+        if not (self.summaries or self.settings.notes or unfinished or self.saved):
             return
         width = min(terminalreporter._tw.fullwidth, _WIDEST)
         terminalreporter.write_sep("=", "experiments")
@@ -326,7 +355,7 @@ class Reporter:
         if any(row["detectable"] is not None for summary in self.summaries.values() for row in summary.rows):
             terminalreporter.write_line("")
             terminalreporter.write_line(MDE_LEGEND)
-        for text in (*unfinished, *(f"note: {note}" for note in self.settings.notes)):
+        for text in (*unfinished, *self.saved, *(f"note: {note}" for note in self.settings.notes)):
             for line in wrapped(text, width):
                 terminalreporter.write_line(line, yellow=True)
 
@@ -374,6 +403,8 @@ def announcement(runs: ExperimentRuns) -> dict[str, Any]:
         "experiment": runs.experiment_name,
         "conditions": list(runs.conditions),
         "seed": runs.root_seed,
+        "needed": [name for name in runs.conditions if name in runs.needed],
+        "reference": str(runs.reference_file(runs.settings.save)) if runs.settings.save else "",
     }
 
 

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import time
 import unittest
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from _pytest._code import getfslineno
 
-from crystallize import ConditionRuns, GroupSequential, Hypothesis, RunRecord, Treatment
+from crystallize import ConditionRuns, GroupSequential, Hypothesis, Reference, RunRecord, Treatment
 from crystallize.core.analysis import DEFAULT_JUDGING, Analysis, AnalysisPlan, Judging
 from crystallize.core.declaration import check_replicates
 from crystallize.core.evaluation import digest, unread_keys
+from crystallize.core.names import path_component
 from crystallize.core.run import RunError, Unit, rotated
 from crystallize.core.seeding import (
     CALIBRATION,
@@ -25,6 +29,7 @@ from crystallize.core.seeding import (
     global_state_restored,
     seed_globals,
 )
+from crystallize.core.stored_reference import StoredReference, resolved
 from crystallize.core.treatment import BASELINE
 from crystallize.errors import CrystallizeError, DefinitionError
 from pytest_crystallize.exchange import LOST, Exchange, Key
@@ -75,6 +80,10 @@ class Settings:
         Treatments that are switched off.
     calibrate : int or None
         How many A/A tests to make of each hypothesis, in place of testing it.
+    save : str or None
+        Under which name to write a reference.
+    compare : str or None
+        The reference to compare with, whatever the hypotheses say.
     early_stop : bool
         Whether experiments that declare no early stopping are stopped early, too.
     """
@@ -108,6 +117,8 @@ class Settings:
         self.drawn_seed: int | None = None
         self.off: frozenset[str] = frozenset()
         self.calibrate: int | None = None
+        self.save: str | None = None
+        self.compare: str | None = None
         self.early_stop = False
         self.notes: dict[str, None] = {}
 
@@ -212,7 +223,8 @@ class ExperimentRuns(ABC):
         )
         self.members: list[HypothesisItem] = []
         self._selected: list[HypothesisItem] = []
-        self.size = self.analysis_plan.sizes[0]
+        # What is to be a reference is run to its end.
+        self.size = self.replicates if settings.save else self.analysis_plan.sizes[0]
         self._first_open = 0
         self._complete: dict[str, ConditionRuns] = {}
         self._analysis: Analysis | None = None
@@ -247,6 +259,35 @@ class ExperimentRuns(ABC):
         settings = self.settings
         self.seed_drawn = settings.drawn_seed is not None and (declared is None or settings.seed is not None)
         return next(n for n in (settings.seed, declared, settings.ini_seed, 0) if n is not None)
+
+    # References.
+
+    def reference_file(self, name: str) -> Path:
+        """Return where the reference of a name is: beside the file of the experiment."""
+        node = self.function.nodeid.partition("::")[2]
+        return (
+            self.function.path.parent
+            / "references"
+            / name
+            / path_component(self.function.path.stem)
+            / f"{path_component('.'.join([*node.split('::'), *([self.part] if self.part else [])]))}.json"
+        )
+
+    @cached_property
+    def references(self) -> dict[Reference, StoredReference | str]:
+        """What the hypotheses are against, or why there is none."""
+        hypotheses, root = self.analysis_plan.hypotheses, self.settings.config.rootpath
+        found = resolved(hypotheses, lambda known: known.file or self.reference_file(known.name))
+        shown = str(root) + os.sep
+        return {key: it.replace(shown, "") if isinstance(it, str) else it for key, it in found.items()}
+
+    def subjects(self, hypothesis: Hypothesis) -> tuple[str, ...]:
+        """Return the conditions that a hypothesis has a test for, those that the reference alone has last."""
+        subjects = self.analysis_plan.subjects(hypothesis)
+        known = self.references.get(hypothesis.against) if hypothesis.against is not None else None
+        if not isinstance(known, StoredReference):
+            return subjects
+        return (*subjects, *(name for name in known.conditions if name not in subjects))
 
     # What is needed.
 
@@ -349,7 +390,7 @@ class ExperimentRuns(ABC):
         before = self.size
         claims = [(i.hypothesis, i.treatment or "") for i in self._selected if i.hypothesis is not None]
         known = [condition for condition in self.conditions if condition in self.needed]
-        look = Analysis(self.analysis_plan, self._to_come(known))
+        look = Analysis(self.analysis_plan, self._to_come(known), self.references)
         self.size = look.replicates_needed(claims, known) if claims else self.replicates
         return self.size > before
 
@@ -366,7 +407,7 @@ class ExperimentRuns(ABC):
         arms = self.runs(condition for condition in self.conditions if condition in self.needed)
         known = self._analysis
         if known is None or any(known.runs[name] is not runs for name, runs in arms.items()):
-            known = self._analysis = Analysis(self.analysis_plan, arms)
+            known = self._analysis = Analysis(self.analysis_plan, arms, self.references)
         return known
 
     def obtain(self, unit: Unit, host: pytest.Item) -> RunRecord:

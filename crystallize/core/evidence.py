@@ -12,8 +12,20 @@ from crystallize.core.sample import CASES, SEEDS, ClaimSample
 from crystallize.core.stat_test import ClusteredTTest
 
 
-def claim_sample(claim: Claim, baseline: ConditionRuns, treatment: ConditionRuns) -> ClaimSample | str:
-    """Return the sample of a claim, or say why there is none."""
+def claim_sample(
+    claim: Claim, baseline: ConditionRuns, treatment: ConditionRuns, *, only_pairs: bool = False
+) -> ClaimSample | str:
+    """Return the sample of a claim, or say why there is none.
+
+    Parameters
+    ----------
+    claim : Claim
+        What is claimed.
+    baseline, treatment : ConditionRuns
+        What is compared.
+    only_pairs : bool
+        Whether conditions that share no seeds are a fault, unless the claim says how to pair them.
+    """
     arms = (baseline, treatment)
     if not baseline.records or not treatment.records:
         return _sizes(*arms) + "; a verdict needs at least one replicate of both"
@@ -35,7 +47,7 @@ def claim_sample(claim: Claim, baseline: ConditionRuns, treatment: ConditionRuns
             ConditionRuns(baseline.condition, [baseline.records[i] for i in shared]),
             ConditionRuns(treatment.condition, [treatment.records[i] for i in shared]),
         )
-    elif overlap == "partial" and claim.pairing == "auto":
+    elif claim.pairing == "auto" and (overlap == "partial" or (only_pairs and overlap == "disjoint")):
         return _partial(*arms)
     paired = claim.pairing == "intersect" or (claim.pairing == "auto" and overlap == "same")
     in_units = paired and claim.metric in baseline.with_units | treatment.with_units
