@@ -13,6 +13,7 @@ from _pytest.skipping import evaluate_skip_marks, evaluate_xfail_marks
 from crystallize import ConditionRuns, Verdict
 from crystallize.core.run import Unit
 from crystallize.core.treatment import BASELINE
+from pytest_crystallize.ids import seen_from
 from pytest_crystallize.output import PROPERTY
 from pytest_crystallize.report import CORRECTIONS, effect, extra_numbers, interval
 from pytest_crystallize.tracebacks import is_users
@@ -103,7 +104,8 @@ class HypothesisItem(ExperimentItem):
         """Give the verdict on complete runs, and raise `NotSupported` unless it is that they support."""
         assert self.payload is not None
         against = None if self.hypothesis is None else self.hypothesis.against
-        if against is not None and against.name == self.runs.settings.save:
+        complete = not any(arm.missing_evidence() for arm in arms.values())
+        if against is not None and against.name == self.runs.settings.save and complete:
             raise _skipped(f"recorded as reference {against.name!r}, so there is nothing to compare it with")
         verdict = self._verdict(arms)
         self.evidence_missing = verdict.status == "invalid"
@@ -111,11 +113,10 @@ class HypothesisItem(ExperimentItem):
         self._add_properties(verdict, records)
         if not verdict.passed:
             drawn = self.runs.root_seed if self.runs.seed_drawn else None
-            raise NotSupported(explain(verdict, drawn, self.runs.function.path.name))
+            file = seen_from(self.config.invocation_params.dir, self.runs.function.path)
+            raise NotSupported(explain(verdict, drawn, file))
 
     def _verdict(self, arms: dict[str, ConditionRuns]) -> Verdict:
-        if not self.conditions:
-            return self._vanished()
         if self.hypothesis is not None:
             return self.runs.analysis.verdict(self.hypothesis, self.treatment or "")
         reasons = [reason for arm in arms.values() if (reason := arm.missing_evidence())]
@@ -129,21 +130,6 @@ class HypothesisItem(ExperimentItem):
             reasons[0] if reasons else "",
             n=n,
             lacking=lacking,
-        )
-
-    def _vanished(self) -> Verdict:
-        """Return the verdict on a condition that the reference alone has."""
-        hypothesis, name = self.hypothesis, self.treatment or ""
-        assert hypothesis is not None
-        assert hypothesis.against is not None
-        known = ", ".join(map(repr, self.runs.conditions))
-        return Verdict(
-            hypothesis.name,
-            name,
-            hypothesis.metric_label,
-            "invalid",
-            f"condition {name!r} of reference {hypothesis.against.name!r} is gone; there are {known}",
-            against=hypothesis.against.name,
         )
 
     def _repeat(self, unit: Unit) -> None:
@@ -291,7 +277,9 @@ def explain(verdict: Verdict, drawn_seed: int | None = None, file: str = "") -> 
     if verdict.population:
         numbers.append(f"speaks of {verdict.population}")
     if verdict.against and verdict.status == "invalid":
-        numbers.append(f"record it: pytest --crystallize --crystallize-save {verdict.against} {file}")
+        given = f"{shlex.quote(verdict.against)} {shlex.quote(file)}"
+        numbers.append(f"to record reference {verdict.against!r}, at the commit to compare with:")
+        numbers.append(f"pytest --crystallize --crystallize-save {given}")
     if drawn_seed is not None:
         numbers.append(f"the root seed was drawn; repeat with --crystallize-seed {drawn_seed}")
     return "\n".join([*lines, *(f"  {line}" for line in numbers)])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 import unittest
 from abc import ABC, abstractmethod
@@ -34,7 +33,7 @@ from crystallize.core.treatment import BASELINE
 from crystallize.errors import CrystallizeError, DefinitionError
 from pytest_crystallize.exchange import LOST, Exchange, Key
 from pytest_crystallize.fixtures import UnitFixtures
-from pytest_crystallize.ids import checksum
+from pytest_crystallize.ids import checksum, shortened
 from pytest_crystallize.output import Output
 from pytest_crystallize.timeouts import Timer
 from pytest_crystallize.tracebacks import is_users, users_part
@@ -264,30 +263,22 @@ class ExperimentRuns(ABC):
 
     def reference_file(self, name: str) -> Path:
         """Return where the reference of a name is: beside the file of the experiment."""
-        node = self.function.nodeid.partition("::")[2]
-        return (
-            self.function.path.parent
-            / "references"
-            / name
-            / path_component(self.function.path.stem)
-            / f"{path_component('.'.join([*node.split('::'), *([self.part] if self.part else [])]))}.json"
-        )
+        path, node = self.function.path, self.function.nodeid.partition("::")[2]
+        function, bracket, params = node.partition("[")
+        called = function.replace("::", ".") + bracket + params + (f".{self.part}" if self.part else "")
+        directory = path.parent / "references" / name / path_component(path.stem)
+        return directory / f"{path_component(called)}.json"
 
     @cached_property
     def references(self) -> dict[Reference, StoredReference | str]:
         """What the hypotheses are against, or why there is none."""
         hypotheses, root = self.analysis_plan.hypotheses, self.settings.config.rootpath
-        found = resolved(hypotheses, lambda known: known.file or self.reference_file(known.name))
-        shown = str(root) + os.sep
-        return {key: it.replace(shown, "") if isinstance(it, str) else it for key, it in found.items()}
+        found = resolved(hypotheses, lambda known: self.reference_file(known.name))
+        return {key: shortened(it, root) if isinstance(it, str) else it for key, it in found.items()}
 
     def subjects(self, hypothesis: Hypothesis) -> tuple[str, ...]:
-        """Return the conditions that a hypothesis has a test for, those that the reference alone has last."""
-        subjects = self.analysis_plan.subjects(hypothesis)
-        known = self.references.get(hypothesis.against) if hypothesis.against is not None else None
-        if not isinstance(known, StoredReference):
-            return subjects
-        return (*subjects, *(name for name in known.conditions if name not in subjects))
+        """Return the conditions that a hypothesis has a test for."""
+        return Analysis(self.analysis_plan, {}, self.references).subjects(hypothesis)
 
     # What is needed.
 
@@ -297,7 +288,8 @@ class ExperimentRuns(ABC):
         self.needed.update(item.conditions)
         if item.hypothesis is not None:
             family = self.analysis_plan.conditions(item.hypothesis, item.treatment or "")
-            self.needed.update(name for name in family if name == BASELINE or self._is_tested(name))
+            tested = (name for name in family if name == BASELINE or self._is_tested(name))
+            self.needed.update(name for name in tested if name in self.conditions)
 
     def _is_tested(self, treatment: str) -> bool:
         """Tell whether the marks let any claim of the family about a treatment be tested."""

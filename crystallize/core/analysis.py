@@ -162,6 +162,10 @@ class AnalysisPlan:
         return (treatment,) if hypothesis.against is not None else (BASELINE, treatment)
 
 
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(map(repr, names))
+
+
 def _in_family(hypothesis: Hypothesis) -> bool:
     claim = hypothesis.claim
     return claim is not None and claim.is_superiority and not claim.deterministic
@@ -194,6 +198,14 @@ class Analysis:
         self._verdicts: dict[tuple[Hypothesis, str], Verdict] = {}
         self._looked: dict[tuple[Hypothesis, str], _Looks] = {}
         self._prefixes: dict[tuple[int, int], ConditionRuns] = {}
+
+    def subjects(self, hypothesis: Hypothesis) -> tuple[str, ...]:
+        """Return what a hypothesis has verdicts on: those that the reference alone has come last."""
+        subjects = self.plan.subjects(hypothesis)
+        known = None if hypothesis.against is None else self.references.get(hypothesis.against)
+        if not isinstance(known, StoredReference):
+            return subjects
+        return (*subjects, *(name for name in known.conditions if name not in subjects))
 
     def verdict(self, hypothesis: Hypothesis, treatment: str) -> Verdict:
         """Return the verdict on a hypothesis under a treatment."""
@@ -237,7 +249,7 @@ class Analysis:
         if (fault := self._unreferenced(hypothesis, treatment)) is not None:
             return fault
         if claim is None:
-            return decide_by_verifier(hypothesis, *self._arms(hypothesis, treatment))
+            return self._decided_by_verifier(hypothesis, self._arms(hypothesis, treatment))
         outcome = self._test(hypothesis, treatment)
         if isinstance(outcome, Decision):
             return outcome
@@ -270,7 +282,8 @@ class Analysis:
             known = self.references.get(hypothesis.against)
             stored = known.conditions.get(condition) if isinstance(known, StoredReference) else None
             baseline = ConditionRuns(condition, ()) if stored is None else stored
-        arms = baseline, self.runs[condition]
+        today = self.runs.get(condition, ConditionRuns(condition, ()))  # it may be gone
+        arms = baseline, today
         return arms if size is None else (self._prefix(arms[0], size), self._prefix(arms[1], size))
 
     def _prefix(self, runs: ConditionRuns, size: int) -> ConditionRuns:
@@ -281,19 +294,49 @@ class Analysis:
 
     def _unreferenced(self, hypothesis: Hypothesis, condition: str) -> Decision | None:
         """Return the decision that there is nothing to compare a condition with, if so."""
+        reason = self._why_unreferenced(hypothesis, condition)
+        return None if reason is None else Decision(status="invalid", reason=reason)
+
+    def _why_unreferenced(self, hypothesis: Hypothesis, condition: str) -> str | None:
         if hypothesis.against is None:
             return None
         name = hypothesis.against.name
         known = self.references.get(hypothesis.against, f"there is no reference {name!r}")
         if isinstance(known, str):
-            return Decision(status="invalid", reason=known)
+            return known
         if condition not in known.conditions:
-            held = ", ".join(map(repr, known.conditions))
-            return Decision(
-                status="invalid",
-                reason=f"reference {name!r} has no condition {condition!r}; it has {held}; record it anew",
-            )
+            return f"reference {name!r} has no condition {condition!r}; it has {_listed(known.conditions)}"
+        today = self.plan.subjects(hypothesis)
+        if condition not in today:
+            return f"condition {condition!r} of reference {name!r} is gone; there are {_listed(today)}"
+        if hypothesis.claim is None or hypothesis.claim.pairing == "auto":
+            return self._not_the_same_replicates(name, known, condition)
         return None
+
+    def _not_the_same_replicates(self, name: str, known: StoredReference, condition: str) -> str | None:
+        """Say in what the replicates of a reference differ from those of today; None if they pair."""
+        stored = f"reference {name!r} is of {known.replicates} replicates of root seed {known.root_seed}"
+        if known.replicates != self.plan.replicates:
+            return f"{stored}, and today's are {self.plan.replicates}"
+        for record in self.runs[condition].records:
+            if record is not None and record.seed != known.seeds[record.replicate]:
+                return (
+                    f"{stored}: its replicate {record.replicate} has seed {known.seeds[record.replicate]}, "
+                    f"and today's has {record.seed}"
+                )
+        return None
+
+    def _decided_by_verifier(
+        self, hypothesis: Hypothesis, arms: tuple[ConditionRuns, ConditionRuns]
+    ) -> Decision:
+        decision = decide_by_verifier(hypothesis, *arms)
+        if hypothesis.against is None or hypothesis.metrics is not None or decision.status == "invalid":
+            return decision
+        # One that is about all metrics is given those that both have; what the reference alone has vanished.
+        stored, today = arms
+        lost = (today.gap(metric) for metric in stored.metrics if stored.gap(metric) is None)
+        reason = next((gap for gap in lost if gap), None)
+        return decision if reason is None else Decision(status="invalid", reason=reason)
 
     def _test_claim(
         self,
@@ -321,7 +364,7 @@ class Analysis:
         self, hypothesis: Hypothesis, claim: Claim, arms: tuple[ConditionRuns, ConditionRuns]
     ) -> ClaimSample | str:
         against = hypothesis.against
-        sample = claim_sample(claim, *arms, only_pairs=against is not None)
+        sample = claim_sample(claim, *arms)
         if against is None or not isinstance(sample, str):
             return sample
         return f"against reference {against.name!r}: {sample}"
@@ -424,7 +467,7 @@ class _Looks:
             return fault
         arms = self._analysis._arms(hypothesis, self._treatment, sizes[look])
         if claim is None:  # a verifier speaks of all replicates, and only once
-            return decide_by_verifier(hypothesis, *arms) if last else None
+            return self._analysis._decided_by_verifier(hypothesis, arms) if last else None
         sample = self._analysis._sample(hypothesis, claim, arms)
         if isinstance(sample, str):
             return Decision(status="invalid", reason=sample)

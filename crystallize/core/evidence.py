@@ -12,20 +12,8 @@ from crystallize.core.sample import CASES, SEEDS, ClaimSample
 from crystallize.core.stat_test import ClusteredTTest
 
 
-def claim_sample(
-    claim: Claim, baseline: ConditionRuns, treatment: ConditionRuns, *, only_pairs: bool = False
-) -> ClaimSample | str:
-    """Return the sample of a claim, or say why there is none.
-
-    Parameters
-    ----------
-    claim : Claim
-        What is claimed.
-    baseline, treatment : ConditionRuns
-        What is compared.
-    only_pairs : bool
-        Whether conditions that share no seeds are a fault, unless the claim says how to pair them.
-    """
+def claim_sample(claim: Claim, baseline: ConditionRuns, treatment: ConditionRuns) -> ClaimSample | str:
+    """Return the sample of a claim, or say why there is none."""
     arms = (baseline, treatment)
     if not baseline.records or not treatment.records:
         return _sizes(*arms) + "; a verdict needs at least one replicate of both"
@@ -47,7 +35,7 @@ def claim_sample(
             ConditionRuns(baseline.condition, [baseline.records[i] for i in shared]),
             ConditionRuns(treatment.condition, [treatment.records[i] for i in shared]),
         )
-    elif claim.pairing == "auto" and (overlap == "partial" or (only_pairs and overlap == "disjoint")):
+    elif overlap == "partial" and claim.pairing == "auto":
         return _partial(*arms)
     paired = claim.pairing == "intersect" or (claim.pairing == "auto" and overlap == "same")
     in_units = paired and claim.metric in baseline.with_units | treatment.with_units

@@ -26,6 +26,7 @@ from crystallize.core.tidy import frame, tidy_rows
 from crystallize.core.treatment import BASELINE
 from crystallize.core.tree import encodable, tree_lines
 from crystallize.core.verdict import Verdict
+from crystallize.errors import ReferenceFileError
 
 _VERSION_SUFFIX = re.compile(r" \(v\d+\)\Z")
 
@@ -239,7 +240,7 @@ class Result:
         plan = AnalysisPlan(tuple(hypotheses), treated, self.planned_replicates, judging)
         analysis = Analysis(plan, conditions, resolved(hypotheses, lambda reference: reference.file))
         self.hypotheses = tuple(
-            HypothesisResult(h, {subject: analysis.verdict(h, subject) for subject in plan.subjects(h)})
+            HypothesisResult(h, {subject: analysis.verdict(h, subject) for subject in analysis.subjects(h)})
             for h in hypotheses
         )
         self.metrics = ExperimentMetrics(conditions, self.hypotheses)
@@ -310,10 +311,15 @@ class Result:
         Raises
         ------
         ReferenceFileError
-            If a replicate failed: only complete runs are recorded.
+            If a replicate failed, or the experiment was stopped early: only complete runs are recorded.
         OSError
             If the file can't be written.
         """
+        if self.replicates < self.planned_replicates:
+            raise ReferenceFileError(
+                f"{self.name} was stopped early, after {self.replicates} of {self.planned_replicates} "
+                "replicates, and only complete runs are recorded; run it without stopping="
+            )
         stored = recorded(self.name, self._conditions, root_seed=self.root_seed, git_commit=self._git_commit)
         write_reference(Path(path), stored)
 

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from crystallize.core.condition_runs import ConditionRuns
 from crystallize.core.provenance import versions
@@ -23,6 +23,24 @@ if TYPE_CHECKING:
 
 FORMAT: Final = "crystallize-reference-1"
 
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Which code gave a condition; after a partial update they differ.
+
+    Attributes
+    ----------
+    git_commit : str or None
+        What was checked out; None outside of a repository.
+    versions : mapping of str to str
+        Of Python and packages.
+    """
+
+    git_commit: str | None
+    versions: Mapping[str, str]
+
 
 @dataclass(frozen=True, slots=True)
 class StoredReference:
@@ -32,28 +50,26 @@ class StoredReference:
     ----------
     experiment : str
         Name of the experiment, with parameters.
-    root_seed, replicates : int
+    root_seed : int
         Of the runs.
+    seeds : sequence of int
+        Seed of each replicate.
     conditions : mapping of str to ConditionRuns
+        By condition, of these replicates.
+    origins : mapping of str to Origin
         By condition.
-    git_commit : str or None
-        What was checked out.
-    versions : mapping of str to str
-        Of Python and packages.
     """
 
     experiment: str
     root_seed: int
-    replicates: int
+    seeds: Sequence[int]
     conditions: Mapping[str, ConditionRuns]
-    git_commit: str | None
-    versions: Mapping[str, str]
+    origins: Mapping[str, Origin]
 
     @property
-    def seeds(self) -> list[int]:
-        """Seed of each replicate."""
-        runs = next(iter(self.conditions.values()))
-        return [record.seed for record in runs.records if record is not None]
+    def replicates(self) -> int:
+        """How often each condition was run."""
+        return len(self.seeds)
 
     def labelled(self, name: str) -> StoredReference:
         """Return the reference with conditions that messages can tell from those of today."""
@@ -72,14 +88,18 @@ class StoredReference:
             If they are of other replicates.
         """
         kept = {name: runs for name, runs in earlier.conditions.items() if name not in self.conditions}
-        if kept and self.seeds != earlier.seeds:
+        if kept and (self.root_seed, list(self.seeds)) != (earlier.root_seed, list(earlier.seeds)):
             raise ReferenceFileError(
                 f"{self.experiment}: only {_named(self.conditions)} ran, and the conditions "
-                f"{_named(kept)} of the "
-                f"reference have {earlier.replicates} replicates of root seed {earlier.root_seed}, not "
-                f"{self.replicates} of {self.root_seed}; run the whole experiment to record it anew"
+                f"{_named(kept)} of the reference have {earlier.replicates} replicates of root seed "
+                f"{earlier.root_seed}, not {self.replicates} of {self.root_seed}; run the whole experiment "
+                "to record it anew"
             )
-        return replace(self, conditions={**kept, **self.conditions})
+        return replace(
+            self,
+            conditions={**kept, **self.conditions},
+            origins={**{name: earlier.origins[name] for name in kept}, **self.origins},
+        )
 
     def to_json(self) -> str:
         """Return the reference as JSON text, sorted, a value a line, so that versions can be compared."""
@@ -88,11 +108,16 @@ class StoredReference:
             "experiment": self.experiment,
             "root_seed": self.root_seed,
             "replicates": self.replicates,
-            "git_commit": self.git_commit,
-            "versions": dict(self.versions),
-            "seeds": self.seeds,
-            "conditions": {name: _columns(runs) for name, runs in self.conditions.items()},
-            "measured": sorted(frozenset[str]().union(*(runs.measured for runs in self.conditions.values()))),
+            "seeds": list(self.seeds),
+            "conditions": {
+                name: {
+                    "git_commit": self.origins[name].git_commit,
+                    "versions": dict(self.origins[name].versions),
+                    "measured": sorted(runs.measured),
+                    "metrics": _columns(runs),
+                }
+                for name, runs in self.conditions.items()
+            },
         }
         return json.dumps(data, indent=1, sort_keys=True) + "\n"
 
@@ -107,25 +132,26 @@ class StoredReference:
         """
         try:
             data = json.loads(text)
-            if data["format"] != FORMAT:
-                raise ValueError(f"format {data['format']!r}, not {FORMAT!r}")
-            measured, seeds = frozenset(data["measured"]), data["seeds"]
-            conditions = {
-                name: ConditionRuns(name, _records(name, columns, seeds, measured))
-                for name, columns in data["conditions"].items()
-            }
-            if not conditions or len(seeds) != data["replicates"]:
-                raise ValueError(f"{len(conditions)} conditions, {len(seeds)} seeds")
+        except RecursionError as fault:
+            raise ValueError("nested too deep") from fault
+        if _part(data, dict, "it").get("format") != FORMAT:
+            raise ValueError(f"format {data.get('format')!r}, not {FORMAT!r}")
+        try:
+            seeds = [_part(seed, int, "a seed") for seed in _part(data["seeds"], list, "seeds")]
+            if not seeds or len(seeds) != data["replicates"]:
+                raise ValueError(f"{len(seeds)} seeds of {data['replicates']!r} replicates")
+            conditions = _part(data["conditions"], dict, "conditions")
+            if not conditions:
+                raise ValueError("it has no condition")
             return cls(
-                data["experiment"],
-                data["root_seed"],
-                data["replicates"],
-                conditions,
-                data["git_commit"],
-                data["versions"],
+                _part(data["experiment"], str, "experiment"),
+                _part(data["root_seed"], int, "root_seed"),
+                seeds,
+                {name: _condition(name, stored, seeds) for name, stored in conditions.items()},
+                {name: _origin(name, stored) for name, stored in conditions.items()},
             )
-        except (KeyError, TypeError, AttributeError) as fault:
-            raise ValueError(f"not a reference: {type(fault).__name__}: {fault}") from fault
+        except KeyError as fault:
+            raise ValueError(f"{fault} is missing") from fault
 
 
 def _columns(runs: ConditionRuns) -> dict[str, list[Any]]:
@@ -144,15 +170,38 @@ def _plain(values: list[list[Any]]) -> Any:
     return values[0][1] if alone else values
 
 
-def _records(
-    condition: str, columns: Mapping[str, Sequence[Any]], seeds: Sequence[int], measured: frozenset[str]
-) -> list[RunRecord]:
+def _condition(name: str, stored: Any, seeds: Sequence[int]) -> ConditionRuns:
+    """Return the runs that a file holds of a condition."""
+    where = f"condition {name!r}"
+    measured = _part(_part(stored, dict, where)["measured"], list, f"'measured' of {where}")
     entries: list[list[MetricEntry]] = [[] for _ in seeds]
-    for name, column in columns.items():
-        for i, values in enumerate(column):
-            for unit, value in values if isinstance(values, list) else [(None, values)]:
-                entries[i].append(MetricEntry(name, value, unit, name in measured, "reference"))
-    return [RunRecord(condition, i, seed, tuple(entries[i])) for i, seed in enumerate(seeds)]
+    for metric, column in _part(stored["metrics"], dict, f"'metrics' of {where}").items():
+        what = f"metric {metric!r} of {where}"
+        if len(_part(column, list, what)) != len(seeds):
+            raise ValueError(f"{what} has {len(column)} values of {len(seeds)} replicates")
+        for i, cell in enumerate(column):
+            for pair in cell if isinstance(cell, list) else [[None, cell]]:
+                if not isinstance(pair, list) or len(pair) != 2 or type(pair[0]) not in _UNITS:
+                    raise ValueError(f"{what} holds {pair!r:.60}, not a unit and a value, in replicate {i}")
+                entries[i].append(MetricEntry(metric, pair[1], pair[0], metric in measured, "reference"))
+    return ConditionRuns(name, [RunRecord(name, i, seed, tuple(entries[i])) for i, seed in enumerate(seeds)])
+
+
+_UNITS: Final = (type(None), str, int)
+
+
+def _origin(name: str, stored: Mapping[str, Any]) -> Origin:
+    commit, where = stored["git_commit"], f"condition {name!r}"
+    if commit is not None:
+        _part(commit, str, f"'git_commit' of {where}")
+    return Origin(commit, _part(stored["versions"], dict, f"'versions' of {where}"))
+
+
+def _part(value: Any, kind: type[T], what: str) -> T:
+    """Return a value that is of a kind."""
+    if type(value) is not kind:
+        raise ValueError(f"{what} is {value!r:.60}, not of type {kind.__name__}")
+    return value
 
 
 def recorded(
@@ -170,8 +219,10 @@ def recorded(
     for known in runs.values():
         if (missing := known.missing_evidence()) is not None:
             raise ReferenceFileError(f"{name}: {missing}; only complete runs are recorded")
-    replicates = len(next(iter(runs.values())).records)
-    return StoredReference(name, root_seed, replicates, runs, git_commit, versions())
+    records = next(iter(runs.values())).records
+    seeds = [record.seed for record in records if record is not None]
+    origin = Origin(git_commit, versions())
+    return StoredReference(name, root_seed, seeds, runs, dict.fromkeys(runs, origin))
 
 
 def resolved(
