@@ -12,6 +12,7 @@ from _pytest.skipping import evaluate_skip_marks, evaluate_xfail_marks
 
 from crystallize import ConditionRuns, Verdict
 from crystallize.core.run import Unit
+from crystallize.core.stored_reference import StoredReference
 from crystallize.core.treatment import BASELINE
 from pytest_crystallize.ids import seen_from
 from pytest_crystallize.output import PROPERTY
@@ -113,8 +114,16 @@ class HypothesisItem(ExperimentItem):
         self._add_properties(verdict, records)
         if not verdict.passed:
             drawn = self.runs.root_seed if self.runs.seed_drawn else None
-            file = seen_from(self.config.invocation_params.dir, self.runs.function.path)
-            raise NotSupported(explain(verdict, drawn, file))
+            raise NotSupported(explain(verdict, drawn, self._to_record()))
+
+    def _to_record(self) -> str:
+        """Return what to give pytest to record the reference: the file, or this test if it alone is new."""
+        against = None if self.hypothesis is None else self.hypothesis.against
+        file = seen_from(self.config.invocation_params.dir, self.runs.function.path)
+        known = None if against is None else self.runs.references.get(against)
+        if isinstance(known, StoredReference) and self.treatment not in known.conditions:
+            return file + "::" + self.nodeid.partition("::")[2]
+        return file
 
     def _verdict(self, arms: dict[str, ConditionRuns]) -> Verdict:
         if self.hypothesis is not None:
@@ -256,7 +265,7 @@ def _skipped(reason: str) -> BaseException:
     return pytest.skip.Exception(reason, _use_item_location=True)
 
 
-def explain(verdict: Verdict, drawn_seed: int | None = None, file: str = "") -> str:
+def explain(verdict: Verdict, drawn_seed: int | None = None, to_record: str = "") -> str:
     """Return what a test that does not pass says of its verdict."""
     lines = [f"{verdict.status.upper()}: {verdict.reason}" if verdict.reason else verdict.status.upper()]
     row = verdict.to_dict()
@@ -276,10 +285,9 @@ def explain(verdict: Verdict, drawn_seed: int | None = None, file: str = "") -> 
         numbers.append(extra)
     if verdict.population:
         numbers.append(f"speaks of {verdict.population}")
-    if verdict.against and verdict.status == "invalid":
-        given = f"{shlex.quote(verdict.against)} {shlex.quote(file)}"
-        numbers.append(f"to record reference {verdict.against!r}, at the commit to compare with:")
-        numbers.append(f"pytest --crystallize --crystallize-save {given}")
+    if verdict.against and verdict.status == "invalid" and not verdict.lacking:
+        given = f"--crystallize-save {shlex.quote(verdict.against)} {shlex.quote(to_record)}"
+        numbers.append(f"what records it: pytest --crystallize {given}")
     if drawn_seed is not None:
         numbers.append(f"the root seed was drawn; repeat with --crystallize-seed {drawn_seed}")
     return "\n".join([*lines, *(f"  {line}" for line in numbers)])

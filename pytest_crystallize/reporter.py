@@ -266,7 +266,7 @@ class Reporter:
         with git_commit(root) as ask:
             commit = ask()
         for key, known in self._announced.items():
-            runs = runs_by_condition(exchange.records(key), known["needed"], known["replicates"])
+            runs = runs_by_condition(exchange.records(key), known["saved"], known["replicates"])
             if all(record is not None and record.skipped for arm in runs.values() for record in arm.records):
                 self.saved.append(f"{known['name']} was skipped, so it has no reference of today")
                 continue
@@ -410,7 +410,7 @@ def announcement(runs: ExperimentRuns) -> dict[str, Any]:
         "experiment": runs.experiment_name,
         "conditions": list(runs.conditions),
         "seed": runs.root_seed,
-        "needed": [name for name in runs.conditions if name in runs.needed],
+        "saved": [name for name in runs.conditions if name in runs.needed.difference(runs.for_family())],
         "reference": str(runs.reference_file(runs.settings.save)) if runs.settings.save else "",
     }
 

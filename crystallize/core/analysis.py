@@ -305,10 +305,14 @@ class Analysis:
         if isinstance(known, str):
             return known
         if condition not in known.conditions:
-            return f"reference {name!r} has no condition {condition!r}; it has {_listed(known.conditions)}"
+            held = _listed(known.conditions)
+            return f"reference {name!r} has no condition {condition!r}, but {held}; record that, too"
         today = self.plan.subjects(hypothesis)
         if condition not in today:
-            return f"condition {condition!r} of reference {name!r} is gone; there are {_listed(today)}"
+            return (
+                f"condition {condition!r} of reference {name!r} is gone; there are {_listed(today)}. "
+                "If it is meant to be gone, record the reference anew"
+            )
         if hypothesis.claim is None or hypothesis.claim.pairing == "auto":
             return self._not_the_same_replicates(name, known, condition)
         return None
@@ -329,14 +333,12 @@ class Analysis:
     def _decided_by_verifier(
         self, hypothesis: Hypothesis, arms: tuple[ConditionRuns, ConditionRuns]
     ) -> Decision:
-        decision = decide_by_verifier(hypothesis, *arms)
-        if hypothesis.against is None or hypothesis.metrics is not None or decision.status == "invalid":
-            return decision
-        # One that is about all metrics is given those that both have; what the reference alone has vanished.
-        stored, today = arms
-        lost = (today.gap(metric) for metric in stored.metrics if stored.gap(metric) is None)
-        reason = next((gap for gap in lost if gap), None)
-        return decision if reason is None else Decision(status="invalid", reason=reason)
+        if hypothesis.against is not None and hypothesis.metrics is None and not arms[1].lacking:
+            # It is given the metrics that both have; what the reference alone has is gone.
+            lost = (arms[1].gap(metric) for metric in arms[0].metrics if arms[0].gap(metric) is None)
+            if (reason := next((gap for gap in lost if gap), None)) is not None:
+                return Decision(status="invalid", reason=reason)
+        return decide_by_verifier(hypothesis, *arms)
 
     def _test_claim(
         self,

@@ -252,7 +252,10 @@ def resolved(
         try:
             found[against] = load_reference(path).labelled(against.name)
         except FileNotFoundError:
-            found[against] = f"there is no reference {against.name!r}: {path} is not there"
+            found[against] = (
+                f"there is no reference {against.name!r}: {path} is not there; record it at the commit to "
+                "compare with"
+            )
         except ReferenceFileError as fault:
             found[against] = str(fault)
     return found
