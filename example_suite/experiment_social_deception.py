@@ -18,6 +18,7 @@ from crystallize import (
     FrozenContext,
     GroupSequential,
     Hypothesis,
+    Reference,
     Treatment,
     data_source,
     pipeline_step,
@@ -127,12 +128,24 @@ def run_game(roles: dict[str, Any], ctx: FrozenContext, *, town: str = "guess", 
 
 
 def experiment_town_policies() -> Experiment:
-    """A town that watches, or that has a detective, wins more often than one that guesses."""
+    """A town that watches, or that has a detective, wins more often than one that guesses.
+
+    And none of them wins fewer games than at the commit at which references/main was recorded.
+    """
     experiment = Experiment(
         name="town_policies",
         datasource=deal_roles,
         pipeline=[run_game],
-        hypothesis=Hypothesis(metric="win", direction="increase"),
+        hypotheses=[
+            Hypothesis(metric="win", direction="increase"),
+            Hypothesis(
+                metric="win",
+                direction="no_decrease",
+                margin=0.2,
+                against=Reference("main"),
+                name="win_as_often_as_before",
+            ),
+        ],
         replicates=100,
     )
     experiment.treatments = [

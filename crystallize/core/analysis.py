@@ -411,7 +411,9 @@ class Analysis:
             decision.p_value,
             None if claim is not None and claim.deterministic else hypothesis.alpha,
             decision.test,
-            len(baseline.records) - lacking if decision.n is None else decision.n,
+            min(len(baseline.records), len(treatment.records)) - lacking
+            if decision.n is None
+            else decision.n,
             *means,
             difference,
             decision.interval,
