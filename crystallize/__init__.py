@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from crystallize.core.plugins.execution import SerialExecution as SerialExecution
     from crystallize.core.plugins.logging import LoggingPlugin as LoggingPlugin
     from crystallize.core.plugins.seed import SeedPlugin as SeedPlugin
+    from crystallize.core.reference import Reference as Reference
     from crystallize.core.result import Result as Result
     from crystallize.core.run import RunRecord as RunRecord
     from crystallize.core.stat_test import BarnardTest as BarnardTest
@@ -98,6 +99,7 @@ _HOMES = {
     "Pipeline": "core.pipeline",
     "PipelineStep": "core.pipeline_step",
     "RandomSearch": "core.optimizers.listed",
+    "Reference": "core.reference",
     "ResampledTTest": "core.stat_test",
     "Result": "core.result",
     "RunRecord": "core.run",

@@ -83,5 +83,9 @@ class VerifierCheckError(CrystallizeError, AssertionError):
         self.failures = dict(failures or {})
 
 
+class ReferenceFileError(CrystallizeError, ValueError):
+    """A stored reference can't be read, or does not fit what was run."""
+
+
 class CrystallizeWarning(UserWarning):
     """Something works, but not as well as its user may think."""

@@ -9,6 +9,7 @@ McNemar's test: replicate i of every condition deals the same roles.
 
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from crystallize import (
     FrozenContext,
     GroupSequential,
     Hypothesis,
+    Reference,
     Treatment,
     data_source,
     pipeline_step,
@@ -126,13 +128,32 @@ def run_game(roles: dict[str, Any], ctx: FrozenContext, *, town: str = "guess", 
     return game
 
 
+# The path is for `run()`; under pytest the name says where it is.
+RECORDED = Reference(
+    "main",
+    path=Path(__file__).parent / "references/main/experiment_social_deception/experiment_town_policies.json",
+)
+
+
 def experiment_town_policies() -> Experiment:
-    """A town that watches, or that has a detective, wins more often than one that guesses."""
+    """A town that watches, or that has a detective, wins more often than one that guesses.
+
+    And none of them wins fewer games than at the commit at which references/main was recorded.
+    """
     experiment = Experiment(
         name="town_policies",
         datasource=deal_roles,
         pipeline=[run_game],
-        hypothesis=Hypothesis(metric="win", direction="increase"),
+        hypotheses=[
+            Hypothesis(metric="win", direction="increase"),
+            Hypothesis(
+                metric="win",
+                direction="no_decrease",
+                margin=0.2,
+                against=RECORDED,
+                name="win_as_often_as_before",
+            ),
+        ],
         replicates=100,
     )
     experiment.treatments = [

@@ -14,7 +14,14 @@ from _pytest._code import getfslineno
 from _pytest._io.saferepr import saferepr
 from _pytest.mark.structures import ParameterSet, get_unpacked_marks
 
-from crystallize import Experiment, ExperimentBuilder, ExperimentGraph, Hypothesis, Treatment
+from crystallize import (
+    Experiment,
+    ExperimentBuilder,
+    ExperimentGraph,
+    Hypothesis,
+    Reference,
+    Treatment,
+)
 from crystallize.core.analysis import DEFAULT_JUDGING, Judging
 from crystallize.core.caching import Caching
 from crystallize.errors import CrystallizeError, DefinitionError
@@ -81,7 +88,7 @@ class ExperimentCollector(pytest.Collector):
             leaf = f"{part}replicates" + (f"[{params[:-1]}]" if params else "")
             yield self._item(leaf, runs, None, None, marks)
         for claim in claims:
-            for treatment in runs.treatments:
+            for treatment in runs.subjects(claim.hypothesis):
                 leaf = f"{part}{escape(claim.label, brackets=False)}[{params}{escape(treatment)}]"
                 yield self._item(leaf, runs, claim, treatment, [*marks, *claim.marks])
 
@@ -141,7 +148,7 @@ class ExperimentCollector(pytest.Collector):
     def _marked_runs(self, function: pytest.Function) -> _Declared:
         keywords = self._mark_keywords()
         self._refuse_hidden_fixtures(function)
-        claims = _claimed(keywords.get("hypotheses", ()))
+        claims = [self._compared(claim) for claim in _claimed(keywords.get("hypotheses", ()))]
         runs = MarkedRuns(
             function,
             self.settings,
@@ -197,6 +204,8 @@ class ExperimentCollector(pytest.Collector):
         options: dict[str, Any] = {"name": self.name, "where": self.where, "seed": keywords.get("seed")}
         if isinstance(made, ExperimentGraph):
             graph = made.settled(replicates=self.settings.replicates)
+            for experiment in graph.experiments.values():
+                experiment.hypotheses = [self._with_reference(h) for h in experiment.hypotheses]
             others: dict[str, GraphRuns] = {}
             parts = [
                 GraphRuns(function, self.settings, graph=graph, others=others, part=part, **options)
@@ -216,12 +225,26 @@ class ExperimentCollector(pytest.Collector):
         made.judging = _filled(made.judging, DEFAULT_JUDGING, keywords)
         made.caching = _filled(made.caching, Caching(), keywords)
         claims = [] if made.hypotheses else _claimed(keywords.get("hypotheses", ()))
+        claims = [self._compared(claim) for claim in claims]
         if claims:
             made.hypotheses = [claim.hypothesis for claim in claims]
+        elif self.settings.compare is not None:
+            made.hypotheses = [self._with_reference(hypothesis) for hypothesis in made.hypotheses]
         runs = FactoryRuns(
             function, self.settings, experiment=made, replicates=keywords.get("replicates"), **options
         )
         return [self._declared(runs, claims)]
+
+    def _compared(self, claim: _ClaimedHypothesis) -> _ClaimedHypothesis:
+        return replace(claim, hypothesis=self._with_reference(claim.hypothesis))
+
+    def _with_reference(self, hypothesis: Hypothesis) -> Hypothesis:
+        """Return a hypothesis against the reference that the command line names, if it is against one."""
+        if self.settings.compare is None or hypothesis.against is None:
+            return hypothesis
+        changed = copy.copy(hypothesis)
+        changed.against = Reference(self.settings.compare)
+        return changed
 
     def _declared(self, runs: FactoryRuns, claims: Sequence[_ClaimedHypothesis] = ()) -> _Declared:
         claims = claims or [_ClaimedHypothesis(h, h.name, ()) for h in runs.experiment.hypotheses]
@@ -316,9 +339,10 @@ def _listed(declared: Any, keyword: str, allowed: str) -> list[Any]:
 
 
 def _check_claims(claims: Sequence[_ClaimedHypothesis], runs: ExperimentRuns, name: str) -> None:
-    if claims and not runs.treatment_objects:
+    of_treatments = [claim for claim in claims if claim.hypothesis.against is None]
+    if of_treatments and not runs.treatment_objects:
         raise DefinitionError(
-            f"{name} claims {claims[0].label!r} but has no treatment to claim it of; give treatments="
+            f"{name} claims {of_treatments[0].label!r} but has no treatment to claim it of; give treatments="
         )
     labels: set[str] = set()
     for claim in claims:

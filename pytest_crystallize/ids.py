@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import zlib
 from pathlib import Path
@@ -26,6 +27,19 @@ def _escaped(char: str) -> str:
 def checksum(name: str) -> int:
     """Return 32 bits that depend on a name alone, the same in every process."""
     return zlib.crc32(name.encode("utf-8", "surrogatepass"))
+
+
+def seen_from(directory: Path, path: Path) -> str:
+    """Return a path as it is to be given in a directory."""
+    try:
+        return os.path.relpath(path, directory)
+    except ValueError:  # on another drive
+        return str(path)
+
+
+def shortened(text: str, root: Path) -> str:
+    """Return a text with the paths in it relative to pytest's root directory, if they lie there."""
+    return text.replace(str(root) + os.sep, "")
 
 
 def relative(path: str | Path, root: Path) -> str:

@@ -12,7 +12,9 @@ from _pytest.skipping import evaluate_skip_marks, evaluate_xfail_marks
 
 from crystallize import ConditionRuns, Verdict
 from crystallize.core.run import Unit
+from crystallize.core.stored_reference import StoredReference
 from crystallize.core.treatment import BASELINE
+from pytest_crystallize.ids import seen_from
 from pytest_crystallize.output import PROPERTY
 from pytest_crystallize.record_cache import NOT_CACHED
 from pytest_crystallize.report import CORRECTIONS, effect, extra_numbers, interval
@@ -76,6 +78,8 @@ class HypothesisItem(ExperimentItem):
         off = runs.settings.off
         if treatment is None:
             self.conditions = tuple(name for name in runs.conditions if name not in off)
+        elif hypothesis is not None and hypothesis.against is not None:
+            self.conditions = (treatment,) if treatment in runs.conditions else ()
         else:
             self.conditions = (BASELINE, treatment)
         if treatment in off:
@@ -110,12 +114,26 @@ class HypothesisItem(ExperimentItem):
     def decide(self, arms: dict[str, ConditionRuns], records: list[RunRecord]) -> None:
         """Give the verdict on complete runs, and raise `NotSupported` unless it is that they support."""
         assert self.payload is not None
+        against = None if self.hypothesis is None else self.hypothesis.against
+        complete = not any(arm.missing_evidence() for arm in arms.values())
+        if against is not None and against.name == self.runs.settings.save and complete:
+            raise _skipped(f"recorded as reference {against.name!r}, so there is nothing to compare it with")
         verdict = self._verdict(arms)
         self.evidence_missing = verdict.status == "invalid"
         self.payload["verdict"] = plain(verdict.to_dict() | {"hypothesis": self.label})
         self._add_properties(verdict, records)
         if not verdict.passed:
-            raise NotSupported(explain(verdict, self.runs.root_seed if self.runs.seed_drawn else None))
+            drawn = self.runs.root_seed if self.runs.seed_drawn else None
+            raise NotSupported(explain(verdict, drawn, self._to_record()))
+
+    def _to_record(self) -> str:
+        """Return what to give pytest to record the reference: the file, or this test if it alone is new."""
+        against = None if self.hypothesis is None else self.hypothesis.against
+        file = seen_from(self.config.invocation_params.dir, self.runs.function.path)
+        known = None if against is None else self.runs.references.get(against)
+        if isinstance(known, StoredReference) and self.treatment not in known.conditions:
+            return file + "::" + self.nodeid.partition("::")[2]
+        return file
 
     def _verdict(self, arms: dict[str, ConditionRuns]) -> Verdict:
         if self.hypothesis is not None:
@@ -260,7 +278,7 @@ def _skipped(reason: str) -> BaseException:
     return pytest.skip.Exception(reason, _use_item_location=True)
 
 
-def explain(verdict: Verdict, drawn_seed: int | None = None) -> str:
+def explain(verdict: Verdict, drawn_seed: int | None = None, to_record: str = "") -> str:
     """Return what a test that does not pass says of its verdict."""
     lines = [f"{verdict.status.upper()}: {verdict.reason}" if verdict.reason else verdict.status.upper()]
     row = verdict.to_dict()
@@ -271,7 +289,7 @@ def explain(verdict: Verdict, drawn_seed: int | None = None) -> str:
         ends = interval(verdict.interval, relative=verdict.relative)
         shown = f", {verdict.estimand or 'difference'} {difference} {ends}" if verdict.interval else ""
         numbers.append(
-            f"{metric}: baseline {verdict.baseline_mean:.6g}, "
+            f"{metric}: {_compared_with(verdict)} {verdict.baseline_mean:.6g}, "
             f"{verdict.treatment} {verdict.treatment_mean:.6g}{shown}"
         )
     if verdict.p_value is not None:
@@ -280,9 +298,16 @@ def explain(verdict: Verdict, drawn_seed: int | None = None) -> str:
         numbers.append(extra)
     if verdict.population:
         numbers.append(f"speaks of {verdict.population}")
+    if verdict.against and verdict.status == "invalid" and not verdict.lacking:
+        given = f"--crystallize-save {shlex.quote(verdict.against)} {shlex.quote(to_record)}"
+        numbers.append(f"what records it: pytest --crystallize {given}")
     if drawn_seed is not None:
         numbers.append(f"the root seed was drawn; repeat with --crystallize-seed {drawn_seed}")
     return "\n".join([*lines, *(f"  {line}" for line in numbers)])
+
+
+def _compared_with(verdict: Verdict) -> str:
+    return f"reference {verdict.against!r}" if verdict.against else "baseline"
 
 
 def _compared(verdict: Verdict) -> str:

@@ -17,3 +17,14 @@ def parse_seed(text: str) -> int | str:
     if text != "random" and not (text.isascii() and text.isdigit()):
         raise argparse.ArgumentTypeError(f"{text!r} is neither an integer >= 0 nor 'random'")
     return text if text == "random" else int(text)
+
+
+def parse_reference(text: str) -> str:
+    """Read the name of a reference, which is that of a directory."""
+    from crystallize.core.names import unsafe_file_name  # not where nobody asks for a reference
+
+    if (fault := unsafe_file_name(text)) is not None:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no name of a reference, since {fault}; give one like 'main'"
+        )
+    return text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_crystallize.options import parse_replicates, parse_seed
+from pytest_crystallize.options import parse_reference, parse_replicates, parse_seed
 
 MARKER = (
     "experiment(*, replicates, treatments, hypotheses, seed, correction, stopping, resampled, inputs, env, "
@@ -59,6 +59,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "seeds, and "
         "fail a hypothesis that is supported more often than its alpha allows",
     )
+    group.addoption(
+        "--crystallize-save",
+        type=parse_reference,
+        metavar="NAME",
+        help="write what was measured to references/NAME beside each experiment's file, for hypotheses "
+        "against it",
+    )
+    group.addoption(
+        "--crystallize-compare",
+        type=parse_reference,
+        metavar="NAME",
+        help="compare with reference NAME, whatever reference the hypotheses name",
+    )
+    parser.addini("crystallize_compare", "reference to compare with, as by --crystallize-compare")
     group.addoption(
         "--crystallize-early-stop",
         action="store_true",

@@ -270,9 +270,11 @@ def group_line(rows: Sequence[Mapping[str, Any]]) -> str:
 
     first = rows[0]
     parts = [f"{first['hypothesis']} ({first['metric']})"]
+    if first["against"]:
+        parts[0] += f" against reference {first['against']}"
     mean = common("baseline_mean")
     if mean is not None:
-        parts[0] += f", baseline {number(mean)}"
+        parts[0] += f", {'there' if first['against'] else 'baseline'} {number(mean)}"
     if test := common("test"):
         parts.append(f"{test} over {population}" if (population := common("population")) else test)
     if first["margin"] is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
 from collections import Counter
 from collections.abc import Generator, Sequence
@@ -17,9 +16,13 @@ from _pytest.junitxml import xml_key
 
 from crystallize import Result
 from crystallize.core.evaluation import runs_by_condition
+from crystallize.core.names import file_key
 from crystallize.core.provenance import git_commit
+from crystallize.core.stored_reference import recorded, write_reference
 from crystallize.core.versions import conclude_version
+from crystallize.errors import ReferenceFileError
 from pytest_crystallize.exchange import SharedExchange
+from pytest_crystallize.ids import relative, seen_from, shortened
 from pytest_crystallize.items import HypothesisItem
 from pytest_crystallize.progress import Progress
 from pytest_crystallize.report import (
@@ -60,6 +63,8 @@ class Reporter:
         self._places: dict[str, int] = {}
         self._announced: dict[str, dict[str, Any]] = {}
         self._shown_failures: set[tuple[Any, ...]] = set()
+        self.saved: list[str] = []
+        self.not_saved: list[str] = []
 
     @property
     def terminal(self) -> Any:
@@ -111,6 +116,8 @@ class Reporter:
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Let no session that ended early end well."""
         self._conclude_versions()
+        if self.settings.save is not None and self._verdicts_due:
+            self._save_references(session)
         if self._verdicts_due and not set(self.expected) <= self.reported and session.exitstatus == 0:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
@@ -177,12 +184,7 @@ class Reporter:
     def _from_here(self, nodeid: str) -> str:
         """Return what pytest is to be given in the directory it was started in."""
         path, separator, rest = nodeid.partition("::")
-        whole = self.config.rootpath / path
-        try:
-            here = os.path.relpath(whole, self.config.invocation_params.dir)
-        except ValueError:  # on another drive
-            here = str(whole)
-        return here + separator + rest
+        return seen_from(self.config.invocation_params.dir, self.config.rootpath / path) + separator + rest
 
     def _place(self, nodeid: str) -> int:
         self.learn_expected()
@@ -254,6 +256,37 @@ class Reporter:
             except OSError as error:
                 self.settings.note(f"{known['name']}: its artifacts have no manifest: {error}")
 
+    def _save_references(self, session: pytest.Session) -> None:
+        """Write the references of this session; one that can't be written fails the session."""
+        self.learn_expected()
+        exchange = self.settings.exchange
+        with contextlib.suppress(OSError):
+            exchange.refresh()
+        root, written = self.config.rootpath, dict[tuple[Path, str], str]()
+        with git_commit(root) as ask:
+            commit = ask()
+        for key, known in self._announced.items():
+            runs = runs_by_condition(exchange.records(key), known["saved"], known["replicates"])
+            if all(record is not None and record.skipped for arm in runs.values() for record in arm.records):
+                self.saved.append(f"{known['name']} was skipped, so it has no reference of today")
+                continue
+            path = Path(known["reference"])
+            try:
+                other = written.setdefault((path.parent, file_key(path.name)), key)
+                if other != key:
+                    raise ReferenceFileError(
+                        f"{known['name']} would have the file of {self._announced[other]['name']} (upper "
+                        "and lower case are the same on some file systems); give its parameters other ids"
+                    )
+                saved = recorded(known["name"], runs, root_seed=known["seed"], git_commit=commit)
+                write_reference(path, saved, partial=len(runs) < len(known["conditions"]))
+            except (ReferenceFileError, OSError) as fault:
+                self.not_saved.append(f"NOT SAVED: {shortened(str(fault), root)}")
+                if session.exitstatus == 0:
+                    session.exitstatus = pytest.ExitCode.TESTS_FAILED
+            else:
+                self.saved.append(f"saved reference {self.settings.save!r}: {relative(path, root)}")
+
     # Progress.
 
     def _start_progress(self) -> None:
@@ -305,12 +338,14 @@ class Reporter:
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """Show a table per experiment, and notes."""
         self._gather_notes()
+        width = min(terminalreporter._tw.fullwidth, _WIDEST)
         if self.config.get_verbosity() < 0:
+            for line in (line for text in self.not_saved for line in wrapped(text, width)):
+                terminalreporter.write_line(line, red=True)  # nothing else may tell why the session fails
             return
         unfinished = [*self._switched_off(), *self._unfinished()]
-        if not self.summaries and not self.settings.notes and not unfinished:
+        if not (self.summaries or self.settings.notes or unfinished or self.saved or self.not_saved):
             return
-        width = min(terminalreporter._tw.fullwidth, _WIDEST)
         terminalreporter.write_sep("=", "experiments")
         verbosity = self.config.get_verbosity()
         names = Counter(summary.name for summary in self.summaries.values())
@@ -326,7 +361,8 @@ class Reporter:
         if any(row["detectable"] is not None for summary in self.summaries.values() for row in summary.rows):
             terminalreporter.write_line("")
             terminalreporter.write_line(MDE_LEGEND)
-        for text in (*unfinished, *(f"note: {note}" for note in self.settings.notes)):
+        notes = (f"note: {note}" for note in self.settings.notes)
+        for text in (*unfinished, *self.saved, *self.not_saved, *notes):
             for line in wrapped(text, width):
                 terminalreporter.write_line(line, yellow=True)
 
@@ -374,6 +410,8 @@ def announcement(runs: ExperimentRuns) -> dict[str, Any]:
         "experiment": runs.experiment_name,
         "conditions": list(runs.conditions),
         "seed": runs.root_seed,
+        "saved": [name for name in runs.conditions if name in runs.needed.difference(runs.for_family())],
+        "reference": str(runs.reference_file(runs.settings.save)) if runs.settings.save else "",
     }
 
 

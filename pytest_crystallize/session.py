@@ -27,7 +27,7 @@ from pytest_crystallize.exchange import Exchange, SharedExchange, is_abandoned
 from pytest_crystallize.fixtures import hidden_by
 from pytest_crystallize.ids import checksum, escape
 from pytest_crystallize.items import HypothesisItem, PrefetchItem
-from pytest_crystallize.options import parse_replicates, parse_seed
+from pytest_crystallize.options import parse_reference, parse_replicates, parse_seed
 from pytest_crystallize.record_cache import MODES, RecordCache, parse_share, watching_set_up
 from pytest_crystallize.reporter import Reporter, announcement
 from pytest_crystallize.switches import STATE_FILE, Switches
@@ -92,6 +92,14 @@ class CrystallizeSession:
         )
         self.settings.drawn_seed = self._drawn
         self.settings.calibrate = option.crystallize_calibrate
+        self.settings.save = option.crystallize_save
+        self.settings.compare = option.crystallize_compare
+        if self.settings.compare is None:
+            self.settings.compare = self._ini("crystallize_compare", parse_reference)
+        if option.crystallize_save and option.crystallize_calibrate:
+            raise pytest.UsageError(
+                "--crystallize-save: A/A tests (--crystallize-calibrate) are no reference"
+            )
         self.settings.early_stop = option.crystallize_early_stop or config.getini("crystallize_early_stop")
         self.settings.off = self._switched_off()
         self.settings.repro = self._repro(config.option.crystallize_repro)

@@ -8,17 +8,19 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from _pytest._code import getfslineno
 
-from crystallize import ConditionRuns, GroupSequential, Hypothesis, RunRecord, Treatment
+from crystallize import ConditionRuns, GroupSequential, Hypothesis, Reference, RunRecord, Treatment
 from crystallize.core.analysis import DEFAULT_JUDGING, Analysis, AnalysisPlan, Judging
 from crystallize.core.caching import Caching
 from crystallize.core.declaration import check_replicates
 from crystallize.core.evaluation import digest, unread_keys
+from crystallize.core.names import path_component
 from crystallize.core.run import RunError, Unit, rotated
 from crystallize.core.run_identity import Subject
 from crystallize.core.seeding import (
@@ -28,12 +30,13 @@ from crystallize.core.seeding import (
     global_state_restored,
     seed_globals,
 )
+from crystallize.core.stored_reference import StoredReference, resolved
 from crystallize.core.stored_runs import Judge
 from crystallize.core.treatment import BASELINE
 from crystallize.errors import CrystallizeError, DefinitionError
 from pytest_crystallize.exchange import LOST, Exchange, Key
 from pytest_crystallize.fixtures import UnitFixtures
-from pytest_crystallize.ids import checksum
+from pytest_crystallize.ids import checksum, shortened
 from pytest_crystallize.output import Output
 from pytest_crystallize.record_cache import ExperimentCache, RecordCache, unwatched
 from pytest_crystallize.timeouts import Timer
@@ -81,6 +84,10 @@ class Settings:
         Treatments that are switched off.
     calibrate : int or None
         How many A/A tests to make of each hypothesis, in place of testing it.
+    save : str or None
+        Under which name to write a reference.
+    compare : str or None
+        The reference to compare with, whatever the hypotheses say.
     early_stop : bool
         Whether experiments that declare no early stopping are stopped early, too.
     steps : path or None
@@ -118,6 +125,8 @@ class Settings:
         self.drawn_seed: int | None = None
         self.off: frozenset[str] = frozenset()
         self.calibrate: int | None = None
+        self.save: str | None = None
+        self.compare: str | None = None
         self.early_stop = False
         self.steps: Path | None = None
         self.records: RecordCache | None = None
@@ -235,7 +244,8 @@ class ExperimentRuns(ABC):
         self._cache: ExperimentCache | None = None
         self.members: list[HypothesisItem] = []
         self._selected: list[HypothesisItem] = []
-        self.size = self.analysis_plan.sizes[0]
+        # What is to be a reference is run to its end.
+        self.size = self.replicates if settings.save else self.analysis_plan.sizes[0]
         self._first_open = 0
         self._complete: dict[str, ConditionRuns] = {}
         self._analysis: Analysis | None = None
@@ -271,6 +281,27 @@ class ExperimentRuns(ABC):
         self.seed_drawn = settings.drawn_seed is not None and (declared is None or settings.seed is not None)
         return next(n for n in (settings.seed, declared, settings.ini_seed, 0) if n is not None)
 
+    # References.
+
+    def reference_file(self, name: str) -> Path:
+        """Return where the reference of a name is: beside the file of the experiment."""
+        path, node = self.function.path, self.function.nodeid.partition("::")[2]
+        function, bracket, params = node.partition("[")
+        called = function.replace("::", ".") + bracket + params + (f".{self.part}" if self.part else "")
+        directory = path.parent / "references" / name / path_component(path.stem)
+        return directory / f"{path_component(called)}.json"
+
+    @cached_property
+    def references(self) -> dict[Reference, StoredReference | str]:
+        """What the hypotheses are against, or why there is none."""
+        hypotheses, root = self.analysis_plan.hypotheses, self.settings.config.rootpath
+        found = resolved(hypotheses, lambda known: self.reference_file(known.name))
+        return {key: shortened(it, root) if isinstance(it, str) else it for key, it in found.items()}
+
+    def subjects(self, hypothesis: Hypothesis) -> tuple[str, ...]:
+        """Return the conditions that a hypothesis has a test for."""
+        return Analysis(self.analysis_plan, {}, self.references).subjects(hypothesis)
+
     # What is needed.
 
     def needs(self, item: HypothesisItem) -> None:
@@ -279,7 +310,8 @@ class ExperimentRuns(ABC):
         self.needed.update(item.conditions)
         if item.hypothesis is not None:
             family = self.analysis_plan.conditions(item.hypothesis, item.treatment or "")
-            self.needed.update(name for name in family if name == BASELINE or self._is_tested(name))
+            tested = (name for name in family if name == BASELINE or self._is_tested(name))
+            self.needed.update(name for name in tested if name in self.conditions)
 
     def _is_tested(self, treatment: str) -> bool:
         """Tell whether the marks let any claim of the family about a treatment be tested."""
@@ -380,7 +412,7 @@ class ExperimentRuns(ABC):
         before = self.size
         claims = [(i.hypothesis, i.treatment or "") for i in self._selected if i.hypothesis is not None]
         known = [condition for condition in self.conditions if condition in self.needed]
-        look = Analysis(self.analysis_plan, self._to_come(known))
+        look = Analysis(self.analysis_plan, self._to_come(known), self.references)
         self.size = look.replicates_needed(claims, known) if claims else self.replicates
         return self.size > before
 
@@ -397,7 +429,7 @@ class ExperimentRuns(ABC):
         arms = self.runs(condition for condition in self.conditions if condition in self.needed)
         known = self._analysis
         if known is None or any(known.runs[name] is not runs for name, runs in arms.items()):
-            known = self._analysis = Analysis(self.analysis_plan, arms)
+            known = self._analysis = Analysis(self.analysis_plan, arms, self.references)
         return known
 
     def obtain(self, unit: Unit, host: pytest.Item) -> RunRecord:

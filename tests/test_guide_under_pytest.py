@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-PAGE = (Path(__file__).parent.parent / "docs" / "under-pytest.md").read_text(encoding="utf-8")
+PAGE_DIRECTORY = Path(__file__).parent.parent / "docs"
+PAGE = (PAGE_DIRECTORY / "under-pytest.md").read_text(encoding="utf-8")
 FILES = re.findall(r"`(experiment_\w+\.py)`:\n\n```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 SESSIONS = re.findall(r"^```console\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 
@@ -95,3 +96,23 @@ def test_asynchronous_replicates_wait_at_the_same_time(pages_files):
     for option, expected in ((), 20), (("-o", "crystallize_max_concurrency=3"), 6):
         command = shlex.join(["pytest", "--crystallize", "-s", *option, "experiment_words.py"])
         assert f"at once: {expected}\n" in run(pages_files, command).stdout
+
+
+REFERENCES = (PAGE_DIRECTORY / "references.md").read_text(encoding="utf-8")
+
+
+def test_the_page_about_references_shows_what_is_printed(tmp_path):
+    """Recorded as it stands, and compared after each of its two changes."""
+    ((name, code),) = re.findall(
+        r"`(experiment_\w+\.py)`[^\n]*\n\n```python\n(.*?)^```$", REFERENCES, re.MULTILINE | re.DOTALL
+    )
+    sessions = re.findall(r"^```console\n\$ ([^\n]*)\n(.*?)^```$", REFERENCES, re.MULTILINE | re.DOTALL)
+    assert len(sessions) == 3
+    for candidates, status, (command, shown) in zip((16, 8, 2), (0, 0, 1), sessions, strict=True):
+        changed = code.replace("CANDIDATES = 16", f"CANDIDATES = {candidates}")
+        (tmp_path / name).write_text(changed, encoding="utf-8")
+        done = run(tmp_path, command, PYTHONDONTWRITEBYTECODE="1")
+        assert done.returncode == status, done.stdout + done.stderr
+        printed = iter(done.stdout.splitlines())
+        missing = [line for line in shown.splitlines() if line not in printed]
+        assert not missing, done.stdout

@@ -15,23 +15,13 @@ MODULES = {
 
 # From the bottom up; a module may import what is below it, and its own layer where that makes no cycle.
 CORE_LAYERS = [
-    {
-        "names",
-        "freezing",
-        "trace",
-        "seeding",
-        "stat_test",
-        "stopping",
-        "decision",
-        "sample",
-        "provenance",
-        "versions",
-    },
+    {"names", "freezing", "trace", "seeding", "provenance", "versions"},
+    {"stat_test", "stopping", "decision", "sample", "reference"},
     {"recording", "context", "awaiting"},
     {"declared", "claim", "sensitivity", "judging", "anytime", "verifier"},
     {"datasource", "artifact", "pipeline_step", "treatment", "hypothesis"},
     {"step_cache", "pipeline", "run"},
-    {"condition_runs", "evidence", "verdict", "verifying", "analysis"},
+    {"condition_runs", "stored_reference", "evidence", "verdict", "verifying", "analysis"},
     {"evaluation", "calibration", "tidy", "tree", "result"},
     {"plugins", "optimizers"},
     {"caching", "builder", "declaration", "run_identity"},

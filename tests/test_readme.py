@@ -96,6 +96,14 @@ def test_set_up_commands_are_what_ci_runs():
     assert re.search(r"^step tests pytest$", ci, re.MULTILINE)
 
 
+def test_shows_the_workflow_of_the_example_suite():
+    """As it stands in the file, with commands that the suite's reference serves."""
+    (shown,) = blocks("yaml")
+    assert shown == (ROOT / "example_suite" / "github-workflow.yml").read_text(encoding="utf-8")
+    assert re.findall(r"--crystallize-(?:save|compare) (\w+) (\w+)", shown) == [("main", "example_suite")] * 2
+    assert list((ROOT / "example_suite" / "references" / "main").rglob("*.json"))
+
+
 def test_names_every_option(pytestconfig):
     """The table of options holds those of the plugin, and no other."""
     help_text = pytest_run(ROOT, "--help", "-p", "no:cacheprovider").stdout

@@ -12,8 +12,11 @@ from crystallize.core.condition_runs import ConditionRuns
 from crystallize.core.decision import Decision
 from crystallize.core.evidence import claim_sample
 from crystallize.core.judging import Tested, tested
+from crystallize.core.reference import Reference
+from crystallize.core.sample import ClaimSample
 from crystallize.core.stat_test import McNemarTest, PairedTTest, ResampledTTest
 from crystallize.core.stopping import AnytimeValid, GroupSequential, Stopping
+from crystallize.core.stored_reference import StoredReference
 from crystallize.core.treatment import BASELINE
 from crystallize.core.verdict import Verdict
 from crystallize.core.verifying import decide_by_verifier, shown_metric
@@ -135,8 +138,12 @@ class AnalysisPlan:
 
     @cached_property
     def family(self) -> int:
-        """How many p-values a correction is for: of every claim of superiority, for every treatment."""
-        return len(self.treatments) * sum(map(_in_family, self.hypotheses))
+        """How many p-values a correction is for: of every claim of superiority, for all that it is about."""
+        return sum(len(self.subjects(h)) for h in self.hypotheses if _in_family(h))
+
+    def subjects(self, hypothesis: Hypothesis) -> tuple[str, ...]:
+        """Return the conditions that a hypothesis is about: the treatments, or against a reference all."""
+        return self.treatments if hypothesis.against is None else (BASELINE, *self.treatments)
 
     @property
     def sizes(self) -> list[int]:
@@ -152,7 +159,11 @@ class AnalysisPlan:
         """Return the conditions that a verdict rests on: all of them if its p-value is adjusted."""
         if self.is_corrected(hypothesis) and self.judging.stopping is None:
             return (BASELINE, *self.treatments)
-        return (BASELINE, treatment)
+        return (treatment,) if hypothesis.against is not None else (BASELINE, treatment)
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(map(repr, names))
 
 
 def _in_family(hypothesis: Hypothesis) -> bool:
@@ -170,15 +181,31 @@ class Analysis:
     runs : mapping of str to ConditionRuns
         By condition, of as many replicates as are planned. A treatment may be absent: then its claims count
         in the family as not significant.
+    references : mapping of Reference to StoredReference or str, optional
+        What hypotheses are against, or why there is none.
     """
 
-    def __init__(self, plan: AnalysisPlan, runs: Mapping[str, ConditionRuns]) -> None:
+    def __init__(
+        self,
+        plan: AnalysisPlan,
+        runs: Mapping[str, ConditionRuns],
+        references: Mapping[Reference, StoredReference | str] | None = None,
+    ) -> None:
         self.plan = plan
         self.runs = runs
+        self.references = references or {}
         self._tested: dict[tuple[Hypothesis, str], Tested | Decision] = {}
         self._verdicts: dict[tuple[Hypothesis, str], Verdict] = {}
         self._looked: dict[tuple[Hypothesis, str], _Looks] = {}
-        self._prefixes: dict[tuple[str, int], ConditionRuns] = {}
+        self._prefixes: dict[tuple[int, int], ConditionRuns] = {}
+
+    def subjects(self, hypothesis: Hypothesis) -> tuple[str, ...]:
+        """Return what a hypothesis has verdicts on: those that the reference alone has come last."""
+        subjects = self.plan.subjects(hypothesis)
+        known = None if hypothesis.against is None else self.references.get(hypothesis.against)
+        if not isinstance(known, StoredReference):
+            return subjects
+        return (*subjects, *(name for name in known.conditions if name not in subjects))
 
     def verdict(self, hypothesis: Hypothesis, treatment: str) -> Verdict:
         """Return the verdict on a hypothesis under a treatment."""
@@ -186,13 +213,14 @@ class Analysis:
         if key not in self._verdicts:
             if self.plan.judging.stopping is None:
                 decision = self._decided_at_once(hypothesis, treatment)
-                arms = self.runs[BASELINE], self.runs[treatment]
+                arms = self._arms(hypothesis, treatment)
             else:
                 looks = self._looks(hypothesis, treatment)
                 decided = looks.until(len(self.plan.sizes) - 1)
                 assert decided is not None  # the last look decides
                 decision = decided
-                arms = self._first(treatment, self.plan.sizes[max(decision.look, 1) - 1])
+                size = self.plan.sizes[max(decision.look, 1) - 1]
+                arms = self._arms(hypothesis, treatment, size)
             self._verdicts[key] = self._as_verdict(hypothesis, decision, *arms)
         return self._verdicts[key]
 
@@ -218,9 +246,10 @@ class Analysis:
 
     def _decided_at_once(self, hypothesis: Hypothesis, treatment: str) -> Decision:
         claim, plan = hypothesis.claim, self.plan
-        baseline = self.runs[BASELINE]
+        if (fault := self._unreferenced(hypothesis, treatment)) is not None:
+            return fault
         if claim is None:
-            return decide_by_verifier(hypothesis, baseline, self.runs[treatment])
+            return self._decided_by_verifier(hypothesis, self._arms(hypothesis, treatment))
         outcome = self._test(hypothesis, treatment)
         if isinstance(outcome, Decision):
             return outcome
@@ -235,9 +264,81 @@ class Analysis:
             assert claim is not None
             level = claim.level
             share = level / self.plan.family if self.plan.is_corrected(hypothesis) else level
-            arms = self.runs[BASELINE], self.runs[treatment]
-            self._tested[key] = self._test_claim(hypothesis, claim, arms, level, share)
+            arms = self._arms(hypothesis, treatment)
+            self._tested[key] = self._unreferenced(hypothesis, treatment) or self._test_claim(
+                hypothesis, claim, arms, level, share
+            )
         return self._tested[key]
+
+    # What is compared with what.
+
+    def _arms(
+        self, hypothesis: Hypothesis, condition: str, size: int | None = None
+    ) -> tuple[ConditionRuns, ConditionRuns]:
+        """Return what stands for the baseline, and the condition that is compared with it."""
+        if hypothesis.against is None:
+            baseline = self.runs[BASELINE]
+        else:
+            known = self.references.get(hypothesis.against)
+            stored = known.conditions.get(condition) if isinstance(known, StoredReference) else None
+            baseline = ConditionRuns(condition, ()) if stored is None else stored
+        today = self.runs.get(condition, ConditionRuns(condition, ()))  # it may be gone
+        arms = baseline, today
+        return arms if size is None else (self._prefix(arms[0], size), self._prefix(arms[1], size))
+
+    def _prefix(self, runs: ConditionRuns, size: int) -> ConditionRuns:
+        key = id(runs), size
+        if key not in self._prefixes:
+            self._prefixes[key] = runs.first(size)
+        return self._prefixes[key]
+
+    def _unreferenced(self, hypothesis: Hypothesis, condition: str) -> Decision | None:
+        """Return the decision that there is nothing to compare a condition with, if so."""
+        reason = self._why_unreferenced(hypothesis, condition)
+        return None if reason is None else Decision(status="invalid", reason=reason)
+
+    def _why_unreferenced(self, hypothesis: Hypothesis, condition: str) -> str | None:
+        if hypothesis.against is None:
+            return None
+        name = hypothesis.against.name
+        known = self.references.get(hypothesis.against, f"there is no reference {name!r}")
+        if isinstance(known, str):
+            return known
+        if condition not in known.conditions:
+            held = _listed(known.conditions)
+            return f"reference {name!r} has no condition {condition!r}, but {held}; record that, too"
+        today = self.plan.subjects(hypothesis)
+        if condition not in today:
+            return (
+                f"condition {condition!r} of reference {name!r} is gone; there are {_listed(today)}. "
+                "If it is meant to be gone, record the reference anew"
+            )
+        if hypothesis.claim is None or hypothesis.claim.pairing == "auto":
+            return self._not_the_same_replicates(name, known, condition)
+        return None
+
+    def _not_the_same_replicates(self, name: str, known: StoredReference, condition: str) -> str | None:
+        """Say in what the replicates of a reference differ from those of today; None if they pair."""
+        stored = f"reference {name!r} is of {known.replicates} replicates of root seed {known.root_seed}"
+        if known.replicates != self.plan.replicates:
+            return f"{stored}, and today's are {self.plan.replicates}"
+        for record in self.runs[condition].records:
+            if record is not None and record.seed != known.seeds[record.replicate]:
+                return (
+                    f"{stored}: its replicate {record.replicate} has seed {known.seeds[record.replicate]}, "
+                    f"and today's has {record.seed}"
+                )
+        return None
+
+    def _decided_by_verifier(
+        self, hypothesis: Hypothesis, arms: tuple[ConditionRuns, ConditionRuns]
+    ) -> Decision:
+        if hypothesis.against is not None and hypothesis.metrics is None and not arms[1].lacking:
+            # It is given the metrics that both have; what the reference alone has is gone.
+            lost = (arms[1].gap(metric) for metric in arms[0].metrics if arms[0].gap(metric) is None)
+            if (reason := next((gap for gap in lost if gap), None)) is not None:
+                return Decision(status="invalid", reason=reason)
+        return decide_by_verifier(hypothesis, *arms)
 
     def _test_claim(
         self,
@@ -247,7 +348,7 @@ class Analysis:
         level: float,
         planning_level: float,
     ) -> Tested | Decision:
-        sample = claim_sample(claim, *arms)
+        sample = self._sample(hypothesis, claim, arms)
         if isinstance(sample, str):
             return Decision(status="invalid", reason=sample)
         if claim.deterministic:
@@ -261,10 +362,19 @@ class Analysis:
                 resampled=self.plan.judging.resampled,
             )
 
+    def _sample(
+        self, hypothesis: Hypothesis, claim: Claim, arms: tuple[ConditionRuns, ConditionRuns]
+    ) -> ClaimSample | str:
+        against = hypothesis.against
+        sample = claim_sample(claim, *arms)
+        if against is None or not isinstance(sample, str):
+            return sample
+        return f"against reference {against.name!r}: {sample}"
+
     @cached_property
     def _adjusted(self) -> dict[tuple[Hypothesis, str], float]:
         """Adjusted p-values of the family; what has no p-value counts as 1."""
-        members = [(h, t) for h in self.plan.hypotheses if _in_family(h) for t in self.plan.treatments]
+        members = [(h, t) for h in self.plan.hypotheses if _in_family(h) for t in self.plan.subjects(h)]
         p_values = []
         for hypothesis, treatment in members:
             outcome = self._test(hypothesis, treatment) if treatment in self.runs else None
@@ -279,12 +389,6 @@ class Analysis:
         if key not in self._looked:
             self._looked[key] = _Looks(self, hypothesis, treatment)
         return self._looked[key]
-
-    def _first(self, treatment: str, size: int) -> tuple[ConditionRuns, ConditionRuns]:
-        for condition in (BASELINE, treatment):
-            if (condition, size) not in self._prefixes:
-                self._prefixes[condition, size] = self.runs[condition].first(size)
-        return self._prefixes[BASELINE, size], self._prefixes[treatment, size]
 
     def _as_verdict(
         self, hypothesis: Hypothesis, decision: Decision, baseline: ConditionRuns, treatment: ConditionRuns
@@ -307,7 +411,9 @@ class Analysis:
             decision.p_value,
             None if claim is not None and claim.deterministic else hypothesis.alpha,
             decision.test,
-            len(baseline.records) - lacking if decision.n is None else decision.n,
+            min(len(baseline.records), len(treatment.records)) - lacking
+            if decision.n is None
+            else decision.n,
             *means,
             difference,
             decision.interval,
@@ -330,6 +436,7 @@ class Analysis:
             look=decision.look,
             looks=decision.looks,
             planned=plan.replicates,
+            against="" if hypothesis.against is None else hypothesis.against.name,
         )
 
 
@@ -360,10 +467,12 @@ class _Looks:
         plan, hypothesis, claim = self._analysis.plan, self._hypothesis, self._hypothesis.claim
         stopping, sizes = plan.judging.stopping, plan.sizes
         last = look == len(sizes) - 1
-        arms = self._analysis._first(self._treatment, sizes[look])
+        if (fault := self._analysis._unreferenced(hypothesis, self._treatment)) is not None:
+            return fault
+        arms = self._analysis._arms(hypothesis, self._treatment, sizes[look])
         if claim is None:  # a verifier speaks of all replicates, and only once
-            return decide_by_verifier(hypothesis, *arms) if last else None
-        sample = claim_sample(claim, *arms)
+            return self._analysis._decided_by_verifier(hypothesis, arms) if last else None
+        sample = self._analysis._sample(hypothesis, claim, arms)
         if isinstance(sample, str):
             # Too many are missing so far, perhaps not of all; other faults do not go away.
             is_open = claim.nan_policy == "omit" and not last

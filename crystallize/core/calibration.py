@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -88,6 +89,8 @@ def calibrate(
     judging : Judging
         Of the experiment; what is corrected for there is a family, which a single hypothesis is not.
     """
+    hypothesis = copy.copy(hypothesis)
+    hypothesis.against = None  # both sides are of today
     claim, alpha = hypothesis.claim, _alpha(hypothesis)
     tests = len(baseline.records) // (2 * n)
     unknown = Calibration(hypothesis.name, tests, 0, n, alpha, (0.0, 1.0), "invalid")

@@ -58,8 +58,9 @@ def check_replicates(replicates: Any, where: str) -> int:
 
 def check_decidable(treatments: Sequence[Treatment], hypotheses: Sequence[Hypothesis], where: str) -> None:
     """Raise `DefinitionError` if there are hypotheses and no treatment that they could be about."""
-    if hypotheses and not treatments:
-        names = ", ".join(repr(hypothesis.name) for hypothesis in hypotheses)
+    of_treatments = [hypothesis for hypothesis in hypotheses if hypothesis.against is None]
+    if of_treatments and not treatments:
+        names = ", ".join(repr(hypothesis.name) for hypothesis in of_treatments)
         raise DefinitionError(
             f"{where} claims {names} but has no treatment to claim it of; give treatments=[...]"
         )

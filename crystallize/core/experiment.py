@@ -46,6 +46,7 @@ from crystallize.core.run import RAISED, Hooks, RunPlan, RunRecord, Unit, units
 from crystallize.core.seeding import SEARCH, SeedStream, check_root_seed, global_state_restored
 from crystallize.core.step_cache import open_step_cache
 from crystallize.core.stopping import Stopping
+from crystallize.core.stored_reference import resolved
 from crystallize.core.treatment import BASELINE, Treatment
 from crystallize.errors import CrystallizeWarning, DefinitionError
 from crystallize.stats import Correction
@@ -523,8 +524,9 @@ class Experiment:
             analysis = Analysis(
                 AnalysisPlan(self.hypotheses, plan.conditions[1:], self.replicates, self.judging),
                 runs_by_condition(records, plan.conditions, self.replicates),
+                resolved(self.hypotheses, lambda reference: reference.file),
             )
-            claims = [(h, treatment) for h in self.hypotheses for treatment in plan.conditions[1:]]
+            claims = [(h, subject) for h in self.hypotheses for subject in analysis.plan.subjects(h)]
             needed = analysis.replicates_needed(claims, plan.conditions)
         return list(units(conditions, range(done, needed)))
 

@@ -13,6 +13,7 @@ import numpy as np
 from crystallize.core.claim import Claim, Direction, Kind, NanPolicy, Pairing
 from crystallize.core.decision import Decision
 from crystallize.core.judging import tested
+from crystallize.core.reference import Reference
 from crystallize.core.sample import ClaimSample
 from crystallize.core.seeding import global_state_restored, seed_globals
 from crystallize.core.stat_test import StatisticalTest
@@ -51,6 +52,9 @@ class Hypothesis:
         first; the p-value by default.
     name : str, optional
         Name in results and node ids.
+    against : Reference, optional
+        Compare every condition, the baseline too, with the same condition of a stored reference, rather than
+        the treatments with the baseline. Both must be of the same replicates of the same root seed.
     metric : str
         Metric of a claim. Several values in one replicate are averaged: they are one unit.
     direction : {"increase", "decrease", "differ", "equal", "no_decrease", "no_increase"}
@@ -100,6 +104,7 @@ class Hypothesis:
         ranker: Ranker | None = None,
         name: str | None = None,
         *,
+        against: Reference | None = None,
         metric: str | None = None,
         direction: Direction | None = None,
         statistical_test: StatisticalTest | Literal["auto"] = "auto",
@@ -121,7 +126,10 @@ class Hypothesis:
             )
         if ranker is not None and not callable(ranker):
             raise DefinitionError(f"ranker is {ranker!r}; give a function of what the verifier returns")
+        if against is not None and not isinstance(against, Reference):
+            raise DefinitionError(f"against is {against!r}; give Reference('main')")
         self.ranker: Ranker = ranker or _by_p_value
+        self.against = against
         self.claim: Claim | None = None
         self.verifier: Callable[..., Any] | None = None
         options: dict[str, Any] = {

@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from importlib import metadata
+from pathlib import Path
 
 _PACKAGES = ("pytest-crystallize", "numpy", "scipy")
 _PATIENCE = 5.0  # seconds that git may take
@@ -24,15 +25,21 @@ def versions() -> dict[str, str]:
 
 
 @contextmanager
-def git_commit() -> Iterator[Callable[[], str | None]]:
+def git_commit(directory: Path | None = None) -> Iterator[Callable[[], str | None]]:
     """Ask for the commit that is checked out now, without waiting.
 
-    Yields a function that gives the answer: None if the working directory is in no repository.
+    Yields a function that gives the answer: None if the directory (the working directory) is in no
+    repository.
     """
     command = ["git", "rev-parse", "--verify", "HEAD"]
     try:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            command,
+            cwd=directory,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
         )
     except OSError:
         yield lambda: None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,10 +21,12 @@ from crystallize.core.evaluation import digest, rank
 from crystallize.core.hypothesis import Hypothesis
 from crystallize.core.provenance import versions
 from crystallize.core.run import RunRecord
+from crystallize.core.stored_reference import recorded, resolved, write_reference
 from crystallize.core.tidy import frame, tidy_rows
 from crystallize.core.treatment import BASELINE
 from crystallize.core.tree import encodable, tree_lines
 from crystallize.core.verdict import Verdict
+from crystallize.errors import ReferenceFileError
 
 _VERSION_SUFFIX = re.compile(r" \(v\d+\)\Z")
 
@@ -234,11 +237,10 @@ class Result:
         self._git_commit = git_commit
         treated = tuple(condition for condition in conditions if condition != BASELINE)
         self.planned_replicates = self.replicates if planned is None else planned
-        analysis = Analysis(
-            AnalysisPlan(tuple(hypotheses), treated, self.planned_replicates, judging), conditions
-        )
+        plan = AnalysisPlan(tuple(hypotheses), treated, self.planned_replicates, judging)
+        analysis = Analysis(plan, conditions, resolved(hypotheses, lambda reference: reference.file))
         self.hypotheses = tuple(
-            HypothesisResult(h, {treatment: analysis.verdict(h, treatment) for treatment in treated})
+            HypothesisResult(h, {subject: analysis.verdict(h, subject) for subject in analysis.subjects(h)})
             for h in hypotheses
         )
         self.metrics = ExperimentMetrics(conditions, self.hypotheses)
@@ -302,6 +304,24 @@ class Result:
             "versions": versions(),
             "git_commit": self._git_commit,
         }
+
+    def save_reference(self, path: str | os.PathLike[str]) -> None:
+        """Write what was measured to a file that later runs can be compared with; see `Reference`.
+
+        Raises
+        ------
+        ReferenceFileError
+            If a replicate failed, or the experiment was stopped early: only complete runs are recorded.
+        OSError
+            If the file can't be written.
+        """
+        if self.replicates < self.planned_replicates:
+            raise ReferenceFileError(
+                f"{self.name} was stopped early, after {self.replicates} of {self.planned_replicates} "
+                "replicates, and only complete runs are recorded; run it without stopping="
+            )
+        stored = recorded(self.name, self._conditions, root_seed=self.root_seed, git_commit=self._git_commit)
+        write_reference(Path(path), stored)
 
     def to_dict(self) -> dict[str, Any]:
         """Return metrics, verdicts, errors and provenance as plain data."""

@@ -68,6 +68,8 @@ class Verdict:
         At which look of how many the claim was decided, from 1; 0 without early stopping.
     planned : int
         Replicates that were planned.
+    against : str
+        Name of the reference that stands for the baseline, if one does.
     """
 
     hypothesis: str
@@ -102,6 +104,7 @@ class Verdict:
     look: int = 0
     looks: int = 0
     planned: int = 0
+    against: str = ""
 
     @property
     def passed(self) -> bool:

@@ -1,0 +1,42 @@
+"""Which reference a hypothesis is about."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from crystallize.core.names import unsafe_file_name
+from crystallize.errors import DefinitionError
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """What the experiment gave earlier; a hypothesis `against` it compares each condition with its own past.
+
+    Parameters
+    ----------
+    name : str
+        Under pytest, the directory beside the experiment's file: ``references/NAME``.
+    path : path, optional
+        A reference file, written by `Result.save_reference`, for `Experiment.run`. Under pytest the name says
+        where it is.
+
+    Raises
+    ------
+    DefinitionError
+        If the name can't be that of a directory.
+    """
+
+    name: str
+    path: str | os.PathLike[str] | None = None
+
+    def __post_init__(self) -> None:
+        fault = unsafe_file_name(self.name) if isinstance(self.name, str) else "it is no string"
+        if fault is not None:
+            raise DefinitionError(f"a reference is named {self.name!r}, but {fault}; give a name like 'main'")
+
+    @property
+    def file(self) -> Path | None:
+        """The path, where one is given."""
+        return None if self.path is None else Path(self.path)
