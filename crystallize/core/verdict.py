@@ -68,6 +68,8 @@ class Verdict:
         At which look of how many the claim was decided, from 1; 0 without early stopping.
     planned : int
         Replicates that were planned.
+    trail : tuple of (int, float, float)
+        Replicates, p-value and level at each look that gave a p-value; empty without early stopping.
     """
 
     hypothesis: str
@@ -102,6 +104,7 @@ class Verdict:
     look: int = 0
     looks: int = 0
     planned: int = 0
+    trail: tuple[tuple[int, float, float], ...] = ()
 
     @property
     def passed(self) -> bool:
