@@ -61,6 +61,10 @@ class Exchange:
             found = self._records[key] = RunRecord.from_json(found)
         return found
 
+    def keys(self) -> set[Key]:
+        """Return what there are records of."""
+        return set(self._records.copy())  # a copy first: a thread that shows progress may add to them
+
     def records(self, experiment: str) -> Iterator[RunRecord]:
         """Yield the records of an experiment that are there."""
         for key in list(self._records):

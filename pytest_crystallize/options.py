@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
+
+REPORTS = (".html", ".json", ".md")
 
 
 def parse_replicates(text: str) -> int:
@@ -17,3 +20,10 @@ def parse_seed(text: str) -> int | str:
     if text != "random" and not (text.isascii() and text.isdigit()):
         raise argparse.ArgumentTypeError(f"{text!r} is neither an integer >= 0 nor 'random'")
     return text if text == "random" else int(text)
+
+
+def parse_report(text: str) -> str:
+    """Read the path of a report, whose suffix says its format."""
+    if Path(text).suffix.lower() not in REPORTS:
+        raise argparse.ArgumentTypeError(f"{text!r}: a report is a file that ends in {', '.join(REPORTS)}")
+    return text
