@@ -16,22 +16,19 @@ def wanted(config: pytest.Config) -> bool:
     return in_job and not config.pluginmanager.hasplugin(_ANNOTATES_ALREADY)
 
 
-def annotation(path: Path, line: int | None, *, title: str, message: str) -> str:
+def annotation(path: Path, line: int, *, title: str, message: str) -> str:
     """Return the line that has GitHub show a message beside a line of a file.
 
     Parameters
     ----------
     path : Path
         The file; told relative to ``GITHUB_WORKSPACE``, if it lies there.
-    line : int or None
-        0-based.
+    line : int
+        From 1.
     title, message : str
         What is shown.
     """
-    places = {"file": _in_workspace(path)}
-    if line is not None:
-        places["line"] = str(line + 1)
-    places["title"] = title
+    places = {"file": _in_workspace(path), "line": str(line), "title": title}
     properties = ",".join(f"{key}={_property(value)}" for key, value in places.items())
     return f"::error {properties}::{_data(message)}"
 

@@ -61,9 +61,9 @@ class Exchange:
             found = self._records[key] = RunRecord.from_json(found)
         return found
 
-    def keys(self) -> set[Key]:
-        """Return what there are records of."""
-        return set(self._records.copy())  # a copy first: a thread that shows progress may add to them
+    def keys(self, start: int = 0) -> list[Key]:
+        """Return what there are records of, in the order in which they became known, from one on."""
+        return list(self._records)[start:]
 
     def records(self, experiment: str) -> Iterator[RunRecord]:
         """Yield the records of an experiment that are there."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +15,6 @@ import pytest
 
 from crystallize.core.provenance import git_commit, versions
 from pytest_crystallize.annotations import annotation, wanted
-from pytest_crystallize.exchange import Key
 from pytest_crystallize.report_html import html_report
 from pytest_crystallize.report_json import json_report
 from pytest_crystallize.report_markdown import markdown_report
@@ -47,11 +46,12 @@ class Publisher:
         self.reporter = reporter
         self.paths = [config.invocation_params.dir / path for path in config.option.crystallize_report]
         self._told: dict[str, Told] = {}
-        self._places: dict[str, tuple[str, int | None]] = {}
-        self._given: set[Key] = set()
+        self._missing: set[str] = set()
+        self._passed_on = 0
         self._judged: set[str] = set()
         self._started = time.time()
-        self._annotated = wanted(config)
+        self._is_annotating = wanted(config)
+        self._annotations: list[str] = []
         self._said: list[tuple[str, bool]] = []
 
     # The run.
@@ -72,9 +72,8 @@ class Publisher:
             self._pass_on_records()
 
     def _take_in(self, report: pytest.TestReport) -> None:
-        path, line, _ = report.location
-        self._places[report.nodeid] = path, line
         if getattr(report, "crystallize_missing", False):
+            self._missing.add(report.nodeid)
             return
         known = self._told.get(report.nodeid)
         payload = getattr(report, "crystallize", None) or (known.payload if known is not None else {})
@@ -95,8 +94,8 @@ class Publisher:
         exchange = self.reporter.settings.exchange
         with suppress(OSError):
             exchange.refresh()
-        for key in exchange.keys() - self._given:
-            self._given.add(key)
+        for key in exchange.keys(self._passed_on):
+            self._passed_on += 1
             record = exchange.record(key)
             self._call("pytest_crystallize_record", experiment=key.experiment, record=record)
 
@@ -117,16 +116,19 @@ class Publisher:
     # The end.
 
     @pytest.hookimpl(trylast=True)
-    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Pass on what is left, and write the reports."""
         option = self.config.option
         if option.collectonly or option.setuponly or option.setupplan:
             return
         self._pass_on_records()
         summary = os.environ.get("GITHUB_STEP_SUMMARY")
-        if not (self.paths or summary or self._is_implemented("pytest_crystallize_report")):
+        asked = self.paths or summary or self._is_annotating
+        if not (asked or self._is_implemented("pytest_crystallize_report")):
             return
         results = self._results(int(session.exitstatus))
+        if self._is_annotating:
+            self._annotations = list(self._annotated(results))
         self._call("pytest_crystallize_report", results=results)
         for path in self.paths:
             with self._told_if_it_fails(path):
@@ -184,32 +186,22 @@ class Publisher:
                 terminalreporter.write_line(text, red=True)
             elif self.config.get_verbosity() >= 0:
                 terminalreporter.write_sep("-", text)
-        if self._annotated:
-            for line in self._annotations():
-                terminalreporter.write_line(line)
+        for line in self._annotations:
+            terminalreporter.write_line(line)
 
-    def _annotations(self) -> Sequence[str]:
-        lines = []
-        for nodeid in self.reporter.expected:
-            told = self._told.get(nodeid)
-            if nodeid not in self._places or (told is not None and told.outcome not in ("failed", "error")):
-                continue
-            path, line = self._places[nodeid]
-            verdict = None if told is None else verdict_of(told.payload)
-            status = "not run" if told is None else told.outcome if verdict is None else verdict.status
-            said = (told.message if told is not None else "") or (
-                verdict.reason if verdict is not None else ""
-            )
-            calibration = None if told is None else told.payload.get("calibration")
-            if calibration is not None:
-                status, said = calibration["status"], calibration["reason"]
-            name = nodeid.partition("::")[2]
-            lines.append(
-                annotation(
-                    self.config.rootpath / path, line, title=f"{status.upper()}: {name}", message=said or name
-                )
-            )
-        return lines
+    def _annotated(self, results: SessionResults) -> Iterator[str]:
+        """Yield an annotation for each test that failed."""
+        for each in results.experiments:
+            path, _, line = each.where.rpartition(":")
+            for outcome in each.tests:
+                if outcome.outcome in ("failed", "error") or outcome.test in self._missing:
+                    name = outcome.test.partition("::")[2]
+                    yield annotation(
+                        self.config.rootpath / path,
+                        int(line),
+                        title=f"{outcome.status.upper()}: {name}",
+                        message=outcome.reason or name,
+                    )
 
 
 class _Noted:

@@ -6,7 +6,7 @@ import math
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from crystallize import ConditionRuns, RunRecord, Verdict
@@ -17,6 +17,7 @@ from pytest_crystallize.report import ExperimentSummary, counted, notes
 
 SCHEMA = "crystallize-report-1"
 _OPEN = ("refuted", "inconclusive", "miscalibrated", "invalid", "error", "skipped", "not run")
+_BROKEN = ("failed", "error", "not run")
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,14 +220,21 @@ class SessionResults:
 
     def headline(self) -> tuple[str, str]:
         """Return how many hypotheses passed, and what became of the others."""
-        counts = Counter(
-            outcome.status for each in self.experiments for outcome in each.tests if outcome.hypothesis
-        )
+        outcomes = [outcome for each in self.experiments for outcome in each.tests]
+        counts = Counter(outcome.status for outcome in outcomes if outcome.hypothesis)
+        expected = Counter(outcome.status for outcome in outcomes if outcome.outcome == "xfailed")
+        parts = [
+            f"{counts[status]} {status}" + (f" ({expected[status]} expected)" if expected[status] else "")
+            for status in _OPEN
+            if counts[status]
+        ]
+        if broken := sum(not each.hypothesis and each.outcome in _BROKEN for each in outcomes):
+            parts.append(f"{counted(broken, 'experiment')} without hypotheses failed")
+        rest = ", ".join(parts)
         total = sum(counts.values())
-        good = "calibrated" if counts["calibrated"] + counts["miscalibrated"] else "supported"
-        rest = ", ".join(f"{counts[status]} {status}" for status in _OPEN if counts[status])
         if not total:
-            return "No hypotheses tested", ""
+            return "No hypotheses tested", rest
+        good = "calibrated" if counts["calibrated"] + counts["miscalibrated"] else "supported"
         return f"{counts[good]} of {total} {'hypothesis' if total == 1 else 'hypotheses'} {good}", rest
 
 
@@ -245,13 +253,8 @@ def verdict_of(payload: Mapping[str, Any]) -> Verdict | None:
     found = payload.get("verdict")
     if found is None or not found["hypothesis"]:
         return None
-    known = {name: found[name] for name in _FIELDS_OF_VERDICT if name in found}
-    known["interval"] = None if known["interval"] is None else tuple(known["interval"])
-    known["trail"] = tuple(tuple(look) for look in known["trail"])
-    return Verdict(**known)
-
-
-_FIELDS_OF_VERDICT = tuple(each.name for each in fields(Verdict))
+    interval = None if found["interval"] is None else tuple(found["interval"])
+    return Verdict(**{**found, "interval": interval, "trail": tuple(map(tuple, found["trail"]))})
 
 
 def experiment_results(
@@ -304,9 +307,11 @@ def experiment_results(
         conditions=tuple(conditions),
         off=tuple(known["off"]),
         condition_runs=len(kept),
-        cached=sum(bool(getattr(record, "cached", False)) for record in kept),
+        cached=sum(map(_is_cached, kept)),
         seconds={
-            name: math.fsum(record.seconds for record in arm.records if record is not None)
+            name: math.fsum(
+                record.seconds for record in arm.records if record is not None and not _is_cached(record)
+            )
             for name, arm in arms.items()
         },
         digests={
@@ -337,6 +342,10 @@ def _outcome(nodeid: str, names: Sequence[str], told: Told | None, command: Sequ
         verdict_of(told.payload),
         told.payload.get("calibration"),
     )
+
+
+def _is_cached(record: RunRecord) -> bool:
+    return bool(getattr(record, "cached", False))
 
 
 def _seeds(arms: Mapping[str, ConditionRuns], run: int) -> tuple[int | None, ...]:

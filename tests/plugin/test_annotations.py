@@ -11,7 +11,6 @@ from pytest_crystallize.annotations import annotation
 FAILING = (
     MARK.replace('"boost": {"delta": 3.0}', '"good": {"delta": 3.0}, "100%: a,b": {"delta": -3.0}') + BODY
 )
-LINE = 6  # of the mark's end or the function: where pytest says that the experiment is
 
 
 @pytest.fixture
@@ -86,5 +85,5 @@ def test_nothing_is_annotated_twice(job):
 def test_files_outside_the_repository_keep_their_whole_path(monkeypatch, tmp_path):
     """Where there is no way from the repository's root."""
     monkeypatch.setenv("GITHUB_WORKSPACE", str(tmp_path / "repository"))
-    line = annotation(tmp_path / "other" / "a.py", None, title="t", message="a\nb\r%")
-    assert line == f"::error file={Path(tmp_path / 'other' / 'a.py').as_posix()},title=t::a%0Ab%0D%25"
+    line = annotation(tmp_path / "other" / "a.py", 3, title="t", message="a\nb\r%")
+    assert line == f"::error file={Path(tmp_path / 'other' / 'a.py').as_posix()},line=3,title=t::a%0Ab%0D%25"

@@ -184,7 +184,11 @@ def parsed(page):
                 outcome(outcome="skipped"),
                 outcome(hypothesis="", treatment=""),
             ],
-            ("0 of 4 hypotheses supported", "1 inconclusive, 1 invalid, 1 skipped, 1 not run"),
+            ("0 of 4 hypotheses supported", "1 inconclusive (1 expected), 1 invalid, 1 skipped, 1 not run"),
+        ),
+        (
+            [outcome(hypothesis="", treatment="", outcome="failed")],
+            ("No hypotheses tested", "1 experiment without hypotheses failed"),
         ),
         (
             [outcome(calibration={"status": "calibrated"}), outcome(calibration={"status": "miscalibrated"})],
