@@ -61,7 +61,7 @@ class Exchange:
             found = self._records[key] = RunRecord.from_json(found)
         return found
 
-    def keys(self, start: int = 0) -> list[Key]:
+    def known(self, start: int = 0) -> list[Key]:
         """Return what there are records of, in the order in which they became known, from one on."""
         return list(self._records)[start:]
 

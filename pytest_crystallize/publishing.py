@@ -6,13 +6,14 @@ import os
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from crystallize import RunRecord
 from crystallize.core.provenance import git_commit, versions
 from pytest_crystallize.annotations import annotation, wanted
 from pytest_crystallize.report_html import html_report
@@ -94,7 +95,7 @@ class Publisher:
         exchange = self.reporter.settings.exchange
         with suppress(OSError):
             exchange.refresh()
-        for key in exchange.keys(self._passed_on):
+        for key in exchange.known(self._passed_on):
             self._passed_on += 1
             record = exchange.record(key)
             self._call("pytest_crystallize_record", experiment=key.experiment, record=record)
@@ -126,20 +127,29 @@ class Publisher:
         asked = self.paths or summary or self._is_annotating
         if not (asked or self._is_implemented("pytest_crystallize_report")):
             return
-        results = self._results(int(session.exitstatus))
+        results = None
+        with self._told_if_it_fails("no experiment report could be made"):
+            results = self._results(int(session.exitstatus))
+        if results is None:
+            return
         if self._is_annotating:
             self._annotations = list(self._annotated(results))
         self._call("pytest_crystallize_report", results=results)
         for path in self.paths:
-            with self._told_if_it_fails(path):
+            with self._told_if_it_fails(f"experiment report {path} could not be written"):
                 _write(path, FORMATS[path.suffix.lower()](results))
                 self._said.append((f"experiment report: {path}", True))
         if summary and results.experiments:
-            with self._told_if_it_fails(summary):
+            with self._told_if_it_fails(f"experiment report {summary} could not be written"):
                 _append(Path(summary), results)
 
-    def _told_if_it_fails(self, path: str | Path) -> _Noted:
-        return _Noted(self._said, f"experiment report {path} could not be written")
+    @contextmanager
+    def _told_if_it_fails(self, what: str) -> Iterator[None]:
+        """Have the summary say what goes wrong: a report is no gate."""
+        try:
+            yield
+        except Exception as error:
+            self._said.append((f"{what}: {type(error).__name__}: {error}", False))
 
     def _results(self, exit_status: int) -> SessionResults:
         reporter, exchange = self.reporter, self.reporter.settings.exchange
@@ -148,12 +158,17 @@ class Publisher:
             reporter.gather_notes()
             with suppress(OSError):
                 exchange.refresh()
+            records: dict[str, list[RunRecord]] = {}
+            for unit in exchange.known():
+                record = exchange.record(unit)
+                if record is not None:
+                    records.setdefault(unit.experiment, []).append(record)
             experiments = tuple(
                 experiment_results(
                     key,
                     known,
                     self._told,
-                    sorted(exchange.records(key), key=lambda record: record.replicate),
+                    records.get(key, []),
                     summary=reporter.summaries.get(key),
                     commands={
                         nodeid: self._command(nodeid, known)
@@ -202,23 +217,6 @@ class Publisher:
                         title=f"{outcome.status.upper()}: {name}",
                         message=outcome.reason or name,
                     )
-
-
-class _Noted:
-    """Keeps what goes wrong in a block to be said in the summary: a report is no gate."""
-
-    def __init__(self, said: list[tuple[str, bool]], what: str) -> None:
-        self._said = said
-        self._what = what
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> bool:
-        if not isinstance(error, Exception):
-            return False
-        self._said.append((f"{self._what}: {type(error).__name__}: {error}", False))
-        return True
 
 
 def _message(report: pytest.TestReport) -> str:

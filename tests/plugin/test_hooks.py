@@ -1,5 +1,8 @@
 """The hooks that others may implement."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from plugin.conftest import BODY, MARK, TOTAL
@@ -123,3 +126,16 @@ def test_runs_that_failed_are_passed_on_too(project):
         """
     )
     project.run("-s").stdout.fnmatch_lines(["*got * ValueError: odd*"])
+
+
+def test_the_example_of_the_guide_works(project):
+    """Its conftest keeps records, verdicts and the headline."""
+    guide = Path(__file__).parent.parent.parent / "docs" / "reports.md"
+    text = guide.read_text(encoding="utf-8")
+    (conftest,) = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    project.raw("conftest.py", conftest)
+    project.write(TOTAL)
+    project.run()
+    assert len(project.log("records.jsonl")) == 12
+    assert project.log("verdicts.jsonl") == [["total_increase", "boost", "supported"]]
+    assert (project.path / "headline.txt").read_text() == "1 of 1 hypothesis supported: "

@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 import pytest
 
 from plugin.conftest import BODY, ITEM, MARK, TOTAL
+from pytest_crystallize import publishing
 
 THREE = [f"--crystallize-report=out/report{suffix}" for suffix in (".json", ".md", ".html")]
 
@@ -197,6 +198,24 @@ def test_a_report_that_cannot_be_written_is_no_gate(project):
     assert "taken/report.md" in line
     assert load(project, "report.json")["exit_status"] == 0
     assert (project.path / "taken").read_text() == "a file, not a directory"
+
+
+def test_a_fault_in_a_report_is_no_gate(project, monkeypatch):
+    """Neither a fault of a format nor one in what it is made of ends a session, or hides."""
+
+    def fail(*_, **__):
+        raise RuntimeError("a fault")
+
+    project.write(TOTAL)
+    monkeypatch.setitem(publishing.FORMATS, ".md", fail)
+    result = project.run(*THREE)
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["*report.md could not be written: RuntimeError: a fault"])
+    assert load(project)["exit_status"] == 0
+    monkeypatch.setattr(publishing, "experiment_results", fail)
+    result = project.run(*THREE)
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["no experiment report could be made: RuntimeError: a fault"])
 
 
 def test_paths_are_relative_to_where_pytest_was_started(project, monkeypatch):
