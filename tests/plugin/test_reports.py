@@ -1,6 +1,7 @@
 """Report files at the end of a session."""
 
 import json
+import shutil
 import signal
 import time
 from xml.etree import ElementTree
@@ -158,6 +159,7 @@ def test_the_same_with_workers(project):
     project.write(MANY)
     project.run_apart(*THREE)
     alone = without_times(load(project))
+    shutil.rmtree(project.path / ".pytest_cache")  # so that neither session knows of the other
     project.run_workers(*THREE)
     assert without_times(load(project)) == alone
     assert "6 of 11 hypotheses supported" in (project.path / "out/report.html").read_text(encoding="utf-8")
