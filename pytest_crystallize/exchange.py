@@ -61,6 +61,10 @@ class Exchange:
             found = self._records[key] = RunRecord.from_json(found)
         return found
 
+    def known(self, start: int = 0) -> list[Key]:
+        """Return what there are records of, in the order in which they became known, from one on."""
+        return list(self._records)[start:]
+
     def records(self, experiment: str) -> Iterator[RunRecord]:
         """Yield the records of an experiment that are there."""
         for key in list(self._records):

@@ -170,7 +170,7 @@ class HypothesisItem(ExperimentItem):
         groups: dict[tuple[str, ...], list[Any]] = {}
         for record in failed:
             assert record.error is not None
-            groups.setdefault(_kind(record), []).append(record)
+            groups.setdefault(kind_of_failure(record), []).append(record)
         return {
             "experiment": runs.id,
             "name": runs.name,
@@ -264,7 +264,7 @@ class HypothesisItem(ExperimentItem):
         return path, line, f"{parent.name if parent else ''}{separator}{self.name}"
 
 
-def _kind(record: RunRecord) -> tuple[str, ...]:
+def kind_of_failure(record: RunRecord) -> tuple[str, ...]:
     """Return what failures of one kind have in common; numbers in their messages may differ."""
     error = record.error
     assert error is not None

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
+
+REPORTS = (".html", ".json", ".md")
 
 
 def parse_replicates(text: str) -> int:
@@ -27,4 +30,11 @@ def parse_reference(text: str) -> str:
         raise argparse.ArgumentTypeError(
             f"{text!r} is no name of a reference, since {fault}; give one like 'main'"
         )
+    return text
+
+
+def parse_report(text: str) -> str:
+    """Read the path of a report, whose suffix says its format."""
+    if Path(text).suffix.lower() not in REPORTS:
+        raise argparse.ArgumentTypeError(f"{text!r}: a report is a file that ends in {', '.join(REPORTS)}")
     return text

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_crystallize.options import parse_reference, parse_replicates, parse_seed
+from pytest_crystallize import hookspecs
+from pytest_crystallize.options import parse_reference, parse_replicates, parse_report, parse_seed
 
 MARKER = (
     "experiment(*, replicates, treatments, hypotheses, seed, correction, stopping, resampled, inputs, env, "
     "cache_key): declare that the body of this function is one condition run of an experiment."
 )
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Register the hooks of others: a conftest that implements them loads without ``--crystallize`` too."""
+    pluginmanager.add_hookspecs(hookspecs)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -78,6 +84,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="look several times, and stop an experiment once every claim is decided, also where it declares "
         "no stopping=",
+    )
+    group.addoption(
+        "--crystallize-report",
+        action="append",
+        default=[],
+        type=parse_report,
+        metavar="PATH",
+        help="write a report at the end, whose suffix says its format: .html, .json or .md; may be repeated",
     )
     group.addoption(
         "--crystallize-cache",

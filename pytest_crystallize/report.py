@@ -150,7 +150,7 @@ def experiment_lines(
     for condition, means in summary.metrics.items():
         shown = ", ".join(f"{metric} {number(mean)}" for metric, mean in means.items()) or "no metrics"
         yield from wrapped(f"{condition}: {shown}", width, indent="  ")
-    for line in (*summary.unread, *_notes(summary)):
+    for line in (*summary.unread, *notes(summary)):
         yield from wrapped(f"note: {line}", width, indent="  ")
     if verbosity > 0:
         known = [condition for condition in summary.conditions if condition in summary.digests]
@@ -197,7 +197,8 @@ def calibration_lines(rows: Sequence[Mapping[str, Any]], width: int) -> Iterator
     yield from wrapped(f"note: {BLIND_SPOT}", width, indent="  ")
 
 
-def _notes(summary: ExperimentSummary) -> Iterator[str]:
+def notes(summary: ExperimentSummary) -> Iterator[str]:
+    """Yield what else is worth knowing of an experiment's verdicts."""
     if summary.for_family:
         yield (
             f"{_listed(summary.for_family)} ran for the correction alone, which allows for claims that "

@@ -61,7 +61,7 @@ class Reporter:
         self.started = False
         self.progress: Progress | None = None
         self._places: dict[str, int] = {}
-        self._announced: dict[str, dict[str, Any]] = {}
+        self.announced: dict[str, dict[str, Any]] = {}
         self._shown_failures: set[tuple[Any, ...]] = set()
         self.saved: list[str] = []
         self.not_saved: list[str] = []
@@ -77,7 +77,7 @@ class Reporter:
         """Note the items of a session that runs in this process."""
         selected = [item for item in session.items if isinstance(item, HypothesisItem)]
         self.expected = [item.nodeid for item in selected]
-        self._announced = {item.runs.id: announcement(item.runs) for item in selected}
+        self.announced = {item.runs.id: announcement(item.runs) for item in selected}
 
     def learn_expected(self) -> None:
         """Read from the session's directory what the workers collected."""
@@ -88,7 +88,7 @@ class Reporter:
         if path.exists():
             announced = json.loads(path.read_text(encoding="utf-8"))
             self.expected = announced["items"]
-            self._announced = announced["experiments"]
+            self.announced = announced["experiments"]
 
     # The run.
 
@@ -164,7 +164,7 @@ class Reporter:
             )
         summary.add(
             payload,
-            _outcome(report),
+            outcome_of(report),
             place=self._place(report.nodeid),
             expected=str(getattr(report, "wasxfail", "")).removeprefix("reason: "),
         )
@@ -181,7 +181,7 @@ class Reporter:
                 del xml.node_reporters[key]
             xml.node_reporters_ordered.remove(dropped)
 
-    def _from_here(self, nodeid: str) -> str:
+    def from_here(self, nodeid: str) -> str:
         """Return what pytest is to be given in the directory it was started in."""
         path, separator, rest = nodeid.partition("::")
         return seen_from(self.config.invocation_params.dir, self.config.rootpath / path) + separator + rest
@@ -192,21 +192,25 @@ class Reporter:
             self._places = {known: place for place, known in enumerate(self.expected)}
         return self._places.get(nodeid, len(self._places))
 
-    def _append_failures(self, report: pytest.TestReport, payload: dict[str, Any]) -> None:
-        lines: list[str] = []
+    def options_to_repeat(self, seed: int, *, drawn: bool) -> list[str]:
+        """Return what a command that repeats runs needs to say beside their node id."""
         given = self.config.option
-        seeded = given.crystallize_seed is not None or payload["seed_drawn"]
-        options = ["--crystallize-seed", str(payload["seed"])] if seeded else []
+        options = ["--crystallize-seed", str(seed)] if given.crystallize_seed is not None or drawn else []
         if given.crystallize_replicates is not None:
             options += ["--crystallize-replicates", str(given.crystallize_replicates)]
         if given.crystallize_calibrate is not None:
             options += ["--crystallize-calibrate", str(given.crystallize_calibrate)]
+        return options
+
+    def _append_failures(self, report: pytest.TestReport, payload: dict[str, Any]) -> None:
+        lines: list[str] = []
+        options = self.options_to_repeat(payload["seed"], drawn=payload["seed_drawn"])
         for failure in payload["failures"]:
             key = (payload["experiment"], failure["condition"], failure["step"], failure["error"])
             if key in self._shown_failures:
                 continue
             self._shown_failures.add(key)
-            lines.extend(failure_lines(failure, self._from_here(report.nodeid), _WIDEST, options))
+            lines.extend(failure_lines(failure, self.from_here(report.nodeid), _WIDEST, options))
         kinds = payload["kinds_of_failure"]
         if kinds > len(payload["failures"]):
             lines.append(f"and {kinds - len(payload['failures'])} further kinds of failure")
@@ -240,13 +244,13 @@ class Reporter:
         exchange = self.settings.exchange
         with contextlib.suppress(OSError):
             exchange.refresh()
-        versions = {key: version for key in self._announced if (version := exchange.agreed(key)) is not None}
+        versions = {key: version for key in self.announced if (version := exchange.agreed(key)) is not None}
         if not versions:
             return
         with git_commit() as ask:
             commit = ask()
         for key, version in versions.items():
-            known = self._announced[key]
+            known = self.announced[key]
             runs = runs_by_condition(exchange.records(key), known["conditions"], known["replicates"])
             result = Result(
                 known["experiment"], runs, (), root_seed=known["seed"], steps=(), git_commit=commit
@@ -265,7 +269,7 @@ class Reporter:
         root, written = self.config.rootpath, dict[tuple[Path, str], str]()
         with git_commit(root) as ask:
             commit = ask()
-        for key, known in self._announced.items():
+        for key, known in self.announced.items():
             runs = runs_by_condition(exchange.records(key), known["saved"], known["replicates"])
             if all(record is not None and record.skipped for arm in runs.values() for record in arm.records):
                 self.saved.append(f"{known['name']} was skipped, so it has no reference of today")
@@ -275,7 +279,7 @@ class Reporter:
                 other = written.setdefault((path.parent, file_key(path.name)), key)
                 if other != key:
                     raise ReferenceFileError(
-                        f"{known['name']} would have the file of {self._announced[other]['name']} (upper "
+                        f"{known['name']} would have the file of {self.announced[other]['name']} (upper "
                         "and lower case are the same on some file systems); give its parameters other ids"
                     )
                 saved = recorded(known["name"], runs, root_seed=known["seed"], git_commit=commit)
@@ -318,12 +322,12 @@ class Reporter:
         done = exchange.counts()
         under_way = [
             key
-            for key, known in self._announced.items()
+            for key, known in self.announced.items()
             if 0 < done.get(key, 0) < known["units"] and not self._is_stopped(key)
         ]
         if not under_way:
             return ""
-        first = self._announced[under_way[0]]
+        first = self.announced[under_way[0]]
         name, units, replicates = first["name"], first["units"], first["replicates"]
         more = f" (and {len(under_way) - 1} more under way)" if len(under_way) > 1 else ""
         return f"{done[under_way[0]] * replicates // units} of {replicates} replicates of {name}{more}"
@@ -337,7 +341,7 @@ class Reporter:
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """Show a table per experiment, and notes."""
-        self._gather_notes()
+        self.gather_notes()
         width = min(terminalreporter._tw.fullwidth, _WIDEST)
         if self.config.get_verbosity() < 0:
             for line in (line for text in self.not_saved for line in wrapped(text, width)):
@@ -349,7 +353,7 @@ class Reporter:
         terminalreporter.write_sep("=", "experiments")
         verbosity = self.config.get_verbosity()
         names = Counter(summary.name for summary in self.summaries.values())
-        order = {key: place for place, key in enumerate(self._announced)}
+        order = {key: place for place, key in enumerate(self.announced)}
         ordered = sorted(self.summaries.items(), key=lambda entry: order.get(entry[0], len(order)))
         for position, (_, summary) in enumerate(ordered):
             if position:
@@ -371,7 +375,7 @@ class Reporter:
         self.learn_expected()
         return [
             f"{known['name']}: switched off, so not tested: {', '.join(known['off'])}"
-            for known in self._announced.values()
+            for known in self.announced.values()
             if known["off"]
         ]
 
@@ -383,7 +387,7 @@ class Reporter:
         self.settings.exchange.refresh()
         done = self.settings.exchange.counts()
         lines = [f"NOT RUN: {counted(len(missing), 'selected test')} without verdict"]
-        for key, known in self._announced.items():
+        for key, known in self.announced.items():
             if key not in self.summaries and done.get(key):
                 lines.append(
                     f"{known['name']}: {done[key]} of {known['units']} condition runs of "
@@ -391,7 +395,8 @@ class Reporter:
                 )
         return lines
 
-    def _gather_notes(self) -> None:
+    def gather_notes(self) -> None:
+        """Take over what the workers have to say."""
         exchange = self.settings.exchange
         if isinstance(exchange, SharedExchange):
             for path in sorted(exchange.directory.glob("*.notes")):
@@ -412,6 +417,12 @@ def announcement(runs: ExperimentRuns) -> dict[str, Any]:
         "seed": runs.root_seed,
         "saved": [name for name in runs.conditions if name in runs.needed.difference(runs.for_family())],
         "reference": str(runs.reference_file(runs.settings.save)) if runs.settings.save else "",
+        "seed_drawn": runs.seed_drawn,
+        "where": runs.where,
+        "tests": {
+            item.nodeid: [item.hypothesis.name if item.hypothesis else "", item.treatment or ""]
+            for item in runs.members
+        },
     }
 
 
@@ -420,7 +431,8 @@ def _is_silent(report: pytest.CollectReport | pytest.TestReport) -> bool:
     return getattr(report, "crystallize_silent", False)
 
 
-def _outcome(report: pytest.TestReport) -> str:
+def outcome_of(report: pytest.TestReport) -> str:
+    """Return the outcome of a test, an expected failure told from a skip."""
     if hasattr(report, "wasxfail"):
         return "xpassed" if report.passed else "xfailed"
     return report.outcome

@@ -28,6 +28,7 @@ from pytest_crystallize.fixtures import hidden_by
 from pytest_crystallize.ids import checksum, escape
 from pytest_crystallize.items import HypothesisItem, PrefetchItem
 from pytest_crystallize.options import parse_reference, parse_replicates, parse_seed
+from pytest_crystallize.publishing import Publisher
 from pytest_crystallize.record_cache import MODES, RecordCache, parse_share, watching_set_up
 from pytest_crystallize.reporter import Reporter, announcement
 from pytest_crystallize.switches import STATE_FILE, Switches
@@ -53,6 +54,7 @@ def activate(config: pytest.Config) -> None:
     if not session.is_worker:
         reporter = Reporter(config, session.settings)
         manager.register(reporter, "crystallize-reporter")
+        manager.register(Publisher(config, reporter), "crystallize-publisher")
         if manager.hasplugin("xdist"):
             from pytest_crystallize.distributed import ControllerHooks  # needs pytest-xdist
 

@@ -437,6 +437,7 @@ class Analysis:
             looks=decision.looks,
             planned=plan.replicates,
             against="" if hypothesis.against is None else hypothesis.against.name,
+            trail=self._looks(hypothesis, treatment.condition).trail if sequential else (),
         )
 
 
@@ -450,6 +451,12 @@ class _Looks:
         self._looked = 0
         self._decision: Decision | None = None
         self._best = 1.0  # the smallest anytime-valid p so far
+        self._trail: list[tuple[int, float, float]] = []
+
+    @property
+    def trail(self) -> tuple[tuple[int, float, float], ...]:
+        """Replicates, p-value and level at each look that gave a p-value."""
+        return tuple(self._trail)
 
     def until(self, look: int) -> Decision | None:
         """Return the decision, if a look up to this one (from 0) makes it."""
@@ -493,6 +500,7 @@ class _Looks:
         if isinstance(outcome, Decision):
             return outcome if last else None  # an early look may be too small for the test
         self._best = outcome.p_value
+        self._trail.append((sizes[look], outcome.p_value, level))
         with hypothesis.undisturbed():
             decision = outcome.decide(level)
         if last or decision.status != "inconclusive":

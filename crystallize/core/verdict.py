@@ -70,6 +70,8 @@ class Verdict:
         Replicates that were planned.
     against : str
         Name of the reference that stands for the baseline, if one does.
+    trail : tuple of (int, float, float)
+        Replicates, p-value and level at each look that gave a p-value; empty without early stopping.
     """
 
     hypothesis: str
@@ -105,6 +107,7 @@ class Verdict:
     looks: int = 0
     planned: int = 0
     against: str = ""
+    trail: tuple[tuple[int, float, float], ...] = ()
 
     @property
     def passed(self) -> bool:

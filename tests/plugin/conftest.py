@@ -120,7 +120,8 @@ def properties(case: ElementTree.Element) -> dict[str, str]:
 @pytest.fixture
 def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Project:
     """Return an empty project."""
-    for name in ("PYTEST_ADDOPTS", "CI", "BUILD_NUMBER"):  # the last two have pytest print whole lines
+    hosts = ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE")
+    for name in ("PYTEST_ADDOPTS", "CI", "BUILD_NUMBER", *hosts):  # CI has pytest print whole lines
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("COLUMNS", "80")
     return Project(pytester)

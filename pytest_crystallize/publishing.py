@@ -1,0 +1,251 @@
+"""What leaves a session: report files, the job summary of GitHub, annotations, and the hooks of others."""
+
+from __future__ import annotations
+
+import os
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from crystallize import RunRecord
+from crystallize.core.provenance import git_commit, versions
+from pytest_crystallize.annotations import annotation, wanted
+from pytest_crystallize.report_html import html_report
+from pytest_crystallize.report_json import json_report
+from pytest_crystallize.report_markdown import markdown_report
+from pytest_crystallize.reporter import Reporter, outcome_of
+from pytest_crystallize.results import SessionResults, Told, experiment_results, verdict_of
+
+FORMATS: dict[str, Callable[[SessionResults], str]] = {
+    ".json": json_report,
+    ".md": markdown_report,
+    ".html": html_report,
+}
+STEP_SUMMARY_BYTES = 1024 * 1024
+"""What GitHub takes as the summary of one step; of more it takes nothing."""
+
+
+class Publisher:
+    """Calls the hooks of others while a session runs, and writes its reports at the end.
+
+    Parameters
+    ----------
+    config : pytest.Config
+        Of the controlling process, or of the only one.
+    reporter : Reporter
+        Which knows the experiments of the session.
+    """
+
+    def __init__(self, config: pytest.Config, reporter: Reporter) -> None:
+        self.config = config
+        self.reporter = reporter
+        self.paths = [config.invocation_params.dir / path for path in config.option.crystallize_report]
+        self._told: dict[str, Told] = {}
+        self._missing: set[str] = set()
+        self._passed_on = 0
+        self._judged: set[str] = set()
+        self._started = time.time()
+        self._is_annotating = wanted(config)
+        self._annotations: list[str] = []
+        self._said: list[tuple[str, bool]] = []
+
+    # The run.
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Take in a report of a test, and pass on what is new."""
+        if getattr(report, "crystallize_silent", False):
+            return
+        if report.when == "call" or not report.passed:
+            self._take_in(report)
+        payload = getattr(report, "crystallize", None)
+        if payload is not None and report.nodeid not in self._judged and report.when == "call":
+            self._judged.add(report.nodeid)
+            verdict = verdict_of(payload)
+            if verdict is not None:
+                self._call("pytest_crystallize_verdict", experiment=payload["experiment"], verdict=verdict)
+            self._pass_on_records()
+
+    def _take_in(self, report: pytest.TestReport) -> None:
+        if getattr(report, "crystallize_missing", False):
+            self._missing.add(report.nodeid)
+            return
+        known = self._told.get(report.nodeid)
+        payload = getattr(report, "crystallize", None) or (known.payload if known is not None else {})
+        around = report.failed and report.when != "call"
+        outcome = "error" if around else outcome_of(report)
+        expected = str(getattr(report, "wasxfail", "")).removeprefix("reason: ")
+        verdict = verdict_of(payload)
+        says_itself = not around and (
+            "calibration" in payload or (verdict is not None and verdict.passed == report.passed)
+        )
+        told_apart = says_itself or report.passed or hasattr(report, "wasxfail")
+        message = "" if told_apart else _message(report)
+        self._told[report.nodeid] = Told(outcome, message, expected, payload)
+
+    def _pass_on_records(self) -> None:
+        if not self._is_implemented("pytest_crystallize_record"):
+            return
+        exchange = self.reporter.settings.exchange
+        with suppress(OSError):
+            exchange.refresh()
+        for key in exchange.known(self._passed_on):
+            self._passed_on += 1
+            record = exchange.record(key)
+            self._call("pytest_crystallize_record", experiment=key.experiment, record=record)
+
+    def _is_implemented(self, name: str) -> bool:
+        return bool(getattr(self.config.hook, name).get_hookimpls())
+
+    def _call(self, name: str, **arguments: Any) -> None:
+        """Call a hook; what others' code raises is told, and changes no verdict."""
+        try:
+            getattr(self.config.hook, name)(**arguments)
+        except (Exception, pytest.skip.Exception, pytest.fail.Exception) as error:
+            if isinstance(error, pytest.exit.Exception):
+                raise
+            *_, last = traceback.extract_tb(error.__traceback__)
+            told = f"{type(error).__name__}: {error}".rstrip(": ")
+            self.reporter.settings.note(f"{name} raised {told} ({last.filename}:{last.lineno})")
+
+    # The end.
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Pass on what is left, and write the reports."""
+        option = self.config.option
+        if option.collectonly or option.setuponly or option.setupplan:
+            return
+        self._pass_on_records()
+        summary = os.environ.get("GITHUB_STEP_SUMMARY")
+        asked = self.paths or summary or self._is_annotating
+        if not (asked or self._is_implemented("pytest_crystallize_report")):
+            return
+        results = None
+        with self._told_if_it_fails("no experiment report could be made"):
+            results = self._results(int(session.exitstatus))
+        if results is None:
+            return
+        if self._is_annotating:
+            self._annotations = list(self._annotated(results))
+        self._call("pytest_crystallize_report", results=results)
+        for path in self.paths:
+            with self._told_if_it_fails(f"experiment report {path} could not be written"):
+                _write(path, FORMATS[path.suffix.lower()](results))
+                self._said.append((f"experiment report: {path}", True))
+        if summary and results.experiments:
+            with self._told_if_it_fails(f"experiment report {summary} could not be written"):
+                _append(Path(summary), results)
+
+    @contextmanager
+    def _told_if_it_fails(self, what: str) -> Iterator[None]:
+        """Have the summary say what goes wrong: a report is no gate."""
+        try:
+            yield
+        except Exception as error:
+            self._said.append((f"{what}: {type(error).__name__}: {error}", False))
+
+    def _results(self, exit_status: int) -> SessionResults:
+        reporter, exchange = self.reporter, self.reporter.settings.exchange
+        with git_commit() as ask:
+            reporter.learn_expected()
+            reporter.gather_notes()
+            with suppress(OSError):
+                exchange.refresh()
+            records: dict[str, list[RunRecord]] = {}
+            for unit in exchange.known():
+                record = exchange.record(unit)
+                if record is not None:
+                    records.setdefault(unit.experiment, []).append(record)
+            experiments = tuple(
+                experiment_results(
+                    key,
+                    known,
+                    self._told,
+                    records.get(key, []),
+                    summary=reporter.summaries.get(key),
+                    commands={
+                        nodeid: self._command(nodeid, known)
+                        for nodeid in reporter.expected
+                        if nodeid in known["tests"]
+                    },
+                )
+                for key, known in reporter.announced.items()
+            )
+            return SessionResults(
+                started=datetime.fromtimestamp(self._started, UTC).isoformat(timespec="seconds"),
+                seconds=time.time() - self._started,
+                exit_status=exit_status,
+                arguments=tuple(map(str, self.config.invocation_params.args)),
+                commit=ask(),
+                versions=versions() | {"pytest": pytest.__version__},
+                experiments=experiments,
+                notes=tuple(reporter.settings.notes),
+            )
+
+    def _command(self, nodeid: str, known: dict[str, Any]) -> Sequence[str]:
+        options = self.reporter.options_to_repeat(known["seed"], drawn=known["seed_drawn"])
+        return ["pytest", "--crystallize", *options, self.reporter.from_here(nodeid)]
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        """Say where the reports are, or why they are not; annotate what failed."""
+        for text, good in self._said:
+            if not good:
+                terminalreporter.write_line(text, red=True)
+            elif self.config.get_verbosity() >= 0:
+                terminalreporter.write_sep("-", text)
+        for line in self._annotations:
+            terminalreporter.write_line(line)
+
+    def _annotated(self, results: SessionResults) -> Iterator[str]:
+        """Yield an annotation for each test that failed."""
+        for each in results.experiments:
+            path, _, line = each.where.rpartition(":")
+            for outcome in each.tests:
+                if outcome.outcome in ("failed", "error") or outcome.test in self._missing:
+                    name = outcome.test.partition("::")[2]
+                    yield annotation(
+                        self.config.rootpath / path,
+                        int(line),
+                        title=f"{outcome.status.upper()}: {name}",
+                        message=outcome.reason or name,
+                    )
+
+
+def _message(report: pytest.TestReport) -> str:
+    """Return in one line what a test that gave no verdict said."""
+    longrepr = report.longrepr
+    if isinstance(longrepr, tuple):
+        return longrepr[2].removeprefix("Skipped: ")
+    crash = getattr(longrepr, "reprcrash", None)
+    text = crash.message if crash is not None else str(longrepr)
+    return next((line.strip() for line in text.splitlines() if line.strip()), "")
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file whole or not at all, with the directories that it needs."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _append(path: Path, results: SessionResults) -> None:
+    """Append the Markdown report to what a step of a GitHub job has to say, as far as there is room."""
+    used = path.stat().st_size if path.exists() else 0
+    text = markdown_report(results, limit=STEP_SUMMARY_BYTES - used - 1)
+    if not text:
+        raise OSError(f"the {STEP_SUMMARY_BYTES} bytes that GitHub takes are used up")
+    with path.open("a", encoding="utf-8", newline="\n") as file:
+        file.write(f"\n{text}")  # what is there may not end a line

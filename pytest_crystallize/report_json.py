@@ -1,0 +1,25 @@
+"""The report for programs: everything, exactly."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+from pytest_crystallize.results import SessionResults
+
+
+def json_report(results: SessionResults) -> str:
+    """Return a session's results as JSON text; nan and infinities are the strings nan, inf and -inf."""
+    return json.dumps(_standard(results.to_dict()), indent=1, allow_nan=False) + "\n"
+
+
+def _standard(value: Any) -> Any:
+    """Return a value with what JSON has no number for written as text."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, dict):
+        return {str(key): _standard(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_standard(item) for item in value]
+    return value
