@@ -120,7 +120,7 @@ def samples(text):
         (Hypothesis(distance), {}),
         (Hypothesis(distance, "x"), {"metrics": None}),
     ],
-    ids=str,
+    ids=lambda value: getattr(value, "__name__", str(value)),
 )
 def test_a_sound_verifier_passes(sound, options):
     """Welch's test, a sign test, permutation tests, and hypotheses made of one."""

@@ -255,7 +255,9 @@ def test_the_experiment_and_the_global_generators_are_as_before():
 
 
 @pytest.mark.parametrize(
-    "execution", [ParallelExecution(2), ParallelExecution(2, "process"), AsyncExecution(2)], ids=repr
+    "execution",
+    [ParallelExecution(2), ParallelExecution(2, "process"), AsyncExecution(2)],
+    ids=["threads", "processes", "async"],
 )
 def test_every_execution_finds_the_same(execution):
     """Values are told bit for bit."""

@@ -55,8 +55,8 @@ def hits(result, name="total"):
     return cached(result)[name][0]
 
 
-@pytest.mark.parametrize("second", [0, 2])
-@pytest.mark.parametrize("first", [0, 2])
+@pytest.mark.parametrize("second", [0, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("first", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_cold_and_warm_sessions_agree(project, first, second):
     """Whoever runs and whoever reads: all runs are stored, and digests and verdicts are the same."""
     project.write(experiment())
@@ -204,7 +204,7 @@ IMPURE = {
 }
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", IMPURE)
 def test_impure_runs_are_run_each_time(project, kind, workers):
     """What no key can see is said once, and such an experiment is run in every session."""
@@ -261,6 +261,7 @@ def test_a_cache_key_admits_all(project):
     assert hits(project.run()) == 0
 
 
+@pytest.mark.slow
 def test_what_cannot_be_fingerprinted_is_refused(project):
     """The part and the reason are said once; a cache_key stands for it."""
     project.raw("opened.py", "handle = open(__file__)\n")
@@ -325,7 +326,7 @@ def experiment_total(rng, delta=0.0):
 """
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_result_that_does_not_repeat_is_an_error(project, workers):
     """The run that is verified names the metric and both values, and the verdict is INVALID."""
     project.write(RANDOM)
@@ -432,7 +433,7 @@ SLOW = (
 )
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_an_interrupted_session_goes_on(project, workers):
     """Behind an interrupt, all finished runs are there; the next session ends with the digest of an undisturbed one."""
     source = "import time\n" + SLOW.replace("STOPS", "raise KeyboardInterrupt")
@@ -462,6 +463,7 @@ def test_a_killed_session_goes_on(project):
     assert digests(result) == digests(whole)
 
 
+@pytest.mark.slow
 def test_a_killed_worker(project):
     """The verdict is INVALID in the session that lost a run, and stored runs complete it in the next one."""
     project.write("import time, signal\n" + SLOW.replace("STOPS", "os.kill(os.getpid(), signal.SIGKILL)"))
@@ -702,6 +704,7 @@ def test_last_failed(project):
     assert hits(result) == 10
 
 
+@pytest.mark.slow
 def test_two_sessions_at_once(project):
     """Both end well, and the next one finds the runs of either."""
     project.write(experiment("    import time; time.sleep(0.02)"))
@@ -712,6 +715,7 @@ def test_two_sessions_at_once(project):
     assert hits(project.run()) == 10
 
 
+@pytest.mark.slow
 def test_any_hash_seed(project, monkeypatch):
     """Keys do not depend on the order of sets."""
     source = "names = {'a', 'b', 'c', 'd', 'e'}\n" + experiment("    sorted(names)")

@@ -148,8 +148,18 @@ def test_a_change_is_tested_against_an_earlier_commit(project, suite, workers):
     git(project, "commit", "-qm", "two")
 
     project.write("LITTLE, MUCH, NOISE = 0.1, 0.5, 1.0\n" + STORY)
-    result = run("-v")
+    paths = [f"out/report{suffix}" for suffix in (".json", ".md", ".html")]
+    result = run("-v", *(f"--crystallize-report={path}" for path in paths))
     result.assert_outcomes(passed=4, failed=4)
+    reports = [(project.path / path).read_text(encoding="utf-8") for path in paths]
+    verdicts = {
+        (experiment["name"].removeprefix("experiment_"), test["treatment"], test["verdict"]["status"].upper())
+        for experiment in json.loads(reports[0])["experiments"]
+        for test in experiment["tests"]
+    }
+    for text in reports[1:]:
+        for shown in ("experiment_harmful", "hits changes by more than the margin 0.2: difference -0."):
+            assert shown in text
     words = told(result)
     assert words == {
         (name, condition, word)
@@ -161,6 +171,7 @@ def test_a_change_is_tested_against_an_earlier_commit(project, suite, workers):
         )
         for condition in ("baseline", "larger")
     }
+    assert verdicts == words
     result.stdout.fnmatch_lines(
         [
             "REFUTED: hits changes by more than the margin 0.2: difference -0.*, 90 % interval [[]-*, -*]",
