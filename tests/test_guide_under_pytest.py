@@ -49,6 +49,7 @@ def test_shows_lines_that_are_printed(pages_files, session):
         assert not missing, done.stdout
 
 
+@pytest.mark.slow
 def test_ci_neither_reads_nor_writes_what_is_switched_off(pages_files):
     """A restored cache silences nothing; the option holds for its run."""
     state = pages_files / ".pytest_cache/d/crystallize/config.state.json"
@@ -64,6 +65,7 @@ def test_ci_neither_reads_nor_writes_what_is_switched_off(pages_files):
     assert state.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_graphs_downstream_test_runs_what_it_needs(pages_files):
     """With several workers, and the upstream experiment deselected."""
     printed = run(pages_files, "pytest --crystallize -n2 -k predict experiment_words.py").stdout
@@ -71,6 +73,7 @@ def test_a_graphs_downstream_test_runs_what_it_needs(pages_files):
     assert printed.count("SUPPORTED") == 2
 
 
+@pytest.mark.slow
 def test_missing_evidence_is_no_expected_failure(pages_files):
     """The hypothesis is INVALID and fails, and the line below it repeats the replicate."""
     broken = (pages_files / "experiment_retry.py").read_text(encoding="utf-8")

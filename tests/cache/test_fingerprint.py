@@ -369,7 +369,7 @@ def test_fingerprints_agree_between_workers_and_sessions(pytester):
     pytester.makepyfile(
         texts="WORDS = {'one', 'two', 'three'}\ndef chosen(x): return x in {'a', 'b', 'c'} or x in WORDS\n",
         test_step="""
-            import os, pathlib, pytest, texts
+            import pathlib, pytest, texts
             from crystallize.cache.fingerprint import fingerprint
 
             def step(x):
@@ -378,7 +378,7 @@ def test_fingerprints_agree_between_workers_and_sessions(pytester):
             @pytest.mark.parametrize("number", range(4))
             def test_one(number, pytestconfig):
                 with open(pytestconfig.rootpath / "digests", "a") as file:
-                    worker = os.environ.get("PYTEST_XDIST_WORKER", "none")
+                    worker = getattr(pytestconfig, "workerinput", {"workerid": "none"})["workerid"]
                     print(fingerprint(step, name="step").digest, worker, file=file)
         """,
     )

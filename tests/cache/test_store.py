@@ -239,6 +239,7 @@ def assert_loads_only_what_is_right(store, path, contents, records):
     assert store.fault is None
 
 
+@pytest.mark.slow
 def test_a_flipped_bit_of_a_pack_loses_no_more_than_its_record(store):
     """Whatever bit of whatever byte; only lengths and the header take others with them."""
     records = {"0": A, "1": B, "2": C}

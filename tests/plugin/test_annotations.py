@@ -25,7 +25,7 @@ def annotations(result):
     return [line for line in result.outlines if line.startswith("::")]
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_failed_hypotheses_are_annotated_at_their_experiment(job, workers):
     """One line each, escaped, with the path from the repository's root; what passed is not annotated."""
     path = job.write(FAILING)

@@ -52,7 +52,11 @@ def check_lost(project, result, replicate, condition, *, passed=1, failed=1):
 
 @pytest.mark.parametrize(
     ("replicate", "options"),
-    [(0, ["--cache-clear"]), (6, ["--dist=load"]), (11, ["--dist=worksteal"])],
+    [
+        (0, ["--cache-clear"]),
+        pytest.param(6, ["--dist=load"], marks=pytest.mark.slow),
+        pytest.param(11, ["--dist=worksteal"], marks=pytest.mark.slow),
+    ],
     ids=["first, cache cleared", "middle, load", "last, worksteal"],
 )
 def test_exit_of_the_process(project, replicate, options):

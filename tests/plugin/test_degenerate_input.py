@@ -100,7 +100,7 @@ def found(project):
     }
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_every_row(project, workers):
     """Verdict, p, n, and the word and reason of what fails; the same on workers."""
     project.write(PROJECT)

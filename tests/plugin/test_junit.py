@@ -26,7 +26,7 @@ def test_ordinary(record_property):
 """
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_cases_and_properties(project, workers):
     """p, test, n, means, effect, seed and time are properties of each case, plain values, with and without workers."""
     project.write(TWO)

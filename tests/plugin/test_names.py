@@ -149,6 +149,7 @@ def experiment_p(p, m=0):
         project.run(nodeid).assert_outcomes(passed=1)
 
 
+@pytest.mark.slow
 def test_names_on_workers(project):
     """Names of every kind travel between processes, and into logs, reports and tables."""
     write(project, NAMES)

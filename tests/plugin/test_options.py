@@ -106,6 +106,7 @@ def test_random_seed(project):
     assert digests[0] not in other.outlines
 
 
+@pytest.mark.slow
 def test_random_seed_on_workers(project):
     """All workers use the one random seed that was printed, also for fixtures and in factories."""
     project.write(

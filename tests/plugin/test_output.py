@@ -133,6 +133,7 @@ def test_one_letter_per_test(project):
     assert len(line.split()[1]) == 6
 
 
+@pytest.mark.slow
 def test_words_on_workers(project):
     """On workers the same words and letters are shown, and the percentage ends at 100."""
     project.write(MANY)
@@ -250,7 +251,7 @@ def experiment_failing(replicate, delta=0.0):
 """
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_told_once(project, workers):
     """However many workers, tests and replicates: a note, a warning and a failure are told once."""
     project.write(ONCE)

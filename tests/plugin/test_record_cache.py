@@ -158,7 +158,12 @@ EDITS = {
 }
 
 
-@pytest.mark.parametrize("edit", EDITS)
+QUICK = {"helper", "fixture", "treatment", "comment"}
+
+
+@pytest.mark.parametrize(
+    "edit", [edit if edit in QUICK else pytest.param(edit, marks=pytest.mark.slow) for edit in EDITS]
+)
 def test_an_edit_reruns_what_it_concerns(project, edit):
     """Each edit has exactly those conditions run again that it could change, and -vv says what it was."""
     for name, text in EDITED.items():
@@ -205,7 +210,9 @@ IMPURE = {
 
 
 @pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("kind", IMPURE)
+@pytest.mark.parametrize(
+    "kind", [kind if kind == "file" else pytest.param(kind, marks=pytest.mark.slow) for kind in IMPURE]
+)
 def test_impure_runs_are_run_each_time(project, kind, workers):
     """What no key can see is said once, and such an experiment is run in every session."""
     code, said = IMPURE[kind]

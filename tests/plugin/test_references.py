@@ -124,7 +124,7 @@ def told(result):
     return found
 
 
-@pytest.mark.parametrize("workers", ["0", "2"])
+@pytest.mark.parametrize("workers", ["0", pytest.param("2", marks=pytest.mark.slow)])
 def test_a_change_is_tested_against_an_earlier_commit(project, suite, workers):
     """What is harmless passes, what does harm is refuted, and what can't be told fails, too."""
     git(project, "init", "-q")

@@ -241,7 +241,7 @@ def test_nothing_is_written_unless_asked(project):
     assert {path.name for path in project.path.iterdir()} - {"__pycache__"} == before
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_session_that_stops_at_a_failure_still_reports(project, workers):
     """What was not run is told as not run."""
     project.write(MARK.replace('"boost": {"delta": 3.0}', '"a": {"delta": -3.0}, "b": {"delta": 3.0}') + BODY)
@@ -253,7 +253,7 @@ def test_a_session_that_stops_at_a_failure_still_reports(project, workers):
     assert tests[1]["outcome"] in ({"not run", "passed"} if workers else {"not run"})
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_an_interrupted_session_still_reports(project, workers):
     """It holds the replicates that were done, and names what has no verdict."""
     project.write(

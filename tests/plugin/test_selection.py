@@ -132,6 +132,7 @@ def test_last_failed(project):
     ]
 
 
+@pytest.mark.slow
 def test_last_failed_on_workers(project):
     """--lf on workers reruns only what failed, and its replicates are run in parallel."""
     project.write(

@@ -23,7 +23,7 @@ def outside_ci(monkeypatch):
     monkeypatch.delenv("CI", raising=False)
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_off_until_on_again(project, workers):
     """A treatment that is switched off is not run, its tests are skipped, and the next run remembers it."""
     project.write(TWO)
