@@ -88,6 +88,7 @@ def test_missing_evidence_is_no_expected_failure(pages_files):
     assert run(pages_files, line.replace("3:once", "4:once")).returncode == 0
 
 
+@pytest.mark.slow
 def test_asynchronous_replicates_wait_at_the_same_time(pages_files):
     """Both conditions of as many replicates as the ini option says."""
     source = (pages_files / "experiment_words.py").read_text(encoding="utf-8")
@@ -104,6 +105,7 @@ def test_asynchronous_replicates_wait_at_the_same_time(pages_files):
 REFERENCES = (PAGE_DIRECTORY / "references.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_the_page_about_references_shows_what_is_printed(tmp_path):
     """Recorded as it stands, and compared after each of its two changes."""
     ((name, code),) = re.findall(

@@ -51,6 +51,7 @@ def test_results_of_steps_are_kept_where_runs_are_not(project, workers):
     assert not (project.path / ".cache").exists()
 
 
+@pytest.mark.slow
 def test_what_keeps_a_step_from_being_kept_is_said_once(project):
     """Whatever the number of workers; declared files are part of the key."""
     reading = STEPS.replace('print("training")', 'print(Path("data.txt").read_text())')

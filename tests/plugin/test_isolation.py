@@ -184,6 +184,7 @@ def test_hooks(project):
     assert hooks[-1] == "after_run"
 
 
+@pytest.mark.slow
 def test_hooks_and_artifacts_on_workers(project):
     """Hooks around the run fire once in each process that ran a unit, and all write artifacts to one version."""
     project.write(

@@ -245,6 +245,7 @@ def test_a_refuted_claim_may_be_expected(project, suite, saved):
     project.run("-k", "expected").assert_outcomes(xfailed=3)
 
 
+@pytest.mark.slow
 def test_a_condition_that_is_gone_is_found_with_workers(project, suite, saved):
     """Its test needs no replicate; alone it is run, too."""
     suite(treatments={"boost": {"delta": 1.0}})
