@@ -195,3 +195,11 @@ def test_no_sample_breaks_a_verdict(pair, test, direction, stopping):
         assert verdict.interval[0] <= verdict.interval[1]
     if verdict.passed:
         assert verdict.p_value <= verdict.level
+
+
+def test_equal_arms_are_told_so():
+    """Where nothing differs, more replicates would show no more."""
+    same = [0.5, 0.25, 0.75, 1.0]
+    decision = Hypothesis(metric="x", direction="increase").decide({"x": same}, {"x": same})
+    assert decision.status == "inconclusive"
+    assert decision.reason == "x never differs: the treatment changes nothing that it shows"
