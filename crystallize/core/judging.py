@@ -59,9 +59,7 @@ class Tested:
         elif claim.contradicts((low, high), null) and self.refutable:
             status, reason = "refuted", self._refutation()
         elif claim.is_superiority and result.degenerate and estimate == null:
-            reason = (
-                f"{claim.metric} is the same in every replicate: the treatment changes nothing that it shows"
-            )
+            reason = f"{claim.metric} never differs: the treatment changes nothing that it shows"
         else:
             reason = self._doubt(p_value, level, adjusted_p is not None) + advice(claim, self.sample, found)
         details: dict[str, Any] = {
