@@ -41,9 +41,9 @@ if TYPE_CHECKING:
     from crystallize.core.plugins.execution import SerialExecution as SerialExecution
     from crystallize.core.plugins.logging import LoggingPlugin as LoggingPlugin
     from crystallize.core.plugins.seed import SeedPlugin as SeedPlugin
+    from crystallize.core.record import RunRecord as RunRecord
     from crystallize.core.reference import Reference as Reference
     from crystallize.core.result import Result as Result
-    from crystallize.core.run import RunRecord as RunRecord
     from crystallize.core.stat_test import BarnardTest as BarnardTest
     from crystallize.core.stat_test import BoschlooTest as BoschlooTest
     from crystallize.core.stat_test import BrunnerMunzelTest as BrunnerMunzelTest
@@ -102,7 +102,7 @@ _HOMES = {
     "Reference": "core.reference",
     "ResampledTTest": "core.stat_test",
     "Result": "core.result",
-    "RunRecord": "core.run",
+    "RunRecord": "core.record",
     "SeedPlugin": "core.plugins.seed",
     "SerialExecution": "core.plugins.execution",
     "StatisticalTest": "core.stat_test",

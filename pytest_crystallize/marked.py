@@ -15,7 +15,8 @@ from _pytest.tmpdir import tmppath_result_key
 from crystallize import ArtifactPlugin, RunRecord
 from crystallize.core.context import LOGGER, FrozenContext
 from crystallize.core.declared import Parameters
-from crystallize.core.run import RAISED, Outcomes, RunError, Unit, execute
+from crystallize.core.record import RunError
+from crystallize.core.run import RAISED, Outcomes, Unit, execute
 from crystallize.core.run_identity import Subject, changes_of
 from crystallize.core.seeding import TREATMENT, global_state_restored, seed_globals
 from crystallize.core.treatment import BASELINE

@@ -21,7 +21,8 @@ from crystallize.core.caching import Caching
 from crystallize.core.declaration import check_replicates
 from crystallize.core.evaluation import digest, unread_keys
 from crystallize.core.names import path_component
-from crystallize.core.run import RunError, Unit, rotated
+from crystallize.core.record import RunError
+from crystallize.core.run import Unit, rotated
 from crystallize.core.run_identity import Subject
 from crystallize.core.seeding import (
     CALIBRATION,

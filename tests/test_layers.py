@@ -17,7 +17,7 @@ MODULES = {
 CORE_LAYERS = [
     {"names", "freezing", "trace", "seeding", "provenance", "versions"},
     {"stat_test", "stopping", "decision", "sample", "reference"},
-    {"recording", "context", "awaiting"},
+    {"recording", "record", "context", "awaiting"},
     {"declared", "claim", "sensitivity", "judging", "anytime", "verifier"},
     {"datasource", "artifact", "pipeline_step", "treatment", "hypothesis"},
     {"step_cache", "pipeline", "run"},

@@ -12,8 +12,8 @@ from crystallize.core.analysis import DEFAULT_JUDGING, Judging, evaluate
 from crystallize.core.claim import Claim
 from crystallize.core.condition_runs import ConditionRuns
 from crystallize.core.hypothesis import Hypothesis
+from crystallize.core.record import RunRecord
 from crystallize.core.recording import is_number
-from crystallize.core.run import RunRecord
 from crystallize.core.treatment import BASELINE
 from crystallize.stats import clopper_pearson_interval
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
+from crystallize.core.record import RunRecord
 from crystallize.core.recording import is_finite, is_number
-from crystallize.core.run import RunRecord
 
 
 class _Several(list[Any]):

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 from crystallize.core.condition_runs import ConditionRuns
 from crystallize.core.hypothesis import Hypothesis
-from crystallize.core.run import RunRecord
+from crystallize.core.record import RunRecord
 from crystallize.core.treatment import Treatment
 from crystallize.core.verdict import Verdict
 from crystallize.errors import CrystallizeWarning

@@ -41,8 +41,9 @@ from crystallize.core.plugins import (
     SerialExecution,
 )
 from crystallize.core.provenance import git_commit
+from crystallize.core.record import RunRecord
 from crystallize.core.result import Result, RunFailure
-from crystallize.core.run import RAISED, Hooks, RunPlan, RunRecord, Unit, units
+from crystallize.core.run import RAISED, Hooks, RunPlan, Unit, units
 from crystallize.core.seeding import SEARCH, SeedStream, check_root_seed, global_state_restored
 from crystallize.core.step_cache import open_step_cache
 from crystallize.core.stopping import Stopping

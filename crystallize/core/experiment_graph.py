@@ -17,8 +17,9 @@ from crystallize.core.condition_runs import ConditionRuns
 from crystallize.core.declaration import check_decidable, check_replicates
 from crystallize.core.evaluation import unread_keys
 from crystallize.core.experiment import Experiment
+from crystallize.core.record import RunRecord
 from crystallize.core.result import Result
-from crystallize.core.run import RECORDED, Outcomes, RunPlan, RunRecord, Unit
+from crystallize.core.run import RECORDED, Outcomes, RunPlan, Unit
 from crystallize.core.seeding import DOWNSTREAM, SeedStream
 from crystallize.core.treatment import BASELINE, Treatment
 from crystallize.errors import CrystallizeWarning, DefinitionError

@@ -20,7 +20,7 @@ from crystallize.core.condition_runs import ConditionRuns
 from crystallize.core.evaluation import digest, rank
 from crystallize.core.hypothesis import Hypothesis
 from crystallize.core.provenance import versions
-from crystallize.core.run import RunRecord
+from crystallize.core.record import RunRecord
 from crystallize.core.stored_reference import recorded, resolved, write_reference
 from crystallize.core.tidy import frame, tidy_rows
 from crystallize.core.treatment import BASELINE

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from crystallize.core.condition_runs import ConditionRuns
 from crystallize.core.provenance import versions
+from crystallize.core.record import RunRecord
 from crystallize.core.recording import MetricEntry
 from crystallize.core.reference import Reference
-from crystallize.core.run import RunRecord
 from crystallize.errors import ReferenceFileError
 
 if TYPE_CHECKING:

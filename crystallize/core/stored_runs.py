@@ -21,7 +21,8 @@ from crystallize.cache.store import Encoded, Store
 from crystallize.core.caching import Caching
 from crystallize.core.hypothesis import Hypothesis
 from crystallize.core.plugins import BasePlugin
-from crystallize.core.run import RECORDED, Outcomes, RunError, RunPlan, RunRecord, Unit
+from crystallize.core.record import RunError, RunRecord
+from crystallize.core.run import RECORDED, Outcomes, RunPlan, Unit
 from crystallize.core.run_identity import RunIdentity, Subject, explain, subject_of
 from crystallize.core.seeding import global_draws_detector, seed_globals
 from crystallize.errors import CrystallizeWarning, FingerprintError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-from crystallize.core.run import RunRecord
+from crystallize.core.record import RunRecord
 from crystallize.core.seeding import HOOKS, SETUP, TEARDOWN, TREATMENT
 from crystallize.core.trace import Scope
 from crystallize.errors import DefinitionError

@@ -1,8 +1,8 @@
 """Runs and experiments whose values are given."""
 
 from crystallize import ConditionRuns, Experiment, RunRecord, Treatment, pipeline_step
+from crystallize.core.record import RunError
 from crystallize.core.recording import MetricEntry
-from crystallize.core.run import RunError
 
 FAILED = RunError("ValueError", "went wrong", "train", "Traceback ...")
 

@@ -5,8 +5,8 @@ import pytest
 
 from crystallize import ConditionRuns, Hypothesis, RunRecord, verifier
 from crystallize.core.calibration import calibrate
+from crystallize.core.record import RunError
 from crystallize.core.recording import MetricEntry
-from crystallize.core.run import RunError
 from crystallize.stats import clopper_pearson_interval
 
 

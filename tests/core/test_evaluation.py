@@ -21,8 +21,8 @@ from crystallize import (
 )
 from crystallize.core.condition_runs import mean
 from crystallize.core.evaluation import digest, rank, runs_by_condition, unread_keys
+from crystallize.core.record import RunError
 from crystallize.core.recording import MetricEntry
-from crystallize.core.run import RunError
 from crystallize.errors import CrystallizeWarning
 
 FAILED = RunError("ValueError", "went wrong\nin two lines", "train", "Traceback ...")

@@ -23,8 +23,8 @@ from crystallize import (
 )
 from crystallize.core.calibration import calibrate
 from crystallize.core.condition_runs import ConditionRuns
+from crystallize.core.record import RunError, RunRecord
 from crystallize.core.recording import MetricEntry
-from crystallize.core.run import RunError, RunRecord
 from crystallize.core.stored_reference import (
     StoredReference,
     load_reference,

@@ -19,17 +19,9 @@ from crystallize import (
     Treatment,
     pipeline_step,
 )
+from crystallize.core.record import ArtifactEntry, RunError
 from crystallize.core.recording import MetricEntry
-from crystallize.core.run import (
-    RAISED,
-    ArtifactEntry,
-    Outcomes,
-    RunError,
-    Unit,
-    execute,
-    rotated,
-    units,
-)
+from crystallize.core.run import RAISED, Outcomes, Unit, execute, rotated, units
 from crystallize.core.trace import untouched
 from crystallize.core.versions import digest_of
 

@@ -5,8 +5,8 @@ import pytest
 from crystallize import AnytimeValid, GroupSequential, Hypothesis
 from crystallize.core.analysis import Judging, evaluate
 from crystallize.core.condition_runs import ConditionRuns
+from crystallize.core.record import RunRecord
 from crystallize.core.recording import MetricEntry
-from crystallize.core.run import RunRecord
 
 INCREASE = Hypothesis(metric="m", direction="increase")
 

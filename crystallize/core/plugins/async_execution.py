@@ -8,7 +8,8 @@ from contextlib import nullcontext
 
 from crystallize.core.awaiting import run_to_completion
 from crystallize.core.plugins.execution import Execution, generators_shared, progress
-from crystallize.core.run import RunPlan, RunRecord, Unit
+from crystallize.core.record import RunRecord
+from crystallize.core.run import RunPlan, Unit
 from crystallize.errors import DefinitionError
 
 

@@ -17,7 +17,8 @@ from crystallize.core.plugins.artifacts import ArtifactPlugin
 from crystallize.core.plugins.base import BasePlugin
 from crystallize.core.plugins.blocks import Finished, blocks
 from crystallize.core.plugins.processes import run_in_processes
-from crystallize.core.run import RunPlan, RunRecord, Unit
+from crystallize.core.record import RunRecord
+from crystallize.core.run import RunPlan, Unit
 from crystallize.core.seeding import global_draws_detector, seed_globals
 from crystallize.errors import CrystallizeWarning, DefinitionError
 

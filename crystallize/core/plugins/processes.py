@@ -14,7 +14,8 @@ from multiprocessing.process import BaseProcess
 from typing import Any, ClassVar, Final
 
 from crystallize.core.plugins.blocks import Finished, blocks
-from crystallize.core.run import RunError, RunPlan, RunRecord, Unit
+from crystallize.core.record import RunError, RunRecord
+from crystallize.core.run import RunPlan, Unit
 from crystallize.core.step_cache import CacheReport
 from crystallize.errors import NotPicklableError
 

@@ -1,0 +1,189 @@
+"""What is kept of a condition run: metrics, traces, artifacts, and the exception that ended it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import traceback
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from crystallize.core.recording import MetricEntry
+from crystallize.core.trace import Scope
+
+_PACKAGE = str(Path(__file__).resolve().parent.parent) + os.sep
+_ABOVE_USERS = (_PACKAGE, str(Path(asyncio.__file__).parent) + os.sep)
+
+
+@dataclass(frozen=True, slots=True)
+class RunError:
+    """An exception that ended a condition run.
+
+    Attributes
+    ----------
+    type : str
+        Name of the exception's class.
+    message : str
+        The exception as text.
+    step : str
+        Data source, treatment, step or hook that raised it.
+    traceback : str
+        The user's part of the traceback, as text.
+    """
+
+    type: str
+    message: str
+    step: str
+    traceback: str
+
+    @classmethod
+    def from_exception(cls, error: BaseException, step: str) -> RunError:
+        """Describe an exception; frames of this package and asyncio above the user's are left out."""
+        start = error.__traceback__
+        frame = start
+        while frame is not None and frame.tb_frame.f_code.co_filename.startswith(_ABOVE_USERS):
+            frame = frame.tb_next
+        text = "".join(traceback.format_exception(type(error), error, frame or start))
+        return cls(type(error).__qualname__, text_of(error), step, text)
+
+    def __str__(self) -> str:
+        return f"{self.type}: {self.message}" if self.message else self.type
+
+
+def text_of(error: BaseException) -> str:
+    """Return an exception as text, even if it can't say what it is."""
+    try:
+        return str(error)
+    except Exception:  # a __str__ of the user's that fails must not hide the failure itself
+        return "(no message: its __str__ failed)"
+
+
+class ArtifactEntry(NamedTuple):
+    """What a record keeps of an artifact: not its bytes."""
+
+    name: str
+    step: str
+    size: int
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """What one condition run gave.
+
+    Attributes
+    ----------
+    condition : str
+        ``"baseline"`` or the treatment's name.
+    replicate : int
+        0-based number of the replicate.
+    seed : int
+        The replicate's 32-bit seed.
+    metrics : tuple of MetricEntry
+        Every recorded value, in order.
+    scopes : tuple of Scope
+        What data source, treatment and steps read and wrote of the context.
+    artifacts : tuple of ArtifactEntry
+        Name, step, size in bytes and blake2b digest of each artifact.
+    error : RunError or None
+        Why the run failed.
+    skipped : str or None
+        Why the run was skipped.
+    seconds : float
+        Wall time.
+    sections : tuple of (str, str)
+        Captured output, by heading.
+    cached : bool
+        Whether an earlier run had stored it; it says nothing of what was measured.
+    impure : str or None
+        What the run did, so that a stored record can't stand for it.
+    """
+
+    condition: str
+    replicate: int
+    seed: int
+    metrics: tuple[MetricEntry, ...] = ()
+    scopes: tuple[Scope, ...] = ()
+    artifacts: tuple[ArtifactEntry, ...] = ()
+    error: RunError | None = None
+    skipped: str | None = None
+    seconds: float = 0.0
+    sections: tuple[tuple[str, str], ...] = ()
+    cached: bool = field(default=False, compare=False)
+    impure: str | None = field(default=None, compare=False)
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the run gave all that it was to give."""
+        return self.error is None and self.skipped is None
+
+    def to_json(self) -> str:
+        """Return the record as JSON text; floats come back bit for bit."""
+        error = self.error
+        return json.dumps(
+            [
+                _FORMAT,
+                self.condition,
+                self.replicate,
+                self.seed,
+                self.metrics,
+                [scope.to_json() for scope in self.scopes],
+                self.artifacts,
+                error and [error.type, error.message, error.step, error.traceback],
+                self.skipped,
+                self.seconds,
+                self.sections,
+                self.cached,
+                self.impure,
+            ]
+        )
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> RunRecord:
+        """Build a record from what `to_json` returned.
+
+        Raises
+        ------
+        ValueError
+            If the text is not a whole record of this format.
+        """
+        try:
+            data = json.loads(text)
+            (
+                version,
+                condition,
+                replicate,
+                seed,
+                metrics,
+                scopes,
+                artifacts,
+                error,
+                skipped,
+                seconds,
+                sections,
+                cached,
+                impure,
+            ) = data
+            if version != _FORMAT:
+                raise ValueError(f"format {version!r}, not {_FORMAT!r}")
+            return cls(
+                condition,
+                replicate,
+                seed,
+                tuple(MetricEntry(*entry) for entry in metrics),
+                tuple(map(Scope.from_json, scopes)),
+                tuple(ArtifactEntry(*entry) for entry in artifacts),
+                error and RunError(*error),
+                skipped,
+                seconds,
+                tuple((title, content) for title, content in sections),
+                cached,
+                impure,
+            )
+        except (TypeError, ValueError, KeyError) as fault:
+            raise ValueError(f"not a run record: {fault}") from fault
+
+
+_FORMAT = "crystallize-run-2"
