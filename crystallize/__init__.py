@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from crystallize.core.datasource import data_source as data_source
     from crystallize.core.declared import inject_from_ctx as inject_from_ctx
     from crystallize.core.declared import resource_factory as resource_factory
+    from crystallize.core.engines.dask_execution import DaskExecution as DaskExecution
+    from crystallize.core.engines.executor_execution import ExecutorExecution as ExecutorExecution
     from crystallize.core.evaluation import digest as digest
     from crystallize.core.experiment import Experiment as Experiment
     from crystallize.core.experiment_graph import ExperimentGraph as ExperimentGraph
@@ -78,7 +80,9 @@ _HOMES = {
     "BrunnerMunzelTest": "core.stat_test",
     "ClusteredTTest": "core.stat_test",
     "ConditionRuns": "core.condition_runs",
+    "DaskExecution": "core.engines.dask_execution",
     "DataSource": "core.datasource",
+    "ExecutorExecution": "core.engines.executor_execution",
     "Experiment": "core.experiment",
     "ExperimentBuilder": "core.builder",
     "ExperimentGraph": "core.experiment_graph",

@@ -41,6 +41,14 @@ class NotPicklableError(CrystallizeError, TypeError):
     """A part of an experiment can't be sent to another process."""
 
 
+class EngineError(CrystallizeError, RuntimeError):
+    """An engine outside this process can't be reached, was lost, or takes no work."""
+
+
+class OtherCodeError(EngineError):
+    """A process that was to run units has other code, or other versions, than the one that sent them."""
+
+
 class NotStorableError(CrystallizeError, TypeError):
     """A value can't be turned into bytes that are to be stored, or not back."""
 

@@ -15,6 +15,8 @@ from pytest_crystallize.exchange import Exchange
 class SharedArtifacts(BasePlugin):
     """Has every process of a session write an experiment's artifacts to one version, made when needed."""
 
+    acts_at_home = True
+
     def __init__(self, plugin: ArtifactPlugin, name: str, run_id: str, exchange: Exchange) -> None:
         self._plugin = plugin
         self._name = name

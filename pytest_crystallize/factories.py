@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import copy
 import dataclasses
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing
 from functools import cached_property
 from typing import Any
 
@@ -16,6 +16,7 @@ from crystallize import ArtifactPlugin, BasePlugin, ConditionRuns, Experiment, R
 from crystallize.cache.place import open_store
 from crystallize.core.artifact import Inputs, UpstreamUnit
 from crystallize.core.awaiting import run_to_completion
+from crystallize.core.engines.expectation import Expectation
 from crystallize.core.evaluation import runs_by_condition
 from crystallize.core.experiment import DEFAULT_NAME
 from crystallize.core.experiment_graph import GraphRun
@@ -27,6 +28,7 @@ from crystallize.core.run_identity import Subject, subject_of
 from crystallize.core.seeding import global_state_restored
 from crystallize.core.step_cache import StepCache, open_step_cache
 from crystallize.core.stored_runs import ARTIFACTS, Judge
+from crystallize.core.treatment import BASELINE
 from pytest_crystallize.artifacts import SharedArtifacts
 from pytest_crystallize.record_cache import unwatched, warning_filters
 from pytest_crystallize.units import FAILURES, SKIPS, ExperimentRuns, Settings, describe
@@ -137,6 +139,67 @@ class FactoryRuns(ExperimentRuns):
             return unwatched()
         return self.cache.watching(seeded=self._seeds_globals)
 
+    def _run_up_to(self, size: int, host: pytest.Item, *, wait: bool) -> Iterator[int]:
+        """Have a cluster run what is unclaimed, if there is one; then wait for what others have claimed."""
+        if self.on_cluster and self._refused(Unit(0, BASELINE), self._outcomes(host)) is None:
+            yield self._run_on_cluster(size)
+            size = self.size  # a look may have been decided meanwhile
+        yield from super()._run_up_to(size, host, wait=wait)
+
+    def _run_on_cluster(self, size: int) -> int:
+        """Claim what is unclaimed and have the cluster run it, also beyond the look that is to come."""
+        exchange = self.settings.exchange
+        held: set[int] = set()
+        try:
+            for replicate in range(self._first_open, self.replicates if self._looks_again else size):
+                if self._missing(replicate) and exchange.acquire(self.id, replicate, wait=False):
+                    held.add(replicate)
+            left = {replicate: len(self._missing(replicate)) for replicate in sorted(held)}
+            todo = [
+                Unit(replicate, condition) for replicate in left for condition in self._missing(replicate)
+            ]
+            with closing(self._records_on_cluster(todo)) as records:
+                for record in records:
+                    self._conclude(Unit(record.replicate, record.condition), record)
+                    left[record.replicate] -= 1
+                    if left[record.replicate] == 0:
+                        held.discard(record.replicate)
+                        exchange.release(self.id, record.replicate)
+                        if self._is_decided():
+                            break  # what is queued on the cluster is cancelled
+            return len(left)
+        finally:
+            for replicate in held:
+                exchange.release(self.id, replicate)
+
+    def _records_on_cluster(self, todo: Sequence[Unit]) -> Generator[RunRecord, None, None]:
+        settings, plan = self.settings, self.plan
+        assert settings.cluster is not None
+        if not todo:
+            return
+        if self.cache is not None:
+            plan = self.cache.stored.plan(plan)
+        settings.timer.suspend()
+        root = settings.config.rootpath
+        expectation = Expectation.of_plan(
+            plan, self.experiment.given_plugins, self.caching, root=root, roots=(root,)
+        )
+        with closing(settings.cluster.run(plan, expectation, todo, settings.note)) as records:
+            yield from records
+
+    def _is_decided(self) -> bool:
+        """Go on to the next looks as far as their replicates are there; tell whether one decides."""
+        while self._looks_again and self._skip_complete():
+            if not self._advance():
+                return True
+        return False
+
+    def _skip_complete(self) -> bool:
+        """Tell whether everything up to the next look is there."""
+        while self._first_open < self.size and not self._missing(self._first_open):
+            self._first_open += 1
+        return self._first_open >= self.size
+
     def run_unit(self, unit: Unit, host: pytest.Item) -> RunRecord:
         """Run a unit through the experiment's pipeline."""
         outcomes = self._outcomes(host)
@@ -224,6 +287,8 @@ class GraphRuns(FactoryRuns):
     others : dict of str to GraphRuns
         The graph's experiments by name; this one is added.
     """
+
+    stays = "the experiments of a graph read files of one another"
 
     def __init__(
         self,

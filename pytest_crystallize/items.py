@@ -14,6 +14,7 @@ from crystallize import ConditionRuns, Verdict
 from crystallize.core.run import Unit
 from crystallize.core.stored_reference import StoredReference
 from crystallize.core.treatment import BASELINE
+from crystallize.errors import EngineError
 from pytest_crystallize.ids import seen_from
 from pytest_crystallize.output import PROPERTY
 from pytest_crystallize.record_cache import NOT_CACHED
@@ -103,7 +104,10 @@ class HypothesisItem(ExperimentItem):
         repro: Unit | None = self.runs.settings.repro
         if repro is not None:
             self._repeat(repro)
-        self.runs.pull(self)
+        try:
+            self.runs.pull(self)
+        except EngineError as fault:
+            raise NotSupported(f"INVALID: {fault}") from fault
         arms = self.runs.runs(self.conditions)
         records = [record for arm in arms.values() for record in arm.records if record is not None]
         self.payload = plain(self._payload(arms))

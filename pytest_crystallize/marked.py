@@ -57,6 +57,8 @@ class ConditionFunction(pytest.Function):
 class MarkedRuns(ExperimentRuns):
     """Units of a function whose body is one condition run."""
 
+    stays = "the fixtures of a marked function can't travel"
+
     def __init__(self, function: pytest.Function, settings: Settings, **kwargs: Any) -> None:
         super().__init__(function, settings, **kwargs)
         self.treatment_by_name = {treatment.name: treatment for treatment in self.treatment_objects}

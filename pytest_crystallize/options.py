@@ -22,6 +22,16 @@ def parse_seed(text: str) -> int | str:
     return text if text == "random" else int(text)
 
 
+def parse_address(text: str) -> str:
+    """Read the address of a scheduler."""
+    _, _, port = text.rpartition(":")
+    if not port.isascii() or not port.isdigit():
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no address of a Dask scheduler; give one like 'tcp://10.0.0.1:8786'"
+        )
+    return text
+
+
 def parse_reference(text: str) -> str:
     """Read the name of a reference, which is that of a directory."""
     from crystallize.core.names import unsafe_file_name  # not where nobody asks for a reference

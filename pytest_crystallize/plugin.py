@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 
 from pytest_crystallize import hookspecs
-from pytest_crystallize.options import parse_reference, parse_replicates, parse_report, parse_seed
+from pytest_crystallize.options import (
+    parse_address,
+    parse_reference,
+    parse_replicates,
+    parse_report,
+    parse_seed,
+)
 
 MARKER = (
     "experiment(*, replicates, treatments, hypotheses, seed, correction, stopping, resampled, inputs, env, "
@@ -99,6 +105,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="whether runs that are sure to repeat are taken from earlier sessions (reuse, the default), run "
         "and stored again (refresh), or neither read nor stored (off); --cache-clear deletes them",
     )
+    group.addoption(
+        "--crystallize-dask",
+        type=parse_address,
+        metavar="ADDRESS",
+        help="have the workers of a Dask scheduler run the replicates of experiments in factory form",
+    )
+    parser.addini("crystallize_dask", "address of a Dask scheduler, as by --crystallize-dask")
     parser.addini("crystallize_cache", "use of stored runs, as by --crystallize-cache", default="reuse")
     parser.addini(
         "crystallize_cache_verify",

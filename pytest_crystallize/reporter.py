@@ -366,7 +366,7 @@ class Reporter:
             terminalreporter.write_line("")
             terminalreporter.write_line(MDE_LEGEND)
         notes = (f"note: {note}" for note in self.settings.notes)
-        for text in (*unfinished, *self.saved, *self.not_saved, *notes):
+        for text in (*self._not_on_cluster(), *unfinished, *self.saved, *self.not_saved, *notes):
             for line in wrapped(text, width):
                 terminalreporter.write_line(line, yellow=True)
 
@@ -378,6 +378,15 @@ class Reporter:
             for known in self.announced.values()
             if known["off"]
         ]
+
+    def _not_on_cluster(self) -> list[str]:
+        """Return a line per reason for which experiments ran here although there is a cluster."""
+        reasons: dict[str, list[str]] = {}
+        for key in self.summaries:
+            known = self.announced.get(key, {})
+            if known.get("stays"):
+                reasons.setdefault(known["stays"], []).append(known["name"])
+        return [f"ran here, not on the cluster, since {why}: {', '.join(n)}" for why, n in reasons.items()]
 
     def _unfinished(self) -> Sequence[str]:
         self.learn_expected()
@@ -419,6 +428,7 @@ def announcement(runs: ExperimentRuns) -> dict[str, Any]:
         "reference": str(runs.reference_file(runs.settings.save)) if runs.settings.save else "",
         "seed_drawn": runs.seed_drawn,
         "where": runs.where,
+        "stays": runs.stays if runs.settings.cluster is not None else "",
         "tests": {
             item.nodeid: [item.hypothesis.name if item.hypothesis else "", item.treatment or ""]
             for item in runs.members

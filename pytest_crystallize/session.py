@@ -14,7 +14,7 @@ import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from _pytest.runner import runtestprotocol
@@ -22,17 +22,21 @@ from _pytest.runner import runtestprotocol
 from crystallize.cache.place import open_store
 from crystallize.core.run import Unit
 from crystallize.core.seeding import global_state_restored, seed_globals
+from crystallize.errors import CrystallizeError
 from pytest_crystallize.collection import ExperimentCollector, is_experiment_function
 from pytest_crystallize.exchange import Exchange, SharedExchange, is_abandoned
 from pytest_crystallize.fixtures import hidden_by
 from pytest_crystallize.ids import checksum, escape
 from pytest_crystallize.items import HypothesisItem, PrefetchItem
-from pytest_crystallize.options import parse_reference, parse_replicates, parse_seed
+from pytest_crystallize.options import parse_address, parse_reference, parse_replicates, parse_seed
 from pytest_crystallize.publishing import Publisher
 from pytest_crystallize.record_cache import MODES, RecordCache, parse_share, watching_set_up
 from pytest_crystallize.reporter import Reporter, announcement
 from pytest_crystallize.switches import STATE_FILE, Switches
 from pytest_crystallize.units import ExperimentRuns, Settings
+
+if TYPE_CHECKING:
+    from pytest_crystallize.cluster import Cluster
 
 TOKENS_PER_WORKER = 32
 STALE_SECONDS = 60
@@ -108,9 +112,26 @@ class CrystallizeSession:
         self.settings.records = self._record_cache()
         if self.settings.records is not None:
             self.settings.steps = self._cache_directory() / STEPS
+        self.settings.cluster = self._cluster()
         self._runs: dict[str, ExperimentRuns] = {}
 
     # Options.
+
+    def _cluster(self) -> Cluster | None:
+        """Return the cluster that is to run units; without a scheduler the session ends here."""
+        option = self.config.option
+        address = option.crystallize_dask or self._ini("crystallize_dask", parse_address)
+        if address is None or option.collectonly or option.crystallize_repro is not None:
+            return None
+        from pytest_crystallize.cluster import Cluster  # heavy: what it loads identifies code
+
+        cluster = Cluster(address)
+        if not self.is_worker:
+            try:
+                cluster.connect()
+            except CrystallizeError as fault:
+                raise pytest.UsageError(f"--crystallize-dask: {fault}") from fault
+        return cluster
 
     def _record_cache(self) -> RecordCache | None:
         """Return where runs are stored, if they are."""
@@ -295,9 +316,11 @@ class CrystallizeSession:
         seen: set[str] = set()
         for item in items:
             grouped = self.config.getoption("loadgroup", False) and item.get_closest_marker("xdist_group")
-            if grouped:  # its replicates are to stay with it
+            if (
+                grouped or not isinstance(item, HypothesisItem) or item.runs.on_cluster
+            ):  # its replicates are to stay with it
                 pass
-            elif isinstance(item, HypothesisItem) and item.runs.needed and item.runs.id not in seen:
+            elif item.runs.needed and item.runs.id not in seen:
                 seen.add(item.runs.id)
                 yield from self._tokens(item, workers)
             yield item
@@ -406,14 +429,21 @@ class CrystallizeSession:
     def pytest_unconfigure(self) -> None:
         """Close the files and remove the directory of the session."""
         self.settings.exchange.close()
+        if self.settings.cluster is not None:
+            self.settings.cluster.close()
         if not self.is_worker and self.directory is not None:
             shutil.rmtree(self.directory, ignore_errors=True)
 
-    def pytest_report_header(self) -> str | None:
-        """Tell a seed that was drawn."""
-        if self._drawn is None:
-            return None
-        return f"crystallize: drew root seed {self._drawn}; repeat with --crystallize-seed {self._drawn}"
+    def pytest_report_header(self) -> list[str]:
+        """Tell a seed that was drawn, and which cluster runs replicates."""
+        lines = []
+        if self._drawn is not None:
+            lines.append(
+                f"crystallize: drew root seed {self._drawn}; repeat with --crystallize-seed {self._drawn}"
+            )
+        if self.settings.cluster is not None:
+            lines.append(f"crystallize: factories run on the Dask cluster at {self.settings.cluster.address}")
+        return lines
 
 
 def _announce(directory: Path, selected: Iterable[HypothesisItem]) -> None:

@@ -44,6 +44,7 @@ from pytest_crystallize.timeouts import Timer
 from pytest_crystallize.tracebacks import is_users, users_part
 
 if TYPE_CHECKING:
+    from pytest_crystallize.cluster import Cluster
     from pytest_crystallize.items import HypothesisItem
 
 FAILURES = (BaseException,)
@@ -95,6 +96,8 @@ class Settings:
         Where results of cacheable steps lie; None if the cache is off.
     records : RecordCache or None
         Where runs are stored, if they are.
+    cluster : Cluster or None
+        Where units of factories run, if not here.
     """
 
     def __init__(
@@ -131,6 +134,7 @@ class Settings:
         self.early_stop = False
         self.steps: Path | None = None
         self.records: RecordCache | None = None
+        self.cluster: Cluster | None = None
         self.notes: dict[str, None] = {}
 
     @property
@@ -190,10 +194,13 @@ class ExperimentRuns(ABC):
         What runs depend on, as declared.
     fixture_definitions : frozenset of FixtureDef
         The fixtures that runs may use.
+    stays : str
+        Why its units can't run on a cluster; empty if they can.
     """
 
     at_once = 1
     default_replicates: int | None = None
+    stays = ""
 
     def __init__(
         self,
@@ -328,6 +335,11 @@ class ExperimentRuns(ABC):
         return [condition for condition in self.conditions if condition in self.needed - about]
 
     # Pulling.
+
+    @property
+    def on_cluster(self) -> bool:
+        """Whether a cluster runs the units."""
+        return self.settings.cluster is not None and not self.stays
 
     @abstractmethod
     def run_unit(self, unit: Unit, host: pytest.Item) -> RunRecord:

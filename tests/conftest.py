@@ -16,7 +16,7 @@ import crystallize.core.experiment  # noqa: F401
 import pytest_crystallize.distributed
 import pytest_crystallize.session  # noqa: F401
 
-pytest_plugins = ["pytester"]
+pytest_plugins = ["pytester", "clusters"]
 
 # No test, nor any process that one starts, writes a secret to the home of whoever runs it.
 os.environ["CRYSTALLIZE_CACHE_SECRET"] = "of the tests"

@@ -25,11 +25,24 @@ CORE_LAYERS = [
     {"evaluation", "calibration", "tidy", "tree", "result"},
     {"plugins", "optimizers"},
     {"caching", "builder", "declaration", "run_identity"},
-    {"stored_runs"},
+    {"stored_runs", "looks"},
+    {"engines"},
     {"experiment"},
     {"experiment_graph"},
 ]
-THIRD_PARTY = {"numpy", "scipy", "pytest", "xdist", "torch", "tqdm", "optuna", "pandas", "hypothesis"}
+THIRD_PARTY = {
+    "numpy",
+    "scipy",
+    "pytest",
+    "xdist",
+    "torch",
+    "tqdm",
+    "optuna",
+    "pandas",
+    "hypothesis",
+    "cloudpickle",
+}
+THIRD_PARTY |= {"distributed"}
 
 
 def is_type_checking(node):
@@ -72,7 +85,9 @@ def layer(module):
 
 
 IDENTIFIES = {"crystallize.core.run_identity", "crystallize.core.stored_runs"}
-"""What loads the cache; loaded itself only where runs are stored."""
+IDENTIFIES |= {f"crystallize.core.engines.{name}" for name in ("expectation", "shipment")}
+IDENTIFIES |= {f"crystallize.core.engines.{name}" for name in ("on_executor", "on_dask")}
+"""What loads the cache; loaded itself only where runs are stored, or sent elsewhere."""
 
 CORE = [m for m in MODULES if m.startswith("crystallize.core.")]
 

@@ -15,6 +15,7 @@ import sys
 import sysconfig
 import tempfile
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
 from pathlib import Path
@@ -283,6 +284,7 @@ _JUDGES: dict[str, Callable[..., None]] = {
     "smtplib.send": _CONNECTED,
 }
 
+_THREAD_STARTS = ("_thread.start_new_thread", "_thread.start_joinable_thread")
 _HARMLESS = (os.path.normcase(os.path.abspath(os.devnull)), "/dev/zero", "/dev/full")  # noqa: PTH100
 # The environment's part of the key is about the first two. Imports read time zones, pandas' for one.
 _MACHINE_PROGRAMS = frozenset({"lscpu", "ldconfig", "sysctl", "uname"})  # joblib asks the first for cores
@@ -295,13 +297,19 @@ _installed = False
 _current: ContextVar[tuple[Watch, ...]] = ContextVar("crystallize_watches", default=())
 
 
-def _activate(watch: Watch) -> None:
-    global _active, _installed
+def _listen() -> None:
+    global _installed
     with _lock:
         if not _installed:
             with contextlib.suppress(Exception):  # another hook's; the probe tells
                 sys.addaudithook(_hear)
             _installed = True
+
+
+def _activate(watch: Watch) -> None:
+    global _active
+    _listen()
+    with _lock:
         _active = (*_active, watch)
 
 
@@ -311,7 +319,23 @@ def _deactivate(watch: Watch) -> None:
         _active = tuple(other for other in _active if other is not watch)
 
 
+_apart: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
+
+
+def set_apart(threads: Iterable[threading.Thread]) -> None:
+    """Have threads, and those that they start, count for no run; for a process that has work beside its runs.
+
+    What they do in a run of their own counts as ever.
+    """
+    _listen()
+    _apart.update(threads)
+
+
 def _hear(event: str, args: tuple[Any, ...]) -> None:
+    if _apart and event in _THREAD_STARTS and not _current.get() and threading.current_thread() in _apart:
+        thread = getattr(args[0], "__self__", None)
+        if isinstance(thread, threading.Thread):
+            _apart.add(thread)
     if not _active:
         return
     judge = _JUDGES.get(event)
@@ -320,6 +344,8 @@ def _hear(event: str, args: tuple[Any, ...]) -> None:
     # A thread without a run of its own works for any of those that are under way.
     active = _active
     own = [watch for watch in _current.get() if watch in active]
+    if not own and _apart and threading.current_thread() in _apart:
+        return
     for watch in own or active:
         if len(watch._watcher._noted) < _MOST or not watch._heard:
             try:

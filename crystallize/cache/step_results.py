@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -91,7 +91,10 @@ class StepResults:
         self._units: Watcher | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Computing the environment takes as long as many steps do, so once has to do.
+        # Computing the environment takes as long as many steps do, so once has to do. The directory is made,
+        # so that a process on another machine can tell whether it has it, too.
+        with suppress(OSError):
+            self.directory.mkdir(parents=True, exist_ok=True)
         return _again, (self.directory, self.refresh, self.inputs, self.env, self.environment)
 
     @property
@@ -105,6 +108,10 @@ class StepResults:
     def store(self) -> Store:
         """The store, opened in this process."""
         return open_store(self.directory)
+
+    def is_there(self) -> bool:
+        """Tell whether this process can reach the directory."""
+        return self.directory.is_dir()
 
     def unit(self) -> AbstractContextManager[object]:
         """Bracket a unit of work: threads beside it that are in no unit of their own may belong to it."""

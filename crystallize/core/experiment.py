@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from crystallize.core.analysis import Analysis, AnalysisPlan, Judging
+from crystallize.core.analysis import Judging
 from crystallize.core.artifact import Artifact, alone, artifacts_in, checked_outputs
 from crystallize.core.builder import ExperimentBuilder
 from crystallize.core.caching import Caching
@@ -27,6 +27,7 @@ from crystallize.core.declaration import (
 )
 from crystallize.core.evaluation import runs_by_condition, unread_keys
 from crystallize.core.hypothesis import Hypothesis
+from crystallize.core.looks import Looks
 from crystallize.core.optimizers import BaseOptimizer
 from crystallize.core.optimizers.search import Search
 from crystallize.core.pipeline import Pipeline, as_pipeline
@@ -40,14 +41,14 @@ from crystallize.core.plugins import (
     SeedPlugin,
     SerialExecution,
 )
+from crystallize.core.plugins.execution import ended
 from crystallize.core.provenance import git_commit
 from crystallize.core.record import RunRecord
 from crystallize.core.result import Result, RunFailure
-from crystallize.core.run import RAISED, Hooks, RunPlan, Unit, units
+from crystallize.core.run import RAISED, Hooks, RunPlan, Unit
 from crystallize.core.seeding import SEARCH, SeedStream, check_root_seed, global_state_restored
 from crystallize.core.step_cache import open_step_cache
 from crystallize.core.stopping import Stopping
-from crystallize.core.stored_reference import resolved
 from crystallize.core.treatment import BASELINE, Treatment
 from crystallize.errors import CrystallizeWarning, DefinitionError
 from crystallize.stats import Correction
@@ -488,9 +489,12 @@ class Experiment:
         """Run these conditions in every replicate, or until every claim is decided."""
         execution = self._execution
         with self._running(plan) as commit:
-            records: list[RunRecord] = []
-            while todo := self._units_to_come(plan, conditions, records, to_the_end):
-                records += stored.execute(execution, todo) if stored else execution.execute(plan, todo)
+            looks = Looks(self, plan, conditions, to_the_end=to_the_end)
+            while todo := looks.units_to_come(ahead=execution.runs_ahead):
+                run = stored.execute(execution, todo) if stored else execution.execute(plan, todo)
+                with ended(run) as arriving:
+                    looks.take_in(arriving)
+            records = looks.records()
             if stored:
                 stored.conclude(records)
             return self._conclude(plan, records, commit())
@@ -506,30 +510,15 @@ class Experiment:
         """Do what `_execute` does, on the running event loop."""
         execution = self.plugin(AsyncExecution)
         with self._running(plan) as commit:
-            records: list[RunRecord] = []
-            while todo := self._units_to_come(plan, conditions, records, to_the_end):
-                records += await (
-                    stored.aexecute(execution, todo) if stored else execution.aexecute(plan, todo)
+            looks = Looks(self, plan, conditions, to_the_end=to_the_end)
+            while todo := looks.units_to_come():
+                looks.take_in(
+                    await (stored.aexecute(execution, todo) if stored else execution.aexecute(plan, todo))
                 )
+            records = looks.records()
             if stored:
                 stored.conclude(records)
             return self._conclude(plan, records, commit())
-
-    def _units_to_come(
-        self, plan: RunPlan, conditions: Sequence[str], records: Sequence[RunRecord], to_the_end: bool
-    ) -> list[Unit]:
-        """Return the units up to the next look; none if there is nothing left to find out."""
-        done = len(records) // len(conditions)
-        needed = self.replicates
-        if self.judging.stopping is not None and self.hypotheses and not to_the_end:
-            analysis = Analysis(
-                AnalysisPlan(self.hypotheses, plan.conditions[1:], self.replicates, self.judging),
-                runs_by_condition(records, plan.conditions, self.replicates),
-                resolved(self.hypotheses, lambda reference: reference.file),
-            )
-            claims = [(h, subject) for h in self.hypotheses for subject in analysis.plan.subjects(h)]
-            needed = analysis.replicates_needed(claims, plan.conditions)
-        return list(units(conditions, range(done, needed)))
 
     def _search_plan(self) -> RunPlan:
         """Return the plan of trials, whose seeds `run` never uses."""
@@ -618,6 +607,7 @@ class Experiment:
         reduced._hypotheses = ()
         reduced.outputs = ()
         reduced.plugins = [plugin for plugin in self.plugins if not isinstance(plugin, Execution)]
+        reduced.given_plugins = ()
         return reduced
 
     def __repr__(self) -> str:

@@ -257,6 +257,10 @@ class RunPlan:
             return None
         return CacheableSteps(self.step_cache, self.seed_globals, shared=self.shares_generators)
 
+    def finished(self, records: Sequence[RunRecord]) -> Sequence[RunRecord]:
+        """Return what counts of a block of units that were run in a process they had been sent to."""
+        return records
+
     def conclude(self) -> list[str]:
         """Tidy up at the end of a run; return what its user should know, once."""
         return [] if self.step_cache is None else self.step_cache.conclude()

@@ -97,6 +97,9 @@ class StepCache(Protocol):
     def entry(self, call: StepCall) -> StepEntry | None:
         """Return the place of a call's result, or None if that can't be told."""
 
+    def is_there(self) -> bool:
+        """Tell whether this process can reach the place where results are kept."""
+
     def report(self) -> CacheReport:
         """Return what happened in this process since it was last asked."""
 

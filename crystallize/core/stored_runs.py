@@ -21,6 +21,7 @@ from crystallize.cache.store import Encoded, Store
 from crystallize.core.caching import Caching
 from crystallize.core.hypothesis import Hypothesis
 from crystallize.core.plugins import BasePlugin
+from crystallize.core.plugins.execution import ended
 from crystallize.core.record import RunError, RunRecord
 from crystallize.core.run import RECORDED, Outcomes, RunPlan, Unit
 from crystallize.core.run_identity import RunIdentity, Subject, explain, subject_of
@@ -323,7 +324,8 @@ class StoredRuns:
         yield from self.hits(units)
         try:
             if left := self.left(units):
-                yield from map(self.settle, execution.execute(self._watched, left))
+                with ended(execution.execute(self._watched, left)) as records:
+                    yield from map(self.settle, records)
         finally:
             self.flush()
 
@@ -356,15 +358,18 @@ class StoredRuns:
         return _WatchedPlan(**known, stored=self)
 
     def took(self, record: RunRecord) -> RunRecord:
-        """Take in the record of a unit where it was run."""
-        if os.getpid() == self._home:
-            if Unit(record.replicate, record.condition) not in self._verified:
-                self.add(record)
-        elif record.succeeded and record.impure is None and not self.exempt and self.difference():
-            return dataclasses.replace(
-                record, impure="its code differs in the processes that run it, or changes there"
-            )
+        """Take in the record of a unit that was run in this process."""
+        if os.getpid() == self._home and Unit(record.replicate, record.condition) not in self._verified:
+            self.add(record)
         return record
+
+    def finished(self, records: Sequence[RunRecord]) -> Sequence[RunRecord]:
+        """Return the records of a block, impure if the code has changed where they were run."""
+        pure = any(record.succeeded and record.impure is None for record in records)
+        if not pure or self.exempt or self._identity is None or not self.difference():
+            return records
+        reason = "its code differs in the processes that run it, or changes there"
+        return [record if record.impure else dataclasses.replace(record, impure=reason) for record in records]
 
     def __getstate__(self) -> dict[str, Any]:
         """Send to another process what it takes to watch runs there."""
@@ -373,6 +378,7 @@ class StoredRuns:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
+        self._home = -1  # a copy stores nothing, not even in the process that it was made in
         self._impurities = IMPURITIES
         self._lock = threading.Lock()
         self._buffer, self._taken = {}, set()
@@ -400,6 +406,9 @@ class _WatchedPlan(RunPlan):
         with self.stored.watching(seeded=self._has_generators()) as judge:
             record = await super().arun(unit, outcomes)
         return self.stored.took(judge(record))
+
+    def finished(self, records: Sequence[RunRecord]) -> Sequence[RunRecord]:
+        return self.stored.finished(records)
 
     def _has_generators(self) -> bool:
         """Tell whether no other unit draws from the global generators meanwhile."""

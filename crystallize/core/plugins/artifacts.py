@@ -50,6 +50,8 @@ class ArtifactPlugin(BasePlugin):
         Where the latest run that ended wrote; None if it wrote nothing.
     """
 
+    acts_at_home = True
+
     def __init__(self, root_dir: str | os.PathLike[str] = "data", versioned: bool = True) -> None:
         self.root_dir = Path(root_dir)
         self.versioned = versioned

@@ -23,6 +23,10 @@ class BasePlugin:
     kind: ClassVar[type[BasePlugin] | None] = None
     """The class whose default instance a subclass replaces."""
 
+    acts_at_home: ClassVar[bool] = False
+    """Whether `after_replicate` needs nothing of a unit but its artifacts, and is called where the experiment
+    was started also if an engine runs the unit on another machine."""
+
     def init_hook(self, experiment: Experiment) -> None:
         """Act when the experiment has been built."""
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
-from typing import Literal, TypeVar
+from typing import ClassVar, Literal, TypeVar
 
 from crystallize.core.plugins.artifacts import ArtifactPlugin
 from crystallize.core.plugins.base import BasePlugin
@@ -26,11 +26,20 @@ T = TypeVar("T")
 
 
 class Execution(BasePlugin):
-    """Base of executions; a subclass says how units become records."""
+    """Base of executions; a subclass says how units become records.
+
+    Attributes
+    ----------
+    runs_ahead : bool
+        Whether `execute` is given all units at once also where an experiment may be stopped early: its
+        workers would idle at every look. It is closed when no more records are wanted.
+    """
+
+    runs_ahead: ClassVar[bool] = False
 
     @abstractmethod
     def execute(self, plan: RunPlan, units: Sequence[Unit]) -> Iterator[RunRecord]:
-        """Yield the record of every unit, in any order."""
+        """Yield the record of every unit, in any order; if closed, have nothing be run any more."""
         raise NotImplementedError
 
 
@@ -112,6 +121,17 @@ class ParallelExecution(Execution):
                     plugin.reserved(plan.hooks.experiment)
         with closing(run_in_processes(plan, units, workers)) as records:
             yield from progress(records, len(units), plan.name)
+
+
+@contextmanager
+def ended(records: Iterator[T]) -> Iterator[Iterator[T]]:
+    """Close what an execution gives, if it can be closed, so that nothing is run that nobody waits for."""
+    try:
+        yield records
+    finally:
+        close = getattr(records, "close", None)
+        if close is not None:
+            close()
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any, ClassVar, Final
 
 from crystallize.core.plugins.blocks import Finished, blocks
+from crystallize.core.plugins.pickling import pickled
 from crystallize.core.record import RunError, RunRecord
 from crystallize.core.run import RunPlan, Unit
 from crystallize.core.step_cache import CacheReport
@@ -24,7 +25,7 @@ _MOST_PROCESSES: Final = 61  # Windows can wait for no more
 
 def run_in_processes(plan: RunPlan, units: Sequence[Unit], workers: int) -> Generator[RunRecord, None, None]:
     """Yield a record of every unit: an error of one that killed its process, and the others'."""
-    payload = _pickled(plan)
+    payload = pickled(plan, plan, advice="or use executor_type='thread'")
     left = list(units)
     while left:
         pool = _Pool(plan, payload, left, workers)
@@ -143,7 +144,7 @@ class _Worker:
             cls.running[index] = os.getpid()
             records.append(plan.run(unit))
             cls.running[index] = 0
-        return records, None if plan.step_cache is None else plan.step_cache.report()
+        return list(plan.finished(records)), None if plan.step_cache is None else plan.step_cache.report()
 
     @classmethod
     def unpickled(cls) -> RunPlan:
@@ -156,26 +157,3 @@ class _Worker:
                 "executor_type='thread'"
             ) from fault
         return plan
-
-
-def _pickled(plan: RunPlan) -> bytes:
-    """Pickle a plan, or name the part that can't be."""
-    try:
-        return pickle.dumps(plan)
-    except Exception as whole:
-        parts: list[tuple[str, Any]] = [("the data source", plan.datasource)]
-        parts += [(f"step {step.name!r}", step) for step in plan.pipeline]
-        parts += [(f"treatment {treatment.name!r}", treatment) for treatment in plan.treatments]
-        parts += [(f"key {key!r} of initial_ctx", value) for key, value in plan.initial.items()]
-        parts += [("seed_fn of the SeedPlugin", plan.seed_globals)]
-        parts += [(f"the writer of output {name!r}", writer) for name, writer in plan.outputs.items()]
-        parts += [(f"plugin {type(plugin).__name__}", plugin) for plugin in plan.hooks.plugins]
-        for label, part in parts:
-            try:
-                pickle.dumps(part)
-            except Exception as fault:
-                raise NotPicklableError(
-                    f"{label} of experiment {plan.name!r} can't be sent to a process: {fault}; define "
-                    "functions and classes at the top level of a module, or use executor_type='thread'"
-                ) from fault
-        raise NotPicklableError(f"experiment {plan.name!r} can't be sent to a process: {whole}") from whole

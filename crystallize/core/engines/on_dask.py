@@ -1,0 +1,352 @@
+"""Blocks of units on a Dask cluster: who is given which, and what becomes of those whose worker is lost."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+import time
+import warnings
+from collections import Counter, deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from crystallize.cache.purity import set_apart
+from crystallize.core.engines.expectation import Expectation
+from crystallize.core.engines.shipment import BlockResult, Cargo, Shipment
+from crystallize.core.plugins.blocks import Feed
+from crystallize.core.record import RunError, RunRecord
+from crystallize.core.run import RunPlan, Unit
+from crystallize.errors import CrystallizeWarning, EngineError, MissingExtraError
+
+_PER_THREAD: Final = 2  # blocks that a worker has: one that it runs, and one that waits
+_LOOK_AFTER: Final = 0.5  # seconds between two looks at which workers there are
+_PATIENCE: Final = 5.0  # seconds that a result may take to come
+_DEATHS: Final = 2  # workers that a unit may kill
+_MOST_RESETS: Final = 20
+
+
+def connected(address: str, timeout: float) -> Any:
+    """Return a Dask client of its own for a scheduler.
+
+    Raises
+    ------
+    MissingExtraError
+        If Dask is not installed.
+    EngineError
+        If no scheduler answers.
+    """
+    try:
+        from distributed import Client  # optional: extra "dask"
+    except ImportError as error:
+        raise MissingExtraError(
+            "Dask is not installed; pip install 'pytest-crystallize[dask]' brings it"
+        ) from error
+    try:
+        return Client(address, timeout=timeout, set_as_default=False)  # type: ignore[no-untyped-call]
+    except (OSError, ValueError) as error:
+        raise EngineError(
+            f"no Dask scheduler answers at {address!r}: {error or type(error).__name__}; start one with "
+            "'dask scheduler', and workers with 'dask worker'"
+        ) from error
+
+
+def records_on_dask(
+    client: Any, plan: RunPlan, units: Sequence[Unit], *, timeout: float
+) -> Iterator[RunRecord]:
+    """Yield the records of units that a cluster runs; warn of workers whose environment is another one."""
+    experiment = plan.hooks.experiment
+    expectation = Expectation.of_plan(plan, experiment.given_plugins, experiment.caching, root=Path.cwd())
+    run = DaskRun(client, Shipment(Cargo(plan, expectation)), plan, units, timeout=timeout)
+    told: set[str] = set()
+    with closing(run.results()) as results:
+        for result in results:
+            if result.differs is not None and result.differs not in told:
+                told.add(result.differs)
+                warnings.warn(
+                    f"{plan.name}: {result.where} has another environment, so results may differ in their "
+                    f"last bits: {result.differs}",
+                    CrystallizeWarning,
+                    stacklevel=2,
+                )
+            yield from result.brought_home(plan)
+
+
+class _Sent:
+    """A block on its way.
+
+    Attributes
+    ----------
+    units : list of Unit
+        What is in it.
+    worker : str
+        Address of the worker that it was given to.
+    """
+
+    def __init__(self, units: list[Unit], worker: str) -> None:
+        self.units = units
+        self.worker = worker
+
+
+@dataclass
+class _Suspects:
+    """Units that were with workers that died."""
+
+    waiting: deque[Unit]
+    deaths: dict[Unit, list[str]]
+
+
+class DaskRun:
+    """The blocks of one plan on a cluster.
+
+    Each block is given to a worker by name. So it is known what a worker was running when it was lost: these
+    units are run once more, each alone on a worker; one with which a second worker dies is not tried again.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        Of the cluster.
+    shipment : Shipment
+        What workers run.
+    plan : RunPlan
+        The plan in it, as it is here.
+    units : sequence of Unit
+        What is to be run.
+    timeout : float
+        Seconds without any worker after which it ends.
+    """
+
+    def __init__(
+        self, client: Any, shipment: Shipment, plan: RunPlan, units: Sequence[Unit], *, timeout: float
+    ) -> None:
+        self._client = client
+        self._shipment = shipment
+        self._plan = plan
+        self._timeout = timeout
+        self._total = len(units)
+        self._done = 0
+        self._finished: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._under_way: dict[Any, _Sent] = {}
+        self._load: Counter[str] = Counter()
+        self._suspects = _Suspects(deque(), {})
+        self._scattered: Any = None
+        self._resets = 0
+        self._workers: dict[str, int] = {}
+        self._looked = 0.0
+        self._seen = time.monotonic()
+        self._look()
+        self._feed = Feed(units, sum(self._workers.values()) or 1)
+
+    def results(self) -> Generator[BlockResult, None, None]:
+        """Yield what came of every block; closed, or at an error, it cancels what is queued.
+
+        Raises
+        ------
+        EngineError
+            If the scheduler or all workers are lost, or workers can't run the units.
+        """
+        try:
+            while self._feed or self._suspects.waiting or self._under_way:
+                self._refill()
+                for result in self._next():
+                    self._done += len(result.records)
+                    yield result
+        finally:
+            self._cancel()
+
+    def _cancel(self) -> None:
+        left = list(self._under_way)
+        self._under_way.clear()
+        with contextlib.suppress(Exception):  # the scheduler may be gone, which has been told
+            if left and self._client.status == "running":
+                self._client.cancel(left, force=True)
+        self._scattered = None
+
+    # Who is given what.
+
+    def _refill(self) -> None:
+        if self._reserved() is not None and self._load[self._reserved()] == 0 and self._suspects.waiting:
+            self._send([self._suspects.waiting.popleft()], self._reserved())
+        while self._feed:
+            worker = self._idlest()
+            if worker is None:
+                return
+            self._send(self._feed.take(), worker)
+
+    def _reserved(self) -> Any:
+        """Return the worker that is kept for units under suspicion, one by one; None if there are none."""
+        tried = {
+            sent.worker for sent in self._under_way.values() if set(sent.units) & self._suspects.deaths.keys()
+        }
+        if tried:
+            return min(tried)
+        return min(self._workers, default=None) if self._suspects.waiting else None
+
+    def _idlest(self) -> str | None:
+        """Return the worker that has most room for another block."""
+        free = [w for w in self._workers if w != self._reserved() and self._load[w] < self._workers[w]]
+        return min(
+            free, key=lambda worker: (self._load[worker] / self._workers[worker], worker), default=None
+        )
+
+    def _send(self, units: list[Unit], worker: str) -> None:
+        if self._scattered is None:
+            self._scattered = self._client.scatter(self._shipment, broadcast=True, hash=False)
+        future = self._client.submit(
+            _run_block,
+            self._scattered,
+            units,
+            workers=[worker],
+            pure=False,
+            key=f"crystallize-{self._shipment.key}-{time.monotonic_ns()}",
+        )
+        self._under_way[future] = _Sent(units, worker)
+        self._load[worker] += 1
+        future.add_done_callback(self._finished.put)
+
+    # What comes back.
+
+    def _next(self) -> Iterator[BlockResult]:
+        """Yield what there is; wait for a while if there is nothing."""
+        try:
+            future = self._finished.get(timeout=_LOOK_AFTER)
+        except queue.Empty:
+            future = None
+        if future in self._under_way:
+            yield from self._received(future)
+        if time.monotonic() - self._looked > _LOOK_AFTER:
+            yield from self._look_after_workers()
+
+    def _received(self, future: Any) -> Iterator[BlockResult]:
+        sent = self._under_way[future]
+        status = future.status
+        if status == "finished":
+            try:
+                result: BlockResult = future.result(timeout=_PATIENCE)
+            except TimeoutError:  # it is on its way, or its worker was lost with it
+                self._finished.put(future)
+                return
+            except Exception as fault:
+                self._check_scheduler(fault)
+                self._finished.put(future)
+                return
+            self._forget(future)
+            self._feed.learn(result.records)
+            rest = sent.units[len(result.records) :]
+            if rest and result.ended is None:
+                self._feed.give_back(rest)
+            yield result
+        elif status == "error":
+            self._forget(future)
+            yield from self._failed(sent, future.exception())
+        elif status in ("cancelled", "lost"):
+            self._check_scheduler(None)
+            self._forget(future)
+            self._reset(sent)
+
+    def _forget(self, future: Any) -> None:
+        sent = self._under_way.pop(future)
+        self._load[sent.worker] -= 1
+
+    def _failed(self, sent: _Sent, fault: BaseException) -> Iterator[BlockResult]:
+        from distributed import KilledWorker  # optional, and loaded: there is a client
+
+        if isinstance(fault, KilledWorker):  # a worker that came back at the same address
+            yield from self._lost(sent)
+        elif isinstance(fault, EngineError):
+            raise fault
+        else:
+            raise EngineError(
+                f"worker {sent.worker} can't run units: {type(fault).__name__}: {fault}; it needs the "
+                "packages that this process has, pytest-crystallize among them"
+            ) from fault
+
+    def _reset(self, sent: _Sent) -> None:
+        """Send again what was lost through no fault of its own: with its data, or by a restart."""
+        self._resets += 1
+        if self._resets > _MOST_RESETS:
+            raise EngineError(f"the cluster at {self._address} loses what it is given{self._so_far()}")
+        self._scattered = None
+        self._feed.give_back(sent.units)
+
+    # Workers that come and go.
+
+    def _look_after_workers(self) -> Iterator[BlockResult]:
+        self._check_scheduler(None)
+        self._look()
+        if not self._workers and time.monotonic() - self._seen > self._timeout:
+            raise EngineError(
+                f"the cluster at {self._address} has had no worker for {self._timeout:g} s{self._so_far()}; "
+                f"start some with 'dask worker {self._address}'"
+            )
+        for future, sent in list(self._under_way.items()):
+            if sent.worker not in self._workers:
+                self._forget(future)
+                with contextlib.suppress(Exception):  # it can't be run any more in any case
+                    self._client.cancel([future], force=True)
+                yield from self._lost(sent)
+
+    def _look(self) -> None:
+        try:
+            threads: dict[str, int] = self._client.nthreads()
+        except Exception as fault:
+            self._check_scheduler(fault)
+            return
+        alone = self._plan.seed_globals is not None  # then a process runs one unit at a time
+        self._workers = {w: _PER_THREAD if alone else _PER_THREAD * n for w, n in threads.items()}
+        self._looked = time.monotonic()
+        if self._workers:
+            self._seen = self._looked
+
+    def _lost(self, sent: _Sent) -> Iterator[BlockResult]:
+        """Have units that were with a worker which died be run alone; report those that killed two."""
+        for unit in sent.units:
+            died = self._suspects.deaths.setdefault(unit, [])
+            died.append(sent.worker)
+            if len(died) < _DEATHS or len(sent.units) > 1:
+                self._suspects.waiting.append(unit)
+                continue
+            message = f"{len(died)} workers died while they ran this condition: {', '.join(died)}"
+            error = RunError(
+                "WorkerDied", message, "worker", f"WorkerDied: {message}\nIt is not run again.\n"
+            )
+            seed = self._plan.stream.seed(unit.replicate)
+            yield BlockResult([RunRecord(unit.condition, unit.replicate, seed, error=error)], {})
+
+    @property
+    def _address(self) -> str:
+        return str(self._client.scheduler.address) if self._client.scheduler else "?"
+
+    def _check_scheduler(self, fault: BaseException | None) -> None:
+        if self._client.status != "running":
+            raise EngineError(f"the Dask scheduler at {self._address} was lost{self._so_far()}") from fault
+
+    def _so_far(self) -> str:
+        return f"; {self._done} of {self._total} runs were done"
+
+
+def _run_block(shipment: Shipment, units: Sequence[Unit]) -> BlockResult:
+    """Run a block on a worker, whose own threads are none of the units' business."""
+    if not shipment.is_home:
+        _set_apart_once()
+    return shipment.run_block(units)
+
+
+def _once(function: Callable[[], None]) -> Callable[[], None]:
+    done = threading.Event()
+
+    def call() -> None:
+        if not done.is_set():
+            done.set()
+            function()
+
+    return call
+
+
+@_once
+def _set_apart_once() -> None:
+    """Take all threads that there are before the first unit for the worker's."""
+    set_apart(thread for thread in threading.enumerate() if thread is not threading.current_thread())

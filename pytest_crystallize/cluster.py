@@ -1,0 +1,147 @@
+"""The Dask cluster of a session: the connection to it, and what its workers are sent."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing, redirect_stderr, redirect_stdout
+from dataclasses import replace
+from functools import cached_property
+from io import StringIO
+from typing import Any
+
+from crystallize.core.engines.expectation import Expectation
+from crystallize.core.engines.on_dask import DaskRun, connected
+from crystallize.core.engines.shipment import BlockResult, Cargo, Shipment
+from crystallize.core.record import RunError, RunRecord
+from crystallize.core.run import Outcomes, RunPlan, Unit
+from crystallize.errors import EngineError
+from pytest_crystallize.sent_modules import SentModules
+from pytest_crystallize.tracebacks import users_part
+from pytest_crystallize.units import ENDS_SESSION, FAILURES, SKIPS
+
+CONNECT_SECONDS = 10.0
+WITHOUT_WORKERS_SECONDS = 60.0
+
+
+class Cluster:
+    """The cluster that runs units of experiments in factory form; connected to when it is first needed.
+
+    Parameters
+    ----------
+    address : str
+        Of the scheduler.
+    """
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self._client: Any = None
+        self._fault: EngineError | None = None
+
+    def connect(self) -> Any:
+        """Return the client of this process.
+
+        Raises
+        ------
+        EngineError, MissingExtraError
+            If there is none, or it was lost: then at once, for every experiment that comes.
+        """
+        if self._fault is not None:
+            raise self._fault
+        if self._client is None:
+            self._client = connected(self.address, CONNECT_SECONDS)
+        return self._client
+
+    def run(
+        self, plan: RunPlan, expectation: Expectation, units: Sequence[Unit], note: Callable[[str], None]
+    ) -> Generator[RunRecord, None, None]:
+        """Yield the records of units that the cluster runs; what they warned of is warned of here.
+
+        Parameters
+        ----------
+        plan : RunPlan
+            What is run.
+        expectation : Expectation
+            What workers have to have in common with this process.
+        units : sequence of Unit
+            Of the plan.
+        note : callable
+            Takes a line that the summary shows.
+        """
+        shipment = Shipment(SessionCargo(plan, expectation), before=self._modules)
+        try:
+            run = DaskRun(self.connect(), shipment, plan, units, timeout=WITHOUT_WORKERS_SECONDS)
+            with closing(run.results()) as results:
+                for result in results:
+                    _tell(result, plan.name, note)
+                    yield from result.brought_home(plan)
+        except EngineError as fault:
+            if self._client is not None and self._client.status != "running":
+                self._fault = fault
+            raise
+
+    @cached_property
+    def _modules(self) -> SentModules:
+        return SentModules.of_this_process()
+
+    def close(self) -> None:
+        """Leave the cluster."""
+        if self._client is not None:
+            with contextlib.suppress(Exception):  # it may be gone, which has been told
+                self._client.close(timeout=5)
+            self._client = None
+
+
+def _tell(result: BlockResult, name: str, note: Callable[[str], None]) -> None:
+    if result.differs is not None:
+        note(
+            f"{name}: {result.where} has another environment, so results may differ in their last bits and "
+            f"are not stored: {result.differs}"
+        )
+    for message, category, filename, lineno in result.told or ():
+        warnings.showwarning(message, category, filename, lineno)
+
+
+class SessionCargo(Cargo):
+    """A plan that runs on a worker as in pytest: under its filters of warnings, with captured output."""
+
+    def __init__(self, plan: RunPlan, expectation: Expectation) -> None:
+        super().__init__(plan, expectation)
+        self._filters: list[Any] = [*warnings.filters]
+
+    def run_block(self, units: Sequence[Unit], where: str) -> BlockResult:
+        """Run units one after the other, warnings filtered as where pytest runs."""
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.resetwarnings()
+            for action, message, category, module, line in reversed(self._filters):
+                warnings.filterwarnings(action, _pattern(message), category, _pattern(module), line)
+            result = super().run_block(units, where)
+        told = [(str(entry.message), entry.category, entry.filename, entry.lineno) for entry in caught]
+        return replace(result, told=[*dict.fromkeys(told)])
+
+    def run(self, unit: Unit) -> RunRecord:
+        """Run one unit; what it printed goes into its record if it failed."""
+        out, err = StringIO(), StringIO()
+        with redirect_stdout(out), redirect_stderr(err):
+            record = self.plan.run(unit, _OUTCOMES)
+        return record if record.error is None else _with_output(record, out.getvalue(), err.getvalue())
+
+
+def _pattern(found: Any) -> str:
+    """Return a message or module of a filter as the text of its pattern."""
+    return getattr(found, "pattern", found) or ""
+
+
+def _with_output(record: RunRecord, out: str, err: str) -> RunRecord:
+    sections = (("Captured stdout", out), ("Captured stderr", err))
+    return replace(record, sections=tuple(entry for entry in sections if entry[1]))
+
+
+def _described(error: BaseException, step: str) -> RunError:
+    if isinstance(error, ENDS_SESSION):
+        raise error
+    return RunError.from_exception(error.with_traceback(users_part(error.__traceback__)), step)
+
+
+_OUTCOMES = Outcomes(FAILURES, SKIPS, _described)

@@ -1,0 +1,111 @@
+"""Modules of the project, imported in another process from what was sent of them."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Mapping, Sequence
+from importlib.abc import MetaPathFinder, SourceLoader
+from importlib.machinery import ModuleSpec
+from importlib.util import spec_from_file_location
+from pathlib import Path
+from types import CodeType, ModuleType
+from typing import Any, NamedTuple
+
+from _pytest.assertion.rewrite import AssertionRewritingHook, rewrite_asserts
+
+from crystallize.cache.origin import is_project_module
+
+
+class _Source(NamedTuple):
+    """A module as it was loaded: where from, its text, and whether pytest has rewritten its asserts."""
+
+    path: str
+    text: bytes
+    rewritten: bool
+
+    @property
+    def is_package(self) -> bool:
+        return Path(self.path).name == "__init__.py"
+
+
+class SentModules(MetaPathFinder):
+    """The project's modules that a process has loaded, to be imported by others as they were there.
+
+    Files of experiments are named and found by pytest, which also rewrites their asserts; no other process
+    would load them like that. Each module says that it is from where it is at home, so that files beside it
+    are found on a file system that is shared.
+
+    Parameters
+    ----------
+    sources : mapping
+        Name of each module -> its source.
+    namespaces : mapping
+        Name of each package without a file -> its directories.
+    """
+
+    def __init__(self, sources: Mapping[str, _Source], namespaces: Mapping[str, list[str]]) -> None:
+        self._sources = dict(sources)
+        self._namespaces = dict(namespaces)
+
+    @classmethod
+    def of_this_process(cls) -> SentModules:
+        """Return all modules of the project that are loaded; compiled ones have to be installed elsewhere."""
+        sources: dict[str, _Source] = {}
+        namespaces: dict[str, list[str]] = {}
+        for name, module in list(sys.modules.items()):
+            if name == "__main__" or not isinstance(module, ModuleType) or not is_project_module(module):
+                continue
+            path = getattr(module, "__file__", None)
+            if path is None:
+                namespaces[name] = list(getattr(module, "__path__", ()))
+            elif path.endswith(".py") and Path(path).is_file():
+                rewritten = isinstance(getattr(module, "__loader__", None), AssertionRewritingHook)
+                sources[name] = _Source(path, Path(path).read_bytes(), rewritten)
+        return cls(sources, {name: paths for name, paths in namespaces.items() if paths})
+
+    def __call__(self) -> None:
+        """Have this process import these modules from now on, afresh: it may have others of their names."""
+        sys.meta_path[:] = [self, *(finder for finder in sys.meta_path if type(finder) is not SentModules)]
+        for name in (*self._sources, *self._namespaces):
+            sys.modules.pop(name, None)
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Return how to load a module, if it was sent."""
+        source = self._sources.get(name)
+        if source is not None:
+            inside = [str(Path(source.path).parent)] if source.is_package else None
+            loader = _SentSource(name, source)
+            return spec_from_file_location(
+                name, source.path, loader=loader, submodule_search_locations=inside
+            )
+        if name in self._namespaces:
+            spec = ModuleSpec(name, None, is_package=True)
+            spec.submodule_search_locations = self._namespaces[name]
+            return spec
+        return None
+
+
+class _SentSource(SourceLoader):
+    """Loads one module from its text, whatever file there is; no bytecode is written."""
+
+    def __init__(self, name: str, source: _Source) -> None:
+        self._name = name
+        self._source = source
+
+    def get_filename(self, fullname: str) -> str:
+        return self._source.path
+
+    def get_data(self, path: Any) -> bytes:
+        if path == self._source.path:
+            return self._source.text
+        raise OSError(f"{path} was not sent")
+
+    def source_to_code(self, data: Any, path: Any = "<string>") -> CodeType:  # type: ignore[override]
+        tree = ast.parse(data, filename=path)
+        if self._source.rewritten:
+            rewrite_asserts(tree, self._source.text, path)
+        code: CodeType = compile(tree, path, "exec", dont_inherit=True)
+        return code
