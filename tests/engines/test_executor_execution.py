@@ -306,7 +306,7 @@ def test_early_stopping_cancels_queued_work():
     with ThreadPoolExecutor(2) as pool:
         result = experiment(ExecutorExecution(pool), counting, **options).run()
     assert result.replicates == 160
-    assert 320 <= len(ran) <= 320 + 5 * 256  # blocks of at most 256 that were under way, and one that was done
+    assert 320 <= len(ran) <= 320 + 5 * 256  # of blocks under way, and of one that was done
 
 
 @pytest.mark.parametrize("kind", [ProcessPoolExecutor, ThreadPoolExecutor])

@@ -153,7 +153,7 @@ def _version(name: str, part: str) -> str:
     if name == "Python":
         found = _PATCH.match(part)
         return found[0] if found else part
-    return part if name == "crystallize source" else part.partition(" files ")[0]
+    return part if name in ("Python flags", "crystallize source") else part.partition(" ")[0]
 
 
 def _loaded() -> frozenset[str]:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import importlib.util
 import queue
+import random
+import sys
 import threading
 import time
 import warnings
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,12 +45,15 @@ def connected(address: str, timeout: float) -> Any:
     """
     try:
         from distributed import Client  # optional: extra "dask"
+        from distributed.versions import VersionMismatchWarning
     except ImportError as error:
         raise MissingExtraError(
             "Dask is not installed; pip install 'pytest-crystallize[dask]' brings it"
         ) from error
     try:
-        return Client(address, timeout=timeout, set_as_default=False)  # type: ignore[no-untyped-call]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", VersionMismatchWarning)  # workers are compared before they run
+            return Client(address, timeout=timeout, set_as_default=False)  # type: ignore[no-untyped-call]
     except (OSError, ValueError) as error:
         raise EngineError(
             f"no Dask scheduler answers at {address!r}: {error or type(error).__name__}; start one with "
@@ -168,26 +175,24 @@ class DaskRun:
     # Who is given what.
 
     def _refill(self) -> None:
-        if self._reserved() is not None and self._load[self._reserved()] == 0 and self._suspects.waiting:
-            self._send([self._suspects.waiting.popleft()], self._reserved())
+        reserved = self._reserved()
+        if reserved is not None and self._suspects.waiting and self._load[reserved] == 0:
+            self._send([self._suspects.waiting.popleft()], reserved)
         while self._feed:
-            worker = self._idlest()
+            worker = self._idlest(reserved)
             if worker is None:
                 return
             self._send(self._feed.take(), worker)
 
-    def _reserved(self) -> Any:
+    def _reserved(self) -> str | None:
         """Return the worker that is kept for units under suspicion, one by one; None if there are none."""
-        tried = {
-            sent.worker for sent in self._under_way.values() if set(sent.units) & self._suspects.deaths.keys()
-        }
-        if tried:
-            return min(tried)
-        return min(self._workers, default=None) if self._suspects.waiting else None
+        suspected = self._suspects.deaths.keys()
+        busy = (sent.worker for sent in self._under_way.values() if not suspected.isdisjoint(sent.units))
+        return next(busy, None) or (min(self._workers, default=None) if self._suspects.waiting else None)
 
-    def _idlest(self) -> str | None:
+    def _idlest(self, reserved: str | None) -> str | None:
         """Return the worker that has most room for another block."""
-        free = [w for w in self._workers if w != self._reserved() and self._load[w] < self._workers[w]]
+        free = [w for w in self._workers if w != reserved and self._load[w] < self._workers[w]]
         return min(
             free, key=lambda worker: (self._load[worker] / self._workers[worker], worker), default=None
         )
@@ -198,7 +203,7 @@ class DaskRun:
         future = self._client.submit(
             _run_block,
             self._scattered,
-            units,
+            _Block(units),
             workers=[worker],
             pure=False,
             key=f"crystallize-{self._shipment.key}-{time.monotonic_ns()}",
@@ -254,6 +259,7 @@ class DaskRun:
     def _failed(self, sent: _Sent, fault: BaseException) -> Iterator[BlockResult]:
         from distributed import KilledWorker  # optional, and loaded: there is a client
 
+        fault = fault.with_traceback(None)  # of frames that are not here, which some reports fall over
         if isinstance(fault, KilledWorker):  # a worker that came back at the same address
             yield from self._lost(sent)
         elif isinstance(fault, EngineError):
@@ -328,25 +334,37 @@ class DaskRun:
         return f"; {self._done} of {self._total} runs were done"
 
 
-def _run_block(shipment: Shipment, units: Sequence[Unit]) -> BlockResult:
+def _run_block(shipment: Shipment, block: _Block) -> BlockResult:
     """Run a block on a worker, whose own threads are none of the units' business."""
     if not shipment.is_home:
-        _set_apart_once()
-    return shipment.run_block(units)
+        _keep_apart()
+    return shipment.run_block(block.units)
 
 
-def _once(function: Callable[[], None]) -> Callable[[], None]:
-    done = threading.Event()
+class _Block:
+    """Units, in a shape that Dask does not draw random numbers to find the size of."""
 
-    def call() -> None:
-        if not done.is_set():
-            done.set()
-            function()
-
-    return call
+    def __init__(self, units: list[Unit]) -> None:
+        self.units = units
 
 
-@_once
-def _set_apart_once() -> None:
-    """Take all threads that there are before the first unit for the worker's."""
+@functools.lru_cache(maxsize=1)
+def _keep_apart() -> None:
+    """Keep what the process does beside its units from them: once, before the first one.
+
+    Its threads count for no run that is watched. And they draw from the module `random`, for delays and
+    samples; they are given a copy of it, with a generator of its own, so that units find theirs as seeded.
+    """
     set_apart(thread for thread in threading.enumerate() if thread is not threading.current_thread())
+    spec = importlib.util.find_spec("random")
+    assert spec is not None
+    assert spec.loader is not None
+    copy = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(copy)
+    names = {"random", *random.__all__}
+    for name, module in list(sys.modules.items()):
+        if name.partition(".")[0] in ("dask", "distributed", "tornado"):
+            for attribute in names & vars(module).keys():
+                value = vars(module)[attribute]
+                if value is random or value is getattr(random, attribute):
+                    setattr(module, attribute, copy if value is random else getattr(copy, attribute))
