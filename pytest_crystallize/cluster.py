@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import warnings
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, redirect_stderr, redirect_stdout
@@ -12,7 +11,7 @@ from io import StringIO
 from typing import Any
 
 from crystallize.core.engines.expectation import Expectation
-from crystallize.core.engines.on_dask import DaskRun, connected
+from crystallize.core.engines.on_dask import DaskRun, connected, leave
 from crystallize.core.engines.shipment import BlockResult, Cargo, Shipment
 from crystallize.core.record import RunError, RunRecord
 from crystallize.core.run import Outcomes, RunPlan, Unit
@@ -76,9 +75,11 @@ class Cluster:
                 for result in results:
                     _tell(result, plan.name, note)
                     yield from result.brought_home(plan)
-        except EngineError as fault:
+        except EngineError:
             if self._client is not None and self._client.status != "running":
-                self._fault = fault
+                self._fault = EngineError(
+                    f"the Dask scheduler at {self.address} was lost before this was run"
+                )
             raise
 
     @cached_property
@@ -88,8 +89,7 @@ class Cluster:
     def close(self) -> None:
         """Leave the cluster."""
         if self._client is not None:
-            with contextlib.suppress(Exception):  # it may be gone, which has been told
-                self._client.close(timeout=5)
+            leave(self._client)
             self._client = None
 
 

@@ -83,10 +83,10 @@ class DaskExecution(Execution):
         if not isinstance(self.cluster, str):
             yield self.cluster
             return
-        from crystallize.core.engines.on_dask import connected  # as above
+        from crystallize.core.engines.on_dask import connected, leave  # as above
 
         client = connected(self.cluster, self.timeout)
         try:
             yield client
         finally:
-            client.close()
+            leave(client)

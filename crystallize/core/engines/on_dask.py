@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib.util
+import logging
 import queue
 import random
 import sys
@@ -50,6 +51,7 @@ def connected(address: str, timeout: float) -> Any:
         raise MissingExtraError(
             "Dask is not installed; pip install 'pytest-crystallize[dask]' brings it"
         ) from error
+    logging.getLogger("distributed.batched").setLevel(logging.WARNING)  # it logs tracebacks for information
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", VersionMismatchWarning)  # workers are compared before they run
@@ -59,6 +61,21 @@ def connected(address: str, timeout: float) -> Any:
             f"no Dask scheduler answers at {address!r}: {error or type(error).__name__}; start one with "
             "'dask scheduler', and workers with 'dask worker'"
         ) from error
+
+
+def leave(client: Any) -> None:
+    """Close a client that `connected` made, without a word of a scheduler that is gone: that has been told."""
+    lost = client.status != "running"
+    disabled = logging.root.manager.disable
+    if lost:
+        logging.disable(logging.CRITICAL)
+    try:
+        client.close(timeout=5)
+    except Exception:  # whatever is left of it ends with the process
+        if not lost:
+            raise
+    finally:
+        logging.disable(disabled)
 
 
 def records_on_dask(
