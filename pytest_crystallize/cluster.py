@@ -110,13 +110,13 @@ class SessionCargo(Cargo):
         super().__init__(plan, expectation)
         self._filters: list[Any] = [*warnings.filters]
 
-    def run_block(self, units: Sequence[Unit], where: str) -> BlockResult:
+    def run_block(self, units: Sequence[Unit], where: str, *, seconds: float) -> BlockResult:
         """Run units one after the other, warnings filtered as where pytest runs."""
         with warnings.catch_warnings(record=True) as caught:
             warnings.resetwarnings()
             for action, message, category, module, line in reversed(self._filters):
                 warnings.filterwarnings(action, _pattern(message), category, _pattern(module), line)
-            result = super().run_block(units, where)
+            result = super().run_block(units, where, seconds=seconds)
         told = [(str(entry.message), entry.category, entry.filename, entry.lineno) for entry in caught]
         return replace(result, told=[*dict.fromkeys(told)])
 

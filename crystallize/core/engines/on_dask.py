@@ -22,12 +22,13 @@ from typing import Any, Final
 from crystallize.cache.purity import set_apart
 from crystallize.core.engines.expectation import Expectation
 from crystallize.core.engines.shipment import BlockResult, Cargo, Shipment
-from crystallize.core.plugins.blocks import Feed
+from crystallize.core.plugins.blocks import BLOCK_SECONDS, Feed
 from crystallize.core.record import RunError, RunRecord
 from crystallize.core.run import RunPlan, Unit
 from crystallize.errors import CrystallizeWarning, EngineError, MissingExtraError
 
 _PER_THREAD: Final = 2  # blocks that a worker has: one that it runs, and one that waits
+_SECONDS_PER_WORKER: Final = 0.01  # of a block: this process hands over no more than a hundred in a second
 _LOOK_AFTER: Final = 0.5  # seconds between two looks at which workers there are
 _PATIENCE: Final = 5.0  # seconds that a result may take to come
 _DEATHS: Final = 2  # workers that a unit may kill
@@ -64,7 +65,7 @@ def connected(address: str, timeout: float) -> Any:
 
 
 def leave(client: Any) -> None:
-    """Close a client that `connected` made, without a word of a scheduler that is gone: that has been told."""
+    """Close a client that `connected` made; that its scheduler is gone has been told."""
     lost = client.status != "running"
     disabled = logging.root.manager.disable
     if lost:
@@ -161,8 +162,8 @@ class DaskRun:
         self._workers: dict[str, int] = {}
         self._looked = 0.0
         self._seen = time.monotonic()
+        self._feed = Feed(units)
         self._look()
-        self._feed = Feed(units, sum(self._workers.values()) or 1)
 
     def results(self) -> Generator[BlockResult, None, None]:
         """Yield what came of every block; closed, or at an error, it cancels what is queued.
@@ -220,7 +221,7 @@ class DaskRun:
         future = self._client.submit(
             _run_block,
             self._scattered,
-            _Block(units),
+            _Block(units, self._feed.seconds),
             workers=[worker],
             pure=False,
             key=f"crystallize-{self._shipment.key}-{time.monotonic_ns()}",
@@ -320,6 +321,8 @@ class DaskRun:
             return
         alone = self._plan.seed_globals is not None  # then a process runs one unit at a time
         self._workers = {w: _PER_THREAD if alone else _PER_THREAD * n for w, n in threads.items()}
+        self._feed.slots = sum(self._workers.values()) or 1
+        self._feed.seconds = max(BLOCK_SECONDS, _SECONDS_PER_WORKER * len(self._workers))
         self._looked = time.monotonic()
         if self._workers:
             self._seen = self._looked
@@ -355,14 +358,15 @@ def _run_block(shipment: Shipment, block: _Block) -> BlockResult:
     """Run a block on a worker, whose own threads are none of the units' business."""
     if not shipment.is_home:
         _keep_apart()
-    return shipment.run_block(block.units)
+    return shipment.run_block(block.units, seconds=block.seconds)
 
 
 class _Block:
     """Units, in a shape that Dask does not draw random numbers to find the size of."""
 
-    def __init__(self, units: list[Unit]) -> None:
+    def __init__(self, units: list[Unit], seconds: float) -> None:
         self.units = units
+        self.seconds = seconds
 
 
 @functools.lru_cache(maxsize=1)

@@ -18,6 +18,7 @@ from typing import Any, Final
 from crystallize.core.context import FrozenContext
 from crystallize.core.engines.expectation import Expectation
 from crystallize.core.plugins import BasePlugin
+from crystallize.core.plugins.blocks import BLOCK_SECONDS
 from crystallize.core.plugins.pickling import pickled
 from crystallize.core.record import RunError, RunRecord
 from crystallize.core.recording import KeptArtifact
@@ -26,8 +27,7 @@ from crystallize.core.seeding import global_state_restored
 from crystallize.core.step_cache import CacheReport
 from crystallize.errors import CrystallizeError, OtherCodeError
 
-_LONGEST_BLOCK: Final = 1.0
-"""Seconds after which a block is handed back, however many of its units are left."""
+_PATIENCE: Final = 4  # times as long as a block was to take, after which it is handed back as far as it is
 
 _MOST_UNPACKED: Final = 8
 
@@ -63,8 +63,8 @@ class Cargo:
     def told(self) -> Any:
         """Return what the process has to say beside its records, since it was last asked."""
 
-    def run_block(self, units: Sequence[Unit], where: str) -> BlockResult:
-        """Run units one after the other, until it takes too long."""
+    def run_block(self, units: Sequence[Unit], where: str, *, seconds: float) -> BlockResult:
+        """Run units one after the other, until it takes far longer than it was to take."""
         records: list[RunRecord] = []
         artifacts: dict[int, tuple[KeptArtifact, ...]] = {}
         ended: BaseException | None = None
@@ -78,7 +78,7 @@ class Cargo:
                     break
                 if kept := self._kept.pop(unit):
                     artifacts[len(records) - 1] = kept
-                if time.perf_counter() - started > _LONGEST_BLOCK:
+                if time.perf_counter() - started > _PATIENCE * seconds:
                     break
             records = list(self.plan.finished(records))
         if self.differs is not None:
@@ -166,11 +166,11 @@ class Shipment:
             advice="or run it in this process (SerialExecution, ParallelExecution)",
         )
 
-    def run_block(self, units: Sequence[Unit]) -> BlockResult:
-        """Run units in this process."""
+    def run_block(self, units: Sequence[Unit], *, seconds: float = BLOCK_SECONDS) -> BlockResult:
+        """Run units in this process, which are to take that long."""
         host, number = _process()
         where = f"process {number} on {host}"
-        return self._unpacked(where).run_block(units, where)
+        return self._unpacked(where).run_block(units, where, seconds=seconds)
 
     @property
     def is_home(self) -> bool:

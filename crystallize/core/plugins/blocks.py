@@ -15,7 +15,9 @@ T = TypeVar("T")
 
 _BLOCKS_PER_WORKER: Final = 16
 _LARGEST_BLOCK: Final = 256
-_BLOCK_SECONDS: Final = 0.25
+BLOCK_SECONDS: Final = 0.25
+"""How long a block takes, if nothing speaks for more."""
+
 _ROUNDS: Final = 4  # blocks that every slot is still to be given, when blocks become smaller towards the end
 
 
@@ -29,19 +31,25 @@ class Feed:
     """Units in their order, cut into blocks that are worth handing over.
 
     How long a unit takes is not known before some were run: the first blocks are of one unit, later ones take
-    about a quarter of a second, and the last ones less, so that all workers end at about the same time.
+    as long as is wanted, and the last ones less, so that all workers end at about the same time.
 
     Parameters
     ----------
     units : sequence of Unit
         What is to be run.
+
+    Attributes
+    ----------
     slots : int
         How many blocks are under way at the same time.
+    seconds : float
+        How long a block is to take.
     """
 
-    def __init__(self, units: Sequence[Unit], slots: int) -> None:
+    def __init__(self, units: Sequence[Unit], slots: int = 1, seconds: float = BLOCK_SECONDS) -> None:
+        self.slots = slots
+        self.seconds = seconds
         self._units = units
-        self._slots = slots
         self._next = 0
         self._again: deque[list[Unit]] = deque()
         self._runs = 0
@@ -61,8 +69,8 @@ class Feed:
     def _size(self) -> int:
         if not self._runs:
             return 1
-        fits = int(_BLOCK_SECONDS / max(self._seconds / self._runs, 1e-6))
-        share = (len(self._units) - self._next) // (self._slots * _ROUNDS)
+        fits = int(self.seconds / max(self._seconds / self._runs, 1e-6))
+        share = (len(self._units) - self._next) // (self.slots * _ROUNDS)
         return max(1, min(_LARGEST_BLOCK, fits, share))
 
     def learn(self, records: Iterable[RunRecord]) -> None:
