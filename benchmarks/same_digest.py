@@ -1,8 +1,8 @@
 """Show that a suite gives the same metrics and verdicts however it is run.
 
 Runs every experiment of a suite under pytest in one process, with several numbers of workers, under
-each --dist mode and in random order, and those in factory form through the library's serial, thread
-and process executions too. Prints one digest per mode, of the metrics that are not measured and of
+each --dist mode, in random order and with a Dask cluster on loopback, and those in factory form through
+the library's executions too. Prints one digest per mode, of the metrics that are not measured and of
 the verdicts; exits with 1 if two modes differ, or if one did not give every verdict.
 
     python benchmarks/same_digest.py [--suite example_suite] [--replicates N] [--only MODE ...] [--list]
@@ -20,6 +20,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +39,8 @@ PYTEST_MODES = {
     "random-n0": ["-n0", "-p", "randomly", "--randomly-seed=1"],
     "random-n2": ["-n2", "-p", "randomly", "--randomly-seed=2"],
 }
-LIBRARY_MODES = ("serial", "thread", "process")
+CLUSTER_MODES = {"dask": ["-n0"], "dask-n2": ["-n2"]}
+LIBRARY_MODES = ("serial", "thread", "process", "executor", "cluster")
 
 Facts = dict[str, str]
 """``experiment condition`` -> digest of its metrics, and ``experiment hypothesis treatment`` -> verdict."""
@@ -138,16 +141,43 @@ def _bound(function: Callable[..., Any], arguments: Mapping[str, Any]) -> Callab
     return lambda: function(**arguments)
 
 
+def cluster(stack: ExitStack, suite: Path) -> Any:
+    """Start a Dask scheduler and two workers that can import the suite; return a client."""
+    from distributed import Client, LocalCluster
+
+    paths = os.pathsep.join(filter(None, [str(suite), os.environ.get("PYTHONPATH")]))
+    local = LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None, env={"PYTHONPATH": paths})
+    return stack.enter_context(Client(stack.enter_context(local), set_as_default=False))
+
+
 def through_library(suite: Path, kind: str, replicates: int | None) -> Facts:
     """Run the experiments in factory form with an execution of the library's."""
-    from crystallize import ExperimentBuilder, ParallelExecution, SerialExecution, digest
+    with ExitStack() as stack:
+        return _through_library(suite, _execution(kind, suite, stack), replicates)
+
+
+def _execution(kind: str, suite: Path, stack: ExitStack) -> Any:
+    from crystallize import DaskExecution, ExecutorExecution, ParallelExecution, SerialExecution
+
+    match kind:
+        case "serial":
+            return SerialExecution()
+        case "executor":
+            return ExecutorExecution(stack.enter_context(ProcessPoolExecutor(4)))
+        case "cluster":
+            return DaskExecution(cluster(stack, suite))
+        case _:
+            return ParallelExecution(4, kind)  # type: ignore[arg-type]
+
+
+def _through_library(suite: Path, execution: Any, replicates: int | None) -> Facts:
+    from crystallize import ExperimentBuilder, digest
 
     facts: Facts = {}
     for name, factory in factories(suite):
         experiment = factory()
         if isinstance(experiment, ExperimentBuilder):
             experiment = experiment.build()
-        execution = SerialExecution() if kind == "serial" else ParallelExecution(4, kind)  # type: ignore[arg-type]
         experiment.plugins = [plugin for plugin in experiment.plugins if plugin.kind is not execution.kind]
         experiment.plugins.append(execution)
         result = experiment.run(replicates=replicates)
@@ -176,13 +206,16 @@ def differences(first: Facts, second: Facts) -> list[str]:
     ]
 
 
-def _shown(options: list[str]) -> str:
+def _shown(mode: str) -> str:
+    if mode in CLUSTER_MODES:
+        return f"{' '.join(CLUSTER_MODES[mode])} and a cluster"
+    options = PYTEST_MODES[mode]
     return "random order, " + options[0] if "randomly" in options else " ".join(options)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the modes and compare them."""
-    modes = [*PYTEST_MODES, *LIBRARY_MODES]
+    modes = [*PYTEST_MODES, *CLUSTER_MODES, *LIBRARY_MODES]
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--suite", type=Path, default=ROOT / "example_suite")
     parser.add_argument("--replicates", type=int, help="in place of those that the experiments declare")
@@ -202,10 +235,15 @@ def main(arguments: list[str] | None = None) -> int:
         in_library = mode in LIBRARY_MODES
         if in_library:
             facts = through_library(suite, mode, options.replicates)
+        elif mode in CLUSTER_MODES:
+            with ExitStack() as stack:
+                address = cluster(stack, suite).scheduler.address
+                arguments = [*CLUSTER_MODES[mode], "--crystallize-dask", address]
+                facts = under_pytest(suite, arguments, options.replicates)
         else:
             facts = under_pytest(suite, PYTEST_MODES[mode], options.replicates)
         subset = {key: value for key, value in facts.items() if key.split(" ", 1)[0] in factory_names}
-        label = f"library, {mode}" if in_library else f"pytest {_shown(PYTEST_MODES[mode])}"
+        label = f"library, {mode}" if in_library else f"pytest {_shown(mode)}"
         shown = "-" if in_library else combined(facts)
         seconds = time.perf_counter() - start
         print(f"{label:28}  {shown:16}  {combined(subset):16}  {len(facts):5}  {seconds:5.1f} s", flush=True)

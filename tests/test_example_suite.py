@@ -53,7 +53,8 @@ def test_digest_is_the_same_however_it_is_run():
     """One digest in one process, with workers, in random order, and through the library's processes."""
     pytest.importorskip("sklearn")
     workers = ["n0", "load", "worksteal", "loadfile", "random-n2"]
-    library = ["serial", "thread", "process"]
+    workers += ["dask"]
+    library = ["serial", "thread", "process", "executor", "cluster"]
     script = ROOT / "benchmarks" / "same_digest.py"
     process = subprocess.run(
         [sys.executable, script, "--replicates", "5", "--only", *workers, *library],
