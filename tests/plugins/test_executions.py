@@ -167,7 +167,8 @@ def test_a_process_that_dies_costs_its_unit_only(how, at, empty_working_director
     assert [boosted[i] for i in survivors] == [serial.metrics.treatments["boost"]["x"][i] for i in survivors]
     assert result.metrics["hypothesis"]["verdict"] == "invalid"
     written = list(empty_working_directory.glob("data/parallel/*/replicate_*/*/dies/done.txt"))
-    assert len(written) == 20 - len(lost)
+    # A suspect may have ended in the moment that the pool did: its record is an error, its file is there.
+    assert 20 - len(lost) <= len(written) <= 19
     assert {path.parts[-5] for path in written} == {"v0"}
 
 
