@@ -276,17 +276,22 @@ def test_early_stopping_cancels_queued_work(cluster, steps, tmp_path):
     assert left <= 2  # what workers have begun, they end
 
 
-def waiting(client):
-    """Return how many of our tasks the scheduler still has to give to a worker."""
+def tasks(client, *states):
+    """Return how many of our tasks the scheduler has, in some states or in any."""
 
     def count(dask_scheduler):
         return sum(
-            ts.state in ("queued", "no-worker", "waiting")
+            not states or ts.state in states
             for key, ts in dask_scheduler.tasks.items()
             if str(key).startswith("crystallize-")
         )
 
     return client.run_on_scheduler(count)
+
+
+def waiting(client):
+    """Return how many of our tasks the scheduler still has to give to a worker."""
+    return tasks(client, "queued", "no-worker", "waiting")
 
 
 def test_an_interrupt_cancels_queued_work(cluster, steps):
@@ -295,7 +300,9 @@ def test_an_interrupt_cancels_queued_work(cluster, steps):
     plan = made.plan()
     with distributed.Client(cluster.address, set_as_default=False) as client:
         arriving = DaskExecution(client).execute(plan, list(units(plan.conditions, range(200))))
-        next(arriving)
+        for _ in range(50):
+            next(arriving)
+            assert tasks(client) <= 5  # two for each worker, and one that was just done: the rest is here
         with pytest.raises(KeyboardInterrupt):
             arriving.throw(KeyboardInterrupt)
         assert waiting(client) == 0

@@ -30,7 +30,10 @@ from crystallize.errors import CrystallizeWarning, EngineError, MissingExtraErro
 _PER_THREAD: Final = 2  # blocks that a worker has: one that it runs, and one that waits
 _SECONDS_PER_WORKER: Final = 0.01  # of a block: this process hands over no more than a hundred in a second
 _LOOK_AFTER: Final = 0.5  # seconds between two looks at which workers there are
-_PATIENCE: Final = 5.0  # seconds that a result may take to come
+_PATIENCE: Final = (
+    5.0  # seconds that a result may take to come; twice as long each time it is asked for again
+)
+_MOST_ATTEMPTS: Final = 6
 _DEATHS: Final = 2  # workers that a unit may kill
 _MOST_RESETS: Final = 20
 
@@ -109,11 +112,17 @@ class _Sent:
         What is in it.
     worker : str
         Address of the worker that it was given to.
+    shipment : distributed.Future
+        What it runs there.
+    attempts : int
+        How often its result was asked for in vain.
     """
 
-    def __init__(self, units: list[Unit], worker: str) -> None:
+    def __init__(self, units: list[Unit], worker: str, shipment: Any) -> None:
         self.units = units
         self.worker = worker
+        self.shipment = shipment
+        self.attempts = 0
 
 
 @dataclass
@@ -216,17 +225,23 @@ class DaskRun:
         )
 
     def _send(self, units: list[Unit], worker: str) -> None:
-        if self._scattered is None:
-            self._scattered = self._client.scatter(self._shipment, broadcast=True, hash=False)
-        future = self._client.submit(
-            _run_block,
-            self._scattered,
-            _Block(units, self._feed.seconds),
-            workers=[worker],
-            pure=False,
-            key=f"crystallize-{self._shipment.key}-{time.monotonic_ns()}",
-        )
-        self._under_way[future] = _Sent(units, worker)
+        try:
+            if self._scattered is None:
+                self._scattered = self._client.scatter(self._shipment, broadcast=True, hash=False)
+            future = self._client.submit(
+                _run_block,
+                self._scattered,
+                _Block(units, self._feed.seconds),
+                workers=[worker],
+                pure=False,
+                key=f"crystallize-{self._shipment.key}-{time.monotonic_ns()}",
+            )
+        except Exception as fault:  # a worker was lost in this moment, or the scheduler
+            self._check_scheduler(fault)
+            self._reset(_Sent(units, worker, self._scattered), fault)
+            self._workers.pop(worker, None)  # until the next look
+            return
+        self._under_way[future] = _Sent(units, worker, self._scattered)
         self._load[worker] += 1
         future.add_done_callback(self._finished.put)
 
@@ -248,12 +263,16 @@ class DaskRun:
         status = future.status
         if status == "finished":
             try:
-                result: BlockResult = future.result(timeout=_PATIENCE)
-            except TimeoutError:  # it is on its way, or its worker was lost with it
-                self._finished.put(future)
-                return
-            except Exception as fault:
+                result: BlockResult = future.result(timeout=_PATIENCE * 2**sent.attempts)
+            except (
+                Exception
+            ) as fault:  # it is large, or its worker was lost with it, which the next look finds
                 self._check_scheduler(fault)
+                sent.attempts += 1
+                if sent.attempts == _MOST_ATTEMPTS:
+                    raise EngineError(
+                        f"a result of {sent.worker} can't be fetched: {type(fault).__name__}: {fault}"
+                    ) from fault
                 self._finished.put(future)
                 return
             self._forget(future)
@@ -268,7 +287,7 @@ class DaskRun:
         elif status in ("cancelled", "lost"):
             self._check_scheduler(None)
             self._forget(future)
-            self._reset(sent)
+            self._reset(sent, future.exception() if status == "cancelled" else None)
 
     def _forget(self, future: Any) -> None:
         sent = self._under_way.pop(future)
@@ -288,13 +307,19 @@ class DaskRun:
                 "packages that this process has, pytest-crystallize among them"
             ) from fault
 
-    def _reset(self, sent: _Sent) -> None:
+    def _reset(self, sent: _Sent, fault: BaseException | None) -> None:
         """Send again what was lost through no fault of its own: with its data, or by a restart."""
-        self._resets += 1
+        if sent.shipment is self._scattered:  # else the loss is known
+            self._scattered = None
+            self._resets += 1
         if self._resets > _MOST_RESETS:
-            raise EngineError(f"the cluster at {self._address} loses what it is given{self._so_far()}")
-        self._scattered = None
-        self._feed.give_back(sent.units)
+            raise EngineError(
+                f"the cluster at {self._address} loses what it is given{self._so_far()}"
+            ) from fault
+        if self._suspects.deaths.keys().isdisjoint(sent.units):
+            self._feed.give_back(sent.units)
+        else:
+            self._suspects.waiting.extend(sent.units)
 
     # Workers that come and go.
 
