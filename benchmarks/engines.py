@@ -73,7 +73,7 @@ def cluster() -> Iterator[Any]:
     from distributed import Client, LocalCluster  # the rest runs without
 
     with (
-        LocalCluster(n_workers=WORKERS, threads_per_worker=1, dashboard_address=None) as local,
+        LocalCluster(n_workers=WORKERS, threads_per_worker=1, dashboard_address=":0") as local,
         Client(local, set_as_default=False) as client,
     ):
         client.upload_file(__file__)  # workers import it by its name

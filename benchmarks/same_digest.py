@@ -146,7 +146,7 @@ def cluster(stack: ExitStack, suite: Path) -> Any:
     from distributed import Client, LocalCluster
 
     paths = os.pathsep.join(filter(None, [str(suite), os.environ.get("PYTHONPATH")]))
-    local = LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None, env={"PYTHONPATH": paths})
+    local = LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0", env={"PYTHONPATH": paths})
     return stack.enter_context(Client(stack.enter_context(local), set_as_default=False))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from crystallize import ArtifactPlugin, BasePlugin
 from crystallize.core.context import FrozenContext
 from crystallize.core.plugins.artifacts import write_artifacts
-from crystallize.core.versions import begin_version
+from crystallize.core.versions import begin_version, discard_replicates
 from pytest_crystallize.exchange import Exchange
 
 
@@ -35,6 +35,11 @@ class SharedArtifacts(BasePlugin):
         if self._version is None:
             self._version = Path(self._exchange.agree(self._run_id, self._begin))
         return self._version
+
+    def discard(self, first: int) -> None:
+        """Delete the artifacts of replicates from one on, if there are any."""
+        if self._version is not None:
+            discard_replicates(self._version, first)
 
     def _begin(self) -> str:
         path = self._plugin.reserve(self._name).absolute()

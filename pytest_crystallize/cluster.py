@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Generator, Sequence
-from contextlib import closing, redirect_stderr, redirect_stdout
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import replace
-from functools import cached_property
 from io import StringIO
 from typing import Any
 
 from crystallize.core.engines.expectation import Expectation
 from crystallize.core.engines.on_dask import DaskRun, connected, leave
-from crystallize.core.engines.shipment import BlockResult, Cargo, Shipment
+from crystallize.core.engines.shipment import BlockResult, Cargo, Shipment, told_once
 from crystallize.core.record import RunError, RunRecord
 from crystallize.core.run import Outcomes, RunPlan, Unit
 from crystallize.errors import EngineError
@@ -49,7 +48,11 @@ class Cluster:
         if self._fault is not None:
             raise self._fault
         if self._client is None:
-            self._client = connected(self.address, CONNECT_SECONDS)
+            try:
+                self._client = connected(self.address, CONNECT_SECONDS)
+            except EngineError as fault:
+                self._fault = fault
+                raise
         return self._client
 
     def run(
@@ -68,23 +71,21 @@ class Cluster:
         note : callable
             Takes a line that the summary shows.
         """
-        shipment = Shipment(SessionCargo(plan, expectation), before=self._modules)
+        shipment = Shipment(
+            SessionCargo(plan, expectation),
+            modules=SentModules.of_this_process(),
+            advice="or run it without --crystallize-dask",
+        )
         try:
             run = DaskRun(self.connect(), shipment, plan, units, timeout=WITHOUT_WORKERS_SECONDS)
             with closing(run.results()) as results:
-                for result in results:
-                    _tell(result, plan.name, note)
-                    yield from result.brought_home(plan)
+                yield from told_once(_warned_of(results), plan, note)
         except EngineError:
             if self._client is not None and self._client.status != "running":
                 self._fault = EngineError(
                     f"the Dask scheduler at {self.address} was lost before this was run"
                 )
             raise
-
-    @cached_property
-    def _modules(self) -> SentModules:
-        return SentModules.of_this_process()
 
     def close(self) -> None:
         """Leave the cluster."""
@@ -93,32 +94,37 @@ class Cluster:
             self._client = None
 
 
-def _tell(result: BlockResult, name: str, note: Callable[[str], None]) -> None:
-    if result.differs is not None:
-        note(
-            f"{name}: {result.where} has another environment, so results may differ in their last bits and "
-            f"are not stored: {result.differs}"
-        )
-    for message, category, filename, lineno in result.told or ():
-        warnings.showwarning(message, category, filename, lineno)
+def _warned_of(results: Iterable[BlockResult]) -> Iterator[BlockResult]:
+    """Warn here of what units warned of there."""
+    for result in results:
+        for message, category, filename, lineno in result.told:
+            warnings.showwarning(message, category, filename, lineno)
+        yield result
 
 
 class SessionCargo(Cargo):
-    """A plan that runs on a worker as in pytest: under its filters of warnings, with captured output."""
+    """A plan that runs on a worker as in pytest: under its filters of warnings, with captured output.
+
+    Threads of a process share these, so it runs one unit at a time.
+    """
+
+    is_exclusive = True
 
     def __init__(self, plan: RunPlan, expectation: Expectation) -> None:
         super().__init__(plan, expectation)
         self._filters: list[Any] = [*warnings.filters]
 
-    def run_block(self, units: Sequence[Unit], where: str, *, seconds: float) -> BlockResult:
-        """Run units one after the other, warnings filtered as where pytest runs."""
+    @contextmanager
+    def surroundings(self) -> Iterator[list[Any]]:
+        """Filter warnings as where pytest runs, and tell those that are to be shown."""
+        told: list[Any] = []
         with warnings.catch_warnings(record=True) as caught:
             warnings.resetwarnings()
             for action, message, category, module, line in reversed(self._filters):
                 warnings.filterwarnings(action, _pattern(message), category, _pattern(module), line)
-            result = super().run_block(units, where, seconds=seconds)
-        told = [(str(entry.message), entry.category, entry.filename, entry.lineno) for entry in caught]
-        return replace(result, told=[*dict.fromkeys(told)])
+            yield told
+        shown = ((str(entry.message), entry.category, entry.filename, entry.lineno) for entry in caught)
+        told.extend(dict.fromkeys(shown))
 
     def run(self, unit: Unit) -> RunRecord:
         """Run one unit; what it printed goes into its record if it failed."""

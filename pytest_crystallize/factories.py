@@ -150,27 +150,44 @@ class FactoryRuns(ExperimentRuns):
         """Claim what is unclaimed and have the cluster run it, also beyond the look that is to come."""
         exchange = self.settings.exchange
         held: set[int] = set()
+        ahead: list[RunRecord] = []
         try:
             for replicate in range(self._first_open, self.replicates if self._looks_again else size):
                 if self._missing(replicate) and exchange.acquire(self.id, replicate, wait=False):
                     held.add(replicate)
-            left = {replicate: len(self._missing(replicate)) for replicate in sorted(held)}
-            todo = [
-                Unit(replicate, condition) for replicate in left for condition in self._missing(replicate)
-            ]
+            claimed = sorted(held)
+            todo = [Unit(i, condition) for i in claimed for condition in self._missing(i)]
             with closing(self._records_on_cluster(todo)) as records:
                 for record in records:
-                    self._conclude(Unit(record.replicate, record.condition), record)
-                    left[record.replicate] -= 1
-                    if left[record.replicate] == 0:
-                        held.discard(record.replicate)
-                        exchange.release(self.id, record.replicate)
-                        if self._is_decided():
-                            break  # what is queued on the cluster is cancelled
-            return len(left)
+                    ahead.append(record)
+                    if self._take_in(ahead, held):
+                        break  # what is queued on the cluster is cancelled
+            for (
+                record
+            ) in ahead:  # beyond the look that decided: measured, so stored, but no part of a verdict
+                if self.cache is not None:
+                    self.cache.take(Unit(record.replicate, record.condition), record)
+            if ahead:
+                self.artifacts.discard(self.size)
+            return len(claimed)
         finally:
             for replicate in held:
                 exchange.release(self.id, replicate)
+
+    def _take_in(self, arrived: list[RunRecord], held: set[int]) -> bool:
+        """Conclude what lies before the look that is to come, and go on to the next; tell if one decides."""
+        while True:
+            ready = [record for record in arrived if record.replicate < self.size]
+            arrived[:] = [record for record in arrived if record.replicate >= self.size]
+            for record in ready:
+                self._conclude(Unit(record.replicate, record.condition), record)
+                if record.replicate in held and not self._missing(record.replicate):
+                    held.discard(record.replicate)
+                    self.settings.exchange.release(self.id, record.replicate)
+            if not (self._looks_again and self._skip_complete()):
+                return False
+            if not self._advance():
+                return True
 
     def _records_on_cluster(self, todo: Sequence[Unit]) -> Generator[RunRecord, None, None]:
         settings, plan = self.settings, self.plan
@@ -186,13 +203,6 @@ class FactoryRuns(ExperimentRuns):
         )
         with closing(settings.cluster.run(plan, expectation, todo, settings.note)) as records:
             yield from records
-
-    def _is_decided(self) -> bool:
-        """Go on to the next looks as far as their replicates are there; tell whether one decides."""
-        while self._looks_again and self._skip_complete():
-            if not self._advance():
-                return True
-        return False
 
     def _skip_complete(self) -> bool:
         """Tell whether everything up to the next look is there."""
@@ -231,6 +241,10 @@ class FactoryRuns(ExperimentRuns):
     def _run_units(self, units: Sequence[Unit], host: pytest.Item) -> None:
         """Run units of replicates that this process holds; asynchronous ones at the same time."""
         outcomes = self._outcomes(host)
+        if self.on_cluster and self._refused(Unit(0, BASELINE), outcomes) is None:
+            for record in self._records_on_cluster(units):
+                self._conclude(Unit(record.replicate, record.condition), record)
+            return
         if self.at_once == 1 or len(units) < 2 or self._refused(units[0], outcomes) is not None:
             super()._run_units(units, host)
             return

@@ -14,7 +14,7 @@ from crystallize import ConditionRuns, Verdict
 from crystallize.core.run import Unit
 from crystallize.core.stored_reference import StoredReference
 from crystallize.core.treatment import BASELINE
-from crystallize.errors import EngineError
+from crystallize.errors import EngineError, NotPicklableError
 from pytest_crystallize.ids import seen_from
 from pytest_crystallize.output import PROPERTY
 from pytest_crystallize.record_cache import NOT_CACHED
@@ -106,7 +106,7 @@ class HypothesisItem(ExperimentItem):
             self._repeat(repro)
         try:
             self.runs.pull(self)
-        except EngineError as fault:
+        except (EngineError, NotPicklableError) as fault:
             raise NotSupported(f"INVALID: {fault}") from fault
         arms = self.runs.runs(self.conditions)
         records = [record for arm in arms.values() for record in arm.records if record is not None]

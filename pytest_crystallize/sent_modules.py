@@ -6,7 +6,7 @@ import ast
 import sys
 from collections.abc import Mapping, Sequence
 from importlib.abc import MetaPathFinder, SourceLoader
-from importlib.machinery import ModuleSpec
+from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import spec_from_file_location
 from pathlib import Path
 from types import CodeType, ModuleType
@@ -47,6 +47,8 @@ class SentModules(MetaPathFinder):
     def __init__(self, sources: Mapping[str, _Source], namespaces: Mapping[str, list[str]]) -> None:
         self._sources = dict(sources)
         self._namespaces = dict(namespaces)
+        self._loaded: dict[str, ModuleType] = {}
+        self._hidden: dict[str, ModuleType] = {}
 
     @classmethod
     def of_this_process(cls) -> SentModules:
@@ -64,11 +66,21 @@ class SentModules(MetaPathFinder):
                 sources[name] = _Source(path, Path(path).read_bytes(), rewritten)
         return cls(sources, {name: paths for name, paths in namespaces.items() if paths})
 
-    def __call__(self) -> None:
-        """Have this process import these modules from now on, afresh: it may have others of their names."""
-        sys.meta_path[:] = [self, *(finder for finder in sys.meta_path if type(finder) is not SentModules)]
-        for name in (*self._sources, *self._namespaces):
-            sys.modules.pop(name, None)
+    def __enter__(self) -> None:
+        """Have this process import these modules, afresh at first, in place of others of their names."""
+        self._hidden = self._taken()
+        sys.modules.update(self._loaded)
+        sys.meta_path.insert(0, self)
+
+    def __exit__(self, *raised: object) -> None:
+        """Put back what was there: other work in the process may have modules of the same names."""
+        sys.meta_path.remove(self)
+        self._loaded = self._taken()
+        sys.modules.update(self._hidden)
+
+    def _taken(self) -> dict[str, ModuleType]:
+        names = (*self._sources, *self._namespaces)
+        return {name: sys.modules.pop(name) for name in names if name in sys.modules}
 
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -76,7 +88,7 @@ class SentModules(MetaPathFinder):
         """Return how to load a module, if it was sent."""
         source = self._sources.get(name)
         if source is not None:
-            inside = [str(Path(source.path).parent)] if source.is_package else None
+            inside = _locations(name, source, path) if source.is_package else None
             loader = _SentSource(name, source)
             return spec_from_file_location(
                 name, source.path, loader=loader, submodule_search_locations=inside
@@ -86,6 +98,13 @@ class SentModules(MetaPathFinder):
             spec.submodule_search_locations = self._namespaces[name]
             return spec
         return None
+
+
+def _locations(name: str, source: _Source, path: Sequence[str] | None) -> list[str]:
+    """Return where else in a package to look: at home, and where it is installed here, for compiled parts."""
+    installed = PathFinder.find_spec(name, path)
+    found = None if installed is None else installed.submodule_search_locations
+    return [str(Path(source.path).parent), *(found or ())]
 
 
 class _SentSource(SourceLoader):

@@ -315,15 +315,15 @@ class CrystallizeSession:
         """Put an experiment's tokens before its first item."""
         seen: set[str] = set()
         for item in items:
-            grouped = self.config.getoption("loadgroup", False) and item.get_closest_marker("xdist_group")
-            if (
-                grouped or not isinstance(item, HypothesisItem) or item.runs.on_cluster
-            ):  # its replicates are to stay with it
-                pass
-            elif item.runs.needed and item.runs.id not in seen:
+            if isinstance(item, HypothesisItem) and self._is_shared(item) and item.runs.id not in seen:
                 seen.add(item.runs.id)
                 yield from self._tokens(item, workers)
             yield item
+
+    def _is_shared(self, item: HypothesisItem) -> bool:
+        """Tell whether other workers are to help: not with a group, whose replicates are to stay with it."""
+        grouped = self.config.getoption("loadgroup", False) and item.get_closest_marker("xdist_group")
+        return bool(item.runs.needed) and not grouped and not item.runs.on_cluster
 
     def _tokens(self, item: HypothesisItem, workers: int) -> Iterator[PrefetchItem]:
         replicates = item.runs.replicates
@@ -429,10 +429,10 @@ class CrystallizeSession:
     def pytest_unconfigure(self) -> None:
         """Close the files and remove the directory of the session."""
         self.settings.exchange.close()
-        if self.settings.cluster is not None:
-            self.settings.cluster.close()
         if not self.is_worker and self.directory is not None:
             shutil.rmtree(self.directory, ignore_errors=True)
+        if self.settings.cluster is not None:
+            self.settings.cluster.close()
 
     def pytest_report_header(self) -> list[str]:
         """Tell a seed that was drawn, and which cluster runs replicates."""

@@ -85,7 +85,7 @@ def layer(module):
 
 
 IDENTIFIES = {"crystallize.core.run_identity", "crystallize.core.stored_runs"}
-IDENTIFIES |= {f"crystallize.core.engines.{name}" for name in ("expectation", "shipment")}
+IDENTIFIES |= {f"crystallize.core.engines.{name}" for name in ("apart", "expectation", "shipment")}
 IDENTIFIES |= {f"crystallize.core.engines.{name}" for name in ("on_executor", "on_dask")}
 """What loads the cache; loaded itself only where runs are stored, or sent elsewhere."""
 

@@ -212,10 +212,26 @@ def _write_import(
         encoder.text(b"", locate(name, encoder.roots))
         return
     module = _loaded_module(name, encoder.roots)
-    if isinstance(module, str):
+    if isinstance(module, types.ModuleType) and is_project_module(module, encoder.roots):
+        follow(encoder, module, reference.attributes, bare=reference.bare)
+    elif module == "missing":
         encoder.text(b"", module)
     else:
-        follow(encoder, module, reference.attributes, bare=reference.bare)
+        _write_installed(encoder, name, reference.attributes)
+
+
+def _write_installed(encoder: PartEncoder, name: str, attributes: tuple[str, ...]) -> None:
+    """Add what is installed by its name, loaded or not; and what the project put in its place."""
+    encoder.text(b"M", ".".join((name, *attributes)))
+    found: Any = sys.modules.get(name)
+    for attribute in attributes:
+        if not isinstance(found, types.ModuleType):
+            return
+        found = vars(found).get(attribute)
+        _refuse_blind(found, f"{name}.{attribute}")
+        if isinstance(found, types.FunctionType) and is_project_code(found, encoder.roots):
+            encoder.write(found)  # the project replaced it
+            return
 
 
 def write_class_body(encoder: PartEncoder, kind: type) -> None:

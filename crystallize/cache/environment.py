@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import os
 import platform
 import re
 import sys
@@ -59,6 +60,7 @@ def environment() -> Environment:
         ),
         "system": " ".join([platform.system(), *platform.libc_ver()]),
         "machine": f"{platform.machine()} {sys.byteorder} {_processor()}",
+        "threads of libraries": _threads(),
         "crystallize source": _own_source(),
     }
     return Environment.from_json(parts | dict(_distributions()))
@@ -123,6 +125,13 @@ def _own_source() -> str:
             digest.update(b"%s:%d:" % (path.relative_to(home.parent).as_posix().encode(), len(source)))
             digest.update(source)
     return f"files {digest.hexdigest()}"
+
+
+def _threads() -> str:
+    """Return on how many threads numeric libraries compute, by which the last bits of a sum may change."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    return " ".join(f"{name}={os.environ.get(name, f'unset of {cores}')}" for name in names)
 
 
 def _processor() -> str:

@@ -18,6 +18,7 @@ from crystallize.core.artifact import Artifact
 from crystallize.core.caching import Caching
 from crystallize.core.datasource import DataSource, ExperimentInput
 from crystallize.core.plugins import ArtifactPlugin, BasePlugin, Execution, LoggingPlugin, SeedPlugin
+from crystallize.core.plugins.base import UNIT_HOOKS
 from crystallize.core.run import RunPlan, Unit
 from crystallize.core.seeding import SeedStream
 from crystallize.core.treatment import Treatment
@@ -26,7 +27,6 @@ from crystallize.errors import FingerprintError
 _SCHEMA: Final = "crystallize-records-1"
 _ENVIRONMENT: Final = "environment "
 _REPLACED: Final = "cache_key"
-_HOOKS: Final = ("before_replicate", "after_replicate", "before_step", "after_step")
 _KNOWN: Final = (BasePlugin, SeedPlugin, ArtifactPlugin, LoggingPlugin, Execution)
 
 
@@ -322,7 +322,7 @@ def _without_ids(source: DataSource) -> Any:
 
 
 def _own_hook(plugin: BasePlugin) -> str | None:
-    for hook in _HOOKS:
+    for hook in UNIT_HOOKS:
         if all(getattr(type(plugin), hook) is not getattr(known, hook) for known in _KNOWN):
             return hook
     return None

@@ -45,6 +45,14 @@ def digest_of(data: bytes) -> str:
     return hashlib.blake2b(data).hexdigest()
 
 
+def discard_replicates(version: Path, first: int) -> None:
+    """Delete the artifacts of replicates from one on: they were run ahead, and count in nothing."""
+    for path in version.glob("replicate_*"):
+        number = path.name.removeprefix("replicate_")
+        if number.isdigit() and int(number) >= first:
+            shutil.rmtree(path, ignore_errors=True)
+
+
 def artifact_path(conditions: tuple[str, ...], replicate: int, condition: str, step: str, name: str) -> str:
     """Return where an artifact lies inside its version.
 

@@ -2,6 +2,8 @@
 
 import importlib
 import os
+import re
+import subprocess
 import sys
 import textwrap
 import threading
@@ -13,6 +15,7 @@ import pytest
 
 from crystallize import (
     DaskExecution,
+    ExecutorExecution,
     Experiment,
     GroupSequential,
     Hypothesis,
@@ -434,3 +437,86 @@ def test_no_worker_is_told(start_cluster, steps):
 def test_arguments_are_checked(arguments, message):
     with pytest.raises(DefinitionError, match=message):
         DaskExecution(*arguments)
+
+
+# Dask in this process.
+
+
+@pytest.fixture
+def local_client():
+    """Return a client of workers that are threads of this process."""
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=2, processes=False, dashboard_address=":0"
+        ) as local,
+        distributed.Client(local, set_as_default=False) as client,
+    ):
+        yield client
+
+
+@pytest.mark.parametrize("kind", ["dask", "executor"])
+def test_workers_in_this_process_leave_the_generators_alone(local_client, steps, kind):
+    """What Dask draws for itself moves no unit's numbers, nor do units those of what comes behind."""
+    with local_client.as_current():
+        execution = (
+            DaskExecution(local_client)
+            if kind == "dask"
+            else ExecutorExecution(local_client.get_executor(pure=False))
+        )
+        more = steps.waits(seconds=0.001), steps.public
+        serial = experiment(steps, None, *more, replicates=40).run()
+        assert experiment(steps, execution, *more, replicates=40).run().digest == serial.digest
+        stopped = experiment(
+            steps, execution, *more, replicates=2000, stopping=GroupSequential(looks=50)
+        ).run()
+        assert stopped.replicates < 2000
+        assert experiment(steps, None, *more, replicates=40).run().digest == serial.digest
+
+
+def test_a_package_that_a_unit_loads_in_another_version_is_told(start_cluster, steps, tmp_path):
+    """Though it was not there to be compared when the experiment arrived."""
+    homes = {}
+    for where, version in (("here", "1.0"), ("there", "2.0")):
+        home = homes[where] = tmp_path / where / "site-packages"
+        installed(home, "latecomer", version)
+        (home / "latecomer.py").write_text(f"VERSION = {version}\n")
+        (home / f"latecomer-{version}.dist-info" / "RECORD").write_text("latecomer.py,,\n")
+    steps_file = tmp_path / "late_steps.py"
+    steps_file.write_text(
+        "from crystallize import pipeline_step\n"
+        "@pipeline_step()\n"
+        "def late(data, ctx):\n"
+        "    import latecomer\n"
+        "    return data * latecomer.VERSION\n"
+    )
+    cluster = start_cluster(0)
+    cluster.add(env={"PYTHONPATH": os.pathsep.join([str(homes["there"]), str(tmp_path)])})
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import sys\n"
+        "from crystallize import *\n"
+        "from late_steps import late\n"
+        "from project_steps import numbers, shifted\n"
+        f"made = Experiment(numbers, [late, shifted], [DaskExecution({cluster.address!r})], replicates=4)\n"
+        "made.run()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, script],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(homes["here"]), str(tmp_path)])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "has other code" in done.stderr, done.stderr
+    assert re.search(r"latecomer 1\.0( editable)? -> 2\.0", done.stderr), done.stderr
+
+
+def test_an_asynchronous_client_is_refused():
+    """Units are waited for."""
+
+    class Asynchronous:
+        asynchronous = True
+        submit = None
+
+    with pytest.raises(DefinitionError, match="cluster is an asynchronous client"):
+        DaskExecution(Asynchronous())

@@ -219,6 +219,8 @@ def test_artifacts_that_can_not_be_written_fail_their_run():
     """As they would in one process."""
 
     class Refusing(ArtifactPlugin):
+        acts_at_home = True
+
         def after_replicate(self, experiment, ctx):
             if ctx.replicate == 4:
                 raise OSError(28, "No space left on device")
@@ -375,3 +377,87 @@ def test_units_without_global_seeding_may_run_at_the_same_time():
 def test_every_executor_of_the_standard_library_is_one():
     """What is taken is the standard interface, nothing more."""
     assert issubclass(ThreadPoolExecutor, concurrent.futures.Executor)
+
+
+def test_early_stopping_in_threads_still_warns_of_shared_draws():
+    """Though what was run ahead is given up."""
+    options = {"replicates": 200, "stopping": GroupSequential(looks=20)}
+    options["treatments"] = [Treatment("boost", {"delta": 30.0})]
+    with ThreadPoolExecutor(2) as pool, pytest.warns(CrystallizeWarning, match="under threads"):
+        result = experiment(ExecutorExecution(pool), public, **options).run()
+    assert result.replicates < 200
+
+
+def test_artifacts_of_what_was_run_ahead_are_gone():
+    """A version holds the replicates that count."""
+    options = {"replicates": 200, "stopping": GroupSequential(looks=20)}
+    options["treatments"] = [Treatment("boost", {"delta": 30.0})]
+    with ProcessPoolExecutor(2) as pool:
+        result = experiment(ExecutorExecution(pool), keeps, plugins=[ArtifactPlugin("kept")], **options).run()
+    kept = {path.name for path in result.version_dir.glob("replicate_*")}
+    assert kept == {f"replicate_{i}" for i in range(result.replicates)}
+    assert result.replicates < 200
+
+
+class Measuring(ArtifactPlugin):
+    """Has hooks of its own around units, unlike the class that acts at home."""
+
+    def after_step(self, experiment, step, data, ctx):
+        ctx.metrics.add(f"after_{step.name}", 1.0)
+
+
+def test_hooks_that_a_subclass_adds_are_called_where_units_run():
+    """It is sent, since it does more with a unit than to write its artifacts."""
+    plugins = [Measuring("kept")]
+    with ProcessPoolExecutor(1) as pool:
+        result = experiment(ExecutorExecution(pool), keeps, plugins=plugins).run()
+    assert result.digest == experiment(None, keeps, plugins=plugins).run().digest
+    assert result.metrics.baseline["after_keeps"] == [1.0] * 10
+
+
+@pipeline_step()
+def imports_late(data, ctx):
+    import colorsys  # installed, and loaded by the first unit that runs
+
+    return data, {"y": colorsys.rgb_to_hsv(0.1, 0.2, 0.3)[2]}
+
+
+def test_a_late_import_of_what_is_installed_is_no_change():
+    """Whether a module is loaded already says nothing of the code that imports it."""
+    with ProcessPoolExecutor(1) as pool:
+        for _ in range(2):
+            result = experiment(ExecutorExecution(pool), imports_late).run(strategy="resume")
+            assert not any(record.impure for record in result.records)
+    assert sum(record.cached for record in result.records) == 20
+
+
+def test_another_environment_is_told_and_not_stored(monkeypatch):
+    """Here one that says that libraries compute on another number of threads."""
+    loky = pytest.importorskip("loky")
+    with loky.ProcessPoolExecutor(1, env={"OMP_NUM_THREADS": "3"}) as pool:
+        made = experiment(ExecutorExecution(pool))
+        with pytest.warns(CrystallizeWarning, match="threads of libraries"):
+            result = made.run()
+    assert all("environment is another" in record.impure for record in result.records)
+    assert result.digest == experiment(None).run().digest
+
+
+def test_verification_elsewhere_is_no_difference(monkeypatch):
+    """What another environment gives is not compared with what is stored here."""
+    loky = pytest.importorskip("loky")
+    here = experiment(None).run(strategy="resume")
+    with loky.ProcessPoolExecutor(1, env={"OMP_NUM_THREADS": "3"}) as pool, pytest.warns(CrystallizeWarning):
+        again = experiment(ExecutorExecution(pool)).run(strategy="resume")
+    assert again.errors == ()
+    assert again.digest == here.digest
+
+
+def test_an_executor_inside_a_unit_does_not_wait_for_it():
+    """Such as an inline one."""
+
+    @pipeline_step()
+    def nested(data, ctx):
+        inner = experiment(ExecutorExecution(Inline()), replicates=2).run()
+        return data, {"inner": inner.metrics.baseline["x"][0]}
+
+    assert experiment(ExecutorExecution(Inline()), nested, replicates=2).run().errors == ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 from crystallize.core.plugins import Execution
@@ -52,6 +52,8 @@ class DaskExecution(Execution):
                 f"cluster is {cluster!r}; give the address of a scheduler, as 'tcp://10.0.0.1:8786', or a "
                 "distributed.Client"
             )
+        if getattr(cluster, "asynchronous", False):
+            raise DefinitionError("cluster is an asynchronous client; give one made with asynchronous=False")
         if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout > 0:
             raise DefinitionError(f"timeout is {timeout!r}; give a positive number of seconds")
         self.cluster = cluster
@@ -74,8 +76,10 @@ class DaskExecution(Execution):
         # Heavy: what it loads identifies code.
         from crystallize.core.engines.on_dask import records_on_dask
 
-        with self._client() as client:
-            records = records_on_dask(client, plan, units, timeout=self.timeout)
+        with (
+            self._client() as client,
+            closing(records_on_dask(client, plan, units, timeout=self.timeout)) as records,
+        ):
             yield from progress(records, len(units), plan.name)
 
     @contextmanager

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import functools
-import importlib.util
+import itertools
 import logging
 import queue
-import random
-import sys
-import threading
 import time
 import warnings
 from collections import Counter, deque
@@ -19,13 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from crystallize.cache.purity import set_apart
 from crystallize.core.engines.expectation import Expectation
-from crystallize.core.engines.shipment import BlockResult, Cargo, Shipment
+from crystallize.core.engines.shipment import GENERATORS, BlockResult, Cargo, Shipment, told_once, warn
 from crystallize.core.plugins.blocks import BLOCK_SECONDS, Feed
 from crystallize.core.record import RunError, RunRecord
 from crystallize.core.run import RunPlan, Unit
-from crystallize.errors import CrystallizeWarning, EngineError, MissingExtraError
+from crystallize.errors import EngineError, MissingExtraError
 
 _PER_THREAD: Final = 2  # blocks that a worker has: one that it runs, and one that waits
 _SECONDS_PER_WORKER: Final = 0.01  # of a block: this process hands over no more than a hundred in a second
@@ -84,25 +79,16 @@ def leave(client: Any) -> None:
 
 def records_on_dask(
     client: Any, plan: RunPlan, units: Sequence[Unit], *, timeout: float
-) -> Iterator[RunRecord]:
+) -> Generator[RunRecord, None, None]:
     """Yield the records of units that a cluster runs; warn of workers whose environment is another one."""
     experiment = plan.hooks.experiment
     expectation = Expectation.of_plan(plan, experiment.given_plugins, experiment.caching, root=Path.cwd())
     run = DaskRun(client, Shipment(Cargo(plan, expectation)), plan, units, timeout=timeout)
-    told: set[str] = set()
     with closing(run.results()) as results:
-        for result in results:
-            if result.differs is not None and result.differs not in told:
-                told.add(result.differs)
-                warnings.warn(
-                    f"{plan.name}: {result.where} has another environment, so results may differ in their "
-                    f"last bits: {result.differs}",
-                    CrystallizeWarning,
-                    stacklevel=2,
-                )
-            yield from result.brought_home(plan)
+        yield from told_once(results, plan, warn)
 
 
+@dataclass(eq=False)
 class _Sent:
     """A block on its way.
 
@@ -118,19 +104,18 @@ class _Sent:
         How often its result was asked for in vain.
     """
 
-    def __init__(self, units: list[Unit], worker: str, shipment: Any) -> None:
-        self.units = units
-        self.worker = worker
-        self.shipment = shipment
-        self.attempts = 0
+    units: list[Unit]
+    worker: str
+    shipment: Any
+    attempts: int = 0
 
 
-@dataclass
-class _Suspects:
-    """Units that were with workers that died."""
+@dataclass(eq=False)
+class _Block:
+    """Units, in a shape that Dask does not draw random numbers to find the size of."""
 
-    waiting: deque[Unit]
-    deaths: dict[Unit, list[str]]
+    units: list[Unit]
+    seconds: float
 
 
 class DaskRun:
@@ -165,7 +150,9 @@ class DaskRun:
         self._finished: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._under_way: dict[Any, _Sent] = {}
         self._load: Counter[str] = Counter()
-        self._suspects = _Suspects(deque(), {})
+        self._suspects: deque[Unit] = deque()  # units that were with a worker that died
+        self._deaths: dict[Unit, list[str]] = {}  # unit -> workers that died with it
+        self._number = itertools.count()
         self._scattered: Any = None
         self._resets = 0
         self._workers: dict[str, int] = {}
@@ -183,7 +170,7 @@ class DaskRun:
             If the scheduler or all workers are lost, or workers can't run the units.
         """
         try:
-            while self._feed or self._suspects.waiting or self._under_way:
+            while self._feed or self._suspects or self._under_way:
                 self._refill()
                 for result in self._next():
                     self._done += len(result.records)
@@ -198,13 +185,15 @@ class DaskRun:
             if left and self._client.status == "running":
                 self._client.cancel(left, force=True)
         self._scattered = None
+        with GENERATORS:  # a worker in this process may be about to end a block under the global generators
+            pass
 
     # Who is given what.
 
     def _refill(self) -> None:
         reserved = self._reserved()
-        if reserved is not None and self._suspects.waiting and self._load[reserved] == 0:
-            self._send([self._suspects.waiting.popleft()], reserved)
+        if reserved is not None and self._suspects and self._load[reserved] == 0:
+            self._send([self._suspects.popleft()], reserved)
         while self._feed:
             worker = self._idlest(reserved)
             if worker is None:
@@ -213,9 +202,9 @@ class DaskRun:
 
     def _reserved(self) -> str | None:
         """Return the worker that is kept for units under suspicion, one by one; None if there are none."""
-        suspected = self._suspects.deaths.keys()
+        suspected = self._deaths.keys()
         busy = (sent.worker for sent in self._under_way.values() if not suspected.isdisjoint(sent.units))
-        return next(busy, None) or (min(self._workers, default=None) if self._suspects.waiting else None)
+        return next(busy, None) or (min(self._workers, default=None) if self._suspects else None)
 
     def _idlest(self, reserved: str | None) -> str | None:
         """Return the worker that has most room for another block."""
@@ -234,7 +223,7 @@ class DaskRun:
                 _Block(units, self._feed.seconds),
                 workers=[worker],
                 pure=False,
-                key=f"crystallize-{self._shipment.key}-{time.monotonic_ns()}",
+                key=f"crystallize-{self._shipment.key}-{next(self._number)}",
             )
         except Exception as fault:  # a worker was lost in this moment, or the scheduler
             self._check_scheduler(fault)
@@ -316,10 +305,10 @@ class DaskRun:
             raise EngineError(
                 f"the cluster at {self._address} loses what it is given{self._so_far()}"
             ) from fault
-        if self._suspects.deaths.keys().isdisjoint(sent.units):
+        if self._deaths.keys().isdisjoint(sent.units):
             self._feed.give_back(sent.units)
         else:
-            self._suspects.waiting.extend(sent.units)
+            self._suspects.extend(sent.units)
 
     # Workers that come and go.
 
@@ -332,6 +321,8 @@ class DaskRun:
                 f"start some with 'dask worker {self._address}'"
             )
         for future, sent in list(self._under_way.items()):
+            if future.status != "pending" and not sent.attempts:  # in case nobody called us back
+                self._finished.put(future)
             if sent.worker not in self._workers:
                 self._forget(future)
                 with contextlib.suppress(Exception):  # it can't be run any more in any case
@@ -344,7 +335,7 @@ class DaskRun:
         except Exception as fault:
             self._check_scheduler(fault)
             return
-        alone = self._plan.seed_globals is not None  # then a process runs one unit at a time
+        alone = self._shipment.is_exclusive  # a process runs one unit at a time
         self._workers = {w: _PER_THREAD if alone else _PER_THREAD * n for w, n in threads.items()}
         self._feed.slots = sum(self._workers.values()) or 1
         self._feed.seconds = max(BLOCK_SECONDS, _SECONDS_PER_WORKER * len(self._workers))
@@ -355,10 +346,10 @@ class DaskRun:
     def _lost(self, sent: _Sent) -> Iterator[BlockResult]:
         """Have units that were with a worker which died be run alone; report those that killed two."""
         for unit in sent.units:
-            died = self._suspects.deaths.setdefault(unit, [])
+            died = self._deaths.setdefault(unit, [])
             died.append(sent.worker)
             if len(died) < _DEATHS or len(sent.units) > 1:
-                self._suspects.waiting.append(unit)
+                self._suspects.append(unit)
                 continue
             message = f"{len(died)} workers died while they ran this condition: {', '.join(died)}"
             error = RunError(
@@ -380,37 +371,5 @@ class DaskRun:
 
 
 def _run_block(shipment: Shipment, block: _Block) -> BlockResult:
-    """Run a block on a worker, whose own threads are none of the units' business."""
-    if not shipment.is_home:
-        _keep_apart()
+    """Run a block on a worker."""
     return shipment.run_block(block.units, seconds=block.seconds)
-
-
-class _Block:
-    """Units, in a shape that Dask does not draw random numbers to find the size of."""
-
-    def __init__(self, units: list[Unit], seconds: float) -> None:
-        self.units = units
-        self.seconds = seconds
-
-
-@functools.lru_cache(maxsize=1)
-def _keep_apart() -> None:
-    """Keep what the process does beside its units from them: once, before the first one.
-
-    Its threads count for no run that is watched. And they draw from the module `random`, for delays and
-    samples; they are given a copy of it, with a generator of its own, so that units find theirs as seeded.
-    """
-    set_apart(thread for thread in threading.enumerate() if thread is not threading.current_thread())
-    spec = importlib.util.find_spec("random")
-    assert spec is not None
-    assert spec.loader is not None
-    copy = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(copy)
-    names = {"random", *random.__all__}
-    for name, module in list(sys.modules.items()):
-        if name.partition(".")[0] in ("dask", "distributed", "tornado"):
-            for attribute in names & vars(module).keys():
-                value = vars(module)[attribute]
-                if value is random or value is getattr(random, attribute):
-                    setattr(module, attribute, copy if value is random else getattr(copy, attribute))

@@ -5,14 +5,16 @@ from __future__ import annotations
 import functools
 import threading
 import traceback
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, wait
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from crystallize.core.engines.apart import keep_apart
 from crystallize.core.engines.expectation import Expectation
-from crystallize.core.engines.shipment import GENERATORS, BlockResult, Cargo, Shipment
+from crystallize.core.engines.shipment import GENERATORS, BlockResult, Cargo, Shipment, told_once, warn
 from crystallize.core.plugins.blocks import Feed, Finished
 from crystallize.core.record import RunError, RunRecord
 from crystallize.core.run import RunPlan, Unit
@@ -29,6 +31,7 @@ class _Task:
         self.stopped = threading.Event()
 
     def __call__(self, units: Sequence[Unit]) -> BlockResult:
+        keep_apart(threads=False)
         seeded = self._alone and self._plan.seed_globals is not None
         with GENERATORS if seeded else nullcontext():
             return BlockResult([self._plan.run(unit) for unit in units if not self.stopped.is_set()], {})
@@ -49,7 +52,16 @@ class _Task:
             raise
 
 
+_MOST_KEPT: Final = 8
+_known: OrderedDict[str, Shipment] = OrderedDict()
+
+
 def _run_block(shipment: Shipment, units: Sequence[Unit]) -> BlockResult:
+    """Run a block where the experiment may have been unpacked for an earlier one."""
+    shipment = _known.setdefault(shipment.key, shipment)
+    _known.move_to_end(shipment.key)
+    while len(_known) > _MOST_KEPT:
+        _known.popitem(last=False)
     return shipment.run_block(units)
 
 
@@ -85,6 +97,9 @@ class ExecutorRun:
 
     def records(self) -> Iterator[RunRecord]:
         """Yield a record of every unit."""
+        yield from told_once(self._results(), self._plan, warn)
+
+    def _results(self) -> Iterator[BlockResult]:
         self._refill()
         for future in self._finished:
             block = self._under_way.pop(future)
@@ -95,10 +110,10 @@ class ExecutorRun:
                     self._feed.give_back(block[len(result.records) :])
             self._refill()
             if result is not None:
-                yield from result.brought_home(self._plan)
+                yield result
         while self._feed:
             assert self._broken is not None
-            yield from _failed(self._feed.take(), self._broken, self._plan)
+            yield BlockResult(list(_failed(self._feed.take(), self._broken, self._plan)), {})
 
     def cancel(self) -> None:
         """Have nothing be run any more: what waits is cancelled, and threads end with the unit under way."""
@@ -107,6 +122,8 @@ class ExecutorRun:
             future.cancel()
         if self._in_threads:
             wait(self._under_way)
+        with GENERATORS:  # other threads of this process may be about to end a unit under them
+            pass
 
     def _refill(self) -> None:
         while self._feed and self._broken is None and len(self._under_way) < self._slots:

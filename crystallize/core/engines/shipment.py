@@ -9,13 +9,14 @@ import secrets
 import socket
 import threading
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+import warnings
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from crystallize.core.context import FrozenContext
+from crystallize.core.engines.apart import keep_apart
 from crystallize.core.engines.expectation import Expectation
 from crystallize.core.plugins import BasePlugin
 from crystallize.core.plugins.blocks import BLOCK_SECONDS
@@ -25,11 +26,10 @@ from crystallize.core.recording import KeptArtifact
 from crystallize.core.run import Hooks, RunPlan, Unit
 from crystallize.core.seeding import global_state_restored
 from crystallize.core.step_cache import CacheReport
-from crystallize.errors import CrystallizeError, OtherCodeError
+from crystallize.core.stored_runs import ELSEWHERE
+from crystallize.errors import CrystallizeError, CrystallizeWarning, OtherCodeError
 
 _PATIENCE: Final = 4  # times as long as a block was to take, after which it is handed back as far as it is
-
-_MOST_UNPACKED: Final = 8
 
 
 class Cargo:
@@ -60,15 +60,12 @@ class Cargo:
         """Run one unit."""
         return self.plan.run(unit)
 
-    def told(self) -> Any:
-        """Return what the process has to say beside its records, since it was last asked."""
-
     def run_block(self, units: Sequence[Unit], where: str, *, seconds: float) -> BlockResult:
         """Run units one after the other, until it takes far longer than it was to take."""
         records: list[RunRecord] = []
         artifacts: dict[int, tuple[KeptArtifact, ...]] = {}
         ended: BaseException | None = None
-        with self._exclusive(), global_state_restored():
+        with self._exclusive(), self.surroundings() as told, global_state_restored():
             started = time.perf_counter()
             for unit in units:
                 try:
@@ -81,19 +78,31 @@ class Cargo:
                 if time.perf_counter() - started > _PATIENCE * seconds:
                     break
             records = list(self.plan.finished(records))
+            if self.differs is not None:
+                self.expectation.check_versions(where)  # a unit may have imported more
         if self.differs is not None:
-            reason = f"was run where the environment is another: {self.differs}"
+            reason = f"{ELSEWHERE}: {self.differs}"
             records = [r if r.impure else replace(r, impure=reason) for r in records]
         cache = self.plan.step_cache
         report = None if cache is None else cache.report()
-        return BlockResult(records, artifacts, report, self.differs, where, ended, self.told())
+        return BlockResult(records, artifacts, report, self.differs, where, ended, told)
+
+    @contextmanager
+    def surroundings(self) -> Iterator[list[Any]]:
+        """Surround a block; yields a list of what is to be told beside its records, complete on leaving."""
+        yield []
 
     def _exclusive(self) -> AbstractContextManager[object]:
-        """Keep other units out while one has the global generators."""
-        return nullcontext() if self.plan.seed_globals is None else GENERATORS
+        """Keep other units out while one has the global generators, or other things that threads share."""
+        return GENERATORS if self.is_exclusive else nullcontext()
+
+    @property
+    def is_exclusive(self) -> bool:
+        """Whether a process runs one block at a time."""
+        return self.plan.seed_globals is not None
 
 
-GENERATORS: Final = threading.Lock()
+GENERATORS: Final = threading.RLock()
 """Held by a unit that seeds the global generators, which all threads of a process share."""
 
 
@@ -115,8 +124,8 @@ class BlockResult:
         Which process ran them.
     ended : exception or None
         What ended the block before its time.
-    told : any
-        What the cargo has to say.
+    told : list
+        What the surroundings have to say.
     """
 
     records: list[RunRecord]
@@ -125,7 +134,7 @@ class BlockResult:
     differs: str | None = None
     where: str = ""
     ended: BaseException | None = None
-    told: Any = None
+    told: Sequence[Any] = ()
 
     def brought_home(self, plan: RunPlan) -> Iterator[RunRecord]:
         """Yield the records when their artifacts are kept, and raise what ended the block."""
@@ -139,14 +148,16 @@ class BlockResult:
 
 
 class Shipment:
-    """A cargo as bytes, which each process that they reach unpacks once.
+    """A cargo as bytes, unpacked once in each process that they reach.
 
     Parameters
     ----------
     cargo : Cargo
         What is sent.
-    before : callable, optional
-        Called in each process before the cargo is unpacked.
+    modules : context manager, optional
+        Entered in each process while the cargo is unpacked, and while its units run.
+    advice : str
+        What to do with an experiment that can't be sent.
 
     Raises
     ------
@@ -154,45 +165,51 @@ class Shipment:
         If a part of the experiment can't be sent.
     """
 
-    def __init__(self, cargo: Cargo, *, before: Callable[[], object] | None = None) -> None:
+    def __init__(
+        self,
+        cargo: Cargo,
+        *,
+        modules: AbstractContextManager[object] | None = None,
+        advice: str = "or run it in this process (SerialExecution, ParallelExecution)",
+    ) -> None:
         self.key = secrets.token_hex(8)
         self.home = _process()
-        self.before = before
+        self.modules = modules
         self.expectation = replace(cargo.expectation, subject=None, parts={})  # type: ignore[arg-type]
-        self.payload = pickled(
-            cargo.plan,
-            cargo,
-            dumps=_dumps(),
-            advice="or run it in this process (SerialExecution, ParallelExecution)",
-        )
+        self.payload = pickled(cargo.plan, cargo, dumps=_dumps(), advice=advice)
+        self.is_exclusive = cargo.is_exclusive
+        self._cargo: Cargo | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Send the bytes, whatever was made of them here."""
+        return vars(self) | {"_cargo": None}
 
     def run_block(self, units: Sequence[Unit], *, seconds: float = BLOCK_SECONDS) -> BlockResult:
         """Run units in this process, which are to take that long."""
+        keep_apart(threads=not self.is_home)
         host, number = _process()
         where = f"process {number} on {host}"
-        return self._unpacked(where).run_block(units, where, seconds=seconds)
+        with _unpacking:
+            if self._cargo is None:
+                self._cargo = self._unpacked(where)
+            cargo = self._cargo
+        with GENERATORS if self.modules is not None else nullcontext(), self._modules():
+            return cargo.run_block(units, where, seconds=seconds)
 
     @property
     def is_home(self) -> bool:
         """Whether this is the process that made it."""
         return self.home == _process()
 
-    def _unpacked(self, where: str) -> Cargo:
-        with _unpacking:
-            known = _cargoes.get(self.key)
-            if known is None:
-                known = self._unpack(where)
-                _cargoes[self.key] = known
-                while len(_cargoes) > _MOST_UNPACKED:
-                    _cargoes.popitem(last=False)
-            return known
+    def _modules(self) -> AbstractContextManager[object]:
+        return nullcontext() if self.modules is None or self.is_home else self.modules
 
-    def _unpack(self, where: str) -> Cargo:
+    def _unpacked(self, where: str) -> Cargo:
         self.expectation.check_environment(where)
         try:
-            if self.before is not None and not self.is_home:
-                self.before()
-            cargo: Cargo = pickle.loads(self.payload)
+            with GENERATORS, self._modules():
+                cargo: Cargo = pickle.loads(self.payload)
+                cargo.arrive(where)
         except CrystallizeError:
             raise
         except Exception as fault:
@@ -201,12 +218,30 @@ class Shipment:
                 "the modules that the experiment is made of (install the package there, or "
                 "client.upload_file)"
             ) from fault
-        cargo.arrive(where)
         return cargo
 
 
-_cargoes: OrderedDict[str, Cargo] = OrderedDict()
 _unpacking = threading.RLock()
+
+
+def told_once(
+    results: Iterable[BlockResult], plan: RunPlan, tell: Callable[[str], None]
+) -> Generator[RunRecord, None, None]:
+    """Yield the records of results; tell, once each, in what the environment of a process differs."""
+    told: set[str] = set()
+    for result in results:
+        if result.differs is not None and result.differs not in told:
+            told.add(result.differs)
+            tell(
+                f"{plan.name}: {result.where} has another environment, so results may differ in their last "
+                f"bits and are not stored: {result.differs}"
+            )
+        yield from result.brought_home(plan)
+
+
+def warn(text: str) -> None:
+    """Warn of something that works, but not as well as one may think."""
+    warnings.warn(text, CrystallizeWarning, stacklevel=3)
 
 
 def _process() -> tuple[str, int]:
@@ -245,8 +280,8 @@ def _travelling(plan: RunPlan, kept: _Kept) -> RunPlan:
     """Return a plan whose artifacts are kept rather than written."""
     experiment = copy.copy(plan.hooks.experiment)
     if experiment is not None:
-        experiment.plugins = [kept if plugin.acts_at_home else plugin for plugin in experiment.plugins]
-    plugins = [kept if plugin.acts_at_home else plugin for plugin in plan.hooks.plugins]
+        experiment.plugins = [kept if plugin.is_at_home() else plugin for plugin in experiment.plugins]
+    plugins = [kept if plugin.is_at_home() else plugin for plugin in plan.hooks.plugins]
     return replace(plan, hooks=Hooks(experiment, plugins))
 
 
@@ -256,7 +291,7 @@ def _with_artifacts(plan: RunPlan, record: RunRecord, kept: tuple[KeptArtifact, 
     ctx = FrozenContext._for_run(plan.initial, word, record.condition, record.replicate, plan.logger)
     ctx._artifacts.extend(kept)
     for plugin in plan.hooks.plugins:
-        if not plugin.acts_at_home:
+        if not plugin.is_at_home():
             continue
         try:
             plugin.after_replicate(plan.hooks.experiment, ctx)

@@ -17,6 +17,7 @@ from crystallize.core.versions import (
     artifact_path,
     begin_version,
     conclude_version,
+    discard_replicates,
     new_version,
     write_artifact,
 )
@@ -103,6 +104,8 @@ class ArtifactPlugin(BasePlugin):
         self.version_dir = result.version_dir
         self.tidy(experiment)
         if result.version_dir is not None:
+            if self.versioned and result.replicates < experiment.replicates:
+                discard_replicates(result.version_dir, result.replicates)
             conclude_version(result.version_dir, result)
 
     def tidy(self, experiment: Experiment) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from crystallize.core.context import FrozenContext
 from crystallize.core.pipeline_step import PipelineStep
@@ -10,6 +10,9 @@ from crystallize.core.pipeline_step import PipelineStep
 if TYPE_CHECKING:
     from crystallize.core.experiment import Experiment
     from crystallize.core.result import Result
+
+
+UNIT_HOOKS: Final = ("before_replicate", "after_replicate", "before_step", "after_step")
 
 
 class BasePlugin:
@@ -47,6 +50,11 @@ class BasePlugin:
 
     def after_step(self, experiment: Experiment, step: PipelineStep, data: Any, ctx: FrozenContext) -> None:
         """Act behind a step; `data` is what it returned, its metrics are recorded."""
+
+    def is_at_home(self) -> bool:
+        """Tell whether the plugin stays where the experiment was started: if it was said of its own hooks."""
+        said = next((c for c in type(self).__mro__ if vars(c).get("acts_at_home")), None)
+        return said is not None and all(getattr(type(self), h) is getattr(said, h) for h in UNIT_HOOKS)
 
     def overrides(self, hook: str) -> bool:
         """Tell whether this plugin defines the hook."""

@@ -101,9 +101,6 @@ class Finished(Generic[T]):
         self._waiting += 1
         future.add_done_callback(self._queue.put)
 
-    def __len__(self) -> int:
-        return self._waiting
-
     def __iter__(self) -> Iterator[Future[T]]:
         """Yield what has finished, until nothing is waited for; more may be watched meanwhile."""
         while self._waiting:

@@ -151,14 +151,22 @@ def generators_shared(plan: RunPlan, under: str, instead: str) -> Iterator[RunPl
         plan = plan.without_global_seeding()
         seed_globals(plan.stream.root & 0xFFFFFFFF)
     moved = global_draws_detector()
-    yield replace(plan, shares_generators=True)
-    if shared and moved():
+    try:
+        yield replace(plan, shares_generators=True)
+    except GeneratorExit:  # it was stopped early, and what drew has drawn
+        _warn_of_draws(plan, under, instead, drew=shared and moved())
+        raise
+    _warn_of_draws(plan, under, instead, drew=shared and moved())
+
+
+def _warn_of_draws(plan: RunPlan, under: str, instead: str, *, drew: bool) -> None:
+    if drew:
         warnings.warn(
             f"{plan.name}: something drew from the global generators (random, numpy.random) under {under}, "
             "where units share them, so its numbers depend on timing; draw from ctx.rng, or use "
             f"{instead}",
             CrystallizeWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
 
 
