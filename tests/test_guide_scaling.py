@@ -45,9 +45,7 @@ def run(directory, *command, address):
 def test_the_session_prints_what_the_page_shows(blocks, tmp_path, start_cluster):
     """Every line, but for addresses and times."""
     commands, shown = blocks
-    assert commands[0].startswith("dask scheduler ")
-    assert commands[1].startswith(f"dask worker {ADDRESS} ")
-    program, *arguments = shlex.split(commands[2])
+    program, *arguments = shlex.split(commands[-1])
     assert program == "pytest"
     address = start_cluster().address
     done = run(tmp_path, "-m", "pytest", "-p", "no:randomly", *arguments, address=address)

@@ -20,8 +20,9 @@ class DaskExecution(Execution):
     workers as any code does under Dask: it is installed there, or ``client.upload_file`` sends it, or it
     stands in the script itself. A worker refuses to run units if a function, class, variable, declared file
     or declared variable of the environment that they use is not what it is here (compared by fingerprint),
-    or if Python, numpy, scipy or a package that it has loaded are of another version. On another processor or
-    another build results may differ in their last bits: such runs are not stored, and a warning says so.
+    or if Python, numpy, scipy or a package that it has loaded are of another version. On another
+    processor, build or number of threads of numeric libraries, results may differ in their last bits: such
+    runs are not stored, and a warning says so.
 
     Units are handed over in blocks of about a quarter of a second, two to a worker. Those of a worker that is
     lost are run again, each by itself; a unit with which a second worker is lost has failed. With early
