@@ -146,7 +146,10 @@ def outcome(result):
     return result.digest, repr(result.metrics), repr(result.hypotheses), [str(e) for e in result.errors]
 
 
-@pytest.fixture(params=["processes", "loky", "inline", "held", "one thread"])
+SLOW = pytest.mark.slow  # loky starts its processes from scratch
+
+
+@pytest.fixture(params=["processes", pytest.param("loky", marks=SLOW), "inline", "held", "one thread"])
 def executor(request):
     """Executors of many kinds, some of this process."""
     match request.param:
@@ -187,6 +190,7 @@ def test_the_executor_stays_usable(kind):
         assert pool.submit(abs, -1).result() == 1
 
 
+@SLOW
 def test_code_of_the_script_is_sent_where_cloudpickle_is_installed():
     """Functions that no module holds reach processes that are not forked, too."""
     loky = pytest.importorskip("loky")
@@ -431,6 +435,7 @@ def test_a_late_import_of_what_is_installed_is_no_change():
     assert sum(record.cached for record in result.records) == 20
 
 
+@SLOW
 def test_another_environment_is_told_and_not_stored(monkeypatch):
     """Here one that says that libraries compute on another number of threads."""
     loky = pytest.importorskip("loky")
@@ -442,6 +447,7 @@ def test_another_environment_is_told_and_not_stored(monkeypatch):
     assert result.digest == experiment(None).run().digest
 
 
+@SLOW
 def test_verification_elsewhere_is_no_difference(monkeypatch):
     """What another environment gives is not compared with what is stored here."""
     loky = pytest.importorskip("loky")
