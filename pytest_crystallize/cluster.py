@@ -14,7 +14,7 @@ from crystallize.core.engines.on_dask import DaskRun, connected, leave
 from crystallize.core.engines.shipment import BlockResult, Cargo, Shipment, told_once
 from crystallize.core.record import RunError, RunRecord
 from crystallize.core.run import Outcomes, RunPlan, Unit
-from crystallize.errors import EngineError
+from crystallize.errors import EngineError, OtherCodeError
 from pytest_crystallize.sent_modules import SentModules
 from pytest_crystallize.tracebacks import users_part
 from pytest_crystallize.units import ENDS_SESSION, FAILURES, SKIPS
@@ -80,11 +80,10 @@ class Cluster:
             run = DaskRun(self.connect(), shipment, plan, units, timeout=WITHOUT_WORKERS_SECONDS)
             with closing(run.results()) as results:
                 yield from told_once(_warned_of(results), plan, note)
+        except OtherCodeError:
+            raise
         except EngineError:
-            if self._client is not None and self._client.status != "running":
-                self._fault = EngineError(
-                    f"the Dask scheduler at {self.address} was lost before this was run"
-                )
+            self._fault = EngineError(f"the cluster at {self.address} was lost before this was run")
             raise
 
     def close(self) -> None:

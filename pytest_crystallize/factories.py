@@ -77,7 +77,7 @@ class FactoryRuns(ExperimentRuns):
             if isinstance(plugin, Execution):
                 settings.note(
                     f"{self.name}: {type(plugin).__name__} is ignored under pytest; replicates run in "
-                    "parallel under pytest-xdist's -n"
+                    "parallel under pytest-xdist's -n, or on a cluster"
                 )
         self.artifacts = self._shared_artifacts(experiment.plugin(ArtifactPlugin))
         experiment.plugins = [

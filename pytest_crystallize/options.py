@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 
 REPORTS = (".html", ".json", ".md")
@@ -24,8 +25,7 @@ def parse_seed(text: str) -> int | str:
 
 def parse_address(text: str) -> str:
     """Read the address of a scheduler."""
-    _, _, port = text.rpartition(":")
-    if not port.isascii() or not port.isdigit():
+    if not re.fullmatch(r"((tcp|tls|ucx|ws|wss)://)?[^\s:/]+:\d{1,5}", text, re.ASCII):
         raise argparse.ArgumentTypeError(
             f"{text!r} is no address of a Dask scheduler; give one like 'tcp://10.0.0.1:8786'"
         )

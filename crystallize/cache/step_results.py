@@ -110,8 +110,8 @@ class StepResults:
         return open_store(self.directory)
 
     def is_there(self) -> bool:
-        """Tell whether this process can reach the directory."""
-        return self.directory.is_dir()
+        """Tell whether this process can reach the directory; opens its store before a unit would."""
+        return self.directory.is_dir() and self.store is not None
 
     def unit(self) -> AbstractContextManager[object]:
         """Bracket a unit of work: threads beside it that are in no unit of their own may belong to it."""

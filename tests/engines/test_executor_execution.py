@@ -4,6 +4,9 @@ import concurrent.futures
 import os
 import random
 import signal
+import subprocess
+import sys
+import textwrap
 import threading
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 
@@ -467,3 +470,61 @@ def test_an_executor_inside_a_unit_does_not_wait_for_it():
         return data, {"inner": inner.metrics.baseline["x"][0]}
 
     assert experiment(ExecutorExecution(Inline()), nested, replicates=2).run().errors == ()
+
+
+SCRIPT = """
+    import sys
+    from concurrent.futures import ProcessPoolExecutor
+    from dataclasses import dataclass
+    from enum import Enum
+    from crystallize import *
+
+    class Mode(Enum):
+        FAST = 1
+        SLOW = 2
+
+    @dataclass(frozen=True)
+    class Size:
+        rows: int
+
+    @data_source
+    def numbers(ctx):
+        return ctx.rng.normal(size=3)
+
+    def helper(data):
+        return float(data.sum())
+
+    @pipeline_step()
+    def work(data, ctx, *, mode=Mode.SLOW):
+        return data, {"m": helper(data) + (5.0 if mode is Mode.FAST else 0.0) + ctx.rng.normal()}
+
+    class Sized(PipelineStep):
+        def __init__(self, size):
+            self.size = size
+
+        def __call__(self, data, ctx):
+            return data, {"rows": self.size.rows}
+
+    def run(*plugins):
+        return Experiment(numbers, [work, Sized(Size(3))], plugins,
+                          treatments=[Treatment("fast", {"mode": Mode.FAST})], replicates=8).run()
+
+    if __name__ == "__main__":
+        if sys.argv[1] == "loky":
+            from loky import ProcessPoolExecutor
+        with ProcessPoolExecutor(2) as pool:
+            result = run(ExecutorExecution(pool))
+        print([str(e) for e in result.errors], result.digest == run().digest)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["loky", "standard"])
+def test_what_stands_in_the_script_is_the_same_everywhere(tmp_path, kind):
+    """Functions, classes, members of enumerations: with the identity that they have here."""
+    pytest.importorskip("loky")
+    (tmp_path / "script.py").write_text(textwrap.dedent(SCRIPT))
+    done = subprocess.run(
+        [sys.executable, "script.py", kind], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "[] True\n", done.stderr

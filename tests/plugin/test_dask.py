@@ -536,3 +536,67 @@ def test_what_can_not_be_sent_is_told(suite, start_cluster):
     text = session.stdout.str()
     assert "treatment 'boost'" in text
     assert "pytest_crystallize/" not in text
+
+
+def test_settings_of_modules_and_relative_files_hold_on_workers(suite, start_cluster):
+    """What an import sets for its context, and the directory that pytest was started in."""
+    suite.raw("data/offset.txt", "2.5")
+    write(
+        suite,
+        FACTORY
+        + """
+    import decimal
+    decimal.getcontext().prec = 50
+    np.seterr(divide="raise")
+
+    @pipeline_step()
+    def reads(data, ctx):
+        time.sleep(0.005)
+        digits = len(str(decimal.Decimal(1) / 7))
+        try:
+            raises = bool(np.array([1.0]) / 0.0 is None)
+        except FloatingPointError:
+            raises = True
+        ctx.record("digits", digits)
+        ctx.record("raises", int(raises))
+        return data + float(Path("data/offset.txt").read_text())
+
+    def experiment_total():
+        return build(reads, replicates=40, inputs=["data/*.txt"])
+    """,
+    )
+    plain = suite.run_apart("-v", "--crystallize-cache=off")
+    cluster = start_cluster(0)
+    (cluster.directory / "data").mkdir()
+    (cluster.directory / "data" / "offset.txt").write_text("100")
+    cluster.add(2)
+    session = suite.run_apart("-v", "--crystallize-cache=off", *on(cluster))
+    session.assert_outcomes(passed=1)
+    assert digests(session) == digests(plain)
+
+
+def test_cached_steps_keep_no_run_from_being_stored(suite, start_cluster):
+    """What the cache opens for itself is none of the units' doings."""
+    write(
+        suite,
+        FACTORY
+        + """
+    @pipeline_step(cacheable=True)
+    def slowly(data, ctx):
+        return data * 2.0
+
+    def experiment_total():
+        return build(slowly)
+    """,
+    )
+    suite.run_apart(*on(start_cluster())).assert_outcomes(passed=1)
+    suite.run_apart().stdout.fnmatch_lines(["*24 of 24 runs from cache*"])
+
+
+@pytest.mark.parametrize("address", ["foo", "http://127.0.0.1:1", "tcp:/127.0.0.1:1", "127.0.0.1", ""])
+def test_an_address_that_is_none_is_refused(suite, address):
+    """At once."""
+    write(suite, TOTAL)
+    session = suite.run_apart("--crystallize-dask", address)
+    assert session.ret == pytest.ExitCode.USAGE_ERROR
+    session.stderr.fnmatch_lines(["*is no address of a Dask scheduler; give one like 'tcp://10.0.0.1:8786'*"])

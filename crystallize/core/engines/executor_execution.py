@@ -21,7 +21,7 @@ class ExecutorExecution(Execution):
     """Runs units on any `concurrent.futures.Executor`; metrics are those of `SerialExecution`, bit for bit.
 
     The executor is the user's: it is neither made nor shut down here. A pool of loky, of mpi4py
-    (``MPIPoolExecutor``), a Dask client's ``get_executor()``, or one of the standard library will do. The
+    (``MPIPoolExecutor``), or one of the standard library will do; for Dask there is `DaskExecution`. The
     experiment is sent with every block, and unpacked once in each process; by pickle, or by cloudpickle where
     that is installed. A process with other code, or other versions of what it uses, refuses to run units.
 

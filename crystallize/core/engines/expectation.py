@@ -142,17 +142,20 @@ class Expectation:
         shown = ", ".join(differences[:_MOST_SHOWN]) + (f", and {more} more" if more > 0 else "")
         raise OtherCodeError(
             f"{where} has other code than the process that sends it units of {self.name}: {shown}; give it "
-            "the same (install the package there, or client.upload_file), and start it again"
+            "the same (install the package there, or client.upload_file) and start it again; variables are "
+            "compared as modules set them when they are loaded, not as something changed them later"
         )
 
 
 def _code(parts: Mapping[str, str]) -> dict[str, str]:
-    """Return the parts that are not of the environment, which is compared by itself."""
-    return {
-        name: part
-        for name, part in parts.items()
-        if not name.startswith("environment ") or name.startswith("environment variable ")
-    }
+    """Return the parts that are not of the environment, which is compared by itself.
+
+    Nor of the script that was started: its code travels with the experiment, or is the same file's.
+    """
+    left: tuple[str, ...] = ("environment ", "__main__.")
+    if any(name.startswith("__main__.") for name in parts):
+        left += ("data source ", "step ", "treatment ", "seeding", "initial context", "output ", "plugin ")
+    return {n: p for n, p in parts.items() if n.startswith("environment variable ") or not n.startswith(left)}
 
 
 def _version(name: str, part: str) -> str:

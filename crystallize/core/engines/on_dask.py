@@ -55,7 +55,7 @@ def connected(address: str, timeout: float) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", VersionMismatchWarning)  # workers are compared before they run
             return Client(address, timeout=timeout, set_as_default=False)  # type: ignore[no-untyped-call]
-    except (OSError, ValueError) as error:
+    except Exception as error:  # of a protocol, say, that needs more than an address
         raise EngineError(
             f"no Dask scheduler answers at {address!r}: {error or type(error).__name__}; start one with "
             "'dask scheduler', and workers with 'dask worker'"
@@ -323,7 +323,10 @@ class DaskRun:
         for future, sent in list(self._under_way.items()):
             if future.status != "pending" and not sent.attempts:  # in case nobody called us back
                 self._finished.put(future)
-            if sent.worker not in self._workers:
+            if sent.worker not in self._workers and future.status == "finished":
+                self._forget(future)  # it had done its work, which went with the worker
+                self._reset(sent, None)
+            elif sent.worker not in self._workers:
                 self._forget(future)
                 with contextlib.suppress(Exception):  # it can't be run any more in any case
                     self._client.cancel([future], force=True)

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import functools
+import pickle
 import threading
 import traceback
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, wait
+from concurrent.futures import (
+    BrokenExecutor,
+    CancelledError,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    wait,
+)
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Final
@@ -24,8 +32,9 @@ from crystallize.errors import EngineError, NotPicklableError, OtherCodeError
 class _Task:
     """What an executor calls with a block: in this process as it is, elsewhere what was pickled of it."""
 
-    def __init__(self, plan: RunPlan, *, alone: bool) -> None:
+    def __init__(self, plan: RunPlan, *, alone: bool, dumps: Callable[[Any], bytes] | None) -> None:
         self._plan = plan
+        self._dumps = dumps
         self._alone = alone
         self.fault: NotPicklableError | None = None
         self.stopped = threading.Event()
@@ -42,7 +51,7 @@ class _Task:
         expectation = Expectation.of_plan(
             self._plan, experiment.given_plugins, experiment.caching, root=Path.cwd()
         )
-        return Shipment(Cargo(self._plan, expectation))
+        return Shipment(Cargo(self._plan, expectation), dumps=self._dumps)
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         try:
@@ -89,7 +98,9 @@ class ExecutorRun:
         self._plan = plan
         self._slots = slots
         self._in_threads = in_threads
-        self._task = _Task(plan, alone=not in_threads)
+        # The standard library's processes have the classes of this one's script, and none of their own.
+        dumps = pickle.dumps if isinstance(executor, ProcessPoolExecutor) else None
+        self._task = _Task(plan, alone=not in_threads, dumps=dumps)
         self._feed = Feed(units, slots)
         self._finished = Finished[BlockResult]()
         self._under_way: dict[Future[BlockResult], list[Unit]] = {}

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import contextvars
 import copy
+import io
 import os
 import pickle
 import secrets
 import socket
+import tempfile
 import threading
 import time
 import warnings
+import weakref
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, chdir, contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Final
 
 from crystallize.core.context import FrozenContext
+from crystallize.core.declared import Declared
 from crystallize.core.engines.apart import keep_apart
 from crystallize.core.engines.expectation import Expectation
 from crystallize.core.plugins import BasePlugin
@@ -33,7 +39,7 @@ _PATIENCE: Final = 4  # times as long as a block was to take, after which it is 
 
 
 class Cargo:
-    """A plan that runs where it was sent to.
+    """A plan that runs where it was sent to, in the directory and the context of its modules.
 
     Parameters
     ----------
@@ -43,10 +49,13 @@ class Cargo:
         What the process has to have in common with the one that sends it.
     """
 
+    context: contextvars.Context
+
     def __init__(self, plan: RunPlan, expectation: Expectation) -> None:
         self._kept = _Kept()
         self.plan = _travelling(plan, self._kept)
         self.expectation = expectation
+        self.directory = Path.cwd()
         self.differs: str | None = None
 
     def arrive(self, where: str) -> None:
@@ -65,7 +74,7 @@ class Cargo:
         records: list[RunRecord] = []
         artifacts: dict[int, tuple[KeptArtifact, ...]] = {}
         ended: BaseException | None = None
-        with self._exclusive(), self.surroundings() as told, global_state_restored():
+        with self._exclusive(), self._there(), self.surroundings() as told, global_state_restored():
             started = time.perf_counter()
             for unit in units:
                 try:
@@ -91,6 +100,18 @@ class Cargo:
     def surroundings(self) -> Iterator[list[Any]]:
         """Surround a block; yields a list of what is to be told beside its records, complete on leaving."""
         yield []
+
+    @contextmanager
+    def _there(self) -> Iterator[None]:
+        """Run in the directory that the experiment was started in, or in an empty one: never in another."""
+        if not self.is_exclusive or Path.cwd() == self.directory:
+            yield
+        elif self.directory.is_dir():
+            with chdir(self.directory):
+                yield
+        else:
+            with tempfile.TemporaryDirectory() as empty, chdir(empty):
+                yield
 
     def _exclusive(self) -> AbstractContextManager[object]:
         """Keep other units out while one has the global generators, or other things that threads share."""
@@ -158,6 +179,8 @@ class Shipment:
         Entered in each process while the cargo is unpacked, and while its units run.
     advice : str
         What to do with an experiment that can't be sent.
+    dumps : callable, optional
+        What pickles; by default what `portable_dumps` returns.
 
     Raises
     ------
@@ -171,12 +194,13 @@ class Shipment:
         *,
         modules: AbstractContextManager[object] | None = None,
         advice: str = "or run it in this process (SerialExecution, ParallelExecution)",
+        dumps: Callable[[Any], bytes] | None = None,
     ) -> None:
         self.key = secrets.token_hex(8)
         self.home = _process()
         self.modules = modules
         self.expectation = replace(cargo.expectation, subject=None, parts={})  # type: ignore[arg-type]
-        self.payload = pickled(cargo.plan, cargo, dumps=_dumps(), advice=advice)
+        self.payload = pickled(cargo.plan, cargo, dumps=dumps or portable_dumps(), advice=advice)
         self.is_exclusive = cargo.is_exclusive
         self._cargo: Cargo | None = None
 
@@ -190,11 +214,12 @@ class Shipment:
         host, number = _process()
         where = f"process {number} on {host}"
         with _unpacking:
-            if self._cargo is None:
-                self._cargo = self._unpacked(where)
-            cargo = self._cargo
+            cargo = self._cargo or _cargoes.get(self.key)
+            if cargo is None:
+                cargo = _cargoes[self.key] = self._unpacked(where)
+            self._cargo = cargo
         with GENERATORS if self.modules is not None else nullcontext(), self._modules():
-            return cargo.run_block(units, where, seconds=seconds)
+            return cargo.context.copy().run(cargo.run_block, units, where, seconds=seconds)
 
     @property
     def is_home(self) -> bool:
@@ -209,6 +234,7 @@ class Shipment:
         try:
             with GENERATORS, self._modules():
                 cargo: Cargo = pickle.loads(self.payload)
+                cargo.context = contextvars.copy_context()  # modules may have set it: decimal's, numpy's
                 cargo.arrive(where)
         except CrystallizeError:
             raise
@@ -222,6 +248,7 @@ class Shipment:
 
 
 _unpacking = threading.RLock()
+_cargoes: weakref.WeakValueDictionary[str, Cargo] = weakref.WeakValueDictionary()
 
 
 def told_once(
@@ -248,13 +275,24 @@ def _process() -> tuple[str, int]:
     return socket.gethostname(), os.getpid()
 
 
-def _dumps() -> Callable[[Any], bytes]:
-    """Return what pickles; cloudpickle, where it is there, sends code that no module holds, too."""
+def portable_dumps() -> Callable[[Any], bytes]:
+    """Return what pickles for any process; with cloudpickle, where it is there, code of the script, too."""
     try:
         import cloudpickle  # optional: engines such as loky and Dask bring it
     except ImportError:
         return pickle.dumps
-    dumps: Callable[[Any], bytes] = cloudpickle.dumps
+
+    class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+        def reducer_override(self, obj: Any) -> Any:
+            if isinstance(obj, Declared) and obj.__module__ == "__main__":  # which is another one elsewhere
+                return obj._reduce_by_value()
+            return super().reducer_override(obj)
+
+    def dumps(value: Any) -> bytes:
+        file = io.BytesIO()
+        Pickler(file).dump(value)
+        return file.getvalue()
+
     return dumps
 
 
