@@ -16,7 +16,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from crystallize.core.engines.expectation import Expectation
-from crystallize.core.engines.shipment import GENERATORS, BlockResult, Cargo, Shipment, told_once, warn
+from crystallize.core.engines.shipment import (
+    GENERATORS,
+    STOPPED,
+    BlockResult,
+    Cargo,
+    Shipment,
+    told_once,
+    warn,
+)
 from crystallize.core.plugins.blocks import BLOCK_SECONDS, Feed
 from crystallize.core.record import RunError, RunRecord
 from crystallize.core.run import RunPlan, Unit
@@ -153,7 +161,8 @@ class DaskRun:
         self._suspects: deque[Unit] = deque()  # units that were with a worker that died
         self._deaths: dict[Unit, list[str]] = {}  # unit -> workers that died with it
         self._number = itertools.count()
-        self._scattered: Any = None
+        # One copy for each worker, of its own: copies of one thing are reduced by Dask as it likes.
+        self._scattered: dict[str, Any] = {}
         self._resets = 0
         self._workers: dict[str, int] = {}
         self._looked = 0.0
@@ -184,7 +193,8 @@ class DaskRun:
         with contextlib.suppress(Exception):  # the scheduler may be gone, which has been told
             if left and self._client.status == "running":
                 self._client.cancel(left, force=True)
-        self._scattered = None
+        self._scattered.clear()
+        STOPPED.add(self._shipment.key)
         with GENERATORS:  # a worker in this process may be about to end a block under the global generators
             pass
 
@@ -215,11 +225,11 @@ class DaskRun:
 
     def _send(self, units: list[Unit], worker: str) -> None:
         try:
-            if self._scattered is None:
-                self._scattered = self._client.scatter(self._shipment, broadcast=True, hash=False)
+            if worker not in self._scattered:
+                self._scattered[worker] = self._client.scatter(self._shipment, workers=[worker], hash=False)
             future = self._client.submit(
                 _run_block,
-                self._scattered,
+                self._scattered[worker],
                 _Block(units, self._feed.seconds),
                 workers=[worker],
                 pure=False,
@@ -227,10 +237,10 @@ class DaskRun:
             )
         except Exception as fault:  # a worker was lost in this moment, or the scheduler
             self._check_scheduler(fault)
-            self._reset(_Sent(units, worker, self._scattered), fault)
+            self._reset(_Sent(units, worker, self._scattered.get(worker)), fault)
             self._workers.pop(worker, None)  # until the next look
             return
-        self._under_way[future] = _Sent(units, worker, self._scattered)
+        self._under_way[future] = _Sent(units, worker, self._scattered[worker])
         self._load[worker] += 1
         future.add_done_callback(self._finished.put)
 
@@ -275,8 +285,12 @@ class DaskRun:
             yield from self._failed(sent, future.exception())
         elif status in ("cancelled", "lost"):
             self._check_scheduler(None)
+            self._look()
             self._forget(future)
-            self._reset(sent, future.exception() if status == "cancelled" else None)
+            if sent.worker in self._workers:
+                self._reset(sent, None)
+            else:  # its worker died, and with it what it had been sent
+                yield from self._lost(sent)
 
     def _forget(self, future: Any) -> None:
         sent = self._under_way.pop(future)
@@ -298,8 +312,8 @@ class DaskRun:
 
     def _reset(self, sent: _Sent, fault: BaseException | None) -> None:
         """Send again what was lost through no fault of its own: with its data, or by a restart."""
-        if sent.shipment is self._scattered:  # else the loss is known
-            self._scattered = None
+        if sent.shipment is self._scattered.get(sent.worker):  # else the loss is known
+            self._scattered.pop(sent.worker, None)
             self._resets += 1
         if self._resets > _MOST_RESETS:
             raise EngineError(

@@ -50,6 +50,7 @@ class Cargo:
     """
 
     context: contextvars.Context
+    key = ""
 
     def __init__(self, plan: RunPlan, expectation: Expectation) -> None:
         self._kept = _Kept()
@@ -77,6 +78,8 @@ class Cargo:
         with self._exclusive(), self._there(), self.surroundings() as told, global_state_restored():
             started = time.perf_counter()
             for unit in units:
+                if self.key in STOPPED:
+                    break
                 try:
                     records.append(self.run(unit))
                 except BaseException as fault:  # what ends a run, not a failure of the unit
@@ -122,6 +125,9 @@ class Cargo:
         """Whether a process runs one block at a time."""
         return self.plan.seed_globals is not None
 
+
+STOPPED: Final[set[str]] = set()
+"""Keys of cargoes of which this process wants nothing to be run any more, also not by workers within it."""
 
 GENERATORS: Final = threading.RLock()
 """Held by a unit that seeds the global generators, which all threads of a process share."""
@@ -196,7 +202,7 @@ class Shipment:
         advice: str = "or run it in this process (SerialExecution, ParallelExecution)",
         dumps: Callable[[Any], bytes] | None = None,
     ) -> None:
-        self.key = secrets.token_hex(8)
+        self.key = cargo.key = secrets.token_hex(8)
         self.home = _process()
         self.modules = modules
         self.expectation = replace(cargo.expectation, subject=None, parts={})  # type: ignore[arg-type]
