@@ -162,9 +162,7 @@ class FactoryRuns(ExperimentRuns):
                     ahead.append(record)
                     if self._take_in(ahead, held):
                         break  # what is queued on the cluster is cancelled
-            for (
-                record
-            ) in ahead:  # beyond the look that decided: measured, so stored, but no part of a verdict
+            for record in ahead:  # beyond the look that decided: stored, but no part of a verdict
                 if self.cache is not None:
                     self.cache.take(Unit(record.replicate, record.condition), record)
             if ahead:
