@@ -17,7 +17,7 @@ from crystallize.core.context import LOGGER, FrozenContext
 from crystallize.core.declared import Parameters
 from crystallize.core.record import RunError
 from crystallize.core.run import RAISED, Outcomes, Unit, execute
-from crystallize.core.run_identity import Subject, changes_of
+from crystallize.core.run_identity import Subject
 from crystallize.core.seeding import TREATMENT, global_state_restored, seed_globals
 from crystallize.core.treatment import BASELINE
 from pytest_crystallize.artifacts import SharedArtifacts
@@ -90,10 +90,8 @@ class MarkedRuns(ExperimentRuns):
         root = self.settings.config.rootpath
         components = marked_components(self.function)
         names = marked_names(self.function) if self.caching.cache_key is None else (self.id,)
-        changes = {
-            name: c for name, c in changes_of(self.treatment_objects).items() if name in self.conditions
-        }
-        return Subject(names, components, changes, self.stream, self.caching, root, (root,))
+        treatments = {name: self.treatment_by_name.get(name) for name in self.conditions}
+        return Subject(names, components, treatments, self.stream, self.caching, root, (root,))
 
     def run_unit(self, unit: Unit, host: pytest.Item) -> RunRecord:
         """Set up the function's fixtures, call it, tear them down."""

@@ -21,7 +21,7 @@ from crystallize.core.plugins import ArtifactPlugin, BasePlugin, Execution, Logg
 from crystallize.core.plugins.base import UNIT_HOOKS
 from crystallize.core.run import RunPlan, Unit
 from crystallize.core.seeding import SeedStream
-from crystallize.core.treatment import Treatment
+from crystallize.core.treatment import BASELINE, Treatment
 from crystallize.errors import FingerprintError
 
 _SCHEMA: Final = "crystallize-records-1"
@@ -82,7 +82,7 @@ class Subject:
     components : mapping
         Name -> function, class, instance or value that every run depends on.
     treatments : mapping
-        Condition -> what it changes; the baseline changes nothing.
+        Condition -> its treatment, None for the baseline.
     stream : SeedStream
         Seeds of the replicates.
     caching : Caching
@@ -97,7 +97,7 @@ class Subject:
 
     names: tuple[str, ...]
     components: Mapping[str, Any]
-    treatments: Mapping[str, Any]
+    treatments: Mapping[str, Treatment | None]
     stream: SeedStream
     caching: Caching
     root: Path
@@ -130,11 +130,11 @@ class Subject:
         labels = set(common.labels)
         complete = common.complete
         known: dict[int, RunIdentity] = {}
-        for condition, change in self.treatments.items():
+        for condition, treatment in self.treatments.items():
             own = common.copy()
             own.value("condition", condition)
-            if change is not None:
-                own.code(f"treatment {condition}", change)
+            if treatment is not None:
+                own.code(f"treatment {condition}", treatment.change)
             for name, subject, theirs in self.upstream.get(condition, ()):
                 if id(subject) not in known:
                     known[id(subject)] = subject.identify(environment)
@@ -303,13 +303,8 @@ def subject_of(
         if type(plugin).__module__.partition(".")[0] != "crystallize":
             components[f"plugin {number} ({type(plugin).__name__})"] = plugin
     names = (_named(source), *map(_named, plan.pipeline))
-    return Subject(names, components, changes_of(plan.treatments), plan.stream, caching, root, roots)
-
-
-def changes_of(treatments: Iterable[Treatment]) -> dict[str, Any]:
-    """Return condition -> what it changes, the baseline first."""
-    made = {t.name: t.payload if t.function is None else t.function for t in treatments}
-    return {"baseline": None, **made}
+    treatments = {BASELINE: None, **{treatment.name: treatment for treatment in plan.treatments}}
+    return Subject(names, components, treatments, plan.stream, caching, root, roots)
 
 
 def _without_ids(source: DataSource) -> Any:

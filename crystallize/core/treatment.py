@@ -79,6 +79,13 @@ class Treatment:
             return (_import_named, (module, qualname))
         return super().__reduce_ex__(protocol)
 
+    @property
+    def change(self) -> Change:
+        """What the treatment does to the context: keys to add, or a function of the context."""
+        change: Change | None = self.function if self.payload is None else self.payload
+        assert change is not None
+        return change
+
     def __call__(self) -> Treatment:
         """Return the treatment itself, so that it may be written with or without parentheses."""
         return self
@@ -105,7 +112,7 @@ class Treatment:
             ctx.add(key, value)
 
     def __repr__(self) -> str:
-        return f"Treatment({self.name!r}, {self.payload if self.function is None else self.function!r})"
+        return f"Treatment({self.name!r}, {self.change!r})"
 
 
 def _import_named(module: str, qualname: str) -> Any:

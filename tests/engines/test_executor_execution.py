@@ -24,7 +24,11 @@ from crystallize import (
     SeedPlugin,
     Treatment,
     data_source,
+    hypothesis,
     pipeline_step,
+    resource_factory,
+    treatment,
+    verifier,
 )
 from crystallize.errors import CrystallizeWarning, DefinitionError, EngineError, NotPicklableError
 
@@ -75,6 +79,32 @@ def interrupts(data, ctx):
     if ctx.replicate == 3:
         raise KeyboardInterrupt
     return data
+
+
+@treatment("more")
+def more(ctx):
+    ctx.add("n", 6)
+
+
+@resource_factory
+def scale(ctx):
+    return 2.0
+
+
+@pipeline_step()
+def with_resource(data, ctx, *, factor=scale):
+    ctx.record("y", float(data.max()) * factor)
+    return data
+
+
+@verifier
+def always(baseline, treatment):
+    return {"p_value": 0.5, "significant": False}
+
+
+@hypothesis(verifier=always(), metrics="y")
+def by_p_value(result):
+    return result["p_value"]
 
 
 class Inline(Executor):
@@ -191,6 +221,18 @@ def test_the_executor_stays_usable(kind):
     with kind(1) as pool:
         experiment(ExecutorExecution(pool)).run()
         assert pool.submit(abs, -1).result() == 1
+
+
+def test_what_decorators_made_is_sent_by_name():
+    """With the function that stands behind a name which now holds a step, a treatment, a resource."""
+
+    def run(*execution):
+        return Experiment(
+            numbers, [with_resource], execution, treatments=[more], hypotheses=[by_p_value], replicates=4
+        ).run()
+
+    with ProcessPoolExecutor(2) as pool:
+        assert outcome(run(ExecutorExecution(pool))) == outcome(run())
 
 
 @SLOW
