@@ -35,7 +35,7 @@ def test_is_collected():
     assert len(found) == 19
 
 
-@pytest.mark.parametrize("options", [(), ("-n2",)], ids=["n0", "n2"])
+@pytest.mark.parametrize("options", [(), pytest.param(("-n2",), marks=pytest.mark.slow)], ids=["n0", "n2"])
 def test_light_examples_are_supported(options):
     """The tutorial and the game give their verdicts, with workers and without, in 80 columns."""
     files = [str(SUITE / f"experiment_{name}.py") for name in ("tutorial", "social_deception")]

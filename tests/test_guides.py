@@ -63,7 +63,15 @@ def run_page(name, text, capsys):
         del sys.modules["guide"]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=[page.relative_to(DOCS).as_posix() for page in PAGES])
+LONG = {"hypotheses.md"}
+
+
+def _of_page(page):
+    name = page.relative_to(DOCS).as_posix()
+    return pytest.param(page, id=name, marks=[pytest.mark.slow] if name in LONG else [])
+
+
+@pytest.mark.parametrize("page", [_of_page(page) for page in PAGES])
 def test_every_block_of_the_guides_runs(page, capsys, tmp_path, monkeypatch):
     """In an empty directory, without a warning, and printing what the page says."""
     monkeypatch.chdir(tmp_path)

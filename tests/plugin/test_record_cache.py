@@ -158,7 +158,7 @@ EDITS = {
 }
 
 
-QUICK = {"helper", "fixture", "treatment", "comment"}
+QUICK = {"helper", "fixture", "treatment"}
 
 
 @pytest.mark.parametrize(
@@ -456,6 +456,7 @@ def test_an_interrupted_session_goes_on(project, workers):
     assert digests(result) == digests(whole)
 
 
+@pytest.mark.slow
 def test_a_killed_session_goes_on(project):
     """What a kill -9 loses is what was not stored yet; the rest is run, to the same digest."""
     project.write("import time, signal\n" + SLOW.replace("STOPS", "os.kill(os.getpid(), signal.SIGKILL)"))

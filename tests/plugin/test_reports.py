@@ -154,6 +154,7 @@ def test_failed_runs_are_repeated_by_the_command_of_the_report(project):
     result.assert_outcomes(failed=1)
 
 
+@pytest.mark.slow
 def test_the_same_with_workers(project):
     """Times apart, the JSON report does not depend on the number of workers."""
     project.write(MANY)

@@ -221,6 +221,7 @@ def test_a_claim_that_is_expected_to_fail(project):
     project.run("-k", "stopped").assert_outcomes(passed=2, xfailed=2, deselected=1)
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_in_a_look(project):
     """The session ends, the verdicts that lack the replicate are INVALID, and later looks are not begun."""
     project.write(
