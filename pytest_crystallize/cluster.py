@@ -77,7 +77,7 @@ class Cluster:
             advice="or run it without --crystallize-dask",
         )
         try:
-            run = DaskRun(self.connect(), shipment, plan, units, timeout=WITHOUT_WORKERS_SECONDS)
+            run = DaskRun(self.connect(), shipment, plan, units, timeout=WITHOUT_WORKERS_SECONDS, tell=note)
             with closing(run.results()) as results:
                 yield from told_once(_warned_of(results), plan, note)
         except OtherCodeError:

@@ -6,8 +6,10 @@ import glob
 import json
 import os
 import sys
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final
@@ -151,6 +153,16 @@ class Subject:
             complete = complete and own.complete
         digest = blake2b(repr(sorted(seals.items())).encode(), digest_size=32).hexdigest()
         return RunIdentity(parts, frozenset(labels) if complete else None, digest, seals, self.names)
+
+    def with_readable_inputs(self) -> Subject:
+        """Return it without the patterns of `inputs` that name no file, or one that can't be read."""
+        kept = []
+        for pattern in self.caching.inputs:
+            one = replace(self, caching=replace(self.caching, inputs=(pattern,)))
+            with suppress(FingerprintError):
+                deque(one._inputs(), maxlen=0)
+                kept.append(pattern)
+        return replace(self, caching=replace(self.caching, inputs=tuple(kept)))
 
     def input_paths(self) -> list[str]:
         """Return the patterns of `inputs`, those of experiments upstream too, as absolute paths."""

@@ -77,6 +77,18 @@ STEPS = """
         return data
 
     @pipeline_step()
+    def retires(data, ctx, *, at=5, times=2, attempts):
+        if ctx.replicate == at and ctx.condition == "baseline":
+            attempt = len(list(Path(attempts).iterdir()))
+            (Path(attempts) / str(attempt)).touch()
+            if attempt < times:
+                from distributed import Client, get_worker
+                worker = get_worker()
+                with Client(worker.scheduler.address, set_as_default=False) as client:
+                    client.retire_workers([worker.address], close_workers=True)
+        return data
+
+    @pipeline_step()
     def logs(data, ctx, *, path):
         with open(path, "a") as file:
             file.write(f"{os.getpid()} {ctx.replicate} {ctx.condition}\\n")
@@ -176,12 +188,16 @@ def test_large_constants_are_sent_once_to_each_worker(cluster, steps, tmp_path):
     assert (tmp_path / "arrivals").read_text().splitlines() == ["arrived"] * 2
 
 
-def test_a_killed_worker_costs_no_result(cluster, steps, tmp_path):
-    """Its units are run again by the other."""
+def test_a_killed_worker_costs_no_result(cluster, steps, tmp_path, caplog):
+    """Its units are run again by the other, and the loss is told."""
     more = steps.logs(path=str(tmp_path / "log")), steps.dies(at=5, once=str(tmp_path / "died"))
     result = experiment(steps, DaskExecution(cluster.address), *more).run()
     assert result.errors == ()
     assert (tmp_path / "died").exists()
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert re.fullmatch(
+        r"on dask: worker tcp://\S+ was lost; what it was running is run again elsewhere", said
+    )
     assert result.digest == experiment(steps, None, *more).run().digest
     assert set(by_worker("log")) == {*cluster.pids, os.getpid()}
 
@@ -223,6 +239,19 @@ def test_a_unit_that_kills_two_workers_is_reported(start_cluster, steps, tmp_pat
         expected = serial.metrics[condition]["x"]
         got = result.metrics[condition]["x"]
         assert [g for i, g in enumerate(got) if i != 5] == [e for i, e in enumerate(expected) if i != 5]
+
+
+def test_a_unit_whose_workers_are_retired_is_not_to_blame(start_cluster, steps, tmp_path, caplog):
+    """However often: a cluster that is scaled down takes workers away, no unit kills them."""
+    cluster = start_cluster(4)
+    upload(cluster, tmp_path)
+    (tmp_path / "attempts").mkdir()
+    leaves = steps.retires(attempts=str(tmp_path / "attempts"), times=3)
+    result = experiment(steps, DaskExecution(cluster.address), steps.waits, leaves).run()
+    assert result.errors == ()
+    assert caplog.records == []
+    assert len(list((tmp_path / "attempts").iterdir())) == 4
+    assert result.digest == experiment(steps, None, steps.waits, leaves).run().digest
 
 
 def test_a_lost_scheduler_is_told_and_the_next_run_resumes(start_cluster, steps, tmp_path):

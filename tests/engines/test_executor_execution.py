@@ -370,6 +370,14 @@ def test_resumes_what_is_stored(kind):
     assert first.digest == second.digest == experiment(None).run().digest
 
 
+def test_declared_files_that_are_not_there_are_not_compared(tmp_path, monkeypatch):
+    """In one process they only keep runs from being stored, too."""
+    monkeypatch.chdir(tmp_path)
+    with ProcessPoolExecutor(1) as pool:
+        result = experiment(ExecutorExecution(pool), inputs=["missing/*.csv"]).run()
+    assert outcome(result) == outcome(experiment(None).run())
+
+
 def test_a_process_with_other_values_refuses():
     """What units use is compared where they run, before the first of them."""
     with ProcessPoolExecutor(1) as pool:

@@ -166,6 +166,7 @@ def test_a_killed_worker_changes_no_verdict(suite, start_cluster):
     cluster = start_cluster(2)
     session = suite.run_apart("-v", *on(cluster))
     session.assert_outcomes(passed=1)
+    session.stdout.fnmatch_lines(["*total: worker tcp://*was lost; what it was*"])
     assert digests(session) == digests(suite.run_apart("-v", "--crystallize-cache=off"))
 
 

@@ -22,8 +22,9 @@ class ExecutorExecution(Execution):
 
     The executor is the user's: it is neither made nor shut down here. A pool of loky, of mpi4py
     (``MPIPoolExecutor``), or one of the standard library will do; for Dask there is `DaskExecution`. The
-    experiment is sent with every block, and unpacked once in each process; by pickle, or by cloudpickle where
-    that is installed. A process with other code, or other versions of what it uses, refuses to run units.
+    experiment is sent with every block, and unpacked once in each process: by pickle to pools of the standard
+    library, to others by cloudpickle where that is installed. A process with other code, or other versions of
+    what it uses, refuses to run units.
 
     Units are handed over in blocks of about a quarter of a second; no more of them wait than the workers need
     to stay busy. With early stopping the units behind a look are run ahead, and cancelled once every claim is

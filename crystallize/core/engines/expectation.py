@@ -58,23 +58,14 @@ class Expectation:
     ) -> Expectation:
         """Return what the units of a plan depend on now; the arguments are those of `subject_of`.
 
-        That a part has no fingerprint, or that a plugin has hooks, keeps a run from being stored, not from
-        travelling: what can't be identified is not compared.
-
-        Raises
-        ------
-        OtherCodeError
-            If files that are declared can't be read.
+        That a part has no fingerprint, that a plugin has hooks or that a declared file is not there keeps a
+        run from being stored, not from travelling: what can't be identified is not compared.
         """
         here = environment()
         sent = [plugin for plugin in plugins if not plugin.is_at_home()]
         compared = replace(caching, cache_key=_AS_FAR_AS_POSSIBLE)
-        subject = subject_of(plan, sent, compared, root=root, roots=roots)
-        try:
-            parts = subject.identify(here).parts
-        except FingerprintError as fault:
-            raise OtherCodeError(f"{plan.name} can't be compared with what workers have: {fault}") from fault
-        return cls(plan.name, here.parts, subject, parts)
+        subject = subject_of(plan, sent, compared, root=root, roots=roots).with_readable_inputs()
+        return cls(plan.name, here.parts, subject, subject.identify(here).parts)
 
     def check_environment(self, where: str) -> None:
         """Raise `OtherCodeError` if Python, numpy, scipy or Crystallize are of another version here."""

@@ -9,7 +9,7 @@ import queue
 import time
 import warnings
 from collections import Counter, deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,7 +91,8 @@ def records_on_dask(
     """Yield the records of units that a cluster runs; warn of workers whose environment is another one."""
     experiment = plan.hooks.experiment
     expectation = Expectation.of_plan(plan, experiment.given_plugins, experiment.caching, root=Path.cwd())
-    run = DaskRun(client, Shipment(Cargo(plan, expectation)), plan, units, timeout=timeout)
+    shipment = Shipment(Cargo(plan, expectation))
+    run = DaskRun(client, shipment, plan, units, timeout=timeout, tell=plan.logger.warning)
     with closing(run.results()) as results:
         yield from told_once(results, plan, warn)
 
@@ -144,15 +145,25 @@ class DaskRun:
         What is to be run.
     timeout : float
         Seconds without any worker after which it ends.
+    tell : callable
+        Takes a line for each worker that was lost.
     """
 
     def __init__(
-        self, client: Any, shipment: Shipment, plan: RunPlan, units: Sequence[Unit], *, timeout: float
+        self,
+        client: Any,
+        shipment: Shipment,
+        plan: RunPlan,
+        units: Sequence[Unit],
+        *,
+        timeout: float,
+        tell: Callable[[str], None],
     ) -> None:
         self._client = client
         self._shipment = shipment
         self._plan = plan
         self._timeout = timeout
+        self._tell = tell
         self._total = len(units)
         self._done = 0
         self._finished: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -160,6 +171,7 @@ class DaskRun:
         self._load: Counter[str] = Counter()
         self._suspects: deque[Unit] = deque()  # units that were with a worker that died
         self._deaths: dict[Unit, list[str]] = {}  # unit -> workers that died with it
+        self._gone: set[str] = set()  # workers whose loss was told
         self._number = itertools.count()
         # One copy for each worker, of its own: copies of one thing are reduced by Dask as it likes.
         self._scattered: dict[str, Any] = {}
@@ -276,6 +288,7 @@ class DaskRun:
                 return
             self._forget(future)
             self._feed.learn(result.records)
+            self._resets = 0
             rest = sent.units[len(result.records) :]
             if rest and result.ended is None:
                 self._feed.give_back(rest)
@@ -354,6 +367,7 @@ class DaskRun:
             return
         alone = self._shipment.is_exclusive  # a process runs one unit at a time
         self._workers = {w: _PER_THREAD if alone else _PER_THREAD * n for w, n in threads.items()}
+        self._scattered = {w: sent for w, sent in self._scattered.items() if w in self._workers}
         self._feed.slots = sum(self._workers.values()) or 1
         self._feed.seconds = max(BLOCK_SECONDS, _SECONDS_PER_WORKER * len(self._workers))
         self._looked = time.monotonic()
@@ -362,6 +376,15 @@ class DaskRun:
 
     def _lost(self, sent: _Sent) -> Iterator[BlockResult]:
         """Have units that were with a worker which died be run alone; report those that killed two."""
+        if self._was_retired(sent.worker):
+            self._reset(sent, None)
+            return
+        if sent.worker not in self._gone:
+            self._gone.add(sent.worker)
+            self._tell(
+                f"{self._plan.name}: worker {sent.worker} was lost; what it was running is run again "
+                "elsewhere"
+            )
         for unit in sent.units:
             died = self._deaths.setdefault(unit, [])
             died.append(sent.worker)
@@ -374,6 +397,16 @@ class DaskRun:
             )
             seed = self._plan.stream.seed(unit.replicate)
             yield BlockResult([RunRecord(unit.condition, unit.replicate, seed, error=error)], {})
+
+    def _was_retired(self, worker: str) -> bool:
+        """Return whether a worker left as the cluster was scaled down: nothing that it ran is to blame."""
+        try:
+            events = self._client.get_events(worker)
+        except Exception as fault:
+            self._check_scheduler(fault)
+            return False
+        removed = [event for _, event in events if event.get("action") == "remove-worker"]
+        return bool(removed) and removed[-1].get("expected", False)
 
     @property
     def _address(self) -> str:
