@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager, redirect_stderr, redirect_stdout
-from dataclasses import replace
+from contextlib import closing, contextmanager, nullcontext, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from io import StringIO
 from typing import Any
+
+import pytest
+from _pytest.logging import DatetimeFormatter
 
 from crystallize.core.engines.expectation import Expectation
 from crystallize.core.engines.on_dask import DaskRun, connected, leave
@@ -15,6 +19,7 @@ from crystallize.core.engines.shipment import BlockResult, Cargo, Shipment, told
 from crystallize.core.record import RunError, RunRecord
 from crystallize.core.run import Outcomes, RunPlan, Unit
 from crystallize.errors import EngineError, OtherCodeError
+from pytest_crystallize.output import with_output
 from pytest_crystallize.sent_modules import SentModules
 from pytest_crystallize.tracebacks import users_part
 from pytest_crystallize.units import ENDS_SESSION, FAILURES, SKIPS
@@ -30,10 +35,13 @@ class Cluster:
     ----------
     address : str
         Of the scheduler.
+    config : pytest.Config
+        Of the session, which says how to show what units log.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, config: pytest.Config) -> None:
         self.address = address
+        self._config = config
         self._client: Any = None
         self._fault: EngineError | None = None
 
@@ -72,7 +80,7 @@ class Cluster:
             Takes a line that the summary shows.
         """
         shipment = Shipment(
-            SessionCargo(plan, expectation),
+            SessionCargo(plan, expectation, _Logging.of(self._config)),
             modules=SentModules.of_this_process(),
             advice="or run it without --crystallize-dask",
         )
@@ -101,16 +109,52 @@ def _warned_of(results: Iterable[BlockResult]) -> Iterator[BlockResult]:
         yield result
 
 
+@dataclass(frozen=True)
+class _Logging:
+    """How what units log is captured: the options of pytest's own capture."""
+
+    format: str | None
+    date_format: str | None
+    level: int | None
+
+    @classmethod
+    def of(cls, config: pytest.Config) -> _Logging | None:
+        """Return how this session does it, if it does."""
+        plugin = config.pluginmanager.getplugin("logging-plugin")
+        if plugin is None:
+            return None
+        formatter = plugin.report_handler.formatter
+        return cls(formatter._fmt, formatter.datefmt, plugin.log_level)
+
+    @contextmanager
+    def into(self, stream: StringIO) -> Iterator[None]:
+        """Write what is logged to a stream."""
+        root = logging.getLogger()
+        level = root.level
+        handler = logging.StreamHandler(stream)
+        handler.setFormatter(DatetimeFormatter(self.format, self.date_format))
+        root.addHandler(handler)
+        if self.level is not None:
+            handler.setLevel(self.level)
+            root.setLevel(min(level, self.level))
+        try:
+            yield
+        finally:
+            root.setLevel(level)
+            root.removeHandler(handler)
+
+
 class SessionCargo(Cargo):
-    """A plan that runs on a worker as in pytest: under its filters of warnings, with captured output.
+    """A plan that runs on a worker as in pytest: under its filters of warnings, with captured output and log.
 
     Threads of a process share these, so it runs one unit at a time.
     """
 
     is_exclusive = True
 
-    def __init__(self, plan: RunPlan, expectation: Expectation) -> None:
+    def __init__(self, plan: RunPlan, expectation: Expectation, log: _Logging | None) -> None:
         super().__init__(plan, expectation)
+        self._log = log
         self._filters: list[Any] = [*warnings.filters]
 
     @contextmanager
@@ -126,21 +170,19 @@ class SessionCargo(Cargo):
         told.extend(dict.fromkeys(shown))
 
     def run(self, unit: Unit) -> RunRecord:
-        """Run one unit; what it printed goes into its record if it failed."""
-        out, err = StringIO(), StringIO()
-        with redirect_stdout(out), redirect_stderr(err):
+        """Run one unit; what it printed and logged goes into its record if it failed."""
+        out, err, log = StringIO(), StringIO(), StringIO()
+        logged = nullcontext() if self._log is None else self._log.into(log)
+        with redirect_stdout(out), redirect_stderr(err), logged:
             record = self.plan.run(unit, _OUTCOMES)
-        return record if record.error is None else _with_output(record, out.getvalue(), err.getvalue())
+        if record.error is None:
+            return record
+        return with_output(record, out.getvalue(), err.getvalue(), log.getvalue().strip())
 
 
 def _pattern(found: Any) -> str:
     """Return a message or module of a filter as the text of its pattern."""
     return getattr(found, "pattern", found) or ""
-
-
-def _with_output(record: RunRecord, out: str, err: str) -> RunRecord:
-    sections = (("Captured stdout", out), ("Captured stderr", err))
-    return replace(record, sections=tuple(entry for entry in sections if entry[1]))
 
 
 def _described(error: BaseException, step: str) -> RunError:

@@ -27,6 +27,12 @@ def with_properties(record: RunRecord, properties: list[tuple[str, object]]) -> 
     return replace(record, sections=(*record.sections, *sections))
 
 
+def with_output(record: RunRecord, out: str, err: str, log: str) -> RunRecord:
+    """Return the record with what its run printed and logged."""
+    found = (("Captured stdout", out), ("Captured stderr", err), ("Captured log", log))
+    return replace(record, sections=tuple((title, text) for title, text in found if text))
+
+
 class Output:
     """Keeps the output of units apart, though many run in the call phase of one item."""
 
@@ -54,8 +60,7 @@ class Output:
         out, err = self._capture.read_global_capture() if self._capture is not None else ("", "")
         if record.error is None:
             return record
-        found = (("Captured stdout", out), ("Captured stderr", err), ("Captured log", logged))
-        return replace(record, sections=tuple((title, text) for title, text in found if text))
+        return with_output(record, out, err, logged)
 
     def _log(self) -> Any:
         return getattr(self._config.pluginmanager.getplugin("logging-plugin"), "report_handler", None)

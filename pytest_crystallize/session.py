@@ -125,7 +125,7 @@ class CrystallizeSession:
             return None
         from pytest_crystallize.cluster import Cluster  # heavy: what it loads identifies code
 
-        cluster = Cluster(address)
+        cluster = Cluster(address, self.config)
         if not self.is_worker:
             try:
                 cluster.connect()

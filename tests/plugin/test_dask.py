@@ -23,7 +23,7 @@ HELPERS = """
 """
 
 FACTORY = """
-    import helpers, time
+    import helpers, logging, time
     from pathlib import Path
 
     @data_source
@@ -292,6 +292,7 @@ def test_warnings_skips_errors_and_output_are_those_of_pytest(suite, start_clust
     @pipeline_step()
     def warns(data, ctx):
         print("about to warn")
+        logging.getLogger("project").info("replicate %d", ctx.replicate)
         if ctx.replicate == 3:
             warnings.warn("this is an error", FutureWarning)
         return data
@@ -310,16 +311,22 @@ def test_warnings_skips_errors_and_output_are_those_of_pytest(suite, start_clust
         return build(skips)
     """,
     )
-    session = suite.run_apart(*on(start_cluster(1)))
+    session = suite.run_apart(*on(start_cluster(1)), "--log-level=INFO", "--log-format=%(name)s: %(message)s")
     session.assert_outcomes(passed=1, failed=1, skipped=1, warnings=1)
     session.stdout.fnmatch_lines(
         [
             "*FutureWarning: this is an error*",
             "*Captured stdout*",
             "about to warn",
+            "*Captured log*",
+            "project: replicate 3",
             "*only shown*",
         ]
     )
+    session.stdout.no_fnmatch_line("*Captured stderr*")
+    bare = suite.run_apart(*on(start_cluster(1)), "-p", "no:logging", "-k", "warned")
+    bare.stdout.fnmatch_lines(["*Captured stdout*", "about to warn"])
+    bare.stdout.no_fnmatch_line("*Captured log*")
 
 
 def test_artifacts_come_home(suite, start_cluster):
