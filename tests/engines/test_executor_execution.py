@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import os
+import pickle
 import random
 import signal
 import subprocess
@@ -116,6 +117,23 @@ class Inline(Executor):
             future.set_result(fn(*args, **kwargs))
         except BaseException as error:
             future.set_exception(error)
+        return future
+
+
+class Late(Inline):
+    """Pickles what is submitted, as Dask does within a process; only begins what lies behind a look."""
+
+    def __init__(self, look):
+        self.look = look
+        self.begun = []
+
+    def submit(self, fn, /, *args):
+        fn, (units,) = pickle.loads(pickle.dumps((fn, args)))
+        if units[0].replicate < self.look:
+            return super().submit(fn, units)
+        future = Future()
+        future.set_running_or_notify_cancel()
+        self.begun.append((fn, units))
         return future
 
 
@@ -358,6 +376,21 @@ def test_early_stopping_cancels_queued_work():
         result = experiment(ExecutorExecution(pool), counting, **options).run()
     assert result.replicates == 160
     assert 320 <= len(ran) <= 320 + 5 * 256  # of blocks under way, and of one that was done
+
+
+@pytest.mark.parametrize("seeded", [True, False])
+def test_what_was_begun_in_this_process_runs_nothing_behind_the_end(seeded):
+    """It would draw from the generators of whatever runs then."""
+    executor = Late(look=160)
+    stopped = experiment(
+        ExecutorExecution(executor, max_pending=8),
+        plugins=[SeedPlugin(auto_seed=seeded)],
+        replicates=4000,
+        stopping=GroupSequential(looks=100),
+    ).run()
+    assert stopped.replicates == 160
+    assert executor.begun
+    assert [fn(units).records for fn, units in executor.begun] == [[]] * len(executor.begun)
 
 
 @pytest.mark.parametrize("kind", [ProcessPoolExecutor, ThreadPoolExecutor])

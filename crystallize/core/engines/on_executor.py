@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import pickle
-import threading
 import traceback
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +21,16 @@ from typing import Any, Final
 
 from crystallize.core.engines.apart import keep_apart
 from crystallize.core.engines.expectation import Expectation
-from crystallize.core.engines.shipment import GENERATORS, BlockResult, Cargo, Shipment, told_once, warn
+from crystallize.core.engines.shipment import (
+    GENERATORS,
+    STOPPED,
+    BlockResult,
+    Cargo,
+    Shipment,
+    new_key,
+    told_once,
+    warn,
+)
 from crystallize.core.plugins.blocks import Feed, Finished
 from crystallize.core.record import RunError, RunRecord
 from crystallize.core.run import RunPlan, Unit
@@ -36,14 +44,18 @@ class _Task:
         self._plan = plan
         self._dumps = dumps
         self._alone = alone
+        self._key = new_key()
         self.fault: NotPicklableError | None = None
-        self.stopped = threading.Event()
+
+    def stop(self) -> None:
+        """Have this process run no further unit."""
+        STOPPED.add(self._key)
 
     def __call__(self, units: Sequence[Unit]) -> BlockResult:
         keep_apart(threads=False)
         seeded = self._alone and self._plan.seed_globals is not None
         with GENERATORS if seeded else nullcontext():
-            return BlockResult([self._plan.run(unit) for unit in units if not self.stopped.is_set()], {})
+            return BlockResult([self._plan.run(unit) for unit in units if self._key not in STOPPED], {})
 
     @functools.cached_property
     def _shipment(self) -> Shipment:
@@ -51,7 +63,7 @@ class _Task:
         expectation = Expectation.of_plan(
             self._plan, experiment.given_plugins, experiment.caching, root=Path.cwd()
         )
-        return Shipment(Cargo(self._plan, expectation), dumps=self._dumps)
+        return Shipment(Cargo(self._plan, expectation, self._key), dumps=self._dumps)
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         try:
@@ -128,7 +140,7 @@ class ExecutorRun:
 
     def cancel(self) -> None:
         """Have nothing be run any more: what waits is cancelled, and threads end with the unit under way."""
-        self._task.stopped.set()
+        self._task.stop()
         for future in self._under_way:
             future.cancel()
         if self._in_threads:

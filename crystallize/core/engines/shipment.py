@@ -47,12 +47,14 @@ class Cargo:
         What is to be run.
     expectation : Expectation
         What the process has to have in common with the one that sends it.
+    key : str, optional
+        What it is known by; a new one by default.
     """
 
     context: contextvars.Context
-    key = ""
 
-    def __init__(self, plan: RunPlan, expectation: Expectation) -> None:
+    def __init__(self, plan: RunPlan, expectation: Expectation, key: str | None = None) -> None:
+        self.key = key or new_key()
         self._kept = _Kept()
         self.plan = _travelling(plan, self._kept)
         self.expectation = expectation
@@ -74,30 +76,44 @@ class Cargo:
         """Run units one after the other, until it takes far longer than it was to take."""
         records: list[RunRecord] = []
         artifacts: dict[int, tuple[KeptArtifact, ...]] = {}
-        ended: BaseException | None = None
-        with self._exclusive(), self._there(), self.surroundings() as told, global_state_restored():
-            started = time.perf_counter()
-            for unit in units:
-                if self.key in STOPPED:
-                    break
-                try:
-                    records.append(self.run(unit))
-                except BaseException as fault:  # what ends a run, not a failure of the unit
-                    ended = fault
-                    break
-                if kept := self._kept.pop(unit):
-                    artifacts[len(records) - 1] = kept
-                if time.perf_counter() - started > _PATIENCE * seconds:
-                    break
-            records = list(self.plan.finished(records))
-            if self.differs is not None:
-                self.expectation.check_versions(where)  # a unit may have imported more
+        with self._exclusive():
+            if self.key in STOPPED:  # what a process shares may be somebody else's by now
+                return BlockResult(records, artifacts)
+            restored = global_state_restored() if self.is_exclusive else nullcontext()
+            with self._there(), self.surroundings() as told, restored:
+                ended = self._run_units(units, records, artifacts, seconds=_PATIENCE * seconds)
+                records = list(self.plan.finished(records))
+                if self.differs is not None:
+                    self.expectation.check_versions(where)  # a unit may have imported more
         if self.differs is not None:
             reason = f"{ELSEWHERE}: {self.differs}"
             records = [r if r.impure else replace(r, impure=reason) for r in records]
         cache = self.plan.step_cache
         report = None if cache is None else cache.report()
         return BlockResult(records, artifacts, report, self.differs, where, ended, told)
+
+    def _run_units(
+        self,
+        units: Sequence[Unit],
+        records: list[RunRecord],
+        artifacts: dict[int, tuple[KeptArtifact, ...]],
+        *,
+        seconds: float,
+    ) -> BaseException | None:
+        """Add records and artifacts, for that long at most; return what ended the run, if anything did."""
+        started = time.perf_counter()
+        for unit in units:
+            if self.key in STOPPED:
+                break
+            try:
+                records.append(self.run(unit))
+            except BaseException as fault:  # not a failure of the unit
+                return fault
+            if kept := self._kept.pop(unit):
+                artifacts[len(records) - 1] = kept
+            if time.perf_counter() - started > seconds:
+                break
+        return None
 
     @contextmanager
     def surroundings(self) -> Iterator[list[Any]]:
@@ -124,6 +140,11 @@ class Cargo:
     def is_exclusive(self) -> bool:
         """Whether a process runs one block at a time."""
         return self.plan.seed_globals is not None
+
+
+def new_key() -> str:
+    """Return what a cargo is known by in all processes."""
+    return secrets.token_hex(8)
 
 
 STOPPED: Final[set[str]] = set()
@@ -202,7 +223,7 @@ class Shipment:
         advice: str = "or run it in this process (SerialExecution, ParallelExecution)",
         dumps: Callable[[Any], bytes] | None = None,
     ) -> None:
-        self.key = cargo.key = secrets.token_hex(8)
+        self.key = cargo.key
         self.home = _process()
         self.modules = modules
         self.expectation = replace(cargo.expectation, subject=None, parts={})  # type: ignore[arg-type]
