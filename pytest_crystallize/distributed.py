@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -26,8 +27,13 @@ class ControllerHooks:
         self._pytest_session: pytest.Session | None = None
 
     def pytest_configure_node(self, node: Any) -> None:
-        """Tell a worker the directory of the session, and the seed if one was drawn."""
+        """Tell a worker the directory of the session, and the seed if one was drawn.
+
+        What is sent to a worker that has just died is lost with it, and no internal error: pytest-xdist is
+        about to hear of its death, and gives what it was to do to others.
+        """
         node.workerinput["crystallize"] = self.session.workerinput_for()
+        node.sendcommand = partial(_send_if_alive, node.sendcommand)
 
     def pytest_sessionstart(self, session: pytest.Session) -> None:
         """Remember the session, whose count of tests includes the tokens until it is put right."""
@@ -97,10 +103,10 @@ class ControllerHooks:
         The replicate is not run again, so a test in whose call phase it happened to be run can be: otherwise
         its verdict would depend on who ran what. A token is not reported, its replicate's hypotheses are.
         """
-        keys = self._under_way(report.node.gateway.id)
-        if not keys:
-            return
         if not TOKEN.search(crashitem):
+            keys = self._under_way(report.node.gateway.id)
+            if not keys:
+                return
             try:
                 sched.mark_test_pending(crashitem)
             except NotImplementedError:  # schedulers by scope
@@ -111,6 +117,11 @@ class ControllerHooks:
                 return
         report.crystallize_silent = True  # type: ignore[attr-defined]
         report.outcome = "rerun"  # type: ignore[assignment]
+
+
+def _send_if_alive(send: Any, name: str, **arguments: Any) -> None:
+    with suppress(OSError):
+        send(name, **arguments)
 
 
 def _with_tests(setstatus: Any, hooks: ControllerHooks, spec: Any, status: Any, **kwargs: Any) -> None:

@@ -67,6 +67,32 @@ def test_exit_of_the_process(project, replicate, options):
     assert sorted(project.cases()) == ["total_increase[boost]", "total_increase[safe]"]
 
 
+DYING = """
+import contextlib, os, signal
+
+ready = []
+
+def pytest_xdist_node_collection_finished(node):
+    ready.append(node)
+    if len(ready) == 2:
+        os.kill(node.gateway._rinfo().pid, signal.SIGKILL)
+        with contextlib.suppress(EOFError):
+            node.channel.waitclose(timeout=30)
+"""
+
+
+@pytest.mark.parametrize("dist", ["load", pytest.param("worksteal", marks=pytest.mark.slow)])
+def test_a_worker_that_is_dead_when_it_is_sent_work(project, dist):
+    """It is a dead worker like others, with nothing lost: no internal error, and all verdicts."""
+    project.write(TOTAL)
+    project.raw("conftest.py", DYING)
+    result = project.run_workers("--dist", dist, timeout=60)
+    result.stdout.no_fnmatch_line("*INTERNALERROR*")
+    result.stdout.fnmatch_lines(["*node down: Not properly terminated*"])
+    result.assert_outcomes(passed=1)
+    assert result.ret == 0
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("condition", ["baseline", "boost"])
 @pytest.mark.parametrize("dist", ["load", "worksteal"])
