@@ -129,9 +129,9 @@ class FactoryRuns(ExperimentRuns):
         root = self.settings.config.rootpath
         plan = self.make_plan()
         subject = subject_of(plan, self.experiment.given_plugins, self.caching, root=root, roots=(root,))
-        changes = {name: c for name, c in subject.treatments.items() if name in self.conditions}
+        treatments = {name: subject.treatments[name] for name in self.conditions}
         components = {**subject.components, **warning_filters(self.settings.config)}
-        return dataclasses.replace(subject, components=components, treatments=changes)
+        return dataclasses.replace(subject, components=components, treatments=treatments)
 
     def watching(self) -> AbstractContextManager[Judge]:
         """Watch one run that has the global generators for itself."""

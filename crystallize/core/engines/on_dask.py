@@ -405,8 +405,8 @@ class DaskRun:
         except Exception as fault:
             self._check_scheduler(fault)
             return False
-        removed = [event for _, event in events if event.get("action") == "remove-worker"]
-        return bool(removed) and removed[-1].get("expected", False)
+        removals = [e for _, e in events if isinstance(e, dict) and e.get("action") == "remove-worker"]
+        return bool(removals) and removals[-1].get("expected", False)
 
     @property
     def _address(self) -> str:
