@@ -128,7 +128,7 @@ class _Logging:
 
     @contextmanager
     def into(self, stream: StringIO) -> Iterator[None]:
-        """Write what is logged to a stream."""
+        """Write what reaches the root logger to a stream; pytest's own would take in what Dask logs, too."""
         root = logging.getLogger()
         level = root.level
         handler = logging.StreamHandler(stream)

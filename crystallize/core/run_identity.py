@@ -6,7 +6,6 @@ import glob
 import json
 import os
 import sys
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -122,8 +121,9 @@ class Subject:
         for name, component in self.components.items():
             common.code(name, component)
         common.value("root seed", [self.stream.root, list(self.stream.branch)])
-        for name, content in self._inputs():
-            common.value(f"input {name}", content)
+        for pattern in self.caching.inputs:
+            for name, content in self._input(pattern):
+                common.value(f"input {name}", content)
         for name in self.caching.env:
             common.value(f"environment variable {name}", os.environ.get(name))
         if self.caching.cache_key is not None:
@@ -158,9 +158,8 @@ class Subject:
         """Return it without the patterns of `inputs` that name no file, or one that can't be read."""
         kept = []
         for pattern in self.caching.inputs:
-            one = replace(self, caching=replace(self.caching, inputs=(pattern,)))
             with suppress(FingerprintError):
-                deque(one._inputs(), maxlen=0)
+                self._input(pattern)
                 kept.append(pattern)
         return replace(self, caching=replace(self.caching, inputs=tuple(kept)))
 
@@ -172,16 +171,14 @@ class Subject:
                 found += subject.input_paths()
         return list(dict.fromkeys(found))
 
-    def _inputs(self) -> Iterator[tuple[str, str]]:
-        """Yield name and digest of each file that `inputs` names."""
-        for pattern in self.caching.inputs:
-            paths = [path for path in _matching(self.root, pattern) if not path.is_dir()]
-            if not paths:
-                raise FingerprintError(
-                    f"inputs= {pattern!r} names no file in {self.root}; correct it, or leave it out"
-                )
-            for path in paths:
-                yield os.path.relpath(path, self.root).replace(os.sep, "/"), _content(path)
+    def _input(self, pattern: str) -> list[tuple[str, str]]:
+        """Return name and digest of each file of a pattern of `inputs`."""
+        paths = [path for path in _matching(self.root, pattern) if not path.is_dir()]
+        if not paths:
+            raise FingerprintError(
+                f"inputs= {pattern!r} names no file in {self.root}; correct it, or leave it out"
+            )
+        return [(os.path.relpath(path, self.root).replace(os.sep, "/"), _content(path)) for path in paths]
 
 
 def _matching(root: Path, pattern: str) -> list[Path]:

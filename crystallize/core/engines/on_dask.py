@@ -171,7 +171,6 @@ class DaskRun:
         self._load: Counter[str] = Counter()
         self._suspects: deque[Unit] = deque()  # units that were with a worker that died
         self._deaths: dict[Unit, list[str]] = {}  # unit -> workers that died with it
-        self._gone: set[str] = set()  # workers whose loss was told
         self._number = itertools.count()
         # One copy for each worker, of its own: copies of one thing are reduced by Dask as it likes.
         self._scattered: dict[str, Any] = {}
@@ -379,8 +378,7 @@ class DaskRun:
         if self._was_retired(sent.worker):
             self._reset(sent, None)
             return
-        if sent.worker not in self._gone:
-            self._gone.add(sent.worker)
+        if not any(sent.worker in died for died in self._deaths.values()):
             self._tell(
                 f"{self._plan.name}: worker {sent.worker} was lost; what it was running is run again "
                 "elsewhere"
