@@ -1,0 +1,109 @@
+"""What a second statistician would object to: verdicts that hang on an accident of the values."""
+
+import numpy as np
+import pytest
+from recorded import arms, experiment
+
+from crystallize import Hypothesis, evaluate
+from crystallize.core.analysis import Judging
+
+
+def judge(baseline, treatment, direction, *, judging=None, **options):
+    """Return the verdict on values of the metric x, whose replicates are pairs."""
+    claim = Hypothesis(metric="x", direction=direction, **options)
+    return evaluate(claim, *arms(baseline, treatment), **({} if judging is None else {"judging": judging}))
+
+
+@pytest.mark.xfail(strict=True, reason="zeros and ones are read as yes/no, whatever the margin is")
+@pytest.mark.parametrize(
+    ("value", "claim"),
+    [
+        (0, {"direction": "no_increase", "margin": 2}),
+        (0.0, {"direction": "equal", "margin": 1.0}),
+        (1.0, {"direction": "no_decrease", "margin": 0.02, "relative": True}),
+    ],
+)
+def test_a_margin_that_no_rate_has_says_that_the_metric_is_a_number(value, claim):
+    """A count without errors is a count, and a relative margin is of a mean."""
+    verdict = judge([value] * 20, [value] * 20, **claim)
+    assert (verdict.status, verdict.degenerate) == ("supported", True)
+
+
+@pytest.mark.xfail(strict=True, reason="a row does not say how it was read")
+def test_scores_that_are_all_perfect_are_read_as_yes_or_no_and_the_row_says_so():
+    """Where reading them as numbers would change the verdict, the reason names how."""
+    verdict = judge([1.0] * 20, [1.0] * 20, "no_decrease", margin=0.02)
+    assert verdict.status == "inconclusive"
+    assert "read as yes/no" in verdict.reason
+    assert 'kind="numeric"' in verdict.reason
+    verdict = judge([1.0] * 20, [1.0] * 20, "no_decrease", margin=0.02, kind="numeric")
+    assert (verdict.status, verdict.degenerate) == ("supported", True)
+    assert "a loss in up to 13.9 % of replicates is not excluded" in verdict.caveat
+
+
+@pytest.mark.xfail(strict=True, reason="identical resplits count as hardly more than two")
+@pytest.mark.parametrize("n", [30, 200, 2000])
+def test_resplits_without_any_difference_stay_within_a_margin(n):
+    """Every pair is identical, as after a change that changes nothing."""
+    values = [0.6 + (i * 37 % 101) / 1000 for i in range(n)]
+    verdict = judge(values, values, "no_decrease", margin=0.1, judging=Judging(resampled=0.25))
+    assert (verdict.status, verdict.degenerate) == ("supported", True)
+    assert "beyond the margin" not in verdict.reason
+
+
+@pytest.mark.xfail(strict=True, reason="refutations are not protected")
+def test_of_many_claims_none_is_refuted_by_chance():
+    """A difference at p = .01 on the wrong side is nothing among thirty."""
+    rng = np.random.default_rng(0)
+    noise = rng.normal(size=20)
+    treatments = {f"t{i}": rng.normal(size=20).tolist() for i in range(29)}
+    treatments["worst"] = (noise - noise.mean() - 0.65 * noise.std()).tolist()
+    claim = Hypothesis(metric="x", direction="increase")
+    result = experiment([0.0] * 20, [claim], **treatments)().run()
+    verdicts = result.hypotheses[0].verdicts
+    assert verdicts["worst"].p_value < 0.02
+    assert {verdict.status for verdict in verdicts.values()} == {"inconclusive"}
+    low, high = verdicts["worst"].interval
+    assert low < 0 < high
+
+
+@pytest.mark.xfail(strict=True, reason="whole numbers are made floats first")
+def test_whole_numbers_beyond_floats_are_compared_exactly():
+    """Three nanoseconds are three nanoseconds, however long ago the epoch was."""
+    for before in (4_000_000_000_000, 1_764_369_000_000_000_000):
+        verdict = judge([before] * 8, [before + 3] * 8, "equal", margin=0, deterministic=True)
+        assert (verdict.status, verdict.difference) == ("refuted", 3)
+    fewer = judge([before] * 8, [before - 3] * 8, "decrease", deterministic=True)
+    assert (fewer.status, fewer.difference) == ("supported", -3)
+    beyond = judge([before] * 8, [before - 3] * 8, "equal", margin=1)
+    assert (beyond.status, beyond.difference) == ("refuted", -3)
+    sampled = judge([before] * 8, [before - 3] * 8, "decrease")
+    assert (sampled.status, sampled.difference, sampled.degenerate) == ("supported", -3, True)
+    assert "never differs" not in sampled.reason
+
+
+@pytest.mark.xfail(strict=True, reason="rounding is that of float64")
+def test_the_rounding_of_single_precision_is_no_effect():
+    """Ten tenths added up one by one miss their sum by one unit in the last place."""
+    tenths = np.full(10, 0.1, np.float32)
+    exact, summed = float(np.float32(tenths.sum(dtype=float))), float(sum(tenths))
+    assert exact != summed
+    verdict = judge([exact] * 30, [summed] * 30, "increase")
+    assert (verdict.status, verdict.degenerate) == ("inconclusive", True)
+
+
+@pytest.mark.xfail(strict=True, reason="rounding is that of float64")
+def test_a_constant_difference_in_single_precision_is_constant():
+    """It has no variance but that of rounding."""
+    noise = np.random.default_rng(0).normal(size=30)
+    first, second = (noise.astype(np.float32).tolist(), (noise + 0.01).astype(np.float32).tolist())
+    assert judge(first, second, "increase").degenerate
+
+
+@pytest.mark.xfail(strict=True, reason="advice names no way of going on that keeps alpha")
+def test_advice_on_more_replicates_says_what_looking_again_costs():
+    """To run more until it is significant spends alpha anew each time."""
+    values = np.random.default_rng(1).normal(size=(2, 10))
+    verdict = judge(values[0].tolist(), values[1].tolist(), "differ")
+    assert verdict.status == "inconclusive"
+    assert "AnytimeValid()" in verdict.reason
