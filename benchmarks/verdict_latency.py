@@ -18,7 +18,8 @@ import time
 import numpy as np
 
 from crystallize import ConditionRuns, Hypothesis, RunRecord
-from crystallize.core.analysis import Analysis, AnalysisPlan
+from crystallize.core.analysis import Analysis
+from crystallize.core.family import AnalysisPlan
 from crystallize.core.recording import MetricEntry
 
 LIMIT = 0.100  # seconds

@@ -22,8 +22,8 @@ from crystallize import (
     Reference,
     Treatment,
 )
-from crystallize.core.analysis import DEFAULT_JUDGING, Judging
 from crystallize.core.caching import Caching
+from crystallize.core.policy import DEFAULT_JUDGING, Judging
 from crystallize.errors import CrystallizeError, DefinitionError
 from pytest_crystallize.calibration import CalibrationItem
 from pytest_crystallize.factories import FactoryRuns, GraphRuns

@@ -12,7 +12,7 @@ from typing import Any
 from _pytest._io.wcwidth import wcswidth, wcwidth
 
 from crystallize.core.calibration import BLIND_SPOT
-from crystallize.core.judging import percent
+from crystallize.core.decide import percent
 from pytest_crystallize.ids import escape
 
 COLUMNS = ("diff", "interval", "p", "MDE", "n", "verdict")

@@ -14,7 +14,7 @@ from typing import Any
 
 from crystallize import Verdict
 from crystallize.core.condition_runs import mean
-from crystallize.core.judging import percent
+from crystallize.core.decide import percent
 from pytest_crystallize.report import effect, interval, number, p_value, printable
 
 WIDTH = 360

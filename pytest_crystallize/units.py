@@ -16,11 +16,14 @@ import pytest
 from _pytest._code import getfslineno
 
 from crystallize import ConditionRuns, GroupSequential, Hypothesis, Reference, RunRecord, Treatment
-from crystallize.core.analysis import DEFAULT_JUDGING, Analysis, AnalysisPlan, Judging
+from crystallize.core.analysis import Analysis
 from crystallize.core.caching import Caching
 from crystallize.core.declaration import check_replicates
 from crystallize.core.evaluation import digest, unread_keys
+from crystallize.core.family import AnalysisPlan
+from crystallize.core.interim import Interim
 from crystallize.core.names import path_component
+from crystallize.core.policy import DEFAULT_JUDGING, Judging
 from crystallize.core.record import RunError
 from crystallize.core.run import Unit, rotated
 from crystallize.core.run_identity import Subject
@@ -176,8 +179,6 @@ class ExperimentRuns(ABC):
         What is claimed, and how it is judged.
     members : list of HypothesisItem
         All items, selected or not.
-    size : int
-        Up to which replicate to run until the next look; in the end, how many were run.
     sample_size, root_seed : int
         As settled between command line, declaration and ini file.
     replicates : int
@@ -252,8 +253,6 @@ class ExperimentRuns(ABC):
         self._cache: ExperimentCache | None = None
         self.members: list[HypothesisItem] = []
         self._selected: list[HypothesisItem] = []
-        # What is to be a reference is run to its end.
-        self.size = self.replicates if settings.save else self.analysis_plan.sizes[0]
         self._first_open = 0
         self._complete: dict[str, ConditionRuns] = {}
         self._analysis: Analysis | None = None
@@ -413,28 +412,29 @@ class ExperimentRuns(ABC):
 
     # Looks.
 
+    @cached_property
+    def _interim(self) -> Interim:
+        # What is to be a reference is run to its end.
+        to_the_end = self.settings.save is not None
+        return Interim(self.analysis_plan, self.references, to_the_end=to_the_end)
+
+    @property
+    def size(self) -> int:
+        """Up to which replicate to run until the next look; in the end, how many were run."""
+        return self._interim.size
+
     @property
     def _looks_again(self) -> bool:
         """Whether another look may be to come, so that nobody may run ahead."""
-        return self.analysis_plan.judging.stopping is not None and self.size < self.replicates
+        return self._interim.is_open
 
     def _advance(self) -> bool:
         """Go on to the replicates of the next look; tell whether there is one to come."""
         if not self._looks_again or any(map(self._missing, range(self._first_open, self.size))):
             return False
-        before = self.size
         claims = [(i.hypothesis, i.treatment or "") for i in self._selected if i.hypothesis is not None]
-        known = [condition for condition in self.conditions if condition in self.needed]
-        look = Analysis(self.analysis_plan, self._to_come(known), self.references)
-        self.size = look.replicates_needed(claims, known) if claims else self.replicates
-        return self.size > before
-
-    def _to_come(self, conditions: Iterable[str]) -> dict[str, ConditionRuns]:
-        """Return the runs of the look under way, with gaps for the replicates behind it."""
-        gap = (None,) * (self.replicates - self.size)
-        return {
-            name: ConditionRuns(name, (*runs.records, *gap)) for name, runs in self.runs(conditions).items()
-        }
+        known = (condition for condition in self.conditions if condition in self.needed)
+        return self._interim.advance(self.runs(known), claims)
 
     @property
     def analysis(self) -> Analysis:

@@ -52,7 +52,9 @@ def test_evaluating_the_default_tests_does_not_import_scipy_stats():
     """Neither pairs nor independent samples, numbers nor 0/1 values, families, margins or looks do."""
     code = (
         "import sys; from crystallize import *\n"
-        "from crystallize.core.analysis import Analysis, AnalysisPlan, Judging\n"
+        "from crystallize.core.analysis import Analysis\n"
+        "from crystallize.core.family import AnalysisPlan\n"
+        "from crystallize.core.policy import Judging\n"
         "from crystallize.core.recording import MetricEntry\n"
         "def arm(name, values, first):\n"
         "    record = lambda i, v: RunRecord(name, i, first + i, (MetricEntry('x', v, None, False, 's'),))\n"

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from crystallize.core.claim import Claim
-from crystallize.core.decision import Decision
-from crystallize.core.judging import Tested
-from crystallize.core.sample import ClaimSample
+from crystallize.core.decide import Tested, claim_of
+from crystallize.core.hypothesis import Hypothesis
+from crystallize.core.samples import ClaimSample
 from crystallize.core.stat_test import McNemarTest, StatisticalTest, default_test
+from crystallize.core.verdict import Verdict
 from crystallize.errors import SampleError
 from crystallize.stats import TestResult, anytime_mcnemar, anytime_t
 
@@ -16,13 +17,13 @@ _MINIMUM_N = 3
 
 
 def anytime_tested(
-    claim: Claim, sample: ClaimSample, *, g: float, level: float, best: float
-) -> Tested | Decision:
+    hypothesis: Hypothesis, sample: ClaimSample, *, g: float, level: float, best: float
+) -> Tested | Verdict:
     """Test a claim on what is there so far.
 
     Parameters
     ----------
-    claim, sample
+    hypothesis, sample
         What to test on what.
     g : float
         As in `AnytimeValid`.
@@ -32,21 +33,20 @@ def anytime_tested(
     best : float
         The smallest p-value of earlier looks.
     """
+    claim = claim_of(hypothesis)
     test = claim.test or default_test(sample.baseline, sample.treatment, paired=True, kind=claim.kind)
     binary = isinstance(test, McNemarTest)
     name = "anytime-valid McNemar" if binary else "anytime-valid t"
     fault = _unsuited(claim, sample, binary=binary)
     if fault is not None:
-        return Decision(status="invalid", reason=fault, test=name)
+        return Verdict.invalid(fault, test=name)
     try:
         sides = [_test(claim, sample, binary, g, level, shift) for shift in _shifts(claim)]
     except SampleError as error:
-        return Decision(
-            status="invalid", reason=f"the {name} test can't take this sample: {error}", test=name
-        )
+        return Verdict.invalid(f"the {name} test can't take this sample: {error}", test=name)
     result = max(sides, key=lambda side: side.p_value)
     result = replace(result, p_value=min(best, result.p_value))
-    return Tested(claim, sample, _Unplanned(test), result, True, level)
+    return Tested(hypothesis, sample, _Unplanned(test), result, True, level)
 
 
 class _Unplanned(StatisticalTest):

@@ -8,10 +8,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final, Literal
 
-from crystallize.core.analysis import DEFAULT_JUDGING, Judging, evaluate
+from crystallize.core.analysis import evaluate
 from crystallize.core.claim import Claim
 from crystallize.core.condition_runs import ConditionRuns
 from crystallize.core.hypothesis import Hypothesis
+from crystallize.core.policy import DEFAULT_JUDGING, Judging
 from crystallize.core.record import RunRecord
 from crystallize.core.recording import is_number
 from crystallize.core.treatment import BASELINE

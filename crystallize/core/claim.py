@@ -1,4 +1,4 @@
-"""Claims about a metric, decided by a statistical test."""
+"""Claims about a metric."""
 
 from __future__ import annotations
 
@@ -6,19 +6,9 @@ import sys
 from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args
 
-from crystallize.core.decision import Decision
-from crystallize.core.sample import ClaimSample
-from crystallize.core.stat_test import ClusteredTTest, ResampledTTest, StatisticalTest, default_test
+from crystallize.core.stat_test import ClusteredTTest, StatisticalTest
 from crystallize.errors import DefinitionError
-from crystallize.stats import (
-    Alternative,
-    Guard,
-    TestResult,
-    equivalence,
-    non_inferiority,
-    relative_equivalence,
-    relative_non_inferiority,
-)
+from crystallize.stats import Alternative
 
 Direction = Literal["increase", "decrease", "differ", "equal", "no_decrease", "no_increase"]
 Pairing = Literal["auto", "intersect", "none"]
@@ -35,7 +25,6 @@ _GUARDS: Final[dict[str, Alternative]] = {
     "no_increase": "less",
     "equal": "greater",  # the side is that of the test with the larger p
 }
-_TOLERANCE: Final = 1e-12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -251,114 +240,6 @@ class Claim:
     def alternative_of_p(self) -> Alternative:
         """Of which alternative the p-value is."""
         return self.claimed if not self.is_superiority or self.alternative == "one-sided" else "two-sided"
-
-    def chosen_test(self, sample: ClaimSample, resampled: float | None) -> StatisticalTest:
-        """Return the test of a sample: the one that is named, or the default."""
-        if self.test is not None:
-            return self.test
-        if resampled is not None:
-            return ResampledTTest(test_fraction=resampled)
-        return default_test(sample.baseline, sample.treatment, paired=sample.paired, kind=self.kind)
-
-    def compare(self, test: StatisticalTest, sample: ClaimSample, level: float) -> TestResult:
-        """Test a sample; the interval belongs to a test at `level`.
-
-        Raises
-        ------
-        SampleError
-            If the test can't take it; a test of the user's may raise anything.
-        """
-        compare: Any = test.compare
-        if isinstance(test, ClusteredTTest) and sample.units is not None:
-            units = sample.units
-
-            def compare(*args: Any, **options: Any) -> TestResult:
-                return test.compare(*args, units=units, **options)
-
-        arms = sample.baseline, sample.treatment
-        if self.is_superiority:
-            return compare(*arms, alpha=level, alternative=self.alternative_of_p)  # type: ignore[no-any-return]
-        assert self.margin is not None
-        if self.direction == "equal":
-            tost = relative_equivalence if self.relative else equivalence
-            return tost(compare, *arms, margin=self.margin, alpha=level)
-        guard: Guard = self.direction  # type: ignore[assignment]
-        one_sided = relative_non_inferiority if self.relative else non_inferiority
-        return one_sided(compare, *arms, margin=self.margin, guard=guard, alpha=level)
-
-    def supports(self, result: TestResult) -> bool:
-        """Tell whether the estimate lies where the claim is, apart from significance."""
-        if not self.is_superiority:
-            return True  # the one-sided p says it
-        return {
-            "increase": result.estimate > result.null,
-            "decrease": result.estimate < result.null,
-        }.get(self.direction, True)
-
-    def contradicts(self, interval: tuple[float, float], null: float) -> bool:
-        """Tell whether an interval lies wholly where the claim is false."""
-        low, high = interval
-        if self.direction == "equal":
-            assert self.margin is not None
-            return low > self.margin or high < -self.margin
-        return {"greater": high < null, "less": low > null, "two-sided": False}[self.claimed]
-
-    def decide_deterministic(self, sample: ClaimSample, names: tuple[str, str]) -> Decision:
-        """Compare values that no seed changes.
-
-        Parameters
-        ----------
-        sample : ClaimSample
-            At least one value in each arm.
-        names : pair of str
-            Of the conditions.
-        """
-        for values, condition in zip((sample.baseline, sample.treatment), names, strict=True):
-            if max(values) - min(values) > _TOLERANCE * max(map(abs, values)):
-                i = next(i for i, value in enumerate(values) if value != values[0])
-                return Decision(
-                    status="invalid",
-                    reason=f"declared deterministic, but metric {self.metric!r} of {condition!r} is "
-                    f"{values[0]!r} in replicate 0 and {values[i]!r} in replicate {i}; leave "
-                    "deterministic out",
-                    test="deterministic",
-                )
-        before, after = sample.baseline[0], sample.treatment[0]
-        change = after - before
-        if abs(change) <= _TOLERANCE * max(abs(before), abs(after)):
-            change = 0.0
-        if self.relative:
-            if before == 0:
-                return Decision(
-                    status="invalid",
-                    reason=f"metric {self.metric!r} of {names[0]!r} is 0, of which no part is a margin; "
-                    "use a "
-                    "margin in the units of the metric (relative=False)",
-                    test="deterministic",
-                )
-            change /= abs(before)
-        margin = self.margin or 0.0
-        slack = margin * (1 + _TOLERANCE)
-        holds = {
-            "increase": change > 0,
-            "decrease": change < 0,
-            "differ": change != 0,
-            "equal": abs(change) <= slack,
-            "no_decrease": change >= -slack,
-            "no_increase": change <= slack,
-        }[self.direction]
-        shown = f"{change:+.4g}" + (" (relative)" if self.relative else "")
-        against = f", beyond the margin {margin:g}" if not self.is_superiority else ""
-        return Decision(
-            status="supported" if holds else "refuted",
-            reason="" if holds else f"{self.metric} changes by {shown}{against}",
-            test="deterministic",
-            estimand="relative change" if self.relative else "",
-            difference=change,
-            interval=(change, change),
-            population="this data set",
-            details={"significant": holds, "accepted": holds, "difference": change, "test": "deterministic"},
-        )
 
 
 def _is_number(value: Any) -> bool:

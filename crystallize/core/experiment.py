@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from crystallize.core.analysis import Judging
 from crystallize.core.artifact import Artifact, alone, artifacts_in, checked_outputs
 from crystallize.core.builder import ExperimentBuilder
 from crystallize.core.caching import Caching
@@ -26,8 +25,9 @@ from crystallize.core.declaration import (
     with_defaults,
 )
 from crystallize.core.evaluation import runs_by_condition, unread_keys
+from crystallize.core.family import AnalysisPlan
 from crystallize.core.hypothesis import Hypothesis
-from crystallize.core.looks import Looks
+from crystallize.core.interim import Interim, Schedule
 from crystallize.core.optimizers import BaseOptimizer
 from crystallize.core.optimizers.search import Search
 from crystallize.core.pipeline import Pipeline, as_pipeline
@@ -42,6 +42,7 @@ from crystallize.core.plugins import (
     SerialExecution,
 )
 from crystallize.core.plugins.execution import ended
+from crystallize.core.policy import Judging
 from crystallize.core.provenance import git_commit
 from crystallize.core.record import RunRecord
 from crystallize.core.result import Result, RunFailure
@@ -49,6 +50,7 @@ from crystallize.core.run import RAISED, Hooks, RunPlan, Unit
 from crystallize.core.seeding import SEARCH, SeedStream, check_root_seed, global_state_restored
 from crystallize.core.step_cache import open_step_cache
 from crystallize.core.stopping import Stopping
+from crystallize.core.stored_reference import resolved
 from crystallize.core.treatment import BASELINE, Treatment
 from crystallize.errors import CrystallizeWarning, DefinitionError
 from crystallize.stats import Correction
@@ -489,12 +491,12 @@ class Experiment:
         """Run these conditions in every replicate, or until every claim is decided."""
         execution = self._execution
         with self._running(plan) as commit:
-            looks = Looks(self, plan, conditions, to_the_end=to_the_end)
-            while todo := looks.units_to_come(ahead=execution.runs_ahead):
+            schedule = self._schedule(conditions, to_the_end=to_the_end)
+            while todo := schedule.units_to_come(ahead=execution.runs_ahead):
                 run = stored.execute(execution, todo) if stored else execution.execute(plan, todo)
                 with ended(run) as arriving:
-                    looks.take_in(arriving)
-            records = looks.records()
+                    schedule.take_in(arriving)
+            records = schedule.records()
             if stored:
                 stored.conclude(records)
             return self._conclude(plan, records, commit())
@@ -510,15 +512,24 @@ class Experiment:
         """Do what `_execute` does, on the running event loop."""
         execution = self.plugin(AsyncExecution)
         with self._running(plan) as commit:
-            looks = Looks(self, plan, conditions, to_the_end=to_the_end)
-            while todo := looks.units_to_come():
-                looks.take_in(
+            schedule = self._schedule(conditions, to_the_end=to_the_end)
+            while todo := schedule.units_to_come():
+                schedule.take_in(
                     await (stored.aexecute(execution, todo) if stored else execution.aexecute(plan, todo))
                 )
-            records = looks.records()
+            records = schedule.records()
             if stored:
                 stored.conclude(records)
             return self._conclude(plan, records, commit())
+
+    def _schedule(self, conditions: Sequence[str], *, to_the_end: bool) -> Schedule:
+        """Return which units of these conditions are to be run, look by look if there are looks."""
+        treatments = tuple(treatment.name for treatment in self.treatments)
+        plan = AnalysisPlan(self.hypotheses, treatments, self.replicates, self.judging)
+        stops = self.judging.stopping is not None and bool(self.hypotheses) and not to_the_end
+        references = resolved(self.hypotheses, lambda known: known.file) if stops else {}
+        claims = [(h, subject) for h in self.hypotheses for subject in plan.subjects(h)]
+        return Schedule(Interim(plan, references, to_the_end=not stops), claims, conditions)
 
     def _search_plan(self) -> RunPlan:
         """Return the plan of trials, whose seeds `run` never uses."""

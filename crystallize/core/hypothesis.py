@@ -11,13 +11,9 @@ from typing import Any, Literal
 import numpy as np
 
 from crystallize.core.claim import Claim, Direction, Kind, NanPolicy, Pairing
-from crystallize.core.decision import Decision
-from crystallize.core.judging import tested
 from crystallize.core.reference import Reference
-from crystallize.core.sample import ClaimSample
 from crystallize.core.seeding import global_state_restored, seed_globals
 from crystallize.core.stat_test import StatisticalTest
-from crystallize.core.verifier import decision_of
 from crystallize.errors import DefinitionError
 
 Sample = Mapping[str, Sequence[Any]]
@@ -183,22 +179,6 @@ class Hypothesis:
         """The metrics as text."""
         return ", ".join(self.metrics) if self.metrics is not None else "all"
 
-    def decide(self, baseline: Sample, treatment: Sample) -> Decision:
-        """Decide on complete samples; never raises for what a verifier does.
-
-        The same samples give the same decision: the global generators, from which a verifier may draw, are
-        seeded alike each time and put back afterwards.
-        """
-        with self.undisturbed():
-            if self.claim is None:
-                return self._ask_verifier(baseline, treatment)
-            claim = self.claim
-            sample = ClaimSample(baseline[claim.metric], treatment[claim.metric], claim.pairing != "none")
-            if claim.deterministic:
-                return claim.decide_deterministic(sample, ("baseline", "treatment"))
-            outcome = tested(claim, sample, level=claim.level, planning_level=claim.level, resampled=None)
-            return outcome if isinstance(outcome, Decision) else outcome.decide(claim.level)
-
     @contextmanager
     def undisturbed(self) -> Iterator[None]:
         """Let no numerical warning out, and let random numbers of the user's code be the same every time.
@@ -218,19 +198,6 @@ class Hypothesis:
         """Return the number by which a treatment is ranked, given what the verifier returned for it."""
         with self.undisturbed():
             return float(self.ranker(result))
-
-    def _ask_verifier(self, baseline: Sample, treatment: Sample) -> Decision:
-        assert self.verifier is not None
-        label = getattr(self.verifier, "__name__", type(self.verifier).__name__)
-        try:
-            return decision_of(self.verifier(baseline, treatment), label)
-        except Exception as error:
-            known = ", ".join(map(repr, baseline)) or "none"
-            return Decision(
-                status="invalid",
-                reason=f"verifier {label!r} raised {type(error).__name__}: {error}; metrics given: {known}",
-                test=label,
-            )
 
     def __repr__(self) -> str:
         return f"Hypothesis({self.name!r}, metric={self.metric_label!r})"

@@ -15,10 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from crystallize.core.analysis import DEFAULT_JUDGING, Analysis, AnalysisPlan, Judging
+from crystallize.core.analysis import Analysis
 from crystallize.core.condition_runs import ConditionRuns
 from crystallize.core.evaluation import digest, rank
+from crystallize.core.family import AnalysisPlan
 from crystallize.core.hypothesis import Hypothesis
+from crystallize.core.policy import DEFAULT_JUDGING, Judging
 from crystallize.core.provenance import versions
 from crystallize.core.record import RunRecord
 from crystallize.core.stored_reference import recorded, resolved, write_reference

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Final
 
 from crystallize.core.claim import Claim
-from crystallize.core.sample import ClaimSample
+from crystallize.core.samples import ClaimSample
 from crystallize.core.stat_test import StatisticalTest
 from crystallize.stats import Alternative, TestResult
 from crystallize.stats.power import (

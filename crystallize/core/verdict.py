@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal
 
-from crystallize.core.decision import Status
+Status = Literal["supported", "refuted", "inconclusive", "invalid"]
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What became of one hypothesis under one treatment.
+
+    A test or a verifier says what came out; the analysis adds what it is about, and how claims were judged
+    together.
 
     Attributes
     ----------
@@ -74,10 +77,10 @@ class Verdict:
         Replicates, p-value and level at each look that gave a p-value; empty without early stopping.
     """
 
-    hypothesis: str
-    treatment: str
-    metric: str
-    status: Status
+    hypothesis: str = ""
+    treatment: str = ""
+    metric: str = ""
+    status: Status = "invalid"
     reason: str = ""
     p_value: float | None = None
     alpha: float | None = None
@@ -108,6 +111,11 @@ class Verdict:
     planned: int = 0
     against: str = ""
     trail: tuple[tuple[int, float, float], ...] = ()
+
+    @classmethod
+    def invalid(cls, reason: str, *, test: str = "", **known: Any) -> Verdict:
+        """Return the verdict that there is none, with the reason."""
+        return cls(status="invalid", reason=reason, test=test, **known)
 
     @property
     def passed(self) -> bool:

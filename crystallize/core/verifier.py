@@ -6,9 +6,6 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
-
-from crystallize.core.decision import Decision
 from crystallize.core.declared import Declared
 from crystallize.errors import DefinitionError, StepParameterError
 
@@ -64,62 +61,3 @@ def verifier(function: Callable[..., Mapping[str, Any]]) -> Verifier:
     {'p_value': 0.125, 'significant': True}
     """
     return Verifier(function)
-
-
-def decision_of(returned: Any, label: str) -> Decision:
-    """Read what the verifier `label` returned; anything that is no evidence is invalid."""
-    if not isinstance(returned, Mapping):
-        return Decision(
-            status="invalid",
-            reason=f"verifier {label!r} returned {_short(returned)}; it must return a mapping with "
-            "p_value and "
-            "significant",
-            test=label,
-        )
-    details = {str(key): _plain(value) for key, value in returned.items()}
-    if "p_value" not in details or not ("significant" in details or "accepted" in details):
-        got = ", ".join(map(repr, details)) or "nothing"
-        return Decision(
-            status="invalid",
-            reason=f"verifier {label!r} returned {got}; it must return p_value and significant (or accepted)",
-            test=label,
-            details=details,
-        )
-    p_value = details["p_value"]
-    if isinstance(p_value, bool) or not isinstance(p_value, int | float) or not 0 <= p_value <= 1:
-        return Decision(
-            status="invalid",
-            reason=f"verifier {label!r} returned p_value = {_short(p_value)}, which is no probability",
-            test=label,
-            details=details,
-        )
-    verdict = details.get("accepted", details.get("significant"))
-    if not isinstance(verdict, bool):
-        return Decision(
-            status="invalid",
-            reason=f"verifier {label!r} returned {_short(verdict)} where it must say True or False",
-            p_value=float(p_value),
-            test=label,
-            details=details,
-        )
-    details.setdefault("significant", verdict)
-    details.setdefault("accepted", verdict)
-    return Decision(
-        status="supported" if verdict else "inconclusive",
-        reason="" if verdict else f"verifier {label!r} does not accept it; more replicates may decide it",
-        p_value=float(p_value),
-        test=label,
-        details=details,
-    )
-
-
-def _plain(value: Any) -> Any:
-    """Turn numpy scalars and 0-d arrays into Python values."""
-    if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
-        return value.item()
-    return value
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"a {type(value).__qualname__}"

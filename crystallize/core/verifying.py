@@ -1,73 +1,53 @@
-"""A verifier on the runs of two conditions: its evidence, and what it makes of it."""
+"""Verifiers at work: what they are given, and how their answers are read."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import Any
+
+import numpy as np
 
 from crystallize.core.condition_runs import ConditionRuns
-from crystallize.core.decision import Decision
-from crystallize.core.sample import SEEDS
-
-if TYPE_CHECKING:
-    from crystallize.core.hypothesis import Hypothesis
+from crystallize.core.hypothesis import Hypothesis, Sample
+from crystallize.core.samples import SEEDS, verifier_metrics
+from crystallize.core.verdict import Verdict
 
 
-def decide_by_verifier(hypothesis: Hypothesis, baseline: ConditionRuns, treatment: ConditionRuns) -> Decision:
-    """Ask a hypothesis's verifier; whatever evidence is missing makes the answer invalid."""
+def verified(hypothesis: Hypothesis, baseline: ConditionRuns, treatment: ConditionRuns) -> Verdict:
+    """Ask a hypothesis's verifier about runs; whatever evidence is missing makes the verdict invalid."""
     arms = (baseline, treatment)
-    reason, metrics = _evidence(hypothesis, *arms)
+    reason, metrics = verifier_metrics(hypothesis.metrics, *arms)
     if reason is not None:
-        return Decision(status="invalid", reason=reason)
-    decision = hypothesis.decide(*(arm.sample(metrics) for arm in arms))
-    if decision.status == "invalid":
-        return decision
-    return replace(decision, degenerate=_no_variance(metrics, *arms), population=SEEDS)
+        return Verdict.invalid(reason)
+    verdict = answered(hypothesis, *(arm.sample(metrics) for arm in arms))
+    if verdict.status == "invalid":
+        return verdict
+    return replace(verdict, degenerate=_no_variance(metrics, *arms), population=SEEDS)
+
+
+def answered(hypothesis: Hypothesis, baseline: Sample, treatment: Sample) -> Verdict:
+    """Ask a hypothesis's verifier about complete samples; never raises for what it does."""
+    verifier = hypothesis.verifier
+    assert verifier is not None
+    label = getattr(verifier, "__name__", type(verifier).__name__)
+    with hypothesis.undisturbed():
+        try:
+            return _read(verifier(baseline, treatment), label)
+        except Exception as error:
+            known = ", ".join(map(repr, baseline)) or "none"
+            return Verdict.invalid(
+                f"verifier {label!r} raised {type(error).__name__}: {error}; metrics given: {known}",
+                test=label,
+            )
 
 
 def shown_metric(hypothesis: Hypothesis, baseline: ConditionRuns, treatment: ConditionRuns) -> str:
     """Return the metric whose means are shown: the first that the hypothesis is about."""
     if hypothesis.metrics:
         return hypothesis.metrics[0]
-    reason, metrics = _evidence(hypothesis, baseline, treatment)
+    reason, metrics = verifier_metrics(None, baseline, treatment)
     return metrics[0] if reason is None else ""
-
-
-def _evidence(
-    hypothesis: Hypothesis, baseline: ConditionRuns, treatment: ConditionRuns
-) -> tuple[str | None, tuple[str, ...]]:
-    """Return why there is no evidence to decide upon, if so, and the metrics that the evidence is about."""
-    arms = (baseline, treatment)
-    reason = baseline.missing_evidence() or treatment.missing_evidence() or _not_pairs(*arms)
-    if reason is not None:
-        return reason, ()
-    if hypothesis.metrics is not None:
-        gaps = (arm.gap(name) for name in hypothesis.metrics for arm in arms)
-        return next((gap for gap in gaps if gap), None), hypothesis.metrics
-    recorded = dict.fromkeys((*baseline.metrics, *treatment.metrics))
-    gaps_of = {name: baseline.gap(name) or treatment.gap(name) for name in recorded}
-    complete = tuple(name for name, gap in gaps_of.items() if gap is None)
-    if complete:
-        return None, complete
-    return next((gap for gap in gaps_of.values() if gap), "no metric was recorded"), ()
-
-
-def _not_pairs(baseline: ConditionRuns, treatment: ConditionRuns) -> str | None:
-    """Say why the values of two complete conditions are not pairs of the same seeds; None if they are."""
-    sizes = len(baseline.records), len(treatment.records)
-    if sizes[0] != sizes[1] or not sizes[0]:
-        return (
-            f"{sizes[0]} replicates of {baseline.condition!r} and {sizes[1]} of {treatment.condition!r}; a "
-            "verdict needs the same replicates of both, and at least one"
-        )
-    for replicate, (one, other) in enumerate(zip(baseline.records, treatment.records, strict=True)):
-        if one is not None and other is not None and one.seed != other.seed:
-            return (
-                f"replicate {replicate} has seed {one.seed} in {baseline.condition!r} and {other.seed} in "
-                f"{treatment.condition!r}; both need the same root seed"
-            )
-    return None
 
 
 def _no_variance(metrics: Iterable[str], baseline: ConditionRuns, treatment: ConditionRuns) -> bool:
@@ -82,3 +62,58 @@ def _equal_differences(baseline: Sequence[float], treatment: Sequence[float]) ->
     differences = [t - b for b, t in zip(baseline, treatment, strict=True)]
     largest = max(max(map(abs, values)) for values in (baseline, treatment, differences))
     return max(differences) - min(differences) <= 1e-12 * largest
+
+
+def _read(returned: Any, label: str) -> Verdict:
+    """Read what the verifier `label` returned; anything that is no evidence is invalid."""
+    if not isinstance(returned, Mapping):
+        return Verdict.invalid(
+            f"verifier {label!r} returned {_short(returned)}; it must return a mapping with "
+            "p_value and "
+            "significant",
+            test=label,
+        )
+    details = {str(key): _plain(value) for key, value in returned.items()}
+    if "p_value" not in details or not ("significant" in details or "accepted" in details):
+        got = ", ".join(map(repr, details)) or "nothing"
+        return Verdict.invalid(
+            f"verifier {label!r} returned {got}; it must return p_value and significant (or accepted)",
+            test=label,
+            details=details,
+        )
+    p_value = details["p_value"]
+    if isinstance(p_value, bool) or not isinstance(p_value, int | float) or not 0 <= p_value <= 1:
+        return Verdict.invalid(
+            f"verifier {label!r} returned p_value = {_short(p_value)}, which is no probability",
+            test=label,
+            details=details,
+        )
+    verdict = details.get("accepted", details.get("significant"))
+    if not isinstance(verdict, bool):
+        return Verdict.invalid(
+            f"verifier {label!r} returned {_short(verdict)} where it must say True or False",
+            p_value=float(p_value),
+            test=label,
+            details=details,
+        )
+    details.setdefault("significant", verdict)
+    details.setdefault("accepted", verdict)
+    return Verdict(
+        status="supported" if verdict else "inconclusive",
+        reason="" if verdict else f"verifier {label!r} does not accept it; more replicates may decide it",
+        p_value=float(p_value),
+        test=label,
+        details=details,
+    )
+
+
+def _plain(value: Any) -> Any:
+    """Turn numpy scalars and 0-d arrays into Python values."""
+    if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
+        return value.item()
+    return value
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"a {type(value).__qualname__}"

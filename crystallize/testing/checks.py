@@ -232,7 +232,7 @@ def _not_repeated(subject: Subject, arms: Arms) -> Fault | None:
 
 def _changed(subject: Subject, arms: Arms) -> Fault | None:
     given = arms.copied()
-    answer = Answer(subject.hypothesis.decide(*given))
+    answer = subject.answer(*given)
     if repr(given) == repr(arms):
         return None
     return Fault(((arms, answer),), f"to find them unchanged, not {' and '.join(given.assigned())}")

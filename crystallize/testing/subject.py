@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple
 
 from crystallize.core.claim import Claim
-from crystallize.core.decision import Decision
-from crystallize.core.hypothesis import Hypothesis
+from crystallize.core.decide import verdict_on
+from crystallize.core.hypothesis import Hypothesis, Sample
 from crystallize.core.stat_test import McNemarTest, default_test
+from crystallize.core.verdict import Verdict
 from crystallize.errors import DefinitionError
 
 Alternative = Literal["two-sided", "one-sided", "margin"]
@@ -80,44 +81,44 @@ def _value(value: Any) -> str:
 class Answer:
     """What became of one pair of samples."""
 
-    decision: Decision
+    verdict: Verdict
 
     @property
     def decided(self) -> bool:
         """Whether it is a verdict, with a probability and a yes or no."""
-        return self.decision.status != "invalid"
+        return self.verdict.status != "invalid"
 
     @property
     def declined(self) -> bool:
         """Whether nothing came back, as from an error; to return what is no verdict is not to decline."""
-        return not self.decided and not self.decision.details
+        return not self.decided and not self.verdict.details
 
     @property
     def p(self) -> float:
         """The p-value; nan without a verdict."""
-        p_value = self.decision.p_value if self.decided else None
+        p_value = self.verdict.p_value if self.decided else None
         return math.nan if p_value is None else p_value
 
     @property
     def significant(self) -> bool:
         """Whether p was called significant."""
-        return self.decision.details.get("significant") is True
+        return self.verdict.details.get("significant") is True
 
     @property
     def passes(self) -> bool:
         """Whether the hypothesis is supported."""
-        return self.decision.status == "supported"
+        return self.verdict.status == "supported"
 
     @property
     def positive(self) -> bool:
         """Whether anything in it, verdict or not, speaks for the treatment."""
-        return self.significant or self.decision.details.get("accepted") is True
+        return self.significant or self.verdict.details.get("accepted") is True
 
     def __str__(self) -> str:
-        details = self.decision.details
+        details = self.verdict.details
         shown = {key: details[key] for key in ("p_value", "significant", "accepted") if key in details}
         if "p_value" not in shown or len(shown) == 1:
-            return self.decision.reason
+            return self.verdict.reason
         if len(shown) == 3 and shown["accepted"] is shown["significant"]:
             del shown["accepted"]
         return ", ".join(f"{key} = {value!r}" for key, value in shown.items())
@@ -150,7 +151,11 @@ class Subject:
 
     def ask(self, arms: Arms) -> Answer:
         """Decide on copies of the samples, as a run does."""
-        return Answer(self.hypothesis.decide(*arms.copied()))
+        return self.answer(*arms.copied())
+
+    def answer(self, baseline: Sample, treatment: Sample) -> Answer:
+        """Decide on these very samples."""
+        return Answer(verdict_on(self.hypothesis, baseline, treatment))
 
     def same_p(self, one: Answer, other: Answer) -> bool:
         """Whether both have the same p-value, up to the tolerance, or both none."""

@@ -20,7 +20,9 @@ from crystallize import (
     Treatment,
     WelchTTest,
 )
-from crystallize.core.analysis import Analysis, AnalysisPlan, Judging
+from crystallize.core.analysis import Analysis
+from crystallize.core.family import AnalysisPlan
+from crystallize.core.policy import Judging
 from crystallize.errors import DefinitionError
 from crystallize.stats import benjamini_hochberg, holm
 

@@ -24,6 +24,7 @@ from crystallize import (
     WelchTTest,
     WilcoxonTest,
 )
+from crystallize.core.decide import verdict_on
 from crystallize.errors import DefinitionError
 from crystallize.stats import TestResult
 
@@ -34,7 +35,7 @@ MIXED = [2.0, 1.0, 4.5, 3.0, 5.5, 5.0]
 
 def decide(baseline, treatment, direction="increase", **options):
     hypothesis = Hypothesis(metric="x", direction=direction, **options)
-    return hypothesis.decide({"x": list(baseline)}, {"x": list(treatment)})
+    return verdict_on(hypothesis, {"x": list(baseline)}, {"x": list(treatment)})
 
 
 @pytest.mark.parametrize(
@@ -63,7 +64,7 @@ def test_the_four_verdicts(baseline, treatment, direction, status):
 def test_equal_differences_refute_only_if_their_number_does(alternative, n, status):
     """Without variance the interval is a point; whether it refutes is for the exact floor of p to say."""
     claim = Hypothesis(metric="m", direction="increase", alternative=alternative)
-    decision = claim.decide({"m": [float(i) for i in range(n)]}, {"m": [i - 1.0 for i in range(n)]})
+    decision = verdict_on(claim, {"m": [float(i) for i in range(n)]}, {"m": [i - 1.0 for i in range(n)]})
     assert decision.degenerate
     assert decision.status == status
 

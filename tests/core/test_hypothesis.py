@@ -9,6 +9,7 @@ from scipy import stats
 
 from crystallize import Hypothesis, WelchTTest, hypothesis, verifier
 from crystallize.core import hypothesis as module
+from crystallize.core.decide import verdict_on
 from crystallize.errors import DefinitionError
 
 
@@ -97,7 +98,7 @@ def test_no_warning_of_scipys_gets_out(baseline, treatment, how):
             Hypothesis(metric="x", direction="increase"),
             Hypothesis(lambda b, t: {"p_value": np.log(0.0), "significant": True}, "x", name="n"),
         ):
-            claimed.decide({"x": baseline}, {"x": treatment})
+            verdict_on(claimed, {"x": baseline}, {"x": treatment})
             claimed.rank({"p_value": 0.5})
         assert caught == []
 
@@ -110,7 +111,7 @@ def test_other_warnings_of_a_verifier_get_out():
         return {"p_value": 0.5, "significant": False}
 
     with pytest.warns(UserWarning, match="small sample"):
-        Hypothesis(talkative, "x").decide({"x": [1]}, {"x": [2]})
+        verdict_on(Hypothesis(talkative, "x"), {"x": [1]}, {"x": [2]})
 
 
 def test_examples_in_docstrings_are_true():

@@ -5,7 +5,7 @@ import pytest
 from recorded import arms, experiment
 
 from crystallize import Hypothesis, evaluate
-from crystallize.core.analysis import Judging
+from crystallize.core.policy import Judging
 
 
 def judge(baseline, treatment, direction, *, judging=None, **options):

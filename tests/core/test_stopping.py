@@ -23,7 +23,9 @@ from crystallize import (
     evaluate,
     pipeline_step,
 )
-from crystallize.core.analysis import Analysis, AnalysisPlan, Judging
+from crystallize.core.analysis import Analysis
+from crystallize.core.family import AnalysisPlan
+from crystallize.core.policy import Judging
 from crystallize.errors import DefinitionError
 from crystallize.stats import paired_t
 

@@ -3,8 +3,9 @@
 import pytest
 
 from crystallize import AnytimeValid, GroupSequential, Hypothesis
-from crystallize.core.analysis import Judging, evaluate
+from crystallize.core.analysis import evaluate
 from crystallize.core.condition_runs import ConditionRuns
+from crystallize.core.policy import Judging
 from crystallize.core.record import RunRecord
 from crystallize.core.recording import MetricEntry
 

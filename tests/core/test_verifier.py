@@ -9,6 +9,7 @@ import pytest
 
 from crystallize import Hypothesis, verifier
 from crystallize.core import verifier as module
+from crystallize.core.decide import verdict_on
 from crystallize.errors import DefinitionError, StepParameterError
 
 
@@ -19,7 +20,7 @@ def fixed(baseline, treatment, alpha: float = 0.05, *, p_value=0.01):
 
 def decide(returned):
     """Return the decision on what a verifier returned."""
-    return Hypothesis(lambda baseline, treatment: returned, "x", name="h").decide({"x": [1]}, {"x": [2]})
+    return verdict_on(Hypothesis(lambda baseline, treatment: returned, "x", name="h"), {"x": [1]}, {"x": [2]})
 
 
 @pytest.mark.parametrize(
@@ -90,7 +91,7 @@ def test_a_verifier_that_raises_is_invalid(error):
     def broken(baseline, treatment):
         raise error
 
-    decision = Hypothesis(broken).decide({"x": [1]}, {"x": [2]})
+    decision = verdict_on(Hypothesis(broken), {"x": [1]}, {"x": [2]})
     assert decision.status == "invalid"
     assert f"verifier 'broken' raised {type(error).__name__}" in decision.reason
     assert decision.reason.endswith("metrics given: 'x'")

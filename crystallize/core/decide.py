@@ -1,4 +1,4 @@
-"""A claim on a sample: its test, and what becomes of the p-value once it is known what it counts against."""
+"""From a sample to the verdict on a claim: its test, and what the p-value means against a level."""
 
 from __future__ import annotations
 
@@ -7,12 +7,29 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from crystallize.core.claim import Claim
-from crystallize.core.decision import Decision, Status
-from crystallize.core.sample import RESPLITS, ClaimSample
+from crystallize.core.deterministic import compared_directly
+from crystallize.core.hypothesis import Hypothesis, Sample
+from crystallize.core.samples import RESPLITS, ClaimSample
 from crystallize.core.sensitivity import advice, sensitivity
-from crystallize.core.stat_test import BoschlooTest, McNemarTest, ResampledTTest, StatisticalTest
+from crystallize.core.stat_test import (
+    BoschlooTest,
+    ClusteredTTest,
+    McNemarTest,
+    ResampledTTest,
+    StatisticalTest,
+    default_test,
+)
+from crystallize.core.verdict import Status, Verdict
+from crystallize.core.verifying import answered
 from crystallize.errors import SampleError
-from crystallize.stats import TestResult
+from crystallize.stats import (
+    Guard,
+    TestResult,
+    equivalence,
+    non_inferiority,
+    relative_equivalence,
+    relative_non_inferiority,
+)
 
 _MOST_REPLICATES: Final = 10_000  # up to which it is worth saying how many replicates would do
 _FEW: Final = 10  # replicates, below which a t test is worth a caveat
@@ -24,15 +41,17 @@ class Tested:
 
     Attributes
     ----------
-    claim, sample, test, result
-        What was tested, on what, by what, and what came out.
+    hypothesis, sample, test, result
+        What was tested, a claim, on what, by what, and what came out.
     refutable : bool
         Whether an interval on the other side refutes the claim.
     planning_level : float
         The level at which a single true difference would have to be found.
+    growth : float
+        How many times the sample is what is planned.
     """
 
-    claim: Claim
+    hypothesis: Hypothesis
     sample: ClaimSample
     test: StatisticalTest
     result: TestResult
@@ -41,12 +60,21 @@ class Tested:
     growth: float = 1.0
 
     @property
+    def claim(self) -> Claim:
+        """What is claimed."""
+        return claim_of(self.hypothesis)
+
+    @property
     def p_value(self) -> float:
         """The p-value, in [0, 1]."""
         return float(self.result.p_value)
 
-    def decide(self, level: float, *, adjusted_p: float | None = None) -> Decision:
+    def verdict(self, level: float, *, adjusted_p: float | None = None) -> Verdict:
         """Compare the p-value, or the adjusted one, with a level."""
+        with self.hypothesis.undisturbed():
+            return self._verdict(level, adjusted_p)
+
+    def _verdict(self, level: float, adjusted_p: float | None) -> Verdict:
         claim, result, n = self.claim, self.result, self.sample.n
         p_value = self.p_value if adjusted_p is None else adjusted_p
         low, high = map(float, result.interval)
@@ -54,9 +82,9 @@ class Tested:
         found = sensitivity(claim, self.test, self.sample, result, self.planning_level, growth=self.growth)
         status: Status = "inconclusive"
         reason = ""
-        if p_value <= level and claim.supports(result):
+        if p_value <= level and self._is_claimed():
             status = "supported"
-        elif claim.contradicts((low, high), null) and self.refutable:
+        elif self._lies_beyond() and self.refutable:
             status, reason = "refuted", self._refutation()
         elif claim.is_superiority and result.degenerate and estimate == null:
             reason = f"{claim.metric} never differs: the treatment changes nothing that it shows"
@@ -75,7 +103,7 @@ class Tested:
             "test": result.test,
             "alpha": claim.alpha,
         }
-        return Decision(
+        return Verdict(
             status=status,
             reason=reason,
             p_value=self.p_value,
@@ -94,6 +122,22 @@ class Tested:
             caveat=self._caveat(),
             details=details,
         )
+
+    def _is_claimed(self) -> bool:
+        """Tell whether the estimate lies where the claim is, apart from significance."""
+        result = self.result
+        return {
+            "increase": result.estimate > result.null,
+            "decrease": result.estimate < result.null,
+        }.get(self.claim.direction, True)  # of others the p-value says it
+
+    def _lies_beyond(self) -> bool:
+        """Tell whether the interval lies wholly where the claim is false."""
+        claim, (low, high), null = self.claim, self.result.interval, self.result.null
+        if claim.direction == "equal":
+            assert claim.margin is not None
+            return low > claim.margin or high < -claim.margin
+        return {"greater": high < null, "less": low > null, "two-sided": False}[claim.claimed]
 
     @property
     def shown(self) -> str:
@@ -144,13 +188,18 @@ def _margin(claim: Claim) -> str:
 
 
 def tested(
-    claim: Claim, sample: ClaimSample, *, level: float, planning_level: float, resampled: float | None
-) -> Tested | Decision:
+    hypothesis: Hypothesis,
+    sample: ClaimSample,
+    *,
+    level: float,
+    planning_level: float,
+    resampled: float | None,
+) -> Tested | Verdict:
     """Test a claim on a sample; never raises, whatever a test of the user's does.
 
     Parameters
     ----------
-    claim, sample
+    hypothesis, sample
         What to test on what.
     level : float
         To which the interval belongs.
@@ -161,19 +210,31 @@ def tested(
 
     Returns
     -------
-    Tested or Decision
-        The decision that there is none, where the sample can't be tested.
+    Tested or Verdict
+        The verdict, where the sample can't be tested.
     """
+    with hypothesis.undisturbed():
+        return _tested(hypothesis, sample, level, planning_level, resampled)
+
+
+def _tested(
+    hypothesis: Hypothesis,
+    sample: ClaimSample,
+    level: float,
+    planning_level: float,
+    resampled: float | None,
+) -> Tested | Verdict:
+    claim = claim_of(hypothesis)
     name = claim.test.name if claim.test is not None else "default"
     try:
-        test = claim.chosen_test(sample, resampled)
+        test = _chosen_test(claim, sample, resampled)
         name = test.name
         if isinstance(test, ResampledTTest):
             sample = replace(sample, population=RESPLITS)
         fault = _unsuited(claim, test, sample) or _too_few(claim, test, sample, level, planning_level)
         if fault is not None:
-            return Decision(status="invalid", reason=fault, test=name)
-        result = claim.compare(test, sample, level)
+            return Verdict.invalid(fault, test=name)
+        result = _compared(claim, test, sample, level)
         refutable = True
         if result.degenerate and claim.is_superiority:
             both = test.compare(sample.baseline, sample.treatment, alpha=level, alternative="two-sided")
@@ -181,14 +242,48 @@ def tested(
         elif result.degenerate and result.interval[0] == result.interval[1]:
             # What equal signs alone are worth, as in the p-values of such samples.
             refutable = _floor(result) <= level
-        return _checked(Tested(claim, sample, test, result, refutable, planning_level))
+        return _checked(Tested(hypothesis, sample, test, result, refutable, planning_level))
     except SampleError as error:
-        return Decision(
-            status="invalid", reason=f"the {name} test can't take this sample: {error}", test=name
-        )
+        return Verdict.invalid(f"the {name} test can't take this sample: {error}", test=name)
     except Exception as error:  # a test of the user's may raise anything, and return anything
         reason = f"the {name} test raised {type(error).__name__}: {error}"
-        return Decision(status="invalid", reason=reason, test=name)
+        return Verdict.invalid(reason, test=name)
+
+
+def _chosen_test(claim: Claim, sample: ClaimSample, resampled: float | None) -> StatisticalTest:
+    """Return the test of a sample: the one that is named, or the default."""
+    if claim.test is not None:
+        return claim.test
+    if resampled is not None:
+        return ResampledTTest(test_fraction=resampled)
+    return default_test(sample.baseline, sample.treatment, paired=sample.paired, kind=claim.kind)
+
+
+def _compared(claim: Claim, test: StatisticalTest, sample: ClaimSample, level: float) -> TestResult:
+    """Test a sample; the interval belongs to a test at `level`.
+
+    Raises
+    ------
+    SampleError
+        If the test can't take it; a test of the user's may raise anything.
+    """
+    compare: Any = test.compare
+    if isinstance(test, ClusteredTTest) and sample.units is not None:
+        units = sample.units
+
+        def compare(*args: Any, **options: Any) -> TestResult:
+            return test.compare(*args, units=units, **options)
+
+    arms = sample.baseline, sample.treatment
+    if claim.is_superiority:
+        return compare(*arms, alpha=level, alternative=claim.alternative_of_p)  # type: ignore[no-any-return]
+    assert claim.margin is not None
+    if claim.direction == "equal":
+        tost = relative_equivalence if claim.relative else equivalence
+        return tost(compare, *arms, margin=claim.margin, alpha=level)
+    guard: Guard = claim.direction  # type: ignore[assignment]
+    one_sided = relative_non_inferiority if claim.relative else non_inferiority
+    return one_sided(compare, *arms, margin=claim.margin, guard=guard, alpha=level)
 
 
 def _floor(result: TestResult) -> float:
@@ -197,15 +292,13 @@ def _floor(result: TestResult) -> float:
     return 1 / math.comb(sum(result.n), min(result.n))
 
 
-def _checked(outcome: Tested) -> Tested | Decision:
+def _checked(outcome: Tested) -> Tested | Verdict:
     result = outcome.result
     p_value, estimate = float(result.p_value), float(result.estimate)
     low, high = map(float, result.interval)
     if not 0 <= p_value <= 1 or any(map(math.isnan, (estimate, low, high))):
-        return Decision(
-            status="invalid",
-            reason=f"the {result.test} test gave p = {p_value}, difference {estimate}, interval [{low}, "
-            f"{high}]",
+        return Verdict.invalid(
+            f"the {result.test} test gave p = {p_value}, difference {estimate}, interval [{low}, {high}]",
             test=result.test,
         )
     return outcome
@@ -249,3 +342,25 @@ def _too_few(
         f"{smallest:.2g}, so it can't reach {reach}"
         + (f"; run at least {enough} replicates" if enough else "")
     )
+
+
+def claim_of(hypothesis: Hypothesis) -> Claim:
+    """Return the claim of a hypothesis that is one."""
+    assert hypothesis.claim is not None
+    return hypothesis.claim
+
+
+def verdict_on(hypothesis: Hypothesis, baseline: Sample, treatment: Sample) -> Verdict:
+    """Decide a hypothesis that stands alone on complete samples; never raises for what a verifier does.
+
+    The same samples give the same verdict: the global generators, from which a verifier may draw, are seeded
+    alike each time and put back afterwards.
+    """
+    claim = hypothesis.claim
+    if claim is None:
+        return answered(hypothesis, baseline, treatment)
+    sample = ClaimSample(baseline[claim.metric], treatment[claim.metric], claim.pairing != "none")
+    if claim.deterministic:
+        return compared_directly(claim, sample, ("baseline", "treatment"))
+    outcome = tested(hypothesis, sample, level=claim.level, planning_level=claim.level, resampled=None)
+    return outcome if isinstance(outcome, Verdict) else outcome.verdict(claim.level)

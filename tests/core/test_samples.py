@@ -6,7 +6,7 @@ import pytest
 from recorded import FAILED, arm, arms
 
 from crystallize import ClusteredTTest, ConditionRuns, GroupSequential, Hypothesis, PairedTTest, evaluate
-from crystallize.core.analysis import Judging
+from crystallize.core.policy import Judging
 
 BASELINE = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]
 BETTER = [2.0, 3.5, 4.0, 5.5, 6.0, 7.5, 8.0, 9.5]

@@ -20,7 +20,8 @@ from crystallize import (
     WilcoxonTest,
     evaluate,
 )
-from crystallize.core.analysis import Judging
+from crystallize.core.decide import verdict_on
+from crystallize.core.policy import Judging
 from crystallize.stats.power import PairedT, minimum_detectable_effect, replicates
 
 # Differences of mean .1 and standard deviation 1.
@@ -200,6 +201,6 @@ def test_no_sample_breaks_a_verdict(pair, test, direction, stopping):
 def test_equal_arms_are_told_so():
     """Where nothing differs, more replicates would show no more."""
     same = [0.5, 0.25, 0.75, 1.0]
-    decision = Hypothesis(metric="x", direction="increase").decide({"x": same}, {"x": same})
+    decision = verdict_on(Hypothesis(metric="x", direction="increase"), {"x": same}, {"x": same})
     assert decision.status == "inconclusive"
     assert decision.reason == "x never differs: the treatment changes nothing that it shows"

@@ -1,15 +1,52 @@
-"""From the runs of two conditions to the sample that a claim is tested on, or to what is missing for one."""
+"""From the runs of two conditions to the samples that are judged, or to what is missing for them."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from crystallize.core.claim import Claim
 from crystallize.core.condition_runs import ConditionRuns
-from crystallize.core.sample import CASES, SEEDS, ClaimSample
 from crystallize.core.stat_test import ClusteredTTest
+
+SEEDS = "seeds of this data set"
+RESPLITS = "resampled splits of one data set"
+CASES = "cases"
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimSample:
+    """The values of one metric in both conditions.
+
+    Attributes
+    ----------
+    baseline, treatment : sequence of float
+        One per replicate, or of a clustered test all of them.
+    paired : bool
+        Whether the i-th values share a seed.
+    omitted : int
+        Replicates left out for lack of a value.
+    units : pair of sequences or None
+        The unit of each value, for a clustered test.
+    population : str
+        What a verdict on the sample speaks of.
+    """
+
+    baseline: Sequence[float]
+    treatment: Sequence[float]
+    paired: bool = True
+    omitted: int = 0
+    units: tuple[Sequence[Any], Sequence[Any]] | None = None
+    population: str = SEEDS
+
+    @property
+    def n(self) -> int:
+        """Units, if the values have some; or else pairs, or values of the smaller arm."""
+        if self.units is not None:
+            return len(set(self.units[0]))
+        return min(len(self.baseline), len(self.treatment))
 
 
 def claim_sample(claim: Claim, baseline: ConditionRuns, treatment: ConditionRuns) -> ClaimSample | str:
@@ -186,3 +223,47 @@ def _sizes(baseline: ConditionRuns, treatment: ConditionRuns) -> str:
         f"{len(baseline.records)} replicates of {baseline.condition!r} and {len(treatment.records)} of "
         f"{treatment.condition!r}"
     )
+
+
+def verifier_metrics(
+    metrics: Sequence[str] | None, baseline: ConditionRuns, treatment: ConditionRuns
+) -> tuple[str | None, tuple[str, ...]]:
+    """Return why there is no sample for a verifier, if so, and the metrics that the sample is of.
+
+    Parameters
+    ----------
+    metrics : sequence of str or None
+        Those that it needs; every metric that is complete if None.
+    baseline, treatment : ConditionRuns
+        Of which every replicate has to be there.
+    """
+    arms = (baseline, treatment)
+    reason = baseline.missing_evidence() or treatment.missing_evidence() or _not_pairs(*arms)
+    if reason is not None:
+        return reason, ()
+    if metrics is not None:
+        gaps = (arm.gap(name) for name in metrics for arm in arms)
+        return next((gap for gap in gaps if gap), None), tuple(metrics)
+    recorded = dict.fromkeys((*baseline.metrics, *treatment.metrics))
+    gaps_of = {name: baseline.gap(name) or treatment.gap(name) for name in recorded}
+    complete = tuple(name for name, gap in gaps_of.items() if gap is None)
+    if complete:
+        return None, complete
+    return next((gap for gap in gaps_of.values() if gap), "no metric was recorded"), ()
+
+
+def _not_pairs(baseline: ConditionRuns, treatment: ConditionRuns) -> str | None:
+    """Say why the values of two complete conditions are not pairs of the same seeds; None if they are."""
+    sizes = len(baseline.records), len(treatment.records)
+    if sizes[0] != sizes[1] or not sizes[0]:
+        return (
+            f"{sizes[0]} replicates of {baseline.condition!r} and {sizes[1]} of {treatment.condition!r}; a "
+            "verdict needs the same replicates of both, and at least one"
+        )
+    for replicate, (one, other) in enumerate(zip(baseline.records, treatment.records, strict=True)):
+        if one is not None and other is not None and one.seed != other.seed:
+            return (
+                f"replicate {replicate} has seed {one.seed} in {baseline.condition!r} and {other.seed} in "
+                f"{treatment.condition!r}; both need the same root seed"
+            )
+    return None

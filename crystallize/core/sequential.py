@@ -1,0 +1,94 @@
+"""The looks at one claim: what is tested at each, against which level, and what it decides."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from crystallize.core.anytime import anytime_tested
+from crystallize.core.comparison import Comparisons
+from crystallize.core.decide import Tested, tested
+from crystallize.core.deterministic import compared_directly
+from crystallize.core.hypothesis import Hypothesis
+from crystallize.core.stopping import AnytimeValid, GroupSequential
+from crystallize.core.verdict import Verdict
+
+
+class ClaimLooks:
+    """The looks at one hypothesis under one treatment, up to the one that decides it."""
+
+    def __init__(self, comparisons: Comparisons, hypothesis: Hypothesis, treatment: str) -> None:
+        self._comparisons = comparisons
+        self._hypothesis = hypothesis
+        self._treatment = treatment
+        self._looked = 0
+        self._verdict: Verdict | None = None
+        self._best = 1.0  # the smallest anytime-valid p so far
+        self._trail: list[tuple[int, float, float]] = []
+
+    @property
+    def trail(self) -> tuple[tuple[int, float, float], ...]:
+        """Replicates, p-value and level at each look that gave a p-value."""
+        return tuple(self._trail)
+
+    def until(self, look: int) -> Verdict | None:
+        """Return the verdict, if a look up to this one (from 0) gives it."""
+        sizes = self._comparisons.plan.sizes
+        while self._verdict is None and self._looked <= look:
+            verdict = self._at(self._looked)
+            self._looked += 1
+            if verdict is not None:
+                self._verdict = replace(verdict, look=self._looked, looks=len(sizes))
+        decided = self._verdict
+        return decided if decided is not None and decided.look <= look + 1 else None
+
+    def _at(self, look: int) -> Verdict | None:
+        """Return the verdict that a look gives; None if it leaves the claim open."""
+        comparisons, hypothesis, treatment = self._comparisons, self._hypothesis, self._treatment
+        plan, claim = comparisons.plan, hypothesis.claim
+        stopping, sizes = plan.judging.stopping, plan.sizes
+        last = look == len(sizes) - 1
+        if (fault := comparisons.why_unreferenced(hypothesis, treatment)) is not None:
+            return Verdict.invalid(fault)
+        if claim is None:  # a verifier speaks of all replicates, and only once
+            return comparisons.verified(hypothesis, treatment) if last else None
+        sample = comparisons.sample(hypothesis, treatment, sizes[look])
+        if isinstance(sample, str):
+            # Too many are missing so far, perhaps not of all; other faults do not go away.
+            is_open = claim.nan_policy == "omit" and not last
+            return None if is_open else Verdict.invalid(sample)
+        if claim.deterministic:
+            return compared_directly(claim, sample, comparisons.names(hypothesis, treatment))
+        alpha = claim.level / plan.family if plan.is_corrected(hypothesis) else claim.level
+        if isinstance(stopping, AnytimeValid):
+            outcome = anytime_tested(hypothesis, sample, g=stopping.g, level=alpha, best=self._best)
+            level = alpha
+        else:
+            assert isinstance(stopping, GroupSequential)
+            boundaries = stopping.boundaries(plan.replicates, alpha, claim.alternative_of_p)
+            level = boundaries.levels[look]
+            outcome = tested(
+                hypothesis,
+                sample,
+                level=level,
+                planning_level=boundaries.levels[-1],
+                resampled=plan.judging.resampled,
+            )
+            if isinstance(outcome, Tested):
+                outcome = replace(outcome, growth=plan.replicates / sizes[look])
+        if isinstance(outcome, Verdict):
+            return outcome if last else None  # an early look may be too small for the test
+        self._best = outcome.p_value
+        self._trail.append((sizes[look], outcome.p_value, level))
+        verdict = outcome.verdict(level)
+        if last or verdict.status != "inconclusive":
+            return verdict
+        if isinstance(stopping, GroupSequential) and stopping.futility:
+            sign = outcome.result.estimate - outcome.result.null
+            if boundaries.is_futile(look, outcome.p_value, sign, claim.claimed):
+                reason = (
+                    f"stopped for futility at {sizes[look]} of {plan.replicates} replicates, which would "
+                    f"hardly show the effect that they are planned for any more: {outcome.shown}; "
+                    "futility=False runs them all"
+                )
+                return replace(verdict, reason=reason)
+        return None
