@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from crystallize.core.analysis import evaluate as evaluate
     from crystallize.core.artifact import Artifact as Artifact
-    from crystallize.core.builder import ExperimentBuilder as ExperimentBuilder
     from crystallize.core.condition_runs import ConditionRuns as ConditionRuns
     from crystallize.core.context import FrozenContext as FrozenContext
     from crystallize.core.datasource import DataSource as DataSource
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from crystallize.core.engines.executor_execution import ExecutorExecution as ExecutorExecution
     from crystallize.core.evaluation import digest as digest
     from crystallize.core.experiment import Experiment as Experiment
+    from crystallize.core.experiment import ExperimentBuilder as ExperimentBuilder
     from crystallize.core.experiment_graph import ExperimentGraph as ExperimentGraph
     from crystallize.core.hypothesis import Hypothesis as Hypothesis
     from crystallize.core.hypothesis import hypothesis as hypothesis
@@ -84,7 +84,7 @@ _HOMES = {
     "DataSource": "core.datasource",
     "ExecutorExecution": "core.engines.executor_execution",
     "Experiment": "core.experiment",
-    "ExperimentBuilder": "core.builder",
+    "ExperimentBuilder": "core.experiment",
     "ExperimentGraph": "core.experiment_graph",
     "ExperimentInput": "core.datasource",
     "FisherExactTest": "core.stat_test",

@@ -90,6 +90,7 @@ class FactoryRuns(ExperimentRuns):
     def _shared_artifacts(self, plugin: ArtifactPlugin) -> SharedArtifacts:
         given = any(plugin is known for known in self.experiment.given_plugins)
         settings = self.settings
+        self.keep_versions = plugin.keep_versions if given else None
         return SharedArtifacts(
             copy.copy(plugin) if given else ArtifactPlugin(settings.artifact_root),
             self.experiment.name,

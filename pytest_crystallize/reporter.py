@@ -19,7 +19,7 @@ from crystallize.core.evaluation import runs_by_condition
 from crystallize.core.names import file_key
 from crystallize.core.provenance import git_commit
 from crystallize.core.stored_reference import recorded, write_reference
-from crystallize.core.versions import conclude_version
+from crystallize.core.versions import conclude_version, prune_versions
 from crystallize.errors import ReferenceFileError
 from pytest_crystallize.exchange import SharedExchange
 from pytest_crystallize.ids import relative, seen_from, shortened
@@ -257,6 +257,8 @@ class Reporter:
             )
             try:
                 conclude_version(Path(version), result)
+                if known["keep_versions"] is not None:
+                    prune_versions(Path(version).parent, known["keep_versions"])
             except OSError as error:
                 self.settings.note(f"{known['name']}: its artifacts have no manifest: {error}")
 
@@ -422,6 +424,7 @@ def announcement(runs: ExperimentRuns) -> dict[str, Any]:
         "replicates": runs.replicates,
         "off": [name for name in runs.treatments if name in runs.settings.off],
         "experiment": runs.experiment_name,
+        "keep_versions": runs.keep_versions,
         "conditions": list(runs.conditions),
         "seed": runs.root_seed,
         "saved": [name for name in runs.conditions if name in runs.needed.difference(runs.for_family())],

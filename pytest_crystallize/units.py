@@ -187,6 +187,8 @@ class ExperimentRuns(ABC):
         How claims are judged.
     at_once : int
         How many replicates a process runs at the same time.
+    keep_versions : int or None
+        How many versions of its artifacts are kept; None for all.
     default_replicates : int or None
         How many there are if nobody says.
     hypotheses : tuple of Hypothesis
@@ -200,6 +202,7 @@ class ExperimentRuns(ABC):
     """
 
     at_once = 1
+    keep_versions: int | None = None
     default_replicates: int | None = None
     stays = ""
 

@@ -1,9 +1,9 @@
-"""The builder: an experiment declared part by part."""
+"""The parts of an experiment, set one by one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Self
 
 from crystallize.core.artifact import Artifact
 from crystallize.core.hypothesis import Hypothesis
@@ -15,111 +15,106 @@ from crystallize.core.treatment import Treatment
 from crystallize.errors import DefinitionError
 from crystallize.stats import Correction
 
-if TYPE_CHECKING:
-    from crystallize.core.experiment import Experiment
-
 _MISSING: Any = object()
 
 
-class ExperimentBuilder:
-    """Builds an experiment part by part; every method returns the builder.
+class PartsBuilder:
+    """Takes the parts of an experiment; every method returns the builder.
 
     Parameters
     ----------
     name : str
         Name of the experiment.
-    make : callable
-        What `build` calls with the parts; `Experiment.builder` gives `Experiment`.
     """
 
-    def __init__(self, name: str, make: Callable[..., Experiment]) -> None:
+    def __init__(self, name: str) -> None:
         self._name = name
-        self._make = make
         self._datasource: Any = _MISSING
         self._steps: list[PipelineStep] = []
         self._options: dict[str, Any] = {}
 
-    def datasource(self, datasource: Any) -> ExperimentBuilder:
+    def datasource(self, datasource: Any) -> Self:
         """Set where the data come from."""
         self._datasource = datasource
         return self
 
-    def pipeline(self, pipeline: Pipeline | Sequence[PipelineStep | StepFactory]) -> ExperimentBuilder:
+    def pipeline(self, pipeline: Pipeline | Sequence[PipelineStep | StepFactory]) -> Self:
         """Set all steps at once."""
         self._steps = list(as_pipeline(pipeline))
         return self
 
-    def add_step(self, step: PipelineStep | StepFactory) -> ExperimentBuilder:
+    def add_step(self, step: PipelineStep | StepFactory) -> Self:
         """Append a step."""
         self._steps.append(as_step(step))
         return self
 
-    def plugins(self, plugins: Iterable[BasePlugin]) -> ExperimentBuilder:
+    def plugins(self, plugins: Iterable[BasePlugin]) -> Self:
         """Set plugins; each replaces the default of its own kind."""
         return self._set(plugins=list(plugins))
 
-    def treatments(self, treatments: Iterable[Treatment]) -> ExperimentBuilder:
+    def treatments(self, treatments: Iterable[Treatment]) -> Self:
         """Set the treatments."""
         return self._set(treatments=list(treatments))
 
-    def hypotheses(self, hypotheses: Iterable[Hypothesis]) -> ExperimentBuilder:
+    def hypotheses(self, hypotheses: Iterable[Hypothesis]) -> Self:
         """Set the hypotheses."""
         return self._set(hypotheses=list(hypotheses))
 
-    def replicates(self, replicates: int) -> ExperimentBuilder:
+    def replicates(self, replicates: int) -> Self:
         """Set how often each condition is run."""
         return self._set(replicates=replicates)
 
-    def correction(self, correction: Correction) -> ExperimentBuilder:
+    def correction(self, correction: Correction) -> Self:
         """Set how p-values are corrected for the number of claims."""
         return self._set(correction=correction)
 
-    def stopping(self, stopping: Stopping) -> ExperimentBuilder:
+    def stopping(self, stopping: Stopping) -> Self:
         """Set when to look before all replicates are run."""
         return self._set(stopping=stopping)
 
-    def resampled(self, test_fraction: float) -> ExperimentBuilder:
+    def resampled(self, test_fraction: float) -> Self:
         """Declare that replicates are random resplits of one data set, of which each holds this part out."""
         return self._set(resampled=test_fraction)
 
-    def outputs(self, outputs: Iterable[Artifact]) -> ExperimentBuilder:
+    def outputs(self, outputs: Iterable[Artifact]) -> Self:
         """Set what a step writes in every run, for other experiments to read."""
         return self._set(outputs=outputs)
 
-    def inputs(self, inputs: Iterable[str]) -> ExperimentBuilder:
+    def inputs(self, inputs: Iterable[str]) -> Self:
         """Set patterns of the files that runs read."""
         return self._set(inputs=inputs)
 
-    def env(self, names: Iterable[str]) -> ExperimentBuilder:
+    def env(self, names: Iterable[str]) -> Self:
         """Set the environment variables that runs read."""
         return self._set(env=names)
 
-    def cache_key(self, key: str) -> ExperimentBuilder:
+    def cache_key(self, key: str) -> Self:
         """Set what stands for all that runs depend on and that can't be seen."""
         return self._set(cache_key=key)
 
-    def description(self, description: str) -> ExperimentBuilder:
+    def description(self, description: str) -> Self:
         """Set the description."""
         return self._set(description=description)
 
-    def initial_ctx(self, initial_ctx: Mapping[str, Any]) -> ExperimentBuilder:
+    def initial_ctx(self, initial_ctx: Mapping[str, Any]) -> Self:
         """Set the keys that every context begins with."""
         return self._set(initial_ctx=initial_ctx)
 
-    def _set(self, **options: Any) -> ExperimentBuilder:
+    def _set(self, **options: Any) -> Self:
         self._options |= options
         return self
 
-    def build(self) -> Experiment:
-        """Return the experiment.
+    def _parts(self) -> dict[str, Any]:
+        """Return the arguments of an `Experiment`.
 
         Raises
         ------
         DefinitionError
-            If the data source or the steps are missing, or something else can't be run.
+            If the data source or the steps are missing.
         """
         if self._datasource is _MISSING:
             raise DefinitionError(f"experiment {self._name!r} has no data source; call .datasource(...)")
         if not self._steps:
             raise DefinitionError(f"experiment {self._name!r} has no steps; call .add_step(...)")
-        return self._make(self._datasource, self._steps, name=self._name, **self._options)
+        parts = {"datasource": self._datasource, "pipeline": self._steps, "name": self._name}
+        return {**parts, **self._options}

@@ -22,6 +22,9 @@ _NO_OUTPUTS: Final[Mapping[str, Callable[[Any], Any] | None]] = MappingProxyType
 OUTSIDE = "run"
 """Name of the scope of everything that happens outside a data source, treatment or step."""
 
+RUN_KEYS: Final = ("condition", "replicate", "seed_used")
+"""Keys that every context answers to, unless they are set: what run it is of, and the replicate's seed."""
+
 Asked = Literal["key", "everything", "condition", "replicate", "metrics", "artifacts", "scopes", "writer"]
 """What a cacheable step may ask of a context beside the look-ups and seeds that every scope traces."""
 
@@ -31,6 +34,10 @@ class FrozenContext:
 
     Mutable values come back as copies, numpy arrays as read-only views, so that no step can change what
     another one sees. Every look-up is traced, an absent key too.
+
+    The keys ``"condition"``, ``"replicate"`` and ``"seed_used"`` give what the attributes `condition`,
+    `replicate` and `seed` do, unless the initial context, a treatment or a step sets such a key. They are no
+    values of the context: `as_dict` leaves them out, and no default of a parameter gives way to them.
 
     Parameters
     ----------
@@ -168,6 +175,10 @@ class FrozenContext:
 
     def get(self, key: str, default: Any = None) -> Any:
         """Return the value of `key`, or `default` if there is none."""
+        return self.get_value(key, self._of_the_run(key) if key in RUN_KEYS else default)
+
+    def get_value(self, key: str, default: Any = None) -> Any:
+        """Return the value that was set under `key`, or `default` if none was."""
         if key not in self._traced:
             self._trace_look_up(key)
         if key not in self._values:
@@ -175,10 +186,21 @@ class FrozenContext:
         value = self._values[key]
         return value if type(value) in ATOMIC else thaw(value)
 
+    def _of_the_run(self, key: str) -> Any:
+        """Return what a key of `RUN_KEYS` gives if it is not set."""
+        if key in self._values:
+            return None
+        match key:
+            case "condition":
+                return self.condition
+            case "replicate":
+                return self.replicate
+        return self.seed
+
     def __contains__(self, key: object) -> bool:
         if key not in self._traced and isinstance(key, str):
             self._trace_look_up(key)
-        return key in self._values
+        return key in self._values or key in RUN_KEYS
 
     def __getitem__(self, key: str) -> Any:
         if key not in self:

@@ -75,9 +75,10 @@ class FunctionSource(DataSource):
     def fetch(self, ctx: FrozenContext) -> Any:
         """Call the function."""
         factory = self._factory
+        given = (ctx,) if factory.parameters.takes_ctx else ()
         if not (self._params or factory.parameters.defaults):
-            return factory.function(ctx)
-        return factory.function(ctx, **factory.parameters.fill(self.params if self._params else {}, ctx))
+            return factory.function(*given)
+        return factory.function(*given, **factory.parameters.fill(self.params if self._params else {}, ctx))
 
 
 class ConstantSource(DataSource):
@@ -136,7 +137,7 @@ def data_source(function: Callable[..., Any], /) -> DataSourceFactory: ...
 @overload
 def data_source() -> Callable[[Callable[..., Any]], DataSourceFactory]: ...
 def data_source(function: Callable[..., Any] | None = None, /) -> Any:
-    """Make a data source of a function of the context; with and without parentheses.
+    """Make a data source of a function of the context, or of nothing; with and without parentheses.
 
     Parameters behind the context are given when the source is made, or filled from the context, or have
     defaults. The function may be ``async def``; see `AsyncExecution`.

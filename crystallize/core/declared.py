@@ -32,9 +32,15 @@ class Parameters:
     function : callable
         The function.
     leading : tuple of str
-        What the leading positional parameters stand for, such as ``("data", "ctx")``.
+        What the leading positional parameters stand for, such as ``("data", "ctx")``. A function may leave
+        out ``"ctx"``, if that is the last: a parameter that has a default, and another name, is none.
     kind : str
         What errors call the function: ``"step"``, ``"data source"``.
+
+    Attributes
+    ----------
+    takes_ctx : bool
+        Whether the function is to be given a context by position.
 
     Raises
     ------
@@ -42,7 +48,7 @@ class Parameters:
         If the function can't be called with the leading arguments by position.
     """
 
-    __slots__ = ("defaults", "kind", "name", "open")
+    __slots__ = ("defaults", "kind", "name", "open", "takes_ctx")
 
     def __init__(self, function: Callable[..., Any], leading: tuple[str, ...], kind: str) -> None:
         self.kind = kind
@@ -50,10 +56,14 @@ class Parameters:
         parameters = list(inspect.signature(function).parameters.values())
         positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
         starred = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+        self.takes_ctx = leading[-1:] == ("ctx",)
+        if self.takes_ctx and not starred and not any(map(_is_ctx, positional[len(leading) - 1 :][:1])):
+            self.takes_ctx = False
+            leading = leading[:-1]
         if len(positional) < len(leading) and not starred:
             raise DefinitionError(
                 f"{kind} {self.name!r} takes {len(positional)} positional arguments; it is called with "
-                f"({', '.join(leading)})"
+                f"({', '.join(leading)}), or with ({', '.join((*leading, 'ctx'))}) if it takes a context"
             )
         self.open = any(p.kind is p.VAR_KEYWORD for p in parameters)
         taken = {p.name for p in positional[: len(leading)]}
@@ -80,7 +90,7 @@ class Parameters:
         for name, default in self.defaults.items():
             if name in filled:
                 continue
-            value = ctx.get(name, _ABSENT)
+            value = ctx.get(name, _ABSENT) if default is _REQUIRED else ctx.get_value(name, _ABSENT)
             if value is _ABSENT:
                 if default is _REQUIRED:
                     raise StepParameterError(
@@ -93,6 +103,11 @@ class Parameters:
             if type(value) is ResourceFactory:
                 filled[name] = value(ctx)
         return filled
+
+
+def _is_ctx(parameter: inspect.Parameter) -> bool:
+    """Tell whether a positional parameter takes the context, rather than a value that has a default."""
+    return parameter.default is _REQUIRED or parameter.name in ("ctx", "context")
 
 
 def inject_from_ctx(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -9,11 +9,11 @@ import secrets
 import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from crystallize.core.artifact import Artifact, alone, artifacts_in, checked_outputs
-from crystallize.core.builder import ExperimentBuilder
+from crystallize.core.builder import PartsBuilder
 from crystallize.core.caching import Caching
 from crystallize.core.context import LOGGER, frozen_mapping
 from crystallize.core.datasource import as_data_source, as_given_source
@@ -179,7 +179,7 @@ class Experiment:
     @staticmethod
     def builder(name: str = DEFAULT_NAME) -> ExperimentBuilder:
         """Return a builder whose methods set one part each."""
-        return ExperimentBuilder(name, Experiment)
+        return ExperimentBuilder(name)
 
     @property
     def treatments(self) -> tuple[Treatment, ...]:
@@ -373,10 +373,9 @@ class Experiment:
         chosen = () if treatment is None else (self.treatment(treatment),)
         used = self._with(chosen, (), 1)
         plan = used.plan(None if seed is None else check_root_seed(seed))
-        source = plan.datasource if data is _SOURCE else as_given_source(data)
-        plan = dataclasses.replace(
-            plan, datasource=source, pipeline=plan.pipeline.until_exit(), outputs_required=False
-        )
+        if data is not _SOURCE:
+            plan = plan.with_data(as_given_source(data))
+        plan = dataclasses.replace(plan, pipeline=plan.pipeline.until_exit(), outputs_required=False)
         with used._running(plan) as commit:
             record, output = plan.run_for_output(Unit(0, plan.conditions[-1]))
             result = used._result(plan, [record], commit())
@@ -544,7 +543,8 @@ class Experiment:
     @contextmanager
     def _running(self, plan: RunPlan) -> Iterator[Callable[[], str | None]]:
         """Bracket the units of a run; yields a function that returns the commit they are run at."""
-        with git_commit() as commit, global_state_restored():
+        seeded = plan.seed_globals is not None
+        with git_commit() as commit, global_state_restored() if seeded else nullcontext():
             try:
                 for plugin in self.plugins:
                     plugin.before_run(self)
@@ -626,3 +626,35 @@ class Experiment:
             f"<Experiment {self.name!r}: {self.replicates} replicates of {1 + len(self.treatments)} "
             f"conditions, {len(self.hypotheses)} hypotheses>"
         )
+
+
+class ExperimentBuilder(PartsBuilder):
+    """Builds an experiment part by part; every method but `build` returns the builder.
+
+    Parameters
+    ----------
+    name : str
+        Name of the experiment.
+
+    Examples
+    --------
+    >>> from crystallize import ExperimentBuilder, pipeline_step
+    >>> @pipeline_step()
+    ... def total(data):
+    ...     return data, {"total": sum(data)}
+    >>> ExperimentBuilder("sums").datasource([1, 2]).add_step(total).build().run().metrics.baseline
+    {'total': [3]}
+    """
+
+    def __init__(self, name: str = DEFAULT_NAME) -> None:
+        super().__init__(name)
+
+    def build(self) -> Experiment:
+        """Return the experiment.
+
+        Raises
+        ------
+        DefinitionError
+            If the data source or the steps are missing, or something else can't be run.
+        """
+        return Experiment(**self._parts())

@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from crystallize.core.artifact import Artifact, Inputs, Output, UpstreamUnit, artifacts_in, resolve
-from crystallize.core.builder import ExperimentBuilder
 from crystallize.core.condition_runs import ConditionRuns
 from crystallize.core.declaration import check_decidable, check_replicates
 from crystallize.core.evaluation import unread_keys
-from crystallize.core.experiment import Experiment
+from crystallize.core.experiment import Experiment, ExperimentBuilder
 from crystallize.core.record import RunRecord
 from crystallize.core.result import Result
 from crystallize.core.run import RECORDED, Outcomes, RunPlan, Unit

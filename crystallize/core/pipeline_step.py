@@ -104,11 +104,10 @@ class FunctionStep(PipelineStep):
     def __call__(self, data: Any, ctx: FrozenContext) -> Any:
         """Call the function."""
         factory = self._factory
+        given = (data, ctx) if factory.parameters.takes_ctx else (data,)
         if not (self._params or factory.parameters.defaults):
-            return factory.function(data, ctx)
-        return factory.function(
-            data, ctx, **factory.parameters.fill(self.params if self._params else {}, ctx)
-        )
+            return factory.function(*given)
+        return factory.function(*given, **factory.parameters.fill(self.params if self._params else {}, ctx))
 
     def __repr__(self) -> str:
         return f"{self.name}({', '.join(f'{key}={value!r}' for key, value in self.params.items())})"
@@ -142,9 +141,9 @@ def _factory_again(function: Callable[..., Any], cacheable: bool, deterministic:
 def pipeline_step(
     *, cacheable: bool = False, deterministic: bool = False
 ) -> Callable[[Callable[..., Any]], StepFactory]:
-    """Make a pipeline step of a function ``(data, ctx, *, parameter=default)``.
+    """Make a pipeline step of a function ``(data, ctx, *, parameter=default)``; the context may be left out.
 
-    Parameters behind the first two are given when the step is made, or else filled from the context (this is
+    Parameters behind these are given when the step is made, or else filled from the context (this is
     how a treatment reaches them), or else have their defaults. The function returns the data for the next
     step, or a pair of the data and a mapping of metrics. It may be ``async def``; see `AsyncExecution`.
 

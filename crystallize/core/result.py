@@ -7,11 +7,11 @@ import math
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -30,7 +30,8 @@ from crystallize.core.tree import encodable, tree_lines
 from crystallize.core.verdict import Verdict
 from crystallize.errors import ReferenceFileError
 
-_VERSION_SUFFIX = re.compile(r" \(v\d+\)\Z")
+FIRST_VERSION: Final = "v0"
+_VERSION_SUFFIX = re.compile(r" \((v\d+)\)\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,16 +93,32 @@ class ConditionMetrics(Mapping[str, list[Any]]):
 
 
 class TreatmentMetrics(Mapping[str, ConditionMetrics]):
-    """Samples by treatment; a name with a version behind it, as in ``"boost (v0)"``, is found too."""
+    """Samples by treatment; a name with the version of the run behind it, as in ``"boost (v0)"``, too.
 
-    def __init__(self, conditions: Mapping[str, ConditionMetrics]) -> None:
+    Parameters
+    ----------
+    conditions : mapping of str to ConditionMetrics
+        By treatment.
+    version : callable
+        Returns the version whose artifacts the run wrote; ``"v0"`` if it wrote none.
+    """
+
+    def __init__(self, conditions: Mapping[str, ConditionMetrics], version: Callable[[], str]) -> None:
         self._conditions = dict(conditions)
+        self._version = version
 
     def __getitem__(self, name: str) -> ConditionMetrics:
-        for key in (name, _VERSION_SUFFIX.sub("", name)):
-            if key in self._conditions:
-                return self._conditions[key]
-        raise KeyError(f"no treatment {name!r}; there is {_names(self._conditions)}")
+        found = self._conditions.get(name)
+        if found is None and (match := _VERSION_SUFFIX.search(name)) is not None:
+            found = self._conditions.get(name[: match.start()])
+            if found is not None and match[1] != self._version():
+                raise KeyError(
+                    f"{name!r} is of another run: this one is {self._version()}; earlier ones are read by "
+                    "stored_versions"
+                )
+        if found is None:
+            raise KeyError(f"no treatment {name!r}; there is {_names(self._conditions)}")
+        return found
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._conditions)
@@ -155,11 +172,14 @@ class ExperimentMetrics(Mapping[str, Any]):
     """
 
     def __init__(
-        self, conditions: Mapping[str, ConditionRuns], hypotheses: Sequence[HypothesisResult]
+        self,
+        conditions: Mapping[str, ConditionRuns],
+        hypotheses: Sequence[HypothesisResult],
+        version: Callable[[], str],
     ) -> None:
         metrics = {name: ConditionMetrics(runs) for name, runs in conditions.items()}
         self.baseline = metrics.pop(BASELINE)
-        self.treatments = TreatmentMetrics(metrics)
+        self.treatments = TreatmentMetrics(metrics, version)
         self._hypotheses = hypotheses
 
     def __getitem__(self, key: str) -> Any:
@@ -245,12 +265,15 @@ class Result:
             HypothesisResult(h, {subject: analysis.verdict(h, subject) for subject in analysis.subjects(h)})
             for h in hypotheses
         )
-        self.metrics = ExperimentMetrics(conditions, self.hypotheses)
+        self.metrics = ExperimentMetrics(conditions, self.hypotheses, self._version)
         self.errors = tuple(
             RunFailure(r.condition, r.replicate, r.error.step, str(r.error), r.error.traceback)
             for r in self.records
             if r.error is not None
         )
+
+    def _version(self) -> str:
+        return FIRST_VERSION if self.version_dir is None else self.version_dir.name
 
     @cached_property
     def records(self) -> tuple[RunRecord, ...]:

@@ -276,6 +276,11 @@ class RunPlan:
             ctx._inputs = self.inputs(unit)
         return ctx
 
+    def with_data(self, source: DataSource) -> RunPlan:
+        """Return a plan that fetches from another source, under whatever treatment."""
+        treatments = tuple(treatment.without_source() for treatment in self.treatments)
+        return replace(self, datasource=source, treatments=treatments)
+
     def with_inputs(self, inputs: Callable[[Unit], Inputs]) -> RunPlan:
         """Return a plan whose units depend on others."""
         return replace(self, inputs=inputs)
@@ -283,7 +288,8 @@ class RunPlan:
     @cached_property
     def is_async(self) -> bool:
         """Whether units have something to await."""
-        return self.datasource.is_async or self.pipeline.is_async
+        sources = (self.datasource, *(t.source for t in self.treatments if t.source is not None))
+        return self.pipeline.is_async or any(source.is_async for source in sources)
 
     def run(self, unit: Unit, outcomes: Outcomes = RECORDED) -> RunRecord:
         """Run one unit; if something in it is asynchronous, on an event loop of its own.
@@ -337,7 +343,7 @@ class RunPlan:
             return await self._aprocess(ctx)
 
     def _process(self, ctx: FrozenContext) -> Any:
-        hooks, pipeline, source = self.hooks, self.pipeline, self.datasource
+        hooks, pipeline, source = self.hooks, self.pipeline, self._source(ctx)
         self._begin(ctx)
         try:
             pipeline.setup(ctx)
@@ -363,7 +369,7 @@ class RunPlan:
         return data
 
     async def _aprocess(self, ctx: FrozenContext) -> Any:
-        hooks, pipeline, source = self.hooks, self.pipeline, self.datasource
+        hooks, pipeline, source = self.hooks, self.pipeline, self._source(ctx)
         self._begin(ctx)
         try:
             try:
@@ -392,6 +398,11 @@ class RunPlan:
         for hook in hooks.after_replicate:
             hook(ctx)
         return data
+
+    def _source(self, ctx: FrozenContext) -> DataSource:
+        """Return what a condition fetches from."""
+        treatment = self._treatments.get(ctx._condition)
+        return self.datasource if treatment is None or treatment.source is None else treatment.source
 
     def _begin(self, ctx: FrozenContext) -> None:
         """Check what is upstream, apply the treatment, and call the hooks before the replicate."""

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any, SupportsIndex, overload
 
+from crystallize.core.artifact import artifacts_in
 from crystallize.core.context import FrozenContext, frozen_mapping
+from crystallize.core.datasource import DataSource, DataSourceFactory
 from crystallize.core.declared import named
 from crystallize.errors import DefinitionError
 
 BASELINE = "baseline"
 """Name of the condition without treatment."""
 
-Change = Mapping[str, Any] | Callable[[FrozenContext], Any]
+Change = Mapping[str, Any] | DataSource | DataSourceFactory | Callable[[FrozenContext], Any]
 
 
 class Treatment:
@@ -23,8 +26,15 @@ class Treatment:
     ----------
     name : str
         Its name in results and reports; ``"baseline"`` is taken.
-    apply : mapping or callable
-        Keys to add, or a function that is given the context and adds keys. `apply_fn` is another spelling.
+    apply : mapping, callable or DataSource
+        Keys to add; or a function that is given the context and adds keys; or a data source (also its
+        un-called factory), from which the condition fetches in place of the experiment's. `apply_fn` is
+        another spelling.
+
+    Attributes
+    ----------
+    source : DataSource or None
+        What the condition fetches from, if not from the experiment's data source.
 
     Raises
     ------
@@ -61,14 +71,22 @@ class Treatment:
         self.name = name
         self.payload: dict[str, Any] | None = None
         self.function: Callable[[FrozenContext], Any] | None = None
+        self.source: DataSource | None = None
         if isinstance(change, Mapping):
             self.payload = frozen_mapping(change)
+        elif isinstance(change, DataSource | DataSourceFactory):
+            self.source = change()
+            for artifact in artifacts_in(self.source):
+                raise DefinitionError(
+                    f"treatment {name!r} fetches artifact {artifact.name!r}; only the data source of the "
+                    "experiment itself can read what another experiment writes"
+                )
         elif callable(change):
             self.function = change
         else:
             raise DefinitionError(
-                f"treatment {name!r} changes the context by {change!r}; give a mapping of keys to add, or a "
-                "function of the context"
+                f"treatment {name!r} changes the context by {change!r}; give a mapping of keys to add, a "
+                "function of the context, or a data source"
             )
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
@@ -81,10 +99,16 @@ class Treatment:
 
     @property
     def change(self) -> Change:
-        """What the treatment does to the context: keys to add, or a function of the context."""
-        change: Change | None = self.function if self.payload is None else self.payload
-        assert change is not None
-        return change
+        """What the treatment changes: keys to add, a function of the context, or the data source."""
+        return next(c for c in (self.payload, self.function, self.source, {}) if c is not None)
+
+    def without_source(self) -> Treatment:
+        """Return the treatment without its data source, for data that are given."""
+        if self.source is None:
+            return self
+        changed = copy.copy(self)
+        changed.source = None
+        return changed
 
     def __call__(self) -> Treatment:
         """Return the treatment itself, so that it may be written with or without parentheses."""
@@ -105,7 +129,8 @@ class Treatment:
             if returned is not None and returned is not ctx:
                 raise DefinitionError(
                     f"the function of treatment {self.name!r} returned {returned!r}, which has no effect; it "
-                    "adds keys with ctx.add(key, value) and returns nothing"
+                    "adds keys with ctx.add(key, value) and returns nothing (to have it replace the data "
+                    "source, decorate it with @data_source)"
                 )
             return
         for key, value in (self.payload or {}).items():

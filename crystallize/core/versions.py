@@ -168,6 +168,25 @@ def conclude_version(path: Path, result: Any) -> None:
     shutil.rmtree(path / TEMPORARY, ignore_errors=True)
 
 
+def prune_versions(parent: Path, keep: int) -> None:
+    """Delete the oldest versions of an experiment.
+
+    A version without manifest counts for nothing and stays: its run may not have ended yet.
+
+    Parameters
+    ----------
+    parent : Path
+        The directory of the experiment, which holds its versions.
+    keep : int
+        How many complete versions to leave, >= 1.
+    """
+    with contextlib.suppress(*_GONE):
+        complete = [path for _, path in sorted(_numbered(parent)) if (path / MANIFEST).is_file()]
+        for path in complete[:-keep]:
+            (path / MANIFEST).unlink(missing_ok=True)  # from now on nobody takes it for a whole one
+            shutil.rmtree(path, ignore_errors=True)
+
+
 def write_atomically(path: Path, data: bytes, version: Path) -> None:
     """Write a file that appears whole or not at all, making its directory.
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from crystallize import FrozenContext
+from crystallize import Experiment, FrozenContext, Treatment, pipeline_step
 from crystallize.core import context
-from crystallize.errors import ContextMutationError, ContextValueError
+from crystallize.errors import ContextMutationError, ContextValueError, CrystallizeWarning
 
 
 class Colour(enum.Enum):
@@ -269,3 +269,45 @@ def test_a_context_shows_its_values_and_has_a_logger():
 def test_examples_in_docstrings_are_true():
     """What the docstrings show is what happens."""
     assert doctest.testmod(context).failed == 0
+
+
+def test_a_context_answers_to_the_keys_of_its_run():
+    """By `get`, look-up and `in`, unless such a key is set; they are no values, and no default gives way."""
+    seen = {}
+
+    @pipeline_step()
+    def look(data, ctx, *, condition="warm", replicate):
+        seen[ctx.condition, ctx.replicate] = (
+            ctx.get("condition"),
+            ctx["replicate"],
+            ctx.get("seed_used") == ctx.seed,
+            "condition" in ctx,
+            ctx.as_dict(),
+            condition,
+            replicate,
+        )
+        return data
+
+    Experiment(0, [look], treatments=[Treatment("own", {"condition": "hot"})], replicates=2).run()
+    assert seen == {
+        ("baseline", 0): ("baseline", 0, True, True, {}, "warm", 0),
+        ("baseline", 1): ("baseline", 1, True, True, {}, "warm", 1),
+        ("own", 0): ("hot", 0, True, True, {"condition": "hot"}, "hot", 0),
+        ("own", 1): ("hot", 1, True, True, {"condition": "hot"}, "hot", 1),
+    }
+
+
+def test_a_cached_step_knows_that_it_asked_for_its_run(tmp_path, monkeypatch):
+    """What one condition or replicate gave never stands for another's."""
+    monkeypatch.setenv("CRYSTALLIZE_CACHE_DIR", str(tmp_path))
+
+    @pipeline_step(cacheable=True)
+    def told(data, ctx):
+        return data, {"who": f"{ctx.get('condition')} {ctx['replicate']}"}
+
+    experiment = Experiment(0, [told], treatments=[Treatment("other", {"unread": 1})], replicates=2)
+    for _ in range(2):
+        with pytest.warns(CrystallizeWarning, match="which nothing read"):
+            metrics = experiment.run().metrics
+        assert metrics.baseline["who"] == ["baseline 0", "baseline 1"]
+        assert metrics.treatments["other"]["who"] == ["other 0", "other 1"]

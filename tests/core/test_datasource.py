@@ -117,10 +117,20 @@ def test_a_constant_that_can_not_be_copied_is_refused():
         as_data_source(endless)
 
 
-def test_a_function_without_context_is_refused():
-    """The error says how it is called."""
-    with pytest.raises(DefinitionError, match=r"'<lambda>' takes 0 positional arguments; .*\(ctx\)"):
-        data_source(lambda: 1)
+def test_a_source_may_take_no_context():
+    """Whether it is decorated or given as it is; its parameters are filled all the same."""
+
+    @data_source
+    def numbers(*, n=2):
+        return [0] * n
+
+    assert numbers().fetch(FrozenContext({"n": 3})) == [0, 0, 0]
+    assert numbers(n=1).fetch(FrozenContext()) == [0]
+    assert as_data_source(lambda: 1).fetch(FrozenContext()) == 1
+
+
+def test_what_is_no_function_is_no_source():
+    """The error shows what was given."""
     with pytest.raises(DefinitionError, match="a function is declared here, not 3"):
         data_source(3)
 

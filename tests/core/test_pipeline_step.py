@@ -8,7 +8,7 @@ import threading
 import numpy as np
 import pytest
 
-from crystallize import Experiment, FrozenContext, PipelineStep, exit_step, pipeline_step
+from crystallize import Experiment, FrozenContext, PipelineStep, Treatment, exit_step, pipeline_step
 from crystallize.core import pipeline_step as module
 from crystallize.core.pipeline_step import as_step, metrics_of
 from crystallize.errors import DefinitionError, StepParameterError
@@ -120,11 +120,35 @@ def test_a_function_without_decorator_is_no_step():
         as_step(run_game)
     with pytest.raises(DefinitionError, match="3 is not a pipeline step"):
         as_step(3)
-    with pytest.raises(DefinitionError, match=r"step 'short' takes 1 positional arguments; .*\(data, ctx\)"):
+    message = r"step 'short' takes 0 positional arguments; it is called with \(data\), or with \(data, ctx\)"
+    with pytest.raises(DefinitionError, match=message):
 
         @pipeline_step()
-        def short(data):
+        def short(*, data):
             return data
+
+
+def test_a_step_may_take_no_context():
+    """Its parameters are filled all the same; a second positional parameter without default is the context."""
+
+    @pipeline_step()
+    def scaled(data, *, factor=2):
+        return data * factor
+
+    @pipeline_step()
+    def shifted(data, by=1):
+        return data + by
+
+    @pipeline_step()
+    def told(data, context=None):
+        return data, {"by": context.get("by")}
+
+    experiment = Experiment(
+        1, [scaled, shifted(), told], treatments=[Treatment("other", {"factor": 5, "by": 7})], replicates=1
+    )
+    assert experiment.apply() == 3
+    assert experiment.apply("other") == 12
+    assert experiment.run().metrics.treatments["other"]["by"] == [7]
 
 
 def test_exit_step_marks_a_copy():

@@ -6,7 +6,16 @@ import threading
 
 import pytest
 
-from crystallize import Experiment, FrozenContext, Treatment, pipeline_step, treatment
+from crystallize import (
+    Artifact,
+    Experiment,
+    FrozenContext,
+    ParallelExecution,
+    Treatment,
+    data_source,
+    pipeline_step,
+    treatment,
+)
 from crystallize.core import treatment as module
 from crystallize.core.treatment import BASELINE
 from crystallize.errors import ContextMutationError, ContextValueError, DefinitionError
@@ -136,3 +145,58 @@ def test_examples_in_docstrings_are_true():
 def test_decorated_treatment_is_pickled_by_name():
     """A treatment that took its function's name in a module can be sent to another process."""
     assert pickle.loads(pickle.dumps(decorated)) is decorated
+
+
+@data_source
+def few(ctx, *, n=2):
+    return [1.0] * n
+
+
+@data_source
+def many():
+    return [1.0] * 5
+
+
+@pipeline_step()
+def total(data):
+    return data, {"total": sum(data)}
+
+
+def test_a_treatment_may_be_another_data_source():
+    """Called or not; the baseline keeps the experiment's, and given data replace both."""
+    treatments = [Treatment("more", few(n=4)), Treatment("many", many)]
+    experiment = Experiment(few, [total], treatments=treatments, replicates=2)
+    metrics = experiment.run().metrics
+    assert metrics.baseline["total"] == [2.0, 2.0]
+    assert metrics.treatments["more"]["total"] == [4.0, 4.0]
+    assert metrics.treatments["many"]["total"] == [5.0, 5.0]
+    assert experiment.apply("many") == [1.0] * 5
+    assert experiment.apply("many", data=[7.0]) == [7.0]
+
+
+def test_a_data_source_as_treatment_travels_to_processes():
+    """It is a part of the plan like any other."""
+    parallel = [ParallelExecution(2, executor_type="process")]
+    made = Experiment(few, [total], parallel, treatments=[Treatment("many", many)], replicates=3).run()
+    assert made.metrics.treatments["many"]["total"] == [5.0] * 3
+
+
+def test_an_asynchronous_data_source_as_treatment_is_awaited():
+    """Also where nothing else in the experiment is asynchronous."""
+
+    @data_source
+    async def later():
+        return [3.0]
+
+    made = Experiment(few, [total], treatments=[Treatment("later", later)], replicates=1).run()
+    assert made.metrics.treatments["later"]["total"] == [3.0]
+
+
+def test_a_treatment_that_fetches_an_artifact_is_refused():
+    """Which experiment wrote it could not be told."""
+    with pytest.raises(
+        DefinitionError, match=r"treatment 't' fetches artifact 'a.json'; only the data source"
+    ):
+        Treatment("t", Artifact.json("a.json"))
+    with pytest.raises(DefinitionError, match="returned .*decorate it with @data_source"):
+        Treatment("t", lambda ctx: [1]).apply(FrozenContext())

@@ -34,7 +34,7 @@ from crystallize.core.versions import (
     new_version,
     write_atomically,
 )
-from crystallize.errors import ArtifactError
+from crystallize.errors import ArtifactError, DefinitionError
 
 
 @pipeline_step()
@@ -43,6 +43,11 @@ def save(data, ctx, *, fail=False):
     if fail:
         raise ValueError("no")
     return data
+
+
+@pipeline_step()
+def note(data, *, x=0):
+    return data, {"x": x}
 
 
 @pipeline_step()
@@ -424,3 +429,43 @@ def test_ten_thousand_replicates_by_four_processes(tmp_path):
     }
     assert found == expected
     assert sum(len(files) for _, _, files in os.walk(version.path)) == 20_000 + 3
+
+
+def test_old_versions_can_be_pruned(tmp_path):
+    """The newest are kept; what is incomplete, or no version, stays."""
+    for _ in range(3):
+        run(tmp_path)
+    (tmp_path / "exp" / "v0" / MANIFEST).unlink()
+    (tmp_path / "exp" / "notes").mkdir()
+    plugin = ArtifactPlugin(tmp_path, keep_versions=2)
+    for _ in range(2):
+        Experiment(0, [save], [plugin], name="exp").run()
+    left = {path.name for path in (tmp_path / "exp").iterdir()}
+    assert left == {"v0", "v3", "v4", "notes"}
+    assert stored_versions("exp", tmp_path)[-1].read("model.bin") == b"baseline 0"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"keep_versions": 0}, "keep_versions is 0; give an integer >= 1"),
+        ({"keep_versions": True}, "keep_versions is True; give an integer >= 1"),
+        ({"keep_versions": 1, "versioned": False}, "every run replaces the only version"),
+    ],
+)
+def test_numbers_of_versions_that_make_no_sense_are_refused(options, message):
+    """At construction."""
+    with pytest.raises(DefinitionError, match=message):
+        ArtifactPlugin(**options)
+
+
+def test_a_name_with_a_version_is_of_that_version_only(tmp_path):
+    """`treatments["boost (v1)"]` answers for the run that wrote v1."""
+    experiment = Experiment(
+        0, [save, note], [ArtifactPlugin(tmp_path)], name="exp", treatments=[Treatment("boost", {"x": 1})]
+    )
+    first, second = experiment.run(), experiment.run()
+    assert first.metrics.treatments["boost (v0)"]["x"] == [1]
+    assert second.metrics.treatments["boost (v1)"]["x"] == [1]
+    with pytest.raises(KeyError, match=r"'boost \(v0\)' is of another run: this one is v1"):
+        second.metrics.treatments["boost (v0)"]

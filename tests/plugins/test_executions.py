@@ -345,3 +345,29 @@ def test_ctrl_c_ends_a_run_at_once(tmp_path, kind, seconds, whom):
                 os.killpg(process.pid, signal.SIGKILL)
     assert process.returncode == -signal.SIGINT
     assert b"KeyboardInterrupt" in errors
+
+
+UNGUARDED = """
+import multiprocessing
+from crystallize import Experiment, ParallelExecution, pipeline_step
+
+multiprocessing.set_start_method("spawn", force=True)
+
+@pipeline_step()
+def total(data):
+    return data, {"total": sum(data)}
+
+Experiment([1, 2], [total], [ParallelExecution(2, "process")], replicates=4).run()
+"""
+
+
+def test_a_script_without_main_guard_is_told_so_once(tmp_path):
+    """Where processes import the script that starts them: one traceback, of the script itself."""
+    script = tmp_path / "script.py"
+    script.write_text(UNGUARDED)
+    ended = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=100)
+    assert ended.returncode == 1
+    assert ended.stderr.count("Traceback") == 1
+    last = ended.stderr.splitlines()[-1]
+    assert f"EngineError: {script} starts processes while it is imported" in last
+    assert "if __name__ == '__main__':" in last

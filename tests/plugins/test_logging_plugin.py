@@ -4,7 +4,15 @@ import logging
 
 import pytest
 
-from crystallize import Experiment, Hypothesis, LoggingPlugin, Treatment, pipeline_step
+from crystallize import (
+    Experiment,
+    GridSearch,
+    Hypothesis,
+    LoggingPlugin,
+    Objective,
+    Treatment,
+    pipeline_step,
+)
 from crystallize.core.context import LOGGER
 from crystallize.errors import DefinitionError
 
@@ -70,3 +78,26 @@ def test_without_handlers_a_verbose_run_prints(monkeypatch, capsys):
     monkeypatch.setattr(LOGGER, "propagate", False)
     run(LoggingPlugin(verbose=True), replicates=1)
     assert "logged: replicate 0 of baseline: measure\n" in capsys.readouterr().err
+
+
+def test_without_handlers_verdicts_and_failures_are_shown(monkeypatch, capsys):
+    """To stderr, from `log_level` on; the trials of a search are not."""
+    monkeypatch.setattr(LOGGER, "propagate", False)
+    run(replicates=1)
+    assert capsys.readouterr().err.splitlines() == [
+        "logged: 1 replicates of 2 conditions",
+        "logged: replicate 0 of 'bad', measure: ValueError: no",
+        "logged: x_increase [bad]: invalid",
+    ]
+    run(LoggingPlugin(log_level="WARNING"), replicates=1)
+    assert capsys.readouterr().err == "logged: replicate 0 of 'bad', measure: ValueError: no\n"
+    Experiment(0, [measure]).optimize(GridSearch({"fail": [False]}, Objective("x", "minimize")), num_trials=1)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_level_that_is_set_is_respected(monkeypatch, capsys):
+    """Also where there are no handlers."""
+    monkeypatch.setattr(LOGGER, "propagate", False)
+    monkeypatch.setattr(LOGGER, "level", logging.ERROR)
+    run(replicates=1)
+    assert capsys.readouterr().err == ""

@@ -19,8 +19,10 @@ from crystallize.core.versions import (
     conclude_version,
     discard_replicates,
     new_version,
+    prune_versions,
     write_artifact,
 )
+from crystallize.errors import DefinitionError
 
 if TYPE_CHECKING:
     from crystallize.core.experiment import Experiment
@@ -44,6 +46,14 @@ class ArtifactPlugin(BasePlugin):
     versioned : bool
         Give each run a version directory of its own, which no other run writes to. Otherwise every run
         writes to ``v0`` and replaces what it finds there.
+    keep_versions : int, optional
+        How many versions of an experiment to keep: behind each run, older ones are deleted. All are kept if
+        left out.
+
+    Raises
+    ------
+    DefinitionError
+        If `keep_versions` is no integer >= 1, or versions are not kept apart.
 
     Attributes
     ----------
@@ -53,7 +63,21 @@ class ArtifactPlugin(BasePlugin):
 
     acts_at_home = True
 
-    def __init__(self, root_dir: str | os.PathLike[str] = "data", versioned: bool = True) -> None:
+    def __init__(
+        self,
+        root_dir: str | os.PathLike[str] = "data",
+        versioned: bool = True,
+        *,
+        keep_versions: int | None = None,
+    ) -> None:
+        if keep_versions is not None:
+            if type(keep_versions) is not int or keep_versions < 1:
+                raise DefinitionError(f"keep_versions is {keep_versions!r}; give an integer >= 1")
+            if not versioned:
+                raise DefinitionError(
+                    "keep_versions= and versioned=False: every run replaces the only version there is"
+                )
+        self.keep_versions = keep_versions
         self.root_dir = Path(root_dir)
         self.versioned = versioned
         self.version_dir: Path | None = None
@@ -107,6 +131,8 @@ class ArtifactPlugin(BasePlugin):
             if self.versioned and result.replicates < experiment.replicates:
                 discard_replicates(result.version_dir, result.replicates)
             conclude_version(result.version_dir, result)
+            if self.keep_versions is not None:
+                prune_versions(result.version_dir.parent, self.keep_versions)
 
     def tidy(self, experiment: Experiment) -> None:
         """Forget a run, and remove the directories that were made for it and stayed empty."""

@@ -20,14 +20,15 @@ _FAILURES_SHOWN = 5
 class LoggingPlugin(BasePlugin):
     """Writes the course of a run to the logger ``crystallize``: its verdicts, and as warnings its failures.
 
-    It changes neither the level nor the handlers of any logger.
+    It changes neither the level nor the handlers of any logger. A program that has configured logging decides
+    what becomes of the messages; in one that has not, they go to stderr.
 
     Parameters
     ----------
     verbose : bool
-        Log every step too, whatever the logger's level, and to stderr if no handler is configured.
+        Log every step too, whatever the logger's level.
     log_level : str or int
-        Level from which it logs, unless `verbose`.
+        Level from which it logs, unless `verbose`; ``"WARNING"`` leaves the failures, ``"CRITICAL"`` nothing.
 
     Raises
     ------
@@ -48,10 +49,10 @@ class LoggingPlugin(BasePlugin):
         return super().overrides(hook) and (self.verbose or hook != "after_step")
 
     def before_run(self, experiment: Experiment) -> None:
-        """Say what is about to be run."""
+        """Say what is about to be run; of the many runs of a search, only to who asks for details."""
         conditions = 1 + len(experiment.treatments)
         self._log(
-            logging.INFO,
+            logging.INFO if experiment.hypotheses else logging.DEBUG,
             "%s: %d replicates of %d conditions",
             experiment.name,
             experiment.replicates,
@@ -88,12 +89,14 @@ class LoggingPlugin(BasePlugin):
                 )
 
     def _log(self, level: int, message: str, *args: object) -> None:
-        if not self.verbose:
-            if level >= self.log_level:
-                LOGGER.log(level, message, *args)
+        if level < self.log_level and not self.verbose:
             return
         record = LOGGER.makeRecord(LOGGER.name, level, __file__, 0, message, args, None)
-        (LOGGER if LOGGER.hasHandlers() else logging.StreamHandler()).handle(record)
+        if not LOGGER.hasHandlers():
+            if self.verbose or level >= max(LOGGER.level, LOGGER.manager.disable + 1):
+                logging.StreamHandler().handle(record)
+        elif self.verbose or LOGGER.isEnabledFor(level):
+            LOGGER.handle(record)
 
 
 LoggingPlugin.kind = LoggingPlugin

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import pickle
 import signal
+import sys
 from collections.abc import Container, Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -18,13 +19,25 @@ from crystallize.core.plugins.pickling import pickled
 from crystallize.core.record import RunError, RunRecord
 from crystallize.core.run import RunPlan, Unit
 from crystallize.core.step_cache import CacheReport
-from crystallize.errors import NotPicklableError
+from crystallize.errors import EngineError, NotPicklableError
 
 _MOST_PROCESSES: Final = 61  # Windows can wait for no more
+_UNGUARDED: Final = 78
+"""Exit code of a process that was about to run the experiment anew instead of its units."""
 
 
 def run_in_processes(plan: RunPlan, units: Sequence[Unit], workers: int) -> Generator[RunRecord, None, None]:
-    """Yield a record of every unit: an error of one that killed its process, and the others'."""
+    """Yield a record of every unit: an error of one that killed its process, and the others'.
+
+    Raises
+    ------
+    EngineError
+        If the processes run the script that started them from its beginning.
+    NotPicklableError
+        If the plan can't be sent to processes.
+    """
+    if getattr(multiprocessing.current_process(), "_inheriting", False):  # as multiprocessing itself asks
+        raise SystemExit(_UNGUARDED)
     payload = pickled(plan, plan, advice="or use executor_type='thread'")
     left = list(units)
     while left:
@@ -34,6 +47,7 @@ def run_in_processes(plan: RunPlan, units: Sequence[Unit], workers: int) -> Gene
             for record in records:
                 done.add(Unit(record.replicate, record.condition))
                 yield record
+        pool.check_guarded()
         killers = pool.killers(done)
         for unit, message in killers.items():
             error = RunError("ProcessDied", message, "process", f"ProcessDied: {message}\n")
@@ -90,6 +104,16 @@ class _Pool:
                 for process in self._processes.values():
                     process.terminate()
                 raise
+
+    def check_guarded(self) -> None:
+        """Raise `EngineError` if a process came to this place again before it could run a unit."""
+        if any(process.exitcode == _UNGUARDED for process in self._processes.values()):
+            script = getattr(sys.modules["__main__"], "__file__", "the script")
+            raise EngineError(
+                f"{script} starts processes while it is imported, and each of them imports it again "
+                f"(start method {multiprocessing.get_start_method()!r}); call run() under "
+                "if __name__ == '__main__':, or use executor_type='thread'"
+            )
 
     def killers(self, done: Container[Unit]) -> dict[Unit, str]:
         """Return the units that killed their process, and how; none if every unit is done.
