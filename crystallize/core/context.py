@@ -71,6 +71,7 @@ class FrozenContext:
         "_inputs",
         "_metrics",
         "_outputs",
+        "_repeated",
         "_replicate",
         "_rng",
         "_scope",
@@ -96,6 +97,7 @@ class FrozenContext:
         self._metrics: list[MetricEntry] = []
         self._artifacts: list[KeptArtifact] = []
         self._inputs: Any = None
+        self._repeated: tuple[str, ...] = ()  # cacheable steps that were taken from the cache
         self._outputs = _NO_OUTPUTS
         self._scopes: list[Scope] = []
         self._asked: set[tuple[Asked, str]] | None = None  # a set while a cacheable step runs
@@ -266,6 +268,11 @@ class FrozenContext:
         self._ask("everything")
         shown = ", ".join(f"{key}={summarize(value)!r}" for key, value in self._values.items())
         return f"FrozenContext({shown})"
+
+
+def steps_from_cache(ctx: FrozenContext) -> tuple[str, ...]:
+    """Return the steps so far that were not called; no attribute, since no step may depend on it."""
+    return ctx._repeated
 
 
 def frozen_mapping(values: Mapping[str, Any]) -> dict[str, Any]:

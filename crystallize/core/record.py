@@ -99,6 +99,8 @@ class RunRecord:
         Whether an earlier run had stored it; it says nothing of what was measured.
     impure : str or None
         What the run did, so that a stored record can't stand for it.
+    cached_steps : tuple of str
+        The cacheable steps whose results an earlier call had stored.
     """
 
     condition: str
@@ -113,6 +115,7 @@ class RunRecord:
     sections: tuple[tuple[str, str], ...] = ()
     cached: bool = field(default=False, compare=False)
     impure: str | None = field(default=None, compare=False)
+    cached_steps: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def succeeded(self) -> bool:
@@ -137,6 +140,7 @@ class RunRecord:
                 self.sections,
                 self.cached,
                 self.impure,
+                self.cached_steps,
             ]
         )
 
@@ -165,6 +169,7 @@ class RunRecord:
                 sections,
                 cached,
                 impure,
+                cached_steps,
             ) = data
             if version != _FORMAT:
                 raise ValueError(f"format {version!r}, not {_FORMAT!r}")
@@ -181,9 +186,10 @@ class RunRecord:
                 tuple((title, content) for title, content in sections),
                 cached,
                 impure,
+                tuple(cached_steps),
             )
         except (TypeError, ValueError, KeyError) as fault:
             raise ValueError(f"not a run record: {fault}") from fault
 
 
-_FORMAT = "crystallize-run-2"
+_FORMAT = "crystallize-run-3"

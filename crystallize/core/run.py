@@ -90,6 +90,7 @@ def execute(
         error,
         skipped,
         seconds,
+        cached_steps=ctx._repeated,
     )
 
 

@@ -287,6 +287,7 @@ class _Call:
 
     def _repeat(self, effects: _Effects) -> None:
         ctx, step = self._ctx, self._step.name
+        ctx._repeated += (step,)
         for key, value in effects.written.items():
             ctx._values[key] = freeze(value)
         self._trace(effects.events)

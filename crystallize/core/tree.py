@@ -121,6 +121,8 @@ def _actions(record: RunRecord) -> Iterator[tuple[str | None, str | None]]:
     for position, scope in enumerate(record.scopes):
         actions = _context_actions(scope)
         if homes[scope.name] == position:
+            if scope.name in record.cached_steps:
+                actions.insert(0, "was taken from the cache")
             actions += left.pop(scope.name, [])
         if not actions:
             yield _step(scope), None

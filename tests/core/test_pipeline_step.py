@@ -129,7 +129,7 @@ def test_a_function_without_decorator_is_no_step():
 
 
 def test_a_step_may_take_no_context():
-    """Its parameters are filled all the same; a second positional parameter without default is the context."""
+    """Its parameters are filled all the same; a second one without default is the context."""
 
     @pipeline_step()
     def scaled(data, *, factor=2):

@@ -81,7 +81,7 @@ def test_a_record_comes_back_from_json_bit_for_bit(record):
         "null",
         "{}",
         "[]",
-        '["crystallize-run-2"]',
+        '["crystallize-run-3"]',
         "[1, 2",
         json.dumps(["other"] + [0] * 10),
         b"\xff",

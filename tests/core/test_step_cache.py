@@ -31,10 +31,12 @@ from crystallize import (
     Experiment,
     FrozenContext,
     GridSearch,
+    LoggingPlugin,
     Objective,
     ParallelExecution,
     Pipeline,
     PipelineStep,
+    RunRecord,
     SeedPlugin,
     SerialExecution,
     Treatment,
@@ -81,7 +83,7 @@ def cache(tmp_path, monkeypatch):
 
 def facts(record):
     """Return all of a record but the time."""
-    return dataclasses.replace(record, seconds=0.0).to_json()
+    return dataclasses.replace(record, seconds=0.0, cached_steps=()).to_json()
 
 
 def run(experiment, *, directory=None, mode="reuse"):
@@ -1283,3 +1285,32 @@ def test_a_run_that_stored_something_tidies_up(monkeypatch):
         warnings.simplefilter("error")
         Experiment([2.0], [scaled], [ParallelExecution(2, "process")], replicates=3).run()
     assert len(tidied) == 2
+
+
+def test_hits_of_steps_are_shown(caplog, capsys):
+    """In the log, behind each step of a verbose one, and in the tree; the results are the same."""
+
+    @pipeline_step(cacheable=True)
+    def slow(data, ctx):
+        return data + ctx.rng.normal()
+
+    @pipeline_step()
+    def score(data):
+        return data, {"x": data}
+
+    experiment = Experiment(1.0, [slow, score], name="cached", replicates=2)
+    cold = experiment.run()
+    caplog.set_level(logging.INFO, "crystallize")
+    warm = experiment.run()
+    assert cold.digest == warm.digest
+    assert [record.cached_steps for record in cold.records] == [(), ()]
+    assert [record.cached_steps for record in warm.records] == [("slow",), ("slow",)]
+    assert "cached: step slow from the cache in 2 of 2 runs" in caplog.messages
+    assert RunRecord.from_json(warm.records[0].to_json()).cached_steps == ("slow",)
+    warm.print_tree("step > action")
+    shown = capsys.readouterr().out
+    assert "slow\n│   ├── was taken from the cache\n" in shown
+    assert shown.count("was taken from the cache") == 1
+    Experiment(1.0, [slow, score], [LoggingPlugin(verbose=True)], name="cached").run()
+    assert "cached: replicate 0 of baseline: slow (from the cache)" in caplog.messages
+    assert "cached: replicate 0 of baseline: score" in caplog.messages

@@ -198,5 +198,5 @@ def test_a_treatment_that_fetches_an_artifact_is_refused():
         DefinitionError, match=r"treatment 't' fetches artifact 'a.json'; only the data source"
     ):
         Treatment("t", Artifact.json("a.json"))
-    with pytest.raises(DefinitionError, match="returned .*decorate it with @data_source"):
+    with pytest.raises(DefinitionError, match=r"returned .*decorate it with @data_source"):
         Treatment("t", lambda ctx: [1]).apply(FrozenContext())

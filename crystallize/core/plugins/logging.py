@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from crystallize.core.context import LOGGER, FrozenContext
+from crystallize.core.context import LOGGER, FrozenContext, steps_from_cache
 from crystallize.core.pipeline_step import PipelineStep
 from crystallize.core.plugins.base import BasePlugin
 from crystallize.errors import DefinitionError
@@ -63,15 +64,20 @@ class LoggingPlugin(BasePlugin):
         """Name the step."""
         self._log(
             logging.DEBUG,
-            "%s: replicate %d of %s: %s",
+            "%s: replicate %d of %s: %s%s",
             experiment.name,
             ctx.replicate,
             ctx.condition,
             step.name,
+            " (from the cache)" if step.name in steps_from_cache(ctx) else "",
         )
 
     def after_run(self, experiment: Experiment, result: Result) -> None:
-        """Tell failures and verdicts."""
+        """Tell what came from the cache, failures and verdicts."""
+        hits = Counter(step for record in result.records for step in record.cached_steps)
+        for step, times in hits.items():
+            message = "%s: step %s from the cache in %d of %d runs"
+            self._log(logging.INFO, message, experiment.name, step, times, len(result.records))
         for failure in result.errors[:_FAILURES_SHOWN]:
             self._log(logging.WARNING, "%s: %s", experiment.name, failure)
         if len(result.errors) > _FAILURES_SHOWN:
