@@ -226,6 +226,9 @@ class ExperimentCache:
         return {
             "runs": len(used),
             "cached": [[r.replicate, r.condition] for r in used if r.cached],
+            "cached_steps": [
+                [r.replicate, r.condition, step] for r in used if not r.cached for step in r.cached_steps
+            ],
             "verified": [[r.replicate, r.condition] for r in used if r.cached and self.is_verified(_unit(r))],
             "why_run": recalled.refusal or measured or (impure and impure[2]),
             "changes": told_changes(recalled.changes),
@@ -242,7 +245,14 @@ def told_changes(changes: list[str]) -> str:
     return ", ".join(changes[:_TOLD_CHANGES]) + (f", and {more} more" if more > 0 else "")
 
 
-NOT_CACHED: dict[str, Any] = {"runs": 0, "cached": [], "verified": [], "why_run": None, "changes": ""}
+NOT_CACHED: dict[str, Any] = {
+    "runs": 0,
+    "cached": [],
+    "cached_steps": [],
+    "verified": [],
+    "why_run": None,
+    "changes": "",
+}
 
 
 def marked_components(function: pytest.Function) -> dict[str, Any]:

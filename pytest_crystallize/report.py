@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shlex
 import textwrap
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -52,6 +53,8 @@ class ExperimentSummary:
         All conditions, as declared.
     used : set of (str, int)
         Conditions, and how many replicates of each.
+    cached_steps : set of (int, str, str)
+        Replicate, condition and step of each call that an earlier one stood for.
     cached, verified : set of (int, str)
         Which runs earlier sessions had stored, and which of these were run again and gave the same.
     why_run : str or None
@@ -75,6 +78,7 @@ class ExperimentSummary:
     calibrations: list[dict[str, Any]] = field(default_factory=list)
     used: set[tuple[str, int]] = field(default_factory=set)
     cached: set[tuple[int, str]] = field(default_factory=set)
+    cached_steps: set[tuple[int, str, str]] = field(default_factory=set)
     verified: set[tuple[int, str]] = field(default_factory=set)
     why_run: str | None = None
     changes: str = ""
@@ -108,6 +112,7 @@ class ExperimentSummary:
         self.used |= {(name, payload["run"]) for name in payload["seconds"]}
         cache = payload["cache"]
         self.cached |= set(map(tuple, cache["cached"]))
+        self.cached_steps |= set(map(tuple, cache["cached_steps"]))
         self.verified |= set(map(tuple, cache["verified"]))
         self.why_run = self.why_run or cache["why_run"]
         self.changes = self.changes or cache["changes"]
@@ -163,6 +168,10 @@ def cache_lines(summary: ExperimentSummary, width: int, verbosity: int) -> Itera
     if summary.cached:
         verified = f", {len(summary.verified)} verified" if summary.verified else ""
         line = f"{len(summary.cached)} of {counted(summary.runs, 'run')} from cache{verified}"
+        yield from wrapped(line, width, indent="  ")
+    hits = Counter(step for _, _, step in sorted(summary.cached_steps))
+    for step, times in hits.items():
+        line = f"step {step} from cache in {times} of {counted(summary.runs, 'run')}"
         yield from wrapped(line, width, indent="  ")
     if summary.changes and verbosity > 1:
         yield from wrapped(f"recomputed: {summary.changes}", width, indent="  ")

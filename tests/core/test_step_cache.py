@@ -1301,6 +1301,7 @@ def test_hits_of_steps_are_shown(caplog, capsys):
     experiment = Experiment(1.0, [slow, score], name="cached", replicates=2)
     cold = experiment.run()
     caplog.set_level(logging.INFO, "crystallize")
+    caplog.handler.setLevel(0)
     warm = experiment.run()
     assert cold.digest == warm.digest
     assert [record.cached_steps for record in cold.records] == [(), ()]

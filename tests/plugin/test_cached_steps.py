@@ -45,7 +45,10 @@ def test_results_of_steps_are_kept_where_runs_are_not(project, workers):
     assert len(stored) == 8  # the baseline's and the treatment's are the same
     project.write(STEPS.replace("bonus * ctx", "bonus * 1.0 * ctx"))
     edited = run(project, "-n", workers, "-vv")
-    edited.stdout.fnmatch_lines(["*recomputed: experiment_a.score changed"])
+    edited.stdout.fnmatch_lines(
+        ["  step train from cache in 16 of 16 runs", "*recomputed: experiment_a.score changed"]
+    )
+    project.run("-n", "0").stdout.no_fnmatch_line("*step train*")  # runs from the cache call no step
     assert sorted((project.path / ".pytest_cache/d/crystallize/steps").rglob("*.value")) == stored
     assert digests(off) == digests(cold) == digests(edited) != []
     assert not (project.path / ".cache").exists()
