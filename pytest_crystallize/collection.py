@@ -40,13 +40,17 @@ CACHED = tuple(field.name for field in fields(Caching))
 KEYWORDS = ("replicates", "treatments", "hypotheses", "seed", *JUDGED, *CACHED)
 
 
-class ExperimentCollector(pytest.Collector):
-    """One ``experiment_*`` function; its children are the hypotheses of each of its parameter sets."""
+class ExperimentCollector(pytest.Class):
+    """One ``experiment_*`` function; its children are the hypotheses of each of its parameter sets.
 
-    def __init__(self, *, obj: Any, settings: Settings, **kwargs: Any) -> None:
+    It groups its tests as a class does, and is one for the sake of editors: they draw their trees of files
+    and classes, and drop what is in neither.
+    """
+
+    def __init__(self, *, function: Any, settings: Settings, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.within: pytest.Module | pytest.Class = kwargs["parent"]
-        self.obj = obj
+        self.obj = obj = function
         self.settings = settings
         self.own_markers.extend(get_unpacked_marks(obj))
         self.keywords.update((mark.name, mark) for mark in self.own_markers)

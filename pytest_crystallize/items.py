@@ -34,18 +34,39 @@ class NotSupported(AssertionError):
 
 
 class ExperimentItem(pytest.Item):
-    """Base of items; it has what conftests, and pytest's own reordering by parametrised fixtures, look at."""
+    """Base of items; it has what conftests, and pytest's own reordering by parametrised fixtures, look at.
+
+    Attributes
+    ----------
+    funcargs : dict
+        Values of the fixtures of the latest condition run that was made here; empty before.
+    fixturenames : list of str
+        Names of all fixtures of the function; from the item's set-up on, of those that have a value.
+    """
 
     def __init__(self, *, runs: ExperimentRuns, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.runs = runs
         function = runs.function
         self.obj = self.function = function.obj
-        self.originalname = function.originalname
-        self.fixturenames = list(function.fixturenames)
+        self.originalname = self.name.partition("[")[0]
+        self.funcargs: dict[str, Any] = {}
+        self._fixturenames = list(function.fixturenames)
+        self._is_set_up = False
         self.module, self.cls, self.instance = function.module, function.cls, None
         if hasattr(function, "callspec"):
             self.callspec = function.callspec
+
+    def setup(self) -> None:
+        """Name only fixtures that have a value from now on: each condition run sets up its own."""
+        self._is_set_up = True
+
+    @property
+    def fixturenames(self) -> list[str]:
+        """Names that `funcargs` has, or will have."""
+        if not self._is_set_up:
+            return self._fixturenames
+        return [name for name in self._fixturenames if name in self.funcargs]
 
 
 class HypothesisItem(ExperimentItem):

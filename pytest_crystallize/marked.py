@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import pytest
-from _pytest.logging import caplog_handler_key, caplog_records_key
+from _pytest.skipping import xfailed_key
 from _pytest.tmpdir import tmppath_result_key
 
 from crystallize import ArtifactPlugin, RunRecord
@@ -23,7 +26,9 @@ from crystallize.core.treatment import BASELINE
 from pytest_crystallize.artifacts import SharedArtifacts
 from pytest_crystallize.output import with_properties
 from pytest_crystallize.record_cache import marked_components, marked_names
-from pytest_crystallize.units import FAILURES, SKIPS, ExperimentRuns, Settings, describe
+from pytest_crystallize.units import ENDS_SESSION, FAILURES, SKIPS, ExperimentRuns, Settings, describe
+
+Phase = Literal["setup", "call"]
 
 
 class ConditionFunction(pytest.Function):
@@ -37,12 +42,11 @@ class ConditionFunction(pytest.Function):
             self.__dict__.pop("_obj", None)
         self._initrequest()
         self.user_properties.clear()
-        stash = self.stash
+        # What hooks keep of the item, fixtures ask of `request.node`; what they keep, no other run sees.
+        stash = self.stash = pytest.Stash()
+        stash._storage.update(host.stash._storage)
         stash[tmppath_result_key] = {"call": False}
-        borrowed: tuple[Any, ...] = (caplog_handler_key, caplog_records_key)
-        for key in borrowed:
-            if key in host.stash:
-                stash[key] = host.stash[key]
+        stash[xfailed_key] = None  # a mark of the item says what verdict it expects, not what runs do
 
     def listchain(self) -> list[Any]:
         """Return the chain of the host item and this node, so that wider fixtures survive."""
@@ -52,6 +56,41 @@ class ConditionFunction(pytest.Function):
     def ihook(self) -> Any:
         """Hooks of the session, looked up once."""
         return self.session.gethookproxy(self.path)
+
+    @cached_property
+    def reported(self) -> Callable[[Phase], AbstractContextManager[None]]:
+        """Bracket a phase of a condition run, and make its report if the project has a hook for it.
+
+        Fixtures learn of such a hook how their test went, and their test is the condition run.
+        """
+        hooks = self.ihook.pytest_runtest_makereport.get_hookimpls()
+        if any(self._is_local(Path(inspect.getfile(hook.function))) for hook in hooks):
+            return self._reported
+        return lambda phase: _UNREPORTED
+
+    def _is_local(self, file: Path) -> bool:
+        return file.is_relative_to(self.config.rootpath) and "site-packages" not in file.parts
+
+    @contextmanager
+    def _reported(self, phase: Phase) -> Iterator[None]:
+        start, clock = time.time(), time.perf_counter()
+        fault = None
+        try:
+            yield
+        except ENDS_SESSION:
+            raise
+        except BaseException as raised:
+            fault = pytest.ExceptionInfo.from_exception(raised)
+            raise
+        finally:
+            seconds = time.perf_counter() - clock
+            call: pytest.CallInfo[None] = pytest.CallInfo(
+                None, fault, start, start + seconds, seconds, phase, _ispytest=True
+            )
+            self.ihook.pytest_runtest_makereport(item=self, call=call)
+
+
+_UNREPORTED = nullcontext()
 
 
 class MarkedRuns(ExperimentRuns):
@@ -125,9 +164,12 @@ class MarkedRuns(ExperimentRuns):
         fixtures.current = ctx
         self._phase = "setup"
         try:
-            state.setup(node)
+            with node.reported("setup"):
+                state.setup(node)
+            host.funcargs = node.funcargs  # type: ignore[attr-defined]  # the host is an item of ours
             self._phase = self.function.originalname
-            self._call(ctx)
+            with node.reported("call"):
+                self._call(ctx)
             node.stash[tmppath_result_key]["call"] = True
         finally:
             if (phase := self._phase) == self.function.originalname:

@@ -253,7 +253,9 @@ class CrystallizeSession:
         if not is_experiment_function(name, obj, self.functions):
             return None
         function = getattr(obj, "__func__", obj)
-        node = ExperimentCollector.from_parent(collector, name=name, obj=function, settings=self.settings)
+        node = ExperimentCollector.from_parent(
+            collector, name=name, function=function, settings=self.settings
+        )
         return [node]
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -1,0 +1,190 @@
+"""Items as conftests, hooks and editors expect them."""
+
+import json
+
+import pytest
+
+from tests.plugin.conftest import ITEM, TOTAL
+
+WITH_TMP_PATH = TOTAL.replace("(rng,", "(tmp_path, rng,")
+REFUTED = WITH_TMP_PATH.replace('"delta": 3.0', '"delta": -9.0')
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_failures_are_post_processed(project, workers):
+    """What `fixturenames` lists can be looked up in `funcargs` in a hook, whoever made the runs."""
+    project.raw(
+        "conftest.py",
+        """
+        import pytest
+
+        @pytest.hookimpl(wrapper=True, tryfirst=True)
+        def pytest_runtest_makereport(item, call):
+            report = yield
+            if report.when == "call" and report.failed:
+                known = {name: item.funcargs[name] for name in item.fixturenames}
+                shown = f" ({known['tmp_path']})" if "tmp_path" in known else ""
+                with open("failures", "a") as file:
+                    file.write(report.nodeid + shown + "\\n")
+            return report
+        """,
+    )
+    project.write(REFUTED)
+    result = project.run_apart("-n", workers)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.assert_outcomes(failed=1)
+    result.stdout.no_fnmatch_line("*INTERNALERROR*")
+    (line,) = (project.path / "failures").read_text().splitlines()
+    assert line.startswith(ITEM)
+
+
+def test_funcargs_are_those_of_the_latest_run(project):
+    """A hook around the teardown finds what fixtures gave; before the item's set-up all names are listed."""
+    project.raw(
+        "conftest.py",
+        """
+        def pytest_collection_modifyitems(items):
+            assert "tmp_path" in items[0].fixturenames and items[0].funcargs == {}
+
+        def pytest_runtest_setup(item):
+            assert "tmp_path" in item.fixturenames
+
+        def pytest_runtest_teardown(item):
+            assert item.funcargs["tmp_path"].name.startswith("experiment_total")
+            assert "rng" in item.fixturenames
+        """,
+    )
+    project.write(WITH_TMP_PATH)
+    project.run("-n", "0").assert_outcomes(passed=1)
+
+
+RESULT_IN_FIXTURES = """
+    import pytest
+
+    reports = pytest.StashKey()
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_makereport(item, call):
+        report = yield
+        item.stash.setdefault(reports, {})[report.when] = report
+        setattr(item, "rep_" + report.when, report)
+        return report
+
+    @pytest.fixture
+    def something(request):
+        yield
+        made = request.node.stash[reports]
+        assert made["call"] is request.node.rep_call and made["setup"].passed
+        with open("outcomes", "a") as file:
+            file.write(made["call"].outcome + "\\n")
+"""
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_fixtures_learn_how_their_run_went(project, workers):
+    """A fixture's test is the condition run: it finds the reports that a hook keeps on its node."""
+    project.raw("conftest.py", RESULT_IN_FIXTURES)
+    project.write(
+        TOTAL.replace("(rng,", "(something, replicate, rng,").replace(
+            "    return", "    assert not (delta and replicate == 2)\n    return"
+        )
+    )
+    result = project.run_apart("-n", workers, "--crystallize-cache", "off")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*replicate 2*"])
+    outcomes = (project.path / "outcomes").read_text().splitlines()
+    assert sorted(outcomes) == ["failed"] + ["passed"] * 11
+
+
+def test_an_expected_failure_is_expected_of_the_verdict(project):
+    """A strict xfail mark fails no run of the item that bears it."""
+    project.raw("conftest.py", RESULT_IN_FIXTURES)
+    hypothesis = 'Hypothesis(metric="total", direction="decrease")'
+    marked = f"pytest.param({hypothesis}, marks=pytest.mark.xfail(strict=True))"
+    source = TOTAL.replace('Hypothesis(metric="total", direction="increase")', marked)
+    project.write(source.replace("(rng,", "(something, rng,"))
+    project.run("-n", "0").assert_outcomes(xfailed=1)
+    assert set((project.path / "outcomes").read_text().split()) == {"passed"}
+
+
+EDITOR = """
+    import json
+    import pytest
+
+    def path_of(node):
+        return str(node.path.relative_to(node.config.rootpath))
+
+    def pytest_collection_finish(session):
+        # An editor's tree: files; in them classes, nested; in these functions, and below them parameters.
+        files = {}
+        for item in session.items:
+            chain = []
+            node = item.parent
+            while isinstance(node, pytest.Class):
+                chain.append(node.name)
+                node = node.parent
+            if not isinstance(node, pytest.File):
+                continue  # such an item is not shown
+            branch = files.setdefault(path_of(node), {})
+            for name in reversed(chain):
+                branch = branch.setdefault(name, {})
+            if hasattr(item, "callspec"):
+                function, bracket, parameters = item.name.partition("[")
+                assert bracket and item.originalname == function
+                branch.setdefault(item.originalname, {})["[" + parameters] = item.nodeid
+            else:
+                branch[item.name] = item.nodeid
+        with open("tree.json", "w") as file:
+            json.dump(files, file)
+"""
+
+
+def test_editors_show_every_experiment(project):
+    """Under its own name: in classes, parametrised, factories, graphs, and beside ordinary tests."""
+    project.raw("conftest.py", EDITOR)
+    project.write(
+        TOTAL.replace("experiment_total", "experiment_plain")
+        + "\n@pytest.mark.parametrize('size', [1, 2])"
+        + TOTAL.replace("(rng,", "(size, rng,")
+        + """
+class TestGroup:
+    class TestInner:
+        @pytest.mark.experiment(replicates=2)
+        def experiment_in_class(self, rng):
+            return {"x": rng.normal()}
+
+def experiment_factory():
+    return Experiment(0, [pipeline_step()(lambda data, ctx: (data, {"x": 1.0}))], replicates=2)
+
+@pytest.mark.parametrize("width", [3])
+def experiment_made(width):
+    return experiment_factory()
+
+def test_ordinary():
+    pass
+""",
+        "experiment_a.py",
+    )
+    project.run("-n", "0", "--collect-only", "-q")
+    (tree,) = json.loads((project.path / "tree.json").read_text()).values()
+    assert tree == {
+        "experiment_plain": {
+            "total_increase[boost]": "experiment_a.py::experiment_plain::total_increase[boost]"
+        },
+        "experiment_total": {
+            "total_increase": {
+                "[1-boost]": "experiment_a.py::experiment_total::total_increase[1-boost]",
+                "[2-boost]": "experiment_a.py::experiment_total::total_increase[2-boost]",
+            }
+        },
+        "TestGroup": {
+            "TestInner": {
+                "experiment_in_class": {
+                    "replicates": "experiment_a.py::TestGroup::TestInner::experiment_in_class::replicates"
+                }
+            }
+        },
+        "experiment_factory": {"replicates": "experiment_a.py::experiment_factory::replicates"},
+        "experiment_made": {"replicates": {"[3]": "experiment_a.py::experiment_made::replicates[3]"}},
+        "test_ordinary": "experiment_a.py::test_ordinary",
+    }
