@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -39,7 +39,10 @@ class ControllerHooks:
         """Remember the session, whose count of tests includes the tokens until it is put right."""
         self._pytest_session = session
 
-    def pytest_xdist_node_collection_finished(self, node: Any, ids: Sequence[str]) -> None:
+    @pytest.hookimpl(wrapper=True)
+    def pytest_xdist_node_collection_finished(
+        self, node: Any, ids: Sequence[str]
+    ) -> Generator[None, object, object]:
         """Count what is a test, and have the scheduler know a worker that came while the session was ending.
 
         pytest-xdist has told such a worker to shut down. If another one then crashes, the session goes on,
@@ -52,6 +55,11 @@ class ControllerHooks:
         shown = self.config.pluginmanager.getplugin("terminaldistreporter")
         if shown is not None and not isinstance(shown.setstatus, partial):
             shown.setstatus = partial(_with_tests, shown.setstatus, self)
+        result = yield
+        terminal = self.reporter.terminal
+        if hasattr(terminal, "tests_count"):  # pytest-sugar's, which counts ids
+            terminal.tests_count = self.tests
+        return result
 
     @property
     def tests(self) -> int:

@@ -109,6 +109,14 @@ class HypothesisItem(ExperimentItem):
             reason = f"treatment {treatment!r} is switched off; --crystallize-enable {shown} switches it on"
             self.add_marker(pytest.mark.skip(reason=reason))
         self.evidence_missing = True
+        self._properties: list[tuple[Any, Any]] = []
+
+    def setup(self) -> None:
+        """Begin anew: plugins that repeat a test set up the same item several times."""
+        super().setup()
+        self.payload = None
+        self.evidence_missing = True
+        self.user_properties[:] = [entry for entry in self.user_properties if entry not in self._properties]
 
     def will_run(self) -> bool:
         """Tell whether the marks let it run."""
@@ -260,9 +268,8 @@ class HypothesisItem(ExperimentItem):
         values |= {
             title.removeprefix(PROPERTY): text for title, text in recorded if title.startswith(PROPERTY)
         }
-        self.user_properties.extend(
-            (plain(key), plain(value)) for key, value in values.items() if value is not None
-        )
+        self._properties = [(plain(key), plain(value)) for key, value in values.items() if value is not None]
+        self.user_properties.extend(self._properties)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """Explain what is not supported; of other exceptions show the user's part of the traceback."""

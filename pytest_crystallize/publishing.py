@@ -19,7 +19,7 @@ from pytest_crystallize.annotations import annotation, wanted
 from pytest_crystallize.report_html import html_report
 from pytest_crystallize.report_json import json_report
 from pytest_crystallize.report_markdown import markdown_report
-from pytest_crystallize.reporter import Reporter, outcome_of
+from pytest_crystallize.reporter import Reporter, is_rerun, outcome_of
 from pytest_crystallize.results import SessionResults, Told, experiment_results, verdict_of
 
 FORMATS: dict[str, Callable[[SessionResults], str]] = {
@@ -60,7 +60,7 @@ class Publisher:
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take in a report of a test, and pass on what is new."""
-        if getattr(report, "crystallize_silent", False):
+        if is_rerun(report):
             return
         if report.when == "call" or not report.passed:
             self._take_in(report)

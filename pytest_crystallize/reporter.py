@@ -21,6 +21,7 @@ from crystallize.core.provenance import git_commit
 from crystallize.core.stored_reference import recorded, write_reference
 from crystallize.core.versions import conclude_version, prune_versions
 from crystallize.errors import ReferenceFileError
+from pytest_crystallize.coverage import not_executed
 from pytest_crystallize.exchange import SharedExchange
 from pytest_crystallize.ids import relative, seen_from, shortened
 from pytest_crystallize.items import HypothesisItem
@@ -150,7 +151,7 @@ class Reporter:
         """Take in a report, and append to it the tracebacks that no report before it has shown."""
         if self.progress is not None:
             self.progress.clear()
-        if _is_silent(report):
+        if is_rerun(report):
             return
         if report.when == "call" or not report.passed:
             self.reported.add(report.nodeid)
@@ -228,7 +229,9 @@ class Reporter:
         if getattr(report, "crystallize_missing", False):
             return "failed", "F", ("NOT RUN", {"red": True})
         payload = getattr(report, "crystallize", None)
-        if payload is None or report.when != "call" or report.skipped or hasattr(report, "wasxfail"):
+        if payload is None or report.when != "call" or hasattr(report, "wasxfail"):
+            return None
+        if not (report.passed or report.failed):
             return None
         if payload.get("verdict", payload.get("calibration")) is None or str(report.longrepr).startswith(
             "[XPASS(strict)]"
@@ -414,6 +417,10 @@ class Reporter:
                 with contextlib.suppress(OSError, ValueError):
                     for note in json.loads(path.read_text(encoding="utf-8")):
                         self.settings.note(note)
+        if self.settings.hides_from_coverage:
+            for summary in self.summaries.values():
+                if summary.cached:
+                    self.settings.note(not_executed(summary.name, len(summary.cached)))
 
 
 def announcement(runs: ExperimentRuns) -> dict[str, Any]:
@@ -437,6 +444,15 @@ def announcement(runs: ExperimentRuns) -> dict[str, Any]:
             for item in runs.members
         },
     }
+
+
+def is_rerun(report: pytest.TestReport) -> bool:
+    """Tell whether a test is run again behind this report, so that it is not the one that counts.
+
+    That is what pytest-rerunfailures calls the outcome, and what a crash is called that is told elsewhere.
+    """
+    outcome: str = report.outcome
+    return outcome == "rerun"
 
 
 def _is_silent(report: pytest.CollectReport | pytest.TestReport) -> bool:

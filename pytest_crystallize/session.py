@@ -24,13 +24,14 @@ from crystallize.core.run import Unit
 from crystallize.core.seeding import global_state_restored, seed_globals
 from crystallize.errors import CrystallizeError
 from pytest_crystallize.collection import ExperimentCollector, is_experiment_function
+from pytest_crystallize.coverage import RUN_AGAIN, is_measured
 from pytest_crystallize.exchange import Exchange, SharedExchange, is_abandoned
 from pytest_crystallize.fixtures import hidden_by
 from pytest_crystallize.ids import checksum, escape
 from pytest_crystallize.items import HypothesisItem, PrefetchItem
 from pytest_crystallize.options import parse_address, parse_reference, parse_replicates, parse_seed
 from pytest_crystallize.publishing import Publisher
-from pytest_crystallize.record_cache import MODES, RecordCache, parse_share, watching_set_up
+from pytest_crystallize.record_cache import MODES, Mode, RecordCache, parse_share, watching_set_up
 from pytest_crystallize.reporter import Reporter, announcement
 from pytest_crystallize.switches import STATE_FILE, Switches
 from pytest_crystallize.units import ExperimentRuns, Settings
@@ -133,11 +134,25 @@ class CrystallizeSession:
                 raise pytest.UsageError(f"--crystallize-dask: {fault}") from fault
         return cluster
 
-    def _record_cache(self) -> RecordCache | None:
-        """Return where runs are stored, if they are."""
-        mode = self.config.option.crystallize_cache or self.config.getini("crystallize_cache").strip()
+    def _cache_mode(self) -> Mode:
+        """Return how stored runs are used: where coverage is measured, only by who asks for it."""
+        if self.workerinput is not None:
+            told: Mode = self.workerinput[_WORKERINPUT]["cache_mode"]
+            return told
+        asked: Mode | None = self.config.option.crystallize_cache
+        mode: Mode = asked or self.config.getini("crystallize_cache").strip()
         if mode not in MODES:
             raise pytest.UsageError(f"ini option crystallize_cache: {mode!r} is none of {', '.join(MODES)}")
+        if mode == "reuse" and is_measured():
+            if asked is None:
+                self.settings.note(RUN_AGAIN)
+                return "refresh"
+            self.settings.hides_from_coverage = True
+        return mode
+
+    def _record_cache(self) -> RecordCache | None:
+        """Return where runs are stored, if they are."""
+        mode = self._cache_mode()
         share = self._ini("crystallize_cache_verify", parse_share)
         cache = getattr(self.config, "cache", None)
         option = self.config.option
@@ -240,6 +255,7 @@ class CrystallizeSession:
             "directory": str(self.directory),
             "drawn_seed": self._drawn,
             "off": sorted(self.settings.off),
+            "cache_mode": self._cache_mode(),
             "environment": None if records is None else records.environment.to_json(),
         }
 

@@ -99,6 +99,8 @@ class Settings:
         Where results of cacheable steps lie; None if the cache is off.
     records : RecordCache or None
         Where runs are stored, if they are.
+    hides_from_coverage : bool
+        Whether stored runs are used although coverage is measured.
     cluster : Cluster or None
         Where units of factories run, if not here.
     """
@@ -137,6 +139,7 @@ class Settings:
         self.early_stop = False
         self.steps: Path | None = None
         self.records: RecordCache | None = None
+        self.hides_from_coverage = False
         self.cluster: Cluster | None = None
         self.notes: dict[str, None] = {}
 
