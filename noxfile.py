@@ -14,6 +14,9 @@ PYTHONS = ("3.11", "3.12", "3.13")
 PYTESTS = ("9.0", "9.1", "9.2")
 PARALLEL = {"xdist": (), "no-xdist": ("-p", "no:xdist")}
 
+OTHER_PLUGINS = ("benchmark", "freezer", "html", "repeat", "sugar")
+LOADED = ("-p", "xdist", "-p", "timeout")
+
 nox.needs_version = ">=2024.10.9"
 nox.options.default_venv_backend = "venv"
 nox.options.reuse_existing_virtualenvs = True
@@ -36,6 +39,14 @@ def slow(session: nox.Session) -> None:
     """Run the tests that take long."""
     session.install("-e", ".[test,examples]")
     session.run("pytest", "-m", "slow", *session.posargs)
+
+
+@nox.session(python=PYTHONS[0])
+def plugins(session: nox.Session) -> None:
+    """Run experiments beside every plugin of pytest that the guide has tried."""
+    others = ("anyio", "pyfakefs", *(f"pytest-{name}" for name in OTHER_PLUGINS))
+    session.install("-e", ".[compatibility]", *others)
+    session.run("pytest", "-m", "plugins", "--disable-plugin-autoload", *LOADED, "tests/compatibility")
 
 
 @nox.session(python=PYTHONS[0])

@@ -1,0 +1,199 @@
+"""Other plugins of pytest: an experiment that is supported and one that is not, with and without workers."""
+
+import importlib.metadata
+import json
+import re
+from dataclasses import dataclass, field
+
+import pytest
+
+pytestmark = pytest.mark.plugins
+
+SOURCE = """
+import asyncio, os, time
+import pytest
+from crystallize import Hypothesis
+
+MARK = dict(replicates=6, treatments={"boost": {"delta": 3.0}})
+GREEN = Hypothesis(metric="total", direction="increase")
+RED = Hypothesis(metric="total", direction="decrease")
+
+@pytest.mark.experiment(**MARK, hypotheses=[GREEN])
+@KIND experiment_green(FIXTURES delta=0.0):
+    BODY
+    return {"total": rng.normal() + delta * rng.uniform(0.5, 1.5)}
+
+@pytest.mark.experiment(**MARK, hypotheses=[RED])
+@KIND experiment_red(FIXTURES delta=0.0):
+    BODY
+    return {"total": rng.normal() + delta * rng.uniform(0.5, 1.5)}
+"""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A plugin, and what an experiment does with it.
+
+    Attributes
+    ----------
+    distribution : str
+        Its name.
+    plugin : str
+        The name of its entry point, which loads it.
+    args : tuple of str
+        Of pytest.
+    fixtures : str
+        What the experiments ask for beside ``rng``.
+    body : str
+        What they do.
+    kind : str
+        ``def`` or ``async def``.
+    ini : str
+        Lines of the ini file.
+    outcomes : dict
+        What pytest counts.
+    """
+
+    distribution: str
+    plugin: str
+    args: tuple[str, ...] = ()
+    fixtures: str = ""
+    body: str = "pass"
+    kind: str = "def"
+    ini: str = ""
+    outcomes: dict[str, int] = field(default_factory=lambda: {"passed": 1, "failed": 1})
+
+
+CASES = [
+    Case(
+        "pytest-asyncio",
+        "asyncio",
+        kind="async def",
+        body="await asyncio.sleep(0)",
+        ini="asyncio_mode = auto\nasyncio_default_fixture_loop_scope = function",
+    ),
+    Case("anyio", "anyio", kind="async def", body="import anyio; await anyio.sleep(0)"),
+    Case("pytest-cov", "pytest_cov", args=("--cov=experiment_a", "--cov-report=json")),
+    Case("pytest-randomly", "randomly", args=("-p", "randomly")),
+    Case("pytest-rerunfailures", "rerunfailures", args=("--reruns=2",), outcomes={"passed": 1, "failed": 1}),
+    Case("pytest-repeat", "repeat", args=("--count=2",), outcomes={"passed": 2, "failed": 2}),
+    Case("pytest-timeout", "timeout", args=("--timeout=30",)),
+    Case(
+        "pytest-html",
+        "html",  # also the name of a module that is loaded already
+        args=(
+            "-p",
+            "html_fixtures",
+            "--html=report.html",
+            "--self-contained-html",
+            "-W",
+            "ignore::pytest.PytestAssertRewriteWarning",
+        ),
+    ),
+    Case(
+        "pytest-mock",
+        "pytest_mock",
+        fixtures="mocker",
+        body="mocker.patch('os.getcwd', return_value='x'); assert os.getcwd() == 'x'",
+    ),
+    Case(
+        "pytest-freezer",
+        "freezer",
+        fixtures="freezer",
+        body="freezer.move_to('2001-02-03'); assert time.gmtime().tm_year == 2001",
+    ),
+    Case(
+        "pyfakefs",
+        "fakefs",
+        fixtures="fs",
+        body="fs.create_file('/made', contents='x'); assert open('/made').read() == 'x'",
+    ),
+    Case("pytest-sugar", "sugar"),
+    Case("pytest-benchmark", "benchmark", fixtures="benchmark", body="benchmark(lambda: None)"),
+]
+
+
+@pytest.fixture
+def run(pytester, monkeypatch):
+    """Run pytest with --crystallize on the experiments of a case, and with no other plugin but xdist."""
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
+
+    def run(case, workers, *more):
+        fixtures = f"{case.fixtures}, rng," if case.fixtures else "rng,"
+        source = SOURCE.replace("@KIND", case.kind).replace("FIXTURES", fixtures).replace("BODY", case.body)
+        pytester.path.joinpath("experiment_a.py").write_text(source)
+        pytester.path.joinpath("pytest.ini").write_text(f"[pytest]\n{case.ini}\n")
+        loaded = ("-p", "xdist", "-p", "crystallize", "-p", case.plugin)
+        return pytester.runpytest_subprocess(
+            *loaded, "--crystallize", "-n", workers, "-W", "error", *case.args, *more, timeout=100
+        )
+
+    run.path = pytester.path
+    return run
+
+
+def installed(distribution):
+    """Return the case of a plugin; skip the test if it is not installed."""
+    try:
+        importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip(f"{distribution} is not installed")
+    return next(case for case in CASES if case.distribution == distribution)
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+@pytest.mark.parametrize("distribution", [case.distribution for case in CASES])
+def test_verdicts(distribution, workers, run):
+    """The supported claim passes, the other fails, and the exit code says so; nothing goes wrong inside."""
+    case = installed(distribution)
+    result = run(case, workers)
+    result.stdout.no_fnmatch_line("*INTERNALERROR*")
+    counts = {kind: n for kind, n in result.parseoutcomes().items() if kind in ("passed", "failed", "errors")}
+    assert counts == case.outcomes, result.stdout.str()
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(["REFUTED*experiment_red*"])
+    result.stdout.no_fnmatch_line("REFUTED*experiment_green*")
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_reruns_are_counted_as_of_other_tests(workers, run):
+    """Each of them once, and the table has a row for the test."""
+    result = run(installed("pytest-rerunfailures"), workers)
+    assert result.parseoutcomes() == {"passed": 1, "failed": 1, "rerun": 2}
+    assert len([line for line in result.outlines if re.match(r"    boost .*REFUTED", line)]) == 1
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_coverage_counts_what_stored_runs_execute(workers, run):
+    """They are made again, unless they are asked for: then what is missing is named."""
+    case = installed("pytest-cov")
+    for _ in range(2):
+        result = run(case, workers)
+        result.stdout.fnmatch_lines(["note: coverage is measured, so runs that are stored are made again*"])
+        assert percent_covered(run.path) == 100
+    result = run(case, workers, "--crystallize-cache=reuse", "-o", "crystallize_cache_verify=0")
+    result.stdout.fnmatch_lines(["note: experiment_green: 12 stored runs were used, so what they would*"])
+    assert percent_covered(run.path) < 100
+
+
+def percent_covered(path):
+    files = json.loads((path / "coverage.json").read_text())["files"]
+    return files["experiment_a.py"]["summary"]["percent_covered"]
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_progress_of_sugar(workers, run):
+    """It ends at 100 %, whatever workers ran beside the tests."""
+    case = installed("pytest-sugar")
+    result = run(case, workers, "--force-sugar")
+    assert re.findall(r"\d+%", result.stdout.str())[-1] == "100%"
+
+
+def test_the_page_of_html_is_complete(run):
+    """A report of pytest-html shows both tests and what became of them."""
+    case = installed("pytest-html")
+    run(case, "0")
+    page = (run.path / "report.html").read_text()
+    for nodeid in ("experiment_green::total_increase", "experiment_red::total_decrease"):
+        assert nodeid in page
