@@ -82,8 +82,7 @@ CASES = [
         "pytest-html",
         "html",  # also the name of a module that is loaded already
         args=(
-            "-p",
-            "html_fixtures",
+            *("-p", "html_fixtures", "-p", "metadata"),
             "--html=report.html",
             "--self-contained-html",
             "-W",
