@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from types import CoroutineType
 from typing import Any, TypeVar
 
@@ -22,6 +23,27 @@ def is_async(function: Callable[..., Any]) -> bool:
 async def settled(value: Any) -> Any:
     """Return a value; of an awaitable, what it gives."""
     return await value if inspect.isawaitable(value) else value
+
+
+@contextmanager
+def outside_loop() -> Iterator[None]:
+    """Bracket a call of what is not asynchronous: it finds no event loop, as where nothing is asynchronous.
+
+    So a part that runs a coroutine by `asyncio.run` does the same whatever the parts beside it are.
+    """
+    loop = asyncio._get_running_loop()
+    if loop is None:
+        yield
+        return
+    swap = getattr(asyncio.tasks, "_swap_current_task", None)  # since Python 3.12
+    task = None if swap is None else swap(loop, None)
+    asyncio._set_running_loop(None)
+    try:
+        yield
+    finally:
+        asyncio._set_running_loop(loop)
+        if swap is not None:
+            swap(loop, task)
 
 
 def run_to_completion(coroutine: Coroutine[Any, Any, T]) -> T:

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from typing import Any, overload
 
-from crystallize.core.awaiting import is_async, settled
+from crystallize.core.awaiting import is_async, outside_loop, settled
 from crystallize.core.context import FrozenContext
 from crystallize.core.declared import Declared, Parameters
 from crystallize.core.freezing import freeze, freeze_if_possible, thaw
@@ -203,7 +203,12 @@ class ExperimentInput(DataSource):
         return {name: source.fetch(ctx) for name, source in self._entered(ctx)}
 
     async def _afetch(self, ctx: FrozenContext) -> dict[str, Any]:
-        return {name: await settled(source.fetch(ctx)) for name, source in self._entered(ctx)}
+        fetched = {}
+        for name, source in self._entered(ctx):
+            with outside_loop():
+                waiting = source.fetch(ctx)
+            fetched[name] = await settled(waiting)
+        return fetched
 
     def _entered(self, ctx: FrozenContext) -> Iterator[tuple[str, DataSource]]:
         """Yield each source, when what follows is traced under its name."""

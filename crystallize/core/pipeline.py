@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from types import CoroutineType
 from typing import Any
 
-from crystallize.core.awaiting import never_awaited, run_to_completion, settled
+from crystallize.core.awaiting import never_awaited, outside_loop, run_to_completion, settled
 from crystallize.core.context import FrozenContext
 from crystallize.core.pipeline_step import PipelineStep, StepFactory, as_step, check_caching, recorded
 from crystallize.core.seeding import SETUP, TEARDOWN
@@ -92,7 +92,9 @@ class Pipeline:
         """Do what `setup` does, awaiting what is to be awaited."""
         for index, name, step in self._with_setup:
             ctx._enter(name, SETUP + index)
-            await settled(step.setup(ctx))
+            with outside_loop():
+                waiting = step.setup(ctx)
+            await settled(waiting)
 
     def teardown(self, ctx: FrozenContext, fault: BaseException | None = None) -> None:
         """Call every step's `teardown` in reverse order, every one of them even if one raises.
@@ -121,7 +123,9 @@ class Pipeline:
         for index, name, step in reversed(self._with_teardown):
             ctx._enter(name, TEARDOWN + index)
             try:
-                await settled(step.teardown(ctx))
+                with outside_loop():
+                    waiting = step.teardown(ctx)
+                await settled(waiting)
             except Exception as error:
                 faults.add(name, error)
         faults.conclude()
@@ -174,14 +178,18 @@ class Pipeline:
         """Do what `process` does, awaiting what is to be awaited."""
         for index, name, step in self._parts:
             ctx._enter(name, index)
-            for hook in before:
-                hook(step, data, ctx)
+            with outside_loop():
+                for hook in before:
+                    hook(step, data, ctx)
             if cacheable is not None and step.cacheable:
                 data = await cacheable.acall(step, index, data, ctx)
             else:
-                data = recorded(await settled(step(data, ctx)), ctx)
-            for hook in after:
-                hook(step, data, ctx)
+                with outside_loop():
+                    waiting = step(data, ctx)
+                data = recorded(await settled(waiting), ctx)
+            with outside_loop():
+                for hook in after:
+                    hook(step, data, ctx)
         return data
 
     def __iter__(self) -> Iterator[PipelineStep]:

@@ -12,7 +12,13 @@ from types import CoroutineType
 from typing import Any, NamedTuple
 
 from crystallize.core.artifact import Inputs
-from crystallize.core.awaiting import never_awaited, refuse_inside_a_loop, run_to_completion, settled
+from crystallize.core.awaiting import (
+    never_awaited,
+    outside_loop,
+    refuse_inside_a_loop,
+    run_to_completion,
+    settled,
+)
 from crystallize.core.context import LOGGER, OUTSIDE, FrozenContext
 from crystallize.core.datasource import DataSource
 from crystallize.core.pipeline import Pipeline, StepHook
@@ -310,7 +316,8 @@ class RunPlan:
     async def arun(self, unit: Unit, outcomes: Outcomes = RECORDED) -> RunRecord:
         """Run one unit on the running event loop."""
         if not self.is_async:
-            return self.run(unit, outcomes)
+            with outside_loop():
+                return self.run(unit, outcomes)
         ctx = self.context(unit)
         return _skipped(ctx) or await aexecute(
             ctx, self._abody, seed_globals=self.seed_globals, outcomes=outcomes
@@ -371,12 +378,15 @@ class RunPlan:
 
     async def _aprocess(self, ctx: FrozenContext) -> Any:
         hooks, pipeline, source = self.hooks, self.pipeline, self._source(ctx)
-        self._begin(ctx)
+        with outside_loop():
+            self._begin(ctx)
         try:
             try:
                 await pipeline.asetup(ctx)
                 ctx._enter(source.name, 0)
-                data = await settled(source.fetch(ctx))
+                with outside_loop():
+                    waiting = source.fetch(ctx)
+                data = await settled(waiting)
                 data = await pipeline.aprocess(
                     data,
                     ctx,
@@ -396,8 +406,9 @@ class RunPlan:
         await pipeline.ateardown(ctx)
         if self.outputs and self.outputs_required:
             self._check_outputs(ctx)
-        for hook in hooks.after_replicate:
-            hook(ctx)
+        with outside_loop():
+            for hook in hooks.after_replicate:
+                hook(ctx)
         return data
 
     def _source(self, ctx: FrozenContext) -> DataSource:

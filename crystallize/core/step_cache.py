@@ -15,7 +15,7 @@ from pathlib import Path
 from types import CoroutineType
 from typing import Any, Literal, NamedTuple, Protocol
 
-from crystallize.core.awaiting import never_awaited, settled
+from crystallize.core.awaiting import never_awaited, outside_loop, settled
 from crystallize.core.context import FrozenContext
 from crystallize.core.freezing import freeze, summarize
 from crystallize.core.pipeline_step import PipelineStep, recorded
@@ -186,7 +186,9 @@ class CacheableSteps:
         call = _Call(self, step, index, data, ctx)
         if not call.is_repeated():
             with call.apart():
-                output = recorded(await settled(step(data, ctx)), ctx)
+                with outside_loop():
+                    waiting = step(data, ctx)
+                output = recorded(await settled(waiting), ctx)
             call.conclude(output)
         return call.handed_on()
 

@@ -355,3 +355,75 @@ def test_async_functions_are_told_behind_their_wrappers():
         assert not is_async(function)
     step = pipeline_step()(inject_from_ctx(plain))
     assert Experiment(3, [step]).apply() == 3
+
+
+async def doubled(value):
+    await asyncio.sleep(0)
+    return 2 * value
+
+
+class Waiting(PipelineStep):
+    """A synchronous step every part of which runs coroutines of its own."""
+
+    def setup(self, ctx):
+        self.ready = asyncio.run(doubled(1))
+
+    def __call__(self, data, ctx, *, gain=0):
+        return data, {"x": asyncio.run(doubled(data + ctx.get("gain", 0))) + self.ready}
+
+    def teardown(self, ctx):
+        asyncio.run(doubled(1))
+
+
+@pytest.mark.parametrize("plugins", [[], [AsyncExecution(3)]])
+def test_synchronous_parts_run_coroutines_beside_asynchronous_ones(plugins):
+    """What else is asynchronous makes no difference: to sources, treatments, steps, and cacheable ones."""
+
+    @data_source
+    def source(ctx):
+        return asyncio.run(doubled(1))
+
+    @pipeline_step()
+    async def fetch(data, ctx):
+        task = asyncio.current_task()
+        await asyncio.sleep(0)
+        assert asyncio.current_task() is task is not None
+        return data
+
+    @pipeline_step(cacheable=True)
+    def cached(data, ctx):
+        return asyncio.run(doubled(data))
+
+    more = Treatment("more", lambda ctx: ctx.add("gain", asyncio.run(doubled(2))))
+
+    def run(*steps):
+        return Experiment(source, list(steps), plugins, treatments=[more], replicates=4).run()
+
+    beside, alone = run(fetch, cached, Waiting, fetch), run(cached, Waiting)
+    assert beside.errors == alone.errors == ()
+    assert beside.metrics.treatments["more"]["x"] == alone.metrics.treatments["more"]["x"] == [18] * 4
+
+
+def test_the_loop_goes_on_behind_a_synchronous_part():
+    """Inside a loop of the caller's, too, and although the part raises."""
+
+    @pipeline_step()
+    def fails(data, ctx):
+        asyncio.run(doubled(1))
+        raise ValueError("no")
+
+    async def main():
+        task, loop = asyncio.current_task(), asyncio.get_running_loop()
+        result = await Experiment(0, [asynchronous, fails], [AsyncExecution(2)], replicates=2).arun()
+        assert asyncio.current_task() is task
+        assert asyncio.get_running_loop() is loop
+        await asyncio.sleep(0)
+        return result
+
+    @pipeline_step()
+    async def asynchronous(data, ctx):
+        return await doubled(data)
+
+    assert [str(error) for error in asyncio.run(main()).errors] == [
+        f"replicate {i} of 'baseline', fails: ValueError: no" for i in range(2)
+    ]
