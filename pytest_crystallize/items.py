@@ -273,12 +273,14 @@ class HypothesisItem(ExperimentItem):
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """Explain what is not supported; of other exceptions show the user's part of the traceback."""
+        tbstyle = self.config.getoption("tbstyle", "auto")
         if not isinstance(excinfo.value, NotSupported):
-            return super().repr_failure(excinfo, style)
+            return super().repr_failure(excinfo, "long" if tbstyle == "auto" else tbstyle)
         path, line, _ = self.reportinfo()
         message = str(excinfo.value)
-        entry = ReprEntryNative([message + "\n"])
-        _, _, reason = message.split("\n", 1)[0].partition(": ")  # the word stands before it in the summary
+        first = message.split("\n", 1)[0]
+        entry = ReprEntryNative([f"{first if tbstyle == 'line' else message}\n"])
+        _, _, reason = first.partition(": ")  # the word stands before it in the summary
         location = ReprFileLocation(str(path), (line or 0) + 1, reason or message)
         return ExceptionChainRepr([(ReprTraceback([entry], None, "native"), location, None)])
 

@@ -169,7 +169,7 @@ class Reporter:
             place=self._place(report.nodeid),
             expected=str(getattr(report, "wasxfail", "")).removeprefix("reason: "),
         )
-        if report.failed:
+        if report.failed and self.config.getoption("tbstyle", "auto") != "line":
             self._append_failures(report, payload)
 
     @pytest.hookimpl(trylast=True, specname="pytest_runtest_logreport")

@@ -371,3 +371,48 @@ def test_keyboard_interrupt_in_a_body(project):
         ["*NOT RUN: 1 selected test without verdict*", "*experiment_total: * of 12 condition runs*"]
     )
     result.stdout.no_fnmatch_line("INTERNALERROR*")
+
+
+STYLES = {
+    "short": ["experiment_a.py:*: in *", "E   ValueError: bad 3.0"],
+    "native": ["Traceback (most recent call last):", "ValueError: bad 3.0"],
+}
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_styles_of_tracebacks_apply_to_runs(project, style):
+    """In both forms."""
+    project.write(RAISES)
+    result = project.run("--tb", style, "-n0")
+    for name in ("experiment_marked", "experiment_made"):
+        result.stdout.fnmatch_lines([f"*{name}::total_increase*", "replicate 0 of 'boost'*", *STYLES[style]])
+    result.stdout.no_fnmatch_line("x = 3.0")
+
+
+def test_a_line_for_each_failure(project):
+    """--tb=line shows the place and the reason, and no traceback of a run."""
+    project.write(RAISES)
+    result = project.run("--tb", "line", "-n0")
+    result.stdout.fnmatch_lines(["*/experiment_a.py:*: 6 of 6 replicates of 'boost' are missing*"] * 2)
+    result.stdout.no_fnmatch_line("*repeat it*")
+    result.stdout.no_fnmatch_line("E  *")
+
+
+RAISES = """
+    def fails(x):
+        raise ValueError(f"bad {x}")
+
+    CLAIM = Hypothesis(metric="total", direction="increase")
+    BOOST = Treatment("boost", {"delta": 3.0})
+
+    @pytest.mark.experiment(replicates=6, treatments=[BOOST], hypotheses=[CLAIM])
+    def experiment_marked(rng, delta=0.0):
+        return {"total": fails(delta) if delta else rng.normal()}
+
+    @pipeline_step()
+    def measure(data, ctx, *, delta=0.0):
+        return data, {"total": fails(delta) if delta else ctx.rng.normal()}
+
+    def experiment_made():
+        return Experiment(0, [measure], treatments=[BOOST], hypothesis=CLAIM, replicates=6)
+"""
