@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from crystallize.core.escaping import printable, printable_lines
+
 _ANNOTATES_ALREADY = "pytest_github_actions_annotate_failures"
 
 
@@ -30,7 +32,7 @@ def annotation(path: Path, line: int, *, title: str, message: str) -> str:
     """
     places = {"file": _in_workspace(path), "line": str(line), "title": title}
     properties = ",".join(f"{key}={_property(value)}" for key, value in places.items())
-    return f"::error {properties}::{_data(message)}"
+    return f"::error {properties}::{_data(printable_lines(message))}"
 
 
 def _in_workspace(path: Path) -> str:
@@ -46,4 +48,4 @@ def _data(text: str) -> str:
 
 
 def _property(text: str) -> str:
-    return _data(text).replace(":", "%3A").replace(",", "%2C")
+    return _data(printable(text)).replace(":", "%3A").replace(",", "%2C")

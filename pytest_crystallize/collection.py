@@ -23,6 +23,7 @@ from crystallize import (
     Treatment,
 )
 from crystallize.core.caching import Caching
+from crystallize.core.escaping import printable
 from crystallize.core.policy import DEFAULT_JUDGING, Judging
 from crystallize.errors import CrystallizeError, DefinitionError
 from pytest_crystallize.calibration import CalibrationItem
@@ -79,7 +80,7 @@ class ExperimentCollector(pytest.Class):
         self, function: pytest.Function, runs: ExperimentRuns, claims: Sequence[_ClaimedHypothesis]
     ) -> Iterator[HypothesisItem]:
         callspec = getattr(function, "callspec", None)
-        params = f"{callspec.id}-" if callspec is not None and callspec.id else ""
+        params = f"{printable(callspec.id)}-" if callspec is not None and callspec.id else ""
         marks = list(callspec.marks) if callspec is not None else []
         part = f"{escape(runs.part, brackets=False)}." if runs.part else ""
         if self.settings.calibrate:

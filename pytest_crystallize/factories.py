@@ -215,11 +215,11 @@ class FactoryRuns(ExperimentRuns):
         refused = self._refused(unit, outcomes)
         return refused or self.settings.output.captured(host, lambda: self.plan.run(unit, outcomes))
 
-    def run_alone(self, unit: Unit, host: pytest.Item) -> None:
+    def run_alone(self, unit: Unit, host: pytest.Item) -> RunRecord:
         """Run a unit whose exceptions come through."""
         with global_state_restored():
             self.prepare(unit, host)
-            self.plan.run(unit, RAISED)
+            return self.plan.run(unit, RAISED)
 
     def _outcomes(self, host: pytest.Item) -> Outcomes:
         return Outcomes(FAILURES, SKIPS, lambda error, step: describe(error, step, host))

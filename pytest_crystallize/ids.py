@@ -7,21 +7,31 @@ import re
 import zlib
 from pathlib import Path
 
-_UNSAFE = re.compile("::|[/\\\\\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-_UNSAFE_OR_BRACKET = re.compile("::|[\\[\\]/\\\\\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+from crystallize.core.escaping import LEGACY_COMMAND, escaped, printable
+from crystallize.core.names import is_encodable
+
+_SUSPECT = rf"::|{LEGACY_COMMAND}|[/\\]|[^ -~]"
+_UNSAFE = re.compile(_SUSPECT)
+_UNSAFE_OR_BRACKET = re.compile(rf"{_SUSPECT}|[\[\]]")
 
 
 def escape(name: str, *, brackets: bool = True) -> str:
     """Escape what a node id can't hold; `brackets` says whether ``[`` and ``]`` may stay.
 
-    pytest cuts node ids at ``::``, at ``/`` and at the first bracket.
+    pytest cuts node ids at ``::``, at ``/`` and at the first bracket, prints them, and puts them into the
+    environment, so a character has to be printable, and in the encoding of the file system.
     """
     pattern = _UNSAFE if brackets else _UNSAFE_OR_BRACKET
-    return pattern.sub(lambda found: "".join(map(_escaped, found.group())), name)
+    return pattern.sub(lambda found: "".join(map(_escaped_if_unfit, found.group())), name)
 
 
-def _escaped(char: str) -> str:
-    return f"\\x{ord(char):02x}" if ord(char) < 0x100 else f"\\u{ord(char):04x}"
+def _escaped_if_unfit(char: str) -> str:
+    return char if char > "~" and char.isprintable() and is_encodable(char) else escaped(char)
+
+
+def typed(name: str) -> str:
+    """Return a name as it can be typed on a command line: escaped only if it can't be as it is."""
+    return name if printable(name) == name and is_encodable(name) else escape(name)
 
 
 def checksum(name: str) -> int:

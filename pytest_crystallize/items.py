@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from _pytest._code.code import ExceptionChainRepr, ReprEntryNative, ReprFileLocation, ReprTraceback
+from _pytest._code.code import ExceptionChainRepr, ReprEntry, ReprFileLocation, ReprTraceback
+from _pytest._io.saferepr import saferepr
 from _pytest.skipping import evaluate_skip_marks, evaluate_xfail_marks
 
 from crystallize import ConditionRuns, Verdict
+from crystallize.core.escaping import printable, printable_lines
+from crystallize.core.evaluation import digest
+from crystallize.core.formatting import compared, level_of, number
 from crystallize.core.run import Unit
 from crystallize.core.stored_reference import StoredReference
 from crystallize.core.treatment import BASELINE
 from crystallize.errors import EngineError, NotPicklableError
-from pytest_crystallize.ids import seen_from
+from pytest_crystallize.ids import seen_from, typed
 from pytest_crystallize.output import PROPERTY
 from pytest_crystallize.record_cache import NOT_CACHED
-from pytest_crystallize.report import CORRECTIONS, effect, extra_numbers, interval
+from pytest_crystallize.report import CORRECTIONS, effect_of, extra_numbers, interval_of
 from pytest_crystallize.tracebacks import is_users
 
 if TYPE_CHECKING:
@@ -193,7 +198,8 @@ class HypothesisItem(ExperimentItem):
         if unit.replicate >= self.runs.replicates:
             raise _skipped(f"there is no replicate {unit.replicate}: {self.runs.replicates} are declared")
         with self.runs.settings.output.of_units(self.runs.id):
-            self.runs.run_alone(unit, self)
+            record = self.runs.run_alone(unit, self)
+        self.runs.settings.note(f"{self.runs.name}: {run_told(record)}")
         raise _skipped(f"no verdict: 1 of {self.runs.replicates} replicates")
 
     def _payload(self, arms: dict[str, ConditionRuns]) -> dict[str, Any]:
@@ -207,6 +213,7 @@ class HypothesisItem(ExperimentItem):
         return {
             "experiment": runs.id,
             "name": runs.name,
+            "node": "" if self.parent is None else self.parent.nodeid,
             "where": runs.where,
             "conditions": list(runs.conditions),
             "seed_drawn": runs.seed_drawn,
@@ -226,6 +233,7 @@ class HypothesisItem(ExperimentItem):
             "failures": [
                 {
                     "condition": first.condition,
+                    "typed": typed(first.condition),
                     "replicates": [record.replicate for record in group],
                     "seed": first.seed,
                     "step": first.error.step,
@@ -268,7 +276,9 @@ class HypothesisItem(ExperimentItem):
         values |= {
             title.removeprefix(PROPERTY): text for title, text in recorded if title.startswith(PROPERTY)
         }
-        self._properties = [(plain(key), plain(value)) for key, value in values.items() if value is not None]
+        self._properties = [
+            (printable(str(key)), _as_property(value)) for key, value in values.items() if value is not None
+        ]
         self.user_properties.extend(self._properties)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
@@ -278,8 +288,8 @@ class HypothesisItem(ExperimentItem):
             return super().repr_failure(excinfo, "long" if tbstyle == "auto" else tbstyle)
         path, line, _ = self.reportinfo()
         message = str(excinfo.value)
-        first = message.split("\n", 1)[0]
-        entry = ReprEntryNative([f"{first if tbstyle == 'line' else message}\n"])
+        first, *rest = message.split("\n")
+        entry = lines_entry([first] if tbstyle == "line" else [first, *rest])
         _, _, reason = first.partition(": ")  # the word stands before it in the summary
         location = ReprFileLocation(str(path), (line or 0) + 1, reason or message)
         return ExceptionChainRepr([(ReprTraceback([entry], None, "native"), location, None)])
@@ -307,6 +317,23 @@ def kind_of_failure(record: RunRecord) -> tuple[str, ...]:
     return (record.condition, error.type, error.step, message, *places[-1:])
 
 
+def run_told(record: RunRecord) -> str:
+    """Return in one line what a run gave, exactly."""
+    metrics = ", ".join(f"{entry.name} = {saferepr(entry.value)}" for entry in record.metrics)
+    return (
+        f"replicate {record.replicate} of {record.condition!r}, seed {record.seed}: "
+        f"{metrics or 'no metrics'}; digest {digest([record])}"
+    )
+
+
+def lines_entry(lines: Sequence[str]) -> ReprEntry:
+    """Return lines as a part of what a report says of a failure.
+
+    They are written one by one, so that they stay lines where a terminal's encoding makes pytest escape them.
+    """
+    return ReprEntry(lines, None, None, None, "value")
+
+
 def _skipped(reason: str) -> BaseException:
     """Return a skip that reports the place of the item."""
     return pytest.skip.Exception(reason, _use_item_location=True)
@@ -319,15 +346,16 @@ def explain(verdict: Verdict, drawn_seed: int | None = None, to_record: str = ""
     numbers = []
     if verdict.baseline_mean is not None and verdict.treatment_mean is not None:
         metric = verdict.metric.split(", ")[0]
-        difference = effect(verdict.difference, relative=verdict.relative)
-        ends = interval(verdict.interval, relative=verdict.relative)
-        shown = f", {verdict.estimand or 'difference'} {difference} {ends}" if verdict.interval else ""
-        numbers.append(
-            f"{metric}: {_compared_with(verdict)} {verdict.baseline_mean:.6g}, "
-            f"{verdict.treatment} {verdict.treatment_mean:.6g}{shown}"
+        shown = (
+            f", {verdict.estimand or 'difference'} {effect_of(row)} {interval_of(row)}"
+            if verdict.interval
+            else ""
         )
+        before, after = (number(mean, digits=6) for mean in (verdict.baseline_mean, verdict.treatment_mean))
+        numbers.append(f"{metric}: {_compared_with(verdict)} {before}, {verdict.treatment} {after}{shown}")
     if verdict.p_value is not None:
-        numbers.append(f"p = {verdict.p_value:.4g}{_compared(verdict)}, n = {verdict.n}, {verdict.test}")
+        shown, _ = compared(verdict.p_value, level_of(row))
+        numbers.append(f"p = {shown}{_compared(verdict)}, n = {verdict.n}, {verdict.test}")
     if extra := extra_numbers(row):
         numbers.append(extra)
     if verdict.population:
@@ -337,7 +365,13 @@ def explain(verdict: Verdict, drawn_seed: int | None = None, to_record: str = ""
         numbers.append(f"what records it: pytest --crystallize {given}")
     if drawn_seed is not None:
         numbers.append(f"the root seed was drawn; repeat with --crystallize-seed {drawn_seed}")
-    return "\n".join([*lines, *(f"  {line}" for line in numbers)])
+    return "\n".join(map(printable, [*lines, *(f"  {line}" for line in numbers)]))
+
+
+def _as_property(value: Any) -> Any:
+    """Return a value as XML, and whoever prints it, can take it."""
+    value = plain(value)
+    return printable_lines(value) if isinstance(value, str) else value
 
 
 def _compared_with(verdict: Verdict) -> str:
@@ -349,13 +383,12 @@ def _compared(verdict: Verdict) -> str:
     if verdict.adjusted_p is not None:
         by = CORRECTIONS[verdict.correction]
         return (
-            f", adjusted by {by} for {verdict.family} claims {verdict.adjusted_p:.4g} (alpha "
-            f"{verdict.alpha:g})"
+            f", adjusted by {by} for {verdict.family} claims "
+            f"{compared(verdict.adjusted_p, level_of(verdict.to_dict()))[0]} (alpha {verdict.alpha:g})"
         )
-    if verdict.looks and verdict.level is not None:
-        return (
-            f" (level {verdict.level:.3g} at look {verdict.look} of {verdict.looks}, alpha {verdict.alpha:g})"
-        )
+    if verdict.looks and verdict.level is not None and verdict.p_value is not None:
+        _, level = compared(verdict.p_value, verdict.level, digits=3)
+        return f" (level {level} at look {verdict.look} of {verdict.looks}, alpha {verdict.alpha:g})"
     return f" (alpha {verdict.alpha:g})" if verdict.alpha is not None else ""
 
 

@@ -139,10 +139,10 @@ class MarkedRuns(ExperimentRuns):
         )
         return with_properties(record, self._node.user_properties)
 
-    def run_alone(self, unit: Unit, host: pytest.Item) -> None:
+    def run_alone(self, unit: Unit, host: pytest.Item) -> RunRecord:
         """Run a unit whose exceptions come through."""
         with global_state_restored():
-            self._run(unit, host, RAISED)
+            return self._run(unit, host, RAISED)
 
     def _run(self, unit: Unit, host: pytest.Item, outcomes: Outcomes) -> RunRecord:
         ctx = FrozenContext._for_run(

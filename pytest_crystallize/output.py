@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from _pytest.logging import caplog_handler_key
 
+from crystallize.core.escaping import printable_lines
+
 if TYPE_CHECKING:
     from crystallize import RunRecord
 
@@ -76,12 +78,28 @@ class Output:
             key = (category, str(message), filename, lineno)
             if key not in self._seen_warnings:
                 self._seen_warnings.add(key)
-                caught.append(warnings.WarningMessage(message, category, filename, lineno, None, line))
+                text = printable_lines(str(message))
+                said = message if text == str(message) else text
+                caught.append(warnings.WarningMessage(said, category, filename, lineno, None, line))
 
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), self._assertions_without_colours():
             warnings.showwarning = show
             yield
         for warning in caught:
             self._config.hook.pytest_warning_recorded.call_historic(
                 kwargs={"warning_message": warning, "nodeid": nodeid, "when": "runtest", "location": None}
             )
+
+    @contextmanager
+    def _assertions_without_colours(self) -> Iterator[None]:
+        """Have pytest explain assertions as for a file: records are read in reports of every kind."""
+        writer: Any = getattr(self._config.pluginmanager.getplugin("terminalreporter"), "_tw", None)
+        before = getattr(writer, "code_highlight", None)
+        if before is None:
+            yield
+            return
+        writer.code_highlight = False
+        try:
+            yield
+        finally:
+            writer.code_highlight = before

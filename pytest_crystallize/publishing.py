@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from crystallize import RunRecord
+from crystallize.core.escaping import printable
 from crystallize.core.provenance import git_commit, versions
 from pytest_crystallize.annotations import annotation, wanted
 from pytest_crystallize.report_html import html_report
@@ -198,9 +199,9 @@ class Publisher:
         """Say where the reports are, or why they are not; annotate what failed."""
         for text, good in self._said:
             if not good:
-                terminalreporter.write_line(text, red=True)
+                terminalreporter.write_line(printable(text), red=True)
             elif self.config.get_verbosity() >= 0:
-                terminalreporter.write_sep("-", text)
+                terminalreporter.write_sep("-", printable(text))
         for line in self._annotations:
             terminalreporter.write_line(line)
 

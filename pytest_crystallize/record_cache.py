@@ -18,6 +18,7 @@ from crystallize.cache.environment import Environment, environment
 from crystallize.cache.fingerprint import fingerprint
 from crystallize.cache.origin import is_project_file
 from crystallize.cache.place import open_store
+from crystallize.cache.purity import is_incidental
 from crystallize.core.run import Unit
 from crystallize.core.run_identity import Subject
 from crystallize.core.stored_runs import (
@@ -218,7 +219,11 @@ class ExperimentCache:
         """Return what reports say of the records that were used."""
         used = list(records)
         impure = min(
-            ((r.replicate, r.condition, r.impure) for r in used if r.impure is not None and not r.error),
+            (
+                (is_incidental(r.impure), r.replicate, r.condition, r.impure)
+                for r in used
+                if r.impure is not None and not r.error
+            ),
             default=None,
         )
         recalled = self.recall()
@@ -230,7 +235,7 @@ class ExperimentCache:
                 [r.replicate, r.condition, step] for r in used if not r.cached for step in r.cached_steps
             ],
             "verified": [[r.replicate, r.condition] for r in used if r.cached and self.is_verified(_unit(r))],
-            "why_run": recalled.refusal or measured or (impure and impure[2]),
+            "why_run": recalled.refusal or measured or (impure and impure[-1]),
             "changes": told_changes(recalled.changes),
         }
 

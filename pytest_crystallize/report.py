@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import shlex
 import textwrap
 from collections import Counter
@@ -13,8 +14,8 @@ from typing import Any
 from _pytest._io.wcwidth import wcswidth, wcwidth
 
 from crystallize.core.calibration import BLIND_SPOT
-from crystallize.core.decide import percent
-from pytest_crystallize.ids import escape
+from crystallize.core.escaping import disarmed, escaped, printable, printable_lines
+from crystallize.core.formatting import effect, interval, level_of, number, p_value, percent, scale_of
 
 COLUMNS = ("diff", "interval", "p", "MDE", "n", "verdict")
 MDE_LEGEND = "MDE: the smallest difference that samples like these show with probability .8"
@@ -29,8 +30,8 @@ class ExperimentSummary:
 
     Attributes
     ----------
-    name, where : str
-        Function with parameters, and ``file:line``.
+    name, node : str
+        Function with parameters; node id of the function, as it can be given to pytest, and its parameters.
     replicates, seed : int
         As settled.
     run : int
@@ -64,7 +65,7 @@ class ExperimentSummary:
     """
 
     name: str
-    where: str
+    node: str
     replicates: int
     seed: int
     seconds: dict[str, float] = field(default_factory=dict)
@@ -128,18 +129,18 @@ class ExperimentSummary:
 def experiment_lines(
     summary: ExperimentSummary, width: int, *, verbosity: int = 0, located: bool = False
 ) -> Iterator[str]:
-    """Yield the lines of one experiment's table, none wider than `width`; `located` has its place told."""
-    place = f" ({summary.where})" if located else ""
+    """Yield the lines of one experiment's table, none wider than `width`; `located` names its node id."""
+    title = summary.node if located else summary.name
     time = duration(math.fsum(summary.seconds.values()))
     conditions = len(summary.seconds)
     many = counted(summary.replicates, "replicate")
     if 0 < summary.run < summary.replicates:
         many = f"stopped at {summary.run} of {many}"
-    head = f"{summary.name}{place}: {many} of {counted(conditions, 'condition')}, seed {summary.seed}, {time}"
+    head = f"{title}: {many} of {counted(conditions, 'condition')}, seed {summary.seed}, {time}"
     if summary.calibrations:
         first = summary.calibrations[0]
         head = (
-            f"{summary.name}{place}: {counted(first['tests'], 'A/A test')} of {first['n']} and {first['n']} "
+            f"{title}: {counted(first['tests'], 'A/A test')} of {first['n']} and {first['n']} "
             f"replicates, seed {summary.seed}, {time}"
         )
     yield from wrapped(head, width)
@@ -229,10 +230,10 @@ def _listed(names: Sequence[str]) -> str:
 def _cells(row: Mapping[str, Any]) -> dict[str, str]:
     degenerate = "*" if row["degenerate"] else ""
     return {
-        "diff": effect(row["difference"], relative=row["relative"]),
-        "interval": interval(row["interval"], relative=row["relative"]),
-        "p": p_value(shown_p(row)),
-        "MDE": number(row["detectable"], digits=3),
+        "diff": effect_of(row),
+        "interval": interval_of(row),
+        "p": p_of(row),
+        "MDE": number(row["detectable"], digits=3, scale=scale_of(row)),
         "n": str(row["n"]),
         "verdict": row["status"].upper() + degenerate + (" xfail" if row["outcome"] == "xfailed" else ""),
     }
@@ -305,66 +306,46 @@ def extra_numbers(row: Mapping[str, Any]) -> str:
     if row["direction"]:
         return ""
     return ", ".join(
-        f"{key} = {value:.6g}" if isinstance(value, float) else f"{key} = {value}"
+        f"{key} = {number(value, digits=6)}" if isinstance(value, float) else f"{key} = {value}"
         for key, value in row["details"].items()
         if key not in TOLD_APART and isinstance(value, int | float | str | bool)
     )
 
 
-def shown_p(row: Mapping[str, Any]) -> float | None:
-    """Return the p-value that decides: the adjusted one, if there is one."""
-    shown: float | None = row["p_value"] if row["adjusted_p"] is None else row["adjusted_p"]
-    return shown
+def effect_of(row: Mapping[str, Any]) -> str:
+    """Return the difference that a verdict rests on, or a dash."""
+    return effect(row["difference"], relative=row["relative"], scale=scale_of(row))
 
 
-def effect(value: float | None, *, relative: bool, sign: bool = True) -> str:
-    """Return a difference, or a relative one in per cent."""
-    if value is None or not relative:
-        return number(value, sign=sign)
-    return f"{number(100 * value, sign=sign)} %"
+def interval_of(row: Mapping[str, Any]) -> str:
+    """Return the interval of a verdict's difference, or a dash."""
+    return interval(row["interval"], relative=row["relative"], scale=scale_of(row))
 
 
-def interval(ends: Sequence[float] | None, *, relative: bool = False) -> str:
-    """Return an interval in three significant digits, or a dash."""
-    if ends is None:
-        return "-"
-    low, high = (100 * end if relative else end for end in ends)
-    return f"[{low:.3g}, {high:.3g}]" + (" %" if relative else "")
-
-
-def printable(text: str) -> str:
-    """Return a text with what can't be printed escaped."""
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+def p_of(row: Mapping[str, Any]) -> str:
+    """Return the p-value that decides, the adjusted one if there is one, or a dash."""
+    shown = row["p_value"] if row["adjusted_p"] is None else row["adjusted_p"]
+    return p_value(shown, level_of(row))
 
 
 def wrapped(text: str, width: int, *, indent: str = "") -> Iterator[str]:
     """Yield a text in lines no wider than `width`, breaking words only where they must be."""
     padded = "".join(char + _PAD if wcwidth(char) == 2 else char for char in printable(text))
+    padded = _BEFORE_UNIT.sub(_GLUE, padded)
     room = width - 1 if _PAD in padded else width  # a word that is broken may leave a pad behind
+    room = room - len(escaped(":")) + 1 if "::" in padded else room  # a line that begins so is made longer
     for line in textwrap.wrap(
         padded, room, initial_indent=indent, subsequent_indent=indent + "  ", break_on_hyphens=False
     ):
-        yield line.replace(_PAD, "")
+        yield disarmed(line.replace(_PAD, "").replace(_GLUE, " "))
 
+
+_BEFORE_UNIT = re.compile(r"(?<=\d) (?=(?:s|min|%)(?:[,;) ]|$))")
+_GLUE = "\ue001"
+"""Stands between a number and its unit, which are not parted."""
 
 _PAD = "\ue000"
 """Stands behind a character that takes two columns, while columns are counted; itself it is not printable."""
-
-
-def number(value: float | None, *, sign: bool = False, digits: int = 4) -> str:
-    """Return a number in four significant digits, or a dash."""
-    if value is None:
-        return "-"
-    return f"{value:+.{digits}g}" if sign else f"{value:.{digits}g}"
-
-
-def p_value(value: float | None) -> str:
-    """Return a p-value in the field's manner."""
-    if value is None:
-        return "-"
-    if value < 0.001:
-        return "<0.001"
-    return f"{value:.3f}" if value < 0.9995 else "1.000"
 
 
 def duration(seconds: float) -> str:
@@ -410,17 +391,19 @@ def failure_lines(
     replicates = failure["replicates"]
     condition = failure["condition"]
     yield ""
-    yield f"replicate {replicates[0]} of {condition!r}, seed {failure['seed']}, in {failure['step']}:"
+    yield printable(
+        f"replicate {replicates[0]} of {condition!r}, seed {failure['seed']}, in {failure['step']}:"
+    )
     yield ""
-    yield from failure["traceback"].rstrip().splitlines()
+    yield from printable_lines(failure["traceback"].rstrip()).split("\n")
     for title, text in failure["sections"]:
         yield f" {title} ".center(min(width, 80), "-")
-        yield from text.rstrip().splitlines()
+        yield from printable_lines(text.rstrip()).split("\n")
     if len(replicates) > 1:
         yield f"and {len(replicates) - 1} more in the same way: {counted_list(replicates[1:])}"
-    named = condition if condition.isprintable() else escape(condition)
-    command = ["pytest", "--crystallize", *options, nodeid, "--crystallize-repro", f"{replicates[0]}:{named}"]
-    yield f"repeat it: {shlex.join(command)}"
+    repro = ("--crystallize-repro", f"{replicates[0]}:{failure['typed']}")
+    command = ["pytest", "--crystallize", *options, nodeid, *repro]
+    yield printable(f"repeat it: {shlex.join(command)}")
 
 
 def counted_list(replicates: Sequence[int]) -> str:
@@ -436,10 +419,10 @@ def status_word(payload: Mapping[str, Any], outcome: str) -> str:
     if verdict is None:
         return outcome.upper()
     word: str = verdict["status"].upper()
-    shown = shown_p(verdict)
+    shown = p_of(verdict)
     if not verdict["hypothesis"]:
         word = "PASSED" if verdict["status"] == "supported" else word
-    elif shown is not None:
-        word += f" p{'' if shown < 0.001 else '='}{p_value(shown)}"
+    elif shown != "-":
+        word += f" p{'' if shown.startswith('<') else '='}{shown}"
     cache = payload["cache"]
     return f"{word} (cached)" if cache["runs"] and len(cache["cached"]) == cache["runs"] else word

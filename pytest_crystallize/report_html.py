@@ -14,14 +14,14 @@ from typing import Any
 
 from crystallize import Verdict
 from crystallize.core.condition_runs import mean
+from crystallize.core.escaping import printable, printable_lines
+from crystallize.core.formatting import compared, level_of, number, p_value, scale_of
 from pytest_crystallize.report import (
     duration,
-    effect,
+    effect_of,
     group_line,
-    interval,
-    number,
-    p_value,
-    printable,
+    interval_of,
+    p_of,
     ranges,
 )
 from pytest_crystallize.report_plots import MOST_PAIRS, estimation_plot, looks_plot
@@ -88,16 +88,16 @@ def _overview(results: SessionResults) -> Iterator[str]:
     rows = []
     for i, each in enumerate(results.experiments):
         for j, outcome in enumerate(each.tests):
-            row = outcome.verdict
+            row = None if outcome.verdict is None else outcome.verdict.to_dict()
             cells = (
                 f'<a href="#e{i}-{j}">{_badge(outcome)}</a>',
                 f'<a href="#e{i}">{_text(each.name)}</a>',
                 _text(outcome.hypothesis),
                 _text(outcome.treatment),
-                _text("" if row is None else effect(row.difference, relative=row.relative)),
-                _text("" if row is None else interval(row.interval, relative=row.relative)),
-                _text(p_value(outcome.p_value)),
-                "" if row is None else str(row.n),
+                _text("" if row is None else effect_of(row)),
+                _text("" if row is None else interval_of(row)),
+                _text(outcome.shown_p),
+                "" if row is None else str(row["n"]),
             )
             rows.append(cells)
     if rows:
@@ -173,20 +173,23 @@ def _metric(each: ExperimentResults, verdict: Verdict) -> str:
 
 
 def _facts(verdict: Verdict) -> Iterator[str]:
-    relative = verdict.relative
-    shown = interval(verdict.interval, relative=relative) if verdict.interval is not None else None
-    level = None if verdict.level is None else f"{verdict.level:.4g}"
+    row, level = verdict.to_dict(), None
+    if verdict.level is not None:
+        p = verdict.p_value if verdict.adjusted_p is None else verdict.adjusted_p
+        level = number(verdict.level) if p is None else compared(p, verdict.level)[1]
     facts = {
-        "Claim": group_line([verdict.to_dict()]),
+        "Claim": group_line([row]),
         "Baseline, treatment": f"{number(verdict.baseline_mean)}, {number(verdict.treatment_mean)}",
-        "Effect": None if verdict.difference is None else effect(verdict.difference, relative=relative),
-        "Interval": shown,
-        "p": None if verdict.p_value is None else p_value(verdict.p_value),
-        "Adjusted p": None if verdict.adjusted_p is None else p_value(verdict.adjusted_p),
+        "Effect": None if verdict.difference is None else effect_of(row),
+        "Interval": None if verdict.interval is None else interval_of(row),
+        "p": None if verdict.p_value is None else p_value(verdict.p_value, level_of(row)),
+        "Adjusted p": None if verdict.adjusted_p is None else p_of(row),
         "Level": level,
         "Replicates": f"{verdict.n} of {verdict.planned}" if verdict.planned else str(verdict.n),
         "Look": f"{verdict.look} of {verdict.looks}" if verdict.looks else None,
-        "Detectable": None if verdict.detectable is None else number(verdict.detectable, digits=3),
+        "Detectable": None
+        if verdict.detectable is None
+        else number(verdict.detectable, digits=3, scale=scale_of(row)),
         "Relies on": verdict.caveat or None,
         "No variance": "every difference is the same" if verdict.degenerate else None,
     }
@@ -204,8 +207,7 @@ def _failure(failure: Failure) -> Iterator[str]:
         f"<details><summary>{which} {ranges(failure.replicates)} of <code>{_text(failure.condition)}</code> "
         f"failed in <code>{_text(failure.step)}</code>: {_text(error)}</summary>"
     )
-    lines = "\n".join(map(_text, failure.traceback.expandtabs().splitlines()))
-    yield f'<pre tabindex="0">{lines}</pre>'
+    yield f'<pre tabindex="0">{escape(printable_lines(failure.traceback.rstrip()))}</pre>'
     yield _command("Repeat the first", failure.command)
     yield "</details>"
 

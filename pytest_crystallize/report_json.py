@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import Any
 
+from crystallize.core.escaping import LEGACY_COMMAND
 from pytest_crystallize.results import SessionResults
 
 
 def json_report(results: SessionResults) -> str:
     """Return a session's results as JSON text; nan and infinities are the strings nan, inf and -inf."""
-    return json.dumps(_standard(results.to_dict()), indent=1, allow_nan=False) + "\n"
+    written = json.dumps(_standard(results.to_dict()), indent=1, allow_nan=False)
+    # The same text to who parses it, and no command to a job's runner if the file is printed there.
+    return re.sub(LEGACY_COMMAND, r"\\u0023", written) + "\n"
 
 
 def _standard(value: Any) -> Any:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from pytest_crystallize.report import duration, effect, interval, p_value, printable, ranges
+from crystallize.core.escaping import printable, printable_lines
+from pytest_crystallize.report import duration, effect_of, interval_of, ranges
 from pytest_crystallize.results import ExperimentResults, Failure, Outcome, SessionResults
 
 COLUMNS = ("experiment", "hypothesis", "treatment", "effect", "p", "n", "verdict")
@@ -71,9 +72,10 @@ def _row(experiment: ExperimentResults, outcome: Outcome) -> str:
     verdict, calibration = outcome.verdict, outcome.calibration
     shown = n = ""
     if verdict is not None and verdict.difference is not None:
-        shown = effect(verdict.difference, relative=verdict.relative)
+        row = verdict.to_dict()
+        shown = effect_of(row)
         if verdict.interval is not None:
-            shown += f" {interval(verdict.interval, relative=verdict.relative)}"
+            shown += f" {interval_of(row)}"
     if verdict is not None:
         n = str(verdict.n)
     if calibration is not None:
@@ -84,7 +86,7 @@ def _row(experiment: ExperimentResults, outcome: Outcome) -> str:
         code(outcome.hypothesis),
         code(outcome.treatment),
         text(shown),
-        text(p_value(outcome.p_value)),
+        text(outcome.shown_p),
         n,
         f"{_MARKS.get(outcome.status, '⚠️')} {text(outcome.word)}",
     )
@@ -141,7 +143,7 @@ def fenced(content: str) -> Iterator[str]:
     longest = max((len(run) for run in re.findall("`+", content)), default=0)
     fence = "`" * max(3, longest + 1)
     yield fence + "text"
-    yield from (printable(line.expandtabs()) for line in content.splitlines())
+    yield printable_lines(content)
     yield fence
 
 

@@ -14,8 +14,18 @@ from typing import Any
 
 from crystallize import Verdict
 from crystallize.core.condition_runs import mean
-from crystallize.core.decide import percent
-from pytest_crystallize.report import effect, interval, number, p_value, printable
+from crystallize.core.escaping import printable
+from crystallize.core.formatting import (
+    compared,
+    effect,
+    level_of,
+    number,
+    or_zero,
+    p_value,
+    percent,
+    scale_of,
+)
+from pytest_crystallize.report import effect_of, interval_of
 
 WIDTH = 360
 MOST_PAIRS = 60
@@ -91,7 +101,8 @@ def looks_plot(verdict: Verdict, *, key: str) -> str:
     parts.append(_dots("estimate", [(px, py) for px, py, _ in points]))
     parts += [_text(px, bottom + 15, str(n)) for (px, _, _), (n, _, _) in zip(points, looks, strict=True)]
     parts.append(_text((left + WIDTH) / 2, bottom + 31, "replicates; p (solid), level (dashed)"))
-    described = "; ".join(f"{n} replicates: p = {p:.3g}, level {level:.3g}" for n, p, level in looks)
+    told = [(n, *compared(p, level, digits=3)) for n, p, level in looks]
+    described = "; ".join(f"{n} replicates: p = {p}, level {level}" for n, p, level in told)
     title = f"Looks at {verdict.hypothesis} under {verdict.treatment}"
     return _svg(parts, title, f"{described}.", key=key, height=height)
 
@@ -154,11 +165,13 @@ def _right(verdict: Verdict, paired: Sequence[float], start: float) -> Iterator[
         return
     unit = 100.0 if verdict.relative else 1.0
     suffix = " %" if verdict.relative else ""
-    estimate = unit * verdict.difference
-    ends = [unit * end for end in verdict.interval] if verdict.interval is not None else []
+    scale = scale_of(verdict.to_dict())
+    estimate = unit * or_zero(verdict.difference, scale)
+    ends = [unit * or_zero(end, scale) for end in verdict.interval or ()]
     null = _NULLS.get(verdict.estimand)
     margins = [unit * side for side in _margins(verdict)]
     differences = [] if verdict.relative or verdict.estimand not in ("", *_SHIFTS) else paired
+    differences = [or_zero(difference, scale) for difference in differences]
     seen = [estimate, *(end for end in ends if math.isfinite(end)), *margins, *differences]
     if not _has_room(seen):
         return
@@ -204,16 +217,15 @@ def _described(verdict: Verdict, arms: Sequence[_Arm], replicates: int) -> str:
         f"{number(max(arm.values.values()))}, mean {number(arm.mean)}."
         for arm in arms
     ]
+    row = verdict.to_dict()
     if verdict.difference is not None:
-        ends = (
-            f", interval {interval(verdict.interval, relative=verdict.relative)}" if verdict.interval else ""
-        )
+        ends = f", interval {interval_of(row)}" if verdict.interval else ""
         what = (verdict.estimand or "difference").capitalize()
-        sentences.append(f"{what} {effect(verdict.difference, relative=verdict.relative)}{ends}.")
+        sentences.append(f"{what} {effect_of(row)}{ends}.")
     if verdict.margin is not None:
         sentences.append(f"Margin {effect(verdict.margin, relative=verdict.relative, sign=False)}.")
     if verdict.p_value is not None:
-        sentences.append(f"p = {p_value(verdict.p_value)}.")
+        sentences.append(f"p = {p_value(verdict.p_value, level_of(row))}.")
     if replicates > MOST_PAIRS:
         sentences.append(f"The dots are {MOST_PAIRS} quantiles of each sample.")
     return " ".join(sentences)

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from _pytest._code.code import ExceptionChainRepr, ReprEntryNative
+from _pytest._code.code import ExceptionChainRepr
 from _pytest.junitxml import xml_key
 
 from crystallize import Result
+from crystallize.core.escaping import printable
 from crystallize.core.evaluation import runs_by_condition
 from crystallize.core.names import file_key
 from crystallize.core.provenance import git_commit
@@ -24,7 +25,7 @@ from crystallize.errors import ReferenceFileError
 from pytest_crystallize.coverage import not_executed
 from pytest_crystallize.exchange import SharedExchange
 from pytest_crystallize.ids import relative, seen_from, shortened
-from pytest_crystallize.items import HypothesisItem
+from pytest_crystallize.items import HypothesisItem, lines_entry
 from pytest_crystallize.progress import Progress
 from pytest_crystallize.report import (
     MDE_LEGEND,
@@ -128,7 +129,7 @@ class Reporter:
             if nodeid in self.reported:
                 continue
             path, _, name = nodeid.partition("::")
-            notes = "".join(f"\n  {note}" for note in self.settings.notes)
+            notes = "".join(f"\n  {printable(note)}" for note in self.settings.notes)
             report = pytest.TestReport(
                 nodeid=nodeid,
                 location=(path, None, name),
@@ -161,7 +162,7 @@ class Reporter:
         summary = self.summaries.get(payload["experiment"])
         if summary is None:
             summary = self.summaries[payload["experiment"]] = ExperimentSummary(
-                payload["name"], payload["where"], payload["replicates"], payload["seed"]
+                payload["name"], self._node(payload), payload["replicates"], payload["seed"]
             )
         summary.add(
             payload,
@@ -186,6 +187,12 @@ class Reporter:
         """Return what pytest is to be given in the directory it was started in."""
         path, separator, rest = nodeid.partition("::")
         return seen_from(self.config.invocation_params.dir, self.config.rootpath / path) + separator + rest
+
+    def _node(self, payload: dict[str, Any]) -> str:
+        """Return what is known of an experiment to pytest, and behind it its parameters or its part."""
+        node = payload["node"]
+        rest = payload["name"].removeprefix(node.rpartition("::")[2])
+        return f"{self.from_here(node)}{' ' if rest.startswith('[') else ''}{rest}"
 
     def _place(self, nodeid: str) -> int:
         self.learn_expected()
@@ -217,7 +224,7 @@ class Reporter:
             lines.append(f"and {kinds - len(payload['failures'])} further kinds of failure")
         if lines and isinstance(report.longrepr, ExceptionChainRepr):
             shown = report.longrepr.reprtraceback.reprentries
-            shown.append(ReprEntryNative(["\n".join(lines) + "\n"]))  # type: ignore[attr-defined]
+            shown.append(lines_entry(lines))  # type: ignore[attr-defined]
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_report_teststatus(
@@ -333,7 +340,7 @@ class Reporter:
         if not under_way:
             return ""
         first = self.announced[under_way[0]]
-        name, units, replicates = first["name"], first["units"], first["replicates"]
+        name, units, replicates = printable(first["name"]), first["units"], first["replicates"]
         more = f" (and {len(under_way) - 1} more under way)" if len(under_way) > 1 else ""
         return f"{done[under_way[0]] * replicates // units} of {replicates} replicates of {name}{more}"
 
@@ -348,6 +355,9 @@ class Reporter:
         """Show a table per experiment, and notes."""
         self.gather_notes()
         width = min(terminalreporter._tw.fullwidth, _WIDEST)
+        drawn = self.settings.drawn_seed
+        if drawn is not None and (self.config.get_verbosity() < 0 or self.config.option.no_header):
+            terminalreporter.write_line(told_seed(drawn))  # which no header has told
         if self.config.get_verbosity() < 0:
             for line in (line for text in self.not_saved for line in wrapped(text, width)):
                 terminalreporter.write_line(line, red=True)  # nothing else may tell why the session fails
@@ -363,8 +373,9 @@ class Reporter:
         for position, (_, summary) in enumerate(ordered):
             if position:
                 terminalreporter.write_line("")
+            located = names[summary.name] > 1
             for number, line in enumerate(
-                experiment_lines(summary, width, verbosity=verbosity, located=names[summary.name] > 1)
+                experiment_lines(summary, width, verbosity=verbosity, located=located)
             ):
                 terminalreporter.write_line(line, bold=number == 0, **_colour(line))
         if any(row["detectable"] is not None for summary in self.summaries.values() for row in summary.rows):
@@ -421,6 +432,11 @@ class Reporter:
             for summary in self.summaries.values():
                 if summary.cached:
                     self.settings.note(not_executed(summary.name, len(summary.cached)))
+
+
+def told_seed(drawn: int) -> str:
+    """Return the line that tells a root seed that was drawn."""
+    return f"crystallize: drew root seed {drawn}; repeat with --crystallize-seed {drawn}"
 
 
 def announcement(runs: ExperimentRuns) -> dict[str, Any]:

@@ -11,9 +11,9 @@ from typing import Any
 
 from crystallize import ConditionRuns, RunRecord, Verdict
 from crystallize.core.evaluation import digest, runs_by_condition
-from pytest_crystallize.ids import escape
+from pytest_crystallize.ids import typed
 from pytest_crystallize.items import kind_of_failure
-from pytest_crystallize.report import ExperimentSummary, counted, notes
+from pytest_crystallize.report import ExperimentSummary, counted, notes, p_of
 
 SCHEMA = "crystallize-report-1"
 _OPEN = ("refuted", "inconclusive", "miscalibrated", "invalid", "error", "skipped", "not run")
@@ -82,6 +82,11 @@ class Outcome:
         if verdict is None:
             return None
         return verdict.p_value if verdict.adjusted_p is None else verdict.adjusted_p
+
+    @property
+    def shown_p(self) -> str:
+        """The p-value that decides as text, or a dash."""
+        return "-" if self.verdict is None else p_of(self.verdict.to_dict())
 
 
 @dataclass(frozen=True, slots=True)
@@ -383,11 +388,10 @@ def _failures(
     for group in groups.values():
         first = group[0]
         assert first.error is not None
-        condition = first.condition if first.condition.isprintable() else escape(first.condition)
         about = next((t for t in tests if t.treatment in ("", first.condition)), None) or next(
             iter(tests), None
         )
-        repro = ("--crystallize-repro", f"{first.replicate}:{condition}")
+        repro = ("--crystallize-repro", f"{first.replicate}:{typed(first.condition)}")
         failures.append(
             Failure(
                 first.condition,

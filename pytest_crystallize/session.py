@@ -20,19 +20,21 @@ import pytest
 from _pytest.runner import runtestprotocol
 
 from crystallize.cache.place import open_store
+from crystallize.core.escaping import printable
 from crystallize.core.run import Unit
 from crystallize.core.seeding import global_state_restored, seed_globals
 from crystallize.errors import CrystallizeError
 from pytest_crystallize.collection import ExperimentCollector, is_experiment_function
 from pytest_crystallize.coverage import RUN_AGAIN, is_measured
+from pytest_crystallize.escaped_reports import escape_report
 from pytest_crystallize.exchange import Exchange, SharedExchange, is_abandoned
 from pytest_crystallize.fixtures import hidden_by
 from pytest_crystallize.ids import checksum, escape
-from pytest_crystallize.items import HypothesisItem, PrefetchItem
+from pytest_crystallize.items import ExperimentItem, HypothesisItem, PrefetchItem
 from pytest_crystallize.options import parse_address, parse_reference, parse_replicates, parse_seed
 from pytest_crystallize.publishing import Publisher
 from pytest_crystallize.record_cache import MODES, Mode, RecordCache, parse_share, watching_set_up
-from pytest_crystallize.reporter import Reporter, announcement
+from pytest_crystallize.reporter import Reporter, announcement, told_seed
 from pytest_crystallize.switches import STATE_FILE, Switches
 from pytest_crystallize.units import ExperimentRuns, Settings
 
@@ -321,7 +323,7 @@ class CrystallizeSession:
         if unit.condition not in conditions:
             raise pytest.UsageError(
                 f"--crystallize-repro: no selected experiment has a condition {unit.condition!r}; they have "
-                f"{', '.join(conditions)}"
+                f"{', '.join(map(printable, conditions))}"
             )
         most = max(item.runs.replicates for item in selected)
         if unit.replicate >= most:
@@ -407,6 +409,15 @@ class CrystallizeSession:
                 del report.wasxfail
                 report.outcome = "failed"
                 report.longrepr = item.repr_failure(call.excinfo)
+        if isinstance(item, ExperimentItem):
+            escape_report(report)
+        return report
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_make_collect_report(self) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+        """Escape what is said of files that can't be collected; it may hold names of experiments."""
+        report = yield
+        escape_report(report)
         return report
 
     @pytest.hookimpl(tryfirst=True)
@@ -456,11 +467,10 @@ class CrystallizeSession:
         """Tell a seed that was drawn, and which cluster runs replicates."""
         lines = []
         if self._drawn is not None:
-            lines.append(
-                f"crystallize: drew root seed {self._drawn}; repeat with --crystallize-seed {self._drawn}"
-            )
+            lines.append(told_seed(self._drawn))
         if self.settings.cluster is not None:
-            lines.append(f"crystallize: factories run on the Dask cluster at {self.settings.cluster.address}")
+            address = printable(self.settings.cluster.address)
+            lines.append(f"crystallize: factories run on the Dask cluster at {address}")
         return lines
 
 

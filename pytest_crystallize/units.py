@@ -351,7 +351,7 @@ class ExperimentRuns(ABC):
         """Run one unit in this process, without claiming it."""
 
     @abstractmethod
-    def run_alone(self, unit: Unit, host: pytest.Item) -> None:
+    def run_alone(self, unit: Unit, host: pytest.Item) -> RunRecord:
         """Run one unit in this process and let its exceptions through."""
 
     def pull(self, host: pytest.Item, *, seconds: float | None = None, at_least: int = 1) -> None:

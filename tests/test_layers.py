@@ -15,7 +15,7 @@ MODULES = {
 
 # From the bottom up; a module may import what is below it, and its own layer where that makes no cycle.
 CORE_LAYERS = [
-    {"names", "freezing", "trace", "seeding", "provenance", "versions"},
+    {"escaping", "formatting", "names", "freezing", "trace", "seeding", "provenance", "versions"},
     {"stat_test", "stopping", "verdict", "reference"},
     {"recording", "record", "context", "awaiting"},
     {"declared", "claim", "verifier"},

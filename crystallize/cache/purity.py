@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 _MOST: Final = 8  # reasons that are kept; one suffices
+_NETWORK: Final = "a network address"
 
 StrPath = str | os.PathLike[str]
 
@@ -57,6 +58,11 @@ class _Places:
 
     def __contains__(self, path: _Spelled) -> bool:
         return not self._files.isdisjoint(path) or any(text.startswith(self._trees) for text in path)
+
+
+def is_incidental(reason: str) -> bool:
+    """Tell whether a reason may be a mere companion of another: who asks the network opens files, too."""
+    return _NETWORK not in reason
 
 
 class Watcher:
@@ -100,8 +106,8 @@ class Watcher:
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """Why runs are impure, in the order of their doing; no more than eight."""
-        return tuple(self._noted)
+        """Why runs are impure, the network first, then in the order of their doing; about eight at most."""
+        return tuple(sorted(self._noted, key=is_incidental))
 
     @contextlib.contextmanager
     def watch(self) -> Iterator[Watch]:
@@ -130,7 +136,7 @@ class Watcher:
         return path in self._given or (path in self._temporary and path not in self._project)
 
     def _note(self, reason: str) -> None:
-        if len(self._noted) < _MOST:
+        if len(self._noted) < _MOST or not is_incidental(reason):
             self._noted.setdefault(reason)
 
 
@@ -237,7 +243,7 @@ class Watch:
 
     def _sent(self, socket: object, address: object) -> None:
         if address is not None:  # else the socket is connected
-            self._watcher._note("sent to a network address")
+            self._watcher._note(f"sent to {_NETWORK}")
 
     def _probed(self) -> None:
         self._heard = True
@@ -251,8 +257,8 @@ def _saying(reason: str) -> Callable[..., None]:
 
 
 _PROBE = "crystallize.watch"
-_CONNECTED = _saying("connected to a network address")
-_LOOKED_UP = _saying("looked up a network address")
+_CONNECTED = _saying(f"connected to {_NETWORK}")
+_LOOKED_UP = _saying(f"looked up {_NETWORK}")
 
 _JUDGES: dict[str, Callable[..., None]] = {
     _PROBE: Watch._probed,
@@ -269,7 +275,7 @@ _JUDGES: dict[str, Callable[..., None]] = {
     "os.fork": Watch._forked,
     "os.forkpty": Watch._forked,
     "socket.connect": _CONNECTED,
-    "socket.bind": _saying("listened on a network address"),
+    "socket.bind": _saying(f"listened on {_NETWORK}"),
     "socket.sendto": Watch._sent,
     "socket.sendmsg": Watch._sent,
     "socket.getaddrinfo": _LOOKED_UP,
@@ -347,7 +353,7 @@ def _hear(event: str, args: tuple[Any, ...]) -> None:
     if not own and _apart and threading.current_thread() in _apart:
         return
     for watch in own or active:
-        if len(watch._watcher._noted) < _MOST or not watch._heard:
+        if len(watch._watcher._noted) < _MOST or not watch._heard or event.startswith("socket."):
             try:
                 judge(watch, *args)
             except Exception as error:  # it would end up in the code that is watched

@@ -149,9 +149,12 @@ class Analysis:
         plan, claim = self.plan, hypothesis.claim
         metric = shown_metric(hypothesis, baseline, treatment)
         means = baseline.mean(metric), treatment.mean(metric)
+        relative = claim is not None and claim.has_relative_margin
         difference = verdict.difference
         if difference is None and means[0] is not None and means[1] is not None:
             difference = means[1] - means[0]
+            if relative:
+                difference = difference / abs(means[0]) if means[0] else None
         lacking = len({*baseline.lacking, *treatment.lacking})
         corrected = plan.is_corrected(hypothesis)
         correction = "none"
@@ -163,7 +166,7 @@ class Analysis:
             treatment=treatment.condition,
             metric=hypothesis.metric_label,
             alpha=None if claim is not None and claim.deterministic else hypothesis.alpha,
-            n=verdict.n or min(len(baseline.records), len(treatment.records)) - lacking,
+            n=verdict.n or max(0, min(len(baseline.records), len(treatment.records)) - lacking),
             baseline_mean=means[0],
             treatment_mean=means[1],
             difference=difference,
@@ -172,7 +175,7 @@ class Analysis:
             correction=correction,
             direction="" if claim is None else claim.direction,
             margin=None if claim is None else claim.margin,
-            relative=claim is not None and claim.relative and claim.margin is not None,
+            relative=relative,
             planned=plan.replicates,
             against="" if hypothesis.against is None else hypothesis.against.name,
         )

@@ -232,6 +232,11 @@ class Claim:
         return self.direction in _SUPERIORITY
 
     @property
+    def has_relative_margin(self) -> bool:
+        """Whether the margin, and so the difference, is a part of the baseline's mean."""
+        return self.relative and self.margin is not None
+
+    @property
     def claimed(self) -> Alternative:
         """On which side of the null hypothesis the claim lies."""
         return _SUPERIORITY[self.direction] if self.is_superiority else _GUARDS[self.direction]

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from crystallize.core.claim import Claim
 from crystallize.core.deterministic import compared_directly
+from crystallize.core.formatting import compared, effect, interval, noise_scale, percent
 from crystallize.core.hypothesis import Hypothesis, Sample
 from crystallize.core.samples import RESPLITS, ClaimSample
 from crystallize.core.sensitivity import advice, sensitivity
@@ -144,8 +145,12 @@ class Tested:
         """The effect with its interval, in words."""
         result = self.result
         name = "difference" if result.estimand in _DIFFERENCES else result.estimand
-        low, high = result.interval
-        return f"{name} {result.estimate:.4g}, {percent(result.confidence)} interval [{low:.4g}, {high:.4g}]"
+        relative = self.claim.has_relative_margin
+        means = [sum(values) / len(values) for values in (self.sample.baseline, self.sample.treatment)]
+        scale = noise_scale(result.interval, means if name == "difference" else (), relative=relative)
+        estimate = effect(float(result.estimate), relative=relative, sign=False, scale=scale)
+        ends = interval(result.interval, relative=relative, digits=4, scale=scale)
+        return f"{name} {estimate}, {percent(result.confidence)} interval {ends}"
 
     def _refutation(self) -> str:
         claim = self.claim
@@ -160,7 +165,8 @@ class Tested:
             return f"{self.shown} reaches beyond the margin {_margin(claim)}; "
         if low > result.null or high < result.null:
             what = "adjusted p" if adjusted else "p"
-            return f"{self.shown}, but {what} = {p_value:.3g} is above {level:.3g}; "
+            shown, limit = compared(p_value, level, digits=3)
+            return f"{self.shown}, but {what} = {shown} is above {limit}; "
         return f"{self.shown}: the data allow either sign; "
 
     def _caveat(self) -> str:
@@ -177,14 +183,9 @@ def _size(result: TestResult) -> int:
     return result.n if isinstance(result.n, int) else min(result.n)
 
 
-def percent(level: float) -> str:
-    """Return the level of an interval as text; that of an early look is not called 100 %."""
-    return f"{100 * level:.4g} %" if level < 0.99995 else "more than 99.99 %"
-
-
 def _margin(claim: Claim) -> str:
     assert claim.margin is not None
-    return f"{100 * claim.margin:.4g} %" if claim.relative else f"{claim.margin:.4g}"
+    return effect(claim.margin, relative=claim.relative, sign=False)
 
 
 def tested(
@@ -279,10 +280,10 @@ def _compared(claim: Claim, test: StatisticalTest, sample: ClaimSample, level: f
         return compare(*arms, alpha=level, alternative=claim.alternative_of_p)  # type: ignore[no-any-return]
     assert claim.margin is not None
     if claim.direction == "equal":
-        tost = relative_equivalence if claim.relative else equivalence
+        tost = relative_equivalence if claim.has_relative_margin else equivalence
         return tost(compare, *arms, margin=claim.margin, alpha=level)
     guard: Guard = claim.direction  # type: ignore[assignment]
-    one_sided = relative_non_inferiority if claim.relative else non_inferiority
+    one_sided = relative_non_inferiority if claim.has_relative_margin else non_inferiority
     return one_sided(compare, *arms, margin=claim.margin, guard=guard, alpha=level)
 
 
@@ -312,7 +313,7 @@ def _unsuited(claim: Claim, test: StatisticalTest, sample: ClaimSample) -> str |
             "same root "
             "seed, or use WelchTTest()"
         )
-    if claim.relative and claim.margin is not None and isinstance(test, McNemarTest | BoschlooTest):
+    if claim.has_relative_margin and isinstance(test, McNemarTest | BoschlooTest):
         return f"metric {claim.metric!r} is 0 or 1, so its margin has to be absolute: give relative=False"
     return None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from crystallize.core.claim import Claim
+from crystallize.core.formatting import effect
 from crystallize.core.samples import ClaimSample
 from crystallize.core.verdict import Verdict
 
@@ -37,7 +38,7 @@ def compared_directly(claim: Claim, sample: ClaimSample, names: tuple[str, str])
     change = after - before
     if abs(change) <= _TOLERANCE * max(abs(before), abs(after)):
         change = 0.0
-    if claim.relative:
+    if claim.has_relative_margin:
         if before == 0:
             return Verdict.invalid(
                 f"metric {claim.metric!r} of {names[0]!r} is 0, of which no part is a margin; "
@@ -56,13 +57,14 @@ def compared_directly(claim: Claim, sample: ClaimSample, names: tuple[str, str])
         "no_decrease": change >= -slack,
         "no_increase": change <= slack,
     }[claim.direction]
-    shown = f"{change:+.4g}" + (" (relative)" if claim.relative else "")
-    against = f", beyond the margin {margin:g}" if not claim.is_superiority else ""
+    shown = effect(change, relative=claim.has_relative_margin)
+    limit = effect(margin, relative=claim.has_relative_margin, sign=False)
+    against = f", beyond the margin {limit}" if not claim.is_superiority else ""
     return Verdict(
         status="supported" if holds else "refuted",
         reason="" if holds else f"{claim.metric} changes by {shown}{against}",
         test=_NAME,
-        estimand="relative change" if claim.relative else "",
+        estimand="relative change" if claim.has_relative_margin else "",
         difference=change,
         interval=(change, change),
         population="this data set",

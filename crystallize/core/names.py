@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import sys
 import unicodedata
 import urllib.parse
 from collections.abc import Iterable
@@ -23,7 +24,8 @@ def path_component(name: str) -> str:
     """Encode any name as one path component that is valid on every platform; distinct names stay distinct.
 
     Percent-encoding, except that ordinary letters of any script, digits, blanks and ``-_.()[]{}+=,@`` stay
-    readable. A long name is cut off, and ends in its digest.
+    readable, where the encoding of the file system can hold them. A long name is cut off, and ends in its
+    digest.
     """
     return _component(name, "".join(char if _is_readable(char) else _quoted(char) for char in name))
 
@@ -54,6 +56,15 @@ def file_key(name: str) -> str:
     return unicodedata.normalize("NFKC", folded)
 
 
+def is_encodable(text: str) -> bool:
+    """Tell whether the encoding of the file system, of arguments and of the environment can hold a text."""
+    try:
+        text.encode(sys.getfilesystemencoding())
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def unsafe_file_name(name: str) -> str | None:
     """Say why `name` can't name a file inside a directory on every platform; None if it can."""
     if not name:
@@ -73,7 +84,9 @@ def unsafe_file_name(name: str) -> str | None:
 
 def _is_readable(char: str) -> bool:
     # A letter that a file system may store as another one would not be found again, or be two names' file.
-    return char in _READABLE or (char.isalnum() and unicodedata.is_normalized("NFC", char))
+    if char in _READABLE or not char.isalnum():
+        return char in _READABLE
+    return unicodedata.is_normalized("NFC", char) and is_encodable(char)
 
 
 def _quoted(char: str) -> str:

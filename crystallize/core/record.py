@@ -92,7 +92,7 @@ class RunRecord:
     skipped : str or None
         Why the run was skipped.
     seconds : float
-        Wall time.
+        Wall time; of runs that are under way at the same time on an event loop, each one's share of it.
     sections : tuple of (str, str)
         Captured output, by heading.
     cached : bool

@@ -17,8 +17,10 @@ import numpy as np
 
 from crystallize.core.analysis import Analysis
 from crystallize.core.condition_runs import ConditionRuns
+from crystallize.core.escaping import printable_lines
 from crystallize.core.evaluation import digest, rank
 from crystallize.core.family import AnalysisPlan
+from crystallize.core.formatting import compared, level_of
 from crystallize.core.hypothesis import Hypothesis
 from crystallize.core.policy import DEFAULT_JUDGING, Judging
 from crystallize.core.provenance import versions
@@ -420,13 +422,17 @@ class Result:
             for treatment, verdict in result.verdicts.items():
                 shown = verdict.p_value if verdict.adjusted_p is None else verdict.adjusted_p
                 adjusted = "" if verdict.adjusted_p is None else "adjusted "
-                p_value = "" if shown is None else f" ({adjusted}p = {shown:.3g})"
+                p_value = (
+                    ""
+                    if shown is None
+                    else f" ({adjusted}p = {compared(shown, level_of(verdict.to_dict()), digits=3)[0]})"
+                )
                 reason = f": {verdict.reason}" if verdict.reason else ""
                 lines.append(f"  {result.name} [{treatment}]: {verdict.status.upper()}{p_value}{reason}")
         lines += [f"  error in {error}" for error in self.errors[:5]]
         if len(self.errors) > 5:
             lines.append(f"  and {len(self.errors) - 5} more errors")
-        return "\n".join(lines)
+        return "\n".join(map(printable_lines, lines))
 
     def __repr__(self) -> str:
         return f"<Result of {self.name!r}: {self.replicates} replicates, {len(self.errors)} errors>"

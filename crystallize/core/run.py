@@ -100,25 +100,56 @@ def execute(
     )
 
 
+class SharedTime:
+    """Divides the time that passes among the runs that are under way on one event loop.
+
+    So the times of runs add up to what they took together, however long each of them waited.
+    """
+
+    def __init__(self) -> None:
+        self._shares: dict[object, float] = {}
+        self._settled = 0.0
+
+    def begin(self) -> object:
+        """Return a new run that is under way from now on."""
+        self._settle()
+        run = object()
+        self._shares[run] = 0.0
+        return run
+
+    def end(self, run: object) -> float:
+        """Return the share of a run that ends now."""
+        self._settle()
+        return self._shares.pop(run)
+
+    def _settle(self) -> None:
+        now = time.perf_counter()
+        for run in self._shares:
+            self._shares[run] += max(0.0, now - self._settled) / len(self._shares)
+        self._settled = now
+
+
 async def aexecute(
     ctx: FrozenContext,
     body: Callable[[FrozenContext], Awaitable[object]],
     *,
     seed_globals: Callable[[int], object] | None,
     outcomes: Outcomes = RECORDED,
+    shared: SharedTime,
 ) -> RunRecord:
     """Do what `execute` does with a body that is awaited."""
     fault: BaseException | None = None
-    start = time.perf_counter()
+    run = shared.begin()
     try:
         if seed_globals is not None:
             seed_globals(ctx._word >> 32)
         await body(ctx)
     except asyncio.CancelledError:
+        shared.end(run)
         raise
     except BaseException as raised:
         fault = raised
-    seconds = time.perf_counter() - start
+    seconds = shared.end(run)
 
     def conclude(ctx: FrozenContext) -> None:
         if fault is not None:
@@ -293,6 +324,10 @@ class RunPlan:
         return replace(self, inputs=inputs)
 
     @cached_property
+    def _shared_time(self) -> SharedTime:
+        return SharedTime()
+
+    @cached_property
     def is_async(self) -> bool:
         """Whether units have something to await."""
         sources = (self.datasource, *(t.source for t in self.treatments if t.source is not None))
@@ -320,7 +355,7 @@ class RunPlan:
                 return self.run(unit, outcomes)
         ctx = self.context(unit)
         return _skipped(ctx) or await aexecute(
-            ctx, self._abody, seed_globals=self.seed_globals, outcomes=outcomes
+            ctx, self._abody, seed_globals=self.seed_globals, outcomes=outcomes, shared=self._shared_time
         )
 
     def run_for_output(self, unit: Unit) -> tuple[RunRecord, Any]:

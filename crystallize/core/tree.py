@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
+from crystallize.core.escaping import printable
 from crystallize.core.record import RunRecord
 from crystallize.core.seeding import HOOKS, SETUP, TEARDOWN, TREATMENT
 from crystallize.core.trace import Scope
@@ -75,7 +76,7 @@ def tree_lines(
                 if label is None:
                     break
                 node = node.setdefault(label, {})
-    yield title
+    yield printable(title)
     yield from _branches(root, "")
 
 
@@ -92,7 +93,7 @@ def encodable(line: str, encoding: str | None) -> str:
 def _branches(node: Node, indent: str) -> Iterator[str]:
     for position, (label, below) in enumerate(node.items(), start=1):
         last = position == len(node)
-        yield f"{indent}{'└── ' if last else '├── '}{label}"
+        yield f"{indent}{'└── ' if last else '├── '}{printable(label)}"
         yield from _branches(below, indent + ("    " if last else "│   "))
 
 

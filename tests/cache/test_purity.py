@@ -289,6 +289,20 @@ def test_what_is_outside_is_noted(run, reason):
     assert reasons(run) == (reason,)
 
 
+def test_the_network_is_named_before_files(project):
+    """Whoever asks it opens files as well, which would tell little."""
+
+    def run():
+        for i in range(20):
+            Path(f"certificates{i}").write_text("")
+        socket.getaddrinfo("127.0.0.1", 9)
+        connect()
+
+    told = reasons(run)
+    assert told[:2] == ("looked up a network address", "connected to a network address")
+    assert told[2].startswith("wrote certificates0")
+
+
 @pytest.mark.skipif(not hasattr(os, "posix_spawn"), reason="POSIX")
 def test_processes_are_noted_however_they_are_started():
     """Below `subprocess` too."""

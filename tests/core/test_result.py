@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from crystallize import Experiment, Hypothesis, Treatment, pipeline_step
+from crystallize import Experiment, Hypothesis, LoggingPlugin, Treatment, pipeline_step
 
 
 @pytest.fixture(autouse=True)
@@ -214,3 +214,31 @@ def test_records_come_by_replicate(measure):
     assert [(r.replicate, r.condition) for r in records] == [
         (i, condition) for i in range(3) for condition in ("baseline", "boost", "drop")
     ]
+
+
+def test_texts_of_others_are_escaped(capsys, caplog):
+    """No name, message or metric moves a cursor, or gives a command to a job's runner."""
+    hostile = "x\n::error::a\x1b[2A\u202e\x85"
+
+    @pipeline_step()
+    def measure(data, ctx):
+        ctx.metrics.add(f"metric{hostile}", 1.0)
+        if ctx.condition != "baseline":
+            raise ValueError(f"message{hostile}")
+
+    caplog.set_level("INFO")
+    result = Experiment(
+        lambda ctx: 0,
+        [measure()],
+        plugins=[LoggingPlugin()],
+        treatments=[Treatment(f"treatment{hostile}", {})],
+        hypotheses=[Hypothesis(metric=f"metric{hostile}", direction="increase")],
+        replicates=3,
+        name=f"name{hostile}",
+    ).run()
+    result.print_tree()
+    printed = capsys.readouterr().out
+    for text in (printed, str(result), *(record.getMessage() for record in caplog.records)):
+        assert not [line for line in text.split("\n") if not line.isprintable()]
+        assert not [line for line in text.split("\n") if line.lstrip().startswith("::")]
+        assert "x1b" in text

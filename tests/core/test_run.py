@@ -21,7 +21,7 @@ from crystallize import (
 )
 from crystallize.core.record import ArtifactEntry, RunError
 from crystallize.core.recording import MetricEntry
-from crystallize.core.run import RAISED, Outcomes, Unit, execute, rotated, units
+from crystallize.core.run import RAISED, Outcomes, SharedTime, Unit, execute, rotated, units
 from crystallize.core.trace import untouched
 from crystallize.core.versions import digest_of
 
@@ -368,3 +368,14 @@ def test_a_context_is_freed_without_the_garbage_collector():
 
     execute(plan.context(Unit(0, "baseline")), body, seed_globals=None)
     assert held == ["freed"]
+
+
+def test_runs_under_way_share_the_time(monkeypatch):
+    """What passes is divided among those that are under way, so their times add up to it."""
+    now = iter([10.0, 11.0, 13.0, 14.0, 20.0, 21.0])
+    monkeypatch.setattr("crystallize.core.run.time.perf_counter", lambda: next(now))
+    shared = SharedTime()
+    first, second = shared.begin(), shared.begin()
+    assert shared.end(first) == 1 + 2 / 2
+    assert shared.end(second) == 2 / 2 + 1
+    assert shared.end(shared.begin()) == 1

@@ -104,6 +104,10 @@ class Project:
         path = self.path / name
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
+    def json(self, name: str) -> Any:
+        """Return what a file of JSON holds."""
+        return json.loads((self.path / name).read_text(encoding="utf-8"))
+
     def cases(self, name: str = "junit.xml") -> dict[str, ElementTree.Element]:
         """Return the test cases of a JUnit report by name; two of one name are an error."""
         cases = list(ElementTree.parse(self.path / name).iter("testcase"))

@@ -86,4 +86,4 @@ def test_files_outside_the_repository_keep_their_whole_path(monkeypatch, tmp_pat
     """Where there is no way from the repository's root."""
     monkeypatch.setenv("GITHUB_WORKSPACE", str(tmp_path / "repository"))
     line = annotation(tmp_path / "other" / "a.py", 3, title="t", message="a\nb\r%")
-    assert line == f"::error file={Path(tmp_path / 'other' / 'a.py').as_posix()},line=3,title=t::a%0Ab%0D%25"
+    assert line == f"::error file={Path(tmp_path / 'other' / 'a.py').as_posix()},line=3,title=t::a%0Ab\\r%25"

@@ -8,8 +8,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from crystallize import Verdict
+from crystallize.core.formatting import compared, effect, interval, number, p_value
 from pytest_crystallize import report
-from pytest_crystallize.report import counted, counted_list, duration, number, p_value, ranges, table, wrapped
+from pytest_crystallize.report import counted, counted_list, duration, ranges, table, wrapped
 
 laws = settings(deadline=None, database=None, max_examples=80)
 names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=150)
@@ -60,7 +61,7 @@ def verdict(status="supported", **changes):
 @example([("a\nb", "\x1b[31m", "m\t", 1e300, -1e300, "invalid", True)], "e", 80, {})
 def test_lines_of_an_experiment(verdicts, name, width, metrics):
     """Whatever the names and numbers: no line wider than asked for, none unprintable, no verdict lost."""
-    summary = report.ExperimentSummary(name, "a.py:3", 30, 0)
+    summary = report.ExperimentSummary(name, name, 30, 0)
     summary.seconds = {"baseline": 1.0}
     summary.rows = [
         verdict(
@@ -118,7 +119,7 @@ def test_number(value, text):
 
 def test_sign():
     """Differences carry a sign."""
-    assert [number(value, sign=True) for value in (1, -1, 0, None)] == ["+1", "-1", "+0", "-"]
+    assert [number(value, sign=True) for value in (1, -1, 0, None)] == ["+1", "-1", "0", "-"]
 
 
 @pytest.mark.parametrize(
@@ -139,9 +140,44 @@ def test_p_value(value, text):
     assert p_value(value) == text
 
 
-def test_p_value_near_alpha():
-    """A p-value just above alpha is not shown as if it were alpha."""
-    assert p_value(0.0501) != p_value(0.0499) or p_value(0.0501) == "0.050"
+@pytest.mark.parametrize(
+    ("value", "level", "text"),
+    [
+        (0.0496, 0.05, "0.0496"),
+        (0.0504, 0.05, "0.0504"),
+        (0.05, 0.05, "0.050"),
+        (0.049999997, 0.05, "0.049999997"),
+        (0.03, 0.05, "0.030"),
+        (0.0004, 0.05, "<0.001"),
+        (0.0004, 0.0001, "0.0004"),
+        (0.00004, 0.0001, "4e-05"),
+        (0.0, 0.0001, "<2e-308"),
+        (0.9996, 0.05, "1.000"),
+    ],
+)
+def test_p_value_and_its_level(value, level, text):
+    """A p-value has digits enough to be seen on its side of the level."""
+    assert p_value(value, level) == text
+
+
+@laws
+@given(st.floats(0, 1, exclude_min=True), st.floats(0, 1, exclude_min=True))
+@example(0.05, math.nextafter(0.05, 1))
+def test_p_value_never_crosses_its_level(value, level):
+    """As shown, it is on the side of the level on which it is; so is it beside the level as shown."""
+    shown = p_value(value, level)
+    number_shown = 0.0 if shown.startswith("<") else float(shown)
+    assert value == level or (number_shown > level) == (value > level)
+    beside, limit = map(float, compared(value, level))
+    assert (beside > limit, beside < limit) == (value > level, value < level)
+
+
+def test_what_rounding_leaves_is_nothing():
+    """A difference below the precision of what is subtracted is 0; a small one of small numbers is not."""
+    assert number(5.551e-18, sign=True, scale=0.1) == "0"
+    assert number(5.551e-18, sign=True, scale=1e-17) == "+5.551e-18"
+    assert effect(5.551e-18, relative=True, scale=1.0) == "0 %"
+    assert interval((-5e-17, 0.3), scale=0.3) == "[0, 0.3]"
 
 
 @pytest.mark.parametrize(

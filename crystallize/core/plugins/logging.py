@@ -7,6 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from crystallize.core.context import LOGGER, FrozenContext, steps_from_cache
+from crystallize.core.escaping import printable_lines
 from crystallize.core.pipeline_step import PipelineStep
 from crystallize.core.plugins.base import BasePlugin
 from crystallize.errors import DefinitionError
@@ -94,9 +95,10 @@ class LoggingPlugin(BasePlugin):
                     verdict.status,
                 )
 
-    def _log(self, level: int, message: str, *args: object) -> None:
+    def _log(self, level: int, message: str, *given: object) -> None:
         if level < self.log_level and not self.verbose:
             return
+        args = tuple(arg if isinstance(arg, int) else printable_lines(str(arg)) for arg in given)
         record = LOGGER.makeRecord(LOGGER.name, level, __file__, 0, message, args, None)
         if not LOGGER.hasHandlers():
             if self.verbose or level >= max(LOGGER.level, LOGGER.manager.disable + 1):

@@ -1,0 +1,90 @@
+"""Numbers, units and p-values are the same in every report."""
+
+import json
+import re
+
+import pytest
+
+REPORTS = [f"--crystallize-report=r.{suffix}" for suffix in ("html", "md", "json")]
+
+RELATIVE = """
+def gate(n, **change):
+    claim = Hypothesis(metric="ms", direction="no_increase", margin=0.1, relative=True)
+    return pytest.mark.experiment(replicates=n, treatments={"new": change}, hypotheses=[claim])
+
+@gate(1, ms=210.0)
+def experiment_too_few(ms=200.0):
+    return {"ms": ms}
+
+@gate(20, ms=2.0)
+def experiment_zero(ms=0.0):
+    return {"ms": ms}
+"""
+
+
+def test_a_relative_difference_without_interval(project):
+    """It is a part of the baseline's mean, or there is none where that is 0."""
+    project.write(RELATIVE)
+    result = project.run("-v", *REPORTS)
+    result.assert_outcomes(failed=2)
+    result.stdout.fnmatch_lines(["    new *+5 %  1  INVALID", "    new * 20  INVALID"])
+    told = json.loads((project.path / "r.json").read_text())
+    assert [t["verdict"]["difference"] for e in told["experiments"] for t in e["tests"]] == [0.05, None]
+    for text in (result.stdout.str(), *((project.path / f"r.{s}").read_text() for s in ("html", "md"))):
+        assert "200 %" not in text
+        assert "1000 %" not in text
+
+
+def texts(project, result):
+    """Return what the terminal and the reports for readers say."""
+    return [result.stdout.str(), *((project.path / f"r.{suffix}").read_text() for suffix in ("html", "md"))]
+
+
+def test_what_rounding_leaves_of_a_difference(project):
+    """It is shown as 0 wherever a number is, and stays what it is for programs."""
+    project.write(
+        """
+        @pytest.mark.experiment(
+            replicates=10,
+            treatments={"t": {"parts": (0.1, 0.2, 0.3)}},
+            hypotheses=[
+                Hypothesis(lambda b, t: {"accepted": True, "p_value": 0.01}, metrics="m", name="verified"),
+                Hypothesis(metric="m", direction="equal", margin=0.01, relative=True),
+            ],
+        )
+        def experiment_sum(rng, parts=(0.3, 0.2, 0.1)):
+            return {"m": rng.uniform() + sum(parts)}
+        """
+    )
+    result = project.run("-v", *REPORTS)
+    differences = [t["verdict"]["difference"] for t in told(project)]
+    assert all(0 < abs(difference) < 1e-15 for difference in differences)
+    for text in texts(project, result):
+        assert not re.search(r"\de-1\d", text)
+
+
+@pytest.mark.parametrize(("p", "word"), [(0.0496, "SUPPORTED"), (0.0504, "INCONCLUSIVE")])
+def test_a_p_value_beside_alpha(project, p, word):
+    """It is seen on its side of alpha everywhere."""
+    project.write(
+        f"""
+        @pytest.mark.experiment(
+            replicates=3,
+            treatments={{"t": {{"x": 1.0}}}},
+            hypotheses=[Hypothesis(lambda b, t: {{"accepted": {p < 0.05}, "p_value": {p}}}, metrics="m")],
+        )
+        def experiment_p(rng, x=0.0):
+            return {{"m": x + rng.normal()}}
+        """
+    )
+    result = project.run("-v", *REPORTS)
+    result.stdout.fnmatch_lines([f"* {word} p={p}*"])
+    assert all(
+        str(p) in text and not re.search(r"0\.050?\b(?! interval)", text) for text in texts(project, result)
+    )
+
+
+def told(project):
+    """Return the tests of the report for programs."""
+    report = json.loads((project.path / "r.json").read_text())
+    return [test for each in report["experiments"] for test in each["tests"]]
