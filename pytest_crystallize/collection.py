@@ -6,7 +6,6 @@ import copy
 import inspect
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from fnmatch import fnmatchcase
 from typing import Any, TypeVar
 
 import pytest
@@ -32,6 +31,7 @@ from pytest_crystallize.fixtures import RESERVED, hidden_by
 from pytest_crystallize.ids import escape, relative
 from pytest_crystallize.items import HypothesisItem
 from pytest_crystallize.marked import MarkedRuns
+from pytest_crystallize.naming import is_named_by
 from pytest_crystallize.units import ExperimentRuns, Settings
 
 _Options = TypeVar("_Options", Judging, Caching)
@@ -358,11 +358,7 @@ def _check_claims(claims: Sequence[_ClaimedHypothesis], runs: ExperimentRuns, na
 
 def is_experiment_function(name: str, obj: object, patterns: Sequence[str]) -> bool:
     """Tell whether an attribute of a module or class is an experiment by its name."""
-    if not any(fnmatchcase(name, pattern if _is_glob(pattern) else f"{pattern}*") for pattern in patterns):
+    if not is_named_by(name, patterns):
         return False
     obj = getattr(obj, "__func__", obj)
     return inspect.isfunction(obj)
-
-
-def _is_glob(pattern: str) -> bool:
-    return any(char in pattern for char in "*?[")

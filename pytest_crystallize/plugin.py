@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from pytest_crystallize import hookspecs
+from pytest_crystallize.naming import FILES, FUNCTIONS
 from pytest_crystallize.options import (
     parse_address,
     parse_reference,
@@ -129,13 +132,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "crystallize_files",
         "globs of the files that hold experiments",
         type="args",
-        default=["experiment_*.py"],
+        default=list(FILES),
     )
     parser.addini(
         "crystallize_functions",
         "prefixes or globs of the functions that are experiments",
         type="args",
-        default=["experiment_*"],
+        default=list(FUNCTIONS),
     )
     parser.addini("crystallize_replicates", "number of replicates where an experiment declares none")
     parser.addini(
@@ -155,8 +158,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) -> None:
+    """Refuse a value of ours that pytest has taken for a path of tests."""
+    if any(arg.startswith(("--crystallize-", "@")) for arg in args):
+        from pytest_crystallize.command_line import refuse_values_that_moved_rootdir  # not in plain runs
+
+        refuse_values_that_moved_rootdir(early_config)
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
-    """Keep a replacement worker of pytest-xdist from clearing the cache in the middle of a run."""
+    """Settle whether experiments are run; keep a late worker of pytest-xdist from clearing the cache."""
+    typed = config.invocation_params.args
+    if not config.option.crystallize and any(str(arg).startswith(("--crystallize-", "@")) for arg in typed):
+        from pytest_crystallize.command_line import settle_flag  # not in plain runs
+
+        settle_flag(config)
     if config.option.crystallize and hasattr(config, "workerinput"):
         config.option.cacheclear = False
 
@@ -168,3 +185,13 @@ def pytest_configure(config: pytest.Config) -> None:
         from pytest_crystallize.session import activate  # heavy: only when it is asked for
 
         activate(config)
+
+
+def pytest_terminal_summary(terminalreporter: Any, exitstatus: int, config: pytest.Config) -> None:
+    """Say what runs the experiments that were asked for by name."""
+    named = any(".py" in arg for arg in config.args) or "experiment" in config.option.markexpr
+    if named and not config.option.crystallize:
+        from pytest_crystallize.command_line import hints  # not in plain runs
+
+        for hint in hints(config, exitstatus):
+            terminalreporter.write_line(f"hint: {hint}", yellow=True)

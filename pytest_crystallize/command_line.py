@@ -1,0 +1,133 @@
+"""What was typed: options that need ``--crystallize`` or imply it, and values that pytest takes for paths."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shlex
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from pytest_crystallize.naming import is_named_by
+
+ASKING = ("save", "compare", "calibrate", "repro")
+"""Options, without their prefix, that ask for something which only experiments can give."""
+
+
+def typed_options(config: pytest.Config) -> argparse.Namespace:
+    """Return what was typed, which ``addopts`` is not; options of ours that were not typed are None."""
+    ours = {name: None for name in vars(config.option) if name.startswith("crystallize")}
+    parser = config._parser  # the only one that knows every plugin's options
+    return parser.parse_known_args(config.invocation_params.args, argparse.Namespace(**ours))
+
+
+def settle_flag(config: pytest.Config) -> None:
+    """Have options that ask for experiments imply ``--crystallize``, and warn of others without it."""
+    given = typed_options(config)
+    names = [name for name, value in vars(given).items() if _is_ours(name) and value is not None]
+    if any(f"crystallize_{name}" in names for name in ASKING):
+        config.option.crystallize = True
+    elif names and not hasattr(config, "workerinput"):
+        options = ", ".join("--" + name.replace("_", "-") for name in names)
+        text = f"without --crystallize no experiment is run, so nothing is done about {options}"
+        try:
+            config.issue_config_time_warning(pytest.PytestConfigWarning(text), stacklevel=2)
+        except pytest.PytestConfigWarning as warning:  # warnings are errors
+            raise pytest.UsageError(text) from warning
+
+
+def _is_ours(name: str) -> bool:
+    return name.startswith("crystallize_")
+
+
+# Values that pytest takes for paths of tests.
+
+
+def refuse_values_that_moved_rootdir(early_config: pytest.Config) -> None:
+    """Refuse values of our options which decided the root directory or the ini file.
+
+    pytest settles both before it knows the options of plugins: a value behind a space is a path to it,
+    if there is something of that name.
+    """
+    typed = [*shlex.split(os.environ.get("PYTEST_ADDOPTS", "")), *early_config.invocation_params.args]
+    values = [
+        (option, value)
+        for option, value in pairwise(_with_files_read(typed))
+        if option.startswith("--crystallize-") and "=" not in option
+    ]
+    right = _rootdir_and_ini_file(early_config, [])
+    if _rootdir_and_ini_file(early_config, [value for _, value in values]) == right:
+        return
+    alone = [given for given in values if _rootdir_and_ini_file(early_config, [given[1]]) != right]
+    raise pytest.UsageError(
+        f"pytest took the value of an option for a path of tests, which made {early_config.rootpath} its "
+        f"rootdir and {early_config.inipath or 'none'} its ini file; write "
+        + " ".join(shlex.quote(f"{option}={value}") for option, value in alone or values)
+    )
+
+
+def _with_files_read(args: Iterable[str]) -> Iterator[str]:
+    """Yield arguments, with those that stand in files named by ``@file``."""
+    for arg in args:
+        if arg.startswith("@"):
+            yield from _with_files_read(os.fsdecode(Path(arg[1:]).read_bytes()).splitlines())
+        else:
+            yield arg
+
+
+def _rootdir_and_ini_file(early_config: pytest.Config, more: list[str]) -> tuple[Path, Path | None]:
+    """Return what pytest decides on if it takes more arguments for paths than there are."""
+    from _pytest.config.findpaths import determine_setup  # private; needed only where options are typed
+
+    known = early_config.known_args_namespace
+    return determine_setup(
+        inifile=known.inifilename,
+        override_ini=known.override_ini,
+        args=[*known.file_or_dir, *more],
+        rootdir_cmd_arg=known.rootdir or None,
+        invocation_dir=early_config.invocation_params.dir,
+    )[:2]
+
+
+# Experiments asked for without the flag.
+
+
+def hints(config: pytest.Config, exitstatus: int) -> Iterator[str]:
+    """Yield a line per argument that names experiments, which nothing runs without ``--crystallize``."""
+    if not config.pluginmanager.hasplugin("python"):
+        return
+    nothing_collected = exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED
+    for arg in config.args:
+        path, *names = arg.partition("[")[0].split("::")
+        if not path.endswith(".py") or not (names or nothing_collected or _is_named_like_ours(config, path)):
+            continue
+        held = _experiments_in(config, config.invocation_params.dir / path)
+        if held.intersection(names):
+            yield f"{arg!r} is an experiment; run with --crystallize"
+        elif held and not names:
+            yield f"{arg!r} holds experiments ({', '.join(sorted(held))}); run with --crystallize"
+    if nothing_collected and re.search(r"\bexperiment\b", config.option.markexpr):
+        yield "experiments are selected by their mark only among those collected; run with --crystallize"
+
+
+def _is_named_like_ours(config: pytest.Config, path: str) -> bool:
+    def is_one_of(patterns: Iterable[str]) -> bool:
+        return any(Path(path).match(pattern) for pattern in patterns)
+
+    return is_one_of(config.getini("crystallize_files")) and not is_one_of(config.getini("python_files"))
+
+
+def _experiments_in(config: pytest.Config, path: Path) -> set[str]:
+    """Return the names in a file under which experiments, and no tests, would be collected."""
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return set()
+    found = re.findall(r"^[ \t]*(?:async\s+)?def\s+(\w+)|^(\w+)\s*=[^=]", text, re.MULTILINE)
+    ours, tests = config.getini("crystallize_functions"), config.getini("python_functions")
+    names = {function or variable for function, variable in found}
+    return {name for name in names if is_named_by(name, ours) and not is_named_by(name, tests)}
