@@ -187,7 +187,7 @@ class Publisher:
                 commit=ask(),
                 versions=versions() | {"pytest": pytest.__version__},
                 experiments=experiments,
-                notes=tuple(reporter.settings.notes),
+                notes=(*reporter.absent, *reporter.settings.notes),
             )
 
     def _command(self, nodeid: str, known: dict[str, Any]) -> Sequence[str]:

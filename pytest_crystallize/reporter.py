@@ -67,6 +67,7 @@ class Reporter:
         self._shown_failures: set[tuple[Any, ...]] = set()
         self.saved: list[str] = []
         self.not_saved: list[str] = []
+        self.absent: list[str] = []
 
     @property
     def terminal(self) -> Any:
@@ -89,6 +90,7 @@ class Reporter:
         path = exchange.directory / "items.json"
         if path.exists():
             announced = json.loads(path.read_text(encoding="utf-8"))
+            self.settings.collected = announced["collected"]
             self.expected = announced["items"]
             self.announced = announced["experiments"]
 
@@ -454,6 +456,9 @@ def announcement(runs: ExperimentRuns) -> dict[str, Any]:
         "reference": str(runs.reference_file(runs.settings.save)) if runs.settings.save else "",
         "seed_drawn": runs.seed_drawn,
         "where": runs.where,
+        "against": [
+            item.nodeid for item in runs.members if item.hypothesis and item.hypothesis.against is not None
+        ],
         "stays": runs.stays if runs.settings.cluster is not None else "",
         "tests": {
             item.nodeid: [item.hypothesis.name if item.hypothesis else "", item.treatment or ""]

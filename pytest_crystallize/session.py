@@ -24,6 +24,7 @@ from crystallize.core.escaping import printable
 from crystallize.core.run import Unit
 from crystallize.core.seeding import global_state_restored, seed_globals
 from crystallize.errors import CrystallizeError
+from pytest_crystallize.absence import AbsenceGuard
 from pytest_crystallize.collection import ExperimentCollector, is_experiment_function
 from pytest_crystallize.coverage import RUN_AGAIN, is_measured
 from pytest_crystallize.escaped_reports import escape_report
@@ -50,9 +51,21 @@ NOT_RUN = pytest.xfail.Exception
 """What a test marked ``xfail(run=False)`` raises in its setup."""
 
 
+PARTS = [
+    f"crystallize-{name}" for name in ("session", "fixtures", "reporter", "absence", "publisher", "xdist")
+]
+"""The plugins that a session with ``--crystallize`` consists of."""
+
+
 def activate(config: pytest.Config) -> None:
     """Register what a session with ``--crystallize`` needs."""
     manager = config.pluginmanager
+    for name in ("python", *PARTS):
+        if manager.is_blocked(name):
+            raise pytest.UsageError(
+                f"-p no:{name} takes a plugin away without which --crystallize would lose experiments in "
+                "silence; leave it out, or leave out --crystallize"
+            )
     for pattern in config.getini("crystallize_files"):
         config.addinivalue_line("python_files", pattern)
     session = CrystallizeSession(config)
@@ -61,6 +74,7 @@ def activate(config: pytest.Config) -> None:
     if not session.is_worker:
         reporter = Reporter(config, session.settings)
         manager.register(reporter, "crystallize-reporter")
+        manager.register(AbsenceGuard(config, reporter), "crystallize-absence")
         manager.register(Publisher(config, reporter), "crystallize-publisher")
         if manager.hasplugin("xdist"):
             from pytest_crystallize.distributed import ControllerHooks  # needs pytest-xdist
@@ -279,6 +293,7 @@ class CrystallizeSession:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> Generator[None, None, None]:
         """See what every other plugin has left, and add the prefetch tokens on a worker."""
+        self.settings.collected = sum(isinstance(item, HypothesisItem) for item in items)
         yield
         selected = [item for item in items if isinstance(item, HypothesisItem)]
         for item in selected:
@@ -291,7 +306,7 @@ class CrystallizeSession:
             return
         assert self.directory is not None
         assert self.workerinput is not None
-        _announce(self.directory, selected)
+        _announce(self.directory, selected, self.settings.collected)
         if self.settings.repro is None:
             items[:] = self._with_tokens(items, int(self.workerinput["workercount"]))
 
@@ -474,12 +489,13 @@ class CrystallizeSession:
         return lines
 
 
-def _announce(directory: Path, selected: Iterable[HypothesisItem]) -> None:
+def _announce(directory: Path, selected: Iterable[HypothesisItem], collected: int) -> None:
     """Tell the controlling process which verdicts to expect; every worker would write the same."""
     path = directory / "items.json"
     if path.exists():
         return
     expected = {
+        "collected": collected,
         "items": [item.nodeid for item in selected],
         "experiments": {item.runs.id: announcement(item.runs) for item in selected},
     }

@@ -103,6 +103,8 @@ class Settings:
         Whether stored runs are used although coverage is measured.
     cluster : Cluster or None
         Where units of factories run, if not here.
+    collected : int
+        How many tests of experiments there were before any was deselected.
     """
 
     def __init__(
@@ -141,6 +143,7 @@ class Settings:
         self.records: RecordCache | None = None
         self.hides_from_coverage = False
         self.cluster: Cluster | None = None
+        self.collected = 0
         self.notes: dict[str, None] = {}
 
     @property
