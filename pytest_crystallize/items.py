@@ -111,7 +111,7 @@ class HypothesisItem(ExperimentItem):
             self.conditions = (BASELINE, treatment)
         if treatment in off:
             shown = shlex.quote(treatment)
-            reason = f"treatment {treatment!r} is switched off; --crystallize-enable {shown} switches it on"
+            reason = f"treatment {treatment!r} is switched off; --crystallize-enable={shown} switches it on"
             self.add_marker(pytest.mark.skip(reason=reason))
         self.evidence_missing = True
         self._properties: list[tuple[Any, Any]] = []
@@ -361,10 +361,10 @@ def explain(verdict: Verdict, drawn_seed: int | None = None, to_record: str = ""
     if verdict.population:
         numbers.append(f"speaks of {verdict.population}")
     if verdict.against and verdict.status == "invalid" and not verdict.lacking:
-        given = f"--crystallize-save {shlex.quote(verdict.against)} {shlex.quote(to_record)}"
+        given = f"--crystallize-save={shlex.quote(verdict.against)} {shlex.quote(to_record)}"
         numbers.append(f"what records it: pytest --crystallize {given}")
     if drawn_seed is not None:
-        numbers.append(f"the root seed was drawn; repeat with --crystallize-seed {drawn_seed}")
+        numbers.append(f"the root seed was drawn; repeat with --crystallize-seed={drawn_seed}")
     return "\n".join(map(printable, [*lines, *(f"  {line}" for line in numbers)]))
 
 

@@ -401,8 +401,8 @@ def failure_lines(
         yield from printable_lines(text.rstrip()).split("\n")
     if len(replicates) > 1:
         yield f"and {len(replicates) - 1} more in the same way: {counted_list(replicates[1:])}"
-    repro = ("--crystallize-repro", f"{replicates[0]}:{failure['typed']}")
-    command = ["pytest", "--crystallize", *options, nodeid, *repro]
+    repro = f"--crystallize-repro={replicates[0]}:{failure['typed']}"
+    command = ["pytest", "--crystallize", *options, nodeid, repro]
     yield printable(f"repeat it: {shlex.join(command)}")
 
 

@@ -205,11 +205,11 @@ class Reporter:
     def options_to_repeat(self, seed: int, *, drawn: bool) -> list[str]:
         """Return what a command that repeats runs needs to say beside their node id."""
         given = self.config.option
-        options = ["--crystallize-seed", str(seed)] if given.crystallize_seed is not None or drawn else []
+        options = [f"--crystallize-seed={seed}"] if given.crystallize_seed is not None or drawn else []
         if given.crystallize_replicates is not None:
-            options += ["--crystallize-replicates", str(given.crystallize_replicates)]
+            options.append(f"--crystallize-replicates={given.crystallize_replicates}")
         if given.crystallize_calibrate is not None:
-            options += ["--crystallize-calibrate", str(given.crystallize_calibrate)]
+            options.append(f"--crystallize-calibrate={given.crystallize_calibrate}")
         return options
 
     def _append_failures(self, report: pytest.TestReport, payload: dict[str, Any]) -> None:

@@ -391,7 +391,7 @@ def _failures(
         about = next((t for t in tests if t.treatment in ("", first.condition)), None) or next(
             iter(tests), None
         )
-        repro = ("--crystallize-repro", f"{first.replicate}:{typed(first.condition)}")
+        repro = (f"--crystallize-repro={first.replicate}:{typed(first.condition)}",)
         failures.append(
             Failure(
                 first.condition,

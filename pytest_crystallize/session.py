@@ -232,7 +232,7 @@ class CrystallizeSession:
         number, colon, condition = text.partition(":")
         if not colon or not (number.isascii() and number.isdigit()) or not condition:
             raise pytest.UsageError(
-                f"--crystallize-repro {text!r}: give a replicate and a condition, as in 7:baseline"
+                f"--crystallize-repro={text!r}: give a replicate and a condition, as in 7:baseline"
             )
         return Unit(int(number), condition)
 
@@ -316,7 +316,7 @@ class CrystallizeSession:
         for name in self.config.option.crystallize_disable:
             if selected and name not in known:
                 self.settings.note(
-                    f"--crystallize-disable {name}: no collected experiment has such a treatment"
+                    f"--crystallize-disable={name}: no collected experiment has such a treatment"
                 )
 
     def _check_repro(self, selected: Sequence[HypothesisItem]) -> None:

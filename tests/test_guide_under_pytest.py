@@ -54,7 +54,7 @@ def test_ci_neither_reads_nor_writes_what_is_switched_off(pages_files):
     """A restored cache silences nothing; the option holds for its run."""
     state = pages_files / ".pytest_cache/d/crystallize/config.state.json"
     command = "pytest --crystallize experiment_retry.py"
-    off = f"{command} --crystallize-disable once"
+    off = f"{command} --crystallize-disable=once"
     assert "2 skipped" in run(pages_files, off, CI="1").stdout
     assert not state.exists()
     run(pages_files, off)

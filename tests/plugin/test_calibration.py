@@ -103,7 +103,7 @@ def test_a_replicate_that_fails_is_no_pass(project):
     result.stdout.fnmatch_lines(
         [
             "INVALID: 1 of 30 replicates of 'baseline' are missing*",
-            "*--crystallize-calibrate 5 *--crystallize-repro 7:baseline",
+            "*--crystallize-calibrate=5 *--crystallize-repro=7:baseline",
         ]
     )
 

@@ -60,7 +60,7 @@ def test_shown_once(project):
             "*- Captured log -*",
             "WARNING *model:experiment_a.py:* depth is 2",
             "and 1 more in the same way: replicate 4",
-            "repeat it: pytest --crystallize * --crystallize-repro 2:boost",
+            "repeat it: pytest --crystallize * --crystallize-repro=2:boost",
         ]
     )
     assert text.count("raise ValueError(f") == 1

@@ -188,7 +188,7 @@ def test_a_change_is_tested_against_an_earlier_commit(project, suite, workers):
 
 # Missing evidence.
 
-HOW = "  what records it: pytest --crystallize --crystallize-save main experiment_a.py"
+HOW = "  what records it: pytest --crystallize --crystallize-save=main experiment_a.py"
 NEW = HOW.replace("experiment_a.py", "'experiment_a.py::experiment_total::kept?new?'")
 FAULTS = {
     "missing": ({}, "there is no reference 'main': references/main/experiment_a/experiment_total.json", HOW),
@@ -511,7 +511,7 @@ def test_files_of_one_stem_in_two_directories(project, suite):
     (project.path / "two two" / FILE).unlink()
     result = project.run("--import-mode=importlib", "-q")
     result.assert_outcomes(passed=3, failed=3)
-    result.stdout.fnmatch_lines(["*pytest --crystallize --crystallize-save main 'two two/experiment_a.py'"])
+    result.stdout.fnmatch_lines(["*pytest --crystallize --crystallize-save=main 'two two/experiment_a.py'"])
 
 
 # Options.
@@ -532,7 +532,7 @@ def test_another_reference_can_be_compared_with(project, suite, saved):
     result = project.run()
     result.assert_outcomes(failed=3)
     result.stdout.fnmatch_lines(
-        ["*there is no reference 'none'*", "*--crystallize-save none experiment_a.py"]
+        ["*there is no reference 'none'*", "*--crystallize-save=none experiment_a.py"]
     )
 
 

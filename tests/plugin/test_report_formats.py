@@ -326,7 +326,7 @@ def test_markdown_keeps_to_a_limit(limit):
 def full_page():
     guard = verdict(direction="equal", margin=0.5, look=2, looks=5, trail=((1, 0.4, 1e-6), (3, 0.01, 0.02)))
     failure = Failure(
-        "boost", (1,), 7, "step", "ValueError: x", "Traceback\n  line", "pytest --crystallize-repro 1:b"
+        "boost", (1,), 7, "step", "ValueError: x", "Traceback\n  line", "pytest --crystallize-repro=1:b"
     )
     one = experiment(
         outcome(guard),
@@ -381,7 +381,7 @@ def test_the_page_says_what_became_of_everything():
     for expected in ("SUPPORTED", "INVALID", "NOT RUN", "4 of 6 runs from cache", "ValueError: x", "a note"):
         assert expected in words
     assert "pytest --crystallize 'a.py::e::h[t]'" in words
-    assert "pytest --crystallize-repro 1:b" in words
+    assert "pytest --crystallize-repro=1:b" in words
 
 
 def luminance(colour):

@@ -122,7 +122,7 @@ def test_what_the_json_report_says(project):
     (failure,) = fails["failures"]
     assert failure["replicates"] == [2, 5]
     assert failure["error"] == "ValueError: no | value"
-    assert failure["command"].endswith("--crystallize-repro 2:boost")
+    assert failure["command"].endswith("--crystallize-repro=2:boost")
     assert "ValueError" in failure["traceback"]
     assert stops["run"] < stops["planned"] == 40
     assert stops["tests"][0]["verdict"]["trail"][-1][0] == stops["run"]
@@ -331,7 +331,7 @@ def test_a_drawn_seed_is_in_the_command(project):
     project.run(*THREE, "--crystallize-seed=random", "--crystallize-replicates=7")
     (one,) = load(project)["experiments"]
     assert one["seed_drawn"] is True
-    options = f"--crystallize-seed {one['seed']} --crystallize-replicates 7"
+    options = f"--crystallize-seed={one['seed']} --crystallize-replicates=7"
     assert one["tests"][0]["command"] == f"pytest --crystallize {options} '{ITEM}'"
 
 
@@ -342,7 +342,7 @@ def test_what_was_switched_off_is_told(project):
     (one,) = load(project)["experiments"]
     assert one["off"] == ["boost"]
     assert one["tests"][0]["outcome"] == "skipped"
-    assert "--crystallize-enable boost" in one["tests"][0]["message"]
+    assert "--crystallize-enable=boost" in one["tests"][0]["message"]
 
 
 def test_calibrations_are_reported(project):

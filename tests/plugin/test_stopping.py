@@ -198,7 +198,7 @@ def test_a_failure_in_the_first_look(project):
     assert set(ran(project).values()) == {6}
     text = " ".join(result.stdout.str().split())
     assert "experiment_stopped: stopped at 6 of 30 replicates" in text
-    assert "--crystallize-repro 2:baseline" in text
+    assert "--crystallize-repro=2:baseline" in text
 
 
 def test_stop_at_the_first_failure(project):

@@ -35,7 +35,7 @@ def test_off_until_on_again(project, workers):
         result.stdout.fnmatch_lines(
             [
                 "experiment_total: switched off, so not tested: less",
-                "SKIPPED * treatment 'less' is switched off; --crystallize-enable less switches it on",
+                "SKIPPED * treatment 'less' is switched off; --crystallize-enable=less switches it on",
             ]
         )
         assert set(project.log()) == {"baseline", "boost"}
@@ -76,7 +76,7 @@ def test_an_unknown_name_is_told(project):
     project.write(TWO)
     result = project.run("--crystallize-disable", "lesss")
     result.assert_outcomes(passed=1, failed=1)
-    result.stdout.fnmatch_lines(["note: --crystallize-disable lesss: no collected experiment has such a *"])
+    result.stdout.fnmatch_lines(["note: --crystallize-disable=lesss: no collected experiment has such a *"])
 
 
 def test_an_experiment_without_hypotheses_leaves_it_out(project):
