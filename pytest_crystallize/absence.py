@@ -37,17 +37,23 @@ class AbsenceGuard:
         self.config = config
         self.reporter = reporter
         self._has_begun = False
+        self._has_errors = False
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection(self) -> None:
         """Note that this session collects in order to run: ``--fixtures`` and the like do not."""
         self._has_begun = True
 
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Note an error of collection, which may be why there is no experiment, and is told as what it is."""
+        self._has_errors = self._has_errors or report.failed
+
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Let no session end well that was to run experiments and has none."""
         self.reporter.learn_expected()
-        if not self._has_begun or session.exitstatus not in _COMPLETE:
+        is_good = session.exitstatus == pytest.ExitCode.OK
+        if not self._has_begun or session.exitstatus not in _COMPLETE or (self._has_errors and not is_good):
             return
         asking = [name for name in ASKING if getattr(self.config.option, f"crystallize_{name}") is not None]
         if not self.reporter.expected:
@@ -59,7 +65,7 @@ class AbsenceGuard:
             )
         else:
             return
-        if session.exitstatus == pytest.ExitCode.OK and (asking or not self._is_narrowed()):
+        if is_good and (asking or not self._is_narrowed()):
             session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
 
     def _compares(self) -> bool:
