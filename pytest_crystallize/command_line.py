@@ -28,7 +28,9 @@ def typed_options(config: pytest.Config) -> argparse.Namespace:
 def settle_flag(config: pytest.Config) -> None:
     """Have options that ask for experiments imply ``--crystallize``, and warn of others without it."""
     given = typed_options(config)
-    names = [name for name, value in vars(given).items() if _is_ours(name) and value is not None]
+    names = [
+        name for name, value in vars(given).items() if name.startswith("crystallize_") and value is not None
+    ]
     if any(f"crystallize_{name}" in names for name in ASKING):
         config.option.crystallize = True
     elif names and not hasattr(config, "workerinput"):
@@ -40,29 +42,39 @@ def settle_flag(config: pytest.Config) -> None:
             raise pytest.UsageError(text) from warning
 
 
-def _is_ours(name: str) -> bool:
-    return name.startswith("crystallize_")
-
-
 # Values that pytest takes for paths of tests.
 
 
-def refuse_values_that_moved_rootdir(early_config: pytest.Config) -> None:
+def refuse_values_that_moved_rootdir(early_config: pytest.Config, parser: pytest.Parser) -> None:
     """Refuse values of our options which decided the root directory or the ini file.
 
     pytest settles both before it knows the options of plugins: a value behind a space is a path to it,
     if there is something of that name.
     """
+    from _pytest.config.findpaths import determine_setup  # private, so for nobody who types no such option
+
     typed = [*shlex.split(os.environ.get("PYTEST_ADDOPTS", "")), *early_config.invocation_params.args]
     values = [
         (option, value)
         for option, value in pairwise(_with_files_read(typed))
         if option.startswith("--crystallize-") and "=" not in option
     ]
-    right = _rootdir_and_ini_file(early_config, [])
-    if _rootdir_and_ini_file(early_config, [value for _, value in values]) == right:
+
+    def setup(*paths: str) -> tuple[Path, Path | None]:
+        """Return root directory and ini file as pytest finds them if it takes these, too, for paths."""
+        return determine_setup(
+            inifile=known.inifilename,
+            override_ini=known.override_ini,
+            args=[*known.file_or_dir, *paths],
+            rootdir_cmd_arg=known.rootdir or None,
+            invocation_dir=early_config.invocation_params.dir,
+        )[:2]
+
+    known = parser.parse_known_args(typed)
+    right = setup()
+    if setup(*(value for _, value in values)) == right:
         return
-    alone = [given for given in values if _rootdir_and_ini_file(early_config, [given[1]]) != right]
+    alone = [(option, value) for option, value in values if setup(value) != right]
     raise pytest.UsageError(
         f"pytest took the value of an option for a path of tests, which made {early_config.rootpath} its "
         f"rootdir and {early_config.inipath or 'none'} its ini file; write "
@@ -77,20 +89,6 @@ def _with_files_read(args: Iterable[str]) -> Iterator[str]:
             yield from _with_files_read(os.fsdecode(Path(arg[1:]).read_bytes()).splitlines())
         else:
             yield arg
-
-
-def _rootdir_and_ini_file(early_config: pytest.Config, more: list[str]) -> tuple[Path, Path | None]:
-    """Return what pytest decides on if it takes more arguments for paths than there are."""
-    from _pytest.config.findpaths import determine_setup  # private; needed only where options are typed
-
-    known = early_config.known_args_namespace
-    return determine_setup(
-        inifile=known.inifilename,
-        override_ini=known.override_ini,
-        args=[*known.file_or_dir, *more],
-        rootdir_cmd_arg=known.rootdir or None,
-        invocation_dir=early_config.invocation_params.dir,
-    )[:2]
 
 
 # Experiments asked for without the flag.
@@ -124,7 +122,7 @@ def _is_named_like_ours(config: pytest.Config, path: str) -> bool:
 def _experiments_in(config: pytest.Config, path: Path) -> set[str]:
     """Return the names in a file under which experiments, and no tests, would be collected."""
     try:
-        text = path.read_text(encoding="utf-8", errors="replace")
+        text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
     except OSError:
         return set()
     found = re.findall(r"^[ \t]*(?:async\s+)?def\s+(\w+)|^(\w+)\s*=[^=]", text, re.MULTILINE)

@@ -158,12 +158,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) -> None:
+def pytest_load_initial_conftests(
+    early_config: pytest.Config, parser: pytest.Parser, args: list[str]
+) -> None:
     """Refuse a value of ours that pytest has taken for a path of tests."""
     if any(arg.startswith(("--crystallize-", "@")) for arg in args):
         from pytest_crystallize.command_line import refuse_values_that_moved_rootdir  # not in plain runs
 
-        refuse_values_that_moved_rootdir(early_config)
+        refuse_values_that_moved_rootdir(early_config, parser)
 
 
 @pytest.hookimpl(tryfirst=True)
