@@ -75,10 +75,14 @@ def refuse_values_that_moved_rootdir(early_config: pytest.Config, parser: pytest
     if setup(*(value for _, value in values)) == right:
         return
     alone = [(option, value) for option, value in values if setup(value) != right]
+    from crystallize.core.escaping import printable  # what pytest took for a path may have any name
+
+    written = " ".join(shlex.quote(f"{option}={value}") for option, value in alone or values)
     raise pytest.UsageError(
-        f"pytest took the value of an option for a path of tests, which made {early_config.rootpath} its "
-        f"rootdir and {early_config.inipath or 'none'} its ini file; write "
-        + " ".join(shlex.quote(f"{option}={value}") for option, value in alone or values)
+        printable(
+            f"pytest took the value of an option for a path of tests, which made {early_config.rootpath} its "
+            f"rootdir and {early_config.inipath or 'none'} its ini file; write {written}"
+        )
     )
 
 

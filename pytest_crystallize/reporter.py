@@ -438,7 +438,7 @@ class Reporter:
 
 def told_seed(drawn: int) -> str:
     """Return the line that tells a root seed that was drawn."""
-    return f"crystallize: drew root seed {drawn}; repeat with --crystallize-seed {drawn}"
+    return f"crystallize: drew root seed {drawn}; repeat with --crystallize-seed={drawn}"
 
 
 def announcement(runs: ExperimentRuns) -> dict[str, Any]:

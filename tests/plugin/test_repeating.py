@@ -60,7 +60,7 @@ def test_a_drawn_seed_is_told_once(project, args):
     project.write(TOTAL)
     result = project.run("--crystallize-seed=random", *args)
     (line,) = [line for line in result.outlines if "drew root seed" in line]
-    seed = re.search(r"--crystallize-seed (\d+)", line)[1]
+    seed = re.search(r"--crystallize-seed=(\d+)", line)[1]
     assert project.run("--crystallize-seed", seed, "-v").ret == result.ret
 
 
