@@ -20,6 +20,7 @@ from crystallize.core.stored_reference import StoredReference
 from crystallize.core.treatment import BASELINE
 from crystallize.core.verdict import Verdict
 from crystallize.core.verifying import shown_metric
+from crystallize.stats.undisturbed import undisturbed
 
 _BONFERRONI: Final = "bonferroni"
 
@@ -55,6 +56,7 @@ class Analysis:
         """Return what a hypothesis has verdicts on: those that the reference alone has come last."""
         return self._comparisons.subjects(hypothesis)
 
+    @undisturbed()
     def verdict(self, hypothesis: Hypothesis, treatment: str) -> Verdict:
         """Return the verdict on a hypothesis under a treatment."""
         key = hypothesis, treatment
@@ -72,6 +74,7 @@ class Analysis:
             self._verdicts[key] = self._completed(verdict, hypothesis, *arms)
         return self._verdicts[key]
 
+    @undisturbed()
     def replicates_needed(self, claims: Iterable[Member], known: Iterable[str]) -> int:
         """Return how many replicates have to be run before the next look, or were enough.
 

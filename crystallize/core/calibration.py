@@ -17,6 +17,7 @@ from crystallize.core.record import RunRecord
 from crystallize.core.recording import is_number
 from crystallize.core.treatment import BASELINE
 from crystallize.stats import clopper_pearson_interval
+from crystallize.stats.undisturbed import undisturbed
 
 CONFIDENCE: Final = 0.98
 """Of the interval of the rate: a rate above alpha is called so with an error of 1 %."""
@@ -72,6 +73,7 @@ class Calibration:
         return asdict(self)
 
 
+@undisturbed()
 def calibrate(
     hypothesis: Hypothesis, baseline: ConditionRuns, n: int, *, judging: Judging = DEFAULT_JUDGING
 ) -> Calibration:

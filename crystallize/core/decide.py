@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from crystallize.boundary import failure
 from crystallize.core.claim import Claim
 from crystallize.core.deterministic import compared_directly
 from crystallize.core.formatting import compared, effect, interval, noise_scale, percent
@@ -31,6 +32,7 @@ from crystallize.stats import (
     relative_equivalence,
     relative_non_inferiority,
 )
+from crystallize.stats.undisturbed import undisturbed
 
 _MOST_REPLICATES: Final = 10_000  # up to which it is worth saying how many replicates would do
 _FEW: Final = 10  # replicates, below which a t test is worth a caveat
@@ -72,7 +74,7 @@ class Tested:
 
     def verdict(self, level: float, *, adjusted_p: float | None = None) -> Verdict:
         """Compare the p-value, or the adjusted one, with a level."""
-        with self.hypothesis.undisturbed():
+        with self.hypothesis.seeded():
             return self._verdict(level, adjusted_p)
 
     def _verdict(self, level: float, adjusted_p: float | None) -> Verdict:
@@ -214,7 +216,7 @@ def tested(
     Tested or Verdict
         The verdict, where the sample can't be tested.
     """
-    with hypothesis.undisturbed():
+    with hypothesis.seeded():
         return _tested(hypothesis, sample, level, planning_level, resampled)
 
 
@@ -226,8 +228,10 @@ def _tested(
     resampled: float | None,
 ) -> Tested | Verdict:
     claim = claim_of(hypothesis)
-    name = claim.test.name if claim.test is not None else "default"
+    name = "default"
     try:
+        if claim.test is not None:
+            name = claim.test.name
         test = _chosen_test(claim, sample, resampled)
         name = test.name
         if isinstance(test, ResampledTTest):
@@ -246,8 +250,8 @@ def _tested(
         return _checked(Tested(hypothesis, sample, test, result, refutable, planning_level))
     except SampleError as error:
         return Verdict.invalid(f"the {name} test can't take this sample: {error}", test=name)
-    except Exception as error:  # a test of the user's may raise anything, and return anything
-        reason = f"the {name} test raised {type(error).__name__}: {error}"
+    except BaseException as error:  # a test of the user's may raise anything, and return anything
+        reason = f"the {name} test raised {failure(error)}"
         return Verdict.invalid(reason, test=name)
 
 
@@ -351,6 +355,7 @@ def claim_of(hypothesis: Hypothesis) -> Claim:
     return hypothesis.claim
 
 
+@undisturbed()
 def verdict_on(hypothesis: Hypothesis, baseline: Sample, treatment: Sample) -> Verdict:
     """Decide a hypothesis that stands alone on complete samples; never raises for what a verifier does.
 

@@ -8,6 +8,7 @@ import math
 import warnings
 from collections.abc import Iterable, Mapping
 
+from crystallize.boundary import failure
 from crystallize.core.condition_runs import ConditionRuns
 from crystallize.core.hypothesis import Hypothesis
 from crystallize.core.record import RunRecord
@@ -50,10 +51,10 @@ def rank(hypothesis: Hypothesis, verdicts: Mapping[str, Verdict]) -> list[str]:
             return (True, 0.0)
         try:
             score = hypothesis.rank(verdicts[name].summary())
-        except Exception as error:
+        except BaseException as error:
             warnings.warn(
-                f"the ranker of hypothesis {hypothesis.name!r} raised {type(error).__name__}: {error} for "
-                f"{name!r}, which is ranked last",
+                f"the ranker of hypothesis {hypothesis.name!r} raised {failure(error)} for {name!r}, which "
+                "is ranked last",
                 CrystallizeWarning,
                 stacklevel=2,
             )

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from crystallize.boundary import failure
 from crystallize.core.artifact import Artifact, alone, artifacts_in, checked_outputs
 from crystallize.core.builder import PartsBuilder
 from crystallize.core.caching import Caching
@@ -573,9 +574,9 @@ class Experiment:
         for plugin in self.plugins:
             try:
                 plugin.after_run(self, result)
-            except Exception as error:  # what was measured is not lost for a plugin's fault
+            except BaseException as error:  # what was measured is not lost for a plugin's fault
                 hook = f"{type(plugin).__name__}.after_run"
-                message = f"{type(error).__name__}: {error}"
+                message = failure(error)
                 result.errors += (RunFailure("", None, hook, message, traceback.format_exc()),)
                 LOGGER.exception("%s of experiment %r failed", hook, self.name)
         return result

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import fields
 from typing import Any, Literal
 
-import numpy as np
-
 from crystallize.core.claim import Claim, Direction, Kind, NanPolicy, Pairing
 from crystallize.core.reference import Reference
-from crystallize.core.seeding import global_state_restored, seed_globals
+from crystallize.core.seeding import seeded_alike
 from crystallize.core.stat_test import StatisticalTest
 from crystallize.errors import DefinitionError
+from crystallize.stats.undisturbed import undisturbed
 
 Sample = Mapping[str, Sequence[Any]]
 """Metric -> one value per replicate, in replicate order."""
@@ -179,24 +177,19 @@ class Hypothesis:
         """The metrics as text."""
         return ", ".join(self.metrics) if self.metrics is not None else "all"
 
-    @contextmanager
-    def undisturbed(self) -> Iterator[None]:
-        """Let no numerical warning out, and let random numbers of the user's code be the same every time.
+    def seeded(self) -> AbstractContextManager[None]:
+        """Let the random numbers of the user's code that decides be the same every time.
 
-        A claim whose test is one of this package draws none.
+        A test of this package draws none, or sees to it itself.
         """
         claim = self.claim
         ours = claim is not None and (claim.test is None or type(claim.test).__module__ == _TESTS)
-        with warnings.catch_warnings(), np.errstate(all="ignore"):
-            warnings.simplefilter("ignore", RuntimeWarning)
-            with nullcontext() if ours else global_state_restored():
-                if not ours:
-                    seed_globals(0)
-                yield
+        return nullcontext() if ours else seeded_alike()
 
+    @undisturbed()
     def rank(self, result: Mapping[str, Any]) -> float:
         """Return the number by which a treatment is ranked, given what the verifier returned for it."""
-        with self.undisturbed():
+        with seeded_alike():
             return float(self.ranker(result))
 
     def __repr__(self) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from types import CoroutineType
 from typing import Any
 
+from crystallize.boundary import check_failure, failure
 from crystallize.core.awaiting import never_awaited, outside_loop, run_to_completion, settled
 from crystallize.core.context import FrozenContext
 from crystallize.core.pipeline_step import PipelineStep, StepFactory, as_step, check_caching, recorded
@@ -113,7 +114,8 @@ class Pipeline:
             ctx._enter(name, TEARDOWN + index)
             try:
                 step.teardown(ctx)
-            except Exception as error:
+            except BaseException as error:
+                check_failure(error)
                 faults.add(name, error)
         faults.conclude()
 
@@ -126,7 +128,7 @@ class Pipeline:
                 with outside_loop():
                     waiting = step.teardown(ctx)
                 await settled(waiting)
-            except Exception as error:
+            except (Exception, SystemExit) as error:  # neither the task's cancellation nor its end
                 faults.add(name, error)
         faults.conclude()
 
@@ -210,12 +212,12 @@ class _Faults:
         self._given = self._first = fault
         self._scope = ctx._scope
 
-    def add(self, name: str, error: Exception) -> None:
+    def add(self, name: str, error: BaseException) -> None:
         """Take in what the teardown of a step raised."""
         if self._first is None:
             self._scope, self._first = self._ctx._scope, error
         else:
-            self._first.add_note(f"teardown of {name!r} failed too: {type(error).__name__}: {error}")
+            self._first.add_note(f"teardown of {name!r} failed too: {failure(error)}")
 
     def conclude(self) -> None:
         """Leave the context in the scope that raised first; raise what was not raised already."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from crystallize.boundary import text_of
 from crystallize.core.recording import MetricEntry
 from crystallize.core.trace import Scope
 
@@ -50,14 +51,6 @@ class RunError:
 
     def __str__(self) -> str:
         return f"{self.type}: {self.message}" if self.message else self.type
-
-
-def text_of(error: BaseException) -> str:
-    """Return an exception as text, even if it can't say what it is."""
-    try:
-        return str(error)
-    except Exception:  # a __str__ of the user's that fails must not hide the failure itself
-        return "(no message: its __str__ failed)"
 
 
 class ArtifactEntry(NamedTuple):

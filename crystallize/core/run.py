@@ -11,6 +11,7 @@ from functools import cached_property
 from types import CoroutineType
 from typing import Any, NamedTuple
 
+from crystallize.boundary import text_of
 from crystallize.core.artifact import Inputs
 from crystallize.core.awaiting import (
     never_awaited,
@@ -22,7 +23,7 @@ from crystallize.core.awaiting import (
 from crystallize.core.context import LOGGER, OUTSIDE, FrozenContext
 from crystallize.core.datasource import DataSource
 from crystallize.core.pipeline import Pipeline, StepHook
-from crystallize.core.record import ArtifactEntry, RunError, RunRecord, text_of
+from crystallize.core.record import ArtifactEntry, RunError, RunRecord
 from crystallize.core.seeding import HOOKS, TREATMENT, SeedStream
 from crystallize.core.step_cache import CacheableSteps, StepCache
 from crystallize.core.treatment import BASELINE, Treatment
@@ -44,7 +45,7 @@ class Outcomes:
         Makes a `RunError` of an exception and the name of the scope that raised it.
     """
 
-    failures: tuple[type[BaseException], ...] = (Exception, SystemExit)
+    failures: tuple[type[BaseException], ...] = (Exception, SystemExit, GeneratorExit)
     skips: tuple[type[BaseException], ...] = ()
     describe: Callable[[BaseException, str], RunError] = RunError.from_exception
 

@@ -188,6 +188,14 @@ def global_state_restored() -> Iterator[None]:
             _torch_import.leave()
 
 
+@contextmanager
+def seeded_alike() -> Iterator[None]:
+    """Give code that decides the same random numbers each time, and put the global generators back."""
+    with global_state_restored():
+        seed_globals(0)
+        yield
+
+
 def global_draws_detector() -> Callable[[], bool]:
     """Return a function that tells whether `random`, `numpy.random` or torch, if loaded, moved since now."""
     python, numpy, torch = _global_state()

@@ -11,6 +11,7 @@ import math
 from functools import lru_cache
 from typing import Final
 
+from crystallize.boundary import check_failure
 from crystallize.core.claim import Claim
 from crystallize.core.samples import ClaimSample
 from crystallize.core.stat_test import StatisticalTest
@@ -137,7 +138,8 @@ def sensitivity(
             _detectable(design, n, level, claim.alternative_of_p, decrease) if claim.is_superiority else None
         )
         return Sensitivity(design, n, level, claim.alternative_of_p, decrease, detectable)
-    except Exception:  # of a test of the user's; what a sample could not show decides nothing
+    except BaseException as error:  # of a test of the user's; what a sample could not show decides nothing
+        check_failure(error)
         return None
 
 
@@ -147,7 +149,8 @@ def advice(claim: Claim, sample: ClaimSample, found: Sensitivity | None) -> str:
         return "run more replicates"
     try:
         return _superiority(claim, sample, found) if claim.is_superiority else _guard(claim, sample, found)
-    except Exception:  # of a design of the user's
+    except BaseException as error:  # of a design of the user's
+        check_failure(error)
         return "run more replicates"
 
 

@@ -6,11 +6,13 @@ import math
 import statistics
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 from numpy.typing import ArrayLike
 
+from crystallize.core.seeding import seeded_alike
 from crystallize.errors import DefinitionError
 from crystallize.stats import (
     Alternative,
@@ -393,7 +395,8 @@ class PermutationTest(StatisticalTest):
         Exchange labels within pairs; or else relabel all values, with Welch's t as the statistic.
     statistic : callable, optional
         A function of (baseline, treatment), arrays of shapes (n,) and (m,), that returns a finite number, in
-        place of the mean difference or Welch's t. It knows no margin.
+        place of the mean difference or Welch's t. It knows no margin. The global generators, from which it
+        may draw, are seeded alike each time.
     resamples : int
         Random arrangements where there are more than 65,536, drawn from a fixed seed.
 
@@ -437,15 +440,16 @@ class PermutationTest(StatisticalTest):
     ) -> TestResult:
         """Test treatment minus baseline against `shift` by rearranging the values."""
         test = paired_permutation if self.paired else permutation
-        return test(
-            baseline,
-            treatment,
-            statistic=self.statistic,
-            alternative=alternative,
-            alpha=alpha,
-            shift=shift,
-            resamples=self.resamples,
-        )
+        with nullcontext() if self.statistic is None else seeded_alike():
+            return test(
+                baseline,
+                treatment,
+                statistic=self.statistic,
+                alternative=alternative,
+                alpha=alpha,
+                shift=shift,
+                resamples=self.resamples,
+            )
 
     def smallest_p(self, n_baseline: int, n_treatment: int, alternative: Alternative = "two-sided") -> float:
         """Return the p-value of the most extreme arrangement."""

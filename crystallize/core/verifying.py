@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from crystallize.boundary import failure, shown
 from crystallize.core.condition_runs import ConditionRuns
 from crystallize.core.hypothesis import Hypothesis, Sample
 from crystallize.core.samples import SEEDS, verifier_metrics
@@ -31,15 +32,13 @@ def answered(hypothesis: Hypothesis, baseline: Sample, treatment: Sample) -> Ver
     verifier = hypothesis.verifier
     assert verifier is not None
     label = getattr(verifier, "__name__", type(verifier).__name__)
-    with hypothesis.undisturbed():
-        try:
+    try:
+        with hypothesis.seeded():
             return _read(verifier(baseline, treatment), label)
-        except Exception as error:
-            known = ", ".join(map(repr, baseline)) or "none"
-            return Verdict.invalid(
-                f"verifier {label!r} raised {type(error).__name__}: {error}; metrics given: {known}",
-                test=label,
-            )
+    except BaseException as error:
+        known = ", ".join(map(repr, baseline)) or "none"
+        reason = f"the verifier raised {failure(error)}; it is {label!r}, metrics given: {known}"
+        return Verdict.invalid(reason, test=label)
 
 
 def shown_metric(hypothesis: Hypothesis, baseline: ConditionRuns, treatment: ConditionRuns) -> str:
@@ -115,5 +114,5 @@ def _plain(value: Any) -> Any:
 
 
 def _short(value: Any) -> str:
-    text = repr(value)
+    text = shown(value)
     return text if len(text) <= 60 else f"a {type(value).__qualname__}"

@@ -3,6 +3,7 @@
 import doctest
 import math
 import pickle
+import sys
 
 import numpy as np
 import pytest
@@ -84,7 +85,19 @@ def test_garbage_is_never_a_pass(returned):
     assert "verifier '<lambda>' returned" in decision.reason
 
 
-@pytest.mark.parametrize("error", [ZeroDivisionError("x"), KeyError("y"), ValueError(), RecursionError()])
+@pytest.mark.parametrize(
+    "error",
+    [
+        ZeroDivisionError("x"),
+        ValueError(),
+        RecursionError(),
+        SystemExit(0),
+        GeneratorExit(),
+        pytest.skip.Exception("no module"),
+        type("Wordless", (Exception,), {"__str__": lambda self: sys.exit()})(),
+    ],
+    ids=lambda error: type(error).__name__,
+)
 def test_a_verifier_that_raises_is_invalid(error):
     """The reason names verifier and error, and the metrics that it was given."""
 
@@ -93,8 +106,30 @@ def test_a_verifier_that_raises_is_invalid(error):
 
     decision = verdict_on(Hypothesis(broken), {"x": [1]}, {"x": [2]})
     assert decision.status == "invalid"
-    assert f"verifier 'broken' raised {type(error).__name__}" in decision.reason
-    assert decision.reason.endswith("metrics given: 'x'")
+    assert decision.reason.startswith(f"the verifier raised {type(error).__name__}")
+    assert decision.reason.endswith("; it is 'broken', metrics given: 'x'")
+
+
+def test_an_interrupt_is_no_failure_of_a_verifier():
+    """Ctrl-C ends more than a verdict."""
+
+    def interrupted(baseline, treatment):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        verdict_on(Hypothesis(interrupted), {"x": [1]}, {"x": [2]})
+
+
+def test_what_has_no_repr_is_no_verdict():
+    """Nothing that a verifier returns gets out of it as an exception."""
+
+    class Nameless:
+        def __repr__(self):
+            sys.exit(0)
+
+    decision = verdict_on(Hypothesis(lambda baseline, treatment: Nameless()), {"x": [1]}, {"x": [2]})
+    assert decision.status == "invalid"
+    assert "Nameless" in decision.reason
 
 
 def test_parameters_are_fixed_by_calling_it():

@@ -21,7 +21,6 @@ def test_a_hook_that_exits_ends_nothing(project, hook, workers):
     assert f"note: pytest_crystallize_{hook.partition('(')[0]} raised SystemExit: 0" in output
 
 
-@pytest.mark.xfail(strict=True, reason="a skip goes through the verdict")
 @pytest.mark.parametrize("workers", ["-n0", "-n2"])
 def test_a_verifier_that_skips_gives_no_verdict(project, workers):
     """Its runs are there, so nothing is skipped: the verdict is invalid."""

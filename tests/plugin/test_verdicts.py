@@ -252,7 +252,7 @@ def test_degenerate_sample(project):
 VERIFIERS = {
     "raises": (
         "raise ValueError('in the verifier')",
-        "INVALID: verifier 'check' raised ValueError: in the verifier*",
+        "INVALID: the verifier raised ValueError: in the verifier*",
     ),
     "returns None": ("return None", "INVALID: verifier 'check' returned None*"),
     "returns nan": ("return {'p_value': float('nan'), 'significant': True}", "INVALID: *nan*"),
@@ -262,7 +262,8 @@ VERIFIERS = {
     "base exception": ("raise type('Boom', (BaseException,), {})('no')", "*Boom*"),
     "exits": ("sys.exit(0)", "*SystemExit*"),
     "fails": ("pytest.fail('no')", "*no*"),
-    "xfails": ("pytest.xfail('no')", "*no*"),
+    "xfails": ("pytest.xfail('no')", "*the verifier raised XFailed: no*"),
+    "skips": ("pytest.skip('no')", "*the verifier raised Skipped: no*"),
 }
 
 

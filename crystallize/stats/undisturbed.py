@@ -1,0 +1,42 @@
+"""Numbers that depend on the data alone, not on how a process has set up numpy, scipy and warnings."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+from scipy import special
+
+_PRINTING = dict.fromkeys(np.get_printoptions()) | {  # later versions of numpy add some
+    "precision": 8,
+    "threshold": 1000,
+    "edgeitems": 3,
+    "linewidth": 75,
+    "suppress": False,
+    "nanstr": "nan",
+    "infstr": "inf",
+    "sign": "-",
+    "formatter": None,
+    "floatmode": "maxprec",
+    "legacy": False,
+}
+"""As numpy starts with them."""
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Compute as in a fresh process: no rounding raises or warns, and arrays print as they do by default.
+
+    Also a decorator. A verifier's warnings to its user get out, those of the libraries do not.
+    """
+    with (
+        warnings.catch_warnings(),
+        np.errstate(all="ignore"),
+        special.errstate(all="ignore"),
+        np.printoptions(**_PRINTING),
+    ):
+        warnings.simplefilter("ignore", RuntimeWarning)
+        warnings.filterwarnings("ignore", module=r"(crystallize|numpy|scipy)(\.|$)")
+        yield
