@@ -13,16 +13,17 @@ from typing import Any
 import pytest
 from _pytest.logging import DatetimeFormatter
 
+from crystallize.boundary import check_failure
 from crystallize.core.engines.expectation import Expectation
 from crystallize.core.engines.on_dask import DaskRun, connected, leave
 from crystallize.core.engines.shipment import BlockResult, Cargo, Shipment, told_once
 from crystallize.core.record import RunError, RunRecord
 from crystallize.core.run import Outcomes, RunPlan, Unit
 from crystallize.errors import EngineError, OtherCodeError
+from pytest_crystallize.boundary import FAILURES, SKIPS
 from pytest_crystallize.output import with_output
 from pytest_crystallize.sent_modules import SentModules
 from pytest_crystallize.tracebacks import users_part
-from pytest_crystallize.units import ENDS_SESSION, FAILURES, SKIPS
 
 CONNECT_SECONDS = 10.0
 WITHOUT_WORKERS_SECONDS = 60.0
@@ -186,8 +187,7 @@ def _pattern(found: Any) -> str:
 
 
 def _described(error: BaseException, step: str) -> RunError:
-    if isinstance(error, ENDS_SESSION):
-        raise error
+    check_failure(error)
     return RunError.from_exception(error.with_traceback(users_part(error.__traceback__)), step)
 
 

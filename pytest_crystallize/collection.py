@@ -21,6 +21,7 @@ from crystallize import (
     Reference,
     Treatment,
 )
+from crystallize.boundary import failure
 from crystallize.core.caching import Caching
 from crystallize.core.escaping import printable
 from crystallize.core.policy import DEFAULT_JUDGING, Judging
@@ -202,10 +203,13 @@ class ExperimentCollector(pytest.Class):
                 "fixtures; parametrize it, or mark it with @pytest.mark.experiment if its body is one "
                 "condition run"
             )
-        with self.settings.collection_seeded(self.nodeid):
-            made = function.obj(**{name: params[name] for name in function._fixtureinfo.argnames})
-            if isinstance(made, ExperimentBuilder):
-                made = made.build()
+        try:
+            with self.settings.collection_seeded(self.nodeid):
+                made = function.obj(**{name: params[name] for name in function._fixtureinfo.argnames})
+                if isinstance(made, ExperimentBuilder):
+                    made = made.build()
+        except (SystemExit, GeneratorExit) as error:  # which pytest would not take for errors of collection
+            raise DefinitionError(f"{self.name} raised {failure(error)}") from error
         options: dict[str, Any] = {"name": self.name, "where": self.where, "seed": keywords.get("seed")}
         if isinstance(made, ExperimentGraph):
             graph = made.settled(replicates=self.settings.replicates)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from crystallize import ArtifactPlugin, BasePlugin, ConditionRuns, Experiment, Result, RunRecord, SeedPlugin
+from crystallize.boundary import failure
 from crystallize.cache.place import open_store
 from crystallize.core.artifact import Inputs, UpstreamUnit
 from crystallize.core.awaiting import run_to_completion
@@ -30,8 +31,9 @@ from crystallize.core.step_cache import StepCache, open_step_cache
 from crystallize.core.stored_runs import ARTIFACTS, Judge
 from crystallize.core.treatment import BASELINE
 from pytest_crystallize.artifacts import SharedArtifacts
+from pytest_crystallize.boundary import FAILURES, SKIPS
 from pytest_crystallize.record_cache import unwatched, warning_filters
-from pytest_crystallize.units import FAILURES, SKIPS, ExperimentRuns, Settings, describe
+from pytest_crystallize.units import ExperimentRuns, Settings, describe
 
 
 class FactoryRuns(ExperimentRuns):
@@ -283,11 +285,7 @@ class FactoryRuns(ExperimentRuns):
             try:
                 plugin.after_run(self.experiment, result)
             except FAILURES as error:
-                if isinstance(error, KeyboardInterrupt):
-                    raise
-                self.settings.note(
-                    f"{self.name}: {type(plugin).__name__}.after_run failed: {type(error).__name__}: {error}"
-                )
+                self.settings.note(f"{self.name}: {type(plugin).__name__}.after_run failed: {failure(error)}")
 
 
 class GraphRuns(FactoryRuns):

@@ -13,6 +13,7 @@ from _pytest._io.saferepr import saferepr
 from _pytest.skipping import evaluate_skip_marks, evaluate_xfail_marks
 
 from crystallize import ConditionRuns, Verdict
+from crystallize.boundary import check_failure, failure, shown
 from crystallize.core.escaping import printable, printable_lines
 from crystallize.core.evaluation import digest
 from crystallize.core.formatting import compared, level_of, number
@@ -20,6 +21,7 @@ from crystallize.core.run import Unit
 from crystallize.core.stored_reference import StoredReference
 from crystallize.core.treatment import BASELINE
 from crystallize.errors import EngineError, NotPicklableError
+from pytest_crystallize.boundary import UNJUDGED
 from pytest_crystallize.ids import seen_from, typed
 from pytest_crystallize.output import PROPERTY
 from pytest_crystallize.record_cache import NOT_CACHED
@@ -129,7 +131,8 @@ class HypothesisItem(ExperimentItem):
             if evaluate_skip_marks(self) is not None:
                 return False
             expected = evaluate_xfail_marks(self)
-        except BaseException:  # a mark that is wrong is told when the item is set up
+        except BaseException as error:  # a mark that is wrong is told when the item is set up
+            check_failure(error)
             return True
         return expected is None or expected.run or self.config.option.runxfail
 
@@ -138,6 +141,15 @@ class HypothesisItem(ExperimentItem):
         repro: Unit | None = self.runs.settings.repro
         if repro is not None:
             self._repeat(repro)
+        try:
+            self._judge()
+        except UNJUDGED as error:
+            if getattr(error, "is_ours", False):
+                raise
+            self.evidence_missing = True  # pytest would take it for no failure of this test
+            raise NotSupported(f"INVALID: judging it raised {failure(error)}") from error
+
+    def _judge(self) -> None:
         try:
             self.runs.pull(self)
         except (EngineError, NotPicklableError) as fault:
@@ -335,8 +347,10 @@ def lines_entry(lines: Sequence[str]) -> ReprEntry:
 
 
 def _skipped(reason: str) -> BaseException:
-    """Return a skip that reports the place of the item."""
-    return pytest.skip.Exception(reason, _use_item_location=True)
+    """Return a skip that was decided here, and reports the place of the item."""
+    skip = pytest.skip.Exception(reason, _use_item_location=True)
+    skip.is_ours = True  # type: ignore[attr-defined]
+    return skip
 
 
 def explain(verdict: Verdict, drawn_seed: int | None = None, to_record: str = "") -> str:
@@ -404,7 +418,7 @@ def plain(value: Any) -> Any:
         return float(value)
     if isinstance(value, int) and abs(value) < 2**63:
         return int(value)
-    text = value if isinstance(value, str) else repr(value)
+    text = value if isinstance(value, str) else shown(value)
     return text.encode("utf-8", "backslashreplace").decode()
 
 

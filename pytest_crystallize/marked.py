@@ -16,6 +16,7 @@ from _pytest.skipping import xfailed_key
 from _pytest.tmpdir import tmppath_result_key
 
 from crystallize import ArtifactPlugin, RunRecord
+from crystallize.boundary import check_failure, text_of
 from crystallize.core.context import LOGGER, FrozenContext
 from crystallize.core.declared import Parameters
 from crystallize.core.record import RunError
@@ -24,9 +25,10 @@ from crystallize.core.run_identity import Subject
 from crystallize.core.seeding import TREATMENT, global_state_restored, seed_globals
 from crystallize.core.treatment import BASELINE
 from pytest_crystallize.artifacts import SharedArtifacts
+from pytest_crystallize.boundary import FAILURES, SKIPS
 from pytest_crystallize.output import with_properties
 from pytest_crystallize.record_cache import marked_components, marked_names
-from pytest_crystallize.units import ENDS_SESSION, FAILURES, SKIPS, ExperimentRuns, Settings, describe
+from pytest_crystallize.units import ExperimentRuns, Settings, describe
 
 Phase = Literal["setup", "call"]
 
@@ -77,9 +79,8 @@ class ConditionFunction(pytest.Function):
         fault = None
         try:
             yield
-        except ENDS_SESSION:
-            raise
         except BaseException as raised:
+            check_failure(raised)
             fault = pytest.ExceptionInfo.from_exception(raised)
             raise
         finally:
@@ -176,6 +177,8 @@ class MarkedRuns(ExperimentRuns):
                 self._phase = "teardown"
             try:
                 state.teardown_exact(host)
+            except SKIPS as reason:  # too late: it would hide what was run
+                raise RuntimeError(f"a fixture skipped in its teardown: {text_of(reason)}") from reason
             finally:
                 fixtures.current = None
             self._phase = phase

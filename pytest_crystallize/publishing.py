@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from crystallize import RunRecord
+from crystallize.boundary import failure
 from crystallize.core.escaping import printable
 from crystallize.core.provenance import git_commit, versions
 from pytest_crystallize.annotations import annotation, wanted
@@ -22,6 +23,7 @@ from pytest_crystallize.report_json import json_report
 from pytest_crystallize.report_markdown import markdown_report
 from pytest_crystallize.reporter import Reporter, is_rerun, outcome_of
 from pytest_crystallize.results import SessionResults, Told, experiment_results, verdict_of
+from pytest_crystallize.verdicts_due import VerdictsDue
 
 FORMATS: dict[str, Callable[[SessionResults], str]] = {
     ".json": json_report,
@@ -41,11 +43,14 @@ class Publisher:
         Of the controlling process, or of the only one.
     reporter : Reporter
         Which knows the experiments of the session.
+    verdicts : VerdictsDue
+        Which know how the session ends.
     """
 
-    def __init__(self, config: pytest.Config, reporter: Reporter) -> None:
+    def __init__(self, config: pytest.Config, reporter: Reporter, verdicts: VerdictsDue) -> None:
         self.config = config
         self.reporter = reporter
+        self.verdicts = verdicts
         self.paths = [config.invocation_params.dir / path for path in config.option.crystallize_report]
         self._told: dict[str, Told] = {}
         self._missing: set[str] = set()
@@ -108,11 +113,11 @@ class Publisher:
         """Call a hook; what others' code raises is told, and changes no verdict."""
         try:
             getattr(self.config.hook, name)(**arguments)
-        except (Exception, pytest.skip.Exception, pytest.fail.Exception) as error:
+        except BaseException as error:
             if isinstance(error, pytest.exit.Exception):
-                raise
+                error.msg = f"{name}: {error.msg}"  # pytest shows it where the session ends
+            told = failure(error)
             *_, last = traceback.extract_tb(error.__traceback__)
-            told = f"{type(error).__name__}: {error}".rstrip(": ")
             self.reporter.settings.note(f"{name} raised {told} ({last.filename}:{last.lineno})")
 
     # The end.
@@ -123,19 +128,29 @@ class Publisher:
         option = self.config.option
         if option.collectonly or option.setuponly or option.setupplan:
             return
-        self._pass_on_records()
+        try:
+            self._pass_on_records()
+        finally:  # the reports are written, even if a hook ends the session
+            self._publish(session)
+
+    def _publish(self, session: pytest.Session) -> None:
         summary = os.environ.get("GITHUB_STEP_SUMMARY")
         asked = self.paths or summary or self._is_annotating
         if not (asked or self._is_implemented("pytest_crystallize_report")):
             return
         results = None
         with self._told_if_it_fails("no experiment report could be made"):
-            results = self._results(int(session.exitstatus))
+            results = self._results(int(self.verdicts.settled(session.exitstatus)))
         if results is None:
             return
         if self._is_annotating:
             self._annotations = list(self._annotated(results))
-        self._call("pytest_crystallize_report", results=results)
+        try:
+            self._call("pytest_crystallize_report", results=results)
+        finally:
+            self._write_reports(results, summary)
+
+    def _write_reports(self, results: SessionResults, summary: str | None) -> None:
         for path in self.paths:
             with self._told_if_it_fails(f"experiment report {path} could not be written"):
                 _write(path, FORMATS[path.suffix.lower()](results))
@@ -149,8 +164,8 @@ class Publisher:
         """Have the summary say what goes wrong: a report is no gate."""
         try:
             yield
-        except Exception as error:
-            self._said.append((f"{what}: {type(error).__name__}: {error}", False))
+        except BaseException as error:
+            self._said.append((f"{what}: {failure(error)}", False))
 
     def _results(self, exit_status: int) -> SessionResults:
         reporter, exchange = self.reporter, self.reporter.settings.exchange

@@ -29,6 +29,7 @@ from pytest_crystallize.collection import ExperimentCollector, is_experiment_fun
 from pytest_crystallize.coverage import RUN_AGAIN, is_measured
 from pytest_crystallize.escaped_reports import escape_report
 from pytest_crystallize.exchange import Exchange, SharedExchange, is_abandoned
+from pytest_crystallize.exit_code import VERDICTS
 from pytest_crystallize.fixtures import hidden_by
 from pytest_crystallize.ids import checksum, escape
 from pytest_crystallize.items import ExperimentItem, HypothesisItem, PrefetchItem
@@ -38,6 +39,7 @@ from pytest_crystallize.record_cache import MODES, Mode, RecordCache, parse_shar
 from pytest_crystallize.reporter import Reporter, announcement, told_seed
 from pytest_crystallize.switches import STATE_FILE, Switches
 from pytest_crystallize.units import ExperimentRuns, Settings
+from pytest_crystallize.verdicts_due import VerdictsDue
 
 if TYPE_CHECKING:
     from pytest_crystallize.cluster import Cluster
@@ -73,9 +75,11 @@ def activate(config: pytest.Config) -> None:
     manager.register(session.settings.fixtures, "crystallize-fixtures")
     if not session.is_worker:
         reporter = Reporter(config, session.settings)
+        verdicts = VerdictsDue(config, reporter)
         manager.register(reporter, "crystallize-reporter")
         manager.register(AbsenceGuard(config, reporter), "crystallize-absence")
-        manager.register(Publisher(config, reporter), "crystallize-publisher")
+        manager.register(Publisher(config, reporter, verdicts), "crystallize-publisher")
+        manager.register(verdicts, VERDICTS)
         if manager.hasplugin("xdist"):
             from pytest_crystallize.distributed import ControllerHooks  # needs pytest-xdist
 

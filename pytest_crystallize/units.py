@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import unittest
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -16,6 +15,7 @@ import pytest
 from _pytest._code import getfslineno
 
 from crystallize import ConditionRuns, GroupSequential, Hypothesis, Reference, RunRecord, Treatment
+from crystallize.boundary import check_failure
 from crystallize.core.analysis import Analysis
 from crystallize.core.caching import Caching
 from crystallize.core.declaration import check_replicates
@@ -50,9 +50,6 @@ if TYPE_CHECKING:
     from pytest_crystallize.cluster import Cluster
     from pytest_crystallize.items import HypothesisItem
 
-FAILURES = (BaseException,)
-ENDS_SESSION = (KeyboardInterrupt, pytest.exit.Exception)
-SKIPS = (pytest.skip.Exception, unittest.SkipTest)
 _NOTHING_DECLARED = Caching()
 
 
@@ -592,8 +589,7 @@ class ExperimentRuns(ABC):
 
 def describe(error: BaseException, step: str, node: pytest.Item) -> RunError:
     """Describe an exception in pytest's manner, with the user's part of the traceback; --pdb stops here."""
-    if isinstance(error, ENDS_SESSION):
-        raise error
+    check_failure(error)
     error = error.with_traceback(users_part(error.__traceback__))
     plain = RunError.from_exception(error, step)
     info = pytest.ExceptionInfo.from_exception(error)
@@ -602,7 +598,8 @@ def describe(error: BaseException, step: str, node: pytest.Item) -> RunError:
             is_users(entry.path) for entry in info.traceback
         )
         text = str(plain) if ours else str(node.repr_failure(info))
-    except Exception:  # a repr of the user's that fails must not hide the failure itself
+    except BaseException as fault:  # a repr of the user's that fails must not hide the failure itself
+        check_failure(fault)
         text = plain.traceback
     if node.config.getoption("usepdb", False):
         call: pytest.CallInfo[None] = pytest.CallInfo(None, info, 0.0, 0.0, 0.0, "call", _ispytest=True)

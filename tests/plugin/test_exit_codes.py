@@ -7,7 +7,6 @@ from plugin.conftest import BODY, MARK
 REFUTED = MARK.replace('"increase"', '"decrease"') + BODY
 
 
-@pytest.mark.xfail(strict=True, reason="SystemExit goes through the hooks")
 @pytest.mark.parametrize("workers", ["-n0", "-n2"])
 @pytest.mark.parametrize("hook", ["record(record)", "verdict(verdict)", "report(results)"])
 def test_a_hook_that_exits_ends_nothing(project, hook, workers):
