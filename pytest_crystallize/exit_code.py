@@ -10,33 +10,52 @@ import pytest
 
 VERDICTS = "crystallize-verdicts"
 """Under which name `activate` registers what knows the verdicts of the session."""
+_NAME = "crystallize-exit-code"
 
 
-@pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_cmdline_main(config: pytest.Config) -> Generator[None, Any, Any]:
-    """Let no session succeed in which a selected hypothesis failed or gave no verdict.
+class ExitCode:
+    """Lets no session succeed in which a selected hypothesis failed or gave no verdict.
 
     Whatever was raised or asked for: `pytest.exit` with a return code of 0, a hook that sets the exit status,
     a `SystemExit` behind the tests.
     """
-    raised: SystemExit | None = None
-    code: Any = 0
-    try:
-        code = yield
-    except SystemExit as error:
-        raised, code = error, error.code
-    try:
-        config._ensure_unconfigure()  # of a session that has raised; pytest would do so behind this hook
-    except SystemExit as error:
-        raised, code = error, error.code
-    verdicts = config.pluginmanager.getplugin(VERDICTS)
-    fault = verdicts.fault() if verdicts is not None and is_success(code) else None
-    if fault is not None:
-        sys.stderr.write(f"crystallize: the exit code is 1, not 0: {fault}\n")
-        return pytest.ExitCode.TESTS_FAILED
-    if raised is not None:
-        raise raised
-    return code
+
+    def __init__(self) -> None:
+        self._interrupted = False
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_cmdline_main(self, config: pytest.Config) -> Generator[None, Any, Any]:
+        """Return or raise what the session ended with, unless it can't have succeeded."""
+        raised: SystemExit | None = None
+        code: Any = 0
+        try:
+            code = yield
+        except SystemExit as error:
+            raised, code = error, error.code
+        try:
+            config._ensure_unconfigure()  # of a session that has raised; pytest would do so behind this hook
+        except SystemExit as error:
+            raised, code = error, error.code
+        fault = self._fault(config, code)
+        if fault is not None:
+            sys.stderr.write(f"crystallize: the exit code is 1, not 0: {fault}\n")
+            return pytest.ExitCode.TESTS_FAILED
+        if raised is not None:
+            raise raised
+        return code
+
+    def pytest_keyboard_interrupt(self) -> None:
+        """Note that somebody ended the session, perhaps before it was configured."""
+        self._interrupted = True
+
+    def _fault(self, config: pytest.Config, code: object) -> str | None:
+        """Say why a session can't have succeeded that says it has, or would have said so."""
+        verdicts = config.pluginmanager.getplugin(VERDICTS)
+        if verdicts is not None:
+            fault: str | None = verdicts.fault()
+            return fault if verdicts.corrected or is_success(code) else None
+        is_gate = config.option.crystallize and not hasattr(config, "workerinput")
+        return "it was ended before any test" if is_gate and self._interrupted and is_success(code) else None
 
 
 def is_success(code: object) -> bool:
@@ -45,8 +64,6 @@ def is_success(code: object) -> bool:
 
 
 def register_outermost(manager: pytest.PytestPluginManager) -> None:
-    """Register the hook above around those that are registered already."""
-    this = sys.modules[__name__]
-    if manager.is_registered(this):
-        manager.unregister(this)
-    manager.register(this, "crystallize-exit-code")
+    """Register the hooks above around those that are registered already."""
+    plugin = manager.unregister(name=_NAME) if manager.hasplugin(_NAME) else ExitCode()
+    manager.register(plugin, _NAME)

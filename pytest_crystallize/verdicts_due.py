@@ -24,6 +24,11 @@ class VerdictsDue:
         Of the controlling process, or of the only one.
     reporter : Reporter
         Which knows the selected tests.
+
+    Attributes
+    ----------
+    corrected : bool
+        Whether the session would have succeeded otherwise.
     """
 
     def __init__(self, config: pytest.Config, reporter: Reporter) -> None:
@@ -31,6 +36,7 @@ class VerdictsDue:
         self._is_due = not (option.collectonly or option.setuponly or option.setupplan)
         self._reporter = reporter
         self._began = False
+        self.corrected = False
         self._good: set[str] = set()
         self._bad: set[str] = set()
 
@@ -57,7 +63,8 @@ class VerdictsDue:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Let those behind see the exit status that the session will have."""
-        session.exitstatus = self.settled(session.exitstatus)
+        before, session.exitstatus = session.exitstatus, self.settled(session.exitstatus)
+        self.corrected = session.exitstatus != before
 
     def settled(self, status: int) -> int:
         """Return the exit status of the session, given what it would be."""
