@@ -115,7 +115,7 @@ class Publisher:
             getattr(self.config.hook, name)(**arguments)
         except BaseException as error:
             if isinstance(error, pytest.exit.Exception):
-                error.msg = f"{name}: {error.msg}"  # pytest shows it where the session ends
+                error.args = (f"{name}: {error}",)  # pytest shows it where the session ends
             told = failure(error)
             *_, last = traceback.extract_tb(error.__traceback__)
             self.reporter.settings.note(f"{name} raised {told} ({last.filename}:{last.lineno})")

@@ -61,6 +61,7 @@ class Reporter:
         self.expected: list[str] = []
         self.knows_expected = False
         self.reported: set[str] = set()
+        self.skipped: set[str] = set()
         self.started = False
         self.progress: Progress | None = None
         self._places: dict[str, int] = {}
@@ -159,6 +160,8 @@ class Reporter:
             return
         if report.when == "call" or not report.passed:
             self.reported.add(report.nodeid)
+        if report.skipped and not hasattr(report, "wasxfail"):
+            self.skipped.add(report.nodeid)
         payload = getattr(report, "crystallize", None)
         if payload is None:
             return
@@ -366,9 +369,13 @@ class Reporter:
                 terminalreporter.write_line(line, red=True)  # nothing else may tell why the session fails
             return
         unfinished = [*self._switched_off(), *self._unfinished()]
-        if not (self.summaries or self.settings.notes or unfinished or self.saved or self.not_saved):
+        skipped = len(self.skipped.intersection(self.expected))
+        if not (
+            self.summaries or self.settings.notes or unfinished or skipped or self.saved or self.not_saved
+        ):
             return
-        terminalreporter.write_sep("=", "experiments")
+        count = f": {skipped} of {counted(len(self.expected), 'selected test')} skipped" if skipped else ""
+        terminalreporter.write_sep("=", f"experiments{count}")
         verbosity = self.config.get_verbosity()
         names = Counter(summary.name for summary in self.summaries.values())
         order = {key: place for place, key in enumerate(self.announced)}

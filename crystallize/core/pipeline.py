@@ -129,6 +129,7 @@ class Pipeline:
                     waiting = step.teardown(ctx)
                 await settled(waiting)
             except (Exception, SystemExit) as error:  # neither the task's cancellation nor its end
+                check_failure(error)
                 faults.add(name, error)
         faults.conclude()
 

@@ -1,26 +1,148 @@
 """The exit code of a session: never 0 where a selected hypothesis failed or gave no verdict."""
 
+import re
+
 import pytest
 
-from plugin.conftest import BODY, MARK
+from plugin.conftest import BODY, MARK, TOTAL
 
 REFUTED = MARK.replace('"increase"', '"decrease"') + BODY
+TEST = "experiment_a.py::experiment_total::total_decrease[boost]"
+FIRST = "@pytest.hookimpl(wrapper=True, tryfirst=True)\n"
+ASKS = 'pytest.exit("enough", returncode=0)'
 
 
-@pytest.mark.parametrize("workers", ["-n0", "-n2"])
-@pytest.mark.parametrize("hook", ["record(record)", "verdict(verdict)", "report(results)"])
-def test_a_hook_that_exits_ends_nothing(project, hook, workers):
+def conftest(project, source):
+    project.raw("conftest.py", "import os, sys\nimport pytest\n\n" + source)
+
+
+def hook(signature, body, decorator=""):
+    return f"{decorator}def {signature}:\n    {body}\n"
+
+
+def told(result):
+    return " ".join(" ".join(result.outlines + result.errlines).split())
+
+
+HOOKS = ("record(record)", "verdict(verdict)", "report(results)")
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    ("hooked", "workers"),
+    [
+        *((hooked, "-n0") for hooked in HOOKS),
+        pytest.param(HOOKS[0], "-n2", marks=SLOW),
+        (HOOKS[1], "-n2"),
+        pytest.param(HOOKS[2], "-n2", marks=SLOW),
+    ],
+)
+def test_a_hook_that_exits_ends_nothing(project, hooked, workers):
     """What a command-line uploader ends with is told by the hook's name, and the verdicts stand."""
-    project.raw("conftest.py", f"import sys\n\ndef pytest_crystallize_{hook}:\n    sys.exit(0)\n")
+    conftest(project, hook(f"pytest_crystallize_{hooked}", "sys.exit(0)"))
     project.write(REFUTED)
-    result = project.run_apart(workers)
+    result = project.run() if workers == "-n0" else project.run_workers()
     assert result.ret == 1
     result.assert_outcomes(failed=1)
-    output = " ".join(" ".join(result.outlines).split())
-    assert f"note: pytest_crystallize_{hook.partition('(')[0]} raised SystemExit: 0" in output
+    assert f"note: pytest_crystallize_{hooked.partition('(')[0]} raised SystemExit: 0" in told(result)
 
 
-@pytest.mark.parametrize("workers", ["-n0", "-n2"])
+@pytest.mark.parametrize("hooked", HOOKS)
+def test_a_hook_that_asks_for_the_end_is_named(project, hooked):
+    """The session ends, its reports are written, and it has not succeeded."""
+    name = f"pytest_crystallize_{hooked.partition('(')[0]}"
+    conftest(project, hook(f"pytest_crystallize_{hooked}", ASKS))
+    project.write(REFUTED)
+    result = project.run("--crystallize-report=report.json")
+    assert result.ret == 1
+    assert f"Exit: {name}: enough" in told(result)
+    assert (project.path / "report.json").exists()
+
+
+ENDS = {
+    "the status is set": hook("pytest_sessionfinish(session)", "session.exitstatus = 0"),
+    "the status is set last": hook(
+        "pytest_sessionfinish(session)", "result = yield; session.exitstatus = 0; return result", FIRST
+    ),
+    "exits at the end": hook("pytest_sessionfinish()", "sys.exit(0)"),
+    "exits at both ends": hook("pytest_sessionfinish()", "sys.exit()")
+    + hook("pytest_unconfigure()", "sys.exit()"),
+    "asks at the end": hook("pytest_sessionfinish()", ASKS),
+    "exits behind the end": hook("pytest_unconfigure()", "sys.exit(256)"),
+    "asks while tests run": hook("pytest_runtest_logreport()", ASKS),
+    "asks before tests run": hook("pytest_collection_finish()", ASKS),
+    "asks before collection": hook("pytest_sessionstart()", ASKS),
+    "asks while it is configured": hook("pytest_configure()", ASKS),
+    "runs nothing": hook("pytest_runtest_protocol()", "return True"),
+    "another return code": hook("pytest_cmdline_main()", "yield; return 0", FIRST),
+    "another outcome": hook(
+        "pytest_runtest_makereport()", "report = yield; report.outcome = 'passed'; return report", FIRST
+    ),
+    "a test without its body": hook("pytest_itemcollected(item)", "item.runtest = lambda: None"),
+}
+
+
+@pytest.mark.parametrize("case", ENDS)
+def test_whatever_ends_the_session(project, case):
+    """No hook of a conftest makes a success of it, and one line says why not."""
+    conftest(project, ENDS[case])
+    project.write(REFUTED)
+    result = project.run()
+    assert result.ret == 1
+    if case != "runs nothing":  # which is a failed test of its own
+        assert "crystallize: the exit code is 1, not 0: " in told(result)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        "exits at both ends",
+        pytest.param("asks while tests run", marks=SLOW),
+        pytest.param("asks before collection", marks=SLOW),
+    ],
+)
+def test_whatever_ends_the_session_of_workers(project, case):
+    """The controlling process decides, also without having heard of any test."""
+    conftest(project, ENDS[case])
+    project.write(REFUTED)
+    result = project.run_workers()
+    assert result.ret == 1
+    assert "crystallize: the exit code is 1, not 0: " in told(result)
+
+
+@pytest.mark.parametrize("case", ["the status is set", "asks at the end"])
+def test_a_session_whose_tests_pass_may_end_as_it_likes(project, case):
+    """Then 0 is what it has earned."""
+    conftest(project, ENDS[case])
+    project.write(TOTAL)
+    result = project.run()
+    assert result.ret == 0
+    assert "the exit code" not in told(result)
+
+
+def test_other_exit_codes_stay(project):
+    """Whoever asks for a failure has one."""
+    conftest(project, hook("pytest_sessionfinish()", "sys.exit(7)"))
+    project.write(REFUTED)
+    assert project.run_apart().ret == 7
+
+
+def test_the_report_has_the_exit_code_of_the_session(project):
+    """Also where a hook before it has set another."""
+    conftest(project, ENDS["the status is set"])
+    project.write(REFUTED)
+    project.run("--crystallize-report=report.json")
+    assert '"exit_status": 1' in (project.path / "report.json").read_text()
+
+
+@pytest.mark.parametrize("options", [("--collect-only",), ("--fixtures-per-test",), ("--setup-plan",)])
+def test_sessions_that_owe_no_verdict(project, options):
+    """They show something, and succeed."""
+    project.write(REFUTED)
+    assert project.run(*options).ret == 0
+
+
+@pytest.mark.parametrize("workers", ["-n0", pytest.param("-n2", marks=SLOW)])
 def test_a_verifier_that_skips_gives_no_verdict(project, workers):
     """Its runs are there, so nothing is skipped: the verdict is invalid."""
     project.write(
@@ -36,7 +158,103 @@ def test_a_verifier_that_skips_gives_no_verdict(project, workers):
             return {"y": rng.normal() + delta}
         """
     )
-    result = project.run_apart(workers)
+    result = project.run() if workers == "-n0" else project.run_workers()
     result.assert_outcomes(failed=1)
     assert result.ret == 1
     result.stdout.fnmatch_lines(["*INVALID: the verifier raised Skipped: could not import 'no_such_module'*"])
+
+
+def test_a_verifier_may_end_the_session(project):
+    """`pytest.exit` means what it says, and the session has not succeeded."""
+    project.write(TOTAL.replace('metric="total", direction="increase"', f"lambda b, t: {ASKS}, 'total'"))
+    result = project.run()
+    assert result.ret == 1
+    assert "gave no verdict" in told(result)
+
+
+@pytest.mark.parametrize("raised", ["sys.exit(0)", "raise GeneratorExit", "pytest.xfail('not yet')", ASKS])
+def test_a_factory_that_gives_no_experiment(project, raised):
+    """It is an error of collection, in one line where it is of none of pytest's outcomes."""
+    project.write(f"{TOTAL}\ndef experiment_made():\n    {raised}\n")
+    result = project.run()
+    assert result.ret == 2
+    result.assert_outcomes(errors=1)
+    if "pytest" not in raised:
+        kind = "SystemExit: 0" if "sys" in raised else "GeneratorExit"
+        assert re.search(rf"experiment_a.py:\d+: experiment_made raised {kind}", result.stdout.str())
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_a_fixture_that_skips_in_its_teardown_hides_nothing(project, fails):
+    """What was run is not skipped any more."""
+    conftest(project, "@pytest.fixture(autouse=True)\ndef late():\n    yield\n    pytest.skip('late')\n")
+    project.write(TOTAL.replace("    return", "    assert delta\n    return") if fails else TOTAL)
+    result = project.run()
+    result.assert_outcomes(failed=1)
+    assert "RuntimeError: a fixture skipped in its teardown: late" in told(result)
+
+
+def test_a_step_that_skips_in_its_teardown_hides_no_failure(project):
+    """The run failed before it."""
+    project.write(
+        """
+        class Step(PipelineStep):
+            params = {}
+            def __call__(self, data, ctx):
+                raise ValueError("odd")
+            def teardown(self, ctx):
+                pytest.skip("late")
+
+        def experiment_made():
+            return Experiment(0, [Step()], replicates=2)
+        """
+    )
+    result = project.run()
+    result.assert_outcomes(failed=1)
+    assert "ValueError: odd" in told(result)
+
+
+def test_a_value_without_repr_fails_its_test_alone(project):
+    """What reports show of a verifier's answer is no way out of it."""
+    project.write(
+        """
+        class Shy:
+            def __repr__(self):
+                pytest.skip("not shown")
+
+        def fine(baseline, treatment):
+            return {"p_value": 0.01, "significant": True, "model": Shy()}
+
+        @pytest.mark.experiment(replicates=3, treatments={"t": {"delta": 1}}, hypotheses=[Hypothesis(fine)])
+        def experiment_a(rng, delta=0):
+            return {"y": rng.normal() + delta}
+        """
+    )
+    project.run().assert_outcomes(passed=1)
+
+
+def test_a_process_that_ends_itself_is_noticed_by_the_controlling_one(project):
+    """Its replicate is named; one worker is the way out where nothing else could catch it."""
+    project.write(
+        TOTAL.replace("replicates=6", "replicates=1").replace(
+            "    return", "    delta and os._exit(0)\n    return"
+        )
+    )
+    result = project.run_workers(n=1)
+    assert result.ret == 1
+    assert "replicate 0 failed with ProcessDied" in told(result)
+
+
+def test_skips_are_counted(project):
+    """By mark, by fixture or by switch: the heading of the summary says how many have no verdict."""
+    marked = "@pytest.mark.skip(reason='not today')" + MARK + BODY.replace("total(", "marked(")
+    fixture = "@pytest.fixture\ndef gpu():\n    pytest.skip('no GPU')\n"
+    needing = MARK + BODY.replace("total(rng", "needing(rng, gpu")
+    project.write(TOTAL + marked + fixture + needing)
+    result = project.run()
+    result.assert_outcomes(passed=1, skipped=2)
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["=* experiments: 2 of 3 selected tests skipped =*"])
+    switched_off = project.run("--crystallize-disable=boost")
+    assert switched_off.ret == 0
+    switched_off.stdout.fnmatch_lines(["=* experiments: 3 of 3 selected tests skipped =*"])
