@@ -135,6 +135,40 @@ def test_the_report_has_the_exit_code_of_the_session(project):
     assert '"exit_status": 1' in (project.path / "report.json").read_text()
 
 
+EAGER = """
+def eager(baseline, treatment):
+    return {"p_value": 0.001, "significant": True}
+"""
+EAGER += TOTAL.replace('metric="total", direction="increase"', 'eager, "total"')
+RAISING = TOTAL.replace("    return", "    assert not delta\n    return")
+SAVE = "--crystallize-save=main"
+
+SESSIONS = {
+    "supported": (0, TOTAL, ()),
+    "refuted": (1, REFUTED, ()),
+    "a run is missing": (1, RAISING, ()),
+    "expected to fail": (0, "@pytest.mark.xfail" + REFUTED, ()),
+    "skipped": (0, "@pytest.mark.skip" + REFUTED, ()),
+    "calibrated": (0, TOTAL, ("--crystallize-calibrate=20",)),
+    "miscalibrated": (1, EAGER, ("--crystallize-calibrate=20",)),
+    "saved": (0, TOTAL, (SAVE,)),
+    "not saved": (1, RAISING, (SAVE,)),
+    "the run raises nothing": (0, RAISING, ("--crystallize-repro=0:baseline",)),
+    "the run raises": (1, RAISING, ("--crystallize-repro=0:boost",)),
+    "no such run": (4, TOTAL, ("--crystallize-repro=0:bost",)),
+    "error of collection": (2, "import no_such_module\n" + TOTAL, ()),
+    "wrong option": (4, TOTAL, ("--crystallize-cache=never",)),
+}
+
+
+@pytest.mark.parametrize("case", SESSIONS)
+def test_every_kind_of_session(project, case):
+    """The table of the guide."""
+    code, source, options = SESSIONS[case]
+    project.write(source)
+    assert project.run(*options).ret == code
+
+
 @pytest.mark.parametrize("options", [("--collect-only",), ("--fixtures-per-test",), ("--setup-plan",)])
 def test_sessions_that_owe_no_verdict(project, options):
     """They show something, and succeed."""
