@@ -332,8 +332,9 @@ class _Step:
     def tails(self, boundary: float) -> tuple[float, float]:
         """Return the probabilities to be below -boundary and above it, on the scale of Z."""
         limit = boundary * math.sqrt(self._time)
-        below = self._masses @ ndtr((-limit - self._means) / self._deviation)
-        above = self._masses @ ndtr((self._means - limit) / self._deviation)
+        with np.errstate(under="ignore"):
+            below = self._masses @ ndtr((-limit - self._means) / self._deviation)
+            above = self._masses @ ndtr((self._means - limit) / self._deviation)
         return float(below), float(above)
 
     def boundary(self, probability: float) -> float:

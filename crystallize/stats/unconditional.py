@@ -48,8 +48,9 @@ def fisher_p_value(x: int, n: int, y: int, m: int, alternative: Alternative = "t
     low, high = max(0, x + y - n), min(m, x + y)
     treated = np.arange(low, high + 1)
     log_mass = _log_choose(m, treated) + _log_choose(n, x + y - treated)
-    mass = np.exp(log_mass - log_mass.max())
-    mass /= mass.sum()
+    with np.errstate(under="ignore"):
+        mass = np.exp(log_mass - log_mass.max())
+        mass /= mass.sum()
     chosen = {
         "two-sided": mass <= mass[y - low] * (1 + 1e-7),
         "greater": treated >= y,
@@ -102,6 +103,7 @@ def barnard_p_value(x: int, n: int, y: int, m: int, alternative: Alternative = "
     return largest_probability(scores >= observed - (_TIE - 1) * abs(observed))
 
 
+@np.errstate(under="ignore")
 def largest_probability(region: _Region) -> float:
     """Return the largest probability of a set of tables over all rates that both arms have in common.
 

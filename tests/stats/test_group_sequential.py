@@ -325,3 +325,12 @@ def test_what_makes_no_sense_is_refused(call, message):
     """The message says what was given and what is allowed."""
     with pytest.raises(SampleError, match=message):
         call()
+
+
+@pytest.mark.parametrize("looks", [1, 5, 50])
+def test_boundaries_where_numpy_raises(looks):
+    """What vanishes beside the rest is no fault."""
+    fractions = [(look + 1) / looks for look in range(looks)]
+    with np.errstate(all="raise"):
+        found = group_sequential_boundaries(fractions, alpha=1e-6)
+    assert found == group_sequential_boundaries(fractions, alpha=1e-6)

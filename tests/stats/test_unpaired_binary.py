@@ -218,3 +218,12 @@ def test_empty_arms_are_refused(test):
     """At least one value per arm is needed."""
     with pytest.raises(SampleError, match=r"baseline has 0 value\(s\); it needs at least 1"):
         test([], [1])
+
+
+@pytest.mark.parametrize("test", [barnard, boschloo, fisher_exact])
+def test_probabilities_that_vanish_where_numpy_raises(test):
+    """They count as nothing."""
+    arms = [0] * 900 + [1] * 100, [1] * 980 + [0] * 20
+    with np.errstate(all="raise"):
+        found = test(*arms)
+    assert found.p_value < 1e-100
