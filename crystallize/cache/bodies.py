@@ -12,6 +12,7 @@ import types
 from collections.abc import Callable, Collection
 from typing import Any, Final
 
+from crystallize.boundary import failure
 from crystallize.cache.code_facts import Import, Reference, code_facts
 from crystallize.cache.encoder import Refusal, refuse
 from crystallize.cache.instances import attributes, is_written_in_c
@@ -196,8 +197,8 @@ def _loaded_module(name: str, roots: Roots) -> types.ModuleType | str:
         return where
     try:
         return importlib.import_module(name)
-    except Exception as error:
-        raise Refusal(f"imports {name}, which fails: {type(error).__name__}: {error}".rstrip(": ")) from error
+    except BaseException as error:
+        raise Refusal(f"imports {name}, which fails: {failure(error)}") from error
 
 
 def _write_import(

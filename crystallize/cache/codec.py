@@ -15,6 +15,7 @@ import pickle
 import sys
 from typing import Any, Final
 
+from crystallize.boundary import failure
 from crystallize.cache.store import Encoded
 from crystallize.errors import NotStorableError
 
@@ -42,9 +43,9 @@ def encode(value: object) -> Encoded:
         return _encode_array(value)
     try:
         return Encoded(PICKLE, pickle.dumps(value, protocol=5))
-    except Exception as error:  # the user's own __reduce__ may raise anything
+    except BaseException as error:  # the user's own __reduce__ may raise anything
         raise NotStorableError(
-            f"a value of type {type(value).__qualname__!r} can't be pickled: {_described(error)}"
+            f"a value of type {type(value).__qualname__!r} can't be pickled: {failure(error)}"
         ) from error
 
 
@@ -64,14 +65,10 @@ def decode(encoded: Encoded) -> Any:
             return _decode_array(data, writeable=kind == NPY)
         if kind == PICKLE:
             return pickle.loads(data)
-    except Exception as error:  # as above, with __setstate__ and imports
-        raise NotStorableError(f"a stored {kind} can't be read: {_described(error)}") from error
+    except BaseException as error:  # as above, with __setstate__ and imports
+        raise NotStorableError(f"a stored {kind} can't be read: {failure(error)}") from error
     kinds = ", ".join((JSON, NPY, READ_ONLY_NPY, PICKLE))
     raise NotStorableError(f"a stored value is of kind {kind!r}; there are {kinds}")
-
-
-def _described(error: Exception) -> str:
-    return f"{type(error).__qualname__}: {error}"
 
 
 def _is_json(value: object) -> bool:

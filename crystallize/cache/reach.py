@@ -5,6 +5,7 @@ from __future__ import annotations
 import types
 from collections import deque
 
+from crystallize.boundary import failure
 from crystallize.cache.bodies import DESCRIPTIONS
 from crystallize.cache.encoder import ADVICE, Refusal
 from crystallize.cache.origin import Roots
@@ -48,9 +49,9 @@ class Reach:
                 raise FingerprintError(
                     f"{through}{label} contains itself, or is nested too deep; {ADVICE}"
                 ) from None
-            except Exception as error:
+            except BaseException as error:
                 raise FingerprintError(
-                    f"{through}{label} can't be read: {type(error).__name__}: {error}; {ADVICE}"
+                    f"{through}{label} can't be read: {failure(error)}; {ADVICE}"
                 ) from error
             self.digests[label] = encoder.digest()
         return start.digest()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import crystallize.cache.array_hash
 import crystallize.cache.builtin_hash
 import crystallize.cache.pandas_hash  # noqa: F401 - the three teach the encoder their types
+from crystallize.boundary import failure
 from crystallize.cache.encoder import ADVICE, Encoder, Refusal
 from crystallize.errors import UnhashableValueError
 
@@ -41,8 +42,6 @@ def stable_hash(value: object, *, name: str = "value", classes: set[type] | None
         raise UnhashableValueError(
             f"{name} contains itself, or is nested too deep, so it has no hash by value; {ADVICE}"
         ) from None
-    except Exception as error:
-        raise UnhashableValueError(
-            f"{name} can't be read: {type(error).__name__}: {error}; {ADVICE}"
-        ) from error
+    except BaseException as error:
+        raise UnhashableValueError(f"{name} can't be read: {failure(error)}; {ADVICE}") from error
     return encoder.digest().hex()

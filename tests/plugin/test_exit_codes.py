@@ -292,3 +292,10 @@ def test_skips_are_counted(project):
     switched_off = project.run("--crystallize-disable=boost")
     assert switched_off.ret == 0
     switched_off.stdout.fnmatch_lines(["=* experiments: 3 of 3 selected tests skipped =*"])
+
+
+def test_a_module_that_skips_where_code_is_read_skips_no_test(project):
+    """What the body may import is imported to identify it, before anything is run."""
+    project.raw("optional_part.py", "import pytest\n\npytest.skip('not here', allow_module_level=True)\n")
+    project.write(TOTAL.replace("    return", "    if delta > 9:\n        import optional_part\n    return"))
+    project.run().assert_outcomes(passed=1)
