@@ -297,5 +297,10 @@ def test_skips_are_counted(project):
 def test_a_module_that_skips_where_code_is_read_skips_no_test(project):
     """What the body may import is imported to identify it, before anything is run."""
     project.raw("optional_part.py", "import pytest\n\npytest.skip('not here', allow_module_level=True)\n")
-    project.write(TOTAL.replace("    return", "    if delta > 9:\n        import optional_part\n    return"))
+    project.write(
+        TOTAL.replace(
+            "    return",
+            "    if delta > 9:\n        import optional_part\n        optional_part.go()\n    return",
+        )
+    )
     project.run().assert_outcomes(passed=1)
