@@ -24,6 +24,12 @@ class ExitCode:
         self._interrupted = False
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_load_initial_conftests(self, early_config: pytest.Config) -> Generator[None, None, None]:
+        """Come behind the hooks of conftests, too."""
+        yield
+        register_outermost(early_config.pluginmanager)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_cmdline_main(self, config: pytest.Config) -> Generator[None, Any, Any]:
         """Return or raise what the session ended with, unless it can't have succeeded."""
         raised: SystemExit | None = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from typing import Any
 
 import pytest
@@ -27,13 +26,6 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
     """Register the hooks of others: a conftest that implements them loads without ``--crystallize`` too."""
     pluginmanager.add_hookspecs(hookspecs)
     exit_code.register_outermost(pluginmanager)
-
-
-@pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None, None, None]:
-    """Have the exit code decided behind the hooks of conftests, too."""
-    yield
-    exit_code.register_outermost(early_config.pluginmanager)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
