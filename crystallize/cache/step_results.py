@@ -18,6 +18,7 @@ from crystallize.cache.purity import Watcher, resolved
 from crystallize.cache.stable_hash import stable_hash
 from crystallize.cache.store import Encoded, Store
 from crystallize.errors import CrystallizeError, UnhashableValueError
+from crystallize.storage.regular import open_regular
 
 SCHEMA: Final = "crystallize-step-1"
 """Version of the keys."""
@@ -176,7 +177,8 @@ class StepResults:
             state = status.st_mtime_ns, status.st_size, status.st_ino
             known = self._files.get(str(path))
             if known is None or known[0] != state:
-                digest = blake2b(path.read_bytes(), digest_size=32).hexdigest()
+                with open_regular(path) as file:
+                    digest = blake2b(file.readall(), digest_size=32).hexdigest()
                 known = self._files[str(path)] = state, digest
             return known[1]
         except FileNotFoundError:

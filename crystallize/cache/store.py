@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from crystallize.cache.secret import Secret
+from crystallize.storage.regular import read_regular
 
 GIBIBYTE: Final = 1 << 30
 
@@ -270,10 +271,7 @@ class Store:
 
     def _read(self, path: Path) -> bytes | None:
         try:
-            with path.open("rb", buffering=0) as file:
-                if os.fstat(file.fileno()).st_size > self.capacity:  # nothing of ours is
-                    return None
-                return file.readall()
+            return read_regular(path, self.capacity)  # nothing of ours is larger
         except FileNotFoundError:
             return None
         except OSError as error:

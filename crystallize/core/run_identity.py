@@ -24,6 +24,7 @@ from crystallize.core.run import RunPlan, Unit
 from crystallize.core.seeding import SeedStream
 from crystallize.core.treatment import BASELINE, Treatment
 from crystallize.errors import FingerprintError
+from crystallize.storage.regular import open_regular
 
 _SCHEMA: Final = "crystallize-records-1"
 _ENVIRONMENT: Final = "environment "
@@ -122,7 +123,7 @@ class Subject:
             common.code(name, component)
         common.value("root seed", [self.stream.root, list(self.stream.branch)])
         for pattern in self.caching.inputs:
-            for name, content in self._input(pattern):
+            for name, content in input_digests(self.root, pattern):
                 common.value(f"input {name}", content)
         for name in self.caching.env:
             common.value(f"environment variable {name}", os.environ.get(name))
@@ -159,7 +160,7 @@ class Subject:
         kept = []
         for pattern in self.caching.inputs:
             with suppress(FingerprintError):
-                self._input(pattern)
+                input_digests(self.root, pattern)
                 kept.append(pattern)
         return replace(self, caching=replace(self.caching, inputs=tuple(kept)))
 
@@ -171,14 +172,30 @@ class Subject:
                 found += subject.input_paths()
         return list(dict.fromkeys(found))
 
-    def _input(self, pattern: str) -> list[tuple[str, str]]:
-        """Return name and digest of each file of a pattern of `inputs`."""
-        paths = [path for path in _matching(self.root, pattern) if not path.is_dir()]
-        if not paths:
-            raise FingerprintError(
-                f"inputs= {pattern!r} names no file in {self.root}; correct it, or leave it out"
-            )
-        return [(os.path.relpath(path, self.root).replace(os.sep, "/"), _content(path)) for path in paths]
+
+def input_digests(root: Path, pattern: str) -> list[tuple[str, str]]:
+    """Return name and digest of each file of a pattern of `inputs`.
+
+    Raises
+    ------
+    FingerprintError
+        If it names no file, or one that can't be read.
+    """
+    paths = [path for path in _matching(root, pattern) if not path.is_dir()]
+    if not paths:
+        raise FingerprintError(f"inputs= {pattern!r} names no file in {root}; correct it, or leave it out")
+    return [(os.path.relpath(path, root).replace(os.sep, "/"), _content(path)) for path in paths]
+
+
+def declared_inputs(root: Path, patterns: Iterable[str]) -> dict[str, str]:
+    """Return name -> digest of the files of all patterns; a pattern of which none can be read has none."""
+    found: dict[str, str] = {}
+    for pattern in patterns:
+        try:
+            found.update(input_digests(root, pattern))
+        except FingerprintError:
+            found[pattern] = ""
+    return found
 
 
 def _matching(root: Path, pattern: str) -> list[Path]:
@@ -202,7 +219,7 @@ def _content(path: Path) -> str:
         known = _contents.get(path)
         if known is None or known[0] != state:
             digest = blake2b(digest_size=32)
-            with path.open("rb") as file:
+            with open_regular(path) as file:
                 while block := file.read(1 << 20):
                     digest.update(block)
             known = _contents[path] = state, digest.hexdigest()

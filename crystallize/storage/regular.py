@@ -1,0 +1,58 @@
+"""Reading files that may be anything: what others put in their place is neither waited for nor swallowed."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from io import FileIO
+from typing import Final
+
+# Neither wait for the writer of a pipe, nor take a terminal for one's own.
+_FLAGS: Final = (
+    os.O_RDONLY
+    | getattr(os, "O_NONBLOCK", 0)
+    | getattr(os, "O_NOCTTY", 0)
+    | getattr(os, "O_BINARY", 0)
+    | getattr(os, "O_CLOEXEC", 0)
+)
+
+
+def open_regular(path: str | os.PathLike[str]) -> FileIO:
+    """Open a file to be read, unbuffered; links are followed.
+
+    Raises
+    ------
+    OSError
+        If it is none, such as a directory, a pipe or a device, or can't be opened.
+    """
+    descriptor = os.open(path, _FLAGS)
+    try:
+        # What was opened is judged, not what the path names by now.
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file", os.fspath(path))
+        return FileIO(descriptor)
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def read_regular(path: str | os.PathLike[str], limit: int) -> bytes:
+    """Return the content of a file that has at most `limit` bytes.
+
+    Raises
+    ------
+    OSError
+        As `open_regular`; or if the file is larger, or grows while it is read.
+    """
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > limit:
+            reason = f"it has {size:,} bytes, and at most {limit:,} are read"
+            raise OSError(errno.EFBIG, reason, os.fspath(path))
+        data, room = b"", size + 1
+        while room and (block := file.read(room)):
+            data, room = data + block if data else block, room - len(block)
+        if len(data) > size:
+            raise OSError(errno.EFBIG, "it grew while it was read", os.fspath(path))
+        return data
