@@ -18,7 +18,6 @@ from crystallize import (
     ExperimentBuilder,
     ExperimentGraph,
     Hypothesis,
-    Reference,
     Treatment,
 )
 from crystallize.boundary import failure
@@ -252,7 +251,7 @@ class ExperimentCollector(pytest.Class):
         if self.settings.compare is None or hypothesis.against is None:
             return hypothesis
         changed = copy.copy(hypothesis)
-        changed.against = Reference(self.settings.compare)
+        changed.against = replace(hypothesis.against, name=self.settings.compare, path=None)
         return changed
 
     def _declared(self, runs: FactoryRuns, claims: Sequence[_ClaimedHypothesis] = ()) -> _Declared:

@@ -18,11 +18,11 @@ from crystallize.core.escaping import printable, printable_lines
 from crystallize.core.evaluation import digest
 from crystallize.core.formatting import compared, level_of, number
 from crystallize.core.run import Unit
-from crystallize.core.stored_reference import StoredReference
+from crystallize.core.stored_reference import claimed_metrics, unrecordable
 from crystallize.core.treatment import BASELINE
 from crystallize.errors import EngineError, NotPicklableError
 from pytest_crystallize.boundary import UNJUDGED
-from pytest_crystallize.ids import seen_from, typed
+from pytest_crystallize.ids import typed
 from pytest_crystallize.output import PROPERTY
 from pytest_crystallize.record_cache import NOT_CACHED
 from pytest_crystallize.report import CORRECTIONS, effect_of, extra_numbers, interval_of
@@ -164,26 +164,27 @@ class HypothesisItem(ExperimentItem):
     def decide(self, arms: dict[str, ConditionRuns], records: list[RunRecord]) -> None:
         """Give the verdict on complete runs, and raise `NotSupported` unless it is that they support."""
         assert self.payload is not None
-        against = None if self.hypothesis is None else self.hypothesis.against
-        complete = not any(arm.missing_evidence() for arm in arms.values())
-        if against is not None and against.name == self.runs.settings.save and complete:
-            raise _skipped(f"recorded as reference {against.name!r}, so there is nothing to compare it with")
+        if self.hypothesis is not None and (saved := self.runs.settings.save) is not None:
+            self._check_evidence(self.hypothesis, arms)
+            raise _skipped(f"run to be recorded as reference {saved!r}, so nothing is judged")
         verdict = self._verdict(arms)
         self.evidence_missing = verdict.status == "invalid"
         self.payload["verdict"] = plain(verdict.to_dict() | {"hypothesis": self.label})
+        if self.hypothesis is not None and self.hypothesis.against is not None:
+            self.payload["reference"] = plain(
+                self.runs.references.shown(self.hypothesis, self.treatment or "")
+            )
         self._add_properties(verdict, records)
         if not verdict.passed:
             drawn = self.runs.root_seed if self.runs.seed_drawn else None
-            raise NotSupported(explain(verdict, drawn, self._to_record()))
+            raise NotSupported(explain(verdict, drawn))
 
-    def _to_record(self) -> str:
-        """Return what to give pytest to record the reference: the file, or this test if it alone is new."""
-        against = None if self.hypothesis is None else self.hypothesis.against
-        file = seen_from(self.config.invocation_params.dir, self.runs.function.path)
-        known = None if against is None else self.runs.references.get(against)
-        if isinstance(known, StoredReference) and self.treatment not in known.conditions:
-            return file + "::" + self.nodeid.partition("::")[2]
-        return file
+    def _check_evidence(self, hypothesis: Hypothesis, arms: dict[str, ConditionRuns]) -> None:
+        """Raise `NotSupported` if what is to be recorded lacks what a hypothesis is about."""
+        claimed = claimed_metrics([hypothesis])
+        for arm in arms.values():
+            if (fault := arm.missing_evidence() or unrecordable(arm, claimed)) is not None:
+                raise NotSupported(f"INVALID: {fault}")
 
     def _verdict(self, arms: dict[str, ConditionRuns]) -> Verdict:
         if self.hypothesis is not None:
@@ -353,7 +354,7 @@ def _skipped(reason: str) -> BaseException:
     return skip
 
 
-def explain(verdict: Verdict, drawn_seed: int | None = None, to_record: str = "") -> str:
+def explain(verdict: Verdict, drawn_seed: int | None = None) -> str:
     """Return what a test that does not pass says of its verdict."""
     lines = [f"{verdict.status.upper()}: {verdict.reason}" if verdict.reason else verdict.status.upper()]
     row = verdict.to_dict()
@@ -374,9 +375,10 @@ def explain(verdict: Verdict, drawn_seed: int | None = None, to_record: str = ""
         numbers.append(extra)
     if verdict.population:
         numbers.append(f"speaks of {verdict.population}")
-    if verdict.against and verdict.status == "invalid" and not verdict.lacking:
-        given = f"--crystallize-save={shlex.quote(verdict.against)} {shlex.quote(to_record)}"
-        numbers.append(f"what records it: pytest --crystallize {given}")
+    if verdict.recorded and verdict.recorded not in verdict.reason:
+        numbers.append(f"reference {verdict.against!r} was {verdict.recorded}")
+        if verdict.caveat:
+            numbers.append(f"but {verdict.caveat}")
     if drawn_seed is not None:
         numbers.append(f"the root seed was drawn; repeat with --crystallize-seed={drawn_seed}")
     return "\n".join(map(printable, [*lines, *(f"  {line}" for line in numbers)]))

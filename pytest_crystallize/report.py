@@ -283,6 +283,8 @@ def group_line(rows: Sequence[Mapping[str, Any]]) -> str:
     parts = [f"{first['hypothesis']} ({first['metric']})"]
     if first["against"]:
         parts[0] += f" against reference {first['against']}"
+        if recorded := common("recorded"):
+            parts[0] += f" ({recorded})"
     mean = common("baseline_mean")
     if mean is not None:
         parts[0] += f", {'there' if first['against'] else 'baseline'} {number(mean)}"

@@ -17,14 +17,11 @@ from _pytest.junitxml import xml_key
 from crystallize import Result
 from crystallize.core.escaping import printable
 from crystallize.core.evaluation import runs_by_condition
-from crystallize.core.names import file_key
 from crystallize.core.provenance import git_commit
-from crystallize.core.stored_reference import recorded, write_reference
 from crystallize.core.versions import conclude_version, prune_versions
-from crystallize.errors import ReferenceFileError
 from pytest_crystallize.coverage import not_executed
 from pytest_crystallize.exchange import SharedExchange
-from pytest_crystallize.ids import relative, seen_from, shortened
+from pytest_crystallize.ids import seen_from
 from pytest_crystallize.items import HypothesisItem, lines_entry
 from pytest_crystallize.progress import Progress
 from pytest_crystallize.report import (
@@ -36,6 +33,7 @@ from pytest_crystallize.report import (
     status_word,
     wrapped,
 )
+from pytest_crystallize.saving import ReferenceWriter, to_be_saved
 from pytest_crystallize.units import ExperimentRuns, Settings
 
 TOKEN = re.compile(r"::block-[0-9a-f]{8}-\d+::run\Z")
@@ -125,7 +123,7 @@ class Reporter:
         """Conclude what the session wrote."""
         self._conclude_versions()
         if self.settings.save is not None and self._verdicts_due:
-            self._save_references(session)
+            self._save_references(session, self.settings.save)
 
     def _report_missing(self) -> None:
         self.learn_expected()
@@ -278,36 +276,14 @@ class Reporter:
             except OSError as error:
                 self.settings.note(f"{known['name']}: its artifacts have no manifest: {error}")
 
-    def _save_references(self, session: pytest.Session) -> None:
+    def _save_references(self, session: pytest.Session, name: str) -> None:
         """Write the references of this session; one that can't be written fails the session."""
         self.learn_expected()
-        exchange = self.settings.exchange
-        with contextlib.suppress(OSError):
-            exchange.refresh()
-        root, written = self.config.rootpath, dict[tuple[Path, str], str]()
-        with git_commit(root) as ask:
-            commit = ask()
-        for key, known in self.announced.items():
-            runs = runs_by_condition(exchange.records(key), known["saved"], known["replicates"])
-            if all(record is not None and record.skipped for arm in runs.values() for record in arm.records):
-                self.saved.append(f"{known['name']} was skipped, so it has no reference of today")
-                continue
-            path = Path(known["reference"])
-            try:
-                other = written.setdefault((path.parent, file_key(path.name)), key)
-                if other != key:
-                    raise ReferenceFileError(
-                        f"{known['name']} would have the file of {self.announced[other]['name']} (upper "
-                        "and lower case are the same on some file systems); give its parameters other ids"
-                    )
-                saved = recorded(known["name"], runs, root_seed=known["seed"], git_commit=commit)
-                write_reference(path, saved, partial=len(runs) < len(known["conditions"]))
-            except (ReferenceFileError, OSError) as fault:
-                self.not_saved.append(f"NOT SAVED: {shortened(str(fault), root)}")
-                if session.exitstatus == 0:
-                    session.exitstatus = pytest.ExitCode.TESTS_FAILED
-            else:
-                self.saved.append(f"saved reference {self.settings.save!r}: {relative(path, root)}")
+        writer = ReferenceWriter(name, self.config.rootpath, self.settings.exchange)
+        writer.save(self.announced)
+        self.saved, self.not_saved = writer.told, writer.faults
+        if self.not_saved and session.exitstatus == 0:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     # Progress.
 
@@ -460,8 +436,7 @@ def announcement(runs: ExperimentRuns) -> dict[str, Any]:
         "keep_versions": runs.keep_versions,
         "conditions": list(runs.conditions),
         "seed": runs.root_seed,
-        "saved": [name for name in runs.conditions if name in runs.needed.difference(runs.for_family())],
-        "reference": str(runs.reference_file(runs.settings.save)) if runs.settings.save else "",
+        "save": to_be_saved(runs),
         "seed_drawn": runs.seed_drawn,
         "where": runs.where,
         "against": [

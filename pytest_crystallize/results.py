@@ -43,6 +43,10 @@ class Outcome:
         The verdict, if one was given.
     calibration : mapping or None
         What A/A tests found: the fields of `Calibration`, and ``rate``.
+    reference : mapping or None
+        What stands for the baseline, if a hypothesis is against a reference: ``name``, ``recorded`` (a
+        date), ``commit``, ``dirty``, ``machine``, ``replicates``, ``root_seed``, ``seeds``, and ``samples``
+        by metric.
     """
 
     test: str
@@ -54,6 +58,7 @@ class Outcome:
     expected: str = ""
     verdict: Verdict | None = None
     calibration: Mapping[str, Any] | None = None
+    reference: Mapping[str, Any] | None = None
 
     @property
     def status(self) -> str:
@@ -346,6 +351,7 @@ def _outcome(nodeid: str, names: Sequence[str], told: Told | None, command: Sequ
         told.expected,
         verdict_of(told.payload),
         told.payload.get("calibration"),
+        told.payload.get("reference"),
     )
 
 

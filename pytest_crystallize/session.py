@@ -127,6 +127,11 @@ class CrystallizeSession:
             raise pytest.UsageError(
                 "--crystallize-save: A/A tests (--crystallize-calibrate) are no reference"
             )
+        if option.crystallize_save and option.crystallize_compare:
+            raise pytest.UsageError(
+                "--crystallize-save and --crystallize-compare: a run that records judges nothing; give one "
+                "of them (a second run takes what it can from the cache)"
+            )
         self.settings.early_stop = option.crystallize_early_stop or config.getini("crystallize_early_stop")
         self.settings.off = self._switched_off()
         self.settings.repro = self._repro(config.option.crystallize_repro)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from _pytest._code import getfslineno
 
-from crystallize import ConditionRuns, GroupSequential, Hypothesis, Reference, RunRecord, Treatment
+from crystallize import ConditionRuns, GroupSequential, Hypothesis, RunRecord, Treatment
 from crystallize.boundary import check_failure
 from crystallize.core.analysis import Analysis
 from crystallize.core.caching import Caching
@@ -25,8 +25,9 @@ from crystallize.core.interim import Interim
 from crystallize.core.names import path_component
 from crystallize.core.policy import DEFAULT_JUDGING, Judging
 from crystallize.core.record import RunError
+from crystallize.core.references import References, find_references
 from crystallize.core.run import Unit, rotated
-from crystallize.core.run_identity import Subject
+from crystallize.core.run_identity import Subject, declared_inputs
 from crystallize.core.seeding import (
     CALIBRATION,
     SeedStream,
@@ -34,7 +35,6 @@ from crystallize.core.seeding import (
     global_state_restored,
     seed_globals,
 )
-from crystallize.core.stored_reference import StoredReference, resolved
 from crystallize.core.stored_runs import Judge
 from crystallize.core.treatment import BASELINE
 from crystallize.errors import CrystallizeError, DefinitionError
@@ -305,11 +305,19 @@ class ExperimentRuns(ABC):
         return directory / f"{path_component(called)}.json"
 
     @cached_property
-    def references(self) -> dict[Reference, StoredReference | str]:
-        """What the hypotheses are against, or why there is none."""
+    def references(self) -> References:
+        """What the hypotheses are against."""
         hypotheses, root = self.analysis_plan.hypotheses, self.settings.config.rootpath
-        found = resolved(hypotheses, lambda known: self.reference_file(known.name))
-        return {key: shortened(it, root) if isinstance(it, str) else it for key, it in found.items()}
+        found = find_references(
+            hypotheses, lambda known: self.reference_file(known.name), experiment=self.name
+        )
+        if not found:
+            return References()
+        return References(
+            {key: shortened(it, root) if isinstance(it, str) else it for key, it in found.items()},
+            inputs=declared_inputs(root, self.caching.inputs),
+            elsewhere=self.on_cluster,
+        )
 
     def subjects(self, hypothesis: Hypothesis) -> tuple[str, ...]:
         """Return the conditions that a hypothesis has a test for."""
@@ -318,10 +326,13 @@ class ExperimentRuns(ABC):
     # What is needed.
 
     def needs(self, item: HypothesisItem) -> None:
-        """Note that an item is to give a verdict: its conditions, and those of its family, are to be run."""
+        """Note that an item is to give a verdict: its conditions, and those of its family, are to be run.
+
+        What records gives no verdict, so no correction needs the family.
+        """
         self._selected.append(item)
         self.needed.update(item.conditions)
-        if item.hypothesis is not None:
+        if item.hypothesis is not None and self.settings.save is None:
             family = self.analysis_plan.conditions(item.hypothesis, item.treatment or "")
             tested = (name for name in family if name == BASELINE or self._is_tested(name))
             self.needed.update(name for name in tested if name in self.conditions)

@@ -59,7 +59,7 @@ def environment() -> Environment:
             for name in ("optimize", "utf8_mode", "dev_mode", "int_max_str_digits")
         ),
         "system": " ".join([platform.system(), *platform.libc_ver()]),
-        "machine": f"{platform.machine()} {sys.byteorder} {_processor()}",
+        "machine": f"{platform.machine()} {sys.byteorder} {processor()}",
         "threads of libraries": _threads(),
         "crystallize source": _own_source(),
     }
@@ -134,7 +134,7 @@ def _threads() -> str:
     return " ".join(f"{name}={os.environ.get(name, f'unset of {cores}')}" for name in names)
 
 
-def _processor() -> str:
+def processor() -> str:
     """Return the model of the processor, since numeric libraries choose their code by it."""
     try:
         with Path("/proc/cpuinfo").open(encoding="utf-8") as lines:

@@ -14,9 +14,8 @@ from crystallize.core.deterministic import compared_directly
 from crystallize.core.family import AnalysisPlan, Member
 from crystallize.core.hypothesis import Hypothesis
 from crystallize.core.policy import DEFAULT_JUDGING, Judging
-from crystallize.core.reference import Reference
+from crystallize.core.references import References
 from crystallize.core.sequential import ClaimLooks
-from crystallize.core.stored_reference import StoredReference
 from crystallize.core.treatment import BASELINE
 from crystallize.core.verdict import Verdict
 from crystallize.core.verifying import shown_metric
@@ -35,19 +34,19 @@ class Analysis:
     runs : mapping of str to ConditionRuns
         By condition, of as many replicates as are planned. A treatment may be absent: then its claims count
         in the family as not significant.
-    references : mapping of Reference to StoredReference or str, optional
-        What hypotheses are against, or why there is none.
+    references : References, optional
+        What hypotheses are against.
     """
 
     def __init__(
         self,
         plan: AnalysisPlan,
         runs: Mapping[str, ConditionRuns],
-        references: Mapping[Reference, StoredReference | str] | None = None,
+        references: References | None = None,
     ) -> None:
         self.plan = plan
         self.runs = runs
-        self._comparisons = Comparisons(plan, runs, references or {})
+        self._comparisons = Comparisons(plan, runs, references or References())
         self._tested: dict[Member, Tested | Verdict] = {}
         self._verdicts: dict[Member, Verdict] = {}
         self._looked: dict[Member, ClaimLooks] = {}
@@ -159,6 +158,10 @@ class Analysis:
             if relative:
                 difference = difference / abs(means[0]) if means[0] else None
         lacking = len({*baseline.lacking, *treatment.lacking})
+        references, against = self._comparisons.references, hypothesis.against
+        caveats = [verdict.caveat]
+        if verdict.status != "invalid":
+            caveats += references.caveats(hypothesis, treatment.condition, treatment)
         corrected = plan.is_corrected(hypothesis)
         correction = "none"
         if corrected:
@@ -180,7 +183,9 @@ class Analysis:
             margin=None if claim is None else claim.margin,
             relative=relative,
             planned=plan.replicates,
-            against="" if hypothesis.against is None else hypothesis.against.name,
+            caveat="; ".join(filter(None, caveats)),
+            against="" if against is None else against.name,
+            recorded="" if against is None else references.told(against, treatment.condition),
         )
 
 

@@ -88,9 +88,7 @@ def _test(
 
 def _unsuited(claim: Claim, sample: ClaimSample, *, binary: bool) -> str | None:
     if not sample.paired:
-        return (
-            "AnytimeValid() needs pairs, and the conditions share no seeds; run both with the same root seed"
-        )
+        return f"AnytimeValid() needs pairs, and {sample.why_unpaired}"
     if binary and claim.margin is not None:
         return (
             f"metric {claim.metric!r} is 0 or 1, and AnytimeValid() tests no margin of such values; use "

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from crystallize.core.condition_runs import ConditionRuns
 from crystallize.core.decide import claim_of
 from crystallize.core.family import AnalysisPlan
 from crystallize.core.hypothesis import Hypothesis
-from crystallize.core.reference import Reference
+from crystallize.core.references import References, measured_metrics
 from crystallize.core.samples import ClaimSample, claim_sample
-from crystallize.core.stored_reference import StoredReference
 from crystallize.core.treatment import BASELINE
 from crystallize.core.verdict import Verdict
 from crystallize.core.verifying import verified
@@ -29,7 +28,7 @@ class Comparisons:
         self,
         plan: AnalysisPlan,
         runs: Mapping[str, ConditionRuns],
-        references: Mapping[Reference, StoredReference | str],
+        references: References,
     ) -> None:
         self.plan = plan
         self.runs = runs
@@ -38,11 +37,8 @@ class Comparisons:
 
     def subjects(self, hypothesis: Hypothesis) -> tuple[str, ...]:
         """Return what a hypothesis has verdicts on: those that the reference alone has come last."""
-        subjects = self.plan.subjects(hypothesis)
-        known = None if hypothesis.against is None else self.references.get(hypothesis.against)
-        if not isinstance(known, StoredReference):
-            return subjects
-        return (*subjects, *(name for name in known.conditions if name not in subjects))
+        held = self.references.conditions(hypothesis.against)
+        return tuple(dict.fromkeys((*self.plan.subjects(hypothesis), *held)))
 
     def arms(
         self, hypothesis: Hypothesis, condition: str, size: int | None = None
@@ -51,11 +47,8 @@ class Comparisons:
         if hypothesis.against is None:
             baseline = self.runs[BASELINE]
         else:
-            known = self.references.get(hypothesis.against)
-            stored = known.conditions.get(condition) if isinstance(known, StoredReference) else None
-            baseline = ConditionRuns(condition, ()) if stored is None else stored
-        today = self.runs.get(condition, ConditionRuns(condition, ()))  # it may be gone
-        arms = baseline, today
+            baseline = self.references.runs(hypothesis.against, condition)
+        arms = baseline, self._today(condition)
         return arms if size is None else (self._prefix(arms[0], size), self._prefix(arms[1], size))
 
     def names(self, hypothesis: Hypothesis, condition: str) -> tuple[str, str]:
@@ -71,10 +64,13 @@ class Comparisons:
 
     def sample(self, hypothesis: Hypothesis, condition: str, size: int | None = None) -> ClaimSample | str:
         """Return the sample of a claim, of the first replicates or all, or say why there is none."""
-        sample = claim_sample(claim_of(hypothesis), *self.arms(hypothesis, condition, size))
-        if hypothesis.against is None or not isinstance(sample, str):
+        arms, against = self.arms(hypothesis, condition, size), hypothesis.against
+        of_sessions = against is not None and bool(measured_metrics(hypothesis, *arms))
+        sample = claim_sample(claim_of(hypothesis), *arms, of_sessions=of_sessions)
+        if against is None or not isinstance(sample, str):
             return sample
-        return f"against reference {hypothesis.against.name!r}: {sample}"
+        told = self.references.told(against, condition)
+        return f"against reference {against.name!r} ({told}): {sample}"
 
     def verified(self, hypothesis: Hypothesis, condition: str) -> Verdict:
         """Return what a hypothesis's verifier makes of all replicates."""
@@ -88,38 +84,8 @@ class Comparisons:
 
     def why_unreferenced(self, hypothesis: Hypothesis, condition: str) -> str | None:
         """Say why there is nothing to compare a condition with; None if there is."""
-        if hypothesis.against is None:
-            return None
-        name = hypothesis.against.name
-        known = self.references.get(hypothesis.against, f"there is no reference {name!r}")
-        if isinstance(known, str):
-            return known
-        if condition not in known.conditions:
-            held = _listed(known.conditions)
-            return f"reference {name!r} has no condition {condition!r}, but {held}; record that, too"
-        today = self.plan.subjects(hypothesis)
-        if condition not in today:
-            return (
-                f"condition {condition!r} of reference {name!r} is gone; there are {_listed(today)}. "
-                "If it is meant to be gone, record the reference anew"
-            )
-        if hypothesis.claim is None or hypothesis.claim.pairing == "auto":
-            return self._not_the_same_replicates(name, known, condition)
-        return None
+        today = self._today(condition) if condition in self.plan.subjects(hypothesis) else None
+        return self.references.why_not(hypothesis, condition, today, self.plan.replicates)
 
-    def _not_the_same_replicates(self, name: str, known: StoredReference, condition: str) -> str | None:
-        """Say in what the replicates of a reference differ from those of today; None if they pair."""
-        stored = f"reference {name!r} is of {known.replicates} replicates of root seed {known.root_seed}"
-        if known.replicates != self.plan.replicates:
-            return f"{stored}, and today's are {self.plan.replicates}"
-        for record in self.runs[condition].records:
-            if record is not None and record.seed != known.seeds[record.replicate]:
-                return (
-                    f"{stored}: its replicate {record.replicate} has seed {known.seeds[record.replicate]}, "
-                    f"and today's has {record.seed}"
-                )
-        return None
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(map(repr, names))
+    def _today(self, condition: str) -> ConditionRuns:
+        return self.runs.get(condition, ConditionRuns(condition, ()))  # it may be gone

@@ -234,7 +234,7 @@ def _tested(
             name = claim.test.name
         test = _chosen_test(claim, sample, resampled)
         name = test.name
-        if isinstance(test, ResampledTTest):
+        if isinstance(test, ResampledTTest) and sample.paired:
             sample = replace(sample, population=RESPLITS)
         fault = _unsuited(claim, test, sample) or _too_few(claim, test, sample, level, planning_level)
         if fault is not None:
@@ -312,11 +312,7 @@ def _checked(outcome: Tested) -> Tested | Verdict:
 def _unsuited(claim: Claim, test: StatisticalTest, sample: ClaimSample) -> str | None:
     """Say why a test can't take a sample of this form; None if it can."""
     if test.paired and not sample.paired:
-        return (
-            f"the {test.name} test needs pairs, and the conditions share no seeds; run both with the "
-            "same root "
-            "seed, or use WelchTTest()"
-        )
+        return f"the {test.name} test needs pairs, and {sample.why_unpaired}, or use WelchTTest()"
     if claim.has_relative_margin and isinstance(test, McNemarTest | BoschlooTest):
         return f"metric {claim.metric!r} is 0 or 1, so its margin has to be absolute: give relative=False"
     return None

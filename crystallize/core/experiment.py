@@ -10,6 +10,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from crystallize.boundary import failure
@@ -46,12 +47,12 @@ from crystallize.core.plugins.execution import ended
 from crystallize.core.policy import Judging
 from crystallize.core.provenance import git_commit
 from crystallize.core.record import RunRecord
+from crystallize.core.references import references_by_path
 from crystallize.core.result import Result, RunFailure
 from crystallize.core.run import RAISED, Hooks, RunPlan, Unit
 from crystallize.core.seeding import SEARCH, SeedStream, check_root_seed, global_state_restored
 from crystallize.core.step_cache import open_step_cache
 from crystallize.core.stopping import Stopping
-from crystallize.core.stored_reference import resolved
 from crystallize.core.treatment import BASELINE, Treatment
 from crystallize.errors import CrystallizeWarning, DefinitionError
 from crystallize.stats import Correction
@@ -527,7 +528,9 @@ class Experiment:
         treatments = tuple(treatment.name for treatment in self.treatments)
         plan = AnalysisPlan(self.hypotheses, treatments, self.replicates, self.judging)
         stops = self.judging.stopping is not None and bool(self.hypotheses) and not to_the_end
-        references = resolved(self.hypotheses, lambda known: known.file) if stops else {}
+        references = references_by_path(
+            self.hypotheses if stops else (), elsewhere=self._execution.is_elsewhere
+        )
         claims = [(h, subject) for h in self.hypotheses for subject in plan.subjects(h)]
         return Schedule(Interim(plan, references, to_the_end=not stops), claims, conditions)
 
@@ -567,7 +570,17 @@ class Experiment:
             root_seed=plan.stream.root,
             steps=[{"name": step.name, "params": step.params} for step in plan.pipeline],
             git_commit=commit,
+            inputs=self._input_digests(),
+            elsewhere=self._execution.is_elsewhere,
         )
+
+    def _input_digests(self) -> Mapping[str, str]:
+        """Return name and digest of each declared input, as it is now."""
+        if not self.caching.inputs:
+            return {}
+        from crystallize.core.run_identity import declared_inputs  # heavy: what it loads identifies code
+
+        return declared_inputs(Path.cwd(), self.caching.inputs)
 
     def _conclude(self, plan: RunPlan, records: Sequence[RunRecord], commit: str | None) -> Result:
         result = self._result(plan, records, commit)

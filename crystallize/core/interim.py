@@ -9,9 +9,8 @@ from crystallize.core.condition_runs import ConditionRuns
 from crystallize.core.evaluation import runs_by_condition
 from crystallize.core.family import AnalysisPlan, Member
 from crystallize.core.record import RunRecord
-from crystallize.core.reference import Reference
+from crystallize.core.references import References
 from crystallize.core.run import Unit, units
-from crystallize.core.stored_reference import StoredReference
 
 
 class Interim:
@@ -21,7 +20,7 @@ class Interim:
     ----------
     plan : AnalysisPlan
         What is claimed, and when there are looks.
-    references : mapping of Reference to StoredReference or str
+    references : References
         As in `Analysis`.
     to_the_end : bool
         Run all replicates, whatever they show.
@@ -35,7 +34,7 @@ class Interim:
     def __init__(
         self,
         plan: AnalysisPlan,
-        references: Mapping[Reference, StoredReference | str],
+        references: References,
         *,
         to_the_end: bool = False,
     ) -> None:

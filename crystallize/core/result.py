@@ -23,9 +23,12 @@ from crystallize.core.family import AnalysisPlan
 from crystallize.core.formatting import compared, level_of
 from crystallize.core.hypothesis import Hypothesis
 from crystallize.core.policy import DEFAULT_JUDGING, Judging
-from crystallize.core.provenance import versions
+from crystallize.core.provenance import git_commit as asked_commit
+from crystallize.core.provenance import has_changes, machine, versions
 from crystallize.core.record import RunRecord
-from crystallize.core.stored_reference import recorded, resolved, write_reference
+from crystallize.core.reference_file import write_reference
+from crystallize.core.references import references_by_path
+from crystallize.core.stored_reference import Origin, claimed_metrics, recorded
 from crystallize.core.tidy import frame, tidy_rows
 from crystallize.core.treatment import BASELINE
 from crystallize.core.tree import encodable, tree_lines
@@ -251,6 +254,8 @@ class Result:
         git_commit: str | None,
         judging: Judging = DEFAULT_JUDGING,
         planned: int | None = None,
+        inputs: Mapping[str, str] | None = None,
+        elsewhere: bool = False,
     ) -> None:
         self.name = name
         self.replicates = len(conditions[BASELINE].records)
@@ -262,7 +267,9 @@ class Result:
         treated = tuple(condition for condition in conditions if condition != BASELINE)
         self.planned_replicates = self.replicates if planned is None else planned
         plan = AnalysisPlan(tuple(hypotheses), treated, self.planned_replicates, judging)
-        analysis = Analysis(plan, conditions, resolved(hypotheses, lambda reference: reference.file))
+        self._inputs, self._elsewhere = inputs, elsewhere
+        references = references_by_path(hypotheses, inputs=inputs, elsewhere=elsewhere)
+        analysis = Analysis(plan, conditions, references)
         self.hypotheses = tuple(
             HypothesisResult(h, {subject: analysis.verdict(h, subject) for subject in analysis.subjects(h)})
             for h in hypotheses
@@ -332,13 +339,20 @@ class Result:
             "git_commit": self._git_commit,
         }
 
-    def save_reference(self, path: str | os.PathLike[str]) -> None:
+    def save_reference(self, path: str | os.PathLike[str]) -> list[str]:
         """Write what was measured to a file that later runs can be compared with; see `Reference`.
+
+        Returns
+        -------
+        list of str
+            Which metrics are not in it, and why: those of which nothing is claimed, and that are not complete
+            and finite.
 
         Raises
         ------
         ReferenceFileError
-            If a replicate failed, or the experiment was stopped early: only complete runs are recorded.
+            If a replicate failed, or gave no finite value of a metric of which something is claimed, or the
+            experiment was stopped early: only complete runs are recorded. The file stays as it was.
         OSError
             If the file can't be written.
         """
@@ -347,8 +361,19 @@ class Result:
                 f"{self.name} was stopped early, after {self.replicates} of {self.planned_replicates} "
                 "replicates, and only complete runs are recorded; run it without stopping="
             )
-        stored = recorded(self.name, self._conditions, root_seed=self.root_seed, git_commit=self._git_commit)
-        write_reference(Path(path), stored)
+        with asked_commit() as ask:
+            changed = has_changes()
+            dirty = changed if ask() == self._git_commit else None  # another commit is checked out by now
+        here = None if self._elsewhere else machine()
+        origin = Origin.now(commit=self._git_commit, dirty=dirty, machine=here, inputs=self._inputs)
+        claimed = claimed_metrics(result.hypothesis for result in self.hypotheses)
+        recording, left_out = recorded(
+            self.name, self._conditions, origin, root_seed=self.root_seed, claimed=claimed
+        )
+        if recording.is_empty:
+            raise ReferenceFileError(f"{self.name} has no metric to record")
+        write_reference(Path(path), self.name, recording)
+        return left_out
 
     def to_dict(self) -> dict[str, Any]:
         """Return metrics, verdicts, errors and provenance as plain data."""

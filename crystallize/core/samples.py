@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from crystallize.core.claim import Claim
@@ -14,6 +14,7 @@ from crystallize.core.stat_test import ClusteredTTest
 SEEDS = "seeds of this data set"
 RESPLITS = "resampled splits of one data set"
 CASES = "cases"
+SESSIONS = "runs of two sessions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,13 @@ class ClaimSample:
     population: str = SEEDS
 
     @property
+    def why_unpaired(self) -> str:
+        """Why values are no pairs, and what to do."""
+        if self.population == SESSIONS:
+            return "values measured in two sessions are none"
+        return "the conditions share no seeds; run both with the same root seed"
+
+    @property
     def n(self) -> int:
         """Units, if the values have some; or else pairs, or values of the smaller arm."""
         if self.units is not None:
@@ -49,8 +57,14 @@ class ClaimSample:
         return min(len(self.baseline), len(self.treatment))
 
 
-def claim_sample(claim: Claim, baseline: ConditionRuns, treatment: ConditionRuns) -> ClaimSample | str:
-    """Return the sample of a claim, or say why there is none."""
+def claim_sample(
+    claim: Claim, baseline: ConditionRuns, treatment: ConditionRuns, *, of_sessions: bool = False
+) -> ClaimSample | str:
+    """Return the sample of a claim, or say why there is none.
+
+    With `of_sessions` both conditions were measured in sessions of their own, so that seeds pair nothing.
+    """
+    pairing = "none" if of_sessions else claim.pairing
     arms = (baseline, treatment)
     if not baseline.records or not treatment.records:
         return _sizes(*arms) + "; a verdict needs at least one replicate of both"
@@ -64,7 +78,7 @@ def claim_sample(claim: Claim, baseline: ConditionRuns, treatment: ConditionRuns
     if reason is not None:
         return reason
     overlap = _overlap(*arms)
-    if claim.pairing == "intersect":
+    if pairing == "intersect":
         shared = _shared_seeds(*arms)
         if not shared:
             return f"{_sizes(*arms)} share no seed, so that pairing='intersect' leaves nothing"
@@ -72,15 +86,16 @@ def claim_sample(claim: Claim, baseline: ConditionRuns, treatment: ConditionRuns
             ConditionRuns(baseline.condition, [baseline.records[i] for i in shared]),
             ConditionRuns(treatment.condition, [treatment.records[i] for i in shared]),
         )
-    elif overlap == "partial" and claim.pairing == "auto":
+    elif overlap == "partial" and pairing == "auto":
         return _partial(*arms)
-    paired = claim.pairing == "intersect" or (claim.pairing == "auto" and overlap == "same")
+    paired = pairing == "intersect" or (pairing == "auto" and overlap == "same")
     in_units = paired and claim.metric in baseline.with_units | treatment.with_units
     if in_units and (fault := _other_units(claim.metric, *arms)) is not None:
         return fault
     if isinstance(claim.test, ClusteredTTest):
         return _clustered(claim, *arms, paired=paired)
-    return _by_replicate(claim, *arms, paired=paired)
+    sample = _by_replicate(claim, *arms, paired=paired)
+    return replace(sample, population=SESSIONS) if of_sessions and isinstance(sample, ClaimSample) else sample
 
 
 def _by_replicate(

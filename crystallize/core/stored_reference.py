@@ -1,45 +1,147 @@
-"""References: what an experiment gave at an earlier commit, kept to be compared with."""
+"""References as data: what experiments gave at earlier commits, and the schema of the files that keep it.
+
+A file holds recordings, each of one session. A session that ran a part of the conditions adds a recording of
+that part, so the last recording that holds a condition speaks of it. `docs/references.md` has every field. A
+reader ignores the fields that it does not know, and a writer leaves those of other recordings alone.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from crystallize.core.condition_runs import ConditionRuns
-from crystallize.core.provenance import versions
+from crystallize.core.provenance import Machine, versions
 from crystallize.core.record import RunRecord
 from crystallize.core.recording import MetricEntry
-from crystallize.core.reference import Reference
 from crystallize.errors import ReferenceFileError
 
 if TYPE_CHECKING:
     from crystallize.core.hypothesis import Hypothesis
 
-FORMAT: Final = "crystallize-reference-1"
+FORMAT: Final = "crystallize-reference-2"
+_FIRST_FORMAT: Final = "crystallize-reference-1"
+_COMMIT_DIGITS: Final = 12
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Which code gave a condition; after a partial update they differ.
+    """Which code gave a recording, when and where.
 
     Attributes
     ----------
-    git_commit : str or None
+    recorded : str
+        Date and time, ISO 8601, UTC.
+    commit : str or None
         What was checked out; None outside of a repository.
+    dirty : bool or None
+        Whether the code differed from the commit; None if nobody can tell.
+    machine : Machine or None
+        Where it was run; None if on several.
     versions : mapping of str to str
         Of Python and packages.
+    inputs : mapping of str to str
+        Declared input -> digest of its content; empty where it could not be read.
     """
 
-    git_commit: str | None
+    recorded: str
+    commit: str | None
+    dirty: bool | None
+    machine: Machine | None
     versions: Mapping[str, str]
+    inputs: Mapping[str, str]
+
+    @classmethod
+    def now(
+        cls,
+        *,
+        commit: str | None,
+        dirty: bool | None,
+        machine: Machine | None,
+        inputs: Mapping[str, str] | None = None,
+    ) -> Origin:
+        """Return the origin of what was run just now."""
+        date = datetime.now(UTC).isoformat(timespec="seconds")
+        return cls(date, commit, None if commit is None else dirty, machine, versions(), inputs or {})
+
+    def __str__(self) -> str:
+        commit = "an unknown commit" if self.commit is None else f"commit {self.commit[:_COMMIT_DIGITS]}"
+        changes = " with changes that were not committed" if self.dirty else ""
+        return f"at {commit}{changes} on {self.recorded[:16].replace('T', ' ')} UTC"
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """What one session recorded.
+
+    Attributes
+    ----------
+    origin : Origin
+        Code, time and place.
+    root_seed : int
+        Of the runs.
+    seeds : sequence of int
+        Seed of each replicate.
+    conditions : mapping of str to ConditionRuns
+        By condition, of these replicates.
+    """
+
+    origin: Origin
+    root_seed: int
+    seeds: Sequence[int]
+    conditions: Mapping[str, ConditionRuns]
+
+    @property
+    def replicates(self) -> int:
+        """How often each condition was run."""
+        return len(self.seeds)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it holds no metric."""
+        return not any(runs.metrics for runs in self.conditions.values())
+
+    def __str__(self) -> str:
+        many = "1 replicate" if self.replicates == 1 else f"{self.replicates} replicates"
+        return f"with {many} of root seed {self.root_seed} {self.origin}"
+
+    def to_data(self) -> dict[str, Any]:
+        """Return the recording as plain data."""
+        return {
+            **asdict(self.origin),
+            "root_seed": self.root_seed,
+            "seeds": list(self.seeds),
+            "conditions": {
+                name: {
+                    "metrics": {
+                        metric: {"measured": metric in runs.measured, "values": values}
+                        for metric, values in _columns(runs).items()
+                    }
+                }
+                for name, runs in self.conditions.items()
+            },
+        }
+
+    @classmethod
+    def from_data(cls, data: Any, where: str) -> Recording:
+        """Build a recording from what `to_data` returned, or raise `ValueError`."""
+        _part(data, dict, where)
+        seeds = [_part(seed, int, "a seed") for seed in _part(data["seeds"], list, f"'seeds' of {where}")]
+        if not seeds:
+            raise ValueError(f"{where} has no replicate")
+        conditions = _part(data["conditions"], dict, f"'conditions' of {where}")
+        return cls(
+            _origin(data, where),
+            _part(data["root_seed"], int, f"'root_seed' of {where}"),
+            seeds,
+            {name: _condition(name, stored, seeds) for name, stored in conditions.items()},
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,108 +152,118 @@ class StoredReference:
     ----------
     experiment : str
         Name of the experiment, with parameters.
-    root_seed : int
-        Of the runs.
-    seeds : sequence of int
-        Seed of each replicate.
-    conditions : mapping of str to ConditionRuns
-        By condition, of these replicates.
-    origins : mapping of str to Origin
-        By condition.
+    recordings : tuple of Recording
+        The earliest first.
     """
 
     experiment: str
-    root_seed: int
-    seeds: Sequence[int]
-    conditions: Mapping[str, ConditionRuns]
-    origins: Mapping[str, Origin]
+    recordings: tuple[Recording, ...]
 
     @property
-    def replicates(self) -> int:
-        """How often each condition was run."""
-        return len(self.seeds)
+    def conditions(self) -> dict[str, Recording]:
+        """Condition -> the recording that speaks of it."""
+        return {name: recording for recording in self.recordings for name in recording.conditions}
+
+    def __str__(self) -> str:
+        return " and ".join(dict.fromkeys(map(str, self.conditions.values())))
 
     def labelled(self, name: str) -> StoredReference:
         """Return the reference with conditions that messages can tell from those of today."""
-        labelled = {
-            condition: ConditionRuns(f"{condition} in {name}", runs.records)
-            for condition, runs in self.conditions.items()
-        }
-        return replace(self, conditions=labelled)
-
-    def updated(self, earlier: StoredReference) -> StoredReference:
-        """Return this reference with the conditions of an earlier one that it lacks.
-
-        Raises
-        ------
-        ReferenceFileError
-            If they are of other replicates.
-        """
-        kept = {name: runs for name, runs in earlier.conditions.items() if name not in self.conditions}
-        if kept and (self.root_seed, list(self.seeds)) != (earlier.root_seed, list(earlier.seeds)):
-            raise ReferenceFileError(
-                f"{self.experiment}: only {_named(self.conditions)} ran, and the conditions "
-                f"{_named(kept)} of the reference have {earlier.replicates} replicates of root seed "
-                f"{earlier.root_seed}, not {self.replicates} of {self.root_seed}; run the whole experiment "
-                "to record it anew"
-            )
         return replace(
             self,
-            conditions={**kept, **self.conditions},
-            origins={**{name: earlier.origins[name] for name in kept}, **self.origins},
+            recordings=tuple(
+                replace(
+                    recording,
+                    conditions={
+                        condition: ConditionRuns(f"{condition} in {name}", runs.records)
+                        for condition, runs in recording.conditions.items()
+                    },
+                )
+                for recording in self.recordings
+            ),
         )
 
-    def to_json(self) -> str:
-        """Return the reference as JSON text, sorted, a value a line, so that versions can be compared."""
-        data = {
-            "format": FORMAT,
-            "experiment": self.experiment,
-            "root_seed": self.root_seed,
-            "replicates": self.replicates,
-            "seeds": list(self.seeds),
-            "conditions": {
-                name: {
-                    "git_commit": self.origins[name].git_commit,
-                    "versions": dict(self.origins[name].versions),
-                    "measured": sorted(runs.measured),
-                    "metrics": _columns(runs),
-                }
-                for name, runs in self.conditions.items()
-            },
-        }
-        return json.dumps(data, indent=1, sort_keys=True) + "\n"
-
     @classmethod
-    def from_json(cls, text: str | bytes) -> StoredReference:
-        """Build a reference from what `to_json` returned.
+    def from_data(cls, data: Any) -> StoredReference:
+        """Build a reference from the data of a file.
 
         Raises
         ------
         ValueError
-            If the text is not a whole reference of this format.
+            If it is not a whole reference of this format.
         """
+        version = _part(data, dict, "it").get("format")
+        if version == _FIRST_FORMAT:
+            raise ValueError(
+                f"it has the format {_FIRST_FORMAT!r}, which says neither when nor on which machine it was "
+                f"recorded{_commits(data)}; record it again at that commit"
+            )
+        if version != FORMAT:
+            raise ValueError(f"format {version!r}, not {FORMAT!r}")
         try:
-            data = json.loads(text)
-        except RecursionError as fault:
-            raise ValueError("nested too deep") from fault
-        if _part(data, dict, "it").get("format") != FORMAT:
-            raise ValueError(f"format {data.get('format')!r}, not {FORMAT!r}")
-        try:
-            seeds = [_part(seed, int, "a seed") for seed in _part(data["seeds"], list, "seeds")]
-            if not seeds or len(seeds) != data["replicates"]:
-                raise ValueError(f"{len(seeds)} seeds of {data['replicates']!r} replicates")
-            conditions = _part(data["conditions"], dict, "conditions")
-            if not conditions:
-                raise ValueError("it has no condition")
-            return cls(
-                _part(data["experiment"], str, "experiment"),
-                _part(data["root_seed"], int, "root_seed"),
-                seeds,
-                {name: _condition(name, stored, seeds) for name, stored in conditions.items()},
-                {name: _origin(name, stored) for name, stored in conditions.items()},
+            recordings = _part(data["recordings"], list, "'recordings'")
+            reference = cls(
+                _part(data["experiment"], str, "'experiment'"),
+                tuple(Recording.from_data(r, f"recording {i}") for i, r in enumerate(recordings)),
             )
         except KeyError as fault:
             raise ValueError(f"{fault} is missing") from fault
+        if not reference.conditions:
+            raise ValueError("it has no condition")
+        return reference
+
+
+def _commits(data: Mapping[str, Any]) -> str:
+    conditions = data.get("conditions")
+    stored = conditions.values() if isinstance(conditions, dict) else ()
+    commits = {c.get("git_commit") for c in stored if isinstance(c, dict)}
+    named = sorted(commit[:_COMMIT_DIGITS] for commit in commits if isinstance(commit, str))
+    return f" (at commit {', '.join(named)})" if named else ""
+
+
+# JSON text.
+
+
+def to_json(data: Mapping[str, Any]) -> str:
+    """Return the data of a file as JSON text, sorted, a value a line, so that versions can be compared."""
+    return json.dumps(data, indent=1, sort_keys=True, allow_nan=False) + "\n"
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Return what a JSON text holds.
+
+    Raises
+    ------
+    ValueError
+        If it is none, says something twice, or holds a number that is not finite.
+    """
+    try:
+        return json.loads(
+            text, object_pairs_hook=_unique, parse_constant=_not_finite, parse_float=_finite_number
+        )
+    except RecursionError as fault:
+        raise ValueError("nested too deep") from fault
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"it has {twice!r} twice in one object, perhaps of a merge")
+    return found
+
+
+def _finite_number(text: str) -> float:
+    value = float(text)
+    return value if math.isfinite(value) else _not_finite(text)
+
+
+def _not_finite(text: str) -> Any:
+    raise ValueError(f"it holds {text}, which is no finite number")
+
+
+# Values.
 
 
 def _columns(runs: ConditionRuns) -> dict[str, list[Any]]:
@@ -173,28 +285,59 @@ def _plain(values: list[list[Any]]) -> Any:
 def _condition(name: str, stored: Any, seeds: Sequence[int]) -> ConditionRuns:
     """Return the runs that a file holds of a condition."""
     where = f"condition {name!r}"
-    measured = _part(_part(stored, dict, where)["measured"], list, f"'measured' of {where}")
     entries: list[list[MetricEntry]] = [[] for _ in seeds]
-    for metric, column in _part(stored["metrics"], dict, f"'metrics' of {where}").items():
+    metrics = _part(_part(stored, dict, where)["metrics"], dict, f"'metrics' of {where}")
+    for metric, held in metrics.items():
         what = f"metric {metric!r} of {where}"
-        if len(_part(column, list, what)) != len(seeds):
+        measured = _part(_part(held, dict, what)["measured"], bool, f"'measured' of {what}")
+        column = _part(held["values"], list, f"'values' of {what}")
+        if len(column) != len(seeds):
             raise ValueError(f"{what} has {len(column)} values of {len(seeds)} replicates")
         for i, cell in enumerate(column):
             for pair in cell if isinstance(cell, list) else [[None, cell]]:
                 if not isinstance(pair, list) or len(pair) != 2 or type(pair[0]) not in _UNITS:
                     raise ValueError(f"{what} holds {pair!r:.60}, not a unit and a value, in replicate {i}")
-                entries[i].append(MetricEntry(metric, pair[1], pair[0], metric in measured, "reference"))
+                entries[i].append(MetricEntry(metric, pair[1], pair[0], measured, "reference"))
     return ConditionRuns(name, [RunRecord(name, i, seed, tuple(entries[i])) for i, seed in enumerate(seeds)])
 
 
 _UNITS: Final = (type(None), str, int)
 
 
-def _origin(name: str, stored: Mapping[str, Any]) -> Origin:
-    commit, where = stored["git_commit"], f"condition {name!r}"
-    if commit is not None:
-        _part(commit, str, f"'git_commit' of {where}")
-    return Origin(commit, _part(stored["versions"], dict, f"'versions' of {where}"))
+def _origin(data: Mapping[str, Any], where: str) -> Origin:
+    text = _part(data["recorded"], str, f"'recorded' of {where}")
+    date = datetime.fromisoformat(text)
+    if date.utcoffset() != timedelta(0):
+        raise ValueError(f"'recorded' of {where} is {text!r:.60}, which is not in UTC")
+    commit = _optional(data["commit"], str, f"'commit' of {where}")
+    if commit is not None and not (commit.isascii() and commit.isalnum()):
+        raise ValueError(f"'commit' of {where} is {commit!r:.60}, which names none")
+    inputs = _part(data["inputs"], dict, f"'inputs' of {where}")
+    for name, digest in inputs.items():
+        _part(digest, str, f"input {name!r} of {where}")
+    return Origin(
+        date.isoformat(timespec="seconds"),
+        commit,
+        _optional(data["dirty"], bool, f"'dirty' of {where}"),
+        _machine(data["machine"], f"'machine' of {where}"),
+        _part(data["versions"], dict, f"'versions' of {where}"),
+        inputs,
+    )
+
+
+def _machine(data: Any, where: str) -> Machine | None:
+    if data is None:
+        return None
+    held = _part(data, dict, where)
+    return Machine(
+        _part(held["processor"], str, f"'processor' of {where}"),
+        _part(held["cores"], int, f"'cores' of {where}"),
+        _part(held["python"], str, f"'python' of {where}"),
+    )
+
+
+def _optional(value: Any, kind: type[T], what: str) -> T | None:
+    return None if value is None else _part(value, kind, what)
 
 
 def _part(value: Any, kind: type[T], what: str) -> T:
@@ -204,115 +347,105 @@ def _part(value: Any, kind: type[T], what: str) -> T:
     return value
 
 
+# Recording.
+
+
+class Claimed(NamedTuple):
+    """A metric that a hypothesis is about.
+
+    Attributes
+    ----------
+    metric : str or None
+        Its name; None means every metric.
+    numeric : bool
+        Whether its values have to be numbers.
+    """
+
+    metric: str | None
+    numeric: bool
+
+
+def claimed_metrics(hypotheses: Iterable[Hypothesis]) -> list[Claimed]:
+    """Return the metrics that hypotheses are about."""
+    return [
+        Claimed(metric, hypothesis.claim is not None)
+        for hypothesis in hypotheses
+        for metric in ((None,) if hypothesis.metrics is None else hypothesis.metrics)
+    ]
+
+
 def recorded(
-    name: str, runs: Mapping[str, ConditionRuns], *, root_seed: int, git_commit: str | None
-) -> StoredReference:
-    """Return a reference made of runs.
+    name: str,
+    runs: Mapping[str, ConditionRuns],
+    origin: Origin,
+    *,
+    root_seed: int,
+    claimed: Iterable[Claimed] = (),
+) -> tuple[Recording, list[str]]:
+    """Return a recording made of runs, and why which metrics are not in it.
+
+    Complete and finite is what is recorded: a metric that is not, and that nothing is claimed of, is left
+    out.
 
     Raises
     ------
     ReferenceFileError
-        If a replicate failed or was not run: only complete runs are recorded.
+        If a replicate failed or was not run, or gave no value of a metric of which something is claimed, or
+        one that is not finite, or no number; and if nothing ran.
     """
     if not runs:
         raise ReferenceFileError(f"{name}: nothing ran, so there is nothing to record")
     for known in runs.values():
         if (missing := known.missing_evidence()) is not None:
             raise ReferenceFileError(f"{name}: {missing}; only complete runs are recorded")
+    claims = list(claimed)
+    for known in runs.values():
+        if (fault := unrecordable(known, claims)) is not None:
+            raise ReferenceFileError(
+                f"{name}: {fault}; what a hypothesis is about is saved complete and finite, or nothing is"
+            )
+    left_out: dict[str, str] = {}
+    for known in runs.values():
+        for metric in known.metrics:
+            if (fault := _why_left_out(known, metric)) is not None:
+                left_out.setdefault(metric, fault)
+    kept = {condition: _without(known, left_out) for condition, known in runs.items()}
     records = next(iter(runs.values())).records
     seeds = [record.seed for record in records if record is not None]
-    origin = Origin(git_commit, versions())
-    return StoredReference(name, root_seed, seeds, runs, dict.fromkeys(runs, origin))
+    return Recording(origin, root_seed, seeds, kept), list(left_out.values())
 
 
-def resolved(
-    hypotheses: Iterable[Hypothesis], where: Callable[[Reference], Path | None]
-) -> dict[Reference, StoredReference | str]:
-    """Return the reference that each hypothesis is against, or why there is none.
+def unrecordable(runs: ConditionRuns, claimed: Iterable[Claimed]) -> str | None:
+    """Say why what is claimed of complete runs can't be recorded; None if it can."""
+    for metric, numeric in claimed:
+        if metric is None and not runs.metrics:
+            return f"no metric was recorded in {runs.condition!r}"
+        for one in runs.metrics if metric is None else (metric,):
+            fault = (runs.not_numeric(one) if numeric else None) or _why_left_out(runs, one)
+            if fault is not None:
+                return fault
+    return None
 
-    Parameters
-    ----------
-    hypotheses : iterable of Hypothesis
-        Of one experiment.
-    where : callable
-        Returns the file of a reference, None if nobody says which it is.
+
+def _why_left_out(runs: ConditionRuns, metric: str) -> str | None:
+    """Say why a metric can't be recorded; None if it can.
+
+    When and where stored runs measured something, nobody knows.
     """
-    found: dict[Reference, StoredReference | str] = {}
-    for hypothesis in hypotheses:
-        against = hypothesis.against
-        if against is None or against in found:
-            continue
-        path = where(against)
-        if path is None:
-            found[against] = (
-                f"nothing says where reference {against.name!r} is: give Reference({against.name!r}, "
-                "path=...)"
-            )
-            continue
-        try:
-            found[against] = load_reference(path).labelled(against.name)
-        except FileNotFoundError:
-            found[against] = (
-                f"there is no reference {against.name!r}: {path} is not there; record it at the commit to "
-                "compare with"
-            )
-        except ReferenceFileError as fault:
-            found[against] = str(fault)
-    return found
+    stored = any(record is not None and record.cached for record in runs.records)
+    if stored and metric in runs.measured:
+        return f"metric {metric!r} of {runs.condition!r} was measured in an earlier session, and stored"
+    return runs.gap(metric)
 
 
-def load_reference(path: Path) -> StoredReference:
-    """Read a reference file.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is none.
-    ReferenceFileError
-        If it can't be read.
-    """
-    try:
-        return StoredReference.from_json(path.read_bytes())
-    except FileNotFoundError:
-        raise
-    except (OSError, ValueError) as fault:
-        raise ReferenceFileError(f"{path} is no reference: {fault}") from fault
-
-
-def write_reference(path: Path, reference: StoredReference, *, partial: bool = False) -> None:
-    """Write a reference file, whole or not at all.
-
-    Parameters
-    ----------
-    path : Path
-        The file; directories are made.
-    reference : StoredReference
-        What is written.
-    partial : bool
-        Whether conditions of the file that the reference lacks are kept: it is of a part of the experiment.
-
-    Raises
-    ------
-    ReferenceFileError
-        If what lies there is of other replicates, or no reference.
-    OSError
-        If it can't be written.
-    """
-    if partial:
-        with contextlib.suppress(FileNotFoundError):
-            reference = reference.updated(load_reference(path))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:
-            file.write(reference.to_json())
-        Path(temporary).chmod(0o644)  # it is made to be committed
-        Path(temporary).replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            Path(temporary).unlink()
-        raise
-
-
-def _named(names: Mapping[str, Any]) -> str:
-    return ", ".join(map(repr, names))
+def _without(runs: ConditionRuns, metrics: Mapping[str, str]) -> ConditionRuns:
+    if not metrics:
+        return runs
+    return ConditionRuns(
+        runs.condition,
+        [
+            replace(record, metrics=tuple(e for e in record.metrics if e.name not in metrics))
+            for record in runs.records
+            if record is not None
+        ],
+    )

@@ -73,6 +73,8 @@ class Verdict:
         Replicates that were planned.
     against : str
         Name of the reference that stands for the baseline, if one does.
+    recorded : str
+        How many replicates of that reference were recorded at which commit, and when.
     trail : tuple of (int, float, float)
         Replicates, p-value and level at each look that gave a p-value; empty without early stopping.
     """
@@ -110,6 +112,7 @@ class Verdict:
     looks: int = 0
     planned: int = 0
     against: str = ""
+    recorded: str = ""
     trail: tuple[tuple[int, float, float], ...] = ()
 
     @classmethod

@@ -3,7 +3,7 @@
 import subprocess
 
 from crystallize import Experiment, pipeline_step
-from crystallize.core.provenance import git_commit, versions
+from crystallize.core.provenance import Machine, git_commit, has_changes, machine, versions
 
 
 def test_versions_are_those_installed():
@@ -59,3 +59,38 @@ def test_without_git_there_is_no_commit(monkeypatch):
     monkeypatch.setenv("PATH", "")
     with git_commit() as commit:
         assert commit() is None
+
+
+def test_changes_are_those_of_the_code(tmp_path, monkeypatch):
+    """Tracked files and new Python files count; references, and other new files, do not."""
+    assert has_changes(tmp_path / "none") is None
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert has_changes() is None
+    identity = ["-c", "user.name=n", "-c", "user.email=e@example.org"]
+    for name in ("a.txt", "references/main/a.json", "deep/references/main/b.json"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("1")
+    for command in (["init", "-q"], ["add", "."], [*identity, "commit", "-qm", "m"]):
+        subprocess.run(["git", *command], check=True)
+    (tmp_path / "new.txt").write_text("1")
+    for name in ("references/main/a.json", "deep/references/main/b.json"):
+        (tmp_path / name).write_text("2")
+    assert has_changes() is has_changes(tmp_path / "deep") is False
+    (tmp_path / "deep" / "new.py").write_text("1")
+    assert has_changes() is True
+    (tmp_path / "deep" / "new.py").unlink()
+    (tmp_path / "a.txt").write_text("2")
+    assert has_changes(tmp_path / "deep") is True
+
+
+def test_machines_are_told_apart():
+    """By processor, cores and Python; this one has all of them."""
+    here = machine()
+    assert here.processor
+    assert here.cores >= 1
+    assert here.differences(here) == ""
+    other = Machine("Abacus", here.cores, "CPython 2.7")
+    of_processor, of_python = other.differences(here).split(" here, ")
+    assert of_processor == f"processor 'Abacus' there, {here.processor!r}"
+    assert of_python == f"python 'CPython 2.7' there, {here.python!r} here"

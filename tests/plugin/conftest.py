@@ -99,6 +99,12 @@ class Project:
             **options,
         )
 
+    def git(self, *arguments: str) -> str:
+        """Run git in the directory, and return what it printed."""
+        command = ["git", "-c", "user.name=a", "-c", "user.email=a@example.org", *arguments]
+        done = subprocess.run(command, cwd=self.path, capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
     def log(self, name: str = "log") -> list[Any]:
         """Return the JSON values that experiments have written to a file, a line each."""
         path = self.path / name

@@ -138,6 +138,7 @@ def test_what_the_json_report_says(project):
         "expected": "",
         "verdict": None,
         "calibration": None,
+        "reference": None,
     }
     assert skipped["tests"][0]["outcome"] == "skipped"
     assert skipped["tests"][0]["message"] == "not today"

@@ -46,6 +46,7 @@ class DaskExecution(Execution):
     """
 
     runs_ahead = True
+    is_elsewhere = True
 
     def __init__(self, cluster: Any, timeout: float = 30.0) -> None:
         if not isinstance(cluster, str) and not hasattr(cluster, "submit"):

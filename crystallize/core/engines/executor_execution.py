@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from typing import Final
 
@@ -56,6 +56,7 @@ class ExecutorExecution(Execution):
             raise DefinitionError(f"max_pending is {max_pending!r}; give a positive integer, or None")
         self.executor = executor
         self.max_pending = max_pending
+        self.is_elsewhere = not isinstance(executor, ThreadPoolExecutor | ProcessPoolExecutor)
 
     def execute(self, plan: RunPlan, units: Sequence[Unit]) -> Iterator[RunRecord]:
         """Yield the records in the order in which blocks of units are done.

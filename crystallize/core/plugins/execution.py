@@ -33,9 +33,12 @@ class Execution(BasePlugin):
     runs_ahead : bool
         Whether `execute` is given all units at once also where an experiment may be stopped early: its
         workers would idle at every look. It is closed when no more records are wanted.
+    is_elsewhere : bool
+        Whether units may run on other machines, so that nobody knows which one times are of.
     """
 
     runs_ahead: ClassVar[bool] = False
+    is_elsewhere: bool = False
 
     @abstractmethod
     def execute(self, plan: RunPlan, units: Sequence[Unit]) -> Iterator[RunRecord]:
