@@ -6,8 +6,12 @@ import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Final
+
+from crystallize.storage.regular import read_regular
 
 STATE_FILE = "config.state.json"
+_LARGEST: Final = 1 << 20
 
 
 class Switches:
@@ -55,7 +59,7 @@ def _remembered(path: Path | None) -> tuple[frozenset[str], str | None]:
     if path is None or not path.exists():
         return frozenset(), None
     try:
-        names = json.loads(path.read_text(encoding="utf-8"))["disabled_treatments"]
+        names = json.loads(read_regular(path, _LARGEST))["disabled_treatments"]
         remembered = frozenset(name for name in names if isinstance(name, str))
     except (OSError, ValueError, TypeError, KeyError) as error:
         return frozenset(), f"{path} can't be read, so every treatment is on: {error}"
