@@ -16,6 +16,7 @@ from crystallize import Verdict
 from crystallize.core.condition_runs import mean
 from crystallize.core.escaping import printable, printable_lines
 from crystallize.core.formatting import compared, level_of, number, p_value, scale_of
+from crystallize.core.samples import SESSIONS
 from pytest_crystallize.report import (
     duration,
     effect_of,
@@ -131,7 +132,7 @@ def _outcome(each: ExperimentResults, outcome: Outcome, key: str) -> Iterator[st
         yield f"<p>Expected: {_text(outcome.expected)}</p>"
     verdict = outcome.verdict
     if verdict is not None:
-        yield from _figures(each, verdict, key)
+        yield from _figures(each, outcome, verdict, key)
         yield from _facts(verdict)
     if outcome.calibration is not None:
         found = outcome.calibration
@@ -145,12 +146,20 @@ def _outcome(each: ExperimentResults, outcome: Outcome, key: str) -> Iterator[st
     yield "</article>"
 
 
-def _figures(each: ExperimentResults, verdict: Verdict, key: str) -> Iterator[str]:
+def _figures(each: ExperimentResults, outcome: Outcome, verdict: Verdict, key: str) -> Iterator[str]:
     metric = _metric(each, verdict)
-    samples = each.samples.get(metric, {})
+    samples, reference = each.samples.get(metric, {}), outcome.reference
     arms = [samples.get(condition, ()) for condition in (each.conditions[0], verdict.treatment)]
+    left, paired, recorded = "baseline", True, ""
+    if verdict.against:
+        held = {} if reference is None else reference
+        arms[0] = held.get("samples", {}).get(metric, ())[: each.run if verdict.looks else None]
+        left, recorded = f"reference {verdict.against}", f"; left, what was {verdict.recorded}"
+        paired = verdict.population != SESSIONS and _are_pairs(held.get("seeds", ()), each.seeds)
+    plot = estimation_plot(verdict, *arms, key=f"{key}-plot", left=left, paired=paired)
+    caption = _caption(metric, max(map(len, arms)), paired=paired) + recorded
     plots = [
-        (estimation_plot(verdict, *arms, key=f"{key}-plot"), _caption(metric, max(map(len, arms)))),
+        (plot, f"{caption}; right, the difference and its interval."),
         (looks_plot(verdict, key=f"{key}-looks"), "p at each look, and the level that it is compared with."),
     ]
     shown = [f"<figure>{plot}<figcaption>{_text(said)}</figcaption></figure>" for plot, said in plots if plot]
@@ -158,11 +167,16 @@ def _figures(each: ExperimentResults, verdict: Verdict, key: str) -> Iterator[st
         yield f'<div class="figures">{"".join(shown)}</div>'
 
 
-def _caption(metric: str, replicates: int) -> str:
-    dots = "a dot per replicate, lines join the same seed"
+def _are_pairs(held: Sequence[int], seeds: Sequence[int | None]) -> bool:
+    """Tell whether replicates of a reference and of today have the same seeds."""
+    return all(then == now for then, now in zip(held, seeds, strict=False) if now is not None)
+
+
+def _caption(metric: str, replicates: int, *, paired: bool) -> str:
+    dots = "a dot per replicate" + (", lines join the same seed" if paired else "")
     if replicates > MOST_PAIRS:
         dots = f"{MOST_PAIRS} quantiles of {replicates} replicates"
-    return f"{metric}: {dots}; right, the difference and its interval."
+    return f"{metric}: {dots}"
 
 
 def _metric(each: ExperimentResults, verdict: Verdict) -> str:
@@ -177,9 +191,11 @@ def _facts(verdict: Verdict) -> Iterator[str]:
     if verdict.level is not None:
         p = verdict.p_value if verdict.adjusted_p is None else verdict.adjusted_p
         level = number(verdict.level) if p is None else compared(p, verdict.level)[1]
+    sides = "Reference, today" if verdict.against else "Baseline, treatment"
     facts = {
         "Claim": group_line([row]),
-        "Baseline, treatment": f"{number(verdict.baseline_mean)}, {number(verdict.treatment_mean)}",
+        sides: f"{number(verdict.baseline_mean)}, {number(verdict.treatment_mean)}",
+        "Reference": f"{verdict.against}, {verdict.recorded}" if verdict.recorded else None,
         "Effect": None if verdict.difference is None else effect_of(row),
         "Interval": None if verdict.interval is None else interval_of(row),
         "p": None if verdict.p_value is None else p_value(verdict.p_value, level_of(row)),

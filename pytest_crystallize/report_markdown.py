@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 
 from crystallize.core.escaping import printable, printable_lines
+from crystallize.core.formatting import number
 from pytest_crystallize.report import duration, effect_of, interval_of, ranges
 from pytest_crystallize.results import ExperimentResults, Failure, Outcome, SessionResults
 
@@ -110,7 +111,8 @@ def _details(experiment: ExperimentResults) -> str:
         said = f": {text(outcome.reason)}" if outcome.reason else ""
         expected = f" (expected: {text(outcome.expected)})" if outcome.expected else ""
         lines.append(
-            f"- {name or 'runs'}: **{text(outcome.word)}**{said}{expected}<br>{code(outcome.command)}"
+            f"- {name or 'runs'}: **{text(outcome.word)}**{said}{expected}{_against(outcome)}"
+            f"<br>{code(outcome.command)}"
         )
     for failure in experiment.failures:
         lines += ["", *_failure(failure)]
@@ -121,6 +123,16 @@ def _details(experiment: ExperimentResults) -> str:
     if digests:
         lines += ["", f"digest {digests}"]
     return "\n".join([*lines, "", "</details>", "", ""])
+
+
+def _against(outcome: Outcome) -> str:
+    """Return what was compared with a reference: its mean on the left, with commit and date."""
+    verdict = outcome.verdict
+    if verdict is None or not verdict.recorded or verdict.baseline_mean is None:
+        return ""
+    held = text(f": mean {number(verdict.baseline_mean)}, {verdict.recorded}")
+    today = text(f": mean {number(verdict.treatment_mean)}")
+    return f"<br>reference {code(verdict.against)}{held}; {code(verdict.treatment)} today{today}"
 
 
 def _failure(failure: Failure) -> Iterator[str]:

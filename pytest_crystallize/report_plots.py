@@ -48,7 +48,15 @@ _LARGEST = 1e300
 Scale = Callable[[float], float]
 
 
-def estimation_plot(verdict: Verdict, baseline: Sequence[Any], treatment: Sequence[Any], *, key: str) -> str:
+def estimation_plot(
+    verdict: Verdict,
+    baseline: Sequence[Any],
+    treatment: Sequence[Any],
+    *,
+    key: str,
+    left: str = "baseline",
+    paired: bool = True,
+) -> str:
     """Return the replicates of both conditions, and beside them their difference with its interval.
 
     Parameters
@@ -59,6 +67,10 @@ def estimation_plot(verdict: Verdict, baseline: Sequence[Any], treatment: Sequen
         One value per replicate; what is no finite number is left out.
     key : str
         Makes ids unique in the page.
+    left : str
+        What the baseline is called.
+    paired : bool
+        Whether the i-th values belong together.
 
     Returns
     -------
@@ -66,16 +78,17 @@ def estimation_plot(verdict: Verdict, baseline: Sequence[Any], treatment: Sequen
         An ``svg`` element; empty if there is nothing that can be drawn.
     """
     replicates = max(len(baseline), len(treatment))
-    first, second = _Arm.of("baseline", baseline), _Arm.of(verdict.treatment, treatment)
+    first, second = _Arm.of(left, baseline), _Arm.of(verdict.treatment, treatment)
     if not first.values or not second.values:
         return ""
     seen = [*first.values.values(), *second.values.values()]
     if not _has_room(seen):
         return ""
-    pairs = {i: (value, second.values[i]) for i, value in first.values.items() if i in second.values}
+    shared = [i for i in first.values if i in second.values] if paired else []
+    pairs = {i: (first.values[i], second.values[i]) for i in shared}
     parts, middle = _left((first, second), pairs if replicates <= MOST_PAIRS else {})
     parts += _right(verdict, [t - b for b, t in pairs.values()], middle)
-    title = f"{verdict.metric}: baseline and {verdict.treatment}"
+    title = f"{verdict.metric}: {left} and {verdict.treatment}"
     return _svg(parts, title, _described(verdict, (first, second), replicates), key=key, height=_HEIGHT)
 
 
