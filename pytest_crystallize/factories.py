@@ -66,6 +66,7 @@ class FactoryRuns(ExperimentRuns):
             hypotheses=experiment.hypotheses,
             judging=experiment.judging,
             caching=experiment.caching,
+            keys=experiment.treatment_keys,
             part=part,
         )
         self.experiment = experiment

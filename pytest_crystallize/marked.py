@@ -18,12 +18,14 @@ from _pytest.tmpdir import tmppath_result_key
 from crystallize import ArtifactPlugin, RunRecord
 from crystallize.boundary import check_failure, text_of
 from crystallize.core.context import LOGGER, FrozenContext
+from crystallize.core.declaration import shown
 from crystallize.core.declared import Parameters
 from crystallize.core.record import RunError
 from crystallize.core.run import RAISED, Outcomes, Unit, execute
 from crystallize.core.run_identity import Subject
 from crystallize.core.seeding import TREATMENT, global_state_restored, seed_globals
 from crystallize.core.treatment import BASELINE
+from crystallize.errors import MetricError
 from pytest_crystallize.artifacts import SharedArtifacts
 from pytest_crystallize.boundary import FAILURES, SKIPS
 from pytest_crystallize.output import with_properties
@@ -194,7 +196,8 @@ class MarkedRuns(ExperimentRuns):
             for name, value in returned.items():
                 ctx.metrics.add(name, value)
         elif returned is not None:
-            raise TypeError(
-                f"{self.name} returned {returned!r}; return a mapping of metrics, or nothing and record them "
-                "by ctx.metrics.add"
+            number = returned if isinstance(returned, int | float) else 0.9
+            raise MetricError(
+                f"{self.name} returned {shown(returned)} ({type(returned).__name__}); return a mapping of "
+                f"metrics such as {{'accuracy': {number:.4g}}}"
             )

@@ -30,6 +30,7 @@ from crystallize.core.stored_runs import (
     ignores_stored,
 )
 from crystallize.errors import FingerprintError
+from pytest_crystallize.places import real_function
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -269,10 +270,10 @@ def marked_components(function: pytest.Function) -> dict[str, Any]:
         If it, or a fixture, asks pytest for what can't be known before it is run.
     """
     info = function._fixtureinfo
-    body = getattr(function.obj, "__func__", function.obj)
-    components: dict[str, Any] = {body.__name__: body}
+    body, label = _body(function), function.originalname
+    components: dict[str, Any] = {label: body}
     roots = (str(function.config.rootpath),)
-    _check_request(body.__name__, body, roots)
+    _check_request(label, real_function(body), roots)
     if function.cls is not None:
         components[f"class {function.cls.__qualname__}"] = function.cls
     order = []
@@ -301,11 +302,20 @@ def warning_filters(config: pytest.Config) -> dict[str, Any]:
 
 def marked_names(function: pytest.Function) -> tuple[str, ...]:
     """Return what tells a marked function and its parameters from others."""
-    body = getattr(function.obj, "__func__", function.obj)
+    body = _body(function)
     callspec = getattr(function, "callspec", None)
     params = callspec.params if callspec is not None else {}
     digests = [f"{name}={fingerprint(value, name=name).digest}" for name, value in params.items()]
+    if not hasattr(body, "__qualname__"):  # a partial function, an object that is called
+        return (f"{function.module.__name__}.{function.originalname}", *digests)
     return (f"{body.__module__}.{body.__qualname__}", *digests)
+
+
+def _body(function: pytest.Function) -> Any:
+    """Return what is called; of a method that its test class binds, the function."""
+    obj, cls = function.obj, function.cls
+    owner = getattr(obj, "__self__", None)
+    return obj.__func__ if cls is not None and (owner is cls or isinstance(owner, cls)) else obj
 
 
 def _check_request(label: str, function: Any, roots: tuple[str, ...]) -> None:

@@ -218,7 +218,7 @@ class Reporter:
         lines: list[str] = []
         options = self.options_to_repeat(payload["seed"], drawn=payload["seed_drawn"])
         for failure in payload["failures"]:
-            key = (payload["experiment"], failure["condition"], failure["step"], failure["error"])
+            key = (payload["experiment"], *_kind_of_failure(failure))
             if key in self._shown_failures:
                 continue
             self._shown_failures.add(key)
@@ -423,6 +423,16 @@ class Reporter:
 def told_seed(drawn: int) -> str:
     """Return the line that tells a root seed that was drawn."""
     return f"crystallize: drew root seed {drawn}; repeat with --crystallize-seed={drawn}"
+
+
+def _kind_of_failure(failure: dict[str, Any]) -> tuple[str, ...]:
+    """Return what failures that are shown once have in common.
+
+    Where no line of the user's raised, what was declared is wrong in every condition, whatever the numbers.
+    """
+    if failure["traceback"] == failure["error"]:
+        return failure["step"], re.sub(r"-?\d[\d.]*(e[-+]?\d+)?", "#", failure["error"])
+    return failure["condition"], failure["step"], failure["error"]
 
 
 def announcement(runs: ExperimentRuns) -> dict[str, Any]:

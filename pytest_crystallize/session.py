@@ -25,8 +25,8 @@ from crystallize.core.run import Unit
 from crystallize.core.seeding import global_state_restored, seed_globals
 from crystallize.errors import CrystallizeError
 from pytest_crystallize.absence import AbsenceGuard
-from pytest_crystallize.collection import ExperimentCollector, is_experiment_function
 from pytest_crystallize.coverage import RUN_AGAIN, is_measured
+from pytest_crystallize.declarations import Declarations
 from pytest_crystallize.escaped_reports import escape_report
 from pytest_crystallize.exchange import Exchange, SharedExchange, is_abandoned
 from pytest_crystallize.exit_code import VERDICTS
@@ -54,7 +54,8 @@ NOT_RUN = pytest.xfail.Exception
 
 
 PARTS = [
-    f"crystallize-{name}" for name in ("session", "fixtures", "reporter", "absence", "publisher", "xdist")
+    f"crystallize-{name}"
+    for name in ("session", "fixtures", "declarations", "reporter", "absence", "publisher", "xdist")
 ]
 """The plugins that a session with ``--crystallize`` consists of."""
 
@@ -73,6 +74,8 @@ def activate(config: pytest.Config) -> None:
     session = CrystallizeSession(config)
     manager.register(session, "crystallize-session")
     manager.register(session.settings.fixtures, "crystallize-fixtures")
+    functions = config.getini("crystallize_functions")
+    manager.register(Declarations(session.settings, functions), "crystallize-declarations")
     if not session.is_worker:
         reporter = Reporter(config, session.settings)
         verdicts = VerdictsDue(config, reporter)
@@ -104,7 +107,6 @@ class CrystallizeSession:
             getattr(option, "dist", "no") != "no" and getattr(option, "tx", None) and not option.collectonly
         )
         self.distributed = self.is_worker or bool(sent)
-        self.functions = config.getini("crystallize_functions")
         self.directory = self._session_directory()
         self._drawn: int | None = None
         self.settings = Settings(
@@ -285,19 +287,6 @@ class CrystallizeSession:
         }
 
     # Collection.
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_pycollect_makeitem(
-        self, collector: pytest.Module | pytest.Class, name: str, obj: object
-    ) -> list[pytest.Collector] | None:
-        """Make an experiment of every function that is named like one."""
-        if not is_experiment_function(name, obj, self.functions):
-            return None
-        function = getattr(obj, "__func__", obj)
-        node = ExperimentCollector.from_parent(
-            collector, name=name, function=function, settings=self.settings
-        )
-        return [node]
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> Generator[None, None, None]:

@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from _pytest._code import getfslineno
 
 from crystallize import ConditionRuns, GroupSequential, Hypothesis, RunRecord, Treatment
 from crystallize.boundary import check_failure
 from crystallize.core.analysis import Analysis
 from crystallize.core.caching import Caching
 from crystallize.core.declaration import check_replicates
-from crystallize.core.evaluation import digest, unread_keys
+from crystallize.core.evaluation import digest
 from crystallize.core.family import AnalysisPlan
 from crystallize.core.interim import Interim
 from crystallize.core.names import path_component
@@ -37,11 +36,14 @@ from crystallize.core.seeding import (
 )
 from crystallize.core.stored_runs import Judge
 from crystallize.core.treatment import BASELINE
+from crystallize.core.unread import TreatmentKeys
 from crystallize.errors import CrystallizeError, DefinitionError
 from pytest_crystallize.exchange import LOST, Exchange, Key
 from pytest_crystallize.fixtures import UnitFixtures
 from pytest_crystallize.ids import checksum, shortened
+from pytest_crystallize.mark import MarkReader
 from pytest_crystallize.output import Output
+from pytest_crystallize.places import place_of
 from pytest_crystallize.record_cache import ExperimentCache, RecordCache, unwatched
 from pytest_crystallize.timeouts import Timer
 from pytest_crystallize.tracebacks import is_users, users_part
@@ -74,6 +76,8 @@ class Settings:
         Where artifacts go if an experiment doesn't say.
     at_once : int
         How many replicates with asynchronous steps a process runs at the same time.
+    marks : MarkReader
+        Reads the marks of experiments.
     wide_fixtures : set of FixtureDef
         Fixtures wider than a function on which experiments depend.
     repro : Unit or None
@@ -127,6 +131,7 @@ class Settings:
         self.ini_replicates = ini_replicates
         self.artifact_root = artifact_root
         self.at_once = at_once
+        self.marks = MarkReader()
         self.wide_fixtures: set[Any] = set()
         self.repro: Unit | None = None
         self.repro_fault: str | None = None
@@ -222,6 +227,7 @@ class ExperimentRuns(ABC):
         hypotheses: Sequence[Hypothesis] = (),
         judging: Judging = DEFAULT_JUDGING,
         caching: Caching = _NOTHING_DECLARED,
+        keys: TreatmentKeys | None = None,
         part: str = "",
     ) -> None:
         self.function = function
@@ -233,7 +239,7 @@ class ExperimentRuns(ABC):
         if part:
             self.name = f"{self.name}: {part}"
         self.where = where
-        path, line = getfslineno(function.obj)
+        path, line = place_of(function.obj)
         self.location = path, line
         self.treatment_objects = tuple(treatments)
         tests = settings.calibrate
@@ -252,6 +258,7 @@ class ExperimentRuns(ABC):
             self.treatments,
             self.replicates,
             DEFAULT_JUDGING if tests else self.judging,
+            keys or TreatmentKeys.of(treatments),
         )
         self.hypotheses = tuple(hypotheses)
         self.caching = caching
@@ -591,7 +598,7 @@ class ExperimentRuns(ABC):
             f"treatment {treatment.name!r} sets {key!r}, which nothing read"
             for treatment in self.treatment_objects
             if treatment.name in arms
-            for key in unread_keys(treatment, arms[treatment.name])
+            for key in self.analysis_plan.keys.unread(arms[treatment.name])
         ]
 
     def finish(self) -> None:  # noqa: B027 - a hook, not an omission

@@ -15,13 +15,13 @@ MODULES = {
 
 # From the bottom up; a module may import what is below it, and its own layer where that makes no cycle.
 CORE_LAYERS = [
-    {"escaping", "formatting", "names", "freezing", "trace", "seeding", "provenance", "versions"},
+    {"escaping", "formatting", "keywords", "names", "freezing", "trace", "seeding", "provenance", "versions"},
     {"stat_test", "stopping", "verdict", "reference"},
     {"recording", "record", "context", "awaiting"},
     {"declared", "claim", "verifier"},
     {"datasource", "artifact", "pipeline_step", "treatment", "hypothesis", "policy"},
     {"step_cache", "pipeline", "run"},
-    {"condition_runs", "stored_reference", "reference_file", "references", "samples"},
+    {"condition_runs", "stored_reference", "reference_file", "references", "samples", "unread"},
     {"sensitivity", "deterministic", "verifying", "decide", "family", "anytime"},
     {"comparison", "sequential", "analysis"},
     {"evaluation", "calibration", "interim", "tidy", "tree", "result"},

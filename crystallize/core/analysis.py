@@ -17,6 +17,7 @@ from crystallize.core.policy import DEFAULT_JUDGING, Judging
 from crystallize.core.references import References
 from crystallize.core.sequential import ClaimLooks
 from crystallize.core.treatment import BASELINE
+from crystallize.core.unread import TreatmentKeys
 from crystallize.core.verdict import Verdict
 from crystallize.core.verifying import shown_metric
 from crystallize.stats.undisturbed import undisturbed
@@ -118,6 +119,8 @@ class Analysis:
         comparisons, claim = self._comparisons, hypothesis.claim
         if (fault := comparisons.why_unreferenced(hypothesis, treatment)) is not None:
             return Verdict.invalid(fault)
+        if (fault := comparisons.why_without_effect(hypothesis, treatment)) is not None:
+            return Verdict.invalid(fault)
         if claim is None:
             return comparisons.verified(hypothesis, treatment)
         sample = comparisons.sample(hypothesis, treatment)
@@ -195,10 +198,14 @@ def evaluate(
     treatment: ConditionRuns,
     *,
     judging: Judging = DEFAULT_JUDGING,
+    keys: TreatmentKeys | None = None,
 ) -> Verdict:
-    """Decide one hypothesis for one treatment; whatever evidence is missing makes it invalid."""
+    """Decide one hypothesis for one treatment; whatever evidence is missing makes it invalid.
+
+    So does a key of the treatment that no run read, unless `keys` says that it may stay unread.
+    """
     replicates = max(len(baseline.records), len(treatment.records))
-    plan = AnalysisPlan((hypothesis,), (treatment.condition,), replicates, judging)
+    plan = AnalysisPlan((hypothesis,), (treatment.condition,), replicates, judging, keys or TreatmentKeys())
     return Analysis(plan, {BASELINE: baseline, treatment.condition: treatment}).verdict(
         hypothesis, treatment.condition
     )

@@ -209,6 +209,8 @@ class UpstreamUnit:
         Why the run failed.
     skipped : str or None
         Why it was skipped.
+    reads : frozenset of str
+        The keys of the context that it read, or that what lies further upstream did.
     """
 
     experiment: str
@@ -220,6 +222,7 @@ class UpstreamUnit:
     conditions: tuple[str, ...] = ()
     failure: str | None = None
     skipped: str | None = None
+    reads: frozenset[str] = frozenset()
 
     def __str__(self) -> str:
         return f"replicate {self.replicate} of {self.condition!r} of experiment {self.experiment!r}"
@@ -251,6 +254,11 @@ class Inputs:
     def skipped(self) -> str | None:
         """Why this run is skipped: one upstream was."""
         return next((f"{unit} was skipped: {unit.skipped}" for unit in self.units if unit.skipped), None)
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """The keys of the context that anything upstream read."""
+        return frozenset(key for unit in self.units for key in unit.reads)
 
     def check(self) -> None:
         """Raise `UpstreamError` if a run upstream failed."""

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
 from crystallize.core.artifact import Artifact
+from crystallize.core.declaration import checked_hypotheses, checked_treatments
 from crystallize.core.hypothesis import Hypothesis
 from crystallize.core.pipeline import Pipeline, as_pipeline
 from crystallize.core.pipeline_step import PipelineStep, StepFactory, as_step
 from crystallize.core.plugins import BasePlugin
 from crystallize.core.stopping import Stopping
-from crystallize.core.treatment import Treatment
+from crystallize.core.treatment import Treatments
 from crystallize.errors import DefinitionError
 from crystallize.stats import Correction
 
@@ -52,13 +53,13 @@ class PartsBuilder:
         """Set plugins; each replaces the default of its own kind."""
         return self._set(plugins=list(plugins))
 
-    def treatments(self, treatments: Iterable[Treatment]) -> Self:
+    def treatments(self, treatments: Treatments) -> Self:
         """Set the treatments."""
-        return self._set(treatments=list(treatments))
+        return self._set(treatments=checked_treatments(treatments, {}, self._label))
 
-    def hypotheses(self, hypotheses: Iterable[Hypothesis]) -> Self:
+    def hypotheses(self, hypotheses: Iterable[Hypothesis] | Hypothesis) -> Self:
         """Set the hypotheses."""
-        return self._set(hypotheses=list(hypotheses))
+        return self._set(hypotheses=checked_hypotheses(hypotheses, self._label))
 
     def replicates(self, replicates: int) -> Self:
         """Set how often each condition is run."""
@@ -78,15 +79,15 @@ class PartsBuilder:
 
     def outputs(self, outputs: Iterable[Artifact]) -> Self:
         """Set what a step writes in every run, for other experiments to read."""
-        return self._set(outputs=outputs)
+        return self._set(outputs=tuple(outputs))
 
     def inputs(self, inputs: Iterable[str]) -> Self:
         """Set patterns of the files that runs read."""
-        return self._set(inputs=inputs)
+        return self._set(inputs=_once(inputs))
 
     def env(self, names: Iterable[str]) -> Self:
         """Set the environment variables that runs read."""
-        return self._set(env=names)
+        return self._set(env=_once(names))
 
     def cache_key(self, key: str) -> Self:
         """Set what stands for all that runs depend on and that can't be seen."""
@@ -99,6 +100,10 @@ class PartsBuilder:
     def initial_ctx(self, initial_ctx: Mapping[str, Any]) -> Self:
         """Set the keys that every context begins with."""
         return self._set(initial_ctx=initial_ctx)
+
+    @property
+    def _label(self) -> str:
+        return f"experiment {self._name!r}"
 
     def _set(self, **options: Any) -> Self:
         self._options |= options
@@ -113,8 +118,13 @@ class PartsBuilder:
             If the data source or the steps are missing.
         """
         if self._datasource is _MISSING:
-            raise DefinitionError(f"experiment {self._name!r} has no data source; call .datasource(...)")
+            raise DefinitionError(f"{self._label} has no data source; call .datasource(...)")
         if not self._steps:
-            raise DefinitionError(f"experiment {self._name!r} has no steps; call .add_step(...)")
+            raise DefinitionError(f"{self._label} has no steps; call .add_step(...)")
         parts = {"datasource": self._datasource, "pipeline": self._steps, "name": self._name}
         return {**parts, **self._options}
+
+
+def _once(names: Iterable[str]) -> Any:
+    """Return what an iterator gives, which could not be read by a second `build`; all else as it is."""
+    return tuple(names) if isinstance(names, Iterator) else names

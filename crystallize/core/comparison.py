@@ -82,6 +82,12 @@ class Comparisons:
                 return Verdict.invalid(reason)
         return verified(hypothesis, *arms)
 
+    def why_without_effect(
+        self, hypothesis: Hypothesis, condition: str, size: int | None = None
+    ) -> str | None:
+        """Say why a treatment reached nothing that was measured in the first replicates; None if it did."""
+        return self.plan.keys.fault(self.arms(hypothesis, condition, size)[1])
+
     def why_unreferenced(self, hypothesis: Hypothesis, condition: str) -> str | None:
         """Say why there is nothing to compare a condition with; None if there is."""
         today = self._today(condition) if condition in self.plan.subjects(hypothesis) else None

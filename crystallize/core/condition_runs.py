@@ -11,6 +11,8 @@ from typing import Any
 from crystallize.core.record import RunRecord
 from crystallize.core.recording import is_finite, is_number
 
+_ADVICE = "; record float(...) of a value, a mean, or each value by ctx.metrics.add(name, value, unit=...)"
+
 
 class _Several(list[Any]):
     """Several values of a metric in one replicate, where a plain list would be one value."""
@@ -160,7 +162,7 @@ class ConditionRuns:
                 if value is not _NOTHING and value is not None and not is_number(value):
                     return (
                         f"metric {metric!r} is {_short(value)} in replicate {replicate} of "
-                        f"{self.condition!r}, not a number"
+                        f"{self.condition!r}, not a number{_ADVICE if isinstance(value, list) else ''}"
                     )
         return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -12,18 +13,58 @@ from crystallize.core.treatment import Treatment
 from crystallize.errors import DefinitionError
 
 
-def checked_treatments(
-    treatments: Iterable[Treatment], initial_ctx: Mapping[str, Any], where: str
-) -> tuple[Treatment, ...]:
-    """Return treatments that can be run together, or raise `DefinitionError`."""
-    checked = tuple(treatments)
+def listed(declared: Any, keyword: str, allowed: str) -> tuple[Any, ...]:
+    """Return what an iterable holds, read once, or raise `DefinitionError` if it is none."""
+    if isinstance(declared, str | bytes) or not isinstance(declared, Iterable):
+        raise DefinitionError(f"{keyword}={shown(declared)}; give {allowed}")
+    return tuple(declared)
+
+
+def as_treatments(declared: Any) -> tuple[Treatment, ...]:
+    """Return treatments, which may be given as one, as an iterable, or as a mapping of names to changes.
+
+    Raises
+    ------
+    DefinitionError
+        If something else is given, or two have one name.
+    """
+    if isinstance(declared, Treatment):
+        declared = (declared,)
+    if isinstance(declared, Mapping):
+        return tuple(_of_mapping(name, change) for name, change in declared.items())
+    treatments = listed(declared, "treatments", "a list of treatments or a mapping of names to changes")
     names: set[str] = set()
-    for treatment in checked:
+    for treatment in treatments:
         if not isinstance(treatment, Treatment):
-            raise DefinitionError(f"{where}: {treatment!r} is not a treatment; give Treatment(name, change)")
+            change = shown(treatment) if isinstance(treatment, Mapping) else "{'delta': 1.0}"
+            raise DefinitionError(
+                f"treatments= holds {shown(treatment)}, which is not a Treatment; give Treatment('name', "
+                f"{change}), or a mapping of names to changes, as in treatments={{'name': {change}}}"
+            )
         if treatment.name in names:
-            raise DefinitionError(f"{where}: two treatments are named {treatment.name!r}")
+            raise DefinitionError(f"two treatments are named {treatment.name!r}")
         names.add(treatment.name)
+    return treatments
+
+
+def _of_mapping(name: str, change: Any) -> Treatment:
+    if not isinstance(change, Treatment):
+        return Treatment(name, change)
+    if change.name != name:
+        raise DefinitionError(
+            f"treatments= holds treatment {change.name!r} under the name {name!r}; give its change, or a "
+            "list of treatments"
+        )
+    return change
+
+
+def checked_treatments(declared: Any, initial_ctx: Mapping[str, Any], where: str) -> tuple[Treatment, ...]:
+    """Return treatments that can be run together, or raise `DefinitionError`; see `as_treatments`."""
+    try:
+        treatments = as_treatments(declared)
+    except DefinitionError as error:
+        raise DefinitionError(f"{where}: {error}") from None
+    for treatment in treatments:
         for key in treatment.payload or ():
             if key in initial_ctx:
                 raise DefinitionError(
@@ -31,20 +72,37 @@ def checked_treatments(
                     f"already as {summarize(initial_ctx[key])!r}; keys are never replaced: leave it out of "
                     "initial_ctx and make it a default of the step"
                 )
-    return checked
+    return treatments
 
 
-def checked_hypotheses(hypotheses: Iterable[Hypothesis], where: str) -> tuple[Hypothesis, ...]:
-    """Return hypotheses that can be told apart, or raise `DefinitionError`."""
-    checked = tuple(hypotheses)
+def checked_hypotheses(declared: Any, where: str) -> tuple[Hypothesis, ...]:
+    """Return hypotheses (or the only one) that can be told apart, or raise `DefinitionError`."""
+    one = isinstance(declared, Hypothesis)
+    try:
+        hypotheses = (declared,) if one else listed(declared, "hypotheses", "a list of hypotheses")
+    except DefinitionError as error:
+        raise DefinitionError(f"{where}: {error}") from None
     names: set[str] = set()
-    for hypothesis in checked:
+    for hypothesis in hypotheses:
         if not isinstance(hypothesis, Hypothesis):
-            raise DefinitionError(f"{where}: {hypothesis!r} is not a hypothesis; give Hypothesis(...)")
+            raise DefinitionError(f"{where}: {shown(hypothesis)} is not a hypothesis; give Hypothesis(...)")
         if hypothesis.name in names:
             raise DefinitionError(f"{where}: two hypotheses are named {hypothesis.name!r}; give each a name=")
         names.add(hypothesis.name)
-    return checked
+    return hypotheses
+
+
+class _Shown(reprlib.Repr):
+    """Short texts of whatever was given, also of what has no text of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxother = self.maxstring = 80
+
+
+def shown(value: Any) -> str:
+    """Return a short text of a value that is wrong, in one line."""
+    return " ".join(_Shown().repr(value).split())
 
 
 def check_replicates(replicates: Any, where: str) -> int:

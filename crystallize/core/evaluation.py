@@ -1,4 +1,4 @@
-"""From records to what they say: digests, rankings, keys that nothing read."""
+"""From records to what they say: digests and rankings."""
 
 from __future__ import annotations
 
@@ -12,35 +12,8 @@ from crystallize.boundary import failure
 from crystallize.core.condition_runs import ConditionRuns
 from crystallize.core.hypothesis import Hypothesis
 from crystallize.core.record import RunRecord
-from crystallize.core.treatment import Treatment
 from crystallize.core.verdict import Verdict
 from crystallize.errors import CrystallizeWarning
-
-
-def unread_keys(treatment: Treatment, runs: ConditionRuns) -> list[str]:
-    """Return the context keys that a treatment set and nothing read in any of its successful runs.
-
-    Such a key changes nothing: mostly its name is not that of the parameter which it was meant for. Without a
-    successful run there is nothing to tell, and the list is empty.
-    """
-    written: dict[str, None] = dict.fromkeys(treatment.payload or ())
-    read: set[str] = set()
-    seen = False
-    known: set[tuple[int, ...]] = set()
-    for record in runs.records:
-        if record is None or not record.succeeded:
-            continue
-        seen = True
-        traces = tuple(map(id, record.scopes))
-        if traces in known:
-            continue
-        known.add(traces)
-        for position, scope in enumerate(record.scopes):
-            if position == 0 and scope.name == treatment.name:
-                written.update(dict.fromkeys(scope.writes))
-            else:
-                read.update(scope.reads)
-    return [key for key in written if key not in read] if seen else []
 
 
 def rank(hypothesis: Hypothesis, verdicts: Mapping[str, Verdict]) -> list[str]:

@@ -26,10 +26,11 @@ from crystallize.core.declaration import (
     checked_treatments,
     with_defaults,
 )
-from crystallize.core.evaluation import runs_by_condition, unread_keys
+from crystallize.core.evaluation import runs_by_condition
 from crystallize.core.family import AnalysisPlan
 from crystallize.core.hypothesis import Hypothesis
 from crystallize.core.interim import Interim, Schedule
+from crystallize.core.keywords import checked_keywords
 from crystallize.core.optimizers import BaseOptimizer
 from crystallize.core.optimizers.search import Search
 from crystallize.core.pipeline import Pipeline, as_pipeline
@@ -53,7 +54,8 @@ from crystallize.core.run import RAISED, Hooks, RunPlan, Unit
 from crystallize.core.seeding import SEARCH, SeedStream, check_root_seed, global_state_restored
 from crystallize.core.step_cache import open_step_cache
 from crystallize.core.stopping import Stopping
-from crystallize.core.treatment import BASELINE, Treatment
+from crystallize.core.treatment import BASELINE, Treatment, Treatments
+from crystallize.core.unread import TreatmentKeys, looked_up
 from crystallize.errors import CrystallizeWarning, DefinitionError
 from crystallize.stats import Correction
 
@@ -85,8 +87,8 @@ class Experiment:
         What it is called.
     initial_ctx : mapping, optional
         Keys that the context of every condition begins with.
-    treatments : list of Treatment
-        The conditions beside the baseline.
+    treatments : list of Treatment, or mapping of str to change
+        The conditions beside the baseline; a mapping gives their changes by name.
     hypotheses : list of Hypothesis
         Claims about each treatment; `hypothesis` is another spelling for a single one.
     outputs : list of Artifact
@@ -132,6 +134,7 @@ class Experiment:
     True
     """
 
+    @checked_keywords
     def __init__(
         self,
         datasource: Any,
@@ -141,8 +144,8 @@ class Experiment:
         name: str = DEFAULT_NAME,
         description: str = "",
         initial_ctx: Mapping[str, Any] | None = None,
-        treatments: Iterable[Treatment] = (),
-        hypotheses: Iterable[Hypothesis] = (),
+        treatments: Treatments = (),
+        hypotheses: Iterable[Hypothesis] | Hypothesis = (),
         hypothesis: Hypothesis | None = None,
         outputs: Iterable[Artifact] = (),
         replicates: int | None = None,
@@ -166,8 +169,9 @@ class Experiment:
         self.plugins = with_defaults(self.given_plugins, DEFAULT_PLUGINS)
         self.judging = Judging(correction, stopping, resampled)
         self.caching = Caching(inputs, env, cache_key)  # type: ignore[arg-type]  # it makes tuples of them
+        self.shared_treatments: frozenset[str] = frozenset()  # in a graph, with experiments not upstream
         self.treatments = treatments
-        given = tuple(hypotheses)
+        given = checked_hypotheses(hypotheses, self._label)
         if hypothesis is not None:
             if given:
                 raise DefinitionError("give hypothesis= or hypotheses=, not both")
@@ -185,11 +189,11 @@ class Experiment:
 
     @property
     def treatments(self) -> tuple[Treatment, ...]:
-        """The conditions beside the baseline; may be set to a list."""
+        """The conditions beside the baseline; may be set to a list or a mapping."""
         return self._treatments
 
     @treatments.setter
-    def treatments(self, treatments: Iterable[Treatment]) -> None:
+    def treatments(self, treatments: Treatments) -> None:
         self._treatments = checked_treatments(treatments, self.initial_ctx, self._label)
 
     @property
@@ -198,7 +202,7 @@ class Experiment:
         return self._hypotheses
 
     @hypotheses.setter
-    def hypotheses(self, hypotheses: Iterable[Hypothesis]) -> None:
+    def hypotheses(self, hypotheses: Iterable[Hypothesis] | Hypothesis) -> None:
         checked = checked_hypotheses(hypotheses, self._label)
         self.judging.check(checked, self._label)
         self._hypotheses = checked
@@ -207,6 +211,11 @@ class Experiment:
     def conditions(self) -> tuple[str, ...]:
         """Names of the conditions, the baseline first."""
         return (BASELINE, *(treatment.name for treatment in self.treatments))
+
+    @property
+    def treatment_keys(self) -> TreatmentKeys:
+        """Which keys of the treatments may stay unread."""
+        return TreatmentKeys.of(self.treatments, self.shared_treatments)
 
     @property
     def replicates(self) -> int:
@@ -234,8 +243,8 @@ class Experiment:
     def run(
         self,
         *,
-        treatments: Iterable[Treatment] | None = None,
-        hypotheses: Iterable[Hypothesis] | None = None,
+        treatments: Treatments | None = None,
+        hypotheses: Iterable[Hypothesis] | Hypothesis | None = None,
         replicates: int | None = None,
         strategy: Strategy = "rerun",
     ) -> Result:
@@ -272,8 +281,8 @@ class Experiment:
     async def arun(
         self,
         *,
-        treatments: Iterable[Treatment] | None = None,
-        hypotheses: Iterable[Hypothesis] | None = None,
+        treatments: Treatments | None = None,
+        hypotheses: Iterable[Hypothesis] | Hypothesis | None = None,
         replicates: int | None = None,
         strategy: Strategy = "rerun",
     ) -> Result:
@@ -526,7 +535,7 @@ class Experiment:
     def _schedule(self, conditions: Sequence[str], *, to_the_end: bool) -> Schedule:
         """Return which units of these conditions are to be run, look by look if there are looks."""
         treatments = tuple(treatment.name for treatment in self.treatments)
-        plan = AnalysisPlan(self.hypotheses, treatments, self.replicates, self.judging)
+        plan = AnalysisPlan(self.hypotheses, treatments, self.replicates, self.judging, self.treatment_keys)
         stops = self.judging.stopping is not None and bool(self.hypotheses) and not to_the_end
         references = references_by_path(
             self.hypotheses if stops else (), elsewhere=self._execution.is_elsewhere
@@ -567,6 +576,7 @@ class Experiment:
             self.hypotheses,
             judging=self.judging,
             planned=self.replicates,
+            keys=self.treatment_keys,
             root_seed=plan.stream.root,
             steps=[{"name": step.name, "params": step.params} for step in plan.pipeline],
             git_commit=commit,
@@ -597,23 +607,22 @@ class Experiment:
     def _warn_of_unread_keys(self, treatment: Treatment, result: Result, known: set[str]) -> None:
         """Warn of keys that nothing read, except known ones, and note them as known."""
         runs = result.metrics.treatments[treatment.name].runs
-        for key in unread_keys(treatment, runs):
+        for key in self.treatment_keys.unread(runs):
             if key in known:
                 continue
             known.add(key)
-            missed = sorted({k for record in runs.records if record for s in record.scopes for k in s.absent})
-            looked_up = f" (looked up and not found: {', '.join(map(repr, missed))})" if missed else ""
+            keys = ", ".join(map(repr, looked_up(runs))) or "none"
             warnings.warn(
-                f"treatment {treatment.name!r} of experiment {self.name!r} sets {key!r}, which nothing read"
-                f"{looked_up}; name it like the step's parameter, or read it with ctx.get({key!r})",
+                f"treatment {treatment.name!r} of experiment {self.name!r} sets {key!r}, which nothing read "
+                f"(known are: {keys}); name it like the step's parameter, or read it with ctx.get({key!r})",
                 CrystallizeWarning,
                 stacklevel=3,
             )
 
     def _with(
         self,
-        treatments: Iterable[Treatment] | None,
-        hypotheses: Iterable[Hypothesis] | None,
+        treatments: Treatments | None,
+        hypotheses: Iterable[Hypothesis] | Hypothesis | None,
         replicates: int | None,
     ) -> Experiment:
         changed = copy.copy(self)

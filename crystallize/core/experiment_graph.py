@@ -13,14 +13,14 @@ from typing import Any
 
 from crystallize.core.artifact import Artifact, Inputs, Output, UpstreamUnit, artifacts_in, resolve
 from crystallize.core.condition_runs import ConditionRuns
-from crystallize.core.declaration import check_decidable, check_replicates
-from crystallize.core.evaluation import unread_keys
+from crystallize.core.declaration import as_treatments, check_decidable, check_replicates
 from crystallize.core.experiment import Experiment, ExperimentBuilder
 from crystallize.core.record import RunRecord
 from crystallize.core.result import Result
 from crystallize.core.run import RECORDED, Outcomes, RunPlan, Unit
 from crystallize.core.seeding import DOWNSTREAM, SeedStream
-from crystallize.core.treatment import BASELINE, Treatment
+from crystallize.core.treatment import BASELINE, Treatment, Treatments
+from crystallize.core.unread import keys_read
 from crystallize.errors import CrystallizeWarning, DefinitionError
 
 __all__ = ["Artifact", "ExperimentGraph", "GraphRun"]
@@ -81,11 +81,11 @@ class ExperimentGraph:
         *experiments: Experiment | ExperimentBuilder | Iterable[Experiment | ExperimentBuilder],
         name: str = "graph",
         dependencies: Mapping[str, Iterable[str]] | None = None,
-        treatments: Iterable[Treatment] = (),
+        treatments: Treatments = (),
     ) -> None:
         self.name = name
         given = {experiment.name: experiment for experiment in self._flat(experiments)}
-        self.treatments = tuple(treatments)
+        self.treatments = as_treatments(treatments)
         declared = self._checked_dependencies(dependencies or {}, given)
         self.producers = {
             consumer: (
@@ -99,7 +99,7 @@ class ExperimentGraph:
         self.settled()  # what can't be run is refused here
 
     def run(
-        self, *, treatments: Iterable[Treatment] | None = None, replicates: int | None = None
+        self, *, treatments: Treatments | None = None, replicates: int | None = None
     ) -> dict[str, Result]:
         """Run every experiment, each by its own execution, behind those that it depends on.
 
@@ -130,7 +130,7 @@ class ExperimentGraph:
         return results
 
     async def arun(
-        self, *, treatments: Iterable[Treatment] | None = None, replicates: int | None = None
+        self, *, treatments: Treatments | None = None, replicates: int | None = None
     ) -> dict[str, Result]:
         """Do what `run` does, so that the running event loop goes on meanwhile."""
         run = self.settled(treatments=treatments, replicates=replicates)
@@ -148,11 +148,9 @@ class ExperimentGraph:
         run.warn_of_unread_keys(results)
         return results
 
-    def settled(
-        self, *, treatments: Iterable[Treatment] | None = None, replicates: int | None = None
-    ) -> GraphRun:
+    def settled(self, *, treatments: Treatments | None = None, replicates: int | None = None) -> GraphRun:
         """Return the graph's experiments with the treatments and replicates of one run; see `run`."""
-        return GraphRun(self, None if treatments is None else tuple(treatments), replicates)
+        return GraphRun(self, None if treatments is None else as_treatments(treatments), replicates)
 
     def _flat(self, given: Iterable[Any]) -> Iterator[Experiment]:
         names: set[str] = set()
@@ -248,6 +246,18 @@ class GraphRun:
             settled = experiment._with(used, None, often[name])
             check_decidable(settled.treatments, settled.hypotheses, settled._label)
             self.experiments[name] = settled
+        for name, settled in self.experiments.items():
+            settled.shared_treatments = self._shared(name)
+
+    def _shared(self, name: str) -> frozenset[str]:
+        """Return the treatments that experiments have whose reads are no part of this one's runs."""
+        upstream, waiting = {name}, [name]
+        while waiting:
+            found = [producer for producer in self.producers[waiting.pop()] if producer not in upstream]
+            upstream.update(found)
+            waiting += found
+        others = (e for other, e in self.experiments.items() if other not in upstream)
+        return frozenset(treatment.name for experiment in others for treatment in experiment.treatments)
 
     def is_read(self, name: str) -> bool:
         """Tell whether another experiment reads what this one writes, so that it is run to its end."""
@@ -288,6 +298,7 @@ class GraphRun:
             experiment.conditions,
             None if record.error is None else f"{record.error.step!r}: {record.error}",
             record.skipped,
+            keys_read([record]),
         )
 
     def plan(
@@ -347,23 +358,16 @@ class GraphRun:
 
     def warn_of_unread_keys(self, results: Mapping[str, Result]) -> None:
         """Warn of keys that a treatment sets and nothing in any experiment reads."""
-        arms: dict[str, list[tuple[Treatment, ConditionRuns]]] = {}
+        arms: dict[str, list[tuple[Experiment, ConditionRuns]]] = {}
         for name, experiment in self.experiments.items():
             for treatment in experiment.treatments:
                 runs = results[name].metrics.treatments[treatment.name].runs
-                arms.setdefault(treatment.name, []).append((treatment, runs))
+                arms.setdefault(treatment.name, []).append((experiment, runs))
         for name, ways in arms.items():
             if any(len(runs.lacking) == len(runs.records) for _, runs in ways):
                 continue  # what failed throughout might have read it
-            read = {
-                key
-                for _, runs in ways
-                for record in runs.records
-                if record
-                for s in record.scopes
-                for key in s.reads
-            }
-            missed = (key for treatment, runs in ways for key in unread_keys(treatment, runs))
+            read = keys_read(record for _, runs in ways for record in runs.records if record)
+            missed = (key for experiment, runs in ways for key in experiment.treatment_keys.unread(runs))
             for key in dict.fromkeys(key for key in missed if key not in read):
                 warnings.warn(
                     f"treatment {name!r} of {self._where} sets {key!r}, which nothing read; name it like a "

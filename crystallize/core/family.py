@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from crystallize.core.hypothesis import Hypothesis
 from crystallize.core.policy import DEFAULT_JUDGING, Judging
 from crystallize.core.treatment import BASELINE
+from crystallize.core.unread import TreatmentKeys
 from crystallize.stats import adjust
 
 Member = tuple[Hypothesis, str]
@@ -29,12 +30,15 @@ class AnalysisPlan:
         Planned number.
     judging : Judging
         How the claims are judged.
+    keys : TreatmentKeys
+        Which keys of treatments may stay unread.
     """
 
     hypotheses: tuple[Hypothesis, ...]
     treatments: tuple[str, ...]
     replicates: int
     judging: Judging = DEFAULT_JUDGING
+    keys: TreatmentKeys = field(default_factory=TreatmentKeys)
 
     @property
     def family(self) -> int:

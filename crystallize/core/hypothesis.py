@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import fields
 from typing import Any, Literal
 
 from crystallize.core.claim import Claim, Direction, Kind, NanPolicy, Pairing
+from crystallize.core.keywords import checked_keywords
 from crystallize.core.reference import Reference
 from crystallize.core.seeding import seeded_alike
 from crystallize.core.stat_test import StatisticalTest
@@ -91,6 +92,7 @@ class Hypothesis:
         If the arguments make no sense together; the message says which.
     """
 
+    @checked_keywords
     def __init__(
         self,
         verifier: Callable[..., Any] | None = None,
@@ -199,7 +201,8 @@ class Hypothesis:
 def _metric_names(metrics: str | Sequence[str] | None) -> tuple[str, ...] | None:
     if metrics is None:
         return None
-    names = (metrics,) if isinstance(metrics, str) else tuple(metrics)
+    listed = isinstance(metrics, Iterable) and not isinstance(metrics, str)
+    names: tuple[Any, ...] = tuple(metrics) if listed else (metrics,)
     if not names or not all(isinstance(name, str) and name for name in names):
         raise DefinitionError(f"metrics={metrics!r}; give the name of a metric or a list of names")
     return names
@@ -217,10 +220,11 @@ def hypothesis(
     The ranker is given what the verifier returned for a treatment and returns the number by which treatments
     are ranked, smallest first.
     """
+    names = _metric_names(metrics)
 
     def decorate(ranker: Ranker) -> Hypothesis:
         return Hypothesis(
-            verifier, metrics, ranker, name if name is not None else getattr(ranker, "__name__", "hypothesis")
+            verifier, names, ranker, name if name is not None else getattr(ranker, "__name__", "hypothesis")
         )
 
     return decorate

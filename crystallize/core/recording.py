@@ -126,14 +126,29 @@ def _to_json(value: Any, name: str, step: str) -> Any:
                     f"metric {name!r} of {step!r} is a mapping with key {key!r}; keys are strings"
                 )
         return {str.__str__(key): _to_json(item, name, step) for key, item in value.items()}
-    kind = type(value)
-    advice = (
-        "record its .tolist()" if isinstance(value, np.ndarray) else "record float(...) of it, or parts of it"
-    )
+    shape = getattr(value, "shape", None)
+    if isinstance(shape, tuple) and not isinstance(value, np.generic):
+        return _number_in(value, shape, name, step)
     raise MetricError(
-        f"metric {name!r} of {step!r} holds a {kind.__module__}.{kind.__qualname__}, which JSON can't carry; "
-        f"allowed are numbers, strings, booleans, None, and lists and dicts of them: {advice}"
+        f"metric {name!r} of {step!r} holds a {_kind(value)}, which JSON can't carry; allowed are numbers, "
+        "strings, booleans, None, and lists and dicts of them: record float(...) of it, or parts of it"
     )
+
+
+def _number_in(array: Any, shape: tuple[int, ...], name: str, step: str) -> Any:
+    """Return the value of an array or tensor that holds just one; what is masked is no number."""
+    if math.prod(shape) == 1 and callable(getattr(array, "item", None)):
+        masked = isinstance(array, np.ma.MaskedArray) and bool(np.ma.getmaskarray(array).all())
+        return math.nan if masked else _to_json(array.item(), name, step)
+    raise MetricError(
+        f"metric {name!r} of {step!r} holds a {_kind(array)} of shape {tuple(shape)}, not one number; record "
+        "float(...) of one of its values, its mean(), or each value by ctx.metrics.add(name, value, unit=...)"
+    )
+
+
+def _kind(value: Any) -> str:
+    kind = type(value)
+    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def _checked_int(value: int, name: str, step: str) -> int:

@@ -32,6 +32,7 @@ from crystallize.core.stored_reference import Origin, claimed_metrics, recorded
 from crystallize.core.tidy import frame, tidy_rows
 from crystallize.core.treatment import BASELINE
 from crystallize.core.tree import encodable, tree_lines
+from crystallize.core.unread import TreatmentKeys
 from crystallize.core.verdict import Verdict
 from crystallize.errors import ReferenceFileError
 
@@ -256,6 +257,7 @@ class Result:
         planned: int | None = None,
         inputs: Mapping[str, str] | None = None,
         elsewhere: bool = False,
+        keys: TreatmentKeys | None = None,
     ) -> None:
         self.name = name
         self.replicates = len(conditions[BASELINE].records)
@@ -266,7 +268,9 @@ class Result:
         self._git_commit = git_commit
         treated = tuple(condition for condition in conditions if condition != BASELINE)
         self.planned_replicates = self.replicates if planned is None else planned
-        plan = AnalysisPlan(tuple(hypotheses), treated, self.planned_replicates, judging)
+        plan = AnalysisPlan(
+            tuple(hypotheses), treated, self.planned_replicates, judging, keys or TreatmentKeys()
+        )
         self._inputs, self._elsewhere = inputs, elsewhere
         references = references_by_path(hypotheses, inputs=inputs, elsewhere=elsewhere)
         analysis = Analysis(plan, conditions, references)

@@ -391,7 +391,7 @@ class RunPlan:
         self._begin(ctx)
         try:
             pipeline.setup(ctx)
-            ctx._enter(source.name, 0)
+            self._enter_source(ctx, source)
             data = source.fetch(ctx)
             if type(data) is CoroutineType:
                 raise never_awaited(data, f"data source {source.name!r}")
@@ -419,7 +419,7 @@ class RunPlan:
         try:
             try:
                 await pipeline.asetup(ctx)
-                ctx._enter(source.name, 0)
+                self._enter_source(ctx, source)
                 with outside_loop():
                     waiting = source.fetch(ctx)
                 data = await settled(waiting)
@@ -464,6 +464,13 @@ class RunPlan:
             ctx._enter(OUTSIDE, HOOKS)
             for hook in hooks.before_replicate:
                 hook(ctx)
+
+    def _enter_source(self, ctx: FrozenContext, source: DataSource) -> None:
+        """Begin the data source; what was read of the treatment upstream is in what it fetches."""
+        ctx._enter(source.name, 0)
+        if ctx._inputs is not None:
+            for key in sorted(ctx._inputs.reads & ctx._values.keys()):
+                ctx.get(key)
 
     def _check_inputs(self, ctx: FrozenContext) -> None:
         try:

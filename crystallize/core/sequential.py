@@ -49,6 +49,8 @@ class ClaimLooks:
         last = look == len(sizes) - 1
         if (fault := comparisons.why_unreferenced(hypothesis, treatment)) is not None:
             return Verdict.invalid(fault)
+        if (fault := comparisons.why_without_effect(hypothesis, treatment, sizes[look])) is not None:
+            return Verdict.invalid(fault) if last else None  # a later replicate may read what none has so far
         if claim is None:  # a verifier speaks of all replicates, and only once
             return comparisons.verified(hypothesis, treatment) if last else None
         sample = comparisons.sample(hypothesis, treatment, sizes[look])

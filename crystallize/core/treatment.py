@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from typing import Any, SupportsIndex, overload
 
@@ -11,6 +11,7 @@ from crystallize.core.artifact import artifacts_in
 from crystallize.core.context import FrozenContext, frozen_mapping
 from crystallize.core.datasource import DataSource, DataSourceFactory
 from crystallize.core.declared import named
+from crystallize.core.keywords import checked_keywords
 from crystallize.errors import DefinitionError
 
 BASELINE = "baseline"
@@ -30,6 +31,9 @@ class Treatment:
         Keys to add; or a function that is given the context and adds keys; or a data source (also its
         un-called factory), from which the condition fetches in place of the experiment's. `apply_fn` is
         another spelling.
+    optional : iterable of str
+        Keys that nothing need read. Another key that no run reads is taken for a slip: what is claimed of
+        the treatment is then invalid.
 
     Attributes
     ----------
@@ -39,7 +43,8 @@ class Treatment:
     Raises
     ------
     DefinitionError
-        If the name is empty or ``"baseline"``, or there is not exactly one change.
+        If the name is empty or ``"baseline"``, there is not exactly one change, or an optional key is not
+        among those that are added.
 
     Examples
     --------
@@ -47,12 +52,14 @@ class Treatment:
     Treatment('deep', {'depth': 8})
     """
 
+    @checked_keywords
     def __init__(
         self,
         name: str,
         apply: Change | None = None,
         *,
         apply_fn: Callable[[FrozenContext], Any] | None = None,
+        optional: Iterable[str] = (),
     ) -> None:
         if not isinstance(name, str) or not name.strip():
             raise DefinitionError(
@@ -88,6 +95,24 @@ class Treatment:
                 f"treatment {name!r} changes the context by {change!r}; give a mapping of keys to add, a "
                 "function of the context, or a data source"
             )
+        self.optional = self._checked_optional(optional)
+
+    def _checked_optional(self, optional: Iterable[str]) -> frozenset[str]:
+        listed = isinstance(optional, Iterable) and not isinstance(optional, str | bytes)
+        keys = tuple(optional) if listed else ()
+        if not listed or not all(isinstance(key, str) for key in keys):
+            raise DefinitionError(
+                f"treatment {self.name!r} has optional={optional!r}; give the keys that nothing need read, "
+                "as in optional={'retries'}"
+            )
+        unknown = [] if self.payload is None else [key for key in keys if key not in self.payload]
+        if unknown:
+            sets = ", ".join(map(repr, self.payload or ())) or "nothing"
+            raise DefinitionError(
+                f"treatment {self.name!r} has optional key {unknown[0]!r}, which it does not set; it sets "
+                f"{sets}"
+            )
+        return frozenset(keys)
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
         """Pickle a treatment by name where its function's name holds it, as that of a decorated one does."""
@@ -140,17 +165,23 @@ class Treatment:
         return f"Treatment({self.name!r}, {self.change!r})"
 
 
+Treatments = Treatment | Iterable[Treatment] | Mapping[str, Change]
+"""What stands for the treatments of an experiment: one, several, or a mapping of names to changes."""
+
+
 def _import_named(module: str, qualname: str) -> Any:
     import_module(module)
     return named(module, qualname)
 
 
 @overload
-def treatment(name: str, apply: Change) -> Treatment: ...
+def treatment(name: str, apply: Change, *, optional: Iterable[str] = ...) -> Treatment: ...
 @overload
-def treatment(name: str) -> Callable[[Callable[[FrozenContext], Any]], Treatment]: ...
-def treatment(name: str, apply: Change | None = None) -> Any:
-    """Make a treatment of a mapping, or, as a decorator, of a function of the context.
+def treatment(
+    name: str, *, optional: Iterable[str] = ...
+) -> Callable[[Callable[[FrozenContext], Any]], Treatment]: ...
+def treatment(name: str, apply: Change | None = None, *, optional: Iterable[str] = ()) -> Any:
+    """Make a treatment of a mapping, or, as a decorator, of a function of the context; see `Treatment`.
 
     Examples
     --------
@@ -162,5 +193,5 @@ def treatment(name: str, apply: Change | None = None) -> Any:
     ('boost', 'dynamic')
     """
     if apply is not None:
-        return Treatment(name, apply)
-    return lambda function: Treatment(name, function)
+        return Treatment(name, apply, optional=optional)
+    return lambda function: Treatment(name, function, optional=optional)

@@ -20,9 +20,10 @@ from crystallize import (
     verifier,
 )
 from crystallize.core.condition_runs import mean
-from crystallize.core.evaluation import digest, rank, runs_by_condition, unread_keys
+from crystallize.core.evaluation import digest, rank, runs_by_condition
 from crystallize.core.record import RunError
 from crystallize.core.recording import MetricEntry
+from crystallize.core.unread import TreatmentKeys
 from crystallize.errors import CrystallizeWarning
 
 FAILED = RunError("ValueError", "went wrong\nin two lines", "train", "Traceback ...")
@@ -342,7 +343,7 @@ def unread(treatment, **options):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", CrystallizeWarning)
         result = experiment(treatment, **options).run()
-    return unread_keys(treatment, result.metrics.treatments[treatment.name].runs)
+    return TreatmentKeys.of([treatment]).unread(result.metrics.treatments[treatment.name].runs)
 
 
 def test_keys_that_nothing_read_are_found():
@@ -372,15 +373,15 @@ def test_without_a_successful_run_nothing_is_known():
     """A run that failed may have failed before it read the key."""
     treatment = Treatment("t", {"fail": True, "later": 1})
     assert unread(treatment) == []
-    assert unread_keys(treatment, ConditionRuns("t", [None])) == []
+    assert TreatmentKeys.of([treatment]).unread(ConditionRuns("t", [None])) == []
 
 
 def test_a_key_that_nothing_read_is_warned_about():
     """The warning names treatment and key, and what was looked up in vain."""
     with pytest.warns(
         CrystallizeWarning,
-        match=r"treatment 'boost' of experiment 'typo' sets 'detla', which nothing read \(looked up and not "
-        r"found: 'delta', 'fail'\)",
+        match=r"treatment 'boost' of experiment 'typo' sets 'detla', which nothing read \(known are: "
+        r"'delta', 'fail'\)",
     ) as caught:
         experiment(Treatment("boost", {"detla": 1})).run()
     assert caught[0].filename == __file__

@@ -94,7 +94,7 @@ def test_the_builder_builds_the_same():
         ({"replicates": True}, "replicates=True"),
         ({"replicates": 2.0}, "replicates=2.0"),
         ({"treatments": [BOOST, BOOST]}, "two treatments are named 'boost'"),
-        ({"treatments": [{"delta": 1}]}, "{'delta': 1} is not a treatment; give Treatment"),
+        ({"treatments": [{"delta": 1}]}, "holds {'delta': 1}, which is not a Treatment; give Treatment"),
         ({"hypotheses": [UP, UP]}, "two hypotheses are named 'x_increase'; give each a name="),
         ({"hypotheses": ["x"]}, "'x' is not a hypothesis"),
         ({"hypotheses": [UP], "hypothesis": UP}, "hypothesis= or hypotheses=, not both"),

@@ -23,6 +23,18 @@ class Name(enum.StrEnum):
     A = "a"
 
 
+class Tensor:
+    """Holds one number, as tensors of other packages do."""
+
+    shape = (1, 1)
+
+    def item(self):
+        return 0.25
+
+    def __repr__(self):
+        return "tensor"
+
+
 class Level(enum.IntEnum):
     LOW = 1
 
@@ -45,6 +57,13 @@ class Level(enum.IntEnum):
         ((1, np.float64(2)), [1, 2.0]),
         ({"a": [np.int8(1)], Name.A: None}, {"a": None}),
         ({"deep": {"er": (1,)}}, {"deep": {"er": [1]}}),
+        (np.array(0.5), 0.5),
+        (np.array([[3]]), 3),
+        (np.array([True]), True),
+        (np.array([0.5], dtype=object), 0.5),
+        ([np.array([0.5]), Tensor()], [0.5, 0.25]),
+        (Tensor(), 0.25),
+        (np.ma.array([0.5], mask=[False]), 0.5),
     ],
     ids=repr,
 )
@@ -57,7 +76,9 @@ def test_values_become_exact_json_types(ctx, value, kept):
     assert json.loads(json.dumps(entry.value)) == kept
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, np.nan, -0.0])
+@pytest.mark.parametrize(
+    "value", [math.nan, math.inf, -math.inf, np.nan, -0.0, np.array(-0.0), np.array(np.nan)]
+)
 def test_every_float_is_recorded(ctx, value):
     """What a nan means is for the verdict to say."""
     ctx.record("m", value)
@@ -68,8 +89,10 @@ def test_every_float_is_recorded(ctx, value):
     ("value", "named"),
     [
         (object(), "builtins.object"),
-        (np.zeros(2), r"numpy.ndarray.*record its .tolist\(\)"),
-        (np.array(1.0), "numpy.ndarray"),
+        (np.zeros(2), r"numpy.ndarray of shape \(2,\), not one number; .*mean\(\), or each .*unit="),
+        (np.zeros((2, 0)), "numpy.ndarray"),
+        (np.array(1j), "complex"),
+        (np.array(object()), "builtins.object"),
         (np.complex128(1), "complex"),
         (1j, "complex"),
         (b"x", "bytes"),
@@ -84,6 +107,13 @@ def test_what_json_can_not_carry_is_refused_by_name(ctx, value, named):
     with pytest.raises(MetricError, match=rf"metric 'acc' of 'train' holds a .*{named}"):
         ctx.metrics.add("acc", value)
     assert ctx.metrics.entries == []
+
+
+def test_what_is_masked_is_no_number(ctx):
+    """What an array holds behind its mask was not measured."""
+    ctx.record("m", np.ma.masked)
+    ctx.record("m", np.ma.array([0.5], mask=[True]))
+    assert all(math.isnan(entry.value) for entry in ctx.metrics.entries)
 
 
 def test_mappings_have_string_keys(ctx):

@@ -1,7 +1,5 @@
 """Which files and functions are experiments, and what is left alone without --crystallize."""
 
-# ruff: noqa: E501 - lines of projects under test, and of what pytest prints
-
 import subprocess
 import sys
 
@@ -84,7 +82,11 @@ def test_ini_functions(project):
     """The ini option crystallize_functions takes prefixes and globs."""
     project.ini("crystallize_functions = study *_trial\n")
     for name in ("study_a", "study", "b_trial", "experiment_c", "trial"):
-        project.write(TOTAL.replace("experiment_total", name), f"experiment_{name}.py")
+        marked = name not in ("experiment_c", "trial")
+        source = (
+            TOTAL.replace("experiment_total", name) if marked else f"def {name}():\n    raise ValueError\n"
+        )
+        project.write(source, f"experiment_{name}.py")
     result = project.run("--collect-only", "-q")
     assert sorted(line.split("::")[1] for line in result.outlines if "::" in line) == [
         "b_trial",
@@ -104,10 +106,8 @@ def test_ini_functions_that_are_tests(project):
 
 
 def test_other_things_named_like_experiments(project):
-    """Only functions are experiments: not steps, treatments, fixtures, classes, instances or partial functions."""
+    """Only what can be run is an experiment: not steps, treatments, fixtures, classes, numbers."""
     project.write("""
-        import functools
-
         @pipeline_step()
         def experiment_step(data, ctx):
             return data
@@ -132,9 +132,7 @@ def test_other_things_named_like_experiments(project):
         def experiment_resource(ctx):
             return 1
 
-        experiment_partial = functools.partial(print, 1)
         experiment_number = 3
-        experiment_builtin = len
 
         class experiment_class:
             pass
@@ -167,7 +165,7 @@ def test_experiments_beside_tests(project):
 def test_marker_is_registered(project):
     """The marker is registered with and without --crystallize, also under --strict-markers."""
     project.ini("addopts = --strict-markers --strict-config\n")
-    project.write(TOTAL + "\n@pytest.mark.experiment\ndef test_a():\n    pass\n", "test_a.py")
+    project.write(TOTAL + "\ndef test_a():\n    pass\n", "test_a.py")
     project.run_plain().assert_outcomes(passed=1)
     project.run().assert_outcomes(passed=2)
     project.run_plain("--markers").stdout.fnmatch_lines(

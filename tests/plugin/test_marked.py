@@ -172,14 +172,14 @@ def experiment_total(delta=0.0):
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
         [
-            "INVALID: 6 of 6 replicates of 'baseline' are missing: replicate 0 failed with TypeError: *",
-            "*experiment_total returned 3.5; return a mapping of metrics, or nothing*",
+            "INVALID: 6 of 6 replicates of 'baseline' are missing: replicate 0 failed with MetricError: *",
+            "*experiment_total returned 3.5 (float); return a mapping of metrics such as *",
         ]
     )
 
 
 def test_generator_body(project):
-    """A body that yields is a body that returns no mapping."""
+    """A body that yields is refused: it would return no mapping."""
     project.write(
         MARK
         + """
@@ -188,8 +188,8 @@ def experiment_total(delta=0.0):
 """
     )
     result = project.run()
-    result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*returned <generator object *; return a mapping of metrics*"])
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*experiment_total has a yield; a condition run returns its metrics*"])
 
 
 def test_methods(project):
@@ -289,8 +289,9 @@ def test_without_hypotheses_fails(project):
 
 
 def test_treatment_key_that_nothing_reads(project):
-    """A key of a treatment that nothing reads is noted."""
-    project.write(TOTAL.replace('{"delta": 3.0}', '{"delta": 3.0, "dleta": 1}'))
+    """A key of a treatment that nothing reads is noted, also where nothing is claimed."""
+    source = TOTAL.replace('{"delta": 3.0}', '{"delta": 3.0, "dleta": 1}').replace("(rng,", "(ctx, rng,")
+    project.write(source.replace("hypotheses=", "hypotheses=() and "))
     project.run().stdout.fnmatch_lines(["*note: treatment 'boost' sets 'dleta', which nothing read"])
 
 

@@ -2,14 +2,11 @@
 
 # ruff: noqa: E501 - lines of projects under test, and of what pytest prints
 
-import pytest
-
 from plugin.conftest import MARK
 
 NO_WORSE = MARK.replace('direction="increase"', 'direction="no_decrease", margin=0.1')
 
 
-@pytest.mark.xfail(strict=True)
 def test_key_that_no_argument_takes(project):
     """Where nothing could read a key, the experiment is refused before it is run."""
     project.write(NO_WORSE + "def experiment_total(rng, detla=0.0):\n    return {'total': rng.normal()}\n")
@@ -18,7 +15,6 @@ def test_key_that_no_argument_takes(project):
     result.stdout.fnmatch_lines(["experiment_a.py:6: treatment 'boost' sets 'delta', *'detla'*"])
 
 
-@pytest.mark.xfail(strict=True)
 def test_key_that_nothing_read(project):
     """Where something might have read it, the verdict is INVALID, and names the key and what was looked up."""
     project.write(

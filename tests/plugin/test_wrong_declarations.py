@@ -9,7 +9,7 @@ from plugin.conftest import BODY, MARK, TOTAL
 MARKED = {
     "unknown keyword": (
         "replicats=3",
-        "@pytest.mark.experiment has no keyword 'replicats'; its keywords are *",
+        "@pytest.mark.experiment has no keyword 'replicats'; did you mean 'replicates'? its keywords are *",
     ),
     "positional": ("3", "@pytest.mark.experiment takes keywords only, not 3; they are replicates, *"),
     "treatment twice": (
@@ -27,7 +27,7 @@ MARKED = {
     ),
     "treatments by name": (
         "replicates=3, treatments=['a']",
-        "treatments= holds 'a', which is not a Treatment",
+        "treatments= holds 'a', which is not a Treatment; give Treatment('name', *",
     ),
     "treatments a string": (
         "replicates=3, treatments='a'",
@@ -66,7 +66,7 @@ MARKED = {
     ),
     "a class in place of a treatment": (
         "replicates=3, treatments=[Treatment]",
-        "treatments= holds <class *Treatment'>, which is not a Treatment",
+        "treatments= holds <class *Treatment'>, which is not a Treatment; *",
     ),
 }
 

@@ -44,6 +44,10 @@ class Objective:
     direction: Goal | Sequence[Goal]
 
     def __post_init__(self) -> None:
+        for name in ("metric", "direction"):
+            given = getattr(self, name)
+            if isinstance(given, Iterable) and not isinstance(given, str):
+                object.__setattr__(self, name, tuple(given))  # an iterator can be read only once
         metrics, goals = self.metrics, self._goals
         if not metrics or not all(isinstance(name, str) and name for name in metrics):
             raise DefinitionError(f"metric is {self.metric!r}; give the name of a metric, or a list of names")

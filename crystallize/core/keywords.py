@@ -1,0 +1,34 @@
+"""Constructors whose unknown keywords are refused by a message that lists the known ones."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar, cast
+
+from crystallize.errors import DefinitionError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def checked_keywords(init: F) -> F:
+    """Have a constructor refuse unknown keywords by a `DefinitionError` that names the known ones."""
+    known = [p.name for p in inspect.signature(init).parameters.values()][1:]
+
+    @functools.wraps(init)
+    def checked(self: Any, /, *args: Any, **keywords: Any) -> Any:
+        for keyword in keywords:
+            if keyword not in known:
+                raise DefinitionError(unknown_keyword(type(self).__name__, keyword, known))
+        return init(self, *args, **keywords)
+
+    return cast("F", checked)
+
+
+def unknown_keyword(owner: str, keyword: str, known: Sequence[str]) -> str:
+    """Return what is said of a keyword that nobody knows: the one that may be meant, and all there are."""
+    close = difflib.get_close_matches(keyword, known, n=1)
+    meant = f"; did you mean {close[0]!r}?" if close else ";"
+    return f"{owner} has no keyword {keyword!r}{meant} its keywords are {', '.join(known)}"

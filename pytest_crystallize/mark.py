@@ -1,0 +1,138 @@
+"""What ``@pytest.mark.experiment`` says: its keywords, and the hypotheses and options among them."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from types import MethodType
+from typing import Any, TypeVar
+
+import pytest
+from _pytest.mark.structures import Mark, MarkDecorator, ParameterSet
+
+from crystallize import Hypothesis
+from crystallize.core.caching import Caching
+from crystallize.core.declaration import listed, shown
+from crystallize.core.keywords import unknown_keyword
+from crystallize.core.policy import DEFAULT_JUDGING, Judging
+from crystallize.errors import DefinitionError
+
+MARK = "experiment"
+JUDGED = tuple(field.name for field in fields(Judging))
+CACHED = tuple(field.name for field in fields(Caching))
+KEYWORDS = ("replicates", "treatments", "hypotheses", "seed", *JUDGED, *CACHED)
+
+_Options = TypeVar("_Options", Judging, Caching)
+
+
+def marks_on(obj: Any) -> list[Mark]:
+    """Return the marks that were put on a function, or on what a partial function is made of.
+
+    Only attributes of its own are asked for: something that makes up attributes has no marks.
+    """
+    if isinstance(obj, staticmethod | classmethod | MethodType):
+        obj = obj.__func__
+    try:
+        found = vars(obj).get("pytestmark", ())
+    except Exception:  # no attributes of its own, or a proxy of something that is not there
+        return []
+    marks = as_marks(found)
+    return marks_on(obj.func) if not marks and isinstance(obj, functools.partial) else marks
+
+
+def as_marks(found: Any) -> list[Mark]:
+    """Return the marks in what an attribute ``pytestmark`` holds."""
+    entries = found if isinstance(found, list | tuple) else [found]
+    marks = [entry.mark if isinstance(entry, MarkDecorator) else entry for entry in entries]
+    return [mark for mark in marks if isinstance(mark, Mark)]
+
+
+def is_marked(marks: Sequence[Mark]) -> bool:
+    """Tell whether the mark is among marks."""
+    return any(mark.name == MARK for mark in marks)
+
+
+class MarkReader:
+    """Reads the marks of a session; what an iterator gives is kept, since it gives it only once."""
+
+    def __init__(self) -> None:
+        self._read: dict[int, tuple[Iterator[Any], tuple[Any, ...]]] = {}
+
+    def keywords(self, node: pytest.Collector) -> dict[str, Any]:
+        """Return the keywords of all marks on a node and its parents; the closest win.
+
+        Raises
+        ------
+        DefinitionError
+            If one of them is unknown, or something is given without keyword.
+        """
+        merged: dict[str, Any] = {}
+        for mark in node.iter_markers(MARK):
+            if mark.args:
+                raise DefinitionError(
+                    f"@pytest.mark.experiment takes keywords only, not {shown(mark.args[0])}; they are "
+                    f"{', '.join(KEYWORDS)}"
+                )
+            for keyword, value in mark.kwargs.items():
+                if keyword not in KEYWORDS:
+                    raise DefinitionError(unknown_keyword("@pytest.mark.experiment", keyword, KEYWORDS))
+                merged.setdefault(keyword, self._once(value))
+        return merged
+
+    def _once(self, value: Any) -> Any:
+        if not isinstance(value, Iterator):
+            return value
+        if id(value) not in self._read:
+            self._read[id(value)] = value, tuple(value)
+        return self._read[id(value)][1]
+
+
+@dataclass(frozen=True)
+class ClaimedHypothesis:
+    """A hypothesis, what its tests are called, and the marks on them."""
+
+    hypothesis: Hypothesis
+    label: str
+    marks: Sequence[Any] = ()
+
+
+def claimed(declared: Any) -> list[ClaimedHypothesis]:
+    """Return the hypotheses of a mark, each of which may be wrapped in `pytest.param`."""
+    if isinstance(declared, Hypothesis | ParameterSet):
+        declared = [declared]
+    return [_claimed(entry) for entry in listed(declared, "hypotheses", "a list of hypotheses")]
+
+
+def _claimed(entry: Any) -> ClaimedHypothesis:
+    marks: Sequence[Any] = ()
+    label = None
+    hypothesis: Any = entry
+    if isinstance(entry, ParameterSet):
+        marks, label = tuple(entry.marks), entry.id
+        if len(entry.values) != 1:
+            raise DefinitionError(f"pytest.param of a hypothesis holds {len(entry.values)} values; give one")
+        hypothesis = entry.values[0]
+    if not isinstance(hypothesis, Hypothesis):
+        raise DefinitionError(f"hypotheses= holds {shown(hypothesis)}, which is not a Hypothesis")
+    return ClaimedHypothesis(hypothesis, label if isinstance(label, str) else hypothesis.name, marks)
+
+
+def judging_of(declared: Judging, keywords: Mapping[str, Any]) -> Judging:
+    """Return how claims are judged: as declared, and where nothing is, as marked."""
+    return _filled(declared, DEFAULT_JUDGING, keywords)
+
+
+def caching_of(declared: Caching, keywords: Mapping[str, Any]) -> Caching:
+    """Return what runs depend on: as declared, and where nothing is, as marked."""
+    return _filled(declared, Caching(), keywords)
+
+
+def _filled(declared: _Options, default: _Options, keywords: Mapping[str, Any]) -> _Options:
+    names = [entry.name for entry in fields(declared)]
+    given = {
+        name: keywords[name]
+        for name in names
+        if name in keywords and getattr(declared, name) == getattr(default, name)
+    }
+    return replace(declared, **given)
