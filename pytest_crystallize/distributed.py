@@ -11,6 +11,7 @@ import pytest
 
 from pytest_crystallize.exchange import SharedExchange
 from pytest_crystallize.reporter import TOKEN, Reporter
+from pytest_crystallize.workers import EXIT_CODE
 
 _HANGS_AFTER_CRASH = ("loadscope", "loadfile", "loadgroup")
 
@@ -25,6 +26,7 @@ class ControllerHooks:
         self._tests: frozenset[str] | None = None
         self._crashed = False
         self._pytest_session: pytest.Session | None = None
+        self._exit_code: int | None = None
 
     def pytest_configure_node(self, node: Any) -> None:
         """Tell a worker the directory of the session, and the seed if one was drawn.
@@ -73,7 +75,8 @@ class ControllerHooks:
             self._pytest_session.testscollected = self.tests
 
     def pytest_testnodedown(self, node: Any, error: object | None) -> None:
-        """Name the replicate that a dead worker was running."""
+        """Name the replicate that a dead worker was running, and note which exit code one asked for."""
+        self._exit_code = getattr(node, "workeroutput", {}).get(EXIT_CODE, self._exit_code)
         if not error or error == "keyboard-interrupt":
             return
         self._crashed = True
@@ -90,6 +93,12 @@ class ControllerHooks:
                 "and use --dist load",
                 yellow=True,
             )
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """End with the code that `pytest.exit` was given on a worker, but never well: tests are missing."""
+        if self._exit_code is not None:
+            session.exitstatus = self._exit_code or pytest.ExitCode.TESTS_FAILED
 
     def pytest_testnodeready(self) -> None:
         """End the session if a replacement worker has nothing to do: pytest-xdist may not notice."""

@@ -137,6 +137,11 @@ class FactoryRuns(ExperimentRuns):
         components = {**subject.components, **warning_filters(self.settings.config)}
         return dataclasses.replace(subject, components=components, treatments=treatments)
 
+    def withdraw_steps(self) -> None:
+        """Have nobody use the results of cacheable steps that this process has stored in this session."""
+        if "plan" in self.__dict__ and self.plan.step_cache is not None:
+            self.plan.step_cache.withdraw()
+
     def watching(self) -> AbstractContextManager[Judge]:
         """Watch one run that has the global generators for itself."""
         if self.cache is None or self._refusal is not None:
@@ -216,7 +221,11 @@ class FactoryRuns(ExperimentRuns):
         """Run a unit through the experiment's pipeline."""
         outcomes = self._outcomes(host)
         refused = self._refused(unit, outcomes)
-        return refused or self.settings.output.captured(host, lambda: self.plan.run(unit, outcomes))
+        if refused is not None:
+            return refused
+        return self.settings.output.captured(
+            host, lambda: self.judged(self.plan.run(unit, outcomes), host)
+        )
 
     def run_alone(self, unit: Unit, host: pytest.Item) -> RunRecord:
         """Run a unit whose exceptions come through."""
@@ -259,8 +268,9 @@ class FactoryRuns(ExperimentRuns):
     ) -> None:
         async def run(unit: Unit) -> None:
             seeded = plan.seed_globals is not None and len(units) == 1
-            with unwatched() if self.cache is None else self.cache.watching(seeded=seeded) as judge:
-                record = await plan.arun(unit, outcomes)
+            watching = unwatched() if self.cache is None else self.cache.watching(seeded=seeded)
+            with self._under_way(unit), watching as judge:
+                record = self.judged(await plan.arun(unit, outcomes), host)
             self._conclude(unit, judge(self.settings.output.with_sections(record)))
 
         try:

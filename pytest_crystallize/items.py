@@ -425,11 +425,17 @@ def plain(value: Any) -> Any:
 
 
 class PrefetchItem(ExperimentItem):
-    """A token on a worker: in its call phase unclaimed replicates are run. It reports nothing."""
+    """A token on a worker: in its call phase unclaimed replicates are run. It reports only what fails in it."""
 
     def __init__(self, *, runs: ExperimentRuns, share: int, **kwargs: Any) -> None:
         super().__init__(runs=runs, **kwargs)
         self.share = share
+
+    @property
+    def experiment(self) -> tuple[str, str]:
+        """Node id and name of the experiment, of which its reports speak: nobody knows the token's."""
+        assert self.parent is not None
+        return self.parent.nodeid, self.runs.name
 
     def runtest(self) -> None:
         """Run unclaimed replicates for a while."""

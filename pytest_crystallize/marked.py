@@ -137,8 +137,9 @@ class MarkedRuns(ExperimentRuns):
 
     def run_unit(self, unit: Unit, host: pytest.Item) -> RunRecord:
         """Set up the function's fixtures, call it, tear them down."""
+        outcomes = Outcomes(FAILURES, SKIPS, self._describe)
         record = self.settings.output.captured(
-            host, lambda: self._run(unit, host, Outcomes(FAILURES, SKIPS, self._describe))
+            host, lambda: self.judged(self._run(unit, host, outcomes), self._node)
         )
         return with_properties(record, self._node.user_properties)
 
@@ -175,6 +176,7 @@ class MarkedRuns(ExperimentRuns):
                 self._call(ctx)
             node.stash[tmppath_result_key]["call"] = True
         finally:
+            self.leave_if_forked(ctx.replicate, ctx.condition)
             if (phase := self._phase) == self.function.originalname:
                 self._phase = "teardown"
             try:

@@ -32,7 +32,7 @@ def with_properties(record: RunRecord, properties: list[tuple[str, object]]) -> 
 def with_output(record: RunRecord, out: str, err: str, log: str) -> RunRecord:
     """Return the record with what its run printed and logged."""
     found = (("Captured stdout", out), ("Captured stderr", err), ("Captured log", log))
-    return replace(record, sections=tuple((title, text) for title, text in found if text))
+    return replace(record, sections=(*record.sections, *(section for section in found if section[1])))
 
 
 class Output:

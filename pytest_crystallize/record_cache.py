@@ -204,6 +204,11 @@ class ExperimentCache:
         """Whether this process has stored runs."""
         return self._stored is not None and self._stored.published > 0
 
+    def withdraw(self) -> None:
+        """Have no later session use what this process has stored."""
+        if self._stored is not None:
+            self._stored.withdraw()
+
     def flush(self) -> None:
         """Store what is to be stored."""
         if self._stored is not None:

@@ -156,6 +156,8 @@ class Reporter:
             self.progress.clear()
         if is_rerun(report):
             return
+        if hasattr(report, "crystallize_of"):
+            self._name_experiment(report)
         if report.when == "call" or not report.passed:
             self.reported.add(report.nodeid)
         if report.skipped and not hasattr(report, "wasxfail"):
@@ -176,6 +178,16 @@ class Reporter:
         )
         if report.failed and self.config.getoption("tbstyle", "auto") != "line":
             self._append_failures(report, payload)
+
+    def _name_experiment(self, report: pytest.TestReport) -> None:
+        """Have what failed beside the replicates that a worker ran ahead be an error of their experiment."""
+        path, line, _ = report.location
+        report.nodeid, name = report.crystallize_of  # type: ignore[attr-defined]
+        report.location = path, line, name
+        report.when = "setup" if report.when == "call" else report.when  # it is an error, and no test's verdict
+        crash = getattr(report.longrepr, "reprcrash", None)
+        told = (crash.message if crash is not None else report.longreprtext).strip().partition("\n")[0]
+        self.settings.note(f"{name}: an error that is no replicate's: {told}")
 
     @pytest.hookimpl(trylast=True, specname="pytest_runtest_logreport")
     def pytest_runtest_logreport_junit(self, report: pytest.TestReport) -> None:

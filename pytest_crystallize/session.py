@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from _pytest.runner import runtestprotocol
 
 from crystallize.cache.place import open_store
 from crystallize.core.escaping import printable
@@ -31,8 +30,10 @@ from pytest_crystallize.escaped_reports import escape_report
 from pytest_crystallize.exchange import Exchange, SharedExchange, is_abandoned
 from pytest_crystallize.exit_code import VERDICTS
 from pytest_crystallize.fixtures import hidden_by
+from pytest_crystallize.forks import ForkHooks
 from pytest_crystallize.ids import checksum, escape
-from pytest_crystallize.items import ExperimentItem, HypothesisItem, PrefetchItem
+from pytest_crystallize.items import ExperimentItem, HypothesisItem, NotSupported, PrefetchItem
+from pytest_crystallize.late_errors import LateErrorHooks
 from pytest_crystallize.options import parse_address, parse_reference, parse_replicates, parse_seed
 from pytest_crystallize.publishing import Publisher
 from pytest_crystallize.record_cache import MODES, Mode, RecordCache, parse_share, watching_set_up
@@ -40,6 +41,7 @@ from pytest_crystallize.reporter import Reporter, announcement, told_seed
 from pytest_crystallize.switches import STATE_FILE, Switches
 from pytest_crystallize.units import ExperimentRuns, Settings
 from pytest_crystallize.verdicts_due import VerdictsDue
+from pytest_crystallize.workers import WorkerHooks
 
 if TYPE_CHECKING:
     from pytest_crystallize.cluster import Cluster
@@ -76,7 +78,11 @@ def activate(config: pytest.Config) -> None:
     manager.register(session.settings.fixtures, "crystallize-fixtures")
     functions = config.getini("crystallize_functions")
     manager.register(Declarations(session.settings, functions), "crystallize-declarations")
-    if not session.is_worker:
+    manager.register(LateErrorHooks(session.settings.late_errors, session.withdraw), "crystallize-late-errors")
+    manager.register(ForkHooks(session.settings.forks), "crystallize-forks")
+    if session.is_worker:
+        manager.register(WorkerHooks(config), "crystallize-worker")
+    else:
         reporter = Reporter(config, session.settings)
         verdicts = VerdictsDue(config, reporter)
         manager.register(reporter, "crystallize-reporter")
@@ -376,21 +382,6 @@ class CrystallizeSession:
 
     # Running.
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
-        """Run tokens without reporting them; what failed in a unit is in its record."""
-        if not isinstance(item, PrefetchItem):
-            return None
-        for report in runtestprotocol(item, log=False, nextitem=nextitem):
-            if report.failed:
-                crash = getattr(report.longrepr, "reprcrash", None)
-                told = crash.message if crash is not None else report.longreprtext.strip()
-                self._add_fault(f"{item.runs.name}: {told}")
-        return True
-
-    def _add_fault(self, text: str) -> None:
-        self.settings.note(f"while replicates were run ahead, {text}")
-
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_fixture_setup(self, fixturedef: Any, request: Any) -> Generator[None, object, object]:
         """Make fixtures wider than a function under globals seeded from the root seed and the fixture."""
@@ -412,13 +403,10 @@ class CrystallizeSession:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Attach what reports need; missing evidence is no expected failure."""
         report = yield
-        if isinstance(item, HypothesisItem) and call.when != "teardown":
-            if item.payload is not None:
+        if isinstance(item, HypothesisItem):
+            if call.when != "teardown" and item.payload is not None:
                 report.crystallize = item.payload  # type: ignore[attr-defined]
-            not_to_be_run = (
-                call.when == "setup" and call.excinfo is not None and call.excinfo.errisinstance(NOT_RUN)
-            )
-            if item.evidence_missing and call.excinfo and hasattr(report, "wasxfail") and not not_to_be_run:
+            if call.excinfo is not None and hasattr(report, "wasxfail") and not _is_expected(item, call):
                 del report.wasxfail
                 report.outcome = "failed"
                 report.longrepr = item.repr_failure(call.excinfo)
@@ -432,6 +420,11 @@ class CrystallizeSession:
         report = yield
         escape_report(report)
         return report
+
+    def withdraw(self) -> None:
+        """Have no later session use what this process has stored."""
+        for runs in self._runs.values():
+            runs.withdraw()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self) -> None:
@@ -485,6 +478,14 @@ class CrystallizeSession:
             address = printable(self.settings.cluster.address)
             lines.append(f"crystallize: factories run on the Dask cluster at {address}")
         return lines
+
+
+def _is_expected(item: HypothesisItem, call: pytest.CallInfo[None]) -> bool:
+    """Tell whether what a test marked as expected to fail raised is what that covers: a claim not supported."""
+    assert call.excinfo is not None
+    if call.when == "setup":
+        return call.excinfo.errisinstance(NOT_RUN)
+    return call.when == "call" and not item.evidence_missing and call.excinfo.errisinstance(NotSupported)
 
 
 def _announce(directory: Path, selected: Iterable[HypothesisItem], collected: int) -> None:

@@ -40,7 +40,9 @@ from crystallize.core.unread import TreatmentKeys
 from crystallize.errors import CrystallizeError, DefinitionError
 from pytest_crystallize.exchange import LOST, Exchange, Key
 from pytest_crystallize.fixtures import UnitFixtures
+from pytest_crystallize.forks import Forks
 from pytest_crystallize.ids import checksum, shortened
+from pytest_crystallize.late_errors import LateErrors
 from pytest_crystallize.mark import MarkReader
 from pytest_crystallize.output import Output
 from pytest_crystallize.places import place_of
@@ -66,6 +68,10 @@ class Settings:
         What the condition run under way offers to fixtures.
     output : Output
         Captured output and warnings of units.
+    late_errors : LateErrors
+        Errors that arise beside units: in threads, in finalizers.
+    forks : Forks
+        Forked processes that come back from a unit.
     seed, replicates : int or None
         From the command line.
     ini_seed, ini_replicates : int or None
@@ -124,6 +130,8 @@ class Settings:
         self.exchange = exchange
         self.fixtures = UnitFixtures()
         self.output = Output(config)
+        self.late_errors = LateErrors(config)
+        self.forks = Forks()
         self.timer = Timer(config)
         self.seed = seed
         self.ini_seed = ini_seed
@@ -386,7 +394,8 @@ class ExperimentRuns(ABC):
         """
         settings = self.settings
         settings.timer.belongs_to(host)
-        with global_state_restored(), settings.output.of_units(self.id):
+        heard = settings.late_errors.heard(self.id)
+        with global_state_restored(), settings.output.of_units(self.id), heard:
             try:
                 self._recall()
                 settings.exchange.refresh()
@@ -502,9 +511,39 @@ class ExperimentRuns(ABC):
         """Run units of replicates that this process holds."""
         for unit in units:
             if self._begin(unit, host):
-                with self.watching() as judge:
+                with self._under_way(unit), self.watching() as judge:
                     record = self.run_unit(unit, host)
                 self._conclude(unit, judge(record))
+
+    @contextmanager
+    def _under_way(self, unit: Unit) -> Iterator[None]:
+        """Bracket one run: what comes back from it twice, or ends the session, is told."""
+        late_errors, key = self.settings.late_errors, Key(self.id, *unit)
+        self.settings.forks.begin()
+        late_errors.begin(key)
+        try:
+            yield
+        except ENDS_SESSION as error:  # others wait for its record
+            fault = RunError.from_exception(error, self.name)
+            seed = self.stream.seed(unit.replicate)
+            self._publish(unit, RunRecord(unit.condition, unit.replicate, seed, error=fault))
+            raise
+        finally:
+            self.leave_if_forked(*unit)
+            late_errors.end(key)
+
+    def leave_if_forked(self, replicate: int, condition: str) -> None:
+        """End this process if a condition run that came back here began in another one."""
+        forks = self.settings.forks
+        if forks.is_child():
+            forks.leave(f"replicate {replicate} of {condition!r} of {self.name}")
+
+    def judged(self, record: RunRecord, node: pytest.Item) -> RunRecord:
+        """Return the record of a unit, as a failure if it left errors in threads or finalizers."""
+        judged = self.settings.late_errors.judged(record, lambda error, step: describe(error, step, node))
+        if judged is not record:
+            self.withdraw_steps()
+        return judged
 
     # Stored runs.
 
@@ -533,6 +572,15 @@ class ExperimentRuns(ABC):
     def watching(self) -> AbstractContextManager[Judge]:
         """Watch one run; gives what its record is to be passed through."""
         return unwatched() if self.cache is None else self.cache.watching()
+
+    def withdraw(self) -> None:
+        """Have no later session use what this process has stored in this one."""
+        if self._cache is not None:
+            self._cache.withdraw()
+        self.withdraw_steps()
+
+    def withdraw_steps(self) -> None:  # noqa: B027 - a hook, not an omission
+        """Have nobody use the results of steps that this process has stored in this session."""
 
     def make_known(self, unit: Unit, record: RunRecord) -> None:
         """Have a stored record stand for a run."""

@@ -89,6 +89,7 @@ class StepResults:
         self._said: set[tuple[str, str]] = set()
         self._notes: dict[tuple[str, str], str] = {}
         self._stored = False
+        self._kept: list[str] = []
         self._units: Watcher | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -149,6 +150,12 @@ class StepResults:
             self.note(step, part, why)
         self._stored |= stored
 
+    def withdraw(self) -> None:
+        """Remove what this process has stored."""
+        kept, self._kept = self._kept, []
+        for key in kept:
+            self.store.remove(key)
+
     def conclude(self) -> list[str]:
         """Tidy up if something was stored; return why steps are not cached, each reason once."""
         notes, stored = self.report()
@@ -199,6 +206,7 @@ class StepResults:
         if not self.store.put(key, Encoded(*result)):
             return
         self._stored = True
+        self._kept.append(key)
         if reads not in self.lists(step, code):
             self.lists(step, code)[reads] = None
             self.store.publish(step, self._parts(code), {json.dumps(reads): Encoded("reads", b"")})

@@ -111,6 +111,13 @@ class Store:
         record = _pack(_seal(self._key, "value"), key, value)
         return self._write(self._value(key), [_MAGIC, *record])
 
+    def remove(self, key: str) -> None:
+        """Remove the value stored under a key, if there is one."""
+        try:
+            self._value(key).unlink(missing_ok=True)
+        except OSError as error:
+            self._note("written", error)
+
     def load(self, slot: str, parts: Mapping[str, str]) -> dict[str, Encoded]:
         """Return key -> value of every record that was published in a slot under the same parts."""
         if self._key is None:

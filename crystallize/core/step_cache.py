@@ -106,6 +106,9 @@ class StepCache(Protocol):
     def take(self, report: CacheReport) -> None:
         """Take in what another process reports."""
 
+    def withdraw(self) -> None:
+        """Remove what this process has stored: the calls that gave it may have gone wrong."""
+
     def conclude(self) -> list[str]:
         """Tidy up at the end of a run; return what its user should know, once."""
 

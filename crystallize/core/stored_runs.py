@@ -31,6 +31,7 @@ from crystallize.errors import CrystallizeWarning, FingerprintError
 PUBLISHED_EVERY: Final = 0.1  # seconds
 _CHECKS: Final = 20  # times as long as the last check is waited until the next
 _KIND: Final = "json"
+_WITHDRAWN: Final = "withdrawn"
 ARTIFACTS: Final = "wrote artifacts, which are not stored with its record"
 
 ELSEWHERE: Final = "was run where the environment is another"
@@ -135,6 +136,7 @@ class StoredRuns:
         self._lock = threading.Lock()
         self._buffer: dict[Unit, RunRecord] = {}
         self._taken: set[Unit] = set()
+        self._published: list[Unit] = []
         self._due = 0.0
 
     def _make_watcher(self) -> Watcher:
@@ -262,6 +264,20 @@ class StoredRuns:
         with self._lock:
             self._publish()
 
+    def withdraw(self) -> None:
+        """Have nobody use the records that were added here: what they were run with has gone wrong since."""
+        with self._lock:
+            self._buffer = {}
+            withdrawn, self._published = self._published, []
+            identity = self._identity
+            if identity is None:
+                return
+            for condition in dict.fromkeys(unit.condition for unit in withdrawn):
+                keys = [identity.key(unit) for unit in withdrawn if unit.condition == condition]
+                # Of several values of a key the latest counts, also where others have merged their files.
+                bodies = dict.fromkeys(keys, Encoded(_WITHDRAWN, b""))
+                self._store.publish(identity.slot(condition), identity.parts[condition], bodies)
+
     def _publish(self) -> None:
         buffered, self._buffer = self._buffer, {}
         identity = self._identity
@@ -278,6 +294,7 @@ class StoredRuns:
                 }
                 self._store.publish(identity.slot(condition), identity.parts[condition], bodies)
             self.published += len(buffered)
+            self._published += buffered
         now = time.perf_counter()
         self._due = now + max(PUBLISHED_EVERY, _CHECKS * (now - started))
 

@@ -19,7 +19,6 @@ def experiment_total(rng, replicate, condition, delta=0.0):
 """
 
 
-@pytest.mark.xfail(reason="the child runs on as a second session", strict=True)
 @pytest.mark.parametrize("options", [["-n0"], ["-n2"]], ids=["here", "workers"])
 def test_forked_child_that_comes_back(project, options):
     """The child is ended and named, the session ends and fails."""
@@ -33,7 +32,6 @@ def test_forked_child_that_comes_back(project, options):
     )
 
 
-@pytest.mark.xfail(reason="pytest-xdist takes every exit code but 2 for a crash", strict=True)
 @pytest.mark.parametrize(("options", "code"), [(["-n2"], 7), (["-n2"], 0)])
 def test_exit_in_a_body(project, options, code):
     """pytest.exit ends a session on workers as it does in one process, with the message and the code, if not 0."""

@@ -1,0 +1,125 @@
+"""Forked processes that come back from the code under test: each is ended, and its parent told."""
+
+from __future__ import annotations
+
+import os
+import select
+from collections.abc import Generator
+from contextlib import suppress
+from typing import Final, NoReturn
+
+import pytest
+
+CHILD_SECONDS: Final = 1.0
+"""How long forked processes that are still there are waited for at the end."""
+
+_forks = 0
+
+
+def _count() -> None:
+    global _forks
+    _forks += 1
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_parent=_count)
+
+
+class ForkedProcessCameBack(Exception):
+    """A process that the code under test had forked returned from it, as if it were to go on with the session."""
+
+
+class Forks:
+    """Ends children that come back, and hears of it in their parent.
+
+    A child that does its work and exits, as those of `multiprocessing` do, never comes back.
+    """
+
+    def __init__(self) -> None:
+        self._process = os.getpid()
+        self._heard = _forks
+        self._pipe = os.pipe() if hasattr(os, "fork") else None
+        if self._pipe is not None:
+            os.set_blocking(self._pipe[0], False)
+
+    def begin(self) -> None:
+        """Note which process begins to run the code under test."""
+        self._process = os.getpid()
+
+    def is_child(self) -> bool:
+        """Tell whether this process is another one than began."""
+        return os.getpid() != self._process
+
+    def leave(self, what: str) -> NoReturn:
+        """End this process, a child, and tell where it came back from."""
+        if self._pipe is not None:
+            with suppress(OSError):
+                os.write(self._pipe[1], f"{what}\n".encode(errors="backslashreplace")[-select.PIPE_BUF :])
+        os._exit(1)
+
+    def check(self, *, at_end: bool) -> None:
+        """Raise `ForkedProcessCameBack` if a child of this process has come back.
+
+        Parameters
+        ----------
+        at_end : bool
+            Whether nothing comes behind this, so that children are waited for a little.
+        """
+        if self._pipe is None or self._heard == _forks:
+            return
+        read, write = self._pipe
+        if at_end:
+            os.close(write)  # children have it, too: there is nothing more to read once all of them are gone
+            self._pipe = None
+            select.select([read], [], [], CHILD_SECONDS)
+        told = b""
+        with suppress(BlockingIOError):
+            told = os.read(read, 1 << 16)
+        if at_end:
+            os.close(read)
+        if told:
+            places = dict.fromkeys(told.decode(errors="replace").splitlines())
+            raise ForkedProcessCameBack(
+                f"a process forked in {', and one in '.join(places)} came back from there, and was ended; end "
+                "it by os._exit, or use multiprocessing"
+            )
+
+
+class ForkHooks:
+    """Keeps children that come back from going on with the session.
+
+    Parameters
+    ----------
+    forks : Forks
+        Of the session.
+    """
+
+    def __init__(self, forks: Forks) -> None:
+        self._forks = forks
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, object, object]:
+        """End a child that comes back from a fixture or a hook."""
+        return (yield from self._watched(f"the setup of {item.nodeid}"))
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
+        """End a child that comes back from a verifier or a hook."""
+        return (yield from self._watched(item.nodeid))
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_teardown(
+        self, item: pytest.Item, nextitem: pytest.Item | None
+    ) -> Generator[None, object, object]:
+        """End a child that comes back from a fixture or a hook, and raise if one came back until now."""
+        result = yield from self._watched(f"the teardown of {item.nodeid}")
+        self._forks.check(at_end=nextitem is None)
+        return result
+
+    def _watched(self, what: str) -> Generator[None, object, object]:
+        process = os.getpid()
+        try:
+            return (yield)
+        finally:
+            if os.getpid() != process:
+                self._forks.leave(what)
