@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import dataclasses
+import json
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing
 from functools import cached_property
@@ -126,6 +127,7 @@ class FactoryRuns(ExperimentRuns):
             mode=records.mode,
             inputs=tuple(str(root / pattern) for pattern in caching.inputs),
             env=caching.env,
+            surroundings=json.dumps(warning_filters(self.function), default=repr),
         )
 
     def subject(self) -> Subject:
@@ -134,7 +136,7 @@ class FactoryRuns(ExperimentRuns):
         plan = self.make_plan()
         subject = subject_of(plan, self.experiment.given_plugins, self.caching, root=root, roots=(root,))
         treatments = {name: subject.treatments[name] for name in self.conditions}
-        components = {**subject.components, **warning_filters(self.settings.config)}
+        components = {**subject.components, **warning_filters(self.function)}
         return dataclasses.replace(subject, components=components, treatments=treatments)
 
     def withdraw_steps(self) -> None:
@@ -223,9 +225,7 @@ class FactoryRuns(ExperimentRuns):
         refused = self._refused(unit, outcomes)
         if refused is not None:
             return refused
-        return self.settings.output.captured(
-            host, lambda: self.judged(self.plan.run(unit, outcomes), host)
-        )
+        return self.settings.output.captured(host, lambda: self.judged(self.plan.run(unit, outcomes), host))
 
     def run_alone(self, unit: Unit, host: pytest.Item) -> RunRecord:
         """Run a unit whose exceptions come through."""

@@ -26,7 +26,7 @@ if hasattr(os, "register_at_fork"):
 
 
 class ForkedProcessCameBack(Exception):
-    """A process that the code under test had forked returned from it, as if it were to go on with the session."""
+    """A process that the code under test had forked came back, as if it were to go on with the session."""
 
 
 class Forks:
@@ -80,8 +80,8 @@ class Forks:
         if told:
             places = dict.fromkeys(told.decode(errors="replace").splitlines())
             raise ForkedProcessCameBack(
-                f"a process forked in {', and one in '.join(places)} came back from there, and was ended; end "
-                "it by os._exit, or use multiprocessing"
+                f"a process forked in {', and one in '.join(places)} came back from there, and was ended; "
+                "end it by os._exit, or use multiprocessing"
             )
 
 

@@ -23,6 +23,7 @@ from crystallize.core.treatment import BASELINE
 from crystallize.errors import EngineError, NotPicklableError
 from pytest_crystallize.boundary import UNJUDGED
 from pytest_crystallize.ids import typed
+from pytest_crystallize.late_errors import is_late
 from pytest_crystallize.output import PROPERTY
 from pytest_crystallize.record_cache import NOT_CACHED
 from pytest_crystallize.report import CORRECTIONS, effect_of, extra_numbers, interval_of
@@ -74,6 +75,13 @@ class ExperimentItem(pytest.Item):
         if not self._is_set_up:
             return self._fixturenames
         return [name for name in self._fixturenames if name in self.funcargs]
+
+    def _traceback_filter(self, excinfo: pytest.ExceptionInfo[BaseException]) -> Any:
+        """Show the user's part; of pytest's warnings of errors elsewhere, which have none, the last line."""
+        entries = excinfo.traceback
+        users = [entry for entry in entries if is_users(entry.path)]
+        others = entries[-1:] if is_late(excinfo.value) else entries
+        return type(entries)(users or others).filter(excinfo)
 
 
 class HypothesisItem(ExperimentItem):
@@ -307,11 +315,6 @@ class HypothesisItem(ExperimentItem):
         location = ReprFileLocation(str(path), (line or 0) + 1, reason or message)
         return ExceptionChainRepr([(ReprTraceback([entry], None, "native"), location, None)])
 
-    def _traceback_filter(self, excinfo: pytest.ExceptionInfo[BaseException]) -> Any:
-        entries = excinfo.traceback
-        users = [entry for entry in entries if is_users(entry.path)]
-        return type(entries)(users or entries).filter(excinfo)
-
     def reportinfo(self) -> tuple[Any, int | None, str]:
         """Return where the experiment is defined, and the heading of this test."""
         path, line = self.runs.location
@@ -425,7 +428,7 @@ def plain(value: Any) -> Any:
 
 
 class PrefetchItem(ExperimentItem):
-    """A token on a worker: in its call phase unclaimed replicates are run. It reports only what fails in it."""
+    """A token on a worker: in its call phase unclaimed replicates are run. It reports only failures."""
 
     def __init__(self, *, runs: ExperimentRuns, share: int, **kwargs: Any) -> None:
         super().__init__(runs=runs, **kwargs)

@@ -1,8 +1,8 @@
 """Errors that arise beside the code under test: in threads, in finalizers, in coroutines that nobody awaited.
 
-pytest queues them and gives them, as warnings, to the item in whose phase it finds them. Here many condition
-runs share one item, and that item may be a token which nobody sees. So where such warnings are errors, each is
-the error of the run that it arose in; what belongs to no run is raised when the item is torn down.
+pytest queues them and gives them, as warnings, to the item in whose phase it finds them. Here many runs
+share one item, and that item may be a token which nobody sees. So where such warnings are errors, each is the
+error of the run that it arose in; what belongs to no run is raised when the item is torn down.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from crystallize.core.record import RunError, RunRecord
 from pytest_crystallize.exchange import Key
 
 THREAD_SECONDS: Final = 5.0
-"""How long threads that condition runs have left are waited for at the end; Python waits for them without limit."""
+"""How long threads that runs have left are waited for at the end; Python would wait without limit."""
 
 # By kind: of threads, and of finalizers.
-_QUEUES = (thread_exceptions, unraisable_exceptions)
+_QUEUES: Final[tuple[pytest.StashKey[Any], ...]] = (thread_exceptions, unraisable_exceptions)
 _COLLECT = (collect_thread_exception, collect_unraisable)
 _WARNINGS = (pytest.PytestUnhandledThreadExceptionWarning, pytest.PytestUnraisableExceptionWarning)
 _PROBES = ("Exception in thread", "Exception ignored in")
@@ -198,8 +198,8 @@ class LateErrors:
         Parameters
         ----------
         at_end : bool
-            Whether no item comes behind this one, so that all that is left over is to come up now: threads are
-            waited for, and garbage is collected.
+            Whether no item comes behind this one, so that all that is left over is to come up now: threads
+            are waited for, and garbage is collected.
         """
         if at_end and self._meanwhile:
             with self.heard():
@@ -269,9 +269,14 @@ class LateErrors:
 def _described(error: BaseException, describe: Callable[[BaseException, str], RunError]) -> RunError:
     """Describe what pytest raises by its cause; names of threads differ between processes."""
     cause = error.__cause__ or error
-    step = next((place for kind, place in zip(_WARNINGS, _PLACES, strict=True) if isinstance(error, kind)), "pytest")
-    shown = isinstance(cause, Exception) and cause.__traceback__ is not None
-    told: RunError = describe(cause, step) if shown else RunError.from_exception(cause, step)
+    step = next(
+        (place for kind, place in zip(_WARNINGS, _PLACES, strict=True) if isinstance(error, kind)), "pytest"
+    )
+    frame = cause.__traceback__
+    while frame is not None and frame.tb_frame.f_code.co_filename == threading.__file__:
+        frame = frame.tb_next
+    shown = isinstance(cause, Exception) and frame is not None
+    told: RunError = (describe if shown else RunError.from_exception)(cause.with_traceback(frame), step)
     heading = str(error).partition("\n")[0]
     return replace(told, traceback=f"{heading}\n{told.traceback}" if error.__cause__ else told.traceback)
 
@@ -316,13 +321,13 @@ class LateErrorHooks:
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Withdraw stored runs where they would hide an error from the next session."""
-        if call.excinfo is not None and (call.when == "teardown" or _is_late(call.excinfo.value)):
+        if call.excinfo is not None and (call.when == "teardown" or is_late(call.excinfo.value)):
             self._withdraw()
         return (yield)
 
 
-def _is_late(error: BaseException) -> bool:
+def is_late(error: BaseException) -> bool:
     """Tell whether an exception is one of pytest's for such errors."""
     if isinstance(error, BaseExceptionGroup):
-        return any(map(_is_late, error.exceptions))
+        return any(map(is_late, error.exceptions))
     return isinstance(error, _WARNINGS)

@@ -6,6 +6,7 @@ import argparse
 import dis
 import inspect
 import json
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -297,12 +298,18 @@ def marked_components(function: pytest.Function) -> dict[str, Any]:
     callspec = getattr(function, "callspec", None)
     for name, value in (callspec.params if callspec is not None else {}).items():
         components[f"parameter {name}"] = value
-    return components | warning_filters(function.config)
+    return components | warning_filters(function)
 
 
-def warning_filters(config: pytest.Config) -> dict[str, Any]:
-    """Return which warnings are errors: a run that gives one may fail."""
-    return {"filters of warnings": [config.getini("filterwarnings"), config.option.pythonwarnings]}
+def warning_filters(function: pytest.Function) -> dict[str, Any]:
+    """Return which warnings are errors: a run that gives one, or in which one comes up late, may fail."""
+    config = function.config
+    marks = [list(mark.args) for mark in function.iter_markers("filterwarnings")]
+    given = [sys.warnoptions, config.getini("filterwarnings"), config.option.pythonwarnings, marks]
+    heard = [
+        name for name in ("threadexception", "unraisableexception") if config.pluginmanager.hasplugin(name)
+    ]
+    return {"filters of warnings": given, "errors heard of": heard}
 
 
 def marked_names(function: pytest.Function) -> tuple[str, ...]:

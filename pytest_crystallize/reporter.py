@@ -182,9 +182,11 @@ class Reporter:
     def _name_experiment(self, report: pytest.TestReport) -> None:
         """Have what failed beside the replicates that a worker ran ahead be an error of their experiment."""
         path, line, _ = report.location
-        report.nodeid, name = report.crystallize_of  # type: ignore[attr-defined]
+        report.nodeid, name = report.crystallize_of
         report.location = path, line, name
-        report.when = "setup" if report.when == "call" else report.when  # it is an error, and no test's verdict
+        report.when = (
+            "setup" if report.when == "call" else report.when
+        )  # it is an error, and no test's verdict
         crash = getattr(report.longrepr, "reprcrash", None)
         told = (crash.message if crash is not None else report.longreprtext).strip().partition("\n")[0]
         self.settings.note(f"{name}: an error that is no replicate's: {told}")

@@ -78,7 +78,9 @@ def activate(config: pytest.Config) -> None:
     manager.register(session.settings.fixtures, "crystallize-fixtures")
     functions = config.getini("crystallize_functions")
     manager.register(Declarations(session.settings, functions), "crystallize-declarations")
-    manager.register(LateErrorHooks(session.settings.late_errors, session.withdraw), "crystallize-late-errors")
+    manager.register(
+        LateErrorHooks(session.settings.late_errors, session.withdraw), "crystallize-late-errors"
+    )
     manager.register(ForkHooks(session.settings.forks), "crystallize-forks")
     if session.is_worker:
         manager.register(WorkerHooks(config), "crystallize-worker")
@@ -481,7 +483,7 @@ class CrystallizeSession:
 
 
 def _is_expected(item: HypothesisItem, call: pytest.CallInfo[None]) -> bool:
-    """Tell whether what a test marked as expected to fail raised is what that covers: a claim not supported."""
+    """Tell whether a mark ``xfail`` covers what a test raised: that a claim is not supported."""
     assert call.excinfo is not None
     if call.when == "setup":
         return call.excinfo.errisinstance(NOT_RUN)

@@ -527,6 +527,8 @@ class ExperimentRuns(ABC):
             fault = RunError.from_exception(error, self.name)
             seed = self.stream.seed(unit.replicate)
             self._publish(unit, RunRecord(unit.condition, unit.replicate, seed, error=fault))
+            if isinstance(error, pytest.exit.Exception):
+                self.settings.note(f"{self._place(*unit)} ended the session: {fault}")
             raise
         finally:
             self.leave_if_forked(*unit)
@@ -536,7 +538,10 @@ class ExperimentRuns(ABC):
         """End this process if a condition run that came back here began in another one."""
         forks = self.settings.forks
         if forks.is_child():
-            forks.leave(f"replicate {replicate} of {condition!r} of {self.name}")
+            forks.leave(self._place(replicate, condition))
+
+    def _place(self, replicate: int, condition: str) -> str:
+        return f"replicate {replicate} of {condition!r} of {self.name}"
 
     def judged(self, record: RunRecord, node: pytest.Item) -> RunRecord:
         """Return the record of a unit, as a failure if it left errors in threads or finalizers."""

@@ -50,7 +50,7 @@ class WorkerHooks:
     def pytest_runtest_protocol_stopped_by_exit(
         self, item: pytest.Item, nextitem: pytest.Item | None
     ) -> Generator[None, object, object]:
-        """Stop at `pytest.exit`: pytest-xdist knows a worker that stops, and takes one that exits for a crash."""
+        """Stop at `pytest.exit`: pytest-xdist understands that, and not every exit code."""
         try:
             return (yield)
         except pytest.exit.Exception as error:

@@ -66,6 +66,8 @@ class StepResults:
         Files that steps may read, whose content belongs to the key.
     env : tuple of str
         Environment variables whose values belong to the key.
+    surroundings : str
+        What else belongs to the key.
     environment_digest : str, optional
         Digest of the environment, where another process knows it.
     """
@@ -77,12 +79,14 @@ class StepResults:
         refresh: bool = False,
         inputs: tuple[str, ...] = (),
         env: tuple[str, ...] = (),
+        surroundings: str = "",
         environment_digest: str | None = None,
     ) -> None:
         self.directory = cache_directory() / "steps" if directory is None else Path(directory).absolute()
         self.refresh = refresh
         self.inputs = inputs
         self.env = env
+        self.surroundings = surroundings
         self._environment = environment_digest
         self._files: dict[str, tuple[tuple[int, ...], str]] = {}
         self._lists: dict[str, dict[Reads, None]] = {}
@@ -97,7 +101,14 @@ class StepResults:
         # so that a process on another machine can tell whether it has it, too.
         with suppress(OSError):
             self.directory.mkdir(parents=True, exist_ok=True)
-        return _again, (self.directory, self.refresh, self.inputs, self.env, self.environment)
+        return _again, (
+            self.directory,
+            self.refresh,
+            self.inputs,
+            self.env,
+            self.surroundings,
+            self.environment,
+        )
 
     @property
     def environment(self) -> str:
@@ -216,9 +227,21 @@ class StepResults:
 
 
 def _again(
-    directory: Path, refresh: bool, inputs: tuple[str, ...], env: tuple[str, ...], digest: str
+    directory: Path,
+    refresh: bool,
+    inputs: tuple[str, ...],
+    env: tuple[str, ...],
+    surroundings: str,
+    digest: str,
 ) -> StepResults:
-    return StepResults(directory, refresh=refresh, inputs=inputs, env=env, environment_digest=digest)
+    return StepResults(
+        directory,
+        refresh=refresh,
+        inputs=inputs,
+        env=env,
+        surroundings=surroundings,
+        environment_digest=digest,
+    )
 
 
 class Entry:
@@ -243,7 +266,7 @@ class Entry:
         self._code = self._fingerprint()
         self._data = self._identity()
         self._base = [SCHEMA, results.environment, self._code.digest, call.name, call.seed, self._data]
-        self._base.append(results.declared())
+        self._base += [results.declared(), *([results.surroundings] if results.surroundings else [])]
         self._values: dict[Read, str] = {}
         self._watcher: Watcher | None = None
 

@@ -119,6 +119,7 @@ def open_step_cache(
     mode: Mode = "reuse",
     inputs: tuple[str, ...] = (),
     env: tuple[str, ...] = (),
+    surroundings: str = "",
 ) -> StepCache | None:
     """Return the cache of cacheable steps in a directory.
 
@@ -133,6 +134,8 @@ def open_step_cache(
         Paths and patterns of files that steps may read; their content is part of every key.
     env : tuple of str
         Names of environment variables that steps may read; their values are part of every key.
+    surroundings : str
+        What else decides whether a step fails, such as filters of warnings; part of every key.
 
     Raises
     ------
@@ -145,7 +148,9 @@ def open_step_cache(
         return None
     from crystallize.cache.step_results import StepResults  # heavy, and needed for cacheable steps only
 
-    return StepResults(directory, refresh=mode == "refresh", inputs=inputs, env=env)
+    return StepResults(
+        directory, refresh=mode == "refresh", inputs=inputs, env=env, surroundings=surroundings
+    )
 
 
 class CacheableSteps:

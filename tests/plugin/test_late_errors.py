@@ -1,5 +1,6 @@
-"""Errors beside the body of a condition run: in threads, finalizers, coroutines, and the teardown of fixtures."""
+"""Errors beside the body of a condition run: in threads, finalizers, coroutines, teardown of fixtures."""
 
+# ruff: noqa: E501 - lines of projects under test, and of what pytest prints
 
 import pytest
 
@@ -111,3 +112,218 @@ def test_finalizers_and_coroutines(project, options):
         assert output.count(f"{lost}RuntimeWarning: coroutine 'answer' was never awaited") == 3
         assert output.count("replicate 3 of 'boost', seed ") == 6
     assert output.count("11 of 12 runs from cache") == 6
+
+
+LATE = """
+import gc, threading, time
+
+class Ring:
+    def __init__(self):
+        self.me = self
+    def __del__(self):
+        raise ValueError("garbage failed")
+
+released = threading.Event()
+
+def bad():
+    released.wait(20)
+    raise ValueError("the thread crashed")
+
+def garbage():
+    Ring()
+
+def outliving():
+    threading.Thread(target=bad).start()
+    released.set()
+
+def later():
+    threading.Timer(0.3, bad).start()
+    released.set()
+
+@pytest.fixture(scope="session")
+def wide():
+    yield
+    raise ValueError("the session's teardown failed")
+
+@pytest.mark.experiment(
+    replicates=6,
+    treatments={"boost": {"delta": 5.0}},
+    hypotheses=[pytest.param(Hypothesis(metric="total", direction=d), marks=m) for d, m in CLAIMS],
+)
+def experiment_total(rng, FIXTURES, replicate, delta=0.0):
+    if delta and replicate == 3:
+        CALL
+    return {"total": rng.normal() + delta}
+"""
+SUPPORTED = '[("increase", ())]'
+XFAIL = '[("decrease", pytest.mark.xfail)]'
+
+
+@pytest.mark.parametrize(
+    ("fixtures", "call", "claims", "message"),
+    [
+        ("condition", "garbage()", SUPPORTED, "ValueError: garbage failed"),
+        ("condition", "later()", XFAIL, "ValueError: the thread crashed"),
+        ("wide", "pass", XFAIL, "ValueError: the session's teardown failed"),
+    ],
+    ids=["garbage", "thread", "fixture"],
+)
+@pytest.mark.parametrize("workers", [0, 1])
+def test_errors_of_no_run(project, workers, fixtures, call, claims, message):
+    """They fail the session, whoever ran what, and nothing that was run until then is stored."""
+    source = LATE.replace("FIXTURES", fixtures).replace("CALL", call).replace("CLAIMS", claims)
+    project.write(source)
+    options = (*STRICT, "-o", "crystallize_cache_verify=0")
+    for _ in range(2):
+        result = project.run_workers(*options, n=1) if workers else project.run("-n0", *options)
+        assert result.ret == 1
+        outcomes = result.parseoutcomes()
+        assert outcomes.pop("errors") == 1
+        assert outcomes in ({"passed": 1}, {"xfailed": 1})
+        result.stdout.fnmatch_lines(["*ERROR at teardown of *experiment_total*", f"*{message}*"])
+        result.stdout.no_fnmatch_line("*from cache*")
+
+
+TOKENS_ONLY = """
+import os, pytest
+from pathlib import Path
+
+@pytest.fixture(scope="session")
+def wide(worker_id):
+    yield
+    raise ValueError(f"the teardown failed on {worker_id}")
+
+def pytest_collection_modifyitems(config, items):
+    Path(os.environ["PYTEST_XDIST_WORKER"] + ".collected").touch()
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item):
+    while os.environ["PYTEST_XDIST_WORKER"] != "gw0" and "total_" in item.nodeid:
+        pass
+"""
+
+
+def test_teardown_where_only_tokens_ran(project):
+    """A worker that gave no verdict fails the session by what its wider fixtures raise, under the experiment's name."""
+    source = LATE.replace("FIXTURES", "wide").replace("CALL", "pass").replace("CLAIMS", SUPPORTED)
+    project.write(source)
+    result = project.run_workers("--junitxml=junit.xml", "-v", timeout=60)
+    assert result.ret == 1
+    output = result.stdout.str()
+    assert "::block-" not in output
+    assert (
+        output.count("ERROR at teardown of experiment_total ")
+        + output.count("ERROR at teardown of experiment_total::")
+        == 2
+    )
+    result.stdout.fnmatch_lines(["*ERROR experiment_a.py::experiment_total*"])
+    assert "experiment_total" in project.cases()
+
+
+def test_without_filter(project):
+    """Without a filter they are warnings, told alike here and on workers, and nothing fails."""
+    source = LATE.replace("FIXTURES", "condition").replace("CLAIMS", SUPPORTED)
+    project.write(
+        source.replace(
+            "CALL", "threading.Thread(target=released.set).start(); outliving(); Ring(); gc.collect()"
+        )
+    )
+    told = []
+    for result in (project.run_apart("-n0"), project.run_workers()):
+        result.assert_outcomes(passed=1, warnings=2)
+        assert result.ret == 0
+        lines = result.stdout.lines
+        begin = next(i for i, line in enumerate(lines) if "warnings summary" in line)
+        told.append([line for line in lines[begin + 1 :] if line.startswith("experiment_a.py::")])
+    assert told[0] == told[1] == ["experiment_a.py::experiment_total"] * len(told[0])
+
+
+@pytest.mark.parametrize("plugin", ["threadexception", "unraisableexception"])
+def test_without_the_plugin_of_pytest(project, plugin):
+    """Who switches pytest's plugin off hears of no such error; what is stored then is not used with it."""
+    call = "outliving()" if plugin == "threadexception" else "Closing()"
+    source = LATE.replace("FIXTURES", "condition").replace("CLAIMS", SUPPORTED).replace("CALL", call)
+    project.write(
+        source + "\nclass Closing:\n    def __del__(self):\n        raise ValueError('not closed')\n"
+    )
+    off = project.run_apart("-n0", *STRICT, "-p", f"no:{plugin}")
+    off.assert_outcomes(passed=1)
+    assert off.ret == 0
+    on = project.run_apart("-n0", *STRICT)
+    assert on.ret == 1
+    on.stdout.no_fnmatch_line("*from cache*")
+
+
+CACHED_STEP = """
+import linecache, threading
+
+linecache.getlines(__file__)  # tracebacks quote it; opened in a step, it would keep that from being stored
+
+def bad():
+    raise ValueError("the thread crashed")
+
+@pipeline_step(cacheable=True, deterministic=True)
+def prepare(data, ctx):
+    thread = threading.Thread(target=bad)
+    thread.start()
+    thread.join()
+    return data
+
+@pipeline_step()
+def score(data, ctx, *, delta=0.0):
+    return data, {"total": ctx.rng.normal() + delta}
+
+def experiment_cached():
+    claim = Hypothesis(metric="total", direction="increase")
+    treatments = [Treatment("boost", {"delta": 5.0})]
+    return Experiment(0, [prepare, score], treatments=treatments, hypotheses=[claim], replicates=8)
+"""
+
+
+def test_results_of_steps(project):
+    """The result of a step in whose call an error arose is not used, nor one of a session that only warned."""
+    project.write(CACHED_STEP)
+    project.run_apart("-n0").assert_outcomes(passed=1, warnings=1)
+    assert list((project.path / ".pytest_cache/d/crystallize/steps").rglob("*.value"))
+    for _ in range(2):
+        result = project.run("-n0", *STRICT)
+        result.assert_outcomes(failed=1)
+        result.stdout.fnmatch_lines(["INVALID: * of 8 replicates*the thread crashed*"])
+
+
+def test_error_beside_a_failure(project):
+    """A run that fails by itself fails by that, and shows what its thread raised, too."""
+    failing = THREAD.replace(
+        "        thread.join()\n", "        thread.join()\n        raise KeyError('own')\n"
+    )
+    project.write(failing)
+    result = project.run("-n0", *STRICT)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        ["INVALID*failed with KeyError: 'own'", "*Error in a thread*", "*ValueError: the thread crashed"]
+    )
+
+
+def test_error_while_a_test_decides(project):
+    """What a verifier leaves behind fails its test, expected to fail or not: it is no verdict."""
+    project.write("""
+        import threading
+
+        def bad():
+            raise ValueError("the thread crashed")
+
+        @verifier
+        def judge(baseline, treatment):
+            thread = threading.Thread(target=bad)
+            thread.start()
+            thread.join()
+            return {"p_value": 1.0, "significant": False}
+
+        @pytest.mark.experiment(replicates=3, treatments={"boost": {"delta": 3.0}}, hypotheses=[
+            pytest.param(Hypothesis(verifier=judge(), metrics="total", name="judged"), marks=pytest.mark.xfail)])
+        def experiment_judged(rng, delta=0.0):
+            return {"total": rng.normal() + delta}
+        """)
+    result = project.run("-n0", *STRICT)
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["*ValueError: the thread crashed*"])
