@@ -27,6 +27,7 @@ class ControllerHooks:
         self._crashed = False
         self._pytest_session: pytest.Session | None = None
         self._exit_code: int | None = None
+        self._beside: set[str] = set()
 
     def pytest_configure_node(self, node: Any) -> None:
         """Tell a worker the directory of the session, and the seed if one was drawn.
@@ -69,10 +70,12 @@ class ControllerHooks:
         return len(self._tests or ())
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_logreport(self) -> None:
-        """Have the percentage speak of tests."""
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Have the percentage speak of tests, and of experiments that are reported beside them."""
+        if hasattr(report, "crystallize_of"):
+            self._beside.add(report.crystallize_of[0])
         if self._pytest_session is not None and self._tests is not None:
-            self._pytest_session.testscollected = self.tests
+            self._pytest_session.testscollected = self.tests + len(self._beside)
 
     def pytest_testnodedown(self, node: Any, error: object | None) -> None:
         """Name the replicate that a dead worker was running, and note which exit code one asked for."""

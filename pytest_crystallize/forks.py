@@ -37,14 +37,15 @@ class Forks:
 
     def __init__(self) -> None:
         self._process = os.getpid()
-        self._heard = _forks
-        self._pipe = os.pipe() if hasattr(os, "fork") else None
-        if self._pipe is not None:
-            os.set_blocking(self._pipe[0], False)
+        self._known = _forks
+        self._pipe: tuple[int, int] | None = None
 
     def begin(self) -> None:
         """Note which process begins to run the code under test."""
         self._process = os.getpid()
+        if self._pipe is None and hasattr(os, "fork"):
+            self._pipe = os.pipe()
+            os.set_blocking(self._pipe[0], False)
 
     def is_child(self) -> bool:
         """Tell whether this process is another one than began."""
@@ -65,24 +66,30 @@ class Forks:
         at_end : bool
             Whether nothing comes behind this, so that children are waited for a little.
         """
-        if self._pipe is None or self._heard == _forks:
+        if self._pipe is None or self._known == _forks:
             return
         read, write = self._pipe
         if at_end:
             os.close(write)  # children have it, too: there is nothing more to read once all of them are gone
-            self._pipe = None
             select.select([read], [], [], CHILD_SECONDS)
         told = b""
         with suppress(BlockingIOError):
             told = os.read(read, 1 << 16)
         if at_end:
             os.close(read)
+            self._pipe, self._known = None, _forks
         if told:
             places = dict.fromkeys(told.decode(errors="replace").splitlines())
             raise ForkedProcessCameBack(
                 f"a process forked in {', and one in '.join(places)} came back from there, and was ended; "
                 "end it by os._exit, or use multiprocessing"
             )
+
+    def close(self) -> None:
+        """Close the files."""
+        for descriptor in self._pipe or ():
+            os.close(descriptor)
+        self._pipe = None
 
 
 class ForkHooks:
@@ -96,6 +103,16 @@ class ForkHooks:
 
     def __init__(self, forks: Forks) -> None:
         self._forks = forks
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
+        """End a child that comes back from a hook around the phases of an item."""
+        process = os.getpid()  # a plugin may run the phases in a child, which it ends itself
+        try:
+            return (yield)
+        finally:
+            if os.getpid() != process:
+                self._forks.leave(f"a hook around {item.nodeid}")
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, object, object]:
@@ -116,10 +133,14 @@ class ForkHooks:
         self._forks.check(at_end=nextitem is None)
         return result
 
+    def pytest_unconfigure(self) -> None:
+        """Close the files."""
+        self._forks.close()
+
     def _watched(self, what: str) -> Generator[None, object, object]:
-        process = os.getpid()
+        self._forks.begin()
         try:
             return (yield)
         finally:
-            if os.getpid() != process:
+            if self._forks.is_child():
                 self._forks.leave(what)

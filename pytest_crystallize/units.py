@@ -519,16 +519,14 @@ class ExperimentRuns(ABC):
     def _under_way(self, unit: Unit) -> Iterator[None]:
         """Bracket one run: what comes back from it twice, or ends the session, is told."""
         late_errors, key = self.settings.late_errors, Key(self.id, *unit)
-        self.settings.forks.begin()
         late_errors.begin(key)
         try:
             yield
-        except ENDS_SESSION as error:  # others wait for its record
+        except pytest.exit.Exception as error:  # other workers may wait for the record
             fault = RunError.from_exception(error, self.name)
             seed = self.stream.seed(unit.replicate)
             self._publish(unit, RunRecord(unit.condition, unit.replicate, seed, error=fault))
-            if isinstance(error, pytest.exit.Exception):
-                self.settings.note(f"{self._place(*unit)} ended the session: {fault}")
+            self.settings.note(f"{self._place(*unit)} ended the session: {fault}")
             raise
         finally:
             self.leave_if_forked(*unit)

@@ -4,6 +4,8 @@
 
 import pytest
 
+from plugin.conftest import TOTAL
+
 STRICT = ("-p", "no:asyncio", "-W", "error")
 """Every warning is an error; pytest-asyncio, where it is installed, would give one of its own."""
 
@@ -184,40 +186,39 @@ def test_errors_of_no_run(project, workers, fixtures, call, claims, message):
         result.stdout.no_fnmatch_line("*from cache*")
 
 
-TOKENS_ONLY = """
-import os, pytest
+BOTH_WORK = """
+import time
 from pathlib import Path
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def wide(worker_id):
+    Path(f"{worker_id}.works").touch()
+    until = time.monotonic() + 60
+    while len(list(Path().glob("*.works"))) < 2 and time.monotonic() < until:
+        time.sleep(0.01)
     yield
     raise ValueError(f"the teardown failed on {worker_id}")
-
-def pytest_collection_modifyitems(config, items):
-    Path(os.environ["PYTEST_XDIST_WORKER"] + ".collected").touch()
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_protocol(item):
-    while os.environ["PYTEST_XDIST_WORKER"] != "gw0" and "total_" in item.nodeid:
-        pass
 """
 
 
 def test_teardown_where_only_tokens_ran(project):
-    """A worker that gave no verdict fails the session by what its wider fixtures raise, under the experiment's name."""
-    source = LATE.replace("FIXTURES", "wide").replace("CALL", "pass").replace("CLAIMS", SUPPORTED)
-    project.write(source)
-    result = project.run_workers("--junitxml=junit.xml", "-v", timeout=60)
+    """A worker that gave no verdict fails the session by what its wider fixtures raise, as the experiment's error."""
+    project.write(BOTH_WORK + TOTAL.replace("(rng,", "(rng, wide,"))
+    result = project.run_workers("--junitxml=junit.xml", "-v", timeout=100)
     assert result.ret == 1
+    result.assert_outcomes(passed=1, errors=2)
     output = result.stdout.str()
-    assert "::block-" not in output
-    assert (
-        output.count("ERROR at teardown of experiment_total ")
-        + output.count("ERROR at teardown of experiment_total::")
-        == 2
+    assert "block-" not in output
+    assert "100%]" in output
+    result.stdout.fnmatch_lines_random(
+        [
+            "*ERROR at teardown of experiment_total::total_increase[[]boost] *",
+            "*ERROR at teardown of experiment_total _*",
+            "ERROR experiment_a.py::experiment_total - ValueError*",
+            "note: experiment_total: an error that is no replicate's: *",
+        ]
     )
-    result.stdout.fnmatch_lines(["*ERROR experiment_a.py::experiment_total*"])
-    assert "experiment_total" in project.cases()
+    assert set(project.cases()) == {"total_increase[boost]", "experiment_total"}
 
 
 def test_without_filter(project):
