@@ -58,22 +58,32 @@ def forking(project, **where):
     project.write(source)
 
 
+PLACES = {
+    "BODY": "replicate 2 of 'boost' of experiment_marked",
+    "FIXTURE": "replicate 2 of 'b*' of experiment_marked",
+    "STEP": "replicate 2 of 'boost' of experiment_factory",
+    "VERIFIER": "experiment_a.py::experiment_factory::judged[[]boost]",
+}
+
+
 @pytest.mark.parametrize(
-    ("place", "told"),
+    ("place", "options"),
     [
-        ("BODY", "replicate 2 of 'boost' of experiment_marked"),
-        ("FIXTURE", "replicate 2 of 'b*' of experiment_marked"),
-        ("STEP", "replicate 2 of 'boost' of experiment_factory"),
-        ("VERIFIER", "experiment_a.py::experiment_factory::judged[[]boost]"),
+        ("BODY", ["-n0"]),
+        ("BODY", ["-n2"]),
+        ("VERIFIER", ["-n0"]),
+        *(pytest.param(place, ["-n0"], marks=pytest.mark.slow) for place in ("FIXTURE", "STEP")),
+        *(pytest.param(place, ["-n2"], marks=pytest.mark.slow) for place in ("FIXTURE", "STEP", "VERIFIER")),
     ],
 )
-@pytest.mark.parametrize("options", [["-n0"], ["-n2"]], ids=["here", "workers"])
-def test_forked_child_that_comes_back(project, options, place, told):
+def test_forked_child_that_comes_back(project, place, options):
     """The child is ended where it comes back, the session fails and names the place, and shows its verdicts once."""
     forking(project, **{place: "os.fork()"})
     result = project.run_apart(*options, timeout=60)
     assert result.ret == 1
-    result.stdout.fnmatch_lines([f"*a process forked in {told}*came back from there, and was ended*"])
+    result.stdout.fnmatch_lines(
+        [f"*a process forked in {PLACES[place]}*came back from there, and was ended*"]
+    )
     outcomes = result.parseoutcomes()
     assert outcomes["passed"] == 3
     assert outcomes["errors"] >= 1

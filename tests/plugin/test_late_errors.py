@@ -100,12 +100,12 @@ def experiment_factory(step, what):
 """
 
 
-@pytest.mark.parametrize("options", [["-n0"], ["-n2"]], ids=["here", "workers"])
-def test_finalizers_and_coroutines(project, options):
+@pytest.mark.parametrize("workers", [0, 2])
+def test_finalizers_and_coroutines(project, workers):
     """Theirs, too, are the run's, in both forms and where runs share an event loop; none of them is stored."""
     project.write(OTHERS)
     for _ in range(2):
-        result = project.run_apart(*options, *STRICT)
+        result = project.run_workers(*STRICT) if workers else project.run("-n0", *STRICT)
         result.assert_outcomes(failed=6)
         assert result.ret == 1
         output = result.stdout.str()
@@ -117,7 +117,7 @@ def test_finalizers_and_coroutines(project, options):
 
 
 LATE = """
-import gc, threading, time
+import gc, threading
 
 class Ring:
     def __init__(self):
@@ -125,22 +125,19 @@ class Ring:
     def __del__(self):
         raise ValueError("garbage failed")
 
-released = threading.Event()
-
 def bad():
-    released.wait(20)
     raise ValueError("the thread crashed")
 
 def garbage():
     Ring()
 
-def outliving():
-    threading.Thread(target=bad).start()
-    released.set()
+def crash():
+    thread = threading.Thread(target=bad)
+    thread.start()
+    thread.join()
 
-def later():
+def crash_later():
     threading.Timer(0.3, bad).start()
-    released.set()
 
 @pytest.fixture(scope="session")
 def wide():
@@ -165,12 +162,12 @@ XFAIL = '[("decrease", pytest.mark.xfail)]'
     ("fixtures", "call", "claims", "message"),
     [
         ("condition", "garbage()", SUPPORTED, "ValueError: garbage failed"),
-        ("condition", "later()", XFAIL, "ValueError: the thread crashed"),
+        ("condition", "crash_later()", XFAIL, "ValueError: the thread crashed"),
         ("wide", "pass", XFAIL, "ValueError: the session's teardown failed"),
     ],
     ids=["garbage", "thread", "fixture"],
 )
-@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_errors_of_no_run(project, workers, fixtures, call, claims, message):
     """They fail the session, whoever ran what, and nothing that was run until then is stored."""
     source = LATE.replace("FIXTURES", fixtures).replace("CALL", call).replace("CLAIMS", claims)
@@ -224,11 +221,7 @@ def test_teardown_where_only_tokens_ran(project):
 def test_without_filter(project):
     """Without a filter they are warnings, told alike here and on workers, and nothing fails."""
     source = LATE.replace("FIXTURES", "condition").replace("CLAIMS", SUPPORTED)
-    project.write(
-        source.replace(
-            "CALL", "threading.Thread(target=released.set).start(); outliving(); Ring(); gc.collect()"
-        )
-    )
+    project.write(source.replace("CALL", "crash(); Ring(); gc.collect()"))
     told = []
     for result in (project.run_apart("-n0"), project.run_workers()):
         result.assert_outcomes(passed=1, warnings=2)
@@ -239,10 +232,12 @@ def test_without_filter(project):
     assert told[0] == told[1] == ["experiment_a.py::experiment_total"] * len(told[0])
 
 
-@pytest.mark.parametrize("plugin", ["threadexception", "unraisableexception"])
+@pytest.mark.parametrize(
+    "plugin", ["threadexception", pytest.param("unraisableexception", marks=pytest.mark.slow)]
+)
 def test_without_the_plugin_of_pytest(project, plugin):
     """Who switches pytest's plugin off hears of no such error; what is stored then is not used with it."""
-    call = "outliving()" if plugin == "threadexception" else "Closing()"
+    call = "crash()" if plugin == "threadexception" else "Closing()"
     source = LATE.replace("FIXTURES", "condition").replace("CLAIMS", SUPPORTED).replace("CALL", call)
     project.write(
         source + "\nclass Closing:\n    def __del__(self):\n        raise ValueError('not closed')\n"
