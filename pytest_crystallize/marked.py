@@ -191,9 +191,13 @@ class MarkedRuns(ExperimentRuns):
     def _call(self, ctx: FrozenContext) -> None:
         node = self._node
         given = {name: node.funcargs[name] for name in self._arguments}
-        returned = node.obj(**self._parameters.fill(given, ctx))
-        if inspect.iscoroutine(returned):
-            returned = asyncio.run(returned)
+        arguments = self._parameters.fill(given, ctx)
+        try:
+            returned = node.obj(**arguments)
+            if inspect.iscoroutine(returned):
+                returned = asyncio.run(returned)
+        finally:
+            self.leave_if_forked(ctx.replicate, ctx.condition)  # before hooks and fixtures hear of the end
         if isinstance(returned, Mapping):
             for name, value in returned.items():
                 ctx.metrics.add(name, value)
