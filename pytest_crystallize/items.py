@@ -438,7 +438,7 @@ class PrefetchItem(ExperimentItem):
     def experiment(self) -> tuple[str, str]:
         """Node id and name of the experiment, of which its reports speak: nobody knows the token's."""
         assert self.parent is not None
-        return self.parent.nodeid, self.runs.name
+        return self.parent.nodeid, printable(self.runs.name)
 
     def runtest(self) -> None:
         """Run unclaimed replicates for a while."""

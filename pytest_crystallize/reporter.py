@@ -184,9 +184,8 @@ class Reporter:
         path, line, _ = report.location
         report.nodeid, name = report.crystallize_of
         report.location = path, line, name
-        report.when = (
-            "setup" if report.when == "call" else report.when
-        )  # it is an error, and no test's verdict
+        if report.when == "call":
+            report.when = "setup"  # it is an error, and no test's verdict
         crash = getattr(report.longrepr, "reprcrash", None)
         told = (crash.message if crash is not None else report.longreprtext).strip().partition("\n")[0]
         self.settings.note(f"{name}: an error that is no replicate's: {told}")
