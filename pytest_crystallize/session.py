@@ -57,7 +57,20 @@ NOT_RUN = pytest.xfail.Exception
 
 PARTS = [
     f"crystallize-{name}"
-    for name in ("session", "fixtures", "declarations", "reporter", "absence", "publisher", "xdist")
+    for name in (
+        "session",
+        "fixtures",
+        "declarations",
+        "late-errors",
+        "forks",
+        "worker",
+        "reporter",
+        "verdicts",
+        "exit-code",
+        "absence",
+        "publisher",
+        "xdist",
+    )
 ]
 """The plugins that a session with ``--crystallize`` consists of."""
 
