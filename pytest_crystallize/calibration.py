@@ -31,7 +31,8 @@ class CalibrationItem(HypothesisItem):
                 "alpha": found.alpha,
                 "seed": runs.root_seed,
             }
-            self.user_properties.extend(values.items())
+            self._properties = list(values.items())
+            self.user_properties.extend(self._properties)
         if found.status != "calibrated":
             raise NotSupported(_explained(found))
 

@@ -24,7 +24,15 @@ from pytest_crystallize.calibration import CalibrationItem
 from pytest_crystallize.factories import FactoryRuns, GraphRuns
 from pytest_crystallize.ids import escape, relative
 from pytest_crystallize.items import HypothesisItem
-from pytest_crystallize.mark import MARK, ClaimedHypothesis, caching_of, claimed, judging_of, marks_on
+from pytest_crystallize.mark import (
+    MARK,
+    ClaimedHypothesis,
+    caching_of,
+    claimed,
+    judging_of,
+    marks_on,
+    plugins_of,
+)
 from pytest_crystallize.marked import MarkedRuns
 from pytest_crystallize.places import place_of
 from pytest_crystallize.tracebacks import is_projects
@@ -144,6 +152,7 @@ class ExperimentCollector(pytest.Class):
             treatments=treatments,
             replicates=keywords.get("replicates"),
             seed=keywords.get("seed"),
+            plugins=plugins_of(keywords),
             hypotheses=[claim.hypothesis for claim in claims],
             judging=judging_of(DEFAULT_JUDGING, keywords),
             caching=caching_of(Caching(), keywords),
@@ -189,6 +198,8 @@ class ExperimentCollector(pytest.Class):
                 "ExperimentGraph. If its body is one condition run, mark it with @pytest.mark.experiment"
             )
         made = copy.copy(made)  # two factories may return the same one
+        if not made.given_plugins and "plugins" in keywords:
+            made = made.with_plugins(plugins_of(keywords))
         if not made.treatments:
             made.treatments = keywords.get("treatments", ())
         made.judging = judging_of(made.judging, keywords)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 from _pytest._code.code import ExceptionChainRepr, ReprEntry, ReprFileLocation, ReprTraceback
@@ -17,6 +17,7 @@ from crystallize.boundary import check_failure, failure, shown
 from crystallize.core.escaping import printable, printable_lines
 from crystallize.core.evaluation import digest
 from crystallize.core.formatting import compared, level_of, number
+from crystallize.core.hypothesis import Sample
 from crystallize.core.run import Unit
 from crystallize.core.stored_reference import claimed_metrics, unrecordable
 from crystallize.core.treatment import BASELINE
@@ -185,7 +186,15 @@ class HypothesisItem(ExperimentItem):
         self._add_properties(verdict, records)
         if not verdict.passed:
             drawn = self.runs.root_seed if self.runs.seed_drawn else None
-            raise NotSupported(explain(verdict, drawn))
+            baseline, treatment = self._compared()
+            refuse(explain(verdict, drawn), baseline=baseline, treatment=treatment, verdict=verdict)
+
+    def _compared(self) -> tuple[Sample, Sample]:
+        """Return the values that were compared, by metric."""
+        if self.hypothesis is None:
+            return {}, {}
+        baseline, treatment = self.runs.analysis.compared(self.hypothesis, self.treatment or "")
+        return baseline.sample(baseline.metrics), treatment.sample(treatment.metrics)
 
     def _check_evidence(self, hypothesis: Hypothesis, arms: dict[str, ConditionRuns]) -> None:
         """Raise `NotSupported` if what is to be recorded lacks what a hypothesis is about."""
@@ -322,6 +331,11 @@ class HypothesisItem(ExperimentItem):
         # pytest prints a dot as "::" where the heading is the end of the node id; nobody could paste that.
         separator = ": " if "." in self.name else "::"
         return path, line, f"{parent.name if parent else ''}{separator}{self.name}"
+
+
+def refuse(message: str, *, baseline: Sample, treatment: Sample, verdict: Verdict) -> NoReturn:
+    """Raise `NotSupported` where ``--pdb`` stops: what was compared, and the verdict, are arguments here."""
+    raise NotSupported(message)
 
 
 def kind_of_failure(record: RunRecord) -> tuple[str, ...]:

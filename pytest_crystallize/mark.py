@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 import pytest
 from _pytest.mark.structures import Mark, MarkDecorator, ParameterSet
 
-from crystallize import Hypothesis
+from crystallize import ArtifactPlugin, BasePlugin, Hypothesis, SeedPlugin
 from crystallize.core.caching import Caching
-from crystallize.core.declaration import listed, shown
+from crystallize.core.declaration import listed, shown, with_defaults
 from crystallize.core.keywords import unknown_keyword
 from crystallize.core.policy import DEFAULT_JUDGING, Judging
 from crystallize.errors import DefinitionError
@@ -21,7 +21,9 @@ from crystallize.errors import DefinitionError
 MARK = "experiment"
 JUDGED = tuple(field.name for field in fields(Judging))
 CACHED = tuple(field.name for field in fields(Caching))
-KEYWORDS = ("replicates", "treatments", "hypotheses", "seed", *JUDGED, *CACHED)
+KEYWORDS = ("replicates", "treatments", "hypotheses", "seed", "plugins", *JUDGED, *CACHED)
+PLUGINS = (SeedPlugin, ArtifactPlugin)
+"""What runs of a marked function can use: pytest itself executes and logs them, and has hooks around them."""
 
 _Options = TypeVar("_Options", Judging, Caching)
 
@@ -116,6 +118,31 @@ def _claimed(entry: Any) -> ClaimedHypothesis:
     if not isinstance(hypothesis, Hypothesis):
         raise DefinitionError(f"hypotheses= holds {shown(hypothesis)}, which is not a Hypothesis")
     return ClaimedHypothesis(hypothesis, label if isinstance(label, str) else hypothesis.name, marks)
+
+
+def plugins_of(keywords: Mapping[str, Any]) -> list[BasePlugin]:
+    """Return the plugins of a marked function, of each kind the last one given, by default a `SeedPlugin`.
+
+    Raises
+    ------
+    DefinitionError
+        If something else is given, or a seed twice.
+    """
+    given = listed(keywords.get("plugins", ()), "plugins", "a list of plugins")
+    for plugin in given:
+        if not isinstance(plugin, PLUGINS):
+            known = " and ".join(f"{kind.__name__}(...)" for kind in PLUGINS)
+            raise DefinitionError(
+                f"plugins= of @pytest.mark.experiment holds {shown(plugin)}; it takes {known}. Executions, "
+                "logs and hooks are pytest's there; a factory that returns an Experiment takes every plugin"
+            )
+    used = with_defaults(given, (SeedPlugin,))
+    seed = next(plugin.seed for plugin in used if isinstance(plugin, SeedPlugin))
+    if seed is not None and keywords.get("seed") not in (None, seed):
+        raise DefinitionError(
+            f"@pytest.mark.experiment has seed={keywords['seed']} and SeedPlugin({seed}); give the seed once"
+        )
+    return used
 
 
 def judging_of(declared: Judging, keywords: Mapping[str, Any]) -> Judging:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +15,7 @@ import pytest
 from _pytest.skipping import xfailed_key
 from _pytest.tmpdir import tmppath_result_key
 
-from crystallize import ArtifactPlugin, RunRecord
+from crystallize import ArtifactPlugin, BasePlugin, RunRecord, SeedPlugin
 from crystallize.boundary import check_failure, text_of
 from crystallize.core.context import LOGGER, FrozenContext
 from crystallize.core.declaration import shown
@@ -23,13 +23,14 @@ from crystallize.core.declared import Parameters
 from crystallize.core.record import RunError
 from crystallize.core.run import RAISED, Outcomes, Unit, execute
 from crystallize.core.run_identity import Subject
-from crystallize.core.seeding import TREATMENT, global_state_restored, seed_globals
+from crystallize.core.seeding import TREATMENT, global_state_restored
+from crystallize.core.stored_runs import Judge
 from crystallize.core.treatment import BASELINE
 from crystallize.errors import MetricError
 from pytest_crystallize.artifacts import SharedArtifacts
 from pytest_crystallize.boundary import FAILURES, SKIPS
 from pytest_crystallize.output import with_properties
-from pytest_crystallize.record_cache import marked_components, marked_names
+from pytest_crystallize.record_cache import marked_components, marked_names, unwatched
 from pytest_crystallize.units import ExperimentRuns, Settings, describe
 
 Phase = Literal["setup", "call"]
@@ -101,8 +102,18 @@ class MarkedRuns(ExperimentRuns):
 
     stays = "the fixtures of a marked function can't travel"
 
-    def __init__(self, function: pytest.Function, settings: Settings, **kwargs: Any) -> None:
-        super().__init__(function, settings, **kwargs)
+    def __init__(
+        self,
+        function: pytest.Function,
+        settings: Settings,
+        *,
+        plugins: Sequence[BasePlugin],
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        seeding = next(plugin for plugin in plugins if isinstance(plugin, SeedPlugin))
+        super().__init__(function, settings, seed=seeding.seed if seed is None else seed, **kwargs)
+        self._seed_globals = seeding.seed_globals
         self.treatment_by_name = {treatment.name: treatment for treatment in self.treatment_objects}
         self._node: ConditionFunction = ConditionFunction.from_parent(
             function.parent,
@@ -123,17 +134,25 @@ class MarkedRuns(ExperimentRuns):
             if default is not inspect.Parameter.empty
         }
         self._parameters = bound
+        artifacts = next((plugin for plugin in plugins if isinstance(plugin, ArtifactPlugin)), None)
+        self.keep_versions = None if artifacts is None else artifacts.keep_versions
         self._artifacts = SharedArtifacts(
-            ArtifactPlugin(settings.artifact_root), self.name, self.id, settings.exchange
+            artifacts or ArtifactPlugin(settings.artifact_root), self.name, self.id, settings.exchange
         )
 
     def subject(self) -> Subject:
         """Return the function with all that it uses, and the treatments."""
         root = self.settings.config.rootpath
-        components = marked_components(self.function)
+        components = {**marked_components(self.function), "seeding": self._seed_globals}
         names = marked_names(self.function) if self.caching.cache_key is None else (self.id,)
         treatments = {name: self.treatment_by_name.get(name) for name in self.conditions}
         return Subject(names, components, treatments, self.stream, self.caching, root, (root,))
+
+    def watching(self) -> AbstractContextManager[Judge]:
+        """Watch one run."""
+        if self.cache is None:
+            return unwatched()
+        return self.cache.watching(seeded=self._seed_globals is not None)
 
     def run_unit(self, unit: Unit, host: pytest.Item) -> RunRecord:
         """Set up the function's fixtures, call it, tear them down."""
@@ -153,7 +172,8 @@ class MarkedRuns(ExperimentRuns):
             {}, self.stream.word(unit.replicate), unit.condition, unit.replicate, LOGGER
         )
         self._phase = "setup"
-        return execute(ctx, lambda ctx: self._body(ctx, host), seed_globals=seed_globals, outcomes=outcomes)
+        seeding = self._seed_globals
+        return execute(ctx, lambda ctx: self._body(ctx, host), seed_globals=seeding, outcomes=outcomes)
 
     def _describe(self, error: BaseException, step: str) -> RunError:
         return describe(error, step if step in self.treatments else self._phase, self._node)

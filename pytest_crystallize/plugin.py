@@ -17,8 +17,8 @@ from pytest_crystallize.options import (
 )
 
 MARKER = (
-    "experiment(*, replicates, treatments, hypotheses, seed, correction, stopping, resampled, inputs, env, "
-    "cache_key): declare that the body of this function is one condition run of an experiment."
+    "experiment(*, replicates, treatments, hypotheses, seed, plugins, correction, stopping, resampled, "
+    "inputs, env, cache_key): declare that the body of this function is one condition run of an experiment."
 )
 
 

@@ -56,6 +56,10 @@ class Analysis:
         """Return what a hypothesis has verdicts on: those that the reference alone has come last."""
         return self._comparisons.subjects(hypothesis)
 
+    def compared(self, hypothesis: Hypothesis, treatment: str) -> tuple[ConditionRuns, ConditionRuns]:
+        """Return what stands for the baseline, and what is compared with it."""
+        return self._comparisons.arms(hypothesis, treatment)
+
     @undisturbed()
     def verdict(self, hypothesis: Hypothesis, treatment: str) -> Verdict:
         """Return the verdict on a hypothesis under a treatment."""

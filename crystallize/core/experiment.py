@@ -426,6 +426,15 @@ class Experiment:
         known = ", ".join(type(plugin).__name__ for plugin in self.plugins)
         raise LookupError(f"experiment {self.name!r} has no plugin of kind {kind.__name__}; it has {known}")
 
+    def with_plugins(self, plugins: Iterable[BasePlugin]) -> Experiment:
+        """Return a copy with other plugins; each replaces the default of its own kind."""
+        changed = copy.copy(self)
+        changed.given_plugins = tuple(plugins)
+        changed.plugins = with_defaults(changed.given_plugins, DEFAULT_PLUGINS)
+        for plugin in changed.plugins:
+            plugin.init_hook(changed)
+        return changed
+
     def treatment(self, treatment: Treatment | str) -> Treatment:
         """Return a treatment of the experiment by name; a `Treatment` is returned as it is."""
         if isinstance(treatment, Treatment):

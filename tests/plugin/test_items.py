@@ -188,3 +188,46 @@ def test_ordinary():
         "experiment_made": {"replicates": {"[3]": "experiment_a.py::experiment_made::replicates[3]"}},
         "test_ordinary": "experiment_a.py::test_ordinary",
     }
+
+
+DEBUGGER = """
+    import json
+    import pdb
+
+    class Debugger(pdb.Pdb):
+        def interaction(self, frame, traceback):
+            self.setup(frame, traceback)
+            known = self.curframe.f_locals
+            seen = {
+                "baseline": known["baseline"],
+                "treatment": known["treatment"],
+                "verdict": known["verdict"].status,
+            }
+            print("\\nDEBUGGER", json.dumps(seen))
+"""
+
+
+@pytest.mark.parametrize("against", ["", ", against=Reference('main')"])
+def test_a_debugger_stops_where_the_verdict_was_given(project, against):
+    """`baseline`, `treatment` and `verdict` are local names there; a reference is the baseline."""
+    project.raw("debugger.py", DEBUGGER)
+    claim = f"Hypothesis(metric='total', direction='no_decrease', margin=0.1{against})"
+    project.write(
+        f"""
+        @pytest.mark.experiment(replicates=5, treatments={{"less": {{"delta": -3.0}}}}, hypotheses=[{claim}])
+        def experiment_total(replicate, delta=0.0):
+            return {{"total": replicate + delta * (1 + replicate % 2) / 2}}
+        """
+    )
+    if against:
+        project.run("--crystallize-save=main", "-n0")
+        path = project.path / "experiment_a.py"
+        path.write_text(path.read_text().replace("replicate + delta", "replicate - 1 + delta"))
+    shift = 1 if against else 0
+    project.pytester.syspathinsert()
+    result = project.run("-n0", "-s", "--pdb", "--pdbcls=debugger:Debugger", "-k", "less")
+    (seen,) = [json.loads(line.split(" ", 1)[1]) for line in result.outlines if line.startswith("DEBUGGER")]
+    less = [i - 3.0 * (1 + i % 2) / 2 for i in range(5)]
+    assert seen["verdict"] == "refuted"
+    assert seen["treatment"] == {"total": [value - shift for value in less]}
+    assert seen["baseline"] == {"total": less if against else [0, 1, 2, 3, 4]}

@@ -199,3 +199,60 @@ def test_errors_of_options_on_workers(project):
     project.ini("crystallize_seed = x\n")
     result = project.run_workers()
     assert result.ret == pytest.ExitCode.USAGE_ERROR
+
+
+@pytest.mark.parametrize("workers", ["0", pytest.param("2", marks=pytest.mark.slow)])
+def test_plugins_of_a_mark(project, workers):
+    """A seed, what is seeded, and where artifacts go; the command line has the last word."""
+    project.write(
+        """
+        import random
+
+        PLUGINS = [SeedPlugin(7, auto_seed=False), ArtifactPlugin("kept", keep_versions=1)]
+
+        @pytest.mark.experiment(replicates=2, plugins=PLUGINS)
+        def experiment_unseeded(ctx):
+            ctx.artifacts.add("made.txt", b"x")
+            return {"seed": ctx.seed, "drawn": random.random()}
+
+        @pytest.mark.experiment(replicates=2, plugins=[SeedPlugin(seed_fn=lambda seed: random.seed(1))])
+        def experiment_own(ctx):
+            return {"drawn": random.random()}
+        """
+    )
+    for _ in range(2):
+        result = project.run_apart("-n", workers)
+        result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines(
+        ["*experiment_unseeded: 2 replicates of 1 condition, seed 7, *", "  baseline: drawn 0.1344"]
+    )
+    (version,) = (project.path / "kept/experiment_unseeded").iterdir()
+    assert version.name == "v1"
+    other = project.run_apart("-n", workers, "--crystallize-seed=8", "-k", "unseeded")
+    other.stdout.fnmatch_lines(["*experiment_unseeded: 2 replicates of 1 condition, seed 8, *"])
+
+
+@pytest.mark.parametrize(
+    ("plugins", "message"),
+    [
+        (
+            "[SerialExecution()]",
+            "*plugins= of @pytest.mark.experiment holds <*SerialExecution*it takes SeedPlugin*",
+        ),
+        ("[SeedPlugin]", "*holds <class *SeedPlugin*"),
+        ("SeedPlugin(1)", "*plugins*list of plugins*"),
+        ("[SeedPlugin(1)], seed=2", "*has seed=2 and SeedPlugin(1); give the seed once*"),
+    ],
+)
+def test_plugins_that_a_mark_does_not_take(project, plugins, message):
+    """Executions, logs and hooks are pytest's there."""
+    project.write(
+        f"""
+        @pytest.mark.experiment(replicates=2, plugins={plugins})
+        def experiment_a(ctx):
+            return {{"x": 1.0}}
+        """
+    )
+    result = project.run("-n0")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines([message])
