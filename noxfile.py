@@ -70,3 +70,11 @@ def benchmarks(session: nox.Session) -> None:
     session.install("-e", ".[test,examples]")
     for path in session.posargs or sorted(str(path) for path in Path("benchmarks").glob("*.py")):
         session.run("python", path)
+
+
+@nox.session(python=PYTHONS[0])
+def simulation(session: nox.Session) -> None:
+    """Simulate what tests and verdicts do, and print the table of the guide."""
+    session.install("-e", ".[test]")
+    session.run("python", "benchmarks/statistics_simulation.py", *session.posargs)
+    session.run("python", "benchmarks/statistics_simulation.py", "--designs", "--markdown", *session.posargs)

@@ -32,6 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 from scipy.stats import binom, bootstrap, ttest_ind
+from verdict_simulation import designs
 
 from crystallize.stats import (
     Comparison,
@@ -751,16 +752,32 @@ def families(simulation: Simulation) -> None:
 CORRECTIONS: Final[dict[Correction, float]] = {"none": 0.404, "holm": 0.047, "bh": 0.049}
 
 
+def markdown(simulation: Simulation) -> str:
+    """Return the checks as a table."""
+    lines = ["| design | rate ± Monte Carlo error | within |", "|---|---|---|"]
+    for _, text in simulation.checks:
+        design, _, rest = text.rpartition(": ")
+        rate, _, bound = rest.partition(", ")
+        lines.append(f"| {design} | {rate} | {bound} |")
+    return "\n".join(lines)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repetitions", type=int, default=4_000)
     parser.add_argument("--quick", action="store_true", help="200 repetitions: shows that it runs")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--designs", action="store_true", help="only what verdicts do, not the tests alone")
+    parser.add_argument("--markdown", action="store_true", help="print the checks as a table of Markdown")
     options = parser.parse_args()
     simulation = Simulation(options.seed, 200 if options.quick else options.repetitions)
     start = time.perf_counter()
-    for part in (table, worst_cases, contrasts, early_stopping, dependence, families):
+    tests = (table, worst_cases, contrasts, early_stopping, dependence, families)
+    for part in (designs,) if options.designs else (*tests, designs):
         part(simulation)
+    if options.markdown:
+        print(markdown(simulation))
+        return int(not all(ok for ok, _ in simulation.checks))
     print(heading(f"Checks, allowing {ERRORS} standard errors"))
     for ok, text in simulation.checks:
         print(f"{'ok' if ok else 'NOT OK':<6} {text}")

@@ -49,18 +49,20 @@ if TYPE_CHECKING:
     from crystallize.core.stat_test import BarnardTest as BarnardTest
     from crystallize.core.stat_test import BoschlooTest as BoschlooTest
     from crystallize.core.stat_test import BrunnerMunzelTest as BrunnerMunzelTest
-    from crystallize.core.stat_test import ClusteredTTest as ClusteredTTest
     from crystallize.core.stat_test import FisherExactTest as FisherExactTest
     from crystallize.core.stat_test import MannWhitneyTest as MannWhitneyTest
     from crystallize.core.stat_test import McNemarTest as McNemarTest
     from crystallize.core.stat_test import PairedTTest as PairedTTest
-    from crystallize.core.stat_test import PermutationTest as PermutationTest
     from crystallize.core.stat_test import ResampledTTest as ResampledTTest
     from crystallize.core.stat_test import StatisticalTest as StatisticalTest
     from crystallize.core.stat_test import WelchTTest as WelchTTest
     from crystallize.core.stat_test import WilcoxonTest as WilcoxonTest
     from crystallize.core.stopping import AnytimeValid as AnytimeValid
     from crystallize.core.stopping import GroupSequential as GroupSequential
+    from crystallize.core.tests_by_resampling import BootstrapTTest as BootstrapTTest
+    from crystallize.core.tests_by_resampling import PermutationTest as PermutationTest
+    from crystallize.core.tests_of_units import ClusteredTTest as ClusteredTTest
+    from crystallize.core.tests_of_units import CrossedTTest as CrossedTTest
     from crystallize.core.treatment import Treatment as Treatment
     from crystallize.core.treatment import treatment as treatment
     from crystallize.core.verdict import Verdict as Verdict
@@ -77,8 +79,10 @@ _HOMES = {
     "BaseOptimizer": "core.optimizers.base",
     "BasePlugin": "core.plugins.base",
     "BoschlooTest": "core.stat_test",
+    "BootstrapTTest": "core.tests_by_resampling",
     "BrunnerMunzelTest": "core.stat_test",
-    "ClusteredTTest": "core.stat_test",
+    "ClusteredTTest": "core.tests_of_units",
+    "CrossedTTest": "core.tests_of_units",
     "ConditionRuns": "core.condition_runs",
     "DaskExecution": "core.engines.dask_execution",
     "DataSource": "core.datasource",
@@ -99,7 +103,7 @@ _HOMES = {
     "OptunaOptimizer": "core.optimizers.with_optuna",
     "PairedTTest": "core.stat_test",
     "ParallelExecution": "core.plugins.execution",
-    "PermutationTest": "core.stat_test",
+    "PermutationTest": "core.tests_by_resampling",
     "Pipeline": "core.pipeline",
     "PipelineStep": "core.pipeline_step",
     "RandomSearch": "core.optimizers.listed",

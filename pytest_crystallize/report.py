@@ -292,8 +292,12 @@ def group_line(rows: Sequence[Mapping[str, Any]]) -> str:
         parts.append(f"{test} over {population}" if (population := common("population")) else test)
     if first["margin"] is not None:
         parts.append(f"margin {effect(first['margin'], relative=first['relative'], sign=False)}")
+    if common("reading"):
+        parts.append(f"read as {common('reading')}")
     if (confidence := common("confidence")) is not None:
         parts.append(f"{percent(confidence)} interval")
+    elif any(row["confidence"] is not None for row in rows):
+        parts.append("each interval at its claim's level")
     if estimand := common("estimand"):
         parts.append(f"diff is the {estimand}")
     if first["correction"] in CORRECTIONS:

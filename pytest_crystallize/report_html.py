@@ -15,8 +15,8 @@ from typing import Any
 from crystallize import Verdict
 from crystallize.core.condition_runs import mean
 from crystallize.core.escaping import printable, printable_lines
-from crystallize.core.formatting import compared, level_of, number, p_value, scale_of
-from crystallize.core.samples import SESSIONS
+from crystallize.core.formatting import compared, interval, level_of, number, p_value, scale_of
+from crystallize.core.sample import SESSIONS
 from pytest_crystallize.report import (
     duration,
     effect_of,
@@ -203,6 +203,7 @@ def _facts(verdict: Verdict) -> Iterator[str]:
         "Level": level,
         "Replicates": f"{verdict.n} of {verdict.planned}" if verdict.planned else str(verdict.n),
         "Look": f"{verdict.look} of {verdict.looks}" if verdict.looks else None,
+        "Effect size": _sizes(verdict),
         "Detectable": None
         if verdict.detectable is None
         else number(verdict.detectable, digits=3, scale=scale_of(row)),
@@ -214,6 +215,14 @@ def _facts(verdict: Verdict) -> Iterator[str]:
         if value is not None:
             yield f"<div><dt>{name}</dt><dd>{_text(value)}</dd></div>"
     yield "</dl>"
+
+
+def _sizes(verdict: Verdict) -> str | None:
+    sizes = (
+        f"{name} {number(size['estimate'], digits=3)} {interval(size['interval'])}"
+        for name, size in verdict.effect_sizes.items()
+    )
+    return ", ".join(sizes) or None
 
 
 def _failure(failure: Failure) -> Iterator[str]:

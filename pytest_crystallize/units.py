@@ -268,6 +268,8 @@ class ExperimentRuns(ABC):
             DEFAULT_JUDGING if tests else self.judging,
             keys or TreatmentKeys.of(treatments),
         )
+        if settings.replicates is None:  # what the command line asks for is tried, and may be too few
+            self.analysis_plan.check_reach(self.name)
         self.hypotheses = tuple(hypotheses)
         self.caching = caching
         self.fixture_definitions: frozenset[Any] = frozenset()

@@ -16,13 +16,14 @@ MODULES = {
 # From the bottom up; a module may import what is below it, and its own layer where that makes no cycle.
 CORE_LAYERS = [
     {"escaping", "formatting", "keywords", "names", "freezing", "trace", "seeding", "provenance", "versions"},
-    {"stat_test", "stopping", "verdict", "reference"},
+    {"stat_test", "tests_by_resampling", "tests_of_units", "stopping", "verdict", "reference"},
     {"recording", "record", "context", "awaiting"},
     {"declared", "claim", "verifier"},
     {"datasource", "artifact", "pipeline_step", "treatment", "hypothesis", "policy"},
     {"step_cache", "pipeline", "run"},
-    {"condition_runs", "stored_reference", "reference_file", "references", "samples", "unread"},
-    {"sensitivity", "deterministic", "verifying", "decide", "family", "anytime"},
+    {"condition_runs", "stored_reference", "reference_file", "references", "unread"},
+    {"sample", "unit_samples", "samples"},
+    {"claim_test", "sensitivity", "reasons", "deterministic", "verifying", "decide", "family", "anytime"},
     {"comparison", "sequential", "analysis"},
     {"evaluation", "calibration", "interim", "tidy", "tree", "result"},
     {"plugins", "optimizers"},

@@ -9,7 +9,7 @@ from typing import Final
 
 from crystallize.core.comparison import Comparisons
 from crystallize.core.condition_runs import ConditionRuns
-from crystallize.core.decide import Tested, claim_of, tested
+from crystallize.core.decide import Levels, Tested, claim_tested
 from crystallize.core.deterministic import compared_directly
 from crystallize.core.family import AnalysisPlan, Member
 from crystallize.core.hypothesis import Hypothesis
@@ -108,9 +108,8 @@ class Analysis:
         outcome = self._outcome(hypothesis, treatment)
         if isinstance(outcome, Verdict):
             return outcome
-        corrected = self.plan.is_corrected(hypothesis)
-        adjusted = self._adjusted[hypothesis, treatment] if corrected else None
-        return outcome.verdict(claim_of(hypothesis).level, adjusted_p=adjusted)
+        # What the reference alone has comes to no verdict that is tested: all others are in the plan.
+        return outcome.verdict(self._levels[hypothesis, treatment])
 
     def _outcome(self, hypothesis: Hypothesis, treatment: str) -> Tested | Verdict:
         """Return the outcome of a claim's test, or the verdict of what is not tested."""
@@ -133,7 +132,7 @@ class Analysis:
         if claim.deterministic:
             return compared_directly(claim, sample, comparisons.names(hypothesis, treatment))
         share = claim.level / self.plan.family if self.plan.is_corrected(hypothesis) else claim.level
-        return tested(
+        return claim_tested(
             hypothesis,
             sample,
             level=claim.level,
@@ -142,14 +141,14 @@ class Analysis:
         )
 
     @cached_property
-    def _adjusted(self) -> dict[Member, float]:
-        """Adjusted p-values of the family."""
-        p_values = {}
-        for hypothesis, treatment in self.plan.members:
-            outcome = self._outcome(hypothesis, treatment) if treatment in self.runs else None
-            if isinstance(outcome, Tested):
-                p_values[hypothesis, treatment] = outcome.p_value
-        return self.plan.adjusted(p_values)
+    def _levels(self) -> dict[Member, Levels]:
+        """What the p-values of each claim are compared with."""
+        outcomes = {}
+        for hypothesis, treatment in (*self.plan.members, *self.plan.guards):
+            known = self._outcome(hypothesis, treatment) if treatment in self.runs else None
+            if isinstance(known, Tested):
+                outcomes[hypothesis, treatment] = known.outcome
+        return self.plan.levels(outcomes)
 
     def _completed(
         self, verdict: Verdict, hypothesis: Hypothesis, baseline: ConditionRuns, treatment: ConditionRuns

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from crystallize.core.claim import Claim
+from crystallize.core.claim_test import Outcome, reads_as_yes_or_no
 from crystallize.core.decide import Tested, claim_of
 from crystallize.core.hypothesis import Hypothesis
-from crystallize.core.samples import ClaimSample
-from crystallize.core.stat_test import McNemarTest, StatisticalTest, default_test
+from crystallize.core.sample import ClaimSample
+from crystallize.core.stat_test import McNemarTest, PairedTTest, StatisticalTest
 from crystallize.core.verdict import Verdict
 from crystallize.errors import SampleError
 from crystallize.stats import TestResult, anytime_mcnemar, anytime_t
@@ -34,19 +35,39 @@ def anytime_tested(
         The smallest p-value of earlier looks.
     """
     claim = claim_of(hypothesis)
-    test = claim.test or default_test(sample.baseline, sample.treatment, paired=True, kind=claim.kind)
-    binary = isinstance(test, McNemarTest)
+    binary = (
+        isinstance(claim.test, McNemarTest) or claim.kind == "binary" or reads_as_yes_or_no(claim, sample)
+    )
+    test = claim.test or (McNemarTest() if binary else PairedTTest())
     name = "anytime-valid McNemar" if binary else "anytime-valid t"
     fault = _unsuited(claim, sample, binary=binary)
     if fault is not None:
         return Verdict.invalid(fault, test=name)
-    try:
+
+    def at_level(level: float) -> TestResult:
         sides = [_test(claim, sample, binary, g, level, shift) for shift in _shifts(claim)]
+        return max(sides, key=lambda side: side.p_value)
+
+    try:
+        result = at_level(level)
+        mirror = _mirror_p(claim, sample, g, level, result)
     except SampleError as error:
         return Verdict.invalid(f"the {name} test can't take this sample: {error}", test=name)
-    result = max(sides, key=lambda side: side.p_value)
     result = replace(result, p_value=min(best, result.p_value))
-    return Tested(hypothesis, sample, _Unplanned(test), result, True, level)
+    outcome = Outcome(claim, sample, _Unplanned(test), level, result, mirror, at_level)
+    return Tested(hypothesis, outcome, level, may_grow=True)
+
+
+def _mirror_p(claim: Claim, sample: ClaimSample, g: float, level: float, result: TestResult) -> float:
+    """Return the p-value of the opposite of a claim, which may be looked at again and again, too."""
+    if claim.margin is None:
+        return 1.0 if claim.direction == "differ" else result.p_value
+    beyond = [
+        _anytime(sample, g, level, shift).p_value
+        for shift in _shifts(claim)
+        if (result.estimate < shift if shift < 0 else result.estimate > shift)
+    ]
+    return min(beyond, default=1.0)
 
 
 class _Unplanned(StatisticalTest):
@@ -79,7 +100,7 @@ def _test(
     arms = sample.baseline, sample.treatment
     if binary:
         return anytime_mcnemar(*arms, looks=[sample.n], alpha=level)[0]
-    result = anytime_t(*arms, looks=[sample.n], g=g, alpha=level, shift=shift)[0]
+    result = _anytime(sample, g, level, shift)
     if claim.margin is None:
         return result
     inside = result.estimate > shift if shift < 0 else result.estimate < shift
@@ -97,3 +118,7 @@ def _unsuited(claim: Claim, sample: ClaimSample, *, binary: bool) -> str | None:
     if not binary and sample.n < _MINIMUM_N:
         return f"the anytime-valid t test needs at least {_MINIMUM_N} replicates, not {sample.n}; run more"
     return None
+
+
+def _anytime(sample: ClaimSample, g: float, level: float, shift: float) -> TestResult:
+    return anytime_t(sample.baseline, sample.treatment, looks=[sample.n], g=g, alpha=level, shift=shift)[0]

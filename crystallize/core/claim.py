@@ -6,7 +6,8 @@ import sys
 from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args
 
-from crystallize.core.stat_test import ClusteredTTest, StatisticalTest
+from crystallize.core.stat_test import StatisticalTest
+from crystallize.core.tests_of_units import ClusteredTTest
 from crystallize.errors import DefinitionError
 from crystallize.stats import Alternative
 
@@ -56,6 +57,7 @@ class Claim:
     pairing: Pairing = "auto"
     nan_policy: NanPolicy = "invalid"
     max_missing: float | None = None
+    worst: float | None = None
     kind: Kind = "auto"
     deterministic: bool = False
 
@@ -65,6 +67,7 @@ class Claim:
         self._check_values()
         self._check_margin()
         self._check_missing()
+        self._check_worst()
         self._check_test()
         if self.deterministic:
             self._check_deterministic()
@@ -141,6 +144,23 @@ class Claim:
                 "relative=True and kind='binary'", "the margin of a rate is absolute: margin=0.02 is 2 points"
             )
 
+    def _check_worst(self) -> None:
+        worst = self.worst
+        if worst is None:
+            if self.nan_policy == "worst" and self.kind == "numeric":
+                raise self._refuse(
+                    "nan_policy='worst' and kind='numeric'",
+                    "give worst= too, the worst value that the metric can have: what was seen does not tell",
+                )
+            return
+        if not _is_number(worst):
+            raise self._refuse(f"worst={worst!r}", "give the worst value that the metric can have, a number")
+        if self.is_superiority:
+            raise self._refuse(
+                f"direction={self.direction!r} and worst={worst!r}",
+                "the worst value bounds what a claim with a margin leaves unseen",
+            )
+
     def _check_missing(self) -> None:
         allowed = self.max_missing
         if self.nan_policy != "omit":
@@ -207,6 +227,7 @@ class Claim:
             ("pairing", "auto"),
             ("nan_policy", "invalid"),
             ("kind", "auto"),
+            ("worst", None),
             ("effect", None),
         ):
             if getattr(self, name) != default:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from crystallize.core.condition_runs import ConditionRuns
 from crystallize.core.decide import claim_of
 from crystallize.core.family import AnalysisPlan
 from crystallize.core.hypothesis import Hypothesis
+from crystallize.core.reference import Reference
 from crystallize.core.references import References, measured_metrics
-from crystallize.core.samples import ClaimSample, claim_sample
+from crystallize.core.sample import ClaimSample
+from crystallize.core.samples import claim_sample
 from crystallize.core.treatment import BASELINE
+from crystallize.core.unit_samples import nested_in_units, unfit_for_looks
 from crystallize.core.verdict import Verdict
 from crystallize.core.verifying import verified
+from crystallize.stats import is_binary
 
 
 class Comparisons:
@@ -34,6 +39,7 @@ class Comparisons:
         self.runs = runs
         self.references = references
         self._prefixes: dict[tuple[int, int], ConditionRuns] = {}
+        self._binary: dict[tuple[Reference | None, str, int | None], bool] = {}
 
     def subjects(self, hypothesis: Hypothesis) -> tuple[str, ...]:
         """Return what a hypothesis has verdicts on: those that the reference alone has come last."""
@@ -51,6 +57,21 @@ class Comparisons:
         arms = baseline, self._today(condition)
         return arms if size is None else (self._prefix(arms[0], size), self._prefix(arms[1], size))
 
+    def _is_binary(self, hypothesis: Hypothesis, metric: str, size: int | None) -> bool:
+        """Tell whether a metric is 0 or 1 wherever it is recorded: a row is not read unlike its neighbour."""
+        against = hypothesis.against
+        key = against, metric, size
+        if key not in self._binary:
+            known = [*self.runs.values()]
+            if against is not None:
+                known += (self.references.runs(against, name) for name in self.references.conditions(against))
+            prefixes = known if size is None else [self._prefix(runs, size) for runs in known]
+            columns = ([v for v in runs.column(metric) if v is not None] for runs in prefixes)
+            self._binary[key] = all(
+                is_binary(column[:1]) and is_binary(column) for column in columns if column
+            )
+        return self._binary[key]
+
     def names(self, hypothesis: Hypothesis, condition: str) -> tuple[str, str]:
         """Return what messages call both sides."""
         baseline, today = self.arms(hypothesis, condition)
@@ -64,10 +85,16 @@ class Comparisons:
 
     def sample(self, hypothesis: Hypothesis, condition: str, size: int | None = None) -> ClaimSample | str:
         """Return the sample of a claim, of the first replicates or all, or say why there is none."""
-        arms, against = self.arms(hypothesis, condition, size), hypothesis.against
+        claim, against = claim_of(hypothesis), hypothesis.against
+        arms = self.arms(hypothesis, condition, size)
+        early = self.plan.judging.stopping is not None and not claim.deterministic
         of_sessions = against is not None and bool(measured_metrics(hypothesis, *arms))
-        sample = claim_sample(claim_of(hypothesis), *arms, of_sessions=of_sessions)
-        if against is None or not isinstance(sample, str):
+        fault = unfit_for_looks(claim, arms[1]) if early else None
+        sample = fault or claim_sample(claim, *arms, of_sessions=of_sessions)
+        if not isinstance(sample, str):
+            elsewhere = sample.binary_elsewhere and self._is_binary(hypothesis, claim.metric, size)
+            return replace(sample, binary_elsewhere=elsewhere)
+        if against is None:
             return sample
         told = self.references.told(against, condition)
         return f"against reference {against.name!r} ({told}): {sample}"
@@ -91,7 +118,15 @@ class Comparisons:
     def why_unreferenced(self, hypothesis: Hypothesis, condition: str) -> str | None:
         """Say why there is nothing to compare a condition with; None if there is."""
         today = self._today(condition) if condition in self.plan.subjects(hypothesis) else None
-        return self.references.why_not(hypothesis, condition, today, self.plan.replicates)
+        by_unit = self._is_by_unit(hypothesis, condition)
+        return self.references.why_not(hypothesis, condition, today, self.plan.replicates, by_unit=by_unit)
+
+    def _is_by_unit(self, hypothesis: Hypothesis, condition: str) -> bool:
+        """Tell whether each replicate is of one case on both sides: then cases pair, not replicates."""
+        claim = hypothesis.claim
+        if claim is None or hypothesis.against is None:
+            return False
+        return all(nested_in_units(runs.entries(claim.metric)) for runs in self.arms(hypothesis, condition))
 
     def _today(self, condition: str) -> ConditionRuns:
         return self.runs.get(condition, ConditionRuns(condition, ()))  # it may be gone

@@ -93,13 +93,23 @@ class ConditionRuns:
         )
 
     def column(self, metric: str) -> list[float | None]:
-        """Return the mean of a metric in each replicate; None where it is no finite number."""
+        """Return the mean of a metric in each replicate; None where it is no finite number.
+
+        Whole numbers that no float holds stay what they are.
+        """
         column = self._columns.get(metric)
         if column is None:
             return [None] * len(self.records)
         if _all_finite(column):
-            return [float(value) for value in column]
+            return [_exact(value) for value in column]
         return [_finite_mean(item) for item in column]
+
+    def holds_rates(self, metric: str) -> bool:
+        """Tell whether each replicate holds several values of a metric, and every one is 0 or 1."""
+        column = self._columns.get(metric, [])
+        return bool(column) and all(
+            type(item) is _Several and all(value in (0, 1) for value in item) for item in column
+        )
 
     def entries(self, metric: str) -> list[list[tuple[Any, str | int | None]]]:
         """Return the values of a metric with their units, by replicate."""
@@ -205,8 +215,17 @@ def _first_line(text: str) -> str:
 def _finite_mean(item: Any) -> float | None:
     if item is _NOTHING:
         return None
-    values = item if type(item) is _Several else [item]
-    return mean(values) if all(map(is_finite, values)) else None
+    if type(item) is not _Several:
+        return _exact(item) if is_finite(item) else None
+    return mean(item) if all(map(is_finite, item)) else None
+
+
+def _exact(value: float) -> float:
+    """Return a number as a float, or as the whole number that it is where no float is."""
+    return value if type(value) is int and abs(value) > _LARGEST_EXACT else float(value)
+
+
+_LARGEST_EXACT = 2**53
 
 
 _SINGLE = frozenset({float, int, bool, str})

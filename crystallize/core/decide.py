@@ -1,196 +1,221 @@
-"""From a sample to the verdict on a claim: its test, and what the p-value means against a level."""
+"""From a sample to the verdict: what a p-value means against a level, and the interval that goes with it."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any
 
-from crystallize.boundary import failure
+from crystallize.boundary import check_failure
 from crystallize.core.claim import Claim
+from crystallize.core.claim_test import Outcome, reads_as_yes_or_no, tested
 from crystallize.core.deterministic import compared_directly
-from crystallize.core.formatting import compared, effect, interval, noise_scale, percent
 from crystallize.core.hypothesis import Hypothesis, Sample
-from crystallize.core.samples import RESPLITS, ClaimSample
-from crystallize.core.sensitivity import advice, sensitivity
-from crystallize.core.stat_test import (
-    BoschlooTest,
-    ClusteredTTest,
-    McNemarTest,
-    ResampledTTest,
-    StatisticalTest,
-    default_test,
-)
+from crystallize.core.reasons import DIFFERENCES, caveat, doubt, refutation, shown
+from crystallize.core.sample import ClaimSample
+from crystallize.core.sensitivity import effect_sizes, sensitivity, unchanged_passes
 from crystallize.core.verdict import Status, Verdict
 from crystallize.core.verifying import answered
-from crystallize.errors import SampleError
-from crystallize.stats import (
-    Guard,
-    TestResult,
-    equivalence,
-    non_inferiority,
-    relative_equivalence,
-    relative_non_inferiority,
-)
 from crystallize.stats.undisturbed import undisturbed
 
-_MOST_REPLICATES: Final = 10_000  # up to which it is worth saying how many replicates would do
-_FEW: Final = 10  # replicates, below which a t test is worth a caveat
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """What the p-values of a claim and of its opposite are compared with.
+
+    Attributes
+    ----------
+    alpha, mirror_alpha : float
+        A claim is supported if its p-value, the adjusted one if there is one, is at most alpha, and refuted
+        if that of its opposite is at most mirror_alpha.
+    supported, refuted, inconclusive : float
+        Level of the interval beside each verdict, so that none contradicts it.
+    adjusted_p, adjusted_mirror : float, optional
+        Corrected for the number of claims, and of their opposites.
+    """
+
+    alpha: float
+    mirror_alpha: float
+    supported: float
+    refuted: float
+    inconclusive: float
+    adjusted_p: float | None = None
+    adjusted_mirror: float | None = None
+
+    @classmethod
+    def alone(cls, alpha: float, mirror_alpha: float | None = None) -> Levels:
+        """Return the levels of a claim, or of a look, that stands for itself."""
+        mirror = alpha if mirror_alpha is None else mirror_alpha
+        return cls(alpha, mirror, alpha, mirror, min(alpha, mirror))
 
 
 @dataclass(frozen=True, slots=True)
 class Tested:
-    """The outcome of a claim's test on a sample.
+    """The outcome of a hypothesis's claim, before it is known what its p-value counts against.
 
     Attributes
     ----------
-    hypothesis, sample, test, result
-        What was tested, a claim, on what, by what, and what came out.
-    refutable : bool
-        Whether an interval on the other side refutes the claim.
+    hypothesis, outcome
+        What was tested, and what came out.
     planning_level : float
         The level at which a single true difference would have to be found.
     growth : float
         How many times the sample is what is planned.
+    may_grow : bool
+        Whether replicates may be added after the results were seen.
+    numeric : Outcome, optional
+        What the values give as numbers, where they are read as yes/no.
     """
 
     hypothesis: Hypothesis
-    sample: ClaimSample
-    test: StatisticalTest
-    result: TestResult
-    refutable: bool
+    outcome: Outcome
     planning_level: float
     growth: float = 1.0
-
-    @property
-    def claim(self) -> Claim:
-        """What is claimed."""
-        return claim_of(self.hypothesis)
+    may_grow: bool = False
+    numeric: Outcome | None = None
 
     @property
     def p_value(self) -> float:
         """The p-value, in [0, 1]."""
-        return float(self.result.p_value)
+        return self.outcome.p_value
 
-    def verdict(self, level: float, *, adjusted_p: float | None = None) -> Verdict:
-        """Compare the p-value, or the adjusted one, with a level."""
+    def verdict(self, levels: Levels) -> Verdict:
+        """Compare the p-values with their levels."""
         with self.hypothesis.seeded():
-            return self._verdict(level, adjusted_p)
+            return self._verdict(levels)
 
-    def _verdict(self, level: float, adjusted_p: float | None) -> Verdict:
-        claim, result, n = self.claim, self.result, self.sample.n
-        p_value = self.p_value if adjusted_p is None else adjusted_p
-        low, high = map(float, result.interval)
-        estimate, null = float(result.estimate), float(result.null)
-        found = sensitivity(claim, self.test, self.sample, result, self.planning_level, growth=self.growth)
-        status: Status = "inconclusive"
+    def _verdict(self, levels: Levels) -> Verdict:
+        outcome, claim, sample = self.outcome, self.outcome.claim, self.outcome.sample
+        status = _status(outcome, levels)
+        level = {"supported": levels.supported, "refuted": levels.refuted}.get(status, levels.inconclusive)
+        result = outcome.result if level == outcome.level else _at_level(outcome, level)
+        estimate, interval = float(result.estimate), _consistent(status, outcome, result.interval)
+        found = sensitivity(
+            claim, outcome.test, sample, outcome.result, self.planning_level, growth=self.growth
+        )
+        effect = shown(outcome, interval, result.confidence)
         reason = ""
-        if p_value <= level and self._is_claimed():
-            status = "supported"
-        elif self._lies_beyond() and self.refutable:
-            status, reason = "refuted", self._refutation()
-        elif claim.is_superiority and result.degenerate and estimate == null:
-            reason = f"{claim.metric} never differs: the treatment changes nothing that it shows"
-        else:
-            reason = self._doubt(p_value, level, adjusted_p is not None) + advice(claim, self.sample, found)
+        p_value = outcome.p_value if levels.adjusted_p is None else levels.adjusted_p
+        if status == "refuted":
+            reason = refutation(claim, effect)
+        elif status == "inconclusive":
+            reason = doubt(outcome, effect, found, p_value, levels.alpha, may_grow=self.may_grow)
+        reading = "yes/no" if reads_as_yes_or_no(claim, sample) and self.numeric is not None else ""
+        as_number = self._as_number(status, levels)
+        if as_number and reason:
+            reason += f"; {as_number}"
         details: dict[str, Any] = {
-            "p_value": self.p_value,
-            **({} if adjusted_p is None else {"adjusted_p": adjusted_p}),
-            "significant": p_value <= level,
+            "p_value": outcome.p_value,
+            **({} if levels.adjusted_p is None else {"adjusted_p": levels.adjusted_p}),
+            "significant": p_value <= levels.alpha,
             "accepted": status == "supported",
+            "one_sided_p": outcome.one_sided_p,
             "statistic": result.statistic,
             "df": result.df,
             "difference": estimate,
-            "interval": (low, high),
-            "n": n,
+            "interval": interval,
+            "n": sample.n,
             "test": result.test,
             "alpha": claim.alpha,
         }
         return Verdict(
             status=status,
             reason=reason,
-            p_value=self.p_value,
-            adjusted_p=adjusted_p,
-            level=level,
+            p_value=outcome.p_value,
+            adjusted_p=levels.adjusted_p,
+            level=levels.alpha,
             test=result.test,
-            estimand="" if result.estimand in _DIFFERENCES else result.estimand,
+            estimand="" if result.estimand in DIFFERENCES else result.estimand,
             difference=estimate,
-            interval=(low, high),
+            interval=interval,
             confidence=result.confidence,
             detectable=None if found is None else found.detectable,
             degenerate=bool(result.degenerate),
-            n=n,
-            omitted=self.sample.omitted,
-            population=self.sample.population,
-            caveat=self._caveat(),
+            n=sample.n,
+            omitted=sample.omitted,
+            population=sample.population,
+            reading=reading,
+            caveat=caveat(outcome, self._unchanged(levels.supported), "" if reason else as_number),
+            effect_sizes=effect_sizes(outcome),
             details=details,
         )
 
-    def _is_claimed(self) -> bool:
-        """Tell whether the estimate lies where the claim is, apart from significance."""
-        result = self.result
-        return {
-            "increase": result.estimate > result.null,
-            "decrease": result.estimate < result.null,
-        }.get(self.claim.direction, True)  # of others the p-value says it
+    def _unchanged(self, level: float) -> str:
+        """Say how often unchanged code passes where a reference and today's runs are independent."""
+        if self.hypothesis.against is None or self.outcome.sample.paired:
+            return ""
+        claim, recorded = self.outcome.claim, self.outcome.sample.baseline
+        chance = unchanged_passes(claim, recorded, self.outcome.n, level)
+        if chance is None:
+            return ""
+        return (
+            f"{claim.metric} does not repeat: unchanged code passes with a probability of about {chance:.2g}"
+        )
 
-    def _lies_beyond(self) -> bool:
-        """Tell whether the interval lies wholly where the claim is false."""
-        claim, (low, high), null = self.claim, self.result.interval, self.result.null
-        if claim.direction == "equal":
-            assert claim.margin is not None
-            return low > claim.margin or high < -claim.margin
-        return {"greater": high < null, "less": low > null, "two-sided": False}[claim.claimed]
+    def _as_number(self, status: Status, levels: Levels) -> str:
+        """Say how the values would be judged as numbers, where that is another verdict."""
+        if self.numeric is None:
+            return ""
+        other = _status(self.numeric, Levels.alone(levels.supported, levels.refuted))
+        if other == status:
+            return "" if status == "supported" else "read as yes/no, since every value is 0 or 1"
+        return f'read as yes/no, since every value is 0 or 1; kind="numeric" makes it {other}'
 
     @property
     def shown(self) -> str:
         """The effect with its interval, in words."""
-        result = self.result
-        name = "difference" if result.estimand in _DIFFERENCES else result.estimand
-        relative = self.claim.has_relative_margin
-        means = [sum(values) / len(values) for values in (self.sample.baseline, self.sample.treatment)]
-        scale = noise_scale(result.interval, means if name == "difference" else (), relative=relative)
-        estimate = effect(float(result.estimate), relative=relative, sign=False, scale=scale)
-        ends = interval(result.interval, relative=relative, digits=4, scale=scale)
-        return f"{name} {estimate}, {percent(result.confidence)} interval {ends}"
-
-    def _refutation(self) -> str:
-        claim = self.claim
-        if claim.is_superiority:
-            return f"{claim.metric} goes the other way: {self.shown}"
-        return f"{claim.metric} changes by more than the margin {_margin(claim)}: {self.shown}"
-
-    def _doubt(self, p_value: float, level: float, adjusted: bool) -> str:
-        result, claim = self.result, self.claim
-        low, high = result.interval
-        if not claim.is_superiority:
-            return f"{self.shown} reaches beyond the margin {_margin(claim)}; "
-        if low > result.null or high < result.null:
-            what = "adjusted p" if adjusted else "p"
-            shown, limit = compared(p_value, level, digits=3)
-            return f"{self.shown}, but {what} = {shown} is above {limit}; "
-        return f"{self.shown}: the data allow either sign; "
-
-    def _caveat(self) -> str:
-        n = _size(self.result)
-        if self.test.relies_on_normality and n < _FEW:
-            return f"the {self.test.name} test on {n} relies on roughly normal values"
-        return ""
+        result = self.outcome.result
+        return shown(self.outcome, result.interval, result.confidence)
 
 
-_DIFFERENCES: Final = ("mean difference", "risk difference")
+def _status(outcome: Outcome, levels: Levels) -> Status:
+    p_value = outcome.p_value if levels.adjusted_p is None else levels.adjusted_p
+    mirror = outcome.mirror_p if levels.adjusted_mirror is None else levels.adjusted_mirror
+    if p_value <= levels.alpha and outcome.is_claimed:
+        return "supported"
+    if mirror <= levels.mirror_alpha and outcome.is_opposed:
+        return "refuted"
+    return "inconclusive"
 
 
-def _size(result: TestResult) -> int:
-    return result.n if isinstance(result.n, int) else min(result.n)
+def _at_level(outcome: Outcome, level: float) -> Any:
+    try:
+        return outcome.at_level(level)
+    except BaseException as error:  # of a test of the user's: its interval is then that of the claim alone
+        check_failure(error)
+        return outcome.result
 
 
-def _margin(claim: Claim) -> str:
-    assert claim.margin is not None
-    return effect(claim.margin, relative=claim.relative, sign=False)
+def _consistent(status: Status, outcome: Outcome, interval: Interval) -> Interval:
+    """Return an interval that speaks for the verdict beside it.
+
+    Most intervals hold what their test does not reject, and are returned as they are. Score intervals beside
+    exact p-values, and the points of samples without variance, are no such ones: they are widened to the null
+    hypothesis where it is not rejected, and end there where it is.
+    """
+    claim, result = outcome.claim, outcome.result
+    low, high = map(float, interval)
+    if claim.direction == "equal":
+        assert claim.margin is not None
+        margin = claim.margin
+        if status == "supported":
+            return max(low, -margin), min(high, margin)
+        if status == "refuted":
+            return (max(low, margin), high) if result.estimate > 0 else (low, min(high, -margin))
+        if low > -margin and high < margin:
+            return (low, margin) if result.estimate > 0 else (-margin, high)
+        return min(low, margin), max(high, -margin)
+    null = result.null
+    if status == "inconclusive":
+        return min(low, null), max(high, null)
+    upper = result.side > 0 or (result.side == 0 and claim.claimed == "greater")
+    if not claim.is_superiority:
+        upper = (claim.claimed == "greater") == (status == "supported")
+    return (max(low, null), high) if upper else (low, min(high, null))
 
 
-def tested(
+def claim_tested(
     hypothesis: Hypothesis,
     sample: ClaimSample,
     *,
@@ -198,151 +223,21 @@ def tested(
     planning_level: float,
     resampled: float | None,
 ) -> Tested | Verdict:
-    """Test a claim on a sample; never raises, whatever a test of the user's does.
-
-    Parameters
-    ----------
-    hypothesis, sample
-        What to test on what.
-    level : float
-        To which the interval belongs.
-    planning_level : float
-        Of a single claim, if all others of its family are false.
-    resampled : float, optional
-        Part of the data set that each replicate holds out, if replicates are resplits of it.
-
-    Returns
-    -------
-    Tested or Verdict
-        The verdict, where the sample can't be tested.
-    """
-    with hypothesis.seeded():
-        return _tested(hypothesis, sample, level, planning_level, resampled)
-
-
-def _tested(
-    hypothesis: Hypothesis,
-    sample: ClaimSample,
-    level: float,
-    planning_level: float,
-    resampled: float | None,
-) -> Tested | Verdict:
+    """Test the claim of a hypothesis on a sample; the parameters are those of `claim_test.tested`."""
     claim = claim_of(hypothesis)
-    name = "default"
-    try:
-        if claim.test is not None:
-            name = claim.test.name
-        test = _chosen_test(claim, sample, resampled)
-        name = test.name
-        if isinstance(test, ResampledTTest) and sample.paired:
-            sample = replace(sample, population=RESPLITS)
-        fault = _unsuited(claim, test, sample) or _too_few(claim, test, sample, level, planning_level)
-        if fault is not None:
-            return Verdict.invalid(fault, test=name)
-        result = _compared(claim, test, sample, level)
-        refutable = True
-        if result.degenerate and claim.is_superiority:
-            both = test.compare(sample.baseline, sample.treatment, alpha=level, alternative="two-sided")
-            refutable = both.p_value <= level
-        elif result.degenerate and result.interval[0] == result.interval[1]:
-            # What equal signs alone are worth, as in the p-values of such samples.
-            refutable = _floor(result) <= level
-        return _checked(Tested(hypothesis, sample, test, result, refutable, planning_level))
-    except SampleError as error:
-        return Verdict.invalid(f"the {name} test can't take this sample: {error}", test=name)
-    except BaseException as error:  # a test of the user's may raise anything, and return anything
-        reason = f"the {name} test raised {failure(error)}"
-        return Verdict.invalid(reason, test=name)
 
+    def outcome_of(claim: Claim) -> Outcome | Verdict:
+        return tested(claim, sample, level=level, planning_level=planning_level, resampled=resampled)
 
-def _chosen_test(claim: Claim, sample: ClaimSample, resampled: float | None) -> StatisticalTest:
-    """Return the test of a sample: the one that is named, or the default."""
-    if claim.test is not None:
-        return claim.test
-    if resampled is not None:
-        return ResampledTTest(test_fraction=resampled)
-    return default_test(sample.baseline, sample.treatment, paired=sample.paired, kind=claim.kind)
-
-
-def _compared(claim: Claim, test: StatisticalTest, sample: ClaimSample, level: float) -> TestResult:
-    """Test a sample; the interval belongs to a test at `level`.
-
-    Raises
-    ------
-    SampleError
-        If the test can't take it; a test of the user's may raise anything.
-    """
-    compare: Any = test.compare
-    if isinstance(test, ClusteredTTest) and sample.units is not None:
-        units = sample.units
-
-        def compare(*args: Any, **options: Any) -> TestResult:
-            return test.compare(*args, units=units, **options)
-
-    arms = sample.baseline, sample.treatment
-    if claim.is_superiority:
-        return compare(*arms, alpha=level, alternative=claim.alternative_of_p)  # type: ignore[no-any-return]
-    assert claim.margin is not None
-    if claim.direction == "equal":
-        tost = relative_equivalence if claim.has_relative_margin else equivalence
-        return tost(compare, *arms, margin=claim.margin, alpha=level)
-    guard: Guard = claim.direction  # type: ignore[assignment]
-    one_sided = relative_non_inferiority if claim.has_relative_margin else non_inferiority
-    return one_sided(compare, *arms, margin=claim.margin, guard=guard, alpha=level)
-
-
-def _floor(result: TestResult) -> float:
-    if isinstance(result.n, int):
-        return 2.0**-result.n
-    return 1 / math.comb(sum(result.n), min(result.n))
-
-
-def _checked(outcome: Tested) -> Tested | Verdict:
-    result = outcome.result
-    p_value, estimate = float(result.p_value), float(result.estimate)
-    low, high = map(float, result.interval)
-    if not 0 <= p_value <= 1 or any(map(math.isnan, (estimate, low, high))):
-        return Verdict.invalid(
-            f"the {result.test} test gave p = {p_value}, difference {estimate}, interval [{low}, {high}]",
-            test=result.test,
-        )
-    return outcome
-
-
-def _unsuited(claim: Claim, test: StatisticalTest, sample: ClaimSample) -> str | None:
-    """Say why a test can't take a sample of this form; None if it can."""
-    if test.paired and not sample.paired:
-        return f"the {test.name} test needs pairs, and {sample.why_unpaired}, or use WelchTTest()"
-    if claim.has_relative_margin and isinstance(test, McNemarTest | BoschlooTest):
-        return f"metric {claim.metric!r} is 0 or 1, so its margin has to be absolute: give relative=False"
-    return None
-
-
-def _too_few(
-    claim: Claim, test: StatisticalTest, sample: ClaimSample, level: float, planning_level: float
-) -> str | None:
-    """Say why this many replicates can't support the claim, whatever they gave; None if they can."""
-    sizes = len(sample.baseline), len(sample.treatment)
-    n = min(sizes)
-    if n < test.minimum_n:
-        return f"the {test.name} test needs at least {test.minimum_n} replicates, not {n}; run more"
-    if not claim.is_superiority and isinstance(test, McNemarTest | BoschlooTest):
-        return None  # score tests, which have no smallest p
-    smallest = test.smallest_p(*sizes, claim.alternative_of_p)
-    if smallest <= planning_level:
-        return None
-    more = range(n + 1, _MOST_REPLICATES)
-    enough = next((m for m in more if test.smallest_p(m, m, claim.alternative_of_p) <= planning_level), None)
-    reach = f"alpha = {claim.level:g}"
-    if level < claim.level:
-        reach = f"the level of the last look, {planning_level:.3g}"
-    elif planning_level < level:
-        reach += f" / {level / planning_level:.3g} claims"
-    return (
-        f"with {n} replicate{'s' if n > 1 else ''} the {test.name} test can't give a p-value below "
-        f"{smallest:.2g}, so it can't reach {reach}"
-        + (f"; run at least {enough} replicates" if enough else "")
-    )
+    with hypothesis.seeded():
+        outcome = outcome_of(claim)
+        if isinstance(outcome, Verdict):
+            return outcome
+        numeric = None
+        if resampled is None and reads_as_yes_or_no(claim, sample):
+            other = outcome_of(replace(claim, kind="numeric", nan_policy="invalid", max_missing=None))
+            numeric = None if isinstance(other, Verdict) else other
+        return Tested(hypothesis, outcome, planning_level, numeric=numeric)
 
 
 def claim_of(hypothesis: Hypothesis) -> Claim:
@@ -364,5 +259,5 @@ def verdict_on(hypothesis: Hypothesis, baseline: Sample, treatment: Sample) -> V
     sample = ClaimSample(baseline[claim.metric], treatment[claim.metric], claim.pairing != "none")
     if claim.deterministic:
         return compared_directly(claim, sample, ("baseline", "treatment"))
-    outcome = tested(hypothesis, sample, level=claim.level, planning_level=claim.level, resampled=None)
-    return outcome if isinstance(outcome, Verdict) else outcome.verdict(claim.level)
+    outcome = claim_tested(hypothesis, sample, level=claim.level, planning_level=claim.level, resampled=None)
+    return outcome if isinstance(outcome, Verdict) else outcome.verdict(Levels.alone(claim.level))

@@ -6,11 +6,12 @@ from typing import Final
 
 from crystallize.core.claim import Claim
 from crystallize.core.formatting import effect
-from crystallize.core.samples import ClaimSample
+from crystallize.core.sample import ClaimSample
 from crystallize.core.verdict import Verdict
+from crystallize.stats.precision import rounding
 
 _NAME: Final = "deterministic"
-_TOLERANCE: Final = 1e-12
+_RELATIVE: Final = 1e-12  # of a margin that is a part
 
 
 def compared_directly(claim: Claim, sample: ClaimSample, names: tuple[str, str]) -> Verdict:
@@ -26,29 +27,28 @@ def compared_directly(claim: Claim, sample: ClaimSample, names: tuple[str, str])
         Of the conditions.
     """
     for values, condition in zip((sample.baseline, sample.treatment), names, strict=True):
-        if max(values) - min(values) > _TOLERANCE * max(map(abs, values)):
+        if max(values) - min(values) > rounding(values):
             i = next(i for i, value in enumerate(values) if value != values[0])
             return Verdict.invalid(
-                f"declared deterministic, but metric {claim.metric!r} of {condition!r} is "
-                f"{values[0]!r} in replicate 0 and {values[i]!r} in replicate {i}; leave "
-                "deterministic out",
+                f"declared deterministic, but metric {claim.metric!r} of {condition!r} is {values[0]!r} in "
+                f"replicate 0 and {values[i]!r} in replicate {i}; leave deterministic out",
                 test=_NAME,
             )
     before, after = sample.baseline[0], sample.treatment[0]
     change = after - before
-    if abs(change) <= _TOLERANCE * max(abs(before), abs(after)):
+    if abs(change) <= rounding([before], [after]):
         change = 0.0
     if claim.has_relative_margin:
         if before == 0:
             return Verdict.invalid(
-                f"metric {claim.metric!r} of {names[0]!r} is 0, of which no part is a margin; "
-                "use a "
-                "margin in the units of the metric (relative=False)",
+                f"metric {claim.metric!r} of {names[0]!r} is 0, of which no part is a margin; use a margin "
+                f"in "
+                "the units of the metric (relative=False)",
                 test=_NAME,
             )
         change /= abs(before)
     margin = claim.margin or 0.0
-    slack = margin * (1 + _TOLERANCE)
+    slack = margin + (rounding([before], [after]) if not claim.has_relative_margin else _RELATIVE * margin)
     holds = {
         "increase": change > 0,
         "decrease": change < 0,

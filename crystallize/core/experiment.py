@@ -546,6 +546,8 @@ class Experiment:
         treatments = tuple(treatment.name for treatment in self.treatments)
         plan = AnalysisPlan(self.hypotheses, treatments, self.replicates, self.judging, self.treatment_keys)
         stops = self.judging.stopping is not None and bool(self.hypotheses) and not to_the_end
+        if stops:
+            plan.check_reach(self._label)
         references = references_by_path(
             self.hypotheses if stops else (), elsewhere=self._execution.is_elsewhere
         )

@@ -18,7 +18,9 @@ from crystallize.stats.undisturbed import undisturbed
 Sample = Mapping[str, Sequence[Any]]
 """Metric -> one value per replicate, in replicate order."""
 
-_TESTS = StatisticalTest.__module__
+_TESTS = frozenset(
+    f"crystallize.core.{name}" for name in ("stat_test", "tests_by_resampling", "tests_of_units")
+)
 
 Ranker = Callable[[Mapping[str, Any]], float]
 
@@ -75,12 +77,16 @@ class Hypothesis:
         are not ("auto"); if they share some, say whether to use those or to treat all as independent.
     nan_policy : {"invalid", "omit", "worst"}
         What a replicate does that failed or gave no finite value: make the verdict invalid; be left out, in
-        both conditions, up to `max_missing`; or count as the worst value that was seen (the best, if it is
-        the baseline's), for "no_decrease" and "no_increase" only.
+        both conditions, up to `max_missing`; or count as the worst value there is, `worst` (of the baseline's
+        as the best that was seen), for "no_decrease" and "no_increase" only.
     max_missing : int or float
         How many replicates may be left out, or which part of them.
+    worst : float
+        The worst value that the metric can have, 0 or 1 of yes/no by default. It stands for what is missing
+        with ``nan_policy="worst"``, and bounds the loss that replicates without any difference leave unseen.
     kind : {"auto", "numeric", "binary"}
-        Whether the values are numbers or 0/1; found out by default, from the values and nothing else.
+        Whether the values are numbers, or 0/1 for yes and no. By default they are yes/no if every one in
+        every condition is 0 or 1, unless the margin is relative, or 1 or more.
     deterministic : bool
         Declares that no seed changes the values: they are compared directly, without a test, and one
         replicate
@@ -112,6 +118,7 @@ class Hypothesis:
         pairing: Pairing = "auto",
         nan_policy: NanPolicy = "invalid",
         max_missing: float | None = None,
+        worst: float | None = None,
         kind: Kind = "auto",
         deterministic: bool = False,
     ) -> None:
@@ -124,7 +131,7 @@ class Hypothesis:
             raise DefinitionError(f"ranker is {ranker!r}; give a function of what the verifier returns")
         if against is not None and not isinstance(against, Reference):
             raise DefinitionError(f"against is {against!r}; give Reference('main')")
-        self.ranker: Ranker = ranker or _by_p_value
+        self.ranker: Ranker = ranker or _by_evidence
         self.against = against
         self.claim: Claim | None = None
         self.verifier: Callable[..., Any] | None = None
@@ -139,6 +146,7 @@ class Hypothesis:
             "pairing": pairing,
             "nan_policy": nan_policy,
             "max_missing": max_missing,
+            "worst": worst,
             "kind": kind,
             "deterministic": deterministic,
         }
@@ -185,7 +193,7 @@ class Hypothesis:
         A test of this package draws none, or sees to it itself.
         """
         claim = self.claim
-        ours = claim is not None and (claim.test is None or type(claim.test).__module__ == _TESTS)
+        ours = claim is not None and (claim.test is None or type(claim.test).__module__ in _TESTS)
         return nullcontext() if ours else seeded_alike()
 
     @undisturbed()
@@ -208,8 +216,9 @@ def _metric_names(metrics: str | Sequence[str] | None) -> tuple[str, ...] | None
     return names
 
 
-def _by_p_value(result: Mapping[str, Any]) -> float:
-    return float(result.get("p_value", 1.0))
+def _by_evidence(result: Mapping[str, Any]) -> float:
+    """Return the p-value; of a claim with a sign the one-sided one, which is large if the sign is wrong."""
+    return float(result.get("one_sided_p", result.get("p_value", 1.0)))
 
 
 def hypothesis(

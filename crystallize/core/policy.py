@@ -93,6 +93,8 @@ class Judging:
                 return "is one-sided, and AnytimeValid() tests both sides; leave alternative out"
             if claim.relative and claim.margin is not None:
                 return "has a relative margin, for which AnytimeValid() has no test; give an absolute one"
+            if claim.kind == "binary" and claim.margin is not None:
+                return "has a margin of yes/no, for which AnytimeValid() has no test; use GroupSequential()"
         return None
 
 

@@ -91,7 +91,13 @@ class References:
         }
 
     def why_not(
-        self, hypothesis: Hypothesis, condition: str, today: ConditionRuns | None, replicates: int
+        self,
+        hypothesis: Hypothesis,
+        condition: str,
+        today: ConditionRuns | None,
+        replicates: int,
+        *,
+        by_unit: bool = False,
     ) -> str | None:
         """Say why a condition can't be compared with its past; None if it can.
 
@@ -107,6 +113,8 @@ class References:
             Its runs of today; None if there is no such condition any more.
         replicates : int
             How many are planned.
+        by_unit : bool
+            Whether units pair with themselves, whatever replicates they are recorded in.
         """
         against = hypothesis.against
         if against is None:
@@ -129,7 +137,7 @@ class References:
             )
         if (fault := self._other_machine(hypothesis, held, condition, today)) is not None:
             return f"{named}, {fault}"
-        if hypothesis.claim is None or hypothesis.claim.pairing == "auto":
+        if hypothesis.claim is None or (hypothesis.claim.pairing == "auto" and not by_unit):
             return _other_replicates(named, held, today, replicates)
         return None
 

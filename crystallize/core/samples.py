@@ -4,57 +4,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Literal
 
 from crystallize.core.claim import Claim
 from crystallize.core.condition_runs import ConditionRuns
-from crystallize.core.stat_test import ClusteredTTest
-
-SEEDS = "seeds of this data set"
-RESPLITS = "resampled splits of one data set"
-CASES = "cases"
-SESSIONS = "runs of two sessions"
-
-
-@dataclass(frozen=True, slots=True)
-class ClaimSample:
-    """The values of one metric in both conditions.
-
-    Attributes
-    ----------
-    baseline, treatment : sequence of float
-        One per replicate, or of a clustered test all of them.
-    paired : bool
-        Whether the i-th values share a seed.
-    omitted : int
-        Replicates left out for lack of a value.
-    units : pair of sequences or None
-        The unit of each value, for a clustered test.
-    population : str
-        What a verdict on the sample speaks of.
-    """
-
-    baseline: Sequence[float]
-    treatment: Sequence[float]
-    paired: bool = True
-    omitted: int = 0
-    units: tuple[Sequence[Any], Sequence[Any]] | None = None
-    population: str = SEEDS
-
-    @property
-    def why_unpaired(self) -> str:
-        """Why values are no pairs, and what to do."""
-        if self.population == SESSIONS:
-            return "values measured in two sessions are none"
-        return "the conditions share no seeds; run both with the same root seed"
-
-    @property
-    def n(self) -> int:
-        """Units, if the values have some; or else pairs, or values of the smaller arm."""
-        if self.units is not None:
-            return len(set(self.units[0]))
-        return min(len(self.baseline), len(self.treatment))
+from crystallize.core.sample import CASES, SEEDS, SESSIONS, ClaimSample
+from crystallize.core.tests_of_units import ClusteredTTest, CrossedTTest
+from crystallize.core.unit_samples import nested_in_units, of_units, paired_by_unit
+from crystallize.stats import is_binary
 
 
 def claim_sample(
@@ -77,6 +35,8 @@ def claim_sample(
     reason = reason or next((fault for arm in arms if (fault := arm.not_numeric(claim.metric))), None)
     if reason is not None:
         return reason
+    if _is_of_units(claim) and all(nested_in_units(arm.entries(claim.metric)) for arm in arms):
+        return paired_by_unit(claim, *arms)
     overlap = _overlap(*arms)
     if pairing == "intersect":
         shared = _shared_seeds(*arms)
@@ -89,13 +49,28 @@ def claim_sample(
     elif overlap == "partial" and pairing == "auto":
         return _partial(*arms)
     paired = pairing == "intersect" or (pairing == "auto" and overlap == "same")
-    in_units = paired and claim.metric in baseline.with_units | treatment.with_units
-    if in_units and (fault := _other_units(claim.metric, *arms)) is not None:
-        return fault
+    if paired and claim.metric in arms[0].with_units | arms[1].with_units:
+        if _is_of_units(claim):
+            sample = of_units(claim, *arms)
+            if sample is not None:
+                return sample
+        elif (fault := _other_units(claim.metric, *arms)) is not None:
+            return fault
+    if isinstance(claim.test, CrossedTTest):
+        return (
+            f"the crossed t test needs units of {claim.metric!r} that recur in several replicates, whose "
+            f"seeds "
+            "both conditions share; there are none"
+        )
     if isinstance(claim.test, ClusteredTTest):
         return _clustered(claim, *arms, paired=paired)
     sample = _by_replicate(claim, *arms, paired=paired)
     return replace(sample, population=SESSIONS) if of_sessions and isinstance(sample, ClaimSample) else sample
+
+
+def _is_of_units(claim: Claim) -> bool:
+    """Tell whether the units of a metric, if it has some, choose the test."""
+    return not claim.deterministic and (claim.test is None or isinstance(claim.test, CrossedTTest))
 
 
 def _by_replicate(
@@ -103,7 +78,8 @@ def _by_replicate(
 ) -> ClaimSample | str:
     columns = baseline.column(claim.metric), treatment.column(claim.metric)
     if claim.nan_policy == "worst":
-        return _worst(claim, *columns, paired=paired)
+        rates = all(arm.holds_rates(claim.metric) for arm in (baseline, treatment))
+        return _worst(claim, *columns, paired=paired, of_rates=rates)
     lacking = tuple({i for i, value in enumerate(column) if value is None} for column in columns)
     if paired:
         lacking = (lacking[0] | lacking[1],) * 2
@@ -116,7 +92,8 @@ def _by_replicate(
     )
     if not first or not second:
         return f"no replicate has a finite value of metric {claim.metric!r} in both conditions"
-    return ClaimSample(first, second, paired, omitted)
+    of_rates = all(arm.holds_rates(claim.metric) for arm in (baseline, treatment))
+    return ClaimSample(first, second, paired, omitted, of_rates=of_rates)
 
 
 def _too_many(
@@ -145,23 +122,35 @@ def _worst(
     treatment: Sequence[float | None],
     *,
     paired: bool,
+    of_rates: bool,
 ) -> ClaimSample | str:
-    """Fill gaps of the treatment with the worst value that was seen, of the baseline with the best."""
+    """Fill gaps of the treatment with the worst value there is, of the baseline with the best seen."""
     seen = [value for value in (*baseline, *treatment) if value is not None]
     if not seen:
         return f"no replicate has a finite value of metric {claim.metric!r}"
-    low, high = min(seen), max(seen)
-    if claim.kind == "binary" or (claim.kind == "auto" and {low, high} <= {0.0, 1.0}):
-        low, high = 0.0, 1.0
-    worst, best = (low, high) if claim.direction == "no_decrease" else (high, low)
     omitted = sum(
         b is None or t is None for b, t in itertools.zip_longest(baseline, treatment, fillvalue=0.0)
     )
+    best = max(seen) if claim.direction == "no_decrease" else min(seen)
+    worst = claim.worst
+    if worst is None and (of_rates or claim.kind == "binary" or (claim.kind == "auto" and is_binary(seen))):
+        worst, best = (0.0, 1.0) if claim.direction == "no_decrease" else (1.0, 0.0)
+    if worst is None:
+        if omitted:
+            return (
+                f"{omitted} replicates lack a finite value of {claim.metric!r}, and nan_policy='worst' "
+                f"does not "
+                "know how bad that is: what was seen says nothing of it; give worst=, the worst value that "
+                "the "
+                "metric can have"
+            )
+        worst = best
     return ClaimSample(
         [best if value is None else value for value in baseline],
         [worst if value is None else value for value in treatment],
         paired,
         omitted,
+        of_rates=of_rates,
     )
 
 

@@ -8,21 +8,29 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
+
+from scipy.special import ndtr, ndtri
 
 from crystallize.boundary import check_failure
 from crystallize.core.claim import Claim
-from crystallize.core.samples import ClaimSample
-from crystallize.core.stat_test import StatisticalTest
-from crystallize.stats import Alternative, TestResult
+from crystallize.core.claim_test import Outcome
+from crystallize.core.sample import ClaimSample
+from crystallize.core.stat_test import BoschlooTest, McNemarTest, StatisticalTest
+from crystallize.errors import SampleError
+from crystallize.stats import Alternative, TestResult, cliffs_delta, d_z, hedges_g, is_binary
 from crystallize.stats.power import (
     Design,
     PairedBinary,
     ResampledT,
+    TwoSampleT,
     minimum_detectable_effect,
     power,
     replicates,
+    upper_rate_limit,
+    upper_sd_factor,
 )
 
 POWER: Final = 0.8
@@ -64,13 +72,25 @@ class Sensitivity:
     def replicates_for(self, effect: float) -> int | None:
         """Return how many replicates would find a true difference of this size with probability .8."""
         sign = -1 if self.decrease else 1
-        design = self.design
+        design = self.cautious
         if isinstance(design, PairedBinary) and design.discordance < effect <= 1:
             # An effect beyond the pairs that differ now would make more of them differ.
             design = dataclasses.replace(design, discordance=effect)
         if self._sd is None and effect > design.largest_effect(decrease=self.decrease):
             return None
         return replicates(design, sign * effect, target=POWER, alpha=self.level, alternative=self.alternative)
+
+    @property
+    def cautious(self) -> Design:
+        """The design with the upper 80 % limit of the spread, which is too small in half of all cases."""
+        design = self.design
+        if isinstance(design, PairedBinary):
+            limit = upper_rate_limit(round(design.discordance * self.n), math.floor(self.n))
+            return dataclasses.replace(design, discordance=min(1.0, limit))
+        if self._sd is None:
+            return design
+        df = 2 * self.n - 2 if isinstance(design, TwoSampleT) else self.n - 1
+        return dataclasses.replace(design, sd=self._sd * upper_sd_factor(df))  # type: ignore[type-var]
 
     @property
     def _sd(self) -> float | None:
@@ -143,18 +163,26 @@ def sensitivity(
         return None
 
 
-def advice(claim: Claim, sample: ClaimSample, found: Sensitivity | None) -> str:
-    """Say what an inconclusive sample leaves open, and how many replicates would do."""
+def advice(
+    claim: Claim, sample: ClaimSample, found: Sensitivity | None, interval: tuple[float, float]
+) -> str:
+    """Say what an inconclusive sample leaves open, and how many replicates would do.
+
+    The number rests on a spread that is itself estimated: it uses the upper 80 % limit of it, so that the
+    power is reached in most cases, not in half of them.
+    """
     if found is None:
         return "run more replicates"
     try:
-        return _superiority(claim, sample, found) if claim.is_superiority else _guard(claim, sample, found)
+        if claim.is_superiority:
+            return _superiority(claim, sample, found, interval)
+        return _guard(claim, sample, found)
     except BaseException as error:  # of a design of the user's
         check_failure(error)
         return "run more replicates"
 
 
-def _superiority(claim: Claim, sample: ClaimSample, found: Sensitivity) -> str:
+def _superiority(claim: Claim, sample: ClaimSample, found: Sensitivity, interval: tuple[float, float]) -> str:
     n = math.floor(found.n)
     if found.detectable is None or math.isinf(found.detectable):
         text = f"{n} replicates that vary like these can hardly show any difference"
@@ -165,18 +193,30 @@ def _superiority(claim: Claim, sample: ClaimSample, found: Sensitivity) -> str:
         return f"{text}; more resplits hardly help, a larger data set would"
     if claim.effect is None:
         return (
-            f"{text}; run more, or declare as effect= the smallest difference that matters to learn how many"
+            f"{text}; plan more, or declare as effect= the smallest difference that matters to learn how many"
         )
     effect = claim.effect
     if claim.relative:
         effect *= abs(sum(sample.baseline) / len(sample.baseline))
-    needed = found.replicates_for(effect) if effect > 0 else None
     declared = f"{claim.effect:.3g}" if not claim.relative else f"{100 * claim.effect:.3g} %"
+    if _excludes(claim, interval, effect):
+        return f"{text}; the interval excludes the {declared} you declared: it is hardly there"
+    needed = found.replicates_for(effect) if effect > 0 else None
     if needed is None:
         return f"{text}; no number of replicates would show the {declared} you declared"
     if needed <= found.n:
-        return f"{text}; the {declared} you declared would probably have been seen: it is hardly there"
-    return f"{text}; about {needed} would show the {declared} you declared"
+        return (
+            f"{text}; the {declared} you declared is neither seen nor excluded by {n}, which would mostly do"
+        )
+    return f"{text}; about {needed} would show the {declared} you declared{_BY_LIMIT}"
+
+
+def _excludes(claim: Claim, interval: tuple[float, float], effect: float) -> bool:
+    """Tell whether an interval of the difference excludes the effect that was declared."""
+    low, high = interval
+    return {"increase": high < effect, "decrease": low > -effect}.get(
+        claim.direction, -effect < low and high < effect
+    )
 
 
 def _guard(claim: Claim, sample: ClaimSample, found: Sensitivity) -> str:
@@ -186,7 +226,7 @@ def _guard(claim: Claim, sample: ClaimSample, found: Sensitivity) -> str:
         margin *= abs(sum(sample.baseline) / len(sample.baseline))
     # Without any true difference the distance to the margin is what there is to be found; of two margins,
     # both must be (power .8 of both if each fails in .1 of the cases).
-    design, level = found.design, found.level
+    design, level = found.cautious, found.level
     target = POWER if claim.direction != "equal" else (1 + POWER) / 2
     if found._sd is None and margin > design.largest_effect(decrease=False):
         return "run more replicates"
@@ -195,4 +235,75 @@ def _guard(claim: Claim, sample: ClaimSample, found: Sensitivity) -> str:
         return "no number of replicates would do"
     if needed <= found.n:
         return f"{math.floor(found.n)} replicates are enough to show it where there is no difference at all"
-    return f"about {needed} replicates would show it where there is no difference at all"
+    return (
+        f"about {needed} replicates would show it with probability {POWER:g} where there is no difference at "
+        f"all{_BY_LIMIT}"
+    )
+
+
+_BY_LIMIT: Final = " (by the upper 80 % limit of the spread)"
+
+
+def unchanged_passes(claim: Claim, reference: Sequence[float], n: int, level: float) -> float | None:
+    """Return how probably a claim with a margin holds if nothing has changed, but nothing repeats either.
+
+    Parameters
+    ----------
+    claim : Claim
+        A guard.
+    reference : sequence of float
+        Values of the one recording there is, from which today's are independent. Their spread counts as its
+        upper 80 % limit, so that mostly the probability is at least the one returned.
+    n : int
+        Of today's replicates.
+    level : float
+        Of the test.
+
+    Returns
+    -------
+    float or None
+        None where there is no telling: no margin, or values that do not vary.
+    """
+    margin = claim.margin
+    if margin is None or claim.is_superiority or min(n, len(reference)) < 3:
+        return None
+    mean = math.fsum(reference) / len(reference)
+    if claim.relative:
+        margin *= abs(mean)
+    size = 2 / (1 / n + 1 / len(reference))
+    if is_binary(reference) and claim.kind != "numeric":
+        error = math.sqrt(2 * mean * (1 - mean) / size)
+        chance = float(ndtr(margin / error + ndtri(level))) if error else 1.0
+    else:
+        sd = math.sqrt(math.fsum((v - mean) ** 2 for v in reference) / (len(reference) - 1))
+        if not 0 < sd < math.inf:
+            return None
+        design = TwoSampleT(sd * upper_sd_factor(len(reference) - 1))
+        chance = power(design, size, margin, alpha=level, alternative="greater")
+    return max(0.0, 2 * chance - 1) if claim.direction == "equal" else chance
+
+
+def effect_sizes(outcome: Outcome) -> dict[str, dict[str, Any]]:
+    """Return standardized effects of numbers, by name: d_z of pairs, else Hedges g and Cliff's delta.
+
+    None of values that do not vary, of yes/no, and of values with units, which are no independent samples.
+    """
+    sample, test = outcome.sample, outcome.test
+    if outcome.result.degenerate or sample.units is not None or isinstance(test, McNemarTest | BoschlooTest):
+        return {}
+    estimates = (d_z,) if sample.paired else (hedges_g, cliffs_delta)
+    try:
+        found = [
+            estimate(sample.baseline, sample.treatment, alpha=outcome.claim.level) for estimate in estimates
+        ]
+    except SampleError:  # too few values
+        return {}
+    return {
+        effect.name: {
+            "estimate": effect.estimate,
+            "interval": effect.interval,
+            "confidence": effect.confidence,
+        }
+        for effect in found
+        if math.isfinite(effect.estimate)
+    }

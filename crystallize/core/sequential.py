@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from crystallize.core.anytime import anytime_tested
 from crystallize.core.comparison import Comparisons
-from crystallize.core.decide import Tested, tested
+from crystallize.core.decide import Levels, Tested, claim_tested
 from crystallize.core.deterministic import compared_directly
 from crystallize.core.hypothesis import Hypothesis
 from crystallize.core.stopping import AnytimeValid, GroupSequential
@@ -51,6 +51,8 @@ class ClaimLooks:
             return Verdict.invalid(fault)
         if (fault := comparisons.why_without_effect(hypothesis, treatment, sizes[look])) is not None:
             return Verdict.invalid(fault) if last else None  # a later replicate may read what none has so far
+        if (fault := plan.why_out_of_reach(hypothesis)) is not None:
+            return Verdict.invalid(fault)
         if claim is None:  # a verifier speaks of all replicates, and only once
             return comparisons.verified(hypothesis, treatment) if last else None
         sample = comparisons.sample(hypothesis, treatment, sizes[look])
@@ -61,14 +63,18 @@ class ClaimLooks:
         if claim.deterministic:
             return compared_directly(claim, sample, comparisons.names(hypothesis, treatment))
         alpha = claim.level / plan.family if plan.is_corrected(hypothesis) else claim.level
+        # What refutes a guard allows for all guards, though each has to hold at its own level.
+        share = alpha if claim.is_superiority else plan.guard_share(claim.level)
         if isinstance(stopping, AnytimeValid):
             outcome = anytime_tested(hypothesis, sample, g=stopping.g, level=alpha, best=self._best)
-            level = alpha
+            levels = Levels.alone(alpha, share)
         else:
             assert isinstance(stopping, GroupSequential)
             boundaries = stopping.boundaries(plan.replicates, alpha, claim.alternative_of_p)
+            mirrored = stopping.boundaries(plan.replicates, share, claim.alternative_of_p)
             level = boundaries.levels[look]
-            outcome = tested(
+            levels = Levels.alone(level, mirrored.levels[look])
+            outcome = claim_tested(
                 hypothesis,
                 sample,
                 level=level,
@@ -80,13 +86,15 @@ class ClaimLooks:
         if isinstance(outcome, Verdict):
             return outcome if last else None  # an early look may be too small for the test
         self._best = outcome.p_value
-        self._trail.append((sizes[look], outcome.p_value, level))
-        verdict = outcome.verdict(level)
+        self._trail.append((sizes[look], outcome.p_value, levels.alpha))
+        verdict = outcome.verdict(levels)
         if last or verdict.status != "inconclusive":
             return verdict
         if isinstance(stopping, GroupSequential) and stopping.futility:
-            sign = outcome.result.estimate - outcome.result.null
-            if boundaries.is_futile(look, outcome.p_value, sign, claim.claimed):
+            side = outcome.outcome.result.side
+            z = boundaries.z(outcome.p_value, side)
+            futile = boundaries.is_futile(look, z, claim.claimed)
+            if futile and not mirrored.shows_harm(look, z, claim.claimed):
                 reason = (
                     f"stopped for futility at {sizes[look]} of {plan.replicates} replicates, which would "
                     f"hardly show the effect that they are planned for any more: {outcome.shown}; "

@@ -6,53 +6,45 @@ import math
 import statistics
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar
+from typing import ClassVar
 
+import numpy as np
 from numpy.typing import ArrayLike
 
-from crystallize.core.seeding import seeded_alike
 from crystallize.errors import DefinitionError
 from crystallize.stats import (
     Alternative,
-    Statistic,
     TestResult,
     barnard,
     barnard_p_value,
     boschloo,
     boschloo_p_value,
     brunner_munzel,
-    clustered_t,
     fisher_exact,
     fisher_p_value,
     is_binary,
     mann_whitney,
     mcnemar,
-    paired_permutation,
     paired_t,
-    permutation,
     resampled_t,
     smallest_binary_p,
     smallest_mcnemar_p,
-    smallest_permutation_p,
     smallest_rank_p,
     welch_t,
     wilcoxon,
 )
+from crystallize.stats.moments import common_exponent, moments, scaled, scaled_float
 from crystallize.stats.power import Design, PairedBinary, PairedT, ResampledT, TwoSampleT, UnpairedBinary
-from crystallize.stats.tails import t_quantile
 
 __all__ = [
     "BarnardTest",
     "BoschlooTest",
     "BrunnerMunzelTest",
-    "ClusteredTTest",
     "FisherExactTest",
     "MannWhitneyTest",
     "McNemarTest",
     "PairedTTest",
-    "PermutationTest",
     "ResampledTTest",
     "StatisticalTest",
     "WelchTTest",
@@ -245,10 +237,9 @@ def _sd(values: Sequence[float]) -> float:
     """Return the standard deviation; 0 if there is no telling, or nothing but rounding."""
     if len(values) < 2:
         return 0.0
-    try:
-        sd = statistics.stdev(values)
-    except (OverflowError, statistics.StatisticsError):
-        return 0.0
+    sample = np.asarray(values, dtype=np.float64)
+    exponent = common_exponent(sample)
+    sd = scaled_float(math.sqrt(moments(scaled(sample, -exponent))[1]), exponent)
     return sd if 1e-12 * max(map(abs, values)) < sd < math.inf else 0.0
 
 
@@ -385,87 +376,6 @@ class BarnardTest(_IndependentRates):
         return False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PermutationTest(StatisticalTest):
-    """Permutation test; see `crystallize.stats.paired_permutation` and `crystallize.stats.permutation`.
-
-    Parameters
-    ----------
-    paired : bool
-        Exchange labels within pairs; or else relabel all values, with Welch's t as the statistic.
-    statistic : callable, optional
-        A function of (baseline, treatment), arrays of shapes (n,) and (m,), that returns a finite number, in
-        place of the mean difference or Welch's t. It knows no margin. The global generators, from which it
-        may draw, are seeded alike each time.
-    resamples : int
-        Random arrangements where there are more than 65,536, drawn from a fixed seed.
-
-    Raises
-    ------
-    DefinitionError
-        If an argument is none of these.
-    """
-
-    name: ClassVar[str] = "permutation"
-    minimum_n: ClassVar[int] = 2
-
-    paired: bool = True
-    statistic: Statistic | None = None
-    resamples: int = 9_999
-
-    def __post_init__(self) -> None:
-        if self.statistic is not None and not callable(self.statistic):
-            raise DefinitionError(
-                f"PermutationTest: statistic is {self.statistic!r}; give a function of (baseline, treatment)"
-            )
-        if type(self.resamples) is not int or self.resamples < 99:
-            raise DefinitionError(
-                f"PermutationTest: resamples is {self.resamples!r}; allowed is an integer >= 99: with fewer, "
-                "p can't be as small as .01"
-            )
-
-    @property
-    def tests_margins(self) -> bool:
-        """Whether the statistic is the one in the units of the metric."""
-        return self.statistic is None
-
-    def compare(
-        self,
-        baseline: ArrayLike,
-        treatment: ArrayLike,
-        *,
-        alpha: float = 0.05,
-        alternative: Alternative = "two-sided",
-        shift: float = 0.0,
-    ) -> TestResult:
-        """Test treatment minus baseline against `shift` by rearranging the values."""
-        test = paired_permutation if self.paired else permutation
-        with nullcontext() if self.statistic is None else seeded_alike():
-            return test(
-                baseline,
-                treatment,
-                statistic=self.statistic,
-                alternative=alternative,
-                alpha=alpha,
-                shift=shift,
-                resamples=self.resamples,
-            )
-
-    def smallest_p(self, n_baseline: int, n_treatment: int, alternative: Alternative = "two-sided") -> float:
-        """Return the p-value of the most extreme arrangement."""
-        sizes = (min(n_baseline, n_treatment),) if self.paired else (n_baseline, n_treatment)
-        return smallest_permutation_p(*sizes, alternative=alternative, resamples=self.resamples)
-
-    def design(
-        self, baseline: Sequence[float], treatment: Sequence[float], result: TestResult
-    ) -> Design | None:
-        """Return the design of the t test, whose power it nearly has; None with a statistic of your own."""
-        if self.statistic is not None:
-            return None
-        test: StatisticalTest = PairedTTest() if self.paired else WelchTTest()
-        return test.design(baseline, treatment, result)
-
-
 @dataclass(frozen=True, slots=True)
 class WilcoxonTest(_PairedMeans):
     """Wilcoxon's signed-rank test of paired differences; see `crystallize.stats.wilcoxon`.
@@ -514,64 +424,6 @@ class BrunnerMunzelTest(_Backed):
     def tests_margins(self) -> bool:
         """No: its estimate is a probability, and no difference in the units of the metric."""
         return False
-
-
-@dataclass(frozen=True, slots=True)
-class ClusteredTTest(StatisticalTest):
-    """Cluster-robust t test over the units of a metric; see `crystallize.stats.clustered_t`.
-
-    The units are those of ``metrics.add(name, value, unit=...)``, which are the same in every replicate, such
-    as cases; without units, the replicates. It speaks of units: more replicates of the same ones make it
-    no surer.
-    """
-
-    name: ClassVar[str] = "clustered t"
-    paired = True
-    minimum_n: ClassVar[int] = 3
-    relies_on_normality: ClassVar[bool] = True
-
-    def compare(
-        self,
-        baseline: ArrayLike,
-        treatment: ArrayLike,
-        *,
-        alpha: float = 0.05,
-        alternative: Alternative = "two-sided",
-        shift: float = 0.0,
-        units: tuple[Sequence[Any], Sequence[Any]] | None = None,
-    ) -> TestResult:
-        """Test the difference of the means against `shift`.
-
-        Parameters
-        ----------
-        baseline, treatment, alpha, alternative, shift
-            As in every test, but with all values of every replicate.
-        units : pair of sequences, optional
-            The unit of each value in both arms; without, each value is a unit of its own and pairs with the
-            one at its place in the other arm.
-        """
-        if units is None:
-            own = range(len(list(baseline)))  # type: ignore[arg-type]
-            units = own, own
-        return clustered_t(
-            baseline,
-            treatment,
-            baseline_units=units[0],
-            treatment_units=units[1],
-            alternative=alternative,
-            alpha=alpha,
-            shift=shift,
-        )
-
-    def design(
-        self, baseline: Sequence[float], treatment: Sequence[float], result: TestResult
-    ) -> Design | None:
-        """Return the paired t design over units, with the standard error that the result has."""
-        if result.degenerate or result.df is None:
-            return None
-        radius = (result.interval[1] - result.interval[0]) / 2
-        sd = radius / t_quantile(1 - result.confidence, result.df) * math.sqrt(result.df + 1)
-        return PairedT(sd) if 0 < sd < math.inf else None
 
 
 def default_test(

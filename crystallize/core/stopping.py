@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,13 +16,17 @@ from crystallize.stats import (
     Spending,
     conditional_power,
     group_sequential_boundaries,
+    log_binary_e_value,
+    log_t_e_value,
     look_sizes,
     nominal_p_values,
     planned_drift,
 )
 
 _FEW: Final = 15  # replicates, below which more than three looks do not keep their level
-_HOPELESS: Final = 0.2  # conditional power
+FEWEST_PAIRS: Final = 3  # of the t-mixture
+_HOPELESS: Final = 0.2  # conditional power of the claim at the effect that is planned for
+_PROBABLE: Final = 0.5  # conditional power of its opposite by the current trend
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +45,9 @@ class GroupSequential:
     spending : {"obrien-fleming", "pocock"}
         Save alpha for the last look, or spend it evenly.
     futility : bool
-        Stop as inconclusive where the last look would hardly support the claim any more: if the conditional
-        power at the effect that the replicates are planned for falls below .2.
+        Stop as inconclusive where the last look would hardly support the claim any more, nor show that it
+        does harm: if the conditional power at the effect that the replicates are planned for falls below .2,
+        and that of the opposite claim by the current trend is below .5.
 
     Raises
     ------
@@ -108,28 +114,40 @@ class Boundaries:
     _drift: float
     _alternative: Alternative
 
-    def is_futile(self, look: int, p_value: float, sign: float, claimed: Alternative) -> bool:
+    def z(self, p_value: float, side: float) -> float:
+        """Return the standard normal statistic of a p-value; the side is that on which the data lie."""
+        if self._alternative == "two-sided":
+            return math.copysign(-float(ndtri(p_value / 2)), side)
+        return float(ndtri(p_value)) * (1 if self._alternative == "less" else -1)
+
+    def is_futile(self, look: int, z: float, claimed: Alternative) -> bool:
         """Tell whether the last look would hardly reject any more, were the planned effect true.
 
         Parameters
         ----------
         look : int
             From 0.
-        p_value : float
+        z : float
             At this look.
-        sign : float
-            Of the estimate against the null hypothesis.
         claimed : {"two-sided", "greater", "less"}
             The side on which a rejection would support the claim.
         """
-        if self._alternative == "two-sided":
-            z = math.copysign(-float(ndtri(p_value / 2)), sign)
-        else:
-            z = float(ndtri(p_value)) * (1 if self._alternative == "less" else -1)
         power = conditional_power(
             z, self._fractions[look], self._last, drift=self._drift, alternative=claimed
         )
         return power < _HOPELESS
+
+    def shows_harm(self, look: int, z: float, claimed: Alternative) -> bool:
+        """Tell whether the last look would probably refute the claim, if the trend so far goes on.
+
+        The parameters are those of `is_futile`; to stop would leave harm as inconclusive.
+        """
+        if claimed == "two-sided":
+            return False
+        harm: Alternative = "less" if claimed == "greater" else "greater"
+        fraction = self._fractions[look]
+        trend = z / math.sqrt(fraction) * (1 if harm == "greater" else -1)
+        return conditional_power(z, fraction, self._last, drift=trend, alternative=harm) >= _PROBABLE
 
 
 @lru_cache(maxsize=256)
@@ -182,6 +200,17 @@ class AnytimeValid:
     def sizes(self, replicates: int) -> list[int]:
         """Return the number of replicates at each look."""
         return [*range(self.every, replicates, self.every), replicates]
+
+    def smallest_p(self, replicates: int, kind: str = "auto") -> float:
+        """Return the smallest p-value that so many pairs can give, of a kind or of either."""
+        numeric, binary = log_t_e_value(math.inf, replicates, self.g), log_binary_e_value(replicates, 0)
+        if replicates < FEWEST_PAIRS:
+            numeric = 0.0
+        return math.exp(-{"numeric": numeric, "binary": binary}.get(kind, max(numeric, binary)))
+
+    def enough(self, level: float, kind: str = "auto") -> int:
+        """Return the fewest pairs that can give a p-value at a level."""
+        return next(n for n in itertools.count(1) if self.smallest_p(n, kind) <= level)
 
 
 Stopping = GroupSequential | AnytimeValid

@@ -56,7 +56,8 @@ class Verdict:
     relative : bool
         Whether the margin, and so the difference with its interval, are parts of the baseline's mean.
     confidence : float or None
-        Level of the interval.
+        Level of the interval: the one at which this claim was decided, so that it never contradicts the
+        verdict; in a family of claims they differ.
     estimand : str
         What `difference` estimates, where it is not a difference of means or rates.
     detectable : float or None
@@ -65,6 +66,8 @@ class Verdict:
         Replicates left out, or filled in, for lack of a value, as the claim allows.
     population : str
         What the verdict speaks of: seeds of this data set, resampled splits of one data set, or cases.
+    reading : str
+        ``"yes/no"`` if the values were read as such without being declared to be.
     caveat : str
         What the verdict relies on, where that is worth saying.
     look, looks : int
@@ -77,6 +80,9 @@ class Verdict:
         How many replicates of that reference were recorded at which commit, and when.
     trail : tuple of (int, float, float)
         Replicates, p-value and level at each look that gave a p-value; empty without early stopping.
+    effect_sizes : mapping
+        Of numbers, name -> ``estimate``, ``interval`` and ``confidence``: d_z of pairs, Hedges g and Cliff's
+        delta of independent samples.
     """
 
     hypothesis: str = ""
@@ -107,6 +113,7 @@ class Verdict:
     detectable: float | None = None
     omitted: int = 0
     population: str = ""
+    reading: str = ""
     caveat: str = ""
     look: int = 0
     looks: int = 0
@@ -114,6 +121,7 @@ class Verdict:
     against: str = ""
     recorded: str = ""
     trail: tuple[tuple[int, float, float], ...] = ()
+    effect_sizes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @classmethod
     def invalid(cls, reason: str, *, test: str = "", **known: Any) -> Verdict:

@@ -11,8 +11,10 @@ import numpy as np
 from crystallize.boundary import failure, shown
 from crystallize.core.condition_runs import ConditionRuns
 from crystallize.core.hypothesis import Hypothesis, Sample
-from crystallize.core.samples import SEEDS, verifier_metrics
+from crystallize.core.sample import SEEDS
+from crystallize.core.samples import verifier_metrics
 from crystallize.core.verdict import Verdict
+from crystallize.stats.precision import rounding
 
 
 def verified(hypothesis: Hypothesis, baseline: ConditionRuns, treatment: ConditionRuns) -> Verdict:
@@ -59,8 +61,7 @@ def _no_variance(metrics: Iterable[str], baseline: ConditionRuns, treatment: Con
 
 def _equal_differences(baseline: Sequence[float], treatment: Sequence[float]) -> bool:
     differences = [t - b for b, t in zip(baseline, treatment, strict=True)]
-    largest = max(max(map(abs, values)) for values in (baseline, treatment, differences))
-    return max(differences) - min(differences) <= 1e-12 * largest
+    return max(differences) - min(differences) <= rounding(baseline, treatment)
 
 
 def _read(returned: Any, label: str) -> Verdict:

@@ -11,8 +11,10 @@ from crystallize.stats.anytime import (
     log_t_e_value,
     t_e_radius,
 )
+from crystallize.stats.bootstrap import bootstrap_t
 from crystallize.stats.clustered import clustered_t
 from crystallize.stats.comparison import Comparison
+from crystallize.stats.crossed import crossed_t
 from crystallize.stats.effect import Effect
 from crystallize.stats.fieller import relative_change
 from crystallize.stats.group_sequential import (
@@ -26,6 +28,7 @@ from crystallize.stats.group_sequential import (
 )
 from crystallize.stats.margins import (
     Guard,
+    beyond_margin,
     equivalence,
     non_inferiority,
     relative_equivalence,
@@ -51,6 +54,7 @@ from crystallize.stats.risk_difference import (
     risk_difference_test,
 )
 from crystallize.stats.samples import is_binary
+from crystallize.stats.skewness import is_too_skewed, skewness
 from crystallize.stats.spending import Spending, obrien_fleming_spending, pocock_spending
 from crystallize.stats.standardized import d_z, hedges_correction, hedges_g
 from crystallize.stats.superiority import cliffs_delta, probability_of_superiority
@@ -74,6 +78,8 @@ __all__ = [
     "barnard",
     "barnard_p_value",
     "benjamini_hochberg",
+    "beyond_margin",
+    "bootstrap_t",
     "boschloo",
     "boschloo_p_value",
     "brunner_munzel",
@@ -81,6 +87,7 @@ __all__ = [
     "clopper_pearson_interval",
     "clustered_t",
     "conditional_power",
+    "crossed_t",
     "d_z",
     "equivalence",
     "exit_probabilities",
@@ -93,6 +100,7 @@ __all__ = [
     "hedges_g",
     "holm",
     "is_binary",
+    "is_too_skewed",
     "log_binary_e_value",
     "log_t_e_value",
     "look_sizes",
@@ -117,6 +125,7 @@ __all__ = [
     "repeated_intervals",
     "resampled_t",
     "risk_difference_test",
+    "skewness",
     "smallest_binary_p",
     "smallest_mcnemar_p",
     "smallest_permutation_p",

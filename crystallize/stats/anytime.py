@@ -11,10 +11,10 @@ from numpy.typing import ArrayLike
 from scipy.special import betaln, xlog1py, xlogy
 
 from crystallize.errors import SampleError
-from crystallize.stats.moments import scaled_float
+from crystallize.stats.precision import as_paired_arms
 from crystallize.stats.result import TestResult
-from crystallize.stats.samples import as_binary_pairs, as_pairs, check_alpha, check_shift
-from crystallize.stats.t import MINIMUM_N, paired_difference, paired_t
+from crystallize.stats.samples import as_binary_pairs, check_alpha, check_shift
+from crystallize.stats.t import MINIMUM_N, Question, answer, paired_difference
 
 _T: Final = "anytime-valid t"
 _BINARY: Final = "anytime-valid McNemar"
@@ -91,19 +91,20 @@ def anytime_t(
     check_shift(_T, shift)
     if not 0 < g < math.inf:
         raise SampleError(f"{_T}: g is {g!r}; allowed are positive finite numbers, such as 1")
-    first, second = as_pairs(_T, baseline, treatment, minimum=MINIMUM_N)
+    whole = as_paired_arms(_T, baseline, treatment, minimum=MINIMUM_N)
     results = []
     best = 0.0
-    for n in _looks(_T, looks, first.size, MINIMUM_N):
-        fixed = paired_t(first[:n], second[:n], alpha=alpha, shift=shift)
+    for n in _looks(_T, looks, whole.baseline.size, MINIMUM_N):
+        arms = whole.first(n)
+        difference = paired_difference(arms, 1 / n)
+        fixed = answer(Question(_T, "two-sided", alpha, shift), difference)
         if fixed.degenerate:
             log_e = 0.0 if fixed.statistic == 0 else log_binary_e_value(n, 0)
             width = 0.0 if log_e >= -math.log(alpha) else math.inf
         else:
-            difference = paired_difference(first[:n], second[:n], 1 / n)
             log_e = log_t_e_value(fixed.statistic, n, g)
             radius = difference.error * t_e_radius(n, alpha, g)
-            width = scaled_float(radius, difference.exponent)
+            width = arms.unscaled(radius)
         best = max(best, log_e)
         results.append(
             TestResult(

@@ -4,28 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from crystallize.errors import SampleError
-from crystallize.stats.degenerate import (
-    RELATIVE_TOLERANCE,
-    constant_p_value,
-    constant_statistic,
-    paired_floor,
-    snap,
-)
-from crystallize.stats.moments import common_exponent, largest, scaled, scaled_float
+from crystallize.stats.degenerate import paired_floor
+from crystallize.stats.precision import as_arms
 from crystallize.stats.result import Alternative, TestResult
-from crystallize.stats.samples import Sample, as_sample, checked_options
-from crystallize.stats.tails import t_p_value, t_quantile
+from crystallize.stats.samples import Sample
+from crystallize.stats.t import MeanDifference, Question, answer
 
 MINIMUM_UNITS: Final = 3
 """The fewest units that the test takes."""
 
 _CLUSTERED: Final = "clustered t"
+_ROUNDING: Final = 2.0**-44  # of sums of values below 1, whole numbers too
 
 
 def clustered_t(
@@ -40,10 +35,16 @@ def clustered_t(
 ) -> TestResult:
     r"""Test the mean difference of values that cluster in units, by the cluster-robust t [1]_.
 
-    The null hypothesis is :math:`\mu_t - \mu_b = \text{shift}`, the means being over values. Each of the G
-    units contributes :math:`u_g = \sum_{i \in g} (t_i - \bar t)/M - \sum_{i \in g} (b_i - \bar b)/N`; the
-    variance of :math:`\bar t - \bar b` is :math:`\frac{G}{G - 1} \sum_g u_g^2` (CR1), with G - 1 degrees of
-    freedom. Values of one unit may depend on one another in any way, within an arm and across.
+    The null hypothesis is :math:`\mu_t - \mu_b = \text{shift}`, the means being over values. Unit g of G has
+    :math:`a_g` of the N values of the baseline and :math:`b_g` of the M of the treatment, and contributes
+
+    .. math:: u_g = \frac{\sum_{i \in g} (t_i - \bar t)}{M \sqrt{1 - b_g/M}}
+                  - \frac{\sum_{i \in g} (b_i - \bar b)}{N \sqrt{1 - a_g/N}};
+
+    the variance of :math:`\bar t - \bar b` is :math:`\sum_g u_g^2` (CR2), with the degrees of freedom of Bell
+    and McCaffrey [2]_: :math:`(\text{tr}\,Q)^2/\text{tr}\,Q^2`, Q being the covariance of the :math:`u_g` if
+    the values were independent. Values of one unit may depend on one another in any way, within an arm and
+    across.
 
     Parameters
     ----------
@@ -76,18 +77,20 @@ def clustered_t(
     Notes
     -----
     Speaks of units: replicates of the same few units make it no surer. Where each unit has as many values as
-    any other it is the paired t test of the units' means. With few and very unequal units it is too ready to
-    reject. Wrong if units depend on one another, such as folds that share training data; and it takes no
-    account of what all units of one replicate share, such as the seed of one trained model.
+    any other it is the paired t test of the units' means. Wrong if units depend on one another, such as folds
+    that share training data; and it takes no account of what all units of one replicate share, such as the
+    seed of one trained model: `crossed_t` does.
 
-    If all contributions are 0 (at most 1e-12 of the largest absolute value) the difference c is the same in
-    all units: p is that of G equal signs, 2^(1-G) two-sided and 2^(-G) one-sided (1 if c is `shift`, or lies
-    on the other side of it); the interval is [c, c], and the result is flagged `degenerate`.
+    If the difference c is the same in all units (but for rounding, as in `paired_t`), p is that of G equal
+    signs, 2^(1-G) two-sided and 2^(-G) one-sided (1 if c is `shift`, or lies on the other side of it); the
+    interval is [c, c], and the result is flagged `degenerate`.
 
     References
     ----------
     .. [1] Cameron, A. C. and Miller, D. L. (2015). A practitioner's guide to cluster-robust inference.
        Journal of Human Resources 50, 317-372.
+    .. [2] Bell, R. M. and McCaffrey, D. F. (2002). Bias reduction in standard errors for linear regression
+       with multi-stage samples. Survey Methodology 28, 169-181.
 
     Examples
     --------
@@ -96,48 +99,71 @@ def clustered_t(
     >>> cases = ["a", "b", "c", "d"] * 2
     >>> first, second = [5, 6, 8, 7, 5, 7, 8, 6], [6, 8, 8, 8, 7, 7, 9, 8]
     >>> result = clustered_t(first, second, baseline_units=cases)
-    >>> result.estimate, round(result.statistic, 4), result.df, round(result.p_value, 4)
+    >>> result.estimate, round(result.statistic, 4), round(result.df, 4), round(result.p_value, 4)
     (1.125, 4.7001, 3.0, 0.0182)
     """
-    alpha, shift = checked_options(_CLUSTERED, alternative, alpha, shift)
-    first = as_sample(_CLUSTERED, "baseline", baseline, minimum=1)
-    second = as_sample(_CLUSTERED, "treatment", treatment, minimum=1)
+    question = Question(_CLUSTERED, alternative, float(alpha), float(shift))
+    arms = as_arms(_CLUSTERED, baseline, treatment, minimum=1)
+    first, second = arms.baseline, arms.treatment
     if treatment_units is None:
         treatment_units = baseline_units
     units = _unit_numbers(first.size, baseline_units, second.size, treatment_units)
     n = int(units[0].max()) + 1
-    exponent = common_exponent(first, second)
-    first, second = scaled(first, -exponent), scaled(second, -exponent)
-    tolerance = RELATIVE_TOLERANCE * largest(first, second)
-    means = math.fsum(first.tolist()) / first.size, math.fsum(second.tolist()) / second.size
-    mean, null = means[1] - means[0], scaled_float(shift, -exponent)
-    contributions = _unit_sums((second - means[1]) / second.size, units[1], n)
-    contributions -= _unit_sums((first - means[0]) / first.size, units[0], n)
-    degenerate = bool(np.max(np.abs(contributions)) * n <= tolerance)
-    df = n - 1.0
-    if degenerate:
-        mean = snap(snap(mean, 0.0, tolerance), null, tolerance)
-        statistic, radius = constant_statistic(mean - null), 0.0
-        p_value = constant_p_value(mean - null, paired_floor(n), alternative)
-    else:
-        with np.errstate(under="ignore"):
-            squares = np.square(contributions).tolist()
-        error = math.sqrt(n / (n - 1) * math.fsum(squares))
-        statistic, radius = (mean - null) / error, t_quantile(alpha, df) * error
-        p_value = t_p_value(statistic, df, alternative)
-    return TestResult(
-        test=_CLUSTERED,
-        p_value=p_value,
-        statistic=statistic,
-        df=df,
-        estimate=scaled_float(mean, exponent),
-        interval=(scaled_float(mean - radius, exponent), scaled_float(mean + radius, exponent)),
-        confidence=1 - alpha,
+    sides = [_side(values, numbers, n) for values, numbers in zip((first, second), units, strict=True)]
+    contributions = sides[1].contributions - sides[0].contributions
+    with np.errstate(under="ignore"):
+        error = math.sqrt(math.fsum(np.square(contributions).tolist()))
+    spread = float(np.ptp(contributions)) * n
+    constant = spread <= max(arms.precision.constant, _ROUNDING)
+    difference = MeanDifference(
+        mean=sides[1].mean - sides[0].mean,
+        error=0.0 if constant else error,
+        df=n - 1.0 if constant else _bell_mccaffrey_df(sides[0].shares, sides[1].shares),
         n=n,
-        alternative=alternative,
-        null=shift,
-        degenerate=degenerate,
+        arms=arms,
+        spread=spread,
+        floor=paired_floor(n),
     )
+    return answer(question, difference)
+
+
+class _Side(NamedTuple):
+    """One arm: its mean, and of each unit its part of the values and what it contributes to the variance."""
+
+    mean: float
+    shares: Sample
+    contributions: Sample
+
+
+def _side(values: Sample, units: NDArray[np.intp], n: int) -> _Side:
+    mean = math.fsum(values.tolist()) / values.size
+    counts = np.bincount(units, minlength=n)
+    shares = counts / values.size
+    sums = _unit_sums(values - mean, units, n)
+    return _Side(
+        mean,
+        np.column_stack((shares, np.full(n, float(values.size)))),
+        sums / values.size / np.sqrt(1 - shares),
+    )
+
+
+def _bell_mccaffrey_df(first: Sample, second: Sample) -> float:
+    """Return the degrees of freedom, from each unit's share of the values in both arms, and their number.
+
+    With k = 1/(1 - share), Q = D - v v' - w w' where, per arm of N values, D adds k share/N, and v or w is
+    sqrt(k/N) share.
+    """
+    diagonal = np.zeros(len(first))
+    vectors = []
+    for shares, sizes in (first.T, second.T):
+        factors = 1 / (1 - shares)
+        diagonal += factors * shares / sizes
+        vectors.append(np.sqrt(factors / sizes) * shares)
+    v, w = vectors
+    trace = float((diagonal - v**2 - w**2).sum())
+    squares = float((diagonal**2 - 2 * diagonal * (v**2 + w**2)).sum())
+    squares += float((v @ v) ** 2 + (w @ w) ** 2 + 2 * (v @ w) ** 2)
+    return trace**2 / squares
 
 
 def _unit_sums(values: Sample, units: NDArray[np.intp], n: int) -> Sample:

@@ -20,6 +20,7 @@ Guard = Literal["no_decrease", "no_increase"]
 
 _NON_INFERIORITY: Final = "non-inferiority"
 _EQUIVALENCE: Final = "equivalence"
+_BEYOND: Final = "inferiority"
 _SIDES: Final[dict[str, tuple[int, Alternative]]] = {
     "no_decrease": (-1, "greater"),
     "no_increase": (1, "less"),
@@ -139,6 +140,59 @@ def equivalence(
     return replace(worse, test=f"TOST {worse.test}")
 
 
+def beyond_margin(
+    compare: Comparison,
+    baseline: ArrayLike,
+    treatment: ArrayLike,
+    *,
+    margin: float,
+    guard: Guard | None = None,
+    relative: bool = False,
+    alpha: float = 0.05,
+) -> float:
+    r"""Return the p-value of the claim that the difference lies beyond a margin: that a guard is violated.
+
+    Of "no_decrease" the null hypothesis is :math:`\delta \ge -` `margin`, of "no_increase" :math:`\delta \le`
+    `margin`, of neither :math:`|\delta| \le` `margin`. The p-value of the last is the sum of those of both
+    sides, at the margin on which the estimate does not lie.
+
+    Parameters
+    ----------
+    compare, baseline, treatment, margin
+        As in `non_inferiority`.
+    guard : {"no_decrease", "no_increase"}, optional
+        The change that would violate it; either one if left out.
+    relative : bool
+        Whether the margin is a part of the baseline's mean, as in `relative_non_inferiority`.
+    alpha : float
+        Passed on to `compare`.
+
+    Raises
+    ------
+    SampleError
+        As in `non_inferiority`.
+
+    Examples
+    --------
+    >>> from crystallize.stats import paired_t
+    >>> first, second = [0.80, 0.82, 0.79, 0.81], [0.72, 0.75, 0.71, 0.73]
+    >>> round(beyond_margin(paired_t, first, second, margin=0.02, guard="no_decrease"), 4)
+    0.0001
+    """
+    margin, alpha = _checked(_BEYOND, margin, guard or "no_decrease", alpha)
+
+    def p_value(at: float, alternative: Alternative) -> float:
+        if relative:
+            return _relative(_BEYOND, compare, baseline, treatment, at, alternative, alpha).p_value
+        return compare(baseline, treatment, alternative=alternative, alpha=2 * alpha, shift=at).p_value
+
+    if guard is not None:
+        sign, alternative = _SIDES[guard]
+        return p_value(sign * margin, "less" if alternative == "greater" else "greater")
+    alternatives: tuple[Alternative, ...] = ("less", "greater")
+    return min(1.0, *(p_value(margin, side) + p_value(-margin, side) for side in alternatives))
+
+
 def relative_non_inferiority(
     compare: Comparison,
     baseline: ArrayLike,
@@ -199,7 +253,8 @@ def relative_non_inferiority(
     (0.0142, [-0.0119, 0.012])
     """
     margin, alpha = _checked(_NON_INFERIORITY, margin, guard, alpha)
-    return _relative(_NON_INFERIORITY, compare, baseline, treatment, margin, guard, alpha)
+    sign, alternative = _SIDES[guard]
+    return _relative(_NON_INFERIORITY, compare, baseline, treatment, sign * margin, alternative, alpha)
 
 
 def relative_equivalence(
@@ -232,8 +287,10 @@ def relative_equivalence(
     0.0149
     """
     margin, alpha = _checked(_EQUIVALENCE, margin, "no_decrease", alpha)
-    guards: tuple[Guard, Guard] = ("no_decrease", "no_increase")
-    sides = [_relative(_EQUIVALENCE, compare, baseline, treatment, margin, guard, alpha) for guard in guards]
+    sides = [
+        _relative(_EQUIVALENCE, compare, baseline, treatment, sign * margin, alternative, alpha)
+        for sign, alternative in _SIDES.values()
+    ]
     worse = max(sides, key=lambda side: side.p_value)
     return replace(worse, test=f"TOST {worse.test}")
 
@@ -243,19 +300,19 @@ def _relative(
     compare: Comparison,
     baseline: ArrayLike,
     treatment: ArrayLike,
-    margin: float,
-    guard: Guard,
+    change: float,
+    alternative: Alternative,
     alpha: float,
 ) -> TestResult:
+    """Test the relative change of the mean against the one given."""
     arms = ratio_of_means(test, compare, baseline, treatment)
     if arms.means[0] == 0:
         raise SampleError(
             f"{test}: the baseline's mean is 0, of which no part is a margin; "
             "use a margin in the units of the metric (relative=False)"
         )
-    side, alternative = _SIDES[guard]
     sign = 1 if arms.means[0] > 0 else -1
-    moved = arms.contrast(1 + sign * side * margin, alternative, 2 * alpha)
+    moved = arms.contrast(1 + sign * change, alternative, 2 * alpha)
     estimate, interval = arms.change(2 * alpha)
     return replace(
         moved,
@@ -263,7 +320,7 @@ def _relative(
         estimate=estimate,
         interval=interval,
         estimand="relative change",
-        null=side * margin,
+        null=change,
     )
 
 

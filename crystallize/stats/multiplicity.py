@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final, Literal, get_args
 
 import numpy as np
@@ -47,7 +48,8 @@ def adjust(p_values: ArrayLike, correction: Correction = "holm") -> list[float]:
 def holm(p_values: ArrayLike) -> list[float]:
     r"""Return p-values adjusted so that any false rejection has probability at most alpha [1]_.
 
-    Of k p-values in ascending order the j-th becomes :math:`\max_{i \le j} \min(1, (k - i + 1) p_{(i)})`.
+    Of k p-values in ascending order the j-th becomes :math:`\max_{i \le j} \min(1, (k - i + 1) p_{(i)})`. It
+    is at most alpha exactly where p is at most alpha / (k - i + 1): products are not rounded past it.
 
     Parameters
     ----------
@@ -83,7 +85,8 @@ def holm(p_values: ArrayLike) -> list[float]:
     p = _checked("Holm", p_values)
     order = np.argsort(p, kind="stable")
     adjusted = np.empty_like(p)
-    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(p[order] * np.arange(p.size, 0, -1)))
+    raised = [_level_reached(float(p[i]), p.size - rank) for rank, i in enumerate(order)]
+    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(raised))
     return [float(value) for value in adjusted]
 
 
@@ -129,6 +132,16 @@ def benjamini_hochberg(p_values: ArrayLike) -> list[float]:
     adjusted[order] = np.minimum(1.0, np.minimum.accumulate(raised[::-1])[::-1])
     adjusted = np.maximum(adjusted, p)  # p m / m may be rounded below p
     return [float(value) for value in adjusted]
+
+
+def _level_reached(p_value: float, claims: int) -> float:
+    """Return the smallest level of which the share of one of so many claims is at least the p-value."""
+    level = p_value * claims
+    while level / claims < p_value:
+        level = math.nextafter(level, math.inf)
+    while (lower := math.nextafter(level, 0.0)) / claims >= p_value and lower < level:
+        level = lower
+    return level
 
 
 def _checked(test: str, p_values: ArrayLike) -> Sample:

@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from crystallize.errors import SampleError
-from crystallize.stats.degenerate import RELATIVE_TOLERANCE
-from crystallize.stats.moments import common_exponent, largest, scaled, scaled_float
+from crystallize.stats.precision import as_arms, as_paired_arms
 from crystallize.stats.rearrangements import EXACT_LIMIT, RESAMPLES, flips, labellings, labels
 from crystallize.stats.relabelled_welch import TIE, RelabelledWelch
 from crystallize.stats.result import Alternative, TestResult
@@ -99,8 +98,8 @@ def paired_permutation(
     """
     alpha, shift = checked_options(_PAIRED, alternative, alpha, shift)
     _check_resamples(_PAIRED, resamples)
-    first, second = as_pairs(_PAIRED, baseline, treatment, minimum=1)
     if statistic is not None:
+        first, second = as_pairs(_PAIRED, baseline, treatment, minimum=1)
         order = np.lexsort((second, first))  # so that the order of the replicates changes nothing
         first, second = first[order], second[order]
         moved = second - shift
@@ -110,22 +109,19 @@ def paired_permutation(
             for flip in block
         )
         return _custom(_PAIRED, statistic, (first, second), shift, exchanged, alternative, alpha)
-    exponent = common_exponent(first, second)
-    first, second = scaled(first, -exponent), scaled(second, -exponent)
-    differences = np.sort(second - first)
-    tolerance = RELATIVE_TOLERANCE * largest(first, second, differences)
-    differences[np.abs(differences) <= tolerance] = 0.0
+    arms = as_paired_arms(_PAIRED, baseline, treatment, minimum=1)
+    differences = np.sort(arms.differences)
     mirrored = tuple(-differences[::-1]) < tuple(differences)
     if mirrored:  # so that exchanging the arms changes no digit
         differences = -differences[::-1]
-    null = _bounded(scaled_float(shift, -exponent)) * (-1 if mirrored else 1)
+    null = _bounded(arms.scaled(shift)) * (-1 if mirrored else 1)
     # A flip of the pairs in S lowers the sum by twice the sum over S: the mean over S is the shift at which
     # flipping S changes nothing. The p-value of every shift is known from these means.
     blocks = [(flips.sum(axis=1), flips @ differences) for flips in flips(differences.size, resamples)]
     sizes, flipped = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
     total = sizes.size + 1
     excess = flipped - sizes * null
-    slack = max(TIE * float(np.abs(differences - null).sum()), tolerance * differences.size)
+    slack = max(TIE * float(np.abs(differences - null).sum()), arms.precision.zero * differences.size)
     upper = float((np.count_nonzero(excess <= slack) + 1) / total)
     lower = float((np.count_nonzero(excess >= -slack) + 1) / total)
     means = np.sort(flipped[sizes > 0] / sizes[sizes > 0])
@@ -137,15 +133,15 @@ def paired_permutation(
     return TestResult(
         test=_PAIRED,
         p_value=tails_p_value(upper, lower, alternative),
-        statistic=scaled_float(mean - scaled_float(shift, -exponent), exponent),
+        statistic=arms.unscaled(mean - arms.scaled(shift)),
         df=None,
-        estimate=scaled_float(mean, exponent),
-        interval=(scaled_float(low, exponent), scaled_float(high, exponent)),
+        estimate=arms.unscaled(mean),
+        interval=(arms.unscaled(low), arms.unscaled(high)),
         confidence=1 - alpha,
         n=differences.size,
         alternative=alternative,
         null=shift,
-        degenerate=bool(np.ptp(differences) <= tolerance),
+        degenerate=bool(np.ptp(differences) <= arms.precision.constant),
     )
 
 
@@ -220,10 +216,9 @@ def permutation(
     """
     alpha, shift = checked_options(_UNPAIRED, alternative, alpha, shift)
     _check_resamples(_UNPAIRED, resamples)
-    least = 2 if statistic is None else 1
-    first = np.sort(as_sample(_UNPAIRED, "baseline", baseline, minimum=least))
-    second = np.sort(as_sample(_UNPAIRED, "treatment", treatment, minimum=least))
     if statistic is not None:
+        first = np.sort(as_sample(_UNPAIRED, "baseline", baseline, minimum=1))
+        second = np.sort(as_sample(_UNPAIRED, "treatment", treatment, minimum=1))
         pooled = np.concatenate((first, second - shift))
         relabelled = (
             (pooled[~mask], pooled[mask])
@@ -231,14 +226,13 @@ def permutation(
             for mask in block
         )
         return _custom(_UNPAIRED, statistic, (first, second), shift, relabelled, alternative, alpha)
-    exponent = common_exponent(first, second)
-    arms = scaled(first, -exponent), scaled(second, -exponent)
-    null = scaled_float(shift, -exponent)
+    arms = as_arms(_UNPAIRED, baseline, treatment, minimum=2)
+    first, second, null = np.sort(arms.baseline), np.sort(arms.treatment), arms.scaled(shift)
     mirrored = (first.size, tuple(first)) > (second.size, tuple(second))
     if mirrored:  # so that exchanging the arms changes no digit
-        arms, null = arms[::-1], -null
+        first, second, null = second, first, -null
     with np.errstate(under="ignore"):  # squares that vanish beside those of the largest values
-        welch = RelabelledWelch(*arms, labels(arms[0].size, arms[1].size, resamples))
+        welch = RelabelledWelch(first, second, labels(first.size, second.size, resamples), arms.precision)
         upper, lower = welch.p_values(_bounded(null))
         low, high = welch.interval(alpha)
     t = welch.t(null)
@@ -250,10 +244,10 @@ def permutation(
         p_value=tails_p_value(upper, lower, alternative),
         statistic=t,
         df=None,
-        estimate=scaled_float(mean, exponent),
-        interval=(scaled_float(low, exponent), scaled_float(high, exponent)),
+        estimate=arms.unscaled(mean),
+        interval=(arms.unscaled(low), arms.unscaled(high)),
         confidence=1 - alpha,
-        n=(first.size, second.size),
+        n=(arms.baseline.size, arms.treatment.size),
         alternative=alternative,
         null=shift,
         degenerate=welch.constant,

@@ -12,14 +12,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from crystallize.stats.degenerate import (
-    RELATIVE_TOLERANCE,
     constant_p_value,
     constant_statistic,
     snap,
+    spread,
     unpaired_floor,
 )
-from crystallize.stats.moments import common_exponent, largest, moments, scaled, scaled_float
+from crystallize.stats.moments import moments
 from crystallize.stats.order_statistics import Differences, WalshMeans
+from crystallize.stats.precision import Arms, as_arms, as_paired_arms
 from crystallize.stats.ranks import (
     choice_sum_distribution,
     choice_sum_is_feasible,
@@ -32,7 +33,7 @@ from crystallize.stats.ranks import (
     tie_sizes,
 )
 from crystallize.stats.result import Alternative, TestResult
-from crystallize.stats.samples import Sample, as_pairs, as_sample, checked_options
+from crystallize.stats.samples import Sample, checked_options
 from crystallize.stats.superiority import superiority, superiority_interval
 from crystallize.stats.tails import (
     normal_p_value,
@@ -109,12 +110,9 @@ def wilcoxon(
     (24.0, 0.0412598)
     """
     alpha, shift = checked_options(_WILCOXON, alternative, alpha, shift)
-    first, second = as_pairs(_WILCOXON, baseline, treatment, minimum=1)
-    exponent = common_exponent(first, second)
-    first, second = scaled(first, -exponent), scaled(second, -exponent)
-    differences = second - first
-    tolerance = RELATIVE_TOLERANCE * largest(first, second, differences)
-    offsets = differences - _bounded(scaled_float(shift, -exponent))
+    arms = as_paired_arms(_WILCOXON, baseline, treatment, minimum=1)
+    differences, tolerance = arms.differences, arms.precision.zero
+    offsets = differences - _bounded(arms.scaled(shift))
     upper, lower, positive, negative = _signed_rank_tails(offsets[np.abs(offsets) > tolerance], tolerance)
     n = differences.size
     rejections = (
@@ -131,14 +129,15 @@ def wilcoxon(
         p_value=tails_p_value(upper, lower, alternative),
         statistic=min(positive, negative),
         df=None,
-        estimate=scaled_float(estimate, exponent),
-        interval=(scaled_float(low, exponent), scaled_float(high, exponent)),
+        estimate=arms.unscaled(estimate),
+        interval=(arms.unscaled(low), arms.unscaled(high)),
         confidence=1 - alpha,
         n=n,
         alternative=alternative,
         estimand="pseudo-median of the differences",
         null=shift,
-        degenerate=bool(np.ptp(differences) <= tolerance),
+        sign=positive - negative,
+        degenerate=spread(differences) <= arms.precision.constant,
     )
 
 
@@ -206,13 +205,10 @@ def mann_whitney(
     (17.0, 0.111111)
     """
     alpha, shift = checked_options(_MANN_WHITNEY, alternative, alpha, shift)
-    first = as_sample(_MANN_WHITNEY, "baseline", baseline, minimum=1)
-    second = as_sample(_MANN_WHITNEY, "treatment", treatment, minimum=1)
+    arms = as_arms(_MANN_WHITNEY, baseline, treatment, minimum=1)
+    first, second, tolerance = arms.baseline, arms.treatment, arms.precision.zero
     n, m = first.size, second.size
-    exponent = common_exponent(first, second)
-    first, second = scaled(first, -exponent), scaled(second, -exponent)
-    tolerance = RELATIVE_TOLERANCE * largest(first, second)
-    upper, lower, u = _rank_sum_tails(*_leveled(first, second, shift, exponent))
+    upper, lower, u = _rank_sum_tails(*_leveled(arms, shift))
     rejections = (
         choice_sum_rejections(n, m, alpha)
         if choice_sum_is_feasible(n, m)
@@ -227,14 +223,15 @@ def mann_whitney(
         p_value=tails_p_value(upper, lower, alternative),
         statistic=u,
         df=None,
-        estimate=scaled_float(estimate, exponent),
-        interval=(scaled_float(low, exponent), scaled_float(high, exponent)),
+        estimate=arms.unscaled(estimate),
+        interval=(arms.unscaled(low), arms.unscaled(high)),
         confidence=1 - alpha,
         n=(n, m),
         alternative=alternative,
         estimand="median of the pairwise differences",
         null=shift,
-        degenerate=bool(np.ptp(first) <= tolerance and np.ptp(second) <= tolerance),
+        sign=u - n * m / 2,
+        degenerate=max(spread(first), spread(second)) <= arms.precision.constant,
     )
 
 
@@ -300,11 +297,8 @@ def brunner_munzel(
     (3.137467, 0.005786, 0.788961)
     """
     alpha, shift = checked_options(_BRUNNER_MUNZEL, alternative, alpha, shift)
-    first = as_sample(_BRUNNER_MUNZEL, "baseline", baseline, minimum=2)
-    second = as_sample(_BRUNNER_MUNZEL, "treatment", treatment, minimum=2)
+    first, second = _leveled(as_arms(_BRUNNER_MUNZEL, baseline, treatment, minimum=2), shift)
     n, m = first.size, second.size
-    exponent = common_exponent(first, second)
-    first, second = _leveled(scaled(first, -exponent), scaled(second, -exponent), shift, exponent)
     # Placements: how much of the other arm lies below each value.
     ranks = doubled_midranks(np.concatenate((first, second)))
     baseline_placements = ranks[:n] - doubled_midranks(first)
@@ -411,12 +405,11 @@ def _normal_rejections(mean: float, variance: float, alpha: float) -> int:
     return max(0, math.floor(mean - normal_quantile(alpha) * math.sqrt(variance)))
 
 
-def _leveled(first: Sample, second: Sample, shift: float, exponent: int) -> tuple[Sample, Sample]:
-    """Return the order of the first sample's values and of the second's less the shift, noise removed."""
-    tolerance = RELATIVE_TOLERANCE * largest(first, second)
-    moved = second - _bounded(scaled_float(shift, -exponent))
-    order = levels(np.concatenate((first, moved)), tolerance)
-    return order[: first.size], order[first.size :]
+def _leveled(arms: Arms, shift: float) -> tuple[Sample, Sample]:
+    """Return the order of the baseline's values and of the treatment's less the shift, noise removed."""
+    moved = arms.treatment - _bounded(arms.scaled(shift))
+    order = levels(np.concatenate((arms.baseline, moved)), arms.precision.zero)
+    return order[: arms.baseline.size], order[arms.baseline.size :]
 
 
 def _bounded(shift: float) -> float:

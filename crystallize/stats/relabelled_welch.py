@@ -8,8 +8,9 @@ from typing import Final
 
 import numpy as np
 
-from crystallize.stats.degenerate import RELATIVE_TOLERANCE, constant_statistic, snap
-from crystallize.stats.moments import largest, moments
+from crystallize.stats.degenerate import constant_statistic, snap, spread
+from crystallize.stats.moments import moments
+from crystallize.stats.precision import Precision
 from crystallize.stats.rearrangements import Mask
 from crystallize.stats.samples import Sample
 
@@ -22,16 +23,15 @@ _ROUNDING: Final = 1e-13  # what a difference of sums of squares may owe to roun
 class RelabelledWelch:
     """Welch's t under all labellings and shifts; the sums it needs are polynomials in the shift."""
 
-    def __init__(self, first: Sample, second: Sample, labels: Iterator[Mask]) -> None:
+    def __init__(self, first: Sample, second: Sample, labels: Iterator[Mask], precision: Precision) -> None:
         n, m = first.size, second.size
         (first_mean, first_variance), (second_mean, second_variance) = moments(first), moments(second)
-        tolerance = RELATIVE_TOLERANCE * largest(first, second)
         self.difference = second_mean - first_mean
-        if abs(self.difference) <= tolerance:
+        if abs(self.difference) <= precision.zero:
             self.difference = 0.0
-        self.constant = bool(np.ptp(first) <= tolerance and np.ptp(second) <= tolerance)
+        self.constant = max(spread(first), spread(second)) <= precision.constant
         self.error = 0.0 if self.constant else math.sqrt(first_variance / n + second_variance / m)
-        self._sizes = n, m
+        self._sizes, self._zero = (n, m), precision.zero
         # Values are centred at their arm's mean: shifts count from the observed difference.
         residuals = np.concatenate((first - first_mean, second - second_mean))
         if self.constant:
@@ -66,7 +66,7 @@ class RelabelledWelch:
         return float(upper / t.size), float(lower / t.size)
 
     def _offset(self, shift: float) -> float:
-        return snap(self.difference, shift, 0.0) - shift
+        return snap(self.difference, shift, self._zero) - shift
 
     def interval(self, alpha: float) -> tuple[float, float]:
         """Return the ends of the shifts that neither one-sided test rejects at alpha/2."""

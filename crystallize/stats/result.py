@@ -39,6 +39,9 @@ class TestResult:
     null : float
         Value of the estimand under the null hypothesis: the shift, unless the test documents another. An
         estimate above it speaks for "greater".
+    sign : float or None
+        Positive if the statistic speaks for "greater", negative if for "less", where it may differ from the
+        sign of the estimate against `null`: a median can be 0 where ranks are not balanced.
     degenerate : bool
         True if the data do not vary, so that the usual reference distribution says nothing.
     """
@@ -56,4 +59,10 @@ class TestResult:
     alternative: Alternative
     estimand: str = "mean difference"
     null: float = 0.0
+    sign: float | None = None
     degenerate: bool = False
+
+    @property
+    def side(self) -> float:
+        """Positive if the data speak for "greater", negative if for "less"."""
+        return self.estimate - self.null if self.sign is None else self.sign

@@ -63,12 +63,17 @@ def as_pairs(test: str, baseline: ArrayLike, treatment: ArrayLike, *, minimum: i
     """
     first = as_sample(test, "baseline", baseline, minimum=minimum)
     second = as_sample(test, "treatment", treatment, minimum=minimum)
-    if first.size != second.size:
+    check_lengths(test, first, second)
+    return first, second
+
+
+def check_lengths(test: str, baseline: Sample, treatment: Sample) -> None:
+    """Raise SampleError unless both arms have as many values."""
+    if baseline.size != treatment.size:
         raise SampleError(
-            f"{test}: baseline has {first.size} values and treatment {second.size}; "
+            f"{test}: baseline has {baseline.size} values and treatment {treatment.size}; "
             "pairs need equal lengths; run the missing replicates, or use a test of independent samples"
         )
-    return first, second
 
 
 def as_binary_pairs(

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import chdtri, gammaln, nctdtr
 
-from crystallize.stats.degenerate import RELATIVE_TOLERANCE, is_constant
+from crystallize.stats.degenerate import spread
 from crystallize.stats.effect import Effect
-from crystallize.stats.moments import common_exponent, largest, moments, scaled
-from crystallize.stats.samples import as_pairs, as_sample, check_alpha
+from crystallize.stats.moments import moments
+from crystallize.stats.precision import as_arms, as_paired_arms
+from crystallize.stats.samples import check_alpha
 from crystallize.stats.tails import normal_quantile
 
 _HEDGES: Final = "Hedges g"
@@ -72,19 +73,16 @@ def hedges_g(baseline: ArrayLike, treatment: ArrayLike, *, alpha: float = 0.05) 
     """
     alpha = float(alpha)
     check_alpha(_HEDGES, alpha)
-    first = as_sample(_HEDGES, "baseline", baseline, minimum=2)
-    second = as_sample(_HEDGES, "treatment", treatment, minimum=2)
+    arms = as_arms(_HEDGES, baseline, treatment, minimum=2)
+    first, second = arms.baseline, arms.treatment
     n, m = first.size, second.size
-    exponent = common_exponent(first, second)
-    first, second = scaled(first, -exponent), scaled(second, -exponent)
-    tolerance = RELATIVE_TOLERANCE * largest(first, second)
     (first_mean, first_variance), (second_mean, second_variance) = moments(first), moments(second)
     df = n + m - 2
-    spread = math.sqrt(((n - 1) * first_variance + (m - 1) * second_variance) / df)
-    if is_constant(first, tolerance) and is_constant(second, tolerance):
-        spread = 0.0
-    difference = _without_noise(second_mean - first_mean, tolerance)
-    return _standardized(_HEDGES, difference, spread, df, math.sqrt(n / (n + m) * m), alpha)
+    sd = math.sqrt(((n - 1) * first_variance + (m - 1) * second_variance) / df)
+    if max(spread(first), spread(second)) <= arms.precision.constant:
+        sd = 0.0
+    difference = _without_noise(second_mean - first_mean, arms.precision.zero)
+    return _standardized(_HEDGES, difference, sd, df, math.sqrt(n / (n + m) * m), alpha)
 
 
 def d_z(baseline: ArrayLike, treatment: ArrayLike, *, alpha: float = 0.05) -> Effect:
@@ -131,16 +129,13 @@ def d_z(baseline: ArrayLike, treatment: ArrayLike, *, alpha: float = 0.05) -> Ef
     """
     alpha = float(alpha)
     check_alpha(_D_Z, alpha)
-    first, second = as_pairs(_D_Z, baseline, treatment, minimum=2)
-    exponent = common_exponent(first, second)
-    first, second = scaled(first, -exponent), scaled(second, -exponent)
-    differences = second - first
-    tolerance = RELATIVE_TOLERANCE * largest(first, second, differences)
+    arms = as_paired_arms(_D_Z, baseline, treatment, minimum=2)
+    differences = arms.differences
     mean, variance = moments(differences)
-    spread = 0.0 if is_constant(differences, tolerance) else math.sqrt(variance)
+    sd = 0.0 if spread(differences) <= arms.precision.constant else math.sqrt(variance)
     n = differences.size
-    mean = _without_noise(mean, tolerance)
-    return _standardized(_D_Z, mean, spread, n - 1, math.sqrt(n), alpha)
+    mean = _without_noise(mean, arms.precision.zero)
+    return _standardized(_D_Z, mean, sd, n - 1, math.sqrt(n), alpha)
 
 
 def hedges_correction(df: float) -> float:
@@ -196,14 +191,12 @@ def noncentrality_interval(t: float, df: float, alpha: float) -> tuple[float, fl
     return crossing(1 - alpha / 2), crossing(alpha / 2)
 
 
-def _standardized(
-    name: str, difference: float, spread: float, df: int, root_size: float, alpha: float
-) -> Effect:
-    if spread == 0:
+def _standardized(name: str, difference: float, sd: float, df: int, root_size: float, alpha: float) -> Effect:
+    if sd == 0:
         estimate = math.copysign(math.inf, difference) if difference != 0 else 0.0
         interval = (-math.inf, math.inf)
     else:
-        ratio = difference / spread
+        ratio = difference / sd
         factor = hedges_correction(df) if name == _HEDGES else 1.0
         estimate = factor * ratio
         low, high = noncentrality_interval(ratio * root_size, df, alpha)

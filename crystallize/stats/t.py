@@ -9,20 +9,18 @@ from typing import Final
 from numpy.typing import ArrayLike
 
 from crystallize.stats.degenerate import (
-    RELATIVE_TOLERANCE,
     constant_p_value,
     constant_statistic,
-    is_constant,
+    continuous_p_value,
     paired_floor,
     snap,
+    spread,
     unpaired_floor,
 )
-from crystallize.stats.moments import common_exponent, largest, moments, scaled, scaled_float
+from crystallize.stats.moments import moments
+from crystallize.stats.precision import Arms, as_arms, as_paired_arms
 from crystallize.stats.result import Alternative, TestResult
 from crystallize.stats.samples import (
-    Sample,
-    as_pairs,
-    as_sample,
     check_alpha,
     check_alternative,
     check_shift,
@@ -75,10 +73,11 @@ def paired_t(
     Notes
     -----
     Wrong for independent samples (`welch_t`), for several values of one replicate, and for resplits of one
-    data set (`resampled_t`). Differences count as equal if their range is at most 1e-12 of the largest
-    absolute value in the arms or their differences. If all are equal to c, the p-value is that of n equal
-    signs, 2^(1-n) two-sided and 2^(-n) one-sided (1 if c is `shift`, or lies on the other side of it); the
-    interval is [c, c], and the result is flagged `degenerate`.
+    data set (`resampled_t`). Differences count as equal if their range is what rounding makes of equal ones
+    (2^10 ulp of the largest value in double precision, less in others, 0 of whole numbers), and as 0 within 4
+    ulp. If all are equal to c, the p-value is that of n equal signs, 2^(1-n) two-sided and 2^(-n) one-sided
+    (1 if c is `shift`, or lies on the other side of it); the interval is [c, c], and the result is flagged
+    `degenerate`.
 
     References
     ----------
@@ -95,8 +94,8 @@ def paired_t(
     (1.58, 4.0621, 0.00283)
     """
     question = Question(_PAIRED, alternative, float(alpha), float(shift))
-    first, second = as_pairs(_PAIRED, baseline, treatment, minimum=MINIMUM_N)
-    return _answer(question, paired_difference(first, second, 1 / first.size))
+    arms = as_paired_arms(_PAIRED, baseline, treatment, minimum=MINIMUM_N)
+    return answer(question, paired_difference(arms, 1 / arms.baseline.size))
 
 
 def resampled_t(
@@ -160,9 +159,9 @@ def resampled_t(
     """
     question = Question(_RESAMPLED, alternative, float(alpha), float(shift))
     check_test_fraction(_RESAMPLED, test_fraction)
-    first, second = as_pairs(_RESAMPLED, baseline, treatment, minimum=MINIMUM_N)
-    variance_factor = 1 / first.size + float(test_fraction / (1 - test_fraction))
-    return _answer(question, paired_difference(first, second, variance_factor))
+    arms = as_paired_arms(_RESAMPLED, baseline, treatment, minimum=MINIMUM_N)
+    variance_factor = 1 / arms.baseline.size + float(test_fraction / (1 - test_fraction))
+    return answer(question, paired_difference(arms, variance_factor))
 
 
 def welch_t(
@@ -205,7 +204,7 @@ def welch_t(
     Notes
     -----
     Valid but wasteful for pairs, where `paired_t` has more power. One constant arm is no obstacle. If both
-    are constant (their ranges at most 1e-12 of the largest absolute value in either), the p-value is that of
+    are constant (but for rounding, as in `paired_t`), the p-value is that of
     complete separation of the arms under random labels, 2/C(n+m, n) two-sided and 1/C(n+m, n) one-sided (1 if
     the difference c is `shift`, or lies on the other side of it); the interval is [c, c], `df` is n + m - 2,
     and the result is flagged `degenerate`.
@@ -224,9 +223,7 @@ def welch_t(
     (1.86081, 17.7765, 0.07939)
     """
     question = Question(_WELCH, alternative, float(alpha), float(shift))
-    first = as_sample(_WELCH, "baseline", baseline, minimum=MINIMUM_N)
-    second = as_sample(_WELCH, "treatment", treatment, minimum=MINIMUM_N)
-    return _answer(question, _independent_difference(first, second))
+    return answer(question, _independent_difference(as_arms(_WELCH, baseline, treatment, minimum=MINIMUM_N)))
 
 
 def smallest_t_p(*sizes: int) -> float:
@@ -267,46 +264,56 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class MeanDifference:
-    """A mean difference in units of 2^exponent; one that does not vary has standard error 0."""
+    """A mean difference in units of 2^exponent.
+
+    Attributes
+    ----------
+    mean, error, df : float
+        Estimate, standard error (0 of one that does not vary) and degrees of freedom.
+    n : int or tuple of int
+        As in `TestResult`.
+    arms : Arms
+        Where it comes from.
+    spread : float
+        Range of what varies.
+    floor : float
+        One-sided p-value of constant differences.
+    """
 
     mean: float
     error: float
     df: float
     n: int | tuple[int, int]
-    exponent: int
-    tolerance: float
+    arms: Arms
+    spread: float
     floor: float
 
 
-def paired_difference(baseline: Sample, treatment: Sample, variance_factor: float) -> MeanDifference:
+def paired_difference(arms: Arms, variance_factor: float) -> MeanDifference:
     """Return the mean of the differences; its variance is that of one of them times the factor."""
-    n = baseline.size
-    exponent = common_exponent(baseline, treatment)
-    first, second = scaled(baseline, -exponent), scaled(treatment, -exponent)
-    differences = second - first
-    tolerance = RELATIVE_TOLERANCE * largest(first, second, differences)
+    differences = arms.differences
+    n = differences.size
     mean, variance = moments(differences)
-    constant = is_constant(differences, tolerance)
+    constant = spread(differences) <= arms.precision.constant
     return MeanDifference(
         mean=mean,
         error=0.0 if constant else math.sqrt(variance * variance_factor),
         df=n - 1.0,
         n=n,
-        exponent=exponent,
-        tolerance=tolerance,
+        arms=arms,
+        spread=spread(differences),
         floor=paired_floor(1 / variance_factor),
     )
 
 
-def _independent_difference(baseline: Sample, treatment: Sample) -> MeanDifference:
+def _independent_difference(arms: Arms) -> MeanDifference:
     """Return the difference of the means, with the degrees of freedom of Welch and Satterthwaite."""
-    n, m = baseline.size, treatment.size
-    exponent = common_exponent(baseline, treatment)
-    first, second = scaled(baseline, -exponent), scaled(treatment, -exponent)
-    tolerance = RELATIVE_TOLERANCE * largest(first, second)
+    first, second = arms.baseline, arms.treatment
+    n, m = first.size, second.size
     (first_mean, first_variance), (second_mean, second_variance) = moments(first), moments(second)
     error, df = 0.0, n + m - 2.0
-    if not (is_constant(first, tolerance) and is_constant(second, tolerance)):
+    widest = max(spread(first), spread(second))
+    if widest > arms.precision.constant:
         error = math.sqrt(first_variance / n + second_variance / m)
         shares = first_variance / n / error**2, second_variance / m / error**2
         df = 1 / (shares[0] ** 2 / (n - 1) + shares[1] ** 2 / (m - 1))
@@ -315,32 +322,35 @@ def _independent_difference(baseline: Sample, treatment: Sample) -> MeanDifferen
         error=error,
         df=df,
         n=(n, m),
-        exponent=exponent,
-        tolerance=tolerance,
+        arms=arms,
+        spread=widest,
         floor=unpaired_floor(n, m),
     )
 
 
-def _answer(question: Question, difference: MeanDifference) -> TestResult:
-    mean, exponent = difference.mean, difference.exponent
-    null = scaled_float(question.shift, -exponent)
+def answer(question: Question, difference: MeanDifference) -> TestResult:
+    """Return the outcome of Student's t test of a mean difference."""
+    arms, zero = difference.arms, difference.arms.precision.zero
+    null = arms.scaled(question.shift)
+    mean, radius, df = difference.mean, 0.0, difference.df
     degenerate = difference.error == 0
     if degenerate:
-        mean = snap(snap(mean, 0.0, difference.tolerance), null, difference.tolerance)
-        statistic = constant_statistic(mean - null)
-        p_value = constant_p_value(mean - null, difference.floor, question.alternative)
-        radius = 0.0
+        mean = snap(snap(mean, 0.0, zero), null, zero)
+    floor = constant_p_value(mean - null, difference.floor, question.alternative)
+    if degenerate:
+        statistic, p_value = constant_statistic(mean - null), floor
     else:
         statistic = (mean - null) / difference.error
-        p_value = t_p_value(statistic, difference.df, question.alternative)
-        radius = t_quantile(question.alpha, difference.df) * difference.error
+        p_value = t_p_value(statistic, df, question.alternative)
+        p_value = continuous_p_value(p_value, floor, difference.spread, arms.precision.constant, df)
+        radius = t_quantile(question.alpha, df) * difference.error
     return TestResult(
         test=question.test,
         p_value=p_value,
         statistic=statistic,
-        df=difference.df,
-        estimate=scaled_float(mean, exponent),
-        interval=(scaled_float(mean - radius, exponent), scaled_float(mean + radius, exponent)),
+        df=df,
+        estimate=arms.unscaled(mean),
+        interval=(arms.unscaled(mean - radius), arms.unscaled(mean + radius)),
         confidence=1 - question.alpha,
         n=difference.n,
         alternative=question.alternative,

@@ -59,10 +59,18 @@ def test_the_four_verdicts(baseline, treatment, direction, status):
     assert bool(decision.reason) is (status != "supported")
 
 
-@pytest.mark.parametrize("alternative", ["two-sided", "one-sided"])
-@pytest.mark.parametrize(("n", "status"), [(3, "inconclusive"), (5, "inconclusive"), (6, "refuted")])
+@pytest.mark.parametrize(
+    ("n", "alternative", "status"),
+    [
+        (3, "two-sided", "inconclusive"),
+        (5, "two-sided", "inconclusive"),
+        (6, "two-sided", "refuted"),
+        (4, "one-sided", "inconclusive"),
+        (5, "one-sided", "refuted"),
+    ],
+)
 def test_equal_differences_refute_only_if_their_number_does(alternative, n, status):
-    """Without variance the interval is a point; whether it refutes is for the exact floor of p to say."""
+    """Whether they do is for the exact floor of p to say, which is that of the claim's own sidedness."""
     claim = Hypothesis(metric="m", direction="increase", alternative=alternative)
     decision = verdict_on(claim, {"m": [float(i) for i in range(n)]}, {"m": [i - 1.0 for i in range(n)]})
     assert decision.degenerate
@@ -86,11 +94,13 @@ def test_the_default_test_looks_at_pairs_and_kind():
 
 
 def test_one_sided_p_is_half():
-    """On request; the interval stays two-sided."""
+    """On request; the interval excludes 0 where p does: it is the two-sided one of twice the level."""
     sample = [2.0, 1.0, 4.5, 4.5, 5.5, 6.0]
     two, one = (decide(BASELINE, sample, alternative=a) for a in ("two-sided", "one-sided"))
     assert one.p_value == pytest.approx(two.p_value / 2, rel=1e-12)
-    assert one.interval == two.interval
+    wider = decide(BASELINE, sample, alpha=0.1)
+    assert (one.interval, one.confidence) == (wider.interval, 0.9)
+    assert two.interval[0] < one.interval[0]
 
 
 @pytest.mark.parametrize(
@@ -425,9 +435,12 @@ def test_a_relative_margin_of_nothing_is_invalid():
     assert "use a margin in the units of the metric" in decision.reason
 
 
-def test_a_relative_margin_of_binary_values_is_invalid():
-    """It is found out when the values are seen."""
-    decision = decide([0, 1] * 10, [0, 1] * 10, "no_decrease", margin=0.1, relative=True)
+def test_a_relative_margin_is_of_numbers():
+    """Zeros and ones are no rates then; a test of rates refuses it."""
+    values = [0, 1] * 10
+    assert decide(values, values, "no_decrease", margin=0.5, relative=True).test == "paired t"
+    named = {"statistical_test": McNemarTest()}
+    decision = decide(values, values, "no_decrease", margin=0.1, relative=True, **named)
     assert decision.status == "invalid"
     assert "its margin has to be absolute: give relative=False" in decision.reason
 

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from recorded import arms
+from scipy.stats import chi2
 
 from crystallize import (
     AnytimeValid,
@@ -53,21 +54,22 @@ def test_an_inconclusive_verdict_says_what_to_do():
     assert "the data allow either sign" in verdict.reason
     found = re.search(
         r"with 12 replicates a difference below (\S+) \((\S+) SD\) goes unseen; about (\d+) would show "
-        "the 0.5 you declared",
+        r"the 0.5 you declared \(by the upper 80 % limit of the spread\)",
         verdict.reason,
     )
     assert found, verdict.reason
     assert (found[1], found[2]) == ("0.889", "0.89")
-    assert int(found[3]) == replicates(PairedT(1.0), 0.5) == 34
+    upper = (11 / chi2.ppf(0.2, 11)) ** 0.5
+    assert int(found[3]) == replicates(PairedT(upper), 0.5) == 52
     assert verdict.detectable == pytest.approx(minimum_detectable_effect(PairedT(1.0), 12))
 
 
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({}, "run more, or declare as effect= the smallest difference that matters to learn how many"),
-        ({"effect": 3.0}, "the 3 you declared would probably have been seen: it is hardly there"),
-        ({"effect": 0.01, "relative": True}, "about 34 would show the 1 % you declared"),
+        ({}, "plan more, or declare as effect= the smallest difference that matters to learn how many"),
+        ({"effect": 3.0}, "the interval excludes the 3 you declared: it is hardly there"),
+        ({"effect": 0.01, "relative": True}, "about 52 would show the 1 % you declared"),
     ],
 )
 def test_advice_depends_on_what_was_declared(options, words):
@@ -147,7 +149,7 @@ def test_a_design_that_breaks_decides_nothing():
     """What a sample could not show is left out, and the verdict stays."""
     verdict = judge([0.0] * 12, unit_differences(12), statistical_test=Odd(), effect=0.5)
     assert (verdict.status, verdict.detectable) == ("inconclusive", None)
-    assert verdict.reason.endswith("run more replicates")
+    assert verdict.reason.partition("; ")[2].startswith("run more replicates")
     assert judge([0.0] * 12, unit_differences(12), "equal", margin=0.1, statistical_test=Odd()).reason
 
 

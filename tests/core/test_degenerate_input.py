@@ -36,14 +36,17 @@ def plus(values, change):
 @pytest.mark.parametrize("change", [1.0, 0.1, 1e-6, 1e9])  # of .1 and 1e9 the differences have float noise
 @pytest.mark.parametrize("n", [3, 5, 6, 8])
 def test_equal_differences_are_worth_their_signs(n, change):
-    """P is the exact floor 2^(1-n), or 2^-n one-sided, the interval a point, and the verdict flagged."""
+    """P is the exact floor 2^(1-n), or 2^-n one-sided, and the verdict flagged.
+
+    The interval is a point, but reaches to 0 where p does not exclude it.
+    """
     two = verdict(RISING[:n], plus(RISING[:n], change))
     one = verdict(RISING[:n], plus(RISING[:n], change), alternative="one-sided")
     assert (two.p_value, one.p_value) == (2.0 ** (1 - n), 2.0**-n)
     for found in (two, one):
         assert found.degenerate
-        assert found.interval[0] == found.interval[1] == pytest.approx(change)
         assert found.passed is (found.p_value <= 0.05)
+        assert found.interval == pytest.approx((change if found.passed else 0.0, change))
         assert found.detectable is None
 
 
@@ -56,7 +59,7 @@ def test_two_constant_arms_without_pairs_have_the_floor_of_arrangements(n):
     assert two.p_value == pytest.approx(2 / math.comb(2 * n, n))
     assert one.p_value == pytest.approx(1 / math.comb(2 * n, n))
     assert two.degenerate
-    assert two.interval == (1.0, 1.0)
+    assert two.interval == (1.0 if two.passed else 0.0, 1.0)
 
 
 @pytest.mark.parametrize("test", ["auto", WelchTTest(), PermutationTest(), WilcoxonTest(), MannWhitneyTest()])
@@ -102,7 +105,7 @@ def test_one_gap(value, side):
     assert "replicate 1 " in found.reason
     found = verdict(baseline, treatment, nan_policy="omit", max_missing=1)
     assert (found.status, found.n, found.omitted) == ("supported", 7, 1)
-    found = verdict(baseline, treatment, "no_decrease", margin=0.02, nan_policy="worst")
+    found = verdict(baseline, treatment, "no_decrease", margin=0.02, nan_policy="worst", worst=0.0)
     assert (found.omitted, found.n) == (1, 8)
     assert not found.passed
     for plan in ({"stopping": GroupSequential()}, {"stopping": AnytimeValid()}):

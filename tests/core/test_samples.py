@@ -7,6 +7,7 @@ from recorded import FAILED, arm, arms
 
 from crystallize import ClusteredTTest, ConditionRuns, GroupSequential, Hypothesis, PairedTTest, evaluate
 from crystallize.core.policy import Judging
+from crystallize.errors import DefinitionError
 
 BASELINE = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]
 BETTER = [2.0, 3.5, 4.0, 5.5, 6.0, 7.5, 8.0, 9.5]
@@ -79,9 +80,9 @@ def test_nothing_is_left():
 
 @pytest.mark.parametrize(("direction", "worst"), [("no_decrease", 1.0), ("no_increase", 9.5)])
 def test_the_worst_counts(direction, worst):
-    """A gap of the treatment is filled with the worst that was seen, of the baseline with the best."""
+    """A gap of the treatment is filled with the worst there is, of the baseline with the best seen."""
     best = 10.5 - worst
-    hypothesis = claim(direction, margin=3.0, nan_policy="worst")
+    hypothesis = claim(direction, margin=3.0, nan_policy="worst", worst=worst)
     verdict = evaluate(hypothesis, *arms(but(BASELINE, r5=FAILED), but(BETTER, r2=math.nan)))
     filled = evaluate(claim(direction, margin=3.0), *arms(but(BASELINE, r5=best), but(BETTER, r2=worst)))
     assert (verdict.p_value, verdict.interval, verdict.status) == (
@@ -90,6 +91,17 @@ def test_the_worst_counts(direction, worst):
         filled.status,
     )
     assert verdict.omitted == 2
+
+
+def test_how_bad_a_gap_is_has_to_be_said():
+    """What was seen says nothing of what was not."""
+    verdict = evaluate(
+        claim("no_decrease", margin=3.0, nan_policy="worst"), *arms(BASELINE, but(BETTER, r2=math.nan))
+    )
+    assert verdict.status == "invalid"
+    assert "give worst=, the worst value that the metric can have" in verdict.reason
+    with pytest.raises(DefinitionError, match="give worst= too"):
+        claim("no_decrease", margin=3.0, nan_policy="worst", kind="numeric")
 
 
 def test_the_worst_of_binary_values_is_0_or_1():
@@ -105,7 +117,7 @@ def test_the_worst_of_binary_values_is_0_or_1():
 def test_dropping_what_failed_is_never_better_than_counting_it(worst):
     """What 'worst' supports, 'omit' supports; not the other way round."""
     sample = but(BETTER, r6=FAILED)
-    options = {"max_missing": 1} if worst == "omit" else {}
+    options = {"max_missing": 1} if worst == "omit" else {"worst": 0.0}
     verdict = evaluate(claim("no_decrease", margin=0.1, nan_policy=worst, **options), *arms(BASELINE, sample))
     assert verdict.passed is (worst == "omit")
 
@@ -202,9 +214,7 @@ def test_units_must_be_the_same_in_both_conditions():
     for options in ({}, {"statistical_test": ClusteredTTest()}):
         verdict = evaluate(claim(**options), baseline, treatment)
         assert verdict.status == "invalid"
-        assert (
-            "metric 'x' of unit 'e' is recorded in replicate 0 of 'baseline' and not of 't'" in verdict.reason
-        )
+        assert "unit 'e' is recorded in replicate 0 of 'baseline' and not of 't'" in verdict.reason
 
 
 def test_some_units_are_as_bad_as_other_units():

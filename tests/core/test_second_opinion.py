@@ -14,7 +14,6 @@ def judge(baseline, treatment, direction, *, judging=None, **options):
     return evaluate(claim, *arms(baseline, treatment), **({} if judging is None else {"judging": judging}))
 
 
-@pytest.mark.xfail(strict=True, reason="zeros and ones are read as yes/no, whatever the margin is")
 @pytest.mark.parametrize(
     ("value", "claim"),
     [
@@ -29,7 +28,6 @@ def test_a_margin_that_no_rate_has_says_that_the_metric_is_a_number(value, claim
     assert (verdict.status, verdict.degenerate) == ("supported", True)
 
 
-@pytest.mark.xfail(strict=True, reason="a row does not say how it was read")
 def test_scores_that_are_all_perfect_are_read_as_yes_or_no_and_the_row_says_so():
     """Where reading them as numbers would change the verdict, the reason names how."""
     verdict = judge([1.0] * 20, [1.0] * 20, "no_decrease", margin=0.02)
@@ -38,10 +36,9 @@ def test_scores_that_are_all_perfect_are_read_as_yes_or_no_and_the_row_says_so()
     assert 'kind="numeric"' in verdict.reason
     verdict = judge([1.0] * 20, [1.0] * 20, "no_decrease", margin=0.02, kind="numeric")
     assert (verdict.status, verdict.degenerate) == ("supported", True)
-    assert "a loss in up to 13.9 % of replicates is not excluded" in verdict.caveat
+    assert "a loss in up to 14 % of replicates is not excluded" in verdict.caveat
 
 
-@pytest.mark.xfail(strict=True, reason="identical resplits count as hardly more than two")
 @pytest.mark.parametrize("n", [30, 200, 2000])
 def test_resplits_without_any_difference_stay_within_a_margin(n):
     """Every pair is identical, as after a change that changes nothing."""
@@ -51,7 +48,6 @@ def test_resplits_without_any_difference_stay_within_a_margin(n):
     assert "beyond the margin" not in verdict.reason
 
 
-@pytest.mark.xfail(strict=True, reason="refutations are not protected")
 def test_of_many_claims_none_is_refuted_by_chance():
     """A difference at p = .01 on the wrong side is nothing among thirty."""
     rng = np.random.default_rng(0)
@@ -67,7 +63,6 @@ def test_of_many_claims_none_is_refuted_by_chance():
     assert low < 0 < high
 
 
-@pytest.mark.xfail(strict=True, reason="whole numbers are made floats first")
 def test_whole_numbers_beyond_floats_are_compared_exactly():
     """Three nanoseconds are three nanoseconds, however long ago the epoch was."""
     for before in (4_000_000_000_000, 1_764_369_000_000_000_000):
@@ -82,7 +77,6 @@ def test_whole_numbers_beyond_floats_are_compared_exactly():
     assert "never differs" not in sampled.reason
 
 
-@pytest.mark.xfail(strict=True, reason="rounding is that of float64")
 def test_the_rounding_of_single_precision_is_no_effect():
     """Ten tenths added up one by one miss their sum by one unit in the last place."""
     tenths = np.full(10, 0.1, np.float32)
@@ -92,7 +86,6 @@ def test_the_rounding_of_single_precision_is_no_effect():
     assert (verdict.status, verdict.degenerate) == ("inconclusive", True)
 
 
-@pytest.mark.xfail(strict=True, reason="rounding is that of float64")
 def test_a_constant_difference_in_single_precision_is_constant():
     """It has no variance but that of rounding."""
     noise = np.random.default_rng(0).normal(size=30)
@@ -100,7 +93,6 @@ def test_a_constant_difference_in_single_precision_is_constant():
     assert judge(first, second, "increase").degenerate
 
 
-@pytest.mark.xfail(strict=True, reason="advice names no way of going on that keeps alpha")
 def test_advice_on_more_replicates_says_what_looking_again_costs():
     """To run more until it is significant spends alpha anew each time."""
     values = np.random.default_rng(1).normal(size=(2, 10))

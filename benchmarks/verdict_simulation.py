@@ -1,0 +1,349 @@
+"""What verdicts do, by simulation: how often each is wrong, through the same analysis that judges records.
+
+`statistics_simulation` runs these designs after the tests themselves; its `--designs` runs them alone, and
+`--markdown` prints them as the table of the guide. Unless said otherwise alpha is .05, differences are normal
+with standard deviation 1, and samples are pairs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystallize import (
+    AnytimeValid,
+    BootstrapTTest,
+    ClusteredTTest,
+    ConditionRuns,
+    GroupSequential,
+    Hypothesis,
+    PairedTTest,
+    RunRecord,
+)
+from crystallize.core.analysis import Analysis
+from crystallize.core.family import AnalysisPlan
+from crystallize.core.policy import Judging
+from crystallize.core.recording import MetricEntry
+from crystallize.core.sensitivity import unchanged_passes
+from crystallize.core.verdict import Verdict
+from crystallize.stats import is_too_skewed
+from crystallize.stats.power import PairedT, power, replicates, upper_sd_factor
+
+Array = NDArray[np.float64]
+
+
+class Checks(Protocol):
+    """What takes rates, and says whether they are within their bounds."""
+
+    seed: int
+
+    def share(self, share: float) -> int:
+        """Return a part of the repetitions."""
+
+    def at_most(self, what: str, rate: float, bound: float, repetitions: int) -> None:
+        """Check that a rate is not above a bound, but for chance."""
+
+    def between(self, what: str, rate: float, low: float, high: float, repetitions: int) -> None:
+        """Check that a rate lies between two, but for chance."""
+
+
+def runs(condition: str, values: Array, units: Sequence[str] | None = None) -> ConditionRuns:
+    """Return runs whose replicate i records values[i], a number or one of each unit (nan of none)."""
+    rows = values.reshape(len(values), -1).tolist()
+    return ConditionRuns(
+        condition,
+        [
+            RunRecord(
+                condition,
+                i,
+                i,
+                tuple(
+                    MetricEntry("x", value, None if units is None else units[j], False, "step")
+                    for j, value in enumerate(row)
+                    if not math.isnan(value)
+                ),
+            )
+            for i, row in enumerate(rows)
+        ],
+    )
+
+
+def judged(
+    claim: Hypothesis,
+    baseline: Array,
+    treatments: Mapping[str, Array],
+    units: Sequence[str] | None = None,
+    **judging: Any,
+) -> list[Verdict]:
+    """Return the verdicts on a claim about each treatment."""
+    made = {"baseline": runs("baseline", baseline, units)}
+    made |= {name: runs(name, values, units) for name, values in treatments.items()}
+    plan = AnalysisPlan((claim,), tuple(treatments), len(baseline), Judging(**judging))
+    analysis = Analysis(plan, made)
+    return [analysis.verdict(claim, name) for name in treatments]
+
+
+def one(claim: Hypothesis, treatment: Array, units: Sequence[str] | None = None, **judging: Any) -> Verdict:
+    """Return the verdict on differences."""
+    return judged(claim, treatment * 0.0, {"t": treatment}, units, **judging)[0]
+
+
+def claim(direction: Any = "increase", **options: Any) -> Hypothesis:
+    return Hypothesis(metric="x", direction=direction, **options)
+
+
+def share(draws: Iterator[bool]) -> float:
+    return float(np.mean(list(draws)))
+
+
+def generator(checks: Checks, *stream: str | int) -> np.random.Generator:
+    return np.random.default_rng([checks.seed, *"/".join(map(str, stream)).encode()])
+
+
+def refutations(checks: Checks) -> None:
+    """Simulate twelve claims of which none holds, and twelve guards at their margin."""
+    repetitions, n = checks.share(0.25), 16
+    rng = generator(checks, "refutations")
+    up, guard = claim(), claim("no_decrease", margin=0.5)
+    false_up = false_harm = contradictions = harm = 0
+    for _ in range(repetitions):
+        noise = rng.normal(size=(13, n))
+        treatments = {str(i): row for i, row in enumerate(noise[1:])}
+        found = judged(up, noise[0], treatments)
+        statuses = {verdict.status for verdict in found}
+        false_up += "supported" in statuses
+        false_harm += "refuted" in statuses
+        contradictions += sum(_contradicts(verdict) for verdict in found)
+        moved = {name: row - 0.5 for name, row in treatments.items()}
+        harm += any(verdict.status == "refuted" for verdict in judged(guard, noise[0], moved))
+    for what, count, bound in (("SUPPORTED", false_up, 0.05), ("REFUTED", false_harm, 0.05)):
+        checks.at_most(f"12 null claims, n = {n}: any {what}", count / repetitions, bound, repetitions)
+    checks.at_most(f"12 guards at the margin, n = {n}: any REFUTED", harm / repetitions, 0.05, repetitions)
+    checks.at_most(
+        "12 null claims: intervals that contradict their verdict",
+        contradictions / 12 / repetitions,
+        1e-9,
+        12 * repetitions,
+    )
+
+
+def _contradicts(verdict: Verdict) -> bool:
+    assert verdict.interval is not None
+    low, high = verdict.interval
+    excludes = low > 0 or high < 0
+    return excludes != (verdict.status in DECIDED)
+
+
+def futility(checks: Checks) -> None:
+    """Simulate five looks at 30 pairs: harm is shown though futility stops, and alpha is kept."""
+    repetitions, n = checks.share(0.25), 30
+    rng = generator(checks, "futility")
+    up = claim()
+    stopping = GroupSequential()
+    harmed = [one(up, rng.normal(-1, 1, n), stopping=stopping) for _ in range(repetitions)]
+    null = [one(up, rng.normal(0, 1, n), stopping=stopping) for _ in range(repetitions)]
+    rate = share(verdict.status == "refuted" for verdict in harmed)
+    checks.between("five looks at 30, true effect -1 SD: REFUTED", rate, 0.96, 1.0, repetitions)
+    rate = share(verdict.status == "supported" for verdict in null)
+    checks.at_most("five looks at 30, no effect: SUPPORTED", rate, 0.0275, repetitions)
+    used = float(np.mean([verdict.n / n for verdict in null]))
+    checks.between("five looks at 30, no effect: part of the replicates used", used, 0.58, 0.70, repetitions)
+
+
+DECIDED: Final = ("supported", "refuted")
+UNITS: Final = [f"case {i}" for i in range(40)]
+
+
+def crossed(checks: Checks) -> None:
+    """Simulate cases under the same seeds, both drawn at random."""
+    repetitions = checks.share(0.5)
+    differ = claim("differ")
+    for r, c in ((4, 4), (5, 20), (20, 5), (12, 12)):
+        rng = generator(checks, "crossed", r, c)
+        for what, missing in (("", 0.0), (", 30 % of cells empty", 0.3)):
+            if missing and min(r, c) < 5:
+                continue
+            tables = [_table(rng, r, c, missing) for _ in range(repetitions)]
+            rate = share(one(differ, table, UNITS[:c]).status in DECIDED for table in tables)
+            bound = 0.061 if missing else 0.059
+            checks.at_most(f"crossed t, {r} seeds of {c} cases{what}", rate, bound, repetitions)
+    rng = generator(checks, "means")
+    means = claim("differ", statistical_test=PairedTTest())
+    tables = [_table(rng, 20, 5) for _ in range(repetitions)]
+    rate = share(one(means, table, UNITS[:5]).status in DECIDED for table in tables)
+    checks.between(
+        "paired t of replicate means (no default), 20 seeds of 5 cases", rate, 0.25, 0.65, repetitions
+    )
+
+
+def _table(rng: np.random.Generator, r: int, c: int, missing: float = 0.0) -> Array:
+    values = rng.normal(size=(r, c)) + rng.normal(size=(r, 1)) + rng.normal(size=(1, c))
+    values[rng.random((r, c)) < missing] = math.nan
+    return values
+
+
+def nested(checks: Checks) -> None:
+    """Simulate samples of one case each, and clusters of very different sizes."""
+    repetitions = checks.share(0.5)
+    rng = generator(checks, "nested")
+    differ = claim("differ")
+
+    def by_case() -> bool:
+        case = rng.normal(size=20).repeat(3)
+        values = case + rng.normal(size=60)
+        made = {
+            name: ConditionRuns(
+                name,
+                [
+                    RunRecord(name, i, i, (MetricEntry("x", float(v), UNITS[i // 3], False, "step"),))
+                    for i, v in enumerate(column)
+                ],
+            )
+            for name, column in (("baseline", np.zeros(60)), ("t", values))
+        }
+        plan = AnalysisPlan((differ,), ("t",), 60, Judging())
+        return Analysis(plan, made).verdict(differ, "t").status in DECIDED
+
+    rate = share(by_case() for _ in range(repetitions))
+    checks.at_most("paired t over case means, 20 cases of 3 samples", rate, 0.055, repetitions)
+
+    clusters = claim("differ", statistical_test=ClusteredTTest())
+    sizes = [1, 2, 2, 3, 5, 8, 12, 20]
+    labels = [UNITS[i] for i, size in enumerate(sizes) for _ in range(size)]
+
+    def by_cluster() -> bool:
+        values = np.concatenate([rng.normal() + rng.normal(size=size) for size in sizes])
+        return one(clusters, values[np.newaxis], labels).status in DECIDED
+
+    rate = share(by_cluster() for _ in range(repetitions))
+    checks.at_most("clustered t (CR2), 8 clusters of 1 to 20 values", rate, 0.069, repetitions)
+
+
+def skewed(checks: Checks) -> None:
+    """Simulate lognormal differences of mean 0, rare costs, and the caveat."""
+    repetitions, n = checks.share(0.25), 30
+    rng = generator(checks, "skewed")
+    for name, test, low, high in (
+        ("paired t", PairedTTest(), 0.10, 0.18),
+        ("bootstrap t", BootstrapTTest(draws=1_999), 0.03, 0.09),
+    ):
+        differ = claim("differ", statistical_test=test)
+        draws = (np.exp(rng.normal(size=n)) - math.exp(0.5) for _ in range(repetitions))
+        rate = share(one(differ, values).status in DECIDED for values in draws)
+        checks.between(f"{name}, lognormal differences, n = {n}", rate, low, high, repetitions)
+
+    def told(draw: Callable[[], Array]) -> float:
+        return share(is_too_skewed(draw(), claimed="greater") for _ in range(4 * repetitions))
+
+    rate = told(lambda: rng.normal(size=n))
+    checks.at_most("caveat of skewness, normal differences", rate, 0.05, 4 * repetitions)
+    rate = told(lambda: rng.normal(size=n) - 10.0 * (rng.random(n) < 0.1))
+    checks.between("caveat of skewness, one replicate in ten loses 10 SD", rate, 0.8, 1.0, 4 * repetitions)
+    sd = math.sqrt((math.e - 1) * math.e)
+    rate = told(lambda: rng.normal(0, sd, n) - np.exp(rng.normal(size=n)))
+    checks.between("caveat of skewness, lognormal against normal", rate, 0.3, 0.85, 4 * repetitions)
+
+
+def identical(checks: Checks) -> None:
+    """Simulate a total loss in a part of the replicates that is just the margin."""
+    repetitions = checks.share(0.5)
+    rng = generator(checks, "identical")
+    for n, seen in ((5, 0.77), (10, 0.60), (30, 0.215)):
+        samples = [1.0 - (rng.random(n) < 0.05) for _ in range(repetitions)]
+        for options, what, low, high in (
+            ({}, "no worst=", seen - 0.03, seen + 0.03),
+            ({"worst": 0.0}, "worst=0", 0.0, 0.05),
+        ):
+            guard = claim("no_decrease", margin=0.05, kind="numeric", **options)
+            rate = share(judged(guard, np.ones(n), {"t": values})[0].passed for values in samples)
+            checks.between(
+                f"rare total loss at the margin, n = {n}, {what}: passes", rate, low, high, repetitions
+            )
+
+
+def growing(checks: Checks) -> None:
+    """Simulate replicates that are added until something is significant, eight times."""
+    repetitions = checks.share(0.25)
+    rng = generator(checks, "growing")
+    differ = claim("differ")
+    sizes = [10, 15, 20, 30, 40, 60, 80, 100]
+    for name, judging, low, high in (
+        ("one look", {}, 0.12, 0.24),
+        ("GroupSequential", {"stopping": GroupSequential()}, 0.10, 0.21),
+        ("AnytimeValid", {"stopping": AnytimeValid()}, 0.0, 0.05),
+    ):
+
+        def ever(judging: Mapping[str, Any] = judging) -> bool:
+            values = rng.normal(size=sizes[-1])
+            return any(one(differ, values[:size], **judging).status == "supported" for size in sizes)
+
+        rate = share(ever() for _ in range(repetitions))
+        checks.between(f"a plan grown eight times, {name}: ever SUPPORTED", rate, low, high, repetitions)
+
+
+def pilots(checks: Checks) -> None:
+    """Simulate replicates that are planned by the spread of a pilot."""
+    repetitions, n, effect = checks.share(1.0), 10, 0.5
+    rng = generator(checks, "pilots")
+    reached, powers, plain = 0, [], []
+    for _ in range(repetitions):
+        sd = float(rng.normal(size=n).std(ddof=1))
+        for factor, into in ((upper_sd_factor(n - 1), powers), (1.0, plain)):
+            needed = replicates(PairedT(sd * factor), effect)
+            assert needed is not None
+            into.append(power(PairedT(1.0), needed, effect))
+        reached += powers[-1] >= 0.8
+    checks.between(
+        "n by the upper limit of a pilot of 10: power reached", reached / repetitions, 0.75, 0.85, repetitions
+    )
+    checks.between(
+        "n by the upper limit of a pilot of 10: mean power", float(np.mean(powers)), 0.85, 0.93, repetitions
+    )
+    checks.between(
+        "n by the observed spread of a pilot of 10: mean power",
+        float(np.mean(plain)),
+        0.70,
+        0.80,
+        repetitions,
+    )
+
+
+def unchanged(checks: Checks) -> None:
+    """Simulate a reference that does not repeat, and what is told of unchanged code."""
+    repetitions, n = checks.share(0.5), 30
+    rng = generator(checks, "unchanged")
+    guard = claim("no_decrease", margin=0.7, pairing="none")
+    told, passed = [], 0
+    for _ in range(repetitions):
+        before, after = rng.normal(size=(2, n))
+        chance = unchanged_passes(guard.claim, before.tolist(), n, 0.05)  # type: ignore[arg-type]
+        assert chance is not None
+        told.append(chance)
+        passed += judged(guard, before, {"t": after})[0].passed
+    rate = passed / repetitions
+    checks.between("unchanged code against one recording: passes", rate, 0.80, 0.90, repetitions)
+    lower = float(np.mean(np.array(told) <= rate))
+    checks.between("unchanged code: what is told is at most that", lower, 0.70, 0.90, repetitions)
+
+
+DESIGNS: Final = (
+    refutations,
+    futility,
+    crossed,
+    nested,
+    skewed,
+    identical,
+    growing,
+    pilots,
+    unchanged,
+)
+
+
+def designs(checks: Checks) -> None:
+    """Simulate every design."""
+    for design in DESIGNS:
+        design(checks)

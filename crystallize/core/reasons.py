@@ -1,0 +1,143 @@
+"""Why a claim was decided as it was, and what to bear in mind: sentences for verdicts."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from crystallize.core.claim import Claim
+from crystallize.core.claim_test import Outcome, largest_loss
+from crystallize.core.formatting import compared, effect, noise_scale, percent
+from crystallize.core.formatting import interval as interval_text
+from crystallize.core.sensitivity import Sensitivity, advice
+from crystallize.core.stat_test import BoschlooTest, McNemarTest
+from crystallize.stats import is_too_skewed
+
+DIFFERENCES: Final = ("mean difference", "risk difference")
+
+_FEW: Final = 10  # replicates, below which a t test is worth a caveat
+_GROWN: Final = (
+    "to look again after adding replicates spends alpha again: plan more of them on a new root seed, or use "
+    "stopping=AnytimeValid()"
+)
+
+
+def shown(outcome: Outcome, interval: tuple[float, float], confidence: float) -> str:
+    """Return an effect with its interval, in words."""
+    result, relative = outcome.result, outcome.claim.has_relative_margin
+    name = "difference" if result.estimand in DIFFERENCES else result.estimand
+    means = [sum(values) / len(values) for values in (outcome.sample.baseline, outcome.sample.treatment)]
+    scale = noise_scale(interval, means if name == "difference" else (), relative=relative)
+    estimate = effect(float(result.estimate), relative=relative, sign=False, scale=scale)
+    ends = interval_text(interval, relative=relative, digits=4, scale=scale)
+    return f"{name} {estimate}, {percent(confidence)} interval {ends}"
+
+
+def refutation(claim: Claim, found: str) -> str:
+    """Say why a claim is refuted."""
+    if claim.is_superiority:
+        return f"{claim.metric} goes the other way: {found}"
+    return f"{claim.metric} changes by more than the margin {_margin(claim)}: {found}"
+
+
+def doubt(
+    outcome: Outcome,
+    seen: str,
+    found: Sensitivity | None,
+    p_value: float,
+    level: float,
+    *,
+    may_grow: bool,
+) -> str:
+    """Say why a claim is neither supported nor refuted, and what would help.
+
+    Parameters
+    ----------
+    outcome, seen
+        What came out, and how it is shown.
+    found : Sensitivity, optional
+        What such a sample can show.
+    p_value, level : float
+        What was compared.
+    may_grow : bool
+        Whether replicates may be added after the results were seen.
+    """
+    claim, result = outcome.claim, outcome.result
+    if claim.is_superiority and result.degenerate and result.estimate == result.null:
+        return f"{claim.metric} never differs: the treatment changes nothing that it shows"
+    help_ = advice(claim, outcome.sample, found, result.interval)
+    if not may_grow:
+        help_ += f"; {_GROWN}"
+    reached, limit = compared(p_value, level, digits=3)
+    if result.degenerate and not _is_rate(outcome):
+        return f"{_equal(outcome)} give p = {reached}, above {limit}; {help_}"
+    if claim.is_superiority:
+        if outcome.p_value <= level:
+            return f"{seen}, but adjusted p = {reached} is above {limit}; {help_}"
+        return f"{seen}: the data allow either sign; {help_}"
+    return f"{seen} reaches beyond the margin {_margin(claim)}; {help_}"
+
+
+def caveat(outcome: Outcome, *further: str) -> str:
+    """Say what a verdict relies on, and what it leaves open."""
+    return "; ".join(filter(None, (_shape(outcome), _unseen(outcome), _seedless(outcome), *further)))
+
+
+def _shape(outcome: Outcome) -> str:
+    """Say what of the distribution a test relies on, where that is in doubt."""
+    test, sample, n = outcome.test, outcome.sample, outcome.n
+    if not test.relies_on_normality:
+        return ""
+    if n < _FEW:
+        return f"the {test.name} test on {n} relies on roughly normal values"
+    if outcome.result.degenerate or sample.units is not None:
+        return ""
+    pairs = zip(sample.treatment, sample.baseline, strict=False)
+    samples = ([t - b for t, b in pairs],) if sample.paired else (sample.baseline, sample.treatment)
+    claim = outcome.claim
+    claimed = "two-sided" if claim.direction == "equal" else claim.claimed
+    if not is_too_skewed(*samples, claimed=claimed):
+        return ""
+    return (
+        f"{claim.metric} is skewed against the claim: rare values on its far side count for little "
+        f"in "
+        f"the {test.name} test on {n}; BootstrapTTest() allows for that, and no test sees what did not occur"
+    )
+
+
+def _unseen(outcome: Outcome) -> str:
+    """Say what replicates that are all within a margin by the same leave unexcluded."""
+    claim, result = outcome.claim, outcome.result
+    if claim.is_superiority or not result.degenerate or _is_rate(outcome) or result.p_value >= 1:
+        return ""
+    if largest_loss(claim, outcome.sample) is not None:
+        return ""
+    n = outcome.n
+    part = 100 * (1 - claim.level ** (1 / n))
+    return (
+        f"{n} replicates are alike: a loss in up to {part:.2g} % of replicates is not excluded; worst= "
+        f"bounds what "
+        "it can cost"
+    )
+
+
+def _seedless(outcome: Outcome) -> str:
+    """Tell that no seed changes the baseline, of a claim that many replicates are to show no change."""
+    values = outcome.sample.baseline
+    if outcome.claim.is_superiority or _is_rate(outcome) or outcome.sample.units is not None:
+        return ""
+    if len(values) < 2 or set(values) != {values[0]}:
+        return ""
+    return f"the seed changes nothing in the baseline: one run is as good as {len(values)}"
+
+
+def _equal(outcome: Outcome) -> str:
+    return f"{outcome.n} equal differences of {outcome.result.estimate:.4g}"
+
+
+def _is_rate(outcome: Outcome) -> bool:
+    return isinstance(outcome.test, McNemarTest | BoschlooTest)
+
+
+def _margin(claim: Claim) -> str:
+    assert claim.margin is not None
+    return effect(claim.margin, relative=claim.relative, sign=False)

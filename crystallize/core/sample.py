@@ -1,0 +1,74 @@
+"""The sample that a claim is tested on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from crystallize.stats import is_binary
+
+SEEDS = "seeds of this data set"
+RESPLITS = "resampled splits of one data set"
+CASES = "cases"
+ONE_SEED = "cases under one seed"
+CROSSED = "seeds and cases"
+SESSIONS = "runs of two sessions"
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimSample:
+    """The values of one metric in both conditions.
+
+    Attributes
+    ----------
+    baseline, treatment : sequence of float
+        One per replicate, or of a clustered test all of them.
+    paired : bool
+        Whether the i-th values share a seed.
+    omitted : int
+        Replicates left out for lack of a value.
+    units : pair of sequences or None
+        The unit of each value, for a test that is told them.
+    replicates : sequence or None
+        The replicate of the i-th values, where units are crossed with replicates.
+    population : str
+        What a verdict on the sample speaks of.
+    binary_elsewhere : bool
+        Whether every value of the metric in the other conditions is 0 or 1.
+    of_rates : bool
+        Whether the values are means of several ones that all are 0 or 1.
+    """
+
+    baseline: Sequence[float]
+    treatment: Sequence[float]
+    paired: bool = True
+    omitted: int = 0
+    units: tuple[Sequence[Any], Sequence[Any]] | None = None
+    population: str = SEEDS
+    binary_elsewhere: bool = True
+    of_rates: bool = False
+    replicates: Sequence[int] | None = None
+
+    @property
+    def is_binary(self) -> bool:
+        """Whether every value is 0 or 1, wherever the metric is recorded."""
+        arms = self.baseline, self.treatment
+        # Mostly the first values tell that they are not.
+        return self.binary_elsewhere and all(is_binary(arm[:1]) for arm in arms) and all(map(is_binary, arms))
+
+    @property
+    def why_unpaired(self) -> str:
+        """Why values are no pairs, and what to do."""
+        if self.population == SESSIONS:
+            return "values measured in two sessions are none"
+        return "the conditions share no seeds; run both with the same root seed"
+
+    @property
+    def n(self) -> int:
+        """Replicates that units are crossed with; or units; or pairs, or values of the smaller arm."""
+        if self.replicates is not None:
+            return len(set(self.replicates))
+        if self.units is not None:
+            return len(set(self.units[0]))
+        return min(len(self.baseline), len(self.treatment))

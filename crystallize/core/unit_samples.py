@@ -1,0 +1,165 @@
+"""Samples of metrics whose values belong to units: who is nested in whom, and what is paired with what."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from crystallize.core.claim import Claim
+from crystallize.core.condition_runs import ConditionRuns, mean
+from crystallize.core.recording import is_finite
+from crystallize.core.sample import CASES, CROSSED, ONE_SEED, ClaimSample
+
+Entries = Sequence[Sequence[tuple[Any, str | int | None]]]
+"""By replicate, values with their units."""
+
+Cells = Mapping[str | int, float]
+"""Unit -> mean of its values in one replicate."""
+
+
+def nested_in_units(entries: Entries) -> bool:
+    """Tell whether each replicate is of one unit, and some unit has several: samples of one case each."""
+    units = [{unit for _, unit in row} for row in entries if row]
+    if not units or any(len(names) != 1 or None in names for names in units):
+        return False
+    return len(set().union(*units)) < len(units)
+
+
+def paired_by_unit(claim: Claim, baseline: ConditionRuns, treatment: ConditionRuns) -> ClaimSample | str:
+    """Return the means of each unit in both conditions, whatever replicates they come from."""
+    columns = [_unit_values(arm.entries(claim.metric)) for arm in (baseline, treatment)]
+    shared = _shared_units(claim, columns[0], columns[1], baseline, treatment)
+    if isinstance(shared, str):
+        return shared
+    first, second = ([mean(column[unit]) for unit in shared] for column in columns)
+    # That all samples of each case agree is no reason to read their means as yes/no.
+    return ClaimSample(first, second, population=CASES, binary_elsewhere=False, of_rates=_of_rates(columns))
+
+
+def of_units(claim: Claim, baseline: ConditionRuns, treatment: ConditionRuns) -> ClaimSample | str | None:
+    """Return the sample of a metric with units in pairs of replicates; None if their means are the sample.
+
+    Units that recur in several replicates are crossed with them. Units of which each is in one replicate only
+    are nested in replicates: the mean of each replicate is the sample, as it is for metrics without units. A
+    single replicate is a sample of units, under one seed.
+    """
+    arms = baseline, treatment
+    rows = [[_cells(row) for row in arm.entries(claim.metric)] for arm in arms]
+    if any(None in cells for column in rows for cells in column):
+        return (
+            f"some values of metric {claim.metric!r} have a unit and some have none; record unit= with all "
+            f"of "
+            "them, or with none"
+        )
+    if claim.nan_policy == "worst":
+        return f"nan_policy='worst' does not know the units of metric {claim.metric!r} that lack; use 'omit'"
+    kept = [i for i, pair in enumerate(zip(*rows, strict=True)) if all(pair)]
+    omitted = len(rows[0]) - len(kept)
+    if (fault := _too_many(claim, omitted, len(rows[0]))) is not None:
+        return fault
+    cells: list[tuple[int, str | int, float, float]] = []
+    for i in kept:
+        first, second = rows[0][i], rows[1][i]
+        shared = _shared_units(claim, first, second, *arms, where=f" in replicate {i}")
+        if isinstance(shared, str):
+            return shared
+        cells += [(i, unit, first[unit], second[unit]) for unit in shared]
+    recurring = max(Counter(unit for _, unit, _, _ in cells).values(), default=0) > 1
+    if not recurring and len(kept) > 1:
+        return None
+    replicates, units, before, after = (list(column) for column in zip(*cells, strict=True))
+    rates = all(value in (0, 1) for value in (*before, *after))
+    if not recurring:
+        return ClaimSample(before, after, population=ONE_SEED)
+    return ClaimSample(
+        before, after, True, omitted, (units, units), CROSSED, False, of_rates=rates, replicates=replicates
+    )
+
+
+def unfit_for_looks(claim: Claim, runs: ConditionRuns) -> str | None:
+    """Say why a metric with units can't be looked at before the end; None if it can.
+
+    A look takes the first replicates. Where these are the first cases of a file, they are no sample of all;
+    and where they are all cases under the first seeds, they have told nearly all that the cases can tell.
+    """
+    rows = [{unit for _, unit in row} for row in runs.entries(claim.metric) if row]
+    named = [unit for row in rows for unit in row if unit is not None]
+    if not named or (len(set(named)) == len(named) and any(len(row) > 1 for row in rows)):
+        return None
+    return (
+        f"metric {claim.metric!r} has units, and looks before the end take replicates in their order: the "
+        f"first "
+        "cases are no sample of all, and all cases under the first seeds are the whole sample of cases; "
+        "leave "
+        "stopping= out"
+    )
+
+
+def _cells(row: Iterable[tuple[Any, str | int | None]]) -> dict[Any, float]:
+    """Return the mean of each unit in a replicate; nothing if a value is no finite number."""
+    values: dict[Any, list[float]] = {}
+    for value, unit in row:
+        if not is_finite(value):
+            return {}
+        values.setdefault(unit, []).append(value)
+    return {unit: mean(several) if len(several) > 1 else several[0] for unit, several in values.items()}
+
+
+def _unit_values(entries: Entries) -> dict[str | int, list[float]]:
+    values: dict[Any, list[float]] = {}
+    for row in entries:
+        for value, unit in row:
+            if is_finite(value):
+                values.setdefault(unit, []).append(value)
+    return values
+
+
+def _of_rates(columns: Sequence[Mapping[str | int, Sequence[float]]]) -> bool:
+    return all(value in (0, 1) for column in columns for several in column.values() for value in several)
+
+
+def _shared_units(
+    claim: Claim,
+    first: Mapping[str | int, Any],
+    second: Mapping[str | int, Any],
+    baseline: ConditionRuns,
+    treatment: ConditionRuns,
+    *,
+    where: str = "",
+) -> list[str | int] | str:
+    """Return the units of both, in the order of the first, or say which only one of them has."""
+    shared = [unit for unit in first if unit in second]
+    if claim.pairing == "intersect" and shared:
+        return shared
+    apart = []
+    for here, there, own, others in (
+        (baseline, treatment, first, second),
+        (treatment, baseline, second, first),
+    ):
+        if only := [unit for unit in own if unit not in others]:
+            names = ", ".join(map(repr, only[:5])) + (f" and {len(only) - 5} more" if len(only) > 5 else "")
+            apart.append(
+                f"unit {names} is recorded{where} of {here.condition!r} and not of {there.condition!r}"
+            )
+    if not apart:
+        return shared
+    return (
+        f"metric {claim.metric!r}: {'; '.join(apart)}: they would be averaged over different units; record "
+        f"the same "
+        "ones, or compare what both have by pairing='intersect'"
+    )
+
+
+def _too_many(claim: Claim, omitted: int, n: int) -> str | None:
+    if not omitted:
+        return None
+    allowed = claim.max_missing
+    most = 0 if allowed is None else allowed if isinstance(allowed, int) else int(allowed * n)
+    if omitted <= most:
+        return None
+    return (
+        f"{omitted} of {n} replicates lack a finite value of {claim.metric!r}, and max_missing={allowed!r} "
+        f"allows "
+        f"{most}; mend them: what is dropped may be what is bad"
+    )

@@ -1,0 +1,193 @@
+"""What rounding does to equal values: how far apart they may lie, in the type that they were recorded in.
+
+The spacing of numbers depends on their type: those in [1/2, 1) are 2^-53 apart in double precision, 2^-24 in
+single and 2^-11 in half. What a sum of a few rounded numbers is off by is a few of these units in the last
+place (ulp) of the largest value in play. Whole numbers have no rounding: they are compared exactly.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from crystallize.stats.samples import Sample, as_sample, check_lengths
+
+_ZERO: Final = 4
+"""Differences of so many ulp are none."""
+
+_HALF, _SINGLE, _DOUBLE = 2.0**-11, 2.0**-24, 2.0**-53
+_CONSTANT: Final = {_HALF: 1, _SINGLE: 2**4, _DOUBLE: 2**10, 0.0: 0}
+"""A range of so many ulp is that of equal values."""
+
+_LARGE: Final = 2**26
+"""Whole numbers beyond are told apart better without what is common to them."""
+
+_EXACT: Final = 2**53
+"""Up to this size every whole number is a double."""
+
+
+@dataclass(frozen=True, slots=True)
+class Precision:
+    """The spacing of the numbers in [1/2, 1), 0 where the values are whole numbers.
+
+    Attributes
+    ----------
+    ulp : float
+        One unit in the last place.
+    """
+
+    ulp: float
+
+    @property
+    def zero(self) -> float:
+        """The largest difference that counts as none, of values that are below 1."""
+        return _ZERO * self.ulp
+
+    @property
+    def constant(self) -> float:
+        """The largest range of values that count as equal, if they are below 1."""
+        return _CONSTANT[self.ulp] * self.ulp
+
+
+@dataclass(frozen=True, slots=True)
+class Arms:
+    """Two samples, divided by a power of two that brings the largest value into [1/2, 1).
+
+    Attributes
+    ----------
+    baseline, treatment : numpy.ndarray
+        Large whole numbers less one that is common to all, so that no difference is rounded.
+    exponent : int
+        Of the power.
+    precision : Precision
+        Of the values as they were given.
+    """
+
+    baseline: Sample
+    treatment: Sample
+    exponent: int
+    precision: Precision
+
+    @property
+    def differences(self) -> Sample:
+        """Treatment minus baseline of each pair; what rounding alone makes is 0."""
+        differences = self.treatment - self.baseline
+        return np.where(np.abs(differences) <= self.precision.zero, 0.0, differences)
+
+    def first(self, n: int) -> Arms:
+        """Return the first values of both, on the same scale."""
+        return replace(self, baseline=self.baseline[:n], treatment=self.treatment[:n])
+
+    def scaled(self, value: float) -> float:
+        """Return a number, such as a shift, on the scale of the samples."""
+        with np.errstate(all="ignore"):
+            return float(np.ldexp(value, -self.exponent))
+
+    def unscaled(self, value: float) -> float:
+        """Return a number on the scale of what was given; infinite beyond floats."""
+        with np.errstate(all="ignore"):
+            return float(np.ldexp(value, self.exponent))
+
+
+def as_arms(test: str, baseline: ArrayLike, treatment: ArrayLike, *, minimum: int) -> Arms:
+    """Return two samples on a common scale, without rounding whole numbers.
+
+    Parameters
+    ----------
+    test : str
+        Display name of the test, for errors.
+    baseline, treatment : array_like
+        Finite numbers, at least `minimum` of each.
+
+    Raises
+    ------
+    SampleError
+        As `as_sample`.
+    """
+    first = as_sample(test, "baseline", baseline, minimum=minimum)
+    second = as_sample(test, "treatment", treatment, minimum=minimum)
+    precision = precision_of((baseline, first), (treatment, second))
+    if precision.ulp == 0 and max(np.abs(first).max(), np.abs(second).max()) > _LARGE:
+        first, second = _centred(baseline, treatment)
+    largest = max(float(np.max(np.abs(sample))) for sample in (first, second))
+    exponent = math.frexp(largest)[1]
+    with np.errstate(all="ignore"):  # what is lost is below the smallest float beside the largest value
+        return Arms(np.ldexp(first, -exponent), np.ldexp(second, -exponent), exponent, precision)
+
+
+def as_paired_arms(test: str, baseline: ArrayLike, treatment: ArrayLike, *, minimum: int) -> Arms:
+    """Return two samples whose i-th values belong together, as `as_arms` does.
+
+    Raises
+    ------
+    SampleError
+        Also if the lengths differ.
+    """
+    arms = as_arms(test, baseline, treatment, minimum=minimum)
+    check_lengths(test, arms.baseline, arms.treatment)
+    return arms
+
+
+def precision_of(*arms: tuple[ArrayLike, Sample]) -> Precision:
+    """Return the precision of samples, given as they were recorded and as doubles.
+
+    Values in double precision that all are numbers of single precision, as metrics from libraries that
+    compute in it are, count as such; they are off by its rounding.
+    """
+    if all(_is_whole(given, sample) for given, sample in arms):
+        return Precision(0.0)
+    known = [_spacing(given) for given, _ in arms]
+    if max(known) > _DOUBLE:
+        return Precision(max(known))
+    with np.errstate(all="ignore"):
+        single = all(np.array_equal(sample.astype(np.float32), sample) for _, sample in arms)
+    return Precision(_SINGLE if single else _DOUBLE)
+
+
+def rounding(*samples: ArrayLike) -> float:
+    """Return the largest range of values like these that rounding alone may give; 0 of whole numbers.
+
+    Parameters
+    ----------
+    *samples : array_like
+        Finite numbers, at least one of each.
+
+    Examples
+    --------
+    >>> rounding([0.1, 2.5]) == 2**10 * 2**-51, rounding([10**18, 3])
+    (True, 0.0)
+    """
+    arms = [as_sample("rounding", "values", values, minimum=1) for values in samples]
+    precision = precision_of(*zip(samples, arms, strict=True))
+    exponent = math.frexp(max(float(np.abs(arm).max()) for arm in arms))[1]
+    return math.ldexp(precision.constant, exponent)
+
+
+def _spacing(given: Any) -> float:
+    dtype = getattr(given, "dtype", None)
+    if dtype is None and isinstance(given, list | tuple):
+        dtypes = {getattr(value, "dtype", None) for value in given}
+        dtype = dtypes.pop() if len(dtypes) == 1 else None
+    return {"f2": _HALF, "f4": _SINGLE}.get(dtype.str[1:] if isinstance(dtype, np.dtype) else "", _DOUBLE)
+
+
+def _is_whole(given: Any, sample: Sample) -> bool:
+    """Tell whether all values are whole numbers; a double beyond 2^53 need not be one."""
+    if (np.abs(sample) <= _EXACT).all():
+        return bool((sample == np.rint(sample)).all())
+    if isinstance(given, np.ndarray) and given.dtype.kind != "O":
+        return given.dtype.kind in "biu"
+    return all(isinstance(value, int | np.integer) for value in given)
+
+
+def _centred(baseline: Any, treatment: Any) -> tuple[Sample, Sample]:
+    origin = int(baseline[0])
+    first, second = (
+        np.array([float(int(value) - origin) for value in arm], dtype=np.float64)
+        for arm in (baseline, treatment)
+    )
+    return first, second

@@ -1,0 +1,185 @@
+"""Metrics with units: which test, what is paired, and what the verdict speaks of."""
+
+import numpy as np
+import pytest
+from recorded import arm, arms
+
+from crystallize import (
+    AnytimeValid,
+    CrossedTTest,
+    GroupSequential,
+    Hypothesis,
+    PairedTTest,
+    Reference,
+    RunRecord,
+    evaluate,
+)
+from crystallize.core.analysis import Analysis
+from crystallize.core.condition_runs import ConditionRuns
+from crystallize.core.family import AnalysisPlan
+from crystallize.core.policy import Judging
+from crystallize.core.recording import MetricEntry
+from crystallize.core.stored_reference import recorded
+from crystallize.stats import crossed_t, paired_t
+
+CASES = ["a", "b", "c", "d", "e"]
+
+
+def claim(direction="increase", **options):
+    return Hypothesis(metric="x", direction=direction, **options)
+
+
+def table(seed, replicates=6, cases=5, effect=0.0):
+    """Return values by replicate and case, with effects of both."""
+    rng = np.random.default_rng(seed)
+    values = rng.normal(effect, 1, (replicates, cases)) + rng.normal(size=(replicates, 1))
+    return (values + rng.normal(size=(1, cases))).tolist()
+
+
+def runs(condition, rows, *, first_seed=100):
+    """Return runs of which replicate i records the (unit, value) pairs of row i."""
+    records = [
+        RunRecord(condition, i, first_seed + i, tuple(MetricEntry("x", v, u, False, "s") for u, v in row))
+        for i, row in enumerate(rows)
+    ]
+    return ConditionRuns(condition, records)
+
+
+def test_cases_under_the_same_seeds_are_crossed_with_them():
+    """Both are random, and the row says so."""
+    before, after = table(1), table(2, effect=1)
+    verdict = evaluate(claim(), *arms(before, after, units=CASES))
+    labels = {"replicates": [i for i in range(6) for _ in CASES], "units": CASES * 6}
+    expected = crossed_t(np.ravel(before), np.ravel(after), **labels)
+    assert (verdict.test, verdict.population, verdict.n) == ("crossed t", "seeds and cases", 6)
+    assert verdict.p_value == pytest.approx(expected.p_value, rel=1e-12)
+    assert verdict.difference == pytest.approx(expected.estimate)
+    assert evaluate(claim(statistical_test=CrossedTTest()), *arms(before, after, units=CASES)) == verdict
+    named = evaluate(claim(statistical_test=PairedTTest()), *arms(before, after, units=CASES))
+    assert named.test == "paired t"
+
+
+def test_several_values_of_a_case_in_a_replicate_are_one():
+    """They are its mean: more values of the same case under the same seed are no more cases."""
+    before, after = table(1), table(2, effect=1)
+    twice = [[[v - 0.5 for v in row] + [v + 0.5 for v in row] for row in rows] for rows in (before, after)]
+    once = evaluate(claim(), *arms(before, after, units=CASES))
+    verdict = evaluate(claim(), *arms(*twice, units=CASES * 2))
+    assert (verdict.p_value, verdict.n) == (pytest.approx(once.p_value, rel=1e-9), once.n)
+
+
+def test_samples_of_one_case_each_are_compared_by_case():
+    """Three samples of each case, a replicate each: cases pair, and their means are what varies."""
+    rng = np.random.default_rng(0)
+    rows = [[[(f"case {i // 3}", float(v))] for i, v in enumerate(rng.normal(size=24))] for _ in range(2)]
+    verdict = evaluate(claim("differ"), runs("baseline", rows[0]), runs("t", rows[1]))
+    means = [np.reshape([row[0][1] for row in side], (8, 3)).mean(axis=1) for side in rows]
+    assert (verdict.test, verdict.population, verdict.n) == ("paired t", "cases", 8)
+    assert verdict.p_value == pytest.approx(paired_t(*means).p_value, rel=1e-9)
+
+
+def test_cases_of_one_replicate_only_are_its_mean():
+    """New cases under each seed: the replicate is what varies."""
+    rng = np.random.default_rng(0)
+    rows = [[[((i, j), float(rng.normal())) for j in range(4)] for i in range(8)] for _ in range(2)]
+    rows = [[[(4 * i + j, v) for (i, j), v in row] for row in side] for side in rows]
+    verdict = evaluate(claim("differ"), runs("baseline", rows[0]), runs("t", rows[1]))
+    means = [[np.mean([v for _, v in row]) for row in side] for side in rows]
+    assert (verdict.test, verdict.population, verdict.n) == ("paired t", "seeds of this data set", 8)
+    assert verdict.p_value == pytest.approx(paired_t(*means).p_value, rel=1e-9)
+
+
+def test_one_replicate_speaks_of_cases_under_its_seed():
+    """Nothing is known of other seeds, and the row says that."""
+    before, after = table(1, replicates=1), table(2, replicates=1, effect=3)
+    verdict = evaluate(claim(), *arms(before, after, units=CASES))
+    assert (verdict.test, verdict.population, verdict.n) == ("paired t", "cases under one seed", 5)
+
+
+@pytest.mark.parametrize("direction", ["no_decrease", "equal"])
+@pytest.mark.parametrize("relative", [False, True])
+def test_margins_of_crossed_values(direction, relative):
+    """Absolute and relative ones; all values have the unit of the metric."""
+    before = [[v + 100 for v in row] for row in table(1)]
+    verdict = evaluate(
+        claim(direction, margin=0.05 if relative else 5.0, relative=relative),
+        *arms(before, before, units=CASES),
+    )
+    assert (verdict.status, verdict.degenerate) == ("supported", not relative)
+    noisy = [[v + w / 10 for v, w in zip(*pair, strict=True)] for pair in zip(before, table(2), strict=True)]
+    verdict = evaluate(
+        claim(direction, margin=0.05 if relative else 5.0, relative=relative),
+        *arms(before, noisy, units=CASES),
+    )
+    assert (verdict.status, verdict.degenerate) == ("supported", False)
+
+
+def test_incomplete_tables_are_crossed_too():
+    """A case need not be under every seed, as long as both conditions have the same ones."""
+    rows = [
+        [(unit, value) for unit, value in zip(CASES, row, strict=True) if (i + ord(unit)) % 4]
+        for i, row in enumerate(table(1))
+    ]
+    moved = [[(unit, value + 0.1 * i + 0.5) for i, (unit, value) in enumerate(row)] for row in rows]
+    verdict = evaluate(claim(), runs("baseline", rows), runs("t", moved))
+    assert (verdict.test, verdict.status) == ("crossed t", "supported")
+
+
+def test_cases_that_differ_are_named():
+    """Added and removed ones; what both have is compared only if that is what is asked for."""
+    rows = [list(zip(CASES, row, strict=True)) for row in table(1)]
+    others = [[("new" if u == "c" else u, v + 1) for u, v in row] for row in rows]
+    verdict = evaluate(claim(), runs("baseline", rows), runs("t", others))
+    assert verdict.status == "invalid"
+    assert "unit 'c' is recorded in replicate 0 of 'baseline' and not of 't'" in verdict.reason
+    assert "unit 'new' is recorded in replicate 0 of 't' and not of 'baseline'" in verdict.reason
+    shared = evaluate(claim(pairing="intersect"), runs("baseline", rows), runs("t", others))
+    assert (shared.test, shared.difference) == ("crossed t", pytest.approx(1.0))
+
+
+def test_a_reference_pairs_by_case_and_not_by_place():
+    """A case that is added in front moves all others; each is still compared with itself."""
+    rng = np.random.default_rng(0)
+    value = {f"case {i}": float(rng.normal(scale=10)) for i in range(9)}
+    then = [[(name, value[name] + rng.normal() / 10)] for name in list(value)[1:] for _ in range(3)]
+    today = [[(name, value[name] + rng.normal() / 10)] for name in value for _ in range(3)]
+    verdicts = {}
+    for pairing in ("auto", "intersect"):
+        hypothesis = claim("equal", margin=1.0, against=Reference("main"), pairing=pairing)
+        stored = recorded("e", {"baseline": runs("baseline", then)}, root_seed=0, git_commit=None)
+        plan = AnalysisPlan((hypothesis,), (), len(today))
+        analysis = Analysis(plan, {"baseline": runs("baseline", today)}, {hypothesis.against: stored})
+        verdicts[pairing] = analysis.verdict(hypothesis, "baseline")
+    assert verdicts["auto"].status == "invalid"
+    assert "unit 'case 0' is recorded of 'baseline' and not of 'baseline'" in verdicts["auto"].reason
+    assert (verdicts["intersect"].status, verdicts["intersect"].n) == ("supported", 8)
+
+
+@pytest.mark.parametrize("stopping", [GroupSequential(), AnytimeValid()])
+def test_looks_at_cases_are_refused(stopping):
+    """The first cases of a file are no sample of all; all cases are known from the first look on."""
+    hypothesis = claim()
+    rows = [[(f"case {i}", float(i % 5))] for i in range(20)]
+    verdict = evaluate(
+        hypothesis, runs("baseline", rows), runs("t", rows), judging=Judging(stopping=stopping)
+    )
+    assert verdict.status == "invalid"
+    assert "the first cases are no sample of all" in verdict.reason
+    crossed = evaluate(hypothesis, *arms(table(1), table(2), units=CASES), judging=Judging(stopping=stopping))
+    assert "leave stopping= out" in crossed.reason
+
+
+def test_some_values_without_their_case_are_invalid():
+    """Units are never ignored."""
+    before = runs("baseline", [[("a", 1.0), (None, 2.0)], [("a", 2.0), (None, 1.0)]])
+    after = runs("t", [[("a", 1.0), (None, 2.0)], [("a", 2.0), (None, 1.0)]])
+    assert (
+        "some values of metric 'x' have a unit and some have none" in evaluate(claim(), before, after).reason
+    )
+
+
+def test_a_crossed_test_without_units_says_what_it_needs():
+    """Values of replicates are no table."""
+    sample = arm("baseline", [1.0, 2.0, 3.0, 4.0]), arm("t", [2.0, 3.0, 4.0, 6.0])
+    reason = evaluate(claim(statistical_test=CrossedTTest()), *sample).reason
+    assert "needs units of 'x' that recur in several replicates" in reason
