@@ -815,11 +815,11 @@ def test_declared_inputs_are_kept_and_compared(tmp_path):
     assert inputs.keys() == {"a.csv", "none.txt"}
     assert inputs["none.txt"] == ""
     (found,) = verdicts(NO_WORSE, declared=declared)
-    assert found["boost"].caveat == ""
+    assert "inputs" not in found["boost"].caveat
     (tmp_path / "a.csv").write_text("2")
     (found,) = verdicts(NO_WORSE, declared=declared)
     assert found["boost"].status == "supported"
-    assert found["boost"].caveat.startswith("inputs are others than those of reference 'main', recorded at")
+    assert "inputs are others than those of reference 'main', recorded at" in found["boost"].caveat
     assert found["boost"].caveat.endswith("UTC: 'a.csv'")
 
 

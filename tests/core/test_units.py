@@ -19,7 +19,8 @@ from crystallize.core.condition_runs import ConditionRuns
 from crystallize.core.family import AnalysisPlan
 from crystallize.core.policy import Judging
 from crystallize.core.recording import MetricEntry
-from crystallize.core.stored_reference import recorded
+from crystallize.core.references import References
+from crystallize.core.stored_reference import Origin, StoredReference, recorded
 from crystallize.stats import crossed_t, paired_t
 
 CASES = ["a", "b", "c", "d", "e"]
@@ -146,12 +147,15 @@ def test_a_reference_pairs_by_case_and_not_by_place():
     verdicts = {}
     for pairing in ("auto", "intersect"):
         hypothesis = claim("equal", margin=1.0, against=Reference("main"), pairing=pairing)
-        stored = recorded("e", {"baseline": runs("baseline", then)}, root_seed=0, git_commit=None)
+        origin = Origin.now(commit=None, dirty=None, machine=None, inputs={})
+        recording, _ = recorded("e", {"baseline": runs("baseline", then)}, origin, root_seed=0)
+        stored = StoredReference("e", (recording,)).labelled("main")
         plan = AnalysisPlan((hypothesis,), (), len(today))
-        analysis = Analysis(plan, {"baseline": runs("baseline", today)}, {hypothesis.against: stored})
+        references = References({hypothesis.against: stored})
+        analysis = Analysis(plan, {"baseline": runs("baseline", today)}, references)
         verdicts[pairing] = analysis.verdict(hypothesis, "baseline")
     assert verdicts["auto"].status == "invalid"
-    assert "unit 'case 0' is recorded of 'baseline' and not of 'baseline'" in verdicts["auto"].reason
+    assert "unit 'case 0' is recorded of 'baseline' and not of 'baseline in main'" in verdicts["auto"].reason
     assert (verdicts["intersect"].status, verdicts["intersect"].n) == ("supported", 8)
 
 
