@@ -297,7 +297,7 @@ def group_line(rows: Sequence[Mapping[str, Any]]) -> str:
     if (confidence := common("confidence")) is not None:
         parts.append(f"{percent(confidence)} interval")
     elif any(row["confidence"] is not None for row in rows):
-        parts.append("each interval at its claim's level")
+        parts.append("interval at this claim's level")
     if estimand := common("estimand"):
         parts.append(f"diff is the {estimand}")
     if first["correction"] in CORRECTIONS:
@@ -329,9 +329,9 @@ def interval_of(row: Mapping[str, Any]) -> str:
 
 
 def p_of(row: Mapping[str, Any]) -> str:
-    """Return the p-value that decides, the adjusted one if there is one, or a dash."""
-    shown = row["p_value"] if row["adjusted_p"] is None else row["adjusted_p"]
-    return p_value(shown, level_of(row))
+    """Return the p-value that decides, or a dash: as `Verdict.deciding_p`."""
+    given = (row[name] for name in ("opposite_p", "adjusted_p", "p_value"))
+    return p_value(next((p for p in given if p is not None), None), level_of(row))
 
 
 def wrapped(text: str, width: int, *, indent: str = "") -> Iterator[str]:

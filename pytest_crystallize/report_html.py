@@ -189,7 +189,7 @@ def _metric(each: ExperimentResults, verdict: Verdict) -> str:
 def _facts(verdict: Verdict) -> Iterator[str]:
     row, level = verdict.to_dict(), None
     if verdict.level is not None:
-        p = verdict.p_value if verdict.adjusted_p is None else verdict.adjusted_p
+        p = verdict.deciding_p
         level = number(verdict.level) if p is None else compared(p, verdict.level)[1]
     sides = "Reference, today" if verdict.against else "Baseline, treatment"
     facts = {
@@ -199,7 +199,8 @@ def _facts(verdict: Verdict) -> Iterator[str]:
         "Effect": None if verdict.difference is None else effect_of(row),
         "Interval": None if verdict.interval is None else interval_of(row),
         "p": None if verdict.p_value is None else p_value(verdict.p_value, level_of(row)),
-        "Adjusted p": None if verdict.adjusted_p is None else p_of(row),
+        "Adjusted p": None if verdict.adjusted_p is None else p_value(verdict.adjusted_p, level_of(row)),
+        "p of the opposite": None if verdict.opposite_p is None else p_of(row),
         "Level": level,
         "Replicates": f"{verdict.n} of {verdict.planned}" if verdict.planned else str(verdict.n),
         "Look": f"{verdict.look} of {verdict.looks}" if verdict.looks else None,

@@ -82,11 +82,8 @@ class Outcome:
 
     @property
     def p_value(self) -> float | None:
-        """The p-value that decides: the adjusted one, if there is one."""
-        verdict = self.verdict
-        if verdict is None:
-            return None
-        return verdict.p_value if verdict.adjusted_p is None else verdict.adjusted_p
+        """The p-value that decides; see `Verdict.deciding_p`."""
+        return None if self.verdict is None else self.verdict.deciding_p
 
     @property
     def shown_p(self) -> str:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from crystallize import ConditionRuns, Hypothesis
+from crystallize.core.claim import Claim
 from crystallize.core.evaluation import runs_by_condition
 from crystallize.core.names import file_key
 from crystallize.core.provenance import Machine, git_commit, has_changes, machine
 from crystallize.core.reference_file import load_reference, write_reference
 from crystallize.core.run_identity import declared_inputs
+from crystallize.core.sensitivity import unchanged_passes
 from crystallize.core.stored_reference import Claimed, Origin, claimed_metrics, recorded
 from crystallize.errors import ReferenceFileError
 from pytest_crystallize.exchange import Exchange
@@ -28,6 +31,7 @@ def to_be_saved(runs: ExperimentRuns) -> dict[str, Any]:
         "path": str(runs.reference_file(reference)),
         "conditions": [name for name in runs.conditions if name in runs.needed.difference(runs.for_family())],
         "claimed": claimed_metrics(runs.hypotheses),
+        "guards": _guards(runs.hypotheses),
         "inputs": declared_inputs(runs.settings.config.rootpath, runs.caching.inputs),
         "on_cluster": runs.on_cluster,
     }
@@ -114,6 +118,36 @@ class ReferenceWriter:
         before = "" if earlier is None else f"; before, it was recorded {earlier}"
         yield f"saved reference {self.name!r}: {relative(path, self.root)}"
         yield f"{name}: {', '.join(map(repr, runs))} recorded {recording}{before}"
+        yield from _unrepeated(name, plan["guards"], runs)
+
+
+def _guards(hypotheses: Iterable[Hypothesis]) -> dict[str, dict[str, Any]]:
+    """Return the claims with a margin by the name of their hypothesis, as plain data."""
+    claims = {h.name: h.claim for h in hypotheses if h.claim is not None and h.claim.margin is not None}
+    fields = ("metric", "direction", "margin", "relative", "kind", "alpha")
+    return {
+        name: {field: getattr(claim, field) for field in fields}
+        for name, claim in claims.items()
+        if not claim.deterministic
+    }
+
+
+def _unrepeated(
+    name: str, guards: Mapping[str, Mapping[str, Any]], runs: Mapping[str, ConditionRuns]
+) -> Iterator[str]:
+    """Yield how probably unchanged code passes, where what it is compared with does not repeat."""
+    for hypothesis, fields in guards.items():
+        claim = Claim(**fields)
+        for condition, known in runs.items():
+            if claim.metric not in known.measured:
+                continue
+            values = [value for value in known.column(claim.metric) if value is not None]
+            chance = unchanged_passes(claim, values, len(known.records), claim.level)
+            if chance is not None:
+                yield (
+                    f"{name}: {claim.metric} does not repeat: unchanged code passes {hypothesis!r} of "
+                    f"{condition!r} with a probability of about {chance:.2g}"
+                )
 
 
 def _what_stays(path: Path) -> str:

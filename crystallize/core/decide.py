@@ -124,6 +124,7 @@ class Tested:
             reason=reason,
             p_value=outcome.p_value,
             adjusted_p=levels.adjusted_p,
+            opposite_p=_opposite_p(outcome, levels) if status == "refuted" else None,
             level=levels.alpha,
             test=result.test,
             estimand="" if result.estimand in DIFFERENCES else result.estimand,
@@ -159,7 +160,7 @@ class Tested:
             return ""
         other = _status(self.numeric, Levels.alone(levels.supported, levels.refuted))
         if other == status:
-            return "" if status == "supported" else "read as yes/no, since every value is 0 or 1"
+            return ""
         return f'read as yes/no, since every value is 0 or 1; kind="numeric" makes it {other}'
 
     @property
@@ -171,12 +172,15 @@ class Tested:
 
 def _status(outcome: Outcome, levels: Levels) -> Status:
     p_value = outcome.p_value if levels.adjusted_p is None else levels.adjusted_p
-    mirror = outcome.mirror_p if levels.adjusted_mirror is None else levels.adjusted_mirror
     if p_value <= levels.alpha and outcome.is_claimed:
         return "supported"
-    if mirror <= levels.mirror_alpha and outcome.is_opposed:
+    if _opposite_p(outcome, levels) <= levels.mirror_alpha and outcome.is_opposed:
         return "refuted"
     return "inconclusive"
+
+
+def _opposite_p(outcome: Outcome, levels: Levels) -> float:
+    return outcome.mirror_p if levels.adjusted_mirror is None else levels.adjusted_mirror
 
 
 def _at_level(outcome: Outcome, level: float) -> Any:

@@ -8,7 +8,7 @@ from crystallize.core.claim import Claim
 from crystallize.core.claim_test import Outcome, largest_loss
 from crystallize.core.formatting import compared, effect, noise_scale, percent
 from crystallize.core.formatting import interval as interval_text
-from crystallize.core.sensitivity import Sensitivity, advice
+from crystallize.core.sensitivity import HARDLY, Sensitivity, advice
 from crystallize.core.stat_test import BoschlooTest, McNemarTest
 from crystallize.stats import is_too_skewed
 
@@ -16,8 +16,7 @@ DIFFERENCES: Final = ("mean difference", "risk difference")
 
 _FEW: Final = 10  # replicates, below which a t test is worth a caveat
 _GROWN: Final = (
-    "to look again after adding replicates spends alpha again: plan more of them on a new root seed, or use "
-    "stopping=AnytimeValid()"
+    "to add replicates and look again spends alpha again: plan more on a new root seed, or use AnytimeValid()"
 )
 
 
@@ -65,7 +64,7 @@ def doubt(
     if claim.is_superiority and result.degenerate and result.estimate == result.null:
         return f"{claim.metric} never differs: the treatment changes nothing that it shows"
     help_ = advice(claim, outcome.sample, found, result.interval)
-    if not may_grow:
+    if not may_grow and HARDLY not in help_:
         help_ += f"; {_GROWN}"
     reached, limit = compared(p_value, level, digits=3)
     if result.degenerate and not _is_rate(outcome):

@@ -449,7 +449,7 @@ class Result:
             lines += [f"  {name}.{metric}: {_sample_text(values)}" for metric, values in condition.items()]
         for result in self.hypotheses:
             for treatment, verdict in result.verdicts.items():
-                shown = verdict.p_value if verdict.adjusted_p is None else verdict.adjusted_p
+                shown = verdict.deciding_p
                 adjusted = "" if verdict.adjusted_p is None else "adjusted "
                 p_value = (
                     ""

@@ -34,6 +34,7 @@ from crystallize.stats.power import (
 )
 
 POWER: Final = 0.8
+HARDLY: Final = "it is hardly there"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -200,7 +201,7 @@ def _superiority(claim: Claim, sample: ClaimSample, found: Sensitivity, interval
         effect *= abs(sum(sample.baseline) / len(sample.baseline))
     declared = f"{claim.effect:.3g}" if not claim.relative else f"{100 * claim.effect:.3g} %"
     if _excludes(claim, interval, effect):
-        return f"{text}; the interval excludes the {declared} you declared: it is hardly there"
+        return f"{text}; the interval excludes the {declared} you declared: {HARDLY}"
     needed = found.replicates_for(effect) if effect > 0 else None
     if needed is None:
         return f"{text}; no number of replicates would show the {declared} you declared"

@@ -44,6 +44,8 @@ class Verdict:
         What the verifier returned.
     adjusted_p : float or None
         The p-value corrected for the number of claims, where it is.
+    opposite_p : float or None
+        Of a refuted claim, the p-value of its opposite, which is small; adjusted for the number of claims.
     level : float or None
         What the p-value (the adjusted one, if there is one) is compared with: alpha, or of an early look
         less.
@@ -102,6 +104,7 @@ class Verdict:
     lacking: int = 0
     details: Mapping[str, Any] = field(default_factory=dict)
     adjusted_p: float | None = None
+    opposite_p: float | None = None
     level: float | None = None
     family: int = 1
     correction: str = "none"
@@ -132,6 +135,13 @@ class Verdict:
     def passed(self) -> bool:
         """Whether the hypothesis is supported."""
         return self.status == "supported"
+
+    @property
+    def deciding_p(self) -> float | None:
+        """The p-value that decides: the adjusted one, if there is one; of a refuted claim its opposite's."""
+        if self.opposite_p is not None:
+            return self.opposite_p
+        return self.p_value if self.adjusted_p is None else self.adjusted_p
 
     def to_dict(self) -> dict[str, Any]:
         """Return every field."""

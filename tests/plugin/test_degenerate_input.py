@@ -1,5 +1,7 @@
 """What no textbook formula takes, under pytest: the verdicts are those of the library."""
 
+# ruff: noqa: E501 - lines of projects under test, and of what pytest prints
+
 import re
 
 import pytest
@@ -37,16 +39,17 @@ experiment_arms = make([1] * 4 + [1.0], [2.5] * 5, claim("unpaired", statistical
 experiment_zero = make(RISING, RISING, claim("nothing"), claim("guard", "no_decrease", margin=0.1))
 experiment_nan = make(RISING, but(UP, 1, NAN),
     claim("gap"), claim("omitted", nan_policy="omit", max_missing=1),
-    claim("worst", "no_decrease", margin=0.02, nan_policy="worst", worst=0.0), correction="none")
+    claim("worst", "no_decrease", margin=0.02, nan_policy="worst", worst=0), correction="none")
 experiment_inf = make(but(RISING, 1, INF), UP, claim("infinite"))
 experiment_failed = make(RISING, but(UP, 1, None),
     claim("failed"), claim("left_out", nan_policy="omit", max_missing=0.2), correction="none")
-experiment_one = make([1.5], [2.5], claim("single"), claim("exact", deterministic=True)) experiment_two =
-make([1.5, 2.0], [2.5, 2.2], claim("pair")) experiment_four = make([0] * 4, [1] * 4, claim("binary_too_few"))
-experiment_constant = make([1.0] * 8, UP, claim("one_constant_arm", effect=0.1)) experiment_bools =
-make([False] * 9, [np.bool_(True)] * 9, claim("bools")) experiment_numpy = make([np.float32(v) for v in
-RISING], [np.float64(v) for v in UP], claim("numpy")) experiment_big = make([10**30 + 10**29 * i for i in
-range(8)], [12**30 + 10**29 * i * i for i in range(8)], claim("big"))
+experiment_one = make([1.5], [2.5], claim("single"), claim("exact", deterministic=True))
+experiment_two = make([1.5, 2.0], [2.5, 2.2], claim("pair"))
+experiment_four = make([0] * 4, [1] * 4, claim("binary_too_few"))
+experiment_constant = make([1.0] * 8, UP, claim("one_constant_arm", effect=0.1))
+experiment_bools = make([False] * 9, [np.bool_(True)] * 9, claim("bools"))
+experiment_numpy = make([np.float32(v) for v in RISING], [np.float64(v) for v in UP], claim("numpy"))
+experiment_big = make([10**30 + 10**29 * i for i in range(8)], [12**30 + 10**29 * i * i for i in range(8)], claim("big"))
 """
 
 EXPECTED = {
