@@ -6,6 +6,7 @@ from recorded import arms, experiment
 
 from crystallize import Hypothesis, evaluate
 from crystallize.core.policy import Judging
+from crystallize.stats import d_z
 
 
 def judge(baseline, treatment, direction, *, judging=None, **options):
@@ -99,3 +100,80 @@ def test_advice_on_more_replicates_says_what_looking_again_costs():
     verdict = judge(values[0].tolist(), values[1].tolist(), "differ")
     assert verdict.status == "inconclusive"
     assert "AnytimeValid()" in verdict.reason
+
+
+def test_every_condition_decides_whether_a_metric_is_yes_or_no():
+    """A row is not read unlike its neighbour: where one treatment counts two, zeros and ones are counts."""
+    zeros_and_ones = [0, 1] * 10
+    claim = Hypothesis(metric="x", direction="increase")
+    alone = experiment(zeros_and_ones, [claim], a=zeros_and_ones)().run().hypotheses[0].verdicts
+    assert (alone["a"].test, alone["a"].reading) == ("McNemar mid-p", "yes/no")
+    beside = experiment(zeros_and_ones, [claim], a=zeros_and_ones, b=[2, *zeros_and_ones[1:]])().run()
+    read = {name: (v.test, v.reading) for name, v in beside.hypotheses[0].verdicts.items()}
+    assert read == {"a": ("paired t", ""), "b": ("paired t", "")}
+    declared = judge(zeros_and_ones, zeros_and_ones, "increase", kind="binary")
+    assert (declared.test, declared.reading) == ("McNemar mid-p", "")
+
+
+@pytest.mark.parametrize(("n", "status"), [(30, "inconclusive"), (60, "supported")])
+def test_the_worst_that_can_happen_bounds_what_identical_pairs_are_worth(n, status):
+    """A loss of everything in one of twenty replicates is a mean loss at the margin; .95^59 is below .05."""
+    verdict = judge([1.0] * n, [1.0] * n, "no_decrease", margin=0.05, worst=0.0, kind="numeric")
+    assert (verdict.status, verdict.degenerate) == (status, True)
+    assert verdict.p_value == pytest.approx(0.95**n)
+    assert "beyond the margin" not in verdict.reason
+    assert verdict.interval[0] == (-0.05 if status == "inconclusive" else 0.0)
+
+
+def test_means_of_yes_and_no_can_lose_no_more_than_one():
+    """Several zeros and ones in each replicate are a rate, and its largest loss is known."""
+    rows = [[1, 0, 1, 1] if i % 2 else [1, 1, 1, 1] for i in range(20)]
+    verdict = judge(rows, rows, "no_decrease", margin=0.05)
+    assert (verdict.status, verdict.p_value) == ("inconclusive", pytest.approx(0.95**20))
+
+
+def test_a_baseline_that_no_seed_changes_is_told():
+    """Where no change is to be shown by many replicates, which are one."""
+    caveat = judge([0.5] * 20, [0.5] * 20, "no_decrease", margin=0.1).caveat
+    assert "the seed changes nothing in the baseline: one run is as good as 20" in caveat
+    varied = [0.5 + i / 100 for i in range(20)]
+    assert "seed" not in judge(varied, varied, "no_decrease", margin=0.1).caveat
+
+
+def test_values_skewed_against_a_claim_have_a_caveat():
+    """On the side where a long tail mostly does not show; in the other direction there is none."""
+    rng = np.random.default_rng(0)
+    rare = (rng.normal(0.2, 1, 30) - 12 * (rng.random(30) < 0.1)).tolist()
+    caveat = judge([0.0] * 30, rare, "no_decrease", margin=3.0).caveat
+    assert "x is skewed against the claim" in caveat
+    assert "BootstrapTTest()" in caveat
+    assert "skewed" not in judge([0.0] * 30, rare, "no_increase", margin=3.0).caveat
+
+
+def test_hardly_there_is_said_of_what_the_interval_excludes():
+    """Not of what a larger sample would have shown."""
+    noise = np.random.default_rng(0).normal(size=20)
+    centred = ((noise - noise.mean()) / noise.std(ddof=1) + 0.2).tolist()
+    assert "the interval excludes the 1 you declared: it is hardly there" in (
+        judge([0.0] * 20, centred, "increase", effect=1.0).reason
+    )
+    assert "hardly there" not in judge([0.0] * 20, centred, "increase", effect=0.6).reason
+
+
+def test_standardized_effects_are_part_of_a_verdict():
+    """Of numbers that vary: d_z of pairs, Hedges g and Cliff's delta of independent samples."""
+    values = np.random.default_rng(0).normal(size=(2, 12)).tolist()
+    paired, apart = judge(*values, "differ"), judge(*values, "differ", pairing="none")
+    assert set(paired.effect_sizes) == {"d_z"}
+    assert paired.effect_sizes["d_z"]["estimate"] == pytest.approx(d_z(*values).estimate)
+    assert set(apart.effect_sizes) == {"Hedges g", "Cliff's delta"}
+    assert judge([0, 1] * 6, [1, 1] * 6, "differ").effect_sizes == {}
+
+
+def test_the_p_value_beside_a_refutation_is_the_one_that_refutes():
+    """That of a guard is near 1 where its margin is exceeded; its opposite's is small."""
+    values = np.random.default_rng(0).normal(size=20)
+    verdict = judge(values.tolist(), (values - 3 + values / 10).tolist(), "no_decrease", margin=1.0)
+    assert verdict.status == "refuted"
+    assert verdict.p_value > 0.99
+    assert verdict.deciding_p == verdict.opposite_p < 0.001
