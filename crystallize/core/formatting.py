@@ -18,7 +18,7 @@ _MOST_DIGITS: Final = 17  # which tell any two floats apart
 
 def or_zero(value: float, scale: float) -> float:
     """Return a difference of numbers of a size, 0 if rounding these may have made all of it."""
-    if abs(value) >= 1 and value == round(value):  # whole numbers are subtracted exactly, however large
+    if abs(value) >= 1 and float(value).is_integer():  # whole numbers are subtracted exactly, however large
         return value
     return 0.0 if abs(value) <= _ROUNDING * scale else value
 
