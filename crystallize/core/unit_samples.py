@@ -28,13 +28,24 @@ def nested_in_units(entries: Entries) -> bool:
 
 def paired_by_unit(claim: Claim, baseline: ConditionRuns, treatment: ConditionRuns) -> ClaimSample | str:
     """Return the means of each unit in both conditions, whatever replicates they come from."""
-    columns = [_unit_values(arm.entries(claim.metric)) for arm in (baseline, treatment)]
+    rows = [arm.entries(claim.metric) for arm in (baseline, treatment)]
+    lacking = [sum(not _cells(row) for row in entries) for entries in rows]
+    if (fault := _unfilled(claim, max(lacking), len(rows[lacking.index(max(lacking))]))) is not None:
+        return fault
+    columns = [_unit_values(entries) for entries in rows]
     shared = _shared_units(claim, columns[0], columns[1], baseline, treatment)
     if isinstance(shared, str):
         return shared
     first, second = ([mean(column[unit]) for unit in shared] for column in columns)
     # That all samples of each case agree is no reason to read their means as yes/no.
-    return ClaimSample(first, second, population=CASES, binary_elsewhere=False, of_rates=_of_rates(columns))
+    return ClaimSample(
+        first,
+        second,
+        omitted=max(lacking),
+        population=CASES,
+        binary_elsewhere=False,
+        of_rates=_of_rates(columns),
+    )
 
 
 def of_units(claim: Claim, baseline: ConditionRuns, treatment: ConditionRuns) -> ClaimSample | str | None:
@@ -52,11 +63,9 @@ def of_units(claim: Claim, baseline: ConditionRuns, treatment: ConditionRuns) ->
             f"of "
             "them, or with none"
         )
-    if claim.nan_policy == "worst":
-        return f"nan_policy='worst' does not know the units of metric {claim.metric!r} that lack; use 'omit'"
     kept = [i for i, pair in enumerate(zip(*rows, strict=True)) if all(pair)]
     omitted = len(rows[0]) - len(kept)
-    if (fault := _too_many(claim, omitted, len(rows[0]))) is not None:
+    if (fault := _unfilled(claim, omitted, len(rows[0]))) is not None:
         return fault
     cells: list[tuple[int, str | int, float, float]] = []
     for i in kept:
@@ -151,15 +160,17 @@ def _shared_units(
     )
 
 
-def _too_many(claim: Claim, omitted: int, n: int) -> str | None:
+def _unfilled(claim: Claim, omitted: int, n: int) -> str | None:
+    """Say why replicates that lack a value can't be left out; None if they may."""
     if not omitted:
         return None
+    if claim.nan_policy == "worst":
+        return f"nan_policy='worst' does not know the units of metric {claim.metric!r} that lack; use 'omit'"
     allowed = claim.max_missing
     most = 0 if allowed is None else allowed if isinstance(allowed, int) else int(allowed * n)
     if omitted <= most:
         return None
     return (
         f"{omitted} of {n} replicates lack a finite value of {claim.metric!r}, and max_missing={allowed!r} "
-        f"allows "
-        f"{most}; mend them: what is dropped may be what is bad"
+        f"allows {most}; mend them: what is dropped may be what is bad"
     )

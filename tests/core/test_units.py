@@ -187,3 +187,23 @@ def test_a_crossed_test_without_units_says_what_it_needs():
     sample = arm("baseline", [1.0, 2.0, 3.0, 4.0]), arm("t", [2.0, 3.0, 4.0, 6.0])
     reason = evaluate(claim(statistical_test=CrossedTTest()), *sample).reason
     assert "needs units of 'x' that recur in several replicates" in reason
+
+
+@pytest.mark.parametrize("shape", ["crossed", "nested"])
+def test_replicates_that_lack_a_value_are_left_out_as_far_as_is_allowed(shape):
+    """In both conditions, and counted; nothing says how bad a case is that is not there."""
+    rng = np.random.default_rng(0)
+    if shape == "crossed":
+        rows = [list(zip(CASES, row, strict=True)) for row in table(1)]
+    else:
+        rows = [[(f"case {i // 3}", float(rng.normal()))] for i in range(24)]
+    broken = [
+        [(u, float("nan") if i == 4 else v + 1 + rng.normal() / 9) for u, v in row]
+        for i, row in enumerate(rows)
+    ]
+    sample = runs("baseline", rows), runs("t", broken)
+    assert evaluate(claim(), *sample).status == "invalid"
+    verdict = evaluate(claim(nan_policy="omit", max_missing=1), *sample)
+    assert (verdict.status, verdict.omitted) == ("supported", 1)
+    worst = claim("no_decrease", margin=1.0, nan_policy="worst", worst=-9.0)
+    assert "use 'omit'" in evaluate(worst, *sample).reason
