@@ -101,7 +101,8 @@ class Tested:
             reason = refutation(claim, effect)
         elif status == "inconclusive":
             reason = doubt(outcome, effect, found, p_value, levels.alpha, may_grow=self.may_grow)
-        reading = "yes/no" if reads_as_yes_or_no(claim, sample) and self.numeric is not None else ""
+        is_rate = outcome.result.estimand != "mean difference"  # resplits have numbers, whatever they hold
+        reading = "yes/no" if is_rate and reads_as_yes_or_no(claim, sample) else ""
         as_number = self._as_number(status, levels)
         if as_number and reason:
             reason += f"; {as_number}"
