@@ -413,9 +413,6 @@ def _compared_with(verdict: Verdict) -> str:
 
 def _compared(verdict: Verdict) -> str:
     """Say what the p-value was compared with."""
-    if verdict.opposite_p is not None and verdict.opposite_p != verdict.adjusted_p:
-        shown, _ = compared(verdict.opposite_p, level_of(verdict.to_dict()))
-        return f", of the opposite claim {shown} (alpha {verdict.alpha:g})"
     if verdict.adjusted_p is not None:
         by = CORRECTIONS[verdict.correction]
         return (
