@@ -277,6 +277,13 @@ def _unsuited(claim: Claim, test: StatisticalTest, sample: ClaimSample) -> str |
     """Say why a test can't take a sample of this form; None if it can."""
     if test.paired and not sample.paired:
         return f"the {test.name} test needs pairs, and {sample.why_unpaired}, or use WelchTTest()"
+    if claim.worst is not None and claim.direction != "equal":
+        seen = (*sample.baseline, *sample.treatment)
+        worst = min(seen) if claim.direction == "no_decrease" else max(seen)
+        if worst < claim.worst if claim.direction == "no_decrease" else worst > claim.worst:
+            return (
+                f"metric {claim.metric!r} is {worst:g} somewhere, which is worse than worst={claim.worst:g}"
+            )
     if claim.has_relative_margin and isinstance(test, McNemarTest | BoschlooTest):
         return f"metric {claim.metric!r} is 0 or 1, so its margin has to be absolute: give relative=False"
     return None

@@ -177,3 +177,11 @@ def test_the_p_value_beside_a_refutation_is_the_one_that_refutes():
     assert verdict.status == "refuted"
     assert verdict.p_value > 0.99
     assert verdict.deciding_p == verdict.opposite_p < 0.001
+
+
+@pytest.mark.parametrize(("direction", "worst"), [("no_decrease", 1.0), ("no_increase", 0.1)])
+def test_the_worst_is_not_exceeded(direction, worst):
+    """It is a value of the metric, not the size of a loss."""
+    verdict = judge([0.9] * 20, [0.9, 0.6] * 10, direction, margin=0.5, worst=worst)
+    assert verdict.status == "invalid"
+    assert f"which is worse than worst={worst:g}" in verdict.reason
