@@ -89,8 +89,9 @@ class Comparisons:
         arms = self.arms(hypothesis, condition, size)
         early = self.plan.judging.stopping is not None and not claim.deterministic
         of_sessions = against is not None and bool(measured_metrics(hypothesis, *arms))
+        by_unit = self.plan.judging.resampled is None  # resplits overlap, and their cases recur by chance
         fault = unfit_for_looks(claim, arms[1]) if early else None
-        sample = fault or claim_sample(claim, *arms, of_sessions=of_sessions)
+        sample = fault or claim_sample(claim, *arms, of_sessions=of_sessions, by_unit=by_unit)
         if not isinstance(sample, str):
             elsewhere = sample.binary_elsewhere and self._is_binary(hypothesis, claim.metric, size)
             return replace(sample, binary_elsewhere=elsewhere)

@@ -42,8 +42,7 @@ def compared_directly(claim: Claim, sample: ClaimSample, names: tuple[str, str])
         if before == 0:
             return Verdict.invalid(
                 f"metric {claim.metric!r} of {names[0]!r} is 0, of which no part is a margin; use a margin "
-                f"in "
-                "the units of the metric (relative=False)",
+                "in the units of the metric (relative=False)",
                 test=_NAME,
             )
         change /= abs(before)

@@ -97,9 +97,8 @@ def _shape(outcome: Outcome) -> str:
     if not is_too_skewed(*samples, claimed=claimed):
         return ""
     return (
-        f"{claim.metric} is skewed against the claim: rare values on its far side count for little "
-        f"in "
-        f"the {test.name} test on {n}; BootstrapTTest() allows for that, and no test sees what did not occur"
+        f"{claim.metric} is skewed against the claim: rare values on its far side count for little in the "
+        f"{test.name} test on {n}; BootstrapTTest() allows for that, and no test sees what did not occur"
     )
 
 

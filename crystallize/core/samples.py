@@ -16,11 +16,17 @@ from crystallize.stats import is_binary
 
 
 def claim_sample(
-    claim: Claim, baseline: ConditionRuns, treatment: ConditionRuns, *, of_sessions: bool = False
+    claim: Claim,
+    baseline: ConditionRuns,
+    treatment: ConditionRuns,
+    *,
+    of_sessions: bool = False,
+    by_unit: bool = True,
 ) -> ClaimSample | str:
     """Return the sample of a claim, or say why there is none.
 
     With `of_sessions` both conditions were measured in sessions of their own, so that seeds pair nothing.
+    Without `by_unit` replicates are what varies, whatever units their values belong to.
     """
     pairing = "none" if of_sessions else claim.pairing
     arms = (baseline, treatment)
@@ -35,7 +41,8 @@ def claim_sample(
     reason = reason or next((fault for arm in arms if (fault := arm.not_numeric(claim.metric))), None)
     if reason is not None:
         return reason
-    if _is_of_units(claim) and all(nested_in_units(arm.entries(claim.metric)) for arm in arms):
+    by_unit = by_unit and _is_of_units(claim)
+    if by_unit and all(nested_in_units(arm.entries(claim.metric)) for arm in arms):
         return paired_by_unit(claim, *arms)
     overlap = _overlap(*arms)
     if pairing == "intersect":
@@ -50,7 +57,7 @@ def claim_sample(
         return _partial(*arms)
     paired = pairing == "intersect" or (pairing == "auto" and overlap == "same")
     if paired and claim.metric in arms[0].with_units | arms[1].with_units:
-        if _is_of_units(claim):
+        if by_unit:
             sample = of_units(claim, *arms)
             if sample is not None:
                 return sample
@@ -59,8 +66,7 @@ def claim_sample(
     if isinstance(claim.test, CrossedTTest):
         return (
             f"the crossed t test needs units of {claim.metric!r} that recur in several replicates, whose "
-            f"seeds "
-            "both conditions share; there are none"
+            "seeds both conditions share; there are none"
         )
     if isinstance(claim.test, ClusteredTTest):
         return _clustered(claim, *arms, paired=paired)
@@ -138,11 +144,9 @@ def _worst(
     if worst is None:
         if omitted:
             return (
-                f"{omitted} replicates lack a finite value of {claim.metric!r}, and nan_policy='worst' "
-                f"does not "
-                "know how bad that is: what was seen says nothing of it; give worst=, the worst value that "
-                "the "
-                "metric can have"
+                f"{omitted} replicates lack a finite value of {claim.metric!r}, and nan_policy='worst' does "
+                "not know how bad that is: what was seen says nothing of it; give worst=, the worst value "
+                "that the metric can have"
             )
         worst = best
     return ClaimSample(

@@ -60,8 +60,7 @@ def of_units(claim: Claim, baseline: ConditionRuns, treatment: ConditionRuns) ->
     if any(None in cells for column in rows for cells in column):
         return (
             f"some values of metric {claim.metric!r} have a unit and some have none; record unit= with all "
-            f"of "
-            "them, or with none"
+            "of them, or with none"
         )
     kept = [i for i, pair in enumerate(zip(*rows, strict=True)) if all(pair)]
     omitted = len(rows[0]) - len(kept)
@@ -74,6 +73,8 @@ def of_units(claim: Claim, baseline: ConditionRuns, treatment: ConditionRuns) ->
         if isinstance(shared, str):
             return shared
         cells += [(i, unit, first[unit], second[unit]) for unit in shared]
+    if not cells:
+        return f"no replicate has a finite value of metric {claim.metric!r} in both conditions"
     recurring = max(Counter(unit for _, unit, _, _ in cells).values(), default=0) > 1
     if not recurring and len(kept) > 1:
         return None
@@ -98,10 +99,8 @@ def unfit_for_looks(claim: Claim, runs: ConditionRuns) -> str | None:
         return None
     return (
         f"metric {claim.metric!r} has units, and looks before the end take replicates in their order: the "
-        f"first "
-        "cases are no sample of all, and all cases under the first seeds are the whole sample of cases; "
-        "leave "
-        "stopping= out"
+        "first cases are no sample of all, and all cases under the first seeds are the whole sample of "
+        "cases; leave stopping= out"
     )
 
 

@@ -207,3 +207,13 @@ def test_replicates_that_lack_a_value_are_left_out_as_far_as_is_allowed(shape):
     assert (verdict.status, verdict.omitted) == ("supported", 1)
     worst = claim("no_decrease", margin=1.0, nan_policy="worst", worst=-9.0)
     assert "use 'omit'" in evaluate(worst, *sample).reason
+
+
+def test_cases_of_resplits_are_their_means():
+    """Resplits overlap: what varies is the split, and its test allows for that."""
+    verdict = evaluate(claim(), *arms(table(1), table(2), units=CASES), judging=Judging(resampled=0.25))
+    assert (verdict.test, verdict.population, verdict.n) == (
+        "resampled t",
+        "resampled splits of one data set",
+        6,
+    )
