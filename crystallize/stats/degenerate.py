@@ -8,7 +8,8 @@ difference within 4 ulp is none. Nothing jumps where equal values end: with a ra
 the p-value is at least floor (tol / spread)^df.
 
 The policy, test by test, two-sided. p = 1 where the constant difference c is the shift. There are n pairs,
-arms of n and m values, G units; n' = 1/(1/n + f/(1 - f)) for the held-out fraction f.
+arms of n and m values, G units, R replicates of C units; n' = 1/(1/n + f/(1 - f)) for the held-out
+fraction f.
 
 =================== ======================= ==================== =================================
 test                what counts as constant p                    interval
@@ -16,6 +17,8 @@ test                what counts as constant p                    interval
 paired t            all d equal             2^(1-n)              [c, c]
 resampled t         all d equal             min(1, 2^(1-n'))     [c, c]
 clustered t         same d in every unit    2^(1-G)              [c, c]
+crossed t           all d equal             2^(1-min(R, C))      [c, c]
+bootstrap t         as the t test           as the t test        [c, c]
 Welch t             both arms constant      2/C(n+m, n)          [c, c]
 paired permutation  needs no substitute     2^(1-n), counted     [c, c], unbounded if p > alpha
 permutation         needs no substitute     2/C(n+m, n), counted [c, c], unbounded if p > alpha
@@ -28,7 +31,8 @@ anytime-valid t     all d equal             1/E of n gains       [c, c], unbound
 =================== ======================= ==================== =================================
 
 All of these are flagged `degenerate`. Non-inferiority and equivalence apply the same floors to the distance
-from the margin. Effect sizes in standard deviations are infinite, or 0, with an unbounded interval.
+from the margin; the verdict on a claim counts resplits without any difference one by one there. Effect sizes
+in standard deviations are infinite, or 0, with an unbounded interval.
 """
 
 from __future__ import annotations
