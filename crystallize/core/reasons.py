@@ -11,6 +11,7 @@ from crystallize.core.formatting import interval as interval_text
 from crystallize.core.sensitivity import HARDLY, Sensitivity, advice
 from crystallize.core.stat_test import BoschlooTest, McNemarTest
 from crystallize.stats import is_too_skewed
+from crystallize.stats.crossed import FEW as CROSSED_FEW
 
 DIFFERENCES: Final = ("mean difference", "risk difference")
 
@@ -86,6 +87,11 @@ def _shape(outcome: Outcome) -> str:
     test, sample, n = outcome.test, outcome.sample, outcome.n
     if not test.relies_on_normality:
         return ""
+    if sample.replicates is not None and sample.units is not None:
+        sizes = {"replicates": len(set(sample.replicates)), "units": len(set(sample.units[0]))}
+        what = min(sizes, key=lambda name: sizes[name])
+        if sizes[what] <= CROSSED_FEW:
+            return f"with {sizes[what]} {what} the {test.name} test hardly knows how much these vary"
     if n < _FEW:
         return f"the {test.name} test on {n} relies on roughly normal values"
     if outcome.result.degenerate or sample.units is not None:

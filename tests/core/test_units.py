@@ -217,3 +217,12 @@ def test_cases_of_resplits_are_their_means():
         "resampled splits of one data set",
         6,
     )
+
+
+@pytest.mark.parametrize(("shape", "what"), [((3, 5), "3 replicates"), ((6, 2), "2 units")])
+def test_few_replicates_or_units_have_a_caveat(shape, what):
+    """As many degrees of freedom less one are left, whatever the other is."""
+    names = CASES[: shape[1]]
+    verdict = evaluate(claim(), *arms(table(1, *shape), table(2, *shape), units=names))
+    assert f"with {what} the crossed t test hardly knows how much these vary" in verdict.caveat
+    assert verdict.details["df"] == min(shape) - 1
