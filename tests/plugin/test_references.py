@@ -605,3 +605,25 @@ def test_collecting_writes_nothing(project, suite):
     project.run("--collect-only", *SAVE)
     project.run("--crystallize-repro", "1:baseline", *SAVE)
     assert references(project) == []
+
+
+def test_what_does_not_repeat_says_how_often_unchanged_code_passes(project):
+    """When it is recorded, and beside each verdict on it: a gate that fails now and then is no surprise."""
+    project.write(
+        """
+        import pytest
+        from crystallize import Hypothesis, Reference
+
+        claim = Hypothesis(metric="seconds", direction="no_increase", margin=0.5, against=Reference("main"))
+
+
+        @pytest.mark.experiment(replicates=20, hypotheses=[claim])
+        def experiment_speed(ctx, replicate):
+            ctx.metrics.add("seconds", 1 + (replicate * 7 % 20) / 10, measured=True)
+        """
+    )
+    saved = project.run(*SAVE)
+    told = r"seconds does not repeat: unchanged code passes .*with a probability of about 0\.\d+"
+    assert re.search(told, " ".join(saved.stdout.str().split()))
+    result = project.run("-v")
+    assert re.search(told, " ".join(result.stdout.str().split()))
