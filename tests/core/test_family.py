@@ -4,13 +4,23 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from recorded import arm
+from recorded import arm, arms, experiment
 
-from crystallize import AnytimeValid, BoschlooTest, Experiment, Hypothesis, McNemarTest, WilcoxonTest
+from crystallize import (
+    AnytimeValid,
+    BoschlooTest,
+    Experiment,
+    GroupSequential,
+    Hypothesis,
+    McNemarTest,
+    WilcoxonTest,
+    evaluate,
+)
 from crystallize.core.analysis import Analysis
 from crystallize.core.family import AnalysisPlan
 from crystallize.core.policy import Judging
 from crystallize.errors import DefinitionError
+from crystallize.stats import holm
 
 DIRECTIONS = ["increase", "decrease", "differ", "no_decrease", "no_increase", "equal"]
 
@@ -106,8 +116,6 @@ def test_the_level_of_an_interval_is_that_at_which_its_claim_was_decided():
 @pytest.mark.parametrize("claims", [1, 11, 22, 44])
 def test_a_share_of_alpha_is_significant(claims):
     """.05/m times m is rounded above .05 for some m: what is compared is p with .05/m."""
-    from crystallize.stats import holm
-
     assert holm([0.05 / claims] + [1.0] * (claims - 1))[0] <= 0.05
     assert holm([np.nextafter(0.05 / claims, 1)] + [1.0] * (claims - 1))[0] > 0.05
 
@@ -135,8 +143,6 @@ def test_treatments_are_ranked_by_evidence_in_the_claimed_direction():
         name: (shift + row).tolist()
         for name, shift, row in zip(("harm", "none", "good"), (-9, 0, 1), noise, strict=True)
     }
-    from recorded import experiment
-
     claim = Hypothesis(metric="x", direction="increase")
     result = experiment([0.0] * 12, [claim], **made)().run()
     assert result.hypotheses[0].ranking == ["good", "none", "harm"]
@@ -144,11 +150,24 @@ def test_treatments_are_ranked_by_evidence_in_the_claimed_direction():
 
 def test_anytime_valid_refuses_what_it_can_t_reach():
     """Before the first run: not even a perfect result would do."""
-    from recorded import experiment
-
     log = []
     make = experiment([0.0] * 6, [Hypothesis(metric="x", direction="increase")], a=[1.0] * 6, b=[1.0] * 6)
     with pytest.raises(DefinitionError, match=r"can't reach alpha = 0\.05 / 2 claims; plan at least 7"):
         make(replicates=5, stopping=AnytimeValid(g=0.5)).run()
     assert log == []
     assert isinstance(make(replicates=7, stopping=AnytimeValid(g=0.5)), Experiment)
+
+
+def test_harm_is_not_hidden_by_futility():
+    """Looks go on while harm is likely to be shown, and end with REFUTED."""
+    noise = np.random.default_rng(5).normal(size=30)
+    harm = (noise - noise.mean() - 1.0).tolist()
+    judging = Judging(stopping=GroupSequential())
+    verdict = evaluate(Hypothesis(metric="x", direction="increase"), *arms([0.0] * 30, harm), judging=judging)
+    assert verdict.status == "refuted"
+    nothing = (noise - noise.mean()).tolist()
+    verdict = evaluate(
+        Hypothesis(metric="x", direction="increase"), *arms([0.0] * 30, nothing), judging=judging
+    )
+    assert verdict.status == "inconclusive"
+    assert verdict.look < verdict.looks
