@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
@@ -15,7 +16,7 @@ from _pytest.skipping import evaluate_skip_marks, evaluate_xfail_marks
 from crystallize import ConditionRuns, Verdict
 from crystallize.boundary import check_failure, failure, shown
 from crystallize.core.escaping import printable, printable_lines
-from crystallize.core.evaluation import digest
+from crystallize.core.evaluation import digest, score
 from crystallize.core.formatting import compared, level_of, number
 from crystallize.core.hypothesis import Sample
 from crystallize.core.run import Unit
@@ -205,7 +206,10 @@ class HypothesisItem(ExperimentItem):
 
     def _verdict(self, arms: dict[str, ConditionRuns]) -> Verdict:
         if self.hypothesis is not None:
-            return self.runs.analysis.verdict(self.hypothesis, self.treatment or "")
+            verdict = self.runs.analysis.verdict(self.hypothesis, self.treatment or "")
+            if not self.hypothesis.has_ranker:
+                return verdict
+            return replace(verdict, rank=score(self.hypothesis, verdict))
         reasons = [reason for arm in arms.values() if (reason := arm.missing_evidence())]
         lacking = len({replicate for arm in arms.values() for replicate in arm.lacking})
         n = self.runs.replicates - lacking

@@ -15,6 +15,7 @@ from _pytest._io.wcwidth import wcswidth, wcwidth
 
 from crystallize.core.calibration import BLIND_SPOT
 from crystallize.core.escaping import disarmed, escaped, printable, printable_lines
+from crystallize.core.evaluation import ranked
 from crystallize.core.formatting import effect, interval, level_of, number, p_value, percent, scale_of
 
 COLUMNS = ("diff", "interval", "p", "MDE", "n", "verdict")
@@ -153,6 +154,8 @@ def experiment_lines(
                 expected = f" (expected: {row['expected']})" if row["expected"] else ""
                 text = f"{row['hypothesis']} [{row['treatment']}]: {row['reason']}{expected}"
                 yield from wrapped(text, width, indent="  ")
+        for line in rankings(summary.rows):
+            yield from wrapped(line, width, indent="  ")
     for condition, means in summary.metrics.items():
         shown = ", ".join(f"{metric} {number(mean)}" for metric, mean in means.items()) or "no metrics"
         yield from wrapped(f"{condition}: {shown}", width, indent="  ")
@@ -237,6 +240,14 @@ def _cells(row: Mapping[str, Any]) -> dict[str, str]:
         "n": str(row["n"]),
         "verdict": row["status"].upper() + degenerate + (" xfail" if row["outcome"] == "xfailed" else ""),
     }
+
+
+def rankings(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield the order in which a hypothesis's own ranker puts its treatments, where there are several."""
+    for hypothesis in dict.fromkeys(row["hypothesis"] for row in rows):
+        ranks = {row["treatment"]: row["rank"] for row in rows if row["hypothesis"] == hypothesis}
+        if len(ranks) > 1 and any(rank is not None for rank in ranks.values()):
+            yield f"{hypothesis} ranks {', '.join(ranked(ranks))}"
 
 
 def table(rows: Sequence[Mapping[str, Any]], width: int) -> Iterator[str]:

@@ -18,23 +18,30 @@ from crystallize.errors import CrystallizeWarning
 
 def rank(hypothesis: Hypothesis, verdicts: Mapping[str, Verdict]) -> list[str]:
     """Return the treatments by the hypothesis's ranker, smallest first; those without a rank come last."""
+    scores = {treatment: score(hypothesis, verdict) for treatment, verdict in verdicts.items()}
+    return ranked(scores)
 
-    def key(name: str) -> tuple[bool, float]:
-        if verdicts[name].status == "invalid":
-            return (True, 0.0)
-        try:
-            score = hypothesis.rank(verdicts[name].summary())
-        except BaseException as error:
-            warnings.warn(
-                f"the ranker of hypothesis {hypothesis.name!r} raised {failure(error)} for {name!r}, which "
-                "is ranked last",
-                CrystallizeWarning,
-                stacklevel=2,
-            )
-            return (True, 0.0)
-        return (math.isnan(score), score)
 
-    return sorted(verdicts, key=key)
+def score(hypothesis: Hypothesis, verdict: Verdict) -> float | None:
+    """Return what the ranker gives for a verdict; None for an invalid one, or if it raises."""
+    if verdict.status == "invalid":
+        return None
+    try:
+        found = hypothesis.rank(verdict.summary())
+    except BaseException as error:
+        warnings.warn(
+            f"the ranker of hypothesis {hypothesis.name!r} raised {failure(error)} for "
+            f"{verdict.treatment!r}, which is ranked last",
+            CrystallizeWarning,
+            stacklevel=2,
+        )
+        return None
+    return None if math.isnan(found) else found
+
+
+def ranked(scores: Mapping[str, float | None]) -> list[str]:
+    """Return names by their scores, smallest first; those without one come last, in their order."""
+    return sorted(scores, key=lambda name: (scores[name] is None, scores[name] or 0.0))
 
 
 def digest(records: Iterable[RunRecord]) -> str:

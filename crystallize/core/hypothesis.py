@@ -131,6 +131,7 @@ class Hypothesis:
             raise DefinitionError(f"ranker is {ranker!r}; give a function of what the verifier returns")
         if against is not None and not isinstance(against, Reference):
             raise DefinitionError(f"against is {against!r}; give Reference('main')")
+        self.has_ranker = ranker is not None
         self.ranker: Ranker = ranker or _by_evidence
         self.against = against
         self.claim: Claim | None = None

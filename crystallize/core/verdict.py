@@ -85,6 +85,8 @@ class Verdict:
     effect_sizes : mapping
         Of numbers, name -> ``estimate``, ``interval`` and ``confidence``: d_z of pairs, Hedges g and Cliff's
         delta of independent samples.
+    rank : float or None
+        What the hypothesis's own ranker gave for it under pytest; treatments are ranked smallest first.
     """
 
     hypothesis: str = ""
@@ -124,6 +126,7 @@ class Verdict:
     against: str = ""
     recorded: str = ""
     trail: tuple[tuple[int, float, float], ...] = ()
+    rank: float | None = None
     effect_sizes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @classmethod

@@ -2,6 +2,8 @@
 
 # ruff: noqa: E501 - lines of projects under test, and of what pytest prints
 
+import json
+
 import pytest
 
 from plugin.conftest import BODY, MARK
@@ -380,3 +382,49 @@ def test_init_hook(project):
     result = project.run()
     assert result.ret == 2
     result.stdout.fnmatch_lines(["E   ValueError: here"])
+
+
+RANKED = """
+    @verifier
+    def largest(baseline, treatment):
+        gain = sum(treatment["x"]) - sum(baseline["x"])
+        return {"p_value": 0.01, "significant": gain > 0, "gain": gain}
+
+    @hypothesis(verifier=largest(), metrics="x")
+    def by_gain(result):
+        if result["gain"] > 20:
+            raise ValueError("too good")
+        return -result["gain"]
+
+    @pytest.mark.experiment(
+        replicates=4,
+        treatments={"some": {"by": 1.0}, "absurd": {"by": 9.0}, "more": {"by": 2.0}},
+        hypotheses=[by_gain],
+    )
+    def experiment_ranked(rng, by=0.0):
+        return {"x": rng.normal() + by}
+"""
+
+
+@pytest.mark.parametrize("workers", ["0", pytest.param("2", marks=pytest.mark.slow)])
+def test_rankers_are_called(project, workers):
+    """The summary shows the order; one that raises ranks its treatment last, which is warned of."""
+    project.write(RANKED)
+    result = project.run_apart("-n", workers, "--crystallize-report=r.json", "-v")
+    result.assert_outcomes(passed=3, warnings=1)
+    result.stdout.fnmatch_lines(
+        [
+            "  by_gain ranks more, some, absurd",
+            "*the ranker of hypothesis 'by_gain' raised ValueError: too good*",
+        ]
+    )
+    (experiment,) = json.loads((project.path / "r.json").read_text())["experiments"]
+    ranks = {test["verdict"]["treatment"]: test["verdict"]["rank"] for test in experiment["tests"]}
+    assert ranks["more"] < ranks["some"]
+    assert ranks["absurd"] is None
+
+
+def test_the_default_order_is_not_told(project):
+    """Only a ranker of the user's own is."""
+    project.write(RANKED.replace("hypotheses=[by_gain]", "hypotheses=[Hypothesis(largest(), 'x')]"))
+    project.run().stdout.no_fnmatch_line("*ranks*")
