@@ -414,8 +414,8 @@ def test_rankers_are_called(project, workers):
     result.assert_outcomes(passed=3, warnings=1)
     result.stdout.fnmatch_lines(
         [
-            "  by_gain ranks more, some, absurd",
             "*the ranker of hypothesis 'by_gain' raised ValueError: too good*",
+            "  by_gain ranks more, some, absurd",
         ]
     )
     (experiment,) = json.loads((project.path / "r.json").read_text())["experiments"]
