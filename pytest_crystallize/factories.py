@@ -25,7 +25,7 @@ from crystallize.core.experiment_graph import GraphRun
 from crystallize.core.plugins import Execution
 from crystallize.core.plugins.execution import generators_shared
 from crystallize.core.record import RunError
-from crystallize.core.run import RAISED, Outcomes, RunPlan, Unit
+from crystallize.core.run import RAISED, Hooks, Outcomes, RunPlan, Unit
 from crystallize.core.run_identity import Subject, subject_of
 from crystallize.core.seeding import global_state_restored
 from crystallize.core.step_cache import StepCache, open_step_cache
@@ -125,9 +125,12 @@ class FactoryRuns(ExperimentRuns):
         return open_step_cache(
             directory,
             mode=records.mode,
-            inputs=tuple(str(root / pattern) for pattern in caching.inputs),
+            inputs=caching.inputs,
             env=caching.env,
-            surroundings=json.dumps(warning_filters(self.function), default=repr),
+            cache_key=caching.cache_key,
+            root=root,
+            surroundings=json.dumps([warning_filters(self.function), records.set_up], default=repr),
+            environment_digest=records.environment.digest,
         )
 
     def subject(self) -> Subject:
@@ -227,6 +230,11 @@ class FactoryRuns(ExperimentRuns):
             return refused
         return self.settings.output.captured(host, lambda: self.judged(self.plan.run(unit, outcomes), host))
 
+    def run_again(self, unit: Unit, host: pytest.Item) -> RunRecord:
+        """Run a unit without the hooks of plugins."""
+        plan = dataclasses.replace(self.plan, hooks=Hooks(self.experiment, ()))
+        return self.settings.output.captured(host, lambda: plan.run(unit, self._outcomes(host)))
+
     def run_alone(self, unit: Unit, host: pytest.Item) -> RunRecord:
         """Run a unit whose exceptions come through."""
         with global_state_restored():
@@ -271,7 +279,7 @@ class FactoryRuns(ExperimentRuns):
             watching = unwatched() if self.cache is None else self.cache.watching(seeded=seeded)
             with self._under_way(unit), watching as judge:
                 record = self.judged(await plan.arun(unit, outcomes), host)
-            self._conclude(unit, judge(self.settings.output.with_sections(record)))
+            self._conclude_own(unit, judge(self.settings.output.with_sections(record)))
 
         try:
             async with asyncio.TaskGroup() as tasks:

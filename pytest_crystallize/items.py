@@ -28,6 +28,7 @@ from pytest_crystallize.ids import typed
 from pytest_crystallize.late_errors import is_late
 from pytest_crystallize.output import PROPERTY
 from pytest_crystallize.record_cache import NOT_CACHED
+from pytest_crystallize.repeats import unlike
 from pytest_crystallize.report import CORRECTIONS, effect_of, extra_numbers, interval_of
 from pytest_crystallize.tracebacks import is_users
 
@@ -164,6 +165,9 @@ class HypothesisItem(ExperimentItem):
             self.runs.pull(self)
         except (EngineError, NotPicklableError) as fault:
             raise NotSupported(f"INVALID: {fault}") from fault
+        found = unlike(self.runs.settings.exchange, self.runs.id)
+        if found is not None and self.runs.settings.repeatable == "error":
+            raise NotSupported(f"INVALID: {found}")
         arms = self.runs.runs(self.conditions)
         records = [record for arm in arms.values() for record in arm.records if record is not None]
         self.payload = plain(self._payload(arms))

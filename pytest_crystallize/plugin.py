@@ -18,7 +18,8 @@ from pytest_crystallize.options import (
 
 MARKER = (
     "experiment(*, replicates, treatments, hypotheses, seed, plugins, correction, stopping, resampled, "
-    "inputs, env, cache_key): declare that the body of this function is one condition run of an experiment."
+    "repeatable, inputs, env, cache_key): declare that the body of this function is one condition run of an "
+    "experiment."
 )
 
 
@@ -124,6 +125,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="0.05",
     )
     parser.addini(
+        "crystallize_repeatable",
+        "whether runs that give something else when they are made again are told (note, the default), or "
+        "fail the tests of their experiment (error)",
+        default="note",
+    )
+    parser.addini(
         "crystallize_early_stop",
         "stop experiments early, as by --crystallize-early-stop",
         type="bool",
@@ -162,11 +169,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_load_initial_conftests(
     early_config: pytest.Config, parser: pytest.Parser, args: list[str]
 ) -> None:
-    """Refuse a value of ours that pytest has taken for a path of tests."""
+    """Refuse a value of ours that pytest has taken for a path of tests; note from now on what is opened."""
     if any(arg.startswith(("--crystallize-", "@")) for arg in args):
         from pytest_crystallize.command_line import refuse_values_that_moved_rootdir  # not in plain runs
 
         refuse_values_that_moved_rootdir(early_config, parser)
+    given = early_config.known_args_namespace
+    if given.crystallize or any(arg.startswith("--crystallize-") for arg in args):
+        from crystallize.cache.opened_files import OPENED  # heavy: only when it is asked for
+
+        OPENED.start()  # conftests may fill memos that runs use
 
 
 @pytest.hookimpl(tryfirst=True)

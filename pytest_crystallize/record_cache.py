@@ -11,15 +11,16 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FunctionType
+from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
 from crystallize import RunRecord
 from crystallize.cache.environment import Environment, environment
 from crystallize.cache.fingerprint import fingerprint
-from crystallize.cache.origin import is_project_file
+from crystallize.cache.origin import is_project_file, is_project_module
 from crystallize.cache.place import open_store
 from crystallize.cache.purity import is_incidental
+from crystallize.cache.set_up import set_up_by
 from crystallize.core.run import Unit
 from crystallize.core.run_identity import Subject
 from crystallize.core.stored_runs import (
@@ -32,6 +33,7 @@ from crystallize.core.stored_runs import (
 )
 from crystallize.errors import FingerprintError
 from pytest_crystallize.places import real_function
+from pytest_crystallize.repeats import is_told, unlike
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -42,6 +44,8 @@ if TYPE_CHECKING:
 
 Mode = Literal["reuse", "refresh", "off"]
 MODES: tuple[Mode, ...] = ("reuse", "refresh", "off")
+REPEATABLE: tuple[str, ...] = ("note", "error")
+"""Whether runs that do not repeat are told, or fail the tests of their experiment."""
 MEASURED = "a hypothesis is about a measured metric, which tells of the session that measured it"
 _TOLD_CHANGES = 4
 _OF_REQUEST = frozenset({"param", "param_index", "addfinalizer", "scope", "fixturename"})
@@ -56,6 +60,13 @@ def parse_share(text: str) -> float:
     if not 0 <= share <= 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
     return share
+
+
+def parse_repeatable(text: str) -> str:
+    """Read what comes of runs that do not repeat."""
+    if text not in REPEATABLE:
+        raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(REPEATABLE)}")
+    return text
 
 
 class RecordCache:
@@ -75,6 +86,8 @@ class RecordCache:
         Directories of the session.
     temporary : iterable of path
         Where pytest makes temporary directories.
+    session : str
+        What all processes of the session know it by.
     """
 
     def __init__(
@@ -86,6 +99,7 @@ class RecordCache:
         parts: dict[str, str] | None,
         ignored: Iterable[Path],
         temporary: Iterable[Path],
+        session: str,
     ) -> None:
         self.store = open_store(directory)
         self.mode = mode
@@ -93,7 +107,17 @@ class RecordCache:
         self.impurities = Impurities()
         self.ignored = tuple(ignored)
         self.temporary = tuple(temporary)
+        self.session = session
+        self.called: tuple[ModuleType, ...] = ()
+        """Conftests and plugins of the project."""
+        self.set_up = ""
+        """Identifies what these do to the process before any run."""
         self._parts = parts
+
+    def learn_set_up(self, config: pytest.Config) -> None:
+        """Note what the project does to its process, as it is when all is collected."""
+        self.called = called_by_pytest(config)
+        self.set_up = json.dumps(set_up_by((), called=self.called, root=config.rootpath))
 
     @property
     def environment(self) -> Environment:
@@ -113,11 +137,14 @@ class Recalled:
         Why no run is stored.
     changes : list of str
         Why nothing that is stored can be used.
+    measured_on : list of str
+        Dates on which stored values were measured that claims are about.
     """
 
     verified: list[list[Any]] = field(default_factory=list)
     refusal: str | None = None
     changes: list[str] = field(default_factory=list)
+    measured_on: list[str] = field(default_factory=list)
 
 
 class ExperimentCache:
@@ -156,6 +183,9 @@ class ExperimentCache:
                 impurities=cache.impurities,
                 ignored=cache.ignored,
                 temporary=cache.temporary,
+                called=cache.called,
+                loaded=[self._runs.function.module],
+                session=cache.session,
             )
         return self._stored
 
@@ -173,11 +203,14 @@ class ExperimentCache:
         if stored.refusal is None and self._cache.mode == "reuse":
             needed = [condition for condition in runs.conditions if condition in runs.needed]
             hits, verified = stored.recall(needed, runs.replicates, runs.hypotheses, self._cache.share)
+            if stored.measured_on and runs.settings.save is not None:
+                hits, verified = {}, set()  # a reference is compared with other commits
             for unit, record in hits.items():
                 if unit not in verified:
                     runs.make_known(unit, record)
             recalled.verified = [list(unit) for unit in sorted(verified)]
-            if not hits and runs.settings.config.get_verbosity() > 1:
+            recalled.measured_on = stored.measured_on if hits else []
+            if (not hits or stored.broken) and runs.settings.config.get_verbosity() > 1:
                 said = [change for condition in needed for change in stored.explain(condition)]
                 recalled.changes = list(dict.fromkeys(said))
         return json.dumps(vars(recalled))
@@ -213,14 +246,15 @@ class ExperimentCache:
     def flush(self) -> None:
         """Store what is to be stored."""
         if self._stored is not None:
+            if (found := unlike(self._runs.settings.exchange, self._runs.id)) is not None:
+                self._stored.release(found)  # another process may have found it
             self._stored.flush()
-            if self._stored.changed is not None:
-                name = self._runs.name
-                changed = self._stored.changed
-                told = self._runs.settings.exchange.agree(f"changed {self._runs.id}", lambda: changed)
-                self._runs.settings.note(
-                    f"{name}: its runs are not stored, since they change what they use: {told}"
-                )
+            changed, unproven = self._stored.changed, self._stored.unproven
+            told = is_told(self._runs.settings.exchange, self._runs.id)
+            if not told and (changed is not None or unproven is not None):
+                why = f"since they change what they use: {changed}" if changed else f"since {unproven}"
+                told_once = self._runs.settings.exchange.agree(f"changed {self._runs.id}", lambda: why)
+                self._runs.settings.note(f"{self._runs.name}: its runs are not stored, {told_once}")
 
     def told(self, records: Iterable[RunRecord]) -> dict[str, Any]:
         """Return what reports say of the records that were used."""
@@ -235,6 +269,8 @@ class ExperimentCache:
         )
         recalled = self.recall()
         measured = MEASURED if ignores_stored(self._runs.hypotheses, used) else None
+        if measured and self._runs.caching.cache_key is not None:
+            measured = None
         return {
             "runs": len(used),
             "cached": [[r.replicate, r.condition] for r in used if r.cached],
@@ -244,6 +280,7 @@ class ExperimentCache:
             "verified": [[r.replicate, r.condition] for r in used if r.cached and self.is_verified(_unit(r))],
             "why_run": recalled.refusal or measured or (impure and impure[-1]),
             "changes": told_changes(recalled.changes),
+            "measured_on": recalled.measured_on,
         }
 
 
@@ -264,6 +301,7 @@ NOT_CACHED: dict[str, Any] = {
     "verified": [],
     "why_run": None,
     "changes": "",
+    "measured_on": [],
 }
 
 
@@ -356,6 +394,16 @@ def _use_of_request(function: FunctionType) -> str | None:
             if here.argval != "request" or attribute not in _OF_REQUEST:
                 return f"request.{attribute}" if attribute else "request as a whole"
     return None
+
+
+def called_by_pytest(config: pytest.Config) -> tuple[ModuleType, ...]:
+    """Return the modules of the project whose hooks pytest calls: conftests and plugins."""
+    found: dict[str, ModuleType] = {}
+    for plugin in config.pluginmanager.get_plugins():
+        module = plugin if isinstance(plugin, ModuleType) else sys.modules.get(type(plugin).__module__)
+        if module is not None and is_project_module(module):
+            found[getattr(module, "__file__", None) or module.__name__] = module
+    return tuple(found[name] for name in sorted(found))
 
 
 def watching_set_up(

@@ -63,6 +63,8 @@ class ExperimentSummary:
         Why all of them are run in every session.
     changes : str
         Why nothing that is stored could be used.
+    measured_on : list of str
+        Dates on which stored values were measured that claims are about.
     """
 
     name: str
@@ -84,6 +86,7 @@ class ExperimentSummary:
     verified: set[tuple[int, str]] = field(default_factory=set)
     why_run: str | None = None
     changes: str = ""
+    measured_on: list[str] = field(default_factory=list)
 
     @property
     def runs(self) -> int:
@@ -118,6 +121,7 @@ class ExperimentSummary:
         self.verified |= set(map(tuple, cache["verified"]))
         self.why_run = self.why_run or cache["why_run"]
         self.changes = self.changes or cache["changes"]
+        self.measured_on = self.measured_on or cache["measured_on"]
         if "calibration" in payload:
             self.calibrations.append({**payload["calibration"], "place": place})
             self.calibrations.sort(key=lambda row: row["place"])
@@ -173,6 +177,8 @@ def cache_lines(summary: ExperimentSummary, width: int, verbosity: int) -> Itera
         verified = f", {len(summary.verified)} verified" if summary.verified else ""
         line = f"{len(summary.cached)} of {counted(summary.runs, 'run')} from cache{verified}"
         yield from wrapped(line, width, indent="  ")
+        if summary.measured_on:
+            yield from wrapped(f"measured on {' and '.join(summary.measured_on)}", width, indent="  ")
     hits = Counter(step for _, _, step in sorted(summary.cached_steps))
     for step, times in hits.items():
         line = f"step {step} from cache in {times} of {counted(summary.runs, 'run')}"

@@ -24,6 +24,7 @@ from pytest_crystallize.exchange import SharedExchange
 from pytest_crystallize.ids import seen_from
 from pytest_crystallize.items import HypothesisItem, lines_entry
 from pytest_crystallize.progress import Progress
+from pytest_crystallize.repeats import unlike
 from pytest_crystallize.report import (
     MDE_LEGEND,
     ExperimentSummary,
@@ -354,14 +355,15 @@ class Reporter:
         if drawn is not None and (self.config.get_verbosity() < 0 or self.config.option.no_header):
             terminalreporter.write_line(told_seed(drawn))  # which no header has told
         if self.config.get_verbosity() < 0:
-            for line in (line for text in self.not_saved for line in wrapped(text, width)):
+            for line in (
+                line for text in (*self.not_saved, *self._unlike()) for line in wrapped(text, width)
+            ):
                 terminalreporter.write_line(line, red=True)  # nothing else may tell why the session fails
             return
         unfinished = [*self._switched_off(), *self._unfinished()]
         skipped = len(self.skipped.intersection(self.expected))
-        if not (
-            self.summaries or self.settings.notes or unfinished or skipped or self.saved or self.not_saved
-        ):
+        told = [*self.not_saved, *self._unlike()]
+        if not (self.summaries or self.settings.notes or unfinished or skipped or self.saved or told):
             return
         count = f": {skipped} of {counted(len(self.expected), 'selected test')} skipped" if skipped else ""
         terminalreporter.write_sep("=", f"experiments{count}")
@@ -381,9 +383,15 @@ class Reporter:
             terminalreporter.write_line("")
             terminalreporter.write_line(MDE_LEGEND)
         notes = (f"note: {note}" for note in self.settings.notes)
-        for text in (*self._not_on_cluster(), *unfinished, *self.saved, *self.not_saved, *notes):
+        for text in (*self._not_on_cluster(), *unfinished, *self.saved, *told, *notes):
             for line in wrapped(text, width):
                 terminalreporter.write_line(line, yellow=True)
+
+    def _unlike(self) -> list[str]:
+        """Return a line per experiment whose runs do not repeat; no option keeps it from being told."""
+        self.learn_expected()
+        found = (unlike(self.settings.exchange, key) for key in self.announced)
+        return [text for text in found if text is not None]
 
     def _switched_off(self) -> list[str]:
         """Return a line per experiment with treatments that are switched off."""

@@ -36,7 +36,14 @@ from pytest_crystallize.items import ExperimentItem, HypothesisItem, NotSupporte
 from pytest_crystallize.late_errors import LateErrorHooks
 from pytest_crystallize.options import parse_address, parse_reference, parse_replicates, parse_seed
 from pytest_crystallize.publishing import Publisher
-from pytest_crystallize.record_cache import MODES, Mode, RecordCache, parse_share, watching_set_up
+from pytest_crystallize.record_cache import (
+    MODES,
+    Mode,
+    RecordCache,
+    parse_repeatable,
+    parse_share,
+    watching_set_up,
+)
 from pytest_crystallize.reporter import Reporter, announcement, told_seed
 from pytest_crystallize.switches import STATE_FILE, Switches
 from pytest_crystallize.units import ExperimentRuns, Settings
@@ -156,6 +163,7 @@ class CrystallizeSession:
                 "of them (a second run takes what it can from the cache)"
             )
         self.settings.early_stop = option.crystallize_early_stop or config.getini("crystallize_early_stop")
+        self.settings.repeatable = self._ini("crystallize_repeatable", parse_repeatable) or "note"
         self.settings.off = self._switched_off()
         self.settings.repro = self._repro(config.option.crystallize_repro)
         self.settings.records = self._record_cache()
@@ -220,7 +228,15 @@ class CrystallizeSession:
         ]
         given = option.basetemp  # elsewhere they are in the system's directory
         temporary = [] if given is None else [Path(given).absolute()]
-        return RecordCache(directory, mode, share, parts=parts, ignored=ignored, temporary=temporary)
+        return RecordCache(
+            directory,
+            mode,
+            share,
+            parts=parts,
+            ignored=ignored,
+            temporary=temporary,
+            session="" if self.directory is None else f"{checksum(self.directory.name):08x}",
+        )
 
     def _switched_off(self) -> frozenset[str]:
         if self.workerinput is not None:
@@ -319,6 +335,8 @@ class CrystallizeSession:
             self._runs[item.runs.id] = item.runs
             if item.will_run():
                 item.runs.needs(item)
+        if selected and self.settings.records is not None:
+            self.settings.records.learn_set_up(self.config)
         self._check_switches(selected)
         self._check_repro(selected)
         if not self.is_worker or self.config.option.collectonly:

@@ -47,6 +47,7 @@ from pytest_crystallize.mark import MarkReader
 from pytest_crystallize.output import Output
 from pytest_crystallize.places import place_of
 from pytest_crystallize.record_cache import ExperimentCache, RecordCache, unwatched
+from pytest_crystallize.repeats import Repeats
 from pytest_crystallize.timeouts import Timer
 from pytest_crystallize.tracebacks import is_users, users_part
 
@@ -102,6 +103,8 @@ class Settings:
         The reference to compare with, whatever the hypotheses say.
     early_stop : bool
         Whether experiments that declare no early stopping are stopped early, too.
+    repeatable : {"note", "error"}
+        What comes of runs that do not repeat.
     steps : path or None
         Where results of cacheable steps lie; None if the cache is off.
     records : RecordCache or None
@@ -149,6 +152,7 @@ class Settings:
         self.save: str | None = None
         self.compare: str | None = None
         self.early_stop = False
+        self.repeatable: str = "note"
         self.steps: Path | None = None
         self.records: RecordCache | None = None
         self.hides_from_coverage = False
@@ -274,6 +278,7 @@ class ExperimentRuns(ABC):
         self.caching = caching
         self.fixture_definitions: frozenset[Any] = frozenset()
         self._cache: ExperimentCache | None = None
+        self.repeats = Repeats(self)
         self.members: list[HypothesisItem] = []
         self._selected: list[HypothesisItem] = []
         self._first_open = 0
@@ -402,6 +407,7 @@ class ExperimentRuns(ABC):
                 self._recall()
                 settings.exchange.refresh()
                 self._pull(host, seconds, at_least)
+                self.repeats.settle(host, last=True)
             finally:
                 if self.cache is not None:
                     self.cache.flush()
@@ -515,7 +521,20 @@ class ExperimentRuns(ABC):
             if self._begin(unit, host):
                 with self._under_way(unit), self.watching() as judge:
                     record = self.run_unit(unit, host)
-                self._conclude(unit, judge(record))
+                self._conclude_own(unit, judge(record))
+                self.repeats.settle(host)
+
+    def repeat(self, unit: Unit, host: pytest.Item) -> RunRecord:
+        """Run a unit again in this process, for nothing but to see what it gives."""
+        self.prepare(unit, host)
+        self.settings.timer.restart()
+        with self._under_way(unit), self.watching() as judge:
+            record = self.run_again(unit, host)
+        return judge(record)
+
+    def run_again(self, unit: Unit, host: pytest.Item) -> RunRecord:
+        """Run a unit whose record is there already."""
+        return self.run_unit(unit, host)
 
     @contextmanager
     def _under_way(self, unit: Unit) -> Iterator[None]:
@@ -591,6 +610,11 @@ class ExperimentRuns(ABC):
         """Have a stored record stand for a run."""
         self._publish(unit, record)
 
+    def _conclude_own(self, unit: Unit, record: RunRecord) -> None:
+        """Take in the record of a run that this process has made."""
+        self.repeats.took(record)
+        self._conclude(unit, record)
+
     def _conclude(self, unit: Unit, record: RunRecord) -> None:
         """Publish the record of a run that ended here, and have it stored."""
         self._publish(unit, record if self.cache is None else self.cache.take(unit, record))
@@ -601,6 +625,7 @@ class ExperimentRuns(ABC):
         if key in exchange.attempts:
             self._publish(unit, self._lost(key, exchange.attempts[key]))
             return False
+        self.repeats.begin()
         self.prepare(unit, host)
         self._write(exchange.attempt, key)
         self.settings.timer.restart()

@@ -28,7 +28,7 @@ CORE_LAYERS = [
     {"evaluation", "calibration", "interim", "tidy", "tree", "result"},
     {"plugins", "optimizers"},
     {"caching", "builder", "declaration", "run_identity"},
-    {"stored_runs"},
+    {"repeatability", "stored_runs", "resumed_runs"},
     {"engines"},
     {"experiment"},
     {"experiment_graph"},
@@ -88,7 +88,9 @@ def layer(module):
     raise AssertionError(f"{module} belongs to no layer: add it to CORE_LAYERS where it belongs")
 
 
-IDENTIFIES = {"crystallize.core.run_identity", "crystallize.core.stored_runs"}
+IDENTIFIES = {
+    f"crystallize.core.{name}" for name in ("run_identity", "repeatability", "stored_runs", "resumed_runs")
+}
 IDENTIFIES |= {f"crystallize.core.engines.{name}" for name in ("apart", "expectation", "shipment")}
 IDENTIFIES |= {f"crystallize.core.engines.{name}" for name in ("on_executor", "on_dask")}
 """What loads the cache; loaded itself only where runs are stored, or sent elsewhere."""

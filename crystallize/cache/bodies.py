@@ -165,6 +165,9 @@ def follow(
         return
     if attribute in _LOADED:
         return
+    if _write_kind_of_module(encoder, module) and _is_of_the_class(module, attribute):
+        encoder.write_module(module)  # its code may use any other name
+        return
     if attribute not in vars(module):
         submodule = _loaded_module(label, encoder.roots) if "__path__" in vars(module) else None
         if isinstance(submodule, types.ModuleType):
@@ -186,6 +189,22 @@ def follow(
         follow(encoder, value, rest, bare=bare)
     else:
         _write_named(encoder, vars(module), label, attribute, value, rest)
+
+
+def _write_kind_of_module(encoder: PartEncoder, module: types.ModuleType) -> bool:
+    """Add the class that the project gave a module, if it gave it one."""
+    if type(module) is types.ModuleType:
+        return False
+    encoder.write_class(type(module))
+    return True
+
+
+def _is_of_the_class(module: types.ModuleType, attribute: str) -> bool:
+    """Tell whether looking up an attribute of a module runs code of the module's class."""
+    kinds = [kind for kind in type(module).__mro__ if kind not in (types.ModuleType, object)]
+    return any(
+        name in vars(kind) for kind in kinds for name in (attribute, "__getattribute__", "__getattr__")
+    )
 
 
 def _loaded_module(name: str, roots: Roots) -> types.ModuleType | str:
@@ -261,6 +280,7 @@ def write_class_body(encoder: PartEncoder, kind: type) -> None:
 
 def write_whole_module(encoder: PartEncoder, module: types.ModuleType) -> None:
     """Add all names of a module, for code that takes it as a value."""
+    _write_kind_of_module(encoder, module)
     for name, value in sorted(vars(module).items()):
         if name not in _LOADED and not name.startswith("@"):
             encoder.text(b"", name)
@@ -272,5 +292,5 @@ DESCRIPTIONS: Final[dict[str, Callable[[PartEncoder, Any], None]]] = {
     "wrapper": write_wrapper_body,
     "class": write_class_body,
     "module": write_whole_module,
-    "variable": PartEncoder.write,
+    "variable": lambda encoder, value: encoder.write(value),
 }

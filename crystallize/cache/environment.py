@@ -13,8 +13,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
+from typing import Final
 
 from crystallize.cache.origin import is_project_file
+
+_ADDED: Final = re.compile(r"\.dist-info/(INSTALLER|REQUESTED|RECORD|direct_url\.json|uv_\w+\.json)$|\.pyc$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +52,9 @@ def environment() -> Environment:
     """Return the environment of this process; it is computed once.
 
     Distributions count by name, version and the digests that their installer recorded (``RECORD``), so that
-    another build of a version counts. Installed files that were edited by hand do not show. Of editable
-    installs only name and version count, since their code is the project's; Crystallize counts by its source.
+    another build of a version counts, and who installed it where does not. Files that were edited behind
+    their installation do not show; `loaded_files` tells of them. Of editable installs only name and version
+    count, since their code is the project's; Crystallize counts by its source.
     """
     parts = {
         "Python": f"{platform.python_implementation()} {sys.version}",
@@ -58,6 +62,7 @@ def environment() -> Environment:
             f"{name}={getattr(sys.flags, name)}"
             for name in ("optimize", "utf8_mode", "dev_mode", "int_max_str_digits")
         ),
+        "options of Python": _options(),
         "system": " ".join([platform.system(), *platform.libc_ver()]),
         "machine": f"{platform.machine()} {sys.byteorder} {processor()}",
         "threads of libraries": _threads(),
@@ -102,9 +107,32 @@ def _distributions() -> Iterator[tuple[str, str]]:
         if _is_editable(distribution):
             yield name, f"{distribution.version} editable"
             continue
-        record = distribution.read_text("RECORD") or distribution.read_text("METADATA") or ""
-        digest = blake2b(record.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+        record = distribution.read_text("RECORD")
+        said = distribution.read_text("METADATA") or "" if record is None else _of_the_wheel(record)
+        digest = blake2b(said.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
         yield name, f"{distribution.version} files {digest}"
+
+
+def _of_the_wheel(record: str) -> str:
+    """Return the lines that tell of the wheel's own files, not of what an installer added or wrote anew.
+
+    Scripts name the interpreter of their environment, and lie outside.
+    """
+    kept = []
+    for line in record.splitlines():
+        path, _, rest = line.rpartition(",")[0].rpartition(",")
+        name = path.strip('"')
+        added = rest == "" or name.startswith(("/", "..")) or _ADDED.search(name)
+        if not added:
+            kept.append(line)
+    return "\n".join(sorted(kept))
+
+
+def _options() -> str:
+    """Return what Python was started with: filters of warnings, -X options, and a hash seed that was set."""
+    given = sorted(f"{name}={value}" for name, value in sys._xoptions.items())
+    seed = os.environ.get("PYTHONHASHSEED") or "random"
+    return json.dumps([sys.warnoptions, given, seed])
 
 
 def _is_editable(distribution: importlib.metadata.Distribution) -> bool:

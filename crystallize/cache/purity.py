@@ -1,63 +1,37 @@
 """What a run does that no key can see: an audit hook notes it.
 
 It does not see what C code opens (HDF5, Arrow), processes that `multiprocessing` spawns, reads of the
-environment, the clock and time zones, which names are in a directory, whether a file exists, and what was
-read or connected before the run and kept.
+environment, the clock and time zones, whether a file exists, and connections that were made before the run
+and kept. What was read before it, `opened_files` knows.
 """
 
 from __future__ import annotations
 
 import contextlib
-import glob
-import importlib.util
 import os
 import sys
-import sysconfig
 import tempfile
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
+
+from crystallize.cache.audit import caller, listen
+from crystallize.cache.places import (
+    Places,
+    Spelled,
+    StrPath,
+    installation,
+    is_of_no_concern,
+    looked_through,
+    resolved,
+    source_of,
+)
 
 _MOST: Final = 8  # reasons that are kept; one suffices
 _NETWORK: Final = "a network address"
-
-StrPath = str | os.PathLike[str]
-
-
-class _Spelled(NamedTuple):
-    """A path, as it was given and without symbolic links."""
-
-    given: str
-    real: str
-
-    @classmethod
-    def of(cls, path: Any) -> _Spelled:
-        text = os.path.abspath(os.fsdecode(path))  # noqa: PTH100 - a Path costs more
-        return cls(os.path.normcase(text), os.path.normcase(os.path.realpath(text)))
-
-    def shown(self) -> str:
-        here = os.path.normcase(os.getcwd()) + os.sep  # noqa: PTH109 - as above
-        return self.given.removeprefix(here).replace(os.sep, "/")
-
-
-class _Places:
-    """Files and whole directories, under either spelling; what is not there yet may become either."""
-
-    def __init__(self, paths: Iterable[StrPath]) -> None:
-        self._files: set[str] = set()
-        trees: set[str] = set()
-        for path in paths:
-            if not Path(path).is_file():
-                trees.update(text.rstrip(os.sep) + os.sep for text in _Spelled.of(path))
-            if not Path(path).is_dir():
-                self._files.update(_Spelled.of(path))
-        self._trees = tuple(trees)
-
-    def __contains__(self, path: _Spelled) -> bool:
-        return not self._files.isdisjoint(path) or any(text.startswith(self._trees) for text in path)
 
 
 def is_incidental(reason: str) -> bool:
@@ -95,19 +69,28 @@ class Watcher:
         project: Iterable[StrPath] = (),
         temporary: Iterable[StrPath] = (),
     ) -> None:
-        self._inputs = _Places(resolved(inputs))
-        self._code = _Places(code)
-        self._ignored = _Places([*_installation(), *ignored])
-        system = _Places([tempfile.gettempdir()])
+        inputs = list(inputs)
+        self._inputs = Places(resolved(inputs))
+        self._listed = looked_through(inputs)
+        self._code = Places(code)
+        self._ignored = Places([*installation(), *ignored])
+        system = Places([tempfile.gettempdir()])
         self._temporary = system
-        self._project = _Places(path for path in project if _Spelled.of(path) in system)
-        self._given = _Places(temporary)
+        self._project = Places(path for path in project if Spelled.of(path) in system)
+        self._given = Places(temporary)
         self._noted: dict[str, None] = {}
 
     @property
     def reasons(self) -> tuple[str, ...]:
         """Why runs are impure, the network first, then in the order of their doing; about eight at most."""
         return tuple(sorted(self._noted, key=is_incidental))
+
+    def knows(self, path: str, *, directory: bool = False) -> bool:
+        """Tell whether the key holds a file, or the names in a directory, or they are of no concern."""
+        file = Spelled.of(path)
+        if directory:
+            return self._inputs.hold_directory(file) or self._ignored.hold_directory(file)
+        return file in self._inputs or file in self._ignored
 
     @contextlib.contextmanager
     def watch(self) -> Iterator[Watch]:
@@ -132,7 +115,7 @@ class Watcher:
             _current.set(tuple(other for other in _current.get() if other is not watch))
             _deactivate(watch)
 
-    def _is_temporary(self, path: _Spelled) -> bool:
+    def _is_temporary(self, path: Spelled) -> bool:
         return path in self._given or (path in self._temporary and path not in self._project)
 
     def _note(self, reason: str) -> None:
@@ -160,17 +143,17 @@ class Watch:
         """Why this run, or an earlier one of the same watcher, is impure; empty if all are pure."""
         return self._watcher.reasons
 
-    def _owns(self, path: _Spelled) -> bool:
+    def _owns(self, path: Spelled) -> bool:
         return path.real in self._written or path.real.startswith(tuple(self._made))
 
     def _opened(self, path: Any, mode: str | None, flags: int) -> None:
         if isinstance(path, int):  # it was opened before
             return
-        if mode is None and sys._getframe(2).f_globals.get("__name__") in ("os", "shutil"):
+        if mode is None and _called_by("os", "shutil"):
             return  # directories, whose names are relative to others
-        file = _Spelled.of(path)
+        file = Spelled.of(path)
         known = self._watcher
-        if file in known._ignored or file.given in _HARMLESS or file.given.startswith(_MACHINE):
+        if file in known._ignored or is_of_no_concern(file):
             return
         if Path(file.given).is_dir():  # to list it, or for a temporary file without a name
             return
@@ -178,7 +161,7 @@ class Watch:
         is_new = bool(flags & os.O_TRUNC) or (flags & os.O_CREAT and not os.path.lexists(file.real))
         owned = self._owns(file)
         if access != os.O_WRONLY and not (is_new or owned) and file not in known._inputs:
-            source = _source(file)
+            source = source_of(file)
             if (source or file) not in known._code:
                 known._note(f"opened {(source or file).shown()}, which is not declared in inputs=")
         if access != os.O_RDONLY:
@@ -186,20 +169,31 @@ class Watch:
             if is_new:
                 self._written.add(file.real)
 
-    def _wrote(self, file: _Spelled) -> None:
+    def _listed(self, path: Any = None) -> None:
+        if isinstance(path, int) or _called_by(*_LISTING_FOR_PYTHON):
+            return
+        directory = Spelled.of(os.curdir if path is None else path)
         known = self._watcher
-        if not (known._is_temporary(file) or file in known._ignored or _source(file)):
+        if known._ignored.hold_directory(directory) or is_of_no_concern(directory):
+            return
+        owned = (directory.real + os.sep).startswith(tuple(self._made))
+        if not owned and not (known._inputs.hold_directory(directory) or known._listed(directory)):
+            known._note(f"listed {directory.shown()}, which is not declared in inputs=")
+
+    def _wrote(self, file: Spelled) -> None:
+        known = self._watcher
+        if not (known._is_temporary(file) or file in known._ignored or source_of(file)):
             known._note(f"wrote {file.shown()}, which a stored result would not")
 
     def _made_directory(self, path: Any, mode: int, descriptor: int) -> None:
-        directory = _Spelled.of(path)
+        directory = Spelled.of(path)
         if descriptor == -1 and not os.path.lexists(directory.real):
             self._made.add(directory.real + os.sep)
 
     def _renamed(self, old: Any, new: Any, *descriptors: int) -> None:
         if any(descriptor != -1 for descriptor in descriptors):
             return
-        source, target = _Spelled.of(old), _Spelled.of(new)
+        source, target = Spelled.of(old), Spelled.of(new)
         self._wrote(target)
         inside = source.real + os.sep
         moved = {f for f in self._written if f == source.real or f.startswith(inside)}
@@ -216,7 +210,7 @@ class Watch:
             name, _, query = name.removeprefix("file:").partition("?")
         if name in ("", ":memory:") or "mode=memory" in query.split("&"):
             return
-        file = _Spelled.of(name)
+        file = Spelled.of(name)
         known = self._watcher
         if file in known._ignored or file in known._inputs or self._owns(file):
             return
@@ -263,6 +257,8 @@ _LOOKED_UP = _saying(f"looked up {_NETWORK}")
 _JUDGES: dict[str, Callable[..., None]] = {
     _PROBE: Watch._probed,
     "open": Watch._opened,
+    "os.listdir": Watch._listed,
+    "os.scandir": Watch._listed,
     "os.mkdir": Watch._made_directory,
     "os.rename": Watch._renamed,
     "sqlite3.connect": Watch._connected_database,
@@ -291,30 +287,19 @@ _JUDGES: dict[str, Callable[..., None]] = {
 }
 
 _THREAD_STARTS = ("_thread.start_new_thread", "_thread.start_joinable_thread")
-_HARMLESS = (os.path.normcase(os.path.abspath(os.devnull)), "/dev/zero", "/dev/full")  # noqa: PTH100
 # The environment's part of the key is about the first two. Imports read time zones, pandas' for one.
 _MACHINE_PROGRAMS = frozenset({"lscpu", "ldconfig", "sysctl", "uname"})  # joblib asks the first for cores
-_MACHINE = ("/proc/", "/sys/", "/usr/share/zoneinfo/")
+_LISTING_FOR_PYTHON = ("_frozen_importlib_external", "importlib._bootstrap_external", "importlib.metadata")
+"""Who lists directories to find modules and distributions."""
 
-# An audit hook belongs to the interpreter, can't be removed, and hears everything; so there is one for all.
 _lock = threading.Lock()
 _active: tuple[Watch, ...] = ()
-_installed = False
 _current: ContextVar[tuple[Watch, ...]] = ContextVar("crystallize_watches", default=())
-
-
-def _listen() -> None:
-    global _installed
-    with _lock:
-        if not _installed:
-            with contextlib.suppress(Exception):  # another hook's; the probe tells
-                sys.addaudithook(_hear)
-            _installed = True
 
 
 def _activate(watch: Watch) -> None:
     global _active
-    _listen()
+    listen(_hear)
     with _lock:
         _active = (*_active, watch)
 
@@ -333,7 +318,7 @@ def set_apart(threads: Iterable[threading.Thread]) -> None:
 
     What they do in a run of their own counts as ever.
     """
-    _listen()
+    listen(_hear)
     _apart.update(threads)
 
 
@@ -362,41 +347,12 @@ def _hear(event: str, args: tuple[Any, ...]) -> None:
                 )
 
 
-def _source(file: _Spelled) -> _Spelled | None:
-    """Return the source of a file of bytecode, or of one that is to become such."""
-    directory, name = os.path.split(file.given)
-    if sys.pycache_prefix and file.given.startswith(os.path.normcase(sys.pycache_prefix)):
-        with contextlib.suppress(ValueError):
-            return _Spelled.of(importlib.util.source_from_cache(file.given))
-        return file
-    parent, cache = os.path.split(directory)
-    if cache != "__pycache__":
-        return None
-    # Others than Python put tags of their own between the name of the module and the ending.
-    return _Spelled.of(os.path.join(parent, name.partition(".")[0] + ".py"))  # noqa: PTH118
+def current() -> tuple[Watch, ...]:
+    """Return the watches of the runs that this thread or task is in, or may be working for."""
+    return _current.get() or _active
 
 
-def resolved(inputs: Iterable[StrPath]) -> Iterator[StrPath]:
-    """Yield the paths that are declared, and for each pattern the files that it fits now."""
-    for path in inputs:
-        text = os.fspath(path)
-        if any(sign in text for sign in "*?[") and not os.path.lexists(text):
-            found = glob.glob(text, recursive=True, include_hidden=True)  # noqa: PTH207 - may be absolute
-            yield from (file for file in found if not Path(file).is_dir())
-        else:
-            yield path
-
-
-def _installation() -> list[StrPath]:
-    """Return the directories of what is installed, and those of Crystallize."""
-    paths = sysconfig.get_paths()
-    installed: list[StrPath] = [paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")]
-    site = sys.modules.get("site")
-    if site is not None:
-        installed += site.getsitepackages()
-        if site.ENABLE_USER_SITE:
-            installed.append(site.getusersitepackages())
-    archive = "python{}{}.zip".format(*sys.version_info)
-    installed += [path for path in sys.path if Path(path).name == archive]
-    package = Path(__file__).parent.parent
-    return [*installed, package, package.with_name("pytest_crystallize")]
+def _called_by(*modules: str) -> bool:
+    """Tell whether the frame that an event is about belongs to one of these modules."""
+    frame = caller()
+    return frame is not None and frame.f_globals.get("__name__") in modules

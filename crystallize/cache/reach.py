@@ -32,29 +32,35 @@ class Reach:
 
     def explore(self, target: object) -> bytes:
         """Find all parts of `target`, and return what stands for `target` itself."""
-        start = PartEncoder(self._label, self.roots)
+        start = self.encoder(self.roots)
         if isinstance(target, types.FunctionType | type):
             start.write(target)
         else:
             start.refer(Part("variable", self.name, target, self.roots))
         while self._waiting:
             label, part = self._waiting.popleft()
-            encoder = PartEncoder(self._label, part.roots)
-            through = "" if label == self.name else f"{self.name} reaches {label}, and "
-            try:
-                DESCRIPTIONS[part.kind](encoder, part.value)
-            except Refusal as refusal:
-                raise FingerprintError(f"{through}{refusal.explain(label)}") from refusal
-            except RecursionError:
-                raise FingerprintError(
-                    f"{through}{label} contains itself, or is nested too deep; {ADVICE}"
-                ) from None
-            except BaseException as error:
-                raise FingerprintError(
-                    f"{through}{label} can't be read: {failure(error)}; {ADVICE}"
-                ) from error
-            self.digests[label] = encoder.digest()
+            self.digests[label] = self.describe(label, part)
         return start.digest()
+
+    def encoder(self, roots: Roots) -> PartEncoder:
+        """Return what writes one part."""
+        return PartEncoder(self._label, roots)
+
+    def describe(self, label: str, part: Part) -> bytes:
+        """Return the digest of what a part says itself."""
+        encoder = self.encoder(part.roots)
+        through = "" if label == self.name else f"{self.name} reaches {label}, and "
+        try:
+            DESCRIPTIONS[part.kind](encoder, part.value)
+        except Refusal as refusal:
+            raise FingerprintError(f"{through}{refusal.explain(label)}") from refusal
+        except RecursionError:
+            raise FingerprintError(
+                f"{through}{label} contains itself, or is nested too deep; {ADVICE}"
+            ) from None
+        except BaseException as error:
+            raise FingerprintError(f"{through}{label} can't be read: {failure(error)}; {ADVICE}") from error
+        return encoder.digest()
 
     def _label(self, part: Part) -> str:
         """Return the label of a part; when it is met for the first time, have it described later."""

@@ -11,14 +11,18 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 from weakref import WeakKeyDictionary
 
+from crystallize.cache.audit import unheard
 from crystallize.cache.environment import environment
 from crystallize.cache.fingerprint import Fingerprint, changes, fingerprint
+from crystallize.cache.inputs import declared_files
+from crystallize.cache.opened_files import OPENED
 from crystallize.cache.place import cache_directory, open_store
-from crystallize.cache.purity import Watcher, resolved
+from crystallize.cache.prerequisites import Prerequisites, Unprovable
+from crystallize.cache.purity import Watcher
+from crystallize.cache.set_up import reached_modules, set_up_by
 from crystallize.cache.stable_hash import stable_hash
 from crystallize.cache.store import Encoded, Store
 from crystallize.errors import CrystallizeError, UnhashableValueError
-from crystallize.storage.regular import open_regular
 
 SCHEMA: Final = "crystallize-step-1"
 """Version of the keys."""
@@ -66,8 +70,12 @@ class StepResults:
         Files that steps may read, whose content belongs to the key.
     env : tuple of str
         Environment variables whose values belong to the key.
+    cache_key : str, optional
+        Vouches for all that can't be seen: network, processes, files.
+    root : path, optional
+        What `inputs` are relative to; the current directory if left out.
     surroundings : str
-        What else belongs to the key.
+        What else belongs to the key, such as what was done to the process before any step.
     environment_digest : str, optional
         Digest of the environment, where another process knows it.
     """
@@ -79,6 +87,8 @@ class StepResults:
         refresh: bool = False,
         inputs: tuple[str, ...] = (),
         env: tuple[str, ...] = (),
+        cache_key: str | None = None,
+        root: Path | None = None,
         surroundings: str = "",
         environment_digest: str | None = None,
     ) -> None:
@@ -86,10 +96,13 @@ class StepResults:
         self.refresh = refresh
         self.inputs = inputs
         self.env = env
+        self.cache_key = cache_key
+        self.root = Path.cwd() if root is None else root
         self.surroundings = surroundings
         self._environment = environment_digest
-        self._files: dict[str, tuple[tuple[int, ...], str]] = {}
         self._lists: dict[str, dict[Reads, None]] = {}
+        self._before: dict[str, str] = {}
+        self._prerequisites: dict[str, Prerequisites] = {}
         self._said: set[tuple[str, str]] = set()
         self._notes: dict[tuple[str, str], str] = {}
         self._stored = False
@@ -101,20 +114,23 @@ class StepResults:
         # so that a process on another machine can tell whether it has it, too.
         with suppress(OSError):
             self.directory.mkdir(parents=True, exist_ok=True)
-        return _again, (
-            self.directory,
-            self.refresh,
-            self.inputs,
-            self.env,
-            self.surroundings,
-            self.environment,
-        )
+        options = {
+            "refresh": self.refresh,
+            "inputs": self.inputs,
+            "env": self.env,
+            "cache_key": self.cache_key,
+            "root": self.root,
+            "surroundings": self.surroundings,
+            "environment_digest": self.environment,
+        }
+        return _again, (self.directory, options)
 
     @property
     def environment(self) -> str:
         """Digest of the environment."""
         if self._environment is None:
-            self._environment = environment().digest
+            with unheard():
+                self._environment = environment().digest
         return self._environment
 
     @property
@@ -135,7 +151,8 @@ class StepResults:
     def entry(self, call: Call) -> Entry | None:
         """Return the place of a call's result, or None if it has no key."""
         try:
-            return Entry(self, call)
+            with unheard():
+                return Entry(self, call)
         except (CrystallizeError, OSError) as error:
             self.note(call.name, "key", str(error))
             return None
@@ -176,33 +193,30 @@ class StepResults:
 
     def declared(self) -> str:
         """Return what identifies the content of declared files and variables."""
-        if not (self.inputs or self.env):
+        if not (self.inputs or self.env or self.cache_key or self.surroundings):
             return ""
-        content = [
-            (os.fspath(path), self._content(Path(path)))
-            for path in sorted(resolved(self.inputs), key=os.fspath)
-        ]
-        return json.dumps([content, [(name, os.environ.get(name)) for name in self.env]])
+        content = {pattern: list(declared_files(self.root, pattern)) for pattern in self.inputs}
+        values = [(name, os.environ.get(name)) for name in self.env]
+        return json.dumps([content, values, self.cache_key, self.surroundings])
 
-    def _content(self, path: Path) -> str:
-        """Return the hash of a file, or of all files below a directory."""
-        if path.is_dir():
-            files = sorted(file for file in path.rglob("*") if file.is_file())
-            found = [(file.relative_to(path).as_posix(), self._content(file)) for file in files]
-            return blake2b(json.dumps(found).encode(), digest_size=32).hexdigest()
-        try:
-            status = path.stat()
-            state = status.st_mtime_ns, status.st_size, status.st_ino
-            known = self._files.get(str(path))
-            if known is None or known[0] != state:
-                with open_regular(path) as file:
-                    digest = blake2b(file.readall(), digest_size=32).hexdigest()
-                known = self._files[str(path)] = state, digest
-            return known[1]
-        except FileNotFoundError:
-            return "missing"
-        except OSError as error:
-            raise UnhashableValueError(f"{path}, declared in inputs=, can't be read: {error}") from error
+    def done_before(self, code: Fingerprint) -> str:
+        """Return what identifies what modules that code reaches did when they were loaded."""
+        known = self._before.get(code.digest)
+        if known is None:
+            modules = reached_modules(code.parts).values()
+            known = self._before[code.digest] = json.dumps(set_up_by(modules, root=self.root))
+        return known
+
+    def prerequisites(self, watcher: Watcher, code: Fingerprint) -> Prerequisites:
+        """Return what lists the files that results of code go with."""
+        known = self._prerequisites.get(code.digest)
+        if known is None:
+            OPENED.start()
+            modules = frozenset(reached_modules(code.parts))
+            known = self._prerequisites[code.digest] = Prerequisites(
+                self.store, self.root, watcher=watcher, modules=modules, opened=self.cache_key is None
+            )
+        return known
 
     def lists(self, step: str, code: str, *, anew: bool = False) -> dict[Reads, None]:
         """Return what calls of the same code are known to have read."""
@@ -226,22 +240,8 @@ class StepResults:
         return {"schema": SCHEMA, "environment": self.environment, "code": code}
 
 
-def _again(
-    directory: Path,
-    refresh: bool,
-    inputs: tuple[str, ...],
-    env: tuple[str, ...],
-    surroundings: str,
-    digest: str,
-) -> StepResults:
-    return StepResults(
-        directory,
-        refresh=refresh,
-        inputs=inputs,
-        env=env,
-        surroundings=surroundings,
-        environment_digest=digest,
-    )
+def _again(directory: Path, options: dict[str, Any]) -> StepResults:
+    return StepResults(directory, **options)
 
 
 class Entry:
@@ -266,9 +266,10 @@ class Entry:
         self._code = self._fingerprint()
         self._data = self._identity()
         self._base = [SCHEMA, results.environment, self._code.digest, call.name, call.seed, self._data]
-        self._base += [results.declared(), *([results.surroundings] if results.surroundings else [])]
+        self._base += [results.declared(), results.done_before(self._code)]
+        self._watcher = _watcher(call.code, results)
+        self._prerequisites = results.prerequisites(self._watcher, self._code)
         self._values: dict[Read, str] = {}
-        self._watcher: Watcher | None = None
 
     def _fingerprint(self) -> Fingerprint:
         return fingerprint(self._call.code, name=self._call.name)
@@ -290,9 +291,17 @@ class Entry:
                     key = self._key(reads)
                 except CrystallizeError:
                     continue  # `keep` says so, if the call reads it
-                found = self._results.store.get(key)
+                with unheard():
+                    found = self._proven(self._results.store.get(key))
                 if found is not None:
                     yield found
+
+    def _proven(self, found: Encoded | None) -> Encoded | None:
+        """Return what was found if the files that it lists are what they were."""
+        if found is None:
+            return None
+        listed, _, kind = found.kind.partition(" ")
+        return None if self._prerequisites.broken(listed) else Encoded(kind, found.data)
 
     def _key(self, reads: Reads) -> str:
         for read in reads:
@@ -311,13 +320,16 @@ class Entry:
 
     def watched(self) -> AbstractContextManager[object]:
         """Bracket the call, to note what it does that no result would repeat."""
-        self._watcher = _watcher(self._call.code, self._results)
         return self._watcher.watch()
 
     def keep(self, reads: frozenset[Read], result: tuple[str, bytes]) -> None:
         """Store what the call gave, unless it is impure, or changed its data or its own code."""
+        with unheard():
+            self._keep(reads, result)
+
+    def _keep(self, reads: frozenset[Read], result: tuple[str, bytes]) -> None:
         results, call = self._results, self._call
-        if self._watcher is not None and self._watcher.reasons:
+        if self._watcher.reasons and results.cache_key is None:
             self.refuse(f"it {self._watcher.reasons[0]}", "purity")
             return
         try:
@@ -329,8 +341,11 @@ class Entry:
             elif self._identity() != self._data:
                 self.refuse("its input data: it changes them; work on a copy", "data")
             else:
-                ordered = tuple(sorted(reads))
-                results.keep(call.name, self._code.digest, ordered, self._key(ordered), result)
+                ordered, (kind, data) = tuple(sorted(reads)), result
+                listed = f"{self._prerequisites.listed()} {kind}", data
+                results.keep(call.name, self._code.digest, ordered, self._key(ordered), listed)
+        except Unprovable as fault:
+            self.refuse(f"a file: {fault}", "files")
         except CrystallizeError as error:
             self.refuse(str(error), "key")
 
@@ -370,14 +385,15 @@ _watchers: WeakKeyDictionary[Any, dict[tuple[Any, ...], Watcher]] = WeakKeyDicti
 def _watcher(code: object, results: StepResults) -> Watcher:
     """Return the one that watches all calls of a function or class in this process."""
     owner = code[0] if isinstance(code, tuple) else type(code)
-    options = results.directory, results.inputs
+    options = results.directory, results.inputs, results.root
     try:
         of_owner = _watchers.setdefault(owner, {})
     except TypeError:  # a callable that can't be referred to weakly, or has no hash
         of_owner = _watchers.setdefault(type(owner), {})
     known = of_owner.get(options)
     if known is None:  # of several threads, the first one's counts
-        known = of_owner.setdefault(options, Watcher(results.inputs, ignored=(results.directory,)))
+        inputs = [os.path.join(results.root, pattern) for pattern in results.inputs]  # noqa: PTH118 - patterns
+        known = of_owner.setdefault(options, Watcher(inputs, ignored=(results.directory,)))
     return known
 
 

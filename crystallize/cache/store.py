@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from hmac import compare_digest
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from crystallize.cache.secret import Secret
 from crystallize.storage.regular import read_regular
@@ -27,7 +27,7 @@ _CODE = 32  # bytes
 _PARTS = "(parts)"  # kind of a pack's first record
 
 _SHARD = re.compile(r"[0-9a-f]{2}")
-_NAME = re.compile(r"[0-9a-f]{32}\.value|(?P<prefix>[0-9a-f]{32}-[0-9a-f]{32})-[0-9a-f]{32}\.pack")
+_NAME = re.compile(r"[0-9a-f]{32}\.(?:value|list)|(?P<prefix>[0-9a-f]{32}-[0-9a-f]{32})-[0-9a-f]{32}\.pack")
 _TEMPORARY = re.compile(r"\.[0-9a-f]{16}\.tmp")
 _STALE = 3600.0  # seconds after which nobody finishes a temporary file any more
 
@@ -35,6 +35,9 @@ _MANY = 8  # small packs of one group that are worth making one of
 _SMALL = 1 << 20  # bytes; larger packs are not written again
 _REMOVALS = 2  # of a directory that one write bears, the first being that it was never made
 _LISTINGS = 3  # of a shard whose packs are replaced while they are read
+
+
+Sort = Literal["value", "list"]
 
 
 class Encoded(NamedTuple):
@@ -89,32 +92,35 @@ class Store:
         self.rejected = 0
         self._key = secret.key
 
-    def get(self, key: str) -> Encoded | None:
+    def get(self, key: str, sort: Sort = "value") -> Encoded | None:
         """Return the value stored under a key, or None."""
         if self._key is None:
             return None
-        path = self._value(key)
+        path = self._place(key, sort)
         data = self._read(path)
         if data is None:
             return None
-        records, whole = _unpack(data, _seal(self._key, "value"))
+        records, whole = _unpack(data, _seal(self._key, sort))
         if not whole or [record.key for record in records] != [key]:
             self.rejected += 1
             return None
         _touch(path)
         return records[0].value
 
-    def put(self, key: str, value: Encoded) -> bool:
-        """Store a value under a key, in place of an earlier one; return whether it is there."""
+    def put(self, key: str, value: Encoded, sort: Sort = "value") -> bool:
+        """Store a value under a key, in place of an earlier one; return whether it is there.
+
+        Lists of files, on which values depend, are another sort than the values themselves.
+        """
         if self._key is None:
             return False
-        record = _pack(_seal(self._key, "value"), key, value)
-        return self._write(self._value(key), [_MAGIC, *record])
+        record = _pack(_seal(self._key, sort), key, value)
+        return self._write(self._place(key, sort), [_MAGIC, *record])
 
     def remove(self, key: str) -> None:
         """Remove the value stored under a key, if there is one."""
         try:
-            self._value(key).unlink(missing_ok=True)
+            self._place(key, "value").unlink(missing_ok=True)
         except OSError as error:
             self._note("written", error)
 
@@ -235,8 +241,8 @@ class Store:
             for pack in merged:
                 _remove(pack.path)
 
-    def _value(self, key: str) -> Path:
-        return self._path(f"{_digest(key)}.value")
+    def _place(self, key: str, sort: Sort) -> Path:
+        return self._path(f"{_digest(key)}.{sort}")
 
     def _path(self, name: str) -> Path:
         return self.directory / name[:2] / name

@@ -93,6 +93,10 @@ class PartsBuilder:
         """Set what stands for all that runs depend on and that can't be seen."""
         return self._set(cache_key=key)
 
+    def repeatable(self, repeatable: bool) -> Self:
+        """Set whether a run gives the same when it is made again."""
+        return self._set(repeatable=repeatable)
+
     def description(self, description: str) -> Self:
         """Set the description."""
         return self._set(description=description)

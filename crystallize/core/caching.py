@@ -24,6 +24,8 @@ class Caching:
     cache_key : str or None
         Stands for all that can't be seen or identified. With it, runs are stored that read undeclared
         files, use the network or call hooks of plugins, and they are not verified.
+    repeatable : bool
+        Whether a run gives the same again. Of one that can't, nothing is stored, and nothing is said of it.
 
     Raises
     ------
@@ -34,6 +36,7 @@ class Caching:
     inputs: tuple[str, ...] = ()
     env: tuple[str, ...] = ()
     cache_key: str | None = None
+    repeatable: bool = True
 
     def __post_init__(self) -> None:
         for name, of in (("inputs", "patterns for files, as in ['data/*.csv']"), ("env", "variables' names")):
@@ -45,3 +48,5 @@ class Caching:
             object.__setattr__(self, name, entries)
         if self.cache_key is not None and (not isinstance(self.cache_key, str) or not self.cache_key):
             raise DefinitionError(f"cache_key is {self.cache_key!r}; give a string that is not empty")
+        if not isinstance(self.repeatable, bool):
+            raise DefinitionError(f"repeatable is {self.repeatable!r}; give True or False")

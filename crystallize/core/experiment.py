@@ -60,7 +60,7 @@ from crystallize.errors import CrystallizeWarning, DefinitionError
 from crystallize.stats import Correction
 
 if TYPE_CHECKING:
-    from crystallize.core.stored_runs import StoredRuns
+    from crystallize.core.resumed_runs import ResumedRuns
 
 P = TypeVar("P", bound=BasePlugin)
 Strategy = Literal["rerun", "resume"]
@@ -111,6 +111,9 @@ class Experiment:
     cache_key : str, optional
         Stands for all that runs depend on and that can't be seen, such as a remote model: runs are stored
         that would not be otherwise. Change it when that changes.
+    repeatable : bool
+        Whether a run gives the same when it is made again. Of an experiment that can't, such as one of a
+        remote model, nothing is stored, and it is not said that its runs differ.
 
     Raises
     ------
@@ -155,6 +158,7 @@ class Experiment:
         inputs: Iterable[str] = (),
         env: Iterable[str] = (),
         cache_key: str | None = None,
+        repeatable: bool = True,
     ) -> None:
         if not isinstance(name, str) or not name.strip():
             raise DefinitionError(f"an experiment is named {name!r}; a name is a non-empty string")
@@ -168,7 +172,7 @@ class Experiment:
         self.given_plugins = tuple(plugins or ())
         self.plugins = with_defaults(self.given_plugins, DEFAULT_PLUGINS)
         self.judging = Judging(correction, stopping, resampled)
-        self.caching = Caching(inputs, env, cache_key)  # type: ignore[arg-type]  # it makes tuples of them
+        self.caching = Caching(inputs, env, cache_key, repeatable)  # type: ignore[arg-type]  # it makes tuples of them
         self.shared_treatments: frozenset[str] = frozenset()  # in a graph, with experiments not upstream
         self.treatments = treatments
         given = checked_hypotheses(hypotheses, self._label)
@@ -468,7 +472,9 @@ class Experiment:
                 self, (plugin for plugin in self.plugins if not isinstance(plugin, Execution | SeedPlugin))
             ),
             outputs={output.name: output.writer for output in self.outputs},
-            step_cache=open_step_cache(inputs=self.caching.inputs, env=self.caching.env)
+            step_cache=open_step_cache(
+                inputs=self.caching.inputs, env=self.caching.env, cache_key=self.caching.cache_key
+            )
             if cacheable
             else None,
         )
@@ -486,13 +492,13 @@ class Experiment:
         """Whether units run on the event loop of the caller."""
         return isinstance(self._execution, AsyncExecution)
 
-    def _stored(self, plan: RunPlan, strategy: Strategy) -> StoredRuns | None:
+    def _stored(self, plan: RunPlan, strategy: Strategy) -> ResumedRuns | None:
         """Return the stored runs of a run, if it is to use some."""
         if strategy not in ("rerun", "resume"):
             raise DefinitionError(f"strategy is {strategy!r}; allowed are 'rerun' and 'resume'")
         if strategy == "rerun":
             return None
-        from crystallize.core.stored_runs import resumed  # heavy: what it loads identifies code
+        from crystallize.core.resumed_runs import resumed  # heavy: what it loads identifies code
 
         artifacts = self.plugin(ArtifactPlugin).root_dir
         stored = resumed(self._label, plan, self.given_plugins, self.caching, ignored=[artifacts])
@@ -505,7 +511,7 @@ class Experiment:
         conditions: Sequence[str],
         *,
         to_the_end: bool = False,
-        stored: StoredRuns | None = None,
+        stored: ResumedRuns | None = None,
     ) -> Result:
         """Run these conditions in every replicate, or until every claim is decided."""
         execution = self._execution
@@ -526,7 +532,7 @@ class Experiment:
         conditions: Sequence[str],
         *,
         to_the_end: bool = False,
-        stored: StoredRuns | None = None,
+        stored: ResumedRuns | None = None,
     ) -> Result:
         """Do what `_execute` does, on the running event loop."""
         execution = self.plugin(AsyncExecution)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import glob
 import json
 import os
-import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Final
 
 from crystallize.cache.environment import Environment, environment_changes
 from crystallize.cache.fingerprint import changes, fingerprint
+from crystallize.cache.inputs import declared_files
+from crystallize.cache.set_up import reached_modules
 from crystallize.core.artifact import Artifact
 from crystallize.core.caching import Caching
 from crystallize.core.datasource import DataSource, ExperimentInput
@@ -24,7 +25,6 @@ from crystallize.core.run import RunPlan, Unit
 from crystallize.core.seeding import SeedStream
 from crystallize.core.treatment import BASELINE, Treatment
 from crystallize.errors import FingerprintError
-from crystallize.storage.regular import open_regular
 
 _SCHEMA: Final = "crystallize-records-1"
 _ENVIRONMENT: Final = "environment "
@@ -60,17 +60,27 @@ class RunIdentity:
         """Return what records of a condition are stored under: names of code, so that titles may change."""
         return json.dumps(["records", *self.names, condition])
 
-    def sources(self) -> Iterator[str]:
-        """Yield the source files of the project that runs may reach."""
-        found = set()
-        for label in self.labels or ():
-            name = label.removesuffix(" (whole)")
-            while name and name not in sys.modules:
-                name = name.rpartition(".")[0]
-            path = getattr(sys.modules.get(name), "__file__", None)
-            if isinstance(path, str):
-                found.add(path)
-        yield from sorted(found)
+    def with_set_up(self, found: Mapping[str, str]) -> RunIdentity:
+        """Return it with what the project does to its process before runs: file -> digest."""
+        if not found:
+            return self
+        said = {f"what {path} does before runs": digest[:16] for path, digest in found.items()}
+        parts = {condition: {**known, **said} for condition, known in self.parts.items()}
+        text = json.dumps(sorted(found.items())).encode()
+        seals = {
+            condition: blake2b(text, digest_size=32, key=seal).digest()
+            for condition, seal in self.seals.items()
+        }
+        return replace(self, parts=parts, seals=seals)
+
+    def modules(self) -> dict[str, ModuleType]:
+        """Return the modules of the project that runs may reach, by name."""
+        return reached_modules(self.labels or ())
+
+    def sources(self) -> list[str]:
+        """Return the source files of the project that runs may reach."""
+        paths = {getattr(module, "__file__", None) for module in self.modules().values()}
+        return sorted(path for path in paths if isinstance(path, str))
 
 
 @dataclass(frozen=True)
@@ -181,10 +191,10 @@ def input_digests(root: Path, pattern: str) -> list[tuple[str, str]]:
     FingerprintError
         If it names no file, or one that can't be read.
     """
-    paths = [path for path in _matching(root, pattern) if not path.is_dir()]
-    if not paths:
+    found = list(declared_files(root, pattern))
+    if not found:
         raise FingerprintError(f"inputs= {pattern!r} names no file in {root}; correct it, or leave it out")
-    return [(os.path.relpath(path, root).replace(os.sep, "/"), _content(path)) for path in paths]
+    return found
 
 
 def declared_inputs(root: Path, patterns: Iterable[str]) -> dict[str, str]:
@@ -196,36 +206,6 @@ def declared_inputs(root: Path, patterns: Iterable[str]) -> dict[str, str]:
         except FingerprintError:
             found[pattern] = ""
     return found
-
-
-def _matching(root: Path, pattern: str) -> list[Path]:
-    """Return the files of a pattern, those of a directory that it names, or the file itself."""
-    whole = os.path.join(root, pattern)  # noqa: PTH118 - a pattern is no path
-    if os.path.isdir(whole):  # noqa: PTH112 - as above
-        whole = os.path.join(whole, "**")  # noqa: PTH118 - as above
-    elif os.path.lexists(whole):
-        return [Path(whole)]
-    return sorted(map(Path, glob.glob(whole, recursive=True, include_hidden=True)))  # noqa: PTH207 - hidden
-
-
-_contents: dict[Path, tuple[tuple[int, ...], str]] = {}
-
-
-def _content(path: Path) -> str:
-    """Return the digest of a file; it is read again if its status has changed."""
-    try:
-        status = path.stat()
-        state = (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-        known = _contents.get(path)
-        if known is None or known[0] != state:
-            digest = blake2b(digest_size=32)
-            with open_regular(path) as file:
-                while block := file.read(1 << 20):
-                    digest.update(block)
-            known = _contents[path] = state, digest.hexdigest()
-    except OSError as error:
-        raise FingerprintError(f"inputs= names {path}, which can't be read: {error.strerror}") from error
-    return known[1]
 
 
 class _Parts:

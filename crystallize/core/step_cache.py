@@ -119,7 +119,10 @@ def open_step_cache(
     mode: Mode = "reuse",
     inputs: tuple[str, ...] = (),
     env: tuple[str, ...] = (),
+    cache_key: str | None = None,
+    root: Path | None = None,
     surroundings: str = "",
+    environment_digest: str | None = None,
 ) -> StepCache | None:
     """Return the cache of cacheable steps in a directory.
 
@@ -134,8 +137,16 @@ def open_step_cache(
         Paths and patterns of files that steps may read; their content is part of every key.
     env : tuple of str
         Names of environment variables that steps may read; their values are part of every key.
+    cache_key : str, optional
+        Vouches for all that can't be seen, and is part of every key: with it, results are stored of steps
+        that use the network or start processes.
+    root : path, optional
+        Directory that `inputs` are relative to; the current one if left out.
     surroundings : str
-        What else decides whether a step fails, such as filters of warnings; part of every key.
+        What else decides what a step gives or whether it fails, such as filters of warnings, and what was
+        done to the process before any step; part of every key.
+    environment_digest : str, optional
+        Digest of the environment, where it is known.
 
     Raises
     ------
@@ -149,7 +160,14 @@ def open_step_cache(
     from crystallize.cache.step_results import StepResults  # heavy, and needed for cacheable steps only
 
     return StepResults(
-        directory, refresh=mode == "refresh", inputs=inputs, env=env, surroundings=surroundings
+        directory,
+        refresh=mode == "refresh",
+        inputs=inputs,
+        env=env,
+        cache_key=cache_key,
+        root=root,
+        surroundings=surroundings,
+        environment_digest=environment_digest,
     )
 
 

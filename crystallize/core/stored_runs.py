@@ -3,34 +3,37 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
+import platform
 import random
+import secrets
 import threading
 import time
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
+from hashlib import blake2b
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Final
 
-from crystallize.cache.environment import Environment, environment
-from crystallize.cache.place import cache_directory, open_store
+from crystallize.cache.environment import Environment
+from crystallize.cache.opened_files import OPENED
+from crystallize.cache.prerequisites import Prerequisites, Unprovable
 from crystallize.cache.purity import Watcher
+from crystallize.cache.set_up import set_up_by
 from crystallize.cache.store import Encoded, Store
-from crystallize.core.caching import Caching
 from crystallize.core.hypothesis import Hypothesis
-from crystallize.core.plugins import BasePlugin
-from crystallize.core.plugins.execution import ended
-from crystallize.core.record import RunError, RunRecord
+from crystallize.core.record import ArtifactEntry, RunError, RunRecord
+from crystallize.core.repeatability import difference
 from crystallize.core.run import RECORDED, Outcomes, RunPlan, Unit
-from crystallize.core.run_identity import RunIdentity, Subject, explain, subject_of
+from crystallize.core.run_identity import RunIdentity, Subject, explain
 from crystallize.core.seeding import global_draws_detector, seed_globals
-from crystallize.errors import CrystallizeWarning, FingerprintError
+from crystallize.errors import FingerprintError
 
 PUBLISHED_EVERY: Final = 0.1  # seconds
 _CHECKS: Final = 20  # times as long as the last check is waited until the next
-_KIND: Final = "json"
+_KIND: Final = "json "
 _WITHDRAWN: Final = "withdrawn"
 ARTIFACTS: Final = "wrote artifacts, which are not stored with its record"
 
@@ -92,6 +95,12 @@ class StoredRuns:
         Files and directories of Crystallize, which say nothing of a run.
     temporary : iterable of path
         Directories for temporary files beside the system's.
+    called : iterable of module
+        Conftests and plugins, of which pytest calls hooks and fixtures.
+    loaded : iterable of module
+        Modules of which something is run, beside those that the subject reaches.
+    session : str
+        What tells the processes that measure together from others; of letters and digits.
     """
 
     def __init__(
@@ -104,13 +113,24 @@ class StoredRuns:
         impurities: Impurities,
         ignored: Iterable[Path] = (),
         temporary: Iterable[Path] = (),
+        called: Iterable[ModuleType] = (),
+        loaded: Iterable[ModuleType] = (),
+        session: str = "",
     ) -> None:
         self.name = name
         self.refusal: str | None = None
         """Why records are neither read nor written."""
         self.changed: str | None = None
         """What changed meanwhile, so that records are written no more."""
+        self.unproven: str | None = None
+        """What their process has read and can't be told any more, so that they are not written."""
+        self.broken: set[str] = set()
+        """Files that are not what they were when records were stored, which are not used therefore."""
+        self.measured_on: list[str] = []
+        """Dates on which stored values were measured, if a claim is about such."""
         self.published = 0
+        self._made: dict[Unit, str] = {}
+        self._stamp = f"{session or secrets.token_hex(4)}-{_machine()}.{time.strftime('%Y-%m-%d')}"
         self._subject = subject
         self._store = store
         self._environment = environment
@@ -123,21 +143,29 @@ class StoredRuns:
             self.exempt = False
         else:
             self.exempt = subject.caching.cache_key is not None
+            if not (self.exempt or subject.caching.repeatable):
+                self.refusal = "it is declared repeatable=False"
             try:
-                self._identity = subject.identify(environment)
+                self._made_of = subject.identify(environment)
+                modules = [*loaded, *self._made_of.modules().values()]
+                self._identity = self._made_of.with_set_up(
+                    set_up_by(modules, called=called, root=subject.root)
+                )
             except FingerprintError as error:
                 self.refusal = str(error)
         self._watcher = self._make_watcher()
+        self._prerequisites = self._make_prerequisites()
         self._tainted: str | None = None
         self._told: str | None = None
         self._home = os.getpid()
-        self._hits: dict[Unit, RunRecord] = {}
         self._verified: set[Unit] = set()
         self._lock = threading.Lock()
         self._buffer: dict[Unit, RunRecord] = {}
         self._taken: set[Unit] = set()
         self._published: list[Unit] = []
         self._due = 0.0
+        self.is_held = False
+        """Whether nothing is stored before a run was made again."""
 
     def _make_watcher(self) -> Watcher:
         identity, subject = self._identity, self._subject
@@ -150,25 +178,50 @@ class StoredRuns:
             temporary=self._temporary,
         )
 
+    def _make_prerequisites(self) -> Prerequisites | None:
+        if self._identity is None or not isinstance(self._subject, Subject):
+            return None
+        OPENED.start()
+        labels, modules = self._identity.labels, frozenset(self._identity.modules())
+        return Prerequisites(
+            self._store,
+            self._subject.root,
+            watcher=self._watcher,
+            modules=None if labels is None else modules,
+            opened=not self.exempt,
+        )
+
     # What is there.
 
     def load(self, conditions: Iterable[str], replicates: int) -> dict[Unit, RunRecord]:
         """Return the stored records of these conditions, up to a number of replicates."""
         found: dict[Unit, RunRecord] = {}
         identity = self._identity
-        if identity is None:
+        if identity is None or self.refusal is not None:
             return found
         for condition in conditions:
             bodies = self._store.load(identity.slot(condition), identity.parts[condition])
             for replicate in range(replicates) if bodies else ():
                 unit = Unit(replicate, condition)
-                record = _decoded(bodies.get(identity.key(unit)), unit)
-                if record is not None:
+                body = bodies.get(identity.key(unit))
+                record = _decoded(body, unit)
+                if body is None or record is None or not self._may_lack(record.artifacts):
+                    continue
+                if self._is_proven(body):
+                    self._made[unit] = body.kind.split(" ")[2]
                     found[unit] = dataclasses.replace(record, cached=True)
         return found
 
+    def _is_proven(self, body: Encoded) -> bool:
+        """Tell whether the files that a record lists are what they were."""
+        assert self._prerequisites is not None
+        broken = self._prerequisites.broken(body.kind.split(" ")[1])
+        if broken is not None:
+            self.broken.add(broken)
+        return broken is None
+
     def recall(
-        self, conditions: Iterable[str], replicates: int, hypotheses: Iterable[Hypothesis], share: float
+        self, conditions: Collection[str], replicates: int, hypotheses: Iterable[Hypothesis], share: float
     ) -> tuple[dict[Unit, RunRecord], set[Unit]]:
         """Return the stored records that may be used, and the units among them that are to be run again.
 
@@ -177,18 +230,40 @@ class StoredRuns:
         conditions, replicates
             Which records are wanted.
         hypotheses : iterable of Hypothesis
-            If one is about a measured metric, no stored record is used.
+            If one is about a measured metric, no stored record is used; but where a `cache_key` vouches for
+            what was measured, those of replicates that one session on one machine has measured whole.
         share : float
             Part of the time saved that running again may take; it is the cheapest run at least, or none if
             this is 0.
         """
         hits = self.load(conditions, replicates)
-        if ignores_stored(hypotheses, hits.values()):
-            return {}, set()
+        claims = list(hypotheses)
+        if ignores_stored(claims, hits.values()):
+            # Times of two commits are compared as they are now, on one machine.
+            if not self.exempt or any(hypothesis.against is not None for hypothesis in claims):
+                return {}, set()
+            hits = self._measured_whole(hits, conditions)
+            self.measured_on = sorted({self._made[unit].rpartition(".")[2] for unit in hits})
         return hits, set() if self.exempt else _to_verify(hits, share)
+
+    def _measured_whole(
+        self, hits: Mapping[Unit, RunRecord], conditions: Collection[str]
+    ) -> dict[Unit, RunRecord]:
+        """Return the records of replicates all of whose conditions were measured in one session."""
+        by_replicate: dict[int, list[Unit]] = {}
+        for unit in hits:
+            by_replicate.setdefault(unit.replicate, []).append(unit)
+        return {
+            unit: hits[unit]
+            for units in by_replicate.values()
+            if len(units) == len(set(conditions)) and len({self._made[unit] for unit in units}) == 1
+            for unit in units
+        }
 
     def explain(self, condition: str) -> list[str]:
         """Say what has changed since records of a condition were stored or used; nothing if none were."""
+        if self.broken:
+            return [f"{place} changed" for place in sorted(self.broken)]
         identity = self._identity
         old = None if identity is None else self._store.explain(identity.slot(condition))
         return [] if identity is None or old is None else explain(old, identity.parts[condition])
@@ -209,13 +284,19 @@ class StoredRuns:
 
         def judge(record: RunRecord) -> RunRecord:
             reason = self.impurity(drew=drew)
-            if reason is None and record.artifacts:
+            if reason is None and not self._may_lack(record.artifacts):
                 reason = ARTIFACTS
             return record if reason is None else dataclasses.replace(record, impure=reason)
 
         with self._watcher.watch():
             yield judge
             drew = moved is not None and moved()
+
+    def _may_lack(self, artifacts: Iterable[ArtifactEntry]) -> bool:
+        """Tell whether a stored record may stand for a run without its artifacts, whose bytes it has not."""
+        if not self.exempt or not isinstance(self._subject, Subject):
+            return not any(True for _ in artifacts)
+        return not any(f"output {entry.name}" in self._subject.components for entry in artifacts)
 
     def impurity(self, *, drew: bool = False) -> str | None:
         """Say why no run that ends now can be stored, or None."""
@@ -249,15 +330,33 @@ class StoredRuns:
         """Store the record of a run that ended now, before long; of one that can't be stored, do nothing."""
         unit = Unit(record.replicate, record.condition)
         with self._lock:
-            if self._identity is None or self.changed or not storable(record) or unit in self._taken:
+            ended = self.changed or self.unproven
+            if self._identity is None or self.refusal or ended or unit in self._taken:
+                return
+            if not (storable(record) and self._may_lack(record.artifacts)):
                 return
             self._taken.add(unit)
             self._buffer[unit] = record
             now = time.perf_counter()
             if self._due == 0.0:
                 self._due = now + PUBLISHED_EVERY
-            if now >= self._due:
+            if now >= self._due and not self.is_held:
                 self._publish()
+
+    @property
+    def is_due(self) -> bool:
+        """Whether there are runs that would be stored if one were made again."""
+        return self.is_held and len(self._buffer) > 1 and time.perf_counter() >= self._due
+
+    def release(self, unlike: str | None) -> None:
+        """Store what was held back; or nothing, if runs do not repeat, and withdraw what was stored."""
+        self.is_held = False
+        if unlike is None:
+            self.flush()
+        else:
+            if self._buffer or self.published:
+                self.unproven = self.unproven or unlike
+            self.withdraw()
 
     def flush(self) -> None:
         """Store at once what is to be stored."""
@@ -285,91 +384,46 @@ class StoredRuns:
             return
         started = time.perf_counter()
         self.changed = None if self.exempt else self.difference()
-        if self.changed is None:
+        took = time.perf_counter() - started
+        listed = self._listed() if self.changed is None else None
+        if listed is not None:
             for condition in dict.fromkeys(unit.condition for unit in buffered):
                 bodies = {
-                    identity.key(unit): Encoded(_KIND, record.to_json().encode())
+                    identity.key(unit): Encoded(f"{_KIND}{listed} {self._stamp}", record.to_json().encode())
                     for unit, record in buffered.items()
                     if unit.condition == condition
                 }
                 self._store.publish(identity.slot(condition), identity.parts[condition], bodies)
             self.published += len(buffered)
             self._published += buffered
-        now = time.perf_counter()
-        self._due = now + max(PUBLISHED_EVERY, _CHECKS * (now - started))
+        self._due = time.perf_counter() + max(PUBLISHED_EVERY, _CHECKS * took)  # files are read once
+
+    def _listed(self) -> str | None:
+        """Return the name of the list of files that goes with what is stored now."""
+        assert self._prerequisites is not None
+        try:
+            return self._prerequisites.listed()
+        except Unprovable as fault:
+            self.unproven = str(fault)
+            return None
 
     def difference(self) -> str | None:
         """Say in what the code, its values and inputs differ from when they were identified, or None."""
         assert isinstance(self._subject, Subject)
-        assert self._identity is not None
         try:
             now = self._subject.identify(self._environment)
         except FingerprintError as error:
             return str(error)
-        if now.digest == self._identity.digest:
+        if now.digest == self._made_of.digest:
             return None
         said = [
             change
-            for condition, parts in self._identity.parts.items()
+            for condition, parts in self._made_of.parts.items()
             for change in explain(parts, now.parts[condition])
         ]
         return ", ".join(dict.fromkeys(said)) or "what it is made of changed"
 
-    # The library's executions.
-
-    def begin(self, plan: RunPlan, conditions: Sequence[str], replicates: int, hypotheses: Any) -> None:
-        """Read what is stored of the run that is to come."""
-        self._hits, self._verified = self.recall(conditions, replicates, hypotheses, VERIFIED)
-        self._watched = self.plan(plan)
-
-    def left(self, units: Iterable[Unit]) -> list[Unit]:
-        """Return the units that have to be run."""
-        return [unit for unit in units if unit not in self._hits or unit in self._verified]
-
-    def hits(self, units: Iterable[Unit]) -> Iterator[RunRecord]:
-        """Yield the records of the others."""
-        return (self._hits[u] for u in units if u in self._hits and u not in self._verified)
-
-    def settle(self, record: RunRecord) -> RunRecord:
-        """Take in what was run, and compare it with what is stored of it."""
-        unit = Unit(record.replicate, record.condition)
-        if unit in self._verified:
-            return compared(self._hits[unit], record)
-        self.add(record)
-        return record
-
-    def execute(self, execution: Any, units: Sequence[Unit]) -> Iterator[RunRecord]:
-        """Yield the records of units: stored ones, then those that an execution runs."""
-        yield from self.hits(units)
-        try:
-            if left := self.left(units):
-                with ended(execution.execute(self._watched, left)) as records:
-                    yield from map(self.settle, records)
-        finally:
-            self.flush()
-
-    async def aexecute(self, execution: Any, units: Sequence[Unit]) -> list[RunRecord]:
-        """Do what `execute` does, on the running event loop."""
-        found = list(self.hits(units))
-        try:
-            if left := self.left(units):
-                found += map(self.settle, await execution.aexecute(self._watched, left))
-        finally:
-            self.flush()
-        return found
-
-    def conclude(self, records: Iterable[RunRecord]) -> None:
-        """Warn if runs could not be stored, and keep the cache within its size."""
-        impure = next((record.impure for record in records if record.impure is not None), None)
-        reason = self.refusal or self.changed or impure or self._store.fault
-        if reason is not None:
-            warnings.warn(
-                f"{self.name} can't be resumed, since its runs are not stored: {reason}",
-                CrystallizeWarning,
-                stacklevel=4,
-            )
-        if self.published:
-            self._store.tidy()
+    # Where units run.
 
     def plan(self, plan: RunPlan) -> RunPlan:
         """Return a plan whose units are watched, and stored if they are run in this process."""
@@ -392,7 +446,8 @@ class StoredRuns:
 
     def __getstate__(self) -> dict[str, Any]:
         """Send to another process what it takes to watch runs there."""
-        left = ("_watcher", "_lock", "_buffer", "_taken", "_impurities", "_store", "_hits", "_watched")
+        left = {"_watcher", "_lock", "_buffer", "_taken", "_impurities", "_store"}
+        left.add("_prerequisites")
         return {name: value for name, value in vars(self).items() if name not in left}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -402,6 +457,7 @@ class StoredRuns:
         self._lock = threading.Lock()
         self._buffer, self._taken = {}, set()
         self._watcher = self._make_watcher()
+        self._prerequisites = None
 
 
 IMPURITIES: Final = Impurities()
@@ -437,7 +493,13 @@ class _WatchedPlan(RunPlan):
 
 def storable(record: RunRecord) -> bool:
     """Tell whether a record may be stored: that of a whole run, pure, which nobody had stored."""
-    return record.succeeded and record.impure is None and not record.artifacts and not record.cached
+    return record.succeeded and record.impure is None and not record.cached
+
+
+@lru_cache(maxsize=1)
+def _machine() -> str:
+    """Return what tells machines apart that measure times."""
+    return blake2b(platform.node().encode(), digest_size=4).hexdigest()
 
 
 def ignores_stored(hypotheses: Iterable[Hypothesis], records: Iterable[RunRecord]) -> bool:
@@ -454,12 +516,10 @@ def compared(stored: RunRecord, record: RunRecord) -> RunRecord:
     elsewhere = record.impure is not None and record.impure.startswith(ELSEWHERE)
     if not record.succeeded or elsewhere:  # another machine's last bits say nothing of what is stored
         return record
-    before, after = _repeatable(stored), _repeatable(record)
-    if before == after:
+    found = difference(stored, record)
+    if found is None:
         return dataclasses.replace(record, cached=True)
-    index = next(i for i in range(max(len(before), len(after))) if before[i : i + 1] != after[i : i + 1])
-    old, new = (_shown(entries[index : index + 1]) for entries in (before, after))
-    name = json.loads((after[index : index + 1] or before[index : index + 1])[0])[0]
+    name, old, new = found
     message = (
         f"metric {name!r} in replicate {record.replicate} of {record.condition!r} is {new}, but an earlier "
         f"run of the same code stored {old}: it depends on something that is not known; declare it (inputs=, "
@@ -468,18 +528,6 @@ def compared(stored: RunRecord, record: RunRecord) -> RunRecord:
     )
     error = RunError("NotRepeatable", message, "verification of the cache", f"NotRepeatable: {message}\n")
     return dataclasses.replace(record, error=error)
-
-
-def _repeatable(record: RunRecord) -> Sequence[str]:
-    return [json.dumps([e.name, e.value, e.unit]) for e in record.metrics if not e.measured]
-
-
-def _shown(entries: Sequence[str]) -> str:
-    """Return a metric as text, if there is one."""
-    if not entries:
-        return "nothing"
-    name, value, unit = json.loads(entries[0])
-    return f"{name} = {value!r}" + ("" if unit is None else f" of unit {unit!r}")
 
 
 def _to_verify(hits: Mapping[Unit, RunRecord], share: float) -> set[Unit]:
@@ -500,45 +548,10 @@ def _to_verify(hits: Mapping[Unit, RunRecord], share: float) -> set[Unit]:
 
 
 def _decoded(body: Encoded | None, unit: Unit) -> RunRecord | None:
-    if body is None or body.kind != _KIND:
+    if body is None or not body.kind.startswith(_KIND):
         return None
     try:
         record = RunRecord.from_json(body.data)
     except ValueError:
         return None
     return record if (record.replicate, record.condition) == unit and storable(record) else None
-
-
-def resumed(
-    label: str,
-    plan: RunPlan,
-    plugins: Iterable[BasePlugin],
-    caching: Caching,
-    *,
-    ignored: Iterable[Path],
-) -> StoredRuns:
-    """Return the stored runs of an experiment that is run without pytest.
-
-    Parameters
-    ----------
-    label : str
-        What messages call the experiment.
-    plan, plugins, caching
-        Of the experiment; the plugins are those that were given to it.
-    ignored : iterable of Path
-        Where runs may write.
-    """
-    subject: Subject | FingerprintError
-    try:
-        subject = subject_of(plan, plugins, caching, root=Path.cwd())
-    except FingerprintError as error:
-        subject = error
-    directory = cache_directory()
-    return StoredRuns(
-        label,
-        subject,
-        open_store(directory / "records"),
-        environment(),
-        impurities=IMPURITIES,
-        ignored=[*ignored, directory],
-    )

@@ -51,9 +51,9 @@ def test_it_is_computed_once_and_handed_on():
 
 
 def test_it_is_the_same_in_every_process():
-    """Neither hash seeds nor the order of a directory count."""
+    """Neither random hash seeds nor the order of a directory count."""
     digests = set()
-    for seed in ("0", "random"):
+    for seed in ("", "random"):
         variables = os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)}
         command = [sys.executable, "-c", PROBE]
         done = subprocess.run(command, capture_output=True, text=True, check=True, env=variables)
@@ -86,3 +86,14 @@ def test_of_an_editable_install_only_name_and_version_count(tmp_path):
         write_distribution(home, "wares", "1.0", f"a,sha256={number},1\n", direct_url=origin)
     assert parts_with(homes[0]) == parts_with(homes[1])
     assert parts_with(homes[0])["wares"] == "1.0 editable"
+
+
+def test_what_an_installer_adds_does_not_count(tmp_path):
+    """Scripts name the interpreter of their environment; a wheel's own files are the same in each."""
+    wheel = "wares/a.py,sha256=1,1\nwares-1.0.dist-info/METADATA,sha256=2,2\n"
+    by_pip = wheel + "../../../bin/wares,sha256=3,3\nwares-1.0.dist-info/INSTALLER,sha256=4,4\n"
+    by_pip += "wares/__pycache__/a.cpython-311.pyc,,\nwares-1.0.dist-info/RECORD,,\n"
+    write_distribution(tmp_path / "old" / "site-packages", "wares", "1.0", wheel)
+    write_distribution(tmp_path / "new" / "site-packages", "wares", "1.0", by_pip)
+    old, new = (parts_with(tmp_path / name / "site-packages") for name in ("old", "new"))
+    assert environment_changes(old, new) == []

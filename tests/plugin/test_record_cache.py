@@ -329,20 +329,21 @@ def level(request):
 RANDOM = """
 @pytest.mark.experiment(replicates=5, treatments={"boost": {"delta": 3.0}}, hypotheses=[Hypothesis(metric="total", direction="increase")])
 def experiment_total(rng, delta=0.0):
-    return {"other": 1, "total": int.from_bytes(os.urandom(4), "big") / 2**32 + delta}
+    return {"other": 1, "total": float(os.environ.get("CHANCE", 0)) + delta}
 """
 
 
 @pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
-def test_a_result_that_does_not_repeat_is_an_error(project, workers):
+def test_a_result_that_does_not_repeat_is_an_error(project, workers, monkeypatch):
     """The run that is verified names the metric and both values, and the verdict is INVALID."""
     project.write(RANDOM)
     project.run()
+    monkeypatch.setenv("CHANCE", "0.5")
     result = project.run_apart(f"-n{workers}")
     result.assert_outcomes(failed=1)
     text = " ".join(line.strip() for line in result.outlines)
     assert re.search(
-        r"metric 'total' in replicate \d of '(boost|baseline)' is total = \d\.\d+, but an earlier run of the same code stored total = \d\.\d+",
+        r"metric 'total' in replicate \d of '(boost|baseline)' is total = \d\.5, but an earlier run of the same code stored total = \d\.0",
         text,
     )
     assert "INVALID" in text
@@ -725,13 +726,15 @@ def test_two_sessions_at_once(project):
 
 @pytest.mark.slow
 def test_any_hash_seed(project, monkeypatch):
-    """Keys do not depend on the order of sets."""
+    """Keys do not depend on the order of sets; one that was set by somebody counts."""
     source = "names = {'a', 'b', 'c', 'd', 'e'}\n" + experiment("    sorted(names)")
     project.write(source)
-    for seed in ("1", "2", "3"):
-        monkeypatch.setenv("PYTHONHASHSEED", seed)
+    monkeypatch.delenv("PYTHONHASHSEED", raising=False)
+    for _ in range(3):
         result = project.run_apart()
     assert hits(result) == 10
+    monkeypatch.setenv("PYTHONHASHSEED", "1")
+    assert hits(project.run_apart()) == 0
 
 
 def test_junit_and_words(project):

@@ -1,0 +1,59 @@
+"""The audit hook of this process: who hears of what its code does.
+
+An audit hook belongs to the interpreter, can't be removed, and hears everything; so there is one for all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from types import FrameType
+from typing import Any
+
+Listener = Callable[[str, tuple[Any, ...]], None]
+
+_lock = threading.Lock()
+_listeners: tuple[Listener, ...] = ()
+_installed = False
+_silent: ContextVar[bool] = ContextVar("crystallize_unheard", default=False)
+_LISTENING = frozenset(f"{__package__}.{name}" for name in ("audit", "purity", "opened_files"))
+
+
+def listen(listener: Listener) -> None:
+    """Have a function called with the name and the arguments of every event from now on."""
+    global _installed, _listeners
+    with _lock:
+        if listener not in _listeners:
+            _listeners = (*_listeners, listener)
+        if not _installed:
+            with contextlib.suppress(Exception):  # another hook's refusal; a probe tells
+                sys.addaudithook(_hear)
+            _installed = True
+
+
+@contextlib.contextmanager
+def unheard() -> Iterator[None]:
+    """Do what Crystallize does for itself: it is no act of the code that is watched."""
+    token = _silent.set(True)
+    try:
+        yield
+    finally:
+        _silent.reset(token)
+
+
+def caller() -> FrameType | None:
+    """Return the frame that an event is about."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_globals.get("__name__") in _LISTENING:
+        frame = frame.f_back
+    return frame
+
+
+def _hear(event: str, args: tuple[Any, ...]) -> None:
+    if _silent.get():
+        return
+    for listener in _listeners:
+        listener(event, args)

@@ -1,0 +1,60 @@
+"""Which files of installed packages are loaded; this is no key, since it depends on what ran before."""
+
+from __future__ import annotations
+
+import os
+import site
+import sys
+import sysconfig
+import time
+from functools import lru_cache
+from pathlib import Path
+from typing import Final
+
+_HERE: Final = str(Path(__file__).parents[1])
+_OURS: Final = (_HERE + os.sep, os.path.join(os.path.dirname(_HERE), "pytest_crystallize") + os.sep)  # noqa: PTH118, PTH120
+STARTED: Final = time.time_ns()
+"""About when this process began to load what it uses."""
+
+
+@lru_cache(maxsize=1)
+def homes() -> tuple[str, ...]:
+    """Return the directories of installed packages, each with a separator behind it."""
+    paths = sysconfig.get_paths()
+    found = [paths["purelib"], paths["platlib"]]
+    found += site.getsitepackages() if hasattr(site, "getsitepackages") else []
+    found.append(site.getusersitepackages())
+    spelled = [spelling for path in found for spelling in (path, os.path.realpath(path))]
+    return tuple(dict.fromkeys(path.rstrip(os.sep) + os.sep for path in spelled))
+
+
+class LoadedFiles:
+    """The files of site-packages that modules of this process were loaded from."""
+
+    def __init__(self) -> None:
+        self._seen: set[str] = set()
+        self._files: dict[str, str] = {}
+
+    def now(self) -> dict[str, str]:
+        """Return name, relative to its home, -> path of each file; Crystallize's own are left out."""
+        for name, module in list(sys.modules.items()):
+            if name in self._seen:
+                continue
+            self._seen.add(name)
+            path = getattr(module, "__dict__", {}).get("__file__")
+            if not isinstance(path, str) or path.startswith(_OURS):
+                continue
+            home = next((home for home in homes() if path.startswith(home)), None)
+            if home is not None:
+                self._files[path[len(home) :].replace(os.sep, "/")] = path
+        return self._files
+
+
+LOADED: Final = LoadedFiles()
+"""Those of this process."""
+
+
+def located(name: str) -> str:
+    """Return where the file of a name is in this environment, or would be."""
+    candidates = [home + name for home in homes()]
+    return next((path for path in candidates if os.path.exists(path)), candidates[0])  # noqa: PTH110

@@ -1,0 +1,122 @@
+"""Where files lie, for those who judge what code opens: declared, installed, temporary, of no concern."""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import importlib.util
+import os
+import re
+import sys
+import sysconfig
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+StrPath = str | os.PathLike[str]
+
+_HARMLESS: Final = (os.path.normcase(os.path.abspath(os.devnull)), "/dev/zero", "/dev/full")  # noqa: PTH100
+# The environment's part of the key is about the first two. Imports read time zones, pandas' for one.
+_MACHINE: Final = ("/proc/", "/sys/", "/usr/share/zoneinfo/")
+_METADATA: Final = re.compile(r"\.(egg|dist)-info(?:[/\\]|$)")
+
+
+class Spelled(NamedTuple):
+    """A path, as it was given and without symbolic links."""
+
+    given: str
+    real: str
+
+    @classmethod
+    def of(cls, path: Any) -> Spelled:
+        """Return both spellings of a path."""
+        text = os.path.abspath(os.fsdecode(path))  # noqa: PTH100 - a Path costs more
+        return cls(os.path.normcase(text), os.path.normcase(os.path.realpath(text)))
+
+    def shown(self) -> str:
+        """Return it as seen from the current directory."""
+        here = os.path.normcase(os.getcwd()) + os.sep  # noqa: PTH109 - as above
+        return self.given.removeprefix(here).replace(os.sep, "/")
+
+
+class Places:
+    """Files and whole directories, under either spelling; what is not there yet may become either."""
+
+    def __init__(self, paths: Iterable[StrPath]) -> None:
+        self._files: set[str] = set()
+        trees: set[str] = set()
+        for path in paths:
+            if not Path(path).is_file():
+                trees.update(text.rstrip(os.sep) + os.sep for text in Spelled.of(path))
+            if not Path(path).is_dir():
+                self._files.update(Spelled.of(path))
+        self._trees = tuple(trees)
+
+    def __contains__(self, path: Spelled) -> bool:
+        return not self._files.isdisjoint(path) or any(text.startswith(self._trees) for text in path)
+
+    def hold_directory(self, path: Spelled) -> bool:
+        """Tell whether a directory, all that is in it too, lies in these."""
+        return any((text + os.sep).startswith(self._trees) for text in path)
+
+
+def is_of_no_concern(file: Spelled) -> bool:
+    """Tell whether a file says nothing of a project: a device, the machine's, metadata of a distribution."""
+    return (
+        file.given in _HARMLESS or file.given.startswith(_MACHINE) or _METADATA.search(file.given) is not None
+    )
+
+
+def source_of(file: Spelled) -> Spelled | None:
+    """Return the source of a file of bytecode, or of one that is to become such."""
+    directory, name = os.path.split(file.given)
+    if sys.pycache_prefix and file.given.startswith(os.path.normcase(sys.pycache_prefix)):
+        with contextlib.suppress(ValueError):
+            return Spelled.of(importlib.util.source_from_cache(file.given))
+        return file
+    parent, cache = os.path.split(directory)
+    if cache != "__pycache__":
+        return None
+    # Others than Python put tags of their own between the name of the module and the ending.
+    return Spelled.of(os.path.join(parent, name.partition(".")[0] + ".py"))  # noqa: PTH118
+
+
+def resolved(inputs: Iterable[StrPath]) -> Iterator[StrPath]:
+    """Yield the paths that are declared, and for each pattern the files that it fits now."""
+    for path in inputs:
+        text = os.fspath(path)
+        if any(sign in text for sign in "*?[") and not os.path.lexists(text):
+            found = glob.glob(text, recursive=True, include_hidden=True)  # noqa: PTH207 - may be absolute
+            yield from (file for file in found if not Path(file).is_dir())
+        else:
+            yield path
+
+
+def looked_through(inputs: Iterable[StrPath]) -> Callable[[Spelled], bool]:
+    """Return what tells the directories in which patterns look for files: their names count where listed."""
+    flat: set[str] = set()
+    deep: list[StrPath] = []
+    for path in inputs:
+        parts = Path(os.path.abspath(os.fspath(path))).parts  # noqa: PTH100 - links are kept
+        wild = next((place for place, part in enumerate(parts) if any(sign in part for sign in "*?[")), None)
+        if wild == len(parts) - 1 and parts[wild] != "**":
+            flat.update(Spelled.of(Path(*parts[:wild])))
+        elif wild is not None:
+            deep.append(Path(*parts[:wild]))
+    trees = Places(deep)
+    return lambda directory: not flat.isdisjoint(directory) or trees.hold_directory(directory)
+
+
+def installation() -> list[StrPath]:
+    """Return the directories of what is installed, and those of Crystallize."""
+    paths = sysconfig.get_paths()
+    installed: list[StrPath] = [paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+    site = sys.modules.get("site")
+    if site is not None:
+        installed += site.getsitepackages()
+        if site.ENABLE_USER_SITE:
+            installed.append(site.getusersitepackages())
+    archive = "python{}{}.zip".format(*sys.version_info)
+    installed += [path for path in sys.path if Path(path).name == archive]
+    package = Path(__file__).parent.parent
+    return [*installed, package, package.with_name("pytest_crystallize")]

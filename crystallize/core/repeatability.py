@@ -1,0 +1,189 @@
+"""Whether the runs of an experiment repeat: what they keep in memory for later ones, and runs made again."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from crystallize.cache.kept_state import KeptState, cleared
+from crystallize.core.record import RunRecord
+from crystallize.core.run import Unit
+from crystallize.core.run_identity import Subject
+
+SHARE: Final = 0.05
+"""Part of the time spent that is spent on runs made again, before they are stored."""
+_CHEAP: Final = 1.0  # seconds that one run made again may cost at any rate
+_MOST_NAMED: Final = 4
+CAUSES: Final = (
+    "usual causes are a draw outside of ctx.rng, a memo or other state that outlives a run, the order of a "
+    "set under hash randomisation (PYTHONHASHSEED), and a remote service"
+)
+
+
+class Repeatability:
+    """What is known of the runs that one process has made of an experiment.
+
+    Parameters
+    ----------
+    subject : Subject
+        What they are made of.
+    """
+
+    def __init__(self, subject: Subject) -> None:
+        treatments = {name: treatment.change for name, treatment in subject.treatments.items() if treatment}
+        self._components: dict[str, Any] = {**subject.components, **treatments}
+        self._roots = subject.roots
+        self._before: KeptState | None = None
+        self._first: set[str] = set()
+        self._later: list[RunRecord] = []
+        self._again = 0.0
+        self._spent = 0.0
+        self._sound: set[str] = set()
+        self.unlike: str | None = None
+        """How a run that was made again differs."""
+
+    def begin(self) -> None:
+        """Look at what is in memory before the first run."""
+        if self._before is None:
+            self._before = self._now()
+
+    def _now(self) -> KeptState:
+        return KeptState.of(self._components, self._roots)
+
+    def took(self, record: RunRecord) -> None:
+        """Take in the record of a run that this process has made."""
+        self._spent += record.seconds
+        if not is_comparable(record):
+            return
+        if record.condition in self._first:
+            self._later.append(record)
+        else:
+            self._first.add(record.condition)
+
+    # State.
+
+    @property
+    def orders(self) -> list[str]:
+        """Sets of texts that runs walk through, if the order of each process is another."""
+        is_set = os.environ.get("PYTHONHASHSEED", "random") not in ("", "random")
+        return [] if self._before is None or is_set else sorted(set(self._before.orders))
+
+    def changed(self) -> list[str]:
+        """Return what runs have changed of what later ones use, apart from memos."""
+        return [] if self._before is None else self._before.changed(self._now())
+
+    def filled(self) -> dict[str, Any]:
+        """Return the memos that runs have filled and that no run made again has cleared of suspicion."""
+        if self._before is None:
+            return {}
+        filled = self._before.filled(self._now())
+        return {label: memo for label, memo in filled.items() if label not in self._sound}
+
+    # Runs made again.
+
+    def to_repeat(self, others: Iterable[RunRecord] = (), *, memos: Mapping[str, Any]) -> list[RunRecord]:
+        """Return the runs that are to be made again now.
+
+        Parameters
+        ----------
+        others : iterable of RunRecord
+            Runs of other processes.
+        memos : mapping
+            Memos whose values may depend on which run filled them: a later run of each condition is made
+            again with empty ones.
+        """
+        cheapest = sorted(self._later, key=lambda record: record.seconds)
+        if memos:
+            by_condition: dict[str, RunRecord] = {}
+            for record in cheapest:
+                by_condition.setdefault(record.condition, record)
+            return list(by_condition.values())
+        foreign = sorted(filter(is_comparable, others), key=lambda record: record.seconds)
+        chosen = [*foreign[:1], *cheapest][:1]
+        allowed = max(_CHEAP if not self._again else 0.0, SHARE * self._spent - self._again)
+        return [record for record in chosen if record.seconds <= allowed]
+
+    def compare(self, before: RunRecord, again: RunRecord, memos: Iterable[str] = ()) -> None:
+        """Take in what a run gave that was made again."""
+        self._again += again.seconds
+        if not is_comparable(again):
+            return
+        found = difference(before, again)
+        if found is None:
+            self._sound.update(memos)
+            return
+        name, old, new = found
+        named = ", ".join(list(memos)[:_MOST_NAMED])
+        self.unlike = (
+            f"metric {name!r} in replicate {before.replicate} of {before.condition!r} is {old}, and {new} "
+            f"when it is made again{f' with empty memos ({named})' if named else ''}; {CAUSES}"
+        )
+
+    def check(
+        self,
+        run_again: Callable[[Unit], RunRecord],
+        others: Iterable[RunRecord] = (),
+        *,
+        memos_only: bool = False,
+    ) -> str | None:
+        """Make some runs again; return why none may be stored, or None.
+
+        Parameters
+        ----------
+        run_again : callable
+            Runs a unit, without hooks.
+        others : iterable of RunRecord
+            Runs of other processes.
+        memos_only : bool
+            Whether to do so only where memos were filled.
+        """
+        memos = self.filled()
+        if memos or not memos_only:
+            for record in self.to_repeat(others, memos=memos):
+                cleared(memos)
+                self.compare(record, run_again(Unit(record.replicate, record.condition)), memos)
+        return self.objection()
+
+    def objection(self) -> str | None:
+        """Say why no run may be stored, or None."""
+        if self.unlike is not None:
+            return self.unlike
+        left = self.filled()
+        if not left:
+            return None
+        return (
+            f"they fill {', '.join(left)}, and no later run could be made again with an empty memo, to see "
+            "that it keeps what is the same for all"
+        )
+
+
+def is_comparable(record: RunRecord) -> bool:
+    """Tell whether a run gave all that it was to give, and did nothing that only happens once."""
+    return record.succeeded and record.impure is None and not record.artifacts and not record.cached
+
+
+def difference(before: RunRecord, after: RunRecord) -> tuple[str, str, str] | None:
+    """Return the first metric that two runs of one unit differ in, and both values; None if there is none.
+
+    What is measured may differ; every other metric is the same, bit for bit.
+    """
+    old, new = _repeatable(before), _repeatable(after)
+    if old == new:
+        return None
+    index = next(i for i in range(max(len(old), len(new))) if old[i : i + 1] != new[i : i + 1])
+    name = json.loads((new[index : index + 1] or old[index : index + 1])[0])[0]
+    return name, _shown(old[index : index + 1]), _shown(new[index : index + 1])
+
+
+def _repeatable(record: RunRecord) -> Sequence[str]:
+    return [json.dumps([e.name, e.value, e.unit]) for e in record.metrics if not e.measured]
+
+
+def _shown(entries: Sequence[str]) -> str:
+    """Return a metric as text, if there is one."""
+    if not entries:
+        return "nothing"
+    name, value, unit = json.loads(entries[0])
+    return f"{name} = {value!r}" + ("" if unit is None else f" of unit {unit!r}")

@@ -1,0 +1,167 @@
+"""Runs without pytest that take up what earlier ones have stored."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from crystallize.cache.environment import environment
+from crystallize.cache.place import cache_directory, open_store
+from crystallize.core import stored_runs
+from crystallize.core.caching import Caching
+from crystallize.core.plugins import BasePlugin, SerialExecution
+from crystallize.core.plugins.execution import ended
+from crystallize.core.record import RunRecord
+from crystallize.core.repeatability import Repeatability
+from crystallize.core.run import Hooks, RunPlan, Unit
+from crystallize.core.run_identity import Subject, subject_of
+from crystallize.core.stored_runs import VERIFIED, StoredRuns, compared
+from crystallize.errors import CrystallizeWarning, FingerprintError
+
+
+class ResumedRuns(StoredRuns):
+    """The stored runs of an experiment, and the ones that an execution makes and stores."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._hits: dict[Unit, RunRecord] = {}
+        self._repeats: Repeatability | None = None
+
+    def begin(self, plan: RunPlan, conditions: Sequence[str], replicates: int, hypotheses: Any) -> None:
+        """Read what is stored of the run that is to come."""
+        self._hits, self._verified = self.recall(conditions, replicates, hypotheses, VERIFIED)
+        self._watched = self.plan(plan)
+        if isinstance(self._subject, Subject) and self.refusal is None and not self.exempt:
+            self._repeats = Repeatability(self._subject)
+
+    def left(self, units: Iterable[Unit]) -> list[Unit]:
+        """Return the units that have to be run."""
+        return [unit for unit in units if unit not in self._hits or unit in self._verified]
+
+    def hits(self, units: Iterable[Unit]) -> Iterator[RunRecord]:
+        """Yield the records of the others."""
+        return (self._hits[u] for u in units if u in self._hits and u not in self._verified)
+
+    def settle(self, record: RunRecord) -> RunRecord:
+        """Take in what was run, and compare it with what is stored of it."""
+        unit = Unit(record.replicate, record.condition)
+        if unit in self._verified:
+            return compared(self._hits[unit], record)
+        self.add(record)
+        if self._repeats is not None:
+            self._repeats.took(record)
+        return record
+
+    def _begin_repeats(self, *, held: bool) -> None:
+        if self._repeats is not None:
+            self._repeats.begin()
+            self.is_held = held
+
+    def _check_repeats(self) -> None:
+        """Make runs again in this process, before the others are stored or for good."""
+        if self._repeats is not None and not self._watched.is_async:
+            self.release(self._repeats.check(self._again))
+
+    def _again(self, unit: Unit) -> RunRecord:
+        with self.watching(seeded=self._watched.seed_globals is not None) as judge:
+            record = self._plain().run(unit)
+        return judge(record)
+
+    def _plain(self) -> RunPlan:
+        """Return the plan without hooks, and without what stores its runs."""
+        known = {entry.name: getattr(self._watched, entry.name) for entry in dataclasses.fields(RunPlan)}
+        return RunPlan(**known | {"hooks": Hooks(None, ())})
+
+    def execute(self, execution: Any, units: Sequence[Unit]) -> Iterator[RunRecord]:
+        """Yield the records of units: stored ones, then those that an execution runs."""
+        yield from self.hits(units)
+        try:
+            if left := self.left(units):
+                in_turn = type(execution) is SerialExecution
+                self._begin_repeats(held=in_turn)
+                with ended(execution.execute(self._watched, left)) as records:
+                    for record in map(self.settle, records):
+                        yield record
+                        if in_turn and self.is_due:
+                            self._check_repeats()
+                self._check_repeats()
+        finally:
+            self.flush()
+
+    async def aexecute(self, execution: Any, units: Sequence[Unit]) -> list[RunRecord]:
+        """Do what `execute` does, on the running event loop."""
+        found = list(self.hits(units))
+        try:
+            if left := self.left(units):
+                self._begin_repeats(held=True)
+                found += map(self.settle, await execution.aexecute(self._watched, left))
+                await self._acheck_repeats()
+        finally:
+            self.flush()
+        return found
+
+    async def _acheck_repeats(self) -> None:
+        """Do what `_check_repeats` does, on the running event loop."""
+        if self._repeats is None:
+            return
+        for record in self._repeats.to_repeat(memos={}):
+            unit = Unit(record.replicate, record.condition)
+            with self.watching(seeded=False) as judge:
+                again = await self._plain().arun(unit)
+            self._repeats.compare(record, judge(again))
+        self.release(self._repeats.objection())
+
+    def conclude(self, records: Iterable[RunRecord]) -> None:
+        """Warn if runs could not be stored, and keep the cache within its size."""
+        impure = next((record.impure for record in records if record.impure is not None), None)
+        reason = self.refusal or self.changed or self.unproven or impure or self._store.fault
+        if reason is not None:
+            warnings.warn(
+                f"{self.name} can't be resumed, since its runs are not stored: {reason}",
+                CrystallizeWarning,
+                stacklevel=4,
+            )
+        if self.published:
+            self._store.tidy()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Send to another process what it takes to watch runs there."""
+        return super().__getstate__() | {"_hits": {}, "_repeats": None, "_watched": None}
+
+
+def resumed(
+    label: str,
+    plan: RunPlan,
+    plugins: Iterable[BasePlugin],
+    caching: Caching,
+    *,
+    ignored: Iterable[Path],
+) -> ResumedRuns:
+    """Return the stored runs of an experiment that is run without pytest.
+
+    Parameters
+    ----------
+    label : str
+        What messages call the experiment.
+    plan, plugins, caching
+        Of the experiment; the plugins are those that were given to it.
+    ignored : iterable of Path
+        Where runs may write.
+    """
+    subject: Subject | FingerprintError
+    try:
+        subject = subject_of(plan, plugins, caching, root=Path.cwd())
+    except FingerprintError as error:
+        subject = error
+    directory = cache_directory()
+    return ResumedRuns(
+        label,
+        subject,
+        open_store(directory / "records"),
+        environment(),
+        impurities=stored_runs.IMPURITIES,
+        ignored=[*ignored, directory],
+    )

@@ -1,0 +1,118 @@
+"""Runs that are made again before they are stored, and what is said of those that do not repeat."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
+
+from crystallize import RunRecord
+from crystallize.core.repeatability import Repeatability
+from crystallize.errors import FingerprintError
+
+if TYPE_CHECKING:
+    import pytest
+
+    from pytest_crystallize.exchange import Exchange
+    from pytest_crystallize.units import ExperimentRuns
+
+_UNLIKE: Final = "unlike"
+_STATE: Final = "state"
+
+
+class Repeats:
+    """Whether runs of one experiment repeat, as far as this process can tell.
+
+    Parameters
+    ----------
+    runs : ExperimentRuns
+        The experiment's.
+    """
+
+    def __init__(self, runs: ExperimentRuns) -> None:
+        self._runs = runs
+        self._began = False
+
+    @cached_property
+    def _known(self) -> Repeatability | None:
+        """What is known; None where nothing is to be: runs that can't repeat, or are vouched for."""
+        caching = self._runs.caching
+        if not caching.repeatable or caching.cache_key is not None:
+            return None
+        try:
+            return Repeatability(self._runs.subject())
+        except FingerprintError:
+            return None
+
+    def begin(self) -> None:
+        """Look at what is in memory before the first run."""
+        known = self._known
+        if self._began or known is None:
+            return
+        self._began = True
+        known.begin()
+        if self._runs.cache is not None:
+            self._runs.cache.stored.is_held = True
+        if known.orders:
+            self._runs.settings.note(
+                f"{self._runs.name} walks through {', '.join(known.orders)}: texts in a set have another "
+                "order in each process while PYTHONHASHSEED is not set; sort them, or set it"
+            )
+
+    def took(self, record: RunRecord) -> None:
+        """Take in the record of a run that this process has made."""
+        if self._known is not None:
+            self._known.took(record)
+
+    def settle(self, host: pytest.Item, *, last: bool = False) -> None:
+        """Make runs again if some are to be stored, or are the last of this process for now."""
+        known, stored = self._known, None if self._runs.cache is None else self._runs.cache.stored
+        if known is None or not self._began or not (last or (stored is not None and stored.is_due)):
+            return
+        objection = known.check(
+            lambda unit: self._runs.repeat(unit, host),
+            self._of_others() if last else (),
+            memos_only=stored is None,
+        )
+        if known.unlike is not None:
+            self._tell(known.unlike)
+        if last and (changed := known.changed()):
+            self._tell_state(changed, stored=stored is not None)
+        if stored is not None and (stored.is_held or known.unlike is not None):
+            stored.release(objection)
+
+    def _of_others(self) -> Iterator[RunRecord]:
+        """Yield runs that other processes have made."""
+        exchange = self._runs.settings.exchange
+        for key in exchange.known():
+            if (
+                key.experiment == self._runs.id
+                and exchange.attempts.get(key, exchange.worker) != exchange.worker
+            ):
+                record = exchange.record(key)
+                if record is not None:
+                    yield record
+
+    def _tell(self, unlike: str) -> None:
+        exchange = self._runs.settings.exchange
+        text = f"{self._runs.name} does not repeat: {unlike}; nothing of it is stored"
+        exchange.agree(f"{_UNLIKE} {self._runs.id}", lambda: text)
+
+    def _tell_state(self, changed: list[str], *, stored: bool) -> None:
+        runs = self._runs
+        named = ", ".join(f"{label} changed" for label in changed)
+        text = (
+            f"{runs.name}: runs depend on those before them, since they change what they use: {named}; "
+            "values and verdicts may differ with -n" + (", and they are not stored" if stored else "")
+        )
+        runs.settings.note(runs.settings.exchange.agree(f"{_STATE} {runs.id}", lambda: text))
+
+
+def unlike(exchange: Exchange, experiment: str) -> str | None:
+    """Return what was found of an experiment whose runs do not repeat."""
+    return exchange.agreed(f"{_UNLIKE} {experiment}")
+
+
+def is_told(exchange: Exchange, experiment: str) -> bool:
+    """Tell whether it was said already why runs of an experiment are not stored."""
+    return any(exchange.agreed(f"{what} {experiment}") is not None for what in (_UNLIKE, _STATE))
