@@ -50,6 +50,13 @@ def plugins(session: nox.Session) -> None:
 
 
 @nox.session(python=PYTHONS[0])
+def edits(session: nox.Session) -> None:
+    """Try all edits of what stored runs depend on; print the table of the guide, docs/caching-edits.md."""
+    session.install("-e", ".[test,examples]")
+    session.run("python", "tests/cache/edit_matrix.py", *session.posargs)
+
+
+@nox.session(python=PYTHONS[0])
 def lint(session: nox.Session) -> None:
     """Check style and format."""
     session.install("-e", ".[test]")

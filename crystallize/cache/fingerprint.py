@@ -41,10 +41,10 @@ def fingerprint(
     change the bytecode.
 
     It can't see: what statements did when a module was loaded, unless it is in what the code reaches
-    (settings of installed packages, replaced methods of their classes, seeded global generators); virtual
-    subclasses registered with an abstract base class; environment variables and files; classes that the code
-    meets only in its data, which `stable_hash` hands out. A module that is used as a value counts as a whole.
-    What a `functools.cached_property` has stored counts as any attribute does.
+    (`set_up_by` tells of that); environment variables and files; classes that the code meets only in its
+    data, which `stable_hash` hands out. A module that is used as a value counts as a whole, and so does one
+    whose class the project made, where a name is that class's. What a `functools.cached_property` has stored
+    counts as any attribute does.
 
     Parameters
     ----------

@@ -1,0 +1,140 @@
+"""What code of a project did to its process before runs, as its source tells."""
+
+import sys
+import textwrap
+from types import ModuleType
+
+import pytest
+
+from crystallize.cache.outline import outline
+from crystallize.cache.set_up import set_up_by
+
+CONFTEST = """
+    import pytest
+    import shop_settings as settings
+    from shop_tools import apply, unrelated
+
+    apply(settings.LEVEL)
+
+    def pytest_runtest_setup(item):
+        settings.prepare()
+
+    @pytest.fixture(autouse=True)
+    def always(level):
+        yield
+
+    @pytest.fixture
+    def level():
+        return 1
+
+    @pytest.fixture
+    def asked_for():
+        return 2
+
+    def nobody_calls():
+        return 3
+"""
+SETTINGS = """
+    LEVEL = "high"
+    OTHER = 1
+
+    def prepare():
+        return helper()
+
+    def helper():
+        return 5
+"""
+TOOLS = """
+    import sys
+
+    def apply(level):
+        sys.level = level
+
+    def unrelated():
+        return 7
+
+    @sys.modules["atexit"].register
+    def goodbye():
+        return 8
+"""
+SOURCES = {"shop_conftest": CONFTEST, "shop_settings": SETTINGS, "shop_tools": TOOLS}
+
+SEEN = {
+    "a call": ("shop_conftest", "apply(settings.LEVEL)", "apply(settings.OTHER)"),
+    "a function that is called": ("shop_tools", "sys.level = level", "sys.level = level + '!'"),
+    "a constant that is used": ("shop_settings", '"high"', '"low"'),
+    "a hook": ("shop_conftest", "settings.prepare()", "settings.prepare(); print()"),
+    "what a hook's function uses": ("shop_settings", "return 5", "return 6"),
+    "an autouse fixture": ("shop_conftest", "        yield", "        print()\n        yield"),
+    "a fixture that it asks for": ("shop_conftest", "return 1", "return 4"),
+    "what is registered": ("shop_tools", "return 8", "return 9"),
+    "an assignment to another's attribute": ("shop_settings", "OTHER = 1", "import sys\n    sys.x = 1"),
+}
+UNSEEN = {
+    "a comment": ("shop_conftest", "apply(settings", "# a comment\n    apply(settings"),
+    "layout": ("shop_tools", "sys.level = level", "sys.level = (\n            level)"),
+    "a fixture that somebody asks for": ("shop_conftest", "return 2", "return 22"),
+    "a function that nobody calls": ("shop_conftest", "return 3", "return 33"),
+    "an unrelated function of a module": ("shop_tools", "return 7", "return 77"),
+    "a constant that nobody uses": ("shop_settings", "OTHER = 1", "OTHER = 2"),
+}
+
+
+@pytest.fixture
+def digests(tmp_path, monkeypatch):
+    """Return what tells what the modules do, with one of them edited."""
+    number = iter(range(9))
+
+    def of(edit=None):
+        home = tmp_path / str(next(number))
+        home.mkdir()
+        for name, source in SOURCES.items():
+            if edit is not None and edit[0] == name:
+                assert source.count(edit[1]) == 1
+                source = source.replace(edit[1], edit[2])
+            module = ModuleType(name)
+            module.__file__ = str(home / f"{name}.py")
+            (home / f"{name}.py").write_text(textwrap.dedent(source))
+            monkeypatch.setitem(sys.modules, name, module)
+        return set_up_by((), called=[sys.modules["shop_conftest"]], root=home)
+
+    return of
+
+
+@pytest.mark.parametrize("edit", SEEN)
+def test_what_is_executed_counts(digests, edit):
+    """Whatever a conftest does, and what that uses in other modules."""
+    assert digests(SEEN[edit]) != digests()
+
+
+@pytest.mark.parametrize("edit", UNSEEN)
+def test_what_is_defined_does_not(digests, edit):
+    """An unrelated function must not have everything run again."""
+    assert digests(UNSEEN[edit]) == digests()
+
+
+@pytest.mark.parametrize(
+    ("source", "does"),
+    [
+        ("x = 1", False),
+        ("import numpy", False),
+        ("def f(): print()", False),
+        ("'''A docstring.'''", False),
+        ("if __name__ == '__main__': main()", False),
+        ("logger = logging.getLogger(__name__)", False),
+        ("np.seterr(all='raise')", True),
+        ("old = np.seterr(all='raise')", True),
+        ("a.b = 1", True),
+        ("os.environ['A'] = '1'", True),
+        ("for x in y: x.z()", True),
+        ("if windows:\n    a.b = 1", True),
+        ("try:\n    a()\nexcept E:\n    pass", True),
+        ("with a.set_b(): pass", True),
+        ("@Number.register\nclass A: pass", True),
+        ("@dataclass\nclass A: pass", False),
+        ("del a.b", True),
+    ],
+)
+def test_statements_of_a_module(source, does):
+    """Those that may do more than give names are told from the others."""
+    assert bool(outline(source.encode()).effects["module"].digests) == does
