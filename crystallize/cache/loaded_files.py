@@ -11,6 +11,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
+from crystallize.cache.file_digests import DIGESTS, Status
+
 _HERE: Final = str(Path(__file__).parents[1])
 _OURS: Final = (_HERE + os.sep, os.path.join(os.path.dirname(_HERE), "pytest_crystallize") + os.sep)  # noqa: PTH118, PTH120
 STARTED: Final = time.time_ns()
@@ -54,7 +56,18 @@ LOADED: Final = LoadedFiles()
 """Those of this process."""
 
 
-def located(name: str) -> str:
-    """Return where the file of a name is in this environment, or would be."""
-    candidates = [home + name for home in homes()]
-    return next((path for path in candidates if os.path.exists(path)), candidates[0])  # noqa: PTH110
+def digest_here(name: str) -> str:
+    """Return the digest of the file of a name as it is in this environment.
+
+    Raises
+    ------
+    OSError
+        If there is none.
+    """
+    for home in homes():
+        try:
+            status = Status.of(home + name)
+        except FileNotFoundError:
+            continue
+        return DIGESTS.of(home + name, status)
+    raise FileNotFoundError(name)

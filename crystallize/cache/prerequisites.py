@@ -14,7 +14,7 @@ from hashlib import blake2b
 from typing import Final
 
 from crystallize.cache.file_digests import DIGESTS, Status, digest_of_names
-from crystallize.cache.loaded_files import LOADED, STARTED, located
+from crystallize.cache.loaded_files import LOADED, STARTED, digest_here
 from crystallize.cache.opened_files import OPENED, Opening, is_temporary
 from crystallize.cache.purity import Watcher
 from crystallize.cache.store import Encoded, Store
@@ -97,7 +97,7 @@ class Prerequisites:
 
     def _first_broken(self, data: bytes) -> str | None:
         for kind, place, digest in json.loads(data):
-            path = located(place) if kind == "loaded" else os.path.join(self._root, place)  # noqa: PTH118
+            path = place if kind == "loaded" else os.path.join(self._root, place)  # noqa: PTH118
             if _digest(kind, path) != digest:
                 return str(place)
         return None
@@ -137,11 +137,13 @@ def _loaded(files: dict[str, str]) -> Iterable[Entry]:
         with suppress(OSError):
             if Status.of(path).changed > STARTED:
                 raise Unprovable(f"the installed file {name} has changed since this process began")
-        yield "loaded", name, _digest("loaded", path)
+        yield "loaded", name, _digest("content", path)
 
 
 def _digest(kind: str, path: str) -> str:
     try:
+        if kind == "loaded":
+            return digest_here(path)
         return digest_of_names(path) if kind == "names" else DIGESTS.of(path)
     except OSError:
         return _MISSING
