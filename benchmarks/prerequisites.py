@@ -1,4 +1,4 @@
-"""What it costs to prove the files that go with stored runs, with scikit-learn loaded: each against its limit.
+"""What it costs to prove the files that go with stored runs, with scikit-learn loaded, against its limits.
 
 Times are of the processor, since others may use it as well.
 

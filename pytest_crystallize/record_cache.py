@@ -21,16 +21,11 @@ from crystallize.cache.origin import is_project_file, is_project_module
 from crystallize.cache.place import open_store
 from crystallize.cache.purity import is_incidental
 from crystallize.cache.set_up import set_up_by
+from crystallize.core.impurities import Impurities
 from crystallize.core.run import Unit
 from crystallize.core.run_identity import Subject
-from crystallize.core.stored_runs import (
-    VERIFIED,
-    Impurities,
-    Judge,
-    StoredRuns,
-    compared,
-    ignores_stored,
-)
+from crystallize.core.stored_runs import Judge, StoredRuns
+from crystallize.core.verification import VERIFIED, compared, ignores_stored
 from crystallize.errors import FingerprintError
 from pytest_crystallize.places import real_function
 from pytest_crystallize.repeats import is_told, unlike

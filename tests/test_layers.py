@@ -28,7 +28,7 @@ CORE_LAYERS = [
     {"evaluation", "calibration", "interim", "tidy", "tree", "result"},
     {"plugins", "optimizers"},
     {"caching", "builder", "declaration", "run_identity"},
-    {"repeatability", "stored_runs", "resumed_runs"},
+    {"impurities", "repeatability", "verification", "stored_runs", "resumed_runs"},
     {"engines"},
     {"experiment"},
     {"experiment_graph"},

@@ -18,7 +18,8 @@ from crystallize.core.record import RunRecord
 from crystallize.core.repeatability import Repeatability
 from crystallize.core.run import Hooks, RunPlan, Unit
 from crystallize.core.run_identity import Subject, subject_of
-from crystallize.core.stored_runs import VERIFIED, StoredRuns, compared
+from crystallize.core.stored_runs import StoredRuns
+from crystallize.core.verification import VERIFIED, compared
 from crystallize.errors import CrystallizeWarning, FingerprintError
 
 

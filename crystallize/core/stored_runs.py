@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import platform
-import random
 import secrets
 import threading
 import time
@@ -24,11 +23,12 @@ from crystallize.cache.purity import Watcher
 from crystallize.cache.set_up import set_up_by
 from crystallize.cache.store import Encoded, Store
 from crystallize.core.hypothesis import Hypothesis
-from crystallize.core.record import ArtifactEntry, RunError, RunRecord
-from crystallize.core.repeatability import difference
+from crystallize.core.impurities import Impurities
+from crystallize.core.record import ArtifactEntry, RunRecord
 from crystallize.core.run import RECORDED, Outcomes, RunPlan, Unit
 from crystallize.core.run_identity import RunIdentity, Subject, explain
 from crystallize.core.seeding import global_draws_detector, seed_globals
+from crystallize.core.verification import ignores_stored, to_verify
 from crystallize.errors import FingerprintError
 
 PUBLISHED_EVERY: Final = 0.1  # seconds
@@ -37,43 +37,7 @@ _KIND: Final = "json "
 _WITHDRAWN: Final = "withdrawn"
 ARTIFACTS: Final = "wrote artifacts, which are not stored with its record"
 
-ELSEWHERE: Final = "was run where the environment is another"
-
-VERIFIED: Final = 0.05
-"""Part of the time saved that is spent on running again, unless somebody says otherwise."""
-
-_chance = random.SystemRandom()  # no seed of an experiment's, nor one that it could move
-
 Judge = Callable[[RunRecord], RunRecord]
-
-
-class Impurities:
-    """Which code may keep in memory what no key has seen, since an impure run of this process used it.
-
-    What is kept (by `functools.lru_cache`, in a variable of a module) may have come from any run, so another
-    experiment that shares code with an impure one is impure as well.
-    """
-
-    def __init__(self) -> None:
-        self._fed: dict[str, str] = {}
-        self._all: str | None = None
-
-    def add(self, labels: frozenset[str] | None, reason: str) -> None:
-        """Note that code was used by an impure run; None is code that is not known."""
-        if labels is None:
-            self._all = self._all or reason
-        else:
-            self._fed.update((label, reason) for label in labels if label not in self._fed)
-
-    def reason(self, labels: frozenset[str]) -> str | None:
-        """Say why code can't be trusted, or None."""
-        if self._all is not None:
-            return f"may share code with {self._all}"
-        if self._fed:
-            for label in sorted(labels):
-                if label in self._fed:
-                    return f"shares {label} with {self._fed[label]}"
-        return None
 
 
 class StoredRuns:
@@ -244,7 +208,7 @@ class StoredRuns:
                 return {}, set()
             hits = self._measured_whole(hits, conditions)
             self.measured_on = sorted({self._made[unit].rpartition(".")[2] for unit in hits})
-        return hits, set() if self.exempt else _to_verify(hits, share)
+        return hits, set() if self.exempt else to_verify(hits, share)
 
     def _measured_whole(
         self, hits: Mapping[Unit, RunRecord], conditions: Collection[str]
@@ -500,51 +464,6 @@ def storable(record: RunRecord) -> bool:
 def _machine() -> str:
     """Return what tells machines apart that measure times."""
     return blake2b(platform.node().encode(), digest_size=4).hexdigest()
-
-
-def ignores_stored(hypotheses: Iterable[Hypothesis], records: Iterable[RunRecord]) -> bool:
-    """Tell whether a hypothesis is about a measured metric: stored values would tell of another time."""
-    measured = {entry.name for record in records for entry in record.metrics if entry.measured}
-    return bool(measured) and any(h.metrics is None or measured & set(h.metrics) for h in hypotheses)
-
-
-def compared(stored: RunRecord, record: RunRecord) -> RunRecord:
-    """Return the record of a run that was made again, or one of its failure if it gave something else.
-
-    What is measured may differ; every other metric is the same, bit for bit.
-    """
-    elsewhere = record.impure is not None and record.impure.startswith(ELSEWHERE)
-    if not record.succeeded or elsewhere:  # another machine's last bits say nothing of what is stored
-        return record
-    found = difference(stored, record)
-    if found is None:
-        return dataclasses.replace(record, cached=True)
-    name, old, new = found
-    message = (
-        f"metric {name!r} in replicate {record.replicate} of {record.condition!r} is {new}, but an earlier "
-        f"run of the same code stored {old}: it depends on something that is not known; declare it (inputs=, "
-        "env=), seed it, or record what can't be repeated with measured=True; refresh or delete the cache to "
-        "run everything again"
-    )
-    error = RunError("NotRepeatable", message, "verification of the cache", f"NotRepeatable: {message}\n")
-    return dataclasses.replace(record, error=error)
-
-
-def _to_verify(hits: Mapping[Unit, RunRecord], share: float) -> set[Unit]:
-    """Return which runs to repeat: the cheapest, and others at random as long as their time allows."""
-    if not hits or share <= 0:
-        return set()
-    cheapest = min(hits, key=lambda unit: (hits[unit].seconds, unit))
-    rest = share * sum(record.seconds for record in hits.values()) - hits[cheapest].seconds
-    chosen = {cheapest}
-    others = [unit for unit in hits if unit != cheapest]
-    _chance.shuffle(others)
-    for unit in others:
-        rest -= hits[unit].seconds
-        if rest < 0:
-            break
-        chosen.add(unit)
-    return chosen
 
 
 def _decoded(body: Encoded | None, unit: Unit) -> RunRecord | None:

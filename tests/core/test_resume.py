@@ -24,7 +24,7 @@ from crystallize import (
     pipeline_step,
 )
 from crystallize.core.evaluation import digest
-from crystallize.core.stored_runs import Impurities
+from crystallize.core.impurities import Impurities
 from crystallize.errors import CrystallizeWarning
 
 

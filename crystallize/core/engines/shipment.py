@@ -32,7 +32,7 @@ from crystallize.core.recording import KeptArtifact
 from crystallize.core.run import Hooks, RunPlan, Unit
 from crystallize.core.seeding import global_state_restored
 from crystallize.core.step_cache import CacheReport
-from crystallize.core.stored_runs import ELSEWHERE
+from crystallize.core.verification import ELSEWHERE
 from crystallize.errors import CrystallizeError, CrystallizeWarning, OtherCodeError
 
 _PATIENCE: Final = 4  # times as long as a block was to take, after which it is handed back as far as it is

@@ -1,0 +1,32 @@
+"""What impure runs of a process may have left in memory, and whom that concerns."""
+
+from __future__ import annotations
+
+
+class Impurities:
+    """Which code may keep in memory what no key has seen, since an impure run of this process used it.
+
+    What is kept (by `functools.lru_cache`, in a variable of a module) may have come from any run, so another
+    experiment that shares code with an impure one is impure as well.
+    """
+
+    def __init__(self) -> None:
+        self._fed: dict[str, str] = {}
+        self._all: str | None = None
+
+    def add(self, labels: frozenset[str] | None, reason: str) -> None:
+        """Note that code was used by an impure run; None is code that is not known."""
+        if labels is None:
+            self._all = self._all or reason
+        else:
+            self._fed.update((label, reason) for label in labels if label not in self._fed)
+
+    def reason(self, labels: frozenset[str]) -> str | None:
+        """Say why code can't be trusted, or None."""
+        if self._all is not None:
+            return f"may share code with {self._all}"
+        if self._fed:
+            for label in sorted(labels):
+                if label in self._fed:
+                    return f"shares {label} with {self._fed[label]}"
+        return None
