@@ -89,7 +89,8 @@ def layer(module):
 
 
 IDENTIFIES = {
-    f"crystallize.core.{name}" for name in ("run_identity", "repeatability", "stored_runs", "resumed_runs")
+    f"crystallize.core.{name}"
+    for name in ("run_identity", "repeatability", "verification", "stored_runs", "resumed_runs")
 }
 IDENTIFIES |= {f"crystallize.core.engines.{name}" for name in ("apart", "expectation", "shipment")}
 IDENTIFIES |= {f"crystallize.core.engines.{name}" for name in ("on_executor", "on_dask")}
