@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from pytest_crystallize.exchange import Exchange
     from pytest_crystallize.units import ExperimentRuns
 
+_LOOKS: Final = 20  # times as long as the last look at what is in memory is waited until the next
 _UNLIKE: Final = "unlike"
 _STATE: Final = "state"
 
@@ -32,6 +34,7 @@ class Repeats:
     def __init__(self, runs: ExperimentRuns) -> None:
         self._runs = runs
         self._began = False
+        self._next_look = 0.0
 
     @cached_property
     def _known(self) -> Repeatability | None:
@@ -64,10 +67,26 @@ class Repeats:
         if self._known is not None:
             self._known.took(record)
 
-    def settle(self, host: pytest.Item, *, last: bool = False) -> None:
-        """Make runs again if some are to be stored, or are the last of this process for now."""
+    def settle(self, host: pytest.Item, *, last: bool = False, more: bool = False) -> None:
+        """Make runs again if some are to be stored, or are the last of this process for now.
+
+        Parameters
+        ----------
+        host : pytest.Item
+            The item in whose call phase this happens.
+        last : bool
+            Whether no more runs follow under that item.
+        more : bool
+            Whether others may follow under another one, so that there is no need to look each time.
+        """
         known, stored = self._known, None if self._runs.cache is None else self._runs.cache.stored
-        if known is None or not self._began or not (last or (stored is not None and stored.is_due)):
+        if known is None or not self._began:
+            return
+        started, spent = time.perf_counter(), known.spent_again
+        if last:
+            if more and started < self._next_look:
+                return
+        elif stored is None or not stored.is_due or not known.is_ready:
             return
         objection = known.check(
             lambda unit: self._runs.repeat(unit, host),
@@ -80,6 +99,8 @@ class Repeats:
             self._tell_state(changed, stored=stored is not None)
         if stored is not None and (stored.is_held or known.unlike is not None):
             stored.release(objection)
+        ended = time.perf_counter()
+        self._next_look = ended + _LOOKS * (ended - started - (known.spent_again - spent))
 
     def _of_others(self) -> Iterator[RunRecord]:
         """Yield runs that other processes have made."""

@@ -407,7 +407,7 @@ class ExperimentRuns(ABC):
                 self._recall()
                 settings.exchange.refresh()
                 self._pull(host, seconds, at_least)
-                self.repeats.settle(host, last=True)
+                self.repeats.settle(host, last=True, more=seconds is not None)
             finally:
                 if self.cache is not None:
                     self.cache.flush()

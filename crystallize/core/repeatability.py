@@ -62,6 +62,16 @@ class Repeatability:
         else:
             self._first.add(record.condition)
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether there is a later run of each condition that was run, to be made again."""
+        return self._first <= {record.condition for record in self._later}
+
+    @property
+    def spent_again(self) -> float:
+        """Seconds that were spent on runs made again."""
+        return self._again
+
     # State.
 
     @property

@@ -86,7 +86,7 @@ class ResumedRuns(StoredRuns):
                 with ended(execution.execute(self._watched, left)) as records:
                     for record in map(self.settle, records):
                         yield record
-                        if in_turn and self.is_due:
+                        if in_turn and self.is_due and self._repeats and self._repeats.is_ready:
                             self._check_repeats()
                 self._check_repeats()
         finally:

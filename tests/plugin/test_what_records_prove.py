@@ -350,3 +350,11 @@ def test_a_memo_that_no_later_run_has_used_is_not_stored(project):
         result = project.run_apart("-v")
         assert hits(result) == 0
     assert "experiment_a.table" in text_of(result)
+
+
+def test_a_slow_memo_is_stored_once_a_later_run_can_be_made_again(project):
+    """The first runs are held back until then."""
+    slow = "    import time\n    time.sleep(0.15)\n    return [1.0"
+    project.write(LOADS.replace("    return [1.0", slow))
+    project.run()
+    assert hits(project.run()) == 10
