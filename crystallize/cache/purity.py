@@ -170,7 +170,7 @@ class Watch:
                 self._written.add(file.real)
 
     def _listed(self, path: Any = None) -> None:
-        if isinstance(path, int) or _called_by(*_LISTING_FOR_PYTHON):
+        if isinstance(path, int) or _listed_for_tools():
             return
         directory = Spelled.of(os.curdir if path is None else path)
         known = self._watcher
@@ -291,6 +291,7 @@ _THREAD_STARTS = ("_thread.start_new_thread", "_thread.start_joinable_thread")
 _MACHINE_PROGRAMS = frozenset({"lscpu", "ldconfig", "sysctl", "uname"})  # joblib asks the first for cores
 _LISTING_FOR_PYTHON = ("_frozen_importlib_external", "importlib._bootstrap_external", "importlib.metadata")
 """Who lists directories to find modules and distributions."""
+_TOOLS = frozenset({"crystallize", "pytest_crystallize", "importlib_metadata", "pkg_resources"})
 
 _lock = threading.Lock()
 _active: tuple[Watch, ...] = ()
@@ -350,6 +351,20 @@ def _hear(event: str, args: tuple[Any, ...]) -> None:
 def current() -> tuple[Watch, ...]:
     """Return the watches of the runs that this thread or task is in, or may be working for."""
     return _current.get() or _active
+
+
+def _listed_for_tools() -> bool:
+    """Tell whether a directory is listed to find modules or distributions, or by Crystallize itself."""
+    frame = caller()
+    while frame is not None:
+        name = frame.f_globals.get("__name__") or ""
+        top = name.partition(".")[0]
+        if name in _LISTING_FOR_PYTHON or top in _TOOLS:
+            return True
+        if top not in sys.stdlib_module_names:
+            return False
+        frame = frame.f_back
+    return False
 
 
 def _called_by(*modules: str) -> bool:

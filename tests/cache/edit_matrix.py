@@ -398,6 +398,11 @@ def judge(case: Case, directory: Path) -> Judged:
     return Judged(case, warm != cold, before != cold)
 
 
+def is_wrong(judged: Judged) -> bool:
+    """Tell whether a case came out otherwise than the guide says, or is none."""
+    return judged.stale != judged.case.unseen or not judged.changed
+
+
 def table(judged: list[Judged]) -> Iterator[str]:
     """Yield the lines of a table in Markdown: how many edits of each kind, and how many of them were stale."""
     yield "| what was edited | edits | stale |"
@@ -416,15 +421,16 @@ def main() -> int:
     try:
         with ThreadPoolExecutor(os.cpu_count()) as threads:
             places_of = [home / str(number) for number in range(len(wanted))]
-            judged = list(threads.map(judge, wanted, places_of))
+            judged = []
+            for entry in threads.map(judge, wanted, places_of):
+                judged.append(entry)
+                if is_wrong(entry):
+                    said = "stale" if entry.stale else "not stale" if entry.changed else "changes nothing"
+                    print(f"{entry.case.kind}, {entry.case.name}: {said}", file=sys.stderr, flush=True)
     finally:
         shutil.rmtree(home, ignore_errors=True)
     print("\n".join(table(judged)))
-    wrong = [entry for entry in judged if entry.stale != entry.case.unseen or not entry.changed]
-    for entry in wrong:
-        said = "stale" if entry.stale else "not stale" if entry.changed else "changes nothing"
-        print(f"{entry.case.kind}, {entry.case.name}: {said}", file=sys.stderr)
-    return bool(wrong)
+    return any(map(is_wrong, judged))
 
 
 if __name__ == "__main__":
