@@ -35,8 +35,9 @@ from pytest_crystallize.mark import (
 )
 from pytest_crystallize.marked import MarkedRuns
 from pytest_crystallize.places import place_of
+from pytest_crystallize.settings import Settings
 from pytest_crystallize.tracebacks import is_projects
-from pytest_crystallize.units import ExperimentRuns, Settings
+from pytest_crystallize.units import ExperimentRuns
 
 
 class ExperimentCollector(pytest.Class):

@@ -24,8 +24,8 @@ from pytest_crystallize.ids import relative
 from pytest_crystallize.mark import MARK, as_marks, is_marked, marks_on
 from pytest_crystallize.naming import is_named_by
 from pytest_crystallize.places import place_of, real_function
+from pytest_crystallize.settings import Settings
 from pytest_crystallize.tracebacks import is_projects
-from pytest_crystallize.units import Settings
 
 _OBJECTS = {
     Experiment: "an Experiment",

@@ -34,7 +34,9 @@ from crystallize.core.treatment import BASELINE
 from pytest_crystallize.artifacts import SharedArtifacts
 from pytest_crystallize.boundary import FAILURES, SKIPS
 from pytest_crystallize.record_cache import unwatched, warning_filters
-from pytest_crystallize.units import ExperimentRuns, Settings, describe
+from pytest_crystallize.settings import Settings
+from pytest_crystallize.tracebacks import describe
+from pytest_crystallize.units import ExperimentRuns
 
 
 class FactoryRuns(ExperimentRuns):

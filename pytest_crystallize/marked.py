@@ -31,7 +31,9 @@ from pytest_crystallize.artifacts import SharedArtifacts
 from pytest_crystallize.boundary import FAILURES, SKIPS
 from pytest_crystallize.output import with_properties
 from pytest_crystallize.record_cache import marked_components, marked_names, unwatched
-from pytest_crystallize.units import ExperimentRuns, Settings, describe
+from pytest_crystallize.settings import Settings
+from pytest_crystallize.tracebacks import describe
+from pytest_crystallize.units import ExperimentRuns
 
 Phase = Literal["setup", "call"]
 

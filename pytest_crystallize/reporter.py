@@ -35,7 +35,8 @@ from pytest_crystallize.report import (
     wrapped,
 )
 from pytest_crystallize.saving import ReferenceWriter, to_be_saved
-from pytest_crystallize.units import ExperimentRuns, Settings
+from pytest_crystallize.settings import Settings
+from pytest_crystallize.units import ExperimentRuns
 
 TOKEN = re.compile(r"::block-[0-9a-f]{8}-\d+::run\Z")
 

@@ -45,8 +45,9 @@ from pytest_crystallize.record_cache import (
     watching_set_up,
 )
 from pytest_crystallize.reporter import Reporter, announcement, told_seed
+from pytest_crystallize.settings import Settings
 from pytest_crystallize.switches import STATE_FILE, Switches
-from pytest_crystallize.units import ExperimentRuns, Settings
+from pytest_crystallize.units import ExperimentRuns
 from pytest_crystallize.verdicts_due import VerdictsDue
 from pytest_crystallize.workers import WorkerHooks
 

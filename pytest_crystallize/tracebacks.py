@@ -1,4 +1,4 @@
-"""The user's part of a traceback."""
+"""The user's part of a traceback, and what is told of an exception."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ from types import TracebackType
 
 import _pytest
 import pluggy
+import pytest
 
 import crystallize
+from crystallize.boundary import check_failure
 from crystallize.cache.origin import is_project_file
+from crystallize.core.record import RunError
+from crystallize.errors import CrystallizeError
 
 _OTHERS = tuple(
     str(directory) + os.sep
@@ -36,3 +40,24 @@ def users_part(traceback: TracebackType | None) -> TracebackType | None:
     while frame is not None and not is_users(frame.tb_frame.f_code.co_filename):
         frame = frame.tb_next
     return frame or traceback
+
+
+def describe(error: BaseException, step: str, node: pytest.Item) -> RunError:
+    """Describe an exception in pytest's manner, with the user's part of the traceback; --pdb stops here."""
+    check_failure(error)
+    error = error.with_traceback(users_part(error.__traceback__))
+    plain = RunError.from_exception(error, step)
+    info = pytest.ExceptionInfo.from_exception(error)
+    try:
+        ours = isinstance(error, CrystallizeError) and not any(
+            is_users(entry.path) for entry in info.traceback
+        )
+        text = str(plain) if ours else str(node.repr_failure(info))
+    except BaseException as fault:  # a repr of the user's that fails must not hide the failure itself
+        check_failure(fault)
+        text = plain.traceback
+    if node.config.getoption("usepdb", False):
+        call: pytest.CallInfo[None] = pytest.CallInfo(None, info, 0.0, 0.0, 0.0, "call", _ispytest=True)
+        report = pytest.TestReport.from_item_and_call(node, call)
+        node.ihook.pytest_exception_interact(node=node, call=call, report=report)
+    return RunError(plain.type, plain.message, step, text)

@@ -6,378 +6,38 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-from crystallize import ConditionRuns, GroupSequential, Hypothesis, RunRecord, Treatment
-from crystallize.boundary import check_failure
+from crystallize import ConditionRuns, RunRecord
 from crystallize.core.analysis import Analysis
-from crystallize.core.caching import Caching
-from crystallize.core.declaration import check_replicates
 from crystallize.core.evaluation import digest
-from crystallize.core.family import AnalysisPlan
 from crystallize.core.interim import Interim
-from crystallize.core.names import path_component
-from crystallize.core.policy import DEFAULT_JUDGING, Judging
 from crystallize.core.record import RunError
-from crystallize.core.references import References, find_references
 from crystallize.core.run import Unit, rotated
-from crystallize.core.run_identity import Subject, declared_inputs
-from crystallize.core.seeding import (
-    CALIBRATION,
-    SeedStream,
-    check_root_seed,
-    global_state_restored,
-    seed_globals,
-)
+from crystallize.core.run_identity import Subject
+from crystallize.core.seeding import global_state_restored
 from crystallize.core.stored_runs import Judge
-from crystallize.core.treatment import BASELINE
-from crystallize.core.unread import TreatmentKeys
-from crystallize.errors import CrystallizeError, DefinitionError
-from pytest_crystallize.exchange import LOST, Exchange, Key
-from pytest_crystallize.fixtures import UnitFixtures
-from pytest_crystallize.forks import Forks
-from pytest_crystallize.ids import checksum, shortened
-from pytest_crystallize.late_errors import LateErrors
-from pytest_crystallize.mark import MarkReader
-from pytest_crystallize.output import Output
-from pytest_crystallize.places import place_of
-from pytest_crystallize.record_cache import ExperimentCache, RecordCache, unwatched
+from pytest_crystallize.exchange import LOST, Key
+from pytest_crystallize.record_cache import ExperimentCache, unwatched
 from pytest_crystallize.repeats import Repeats
-from pytest_crystallize.timeouts import Timer
-from pytest_crystallize.tracebacks import is_users, users_part
-
-if TYPE_CHECKING:
-    from pytest_crystallize.cluster import Cluster
-    from pytest_crystallize.items import HypothesisItem
-
-_NOTHING_DECLARED = Caching()
+from pytest_crystallize.settled import SettledExperiment
+from pytest_crystallize.tracebacks import describe
 
 
-class Settings:
-    """What the experiments of a session share.
+class ExperimentRuns(SettledExperiment, ABC):
+    """The units of one experiment (one parameter set of one function), and who runs them."""
 
-    Attributes
-    ----------
-    exchange : Exchange
-        Claims and records.
-    fixtures : UnitFixtures
-        What the condition run under way offers to fixtures.
-    output : Output
-        Captured output and warnings of units.
-    late_errors : LateErrors
-        Errors that arise beside units: in threads, in finalizers.
-    forks : Forks
-        Forked processes that come back from a unit.
-    seed, replicates : int or None
-        From the command line.
-    ini_seed, ini_replicates : int or None
-        From the ini file.
-    note : callable
-        Takes a line that the summary shows once.
-    artifact_root : path
-        Where artifacts go if an experiment doesn't say.
-    at_once : int
-        How many replicates with asynchronous steps a process runs at the same time.
-    marks : MarkReader
-        Reads the marks of experiments.
-    wide_fixtures : set of FixtureDef
-        Fixtures wider than a function on which experiments depend.
-    repro : Unit or None
-        The unit to repeat.
-    repro_fault : str or None
-        Why it can't be.
-    drawn_seed : int or None
-        The root seed, if it was drawn at random.
-    off : frozenset of str
-        Treatments that are switched off.
-    calibrate : int or None
-        How many A/A tests to make of each hypothesis, in place of testing it.
-    save : str or None
-        Under which name to write a reference.
-    compare : str or None
-        The reference to compare with, whatever the hypotheses say.
-    early_stop : bool
-        Whether experiments that declare no early stopping are stopped early, too.
-    repeatable : {"note", "error"}
-        What comes of runs that do not repeat.
-    steps : path or None
-        Where results of cacheable steps lie; None if the cache is off.
-    records : RecordCache or None
-        Where runs are stored, if they are.
-    hides_from_coverage : bool
-        Whether stored runs are used although coverage is measured.
-    cluster : Cluster or None
-        Where units of factories run, if not here.
-    collected : int
-        How many tests of experiments there were before any was deselected.
-    """
-
-    def __init__(
-        self,
-        config: pytest.Config,
-        exchange: Exchange,
-        *,
-        seed: int | None,
-        ini_seed: int | None,
-        replicates: int | None,
-        ini_replicates: int | None,
-        artifact_root: Any,
-        at_once: int,
-    ) -> None:
-        self.config = config
-        self.exchange = exchange
-        self.fixtures = UnitFixtures()
-        self.output = Output(config)
-        self.late_errors = LateErrors(config)
-        self.forks = Forks()
-        self.timer = Timer(config)
-        self.seed = seed
-        self.ini_seed = ini_seed
-        self.replicates = replicates
-        self.ini_replicates = ini_replicates
-        self.artifact_root = artifact_root
-        self.at_once = at_once
-        self.marks = MarkReader()
-        self.wide_fixtures: set[Any] = set()
-        self.repro: Unit | None = None
-        self.repro_fault: str | None = None
-        self.drawn_seed: int | None = None
-        self.off: frozenset[str] = frozenset()
-        self.calibrate: int | None = None
-        self.save: str | None = None
-        self.compare: str | None = None
-        self.early_stop = False
-        self.repeatable: str = "note"
-        self.steps: Path | None = None
-        self.records: RecordCache | None = None
-        self.hides_from_coverage = False
-        self.cluster: Cluster | None = None
-        self.collected = 0
-        self.notes: dict[str, None] = {}
-
-    @property
-    def session_seed(self) -> int:
-        """Root seed of what belongs to no experiment: fixtures wider than a function, collection."""
-        return self.seed if self.seed is not None else self.ini_seed or 0
-
-    def note(self, text: str) -> None:
-        """Have the summary show a line, once."""
-        self.notes.setdefault(text)
-
-    @contextmanager
-    def collection_seeded(self, name: str) -> Iterator[None]:
-        """Seed the global generators alike in every process, and put them back afterwards."""
-        with global_state_restored():
-            seed_globals(checksum(f"{self.session_seed}:{name}"))
-            yield
-
-
-class ExperimentRuns(ABC):
-    """The units of one experiment (one parameter set of one function), and who runs them.
-
-    Attributes
-    ----------
-    id : str
-        Node id of the function with its parameters, and of a graph the experiment's name; the same in every
-        process.
-    name : str
-        What reports call it.
-    where : str
-        ``file:line`` of the function.
-    conditions : tuple of str
-        All conditions, the baseline first.
-    experiment_name : str
-        What directories of artifacts are called after.
-    needed : set of str
-        Those that the selected items need.
-    analysis_plan : AnalysisPlan
-        What is claimed, and how it is judged.
-    members : list of HypothesisItem
-        All items, selected or not.
-    sample_size, root_seed : int
-        As settled between command line, declaration and ini file.
-    replicates : int
-        How many to run: as many, or for A/A tests of them.
-    judging : Judging
-        How claims are judged.
-    at_once : int
-        How many replicates a process runs at the same time.
-    keep_versions : int or None
-        How many versions of its artifacts are kept; None for all.
-    default_replicates : int or None
-        How many there are if nobody says.
-    hypotheses : tuple of Hypothesis
-        What is claimed, also while A/A tests are made of it.
-    caching : Caching
-        What runs depend on, as declared.
-    fixture_definitions : frozenset of FixtureDef
-        The fixtures that runs may use.
-    stays : str
-        Why its units can't run on a cluster; empty if they can.
-    """
-
-    at_once = 1
-    keep_versions: int | None = None
-    default_replicates: int | None = None
-    stays = ""
-
-    def __init__(
-        self,
-        function: pytest.Function,
-        settings: Settings,
-        *,
-        name: str,
-        where: str,
-        treatments: Sequence[Treatment],
-        replicates: int | None,
-        seed: int | None,
-        hypotheses: Sequence[Hypothesis] = (),
-        judging: Judging = DEFAULT_JUDGING,
-        caching: Caching = _NOTHING_DECLARED,
-        keys: TreatmentKeys | None = None,
-        part: str = "",
-    ) -> None:
-        self.function = function
-        self.settings = settings
-        self.part = part
-        self.id = f"{function.nodeid}::{part}" if part else function.nodeid
-        callspec = getattr(function, "callspec", None)
-        self.name = f"{name}[{callspec.id}]" if callspec is not None and callspec.id else name
-        if part:
-            self.name = f"{self.name}: {part}"
-        self.where = where
-        path, line = place_of(function.obj)
-        self.location = path, line
-        self.treatment_objects = tuple(treatments)
-        tests = settings.calibrate
-        self.treatments = () if tests else tuple(treatment.name for treatment in treatments)
-        self.conditions = (BASELINE, *self.treatments)
-        self.experiment_name = self.name
-        self.needed: set[str] = set()
-        self.sample_size = self._settled_replicates(replicates)
-        self.replicates = 2 * self.sample_size * tests if tests else self.sample_size
-        self.root_seed = self._settled_seed(seed)
-        self.stream = SeedStream(self.root_seed, (CALIBRATION,) if tests else ())
-        judging.check(hypotheses, self.name)
-        self.judging = self._settled_judging(judging, hypotheses)
-        self.analysis_plan = AnalysisPlan(
-            () if tests else tuple(hypotheses),
-            self.treatments,
-            self.replicates,
-            DEFAULT_JUDGING if tests else self.judging,
-            keys or TreatmentKeys.of(treatments),
-        )
-        if settings.replicates is None:  # what the command line asks for is tried, and may be too few
-            self.analysis_plan.check_reach(self.name)
-        self.hypotheses = tuple(hypotheses)
-        self.caching = caching
-        self.fixture_definitions: frozenset[Any] = frozenset()
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         self._cache: ExperimentCache | None = None
         self.repeats = Repeats(self)
-        self.members: list[HypothesisItem] = []
-        self._selected: list[HypothesisItem] = []
         self._first_open = 0
         self._complete: dict[str, ConditionRuns] = {}
         self._analysis: Analysis | None = None
         self._digests: dict[ConditionRuns, str] = {}
-
-    def _settled_judging(self, declared: Judging, hypotheses: Sequence[Hypothesis]) -> Judging:
-        claimed = any(hypothesis.claim is not None for hypothesis in hypotheses)
-        if not self.settings.early_stop or declared.stopping is not None or not claimed:
-            return declared
-        try:
-            return replace(declared, stopping=GroupSequential())
-        except DefinitionError as error:
-            self.settings.note(f"{self.name} is not stopped early: {error}")
-            return declared
-
-    def _settled_replicates(self, declared: int | None) -> int:
-        settings = self.settings
-        if declared is not None:
-            check_replicates(declared, self.name)
-        ways = (settings.replicates, declared, settings.ini_replicates, self.default_replicates)
-        chosen = next((n for n in ways if n is not None), None)
-        if chosen is None:
-            raise DefinitionError(
-                f"{self.name} declares no replicates; give replicates= in the mark, crystallize_replicates "
-                "in the ini file, or --crystallize-replicates"
-            )
-        return chosen
-
-    def _settled_seed(self, declared: int | None) -> int:
-        if declared is not None:
-            check_root_seed(declared)
-        settings = self.settings
-        self.seed_drawn = settings.drawn_seed is not None and (declared is None or settings.seed is not None)
-        return next(n for n in (settings.seed, declared, settings.ini_seed, 0) if n is not None)
-
-    # References.
-
-    def reference_file(self, name: str) -> Path:
-        """Return where the reference of a name is: beside the file of the experiment."""
-        path, node = self.function.path, self.function.nodeid.partition("::")[2]
-        function, bracket, params = node.partition("[")
-        called = function.replace("::", ".") + bracket + params + (f".{self.part}" if self.part else "")
-        directory = path.parent / "references" / name / path_component(path.stem)
-        return directory / f"{path_component(called)}.json"
-
-    @cached_property
-    def references(self) -> References:
-        """What the hypotheses are against."""
-        hypotheses, root = self.analysis_plan.hypotheses, self.settings.config.rootpath
-        found = find_references(
-            hypotheses, lambda known: self.reference_file(known.name), experiment=self.name
-        )
-        if not found:
-            return References()
-        return References(
-            {key: shortened(it, root) if isinstance(it, str) else it for key, it in found.items()},
-            inputs=declared_inputs(root, self.caching.inputs),
-            elsewhere=self.on_cluster,
-        )
-
-    def subjects(self, hypothesis: Hypothesis) -> tuple[str, ...]:
-        """Return the conditions that a hypothesis has a test for."""
-        return Analysis(self.analysis_plan, {}, self.references).subjects(hypothesis)
-
-    # What is needed.
-
-    def needs(self, item: HypothesisItem) -> None:
-        """Note that an item is to give a verdict: its conditions, and those of its family, are to be run.
-
-        What records gives no verdict, so no correction needs the family.
-        """
-        self._selected.append(item)
-        self.needed.update(item.conditions)
-        if item.hypothesis is not None and self.settings.save is None:
-            family = self.analysis_plan.conditions(item.hypothesis, item.treatment or "")
-            tested = (name for name in family if name == BASELINE or self._is_tested(name))
-            self.needed.update(name for name in tested if name in self.conditions)
-
-    def _is_tested(self, treatment: str) -> bool:
-        """Tell whether the marks let any claim of the family about a treatment be tested."""
-        corrected = self.analysis_plan.is_corrected
-        return any(
-            m.treatment == treatment and m.hypothesis is not None and corrected(m.hypothesis) and m.will_run()
-            for m in self.members
-        )
-
-    def for_family(self) -> list[str]:
-        """Return the conditions that are run for the correction alone: no selected test is about them."""
-        about = {condition for item in self._selected for condition in item.conditions}
-        return [condition for condition in self.conditions if condition in self.needed - about]
-
-    # Pulling.
-
-    @property
-    def on_cluster(self) -> bool:
-        """Whether a cluster runs the units."""
-        return self.settings.cluster is not None and not self.stays
 
     @abstractmethod
     def run_unit(self, unit: Unit, host: pytest.Item) -> RunRecord:
@@ -603,7 +263,7 @@ class ExperimentRuns(ABC):
             self._cache.withdraw()
         self.withdraw_steps()
 
-    def withdraw_steps(self) -> None:  # noqa: B027 - a hook, not an omission
+    def withdraw_steps(self) -> None:
         """Have nobody use the results of steps that this process has stored in this session."""
 
     def make_known(self, unit: Unit, record: RunRecord) -> None:
@@ -631,7 +291,7 @@ class ExperimentRuns(ABC):
         self.settings.timer.restart()
         return True
 
-    def prepare(self, unit: Unit, host: pytest.Item) -> None:  # noqa: B027 - a hook, not an omission
+    def prepare(self, unit: Unit, host: pytest.Item) -> None:
         """Obtain what a unit depends on."""
 
     def _publish(self, unit: Unit, record: RunRecord) -> None:
@@ -679,26 +339,5 @@ class ExperimentRuns(ABC):
             for key in self.analysis_plan.keys.unread(arms[treatment.name])
         ]
 
-    def finish(self) -> None:  # noqa: B027 - a hook, not an omission
+    def finish(self) -> None:
         """Act at the end of the session."""
-
-
-def describe(error: BaseException, step: str, node: pytest.Item) -> RunError:
-    """Describe an exception in pytest's manner, with the user's part of the traceback; --pdb stops here."""
-    check_failure(error)
-    error = error.with_traceback(users_part(error.__traceback__))
-    plain = RunError.from_exception(error, step)
-    info = pytest.ExceptionInfo.from_exception(error)
-    try:
-        ours = isinstance(error, CrystallizeError) and not any(
-            is_users(entry.path) for entry in info.traceback
-        )
-        text = str(plain) if ours else str(node.repr_failure(info))
-    except BaseException as fault:  # a repr of the user's that fails must not hide the failure itself
-        check_failure(fault)
-        text = plain.traceback
-    if node.config.getoption("usepdb", False):
-        call: pytest.CallInfo[None] = pytest.CallInfo(None, info, 0.0, 0.0, 0.0, "call", _ispytest=True)
-        report = pytest.TestReport.from_item_and_call(node, call)
-        node.ihook.pytest_exception_interact(node=node, call=call, report=report)
-    return RunError(plain.type, plain.message, step, text)
