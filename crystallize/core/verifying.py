@@ -108,9 +108,13 @@ def _read(returned: Any, label: str) -> Verdict:
 
 
 def _plain(value: Any) -> Any:
-    """Turn numpy scalars and 0-d arrays into Python values."""
+    """Turn numpy scalars, 0-d arrays and numbers of the user's classes into Python's own."""
     if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
         return value.item()
+    if isinstance(value, float):  # whatever operators a class defines
+        return float.__pos__(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return int.__pos__(value)
     return value
 
 

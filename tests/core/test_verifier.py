@@ -62,6 +62,7 @@ def test_a_verifier_decides_by_itself(returned, status):
         {"p": 0.01, "significant": True},
         {"p_value": math.nan, "significant": True},
         {"p_value": np.nan, "significant": np.nan < 0.05, "accepted": True},
+        {"p_value": type("Agreeable", (float,), {"__ge__": lambda *_: True})("nan"), "significant": True},
         {"p_value": None, "significant": True},
         {"p_value": -1e-9, "significant": True},
         {"p_value": 1.5, "significant": True},
