@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 _FAILURES_IN_PAYLOAD = 5
 PREFETCH_SECONDS = 0.1
+_OF_VERDICTS = ("skip", "skipif", "xfail")
+"""Marks that say what becomes of a test, rather than how condition runs are made."""
 
 
 class NotSupported(AssertionError):
@@ -455,6 +457,8 @@ class PrefetchItem(ExperimentItem):
     def __init__(self, *, runs: ExperimentRuns, share: int, **kwargs: Any) -> None:
         super().__init__(runs=runs, **kwargs)
         self.share = share
+        given = self.callspec.marks if hasattr(self, "callspec") else ()
+        self.own_markers.extend(mark for mark in given if mark.name not in _OF_VERDICTS)
 
     @property
     def experiment(self) -> tuple[str, str]:

@@ -99,6 +99,10 @@ class ClaimedHypothesis:
     marks: Sequence[Any] = ()
 
 
+_OF_RUNS = ("filterwarnings", "usefixtures")
+"""Marks that speak of condition runs."""
+
+
 def claimed(declared: Any) -> list[ClaimedHypothesis]:
     """Return the hypotheses of a mark, each of which may be wrapped in `pytest.param`."""
     if isinstance(declared, Hypothesis | ParameterSet):
@@ -115,6 +119,11 @@ def _claimed(entry: Any) -> ClaimedHypothesis:
         if len(entry.values) != 1:
             raise DefinitionError(f"pytest.param of a hypothesis holds {len(entry.values)} values; give one")
         hypothesis = entry.values[0]
+        if (shared := next((mark.name for mark in marks if mark.name in _OF_RUNS), None)) is not None:
+            raise DefinitionError(
+                f"pytest.param of a hypothesis has the mark {shared!r}, but replicates are run for all "
+                "hypotheses together; put the mark on the function, its class or its module"
+            )
     if not isinstance(hypothesis, Hypothesis):
         raise DefinitionError(f"hypotheses= holds {shown(hypothesis)}, which is not a Hypothesis")
     return ClaimedHypothesis(hypothesis, label if isinstance(label, str) else hypothesis.name, marks)

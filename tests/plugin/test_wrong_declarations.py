@@ -55,6 +55,11 @@ MARKED = {
         "replicates=3, treatments={'a': {'x': 1}}, hypotheses=[UP, UP]",
         "two hypotheses are named 'x_increase'; give each a name=",
     ),
+    "filters of warnings on a hypothesis": (
+        "replicates=3, treatments={'a': {'x': 1}}, "
+        "hypotheses=[pytest.param(UP, marks=pytest.mark.filterwarnings('error'))]",
+        "pytest.param of a hypothesis has the mark 'filterwarnings', but replicates are run for all hypotheses *",
+    ),
     "hypotheses a string": ("replicates=3, hypotheses='up'", "hypotheses='up'; give a list of hypotheses"),
     "hypotheses a function": (
         "replicates=3, treatments={'a': {'x': 1}}, hypotheses=[max]",
