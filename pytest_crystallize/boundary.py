@@ -6,7 +6,7 @@ import unittest
 
 import pytest
 
-from crystallize.boundary import ends_everything
+from crystallize.boundary import ends_everything, text_of
 
 FAILURES = (BaseException,)
 """What a condition run may fail with; `check_failure` raises again what asks for the end of the session."""
@@ -18,3 +18,10 @@ UNJUDGED = (*SKIPS, pytest.xfail.Exception)
 """What pytest takes for no failure of a test."""
 
 ends_everything(pytest.exit.Exception)  # also where the library alone calls code of the user's
+
+
+def too_late(skip: BaseException) -> RuntimeError:
+    """Return what a skip in a teardown is: a failure, since it would hide what was run."""
+    fault = RuntimeError(f"a fixture skipped in its teardown: {text_of(skip)}")
+    fault.__cause__ = skip
+    return fault

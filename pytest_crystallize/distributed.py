@@ -11,7 +11,7 @@ import pytest
 
 from pytest_crystallize.exchange import SharedExchange
 from pytest_crystallize.reporter import TOKEN, Reporter
-from pytest_crystallize.workers import EXIT_CODE
+from pytest_crystallize.workers import EXIT_CODE, FAULTS
 
 _HANGS_AFTER_CRASH = ("loadscope", "loadfile", "loadgroup")
 
@@ -79,7 +79,10 @@ class ControllerHooks:
 
     def pytest_testnodedown(self, node: Any, error: object | None) -> None:
         """Name the replicate that a dead worker was running, and note which exit code one asked for."""
-        self._exit_code = getattr(node, "workeroutput", {}).get(EXIT_CODE, self._exit_code)
+        output = getattr(node, "workeroutput", {})
+        self._exit_code = output.get(EXIT_CODE, self._exit_code)
+        for fault in output.get(FAULTS, ()):
+            self.reporter.settings.fail(fault)
         if not error or error == "keyboard-interrupt":
             return
         self._crashed = True
@@ -99,9 +102,14 @@ class ControllerHooks:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """End with the code that `pytest.exit` was given on a worker, but never well: tests are missing."""
+        """End with the code that `pytest.exit` was given on a worker; well only with every test."""
         if self._exit_code is not None:
-            session.exitstatus = self._exit_code or pytest.ExitCode.TESTS_FAILED
+            well = (
+                self._tests is not None and self._tests <= self.reporter.reported and not session.testsfailed
+            )
+            session.exitstatus = self._exit_code or (
+                pytest.ExitCode.OK if well else pytest.ExitCode.TESTS_FAILED
+            )
 
     def pytest_testnodeready(self) -> None:
         """End the session if a replacement worker has nothing to do: pytest-xdist may not notice."""

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from crystallize import ArtifactPlugin, BasePlugin, ConditionRuns, Experiment, Result, RunRecord, SeedPlugin
-from crystallize.boundary import failure
+from crystallize.boundary import text_of
 from crystallize.cache.place import open_store
 from crystallize.core.artifact import Inputs, UpstreamUnit
 from crystallize.core.awaiting import run_to_completion
@@ -305,8 +305,11 @@ class FactoryRuns(ExperimentRuns):
         for plugin in self._began:
             try:
                 plugin.after_run(self.experiment, result)
-            except FAILURES as error:
-                self.settings.note(f"{self.name}: {type(plugin).__name__}.after_run failed: {failure(error)}")
+            except KeyboardInterrupt:
+                raise
+            except FAILURES as error:  # `pytest.exit`, too: there is nothing left to end
+                told = f"{type(error).__name__}: {text_of(error)}"
+                self.settings.note(f"{self.name}: {type(plugin).__name__}.after_run failed: {told}")
 
 
 class GraphRuns(FactoryRuns):

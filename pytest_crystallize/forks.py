@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import select
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import suppress
 from typing import Final, NoReturn
 
@@ -12,6 +12,8 @@ import pytest
 
 CHILD_SECONDS: Final = 1.0
 """How long forked processes that are still there are waited for at the end."""
+
+_END = "a hook at the end of the session"
 
 _forks = 0
 
@@ -36,7 +38,7 @@ class Forks:
     """
 
     def __init__(self) -> None:
-        self._process = os.getpid()
+        self._session = self._process = os.getpid()
         self._known = _forks
         self._pipe: tuple[int, int] | None = None
 
@@ -51,6 +53,10 @@ class Forks:
         """Tell whether this process is another one than began."""
         return os.getpid() != self._process
 
+    def is_copy(self) -> bool:
+        """Tell whether this process is a child of the session's, in which nobody means to run it."""
+        return os.getpid() != self._session
+
     def leave(self, what: str) -> NoReturn:
         """End this process, a child, and tell where it came back from."""
         if self._pipe is not None:
@@ -59,14 +65,14 @@ class Forks:
         os._exit(1)
 
     def check(self, *, at_end: bool) -> None:
-        """Raise `ForkedProcessCameBack` if a child of this process has come back.
+        """Raise `ForkedProcessCameBack` if a child of the session's process has come back.
 
         Parameters
         ----------
         at_end : bool
             Whether nothing comes behind this, so that children are waited for a little.
         """
-        if self._pipe is None or self._known == _forks:
+        if self._pipe is None or self._known == _forks or self.is_copy():  # children leave that to it
             return
         read, write = self._pipe
         if at_end:
@@ -99,10 +105,68 @@ class ForkHooks:
     ----------
     forks : Forks
         Of the session.
+    fail : callable
+        Has the session fail, given what is told.
     """
 
-    def __init__(self, forks: Forks) -> None:
+    def __init__(self, forks: Forks, fail: Callable[[str], object]) -> None:
         self._forks = forks
+        self._fail = fail
+
+    # Of the session.
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self) -> None:
+        """Be ready to hear of children."""
+        self._forks.begin()
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_collection(self) -> Generator[None, object, object]:
+        """End a child that comes back from a hook before or around the collection."""
+        return (yield from self._bracketed("a hook around the collection"))
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_make_collect_report(self, collector: pytest.Collector) -> Generator[None, object, object]:
+        """End a child that comes back from a module or a factory."""
+        return (yield from self._bracketed(f"the collection of {collector.nodeid}"))
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> Generator[None, object, object]:
+        """End a child that comes back from a hook that makes or takes in reports."""
+        return (yield from self._bracketed(f"a hook around {report.nodeid}"))
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self) -> Generator[None, object, object]:
+        """End a child that comes back from what shows the results, and hear of it."""
+        self._forks.begin()
+        result = yield from self._bracketed(_END)
+        self._hear()
+        return result
+
+    @pytest.hookimpl(trylast=True, specname="pytest_sessionfinish")
+    def pytest_sessionfinish_before_results(self) -> None:
+        """End a child that comes back from a hook before it shows results, and hear of it."""
+        if self._forks.is_copy():
+            self._forks.leave(_END)
+        self._hear()
+        self._forks.begin()
+
+    def _hear(self) -> None:
+        try:
+            self._forks.check(at_end=True)
+        except ForkedProcessCameBack as error:
+            self._fail(str(error))
+
+    def _bracketed(self, what: str) -> Generator[None, object, object]:
+        if self._forks.is_copy():
+            self._forks.leave(what)
+        try:
+            return (yield)
+        finally:
+            if self._forks.is_copy():
+                self._forks.leave(what)
+
+    # Of items.
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
@@ -112,24 +176,24 @@ class ForkHooks:
             return (yield)
         finally:
             if os.getpid() != process:
-                self._forks.leave(f"a hook around {item.nodeid}")
+                self._forks.leave(f"a hook around {_shown(item)}")
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, object, object]:
         """End a child that comes back from a fixture or a hook."""
-        return (yield from self._watched(f"the setup of {item.nodeid}"))
+        return (yield from self._watched(f"the setup of {_shown(item)}"))
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
         """End a child that comes back from a verifier or a hook."""
-        return (yield from self._watched(item.nodeid))
+        return (yield from self._watched(_shown(item)))
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_teardown(
         self, item: pytest.Item, nextitem: pytest.Item | None
     ) -> Generator[None, object, object]:
         """End a child that comes back from a fixture or a hook, and raise if one came back until now."""
-        result = yield from self._watched(f"the teardown of {item.nodeid}")
+        result = yield from self._watched(f"the teardown of {_shown(item)}")
         self._forks.check(at_end=nextitem is None)
         return result
 
@@ -144,3 +208,9 @@ class ForkHooks:
         finally:
             if self._forks.is_child():
                 self._forks.leave(what)
+
+
+def _shown(item: pytest.Item) -> str:
+    """Return what an item is called where it is reported: nobody knows a token."""
+    nodeid: str = getattr(item, "experiment", (item.nodeid,))[0]
+    return nodeid

@@ -13,7 +13,7 @@ import threading
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
@@ -152,9 +152,7 @@ class LateErrors:
                 threading.excepthook = before[0]
             if sys.unraisablehook is ours[1]:
                 sys.unraisablehook = before[1]
-            if self._arisen:
-                arisen = map(self._with_owner_told, self._taken(lambda arisen: True))
-                self._unowned += self._as_warnings(arisen)
+            self._disown()
 
     def _hook(
         self, kind: int, previous: Callable[[Any], Any], owner_of: Callable[[Any], Key | None]
@@ -207,8 +205,15 @@ class LateErrors:
                     self._wait_for_threads()
                 if self._is_error(1):
                     gc.collect()
+        self._disown()
         errors, self._unowned = self._unowned, []
         return errors
+
+    def _disown(self) -> None:
+        """Give up finding a run for what has arisen until now."""
+        if self._arisen:
+            arisen = map(self._with_owner_told, self._taken(lambda arisen: True))
+            self._unowned += self._as_warnings(arisen)
 
     def _is_error(self, kind: int) -> bool:
         """Tell whether the filters make errors of the warnings of one kind."""
@@ -279,51 +284,6 @@ def _described(error: BaseException, describe: Callable[[BaseException, str], Ru
     told: RunError = (describe if shown else RunError.from_exception)(cause.with_traceback(frame), step)
     heading = str(error).partition("\n")[0]
     return replace(told, traceback=f"{heading}\n{told.traceback}" if error.__cause__ else told.traceback)
-
-
-class LateErrorHooks:
-    """Raises errors that belong to no run, and withdraws stored runs that may have caused one.
-
-    Parameters
-    ----------
-    errors : LateErrors
-        Of the session.
-    withdraw : callable
-        Withdraws all that this process has stored in this session.
-    """
-
-    def __init__(self, errors: LateErrors, withdraw: Callable[[], object]) -> None:
-        self._errors = errors
-        self._withdraw = withdraw
-
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_teardown(
-        self, item: pytest.Item, nextitem: pytest.Item | None
-    ) -> Generator[None, object, object]:
-        """Raise what belongs to no run."""
-        raised: list[BaseException] = []
-        result = None
-        try:
-            result = yield
-        except (KeyboardInterrupt, pytest.exit.Exception):
-            raise
-        except BaseException as error:
-            raised.append(error)
-        raised += self._errors.unowned(at_end=nextitem is None)
-        if len(raised) == 1:
-            raise raised[0]
-        if raised:
-            raise BaseExceptionGroup("errors at the end of condition runs", raised)
-        return result
-
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_makereport(
-        self, item: pytest.Item, call: pytest.CallInfo[None]
-    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Withdraw stored runs where they would hide an error from the next session."""
-        if call.excinfo is not None and (call.when == "teardown" or is_late(call.excinfo.value)):
-            self._withdraw()
-        return (yield)
 
 
 def is_late(error: BaseException) -> bool:

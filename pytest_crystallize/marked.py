@@ -16,7 +16,7 @@ from _pytest.skipping import xfailed_key
 from _pytest.tmpdir import tmppath_result_key
 
 from crystallize import ArtifactPlugin, BasePlugin, RunRecord, SeedPlugin
-from crystallize.boundary import check_failure, text_of
+from crystallize.boundary import check_failure
 from crystallize.core.context import LOGGER, FrozenContext
 from crystallize.core.declaration import shown
 from crystallize.core.declared import Parameters
@@ -28,7 +28,7 @@ from crystallize.core.stored_runs import Judge
 from crystallize.core.treatment import BASELINE
 from crystallize.errors import MetricError
 from pytest_crystallize.artifacts import SharedArtifacts
-from pytest_crystallize.boundary import FAILURES, SKIPS
+from pytest_crystallize.boundary import FAILURES, SKIPS, too_late
 from pytest_crystallize.output import with_properties
 from pytest_crystallize.record_cache import marked_components, marked_names, unwatched
 from pytest_crystallize.settings import Settings
@@ -203,8 +203,8 @@ class MarkedRuns(ExperimentRuns):
                 self._phase = "teardown"
             try:
                 state.teardown_exact(host)
-            except SKIPS as reason:  # too late: it would hide what was run
-                raise RuntimeError(f"a fixture skipped in its teardown: {text_of(reason)}") from reason
+            except SKIPS as reason:
+                raise too_late(reason) from reason
             finally:
                 fixtures.current = None
             self._phase = phase

@@ -33,7 +33,7 @@ from pytest_crystallize.fixtures import hidden_by
 from pytest_crystallize.forks import ForkHooks
 from pytest_crystallize.ids import checksum, escape
 from pytest_crystallize.items import ExperimentItem, HypothesisItem, NotSupported, PrefetchItem
-from pytest_crystallize.late_errors import LateErrorHooks
+from pytest_crystallize.late_error_hooks import LateErrorHooks
 from pytest_crystallize.options import parse_address, parse_reference, parse_replicates, parse_seed
 from pytest_crystallize.publishing import Publisher
 from pytest_crystallize.record_cache import (
@@ -99,12 +99,12 @@ def activate(config: pytest.Config) -> None:
     manager.register(session.settings.fixtures, "crystallize-fixtures")
     functions = config.getini("crystallize_functions")
     manager.register(Declarations(session.settings, functions), "crystallize-declarations")
-    manager.register(
-        LateErrorHooks(session.settings.late_errors, session.withdraw), "crystallize-late-errors"
-    )
-    manager.register(ForkHooks(session.settings.forks), "crystallize-forks")
+    settings = session.settings
+    late_errors = LateErrorHooks(settings.late_errors, session.withdraw, settings.fail)
+    manager.register(late_errors, "crystallize-late-errors")
+    manager.register(ForkHooks(settings.forks, settings.fail), "crystallize-forks")
     if session.is_worker:
-        manager.register(WorkerHooks(config), "crystallize-worker")
+        manager.register(WorkerHooks(config, settings), "crystallize-worker")
     else:
         reporter = Reporter(config, session.settings)
         verdicts = VerdictsDue(config, reporter)
@@ -344,7 +344,10 @@ class CrystallizeSession:
             return
         assert self.directory is not None
         assert self.workerinput is not None
-        _announce(self.directory, selected, self.settings.collected)
+        try:
+            _announce(self.directory, selected, self.settings.collected)
+        except OSError as error:  # a full disk
+            self.settings.fail(f"the controlling process can't be told which tests were selected: {error}")
         if self.settings.repro is None:
             items[:] = self._with_tokens(items, int(self.workerinput["workercount"]))
 
@@ -449,9 +452,15 @@ class CrystallizeSession:
         return report
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_make_collect_report(self) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-        """Escape what is said of files that can't be collected; it may hold names of experiments."""
-        report = yield
+    def pytest_make_collect_report(
+        self, collector: pytest.Collector
+    ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+        """Escape what is said of files that can't be collected; a `SystemExit` is an error of theirs, too."""
+        try:
+            report = yield
+        except SystemExit as error:  # of a module, or of a function that makes ids
+            longrepr = collector._repr_failure_py(pytest.ExceptionInfo.from_exception(error), "short")
+            report = pytest.CollectReport(collector.nodeid, "failed", longrepr, [])
         escape_report(report)
         return report
 

@@ -126,6 +126,7 @@ class Settings:
         self.cluster: Cluster | None = None
         self.collected = 0
         self.notes: dict[str, None] = {}
+        self.faults: dict[str, None] = {}
 
     @property
     def session_seed(self) -> int:
@@ -135,6 +136,11 @@ class Settings:
     def note(self, text: str) -> None:
         """Have the summary show a line, once."""
         self.notes.setdefault(text)
+
+    def fail(self, fault: str) -> None:
+        """Have the session fail by what no report of a test can tell any more."""
+        self.faults.setdefault(fault)
+        self.note(fault)
 
     @contextmanager
     def collection_seeded(self, name: str) -> Iterator[None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -55,8 +56,10 @@ class VerdictsDue:
         self._reporter.learn_expected()  # while there is something to read
         if report.failed:
             self._bad.add(report.nodeid)
-        elif report.skipped or hasattr(report, "wasxfail"):
+        elif hasattr(report, "wasxfail"):
             self._good.add(report.nodeid)
+        elif report.skipped:  # what was judged before somebody's hook skipped it, is judged
+            (self._bad if _is_judged(report) and not _is_supported(report) else self._good).add(report.nodeid)
         elif report.when == "call" and report.passed:
             (self._good if _is_supported(report) else self._bad).add(report.nodeid)
 
@@ -83,15 +86,23 @@ class VerdictsDue:
         parts = (
             _counted(failed, len(reporter.expected), "failed"),
             _counted(missing, len(reporter.expected), "gave no verdict"),
+            *reporter.settings.faults,
         )
         return "; ".join(part for part in parts if part) or None
 
 
 def _is_supported(report: pytest.TestReport) -> bool:
-    """Tell whether a report that passed carries the verdict for it; others may have changed its outcome."""
+    """Tell whether a report carries a verdict to pass by; others may have changed its outcome."""
+    return _verdict(report).get("status") in _GOOD
+
+
+def _is_judged(report: pytest.TestReport) -> bool:
+    return bool(_verdict(report))
+
+
+def _verdict(report: pytest.TestReport) -> dict[str, Any]:
     payload = getattr(report, "crystallize", None) or {}
-    told = payload.get("verdict", payload.get("calibration")) or {}
-    return told.get("status") in _GOOD
+    return payload.get("verdict", payload.get("calibration")) or {}
 
 
 def _counted(tests: Sequence[str], total: int, what: str) -> str:

@@ -8,10 +8,13 @@ from typing import Any
 import pytest
 from _pytest.runner import runtestprotocol
 
-from pytest_crystallize.items import ExperimentItem, PrefetchItem
+from pytest_crystallize.items import PrefetchItem
+from pytest_crystallize.settings import Settings
 
 EXIT_CODE = "crystallize_exit_code"
 """Where in a worker's output the exit code is that `pytest.exit` was given."""
+FAULTS = "crystallize_faults"
+"""Where in a worker's output stands by what the session fails beside its tests."""
 
 
 class WorkerHooks:
@@ -21,9 +24,12 @@ class WorkerHooks:
     ----------
     config : pytest.Config
         Of the worker.
+    settings : Settings
+        Of the session.
     """
 
-    def __init__(self, config: pytest.Config) -> None:
+    def __init__(self, config: pytest.Config, settings: Settings) -> None:
+        self._settings = settings
         self._output: dict[str, Any] = config.workeroutput  # type: ignore[attr-defined]
         self._reported: set[tuple[str, str, str]] = set()
 
@@ -54,9 +60,15 @@ class WorkerHooks:
         try:
             return (yield)
         except pytest.exit.Exception as error:
-            if not isinstance(item, ExperimentItem):
-                raise
-            if error.returncode is not None:
-                self._output[EXIT_CODE] = int(error.returncode)
+            code = error.returncode
+            if code is not None:  # what is no number, Python ends a process by as by 1
+                self._output[EXIT_CODE] = (
+                    int(code) if isinstance(code, int) else int(pytest.ExitCode.TESTS_FAILED)
+                )
             item.session.shouldstop = f"{type(error).__name__}: {error}"
             return True
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self) -> None:
+        """Hand over by what the session fails, behind all that may have found it."""
+        self._output[FAULTS] = list(self._settings.faults)

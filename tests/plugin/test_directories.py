@@ -115,3 +115,23 @@ def test_full_disk(project):
     result.stdout.fnmatch_lines(["note: records could not be written for other processes to read: *"])
     if result.ret == 0:
         result.stdout.fnmatch_lines(["* 30  SUPPORTED"])
+
+
+def test_disk_that_is_full_from_the_start(project):
+    """Where a worker can't say which tests it has, the session says so, and has not succeeded."""
+    project.raw(
+        "conftest.py",
+        """
+        import resource, signal
+
+        def pytest_configure(config):
+            if hasattr(config, "workerinput"):
+                signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+                resource.setrlimit(resource.RLIMIT_FSIZE, (300, 300))
+        """,
+    )
+    project.write(TOTAL)
+    result = project.run_workers(n=1)
+    assert result.ret == 1
+    result.stdout.no_fnmatch_line("*INTERNALERROR*")
+    result.stdout.fnmatch_lines(["note: the controlling process can't be told which tests were selected: *"])

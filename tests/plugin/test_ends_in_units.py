@@ -1,5 +1,7 @@
 """Condition runs that end, or double, the process that they are in."""
 
+from fnmatch import fnmatch
+
 import pytest
 
 from plugin.conftest import TOTAL
@@ -92,6 +94,49 @@ def test_forked_child_that_comes_back(project, place, options):
         assert (project.path / "torn_down").read_text() == 12 * "x"
 
 
+AROUND = {
+    "collection": ("the collection of experiment_a.py", "", "os.fork()\n"),
+    "start": ("a hook around the collection", "def pytest_sessionstart():\n    os.fork()\n", ""),
+    "report": (
+        "a hook around experiment_a.py::*",
+        "def pytest_runtest_makereport(item, call):\n"
+        "    if call.when == 'call' and item.name.startswith('total_increase'):\n        os.fork()\n",
+        "",
+    ),
+    "end": ("a hook at the end of the session", "def pytest_sessionfinish():\n    os.fork()\n", ""),
+    "results": (
+        "a hook at the end of the session",
+        "def pytest_terminal_summary():\n    if not hasattr(os, 'once'):\n        os.once = os.fork()\n",
+        "",
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("place", "options"),
+    [
+        ("collection", ["-n0"]),
+        ("report", ["-n0"]),
+        ("end", ["-n1"]),
+        *(pytest.param(p, ["-n0"], marks=pytest.mark.slow) for p in ("start", "end", "results")),
+        *(pytest.param(p, ["-n1"], marks=pytest.mark.slow) for p in ("collection", "start", "report")),
+    ],
+)
+def test_forked_child_around_condition_runs(project, place, options):
+    """One that comes back from a module, or a hook of the session or of reports, doesn't run the session again."""
+    where, hooks, first = AROUND[place]
+    project.raw("conftest.py", f"import os\n\n{hooks}")
+    project.write(first + TOTAL)
+    result = project.run_apart(*options, timeout=60)
+    assert result.ret == 1
+    output = result.stdout.str() + result.stderr.str()
+    assert fnmatch(
+        " ".join(output.split()), f"*a process forked in {where} came back from there, and was ended*"
+    )
+    assert output.count("== experiments ==") == 1
+    assert result.parseoutcomes()["passed"] == 1
+
+
 def test_children_of_multiprocessing(project):
     """Processes that end by themselves disturb nothing."""
     forking(project, BODY="works()", STEP="works()")
@@ -101,12 +146,25 @@ def test_children_of_multiprocessing(project):
     assert (project.path / "worked").exists()
 
 
-@pytest.mark.parametrize(("options", "code"), [(["-n2"], 7), (["-n2"], 0)])
-def test_exit_in_a_body(project, options, code):
+@pytest.mark.parametrize(
+    ("code", "ends_with"), [(7, 7), (0, 1), pytest.param("'7'", 1, marks=pytest.mark.slow)]
+)
+def test_exit_in_a_body(project, code, ends_with):
     """pytest.exit ends a session on workers as in one process, with the message and the code, if not 0."""
     project.write(TOTAL.replace("    return", f"    pytest.exit('enough', returncode={code})\n    return"))
-    result = project.run_apart(*options, timeout=40)
-    assert result.ret == (code or 1)
+    result = project.run_workers(timeout=40)
+    assert result.ret == ends_with
     result.stdout.no_fnmatch_line("*INTERNALERROR*")
     told = "note: replicate 0 of 'b*' of experiment_total ended the session: Exit:*"
     result.stdout.fnmatch_lines([told, "*!!! *enough*"])
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_exit_in_an_ordinary_test(project, workers):
+    """It ends a session with experiments on workers as in one process, too."""
+    project.write(TOTAL)
+    project.raw("test_b.py", "import pytest\n\ndef test_b():\n    pytest.exit('enough', returncode=7)\n")
+    result = project.run_apart(f"-n{workers}")
+    assert result.ret == 7
+    result.assert_outcomes(passed=1)
+    result.stdout.no_fnmatch_line("*INTERNALERROR*")

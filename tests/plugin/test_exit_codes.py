@@ -304,3 +304,74 @@ def test_a_module_that_skips_where_code_is_read_skips_no_test(project):
         )
     )
     project.run().assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize("workers", ["-n0", "-n1"])
+@pytest.mark.parametrize(("code", "missing"), [(0, False), pytest.param(0, True, marks=SLOW), (7, False)])
+def test_exit_behind_every_verdict(project, code, missing, workers):
+    """A fixture that ends the session when it is torn down ends it alike, here and on workers."""
+    conftest(
+        project,
+        "@pytest.fixture(scope='module')\ndef wide():\n    yield\n"
+        f"    pytest.exit('enough', returncode={code})\n",
+    )
+    project.write(TOTAL.replace("(rng,", "(rng, wide,"))
+    if missing:
+        project.write(TOTAL, "experiment_b.py")
+    result = project.run_apart(workers)
+    assert result.ret == (1 if missing else code)
+
+
+def test_a_hook_that_skips_what_was_judged(project):
+    """A refuted hypothesis stays one, whatever a hook around its test makes of it."""
+    conftest(
+        project,
+        hook(
+            "pytest_runtest_call()",
+            "try:\n        yield\n    except BaseException:\n        pytest.skip('flaky')",
+            FIRST.replace(", tryfirst=True", ""),
+        ),
+    )
+    project.write(REFUTED)
+    result = project.run()
+    assert result.ret == 1
+    result.assert_outcomes(skipped=1)
+    assert f"crystallize: the exit code is 1, not 0: 1 of 1 selected tests failed: {TEST}" in told(result)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "sys.exit(0)\n",
+        "def name(value):\n    sys.exit(0)\n@pytest.mark.parametrize('depth', [1], ids=name)"
+        + TOTAL.replace("(rng,", "(rng, depth,"),
+    ],
+    ids=["module", "ids"],
+)
+def test_a_module_that_exits(project, source):
+    """It is an error of collection, with the line that raised."""
+    project.write(source)
+    result = project.run()
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*experiment_a.py:*", "E   SystemExit: 0"])
+    result.stdout.no_fnmatch_line("*INTERNALERROR*")
+
+
+def test_after_run_that_asks_for_the_end(project):
+    """There is nothing left to end: the results are shown, and what the hook raised."""
+    project.write("""
+        class Ends(BasePlugin):
+            def after_run(self, experiment, result):
+                pytest.exit("enough", returncode=0)
+
+        @pipeline_step()
+        def score(data, ctx):
+            return data, {"total": ctx.rng.normal()}
+
+        def experiment_factory():
+            return Experiment(0, [score], plugins=[Ends()])
+        """)
+    result = project.run()
+    result.assert_outcomes(passed=1)
+    assert "note: experiment_factory: Ends.after_run failed: Exit: enough" in told(result)

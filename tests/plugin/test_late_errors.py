@@ -324,3 +324,71 @@ def test_error_while_a_test_decides(project):
     result = project.run("-n0", *STRICT)
     assert result.ret == 1
     result.stdout.fnmatch_lines(["*ValueError: the thread crashed*"])
+
+
+AFTER_RUN = """
+import threading
+
+def bad():
+    raise ValueError("the thread crashed")
+
+class Starts(BasePlugin):
+    def after_run(self, experiment, result):
+        thread = threading.Thread(target=bad)
+        thread.start()
+        thread.join()
+
+@pipeline_step()
+def score(data, ctx, *, delta=0.0):
+    return data, {"total": ctx.rng.normal() + delta}
+
+def experiment_factory():
+    claim = Hypothesis(metric="total", direction="increase")
+    treatments = [Treatment("boost", {"delta": 5.0})]
+    return Experiment(0, [score], plugins=[Starts()], treatments=treatments, hypotheses=[claim], replicates=6)
+"""
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_error_behind_all_tests(project, workers):
+    """It fails the session, on a worker as in one process, and stands among the notes."""
+    project.write(AFTER_RUN)
+    result = project.run_apart(f"-n{workers}", *STRICT)
+    assert result.ret == 1
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["note: Exception in thread *: ValueError: the thread crashed"])
+    result.stderr.fnmatch_lines(["crystallize: the exit code is 1, not 0: *the thread crashed"])
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_wider_fixture_that_skips_in_its_teardown(project, workers):
+    """It fails, as a narrow one does: what was run is not skipped any more."""
+    project.raw(
+        "conftest.py",
+        """
+        import pytest
+
+        @pytest.fixture(scope="session")
+        def wide():
+            yield
+            pytest.skip("no more")
+        """,
+    )
+    project.write(TOTAL.replace("(rng,", "(rng, wide,"))
+    result = project.run_apart(f"-n{workers}")
+    assert result.ret == 1
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines(["*RuntimeError: a fixture skipped in its teardown: no more"])
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_filters_of_a_set_of_parameters(project, workers):
+    """They apply to condition runs wherever these are made."""
+    project.write(
+        'STRICT = pytest.mark.filterwarnings("error")\n'
+        '@pytest.mark.parametrize("mood", [pytest.param("strict", marks=STRICT), "lenient"])'
+        + TOTAL.replace("(rng,", "(mood, rng,").replace("    return", "    warnings.warn('odd')\n    return")
+    )
+    result = project.run_apart(f"-n{workers}")
+    result.assert_outcomes(passed=1, failed=1, warnings=1)
+    result.stdout.fnmatch_lines(["INVALID experiment_a.py::*strict-boost[]]*"])
