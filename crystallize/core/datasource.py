@@ -75,10 +75,11 @@ class FunctionSource(DataSource):
     def fetch(self, ctx: FrozenContext) -> Any:
         """Call the function."""
         factory = self._factory
-        given = (ctx,) if factory.parameters.takes_ctx else ()
-        if not (self._params or factory.parameters.defaults):
-            return factory.function(*given)
-        return factory.function(*given, **factory.parameters.fill(self.params if self._params else {}, ctx))
+        function, parameters = factory.function, factory.parameters
+        if not (self._params or parameters.defaults):  # the shortest way: this is called for every run
+            return function(ctx) if parameters.takes_ctx else function()
+        filled = parameters.fill(self.params if self._params else {}, ctx)
+        return function(ctx, **filled) if parameters.takes_ctx else function(**filled)
 
 
 class ConstantSource(DataSource):

@@ -104,10 +104,11 @@ class FunctionStep(PipelineStep):
     def __call__(self, data: Any, ctx: FrozenContext) -> Any:
         """Call the function."""
         factory = self._factory
-        given = (data, ctx) if factory.parameters.takes_ctx else (data,)
-        if not (self._params or factory.parameters.defaults):
-            return factory.function(*given)
-        return factory.function(*given, **factory.parameters.fill(self.params if self._params else {}, ctx))
+        function, parameters = factory.function, factory.parameters
+        if not (self._params or parameters.defaults):  # the shortest way: this is called for every run
+            return function(data, ctx) if parameters.takes_ctx else function(data)
+        filled = parameters.fill(self.params if self._params else {}, ctx)
+        return function(data, ctx, **filled) if parameters.takes_ctx else function(data, **filled)
 
     def __repr__(self) -> str:
         return f"{self.name}({', '.join(f'{key}={value!r}' for key, value in self.params.items())})"

@@ -387,11 +387,14 @@ class RunPlan:
             return await self._aprocess(ctx)
 
     def _process(self, ctx: FrozenContext) -> Any:
-        hooks, pipeline, source = self.hooks, self.pipeline, self._source(ctx)
+        hooks, pipeline = self.hooks, self.pipeline
+        source = self._sources.get(ctx._condition, self.datasource)
         self._begin(ctx)
         try:
             pipeline.setup(ctx)
-            self._enter_source(ctx, source)
+            ctx._enter(source.name, 0)
+            if ctx._inputs is not None:
+                _read_as_upstream(ctx, ctx._inputs)
             data = source.fetch(ctx)
             if type(data) is CoroutineType:
                 raise never_awaited(data, f"data source {source.name!r}")
@@ -413,13 +416,16 @@ class RunPlan:
         return data
 
     async def _aprocess(self, ctx: FrozenContext) -> Any:
-        hooks, pipeline, source = self.hooks, self.pipeline, self._source(ctx)
+        hooks, pipeline = self.hooks, self.pipeline
+        source = self._sources.get(ctx._condition, self.datasource)
         with outside_loop():
             self._begin(ctx)
         try:
             try:
                 await pipeline.asetup(ctx)
-                self._enter_source(ctx, source)
+                ctx._enter(source.name, 0)
+                if ctx._inputs is not None:
+                    _read_as_upstream(ctx, ctx._inputs)
                 with outside_loop():
                     waiting = source.fetch(ctx)
                 data = await settled(waiting)
@@ -447,11 +453,6 @@ class RunPlan:
                 hook(ctx)
         return data
 
-    def _source(self, ctx: FrozenContext) -> DataSource:
-        """Return what a condition fetches from."""
-        treatment = self._treatments.get(ctx._condition)
-        return self.datasource if treatment is None or treatment.source is None else treatment.source
-
     def _begin(self, ctx: FrozenContext) -> None:
         """Check what is upstream, apply the treatment, and call the hooks before the replicate."""
         condition, hooks = ctx._condition, self.hooks
@@ -464,13 +465,6 @@ class RunPlan:
             ctx._enter(OUTSIDE, HOOKS)
             for hook in hooks.before_replicate:
                 hook(ctx)
-
-    def _enter_source(self, ctx: FrozenContext, source: DataSource) -> None:
-        """Begin the data source; what was read of the treatment upstream is in what it fetches."""
-        ctx._enter(source.name, 0)
-        if ctx._inputs is not None:
-            for key in sorted(ctx._inputs.reads & ctx._values.keys()):
-                ctx.get(key)
 
     def _check_inputs(self, ctx: FrozenContext) -> None:
         try:
@@ -491,8 +485,19 @@ class RunPlan:
                 )
 
     @cached_property
+    def _sources(self) -> dict[str, DataSource]:
+        """What conditions fetch from, if not from the experiment's data source."""
+        return {t.name: t.source for t in self.treatments if t.source is not None}
+
+    @cached_property
     def _treatments(self) -> dict[str, Treatment]:
         return {treatment.name: treatment for treatment in self.treatments}
+
+
+def _read_as_upstream(ctx: FrozenContext, inputs: Inputs) -> None:
+    """Read the keys of the treatment that were read upstream: they are in what the data source fetches."""
+    for key in sorted(inputs.reads & ctx._values.keys()):
+        ctx.get(key)
 
 
 def _skipped(ctx: FrozenContext) -> RunRecord | None:
