@@ -55,7 +55,7 @@ class SentModules(MetaPathFinder):
         """Return all modules of the project that are loaded; compiled ones have to be installed elsewhere."""
         sources: dict[str, _Source] = {}
         namespaces: dict[str, list[str]] = {}
-        for name, module in list(sys.modules.items()):
+        for name, module in sys.modules.copy().items():
             if name == "__main__" or not isinstance(module, ModuleType) or not is_project_module(module):
                 continue
             path = getattr(module, "__file__", None)

@@ -39,7 +39,8 @@ class LoadedFiles:
 
     def now(self) -> dict[str, str]:
         """Return name, relative to its home, -> path of each file; Crystallize's own are left out."""
-        for name, module in list(sys.modules.items()):
+        # A list of pairs could have garbage collected, whose finalizers may import, while it is made.
+        for name, module in sys.modules.copy().items():
             if name in self._seen:
                 continue
             self._seen.add(name)

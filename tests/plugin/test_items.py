@@ -214,7 +214,7 @@ def test_a_debugger_stops_where_the_verdict_was_given(project, against):
     claim = f"Hypothesis(metric='total', direction='no_decrease', margin=0.1{against})"
     project.write(
         f"""
-        @pytest.mark.experiment(replicates=5, treatments={{"less": {{"delta": -3.0}}}}, hypotheses=[{claim}])
+        @pytest.mark.experiment(replicates=8, treatments={{"less": {{"delta": -3.0}}}}, hypotheses=[{claim}])
         def experiment_total(replicate, delta=0.0):
             return {{"total": replicate + delta * (1 + replicate % 2) / 2}}
         """
@@ -227,7 +227,7 @@ def test_a_debugger_stops_where_the_verdict_was_given(project, against):
     project.pytester.syspathinsert()
     result = project.run("-n0", "-s", "--pdb", "--pdbcls=debugger:Debugger", "-k", "less")
     (seen,) = [json.loads(line.split(" ", 1)[1]) for line in result.outlines if line.startswith("DEBUGGER")]
-    less = [i - 3.0 * (1 + i % 2) / 2 for i in range(5)]
+    less = [i - 3.0 * (1 + i % 2) / 2 for i in range(8)]
     assert seen["verdict"] == "refuted"
     assert seen["treatment"] == {"total": [value - shift for value in less]}
-    assert seen["baseline"] == {"total": less if against else [0, 1, 2, 3, 4]}
+    assert seen["baseline"] == {"total": less if against else list(range(8))}

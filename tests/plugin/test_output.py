@@ -60,7 +60,8 @@ def test_table(project):
     assert "REFUTED" in text
     assert "SUPPORTED" in text
     joined = " ".join(text.split())
-    assert "paired t over seeds of this data set, 95 % interval, p adjusted by Holm for 6 claims" in joined
+    how = "interval at this claim's level, p adjusted by Holm for 6 claims"
+    assert f"total_increase (total), baseline 0.4993: paired t over seeds of this data set, {how}" in joined
 
 
 @pytest.mark.parametrize("columns", [80, 120, 200])

@@ -194,7 +194,7 @@ def test_changed_inputs_are_told(project, gate, saved):
     result = project.run("--crystallize-report=r.json")
     result.assert_outcomes(passed=1)
     told = " ".join(result.stdout.str().split())
-    assert "note: inputs are others than those of reference 'main', recorded at commit" in told
+    assert "; inputs are others than those of reference 'main', recorded at commit" in told
     report = json.loads((project.path / "r.json").read_text(encoding="utf-8"))
     caveat = report["experiments"][0]["tests"][0]["verdict"]["caveat"]
     assert caveat.endswith(": 'data/a.csv', 'data/b.csv'")

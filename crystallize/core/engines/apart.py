@@ -36,7 +36,7 @@ def _keep_apart(threads: bool) -> None:
     copy = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(copy)
     names = {"random", *random.__all__}
-    for name, module in list(sys.modules.items()):
+    for name, module in sys.modules.copy().items():
         if name.partition(".")[0] in ("dask", "distributed", "tornado"):
             for attribute in names & vars(module).keys():
                 value = vars(module)[attribute]

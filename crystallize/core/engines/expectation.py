@@ -159,7 +159,7 @@ def _version(name: str, part: str) -> str:
 
 def _loaded() -> frozenset[str]:
     """Return the distributions of which a module is loaded."""
-    return _distributions(frozenset(name.partition(".")[0] for name in list(sys.modules)))
+    return _distributions(frozenset(name.partition(".")[0] for name in sys.modules.copy()))
 
 
 @lru_cache(maxsize=4)
