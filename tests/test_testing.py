@@ -333,21 +333,21 @@ verifier 'divides' fails 3 of 15 checks
 1. identical arms are decided, and not significant
      baseline = {'x': [0.0, 0.0, 0.0]}
      treatment = {'x': [0.0, 0.0, 0.0]}
-   got       verifier 'divides' raised ZeroDivisionError: float division by zero; metrics given: 'x'
+   got       the verifier raised ZeroDivisionError: float division by zero; it is 'divides', metrics given: 'x'
    expected  a p_value from 0 to 1, and neither significant nor accepted
    because   they show no difference; a claim that needs none is checked with alternative='margin'
 
 2. constant arms are decided
      baseline = {'x': [0.0, 0.0, 0.0]}
      treatment = {'x': [1.0, 1.0, 1.0]}
-   got       verifier 'divides' raised ZeroDivisionError: float division by zero; metrics given: 'x'
+   got       the verifier raised ZeroDivisionError: float division by zero; it is 'divides', metrics given: 'x'
    expected  a p_value from 0 to 1, and True or False for significant (or accepted)
    because   without randomness, or with a metric of few values, such samples are common
 
 3. constant differences are decided
      baseline = {'x': [0.0, 1.0, 0.0]}
      treatment = {'x': [1.0, 2.0, 1.0]}
-   got       verifier 'divides' raised ZeroDivisionError: float division by zero; metrics given: 'x'
+   got       the verifier raised ZeroDivisionError: float division by zero; it is 'divides', metrics given: 'x'
    expected  a p_value from 0 to 1, and True or False for significant (or accepted)
    because   without randomness, or with a metric of few values, such samples are common"""
 
@@ -372,7 +372,7 @@ def test_a_verifier_that_never_answers_is_reported_once():
     """A metric by another name is one fault, not fifteen."""
     with pytest.raises(VerifierCheckError, match="fails 1 of 1 checks") as raised:
         check_verifier(welch, examples=8)
-    assert "raised KeyError: 'x'; metrics given: 'metric'" in raised.value.failures[ORDINARY]
+    assert "raised KeyError: 'x'; it is " in raised.value.failures[ORDINARY]
 
 
 def test_where_the_verifier_may_decline():

@@ -153,8 +153,10 @@ def test_what_a_context_gives_out_hashes_as_what_was_put_in(value):
 @given(VALUES, VALUES)
 def test_values_that_python_tells_apart_hash_apart(first, second):
     """No two different values were ever made alike."""
-    assume(first != second)
     assume(repr(first) != repr(second))  # nan differs from itself
+    with decimal.localcontext() as context:
+        context.traps[decimal.InvalidOperation] = False  # which a signalling nan raises where it is compared
+        assume(first != second)
     assert stable_hash(first) != stable_hash(second)
 
 
