@@ -349,7 +349,7 @@ verifier 'divides' fails 3 of 15 checks
      treatment = {'x': [1.0, 2.0, 1.0]}
    got       the verifier raised ZeroDivisionError: float division by zero; it is 'divides', metrics given: 'x'
    expected  a p_value from 0 to 1, and True or False for significant (or accepted)
-   because   without randomness, or with a metric of few values, such samples are common"""
+   because   without randomness, or with a metric of few values, such samples are common"""  # noqa: E501
 
 
 def test_everything_is_reported_in_one_error():
