@@ -223,7 +223,8 @@ def test_a_lost_scheduler_fails_the_test_and_the_next_session_goes_on(suite, sta
     assert session.returncode == 1
     told = rf"INVALID: the Dask scheduler at {cluster.address} was\s+lost; \d+ of 160 runs were done"
     assert re.search(told, out)
-    assert "2 failed" in out
+    # On workers, the other one may have been done before the scheduler was lost.
+    assert "2 failed" in out or (workers == "-n2" and "1 failed, 1 passed" in out)
     assert "INTERNALERROR" not in out
     assert "Traceback" not in out, out
     assert {pid for pid, _, _ in suite.log()} <= pids
