@@ -7,6 +7,7 @@ import inspect
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -235,6 +236,8 @@ class ExperimentCollector(pytest.Class):
     def _traceback_filter(self, excinfo: pytest.ExceptionInfo[BaseException]) -> Any:
         path, line = place_of(self.obj)
         cut = excinfo.traceback.cut(path=path, firstlineno=line)
+        if cut == excinfo.traceback:  # code of others raised before any of the user's
+            cut = cut.cut(path=__file__).cut(excludepath=Path(__file__).parent)
         return cut if cut != excinfo.traceback else super()._traceback_filter(excinfo)
 
 

@@ -21,7 +21,7 @@ from crystallize import Experiment, ExperimentBuilder, ExperimentGraph
 from crystallize.errors import CrystallizeError
 from pytest_crystallize.collection import ExperimentCollector
 from pytest_crystallize.ids import relative
-from pytest_crystallize.mark import MARK, as_marks, is_marked, marks_on
+from pytest_crystallize.mark import MARK, UNBOUND, as_marks, is_marked, marks_on
 from pytest_crystallize.naming import is_named_by
 from pytest_crystallize.places import place_of, real_function
 from pytest_crystallize.settings import Settings
@@ -135,6 +135,8 @@ class Declarations:
                 )
         if _is_part(obj):
             return f"{name} is a {type(obj).__name__}, no function; mark a function" if marked else None
+        if (marked and not callable(obj)) or isinstance(obj, UNBOUND):
+            return self._fault_of_callable(collector, name, obj, marked=marked)
         if not callable(obj) or _not_collected(obj):
             return None
         real = real_function(obj)
@@ -148,7 +150,7 @@ class Declarations:
         while isinstance(inner, MarkDecorator):
             marks.append(inner.name)
             inner = inner.args[-1] if inner.args else None
-        if not callable(inner) or not (named or MARK in marks):
+        if not (callable(inner) or isinstance(inner, UNBOUND)) or not (named or MARK in marks):
             return None
         return (
             f"{name} is a mark that was given {_kind(inner)}, which has no name for pytest to mark it by; "

@@ -13,7 +13,7 @@ from _pytest.mark.structures import Mark, MarkDecorator, ParameterSet
 
 from crystallize import ArtifactPlugin, BasePlugin, Hypothesis, SeedPlugin
 from crystallize.core.caching import Caching
-from crystallize.core.declaration import listed, shown, with_defaults
+from crystallize.core.declaration import listed, read_once, shown, with_defaults
 from crystallize.core.keywords import unknown_keyword
 from crystallize.core.policy import DEFAULT_JUDGING, Judging
 from crystallize.errors import DefinitionError
@@ -25,22 +25,33 @@ KEYWORDS = ("replicates", "treatments", "hypotheses", "seed", "plugins", *JUDGED
 PLUGINS = (SeedPlugin, ArtifactPlugin)
 """What runs of a marked function can use: pytest itself executes and logs them, and has hooks around them."""
 
+UNBOUND: tuple[Any, ...] = (
+    functools.partialmethod,
+    functools.singledispatchmethod,
+    functools.cached_property,
+)
+"""What a class makes a method or an attribute of, and pytest collects no test of."""
+
 _Options = TypeVar("_Options", Judging, Caching)
 
 
 def marks_on(obj: Any) -> list[Mark]:
-    """Return the marks that were put on a function, or on what a partial function is made of.
+    """Return the marks that were put on a function, or on what a partial function or a descriptor is made of.
 
     Only attributes of its own are asked for: something that makes up attributes has no marks.
     """
     if isinstance(obj, staticmethod | classmethod | MethodType):
         obj = obj.__func__
+    if isinstance(obj, property):
+        obj = obj.fget
     try:
         found = vars(obj).get("pytestmark", ())
     except Exception:  # no attributes of its own, or a proxy of something that is not there
         return []
     marks = as_marks(found)
-    return marks_on(obj.func) if not marks and isinstance(obj, functools.partial) else marks
+    if marks:
+        return marks
+    return marks_on(getattr(obj, "func", None)) if isinstance(obj, (functools.partial, *UNBOUND)) else []
 
 
 def as_marks(found: Any) -> list[Mark]:
@@ -79,14 +90,14 @@ class MarkReader:
             for keyword, value in mark.kwargs.items():
                 if keyword not in KEYWORDS:
                     raise DefinitionError(unknown_keyword("@pytest.mark.experiment", keyword, KEYWORDS))
-                merged.setdefault(keyword, self._once(value))
+                merged.setdefault(keyword, self._once(keyword, value))
         return merged
 
-    def _once(self, value: Any) -> Any:
+    def _once(self, keyword: str, value: Any) -> Any:
         if not isinstance(value, Iterator):
             return value
         if id(value) not in self._read:
-            self._read[id(value)] = value, tuple(value)
+            self._read[id(value)] = value, read_once(value, keyword)
         return self._read[id(value)][1]
 
 
@@ -125,7 +136,10 @@ def _claimed(entry: Any) -> ClaimedHypothesis:
                 "hypotheses together; put the mark on the function, its class or its module"
             )
     if not isinstance(hypothesis, Hypothesis):
-        raise DefinitionError(f"hypotheses= holds {shown(hypothesis)}, which is not a Hypothesis")
+        raise DefinitionError(
+            f"hypotheses= holds {shown(hypothesis)}, which is not a Hypothesis; give "
+            "Hypothesis(metric='accuracy', direction='increase')"
+        )
     return ClaimedHypothesis(hypothesis, label if isinstance(label, str) else hypothesis.name, marks)
 
 

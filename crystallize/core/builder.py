@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
 from crystallize.core.artifact import Artifact
-from crystallize.core.declaration import checked_hypotheses, checked_treatments
+from crystallize.core.declaration import checked_hypotheses, checked_treatments, read_once
 from crystallize.core.hypothesis import Hypothesis
 from crystallize.core.pipeline import Pipeline, as_pipeline
 from crystallize.core.pipeline_step import PipelineStep, StepFactory, as_step
@@ -83,11 +83,11 @@ class PartsBuilder:
 
     def inputs(self, inputs: Iterable[str]) -> Self:
         """Set patterns of the files that runs read."""
-        return self._set(inputs=_once(inputs))
+        return self._set(inputs=_once("inputs", inputs))
 
     def env(self, names: Iterable[str]) -> Self:
         """Set the environment variables that runs read."""
-        return self._set(env=_once(names))
+        return self._set(env=_once("env", names))
 
     def cache_key(self, key: str) -> Self:
         """Set what stands for all that runs depend on and that can't be seen."""
@@ -129,6 +129,6 @@ class PartsBuilder:
         return {**parts, **self._options}
 
 
-def _once(names: Iterable[str]) -> Any:
+def _once(keyword: str, names: Iterable[str]) -> Any:
     """Return what an iterator gives, which could not be read by a second `build`; all else as it is."""
-    return tuple(names) if isinstance(names, Iterator) else names
+    return read_once(names, keyword) if isinstance(names, Iterator) else names

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from crystallize.core.freezing import summarize
@@ -17,7 +17,23 @@ def listed(declared: Any, keyword: str, allowed: str) -> tuple[Any, ...]:
     """Return what an iterable holds, read once, or raise `DefinitionError` if it is none."""
     if isinstance(declared, str | bytes) or not isinstance(declared, Iterable):
         raise DefinitionError(f"{keyword}={shown(declared)}; give {allowed}")
-    return tuple(declared)
+    if isinstance(declared, set | frozenset) and len(declared) > 1:
+        raise DefinitionError(
+            f"{keyword}={shown(declared)} has another order in every process, in which tests would differ; "
+            f"give {allowed}"
+        )
+    return read_once(declared, keyword)
+
+
+def read_once(declared: Iterable[Any], keyword: str) -> tuple[Any, ...]:
+    """Return what an iterable holds; raise `DefinitionError` for an iterator with nothing left to give."""
+    entries = tuple(declared)
+    if not entries and isinstance(declared, Iterator):
+        raise DefinitionError(
+            f"{keyword}= is an iterator ({type(declared).__name__}) that holds nothing, or nothing more: it "
+            "gives what it holds only once; give a list"
+        )
+    return entries
 
 
 def as_treatments(declared: Any) -> tuple[Treatment, ...]:

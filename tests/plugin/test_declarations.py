@@ -205,7 +205,9 @@ class TestMarked:
     ]
     result.assert_outcomes(passed=len(names))
     found = {
-        line.split("::experiment_")[1].split("::")[0] for line in result.outlines if "::experiment_" in line
+        line.split("::experiment_")[1].split("::")[0]
+        for line in result.outlines
+        if "::experiment_" in line and "replicates of" not in line
     }
     assert found == {*names}
 
@@ -477,6 +479,79 @@ def experiment_total(sign, rng, delta=0.0):
     result = project.run("-v")
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(["*total_increase[[]-1-boost[]] REFUTED*"])
+
+
+def test_what_a_class_binds_is_refused(project):
+    """Partial methods and marked properties are no tests of pytest's, and don't vanish for that."""
+    project.write(
+        CLAIM
+        + """
+import functools
+
+class TestParts:
+    def run(self, delta=0.0):
+        return {"y": delta}
+
+    experiment_part = functools.partialmethod(run)
+    experiment_marked = mark(functools.partialmethod(run))
+
+    @property
+    @mark
+    def experiment_property(self):
+        return {"y": 1.0}
+"""
+    )
+    result = project.run("-Werror")
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    said = "\n".join(errors_of(result))
+    for name, kind in (("part", "partialmethod"), ("property", "property")):
+        assert f"cannot collect 'experiment_{name}' because it is not a function, but a {kind};" in said
+    assert "experiment_marked is a mark that was given a partialmethod, which has no name" in said
+
+
+def test_iterators_and_sets_of_hypotheses(project):
+    """An iterator that was read elsewhere leaves no experiment without hypotheses; a set has no order."""
+    project.write(
+        CLAIM
+        + """
+GENERATOR = (h for h in CLAIM["hypotheses"])
+
+def made(hypotheses):
+    @data_source
+    def nothing(ctx):
+        return None
+
+    @pipeline_step()
+    def total(data, ctx, *, delta=0.0):
+        return data, {"y": delta}
+
+    return Experiment(nothing, [total], treatments=CLAIM["treatments"], hypotheses=hypotheses, replicates=6)
+
+@pytest.mark.parametrize("k", [1, 2])
+def experiment_twice(k):
+    return made(GENERATOR)
+
+def experiment_set():
+    return made({*CLAIM["hypotheses"], Hypothesis(metric="z", direction="increase")})
+
+@pytest.mark.experiment(**{**CLAIM, "hypotheses": iter([])})
+def experiment_marked(delta=0.0):
+    return {"y": delta}
+"""
+    )
+    said = errors_of(project.run())
+    assert len(said) == 3
+    assert sum("hypotheses= is an iterator (generator) that holds nothing" in line for line in said) == 1
+    assert sum("hypotheses= is an iterator (list_iterator) that holds nothing" in line for line in said) == 1
+    assert sum("has another order in every process" in line for line in said) == 1
+
+
+def test_errors_of_what_a_factory_is_wrapped_in(project):
+    """They are shown without this package's own lines."""
+    project.write("import functools\n\n@functools.singledispatch\ndef experiment_a(x=1):\n    pass\n")
+    result = project.run("--tb=short")
+    result.stdout.fnmatch_lines(["E   TypeError: experiment_a requires at least 1 positional argument"])
+    result.stdout.no_fnmatch_line("*pytest_crystallize*")
 
 
 def test_argument_without_default(project):
