@@ -38,6 +38,7 @@ class AbsenceGuard:
         self.reporter = reporter
         self._has_begun = False
         self._has_errors = False
+        self._skipped: dict[str, None] = {}
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection(self) -> None:
@@ -45,8 +46,10 @@ class AbsenceGuard:
         self._has_begun = True
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        """Note an error of collection, which may be why there is no experiment, and is told as what it is."""
+        """Note errors of collection, which are told as what they are, and files that skip themselves."""
         self._has_errors = self._has_errors or report.failed
+        if report.skipped:
+            self._skipped[report.nodeid] = None
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
@@ -113,16 +116,15 @@ class AbsenceGuard:
         if collected:
             return f"no {wanted} was selected: {counted(collected, 'test')} of experiments deselected"
         places = [arg if arg != str(self.config.invocation_params.dir) else "." for arg in self.config.args]
-        if len(places) > _SHOWN:
-            places[_SHOWN:] = [f"{len(places) - _SHOWN} more"]
         functions, files, tests = map(
             self.config.getini, ("crystallize_functions", "crystallize_files", "python_files")
         )
         return (
-            f"no {wanted} was collected in {', '.join(places)}: looked for functions {' '.join(functions)} "
+            f"no {wanted} was collected in {_listed(places)}: looked for functions {' '.join(functions)} "
             f"({self._origin('crystallize_functions', FUNCTIONS)}) in files {' '.join(files)} "
             f"({self._origin('crystallize_files', FILES)}) and test files "
             f"{' '.join(pattern for pattern in tests if pattern not in files)} (python_files)"
+            + (f"; skipped as they were collected: {_listed(list(self._skipped))}" if self._skipped else "")
         )
 
     def _origin(self, name: str, default: tuple[str, ...]) -> str:
@@ -132,3 +134,8 @@ class AbsenceGuard:
         if tuple(self.config.getini(name)) == default:
             return f"{name} by default"
         return f"{name} of {relative(str(self.config.inipath), self.config.rootpath)}"
+
+
+def _listed(names: list[str]) -> str:
+    more = [f"{len(names) - _SHOWN} more"] if len(names) > _SHOWN else []
+    return ", ".join([*names[:_SHOWN], *more])

@@ -197,3 +197,12 @@ def test_reports(project):
     report = json.loads((project.path / "out.json").read_text())
     assert report["exit_status"] == NOTHING
     assert report["notes"][0].startswith("no experiment was collected in .: ")
+
+
+@pytest.mark.parametrize("run", ["run", "run_workers"])
+def test_files_that_skip_themselves(project, run):
+    """What was skipped as a whole is named where no experiment is left."""
+    project.write("pytest.skip('no accelerator', allow_module_level=True)\n")
+    result = getattr(project, run)()
+    assert result.ret == NOTHING
+    assert "; skipped as they were collected: experiment_a.py" in " ".join(result.stdout.str().split())
