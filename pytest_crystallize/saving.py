@@ -84,8 +84,11 @@ class ReferenceWriter:
             here = None if known["save"]["on_cluster"] else machine()
             try:
                 self.told += self._save(key, known, path, commit=commit, dirty=dirty, here=here)
-            except (ReferenceFileError, OSError) as fault:
+            except ReferenceFileError as fault:
                 self._refuse(f"{fault}{_what_stays(path)}")
+            except OSError as fault:
+                why = fault.strerror or fault
+                self._refuse(f"{known['name']}: {path} can't be written: {why}{_what_stays(path)}")
 
     def _refuse(self, reason: str) -> None:
         self.faults.append(f"NOT SAVED: {shortened(reason, self.root)}")

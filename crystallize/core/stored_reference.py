@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -210,6 +211,9 @@ class StoredReference:
             raise ValueError(f"{fault} is missing") from fault
         if not reference.conditions:
             raise ValueError("it has no condition")
+        names = Counter(name for recording in recordings for name in recording["conditions"])
+        for name in (name for name, times in names.items() if times > 1):
+            raise ValueError(f"it has condition {name!r} in two recordings, perhaps of a merge")
         return reference
 
 
@@ -306,7 +310,10 @@ _UNITS: Final = (type(None), str, int)
 
 def _origin(data: Mapping[str, Any], where: str) -> Origin:
     text = _part(data["recorded"], str, f"'recorded' of {where}")
-    date = datetime.fromisoformat(text)
+    try:
+        date = datetime.fromisoformat(text)
+    except ValueError as fault:
+        raise ValueError(f"'recorded' of {where} is {text!r:.60}, which is no date") from fault
     if date.utcoffset() != timedelta(0):
         raise ValueError(f"'recorded' of {where} is {text!r:.60}, which is not in UTC")
     commit = _optional(data["commit"], str, f"'commit' of {where}")
