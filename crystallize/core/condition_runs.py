@@ -154,7 +154,8 @@ class ConditionRuns:
             if item is _NOTHING:
                 record = self.records[replicate]
                 names = dict.fromkeys(entry.name for entry in record.metrics) if record else ()
-                known = ", ".join(map(repr, names)) or "nothing"
+                known = ", ".join(map(repr, names))
+                known = known or f"nothing; return {{{metric!r}: ...}} (a step: behind its data)"
                 return f"metric {metric!r} is missing {where}; recorded there: {known}"
             for value in _scalars(item):
                 if value is None or (is_number(value) and not is_finite(value)):

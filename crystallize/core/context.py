@@ -199,6 +199,8 @@ class FrozenContext:
                 return self.replicate
         return self.seed
 
+    __iter__ = None  # or else it would be tried with the keys 0, 1, ...; see `as_dict`
+
     def __contains__(self, key: object) -> bool:
         if key not in self._traced and isinstance(key, str):
             self._trace_look_up(key)

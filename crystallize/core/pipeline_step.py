@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, overload
 
 from crystallize.core.awaiting import is_async
 from crystallize.core.context import FrozenContext
@@ -139,10 +139,22 @@ def _factory_again(function: Callable[..., Any], cacheable: bool, deterministic:
     return StepFactory(function, cacheable=cacheable, deterministic=deterministic)
 
 
+@overload
+def pipeline_step(function: Callable[..., Any], /) -> StepFactory: ...
+@overload
 def pipeline_step(
     *, cacheable: bool = False, deterministic: bool = False
-) -> Callable[[Callable[..., Any]], StepFactory]:
+) -> Callable[[Callable[..., Any]], StepFactory]: ...
+def pipeline_step(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    cacheable: bool = False,
+    deterministic: bool = False,
+) -> Any:
     """Make a pipeline step of a function ``(data, ctx, *, parameter=default)``; the context may be left out.
+
+    It decorates with and without parentheses.
 
     Parameters behind these are given when the step is made, or else filled from the context (this is
     how a treatment reaches them), or else have their defaults. The function returns the data for the next
@@ -179,7 +191,7 @@ def pipeline_step(
         check_caching(getattr(function, "__name__", repr(function)), cacheable, deterministic)
         return StepFactory(function, cacheable=cacheable, deterministic=deterministic)
 
-    return declare
+    return declare if function is None else declare(function)
 
 
 def check_caching(name: str, cacheable: object, deterministic: object) -> None:

@@ -190,3 +190,19 @@ def test_a_step_must_be_callable():
 def test_examples_in_docstrings_are_true():
     """What the docstrings show is what happens."""
     assert doctest.testmod(module).failed == 0
+
+
+def test_with_and_without_parentheses():
+    """A step is decorated as a data source is: parentheses are for options."""
+
+    @pipeline_step
+    def scale(data, ctx, *, factor=1):
+        return data * factor
+
+    assert scale(factor=3)(2, FrozenContext()) == 6
+
+
+def test_a_context_is_not_iterated_over():
+    """Its keys are not 0, 1, ...: whoever iterates is told, rather than that key 0 is missing."""
+    with pytest.raises(TypeError, match="'FrozenContext' object is not iterable"):
+        list(FrozenContext({"a": 1}))

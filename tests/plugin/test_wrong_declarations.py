@@ -63,7 +63,7 @@ MARKED = {
     "hypotheses a string": ("replicates=3, hypotheses='up'", "hypotheses='up'; give a list of hypotheses"),
     "hypotheses a function": (
         "replicates=3, treatments={'a': {'x': 1}}, hypotheses=[max]",
-        "hypotheses= holds <built-in function max>, which is not a Hypothesis",
+        "hypotheses= holds <built-in function max>, which is not a Hypothesis; give Hypothesis(*",
     ),
     "param of two": (
         "replicates=3, treatments={'a': {'x': 1}}, hypotheses=[pytest.param(UP, UP)]",
