@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -211,9 +210,6 @@ class StoredReference:
             raise ValueError(f"{fault} is missing") from fault
         if not reference.conditions:
             raise ValueError("it has no condition")
-        names = Counter(name for recording in recordings for name in recording["conditions"])
-        for name in (name for name, times in names.items() if times > 1):
-            raise ValueError(f"it has condition {name!r} in two recordings, perhaps of a merge")
         return reference
 
 

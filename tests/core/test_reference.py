@@ -225,7 +225,6 @@ FORGED = {
     "recordings by name": _set("recordings", {}),
     "a recording that is none": _set(*IN, "2026"),
     "no conditions": _set(*IN, "conditions", {}),
-    "a condition in two recordings": lambda data: data["recordings"].append(data["recordings"][0]),
     "conditions in a list": _set(*IN, "conditions", ["baseline"]),
     "a condition that is none": _set(*BASELINE, 3),
     "no seeds": _set(*IN, "seeds", []),

@@ -337,7 +337,7 @@ def test_a_directory_that_can_not_be_written_fails_the_session(project, suite):
     project.raw("references", "in the way")
     result = project.run(*SAVE)
     assert result.ret == 1
-    result.stdout.fnmatch_lines(["NOT SAVED: experiment_*: references*can't be written: *"])
+    result.stdout.fnmatch_lines(["NOT SAVED: experiment_*: references*", "*can't be written: *"])
     assert str(project.path) not in "".join(result.stdout.lines[-5:])
 
 

@@ -210,7 +210,7 @@ def test_a_directory_that_is_read_only_fails_the_session(project, gate, saved, m
     monkeypatch.setattr("tempfile.mkstemp", refuse)
     result = project.run(*SAVE)
     assert result.ret == 1
-    result.stdout.fnmatch_lines(["NOT SAVED: experiment_gate: references* can't be written: Permission*"])
+    result.stdout.fnmatch_lines(["NOT SAVED: experiment_gate: references*", "*can't be written: Permission*"])
     assert saved.read_bytes() == before
 
 
