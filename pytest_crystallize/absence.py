@@ -10,6 +10,7 @@ import pytest
 from pytest_crystallize.command_line import ASKING, typed_options
 from pytest_crystallize.ids import relative
 from pytest_crystallize.naming import FILES, FUNCTIONS
+from pytest_crystallize.pytest_seam import writer_of
 from pytest_crystallize.report import counted, wrapped
 from pytest_crystallize.reporter import Reporter
 
@@ -107,7 +108,7 @@ class AbsenceGuard:
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """Say what was looked for, however quiet the session is."""
         for text in self.reporter.absent:
-            for line in wrapped(text, terminalreporter._tw.fullwidth):
+            for line in wrapped(text, writer_of(terminalreporter).fullwidth):
                 terminalreporter.write_line(line, red=True)
 
     def _what_is_absent(self) -> str:

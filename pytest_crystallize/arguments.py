@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from _pytest.skipping import evaluate_skip_marks
 
 from crystallize import Treatment
 from crystallize.errors import DefinitionError
 from pytest_crystallize.fixtures import RESERVED, hidden_by
+from pytest_crystallize.pytest_seam import evaluate_skip_marks, fixtures_of, is_direct, known_fixtures
 
 _INSTALLED = Path(pytest.__file__).parent.parent
 
@@ -28,8 +28,8 @@ def is_parameter(function: pytest.Function, name: str) -> bool:
     """Tell whether an argument is given directly by parametrize, rather than by a fixture."""
     if name not in params_of(function):
         return False
-    definitions = function._fixtureinfo.name2fixturedefs.get(name, ())
-    return not definitions or definitions[-1].func.__module__ == "_pytest.python"
+    definitions = fixtures_of(function).name2fixturedefs.get(name, ())
+    return not definitions or is_direct(definitions[-1])
 
 
 def check_arguments(function: pytest.Function, treatments: Iterable[Treatment]) -> None:
@@ -45,7 +45,7 @@ def check_arguments(function: pytest.Function, treatments: Iterable[Treatment]) 
 
 
 def _check_reserved(function: pytest.Function) -> None:
-    info = function._fixtureinfo
+    info = fixtures_of(function)
     if "subtests" in info.names_closure:
         raise DefinitionError(
             f"{function.originalname} asks for 'subtests', but a condition run is no test; record metrics, "
@@ -79,7 +79,7 @@ def _why_unread(
     function: pytest.Function, treatment: Treatment, key: str, filled: Sequence[str]
 ) -> str | None:
     """Say why nothing can read a key that no argument with a default takes; None if something may."""
-    info, params = function._fixtureinfo, params_of(function)
+    info, params = fixtures_of(function), params_of(function)
     no_default = f"so argument {key!r} needs a default (it is the baseline's value)"
     if key in info.argnames and key not in info.name2fixturedefs and key not in params:
         return no_default
@@ -98,7 +98,7 @@ def _why_unread(
 
 def _may_ask_for_context(function: pytest.Function) -> bool:
     """Tell whether the function or a fixture asks for `ctx`, or may do so by way of `request`."""
-    info = function._fixtureinfo
+    info = fixtures_of(function)
     if "ctx" in info.names_closure or "request" in info.argnames:
         return True
     definitions = (d for known in info.name2fixturedefs.values() for d in known)
@@ -121,11 +121,11 @@ def _is_skipped(function: pytest.Function) -> bool:
 
 
 def _check_fixtures(function: pytest.Function) -> None:
-    info, params = function._fixtureinfo, params_of(function)
+    info, params = fixtures_of(function), params_of(function)
     for name in info.names_closure:
         if name in info.name2fixturedefs or name in params or name == "request":
             continue
-        close = difflib.get_close_matches(name, _known_fixtures(function), n=1)
+        close = difflib.get_close_matches(name, known_fixtures(function), n=1)
         meant = f"did you mean {close[0]!r}? " if close else ""
         askers = [
             other
@@ -138,11 +138,3 @@ def _check_fixtures(function: pytest.Function) -> None:
             f"fixtures ({', '.join(RESERVED)} and what pytest --fixtures lists), those with one are filled "
             "from the treatment"
         )
-
-
-def _known_fixtures(function: pytest.Function) -> list[str]:
-    """Return the names of the fixtures that a function may ask for."""
-    manager = function.session._fixturemanager
-    names = ("_arg2fixturedefs", "_arg2node2fixturedefs")  # of pytest up to 9.1, and since
-    by_name: Mapping[str, Any] = next((vars(manager)[name] for name in names if name in vars(manager)), {})
-    return [name for name in by_name if manager.getfixturedefs(name, function)]

@@ -11,7 +11,6 @@ from io import StringIO
 from typing import Any
 
 import pytest
-from _pytest.logging import DatetimeFormatter
 
 from crystallize.boundary import check_failure
 from crystallize.core.engines.expectation import Expectation
@@ -22,6 +21,7 @@ from crystallize.core.run import Outcomes, RunPlan, Unit
 from crystallize.errors import EngineError, OtherCodeError
 from pytest_crystallize.boundary import FAILURES, SKIPS
 from pytest_crystallize.output import with_output
+from pytest_crystallize.pytest_seam import DatetimeFormatter, log_format_of
 from pytest_crystallize.sent_modules import SentModules
 from pytest_crystallize.tracebacks import users_part
 
@@ -121,11 +121,8 @@ class _Logging:
     @classmethod
     def of(cls, config: pytest.Config) -> _Logging | None:
         """Return how this session does it, if it does."""
-        plugin = config.pluginmanager.getplugin("logging-plugin")
-        if plugin is None:
-            return None
-        formatter = plugin.report_handler.formatter
-        return cls(formatter._fmt, formatter.datefmt, plugin.log_level)
+        known = log_format_of(config)
+        return None if known is None else cls(*known)
 
     @contextmanager
     def into(self, stream: StringIO) -> Iterator[None]:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from _pytest._io.saferepr import saferepr
 
 from crystallize import Experiment, ExperimentBuilder, ExperimentGraph, Hypothesis
 from crystallize.boundary import failure
@@ -36,12 +35,19 @@ from pytest_crystallize.mark import (
 )
 from pytest_crystallize.marked import MarkedRuns
 from pytest_crystallize.places import place_of
+from pytest_crystallize.pytest_seam import (
+    ShowsTraceback,
+    decorator_of,
+    fixtures_of,
+    functions_of,
+    saferepr,
+)
 from pytest_crystallize.settings import Settings
 from pytest_crystallize.tracebacks import is_projects
 from pytest_crystallize.units import ExperimentRuns
 
 
-class ExperimentCollector(pytest.Class):
+class ExperimentCollector(ShowsTraceback, pytest.Class):
     """One ``experiment_*`` function; its children are the hypotheses of each of its parameter sets.
 
     It groups its tests as a class does, and is one for the sake of editors: they draw their trees of files
@@ -64,7 +70,7 @@ class ExperimentCollector(pytest.Class):
         if not marked:
             self.add_marker(MARK)
         seen: set[str] = set()
-        for function in self.within._genfunctions(self.name, self.obj):
+        for function in functions_of(self.within, self.name, self.obj):
             try:
                 declared = [self._marked_runs(function)] if marked else self._factory_runs(function)
             except CrystallizeError as error:
@@ -125,9 +131,7 @@ class ExperimentCollector(pytest.Class):
         )
         runs.members.append(item)
         for mark in marks:
-            item.add_marker(
-                mark if isinstance(mark, pytest.MarkDecorator) else pytest.MarkDecorator(mark, _ispytest=True)
-            )
+            item.add_marker(mark if isinstance(mark, pytest.MarkDecorator) else decorator_of(mark))
         return item
 
     # The marked function: its body is one condition run.
@@ -167,7 +171,7 @@ class ExperimentCollector(pytest.Class):
     def _factory_runs(self, function: pytest.Function) -> list[_Declared]:
         keywords = self.settings.marks.keywords(self)
         params = params_of(function)
-        fixtures = [name for name in function._fixtureinfo.argnames if not is_parameter(function, name)]
+        fixtures = [name for name in fixtures_of(function).argnames if not is_parameter(function, name)]
         if fixtures:
             raise DefinitionError(
                 f"{self.name} asks for {fixtures[0]!r}, but a factory is called once, at collection, without "
@@ -176,7 +180,7 @@ class ExperimentCollector(pytest.Class):
             )
         try:
             with self.settings.collection_seeded(self.nodeid):
-                made = function.obj(**{name: params[name] for name in function._fixtureinfo.argnames})
+                made = function.obj(**{name: params[name] for name in fixtures_of(function).argnames})
                 if isinstance(made, ExperimentBuilder):
                     made = made.build()
         except (SystemExit, GeneratorExit) as error:  # which pytest would not take for errors of collection
@@ -233,12 +237,13 @@ class ExperimentCollector(pytest.Class):
         _check_claims(claims, runs, self.name)
         return runs, claims
 
-    def _traceback_filter(self, excinfo: pytest.ExceptionInfo[BaseException]) -> Any:
+    def shown_traceback(self, excinfo: pytest.ExceptionInfo[BaseException]) -> Any:
+        """Show a factory's own lines, without those of pytest that called it."""
         path, line = place_of(self.obj)
         cut = excinfo.traceback.cut(path=path, firstlineno=line)
         if cut == excinfo.traceback:  # code of others raised before any of the user's
             cut = cut.cut(path=__file__).cut(excludepath=Path(__file__).parent)
-        return cut if cut != excinfo.traceback else super()._traceback_filter(excinfo)
+        return cut if cut != excinfo.traceback else super().shown_traceback(excinfo)
 
 
 _Declared = tuple[ExperimentRuns, Sequence[ClaimedHypothesis]]

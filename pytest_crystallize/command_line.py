@@ -20,9 +20,10 @@ ASKING = ("save", "compare", "calibrate", "repro")
 
 def typed_options(config: pytest.Config) -> argparse.Namespace:
     """Return what was typed, which ``addopts`` is not; options of ours that were not typed are None."""
+    from pytest_crystallize.pytest_seam import parser_of  # for nobody who types no such option
+
     ours = {name: None for name in vars(config.option) if name.startswith("crystallize")}
-    parser = config._parser  # the only one that knows every plugin's options
-    return parser.parse_known_args(config.invocation_params.args, argparse.Namespace(**ours))
+    return parser_of(config).parse_known_args(config.invocation_params.args, argparse.Namespace(**ours))
 
 
 def settle_flag(config: pytest.Config) -> None:
@@ -51,7 +52,7 @@ def refuse_values_that_moved_rootdir(early_config: pytest.Config, parser: pytest
     pytest settles both before it knows the options of plugins: a value behind a space is a path to it,
     if there is something of that name.
     """
-    from _pytest.config.findpaths import determine_setup  # private, so for nobody who types no such option
+    from pytest_crystallize.pytest_seam import determine_setup  # for nobody who types no such option
 
     typed = [*shlex.split(os.environ.get("PYTEST_ADDOPTS", "")), *early_config.invocation_params.args]
     values = [

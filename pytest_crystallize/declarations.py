@@ -13,9 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from _pytest.compat import safe_isclass
-from _pytest.fixtures import getfixturemarker
-from _pytest.mark.structures import MarkDecorator
 
 from crystallize import Experiment, ExperimentBuilder, ExperimentGraph
 from crystallize.errors import CrystallizeError
@@ -24,6 +21,7 @@ from pytest_crystallize.ids import relative
 from pytest_crystallize.mark import MARK, UNBOUND, as_marks, is_marked, marks_on
 from pytest_crystallize.naming import is_named_by
 from pytest_crystallize.places import place_of, real_function
+from pytest_crystallize.pytest_seam import change_traceback, getfixturemarker, safe_isclass
 from pytest_crystallize.settings import Settings
 from pytest_crystallize.tracebacks import is_projects
 
@@ -90,9 +88,7 @@ class Declarations:
     def pytest_collectstart(self, collector: pytest.Collector) -> None:
         """Have errors in declarations of a module shown where the user wrote them, without our own lines."""
         if isinstance(collector, pytest.Module):
-            shown = collector._traceback_filter
-            filtered = functools.partial(_users_lines, shown, collector.config.rootpath)
-            collector._traceback_filter = filtered  # type: ignore[method-assign]
+            change_traceback(collector, functools.partial(_users_lines, collector.config.rootpath))
 
     def _is_named(self, name: str) -> bool:
         return is_named_by(name, self._patterns)
@@ -120,7 +116,7 @@ class Declarations:
     def _fault(self, collector: pytest.Module | pytest.Class, name: str, obj: Any) -> str | None:
         """Say why an attribute that is no class, and declares an experiment, can't be run."""
         named = self._is_named(name)
-        if isinstance(obj, MarkDecorator):
+        if isinstance(obj, pytest.MarkDecorator):
             return self._fault_of_mark(name, obj, named=named)
         marked = is_marked(marks_on(obj))
         if not named:
@@ -144,10 +140,10 @@ class Declarations:
             return f"{name} has a yield; a condition run returns its metrics, and a factory its experiment"
         return None if _is_collected(obj) else self._fault_of_callable(collector, name, obj, marked=marked)
 
-    def _fault_of_mark(self, name: str, obj: MarkDecorator, *, named: bool) -> str | None:
+    def _fault_of_mark(self, name: str, obj: pytest.MarkDecorator, *, named: bool) -> str | None:
         """Refuse a mark that was to be put on something without a name, and took it for an argument."""
         marks, inner = [obj.name], obj.args[-1] if obj.args else None
-        while isinstance(inner, MarkDecorator):
+        while isinstance(inner, pytest.MarkDecorator):
             marks.append(inner.name)
             inner = inner.args[-1] if inner.args else None
         if not (callable(inner) or isinstance(inner, UNBOUND)) or not (named or MARK in marks):
@@ -355,9 +351,8 @@ def _binds(node: Any, name: str) -> bool:
     return isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and node.name == name
 
 
-def _users_lines(shown: Any, root: Path, excinfo: pytest.ExceptionInfo[BaseException]) -> Any:
+def _users_lines(root: Path, entries: Any, excinfo: pytest.ExceptionInfo[BaseException]) -> Any:
     """Return the user's part of a traceback where one of our constructors refused something."""
-    entries = shown(excinfo)
     if not isinstance(excinfo.value, CrystallizeError):
         return entries
     users = [entry for entry in entries if is_projects(entry.path, root)]

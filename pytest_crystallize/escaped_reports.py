@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from _pytest._code.code import TerminalRepr
-from _pytest.reports import CollectReport, TestReport
+import pytest
 
 from crystallize.core.escaping import printable_lines
+from pytest_crystallize.pytest_seam import TerminalRepr
 
 
-def escape_report(report: TestReport | CollectReport) -> None:
+def escape_report(report: pytest.TestReport | pytest.CollectReport) -> None:
     """Escape what pytest shows of a report: failure, captured output, why it was skipped or expected."""
     report.longrepr = _escaped(report.longrepr)
     report.sections = _escaped(report.sections)
-    if isinstance(report, TestReport) and hasattr(report, "wasxfail"):
+    if isinstance(report, pytest.TestReport) and hasattr(report, "wasxfail"):
         report.wasxfail = _escaped(report.wasxfail)
 
 

@@ -38,10 +38,13 @@ class ExitCode:
             code = yield
         except SystemExit as error:
             raised, code = error, error.code
-        try:
-            config._ensure_unconfigure()  # of a session that has raised; pytest would do so behind this hook
-        except SystemExit as error:
-            raised, code = error, error.code
+        if config.option.crystallize or config.pluginmanager.hasplugin(VERDICTS):
+            from pytest_crystallize.pytest_seam import unconfigure  # private names: not in plain runs
+
+            try:
+                unconfigure(config)
+            except SystemExit as error:
+                raised, code = error, error.code
         fault = self._fault(config, code)
         if fault is not None:
             sys.stderr.write(f"crystallize: the exit code is 1, not 0: {fault}\n")

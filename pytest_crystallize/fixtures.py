@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from _pytest._code import getfslineno
 
 from pytest_crystallize.ids import relative
+from pytest_crystallize.pytest_seam import getfslineno
 
 if TYPE_CHECKING:
     import numpy as np

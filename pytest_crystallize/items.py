@@ -9,9 +9,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
-from _pytest._code.code import ExceptionChainRepr, ReprEntry, ReprFileLocation, ReprTraceback
-from _pytest._io.saferepr import saferepr
-from _pytest.skipping import evaluate_skip_marks, evaluate_xfail_marks
 
 from crystallize import ConditionRuns, Verdict
 from crystallize.boundary import check_failure, failure, shown
@@ -27,6 +24,17 @@ from pytest_crystallize.boundary import UNJUDGED
 from pytest_crystallize.ids import typed
 from pytest_crystallize.late_errors import is_late
 from pytest_crystallize.output import PROPERTY
+from pytest_crystallize.pytest_seam import (
+    ExceptionChainRepr,
+    ReprEntry,
+    ReprFileLocation,
+    ReprTraceback,
+    ShowsTraceback,
+    evaluate_skip_marks,
+    evaluate_xfail_marks,
+    saferepr,
+    skip_of_item,
+)
 from pytest_crystallize.record_cache import NOT_CACHED
 from pytest_crystallize.repeats import unlike
 from pytest_crystallize.report import CORRECTIONS, effect_of, extra_numbers, interval_of
@@ -46,7 +54,7 @@ class NotSupported(AssertionError):
     """A hypothesis was not supported; raised by its item."""
 
 
-class ExperimentItem(pytest.Item):
+class ExperimentItem(ShowsTraceback, pytest.Item):
     """Base of items; it has what conftests, and pytest's own reordering by parametrised fixtures, look at.
 
     Attributes
@@ -81,7 +89,7 @@ class ExperimentItem(pytest.Item):
             return self._fixturenames
         return [name for name in self._fixturenames if name in self.funcargs]
 
-    def _traceback_filter(self, excinfo: pytest.ExceptionInfo[BaseException]) -> Any:
+    def shown_traceback(self, excinfo: pytest.ExceptionInfo[BaseException]) -> Any:
         """Show the user's part; of pytest's warnings of errors elsewhere, which have none, the last line."""
         entries = excinfo.traceback
         users = [entry for entry in entries if is_users(entry.path)]
@@ -376,7 +384,7 @@ def lines_entry(lines: Sequence[str]) -> ReprEntry:
 
 def _skipped(reason: str) -> BaseException:
     """Return a skip that was decided here, and reports the place of the item."""
-    skip = pytest.skip.Exception(reason, _use_item_location=True)
+    skip = skip_of_item(reason)
     skip.is_ours = True  # type: ignore[attr-defined]
     return skip
 

@@ -21,11 +21,15 @@ from typing import Any, Final, NamedTuple
 from weakref import WeakKeyDictionary
 
 import pytest
-from _pytest.threadexception import collect_thread_exception, thread_exceptions
-from _pytest.unraisableexception import collect_unraisable, unraisable_exceptions
 
 from crystallize.core.record import RunError, RunRecord
 from pytest_crystallize.exchange import Key
+from pytest_crystallize.pytest_seam import (
+    collect_thread_exception,
+    collect_unraisable,
+    thread_exceptions,
+    unraisable_exceptions,
+)
 
 THREAD_SECONDS: Final = 5.0
 """How long threads that runs have left are waited for at the end; Python would wait without limit."""

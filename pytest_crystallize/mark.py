@@ -9,7 +9,6 @@ from types import MethodType
 from typing import Any, TypeVar
 
 import pytest
-from _pytest.mark.structures import Mark, MarkDecorator, ParameterSet
 
 from crystallize import ArtifactPlugin, BasePlugin, Hypothesis, SeedPlugin
 from crystallize.core.caching import Caching
@@ -17,6 +16,7 @@ from crystallize.core.declaration import listed, read_once, shown, with_defaults
 from crystallize.core.keywords import unknown_keyword
 from crystallize.core.policy import DEFAULT_JUDGING, Judging
 from crystallize.errors import DefinitionError
+from pytest_crystallize.pytest_seam import ParameterSet
 
 MARK = "experiment"
 JUDGED = tuple(field.name for field in fields(Judging))
@@ -35,7 +35,7 @@ UNBOUND: tuple[Any, ...] = (
 _Options = TypeVar("_Options", Judging, Caching)
 
 
-def marks_on(obj: Any) -> list[Mark]:
+def marks_on(obj: Any) -> list[pytest.Mark]:
     """Return the marks that were put on a function, or on what a partial function or a descriptor is made of.
 
     Only attributes of its own are asked for: something that makes up attributes has no marks.
@@ -54,14 +54,14 @@ def marks_on(obj: Any) -> list[Mark]:
     return marks_on(getattr(obj, "func", None)) if isinstance(obj, (functools.partial, *UNBOUND)) else []
 
 
-def as_marks(found: Any) -> list[Mark]:
+def as_marks(found: Any) -> list[pytest.Mark]:
     """Return the marks in what an attribute ``pytestmark`` holds."""
     entries = found if isinstance(found, list | tuple) else [found]
-    marks = [entry.mark if isinstance(entry, MarkDecorator) else entry for entry in entries]
-    return [mark for mark in marks if isinstance(mark, Mark)]
+    marks = [entry.mark if isinstance(entry, pytest.MarkDecorator) else entry for entry in entries]
+    return [mark for mark in marks if isinstance(mark, pytest.Mark)]
 
 
-def is_marked(marks: Sequence[Mark]) -> bool:
+def is_marked(marks: Sequence[pytest.Mark]) -> bool:
     """Tell whether the mark is among marks."""
     return any(mark.name == MARK for mark in marks)
 

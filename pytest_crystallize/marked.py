@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from _pytest.skipping import xfailed_key
-from _pytest.tmpdir import tmppath_result_key
 
 from crystallize import ArtifactPlugin, BasePlugin, RunRecord, SeedPlugin
 from crystallize.boundary import check_failure
@@ -30,6 +28,13 @@ from crystallize.errors import MetricError
 from pytest_crystallize.artifacts import SharedArtifacts
 from pytest_crystallize.boundary import FAILURES, SKIPS, too_late
 from pytest_crystallize.output import with_properties
+from pytest_crystallize.pytest_seam import (
+    begin_afresh,
+    call_of,
+    fixtures_of,
+    setup_state,
+    tmppath_result_key,
+)
 from pytest_crystallize.record_cache import marked_components, marked_names, unwatched
 from pytest_crystallize.settings import Settings
 from pytest_crystallize.tracebacks import describe
@@ -44,16 +49,8 @@ class ConditionFunction(pytest.Function):
     def begin(self, host: pytest.Item) -> None:
         """Prepare for the next condition run inside the call phase of `host`."""
         self._chain = [*host.listchain(), self]
-        if isinstance(self.parent, pytest.Class):
-            self.__dict__.pop("_instance", None)
-            self.__dict__.pop("_obj", None)
-        self._initrequest()
         self.user_properties.clear()
-        # What hooks keep of the item, fixtures ask of `request.node`; what they keep, no other run sees.
-        stash = self.stash = pytest.Stash()
-        stash._storage.update(host.stash._storage)
-        stash[tmppath_result_key] = {"call": False}
-        stash[xfailed_key] = None  # a mark of the item says what verdict it expects, not what runs do
+        begin_afresh(self, host)
 
     def listchain(self) -> list[Any]:
         """Return the chain of the host item and this node, so that wider fixtures survive."""
@@ -90,9 +87,7 @@ class ConditionFunction(pytest.Function):
             raise
         finally:
             seconds = time.perf_counter() - clock
-            call: pytest.CallInfo[None] = pytest.CallInfo(
-                None, fault, start, start + seconds, seconds, phase, _ispytest=True
-            )
+            call = call_of(fault, phase, start, seconds)
             self.ihook.pytest_runtest_makereport(item=self, call=call)
 
 
@@ -122,13 +117,13 @@ class MarkedRuns(ExperimentRuns):
             name=function.name,
             callspec=getattr(function, "callspec", None),
             keywords=function.keywords,
-            fixtureinfo=function._fixtureinfo,
+            fixtureinfo=fixtures_of(function),
             originalname=function.originalname,
         )
-        definitions = function._fixtureinfo.name2fixturedefs.values()
+        definitions = fixtures_of(function).name2fixturedefs.values()
         self.fixture_definitions = frozenset(d for known in definitions for d in known)
         settings.wide_fixtures.update(d for d in self.fixture_definitions if d.scope != "function")
-        self._arguments = function._fixtureinfo.argnames
+        self._arguments = fixtures_of(function).argnames
         bound = Parameters(function.obj, (), "experiment")
         bound.defaults = {
             name: default
@@ -185,7 +180,7 @@ class MarkedRuns(ExperimentRuns):
             ctx._enter(ctx.condition, TREATMENT)
             self.treatment_by_name[ctx.condition].apply(ctx)
         ctx._enter(self.function.originalname, 0)
-        node, state, fixtures = self._node, host.session._setupstate, self.settings.fixtures
+        node, state, fixtures = self._node, setup_state(host), self.settings.fixtures
         node.begin(host)
         fixtures.current = ctx
         self._phase = "setup"

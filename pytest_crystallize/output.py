@@ -9,9 +9,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from _pytest.logging import caplog_handler_key
 
 from crystallize.core.escaping import printable_lines
+from pytest_crystallize.pytest_seam import caplog_handler_key, writer_of
 
 if TYPE_CHECKING:
     from crystallize import RunRecord
@@ -93,7 +93,7 @@ class Output:
     @contextmanager
     def _assertions_without_colours(self) -> Iterator[None]:
         """Have pytest explain assertions as for a file: records are read in reports of every kind."""
-        writer: Any = getattr(self._config.pluginmanager.getplugin("terminalreporter"), "_tw", None)
+        writer: Any = writer_of(self._config.pluginmanager.getplugin("terminalreporter"))
         before = getattr(writer, "code_highlight", None)
         if before is None:
             yield

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from _pytest._code import getfslineno
-from _pytest.compat import get_real_func
+from pytest_crystallize.pytest_seam import get_real_func, getfslineno
 
 
 def place_of(obj: Any) -> tuple[str | Path, int]:

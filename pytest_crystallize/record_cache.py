@@ -28,6 +28,7 @@ from crystallize.core.stored_runs import Judge, StoredRuns
 from crystallize.core.verification import VERIFIED, compared, ignores_stored
 from crystallize.errors import FingerprintError
 from pytest_crystallize.places import real_function
+from pytest_crystallize.pytest_seam import fixtures_of
 from pytest_crystallize.repeats import is_told, unlike
 
 if TYPE_CHECKING:
@@ -308,7 +309,7 @@ def marked_components(function: pytest.Function) -> dict[str, Any]:
     FingerprintError
         If it, or a fixture, asks pytest for what can't be known before it is run.
     """
-    info = function._fixtureinfo
+    info = fixtures_of(function)
     body, label = _body(function), function.originalname
     components: dict[str, Any] = {label: body}
     roots = (str(function.config.rootpath),)

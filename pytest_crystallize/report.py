@@ -11,12 +11,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from _pytest._io.wcwidth import wcswidth, wcwidth
-
 from crystallize.core.calibration import BLIND_SPOT
 from crystallize.core.escaping import disarmed, escaped, printable, printable_lines
 from crystallize.core.evaluation import ranked
 from crystallize.core.formatting import effect, interval, level_of, number, p_value, percent, scale_of
+from pytest_crystallize.pytest_seam import wcswidth, wcwidth
 
 COLUMNS = ("diff", "interval", "p", "MDE", "n", "verdict")
 MDE_LEGEND = "MDE: the smallest difference that samples like these show with probability .8"

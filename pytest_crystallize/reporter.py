@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from _pytest._code.code import ExceptionChainRepr
-from _pytest.junitxml import xml_key
 
 from crystallize import Result
 from crystallize.core.escaping import printable
@@ -24,6 +22,7 @@ from pytest_crystallize.exchange import SharedExchange
 from pytest_crystallize.ids import seen_from
 from pytest_crystallize.items import HypothesisItem, lines_entry
 from pytest_crystallize.progress import Progress
+from pytest_crystallize.pytest_seam import ExceptionChainRepr, file_of, writer_of, xml_key
 from pytest_crystallize.repeats import unlike
 from pytest_crystallize.report import (
     MDE_LEGEND,
@@ -304,19 +303,18 @@ class Reporter:
 
     def _start_progress(self) -> None:
         terminal = self.terminal
-        file = getattr(getattr(terminal, "_tw", None), "_file", None)
         if terminal is None or self.config.get_verbosity() < 0 or self.config.option.collectonly:
             return
         try:
             on_terminal = terminal.isatty() and terminal.hasmarkup
             self.progress = Progress(
-                file, on_terminal=on_terminal, describe=self.describe_progress, room=self._room
+                file_of(terminal), on_terminal=on_terminal, describe=self.describe_progress, room=self._room
             )
         except (AttributeError, OSError, ValueError):  # a file without descriptor: nothing to show life on
             self.progress = None
 
     def _room(self) -> int:
-        writer = self.terminal._tw
+        writer = writer_of(self.terminal)
         return int(writer.fullwidth) - int(writer.width_of_current_line)
 
     def describe_progress(self) -> str:
@@ -351,7 +349,7 @@ class Reporter:
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """Show a table per experiment, and notes."""
         self.gather_notes()
-        width = min(terminalreporter._tw.fullwidth, _WIDEST)
+        width = min(writer_of(terminalreporter).fullwidth, _WIDEST)
         drawn = self.settings.drawn_seed
         if drawn is not None and (self.config.get_verbosity() < 0 or self.config.option.no_header):
             terminalreporter.write_line(told_seed(drawn))  # which no header has told

@@ -12,9 +12,8 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any, NamedTuple
 
-from _pytest.assertion.rewrite import AssertionRewritingHook, rewrite_asserts
-
 from crystallize.cache.origin import is_project_module
+from pytest_crystallize.pytest_seam import AssertionRewritingHook, rewrite_asserts
 
 
 class _Source(NamedTuple):

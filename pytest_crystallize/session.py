@@ -36,6 +36,7 @@ from pytest_crystallize.items import ExperimentItem, HypothesisItem, NotSupporte
 from pytest_crystallize.late_error_hooks import LateErrorHooks
 from pytest_crystallize.options import parse_address, parse_reference, parse_replicates, parse_seed
 from pytest_crystallize.publishing import Publisher
+from pytest_crystallize.pytest_seam import shown_in_short
 from pytest_crystallize.record_cache import (
     MODES,
     Mode,
@@ -459,7 +460,7 @@ class CrystallizeSession:
         try:
             report = yield
         except SystemExit as error:  # of a module, or of a function that makes ids
-            longrepr = collector._repr_failure_py(pytest.ExceptionInfo.from_exception(error), "short")
+            longrepr = shown_in_short(collector, error)
             report = pytest.CollectReport(collector.nodeid, "failed", longrepr, [])
         escape_report(report)
         return report

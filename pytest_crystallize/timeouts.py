@@ -6,7 +6,8 @@ import faulthandler
 from typing import Any
 
 import pytest
-from _pytest.faulthandler import fault_handler_stderr_fd_key
+
+from pytest_crystallize.pytest_seam import fault_handler_stderr_fd_key
 
 
 class Timer:

@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 from types import TracebackType
 
-import _pytest
 import pluggy
 import pytest
 
@@ -15,10 +14,11 @@ from crystallize.boundary import check_failure
 from crystallize.cache.origin import is_project_file
 from crystallize.core.record import RunError
 from crystallize.errors import CrystallizeError
+from pytest_crystallize.pytest_seam import PYTEST_FILE, call_of
 
 _OTHERS = tuple(
     str(directory) + os.sep
-    for file in (__file__, crystallize.__file__, _pytest.__file__, pluggy.__file__)
+    for file in (__file__, crystallize.__file__, PYTEST_FILE, pluggy.__file__)
     for directory in {Path(file).parent, Path(file).resolve().parent}
 )
 
@@ -57,7 +57,7 @@ def describe(error: BaseException, step: str, node: pytest.Item) -> RunError:
         check_failure(fault)
         text = plain.traceback
     if node.config.getoption("usepdb", False):
-        call: pytest.CallInfo[None] = pytest.CallInfo(None, info, 0.0, 0.0, 0.0, "call", _ispytest=True)
+        call = call_of(info, "call")
         report = pytest.TestReport.from_item_and_call(node, call)
         node.ihook.pytest_exception_interact(node=node, call=call, report=report)
     return RunError(plain.type, plain.message, step, text)

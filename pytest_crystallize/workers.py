@@ -6,9 +6,9 @@ from collections.abc import Generator
 from typing import Any
 
 import pytest
-from _pytest.runner import runtestprotocol
 
 from pytest_crystallize.items import PrefetchItem
+from pytest_crystallize.pytest_seam import runtestprotocol
 from pytest_crystallize.settings import Settings
 
 EXIT_CODE = "crystallize_exit_code"

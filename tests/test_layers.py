@@ -2,6 +2,7 @@
 
 import ast
 import itertools
+import re
 from pathlib import Path
 
 import pytest
@@ -198,3 +199,73 @@ def test_third_parties_are_the_declared_ones(module):
         root = name.split(".")[0]
         known = root in sys.stdlib_module_names or root in THIRD_PARTY | {"_pytest", "pluggy"}
         assert known or root in ("crystallize", "pytest_crystallize"), f"{module} imports {name}"
+
+
+SEAM = "pytest_crystallize.pytest_seam"
+PLUGIN = [module for module in MODULES if module.startswith("pytest_crystallize") and module != SEAM]
+PRIVATE_ELSEWHERE = {"_exit", "_replace", "_threads_queues", "_get_item_settings"}
+"""Of `os`, named tuples, `concurrent.futures` and pytest-timeout."""
+
+
+def is_private(name):
+    return name.startswith("_") and not name.endswith("__") and name != "_"
+
+
+def private_names(tree):
+    """Yield (name, line) of each private attribute, keyword or attribute by name that a module asks for."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            yield node.attr, node.lineno
+        elif isinstance(node, ast.keyword) and node.arg:
+            yield node.arg, node.value.lineno
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("getattr", "setattr", "hasattr"):
+            name = node.args[1]
+            if isinstance(name, ast.Constant):
+                yield name.value, node.lineno
+
+
+def own_names(tree):
+    """Yield what a module defines: functions, classes, variables, attributes and arguments."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            yield node.attr
+        elif isinstance(node, ast.arg):
+            yield node.arg
+
+
+OWN_NAMES = {
+    name for module in MODULES if module != SEAM for name in own_names(ast.parse(MODULES[module].read_text()))
+}
+
+
+@pytest.mark.parametrize("module", PLUGIN)
+def test_only_the_seam_knows_private_names_of_pytest(module):
+    """No other module imports `_pytest`, names it, asks for a private attribute, or overrides one."""
+    tree = ast.parse(MODULES[module].read_text())
+    assert not {name for name, _, _ in imports(module) if name.split(".")[0] == "_pytest"}
+    assert not [
+        node.lineno
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith("_pytest")
+    ]
+    known = OWN_NAMES | PRIVATE_ELSEWHERE
+    assert [entry for entry in private_names(tree) if is_private(entry[0]) and entry[0] not in known] == []
+    pytests = {*dir(pytest.Function), *dir(pytest.Class), *dir(pytest.Session)}
+    assert [name for name in own_names(tree) if is_private(name) and name in pytests] == []
+
+
+def test_the_seam_holds_nothing_that_is_unused():
+    """A private name that nobody needs any more is not kept."""
+    from pytest_crystallize import pytest_seam
+
+    used = {name for module in PLUGIN for name in re.findall(r"\w+", MODULES[module].read_text())}
+    assert [name for name in pytest_seam.__all__ if name not in used | set(seam_uses())] == []
+
+
+def seam_uses():
+    tree = ast.parse(MODULES[SEAM].read_text())
+    return (node.id for node in ast.walk(tree) if isinstance(node, ast.Name))

@@ -1,0 +1,215 @@
+"""Every private name of pytest that the plugin uses, and why; no other module imports or asks for one.
+
+Where pytest makes one public, or changes it, this is the place to follow. Sessions without ``--crystallize``
+load it only to refuse what was typed wrongly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Literal
+
+import _pytest
+import pytest
+from _pytest._code import getfslineno  # where pytest says that something is defined
+from _pytest._code.code import (  # what a failure looks like, to explain verdicts as pytest explains tests
+    ExceptionChainRepr,
+    ReprEntry,
+    ReprFileLocation,
+    ReprTraceback,
+    TerminalRepr,
+)
+from _pytest._io.saferepr import saferepr  # a repr that is short and never raises
+from _pytest._io.wcwidth import wcswidth, wcwidth  # columns that text takes, as pytest's terminal counts them
+from _pytest.assertion.rewrite import (  # modules sent elsewhere are loaded there as pytest loaded them here
+    AssertionRewritingHook,
+    rewrite_asserts,
+)
+from _pytest.compat import get_real_func, safe_isclass  # what pytest sees behind objects that it collects
+from _pytest.config.findpaths import determine_setup  # how rootdir would have been settled without a value
+from _pytest.faulthandler import fault_handler_stderr_fd_key  # where its timer writes, which is restarted
+from _pytest.fixtures import FuncFixtureInfo, getfixturemarker  # a fixture is no experiment
+from _pytest.junitxml import xml_key  # a crash that is told as a replicate's is no test case of its own
+from _pytest.logging import DatetimeFormatter, caplog_handler_key  # what units log looks as a test's does
+from _pytest.mark.structures import ParameterSet  # public only in recent releases
+from _pytest.runner import SetupState, runtestprotocol  # a token is run, and reported only if it fails
+from _pytest.skipping import (  # whether the marks let a test run, before it is set up
+    evaluate_skip_marks,
+    evaluate_xfail_marks,
+    xfailed_key,
+)
+from _pytest.threadexception import (  # whose an error in a thread is can be told only while it is queued
+    collect_thread_exception,
+    thread_exceptions,
+)
+from _pytest.tmpdir import tmppath_result_key  # tmp_path is kept or removed by how its test went
+from _pytest.unraisableexception import (  # as of threads
+    collect_unraisable,
+    unraisable_exceptions,
+)
+
+__all__ = [
+    "AssertionRewritingHook",
+    "DatetimeFormatter",
+    "ExceptionChainRepr",
+    "ParameterSet",
+    "ReprEntry",
+    "ReprFileLocation",
+    "ReprTraceback",
+    "TerminalRepr",
+    "caplog_handler_key",
+    "collect_thread_exception",
+    "collect_unraisable",
+    "determine_setup",
+    "evaluate_skip_marks",
+    "evaluate_xfail_marks",
+    "fault_handler_stderr_fd_key",
+    "get_real_func",
+    "getfixturemarker",
+    "getfslineno",
+    "rewrite_asserts",
+    "runtestprotocol",
+    "safe_isclass",
+    "saferepr",
+    "thread_exceptions",
+    "tmppath_result_key",
+    "unraisable_exceptions",
+    "wcswidth",
+    "wcwidth",
+    "xfailed_key",
+    "xml_key",
+]
+
+PYTEST_FILE: str = _pytest.__file__
+"""Where most of pytest is; its frames are no part of a user's traceback."""
+
+
+# Configuration.
+
+
+def parser_of(config: pytest.Config) -> pytest.Parser:
+    """Return the only parser that knows the options of every plugin."""
+    return config._parser
+
+
+def unconfigure(config: pytest.Config) -> None:
+    """Do what pytest does behind the last hook of a session, which may raise, before the exit code is set."""
+    config._ensure_unconfigure()
+
+
+def log_format_of(config: pytest.Config) -> tuple[str | None, str | None, int | None] | None:
+    """Return format, date format and level of what pytest captures of logging; None if it captures none."""
+    plugin = config.pluginmanager.getplugin("logging-plugin")
+    if plugin is None:
+        return None
+    formatter = plugin.report_handler.formatter
+    return formatter._fmt, formatter.datefmt, plugin.log_level
+
+
+# The terminal.
+
+
+def writer_of(terminalreporter: Any) -> Any:
+    """Return what a terminal reporter writes by: its width, and whether assertions are coloured."""
+    return getattr(terminalreporter, "_tw", None)
+
+
+def file_of(terminalreporter: Any) -> Any:
+    """Return the file that a terminal reporter writes to, on which progress is shown."""
+    return getattr(writer_of(terminalreporter), "_file", None)
+
+
+# Functions and their fixtures.
+
+
+def functions_of(collector: pytest.Module | pytest.Class, name: str, obj: Any) -> Iterator[pytest.Function]:
+    """Yield the functions that pytest makes of one: one for each set of parameters."""
+    return collector._genfunctions(name, obj)
+
+
+def fixtures_of(function: pytest.Function) -> FuncFixtureInfo:
+    """Return what a function asks for: names of arguments, all names, and definitions by name."""
+    return function._fixtureinfo
+
+
+def is_direct(definition: Any) -> bool:
+    """Tell whether a definition is one that pytest makes of a parameter, not of a fixture."""
+    return bool(definition.func.__module__ == "_pytest.python")
+
+
+def known_fixtures(function: pytest.Function) -> list[str]:
+    """Return the names of the fixtures that a function may ask for."""
+    manager = function.session._fixturemanager
+    names = ("_arg2fixturedefs", "_arg2node2fixturedefs")  # of pytest up to 9.1, and since
+    by_name: Mapping[str, Any] = next((vars(manager)[name] for name in names if name in vars(manager)), {})
+    return [name for name in by_name if manager.getfixturedefs(name, function)]
+
+
+def setup_state(node: pytest.Item) -> SetupState:
+    """Return what sets up and tears down the fixtures of a session, for a condition run within an item."""
+    return node.session._setupstate
+
+
+def begin_afresh(function: pytest.Function, host: pytest.Item) -> None:
+    """Give a function that is run again an instance, a request and a stash as pytest gives them to a test."""
+    if isinstance(function.parent, pytest.Class):
+        function.__dict__.pop("_instance", None)
+        function.__dict__.pop("_obj", None)
+    function._initrequest()
+    # What hooks keep of the item, fixtures ask of `request.node`; what they keep, no other run sees.
+    stash = function.stash = pytest.Stash()
+    stash._storage.update(host.stash._storage)
+    stash[tmppath_result_key] = {"call": False}
+    stash[xfailed_key] = None  # a mark of the item says what verdict it expects, not what runs do
+
+
+# What pytest alone makes.
+
+
+def decorator_of(mark: pytest.Mark) -> pytest.MarkDecorator:
+    """Return a mark as something that can be added to a node."""
+    return pytest.MarkDecorator(mark, _ispytest=True)
+
+
+def call_of(
+    fault: pytest.ExceptionInfo[BaseException] | None,
+    phase: Literal["setup", "call"],
+    start: float = 0.0,
+    seconds: float = 0.0,
+) -> pytest.CallInfo[None]:
+    """Return the phase of a test that a condition run is to fixtures and debuggers."""
+    return pytest.CallInfo(None, fault, start, start + seconds, seconds, phase, _ispytest=True)
+
+
+def skip_of_item(reason: str) -> BaseException:
+    """Return a skip that is reported at the place of the item, not where it was raised."""
+    return pytest.skip.Exception(reason, _use_item_location=True)
+
+
+# Tracebacks.
+
+
+class ShowsTraceback:
+    """A node that says itself which part of a traceback is shown; mixed in before a class of pytest's."""
+
+    def shown_traceback(self, excinfo: pytest.ExceptionInfo[BaseException]) -> Any:
+        """Return the entries that are shown; as given here, those that pytest would show."""
+        return super()._traceback_filter(excinfo)  # type: ignore[misc]
+
+    def _traceback_filter(self, excinfo: pytest.ExceptionInfo[BaseException]) -> Any:
+        return self.shown_traceback(excinfo)
+
+
+def change_traceback(
+    collector: pytest.Collector, change: Callable[[Any, pytest.ExceptionInfo[BaseException]], Any]
+) -> None:
+    """Have a collector of pytest's show what `change` makes of the entries that it would show."""
+    shown = collector._traceback_filter
+    collector._traceback_filter = (  # type: ignore[method-assign]
+        lambda excinfo: change(shown(excinfo), excinfo)
+    )
+
+
+def shown_in_short(collector: pytest.Collector, error: BaseException) -> str | TerminalRepr:
+    """Return what pytest says of an exception that it does not take for an error of collection."""
+    return collector._repr_failure_py(pytest.ExceptionInfo.from_exception(error), "short")
