@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from crystallize.core.calibration import BLIND_SPOT, Calibration, calibrate
 from crystallize.core.treatment import BASELINE
-from pytest_crystallize.items import HypothesisItem, NotSupported, plain
+from pytest_crystallize.items import HypothesisItem, NotSupported
 
 
 class CalibrationItem(HypothesisItem):
@@ -17,9 +18,9 @@ class CalibrationItem(HypothesisItem):
         assert self.hypothesis is not None
         runs = self.runs
         found = calibrate(self.hypothesis, arms[BASELINE], runs.sample_size, judging=runs.judging)
-        assert self.payload is not None
+        assert self.judged is not None
         self.evidence_missing = found.status == "invalid"
-        self.payload["calibration"] = plain({**found.to_dict(), "rate": found.rate})
+        self.judged = replace(self.judged, calibration={**found.to_dict(), "rate": found.rate})
         if self.config.getini("crystallize_junit_properties"):
             values = {
                 "verdict": found.status,

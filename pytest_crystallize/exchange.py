@@ -13,7 +13,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -72,6 +72,14 @@ class Exchange:
                 record = self.record(key)
                 assert record is not None
                 yield record
+
+    def runs(self, experiment: str, conditions: Iterable[str], size: int) -> Iterator[RunRecord]:
+        """Yield the records that are there of the first replicates under some conditions, in order."""
+        for condition in conditions:
+            for replicate in range(size):
+                record = self.record(Key(experiment, replicate, condition))
+                if record is not None:
+                    yield record
 
     def counts(self) -> dict[str, int]:
         """Return how many records there are, by experiment."""

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
 from crystallize import ConditionRuns, Verdict
-from crystallize.boundary import check_failure, failure, shown
+from crystallize.boundary import check_failure, failure
 from crystallize.core.escaping import printable, printable_lines
 from crystallize.core.evaluation import digest, score
 from crystallize.core.formatting import compared, level_of, number
@@ -21,7 +20,7 @@ from crystallize.core.stored_reference import claimed_metrics, unrecordable
 from crystallize.core.treatment import BASELINE
 from crystallize.errors import EngineError, NotPicklableError
 from pytest_crystallize.boundary import UNJUDGED
-from pytest_crystallize.ids import typed
+from pytest_crystallize.judged import CacheUse, Judged, plain
 from pytest_crystallize.late_errors import is_late
 from pytest_crystallize.output import PROPERTY
 from pytest_crystallize.pytest_seam import (
@@ -35,7 +34,6 @@ from pytest_crystallize.pytest_seam import (
     saferepr,
     skip_of_item,
 )
-from pytest_crystallize.record_cache import NOT_CACHED
 from pytest_crystallize.repeats import unlike
 from pytest_crystallize.report import CORRECTIONS, effect_of, extra_numbers, interval_of
 from pytest_crystallize.tracebacks import is_users
@@ -44,7 +42,6 @@ if TYPE_CHECKING:
     from crystallize import Hypothesis, RunRecord
     from pytest_crystallize.units import ExperimentRuns
 
-_FAILURES_IN_PAYLOAD = 5
 PREFETCH_SECONDS = 0.1
 _OF_VERDICTS = ("skip", "skipif", "xfail")
 """Marks that say what becomes of a test, rather than how condition runs are made."""
@@ -104,13 +101,13 @@ class HypothesisItem(ExperimentItem):
     ----------
     label : str
         What reports call the hypothesis: its name, or the id that `pytest.param` gives it.
-    payload : dict or None
-        What reports need to know: verdict, means, failures; plain data.
+    judged : Judged or None
+        What its report carries.
     evidence_missing : bool
         Whether there is no verdict with complete evidence (yet).
     """
 
-    payload: dict[str, Any] | None = None
+    judged: Judged | None = None
 
     def __init__(
         self,
@@ -142,7 +139,7 @@ class HypothesisItem(ExperimentItem):
     def setup(self) -> None:
         """Begin anew: plugins that repeat a test set up the same item several times."""
         super().setup()
-        self.payload = None
+        self.judged = None
         self.evidence_missing = True
         self.user_properties[:] = [entry for entry in self.user_properties if entry not in self._properties]
 
@@ -180,24 +177,22 @@ class HypothesisItem(ExperimentItem):
             raise NotSupported(f"INVALID: {found}")
         arms = self.runs.runs(self.conditions)
         records = [record for arm in arms.values() for record in arm.records if record is not None]
-        self.payload = plain(self._payload(arms))
+        self.judged = self._judged_of(arms, records)
         if records and all(record.skipped is not None for record in records):
             raise _skipped(records[0].skipped or "skipped")
         self.decide(arms, records)
 
     def decide(self, arms: dict[str, ConditionRuns], records: list[RunRecord]) -> None:
         """Give the verdict on complete runs, and raise `NotSupported` unless it is that they support."""
-        assert self.payload is not None
+        assert self.judged is not None
         if self.hypothesis is not None and (saved := self.runs.settings.save) is not None:
             self._check_evidence(self.hypothesis, arms)
             raise _skipped(f"run to be recorded as reference {saved!r}, so nothing is judged")
         verdict = self._verdict(arms)
         self.evidence_missing = verdict.status == "invalid"
-        self.payload["verdict"] = plain(verdict.to_dict() | {"hypothesis": self.label})
-        if self.hypothesis is not None and self.hypothesis.against is not None:
-            self.payload["reference"] = plain(
-                self.runs.references.shown(self.hypothesis, self.treatment or "")
-            )
+        self.judged = replace(
+            self.judged, verdict=replace(verdict, hypothesis=self.label), reference=self._reference()
+        )
         self._add_properties(verdict, records)
         if not verdict.passed:
             drawn = self.runs.root_seed if self.runs.seed_drawn else None
@@ -210,6 +205,12 @@ class HypothesisItem(ExperimentItem):
             return {}, {}
         baseline, treatment = self.runs.analysis.compared(self.hypothesis, self.treatment or "")
         return baseline.sample(baseline.metrics), treatment.sample(treatment.metrics)
+
+    def _reference(self) -> dict[str, Any] | None:
+        """Return what stands for the baseline, if the hypothesis is against a reference."""
+        if self.hypothesis is None or self.hypothesis.against is None:
+            return None
+        return self.runs.references.shown(self.hypothesis, self.treatment or "")
 
     def _check_evidence(self, hypothesis: Hypothesis, arms: dict[str, ConditionRuns]) -> None:
         """Raise `NotSupported` if what is to be recorded lacks what a hypothesis is about."""
@@ -250,55 +251,16 @@ class HypothesisItem(ExperimentItem):
         self.runs.settings.note(f"{self.runs.name}: {run_told(record)}")
         raise _skipped(f"no verdict: 1 of {self.runs.replicates} replicates")
 
-    def _payload(self, arms: dict[str, ConditionRuns]) -> dict[str, Any]:
-        runs = self.runs
-        records = [record for arm in arms.values() for record in arm.records if record is not None]
-        failed = [record for record in records if record.error is not None]
-        groups: dict[tuple[str, ...], list[Any]] = {}
-        for record in failed:
-            assert record.error is not None
-            groups.setdefault(kind_of_failure(record), []).append(record)
-        return {
-            "experiment": runs.id,
-            "name": runs.name,
-            "node": "" if self.parent is None else self.parent.nodeid,
-            "where": runs.where,
-            "conditions": list(runs.conditions),
-            "seed_drawn": runs.seed_drawn,
-            "kinds_of_failure": len(groups),
-            "replicates": runs.replicates,
-            "seed": runs.root_seed,
-            "seconds": {
-                name: sum(r.seconds for r in arm.records if r is not None and not r.cached)
-                for name, arm in arms.items()
-            },
-            "digests": {name: runs.digest(arm) for name, arm in arms.items()},
-            "metrics": {
-                name: {metric: arm.mean(metric) for metric in arm.metrics} for name, arm in arms.items()
-            }
-            if self.hypothesis is None
-            else {},
-            "failures": [
-                {
-                    "condition": first.condition,
-                    "typed": typed(first.condition),
-                    "replicates": [record.replicate for record in group],
-                    "seed": first.seed,
-                    "step": first.error.step,
-                    "error": str(first.error),
-                    "traceback": first.error.traceback,
-                    "sections": [
-                        [title, text] for title, text in first.sections if not title.startswith(PROPERTY)
-                    ],
-                }
-                for group in list(groups.values())[:_FAILURES_IN_PAYLOAD]
-                for first in group[:1]
-            ],
-            "unread": runs.unread(arms),
-            "run": runs.size,
-            "for_family": runs.for_family(),
-            "cache": NOT_CACHED if runs.cache is None else runs.cache.told(records),
-        }
+    def _judged_of(self, arms: dict[str, ConditionRuns], records: Iterable[RunRecord]) -> Judged:
+        """Return what is known before there is a verdict."""
+        cache = self.runs.cache
+        return Judged(
+            self.runs.id,
+            tuple(arms),
+            self.runs.size,
+            unread=tuple(self.runs.unread(arms)),
+            cache=CacheUse() if cache is None else cache.told(records),
+        )
 
     def _add_properties(self, verdict: Verdict, records: list[Any]) -> None:
         if not self.config.getini("crystallize_junit_properties"):
@@ -354,15 +316,6 @@ class HypothesisItem(ExperimentItem):
 def refuse(message: str, *, baseline: Sample, treatment: Sample, verdict: Verdict) -> NoReturn:
     """Raise `NotSupported` where ``--pdb`` stops: what was compared, and the verdict, are arguments here."""
     raise NotSupported(message)
-
-
-def kind_of_failure(record: RunRecord) -> tuple[str, ...]:
-    """Return what failures of one kind have in common; numbers in their messages may differ."""
-    error = record.error
-    assert error is not None
-    places = re.findall(r"^\S.*:\d+(?=: |$)", error.traceback, re.MULTILINE)
-    message = re.sub(r"\d+", "#", error.message.partition("\n")[0])
-    return (record.condition, error.type, error.step, message, *places[-1:])
 
 
 def run_told(record: RunRecord) -> str:
@@ -441,22 +394,6 @@ def _compared(verdict: Verdict) -> str:
         _, level = compared(verdict.p_value, verdict.level, digits=3)
         return f" (level {level} at look {verdict.look} of {verdict.looks}, alpha {verdict.alpha:g})"
     return f" (alpha {verdict.alpha:g})" if verdict.alpha is not None else ""
-
-
-def plain(value: Any) -> Any:
-    """Reduce to what every report format and process boundary can carry."""
-    if isinstance(value, dict):
-        return {plain(str(key)): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, float):
-        return float(value)
-    if isinstance(value, int) and abs(value) < 2**63:
-        return int(value)
-    text = value if isinstance(value, str) else shown(value)
-    return text.encode("utf-8", "backslashreplace").decode()
 
 
 class PrefetchItem(ExperimentItem):

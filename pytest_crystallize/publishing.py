@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,16 +13,16 @@ from typing import Any
 
 import pytest
 
-from crystallize import RunRecord
 from crystallize.boundary import failure
 from crystallize.core.escaping import printable
 from crystallize.core.provenance import git_commit, versions
 from pytest_crystallize.annotations import annotation, wanted
+from pytest_crystallize.judged import judged_of
 from pytest_crystallize.report_html import html_report
 from pytest_crystallize.report_json import json_report
 from pytest_crystallize.report_markdown import markdown_report
-from pytest_crystallize.reporter import Reporter, is_rerun, outcome_of
-from pytest_crystallize.results import SessionResults, Told, experiment_results, verdict_of
+from pytest_crystallize.reporter import Reporter, is_rerun
+from pytest_crystallize.results import SessionResults
 from pytest_crystallize.verdicts_due import VerdictsDue
 
 FORMATS: dict[str, Callable[[SessionResults], str]] = {
@@ -52,8 +52,6 @@ class Publisher:
         self.reporter = reporter
         self.verdicts = verdicts
         self.paths = [config.invocation_params.dir / path for path in config.option.crystallize_report]
-        self._told: dict[str, Told] = {}
-        self._missing: set[str] = set()
         self._passed_on = 0
         self._judged: set[str] = set()
         self._started = time.time()
@@ -65,35 +63,15 @@ class Publisher:
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Take in a report of a test, and pass on what is new."""
+        """Pass on what is new."""
         if is_rerun(report):
             return
-        if report.when == "call" or not report.passed:
-            self._take_in(report)
-        payload = getattr(report, "crystallize", None)
-        if payload is not None and report.nodeid not in self._judged and report.when == "call":
+        judged = judged_of(report)
+        if judged is not None and report.nodeid not in self._judged and report.when == "call":
             self._judged.add(report.nodeid)
-            verdict = verdict_of(payload)
-            if verdict is not None:
-                self._call("pytest_crystallize_verdict", experiment=payload["experiment"], verdict=verdict)
+            if judged.claim is not None:
+                self._call("pytest_crystallize_verdict", experiment=judged.experiment, verdict=judged.claim)
             self._pass_on_records()
-
-    def _take_in(self, report: pytest.TestReport) -> None:
-        if getattr(report, "crystallize_missing", False):
-            self._missing.add(report.nodeid)
-            return
-        known = self._told.get(report.nodeid)
-        payload = getattr(report, "crystallize", None) or (known.payload if known is not None else {})
-        around = report.failed and report.when != "call"
-        outcome = "error" if around else outcome_of(report)
-        expected = str(getattr(report, "wasxfail", "")).removeprefix("reason: ")
-        verdict = verdict_of(payload)
-        says_itself = not around and (
-            "calibration" in payload or (verdict is not None and verdict.passed == report.passed)
-        )
-        told_apart = says_itself or report.passed or hasattr(report, "wasxfail")
-        message = "" if told_apart else _message(report)
-        self._told[report.nodeid] = Told(outcome, message, expected, payload)
 
     def _pass_on_records(self) -> None:
         if not self._is_implemented("pytest_crystallize_record"):
@@ -168,32 +146,10 @@ class Publisher:
             self._said.append((f"{what}: {failure(error)}", False))
 
     def _results(self, exit_status: int) -> SessionResults:
-        reporter, exchange = self.reporter, self.reporter.settings.exchange
+        reporter = self.reporter
         with git_commit() as ask:
-            reporter.learn_expected()
             reporter.gather_notes()
-            with suppress(OSError):
-                exchange.refresh()
-            records: dict[str, list[RunRecord]] = {}
-            for unit in exchange.known():
-                record = exchange.record(unit)
-                if record is not None:
-                    records.setdefault(unit.experiment, []).append(record)
-            experiments = tuple(
-                experiment_results(
-                    key,
-                    known,
-                    self._told,
-                    records.get(key, []),
-                    summary=reporter.summaries.get(key),
-                    commands={
-                        nodeid: self._command(nodeid, known)
-                        for nodeid in reporter.expected
-                        if nodeid in known["tests"]
-                    },
-                )
-                for key, known in reporter.announced.items()
-            )
+            experiments = reporter.experiments()
             return SessionResults(
                 started=datetime.fromtimestamp(self._started, UTC).isoformat(timespec="seconds"),
                 seconds=time.time() - self._started,
@@ -204,10 +160,6 @@ class Publisher:
                 experiments=experiments,
                 notes=(*reporter.absent, *reporter.settings.notes),
             )
-
-    def _command(self, nodeid: str, known: dict[str, Any]) -> Sequence[str]:
-        options = self.reporter.options_to_repeat(known["seed"], drawn=known["seed_drawn"])
-        return ["pytest", "--crystallize", *options, self.reporter.from_here(nodeid)]
 
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
@@ -225,7 +177,7 @@ class Publisher:
         for each in results.experiments:
             path, _, line = each.where.rpartition(":")
             for outcome in each.tests:
-                if outcome.outcome in ("failed", "error") or outcome.test in self._missing:
+                if outcome.outcome in ("failed", "error") or outcome.test in self.reporter.told.missing:
                     name = outcome.test.partition("::")[2]
                     yield annotation(
                         self.config.rootpath / path,
@@ -233,16 +185,6 @@ class Publisher:
                         title=f"{outcome.status.upper()}: {name}",
                         message=outcome.reason or name,
                     )
-
-
-def _message(report: pytest.TestReport) -> str:
-    """Return in one line what a test that gave no verdict said."""
-    longrepr = report.longrepr
-    if isinstance(longrepr, tuple):
-        return longrepr[2].removeprefix("Skipped: ")
-    crash = getattr(longrepr, "reprcrash", None)
-    text = crash.message if crash is not None else str(longrepr)
-    return next((line.strip() for line in text.splitlines() if line.strip()), "")
 
 
 def _write(path: Path, text: str) -> None:

@@ -27,6 +27,7 @@ from crystallize.core.run_identity import Subject
 from crystallize.core.stored_runs import Judge, StoredRuns
 from crystallize.core.verification import VERIFIED, compared, ignores_stored
 from crystallize.errors import FingerprintError
+from pytest_crystallize.judged import CacheUse
 from pytest_crystallize.places import real_function
 from pytest_crystallize.pytest_seam import fixtures_of
 from pytest_crystallize.repeats import is_told, unlike
@@ -252,7 +253,7 @@ class ExperimentCache:
                 told_once = self._runs.settings.exchange.agree(f"changed {self._runs.id}", lambda: why)
                 self._runs.settings.note(f"{self._runs.name}: its runs are not stored, {told_once}")
 
-    def told(self, records: Iterable[RunRecord]) -> dict[str, Any]:
+    def told(self, records: Iterable[RunRecord]) -> CacheUse:
         """Return what reports say of the records that were used."""
         used = list(records)
         impure = min(
@@ -267,17 +268,14 @@ class ExperimentCache:
         measured = MEASURED if ignores_stored(self._runs.hypotheses, used) else None
         if measured and self._runs.caching.cache_key is not None:
             measured = None
-        return {
-            "runs": len(used),
-            "cached": [[r.replicate, r.condition] for r in used if r.cached],
-            "cached_steps": [
-                [r.replicate, r.condition, step] for r in used if not r.cached for step in r.cached_steps
-            ],
-            "verified": [[r.replicate, r.condition] for r in used if r.cached and self.is_verified(_unit(r))],
-            "why_run": recalled.refusal or measured or (impure and impure[-1]),
-            "changes": told_changes(recalled.changes),
-            "measured_on": recalled.measured_on,
-        }
+        verified = (_unit(record) for record in used if record.cached)
+        return CacheUse(
+            is_complete=bool(used) and all(record.cached for record in used),
+            verified=tuple((*unit,) for unit in verified if self.is_verified(unit)),
+            why_run=recalled.refusal or measured or (impure and impure[-1]),
+            changes=told_changes(recalled.changes),
+            measured_on=tuple(recalled.measured_on),
+        )
 
 
 def _unit(record: RunRecord) -> Unit:
@@ -288,17 +286,6 @@ def told_changes(changes: list[str]) -> str:
     """Return changes as text: a few of them, and how many more there are."""
     more = len(changes) - _TOLD_CHANGES
     return ", ".join(changes[:_TOLD_CHANGES]) + (f", and {more} more" if more > 0 else "")
-
-
-NOT_CACHED: dict[str, Any] = {
-    "runs": 0,
-    "cached": [],
-    "cached_steps": [],
-    "verified": [],
-    "why_run": None,
-    "changes": "",
-    "measured_on": [],
-}
 
 
 def marked_components(function: pytest.Function) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from crystallize.core.condition_runs import mean
 from crystallize.core.escaping import printable, printable_lines
 from crystallize.core.formatting import compared, interval, level_of, number, p_value, scale_of
 from crystallize.core.sample import SESSIONS
+from pytest_crystallize.failures import Failure
 from pytest_crystallize.report import (
     duration,
     effect_of,
@@ -26,7 +27,7 @@ from pytest_crystallize.report import (
     ranges,
 )
 from pytest_crystallize.report_plots import MOST_PAIRS, estimation_plot, looks_plot
-from pytest_crystallize.results import ExperimentResults, Failure, Outcome, SessionResults
+from pytest_crystallize.results import ExperimentResults, Outcome, SessionResults
 
 _KINDS = {
     "supported": "good",

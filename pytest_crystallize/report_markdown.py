@@ -12,8 +12,9 @@ from collections.abc import Iterator
 
 from crystallize.core.escaping import printable, printable_lines
 from crystallize.core.formatting import number
+from pytest_crystallize.failures import Failure
 from pytest_crystallize.report import duration, effect_of, interval_of, ranges
-from pytest_crystallize.results import ExperimentResults, Failure, Outcome, SessionResults
+from pytest_crystallize.results import ExperimentResults, Outcome, SessionResults
 
 COLUMNS = ("experiment", "hypothesis", "treatment", "effect", "p", "n", "verdict")
 _SPECIAL = re.compile(

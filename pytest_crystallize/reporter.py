@@ -5,41 +5,42 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import shlex
 from collections import Counter
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from crystallize import Result
+from crystallize import Result, RunRecord
 from crystallize.core.escaping import printable
 from crystallize.core.evaluation import runs_by_condition
 from crystallize.core.provenance import git_commit
 from crystallize.core.versions import conclude_version, prune_versions
 from pytest_crystallize.coverage import not_executed
-from pytest_crystallize.exchange import SharedExchange
+from pytest_crystallize.exchange import Exchange, SharedExchange
+from pytest_crystallize.experiment_results import experiment_results
+from pytest_crystallize.failures import failures_of
 from pytest_crystallize.ids import seen_from
 from pytest_crystallize.items import HypothesisItem, lines_entry
+from pytest_crystallize.judged import Judged, judged_of
 from pytest_crystallize.progress import Progress
 from pytest_crystallize.pytest_seam import ExceptionChainRepr, file_of, writer_of, xml_key
 from pytest_crystallize.repeats import unlike
-from pytest_crystallize.report import (
-    MDE_LEGEND,
-    ExperimentSummary,
-    counted,
-    experiment_lines,
-    failure_lines,
-    status_word,
-    wrapped,
-)
+from pytest_crystallize.report import counted, wrapped
+from pytest_crystallize.report_terminal import MDE_LEGEND, experiment_lines, failure_lines, status_word
+from pytest_crystallize.results import ExperimentResults
 from pytest_crystallize.saving import ReferenceWriter, to_be_saved
 from pytest_crystallize.settings import Settings
+from pytest_crystallize.told import ToldTests
 from pytest_crystallize.units import ExperimentRuns
 
 TOKEN = re.compile(r"::block-[0-9a-f]{8}-\d+::run\Z")
 
 _WIDEST = 120
+_MOST_FAILURES = 5
+"""Kinds of failure that one report shows."""
 
 
 class Reporter:
@@ -56,14 +57,14 @@ class Reporter:
     def __init__(self, config: pytest.Config, settings: Settings) -> None:
         self.config = config
         self.settings = settings
-        self.summaries: dict[str, ExperimentSummary] = {}
+        self.told = ToldTests()
+        self._made: tuple[tuple[int, int], tuple[ExperimentResults, ...]] | None = None
         self.expected: list[str] = []
         self.knows_expected = False
         self.reported: set[str] = set()
         self.skipped: set[str] = set()
         self.started = False
         self.progress: Progress | None = None
-        self._places: dict[str, int] = {}
         self.announced: dict[str, dict[str, Any]] = {}
         self._shown_failures: set[tuple[Any, ...]] = set()
         self.saved: list[str] = []
@@ -163,22 +164,15 @@ class Reporter:
             self.reported.add(report.nodeid)
         if report.skipped and not hasattr(report, "wasxfail"):
             self.skipped.add(report.nodeid)
-        payload = getattr(report, "crystallize", None)
-        if payload is None:
-            return
-        summary = self.summaries.get(payload["experiment"])
-        if summary is None:
-            summary = self.summaries[payload["experiment"]] = ExperimentSummary(
-                payload["name"], self._node(payload), payload["replicates"], payload["seed"]
-            )
-        summary.add(
-            payload,
-            outcome_of(report),
-            place=self._place(report.nodeid),
-            expected=str(getattr(report, "wasxfail", "")).removeprefix("reason: "),
-        )
-        if report.failed and self.config.getoption("tbstyle", "auto") != "line":
-            self._append_failures(report, payload)
+        judged = judged_of(report)
+        if judged is not None and report.failed and self.config.getoption("tbstyle", "auto") != "line":
+            self._append_failures(report, judged)
+
+    @pytest.hookimpl(trylast=True, specname="pytest_runtest_logreport")
+    def pytest_runtest_logreport_as_it_counts(self, report: pytest.TestReport) -> None:
+        """Take in what a report tells once nobody changes it any more."""
+        if not is_rerun(report):
+            self.told.take_in(report)
 
     def _name_experiment(self, report: pytest.TestReport) -> None:
         """Have what failed beside the replicates that a worker ran ahead be an error of their experiment."""
@@ -206,17 +200,43 @@ class Reporter:
         path, separator, rest = nodeid.partition("::")
         return seen_from(self.config.invocation_params.dir, self.config.rootpath / path) + separator + rest
 
-    def _node(self, payload: dict[str, Any]) -> str:
+    def _node(self, known: dict[str, Any]) -> str:
         """Return what is known of an experiment to pytest, and behind it its parameters or its part."""
-        node = payload["node"]
-        rest = payload["name"].removeprefix(node.rpartition("::")[2])
+        node = known["node"]
+        rest = known["name"].removeprefix(node.rpartition("::")[2])
         return f"{self.from_here(node)}{' ' if rest.startswith('[') else ''}{rest}"
 
-    def _place(self, nodeid: str) -> int:
+    # What became of the experiments.
+
+    def experiments(self) -> tuple[ExperimentResults, ...]:
+        """Return what became of each experiment that was selected; made again only where more is known."""
         self.learn_expected()
-        if not self._places:
-            self._places = {known: place for place, known in enumerate(self.expected)}
-        return self._places.get(nodeid, len(self._places))
+        exchange = self.settings.exchange
+        with contextlib.suppress(OSError):
+            exchange.refresh()
+        state = self.told.taken, len(exchange.known())
+        if self._made is None or self._made[0] != state:
+            self._made = state, tuple(self._experiments(exchange))
+        return self._made[1]
+
+    def _experiments(self, exchange: Exchange) -> Iterator[ExperimentResults]:
+        records: dict[str, list[RunRecord]] = {}
+        for unit in exchange.known():
+            if (record := exchange.record(unit)) is not None:
+                records.setdefault(unit.experiment, []).append(record)
+        places = {nodeid: place for place, nodeid in enumerate(self.expected)}
+        for key, known in self.announced.items():
+            tests = sorted((nodeid for nodeid in known["tests"] if nodeid in places), key=places.__getitem__)
+            commands = {nodeid: self._command(nodeid, known) for nodeid in tests}
+            node = self._node(known)
+            yield experiment_results(
+                key, known, self.told, records.get(key, ()), node=node, commands=commands
+            )
+
+    def _command(self, nodeid: str, known: dict[str, Any]) -> list[str]:
+        """Return what repeats a test."""
+        options = self.options_to_repeat(known["seed"], drawn=known["seed_drawn"])
+        return ["pytest", "--crystallize", *options, self.from_here(nodeid)]
 
     def options_to_repeat(self, seed: int, *, drawn: bool) -> list[str]:
         """Return what a command that repeats runs needs to say beside their node id."""
@@ -228,18 +248,23 @@ class Reporter:
             options.append(f"--crystallize-calibrate={given.crystallize_calibrate}")
         return options
 
-    def _append_failures(self, report: pytest.TestReport, payload: dict[str, Any]) -> None:
+    def _append_failures(self, report: pytest.TestReport, judged: Judged) -> None:
+        """Append the failures of replicates that no report before this one has shown."""
+        self.learn_expected()
+        command = self._command(report.nodeid, self.announced[judged.experiment])
+        exchange = self.settings.exchange
+        with contextlib.suppress(OSError):
+            exchange.refresh()
+        records = exchange.runs(judged.experiment, judged.conditions, judged.run)
+        failures = [*failures_of(records, lambda condition, repro: shlex.join([*command, repro]))]
         lines: list[str] = []
-        options = self.options_to_repeat(payload["seed"], drawn=payload["seed_drawn"])
-        for failure in payload["failures"]:
-            key = (payload["experiment"], *_kind_of_failure(failure))
-            if key in self._shown_failures:
-                continue
-            self._shown_failures.add(key)
-            lines.extend(failure_lines(failure, self.from_here(report.nodeid), _WIDEST, options))
-        kinds = payload["kinds_of_failure"]
-        if kinds > len(payload["failures"]):
-            lines.append(f"and {kinds - len(payload['failures'])} further kinds of failure")
+        for failure in failures[:_MOST_FAILURES]:
+            key = (judged.experiment, *failure.cause)
+            if key not in self._shown_failures:
+                self._shown_failures.add(key)
+                lines.extend(failure_lines(failure, _WIDEST))
+        if len(failures) > _MOST_FAILURES:
+            lines.append(f"and {len(failures) - _MOST_FAILURES} further kinds of failure")
         if lines and isinstance(report.longrepr, ExceptionChainRepr):
             shown = report.longrepr.reprtraceback.reprentries
             shown.append(lines_entry(lines))  # type: ignore[attr-defined]
@@ -253,16 +278,14 @@ class Reporter:
             return "", "", ""
         if getattr(report, "crystallize_missing", False):
             return "failed", "F", ("NOT RUN", {"red": True})
-        payload = getattr(report, "crystallize", None)
-        if payload is None or report.when != "call" or hasattr(report, "wasxfail"):
+        judged = judged_of(report)
+        if judged is None or report.when != "call" or hasattr(report, "wasxfail"):
             return None
         if not (report.passed or report.failed):
             return None
-        if payload.get("verdict", payload.get("calibration")) is None or str(report.longrepr).startswith(
-            "[XPASS(strict)]"
-        ):
+        if judged.status is None or str(report.longrepr).startswith("[XPASS(strict)]"):
             return None
-        word = status_word(payload, report.outcome)
+        word = status_word(judged, report.outcome)
         if report.passed:
             return "passed", ".", (word, {"green": True})
         return "failed", "F", (word, {"red": True})
@@ -341,8 +364,8 @@ class Reporter:
 
     def _is_stopped(self, key: str) -> bool:
         """Tell whether an experiment was stopped early."""
-        summary = self.summaries.get(key)
-        return summary is not None and 0 < summary.run < summary.replicates
+        planned: int = self.announced[key]["replicates"]
+        return 0 < self.told.run(key) < planned
 
     # The end.
 
@@ -361,24 +384,24 @@ class Reporter:
             return
         unfinished = [*self._switched_off(), *self._unfinished()]
         skipped = len(self.skipped.intersection(self.expected))
+        judged = [each for each in self.experiments() if each.used is not None]
         told = [*self.not_saved, *self._unlike()]
-        if not (self.summaries or self.settings.notes or unfinished or skipped or self.saved or told):
+        if not (judged or self.settings.notes or unfinished or skipped or self.saved or told):
             return
         count = f": {skipped} of {counted(len(self.expected), 'selected test')} skipped" if skipped else ""
         terminalreporter.write_sep("=", f"experiments{count}")
         verbosity = self.config.get_verbosity()
-        names = Counter(summary.name for summary in self.summaries.values())
-        order = {key: place for place, key in enumerate(self.announced)}
-        ordered = sorted(self.summaries.items(), key=lambda entry: order.get(entry[0], len(order)))
-        for position, (_, summary) in enumerate(ordered):
+        names = Counter(each.name for each in judged)
+        for position, each in enumerate(judged):
             if position:
                 terminalreporter.write_line("")
-            located = names[summary.name] > 1
+            located = names[each.name] > 1
             for number, line in enumerate(
-                experiment_lines(summary, width, verbosity=verbosity, located=located)
+                experiment_lines(each, width, verbosity=verbosity, located=located)
             ):
                 terminalreporter.write_line(line, bold=number == 0, **_colour(line))
-        if any(row["detectable"] is not None for summary in self.summaries.values() for row in summary.rows):
+        verdicts = (test.verdict for each in judged for test in each.tests)
+        if any(verdict is not None and verdict.detectable is not None for verdict in verdicts):
             terminalreporter.write_line("")
             terminalreporter.write_line(MDE_LEGEND)
         notes = (f"note: {note}" for note in self.settings.notes)
@@ -404,9 +427,8 @@ class Reporter:
     def _not_on_cluster(self) -> list[str]:
         """Return a line per reason for which experiments ran here although there is a cluster."""
         reasons: dict[str, list[str]] = {}
-        for key in self.summaries:
-            known = self.announced.get(key, {})
-            if known.get("stays"):
+        for key, known in self.announced.items():
+            if known["stays"] and self.told.run(key):
                 reasons.setdefault(known["stays"], []).append(known["name"])
         return [f"ran here, not on the cluster, since {why}: {', '.join(n)}" for why, n in reasons.items()]
 
@@ -419,7 +441,7 @@ class Reporter:
         done = self.settings.exchange.counts()
         lines = [f"NOT RUN: {counted(len(missing), 'selected test')} without verdict"]
         for key, known in self.announced.items():
-            if key not in self.summaries and done.get(key):
+            if not self.told.run(key) and done.get(key):
                 lines.append(
                     f"{known['name']}: {done[key]} of {known['units']} condition runs of "
                     f"{known['replicates']} replicates are done"
@@ -435,9 +457,9 @@ class Reporter:
                     for note in json.loads(path.read_text(encoding="utf-8")):
                         self.settings.note(note)
         if self.settings.hides_from_coverage:
-            for summary in self.summaries.values():
-                if summary.cached:
-                    self.settings.note(not_executed(summary.name, len(summary.cached)))
+            for each in self.experiments():
+                if each.used is not None and each.used.cached:
+                    self.settings.note(not_executed(each.name, each.used.cached))
 
 
 def told_seed(drawn: int) -> str:
@@ -445,20 +467,11 @@ def told_seed(drawn: int) -> str:
     return f"crystallize: drew root seed {drawn}; repeat with --crystallize-seed={drawn}"
 
 
-def _kind_of_failure(failure: dict[str, Any]) -> tuple[str, ...]:
-    """Return what failures that are shown once have in common.
-
-    Where no line of the user's raised, what was declared is wrong in every condition, whatever the numbers.
-    """
-    if failure["traceback"] == failure["error"]:
-        return failure["step"], re.sub(r"-?\d[\d.]*(e[-+]?\d+)?", "#", failure["error"])
-    return failure["condition"], failure["step"], failure["error"]
-
-
 def announcement(runs: ExperimentRuns) -> dict[str, Any]:
     """Return what the controlling process is told of an experiment before it runs."""
     return {
         "name": runs.name,
+        "node": "" if runs.members[0].parent is None else runs.members[0].parent.nodeid,
         "units": runs.replicates * len(runs.needed),
         "replicates": runs.replicates,
         "off": [name for name in runs.treatments if name in runs.settings.off],
@@ -468,6 +481,7 @@ def announcement(runs: ExperimentRuns) -> dict[str, Any]:
         "seed": runs.root_seed,
         "save": to_be_saved(runs),
         "seed_drawn": runs.seed_drawn,
+        "for_family": runs.for_family(),
         "where": runs.where,
         "against": [
             item.nodeid for item in runs.members if item.hypothesis and item.hypothesis.against is not None
@@ -492,13 +506,6 @@ def is_rerun(report: pytest.TestReport) -> bool:
 def _is_silent(report: pytest.CollectReport | pytest.TestReport) -> bool:
     """Tell whether a report is of a crash that is told as what it did to a replicate."""
     return getattr(report, "crystallize_silent", False)
-
-
-def outcome_of(report: pytest.TestReport) -> str:
-    """Return the outcome of a test, an expected failure told from a skip."""
-    if hasattr(report, "wasxfail"):
-        return "xpassed" if report.passed else "xfailed"
-    return report.outcome
 
 
 def _colour(line: str) -> dict[str, bool]:

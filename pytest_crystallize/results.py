@@ -1,19 +1,15 @@
-"""What a session gave, as plain data: what every report is made of, and what hooks are given."""
+"""What a session gave: the one model that every report is made of, and that hooks are given."""
 
 from __future__ import annotations
 
-import math
-import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from crystallize import ConditionRuns, RunRecord, Verdict
-from crystallize.core.evaluation import digest, runs_by_condition
-from pytest_crystallize.ids import typed
-from pytest_crystallize.items import kind_of_failure
-from pytest_crystallize.report import ExperimentSummary, counted, notes, p_of
+from crystallize import Verdict
+from pytest_crystallize.failures import Failure
+from pytest_crystallize.report import counted, p_of
 
 SCHEMA = "crystallize-report-1"
 _OPEN = ("refuted", "inconclusive", "miscalibrated", "invalid", "error", "skipped", "not run")
@@ -92,34 +88,46 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
-    """Condition runs that failed in the same way.
+class Used:
+    """The runs that the tests of an experiment rest on, and where they came from.
 
     Attributes
     ----------
-    condition : str
-        Name of the condition.
-    replicates : tuple of int
-        Which ones.
-    seed : int
-        Of the first.
-    step : str
-        Data source, treatment, step or hook that raised.
-    error : str
-        Type and text of the exception.
-    traceback : str
-        The user's part of the traceback, of the first.
-    command : str
-        What repeats the first, in the directory in which pytest was started.
+    conditions : tuple of str
+        Those that a test is about, in the order of the experiment.
+    run : int
+        How many replicates were run until the verdicts were given.
+    seconds : float
+        Compute time.
+    cached, verified : int
+        How many runs earlier sessions had stored, and how many of these were run again and gave the same.
+    cached_steps : mapping of str to int
+        Step -> runs in which an earlier call stood for it.
+    why_run : str or None
+        Why all runs are made in every session.
+    changes : str
+        Why nothing that is stored could be used.
+    measured_on : tuple of str
+        Dates on which stored values were measured that claims are about.
+    means : mapping of str to mapping
+        Condition -> metric -> mean, of an experiment without hypotheses.
     """
 
-    condition: str
-    replicates: tuple[int, ...]
-    seed: int
-    step: str
-    error: str
-    traceback: str
-    command: str
+    conditions: tuple[str, ...] = ()
+    run: int = 0
+    seconds: float = 0.0
+    cached: int = 0
+    verified: int = 0
+    cached_steps: Mapping[str, int] = field(default_factory=dict)
+    why_run: str | None = None
+    changes: str = ""
+    measured_on: tuple[str, ...] = ()
+    means: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
+
+    @property
+    def runs(self) -> int:
+        """How many condition runs the verdicts rest on."""
+        return self.run * len(self.conditions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +165,10 @@ class ExperimentResults:
         Failed condition runs, by kind.
     notes : tuple of str
         What else is worth knowing.
+    node : str
+        What pytest is to be given to run it, and behind it its parameters or its part.
+    used : Used or None
+        The runs that its verdicts rest on; None if none of its tests was judged.
     """
 
     id: str
@@ -178,6 +190,15 @@ class ExperimentResults:
     tests: tuple[Outcome, ...]
     failures: tuple[Failure, ...]
     notes: tuple[str, ...]
+    node: str = ""
+    used: Used | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return every field but those that only sort out or repeat what others say."""
+        known = asdict(self)
+        for failure in known["failures"]:
+            del failure["sections"]
+        return {name: value for name, value in known.items() if name not in ("node", "used")}
 
     @property
     def extent(self) -> str:
@@ -223,7 +244,8 @@ class SessionResults:
 
     def to_dict(self) -> dict[str, Any]:
         """Return every field, and the name of the schema first."""
-        return {"schema": SCHEMA, **asdict(self)}
+        plain = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {"schema": SCHEMA, **plain, "experiments": [each.to_dict() for each in self.experiments]}
 
     def headline(self) -> tuple[str, str]:
         """Return how many hypotheses passed, and what became of the others."""
@@ -243,167 +265,3 @@ class SessionResults:
             return "No hypotheses tested", rest
         good = "calibrated" if counts["calibrated"] + counts["miscalibrated"] else "supported"
         return f"{counts[good]} of {total} {'hypothesis' if total == 1 else 'hypotheses'} {good}", rest
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """What the reports of one test told the controlling process."""
-
-    outcome: str
-    message: str = ""
-    expected: str = ""
-    payload: Mapping[str, Any] = field(default_factory=dict)
-
-
-def verdict_of(payload: Mapping[str, Any]) -> Verdict | None:
-    """Return the verdict that a report carried; None if it carried none on a hypothesis."""
-    found = payload.get("verdict")
-    if found is None or not found["hypothesis"]:
-        return None
-    interval = None if found["interval"] is None else tuple(found["interval"])
-    return Verdict(**{**found, "interval": interval, "trail": tuple(map(tuple, found["trail"]))})
-
-
-def experiment_results(
-    key: str,
-    known: Mapping[str, Any],
-    told: Mapping[str, Told],
-    records: Sequence[RunRecord],
-    *,
-    summary: ExperimentSummary | None,
-    commands: Mapping[str, Sequence[str]],
-) -> ExperimentResults:
-    """Put together what became of one experiment.
-
-    Parameters
-    ----------
-    key : str
-        Id of the experiment.
-    known : mapping
-        Its announcement.
-    told : mapping of str to Told
-        By node id, of the tests that were reported.
-    records : sequence of RunRecord
-        Every condition run that is there, in whatever order.
-    summary : ExperimentSummary or None
-        None, if none of its tests was reported.
-    commands : mapping of str to sequence of str
-        By node id, what repeats a test; the selected tests in order of collection.
-    """
-    last = max((record.replicate + 1 for record in records), default=0)
-    run = last if summary is None else min(summary.run, last)
-    conditions = known["conditions"]
-    there = {record.condition for record in records}
-    arms = runs_by_condition(records, [name for name in conditions if name in there], run)
-    kept = [record for arm in arms.values() for record in arm.records if record is not None]
-    tests = [
-        _outcome(nodeid, names, told.get(nodeid), commands[nodeid])
-        for nodeid, names in known["tests"].items()
-        if nodeid in commands
-    ]
-    order = {nodeid: place for place, nodeid in enumerate(commands)}
-    tests.sort(key=lambda outcome: order[outcome.test])
-    return ExperimentResults(
-        id=key,
-        name=known["name"],
-        where=known["where"],
-        seed=known["seed"],
-        seed_drawn=known["seed_drawn"],
-        planned=known["replicates"],
-        run=run,
-        conditions=tuple(conditions),
-        off=tuple(known["off"]),
-        condition_runs=len(kept),
-        cached=sum(map(_is_cached, kept)),
-        seconds={
-            name: math.fsum(
-                record.seconds for record in arm.records if record is not None and not _is_cached(record)
-            )
-            for name, arm in arms.items()
-        },
-        digests={
-            name: digest(record for record in arm.records if record is not None) for name, arm in arms.items()
-        },
-        seeds=_seeds(arms, run),
-        samples=_samples(arms),
-        measured=tuple(sorted(frozenset().union(*(arm.measured for arm in arms.values())))),
-        tests=tuple(tests),
-        failures=tuple(_failures(kept, tests, commands)),
-        notes=() if summary is None else (*summary.unread, *notes(summary)),
-    )
-
-
-def _outcome(nodeid: str, names: Sequence[str], told: Told | None, command: Sequence[str]) -> Outcome:
-    hypothesis, treatment = names
-    repeat = shlex.join(command)
-    if told is None:
-        return Outcome(nodeid, hypothesis, treatment, "not run", repeat)
-    return Outcome(
-        nodeid,
-        hypothesis,
-        treatment,
-        told.outcome,
-        repeat,
-        told.message,
-        told.expected,
-        verdict_of(told.payload),
-        told.payload.get("calibration"),
-        told.payload.get("reference"),
-    )
-
-
-def _is_cached(record: RunRecord) -> bool:
-    return bool(getattr(record, "cached", False))
-
-
-def _seeds(arms: Mapping[str, ConditionRuns], run: int) -> tuple[int | None, ...]:
-    """Return the seed of each replicate; all conditions share them."""
-    seeds = {
-        record.replicate: record.seed for arm in arms.values() for record in arm.records if record is not None
-    }
-    return tuple(seeds.get(replicate) for replicate in range(run))
-
-
-def _samples(arms: Mapping[str, ConditionRuns]) -> dict[str, dict[str, list[Any]]]:
-    samples: dict[str, dict[str, list[Any]]] = {}
-    for condition, arm in arms.items():
-        names = [
-            frozenset()
-            if record is None or not record.succeeded
-            else {entry.name for entry in record.metrics}
-            for record in arm.records
-        ]
-        for metric, values in arm.sample(arm.metrics).items():
-            samples.setdefault(metric, {})[condition] = [
-                value if metric in recorded else None for value, recorded in zip(values, names, strict=True)
-            ]
-    return samples
-
-
-def _failures(
-    records: Sequence[RunRecord], tests: Sequence[Outcome], commands: Mapping[str, Sequence[str]]
-) -> list[Failure]:
-    groups: dict[tuple[str, ...], list[RunRecord]] = {}
-    for record in records:
-        if record.error is not None:
-            groups.setdefault(kind_of_failure(record), []).append(record)
-    failures = []
-    for group in groups.values():
-        first = group[0]
-        assert first.error is not None
-        about = next((t for t in tests if t.treatment in ("", first.condition)), None) or next(
-            iter(tests), None
-        )
-        repro = (f"--crystallize-repro={first.replicate}:{typed(first.condition)}",)
-        failures.append(
-            Failure(
-                first.condition,
-                tuple(record.replicate for record in group),
-                first.seed,
-                first.error.step,
-                str(first.error),
-                first.error.traceback,
-                "" if about is None else shlex.join([*commands[about.test], *repro]),
-            )
-        )
-    return failures

@@ -442,8 +442,8 @@ class CrystallizeSession:
         """Attach what reports need; missing evidence is no expected failure."""
         report = yield
         if isinstance(item, HypothesisItem):
-            if call.when != "teardown" and item.payload is not None:
-                report.crystallize = item.payload  # type: ignore[attr-defined]
+            if call.when != "teardown" and item.judged is not None:
+                item.judged.attach(report)
             if call.excinfo is not None and hasattr(report, "wasxfail") and not _is_expected(item, call):
                 del report.wasxfail
                 report.outcome = "failed"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import pytest
 
 from pytest_crystallize.exit_code import is_success
+from pytest_crystallize.judged import judged_of
 from pytest_crystallize.reporter import Reporter
 
 _GOOD = ("supported", "calibrated")
@@ -93,16 +93,16 @@ class VerdictsDue:
 
 def _is_supported(report: pytest.TestReport) -> bool:
     """Tell whether a report carries a verdict to pass by; others may have changed its outcome."""
-    return _verdict(report).get("status") in _GOOD
+    return _status(report) in _GOOD
 
 
 def _is_judged(report: pytest.TestReport) -> bool:
-    return bool(_verdict(report))
+    return _status(report) is not None
 
 
-def _verdict(report: pytest.TestReport) -> dict[str, Any]:
-    payload = getattr(report, "crystallize", None) or {}
-    return payload.get("verdict", payload.get("calibration")) or {}
+def _status(report: pytest.TestReport) -> str | None:
+    judged = judged_of(report)
+    return None if judged is None else judged.status
 
 
 def _counted(tests: Sequence[str], total: int, what: str) -> str:

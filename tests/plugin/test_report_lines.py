@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from crystallize import Verdict
 from crystallize.core.formatting import compared, effect, interval, number, p_value
-from pytest_crystallize import report
 from pytest_crystallize.report import counted, counted_list, duration, ranges, table, wrapped
+from pytest_crystallize.report_terminal import experiment_lines
+from pytest_crystallize.results import ExperimentResults, Outcome, Used
 
 laws = settings(deadline=None, database=None, max_examples=80)
 names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=150)
@@ -39,6 +40,32 @@ def verdict(status="supported", **changes):
     return row | {"outcome": "passed", "place": 0, "expected": ""} | changes
 
 
+def experiment(name, tests, means):
+    """Return the results of an experiment without runs."""
+    return ExperimentResults(
+        id=name,
+        name=name,
+        where="a.py:1",
+        seed=0,
+        seed_drawn=False,
+        planned=30,
+        run=30,
+        conditions=("baseline",),
+        off=(),
+        condition_runs=30,
+        cached=0,
+        seconds={"baseline": 1.0},
+        digests={},
+        seeds=(),
+        samples={},
+        measured=(),
+        tests=tuple(tests),
+        failures=(),
+        notes=(),
+        used=Used(("baseline",), 30, 1.0, means=means),
+    )
+
+
 @laws
 @given(
     st.lists(
@@ -61,25 +88,32 @@ def verdict(status="supported", **changes):
 @example([("a\nb", "\x1b[31m", "m\t", 1e300, -1e300, "invalid", True)], "e", 80, {})
 def test_lines_of_an_experiment(verdicts, name, width, metrics):
     """Whatever the names and numbers: no line wider than asked for, none unprintable, no verdict lost."""
-    summary = report.ExperimentSummary(name, name, 30, 0)
-    summary.seconds = {"baseline": 1.0}
-    summary.rows = [
-        verdict(
-            hypothesis=h,
-            treatment=t,
-            metric=m,
-            baseline_mean=b,
-            treatment_mean=d,
-            difference=d,
-            status=s,
-            degenerate=g,
-            reason="because " + h,
-            outcome="xfailed",
+    tests = [
+        Outcome(
+            "",
+            h,
+            t,
+            "xfailed",
+            "",
+            verdict=Verdict(
+                h,
+                t,
+                m,
+                s,
+                "because " + h,
+                p_value=0.01,
+                alpha=0.05,
+                test="paired t",
+                n=30,
+                baseline_mean=b,
+                treatment_mean=d,
+                difference=d,
+                degenerate=g,
+            ),
         )
         for h, t, m, b, d, s, g in verdicts
     ]
-    summary.metrics = metrics
-    lines = list(report.experiment_lines(summary, width))
+    lines = list(experiment_lines(experiment(name, tests, metrics), width))
     for line in lines:
         assert line.isprintable()
         assert wcswidth(line) <= width

@@ -1,0 +1,122 @@
+"""What the report of a test carries from where it was judged to where it is told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from crystallize import Verdict
+from crystallize.boundary import shown
+
+ATTRIBUTE = "crystallize"
+"""Of a report; it holds plain data, which every plugin can send elsewhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class CacheUse:
+    """What no record tells of how the runs that a test rests on were stored.
+
+    Attributes
+    ----------
+    is_complete : bool
+        Whether earlier sessions had stored all of them.
+    verified : tuple of (int, str)
+        Replicate and condition of those that were run again and gave the same.
+    why_run : str or None
+        Why all of them are run in every session.
+    changes : str
+        Why nothing that is stored could be used.
+    measured_on : tuple of str
+        Dates on which stored values were measured that claims are about.
+    """
+
+    is_complete: bool = False
+    verified: tuple[tuple[int, str], ...] = ()
+    why_run: str | None = None
+    changes: str = ""
+    measured_on: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What became of one test, and what no record tells of the runs that it rests on.
+
+    Attributes
+    ----------
+    experiment : str
+        Id of its experiment.
+    conditions : tuple of str
+        Those whose runs it rests on.
+    run : int
+        How many replicates were run: fewer than planned, if the experiment was stopped early.
+    verdict : Verdict or None
+        The verdict, if one was given; without a hypothesis, whether the runs are complete.
+    calibration : mapping or None
+        What A/A tests found: the fields of `Calibration`, and ``rate``.
+    reference : mapping or None
+        What stands for the baseline, if a hypothesis is against a reference.
+    unread : tuple of str
+        What treatments set and nothing read, as sentences.
+    cache : CacheUse
+        How the runs were stored.
+    """
+
+    experiment: str
+    conditions: tuple[str, ...]
+    run: int
+    verdict: Verdict | None = None
+    calibration: Mapping[str, Any] | None = None
+    reference: Mapping[str, Any] | None = None
+    unread: tuple[str, ...] = ()
+    cache: CacheUse = CacheUse()
+
+    @property
+    def claim(self) -> Verdict | None:
+        """The verdict, if it is on a hypothesis."""
+        return self.verdict if self.verdict is not None and self.verdict.hypothesis else None
+
+    @property
+    def status(self) -> str | None:
+        """Status of the verdict or the calibration; None if there is neither."""
+        if self.calibration is not None:
+            return str(self.calibration["status"])
+        return None if self.verdict is None else self.verdict.status
+
+    def attach(self, report: Any) -> None:
+        """Have a report carry this."""
+        setattr(report, ATTRIBUTE, plain(asdict(self)))
+
+
+def judged_of(report: Any) -> Judged | None:
+    """Return what a report carries; None if it is of no test that was judged."""
+    found = getattr(report, ATTRIBUTE, None)
+    if found is None:
+        return None
+    known = {field.name: found[field.name] for field in fields(Judged)}
+    known |= {name: tuple(found[name]) for name in ("conditions", "unread")}
+    verified = tuple((replicate, condition) for replicate, condition in found["cache"]["verified"])
+    known["cache"] = CacheUse(
+        **{**found["cache"], "verified": verified, "measured_on": tuple(found["cache"]["measured_on"])}
+    )
+    if (verdict := found["verdict"]) is not None:
+        interval = None if verdict["interval"] is None else tuple(verdict["interval"])
+        trail = tuple(map(tuple, verdict["trail"]))
+        known["verdict"] = Verdict(**{**verdict, "interval": interval, "trail": trail})
+    return Judged(**known)
+
+
+def plain(value: Any) -> Any:
+    """Reduce to what every report format and process boundary can carry."""
+    if isinstance(value, dict):
+        return {plain(str(key)): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, float):
+        return float(value)
+    if isinstance(value, int) and abs(value) < 2**63:
+        return int(value)
+    text = value if isinstance(value, str) else shown(value)
+    return text.encode("utf-8", "backslashreplace").decode()
