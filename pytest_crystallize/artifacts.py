@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from crystallize import ArtifactPlugin, BasePlugin
+from crystallize import ArtifactPlugin, BasePlugin, Result
 from crystallize.core.context import FrozenContext
+from crystallize.core.evaluation import runs_by_condition
 from crystallize.core.plugins.artifacts import write_artifacts
-from crystallize.core.versions import begin_version, discard_replicates
+from crystallize.core.provenance import git_commit
+from crystallize.core.versions import begin_version, conclude_version, discard_replicates, prune_versions
 from pytest_crystallize.exchange import Exchange
 
 
@@ -45,3 +49,24 @@ class SharedArtifacts(BasePlugin):
         path = self._plugin.reserve(self._name).absolute()
         begin_version(path, {"experiment": self._name})
         return str(path)
+
+
+def conclude_versions(exchange: Exchange, announced: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """Write metadata, results and manifest of the artifacts of a session; yield what went wrong."""
+    with contextlib.suppress(OSError):
+        exchange.refresh()
+    versions = {key: version for key in announced if (version := exchange.agreed(key)) is not None}
+    if not versions:
+        return
+    with git_commit() as ask:
+        commit = ask()
+    for key, version in versions.items():
+        known = announced[key]
+        runs = runs_by_condition(exchange.records(key), known["conditions"], known["replicates"])
+        result = Result.unjudged(known["experiment"], runs, root_seed=known["seed"], git_commit=commit)
+        try:
+            conclude_version(Path(version), result)
+            if known["keep_versions"] is not None:
+                prune_versions(Path(version).parent, known["keep_versions"])
+        except OSError as error:
+            yield f"{known['name']}: its artifacts have no manifest: {error}"

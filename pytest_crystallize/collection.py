@@ -97,7 +97,7 @@ class ExperimentCollector(ShowsTraceback, pytest.Class):
         params = f"{printable(callspec.id)}-" if callspec is not None and callspec.id else ""
         marks = list(callspec.marks) if callspec is not None else []
         part = f"{escape(runs.part, brackets=False)}." if runs.part else ""
-        if self.settings.calibrate:
+        if self.settings.options.calibrate:
             for claim in claims:
                 leaf = f"{part}{escape(claim.label, brackets=False)}[{params}calibration]"
                 kept = [mark for mark in (*marks, *claim.marks) if mark.name != "xfail"]
@@ -187,7 +187,7 @@ class ExperimentCollector(ShowsTraceback, pytest.Class):
             raise DefinitionError(f"{self.name} raised {failure(error)}") from error
         options: dict[str, Any] = {"name": self.name, "where": self.where, "seed": keywords.get("seed")}
         if isinstance(made, ExperimentGraph):
-            graph = made.settled(replicates=self.settings.replicates)
+            graph = made.settled(replicates=self.settings.options.replicates)
             for experiment in graph.experiments.values():
                 experiment.hypotheses = [self._with_reference(h) for h in experiment.hypotheses]
             others: dict[str, GraphRuns] = {}
@@ -214,7 +214,7 @@ class ExperimentCollector(ShowsTraceback, pytest.Class):
         claims = [self._compared(claim) for claim in claims]
         if claims:
             made.hypotheses = [claim.hypothesis for claim in claims]
-        elif self.settings.compare is not None:
+        elif self.settings.options.compare is not None:
             made.hypotheses = [self._with_reference(hypothesis) for hypothesis in made.hypotheses]
         runs = FactoryRuns(
             function, self.settings, experiment=made, replicates=keywords.get("replicates"), **options
@@ -226,10 +226,10 @@ class ExperimentCollector(ShowsTraceback, pytest.Class):
 
     def _with_reference(self, hypothesis: Hypothesis) -> Hypothesis:
         """Return a hypothesis against the reference that the command line names, if it is against one."""
-        if self.settings.compare is None or hypothesis.against is None:
+        if self.settings.options.compare is None or hypothesis.against is None:
             return hypothesis
         changed = copy.copy(hypothesis)
-        changed.against = replace(hypothesis.against, name=self.settings.compare, path=None)
+        changed.against = replace(hypothesis.against, name=self.settings.options.compare, path=None)
         return changed
 
     def _declared(self, runs: FactoryRuns, claims: Sequence[ClaimedHypothesis] = ()) -> _Declared:

@@ -74,7 +74,7 @@ class FactoryRuns(ExperimentRuns):
         )
         self.experiment = experiment
         if experiment.plan().is_async:
-            self.at_once = settings.at_once
+            self.at_once = settings.options.at_once
         if experiment.name == DEFAULT_NAME:
             experiment.name = self.name
         self.experiment_name = experiment.name
@@ -98,7 +98,7 @@ class FactoryRuns(ExperimentRuns):
         settings = self.settings
         self.keep_versions = plugin.keep_versions if given else None
         return SharedArtifacts(
-            copy.copy(plugin) if given else ArtifactPlugin(settings.artifact_root),
+            copy.copy(plugin) if given else ArtifactPlugin(settings.options.artifact_root),
             self.experiment.name,
             self.id,
             settings.exchange,
@@ -119,8 +119,8 @@ class FactoryRuns(ExperimentRuns):
 
     def _step_cache(self) -> StepCache | None:
         """Return where results of the experiment's cacheable steps are kept."""
-        directory, records = self.settings.steps, self.settings.records
-        if directory is None or records is None:
+        directory, records = self.settings.options.steps, self.settings.records
+        if records is None:
             return None
         open_store(directory)  # now: the secret that it reads is no input of the unit that would open it
         root, caching = self.settings.config.rootpath, self.experiment.caching
@@ -301,7 +301,7 @@ class FactoryRuns(ExperimentRuns):
                 self.settings.note(f"{self.name}: {of_step}{why}")
         known = list(self.settings.exchange.records(self.id))
         runs = runs_by_condition(known, self.conditions, self.size)
-        result = Result(self.experiment.name, runs, (), root_seed=self.root_seed, steps=(), git_commit=None)
+        result = Result.unjudged(self.experiment.name, runs, root_seed=self.root_seed)
         for plugin in self._began:
             try:
                 plugin.after_run(self.experiment, result)

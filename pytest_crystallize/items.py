@@ -122,7 +122,7 @@ class HypothesisItem(ExperimentItem):
         self.hypothesis = hypothesis
         self.label = label
         self.treatment = treatment
-        off = runs.settings.off
+        off = runs.settings.options.off
         if treatment is None:
             self.conditions = tuple(name for name in runs.conditions if name not in off)
         elif hypothesis is not None and hypothesis.against is not None:
@@ -173,7 +173,7 @@ class HypothesisItem(ExperimentItem):
         except (EngineError, NotPicklableError) as fault:
             raise NotSupported(f"INVALID: {fault}") from fault
         found = unlike(self.runs.settings.exchange, self.runs.id)
-        if found is not None and self.runs.settings.repeatable == "error":
+        if found is not None and self.runs.settings.options.repeatable == "error":
             raise NotSupported(f"INVALID: {found}")
         arms = self.runs.runs(self.conditions)
         records = [record for arm in arms.values() for record in arm.records if record is not None]
@@ -185,7 +185,7 @@ class HypothesisItem(ExperimentItem):
     def decide(self, arms: dict[str, ConditionRuns], records: list[RunRecord]) -> None:
         """Give the verdict on complete runs, and raise `NotSupported` unless it is that they support."""
         assert self.judged is not None
-        if self.hypothesis is not None and (saved := self.runs.settings.save) is not None:
+        if self.hypothesis is not None and (saved := self.runs.settings.options.save) is not None:
             self._check_evidence(self.hypothesis, arms)
             raise _skipped(f"run to be recorded as reference {saved!r}, so nothing is judged")
         verdict = self._verdict(arms)

@@ -134,7 +134,10 @@ class MarkedRuns(ExperimentRuns):
         artifacts = next((plugin for plugin in plugins if isinstance(plugin, ArtifactPlugin)), None)
         self.keep_versions = None if artifacts is None else artifacts.keep_versions
         self._artifacts = SharedArtifacts(
-            artifacts or ArtifactPlugin(settings.artifact_root), self.name, self.id, settings.exchange
+            artifacts or ArtifactPlugin(settings.options.artifact_root),
+            self.name,
+            self.id,
+            settings.exchange,
         )
 
     def subject(self) -> Subject:

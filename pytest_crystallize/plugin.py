@@ -8,7 +8,7 @@ import pytest
 
 from pytest_crystallize import exit_code, hookspecs
 from pytest_crystallize.naming import FILES, FUNCTIONS
-from pytest_crystallize.options import (
+from pytest_crystallize.option_values import (
     parse_address,
     parse_reference,
     parse_replicates,

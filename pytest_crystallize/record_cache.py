@@ -200,7 +200,7 @@ class ExperimentCache:
         if stored.refusal is None and self._cache.mode == "reuse":
             needed = [condition for condition in runs.conditions if condition in runs.needed]
             hits, verified = stored.recall(needed, runs.replicates, runs.hypotheses, self._cache.share)
-            if stored.measured_on and runs.settings.save is not None:
+            if stored.measured_on and runs.settings.options.save is not None:
                 hits, verified = {}, set()  # a reference is compared with other commits
             for unit, record in hits.items():
                 if unit not in verified:

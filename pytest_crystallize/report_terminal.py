@@ -109,7 +109,7 @@ def _calibration_lines(rows: Sequence[Mapping[str, Any]], width: int) -> Iterato
     yield from wrapped(f"note: {BLIND_SPOT}", width, indent="  ")
 
 
-def failure_lines(failure: Failure, width: int) -> Iterator[str]:
+def failure_lines(failure: Failure) -> Iterator[str]:
     """Yield a failed replicate: where, the user's traceback, what was captured, and how to repeat it."""
     replicates = failure.replicates
     yield ""
@@ -119,7 +119,7 @@ def failure_lines(failure: Failure, width: int) -> Iterator[str]:
     yield ""
     yield from printable_lines(failure.traceback.rstrip()).split("\n")
     for title, text in failure.sections:
-        yield f" {title} ".center(min(width, 80), "-")
+        yield f" {title} ".center(80, "-")
         yield from printable_lines(text.rstrip()).split("\n")
     if len(replicates) > 1:
         yield f"and {len(replicates) - 1} more in the same way: {counted_list(replicates[1:])}"

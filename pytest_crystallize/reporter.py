@@ -6,18 +6,15 @@ import contextlib
 import json
 import re
 import shlex
-from collections import Counter
-from collections.abc import Generator, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import pytest
 
-from crystallize import Result, RunRecord
+from crystallize import RunRecord
 from crystallize.core.escaping import printable
-from crystallize.core.evaluation import runs_by_condition
-from crystallize.core.provenance import git_commit
-from crystallize.core.versions import conclude_version, prune_versions
+from pytest_crystallize.announcement import announced, announcements
+from pytest_crystallize.artifacts import conclude_versions
 from pytest_crystallize.coverage import not_executed
 from pytest_crystallize.exchange import Exchange, SharedExchange
 from pytest_crystallize.experiment_results import experiment_results
@@ -27,18 +24,14 @@ from pytest_crystallize.items import HypothesisItem, lines_entry
 from pytest_crystallize.judged import Judged, judged_of
 from pytest_crystallize.progress import Progress
 from pytest_crystallize.pytest_seam import ExceptionChainRepr, file_of, writer_of, xml_key
-from pytest_crystallize.repeats import unlike
-from pytest_crystallize.report import counted, wrapped
-from pytest_crystallize.report_terminal import MDE_LEGEND, experiment_lines, failure_lines, status_word
+from pytest_crystallize.report_terminal import failure_lines, status_word
 from pytest_crystallize.results import ExperimentResults
-from pytest_crystallize.saving import ReferenceWriter, to_be_saved
+from pytest_crystallize.saving import ReferenceWriter
 from pytest_crystallize.settings import Settings
 from pytest_crystallize.told import ToldTests
-from pytest_crystallize.units import ExperimentRuns
 
 TOKEN = re.compile(r"::block-[0-9a-f]{8}-\d+::run\Z")
 
-_WIDEST = 120
 _MOST_FAILURES = 5
 """Kinds of failure that one report shows."""
 
@@ -82,7 +75,7 @@ class Reporter:
         """Note the items of a session that runs in this process."""
         selected = [item for item in session.items if isinstance(item, HypothesisItem)]
         self.expected = [item.nodeid for item in selected]
-        self.announced = {item.runs.id: announcement(item.runs) for item in selected}
+        self.announced = announcements(selected)
         self.knows_expected = True
 
     def learn_expected(self) -> None:
@@ -90,12 +83,10 @@ class Reporter:
         exchange = self.settings.exchange
         if self.knows_expected or not isinstance(exchange, SharedExchange):
             return
-        path = exchange.directory / "items.json"
-        if path.exists():
-            announced = json.loads(path.read_text(encoding="utf-8"))
-            self.settings.collected = announced["collected"]
-            self.expected = announced["items"]
-            self.announced = announced["experiments"]
+        if (found := announced(exchange.directory)) is not None:
+            self.settings.collected = found["collected"]
+            self.expected = found["items"]
+            self.announced = found["experiments"]
             self.knows_expected = True
 
     # The run.
@@ -110,12 +101,12 @@ class Reporter:
         finally:
             if self.progress is not None:
                 self.progress.close()
-        if self._verdicts_due:
+        if self.verdicts_due:
             self._report_missing()
         return result
 
     @property
-    def _verdicts_due(self) -> bool:
+    def verdicts_due(self) -> bool:
         """Whether every selected test had to give a verdict."""
         option = self.config.option
         return self.started and not (option.collectonly or option.setuponly or option.setupplan)
@@ -123,9 +114,10 @@ class Reporter:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Conclude what the session wrote."""
-        self._conclude_versions()
-        if self.settings.save is not None and self._verdicts_due:
-            self._save_references(session, self.settings.save)
+        for fault in conclude_versions(self.settings.exchange, self.announced):
+            self.settings.note(fault)
+        if self.settings.options.save is not None and self.verdicts_due:
+            self._save_references(session, self.settings.options.save)
 
     def _report_missing(self) -> None:
         self.learn_expected()
@@ -262,7 +254,7 @@ class Reporter:
             key = (judged.experiment, *failure.cause)
             if key not in self._shown_failures:
                 self._shown_failures.add(key)
-                lines.extend(failure_lines(failure, _WIDEST))
+                lines.extend(failure_lines(failure))
         if len(failures) > _MOST_FAILURES:
             lines.append(f"and {len(failures) - _MOST_FAILURES} further kinds of failure")
         if lines and isinstance(report.longrepr, ExceptionChainRepr):
@@ -289,29 +281,6 @@ class Reporter:
         if report.passed:
             return "passed", ".", (word, {"green": True})
         return "failed", "F", (word, {"red": True})
-
-    def _conclude_versions(self) -> None:
-        """Write metadata, results and manifest of the artifacts of this session."""
-        exchange = self.settings.exchange
-        with contextlib.suppress(OSError):
-            exchange.refresh()
-        versions = {key: version for key in self.announced if (version := exchange.agreed(key)) is not None}
-        if not versions:
-            return
-        with git_commit() as ask:
-            commit = ask()
-        for key, version in versions.items():
-            known = self.announced[key]
-            runs = runs_by_condition(exchange.records(key), known["conditions"], known["replicates"])
-            result = Result(
-                known["experiment"], runs, (), root_seed=known["seed"], steps=(), git_commit=commit
-            )
-            try:
-                conclude_version(Path(version), result)
-                if known["keep_versions"] is not None:
-                    prune_versions(Path(version).parent, known["keep_versions"])
-            except OSError as error:
-                self.settings.note(f"{known['name']}: its artifacts have no manifest: {error}")
 
     def _save_references(self, session: pytest.Session, name: str) -> None:
         """Write the references of this session; one that can't be written fails the session."""
@@ -369,85 +338,6 @@ class Reporter:
 
     # The end.
 
-    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
-        """Show a table per experiment, and notes."""
-        self.gather_notes()
-        width = min(writer_of(terminalreporter).fullwidth, _WIDEST)
-        drawn = self.settings.drawn_seed
-        if drawn is not None and (self.config.get_verbosity() < 0 or self.config.option.no_header):
-            terminalreporter.write_line(told_seed(drawn))  # which no header has told
-        if self.config.get_verbosity() < 0:
-            for line in (
-                line for text in (*self.not_saved, *self._unlike()) for line in wrapped(text, width)
-            ):
-                terminalreporter.write_line(line, red=True)  # nothing else may tell why the session fails
-            return
-        unfinished = [*self._switched_off(), *self._unfinished()]
-        skipped = len(self.skipped.intersection(self.expected))
-        judged = [each for each in self.experiments() if each.used is not None]
-        told = [*self.not_saved, *self._unlike()]
-        if not (judged or self.settings.notes or unfinished or skipped or self.saved or told):
-            return
-        count = f": {skipped} of {counted(len(self.expected), 'selected test')} skipped" if skipped else ""
-        terminalreporter.write_sep("=", f"experiments{count}")
-        verbosity = self.config.get_verbosity()
-        names = Counter(each.name for each in judged)
-        for position, each in enumerate(judged):
-            if position:
-                terminalreporter.write_line("")
-            located = names[each.name] > 1
-            for number, line in enumerate(
-                experiment_lines(each, width, verbosity=verbosity, located=located)
-            ):
-                terminalreporter.write_line(line, bold=number == 0, **_colour(line))
-        verdicts = (test.verdict for each in judged for test in each.tests)
-        if any(verdict is not None and verdict.detectable is not None for verdict in verdicts):
-            terminalreporter.write_line("")
-            terminalreporter.write_line(MDE_LEGEND)
-        notes = (f"note: {note}" for note in self.settings.notes)
-        for text in (*self._not_on_cluster(), *unfinished, *self.saved, *told, *notes):
-            for line in wrapped(text, width):
-                terminalreporter.write_line(line, yellow=True)
-
-    def _unlike(self) -> list[str]:
-        """Return a line per experiment whose runs do not repeat; no option keeps it from being told."""
-        self.learn_expected()
-        found = (unlike(self.settings.exchange, key) for key in self.announced)
-        return [text for text in found if text is not None]
-
-    def _switched_off(self) -> list[str]:
-        """Return a line per experiment with treatments that are switched off."""
-        self.learn_expected()
-        return [
-            f"{known['name']}: switched off, so not tested: {', '.join(known['off'])}"
-            for known in self.announced.values()
-            if known["off"]
-        ]
-
-    def _not_on_cluster(self) -> list[str]:
-        """Return a line per reason for which experiments ran here although there is a cluster."""
-        reasons: dict[str, list[str]] = {}
-        for key, known in self.announced.items():
-            if known["stays"] and self.told.run(key):
-                reasons.setdefault(known["stays"], []).append(known["name"])
-        return [f"ran here, not on the cluster, since {why}: {', '.join(n)}" for why, n in reasons.items()]
-
-    def _unfinished(self) -> Sequence[str]:
-        self.learn_expected()
-        missing = [nodeid for nodeid in self.expected if nodeid not in self.reported]
-        if not missing or not self._verdicts_due:
-            return ()
-        self.settings.exchange.refresh()
-        done = self.settings.exchange.counts()
-        lines = [f"NOT RUN: {counted(len(missing), 'selected test')} without verdict"]
-        for key, known in self.announced.items():
-            if not self.told.run(key) and done.get(key):
-                lines.append(
-                    f"{known['name']}: {done[key]} of {known['units']} condition runs of "
-                    f"{known['replicates']} replicates are done"
-                )
-        return lines
-
     def gather_notes(self) -> None:
         """Take over what the workers have to say."""
         exchange = self.settings.exchange
@@ -456,42 +346,10 @@ class Reporter:
                 with contextlib.suppress(OSError, ValueError):
                     for note in json.loads(path.read_text(encoding="utf-8")):
                         self.settings.note(note)
-        if self.settings.hides_from_coverage:
+        if self.settings.options.hides_from_coverage:
             for each in self.experiments():
                 if each.used is not None and each.used.cached:
                     self.settings.note(not_executed(each.name, each.used.cached))
-
-
-def told_seed(drawn: int) -> str:
-    """Return the line that tells a root seed that was drawn."""
-    return f"crystallize: drew root seed {drawn}; repeat with --crystallize-seed={drawn}"
-
-
-def announcement(runs: ExperimentRuns) -> dict[str, Any]:
-    """Return what the controlling process is told of an experiment before it runs."""
-    return {
-        "name": runs.name,
-        "node": "" if runs.members[0].parent is None else runs.members[0].parent.nodeid,
-        "units": runs.replicates * len(runs.needed),
-        "replicates": runs.replicates,
-        "off": [name for name in runs.treatments if name in runs.settings.off],
-        "experiment": runs.experiment_name,
-        "keep_versions": runs.keep_versions,
-        "conditions": list(runs.conditions),
-        "seed": runs.root_seed,
-        "save": to_be_saved(runs),
-        "seed_drawn": runs.seed_drawn,
-        "for_family": runs.for_family(),
-        "where": runs.where,
-        "against": [
-            item.nodeid for item in runs.members if item.hypothesis and item.hypothesis.against is not None
-        ],
-        "stays": runs.stays if runs.settings.cluster is not None else "",
-        "tests": {
-            item.nodeid: [item.hypothesis.name if item.hypothesis else "", item.treatment or ""]
-            for item in runs.members
-        },
-    }
 
 
 def is_rerun(report: pytest.TestReport) -> bool:
@@ -506,17 +364,3 @@ def is_rerun(report: pytest.TestReport) -> bool:
 def _is_silent(report: pytest.CollectReport | pytest.TestReport) -> bool:
     """Tell whether a report is of a crash that is told as what it did to a replicate."""
     return getattr(report, "crystallize_silent", False)
-
-
-def _colour(line: str) -> dict[str, bool]:
-    for word, colour in (
-        ("SUPPORTED", "green"),
-        ("REFUTED", "red"),
-        ("INCONCLUSIVE", "red"),
-        ("INVALID", "red"),
-        ("CALIBRATED", "green"),
-        ("MISCALIBRATED", "red"),
-    ):
-        if re.search(rf"  {word}\*?( xfail)?\Z", line):
-            return {"yellow" if line.endswith(" xfail") else colour: True}
-    return {}

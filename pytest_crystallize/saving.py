@@ -24,7 +24,7 @@ from pytest_crystallize.units import ExperimentRuns
 
 def to_be_saved(runs: ExperimentRuns) -> dict[str, Any]:
     """Return what the controlling process has to know to save what an experiment gives; plain data."""
-    reference = runs.settings.save
+    reference = runs.settings.options.save
     if reference is None:
         return {}
     return {

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
-import getpass
 import json
-import os
-import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,11 +16,10 @@ import pytest
 
 from crystallize.cache.place import open_store
 from crystallize.core.escaping import printable
-from crystallize.core.run import Unit
 from crystallize.core.seeding import global_state_restored, seed_globals
 from crystallize.errors import CrystallizeError
 from pytest_crystallize.absence import AbsenceGuard
-from pytest_crystallize.coverage import RUN_AGAIN, is_measured
+from pytest_crystallize.announcement import announce
 from pytest_crystallize.declarations import Declarations
 from pytest_crystallize.escaped_reports import escape_report
 from pytest_crystallize.exchange import Exchange, SharedExchange, is_abandoned
@@ -34,20 +29,13 @@ from pytest_crystallize.forks import ForkHooks
 from pytest_crystallize.ids import checksum, escape
 from pytest_crystallize.items import ExperimentItem, HypothesisItem, NotSupported, PrefetchItem
 from pytest_crystallize.late_error_hooks import LateErrorHooks
-from pytest_crystallize.options import parse_address, parse_reference, parse_replicates, parse_seed
+from pytest_crystallize.options import Options
 from pytest_crystallize.publishing import Publisher
 from pytest_crystallize.pytest_seam import shown_in_short
-from pytest_crystallize.record_cache import (
-    MODES,
-    Mode,
-    RecordCache,
-    parse_repeatable,
-    parse_share,
-    watching_set_up,
-)
-from pytest_crystallize.reporter import Reporter, announcement, told_seed
+from pytest_crystallize.record_cache import RecordCache, watching_set_up
+from pytest_crystallize.reporter import Reporter
+from pytest_crystallize.session_summary import SessionSummary, told_seed
 from pytest_crystallize.settings import Settings
-from pytest_crystallize.switches import STATE_FILE, Switches
 from pytest_crystallize.units import ExperimentRuns
 from pytest_crystallize.verdicts_due import VerdictsDue
 from pytest_crystallize.workers import WorkerHooks
@@ -57,8 +45,6 @@ if TYPE_CHECKING:
 
 TOKENS_PER_WORKER = 32
 STALE_SECONDS = 60
-STEPS = "steps"
-"""Where in the cache directory results of cacheable steps lie."""
 _WORKERINPUT = "crystallize"
 NOT_RUN = pytest.xfail.Exception
 """What a test marked ``xfail(run=False)`` raises in its setup."""
@@ -74,6 +60,7 @@ PARTS = [
         "forks",
         "worker",
         "reporter",
+        "summary",
         "verdicts",
         "exit-code",
         "absence",
@@ -110,6 +97,7 @@ def activate(config: pytest.Config) -> None:
         reporter = Reporter(config, session.settings)
         verdicts = VerdictsDue(config, reporter)
         manager.register(reporter, "crystallize-reporter")
+        manager.register(SessionSummary(config, reporter), "crystallize-summary")
         manager.register(AbsenceGuard(config, reporter), "crystallize-absence")
         manager.register(Publisher(config, reporter, verdicts), "crystallize-publisher")
         manager.register(verdicts, VERDICTS)
@@ -137,50 +125,22 @@ class CrystallizeSession:
             getattr(option, "dist", "no") != "no" and getattr(option, "tx", None) and not option.collectonly
         )
         self.distributed = self.is_worker or bool(sent)
+        self.options = Options.settled(config, self._told)
         self.directory = self._session_directory()
-        self._drawn: int | None = None
-        self.settings = Settings(
-            config,
-            self._exchange(),
-            seed=self._root_seed(config.option.crystallize_seed),
-            ini_seed=self._ini_seed(),
-            replicates=config.option.crystallize_replicates,
-            ini_replicates=self._ini("crystallize_replicates", parse_replicates),
-            at_once=self._ini("crystallize_max_concurrency", parse_replicates),
-            artifact_root=self._cache_directory() / "artifacts",
-        )
-        self.settings.drawn_seed = self._drawn
-        self.settings.calibrate = option.crystallize_calibrate
-        self.settings.save = option.crystallize_save
-        self.settings.compare = option.crystallize_compare
-        if self.settings.compare is None:
-            self.settings.compare = self._ini("crystallize_compare", parse_reference)
-        if option.crystallize_save and option.crystallize_calibrate:
-            raise pytest.UsageError(
-                "--crystallize-save: A/A tests (--crystallize-calibrate) are no reference"
-            )
-        if option.crystallize_save and option.crystallize_compare:
-            raise pytest.UsageError(
-                "--crystallize-save and --crystallize-compare: a run that records judges nothing; give one "
-                "of them (a second run takes what it can from the cache)"
-            )
-        self.settings.early_stop = option.crystallize_early_stop or config.getini("crystallize_early_stop")
-        self.settings.repeatable = self._ini("crystallize_repeatable", parse_repeatable) or "note"
-        self.settings.off = self._switched_off()
-        self.settings.repro = self._repro(config.option.crystallize_repro)
+        self.settings = Settings(config, self.options, self._exchange())
         self.settings.records = self._record_cache()
-        if self.settings.records is not None:
-            self.settings.steps = self._cache_directory() / STEPS
         self.settings.cluster = self._cluster()
         self._runs: dict[str, ExperimentRuns] = {}
 
-    # Options.
+    @property
+    def _told(self) -> dict[str, Any] | None:
+        """What the controlling process told this one, if it is a worker."""
+        return None if self.workerinput is None else self.workerinput[_WORKERINPUT]
 
     def _cluster(self) -> Cluster | None:
         """Return the cluster that is to run units; without a scheduler the session ends here."""
-        option = self.config.option
-        address = option.crystallize_dask or self._ini("crystallize_dask", parse_address)
-        if address is None or option.collectonly or option.crystallize_repro is not None:
+        address = self.options.cluster
+        if address is None or self.config.option.collectonly or self.options.repro is not None:
             return None
         from pytest_crystallize.cluster import Cluster  # heavy: what it loads identifies code
 
@@ -192,29 +152,11 @@ class CrystallizeSession:
                 raise pytest.UsageError(f"--crystallize-dask: {fault}") from fault
         return cluster
 
-    def _cache_mode(self) -> Mode:
-        """Return how stored runs are used: where coverage is measured, only by who asks for it."""
-        if self.workerinput is not None:
-            told: Mode = self.workerinput[_WORKERINPUT]["cache_mode"]
-            return told
-        asked: Mode | None = self.config.option.crystallize_cache
-        mode: Mode = asked or self.config.getini("crystallize_cache").strip()
-        if mode not in MODES:
-            raise pytest.UsageError(f"ini option crystallize_cache: {mode!r} is none of {', '.join(MODES)}")
-        if mode == "reuse" and is_measured():
-            if asked is None:
-                self.settings.note(RUN_AGAIN)
-                return "refresh"
-            self.settings.hides_from_coverage = True
-        return mode
-
     def _record_cache(self) -> RecordCache | None:
         """Return where runs are stored, if they are."""
-        mode = self._cache_mode()
-        share = self._ini("crystallize_cache_verify", parse_share)
+        options, option = self.options, self.config.option
         cache = getattr(self.config, "cache", None)
-        option = self.config.option
-        if mode == "off" or cache is None or option.collectonly or option.crystallize_repro is not None:
+        if options.cache_mode == "off" or cache is None or option.collectonly or options.repro is not None:
             return None
         try:
             directory = Path(cache.mkdir("crystallize")) / "records"
@@ -222,85 +164,32 @@ class CrystallizeSession:
             if not self.is_worker:
                 self.settings.note(f"runs are not stored: the cache can't be made: {error}")
             return None
-        parts = None if self.workerinput is None else self.workerinput[_WORKERINPUT]["environment"]
+        parts = None if self._told is None else self._told["environment"]
         ignored = [
-            self.settings.artifact_root,
-            directory.with_name(STEPS),
+            options.artifact_root,
+            options.steps,
             *([] if self.directory is None else [self.directory]),
         ]
         given = option.basetemp  # elsewhere they are in the system's directory
         temporary = [] if given is None else [Path(given).absolute()]
         return RecordCache(
             directory,
-            mode,
-            share,
+            options.cache_mode,
+            options.cache_share,
             parts=parts,
             ignored=ignored,
             temporary=temporary,
             session="" if self.directory is None else f"{checksum(self.directory.name):08x}",
         )
 
-    def _switched_off(self) -> frozenset[str]:
-        if self.workerinput is not None:
-            return frozenset(self.workerinput[_WORKERINPUT]["off"])
-        option = self.config.option
-        cache = getattr(self.config, "cache", None)
-        path = None if cache is None else self._cache_directory() / STATE_FILE
-        switches = Switches(path, option.crystallize_disable, option.crystallize_enable)
-        switches.remember()
-        if switches.note is not None:
-            self.settings.note(switches.note)
-        return switches.off
-
-    def _ini(self, name: str, parse: Any) -> Any:
-        text = self.config.getini(name)
-        if not text:
-            return None
-        try:
-            return parse(text.strip())
-        except argparse.ArgumentTypeError as error:
-            raise pytest.UsageError(f"ini option {name}: {error}") from error
-
-    def _ini_seed(self) -> int | None:
-        declared = self._ini("crystallize_seed", parse_seed)
-        overridden = self.config.option.crystallize_seed is not None
-        return None if overridden else self._root_seed(declared)
-
-    def _root_seed(self, given: int | str | None) -> int | None:
-        """Draw a random seed in the controlling process; the workers are told."""
-        if given != "random":
-            return given  # type: ignore[return-value]
-        if self.workerinput is not None:
-            self._drawn = int(self.workerinput[_WORKERINPUT]["drawn_seed"])
-        elif self._drawn is None:
-            self._drawn = secrets.randbits(32)
-        return self._drawn
-
-    def _repro(self, text: str | None) -> Unit | None:
-        if text is None:
-            return None
-        number, colon, condition = text.partition(":")
-        if not colon or not (number.isascii() and number.isdigit()) or not condition:
-            raise pytest.UsageError(
-                f"--crystallize-repro={text!r}: give a replicate and a condition, as in 7:baseline"
-            )
-        return Unit(int(number), condition)
-
     # The directory that the processes of a session share.
 
-    def _cache_directory(self) -> Path:
-        cache = getattr(self.config, "cache", None)
-        if cache is not None:
-            with contextlib.suppress(OSError):
-                return Path(cache.mkdir("crystallize"))
-        return Path(tempfile.gettempdir()) / f"pytest-crystallize-{getpass.getuser()}"
-
     def _session_directory(self) -> Path | None:
-        if self.workerinput is not None:
-            return Path(self.workerinput[_WORKERINPUT]["directory"])
+        if self._told is not None:
+            return Path(self._told["directory"])
         if not self.distributed:
             return None
-        parent = self._cache_directory() / "sessions"
+        parent = self.options.directory / "sessions"
         try:
             parent.mkdir(parents=True, exist_ok=True)
             _remove_stale(parent)
@@ -318,10 +207,8 @@ class CrystallizeSession:
         """Return what a worker is told."""
         records = self.settings.records
         return {
+            **self.options.for_workers(),
             "directory": str(self.directory),
-            "drawn_seed": self._drawn,
-            "off": sorted(self.settings.off),
-            "cache_mode": self._cache_mode(),
             "environment": None if records is None else records.environment.to_json(),
         }
 
@@ -346,7 +233,7 @@ class CrystallizeSession:
         assert self.directory is not None
         assert self.workerinput is not None
         try:
-            _announce(self.directory, selected, self.settings.collected)
+            announce(self.directory, selected, self.settings.collected)
         except OSError as error:  # a full disk
             self.settings.fail(f"the controlling process can't be told which tests were selected: {error}")
         if self.settings.repro is None:
@@ -428,7 +315,7 @@ class CrystallizeSession:
             pytest.fail(fault, pytrace=False)
         if fixturedef.scope == "function" or fixturedef not in self.settings.wide_fixtures:
             return (yield)
-        name = f"{self.settings.session_seed}:{fixturedef.baseid}:{fixturedef.argname}:{request.param_index}"
+        name = f"{self.options.session_seed}:{fixturedef.baseid}:{fixturedef.argname}:{request.param_index}"
         with global_state_restored() if in_unit else nullcontext(), ExitStack() as watches:
             for watch in watching_set_up(self._runs.values(), fixturedef):
                 watches.enter_context(watch)
@@ -496,8 +383,7 @@ class CrystallizeSession:
             self.settings.note(f"runs are not stored: {fault}")
         if not self.is_worker and self._runs_were_stored():
             records.store.tidy()
-            assert self.settings.steps is not None
-            open_store(self.settings.steps).tidy()
+            open_store(self.options.steps).tidy()
 
     def _runs_were_stored(self) -> bool:
         """Tell whether this process, or one of those that it controls, may have stored runs."""
@@ -516,8 +402,8 @@ class CrystallizeSession:
     def pytest_report_header(self) -> list[str]:
         """Tell a seed that was drawn, and which cluster runs replicates."""
         lines = []
-        if self._drawn is not None:
-            lines.append(told_seed(self._drawn))
+        if self.options.drawn_seed is not None:
+            lines.append(told_seed(self.options.drawn_seed))
         if self.settings.cluster is not None:
             address = printable(self.settings.cluster.address)
             lines.append(f"crystallize: factories run on the Dask cluster at {address}")
@@ -530,21 +416,6 @@ def _is_expected(item: HypothesisItem, call: pytest.CallInfo[None]) -> bool:
     if call.when == "setup":
         return call.excinfo.errisinstance(NOT_RUN)
     return call.when == "call" and not item.evidence_missing and call.excinfo.errisinstance(NotSupported)
-
-
-def _announce(directory: Path, selected: Iterable[HypothesisItem], collected: int) -> None:
-    """Tell the controlling process which verdicts to expect; every worker would write the same."""
-    path = directory / "items.json"
-    if path.exists():
-        return
-    expected = {
-        "collected": collected,
-        "items": [item.nodeid for item in selected],
-        "experiments": {item.runs.id: announcement(item.runs) for item in selected},
-    }
-    temporary = path.with_name(f"items.{os.getpid()}")
-    temporary.write_text(json.dumps(expected), encoding="utf-8")
-    temporary.replace(path)
 
 
 def _remove_stale(parent: Path) -> None:

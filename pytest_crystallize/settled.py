@@ -110,7 +110,7 @@ class SettledExperiment:
         path, line = place_of(function.obj)
         self.location = path, line
         self.treatment_objects = tuple(treatments)
-        tests = settings.calibrate
+        tests = settings.options.calibrate
         self.treatments = () if tests else tuple(treatment.name for treatment in treatments)
         self.conditions = (BASELINE, *self.treatments)
         self.experiment_name = self.name
@@ -128,7 +128,7 @@ class SettledExperiment:
             DEFAULT_JUDGING if tests else self.judging,
             keys or TreatmentKeys.of(treatments),
         )
-        if settings.replicates is None:  # what the command line asks for is tried, and may be too few
+        if settings.options.replicates is None:  # what the command line asks for is tried, and may be too few
             self.analysis_plan.check_reach(self.name)
         self.hypotheses = tuple(hypotheses)
         self.caching = caching
@@ -138,7 +138,7 @@ class SettledExperiment:
 
     def _settled_judging(self, declared: Judging, hypotheses: Sequence[Hypothesis]) -> Judging:
         claimed = any(hypothesis.claim is not None for hypothesis in hypotheses)
-        if not self.settings.early_stop or declared.stopping is not None or not claimed:
+        if not self.settings.options.early_stop or declared.stopping is not None or not claimed:
             return declared
         try:
             return replace(declared, stopping=GroupSequential())
@@ -147,10 +147,10 @@ class SettledExperiment:
             return declared
 
     def _settled_replicates(self, declared: int | None) -> int:
-        settings = self.settings
+        options = self.settings.options
         if declared is not None:
             check_replicates(declared, self.name)
-        ways = (settings.replicates, declared, settings.ini_replicates, self.default_replicates)
+        ways = (options.replicates, declared, options.ini_replicates, self.default_replicates)
         chosen = next((n for n in ways if n is not None), None)
         if chosen is None:
             raise DefinitionError(
@@ -162,9 +162,9 @@ class SettledExperiment:
     def _settled_seed(self, declared: int | None) -> int:
         if declared is not None:
             check_root_seed(declared)
-        settings = self.settings
-        self.seed_drawn = settings.drawn_seed is not None and (declared is None or settings.seed is not None)
-        return next(n for n in (settings.seed, declared, settings.ini_seed, 0) if n is not None)
+        options = self.settings.options
+        self.seed_drawn = options.drawn_seed is not None and (declared is None or options.seed is not None)
+        return next(n for n in (options.seed, declared, options.ini_seed, 0) if n is not None)
 
     @property
     def on_cluster(self) -> bool:
@@ -209,7 +209,7 @@ class SettledExperiment:
         """
         self._selected.append(item)
         self.needed.update(item.conditions)
-        if item.hypothesis is not None and self.settings.save is None:
+        if item.hypothesis is not None and self.settings.options.save is None:
             family = self.analysis_plan.conditions(item.hypothesis, item.treatment or "")
             tested = (name for name in family if name == BASELINE or self._is_tested(name))
             self.needed.update(name for name in tested if name in self.conditions)

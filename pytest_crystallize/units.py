@@ -116,7 +116,7 @@ class ExperimentRuns(SettledExperiment, ABC):
     @cached_property
     def _interim(self) -> Interim:
         # What is to be a reference is run to its end.
-        to_the_end = self.settings.save is not None
+        to_the_end = self.settings.options.save is not None
         return Interim(self.analysis_plan, self.references, to_the_end=to_the_end)
 
     @property

@@ -285,6 +285,18 @@ class Result:
             if r.error is not None
         )
 
+    @classmethod
+    def unjudged(
+        cls,
+        name: str,
+        conditions: Mapping[str, ConditionRuns],
+        *,
+        root_seed: int,
+        git_commit: str | None = None,
+    ) -> Result:
+        """Return what was run, where nothing is judged or others judge it."""
+        return cls(name, conditions, (), root_seed=root_seed, steps=(), git_commit=git_commit)
+
     def _version(self) -> str:
         return FIRST_VERSION if self.version_dir is None else self.version_dir.name
 

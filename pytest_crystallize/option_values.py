@@ -1,0 +1,50 @@
+"""Values of options, on the command line and in the ini file."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+
+REPORTS = (".html", ".json", ".md")
+
+
+def parse_replicates(text: str) -> int:
+    """Read a number of replicates."""
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an integer >= 1")
+    return int(text)
+
+
+def parse_seed(text: str) -> int | str:
+    """Read a root seed."""
+    if text != "random" and not (text.isascii() and text.isdigit()):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither an integer >= 0 nor 'random'")
+    return text if text == "random" else int(text)
+
+
+def parse_address(text: str) -> str:
+    """Read the address of a scheduler."""
+    if not re.fullmatch(r"((tcp|tls|ucx|ws|wss)://)?[^\s:/]+:\d{1,5}", text, re.ASCII):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no address of a Dask scheduler; give one like 'tcp://10.0.0.1:8786'"
+        )
+    return text
+
+
+def parse_reference(text: str) -> str:
+    """Read the name of a reference, which is that of a directory."""
+    from crystallize.core.names import unsafe_file_name  # not where nobody asks for a reference
+
+    if (fault := unsafe_file_name(text)) is not None:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no name of a reference, since {fault}; give one like 'main'"
+        )
+    return text
+
+
+def parse_report(text: str) -> str:
+    """Read the path of a report, whose suffix says its format."""
+    if Path(text).suffix.lower() not in REPORTS:
+        raise argparse.ArgumentTypeError(f"{text!r}: a report is a file that ends in {', '.join(REPORTS)}")
+    return text

@@ -1,0 +1,133 @@
+"""The end of a session in the terminal: a table per experiment, what is missing, and notes."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from pytest_crystallize.pytest_seam import writer_of
+from pytest_crystallize.repeats import unlike
+from pytest_crystallize.report import counted, wrapped
+from pytest_crystallize.report_terminal import MDE_LEGEND, experiment_lines
+from pytest_crystallize.reporter import Reporter
+
+WIDEST = 120
+"""Columns that a table takes at most."""
+
+
+class SessionSummary:
+    """Shows what became of the experiments of a session.
+
+    Parameters
+    ----------
+    config : pytest.Config
+        Of the controlling process, or of the only one.
+    reporter : Reporter
+        Which knows it.
+    """
+
+    def __init__(self, config: pytest.Config, reporter: Reporter) -> None:
+        self.config = config
+        self.reporter = reporter
+        self.settings = reporter.settings
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        """Show a table per experiment, and notes."""
+        self.reporter.gather_notes()
+        width = min(writer_of(terminalreporter).fullwidth, WIDEST)
+        drawn = self.settings.options.drawn_seed
+        if drawn is not None and (self.config.get_verbosity() < 0 or self.config.option.no_header):
+            terminalreporter.write_line(told_seed(drawn))  # which no header has told
+        if self.config.get_verbosity() < 0:
+            for line in (line for text in self._faults() for line in wrapped(text, width)):
+                terminalreporter.write_line(line, red=True)  # nothing else may tell why the session fails
+            return
+        unfinished = [*self._switched_off(), *self._unfinished()]
+        expected = self.reporter.expected
+        skipped = len(self.reporter.skipped.intersection(expected))
+        judged = [each for each in self.reporter.experiments() if each.used is not None]
+        saved = [*self.reporter.saved, *self._faults()]
+        if not (judged or self.settings.notes or unfinished or skipped or saved):
+            return
+        count = f": {skipped} of {counted(len(expected), 'selected test')} skipped" if skipped else ""
+        terminalreporter.write_sep("=", f"experiments{count}")
+        verbosity = self.config.get_verbosity()
+        names = Counter(each.name for each in judged)
+        for position, each in enumerate(judged):
+            if position:
+                terminalreporter.write_line("")
+            located = names[each.name] > 1
+            for number, line in enumerate(
+                experiment_lines(each, width, verbosity=verbosity, located=located)
+            ):
+                terminalreporter.write_line(line, bold=number == 0, **_colour(line))
+        verdicts = (test.verdict for each in judged for test in each.tests)
+        if any(verdict is not None and verdict.detectable is not None for verdict in verdicts):
+            terminalreporter.write_line("")
+            terminalreporter.write_line(MDE_LEGEND)
+        notes = (f"note: {note}" for note in self.settings.notes)
+        for text in (*self._not_on_cluster(), *unfinished, *saved, *notes):
+            for line in wrapped(text, width):
+                terminalreporter.write_line(line, yellow=True)
+
+    def _faults(self) -> list[str]:
+        """Return what no option keeps from being told: what is not saved, and whose runs do not repeat."""
+        self.reporter.learn_expected()
+        found = (unlike(self.settings.exchange, key) for key in self.reporter.announced)
+        return [*self.reporter.not_saved, *(text for text in found if text is not None)]
+
+    def _switched_off(self) -> list[str]:
+        """Return a line per experiment with treatments that are switched off."""
+        self.reporter.learn_expected()
+        return [
+            f"{known['name']}: switched off, so not tested: {', '.join(known['off'])}"
+            for known in self.reporter.announced.values()
+            if known["off"]
+        ]
+
+    def _not_on_cluster(self) -> list[str]:
+        """Return a line per reason for which experiments ran here although there is a cluster."""
+        reasons: dict[str, list[str]] = {}
+        for key, known in self.reporter.announced.items():
+            if known["stays"] and self.reporter.told.run(key):
+                reasons.setdefault(known["stays"], []).append(known["name"])
+        return [f"ran here, not on the cluster, since {why}: {', '.join(n)}" for why, n in reasons.items()]
+
+    def _unfinished(self) -> Sequence[str]:
+        self.reporter.learn_expected()
+        missing = [nodeid for nodeid in self.reporter.expected if nodeid not in self.reporter.reported]
+        if not missing or not self.reporter.verdicts_due:
+            return ()
+        self.settings.exchange.refresh()
+        done = self.settings.exchange.counts()
+        lines = [f"NOT RUN: {counted(len(missing), 'selected test')} without verdict"]
+        for key, known in self.reporter.announced.items():
+            if not self.reporter.told.run(key) and done.get(key):
+                lines.append(
+                    f"{known['name']}: {done[key]} of {known['units']} condition runs of "
+                    f"{known['replicates']} replicates are done"
+                )
+        return lines
+
+
+def told_seed(drawn: int) -> str:
+    """Return the line that tells a root seed that was drawn."""
+    return f"crystallize: drew root seed {drawn}; repeat with --crystallize-seed={drawn}"
+
+
+def _colour(line: str) -> dict[str, bool]:
+    for word, colour in (
+        ("SUPPORTED", "green"),
+        ("REFUTED", "red"),
+        ("INCONCLUSIVE", "red"),
+        ("INVALID", "red"),
+        ("CALIBRATED", "green"),
+        ("MISCALIBRATED", "red"),
+    ):
+        if re.search(rf"  {word}\*?( xfail)?\Z", line):
+            return {"yellow" if line.endswith(" xfail") else colour: True}
+    return {}
