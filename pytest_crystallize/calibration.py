@@ -20,7 +20,7 @@ class CalibrationItem(HypothesisItem):
         found = calibrate(self.hypothesis, arms[BASELINE], runs.sample_size, judging=runs.judging)
         assert self.judged is not None
         self.evidence_missing = found.status == "invalid"
-        self.judged = replace(self.judged, calibration={**found.to_dict(), "rate": found.rate})
+        self._carry(replace(self.judged, calibration={**found.to_dict(), "rate": found.rate}))
         if self.config.getini("crystallize_junit_properties"):
             values = {
                 "verdict": found.status,

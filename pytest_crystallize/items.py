@@ -102,12 +102,16 @@ class HypothesisItem(ExperimentItem):
     label : str
         What reports call the hypothesis: its name, or the id that `pytest.param` gives it.
     judged : Judged or None
-        What its report carries.
+        What became of it; None before anything did.
+    carried : str or None
+        The same as text, which its report carries: made while the test runs, since values of others' types
+        may raise.
     evidence_missing : bool
         Whether there is no verdict with complete evidence (yet).
     """
 
     judged: Judged | None = None
+    carried: str | None = None
 
     def __init__(
         self,
@@ -139,7 +143,7 @@ class HypothesisItem(ExperimentItem):
     def setup(self) -> None:
         """Begin anew: plugins that repeat a test set up the same item several times."""
         super().setup()
-        self.judged = None
+        self.judged = self.carried = None
         self.evidence_missing = True
         self.user_properties[:] = [entry for entry in self.user_properties if entry not in self._properties]
 
@@ -177,7 +181,7 @@ class HypothesisItem(ExperimentItem):
             raise NotSupported(f"INVALID: {found}")
         arms = self.runs.runs(self.conditions)
         records = [record for arm in arms.values() for record in arm.records if record is not None]
-        self.judged = self._judged_of(arms, records)
+        self._carry(self._judged_of(arms, records))
         if records and all(record.skipped is not None for record in records):
             raise _skipped(records[0].skipped or "skipped")
         self.decide(arms, records)
@@ -190,9 +194,8 @@ class HypothesisItem(ExperimentItem):
             raise _skipped(f"run to be recorded as reference {saved!r}, so nothing is judged")
         verdict = self._verdict(arms)
         self.evidence_missing = verdict.status == "invalid"
-        self.judged = replace(
-            self.judged, verdict=replace(verdict, hypothesis=self.label), reference=self._reference()
-        )
+        named = replace(verdict, hypothesis=self.label)
+        self._carry(replace(self.judged, verdict=named, reference=self._reference()))
         self._add_properties(verdict, records)
         if not verdict.passed:
             drawn = self.runs.root_seed if self.runs.seed_drawn else None
@@ -205,6 +208,10 @@ class HypothesisItem(ExperimentItem):
             return {}, {}
         baseline, treatment = self.runs.analysis.compared(self.hypothesis, self.treatment or "")
         return baseline.sample(baseline.metrics), treatment.sample(treatment.metrics)
+
+    def _carry(self, judged: Judged) -> None:
+        """Have the report carry what became of the test."""
+        self.judged, self.carried = judged, judged.to_json()
 
     def _reference(self) -> dict[str, Any] | None:
         """Return what stands for the baseline, if the hypothesis is against a reference."""

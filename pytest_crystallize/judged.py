@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -10,7 +11,7 @@ from crystallize import Verdict
 from crystallize.boundary import shown
 
 ATTRIBUTE = "crystallize"
-"""Of a report; it holds plain data, which every plugin can send elsewhere."""
+"""Of a report; it holds a text, which every plugin can send elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,27 +84,33 @@ class Judged:
             return str(self.calibration["status"])
         return None if self.verdict is None else self.verdict.status
 
-    def attach(self, report: Any) -> None:
-        """Have a report carry this."""
-        setattr(report, ATTRIBUTE, plain(asdict(self)))
+    def to_json(self) -> str:
+        """Return everything as text; names and floats come back as they are, of other values their text."""
+        known = {field.name: getattr(self, field.name) for field in fields(self)}
+        known["verdict"] = None if self.verdict is None else self.verdict.to_dict()
+        for name in ("verdict", "calibration", "reference"):
+            known[name] = plain(known[name])
+        return json.dumps({**known, "cache": asdict(self.cache)})
+
+    @classmethod
+    def from_json(cls, text: str) -> Judged:
+        """Return what `to_json` was called of."""
+        known = json.loads(text)
+        known |= {name: tuple(known[name]) for name in ("conditions", "unread")}
+        verified = tuple((replicate, condition) for replicate, condition in known["cache"]["verified"])
+        measured_on = tuple(known["cache"]["measured_on"])
+        known["cache"] = CacheUse(**{**known["cache"], "verified": verified, "measured_on": measured_on})
+        if (verdict := known["verdict"]) is not None:
+            interval = None if verdict["interval"] is None else tuple(verdict["interval"])
+            trail = tuple(map(tuple, verdict["trail"]))
+            known["verdict"] = Verdict(**{**verdict, "interval": interval, "trail": trail})
+        return cls(**known)
 
 
 def judged_of(report: Any) -> Judged | None:
     """Return what a report carries; None if it is of no test that was judged."""
     found = getattr(report, ATTRIBUTE, None)
-    if found is None:
-        return None
-    known = {field.name: found[field.name] for field in fields(Judged)}
-    known |= {name: tuple(found[name]) for name in ("conditions", "unread")}
-    verified = tuple((replicate, condition) for replicate, condition in found["cache"]["verified"])
-    known["cache"] = CacheUse(
-        **{**found["cache"], "verified": verified, "measured_on": tuple(found["cache"]["measured_on"])}
-    )
-    if (verdict := found["verdict"]) is not None:
-        interval = None if verdict["interval"] is None else tuple(verdict["interval"])
-        trail = tuple(map(tuple, verdict["trail"]))
-        known["verdict"] = Verdict(**{**verdict, "interval": interval, "trail": trail})
-    return Judged(**known)
+    return None if found is None else Judged.from_json(found)
 
 
 def plain(value: Any) -> Any:

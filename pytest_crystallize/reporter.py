@@ -243,7 +243,10 @@ class Reporter:
     def _append_failures(self, report: pytest.TestReport, judged: Judged) -> None:
         """Append the failures of replicates that no report before this one has shown."""
         self.learn_expected()
-        command = self._command(report.nodeid, self.announced[judged.experiment])
+        known = self.announced.get(judged.experiment)
+        if known is None:
+            return
+        command = self._command(report.nodeid, known)
         exchange = self.settings.exchange
         with contextlib.suppress(OSError):
             exchange.refresh()

@@ -28,6 +28,7 @@ from pytest_crystallize.fixtures import hidden_by
 from pytest_crystallize.forks import ForkHooks
 from pytest_crystallize.ids import checksum, escape
 from pytest_crystallize.items import ExperimentItem, HypothesisItem, NotSupported, PrefetchItem
+from pytest_crystallize.judged import ATTRIBUTE
 from pytest_crystallize.late_error_hooks import LateErrorHooks
 from pytest_crystallize.options import Options
 from pytest_crystallize.publishing import Publisher
@@ -329,8 +330,8 @@ class CrystallizeSession:
         """Attach what reports need; missing evidence is no expected failure."""
         report = yield
         if isinstance(item, HypothesisItem):
-            if call.when != "teardown" and item.judged is not None:
-                item.judged.attach(report)
+            if call.when != "teardown" and item.carried is not None:
+                setattr(report, ATTRIBUTE, item.carried)
             if call.excinfo is not None and hasattr(report, "wasxfail") and not _is_expected(item, call):
                 del report.wasxfail
                 report.outcome = "failed"

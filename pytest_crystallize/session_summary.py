@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
+from crystallize.boundary import failure
 from pytest_crystallize.pytest_seam import writer_of
 from pytest_crystallize.repeats import unlike
 from pytest_crystallize.report import counted, wrapped
 from pytest_crystallize.report_terminal import MDE_LEGEND, experiment_lines
 from pytest_crystallize.reporter import Reporter
+from pytest_crystallize.results import ExperimentResults
 
 WIDEST = 120
 """Columns that a table takes at most."""
@@ -37,7 +39,6 @@ class SessionSummary:
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """Show a table per experiment, and notes."""
-        self.reporter.gather_notes()
         width = min(writer_of(terminalreporter).fullwidth, WIDEST)
         drawn = self.settings.options.drawn_seed
         if drawn is not None and (self.config.get_verbosity() < 0 or self.config.option.no_header):
@@ -49,12 +50,14 @@ class SessionSummary:
         unfinished = [*self._switched_off(), *self._unfinished()]
         expected = self.reporter.expected
         skipped = len(self.reporter.skipped.intersection(expected))
-        judged = [each for each in self.reporter.experiments() if each.used is not None]
+        judged, fault = self._judged()
         saved = [*self.reporter.saved, *self._faults()]
-        if not (judged or self.settings.notes or unfinished or skipped or saved):
+        if not (judged or fault or self.settings.notes or unfinished or skipped or saved):
             return
         count = f": {skipped} of {counted(len(expected), 'selected test')} skipped" if skipped else ""
         terminalreporter.write_sep("=", f"experiments{count}")
+        for line in wrapped(fault, width):
+            terminalreporter.write_line(line, red=True)
         verbosity = self.config.get_verbosity()
         names = Counter(each.name for each in judged)
         for position, each in enumerate(judged):
@@ -73,6 +76,14 @@ class SessionSummary:
         for text in (*self._not_on_cluster(), *unfinished, *saved, *notes):
             for line in wrapped(text, width):
                 terminalreporter.write_line(line, yellow=True)
+
+    def _judged(self) -> tuple[list[ExperimentResults], str]:
+        """Return what is to be shown of experiments, and why it can't be: a report is no gate."""
+        try:
+            self.reporter.gather_notes()
+            return [each for each in self.reporter.experiments() if each.used is not None], ""
+        except Exception as error:
+            return [], f"no table of experiments could be made: {failure(error)}"
 
     def _faults(self) -> list[str]:
         """Return what no option keeps from being told: what is not saved, and whose runs do not repeat."""
