@@ -13,7 +13,6 @@ import pytest
 
 from crystallize import ConditionRuns, RunRecord
 from crystallize.core.analysis import Analysis
-from crystallize.core.evaluation import digest
 from crystallize.core.interim import Interim
 from crystallize.core.record import RunError
 from crystallize.core.run import Unit, rotated
@@ -37,7 +36,6 @@ class ExperimentRuns(SettledExperiment, ABC):
         self._first_open = 0
         self._complete: dict[str, ConditionRuns] = {}
         self._analysis: Analysis | None = None
-        self._digests: dict[ConditionRuns, str] = {}
 
     @abstractmethod
     def run_unit(self, unit: Unit, host: pytest.Item) -> RunRecord:
@@ -322,13 +320,6 @@ class ExperimentRuns(SettledExperiment, ABC):
         if None not in runs.records:
             self._complete[condition] = runs
         return runs
-
-    def digest(self, runs: ConditionRuns) -> str:
-        """Return the digest of a condition's metrics, made once where the runs are complete."""
-        known = self._digests.get(runs)
-        if known is None:
-            known = self._digests[runs] = digest(record for record in runs.records if record is not None)
-        return known
 
     def unread(self, arms: Mapping[str, ConditionRuns]) -> list[str]:
         """Say which keys of which treatments nothing read in any run."""
