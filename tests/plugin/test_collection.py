@@ -45,7 +45,7 @@ def test_import_of_the_entry_point():
         "print(sorted(name for name in set(sys.modules) - before))"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    ours = ("", ".exit_code", ".hookspecs", ".naming", ".options", ".plugin")
+    ours = ("", ".exit_code", ".hookspecs", ".naming", ".option_values", ".plugin")
     assert found.strip() == str([f"pytest_crystallize{module}" for module in ours])
 
 
