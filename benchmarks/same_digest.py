@@ -50,23 +50,18 @@ Facts = dict[str, str]
 
 
 class Collector:
-    """Gathers digests and verdicts from the reports, in the controlling process."""
+    """Gathers digests and verdicts of the session, in the controlling process."""
 
     def __init__(self) -> None:
         self.facts: Facts = {}
 
-    def pytest_runtest_logreport(self, report: Any) -> None:
-        """Take in what a report carries."""
-        payload = getattr(report, "crystallize", None)
-        if payload is None:
-            return
-        name = payload["name"]
-        for condition, digest in payload["digests"].items():
-            known = self.facts.setdefault(f"{name} {condition}", digest)
-            if known != digest:
-                self.facts[f"{name} {condition}"] = f"{known}!={digest}"
-        verdict = payload["verdict"]
-        self.facts[f"{name} {verdict['hypothesis']} {verdict['treatment']}"] = verdict["status"]
+    def pytest_crystallize_report(self, results: Any) -> None:
+        """Take in what the session gave."""
+        for each in results.experiments:
+            for condition, found in each.digests.items():
+                self.facts[f"{each.name} {condition}"] = found
+            for verdict in (test.verdict for test in each.tests if test.verdict is not None):
+                self.facts[f"{each.name} {verdict.hypothesis} {verdict.treatment}"] = verdict.status
 
     def pytest_unconfigure(self) -> None:
         """Hand over what was gathered."""
