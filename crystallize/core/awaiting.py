@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
 from contextlib import contextmanager
 from types import CoroutineType
 from typing import Any, TypeVar
@@ -12,6 +12,12 @@ from typing import Any, TypeVar
 from crystallize.errors import DefinitionError, EventLoopError
 
 T = TypeVar("T")
+
+Ending = tuple[Any, BaseException | None]
+"""How a body ended: what it returned, or what it raised; a generator can't raise `StopIteration`."""
+
+Body = Generator[Awaitable[Any], Any, Ending]
+"""What runs alike with and without an event loop: it yields what is to be awaited, and is sent the result."""
 
 
 def is_async(function: Callable[..., Any]) -> bool:
@@ -23,6 +29,73 @@ def is_async(function: Callable[..., Any]) -> bool:
 async def settled(value: Any) -> Any:
     """Return a value; of an awaitable, what it gives."""
     return await value if inspect.isawaitable(value) else value
+
+
+def finished(body: Body) -> Any:
+    """Run a body that has nothing to await; return or raise what it gave."""
+    try:
+        next(body)
+    except StopIteration as end:
+        outcome: Ending = end.value
+    try:
+        return given(outcome)
+    finally:
+        del outcome  # the traceback of what is raised holds this frame
+
+
+async def awaited(make: Callable[[Callable[[], object]], Body]) -> Ending:
+    """Run a body, awaiting what it yields; all that it does beside finds no event loop, as in `finished`.
+
+    Parameters
+    ----------
+    make : callable
+        Makes the body, given what tells whether the task is being cancelled that awaits.
+    """
+    task = asyncio.current_task()
+    body = make(_not_cancelling if task is None else task.cancelling)
+    result: Any = None
+    fault: BaseException | None = None
+    while True:
+        try:
+            with outside_loop():
+                waiting = body.send(result) if fault is None else body.throw(fault)
+        except StopIteration as end:
+            outcome: Ending = end.value
+            return outcome
+        finally:
+            fault = None
+        try:
+            result = await waiting
+        except BaseException as raised:
+            fault = raised
+
+
+def given(outcome: Ending) -> Any:
+    """Return what was returned, or raise what was raised."""
+    result, fault = outcome
+    if fault is None:
+        return result
+    try:
+        raise fault
+    finally:
+        del fault, outcome
+
+
+def _not_cancelling() -> bool:
+    return False
+
+
+def expected(value: Any, kind: str, name: str, *, awaits: bool) -> Generator[Awaitable[Any], Any, Any]:
+    """Return what a part returned, or yield it if it is to be awaited.
+
+    Raises
+    ------
+    DefinitionError
+        If it is, and nothing awaits it.
+    """
+    if not awaits:
+        raise never_awaited(value, f"{kind} {name!r}")
+    return (yield value) if inspect.isawaitable(value) else value
 
 
 @contextmanager

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from asyncio import CancelledError
+from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator
+from functools import partial
+from inspect import isawaitable
 from types import CoroutineType
-from typing import Any
+from typing import Any, Final, Protocol
 
 from crystallize.boundary import check_failure, failure
-from crystallize.core.awaiting import never_awaited, outside_loop, run_to_completion, settled
+from crystallize.core.awaiting import Body, awaited, expected, finished, given, run_to_completion
 from crystallize.core.context import FrozenContext
 from crystallize.core.pipeline_step import PipelineStep, StepFactory, as_step, check_caching, recorded
 from crystallize.core.seeding import SETUP, TEARDOWN
@@ -15,6 +18,53 @@ from crystallize.core.step_cache import CacheableSteps
 from crystallize.errors import DefinitionError
 
 StepHook = Callable[[PipelineStep, Any, FrozenContext], object]
+
+
+class Source(Protocol):
+    """Where a pass has its data from."""
+
+    @property
+    def name(self) -> str:
+        """What its trace is called."""
+
+    def fetch(self, ctx: FrozenContext) -> Any:
+        """Return the data, or what they are to be awaited from."""
+
+
+class Around(Protocol):
+    """What surrounds a pass through a pipeline."""
+
+    @property
+    def before_step(self) -> tuple[StepHook, ...]:
+        """Called with (step, data, ctx) before each step."""
+
+    @property
+    def after_step(self) -> tuple[StepHook, ...]:
+        """Called with (step, data, ctx) behind each step."""
+
+    @property
+    def cacheable_steps(self) -> CacheableSteps | None:
+        """What calls the cacheable steps; otherwise, they are called like all others."""
+
+    def begin(self, ctx: FrozenContext) -> Source | None:
+        """Act before the steps are set up; return what the data are fetched from, if they are."""
+
+    def end(self, ctx: FrozenContext) -> None:
+        """Act when the steps are torn down, unless something raised."""
+
+
+class _Nothing:
+    before_step = after_step = ()
+    cacheable_steps = None
+
+    def begin(self, ctx: FrozenContext) -> None:
+        return None
+
+    def end(self, ctx: FrozenContext) -> None:
+        return None
+
+
+_NOTHING_AROUND: Final[Around] = _Nothing()
 
 
 class Pipeline:
@@ -54,25 +104,8 @@ class Pipeline:
         step, every step's `teardown` in reverse order behind the last, also if a step raised.
         """
         if self.is_async:
-            return run_to_completion(self._arun(data, ctx))
-        try:
-            self.setup(ctx)
-            data = self.process(data, ctx)
-        except BaseException as fault:
-            self.teardown(ctx, fault)
-            raise
-        self.teardown(ctx)
-        return data
-
-    async def _arun(self, data: Any, ctx: FrozenContext) -> Any:
-        try:
-            await self.asetup(ctx)
-            data = await self.aprocess(data, ctx)
-        except BaseException as fault:
-            await self.ateardown(ctx, fault)
-            raise
-        await self.ateardown(ctx)
-        return data
+            return given(run_to_completion(awaited(partial(self.body, ctx, _NOTHING_AROUND, data))))
+        return finished(self.body(ctx, _NOTHING_AROUND, data))
 
     def until_exit(self) -> Pipeline:
         """Return the pipeline up to the first step marked by `exit_step`, or all of it if none is."""
@@ -81,119 +114,107 @@ class Pipeline:
                 return Pipeline(self.steps[:index])
         return self
 
-    # Each part comes twice: the plain one is what runs a hundred thousand times, and awaits nothing.
-
-    def setup(self, ctx: FrozenContext) -> None:
-        """Call every step's `setup`."""
-        for index, name, step in self._with_setup:
-            ctx._enter(name, SETUP + index)
-            step.setup(ctx)
-
-    async def asetup(self, ctx: FrozenContext) -> None:
-        """Do what `setup` does, awaiting what is to be awaited."""
-        for index, name, step in self._with_setup:
-            ctx._enter(name, SETUP + index)
-            with outside_loop():
-                waiting = step.setup(ctx)
-            await settled(waiting)
-
-    def teardown(self, ctx: FrozenContext, fault: BaseException | None = None) -> None:
-        """Call every step's `teardown` in reverse order, every one of them even if one raises.
+    def body(
+        self,
+        ctx: FrozenContext,
+        around: Around,
+        data: Any = None,
+        cancelling: Callable[[], object] | None = None,
+    ) -> Body:
+        """Pass data through every step; yield what is to be awaited.
 
         Parameters
         ----------
         ctx : FrozenContext
             The context; it is left in the scope that raised first.
-        fault : BaseException, optional
-            What had ended the run. Later errors become notes on it; without it, the first one is raised.
+        around : Around
+            What is done before and behind.
+        data : any
+            What the first step is given, unless there is a source.
+        cancelling : callable, optional
+            Tells whether the task is being cancelled that awaits what is yielded; None if nothing does.
         """
-        if not self._with_teardown:
-            return
-        faults = _Faults(ctx, fault)
-        for index, name, step in reversed(self._with_teardown):
-            ctx._enter(name, TEARDOWN + index)
-            try:
-                step.teardown(ctx)
-            except BaseException as error:
-                check_failure(error)
-                faults.add(name, error)
-        faults.conclude()
+        fault: BaseException | None = None
+        awaits, cacheable, begun = cancelling is not None, around.cacheable_steps, False
+        try:
+            source = around.begin(ctx)
+            begun = True
+            for index, name, step in self._with_setup:
+                ctx._enter(name, SETUP + index)
+                waiting = step.setup(ctx)
+                if awaits and isawaitable(waiting):
+                    yield waiting
+            if source is not None:
+                ctx._enter(source.name, 0)
+                data = source.fetch(ctx)
+                if awaits or type(data) is CoroutineType:
+                    data = yield from expected(data, "data source", source.name, awaits=awaits)
+            for index, name, step in self._parts:
+                ctx._enter(name, index)
+                for hook in around.before_step:
+                    hook(step, data, ctx)
+                call = None
+                if cacheable is not None and step.cacheable:
+                    call = cacheable.call(step, index, data, ctx)
+                if call is None or call.is_to_be_made():
+                    try:
+                        data = step(data, ctx)
+                        if awaits or type(data) is CoroutineType:
+                            data = yield from expected(data, "step", name, awaits=awaits)
+                        if type(data) is tuple:
+                            data = recorded(data, ctx)
+                    finally:
+                        if call is not None:
+                            call.end()
+                if call is not None:
+                    data = call.handed_on(data)
+                for hook in around.after_step:
+                    hook(step, data, ctx)
+        except BaseException as error:
+            fault = error
+            if cancelling is not None and isinstance(error, CancelledError) and not cancelling():
+                # Nobody cancelled the pass, so it is a failure of this one and ends no other.
+                fault = RuntimeError(f"{ctx._scope.name} was cancelled from within")
+                fault.__cause__ = error
+        try:
+            if begun and self._with_teardown:
+                fault = yield from self._torn_down(ctx, fault, awaits=awaits)
+            if fault is None:
+                around.end(ctx)
+            return data, fault
+        except BaseException as error:
+            return None, error
+        finally:
+            del fault  # its traceback holds this frame
 
-    async def ateardown(self, ctx: FrozenContext, fault: BaseException | None = None) -> None:
-        """Do what `teardown` does, awaiting what is to be awaited."""
-        faults = _Faults(ctx, fault)
-        for index, name, step in reversed(self._with_teardown):
-            ctx._enter(name, TEARDOWN + index)
-            try:
-                with outside_loop():
+    def _torn_down(
+        self, ctx: FrozenContext, fault: BaseException | None, *, awaits: bool
+    ) -> Generator[Awaitable[Any], Any, BaseException | None]:
+        """Call every step's `teardown`, every one of them even if one raises.
+
+        The first exception counts, also `fault`, which had ended the steps; later ones become notes on it.
+        """
+        scope = ctx._scope
+        # Where a task awaits: neither its cancellation nor its end.
+        failures = (Exception, SystemExit) if awaits else (BaseException,)
+        try:
+            for index, name, step in reversed(self._with_teardown):
+                ctx._enter(name, TEARDOWN + index)
+                try:
                     waiting = step.teardown(ctx)
-                await settled(waiting)
-            except (Exception, SystemExit) as error:  # neither the task's cancellation nor its end
-                check_failure(error)
-                faults.add(name, error)
-        faults.conclude()
-
-    def process(
-        self,
-        data: Any,
-        ctx: FrozenContext,
-        *,
-        before: Iterable[StepHook] = (),
-        after: Iterable[StepHook] = (),
-        cacheable: CacheableSteps | None = None,
-    ) -> Any:
-        """Pass the data through every step.
-
-        Parameters
-        ----------
-        data, ctx : any, FrozenContext
-            What the first step is given.
-        before, after : iterable of callable
-            Called with (step, data, ctx) around each step.
-        cacheable : CacheableSteps, optional
-            What calls the cacheable steps; otherwise, they are called like all others.
-        """
-        for index, name, step in self._parts:
-            ctx._enter(name, index)
-            for hook in before:
-                hook(step, data, ctx)
-            if cacheable is not None and step.cacheable:
-                data = cacheable.call(step, index, data, ctx)
-            else:
-                data = step(data, ctx)
-                if type(data) is tuple:
-                    data = recorded(data, ctx)
-                elif type(data) is CoroutineType:
-                    raise never_awaited(data, f"step {name!r}")
-            for hook in after:
-                hook(step, data, ctx)
-        return data
-
-    async def aprocess(
-        self,
-        data: Any,
-        ctx: FrozenContext,
-        *,
-        before: Iterable[StepHook] = (),
-        after: Iterable[StepHook] = (),
-        cacheable: CacheableSteps | None = None,
-    ) -> Any:
-        """Do what `process` does, awaiting what is to be awaited."""
-        for index, name, step in self._parts:
-            ctx._enter(name, index)
-            with outside_loop():
-                for hook in before:
-                    hook(step, data, ctx)
-            if cacheable is not None and step.cacheable:
-                data = await cacheable.acall(step, index, data, ctx)
-            else:
-                with outside_loop():
-                    waiting = step(data, ctx)
-                data = recorded(await settled(waiting), ctx)
-            with outside_loop():
-                for hook in after:
-                    hook(step, data, ctx)
-        return data
+                    if awaits and isawaitable(waiting):
+                        yield waiting
+                except failures as error:
+                    check_failure(error)
+                    if fault is None:
+                        scope, fault = ctx._scope, error
+                    else:
+                        fault.add_note(f"teardown of {name!r} failed too: {failure(error)}")
+            if fault is not None:
+                ctx._scope = scope
+            return fault
+        finally:
+            del fault
 
     def __iter__(self) -> Iterator[PipelineStep]:
         return iter(self.steps)
@@ -203,29 +224,6 @@ class Pipeline:
 
     def __repr__(self) -> str:
         return f"Pipeline([{', '.join(step.name for step in self.steps)}])"
-
-
-class _Faults:
-    """What raised while steps are torn down: the first one counts, later ones become notes on it."""
-
-    def __init__(self, ctx: FrozenContext, fault: BaseException | None) -> None:
-        self._ctx = ctx
-        self._given = self._first = fault
-        self._scope = ctx._scope
-
-    def add(self, name: str, error: BaseException) -> None:
-        """Take in what the teardown of a step raised."""
-        if self._first is None:
-            self._scope, self._first = self._ctx._scope, error
-        else:
-            self._first.add_note(f"teardown of {name!r} failed too: {failure(error)}")
-
-    def conclude(self) -> None:
-        """Leave the context in the scope that raised first; raise what was not raised already."""
-        if self._first is not None:
-            self._ctx._scope = self._scope
-            if self._first is not self._given:
-                raise self._first
 
 
 def pipeline(*steps: PipelineStep | StepFactory) -> Pipeline:

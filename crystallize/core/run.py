@@ -6,23 +6,26 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from functools import cached_property
-from types import CoroutineType
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 from crystallize.boundary import text_of
 from crystallize.core.artifact import Inputs
 from crystallize.core.awaiting import (
-    never_awaited,
+    Body,
+    Ending,
+    awaited,
+    finished,
+    given,
     outside_loop,
     refuse_inside_a_loop,
     run_to_completion,
-    settled,
 )
 from crystallize.core.context import LOGGER, OUTSIDE, FrozenContext
 from crystallize.core.datasource import DataSource
-from crystallize.core.pipeline import Pipeline, StepHook
+from crystallize.core.pipeline import Pipeline, Source, StepHook
 from crystallize.core.record import ArtifactEntry, RunError, RunRecord
 from crystallize.core.seeding import HOOKS, TREATMENT, SeedStream
 from crystallize.core.step_cache import CacheableSteps, StepCache
@@ -132,31 +135,25 @@ class SharedTime:
 
 async def aexecute(
     ctx: FrozenContext,
-    body: Callable[[FrozenContext], Awaitable[object]],
+    body: Callable[[FrozenContext], Awaitable[Ending]],
     *,
     seed_globals: Callable[[int], object] | None,
     outcomes: Outcomes = RECORDED,
     shared: SharedTime,
 ) -> RunRecord:
     """Do what `execute` does with a body that is awaited."""
-    fault: BaseException | None = None
     run = shared.begin()
     try:
         if seed_globals is not None:
             seed_globals(ctx._word >> 32)
-        await body(ctx)
-    except asyncio.CancelledError:
-        shared.end(run)
-        raise
-    except BaseException as raised:
-        fault = raised
+        outcome = await body(ctx)
+    except BaseException as fault:
+        outcome = None, fault
     seconds = shared.end(run)
-
-    def conclude(ctx: FrozenContext) -> None:
-        if fault is not None:
-            raise fault
-
-    return replace(execute(ctx, conclude, seed_globals=None, outcomes=outcomes), seconds=seconds)
+    if isinstance(outcome[1], asyncio.CancelledError):
+        raise outcome[1]
+    record = execute(ctx, lambda ctx: given(outcome), seed_globals=None, outcomes=outcomes)
+    return replace(record, seconds=seconds)
 
 
 class Unit(NamedTuple):
@@ -291,7 +288,18 @@ class RunPlan:
         return replace(self, step_cache=cache)
 
     @cached_property
-    def _cacheable_steps(self) -> CacheableSteps | None:
+    def before_step(self) -> tuple[StepHook, ...]:
+        """The hooks before each step."""
+        return self.hooks.before_step
+
+    @cached_property
+    def after_step(self) -> tuple[StepHook, ...]:
+        """The hooks behind each step."""
+        return self.hooks.after_step
+
+    @cached_property
+    def cacheable_steps(self) -> CacheableSteps | None:
+        """What calls the cacheable steps, if there are any."""
         if not self.pipeline.is_cacheable:
             return None
         return CacheableSteps(self.step_cache, self.seed_globals, shared=self.shares_generators)
@@ -347,7 +355,7 @@ class RunPlan:
         ctx = self.context(unit)
         if ctx._inputs is not None and (skipped := _skipped(ctx)) is not None:
             return skipped
-        return execute(ctx, self._body, seed_globals=self.seed_globals, outcomes=outcomes)
+        return execute(ctx, self._run_body, seed_globals=self.seed_globals, outcomes=outcomes)
 
     async def arun(self, unit: Unit, outcomes: Outcomes = RECORDED) -> RunRecord:
         """Run one unit on the running event loop."""
@@ -356,7 +364,7 @@ class RunPlan:
                 return self.run(unit, outcomes)
         ctx = self.context(unit)
         return _skipped(ctx) or await aexecute(
-            ctx, self._abody, seed_globals=self.seed_globals, outcomes=outcomes, shared=self._shared_time
+            ctx, self._await_body, seed_globals=self.seed_globals, outcomes=outcomes, shared=self._shared_time
         )
 
     def run_for_output(self, unit: Unit) -> tuple[RunRecord, Any]:
@@ -366,94 +374,26 @@ class RunPlan:
         outputs: list[Any] = []
         record = execute(
             self.context(unit),
-            lambda ctx: outputs.append(self._body(ctx)),
+            lambda ctx: outputs.append(self._run_body(ctx)),
             seed_globals=self.seed_globals,
             outcomes=RAISED,
         )
         return record, outputs[0]
 
-    def _body(self, ctx: FrozenContext) -> Any:
+    def _run_body(self, ctx: FrozenContext) -> Any:
         if self.is_async:
-            return run_to_completion(self._abody(ctx))
-        if self._cacheable_steps is None:
-            return self._process(ctx)
-        with self._cacheable_steps.unit():
-            return self._process(ctx)
+            return given(run_to_completion(self._await_body(ctx)))
+        return finished(self._body(ctx))
 
-    async def _abody(self, ctx: FrozenContext) -> Any:
-        if self._cacheable_steps is None:
-            return await self._aprocess(ctx)
-        with self._cacheable_steps.unit():
-            return await self._aprocess(ctx)
+    async def _await_body(self, ctx: FrozenContext) -> Ending:
+        return await awaited(partial(self._body, ctx))
 
-    def _process(self, ctx: FrozenContext) -> Any:
-        hooks, pipeline = self.hooks, self.pipeline
-        source = self._sources.get(ctx._condition, self.datasource)
-        self._begin(ctx)
-        try:
-            pipeline.setup(ctx)
-            ctx._enter(source.name, 0)
-            if ctx._inputs is not None:
-                _read_as_upstream(ctx, ctx._inputs)
-            data = source.fetch(ctx)
-            if type(data) is CoroutineType:
-                raise never_awaited(data, f"data source {source.name!r}")
-            data = pipeline.process(
-                data,
-                ctx,
-                before=hooks.before_step,
-                after=hooks.after_step,
-                cacheable=self._cacheable_steps,
-            )
-        except BaseException as fault:
-            pipeline.teardown(ctx, fault)
-            raise
-        pipeline.teardown(ctx)
-        if self.outputs and self.outputs_required:
-            self._check_outputs(ctx)
-        for hook in hooks.after_replicate:
-            hook(ctx)
-        return data
+    def _body(self, ctx: FrozenContext, cancelling: Callable[[], object] | None = None) -> Body:
+        """Do all that a unit does; see `Pipeline.body`."""
+        body = self.pipeline.body(ctx, self, None, cancelling)
+        return body if self.cacheable_steps is None else _within(self.cacheable_steps.unit(), body)
 
-    async def _aprocess(self, ctx: FrozenContext) -> Any:
-        hooks, pipeline = self.hooks, self.pipeline
-        source = self._sources.get(ctx._condition, self.datasource)
-        with outside_loop():
-            self._begin(ctx)
-        try:
-            try:
-                await pipeline.asetup(ctx)
-                ctx._enter(source.name, 0)
-                if ctx._inputs is not None:
-                    _read_as_upstream(ctx, ctx._inputs)
-                with outside_loop():
-                    waiting = source.fetch(ctx)
-                data = await settled(waiting)
-                data = await pipeline.aprocess(
-                    data,
-                    ctx,
-                    before=hooks.before_step,
-                    after=hooks.after_step,
-                    cacheable=self._cacheable_steps,
-                )
-            except asyncio.CancelledError as fault:
-                task = asyncio.current_task()
-                if task is not None and task.cancelling():
-                    raise
-                # Nobody cancelled the unit, so it is a failure of this unit and ends no other.
-                raise RuntimeError(f"{ctx._scope.name} was cancelled from within") from fault
-        except BaseException as fault:
-            await pipeline.ateardown(ctx, fault)
-            raise
-        await pipeline.ateardown(ctx)
-        if self.outputs and self.outputs_required:
-            self._check_outputs(ctx)
-        with outside_loop():
-            for hook in hooks.after_replicate:
-                hook(ctx)
-        return data
-
-    def _begin(self, ctx: FrozenContext) -> None:
+    def begin(self, ctx: FrozenContext) -> Source:
         """Check what is upstream, apply the treatment, and call the hooks before the replicate."""
         condition, hooks = ctx._condition, self.hooks
         if ctx._inputs is not None:
@@ -465,6 +405,15 @@ class RunPlan:
             ctx._enter(OUTSIDE, HOOKS)
             for hook in hooks.before_replicate:
                 hook(ctx)
+        source = self._sources.get(condition, self.datasource)
+        return source if ctx._inputs is None else _Downstream(source, ctx._inputs)
+
+    def end(self, ctx: FrozenContext) -> None:
+        """Check what was written, and call the hooks behind the replicate."""
+        if self.outputs and self.outputs_required:
+            self._check_outputs(ctx)
+        for hook in self.hooks.after_replicate:
+            hook(ctx)
 
     def _check_inputs(self, ctx: FrozenContext) -> None:
         try:
@@ -494,10 +443,27 @@ class RunPlan:
         return {treatment.name: treatment for treatment in self.treatments}
 
 
-def _read_as_upstream(ctx: FrozenContext, inputs: Inputs) -> None:
-    """Read the keys of the treatment that were read upstream: they are in what the data source fetches."""
-    for key in sorted(inputs.reads & ctx._values.keys()):
-        ctx.get(key)
+def _within(bracket: AbstractContextManager[object], body: Body) -> Body:
+    with bracket:
+        return (yield from body)
+
+
+class _Downstream(NamedTuple):
+    """A data source, as that of a unit that reads what others wrote."""
+
+    source: Source
+    inputs: Inputs
+
+    @property
+    def name(self) -> str:
+        """Name of the data source."""
+        return self.source.name
+
+    def fetch(self, ctx: FrozenContext) -> Any:
+        """Read the keys of the treatment that were read upstream, since they are in the data; fetch these."""
+        for key in sorted(self.inputs.reads & ctx._values.keys()):
+            ctx.get(key)
+        return self.source.fetch(ctx)
 
 
 def _skipped(ctx: FrozenContext) -> RunRecord | None:

@@ -9,16 +9,14 @@ seeded again behind it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from types import CoroutineType
 from typing import Any, Literal, NamedTuple, Protocol
 
-from crystallize.core.awaiting import never_awaited, outside_loop, settled
 from crystallize.core.context import FrozenContext
 from crystallize.core.freezing import freeze, summarize
-from crystallize.core.pipeline_step import PipelineStep, recorded
+from crystallize.core.pipeline_step import PipelineStep
 from crystallize.core.recording import KeptArtifact, MetricEntry, artifact_key
 from crystallize.core.seeding import (
     BEFORE_CACHEABLE,
@@ -195,28 +193,9 @@ class CacheableSteps:
         """Bracket a unit of work."""
         return nullcontext() if self.cache is None else self.cache.unit()
 
-    def call(self, step: PipelineStep, index: int, data: Any, ctx: FrozenContext) -> Any:
-        """Return what a step returns, its metrics recorded."""
-        call = _Call(self, step, index, data, ctx)
-        if not call.is_repeated():
-            with call.apart():
-                output = step(data, ctx)
-                if type(output) is CoroutineType:
-                    raise never_awaited(output, f"step {step.name!r}")
-                output = recorded(output, ctx)
-            call.conclude(output)
-        return call.handed_on()
-
-    async def acall(self, step: PipelineStep, index: int, data: Any, ctx: FrozenContext) -> Any:
-        """Do what `call` does, awaiting what is to be awaited."""
-        call = _Call(self, step, index, data, ctx)
-        if not call.is_repeated():
-            with call.apart():
-                with outside_loop():
-                    waiting = step(data, ctx)
-                output = recorded(await settled(waiting), ctx)
-            call.conclude(output)
-        return call.handed_on()
+    def call(self, step: PipelineStep, index: int, data: Any, ctx: FrozenContext) -> CacheableCall:
+        """Return a call of a step that is to be made, unless it is repeated."""
+        return CacheableCall(self, step, index, data, ctx)
 
 
 @dataclass(slots=True)
@@ -269,7 +248,7 @@ class _Effects:
         return cls(decode(Part(one, data[8:end])), *decode(Part(other, data[end:])))
 
 
-class _Call:
+class CacheableCall:
     """One call of a cacheable step."""
 
     def __init__(
@@ -281,6 +260,7 @@ class _Call:
         self._ctx = ctx
         self._seed = scope_seed(ctx._word, BEFORE_CACHEABLE + index)
         self._moved = _never
+        self._watching: AbstractContextManager[object] | None = None
         self._before = {**ctx._values}
         self._events: list[tuple[Event, str]] = []
         self._asked: set[Read] = set()
@@ -291,19 +271,18 @@ class _Call:
             seed = None if step.deterministic else (ctx._word, index)
             self._entry = steps.cache.entry(StepCall(step.name, step._code, data, seed, self._look_up))
 
-    def is_repeated(self) -> bool:
-        """Tell whether there is a result that can be used; if so, do what it says."""
-        if self._entry is None:
-            return False
-        for result in self._entry.find():
+    def is_to_be_made(self) -> bool:
+        """Begin the call, unless there is a result that can be used; then do what that says."""
+        for result in () if self._entry is None else self._entry.find():
             try:
                 effects = _Effects.decoded(result)
             except NotStorableError:
                 continue
             if not self._conflicts(effects):
                 self._repeat(effects)
-                return True
-        return False
+                return False
+        self._begin()
+        return True
 
     def _conflicts(self, effects: _Effects) -> bool:
         """Tell whether an artifact is there already, so that the step has to be called and to fail."""
@@ -336,29 +315,31 @@ class _Call:
                 ctx._traced.add(key)
                 ctx._trace(event, key, None if event == "absent" else summarize(ctx._values[key]))
 
-    @contextmanager
-    def apart(self) -> Iterator[None]:
-        """Bracket the call itself."""
+    def _begin(self) -> None:
         ctx, entry = self._ctx, self._entry
-        outer, traced = ctx._scope, ctx._traced
+        self._outer = outer, _ = ctx._scope, ctx._traced
         ctx._scope, ctx._traced, ctx._rng = untouched(outer.name, outer.index), set(), None
         ctx._asked = self._asked  # type: ignore[assignment]  # of more kinds than a context tells
         if self._steps.seeding is not None:
             self._steps.seeding(self._seed)
         if entry is not None or self._step.deterministic:
             self._moved = global_draws_detector()
-        try:
-            with nullcontext() if entry is None else entry.watched():
-                yield
-        finally:
-            self._events = ctx._scope.events
-            ctx._scope, ctx._traced, ctx._asked = outer, traced, None
-            if ctx._scopes:
-                ctx._scopes[-1] = outer
-            self._trace(self._events)
+        if entry is not None:
+            self._watching = entry.watched()
+            self._watching.__enter__()
 
-    def conclude(self, output: Any) -> None:
-        """Take in what the call gave, and have it stored."""
+    def end(self) -> None:
+        """End what `is_to_be_made` began, however the call ended."""
+        ctx = self._ctx
+        if self._watching is not None:
+            self._watching.__exit__(None, None, None)
+        self._events = ctx._scope.events
+        (ctx._scope, ctx._traced), ctx._asked = self._outer, None
+        if ctx._scopes:
+            ctx._scopes[-1] = ctx._scope
+        self._trace(self._events)
+
+    def _conclude(self, output: Any) -> None:
         ctx = self._ctx
         moved = self._moved()
         if self._step.deterministic:
@@ -453,8 +434,13 @@ class _Call:
         if self._entry is not None:
             self._entry.refuse(why)
 
-    def handed_on(self) -> Any:
-        """Return what the step returned, the global generators being seeded again."""
+    def handed_on(self, output: Any) -> Any:
+        """Take in and store what the call gave, unless it was repeated; return what it hands on.
+
+        The global generators are seeded again.
+        """
+        if self._effects is None:
+            self._conclude(output)
         assert self._effects is not None
         if self._steps.seeding is not None:
             self._steps.seeding(scope_seed(self._ctx._word, BEHIND_CACHEABLE + self._index))

@@ -4,11 +4,13 @@ import asyncio
 import functools
 import gc
 import random
+import weakref
 
 import pytest
 
 from crystallize import (
     AsyncExecution,
+    BasePlugin,
     DataSource,
     Experiment,
     FrozenContext,
@@ -23,6 +25,7 @@ from crystallize import (
     pipeline_step,
 )
 from crystallize.core.awaiting import is_async
+from crystallize.core.run import Unit
 from crystallize.errors import CrystallizeWarning, DefinitionError, EventLoopError
 
 BOOST = Treatment("boost", {"delta": 10.0})
@@ -253,6 +256,58 @@ def test_whatever_a_step_raises_is_recorded(error, plugins):
     result = Experiment(0, [fragile], plugins, replicates=3).run()
     assert [e.replicate for e in result.errors] == [1]
     assert len(result.records) == 3
+
+
+@pytest.mark.parametrize("where", ["fetch", "setup", "step", "teardown", "treatment", "hook"])
+@pytest.mark.parametrize("awaits", [False, True])
+def test_whatever_raises_may_end_with_stop_iteration(where, awaits):
+    """It is what it was raised as, wherever that was, beside asynchronous parts too."""
+
+    def stop(*args):
+        raise StopIteration("no more")
+
+    class Step(PipelineStep):
+        def __call__(self, data, ctx):
+            return data
+
+    class Hook(BasePlugin):
+        pass
+
+    if where in ("setup", "teardown", "step"):
+        setattr(Step, {"step": "__call__"}.get(where, where), stop)
+    if where == "hook":
+        Hook.after_replicate = stop
+    source = stop if where == "fetch" else fetch() if awaits else 0
+    treatment = Treatment("t", apply_fn=stop if where == "treatment" else lambda ctx: None)
+    plan = Experiment(source, [Step(), *([add] if awaits else [])], [Hook()], treatments=[treatment]).plan()
+    error = plan.run(Unit(0, "t")).error
+    assert (error.type, error.message) == ("StopIteration", "no more")
+
+
+@pytest.mark.parametrize("last", [[], [add]], ids=["sync", "async"])
+def test_what_a_failed_run_used_is_given_up_at_once(last):
+    """No circle of frames keeps its data until the collector comes by."""
+
+    class Data(list):
+        pass
+
+    used = []
+
+    @pipeline_step
+    def fail(data):
+        used.append(weakref.ref(data))
+        raise ValueError
+
+    plan = Experiment(lambda ctx: Data(), [fail, *last]).plan()
+    gc.collect()
+    gc.disable()
+    try:
+        assert not plan.run(Unit(0, "baseline")).succeeded
+        assert last or used[0]() is None
+        gc.collect()
+        assert used[0]() is None
+    finally:
+        gc.enable()
 
 
 def test_an_interrupt_comes_through(caplog):
