@@ -15,9 +15,10 @@ import pytest
 
 from crystallize import ArtifactPlugin, BasePlugin, RunRecord, SeedPlugin
 from crystallize.boundary import check_failure
-from crystallize.core.context import LOGGER, FrozenContext
+from crystallize.core.context import LOGGER, FrozenContext, journal_of
 from crystallize.core.declaration import shown
 from crystallize.core.declared import Parameters
+from crystallize.core.journal import Journal
 from crystallize.core.record import RunError
 from crystallize.core.run import RAISED, Outcomes, Unit, execute
 from crystallize.core.run_identity import Subject
@@ -168,21 +169,21 @@ class MarkedRuns(ExperimentRuns):
             return self._run(unit, host, RAISED)
 
     def _run(self, unit: Unit, host: pytest.Item, outcomes: Outcomes) -> RunRecord:
-        ctx = FrozenContext._for_run(
-            {}, self.stream.word(unit.replicate), unit.condition, unit.replicate, LOGGER
-        )
+        word = self.stream.word(unit.replicate)
+        journal = Journal({}, word, unit.condition, unit.replicate, LOGGER)
         self._phase = "setup"
         seeding = self._seed_globals
-        return execute(ctx, lambda ctx: self._body(ctx, host), seed_globals=seeding, outcomes=outcomes)
+        return execute(journal, lambda ctx: self._body(ctx, host), seed_globals=seeding, outcomes=outcomes)
 
     def _describe(self, error: BaseException, step: str) -> RunError:
         return describe(error, step if step in self.treatments else self._phase, self._node)
 
     def _body(self, ctx: FrozenContext, host: pytest.Item) -> None:
+        journal = journal_of(ctx)
         if ctx.condition != BASELINE:
-            ctx._enter(ctx.condition, TREATMENT)
+            journal.enter(ctx.condition, TREATMENT)
             self.treatment_by_name[ctx.condition].apply(ctx)
-        ctx._enter(self.function.originalname, 0)
+        journal.enter(self.function.originalname, 0)
         node, state, fixtures = self._node, setup_state(host), self.settings.fixtures
         node.begin(host)
         fixtures.current = ctx

@@ -18,7 +18,7 @@ MODULES = {
 CORE_LAYERS = [
     {"escaping", "formatting", "keywords", "names", "freezing", "trace", "seeding", "provenance", "versions"},
     {"stat_test", "tests_by_resampling", "tests_of_units", "stopping", "verdict", "reference"},
-    {"recording", "record", "context", "awaiting"},
+    {"recording", "record", "journal", "context", "awaiting"},
     {"declared", "claim", "verifier"},
     {"datasource", "artifact", "pipeline_step", "treatment", "hypothesis", "policy"},
     {"step_cache", "pipeline", "run"},

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from crystallize.core.context import FrozenContext
+from crystallize.core.context import FrozenContext, journal_of
 from crystallize.core.datasource import DataSource
 from crystallize.core.names import file_key, unsafe_file_name
 from crystallize.core.versions import artifact_path, read_verified
@@ -112,7 +112,7 @@ class Artifact(DataSource):
         ArtifactError
             If the file is not what was written.
         """
-        inputs: Inputs | None = ctx._inputs
+        inputs: Inputs | None = journal_of(ctx).inputs
         if inputs is None:
             raise DefinitionError(alone(self._name))
         found = inputs.find(self)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, overload
 
 from crystallize.core.awaiting import is_async, outside_loop, settled
-from crystallize.core.context import FrozenContext
+from crystallize.core.context import FrozenContext, journal_of
 from crystallize.core.declared import Declared, Parameters
 from crystallize.core.freezing import freeze, freeze_if_possible, thaw
 from crystallize.core.seeding import INPUT
@@ -213,10 +213,11 @@ class ExperimentInput(DataSource):
 
     def _entered(self, ctx: FrozenContext) -> Iterator[tuple[str, DataSource]]:
         """Yield each source, when what follows is traced under its name."""
-        outer = ctx._scope.name
+        journal = journal_of(ctx)
+        outer = journal.scope.name
         for name, source in self._sources.items():
             scope = f"{outer}.{name}"
-            ctx._enter(scope, INPUT + zlib.crc32(scope.encode(errors="surrogatepass")))
+            journal.enter(scope, INPUT + zlib.crc32(scope.encode(errors="surrogatepass")))
             yield name, source
 
 

@@ -14,8 +14,9 @@ from typing import Any, cast
 
 import numpy as np
 
-from crystallize.core.context import Asked, FrozenContext
+from crystallize.core.context import FrozenContext, context_of, journal_of
 from crystallize.core.freezing import ATOMIC, freeze_if_possible, thaw
+from crystallize.core.journal import Journal
 from crystallize.core.seeding import global_state_restored, seed_globals
 from crystallize.errors import ContextMutationError, DefinitionError, StepParameterError
 
@@ -202,15 +203,16 @@ class ResourceFactory(Declared):
             if all(_same(_current(ctx, key), value) for key, value in read.items()):
                 return resource
         # A name and a number that are the same for all, since all share what is made.
-        inner = FrozenContext._for_run(ctx._values, ctx._word, "resource", 0, ctx.logger)
-        inner._enter(self.__name__, ctx._scope.index)
-        asked: set[tuple[Asked, str]] = set()
-        inner._asked = asked
+        outer = journal_of(ctx)
+        inner = Journal(outer.values, outer.word, "resource", 0, outer.logger)
+        inner.enter(self.__name__, outer.scope.index)
+        asked: set[tuple[str, str]] = set()
+        inner.asked = asked
         with global_state_restored():
             seed_globals(_name_seed(self.__qualname__))
-            resource = self.function(inner)
-        scope = inner._scope
-        if scope.writes or inner._metrics or inner._artifacts:
+            resource = self.function(context_of(inner))
+        scope = inner.scope
+        if scope.writes or inner.metrics or inner.artifacts:
             raise ContextMutationError(
                 f"resource factory {self.__name__!r} wrote to the context; a resource is made once and "
                 "shared, so context keys, metrics and artifacts belong into a step"
@@ -230,10 +232,10 @@ def _current(ctx: FrozenContext, key: str) -> Any:
     if key == _SEED:
         return ctx.seed
     if key == _EVERY_KEY:
-        ctx._ask("everything")
-        return tuple(ctx._values)
+        journal_of(ctx).ask("everything")
+        return tuple(journal_of(ctx).values)
     ctx.get(key)  # what the resource was made from counts as read by who uses it
-    return ctx._values.get(key, _ABSENT)
+    return journal_of(ctx).values.get(key, _ABSENT)
 
 
 def _same(one: Any, other: Any) -> bool:

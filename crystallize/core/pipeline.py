@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 
 from crystallize.boundary import check_failure, failure
 from crystallize.core.awaiting import Body, awaited, expected, finished, given, run_to_completion
-from crystallize.core.context import FrozenContext
+from crystallize.core.context import FrozenContext, journal_of
 from crystallize.core.pipeline_step import PipelineStep, StepFactory, as_step, check_caching, recorded
 from crystallize.core.seeding import SETUP, TEARDOWN
 from crystallize.core.step_cache import CacheableSteps
@@ -135,22 +135,23 @@ class Pipeline:
             Tells whether the task is being cancelled that awaits what is yielded; None if nothing does.
         """
         fault: BaseException | None = None
+        journal = journal_of(ctx)
         awaits, cacheable, begun = cancelling is not None, around.cacheable_steps, False
         try:
             source = around.begin(ctx)
             begun = True
             for index, name, step in self._with_setup:
-                ctx._enter(name, SETUP + index)
+                journal.enter(name, SETUP + index)
                 waiting = step.setup(ctx)
                 if awaits and isawaitable(waiting):
                     yield waiting
             if source is not None:
-                ctx._enter(source.name, 0)
+                journal.enter(source.name, 0)
                 data = source.fetch(ctx)
                 if awaits or type(data) is CoroutineType:
                     data = yield from expected(data, "data source", source.name, awaits=awaits)
             for index, name, step in self._parts:
-                ctx._enter(name, index)
+                journal.enter(name, index)
                 for hook in around.before_step:
                     hook(step, data, ctx)
                 call = None
@@ -174,7 +175,7 @@ class Pipeline:
             fault = error
             if cancelling is not None and isinstance(error, CancelledError) and not cancelling():
                 # Nobody cancelled the pass, so it is a failure of this one and ends no other.
-                fault = RuntimeError(f"{ctx._scope.name} was cancelled from within")
+                fault = RuntimeError(f"{journal.scope.name} was cancelled from within")
                 fault.__cause__ = error
         try:
             if begun and self._with_teardown:
@@ -194,12 +195,13 @@ class Pipeline:
 
         The first exception counts, also `fault`, which had ended the steps; later ones become notes on it.
         """
-        scope = ctx._scope
+        journal = journal_of(ctx)
+        scope = journal.scope
         # Where a task awaits: neither its cancellation nor its end.
         failures = (Exception, SystemExit) if awaits else (BaseException,)
         try:
             for index, name, step in reversed(self._with_teardown):
-                ctx._enter(name, TEARDOWN + index)
+                journal.enter(name, TEARDOWN + index)
                 try:
                     waiting = step.teardown(ctx)
                     if awaits and isawaitable(waiting):
@@ -207,11 +209,11 @@ class Pipeline:
                 except failures as error:
                     check_failure(error)
                     if fault is None:
-                        scope, fault = ctx._scope, error
+                        scope, fault = journal.scope, error
                     else:
                         fault.add_note(f"teardown of {name!r} failed too: {failure(error)}")
             if fault is not None:
-                ctx._scope = scope
+                journal.scope = scope
             return fault
         finally:
             del fault

@@ -12,7 +12,7 @@ from crystallize.core.names import file_key, unsafe_file_name
 from crystallize.errors import ArtifactError, MetricError
 
 if TYPE_CHECKING:
-    from crystallize.core.context import FrozenContext
+    from crystallize.core.journal import Journal
 
 
 class MetricEntry(NamedTuple):
@@ -37,16 +37,16 @@ class KeptArtifact(NamedTuple):
 class Metrics:
     """The metrics log of one condition run; `ctx.metrics`."""
 
-    __slots__ = ("_context",)
+    __slots__ = ("_journal",)
 
-    def __init__(self, context: FrozenContext) -> None:
-        self._context = context
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
 
     @property
     def entries(self) -> list[MetricEntry]:
         """Every recorded value, in order."""
-        self._context._ask("metrics")
-        return self._context._metrics
+        self._journal.ask("metrics")
+        return self._journal.metrics
 
     def add(self, name: str, value: Any, *, unit: str | int | None = None, measured: bool = False) -> None:
         """Record a value.
@@ -69,15 +69,15 @@ class Metrics:
         MetricError
             If the name is not a non-empty string, or JSON can't carry the value.
         """
-        context = self._context
-        step = context._scope.name
+        journal = self._journal
+        step = journal.scope.name
         if type(name) is not str or not name:
             name = _checked_name(name, step)
         if type(value) is not float:
             value = _plain(value, name, step)
         if unit is not None and type(unit) is not str:
             unit = _checked_unit(unit, name, step)
-        context._metrics.append(MetricEntry(name, value, unit, bool(measured), step))
+        journal.metrics.append(MetricEntry(name, value, unit, bool(measured), step))
 
 
 def _checked_name(name: object, step: str) -> str:
@@ -165,16 +165,16 @@ def _checked_int(value: int, name: str, step: str) -> int:
 class Artifacts:
     """The artifact log of one condition run; `ctx.artifacts`."""
 
-    __slots__ = ("_context",)
+    __slots__ = ("_journal",)
 
-    def __init__(self, context: FrozenContext) -> None:
-        self._context = context
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
 
     @property
     def entries(self) -> list[KeptArtifact]:
         """Everything handed over, in order."""
-        self._context._ask("artifacts")
-        return self._context._artifacts
+        self._journal.ask("artifacts")
+        return self._journal.artifacts
 
     def add(self, name: str, data: Any) -> None:
         """Hand over bytes to be kept under `name`, in a directory of this replicate, condition and step.
@@ -193,16 +193,16 @@ class Artifacts:
             If the name is unsafe as a file name on any platform or already used by this step, or the content
             is not bytes.
         """
-        step = self._context._scope.name
+        step = self._journal.scope.name
         fault = unsafe_file_name(name) if isinstance(name, str) else "it is not a string"
         if fault:
             raise ArtifactError(
                 f"artifact {name!r} of {step!r} can't be written: {fault}; give a plain file name such as "
                 "'model.bin'"
             )
-        outputs = self._context._outputs
-        entries = self._context._artifacts
-        self._context._ask("writer", name)
+        outputs = self._journal.outputs
+        entries = self._journal.artifacts
+        self._journal.ask("writer", name)
         key = artifact_key(step, name)
         for entry in entries:
             if entry.key == key:

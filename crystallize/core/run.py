@@ -23,8 +23,9 @@ from crystallize.core.awaiting import (
     refuse_inside_a_loop,
     run_to_completion,
 )
-from crystallize.core.context import LOGGER, OUTSIDE, FrozenContext
+from crystallize.core.context import LOGGER, FrozenContext, context_of, journal_of
 from crystallize.core.datasource import DataSource
+from crystallize.core.journal import OUTSIDE, Journal
 from crystallize.core.pipeline import Pipeline, Source, StepHook
 from crystallize.core.record import ArtifactEntry, RunError, RunRecord
 from crystallize.core.seeding import HOOKS, TREATMENT, SeedStream
@@ -58,7 +59,7 @@ RAISED = Outcomes(failures=())
 
 
 def execute(
-    ctx: FrozenContext,
+    journal: Journal,
     body: Callable[[FrozenContext], object],
     *,
     seed_globals: Callable[[int], object] | None,
@@ -68,8 +69,8 @@ def execute(
 
     Parameters
     ----------
-    ctx : FrozenContext
-        A fresh context.
+    journal : Journal
+        A fresh one.
     body : callable
         Does the work, given the context.
     seed_globals : callable, optional
@@ -79,28 +80,29 @@ def execute(
     """
     error: RunError | None = None
     skipped: str | None = None
-    condition, replicate, seed = ctx._condition, ctx._replicate, ctx._word >> 32
+    seed = journal.seed
     start = time.perf_counter()
     try:
         if seed_globals is not None:
             seed_globals(seed)
-        body(ctx)
+        body(context_of(journal))
     except outcomes.skips as reason:
         skipped = text_of(reason)
     except outcomes.failures as fault:
-        error = outcomes.describe(fault, ctx._scope.name)
+        error = outcomes.describe(fault, journal.scope.name)
     seconds = max(0.0, time.perf_counter() - start)  # a step may have patched the clock
+    artifacts = [ArtifactEntry(e.name, e.step, len(e.data), digest_of(e.data)) for e in journal.artifacts]
     return RunRecord(
-        condition,
-        replicate,
+        journal.condition,
+        journal.replicate,
         seed,
-        tuple(ctx._metrics),
-        tuple(ctx._scopes),
-        tuple([ArtifactEntry(e.name, e.step, len(e.data), digest_of(e.data)) for e in ctx._artifacts]),
+        tuple(journal.metrics),
+        tuple(journal.scopes),
+        tuple(artifacts),
         error,
         skipped,
         seconds,
-        cached_steps=ctx._repeated,
+        cached_steps=journal.cached_steps,
     )
 
 
@@ -134,7 +136,7 @@ class SharedTime:
 
 
 async def aexecute(
-    ctx: FrozenContext,
+    journal: Journal,
     body: Callable[[FrozenContext], Awaitable[Ending]],
     *,
     seed_globals: Callable[[int], object] | None,
@@ -145,14 +147,14 @@ async def aexecute(
     run = shared.begin()
     try:
         if seed_globals is not None:
-            seed_globals(ctx._word >> 32)
-        outcome = await body(ctx)
+            seed_globals(journal.seed)
+        outcome = await body(context_of(journal))
     except BaseException as fault:
         outcome = None, fault
     seconds = shared.end(run)
     if isinstance(outcome[1], asyncio.CancelledError):
         raise outcome[1]
-    record = execute(ctx, lambda ctx: given(outcome), seed_globals=None, outcomes=outcomes)
+    record = execute(journal, lambda ctx: given(outcome), seed_globals=None, outcomes=outcomes)
     return replace(record, seconds=seconds)
 
 
@@ -216,9 +218,8 @@ def _hook(plugin: Any, name: str, experiment: Any) -> Callable[..., object]:
         try:
             return method(experiment, *args)
         except BaseException:
-            args[-1]._enter(
-                f"{type(plugin).__name__}.{name}", HOOKS
-            )  # the error is the hook's, not the step's
+            # the error is the hook's, not the step's
+            journal_of(args[-1]).enter(f"{type(plugin).__name__}.{name}", HOOKS)
             raise
 
     return call
@@ -312,16 +313,15 @@ class RunPlan:
         """Tidy up at the end of a run; return what its user should know, once."""
         return [] if self.step_cache is None else self.step_cache.conclude()
 
-    def context(self, unit: Unit) -> FrozenContext:
-        """Return a fresh context for a unit, before its treatment is applied."""
+    def journal(self, unit: Unit) -> Journal:
+        """Return a fresh journal for a unit, before its treatment is applied."""
         replicate, condition = unit
-        word = self.stream.word(replicate)
-        ctx = FrozenContext._for_run(self.initial, word, condition, replicate, self.logger)
+        journal = Journal(self.initial, self.stream.word(replicate), condition, replicate, self.logger)
         if self.outputs:
-            ctx._outputs = self.outputs
+            journal.outputs = self.outputs
         if self.inputs is not None:
-            ctx._inputs = self.inputs(unit)
-        return ctx
+            journal.inputs = self.inputs(unit)
+        return journal
 
     def with_data(self, source: DataSource) -> RunPlan:
         """Return a plan that fetches from another source, under whatever treatment."""
@@ -352,19 +352,23 @@ class RunPlan:
         """
         if self.is_async:
             refuse_inside_a_loop()
-        ctx = self.context(unit)
-        if ctx._inputs is not None and (skipped := _skipped(ctx)) is not None:
+        journal = self.journal(unit)
+        if journal.inputs is not None and (skipped := _skipped(journal)) is not None:
             return skipped
-        return execute(ctx, self._run_body, seed_globals=self.seed_globals, outcomes=outcomes)
+        return execute(journal, self._run_body, seed_globals=self.seed_globals, outcomes=outcomes)
 
     async def arun(self, unit: Unit, outcomes: Outcomes = RECORDED) -> RunRecord:
         """Run one unit on the running event loop."""
         if not self.is_async:
             with outside_loop():
                 return self.run(unit, outcomes)
-        ctx = self.context(unit)
-        return _skipped(ctx) or await aexecute(
-            ctx, self._await_body, seed_globals=self.seed_globals, outcomes=outcomes, shared=self._shared_time
+        journal = self.journal(unit)
+        return _skipped(journal) or await aexecute(
+            journal,
+            self._await_body,
+            seed_globals=self.seed_globals,
+            outcomes=outcomes,
+            shared=self._shared_time,
         )
 
     def run_for_output(self, unit: Unit) -> tuple[RunRecord, Any]:
@@ -373,7 +377,7 @@ class RunPlan:
             refuse_inside_a_loop()
         outputs: list[Any] = []
         record = execute(
-            self.context(unit),
+            self.journal(unit),
             lambda ctx: outputs.append(self._run_body(ctx)),
             seed_globals=self.seed_globals,
             outcomes=RAISED,
@@ -395,39 +399,40 @@ class RunPlan:
 
     def begin(self, ctx: FrozenContext) -> Source:
         """Check what is upstream, apply the treatment, and call the hooks before the replicate."""
-        condition, hooks = ctx._condition, self.hooks
-        if ctx._inputs is not None:
-            self._check_inputs(ctx)
+        journal, hooks = journal_of(ctx), self.hooks
+        condition, inputs = journal.condition, journal.inputs
+        if inputs is not None:
+            self._check_inputs(journal)
         if condition != BASELINE:
-            ctx._enter(condition, TREATMENT)
+            journal.enter(condition, TREATMENT)
             self._treatments[condition].apply(ctx)
         if hooks.before_replicate:
-            ctx._enter(OUTSIDE, HOOKS)
+            journal.enter(OUTSIDE, HOOKS)
             for hook in hooks.before_replicate:
                 hook(ctx)
         source = self._sources.get(condition, self.datasource)
-        return source if ctx._inputs is None else _Downstream(source, ctx._inputs)
+        return source if inputs is None else _Downstream(source, inputs)
 
     def end(self, ctx: FrozenContext) -> None:
         """Check what was written, and call the hooks behind the replicate."""
         if self.outputs and self.outputs_required:
-            self._check_outputs(ctx)
+            self._check_outputs(journal_of(ctx))
         for hook in self.hooks.after_replicate:
             hook(ctx)
 
-    def _check_inputs(self, ctx: FrozenContext) -> None:
+    def _check_inputs(self, journal: Journal) -> None:
         try:
-            ctx._inputs.check()
+            journal.inputs.check()
         except UpstreamError:
-            ctx._enter(self.datasource.name, 0)  # there is nothing for it to fetch
+            journal.enter(self.datasource.name, 0)  # there is nothing for it to fetch
             raise
 
-    def _check_outputs(self, ctx: FrozenContext) -> None:
-        written = [entry.name for entry in ctx._artifacts]
+    def _check_outputs(self, journal: Journal) -> None:
+        written = [entry.name for entry in journal.artifacts]
         for name in self.outputs:
             if name not in written:
                 known = ", ".join(map(repr, written)) or "nothing"
-                ctx._enter("outputs", HOOKS)
+                journal.enter("outputs", HOOKS)
                 raise ArtifactError(
                     f"experiment {self.name!r} declares output {name!r}, which no step wrote; "
                     f"written: {known}"
@@ -461,14 +466,14 @@ class _Downstream(NamedTuple):
 
     def fetch(self, ctx: FrozenContext) -> Any:
         """Read the keys of the treatment that were read upstream, since they are in the data; fetch these."""
-        for key in sorted(self.inputs.reads & ctx._values.keys()):
+        for key in sorted(self.inputs.reads & journal_of(ctx).values.keys()):
             ctx.get(key)
         return self.source.fetch(ctx)
 
 
-def _skipped(ctx: FrozenContext) -> RunRecord | None:
+def _skipped(journal: Journal) -> RunRecord | None:
     """Return the record of a unit that is skipped since one upstream was."""
-    inputs: Inputs | None = ctx._inputs
+    inputs: Inputs | None = journal.inputs
     if inputs is None or (reason := inputs.skipped) is None:
         return None
-    return RunRecord(ctx._condition, ctx._replicate, ctx._word >> 32, skipped=reason)
+    return RunRecord(journal.condition, journal.replicate, journal.seed, skipped=reason)

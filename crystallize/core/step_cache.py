@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
-from crystallize.core.context import FrozenContext
-from crystallize.core.freezing import freeze, summarize
+from crystallize.core.context import FrozenContext, journal_of
+from crystallize.core.freezing import freeze
 from crystallize.core.pipeline_step import PipelineStep
 from crystallize.core.recording import KeptArtifact, MetricEntry, artifact_key
 from crystallize.core.seeding import (
@@ -25,7 +25,7 @@ from crystallize.core.seeding import (
     scope_seed,
     seed_globals,
 )
-from crystallize.core.trace import Event, untouched
+from crystallize.core.trace import Event
 from crystallize.errors import DefinitionError, NotStorableError
 
 Mode = Literal["reuse", "refresh", "off"]
@@ -257,18 +257,18 @@ class CacheableCall:
         self._steps = steps
         self._step = step
         self._index = index
-        self._ctx = ctx
-        self._seed = scope_seed(ctx._word, BEFORE_CACHEABLE + index)
+        self._journal = journal = journal_of(ctx)
+        self._seed = scope_seed(journal.word, BEFORE_CACHEABLE + index)
         self._moved = _never
         self._watching: AbstractContextManager[object] | None = None
-        self._before = {**ctx._values}
+        self._before = {**journal.values}
         self._events: list[tuple[Event, str]] = []
         self._asked: set[Read] = set()
-        self._recorded = len(ctx._metrics), len(ctx._artifacts)
+        self._recorded = len(journal.metrics), len(journal.artifacts)
         self._effects: _Effects | None = None
         self._entry: StepEntry | None = None
         if steps.cache is not None:
-            seed = None if step.deterministic else (ctx._word, index)
+            seed = None if step.deterministic else (journal.word, index)
             self._entry = steps.cache.entry(StepCall(step.name, step._code, data, seed, self._look_up))
 
     def is_to_be_made(self) -> bool:
@@ -286,40 +286,27 @@ class CacheableCall:
 
     def _conflicts(self, effects: _Effects) -> bool:
         """Tell whether an artifact is there already, so that the step has to be called and to fail."""
-        known = {entry.key for entry in self._ctx._artifacts}
-        names = {entry.name for entry in self._ctx._artifacts} & self._ctx._outputs.keys()
+        known = {entry.key for entry in self._journal.artifacts}
+        names = {entry.name for entry in self._journal.artifacts} & self._journal.outputs.keys()
         return any(
             name in names or artifact_key(self._step.name, name) in known for name, _ in effects.artifacts
         )
 
     def _repeat(self, effects: _Effects) -> None:
-        ctx, step = self._ctx, self._step.name
-        ctx._repeated += (step,)
+        journal, step = self._journal, self._step.name
+        journal.cached_steps += (step,)
         for key, value in effects.written.items():
-            ctx._values[key] = freeze(value)
-        self._trace(effects.events)
+            journal.values[key] = freeze(value)
+        journal.retrace(effects.events)
         for name, value, unit in effects.metrics:
-            ctx._metrics.append(MetricEntry(name, value, unit, False, step))
+            journal.metrics.append(MetricEntry(name, value, unit, False, step))
         for name, data in effects.artifacts:
-            ctx._artifacts.append(KeptArtifact(name, data, step, artifact_key(step, name)))
+            journal.artifacts.append(KeptArtifact(name, data, step, artifact_key(step, name)))
         self._effects = effects
 
-    def _trace(self, events: list[tuple[Event, str]]) -> None:
-        """Add what the step looked up and wrote to the trace, unless a hook before it did so already."""
-        ctx = self._ctx
-        ctx._rng = None
-        for event, key in events:
-            if event == "seeded":
-                ctx._trace_seeded()
-            elif event == "write" or key not in ctx._traced:
-                ctx._traced.add(key)
-                ctx._trace(event, key, None if event == "absent" else summarize(ctx._values[key]))
-
     def _begin(self) -> None:
-        ctx, entry = self._ctx, self._entry
-        self._outer = outer, _ = ctx._scope, ctx._traced
-        ctx._scope, ctx._traced, ctx._rng = untouched(outer.name, outer.index), set(), None
-        ctx._asked = self._asked  # type: ignore[assignment]  # of more kinds than a context tells
+        entry = self._entry
+        self._outer = self._journal.set_apart(self._asked)
         if self._steps.seeding is not None:
             self._steps.seeding(self._seed)
         if entry is not None or self._step.deterministic:
@@ -330,28 +317,23 @@ class CacheableCall:
 
     def end(self) -> None:
         """End what `is_to_be_made` began, however the call ended."""
-        ctx = self._ctx
         if self._watching is not None:
             self._watching.__exit__(None, None, None)
-        self._events = ctx._scope.events
-        (ctx._scope, ctx._traced), ctx._asked = self._outer, None
-        if ctx._scopes:
-            ctx._scopes[-1] = ctx._scope
-        self._trace(self._events)
+        self._events = self._journal.rejoin(self._outer)
 
     def _conclude(self, output: Any) -> None:
-        ctx = self._ctx
+        journal = self._journal
         moved = self._moved()
         if self._step.deterministic:
             self._check_determinism(moved)
         metrics, artifacts = self._recorded
-        entries = ctx._metrics[metrics:]
+        entries = journal.metrics[metrics:]
         effects = _Effects(
             output,
             [list(event) for event in self._events],
-            {key: ctx._values[key] for event, key in self._events if event == "write"},
+            {key: journal.values[key] for event, key in self._events if event == "write"},
             [[entry.name, entry.value, entry.unit] for entry in entries],
-            [[entry.name, entry.data] for entry in ctx._artifacts[artifacts:]],
+            [[entry.name, entry.data] for entry in journal.artifacts[artifacts:]],
         )
         try:
             encoded = effects.encoded()
@@ -361,7 +343,7 @@ class CacheableCall:
             self._refuse(f"what it gave: {fault}")
             return
         for key, value in effects.written.items():
-            ctx._values[key] = freeze(value)
+            journal.values[key] = freeze(value)
         self._effects = effects
         measured = next((entry.name for entry in entries if entry.measured), None)
         if measured is not None:
@@ -407,7 +389,7 @@ class CacheableCall:
     def _look_up(self, read: Read) -> Any:
         """Return what there was to be seen before the call."""
         kind, name = read
-        ctx = self._ctx
+        journal = self._journal
         metrics, artifacts = self._recorded
         match kind:
             case "key":
@@ -415,17 +397,17 @@ class CacheableCall:
             case "everything":
                 return self._before
             case "condition":
-                return ctx._condition
+                return journal.condition
             case "replicate":
-                return ctx._replicate
+                return journal.replicate
             case "metrics":
-                return [tuple(entry) for entry in ctx._metrics[:metrics]]
+                return [tuple(entry) for entry in journal.metrics[:metrics]]
             case "artifacts":
-                return [tuple(entry) for entry in ctx._artifacts[:artifacts]]
+                return [tuple(entry) for entry in journal.artifacts[:artifacts]]
             case "scopes":
-                return [scope.to_json() for scope in ctx._scopes[:-1]]
+                return [scope.to_json() for scope in journal.scopes[:-1]]
             case "writer":
-                return name in ctx._outputs, ctx._outputs.get(name)
+                return name in journal.outputs, journal.outputs.get(name)
             case "generators":
                 return self._steps.seeding
         raise LookupError(kind)
@@ -443,7 +425,7 @@ class CacheableCall:
             self._conclude(output)
         assert self._effects is not None
         if self._steps.seeding is not None:
-            self._steps.seeding(scope_seed(self._ctx._word, BEHIND_CACHEABLE + self._index))
+            self._steps.seeding(scope_seed(self._journal.word, BEHIND_CACHEABLE + self._index))
         return self._effects.output
 
 

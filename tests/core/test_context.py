@@ -13,6 +13,7 @@ import pytest
 
 from crystallize import Experiment, FrozenContext, Treatment, pipeline_step
 from crystallize.core import context
+from crystallize.core.context import journal_of
 from crystallize.errors import ContextMutationError, ContextValueError, CrystallizeWarning
 
 
@@ -31,7 +32,7 @@ class Bag:
 def in_step(name="step", index=1, **values):
     """Return a context that is inside a step."""
     ctx = FrozenContext(values)
-    ctx._enter(name, index)
+    journal_of(ctx).enter(name, index)
     return ctx
 
 
@@ -196,7 +197,7 @@ def test_keys_that_a_step_wrote_itself_are_not_read():
     ctx.add("a", 1)
     assert ctx["a"] == 1
     assert ctx.scopes[0].reads == {}
-    ctx._enter("next", 2)
+    journal_of(ctx).enter("next", 2)
     assert ctx["a"] == 1
     assert ctx.scopes[1].reads == {"a": 1}
     assert ctx.scopes[1].writes == {}
@@ -243,7 +244,7 @@ def test_each_step_has_its_own_generator():
     """What one step draws moves no other step's numbers, and coming back to it starts anew."""
     ctx = in_step("a", 1)
     first = ctx.rng.random(3)
-    ctx._enter("b", 2)
+    journal_of(ctx).enter("b", 2)
     second = ctx.rng.random(3)
     alone = in_step("b", 2)
     np.testing.assert_array_equal(alone.rng.random(3), second)

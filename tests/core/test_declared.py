@@ -22,6 +22,7 @@ from crystallize import (
     resource_factory,
 )
 from crystallize.core import declared
+from crystallize.core.context import journal_of
 from crystallize.core.declared import Parameters
 from crystallize.errors import ContextMutationError, DefinitionError, StepParameterError
 
@@ -63,7 +64,7 @@ def test_what_was_given_is_not_looked_up():
         pass
 
     ctx = FrozenContext({"a": 1})
-    ctx._enter("step", 1)
+    journal_of(ctx).enter("step", 1)
     Parameters(function, (), "step").fill({"a": 3}, ctx)
     assert (ctx.scopes[0].reads, ctx.scopes[0].absent) == ({}, ["b"])
 

@@ -3,6 +3,7 @@
 import pytest
 
 from crystallize import FrozenContext, Pipeline, PipelineStep, pipeline, pipeline_step
+from crystallize.core.context import journal_of
 from crystallize.errors import DefinitionError, MetricError
 
 
@@ -109,7 +110,7 @@ def test_every_teardown_is_called_if_a_step_fails(where):
         "teardown of 'c' failed too: RuntimeError: teardown of c",
         "teardown of 'a' failed too: RuntimeError: teardown of a",
     ]
-    assert ctx._scope.name == "b"
+    assert journal_of(ctx).scope.name == "b"
 
 
 def test_a_teardown_that_fails_fails_the_run():
@@ -120,7 +121,7 @@ def test_a_teardown_that_fails_fails_the_run():
     with pytest.raises(RuntimeError, match="teardown of c") as caught:
         Pipeline(steps).run(0, ctx)
     assert caught.value.__notes__ == ["teardown of 'a' failed too: RuntimeError: teardown of a"]
-    assert ctx._scope.name == "c"
+    assert journal_of(ctx).scope.name == "c"
 
 
 def test_setup_call_and_teardown_draw_from_streams_of_their_own():

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from crystallize import FrozenContext
+from crystallize.core.context import journal_of
 from crystallize.core.recording import is_finite, is_number
 from crystallize.errors import ArtifactError, MetricError
 
@@ -15,7 +16,7 @@ from crystallize.errors import ArtifactError, MetricError
 @pytest.fixture
 def ctx():
     context = FrozenContext()
-    context._enter("train", 1)
+    journal_of(context).enter("train", 1)
     return context
 
 
@@ -191,7 +192,7 @@ def test_a_step_adds_each_name_once(ctx):
     ctx.artifacts.add("a.txt", b"")
     with pytest.raises(ArtifactError, match=r"'A.txt' was added twice by 'train'"):
         ctx.artifacts.add("A.txt", b"")
-    ctx._enter("test", 2)
+    journal_of(ctx).enter("test", 2)
     ctx.artifacts.add("a.txt", b"")
     assert len(ctx.artifacts.entries) == 2
 

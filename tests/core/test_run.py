@@ -19,6 +19,8 @@ from crystallize import (
     Treatment,
     pipeline_step,
 )
+from crystallize.core.context import journal_of
+from crystallize.core.journal import Journal
 from crystallize.core.record import ArtifactEntry, RunError
 from crystallize.core.recording import MetricEntry
 from crystallize.core.run import RAISED, Outcomes, SharedTime, Unit, execute, rotated, units
@@ -113,21 +115,21 @@ def test_conditions_rotate_with_the_replicate():
     ]
 
 
-def context(condition="baseline", replicate=0):
-    return FrozenContext._for_run({}, 5 << 32, condition, replicate, FrozenContext().logger)
+def journal(condition="baseline", replicate=0):
+    return Journal({}, 5 << 32, condition, replicate, FrozenContext().logger)
 
 
 def test_execute_records_what_was_done():
     """Metrics, traces and artifacts without their bytes, seed and time."""
 
     def body(ctx):
-        ctx._enter("step", 1)
+        journal_of(ctx).enter("step", 1)
         ctx.record("x", 1.5)
         ctx.artifacts.add("a.bin", b"1234")
         ctx.get("depth")
 
     seeded = []
-    record = execute(context("boost", 3), body, seed_globals=seeded.append)
+    record = execute(journal("boost", 3), body, seed_globals=seeded.append)
     assert (record.condition, record.replicate, record.seed) == ("boost", 3, 5)
     assert seeded == [5]
     assert record.metrics == (("x", 1.5, None, False, "step"),)
@@ -143,19 +145,19 @@ def test_nobody_can_file_a_record_under_another_name():
     def body(ctx):
         ctx.condition, ctx.replicate = "baseline", 0
 
-    record = execute(context("boost", 3), body, seed_globals=None)
+    record = execute(journal("boost", 3), body, seed_globals=None)
     assert (record.condition, record.replicate) == ("boost", 3)
 
 
 def fail(ctx):
-    ctx._enter("train", 1)
+    journal_of(ctx).enter("train", 1)
     ctx.record("x", 1)
     raise ZeroDivisionError("a reason")
 
 
 def test_a_failure_is_recorded_with_its_step_and_traceback():
     """What had been recorded before is kept in the record, and the traceback begins in the user's code."""
-    record = execute(context(), fail, seed_globals=None)
+    record = execute(journal(), fail, seed_globals=None)
     assert not record.succeeded
     assert (record.error.type, record.error.message, record.error.step) == (
         "ZeroDivisionError",
@@ -175,7 +177,7 @@ def test_whatever_a_step_raises_is_recorded(error):
     def body(ctx):
         raise error
 
-    assert execute(context(), body, seed_globals=None).error.type == type(error).__name__
+    assert execute(journal(), body, seed_globals=None).error.type == type(error).__name__
 
 
 def test_an_interrupt_is_no_failure():
@@ -185,7 +187,7 @@ def test_an_interrupt_is_no_failure():
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        execute(context(), body, seed_globals=None)
+        execute(journal(), body, seed_globals=None)
 
 
 def test_outcomes_say_what_ends_a_unit():
@@ -197,10 +199,10 @@ def test_outcomes_say_what_ends_a_unit():
     def body(ctx):
         raise Skipped("not here")
 
-    record = execute(context(), body, seed_globals=None, outcomes=Outcomes(skips=(Skipped,)))
+    record = execute(journal(), body, seed_globals=None, outcomes=Outcomes(skips=(Skipped,)))
     assert (record.skipped, record.error, record.succeeded) == ("not here", None, False)
     with pytest.raises(ZeroDivisionError):
-        execute(context(), fail, seed_globals=None, outcomes=RAISED)
+        execute(journal(), fail, seed_globals=None, outcomes=RAISED)
 
 
 def test_an_exception_that_can_not_be_shown_is_recorded():
@@ -213,7 +215,7 @@ def test_an_exception_that_can_not_be_shown_is_recorded():
     def body(ctx):
         raise Broken
 
-    assert "its __str__ failed" in execute(context(), body, seed_globals=None).error.message
+    assert "its __str__ failed" in execute(journal(), body, seed_globals=None).error.message
 
 
 def test_a_seed_fn_that_fails_is_the_runs_failure():
@@ -222,7 +224,7 @@ def test_a_seed_fn_that_fails_is_the_runs_failure():
     def broken(seed):
         raise OSError("no entropy")
 
-    assert execute(context(), lambda ctx: None, seed_globals=broken).error.message == "no entropy"
+    assert execute(journal(), lambda ctx: None, seed_globals=broken).error.message == "no entropy"
 
 
 @pytest.mark.parametrize("hook", ["before_replicate", "before_step", "after_step", "after_replicate"])
@@ -366,7 +368,7 @@ def test_a_context_is_freed_without_the_garbage_collector():
         ctx.record("x", ctx.rng.random())
         ctx.artifacts.add("a", b"")
 
-    execute(plan.context(Unit(0, "baseline")), body, seed_globals=None)
+    execute(plan.journal(Unit(0, "baseline")), body, seed_globals=None)
     assert held == ["freed"]
 
 

@@ -20,10 +20,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from crystallize.core.context import FrozenContext
+from crystallize.core.context import FrozenContext, context_of, journal_of
 from crystallize.core.declared import Declared
 from crystallize.core.engines.apart import keep_apart
 from crystallize.core.engines.expectation import Expectation
+from crystallize.core.journal import Journal
 from crystallize.core.plugins import BasePlugin
 from crystallize.core.plugins.blocks import BLOCK_SECONDS
 from crystallize.core.plugins.pickling import pickled
@@ -333,8 +334,9 @@ class _Kept(BasePlugin):
         self._found: dict[Unit, tuple[KeptArtifact, ...]] = {}
 
     def after_replicate(self, experiment: Any, ctx: FrozenContext) -> None:
-        if ctx._artifacts:
-            self._found[Unit(ctx._replicate, ctx._condition)] = tuple(ctx._artifacts)
+        journal = journal_of(ctx)
+        if journal.artifacts:
+            self._found[Unit(journal.replicate, journal.condition)] = tuple(journal.artifacts)
 
     def pop(self, unit: Unit) -> tuple[KeptArtifact, ...]:
         """Return the artifacts of a unit that was run."""
@@ -353,13 +355,13 @@ def _travelling(plan: RunPlan, kept: _Kept) -> RunPlan:
 def _with_artifacts(plan: RunPlan, record: RunRecord, kept: tuple[KeptArtifact, ...]) -> RunRecord:
     """Have the plugins at home write artifacts; if they can't, the run has failed."""
     word = plan.stream.word(record.replicate)
-    ctx = FrozenContext._for_run(plan.initial, word, record.condition, record.replicate, plan.logger)
-    ctx._artifacts.extend(kept)
+    journal = Journal(plan.initial, word, record.condition, record.replicate, plan.logger)
+    journal.artifacts.extend(kept)
     for plugin in plan.hooks.plugins:
         if not plugin.is_at_home():
             continue
         try:
-            plugin.after_replicate(plan.hooks.experiment, ctx)
+            plugin.after_replicate(plan.hooks.experiment, context_of(journal))
         except Exception as fault:
             error = RunError.from_exception(fault, f"{type(plugin).__name__}.after_replicate")
             return replace(record, error=error)

@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crystallize.core.context import FrozenContext
+from crystallize.core.context import FrozenContext, journal_of
 from crystallize.core.names import path_component
 from crystallize.core.plugins.base import BasePlugin
 from crystallize.core.plugins.seed import SeedPlugin
@@ -113,7 +113,7 @@ class ArtifactPlugin(BasePlugin):
 
     def after_replicate(self, experiment: Experiment, ctx: FrozenContext) -> None:
         """Write the artifacts of a condition run."""
-        if ctx._artifacts:
+        if journal_of(ctx).artifacts:
             version = self.reserved(experiment)
             self._runs[experiment.run_id].begin()
             write_artifacts(version, experiment.conditions, ctx)
@@ -172,7 +172,7 @@ def write_artifacts(version: Path, conditions: tuple[str, ...], ctx: FrozenConte
     ctx : FrozenContext
         Context of the condition run.
     """
-    for artifact in ctx._artifacts:
+    for artifact in journal_of(ctx).artifacts:
         inside = artifact_path(conditions, ctx.replicate, ctx.condition, artifact.step, artifact.name)
         write_artifact(version, inside, artifact.data)
 

@@ -6,7 +6,7 @@ import logging
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from crystallize.core.context import LOGGER, FrozenContext, steps_from_cache
+from crystallize.core.context import LOGGER, FrozenContext, journal_of
 from crystallize.core.escaping import printable_lines
 from crystallize.core.pipeline_step import PipelineStep
 from crystallize.core.plugins.base import BasePlugin
@@ -70,7 +70,7 @@ class LoggingPlugin(BasePlugin):
             ctx.replicate,
             ctx.condition,
             step.name,
-            " (from the cache)" if step.name in steps_from_cache(ctx) else "",
+            " (from the cache)" if step.name in journal_of(ctx).cached_steps else "",
         )
 
     def after_run(self, experiment: Experiment, result: Result) -> None:
