@@ -36,11 +36,13 @@ def finished(body: Body) -> Any:
     try:
         next(body)
     except StopIteration as end:
-        outcome: Ending = end.value
+        ending: Ending = end.value
+    if ending[1] is None:
+        return ending[0]
     try:
-        return given(outcome)
+        return given(ending)
     finally:
-        del outcome  # the traceback of what is raised holds this frame
+        del ending  # the traceback of what is raised holds this frame
 
 
 async def awaited(make: Callable[[Callable[[], object]], Body]) -> Ending:
@@ -60,8 +62,8 @@ async def awaited(make: Callable[[Callable[[], object]], Body]) -> Ending:
             with outside_loop():
                 waiting = body.send(result) if fault is None else body.throw(fault)
         except StopIteration as end:
-            outcome: Ending = end.value
-            return outcome
+            ending: Ending = end.value
+            return ending
         finally:
             fault = None
         try:
@@ -70,15 +72,15 @@ async def awaited(make: Callable[[Callable[[], object]], Body]) -> Ending:
             fault = raised
 
 
-def given(outcome: Ending) -> Any:
+def given(ending: Ending) -> Any:
     """Return what was returned, or raise what was raised."""
-    result, fault = outcome
+    result, fault = ending
     if fault is None:
         return result
     try:
         raise fault
     finally:
-        del fault, outcome
+        del fault, ending
 
 
 def _not_cancelling() -> bool:

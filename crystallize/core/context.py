@@ -189,9 +189,12 @@ class FrozenContext:
         return f"FrozenContext({shown})"
 
 
+_blank: Final = object.__new__
+
+
 def context_of(journal: Journal) -> FrozenContext:
     """Return the face of a journal that users are given."""
-    ctx = FrozenContext.__new__(FrozenContext)
+    ctx: FrozenContext = _blank(FrozenContext)
     ctx._journal = journal
     return ctx
 

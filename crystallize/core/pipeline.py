@@ -136,7 +136,8 @@ class Pipeline:
         """
         fault: BaseException | None = None
         journal = journal_of(ctx)
-        awaits, cacheable, begun = cancelling is not None, around.cacheable_steps, False
+        awaits, begun = cancelling is not None, False
+        before, after, cacheable = around.before_step, around.after_step, around.cacheable_steps
         try:
             source = around.begin(ctx)
             begun = True
@@ -152,7 +153,7 @@ class Pipeline:
                     data = yield from expected(data, "data source", source.name, awaits=awaits)
             for index, name, step in self._parts:
                 journal.enter(name, index)
-                for hook in around.before_step:
+                for hook in before:
                     hook(step, data, ctx)
                 call = None
                 if cacheable is not None and step.cacheable:
@@ -163,13 +164,13 @@ class Pipeline:
                         if awaits or type(data) is CoroutineType:
                             data = yield from expected(data, "step", name, awaits=awaits)
                         if type(data) is tuple:
-                            data = recorded(data, ctx)
+                            data = recorded(data, journal)
                     finally:
                         if call is not None:
                             call.end()
                 if call is not None:
                     data = call.handed_on(data)
-                for hook in around.after_step:
+                for hook in after:
                     hook(step, data, ctx)
         except BaseException as error:
             fault = error

@@ -11,6 +11,8 @@ from crystallize.core.awaiting import is_async
 from crystallize.core.context import FrozenContext
 from crystallize.core.declared import Declared, Parameters
 from crystallize.core.freezing import Shared, freeze_if_possible, thaw
+from crystallize.core.journal import Journal
+from crystallize.core.recording import record
 from crystallize.errors import DefinitionError
 
 
@@ -225,13 +227,12 @@ def as_step(value: Any) -> PipelineStep:
     )
 
 
-def recorded(output: Any, ctx: FrozenContext) -> Any:
+def recorded(output: Any, journal: Journal) -> Any:
     """Return the data in what a step returned, its metrics recorded."""
     data, metrics = metrics_of(output)
     if metrics:
-        add = ctx.metrics.add
-        for metric, value in metrics.items():
-            add(metric, value)
+        for name, value in metrics.items():
+            record(journal, name, value)
     return data
 
 

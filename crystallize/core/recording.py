@@ -69,15 +69,21 @@ class Metrics:
         MetricError
             If the name is not a non-empty string, or JSON can't carry the value.
         """
-        journal = self._journal
-        step = journal.scope.name
-        if type(name) is not str or not name:
-            name = _checked_name(name, step)
-        if type(value) is not float:
-            value = _plain(value, name, step)
-        if unit is not None and type(unit) is not str:
-            unit = _checked_unit(unit, name, step)
-        journal.metrics.append(MetricEntry(name, value, unit, bool(measured), step))
+        record(self._journal, name, value, unit, measured)
+
+
+def record(
+    journal: Journal, name: str, value: Any, unit: str | int | None = None, measured: object = False
+) -> None:
+    """Record a value; see `Metrics.add`."""
+    step = journal.scope.name
+    if type(name) is not str or not name:
+        name = _checked_name(name, step)
+    if type(value) is not float:
+        value = _plain(value, name, step)
+    if unit is not None and type(unit) is not str:
+        unit = _checked_unit(unit, name, step)
+    journal.metrics.append(MetricEntry(name, value, unit, bool(measured), step))
 
 
 def _checked_name(name: object, step: str) -> str:

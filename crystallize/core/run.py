@@ -28,6 +28,7 @@ from crystallize.core.datasource import DataSource
 from crystallize.core.journal import OUTSIDE, Journal
 from crystallize.core.pipeline import Pipeline, Source, StepHook
 from crystallize.core.record import ArtifactEntry, RunError, RunRecord
+from crystallize.core.recording import KeptArtifact
 from crystallize.core.seeding import HOOKS, TREATMENT, SeedStream
 from crystallize.core.step_cache import CacheableSteps, StepCache
 from crystallize.core.treatment import BASELINE, Treatment
@@ -90,20 +91,24 @@ def execute(
         skipped = text_of(reason)
     except outcomes.failures as fault:
         error = outcomes.describe(fault, journal.scope.name)
-    seconds = max(0.0, time.perf_counter() - start)  # a step may have patched the clock
-    artifacts = [ArtifactEntry(e.name, e.step, len(e.data), digest_of(e.data)) for e in journal.artifacts]
+    seconds = time.perf_counter() - start
+    kept = journal.artifacts
     return RunRecord(
         journal.condition,
         journal.replicate,
         seed,
         tuple(journal.metrics),
         tuple(journal.scopes),
-        tuple(artifacts),
+        tuple([_entry(artifact) for artifact in kept]) if kept else (),
         error,
         skipped,
-        seconds,
+        seconds if seconds > 0.0 else 0.0,  # a step may have patched the clock
         cached_steps=journal.cached_steps,
     )
+
+
+def _entry(artifact: KeptArtifact) -> ArtifactEntry:
+    return ArtifactEntry(artifact.name, artifact.step, len(artifact.data), digest_of(artifact.data))
 
 
 class SharedTime:
@@ -148,13 +153,13 @@ async def aexecute(
     try:
         if seed_globals is not None:
             seed_globals(journal.seed)
-        outcome = await body(context_of(journal))
+        ending = await body(context_of(journal))
     except BaseException as fault:
-        outcome = None, fault
+        ending = None, fault
     seconds = shared.end(run)
-    if isinstance(outcome[1], asyncio.CancelledError):
-        raise outcome[1]
-    record = execute(journal, lambda ctx: given(outcome), seed_globals=None, outcomes=outcomes)
+    if isinstance(ending[1], asyncio.CancelledError):
+        raise ending[1]
+    record = execute(journal, lambda ctx: given(ending), seed_globals=None, outcomes=outcomes)
     return replace(record, seconds=seconds)
 
 
