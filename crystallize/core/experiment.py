@@ -44,13 +44,13 @@ from crystallize.core.plugins import (
     SeedPlugin,
     SerialExecution,
 )
-from crystallize.core.plugins.execution import ended
+from crystallize.core.plugins.execution import Executed, ended
 from crystallize.core.policy import Judging
 from crystallize.core.provenance import git_commit
 from crystallize.core.record import RunRecord
 from crystallize.core.references import references_by_path
 from crystallize.core.result import Result, RunFailure
-from crystallize.core.run import RAISED, Hooks, RunPlan, Unit
+from crystallize.core.run import RAISED, Hooks, RecordSource, RunPlan, Unit
 from crystallize.core.seeding import SEARCH, SeedStream, check_root_seed, global_state_restored
 from crystallize.core.step_cache import open_step_cache
 from crystallize.core.stopping import Stopping
@@ -277,7 +277,7 @@ class Experiment:
         used = self._with(treatments, hypotheses, replicates)
         used.validate()
         plan = used.plan()
-        result = used._execute(plan, plan.conditions, stored=used._stored(plan, strategy))
+        result = used._execute(plan, plan.conditions, used._stored(plan, strategy))
         for treatment in used.treatments:
             used._warn_of_unread_keys(treatment, result, set())
         return result
@@ -299,7 +299,7 @@ class Experiment:
             return await asyncio.to_thread(used.run, strategy=strategy)
         used.validate()
         plan = used.plan()
-        result = await used._aexecute(plan, plan.conditions, stored=used._stored(plan, strategy))
+        result = await used._aexecute(plan, plan.conditions, used._stored(plan, strategy))
         for treatment in used.treatments:
             used._warn_of_unread_keys(treatment, result, set())
         return result
@@ -502,24 +502,23 @@ class Experiment:
 
         artifacts = self.plugin(ArtifactPlugin).root_dir
         stored = resumed(self._label, plan, self.given_plugins, self.caching, ignored=[artifacts])
-        stored.begin(plan, plan.conditions, self.replicates, self.hypotheses)
+        stored.begin(plan, self._execution, plan.conditions, self.replicates, self.hypotheses)
         return stored
 
     def _execute(
         self,
         plan: RunPlan,
         conditions: Sequence[str],
+        stored: ResumedRuns | None = None,
         *,
         to_the_end: bool = False,
-        stored: ResumedRuns | None = None,
     ) -> Result:
         """Run these conditions in every replicate, or until every claim is decided."""
-        execution = self._execution
+        source: RecordSource = stored or Executed(self._execution, plan)
         with self._running(plan) as commit:
             schedule = self._schedule(conditions, to_the_end=to_the_end)
-            while todo := schedule.units_to_come(ahead=execution.runs_ahead):
-                run = stored.execute(execution, todo) if stored else execution.execute(plan, todo)
-                with ended(run) as arriving:
+            while todo := schedule.units_to_come(ahead=self._execution.runs_ahead):
+                with ended(source.records(todo)) as arriving:
                     schedule.take_in(arriving)
             records = schedule.records()
             if stored:
@@ -530,18 +529,16 @@ class Experiment:
         self,
         plan: RunPlan,
         conditions: Sequence[str],
+        stored: ResumedRuns | None = None,
         *,
         to_the_end: bool = False,
-        stored: ResumedRuns | None = None,
     ) -> Result:
         """Do what `_execute` does, on the running event loop."""
-        execution = self.plugin(AsyncExecution)
+        source: RecordSource = stored or Executed(self._execution, plan)
         with self._running(plan) as commit:
             schedule = self._schedule(conditions, to_the_end=to_the_end)
             while todo := schedule.units_to_come():
-                schedule.take_in(
-                    await (stored.aexecute(execution, todo) if stored else execution.aexecute(plan, todo))
-                )
+                schedule.take_in(await source.arecords(todo))
             records = schedule.records()
             if stored:
                 stored.conclude(records)

@@ -13,7 +13,7 @@ from crystallize.cache.place import cache_directory, open_store
 from crystallize.core import stored_runs
 from crystallize.core.caching import Caching
 from crystallize.core.plugins import BasePlugin, SerialExecution
-from crystallize.core.plugins.execution import ended
+from crystallize.core.plugins.execution import Executed, ended
 from crystallize.core.record import RunRecord
 from crystallize.core.repeatability import Repeatability
 from crystallize.core.run import Hooks, RunPlan, Unit
@@ -31,10 +31,13 @@ class ResumedRuns(StoredRuns):
         self._hits: dict[Unit, RunRecord] = {}
         self._repeats: Repeatability | None = None
 
-    def begin(self, plan: RunPlan, conditions: Sequence[str], replicates: int, hypotheses: Any) -> None:
+    def begin(
+        self, plan: RunPlan, execution: Any, conditions: Sequence[str], replicates: int, hypotheses: Any
+    ) -> None:
         """Read what is stored of the run that is to come."""
         self._hits, self._verified = self.recall(conditions, replicates, hypotheses, VERIFIED)
         self._watched = self.plan(plan)
+        self._others = Executed(execution, self._watched)
         if isinstance(self._subject, Subject) and self.refusal is None and not self.exempt:
             self._repeats = Repeatability(self._subject)
 
@@ -76,14 +79,14 @@ class ResumedRuns(StoredRuns):
         known = {entry.name: getattr(self._watched, entry.name) for entry in dataclasses.fields(RunPlan)}
         return RunPlan(**known | {"hooks": Hooks(None, ())})
 
-    def execute(self, execution: Any, units: Sequence[Unit]) -> Iterator[RunRecord]:
-        """Yield the records of units: stored ones, then those that an execution runs."""
+    def records(self, units: Sequence[Unit]) -> Iterator[RunRecord]:
+        """Yield the records of units: stored ones, then those that are run."""
         yield from self.hits(units)
         try:
             if left := self.left(units):
-                in_turn = type(execution) is SerialExecution
+                in_turn = type(self._others.execution) is SerialExecution
                 self._begin_repeats(held=in_turn)
-                with ended(execution.execute(self._watched, left)) as records:
+                with ended(self._others.records(left)) as records:
                     for record in map(self.settle, records):
                         yield record
                         if in_turn and self.is_due and self._repeats and self._repeats.is_ready:
@@ -92,13 +95,13 @@ class ResumedRuns(StoredRuns):
         finally:
             self.flush()
 
-    async def aexecute(self, execution: Any, units: Sequence[Unit]) -> list[RunRecord]:
-        """Do what `execute` does, on the running event loop."""
+    async def arecords(self, units: Sequence[Unit]) -> Iterable[RunRecord]:
+        """Return what `records` yields, on the running event loop."""
         found = list(self.hits(units))
         try:
             if left := self.left(units):
                 self._begin_repeats(held=True)
-                found += map(self.settle, await execution.aexecute(self._watched, left))
+                found += map(self.settle, await self._others.arecords(left))
                 await self._acheck_repeats()
         finally:
             self.flush()
@@ -130,7 +133,7 @@ class ResumedRuns(StoredRuns):
 
     def __getstate__(self) -> dict[str, Any]:
         """Send to another process what it takes to watch runs there."""
-        return super().__getstate__() | {"_hits": {}, "_repeats": None, "_watched": None}
+        return super().__getstate__() | {"_hits": {}, "_repeats": None, "_watched": None, "_others": None}
 
 
 def resumed(

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Se
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from crystallize.boundary import text_of
 from crystallize.core.artifact import Inputs
@@ -185,6 +185,19 @@ def rotated(conditions: Sequence[str], replicate: int) -> list[str]:
     """Return the conditions in the order in which this replicate runs them."""
     first = replicate % len(conditions)
     return [*conditions[first:], *conditions[:first]]
+
+
+class RecordSource(Protocol):
+    """Where records of units come from: they are run here or elsewhere, or were stored.
+
+    Who looks at them asks for some units and takes records in whatever order they arrive.
+    """
+
+    def records(self, units: Sequence[Unit]) -> Iterator[RunRecord]:
+        """Yield the record of every unit, in any order; if closed, have nothing be run any more."""
+
+    async def arecords(self, units: Sequence[Unit]) -> Iterable[RunRecord]:
+        """Return what `records` yields, awaiting on the running event loop what is to be awaited."""
 
 
 class Hooks:

@@ -10,8 +10,8 @@ from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
-from dataclasses import replace
-from typing import ClassVar, Literal, TypeVar
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal, TypeVar
 
 from crystallize.core.plugins.artifacts import ArtifactPlugin
 from crystallize.core.plugins.base import BasePlugin
@@ -124,6 +124,22 @@ class ParallelExecution(Execution):
                     plugin.reserved(plan.hooks.experiment)
         with closing(run_in_processes(plan, units, workers)) as records:
             yield from progress(records, len(units), plan.name)
+
+
+@dataclass(frozen=True)
+class Executed:
+    """The records of units that an execution runs."""
+
+    execution: Any
+    plan: RunPlan
+
+    def records(self, units: Sequence[Unit]) -> Iterator[RunRecord]:
+        """Have every unit be run."""
+        return self.execution.execute(self.plan, units)  # type: ignore[no-any-return]
+
+    async def arecords(self, units: Sequence[Unit]) -> Iterable[RunRecord]:
+        """Have every unit be run on the running event loop, which `AsyncExecution` does."""
+        return await self.execution.aexecute(self.plan, units)  # type: ignore[no-any-return]
 
 
 @contextmanager
