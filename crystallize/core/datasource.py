@@ -9,8 +9,8 @@ from typing import Any, overload
 
 from crystallize.core.awaiting import is_async, outside_loop, settled
 from crystallize.core.context import FrozenContext, journal_of
-from crystallize.core.declared import Declared, Parameters
-from crystallize.core.freezing import freeze, freeze_if_possible, thaw
+from crystallize.core.declared import Declared, Given, Parameters
+from crystallize.core.freezing import freeze, thaw
 from crystallize.core.seeding import INPUT
 from crystallize.errors import DefinitionError
 
@@ -50,27 +50,8 @@ class DataSource(ABC):
         return self
 
 
-class FunctionSource(DataSource):
+class FunctionSource(Given, DataSource):
     """A data source made of a function and parameters, of which every run is given copies."""
-
-    def __init__(self, factory: DataSourceFactory, params: dict[str, Any]) -> None:
-        self._factory = factory
-        self._params = {key: freeze_if_possible(value) for key, value in params.items()}
-
-    @property
-    def name(self) -> str:
-        """Name of the function."""
-        return self._factory.__name__
-
-    @property
-    def params(self) -> dict[str, Any]:
-        """The parameters given, as copies."""
-        return {key: thaw(value) for key, value in self._params.items()}
-
-    @property
-    def is_async(self) -> bool:
-        """Whether the function is ``async def``."""
-        return self._factory.is_async
 
     def fetch(self, ctx: FrozenContext) -> Any:
         """Call the function."""

@@ -111,6 +111,29 @@ def _is_ctx(parameter: inspect.Parameter) -> bool:
     return parameter.default is _REQUIRED or parameter.name in ("ctx", "context")
 
 
+class Given:
+    """A declared function with the parameters that were given to it, of which every run gets copies."""
+
+    def __init__(self, factory: Any, params: Mapping[str, Any]) -> None:
+        self._factory = factory
+        self._params = {key: freeze_if_possible(value) for key, value in params.items()}
+
+    @property
+    def name(self) -> str:
+        """Name of the function."""
+        return self._factory.__name__  # type: ignore[no-any-return]
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The parameters given, as copies."""
+        return {key: thaw(value) for key, value in self._params.items()}
+
+    @property
+    def is_async(self) -> bool:
+        """Whether the function is ``async def``."""
+        return self._factory.is_async  # type: ignore[no-any-return]
+
+
 def inject_from_ctx(function: Callable[..., Any]) -> Callable[..., Any]:
     """Fill keyword parameters that a call leaves out from its context.
 

@@ -9,8 +9,8 @@ from typing import Any, overload
 
 from crystallize.core.awaiting import is_async
 from crystallize.core.context import FrozenContext
-from crystallize.core.declared import Declared, Parameters
-from crystallize.core.freezing import Shared, freeze_if_possible, thaw
+from crystallize.core.declared import Declared, Given, Parameters
+from crystallize.core.freezing import Shared
 from crystallize.core.journal import Journal
 from crystallize.core.recording import record
 from crystallize.errors import DefinitionError
@@ -69,33 +69,17 @@ class PipelineStep(ABC):
         """Clean up after one condition run, whether or not it failed."""
 
 
-class FunctionStep(PipelineStep):
+class FunctionStep(Given, PipelineStep):
     """A step made of a function and parameters.
 
     Every run is given copies of the parameters, and read-only views of numpy arrays, so that none can change
     what another one sees; only what can't be copied is the same object in every run.
     """
 
-    def __init__(self, factory: StepFactory, params: dict[str, Any]) -> None:
-        self._factory = factory
-        self._params = {key: freeze_if_possible(value) for key, value in params.items()}
+    def __init__(self, factory: StepFactory, params: Mapping[str, Any]) -> None:
+        super().__init__(factory, params)
         self.cacheable = factory.cacheable
         self.deterministic = factory.deterministic
-
-    @property
-    def name(self) -> str:
-        """Name of the function."""
-        return self._factory.__name__
-
-    @property
-    def params(self) -> dict[str, Any]:
-        """The parameters given, as copies."""
-        return {key: thaw(value) for key, value in self._params.items()}
-
-    @property
-    def is_async(self) -> bool:
-        """Whether the function is ``async def``."""
-        return self._factory.is_async
 
     @property
     def _code(self) -> object:
