@@ -22,10 +22,11 @@ from crystallize.core.engines.expectation import Expectation
 from crystallize.core.evaluation import runs_by_condition
 from crystallize.core.experiment import DEFAULT_NAME
 from crystallize.core.experiment_graph import GraphRun
+from crystallize.core.pipeline import Hooks
 from crystallize.core.plugins import Execution
 from crystallize.core.plugins.execution import generators_shared
 from crystallize.core.record import RunError
-from crystallize.core.run import RAISED, Hooks, Outcomes, RunPlan, Unit
+from crystallize.core.run import RAISED, Outcomes, RunPlan, Unit
 from crystallize.core.run_identity import Subject, subject_of
 from crystallize.core.seeding import global_state_restored
 from crystallize.core.step_cache import StepCache, open_step_cache

@@ -33,7 +33,7 @@ from crystallize.core.interim import Interim, Schedule
 from crystallize.core.keywords import checked_keywords
 from crystallize.core.optimizers import BaseOptimizer
 from crystallize.core.optimizers.search import Search
-from crystallize.core.pipeline import Pipeline, as_pipeline
+from crystallize.core.pipeline import Hooks, Pipeline, as_pipeline
 from crystallize.core.pipeline_step import PipelineStep, StepFactory
 from crystallize.core.plugins import (
     ArtifactPlugin,
@@ -50,7 +50,7 @@ from crystallize.core.provenance import git_commit
 from crystallize.core.record import RunRecord
 from crystallize.core.references import references_by_path
 from crystallize.core.result import Result, RunFailure
-from crystallize.core.run import RAISED, Hooks, RecordSource, RunPlan, Unit
+from crystallize.core.run import RAISED, RecordSource, RunPlan, Unit
 from crystallize.core.seeding import SEARCH, SeedStream, check_root_seed, global_state_restored
 from crystallize.core.step_cache import open_step_cache
 from crystallize.core.stopping import Stopping

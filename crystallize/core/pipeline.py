@@ -12,41 +12,70 @@ from typing import Any, Final, Protocol
 from crystallize.boundary import check_failure, failure
 from crystallize.core.awaiting import Body, awaited, expected, finished, given, run_to_completion
 from crystallize.core.context import FrozenContext, journal_of
+from crystallize.core.datasource import DataSource
 from crystallize.core.pipeline_step import PipelineStep, StepFactory, as_step, check_caching, recorded
-from crystallize.core.seeding import SETUP, TEARDOWN
+from crystallize.core.seeding import HOOKS, SETUP, TEARDOWN
 from crystallize.core.step_cache import CacheableSteps
 from crystallize.errors import DefinitionError
 
 StepHook = Callable[[PipelineStep, Any, FrozenContext], object]
 
 
-class Source(Protocol):
-    """Where a pass has its data from."""
+class Hooks:
+    """The plugins' calls around a unit of work and its steps.
 
-    @property
-    def name(self) -> str:
-        """What its trace is called."""
+    Parameters
+    ----------
+    experiment : Experiment
+        What the hooks are told of.
+    plugins : iterable of BasePlugin
+        In the order in which they are called.
+    """
 
-    def fetch(self, ctx: FrozenContext) -> Any:
-        """Return the data, or what they are to be awaited from."""
+    def __init__(self, experiment: Any = None, plugins: Iterable[Any] = ()) -> None:
+        self.experiment = experiment
+        self.plugins = tuple(plugins)
+
+        def bound(name: str) -> tuple[Callable[..., object], ...]:
+            return tuple(_hook(p, name, experiment) for p in self.plugins if p.overrides(name))
+
+        self.before_replicate = bound("before_replicate")
+        self.after_replicate = bound("after_replicate")
+        self.before_step: tuple[StepHook, ...] = bound("before_step")
+        self.after_step: tuple[StepHook, ...] = bound("after_step")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Send what units need to another process: the hypotheses stay behind."""
+        return (Hooks, (self.experiment and self.experiment._for_workers(), self.plugins))
+
+
+def _hook(plugin: Any, name: str, experiment: Any) -> Callable[..., object]:
+    """Return a plugin's hook as a function of what comes behind the experiment; the context comes last."""
+    method = getattr(plugin, name)
+
+    def call(*args: Any) -> object:
+        try:
+            return method(experiment, *args)
+        except BaseException:
+            # the error is the hook's, not the step's
+            journal_of(args[-1]).enter(f"{type(plugin).__name__}.{name}", HOOKS)
+            raise
+
+    return call
 
 
 class Around(Protocol):
     """What surrounds a pass through a pipeline."""
 
     @property
-    def before_step(self) -> tuple[StepHook, ...]:
-        """Called with (step, data, ctx) before each step."""
-
-    @property
-    def after_step(self) -> tuple[StepHook, ...]:
-        """Called with (step, data, ctx) behind each step."""
+    def hooks(self) -> Hooks:
+        """Called around each step."""
 
     @property
     def cacheable_steps(self) -> CacheableSteps | None:
         """What calls the cacheable steps; otherwise, they are called like all others."""
 
-    def begin(self, ctx: FrozenContext) -> Source | None:
+    def begin(self, ctx: FrozenContext) -> DataSource | None:
         """Act before the steps are set up; return what the data are fetched from, if they are."""
 
     def end(self, ctx: FrozenContext) -> None:
@@ -54,7 +83,7 @@ class Around(Protocol):
 
 
 class _Nothing:
-    before_step = after_step = ()
+    hooks = Hooks()
     cacheable_steps = None
 
     def begin(self, ctx: FrozenContext) -> None:
@@ -137,7 +166,8 @@ class Pipeline:
         fault: BaseException | None = None
         journal = journal_of(ctx)
         awaits, begun = cancelling is not None, False
-        before, after, cacheable = around.before_step, around.after_step, around.cacheable_steps
+        before, after = around.hooks.before_step, around.hooks.after_step
+        cacheable = around.cacheable_steps
         try:
             source = around.begin(ctx)
             begun = True

@@ -12,11 +12,12 @@ from crystallize.cache.environment import environment
 from crystallize.cache.place import cache_directory, open_store
 from crystallize.core import stored_runs
 from crystallize.core.caching import Caching
+from crystallize.core.pipeline import Hooks
 from crystallize.core.plugins import BasePlugin, SerialExecution
 from crystallize.core.plugins.execution import Executed, ended
 from crystallize.core.record import RunRecord
 from crystallize.core.repeatability import Repeatability
-from crystallize.core.run import Hooks, RunPlan, Unit
+from crystallize.core.run import RunPlan, Unit
 from crystallize.core.run_identity import Subject, subject_of
 from crystallize.core.stored_runs import StoredRuns
 from crystallize.core.verification import VERIFIED, compared

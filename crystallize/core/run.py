@@ -26,7 +26,7 @@ from crystallize.core.awaiting import (
 from crystallize.core.context import LOGGER, FrozenContext, context_of, journal_of
 from crystallize.core.datasource import DataSource
 from crystallize.core.journal import OUTSIDE, Journal
-from crystallize.core.pipeline import Pipeline, Source, StepHook
+from crystallize.core.pipeline import Hooks, Pipeline
 from crystallize.core.record import ArtifactEntry, RunError, RunRecord
 from crystallize.core.recording import KeptArtifact
 from crystallize.core.seeding import HOOKS, TREATMENT, SeedStream
@@ -200,49 +200,6 @@ class RecordSource(Protocol):
         """Return what `records` yields, awaiting on the running event loop what is to be awaited."""
 
 
-class Hooks:
-    """The plugins' calls around a unit of work and its steps.
-
-    Parameters
-    ----------
-    experiment : Experiment
-        What the hooks are told of.
-    plugins : iterable of BasePlugin
-        In the order in which they are called.
-    """
-
-    def __init__(self, experiment: Any = None, plugins: Iterable[Any] = ()) -> None:
-        self.experiment = experiment
-        self.plugins = tuple(plugins)
-
-        def bound(name: str) -> tuple[Callable[..., object], ...]:
-            return tuple(_hook(p, name, experiment) for p in self.plugins if p.overrides(name))
-
-        self.before_replicate = bound("before_replicate")
-        self.after_replicate = bound("after_replicate")
-        self.before_step: tuple[StepHook, ...] = bound("before_step")
-        self.after_step: tuple[StepHook, ...] = bound("after_step")
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Send what units need to another process: the hypotheses stay behind."""
-        return (Hooks, (self.experiment and self.experiment._for_workers(), self.plugins))
-
-
-def _hook(plugin: Any, name: str, experiment: Any) -> Callable[..., object]:
-    """Return a plugin's hook as a function of what comes behind the experiment; the context comes last."""
-    method = getattr(plugin, name)
-
-    def call(*args: Any) -> object:
-        try:
-            return method(experiment, *args)
-        except BaseException:
-            # the error is the hook's, not the step's
-            journal_of(args[-1]).enter(f"{type(plugin).__name__}.{name}", HOOKS)
-            raise
-
-    return call
-
-
 @dataclass(frozen=True)
 class RunPlan:
     """All that a process needs to run any unit of an experiment.
@@ -305,16 +262,6 @@ class RunPlan:
         `open_step_cache` gives one of a directory and a mode.
         """
         return replace(self, step_cache=cache)
-
-    @cached_property
-    def before_step(self) -> tuple[StepHook, ...]:
-        """The hooks before each step."""
-        return self.hooks.before_step
-
-    @cached_property
-    def after_step(self) -> tuple[StepHook, ...]:
-        """The hooks behind each step."""
-        return self.hooks.after_step
 
     @cached_property
     def cacheable_steps(self) -> CacheableSteps | None:
@@ -415,7 +362,7 @@ class RunPlan:
         body = self.pipeline.body(ctx, self, None, cancelling)
         return body if self.cacheable_steps is None else _within(self.cacheable_steps.unit(), body)
 
-    def begin(self, ctx: FrozenContext) -> Source:
+    def begin(self, ctx: FrozenContext) -> DataSource:
         """Check what is upstream, apply the treatment, and call the hooks before the replicate."""
         journal, hooks = journal_of(ctx), self.hooks
         condition, inputs = journal.condition, journal.inputs
@@ -471,22 +418,23 @@ def _within(bracket: AbstractContextManager[object], body: Body) -> Body:
         return (yield from body)
 
 
-class _Downstream(NamedTuple):
+class _Downstream(DataSource):
     """A data source, as that of a unit that reads what others wrote."""
 
-    source: Source
-    inputs: Inputs
+    def __init__(self, source: DataSource, inputs: Inputs) -> None:
+        self._source = source
+        self._inputs = inputs
 
     @property
     def name(self) -> str:
         """Name of the data source."""
-        return self.source.name
+        return self._source.name
 
     def fetch(self, ctx: FrozenContext) -> Any:
         """Read the keys of the treatment that were read upstream, since they are in the data; fetch these."""
-        for key in sorted(self.inputs.reads & journal_of(ctx).values.keys()):
+        for key in sorted(self._inputs.reads & journal_of(ctx).values.keys()):
             ctx.get(key)
-        return self.source.fetch(ctx)
+        return self._source.fetch(ctx)
 
 
 def _skipped(journal: Journal) -> RunRecord | None:

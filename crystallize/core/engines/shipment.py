@@ -25,12 +25,13 @@ from crystallize.core.declared import Declared
 from crystallize.core.engines.apart import keep_apart
 from crystallize.core.engines.expectation import Expectation
 from crystallize.core.journal import Journal
+from crystallize.core.pipeline import Hooks
 from crystallize.core.plugins import BasePlugin
 from crystallize.core.plugins.blocks import BLOCK_SECONDS
 from crystallize.core.plugins.pickling import pickled
 from crystallize.core.record import RunError, RunRecord
 from crystallize.core.recording import KeptArtifact
-from crystallize.core.run import Hooks, RunPlan, Unit
+from crystallize.core.run import RunPlan, Unit
 from crystallize.core.seeding import global_state_restored
 from crystallize.core.step_cache import CacheReport
 from crystallize.core.verification import ELSEWHERE
