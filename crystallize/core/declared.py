@@ -180,9 +180,10 @@ class Declared:
 
     def __reduce__(self) -> str | tuple[Any, ...]:
         qualname: str = self.__qualname__
-        return qualname if named(self.__module__, qualname) is self else self._reduce_by_value()
+        return qualname if named(self.__module__, qualname) is self else self.reduce_by_value()
 
-    def _reduce_by_value(self) -> tuple[Any, ...]:
+    def reduce_by_value(self) -> tuple[Any, ...]:
+        """Return what makes it again where its module is another one."""
         return (type(self), (self.function,))
 
     def __repr__(self) -> str:

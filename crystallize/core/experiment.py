@@ -165,7 +165,7 @@ class Experiment:
         self.name = name
         self.description = description
         self.run_id = ""  # of a copy that is run: another one each time
-        self.outputs = checked_outputs(outputs, self._label)
+        self.outputs = checked_outputs(outputs, self.label)
         self.datasource = as_data_source(datasource)
         self.pipeline = as_pipeline(pipeline)
         self.initial_ctx = frozen_mapping(initial_ctx or {})
@@ -175,7 +175,7 @@ class Experiment:
         self.caching = Caching(inputs, env, cache_key, repeatable)  # type: ignore[arg-type]  # it makes tuples of them
         self.shared_treatments: frozenset[str] = frozenset()  # in a graph, with experiments not upstream
         self.treatments = treatments
-        given = checked_hypotheses(hypotheses, self._label)
+        given = checked_hypotheses(hypotheses, self.label)
         if hypothesis is not None:
             if given:
                 raise DefinitionError("give hypothesis= or hypotheses=, not both")
@@ -198,7 +198,7 @@ class Experiment:
 
     @treatments.setter
     def treatments(self, treatments: Treatments) -> None:
-        self._treatments = checked_treatments(treatments, self.initial_ctx, self._label)
+        self._treatments = checked_treatments(treatments, self.initial_ctx, self.label)
 
     @property
     def hypotheses(self) -> tuple[Hypothesis, ...]:
@@ -207,8 +207,8 @@ class Experiment:
 
     @hypotheses.setter
     def hypotheses(self, hypotheses: Iterable[Hypothesis] | Hypothesis) -> None:
-        checked = checked_hypotheses(hypotheses, self._label)
-        self.judging.check(checked, self._label)
+        checked = checked_hypotheses(hypotheses, self.label)
+        self.judging.check(checked, self.label)
         self._hypotheses = checked
 
     @property
@@ -228,7 +228,7 @@ class Experiment:
 
     @replicates.setter
     def replicates(self, replicates: int) -> None:
-        self._replicates = check_replicates(replicates, self._label)
+        self._replicates = check_replicates(replicates, self.label)
         self.declared_replicates = self._replicates
 
     def validate(self) -> None:
@@ -241,8 +241,8 @@ class Experiment:
             another experiment writes.
         """
         for artifact in artifacts_in(self.datasource):
-            raise DefinitionError(f"{self._label}: {alone(artifact.name)}")
-        check_decidable(self.treatments, self.hypotheses, self._label)
+            raise DefinitionError(f"{self.label}: {alone(artifact.name)}")
+        check_decidable(self.treatments, self.hypotheses, self.label)
 
     def run(
         self,
@@ -274,10 +274,10 @@ class Experiment:
         NotPicklableError
             If a part can't be sent to the processes it is to run in.
         """
-        used = self._with(treatments, hypotheses, replicates)
+        used = self.varied(treatments, hypotheses, replicates)
         used.validate()
         plan = used.plan()
-        result = used._execute(plan, plan.conditions, used._stored(plan, strategy))
+        result = used.execute_plan(plan, plan.conditions, used._stored(plan, strategy))
         for treatment in used.treatments:
             used._warn_of_unread_keys(treatment, result, set())
         return result
@@ -294,12 +294,12 @@ class Experiment:
 
         With `AsyncExecution`, on that loop; with any other execution, in a thread of its own.
         """
-        used = self._with(treatments, hypotheses, replicates)
+        used = self.varied(treatments, hypotheses, replicates)
         if not used._awaits:
             return await asyncio.to_thread(used.run, strategy=strategy)
         used.validate()
         plan = used.plan()
-        result = await used._aexecute(plan, plan.conditions, used._stored(plan, strategy))
+        result = await used.aexecute_plan(plan, plan.conditions, used._stored(plan, strategy))
         for treatment in used.treatments:
             used._warn_of_unread_keys(treatment, result, set())
         return result
@@ -338,10 +338,10 @@ class Experiment:
         DefinitionError
             If an argument, or what the optimizer asks for, can't be run.
         """
-        search = Search(optimizer, num_trials, self._label)
+        search = Search(optimizer, num_trials, self.label)
         while asked := search.ask():
-            trial = self._with(asked, (), replicates_per_trial)
-            result = trial._execute(trial._search_plan(), [treatment.name for treatment in asked])
+            trial = self.varied(asked, (), replicates_per_trial)
+            result = trial.execute_plan(trial._search_plan(), [treatment.name for treatment in asked])
             trial._tell(search, result)
         return search.best()
 
@@ -353,10 +353,10 @@ class Experiment:
             return await asyncio.to_thread(
                 self.optimize, optimizer, num_trials=num_trials, replicates_per_trial=replicates_per_trial
             )
-        search = Search(optimizer, num_trials, self._label)
+        search = Search(optimizer, num_trials, self.label)
         while asked := search.ask():
-            trial = self._with(asked, (), replicates_per_trial)
-            result = await trial._aexecute(trial._search_plan(), [treatment.name for treatment in asked])
+            trial = self.varied(asked, (), replicates_per_trial)
+            result = await trial.aexecute_plan(trial._search_plan(), [treatment.name for treatment in asked])
             trial._tell(search, result)
         return search.best()
 
@@ -386,7 +386,7 @@ class Experiment:
             is marked.
         """
         chosen = () if treatment is None else (self.treatment(treatment),)
-        used = self._with(chosen, (), 1)
+        used = self.varied(chosen, (), 1)
         plan = used.plan(None if seed is None else check_root_seed(seed))
         if data is not _SOURCE:
             plan = plan.with_data(as_given_source(data))
@@ -411,7 +411,7 @@ class Experiment:
             Which replicate's seed to use.
         """
         chosen = () if treatment is None else (self.treatment(treatment),)
-        used = self._with(chosen, (), 1)
+        used = self.varied(chosen, (), 1)
         used.plugins = with_defaults([*used.plugins, LoggingPlugin(verbose=True)], DEFAULT_PLUGINS)
         plan = used.plan()
         with used._running(plan) as commit:
@@ -480,7 +480,8 @@ class Experiment:
         )
 
     @property
-    def _label(self) -> str:
+    def label(self) -> str:
+        """What messages call it."""
         return f"experiment {self.name!r}"
 
     @property
@@ -501,11 +502,11 @@ class Experiment:
         from crystallize.core.resumed_runs import resumed  # heavy: what it loads identifies code
 
         artifacts = self.plugin(ArtifactPlugin).root_dir
-        stored = resumed(self._label, plan, self.given_plugins, self.caching, ignored=[artifacts])
+        stored = resumed(self.label, plan, self.given_plugins, self.caching, ignored=[artifacts])
         stored.begin(plan, self._execution, plan.conditions, self.replicates, self.hypotheses)
         return stored
 
-    def _execute(
+    def execute_plan(
         self,
         plan: RunPlan,
         conditions: Sequence[str],
@@ -525,7 +526,7 @@ class Experiment:
                 stored.conclude(records)
             return self._conclude(plan, records, commit())
 
-    async def _aexecute(
+    async def aexecute_plan(
         self,
         plan: RunPlan,
         conditions: Sequence[str],
@@ -533,7 +534,9 @@ class Experiment:
         *,
         to_the_end: bool = False,
     ) -> Result:
-        """Do what `_execute` does, on the running event loop."""
+        """Do what `execute_plan` does, on the running event loop or in a thread of its own."""
+        if not self._awaits:
+            return await asyncio.to_thread(self.execute_plan, plan, conditions, stored, to_the_end=to_the_end)
         source: RecordSource = stored or Executed(self._execution, plan)
         with self._running(plan) as commit:
             schedule = self._schedule(conditions, to_the_end=to_the_end)
@@ -550,7 +553,7 @@ class Experiment:
         plan = AnalysisPlan(self.hypotheses, treatments, self.replicates, self.judging, self.treatment_keys)
         stops = self.judging.stopping is not None and bool(self.hypotheses) and not to_the_end
         if stops:
-            plan.check_reach(self._label)
+            plan.check_reach(self.label)
         references = references_by_path(
             self.hypotheses if stops else (), elsewhere=self._execution.is_elsewhere
         )
@@ -580,7 +583,7 @@ class Experiment:
                 self.plugin(ArtifactPlugin).tidy(self)
                 raise
         for note in plan.conclude():
-            warnings.warn(f"{self._label}: {note}", CrystallizeWarning, stacklevel=5)
+            warnings.warn(f"{self.label}: {note}", CrystallizeWarning, stacklevel=5)
 
     def _result(self, plan: RunPlan, records: Sequence[RunRecord], commit: str | None) -> Result:
         replicates = 1 + max(record.replicate for record in records)
@@ -633,12 +636,13 @@ class Experiment:
                 stacklevel=3,
             )
 
-    def _with(
+    def varied(
         self,
         treatments: Treatments | None,
         hypotheses: Iterable[Hypothesis] | Hypothesis | None,
         replicates: int | None,
     ) -> Experiment:
+        """Return a copy that is to be run, with these in place of its own unless they are None."""
         changed = copy.copy(self)
         changed.run_id = secrets.token_hex(8)
         if treatments is not None:
@@ -649,7 +653,7 @@ class Experiment:
             changed.replicates = replicates
         return changed
 
-    def _for_workers(self) -> Experiment:
+    def for_workers(self) -> Experiment:
         """Return what another process needs of this experiment: verifiers need not be picklable."""
         reduced = copy.copy(self)
         reduced._hypotheses = ()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import graphlib
 import warnings
@@ -125,7 +124,7 @@ class ExperimentGraph:
         results: dict[str, Result] = {}
         for name, experiment in run.experiments.items():
             plan = run.plan(name, results=results)
-            results[name] = experiment._execute(plan, plan.conditions, to_the_end=run.is_read(name))
+            results[name] = experiment.execute_plan(plan, plan.conditions, to_the_end=run.is_read(name))
         run.warn_of_unread_keys(results)
         return results
 
@@ -137,14 +136,9 @@ class ExperimentGraph:
         results: dict[str, Result] = {}
         for name, experiment in run.experiments.items():
             plan = run.plan(name, results=results)
-            if experiment._awaits:
-                results[name] = await experiment._aexecute(
-                    plan, plan.conditions, to_the_end=run.is_read(name)
-                )
-            else:
-                results[name] = await asyncio.to_thread(
-                    experiment._execute, plan, plan.conditions, to_the_end=run.is_read(name)
-                )
+            results[name] = await experiment.aexecute_plan(
+                plan, plan.conditions, to_the_end=run.is_read(name)
+            )
         run.warn_of_unread_keys(results)
         return results
 
@@ -243,8 +237,8 @@ class GraphRun:
         self.experiments: dict[str, Experiment] = {}
         for name, experiment in graph.experiments.items():
             used = self._treatments(experiment, graph.treatments) if treatments is None else treatments
-            settled = experiment._with(used, None, often[name])
-            check_decidable(settled.treatments, settled.hypotheses, settled._label)
+            settled = experiment.varied(used, None, often[name])
+            check_decidable(settled.treatments, settled.hypotheses, settled.label)
             self.experiments[name] = settled
         for name, settled in self.experiments.items():
             settled.shared_treatments = self._shared(name)

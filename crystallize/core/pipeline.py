@@ -46,7 +46,7 @@ class Hooks:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Send what units need to another process: the hypotheses stay behind."""
-        return (Hooks, (self.experiment and self.experiment._for_workers(), self.plugins))
+        return (Hooks, (self.experiment and self.experiment.for_workers(), self.plugins))
 
 
 def _hook(plugin: Any, name: str, experiment: Any) -> Callable[..., object]:

@@ -117,7 +117,8 @@ class StepFactory(Declared):
         self.parameters.check(params)
         return FunctionStep(self, params)
 
-    def _reduce_by_value(self) -> tuple[Any, ...]:
+    def reduce_by_value(self) -> tuple[Any, ...]:
+        """Return what makes it again where its module is another one."""
         return _factory_again, (self.function, self.cacheable, self.deterministic)
 
 

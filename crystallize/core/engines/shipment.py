@@ -314,7 +314,7 @@ def portable_dumps() -> Callable[[Any], bytes]:
     class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         def reducer_override(self, obj: Any) -> Any:
             if isinstance(obj, Declared) and obj.__module__ == "__main__":  # which is another one elsewhere
-                return obj._reduce_by_value()
+                return obj.reduce_by_value()
             return super().reducer_override(obj)
 
     def dumps(value: Any) -> bytes:
