@@ -99,12 +99,11 @@ class Schedule:
 
     def take_in(self, records: Iterable[RunRecord]) -> None:
         """Take in records until the last one, or until no more are needed."""
+        counts, whole = self._counts, len(self._conditions)
         for record in records:
             self._records.append(record)
-            self._counts[record.replicate] += 1
-            while self._complete < len(self._counts) and self._counts[self._complete] == len(
-                self._conditions
-            ):
+            counts[record.replicate] += 1
+            while self._complete < len(counts) and counts[self._complete] == whole:
                 self._complete += 1
             if self._complete >= self._interim.size:
                 advanced = self._interim.advance(self._runs(), self._claims)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
@@ -23,6 +23,9 @@ class MetricEntry(NamedTuple):
     unit: str | int | None
     measured: bool
     step: str
+
+
+_new_tuple: Final = tuple.__new__  # the shortest way: metrics are recorded in every run
 
 
 class KeptArtifact(NamedTuple):
@@ -83,7 +86,9 @@ def record(
         value = _plain(value, name, step)
     if unit is not None and type(unit) is not str:
         unit = _checked_unit(unit, name, step)
-    journal.metrics.append(MetricEntry(name, value, unit, bool(measured), step))
+    if measured is not False:
+        measured = bool(measured)
+    journal.metrics.append(_new_tuple(MetricEntry, (name, value, unit, measured, step)))
 
 
 def _checked_name(name: object, step: str) -> str:
