@@ -171,7 +171,7 @@ class MarkedRuns(ExperimentRuns):
     def _run(self, unit: Unit, host: pytest.Item, outcomes: Outcomes) -> RunRecord:
         word = self.stream.word(unit.replicate)
         journal = Journal({}, word, unit.condition, unit.replicate, LOGGER)
-        self._phase = "setup"
+        self._unit, self._phase = unit, "setup"
         seeding = self._seed_globals
         return execute(journal, lambda ctx: self._body(ctx, host), seed_globals=seeding, outcomes=outcomes)
 
@@ -180,9 +180,9 @@ class MarkedRuns(ExperimentRuns):
 
     def _body(self, ctx: FrozenContext, host: pytest.Item) -> None:
         journal = journal_of(ctx)
-        if ctx.condition != BASELINE:
-            journal.enter(ctx.condition, TREATMENT)
-            self.treatment_by_name[ctx.condition].apply(ctx)
+        if (condition := journal.condition) != BASELINE:
+            journal.enter(condition, TREATMENT)
+            self.treatment_by_name[condition].apply(ctx)
         journal.enter(self.function.originalname, 0)
         node, state, fixtures = self._node, setup_state(host), self.settings.fixtures
         node.begin(host)
@@ -197,7 +197,7 @@ class MarkedRuns(ExperimentRuns):
                 self._call(ctx)
             node.stash[tmppath_result_key]["call"] = True
         finally:
-            self.leave_if_forked(ctx.replicate, ctx.condition)
+            self.leave_if_forked(self._unit)
             if (phase := self._phase) == self.function.originalname:
                 self._phase = "teardown"
             try:
@@ -218,7 +218,7 @@ class MarkedRuns(ExperimentRuns):
             if inspect.iscoroutine(returned):
                 returned = asyncio.run(returned)
         finally:
-            self.leave_if_forked(ctx.replicate, ctx.condition)  # before hooks and fixtures hear of the end
+            self.leave_if_forked(self._unit)  # before hooks and fixtures hear of the end
         if isinstance(returned, Mapping):
             for name, value in returned.items():
                 ctx.metrics.add(name, value)

@@ -157,10 +157,12 @@ def begin_afresh(function: pytest.Function, host: pytest.Item) -> None:
         function.__dict__.pop("_obj", None)
     function._initrequest()
     # What hooks keep of the item, fixtures ask of `request.node`; what they keep, no other run sees.
-    stash = function.stash = pytest.Stash()
-    stash._storage.update(host.stash._storage)
-    stash[tmppath_result_key] = {"call": False}
-    stash[xfailed_key] = None  # a mark of the item says what verdict it expects, not what runs do
+    function.stash = pytest.Stash()
+    function.stash._storage = {
+        **host.stash._storage,
+        tmppath_result_key: {"call": False},
+        xfailed_key: None,  # a mark of the item says what verdict it expects, not what runs do
+    }
 
 
 # What pytest alone makes.

@@ -79,14 +79,14 @@ class Repeats:
         more : bool
             Whether others may follow under another one, so that there is no need to look each time.
         """
-        known, stored = self._known, None if self._runs.cache is None else self._runs.cache.stored
-        if known is None or not self._began:
+        known, cache = self._known, self._runs.cache
+        stored = None if cache is None else cache.stored
+        if not last and (stored is None or not stored.is_due):
+            return
+        if known is None or not self._began or not (last or known.is_ready):
             return
         started, spent = time.perf_counter(), known.spent_again
-        if last:
-            if more and started < self._next_look:
-                return
-        elif stored is None or not stored.is_due or not known.is_ready:
+        if last and more and started < self._next_look:
             return
         objection = known.check(
             lambda unit: self._runs.repeat(unit, host),

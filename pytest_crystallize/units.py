@@ -208,14 +208,14 @@ class ExperimentRuns(SettledExperiment, ABC):
             self.settings.note(f"{self._place(*unit)} ended the session: {fault}")
             raise
         finally:
-            self.leave_if_forked(*unit)
+            self.leave_if_forked(unit)
             late_errors.end(key)
 
-    def leave_if_forked(self, replicate: int, condition: str) -> None:
+    def leave_if_forked(self, unit: Unit) -> None:
         """End this process if a condition run that came back here began in another one."""
         forks = self.settings.forks
         if forks.is_child():
-            forks.leave(self._place(replicate, condition))
+            forks.leave(self._place(*unit))
 
     def _place(self, replicate: int, condition: str) -> str:
         return f"replicate {replicate} of {condition!r} of {self.name}"

@@ -37,7 +37,7 @@ class Repeatability:
         self._roots = subject.roots
         self._before: KeptState | None = None
         self._first: set[str] = set()
-        self._later: list[RunRecord] = []
+        self._later: dict[str, RunRecord] = {}  # by condition: the cheapest run behind its first
         self._again = 0.0
         self._spent = 0.0
         self._sound: set[str] = set()
@@ -55,17 +55,19 @@ class Repeatability:
     def took(self, record: RunRecord) -> None:
         """Take in the record of a run that this process has made."""
         self._spent += record.seconds
-        if not is_comparable(record):
+        condition = record.condition
+        cheapest = self._later.get(condition)
+        if (cheapest is not None and cheapest.seconds <= record.seconds) or not is_comparable(record):
             return
-        if record.condition in self._first:
-            self._later.append(record)
+        if condition in self._first:
+            self._later[condition] = record
         else:
-            self._first.add(record.condition)
+            self._first.add(condition)
 
     @property
     def is_ready(self) -> bool:
         """Whether there is a later run of each condition that was run, to be made again."""
-        return self._first <= {record.condition for record in self._later}
+        return self._first <= self._later.keys()
 
     @property
     def spent_again(self) -> float:
@@ -104,12 +106,9 @@ class Repeatability:
             Memos whose values may depend on which run filled them: a later run of each condition is made
             again with empty ones.
         """
-        cheapest = sorted(self._later, key=lambda record: record.seconds)
+        cheapest = sorted(self._later.values(), key=lambda record: record.seconds)
         if memos:
-            by_condition: dict[str, RunRecord] = {}
-            for record in cheapest:
-                by_condition.setdefault(record.condition, record)
-            return list(by_condition.values())
+            return cheapest
         foreign = sorted(filter(is_comparable, others), key=lambda record: record.seconds)
         chosen = [*foreign[:1], *cheapest][:1]
         allowed = max(_CHEAP if not self._again else 0.0, SHARE * self._spent - self._again)

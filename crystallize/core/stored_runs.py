@@ -256,10 +256,10 @@ class StoredRuns:
             yield judge
             drew = moved is not None and moved()
 
-    def _may_lack(self, artifacts: Iterable[ArtifactEntry]) -> bool:
+    def _may_lack(self, artifacts: Sequence[ArtifactEntry]) -> bool:
         """Tell whether a stored record may stand for a run without its artifacts, whose bytes it has not."""
-        if not self.exempt or not isinstance(self._subject, Subject):
-            return not any(True for _ in artifacts)
+        if not artifacts or not self.exempt or not isinstance(self._subject, Subject):
+            return not artifacts
         return not any(f"output {entry.name}" in self._subject.components for entry in artifacts)
 
     def impurity(self, *, drew: bool = False) -> str | None:
