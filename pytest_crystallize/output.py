@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -45,8 +46,7 @@ class Output:
 
     def captured(self, host: pytest.Item, run: Callable[[], RunRecord]) -> RunRecord:
         """Run a unit; what it printed and logged goes into its record if it failed, else nowhere."""
-        log = self._log()
-        if log is not None:
+        if (log := self._log) is not None:
             log.reset()
             if caplog_handler_key in host.stash:
                 host.stash[caplog_handler_key].clear()
@@ -54,9 +54,8 @@ class Output:
 
     def with_sections(self, record: RunRecord) -> RunRecord:
         """Put what was printed and logged since the last time into a record, if it is of a failure."""
-        log = self._log()
         logged = ""
-        if log is not None:
+        if (log := self._log) is not None:
             logged = log.stream.getvalue().strip()
             log.reset()
         out, err = self._capture.read_global_capture() if self._capture is not None else ("", "")
@@ -64,6 +63,7 @@ class Output:
             return record
         return with_output(record, out, err, logged)
 
+    @cached_property
     def _log(self) -> Any:
         return getattr(self._config.pluginmanager.getplugin("logging-plugin"), "report_handler", None)
 

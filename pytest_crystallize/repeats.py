@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pytest_crystallize.exchange import Exchange
     from pytest_crystallize.units import ExperimentRuns
 
-_LOOKS: Final = 20  # times as long as the last look at what is in memory is waited until the next
+_LOOKS: Final = 50  # times as long as the last look at what is in memory is waited until the next
 _UNLIKE: Final = "unlike"
 _STATE: Final = "state"
 

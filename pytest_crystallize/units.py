@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import Any
 
@@ -194,22 +194,16 @@ class ExperimentRuns(SettledExperiment, ABC):
         """Run a unit whose record is there already."""
         return self.run_unit(unit, host)
 
-    @contextmanager
-    def _under_way(self, unit: Unit) -> Iterator[None]:
+    def _under_way(self, unit: Unit) -> _UnderWay:
         """Bracket one run: what comes back from it twice, or ends the session, is told."""
-        late_errors, key = self.settings.late_errors, Key(self.id, *unit)
-        late_errors.begin(key)
-        try:
-            yield
-        except pytest.exit.Exception as error:  # other workers may wait for the record
-            fault = RunError.from_exception(error, self.name)
-            seed = self.stream.seed(unit.replicate)
-            self._publish(unit, RunRecord(unit.condition, unit.replicate, seed, error=fault))
-            self.settings.note(f"{self._place(*unit)} ended the session: {fault}")
-            raise
-        finally:
-            self.leave_if_forked(unit)
-            late_errors.end(key)
+        return _UnderWay(self, unit)
+
+    def ended_session(self, unit: Unit, error: BaseException) -> None:
+        """Take in that a unit ended the session; other workers may wait for its record."""
+        fault = RunError.from_exception(error, self.name)
+        seed = self.stream.seed(unit.replicate)
+        self._publish(unit, RunRecord(unit.condition, unit.replicate, seed, error=fault))
+        self.settings.note(f"{self._place(*unit)} ended the session: {fault}")
 
     def leave_if_forked(self, unit: Unit) -> None:
         """End this process if a condition run that came back here began in another one."""
@@ -332,3 +326,23 @@ class ExperimentRuns(SettledExperiment, ABC):
 
     def finish(self) -> None:
         """Act at the end of the session."""
+
+
+class _UnderWay:
+    """A run that is under way; a class, since there are as many as runs."""
+
+    __slots__ = ("_key", "_runs", "_unit")
+
+    def __init__(self, runs: ExperimentRuns, unit: Unit) -> None:
+        self._runs = runs
+        self._unit = unit
+        self._key = Key(runs.id, *unit)
+
+    def __enter__(self) -> None:
+        self._runs.settings.late_errors.begin(self._key)
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, pytest.exit.Exception):
+            self._runs.ended_session(self._unit, error)
+        self._runs.leave_if_forked(self._unit)
+        self._runs.settings.late_errors.end(self._key)

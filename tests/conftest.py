@@ -18,6 +18,10 @@ import pytest_crystallize.session  # noqa: F401
 
 pytest_plugins = ["pytester", "clusters"]
 
+# Processes that tests start share what one of them has compiled: else each compiles the packages for longer
+# than most tests take. Those of this process keep to what it was started with.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # No test, nor any process that one starts, writes a secret to the home of whoever runs it.
 os.environ["CRYSTALLIZE_CACHE_SECRET"] = "of the tests"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any, Final, Literal
 
@@ -34,7 +34,7 @@ class Scope:
         What is shown of its value.
     """
 
-    __slots__ = ("_next", "before", "event", "index", "key", "name", "shown")
+    __slots__ = ("_json", "_next", "before", "event", "index", "key", "name", "shown")
 
     def __init__(
         self,
@@ -52,6 +52,7 @@ class Scope:
         self.key = key
         self.shown = shown
         self._next: dict[tuple[Event, str, str], Scope] = {}
+        self._json: tuple[Any, ...] | None = None
 
     @property
     def reads(self) -> dict[str, Any]:
@@ -89,12 +90,14 @@ class Scope:
             following = self._next.setdefault(step, following)
         return following
 
-    def to_json(self) -> list[Any]:
-        """Return the trace as JSON data."""
-        return [self.name, self.index, self.reads, self.absent, self.writes, self.seeded]
+    def to_json(self) -> tuple[Any, ...]:
+        """Return the trace as JSON data, which is not to be changed: it is made once for all runs."""
+        if self._json is None:
+            self._json = (self.name, self.index, self.reads, self.absent, self.writes, self.seeded)
+        return self._json
 
     @classmethod
-    def from_json(cls, data: list[Any]) -> Scope:
+    def from_json(cls, data: Sequence[Any]) -> Scope:
         """Build a trace from what `to_json` returned."""
         name, index, reads, absent, writes, seeded = data
         scope = untouched(name, index)
@@ -125,7 +128,7 @@ class Scope:
         return (Scope.from_json, (self.to_json(),))
 
     def __repr__(self) -> str:
-        return f"Scope.from_json({self.to_json()})"
+        return f"Scope.from_json({[*self.to_json()]})"
 
 
 class _Kept:
