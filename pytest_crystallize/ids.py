@@ -34,6 +34,12 @@ def typed(name: str) -> str:
     return name if printable(name) == name and is_encodable(name) else escape(name)
 
 
+def variant(name: str, node: str) -> str:
+    """Return what tells an experiment from others of its function: parameters, or a part of a graph."""
+    rest = name.removeprefix(node.rpartition("::")[2])
+    return f" {rest}" if rest.startswith("[") else rest
+
+
 def checksum(name: str) -> int:
     """Return 32 bits that depend on a name alone, the same in every process."""
     return zlib.crc32(name.encode("utf-8", "surrogatepass"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -14,8 +15,24 @@ from pytest_crystallize.pytest_seam import wcswidth, wcwidth
 
 COLUMNS = ("diff", "interval", "p", "MDE", "n", "verdict")
 CORRECTIONS = {"holm": "Holm", "bh": "Benjamini and Hochberg", "bonferroni": "Bonferroni"}
+_COLOURS = {
+    **dict.fromkeys(("supported", "calibrated"), "green"),
+    **dict.fromkeys(("refuted", "inconclusive", "invalid", "miscalibrated"), "red"),
+}
 TOLD_APART = frozenset({"p_value", "significant", "accepted"})
 """What a verifier returns that has a place of its own in every report."""
+
+
+class VerdictLine(str):
+    """A line that ends with a verdict, and the colour that a terminal shows it in."""
+
+    colour: str
+
+    def __new__(cls, text: str, status: str, *, expected: bool = False) -> VerdictLine:
+        """Return the line of a status; `expected` says whether the test was expected to fail so."""
+        line = super().__new__(cls, text)
+        line.colour = "yellow" if expected else _COLOURS[status]
+        return line
 
 
 def _cells(row: Mapping[str, Any]) -> dict[str, str]:
@@ -64,7 +81,8 @@ def table(rows: Sequence[Mapping[str, Any]], width: int) -> Iterator[str]:
         for row, cell, name in group:
             if wcswidth(name) > room:
                 yield from wrapped(name, width, indent="    ")
-            yield line("" if wcswidth(name) > room else name, cell)
+            text = line("" if wcswidth(name) > room else name, cell)
+            yield VerdictLine(text, row["status"], expected=row["outcome"] == "xfailed")
             if extra := extra_numbers(row):
                 yield from wrapped(extra, width, indent="      ")
     if any("*" in cell["verdict"] for cell in cells):
@@ -138,11 +156,25 @@ def wrapped(text: str, width: int, *, indent: str = "") -> Iterator[str]:
     padded = "".join(char + _PAD if wcwidth(char) == 2 else char for char in printable(text))
     padded = _BEFORE_UNIT.sub(_GLUE, padded)
     room = width - 1 if _PAD in padded else width  # a word that is broken may leave a pad behind
-    room = room - len(escaped(":")) + 1 if "::" in padded else room  # a line that begins so is made longer
+    words = padded.split()
+    breaks = any(len(word) > room - len(indent) - 2 for word in words)
+    if any("::" in word if breaks else word.startswith("::") for word in words):
+        room -= len(escaped(":")) - 1  # a line that begins so is made longer
     for line in textwrap.wrap(
         padded, room, initial_indent=indent, subsequent_indent=indent + "  ", break_on_hyphens=False
     ):
         yield disarmed(line.replace(_PAD, "").replace(_GLUE, " "))
+
+
+def headed(node: str, text: str, width: int) -> Iterator[str]:
+    """Yield `wrapped` lines that begin with a node id as it can be pasted: quoted, and in one piece."""
+    node = printable(shlex.quote(node)) if node else ""
+    lines = list(wrapped(f"{node}{text}", width))
+    if lines[0].startswith(f"{node}{text[:1]}".rstrip()):
+        yield from lines
+    else:  # it is wider; the terminal breaks it, which leaves it in one piece
+        yield node
+        yield from wrapped(text.removeprefix(": ").lstrip(), width, indent="  ")
 
 
 _BEFORE_UNIT = re.compile(r"(?<=\d) (?=(?:s|min|%)(?:[,;) ]|$))")

@@ -10,7 +10,17 @@ from crystallize.core.escaping import printable, printable_lines
 from crystallize.core.formatting import number
 from pytest_crystallize.failures import Failure
 from pytest_crystallize.judged import Judged
-from pytest_crystallize.report import counted, counted_list, duration, p_of, rankings, table, wrapped
+from pytest_crystallize.report import (
+    VerdictLine,
+    counted,
+    counted_list,
+    duration,
+    headed,
+    p_of,
+    rankings,
+    table,
+    wrapped,
+)
 from pytest_crystallize.results import ExperimentResults, Outcome, Used
 
 MDE_LEGEND = "MDE: the smallest difference that samples like these show with probability .8"
@@ -18,12 +28,10 @@ _MARKED = ("skipped", "xfailed", "xpassed")
 """Outcomes of tests that say nothing themselves of what is not supported."""
 
 
-def experiment_lines(
-    each: ExperimentResults, width: int, *, verbosity: int = 0, located: bool = False
-) -> Iterator[str]:
-    """Yield the lines of one experiment's table, none wider than `width`; `located` names its node id."""
+def experiment_lines(each: ExperimentResults, width: int, *, verbosity: int = 0) -> Iterator[str]:
+    """Yield the lines of one experiment's table, none but a node id wider than `width`."""
     used = each.used or Used()
-    yield from wrapped(_heading(each, used, each.node if located else each.name), width)
+    yield from headed(each.node, f"{each.variant}: {_heading(each, used)}", width)
     yield from _cache_lines(used, width, verbosity)
     yield from _calibration_lines([t.calibration for t in each.tests if t.calibration is not None], width)
     claims = [test for test in each.tests if test.verdict is not None]
@@ -48,16 +56,16 @@ def experiment_lines(
         yield from wrapped(f"digest {digests}", width, indent="  ")
 
 
-def _heading(each: ExperimentResults, used: Used, title: str) -> str:
+def _heading(each: ExperimentResults, used: Used) -> str:
     rest = f"seed {each.seed}, {duration(used.seconds)}"
     calibration = next((t.calibration for t in each.tests if t.calibration is not None), None)
     if calibration is not None:
         tests, n = counted(calibration["tests"], "A/A test"), calibration["n"]
-        return f"{title}: {tests} of {n} and {n} replicates, {rest}"
+        return f"{tests} of {n} and {n} replicates, {rest}"
     many = counted(each.planned, "replicate")
     if 0 < used.run < each.planned:
         many = f"stopped at {used.run} of {many}"
-    return f"{title}: {many} of {counted(len(used.conditions), 'condition')}, {rest}"
+    return f"{many} of {counted(len(used.conditions), 'condition')}, {rest}"
 
 
 def _row(test: Outcome) -> dict[str, Any]:
@@ -100,12 +108,14 @@ def _calibration_lines(rows: Sequence[Mapping[str, Any]], width: int) -> Iterato
             )
         )
     widths = [max(len(line[i]) for line in lines) for i in range(3)]
-    names = ["", *(row["hypothesis"] for row in rows)]
-    for name, line in zip(names, lines, strict=True):
-        if name:
-            yield from wrapped(name, width, indent="  ")
-        cells = [cell.rjust(size) for cell, size in zip(line, widths, strict=False)]
-        yield "    " + "  ".join([*cells, line[3]])
+    head, *texts = (
+        "    " + "  ".join([*(cell.rjust(size) for cell, size in zip(line, widths, strict=False)), line[3]])
+        for line in lines
+    )
+    yield head
+    for row, text in zip(rows, texts, strict=True):
+        yield from wrapped(row["hypothesis"], width, indent="  ")
+        yield VerdictLine(text, row["status"])
     yield from wrapped(f"note: {BLIND_SPOT}", width, indent="  ")
 
 

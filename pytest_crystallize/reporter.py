@@ -192,12 +192,6 @@ class Reporter:
         path, separator, rest = nodeid.partition("::")
         return seen_from(self.config.invocation_params.dir, self.config.rootpath / path) + separator + rest
 
-    def _node(self, known: dict[str, Any]) -> str:
-        """Return what is known of an experiment to pytest, and behind it its parameters or its part."""
-        node = known["node"]
-        rest = known["name"].removeprefix(node.rpartition("::")[2])
-        return f"{self.from_here(node)}{' ' if rest.startswith('[') else ''}{rest}"
-
     # What became of the experiments.
 
     def experiments(self) -> tuple[ExperimentResults, ...]:
@@ -220,7 +214,7 @@ class Reporter:
         for key, known in self.announced.items():
             tests = sorted((nodeid for nodeid in known["tests"] if nodeid in places), key=places.__getitem__)
             commands = {nodeid: self._command(nodeid, known) for nodeid in tests}
-            node = self._node(known)
+            node = self.from_here(known["node"])
             yield experiment_results(
                 key, known, self.told, records.get(key, ()), node=node, commands=commands
             )

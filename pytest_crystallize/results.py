@@ -9,6 +9,7 @@ from typing import Any
 
 from crystallize import Verdict
 from pytest_crystallize.failures import Failure
+from pytest_crystallize.ids import variant
 from pytest_crystallize.report import counted, p_of
 
 SCHEMA = "crystallize-report-1"
@@ -166,7 +167,7 @@ class ExperimentResults:
     notes : tuple of str
         What else is worth knowing.
     node : str
-        What pytest is to be given to run it, and behind it its parameters or its part.
+        Node id of its function, as it can be given to pytest.
     used : Used or None
         The runs that its verdicts rest on; None if none of its tests was judged.
     """
@@ -199,6 +200,11 @@ class ExperimentResults:
         for failure in known["failures"]:
             del failure["sections"]
         return {name: value for name, value in known.items() if name not in ("node", "used")}
+
+    @property
+    def variant(self) -> str:
+        """What its name says that its node id doesn't."""
+        return variant(self.name, self.node)
 
     @property
     def extent(self) -> str:

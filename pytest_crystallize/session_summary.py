@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
 
 from crystallize.boundary import failure
+from pytest_crystallize.ids import variant
 from pytest_crystallize.pytest_seam import writer_of
 from pytest_crystallize.repeats import unlike
-from pytest_crystallize.report import counted, wrapped
+from pytest_crystallize.report import VerdictLine, counted, headed, wrapped
 from pytest_crystallize.report_terminal import MDE_LEGEND, experiment_lines
 from pytest_crystallize.reporter import Reporter
 from pytest_crystallize.results import ExperimentResults
@@ -59,22 +58,20 @@ class SessionSummary:
         for line in wrapped(fault, width):
             terminalreporter.write_line(line, red=True)
         verbosity = self.config.get_verbosity()
-        names = Counter(each.name for each in judged)
         for position, each in enumerate(judged):
             if position:
                 terminalreporter.write_line("")
-            located = names[each.name] > 1
-            for number, line in enumerate(
-                experiment_lines(each, width, verbosity=verbosity, located=located)
-            ):
-                terminalreporter.write_line(line, bold=number == 0, **_colour(line))
+            for number, line in enumerate(experiment_lines(each, width, verbosity=verbosity)):
+                markup = {line.colour: True} if isinstance(line, VerdictLine) else {"bold": number == 0}
+                terminalreporter.write_line(line, **markup)
         verdicts = (test.verdict for each in judged for test in each.tests)
         if any(verdict is not None and verdict.detectable is not None for verdict in verdicts):
             terminalreporter.write_line("")
             terminalreporter.write_line(MDE_LEGEND)
         notes = (f"note: {note}" for note in self.settings.notes)
-        for text in (*self._not_on_cluster(), *unfinished, *saved, *notes):
-            for line in wrapped(text, width):
+        others = (("", text) for text in (*saved, *notes))
+        for node, text in (*self._not_on_cluster(), *unfinished, *others):
+            for line in headed(node, text, width):
                 terminalreporter.write_line(line, yellow=True)
 
     def _judged(self) -> tuple[list[ExperimentResults], str]:
@@ -91,54 +88,44 @@ class SessionSummary:
         found = (unlike(self.settings.exchange, key) for key in self.reporter.announced)
         return [*self.reporter.not_saved, *(text for text in found if text is not None)]
 
-    def _switched_off(self) -> list[str]:
+    def _about(self, known: Mapping[str, Any], text: str) -> tuple[str, str]:
+        """Return what pytest is to be given to run an experiment, and what is said of it."""
+        return self.reporter.from_here(known["node"]), f"{variant(known['name'], known['node'])}: {text}"
+
+    def _switched_off(self) -> list[tuple[str, str]]:
         """Return a line per experiment with treatments that are switched off."""
         self.reporter.learn_expected()
         return [
-            f"{known['name']}: switched off, so not tested: {', '.join(known['off'])}"
+            self._about(known, f"switched off, so not tested: {', '.join(known['off'])}")
             for known in self.reporter.announced.values()
             if known["off"]
         ]
 
-    def _not_on_cluster(self) -> list[str]:
+    def _not_on_cluster(self) -> list[tuple[str, str]]:
         """Return a line per reason for which experiments ran here although there is a cluster."""
         reasons: dict[str, list[str]] = {}
         for key, known in self.reporter.announced.items():
             if known["stays"] and self.reporter.told.run(key):
                 reasons.setdefault(known["stays"], []).append(known["name"])
-        return [f"ran here, not on the cluster, since {why}: {', '.join(n)}" for why, n in reasons.items()]
+        return [
+            ("", f"ran here, not on the cluster, since {why}: {', '.join(n)}") for why, n in reasons.items()
+        ]
 
-    def _unfinished(self) -> Sequence[str]:
+    def _unfinished(self) -> Sequence[tuple[str, str]]:
         self.reporter.learn_expected()
         missing = [nodeid for nodeid in self.reporter.expected if nodeid not in self.reporter.reported]
         if not missing or not self.reporter.verdicts_due:
             return ()
         self.settings.exchange.refresh()
         done = self.settings.exchange.counts()
-        lines = [f"NOT RUN: {counted(len(missing), 'selected test')} without verdict"]
+        lines = [("", f"NOT RUN: {counted(len(missing), 'selected test')} without verdict")]
         for key, known in self.reporter.announced.items():
             if not self.reporter.told.run(key) and done.get(key):
-                lines.append(
-                    f"{known['name']}: {done[key]} of {known['units']} condition runs of "
-                    f"{known['replicates']} replicates are done"
-                )
+                runs = f"{done[key]} of {known['units']} condition runs"
+                lines.append(self._about(known, f"{runs} of {known['replicates']} replicates are done"))
         return lines
 
 
 def told_seed(drawn: int) -> str:
     """Return the line that tells a root seed that was drawn."""
     return f"crystallize: drew root seed {drawn}; repeat with --crystallize-seed={drawn}"
-
-
-def _colour(line: str) -> dict[str, bool]:
-    for word, colour in (
-        ("SUPPORTED", "green"),
-        ("REFUTED", "red"),
-        ("INCONCLUSIVE", "red"),
-        ("INVALID", "red"),
-        ("CALIBRATED", "green"),
-        ("MISCALIBRATED", "red"),
-    ):
-        if re.search(rf"  {word}\*?( xfail)?\Z", line):
-            return {"yellow" if line.endswith(" xfail") else colour: True}
-    return {}

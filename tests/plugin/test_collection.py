@@ -285,8 +285,8 @@ def experiment_total(size, scale, rng, delta=0.0):
             "*total_increase[[]5-1-boost[]] SUPPORTED*",
             "*total_increase[[]5-two-boost[]] SUPPORTED*",
             "*total_increase[[]5-3-boost[]] SKIPPED*",
-            "experiment_total[[]5-1[]]: 6 replicates*",
-            "experiment_total[[]5-two[]]: 6 replicates*",
+            "experiment_a.py::experiment_total [[]5-1[]]: 6 replicates*",
+            "experiment_a.py::experiment_total [[]5-two[]]: 6 replicates*",
         ]
     )
 

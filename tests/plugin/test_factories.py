@@ -33,7 +33,7 @@ def experiment_boost():
     result.stdout.fnmatch_lines(
         [
             "experiment_a.py::experiment_boost::total_increase[[]boost[]] SUPPORTED *",
-            "experiment_boost: 6 replicates of 2 conditions, seed 0, *",
+            "*::experiment_boost: 6 replicates of 2 conditions, seed 0,*",
         ]
     )
 
@@ -107,8 +107,8 @@ def experiment_boost(replicates, seed):
             "experiment_a.py::experiment_boost::total_increase[[]1-six-boost[]] SUPPORTED *",
             "experiment_a.py::experiment_boost::total_increase[[]1-eight-boost[]] SUPPORTED *",
             "experiment_a.py::experiment_boost::total_increase[[]2-six-boost[]] SKIPPED *",
-            "experiment_boost[[]1-six[]]: 6 replicates of 2 conditions, seed 1, *",
-            "experiment_boost[[]1-eight[]]: 8 replicates of 2 conditions, seed 1, *",
+            "*::experiment_boost [[]1-six[]]: 6 replicates of 2 conditions, seed*",
+            "*::experiment_boost [[]1-eight[]]: 8 replicates of 2 conditions, seed*",
         ]
     )
 
@@ -218,8 +218,8 @@ def experiment_own():
     result.assert_outcomes(passed=2)
     result.stdout.fnmatch_lines(
         [
-            "experiment_none: 2 replicates of 2 conditions, seed 5, *",
-            "experiment_own: 2 replicates of 2 conditions, seed 6, *",
+            "*::experiment_none: 2 replicates of 2 conditions, seed 5,*",
+            "*::experiment_own: 2 replicates of 2 conditions, seed 6,*",
         ]
     )
 

@@ -266,7 +266,7 @@ def test_without_hypotheses(project):
     result.stdout.fnmatch_lines(
         [
             "experiment_a.py::experiment_m::replicates PASSED *",
-            "experiment_m: 2 replicates of 2 conditions, seed 0, *",
+            "*::experiment_m: 2 replicates of 2 conditions, seed 0, *",
             "  baseline: m 0",
             "  a: m 1",
         ]

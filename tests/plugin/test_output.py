@@ -3,6 +3,8 @@
 # ruff: noqa: E501 - lines of projects under test, and of what pytest prints
 
 import re
+import shlex
+import textwrap
 
 import pytest
 
@@ -39,7 +41,8 @@ def test_table(project):
     project.write(MANY)
     result = project.run("--crystallize-seed", "3")
     text = "\n".join(section(result))
-    assert re.match(r"experiment_total: 6 replicates of 4 conditions, seed 3, \d+\.\d+ s\n", text)
+    heading = r"experiment_a\.py::experiment_total: 6 replicates of 4 conditions, seed 3,\s+\d+\.\d+ s\n"
+    assert re.match(heading, text)
     for word in (
         "treatment",
         "baseline",
@@ -66,7 +69,7 @@ def test_table(project):
 
 @pytest.mark.parametrize("columns", [80, 120, 200])
 def test_width(project, monkeypatch, columns):
-    """The section fits the terminal, and 80 columns if there is none, whatever the names."""
+    """The section fits the terminal, and 80 columns if there is none, whatever the names; node ids apart."""
     monkeypatch.setenv("COLUMNS", str(columns))
     names = ["x" * 100, "a b " * 30, "精度" * 30, "n"]
     project.write(f"""
@@ -83,7 +86,8 @@ def test_width(project, monkeypatch, columns):
     from _pytest._io.wcwidth import wcswidth
 
     for line in section(project.run("-v")):
-        assert wcswidth(line) <= columns, line
+        if not line.startswith("experiment_a.py::"):  # what can be pasted is in one piece
+            assert wcswidth(line) <= columns, line
 
 
 def test_no_colour_when_not_on_a_terminal(project):
@@ -166,8 +170,8 @@ def test_tables_of_parametrized_experiments(project):
         "@pytest.mark.parametrize('size', [1, 2])\n" + TOTAL.strip().replace("(rng,", "(size, rng,")
     )
     lines = section(project.run())
-    assert sum(line.startswith("experiment_total[1]: ") for line in lines) == 1
-    assert sum(line.startswith("experiment_total[2]: ") for line in lines) == 1
+    assert sum(line.startswith("experiment_a.py::experiment_total [1]: ") for line in lines) == 1
+    assert sum(line.startswith("experiment_a.py::experiment_total [2]: ") for line in lines) == 1
 
 
 def test_same_name_in_two_files(project):
@@ -176,6 +180,50 @@ def test_same_name_in_two_files(project):
     project.write(TOTAL, "experiment_b.py")
     heads = [line for line in section(project.run()) if "6 replicates" in line]
     assert len({re.sub(r"[\d.]+ s", "", head) for head in heads}) == 2
+
+
+def test_headings_can_be_pasted(project, monkeypatch):
+    """What an experiment's heading begins with is taken by pytest from here, and selects that experiment."""
+    directory, long = "deep" * 12, f"with space/experiment_{'long' * 10}.py"
+    function = TOTAL.strip()
+    project.write(
+        f"""
+{function}
+
+class TestGroup:
+{textwrap.indent(function.replace("(rng", "(self, rng"), "    ")}
+
+@pytest.mark.parametrize("size", ["a b", "[x]", "größe", "a::b"])
+{function.replace("experiment_total", "experiment_größe").replace("(rng", "(size, rng")}
+""",
+        f"{directory}/{long}",
+    )
+    monkeypatch.chdir(project.path / directory)
+    root = f"--rootdir={project.path}"
+    heads = [line for line in section(project.run(root)) if "experiment_long" in line]
+    pasted = [shlex.split(line) for line in heads]
+    assert pasted == [
+        [f"{long}::experiment_total"],
+        [f"{long}::TestGroup::experiment_total"],
+        *[[f"{long}::experiment_größe"]] * 4,
+    ]
+    for ids, tests in zip(pasted[:3], (1, 1, 4), strict=True):
+        result = project.run(root, *ids)
+        result.assert_outcomes(passed=tests)
+        assert {shlex.split(line)[0] for line in section(result) if "experiment_long" in line} == {*ids}
+
+
+def test_colours_are_those_of_verdicts(project):
+    """Names that read like verdicts have no colour of one."""
+    project.write(
+        "@pytest.mark.experiment(replicates=2, treatments={'T  SUPPORTED': {'delta': 1.0}})\n"
+        "def experiment_means(delta=0.0):\n    return {'y  REFUTED': 1.0}\n\n"
+        + TOTAL.replace('"boost"', f"'{'long' * 18}  REFUTED'")
+    )
+    lines = project.run("--color=yes").outlines
+    assert [line for line in lines if "\x1b[31m" in line and "REFUTED" in line] == []
+    assert [line for line in lines if "\x1b[32m" in line and "T  SUPPORTED" in line] == []
+    assert [line for line in lines if re.fullmatch("\x1b\\[32m.*  SUPPORTED\\*?\x1b\\[0m", line)] != []
 
 
 def test_no_section_without_experiments(project):

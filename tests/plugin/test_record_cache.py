@@ -35,8 +35,9 @@ def cached(result):
     """Return experiment -> (runs from cache, runs, verified), as the summary tells them."""
     found, name = {}, None
     for line in result.outlines:
-        if head := re.match(r"(\w+(?:\[.*\])?(?:: \w+)?): .*\b(?:replicates?|tests?)\b.*seed \d+", line):
-            name = head[1].removeprefix("experiment_")
+        head = r"\S+::experiment_(\w+)(?: (\[.*\]))?(: \w+)?: (?:stopped at )?\d+ "
+        if heading := re.match(head, line):
+            name = "".join(filter(None, heading.groups()))
             found[name] = (0, None, 0)
         if told := re.match(r"  (\d+) of (\d+) runs? from cache(?:, (\d+) verified)?$", line):
             found[name] = (int(told[1]), int(told[2]), int(told[3] or 0))

@@ -109,7 +109,7 @@ def told(result):
     """Return (experiment, condition, verdict) of each line of the tables."""
     found, name = set(), ""
     for line in result.stdout.str().split(" experiments ")[1].splitlines():
-        if heading := re.match(r"experiment_(\w+): ", line):
+        if heading := re.match(r"experiment_a\.py::experiment_(\w+): ", line):
             name = heading[1]
         if row := re.match(r"    (\w+) .*  ([A-Z]{7,})\*?$", line):
             found.add((name, row[1], row[2]))
@@ -384,7 +384,7 @@ def test_what_is_saved_is_run_to_its_end(project, suite, workers):
     suite(**STOPPING, change=" - 2.0 * rng.uniform(0.5, 1.5)")
     result = run()
     result.assert_outcomes(failed=3)
-    result.stdout.fnmatch_lines(["*of 100 replicates of 3 conditions*", "*REFUTED"])
+    result.stdout.fnmatch_lines(["*: stopped at * of 100 replicates of 3*", "*REFUTED"])
 
 
 def test_other_options_of_early_stopping(project, suite):

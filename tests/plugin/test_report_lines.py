@@ -1,6 +1,7 @@
 """From verdicts to lines of text."""
 
 import math
+import shlex
 
 import pytest
 from _pytest._io.wcwidth import wcswidth
@@ -40,7 +41,7 @@ def verdict(status="supported", **changes):
     return row | {"outcome": "passed", "place": 0, "expected": ""} | changes
 
 
-def experiment(name, tests, means):
+def experiment(name, tests, means, node=""):
     """Return the results of an experiment without runs."""
     return ExperimentResults(
         id=name,
@@ -62,6 +63,7 @@ def experiment(name, tests, means):
         tests=tuple(tests),
         failures=(),
         notes=(),
+        node=node,
         used=Used(("baseline",), 30, 1.0, means=means),
     )
 
@@ -81,13 +83,14 @@ def experiment(name, tests, means):
         max_size=4,
     ),
     names,
+    st.sampled_from(["", "a b.py::e", "精度" * 36 + ".py::e"]),
     st.integers(80, 200),
     st.dictionaries(names, st.dictionaries(names, st.none() | st.floats(), max_size=2), max_size=2),
 )
-@example([("精度" * 40, "t", "m", 1, 2, "supported", True)], "e", 80, {})
-@example([("a\nb", "\x1b[31m", "m\t", 1e300, -1e300, "invalid", True)], "e", 80, {})
-def test_lines_of_an_experiment(verdicts, name, width, metrics):
-    """Whatever the names and numbers: no line wider than asked for, none unprintable, no verdict lost."""
+@example([("精度" * 40, "t", "m", 1, 2, "supported", True)], "e", "", 80, {})
+@example([("a\nb", "\x1b[31m", "m\t", 1e300, -1e300, "invalid", True)], "e", "a.py::e", 80, {})
+def test_lines_of_an_experiment(verdicts, name, node, width, metrics):
+    """Whatever the names: no line but a node id too wide, none unprintable, no verdict lost."""
     tests = [
         Outcome(
             "",
@@ -113,10 +116,11 @@ def test_lines_of_an_experiment(verdicts, name, width, metrics):
         )
         for h, t, m, b, d, s, g in verdicts
     ]
-    lines = list(experiment_lines(experiment(name, tests, metrics), width))
+    lines = list(experiment_lines(experiment(name, tests, metrics, node), width))
+    assert lines[0].startswith(shlex.quote(node) if node else "")
     for line in lines:
         assert line.isprintable()
-        assert wcswidth(line) <= width
+        assert wcswidth(line) <= width or line == shlex.quote(node)
     text = "\n".join(lines)
     words = [entry[5].upper() for entry in verdicts]
     for word in set(words):

@@ -82,7 +82,7 @@ def test_the_same_verdicts_however_run(project, ways):
         found = {name: int(values["n"]) for name, values in numbers(project).items()}
         stopped = max(found[f"{name}[{t}]"] for name in ("up", "guard") for t in ("far", "near"))
         assert 6 <= stopped < 30
-        text = result.stdout.str()
+        text = " ".join(result.stdout.str().split())
         assert f"experiment_stopped: stopped at {stopped} of 30 replicates of 3 conditions" in text
         assert "experiment_whole: 30 replicates of 2 conditions" in text
         assert outcomes[-1][1] == {

@@ -34,7 +34,7 @@ def test_off_until_on_again(project, workers):
         result.assert_outcomes(passed=1, skipped=1)
         result.stdout.fnmatch_lines(
             [
-                "experiment_total: switched off, so not tested: less",
+                "experiment_a.py::experiment_total: switched off, so not tested: less",
                 "SKIPPED * treatment 'less' is switched off; --crystallize-enable=less switches it on",
             ]
         )
