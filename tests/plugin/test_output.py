@@ -149,9 +149,8 @@ def test_words_on_workers(project):
     serial = project.run("-v", "--crystallize-cache=off")
 
     def without_time(result):
-        return sorted(
-            re.sub(r", [\d.]+ s$", "", line) for line in section(result) if not line.startswith("  digest")
-        )
+        text = re.sub(r",\s+[\d.]+ s$", "", "\n".join(section(result)), flags=re.MULTILINE)
+        return sorted(line for line in text.split("\n") if not line.startswith("  digest"))
 
     assert without_time(result) == without_time(serial)
 
