@@ -7,11 +7,12 @@ import os
 import re
 import shlex
 from collections.abc import Iterable, Iterator
-from itertools import pairwise
+from itertools import chain, islice, pairwise
 from pathlib import Path
 
 import pytest
 
+from pytest_crystallize.ids import seen_from
 from pytest_crystallize.naming import is_named_by
 
 ASKING = ("save", "compare", "calibrate", "repro")
@@ -99,12 +100,17 @@ def _with_files_read(args: Iterable[str]) -> Iterator[str]:
 # Experiments asked for without the flag.
 
 
-def hints(config: pytest.Config, exitstatus: int) -> Iterator[str]:
-    """Yield a line per argument that names experiments, which nothing runs without ``--crystallize``."""
+def hints(config: pytest.Config, exitstatus: int, *, nothing_ran: bool) -> Iterator[str]:
+    """Yield a line per argument that names experiments, which nothing runs without ``--crystallize``.
+
+    So does a directory, if `nothing_ran` and no test was left out either.
+    """
     if not config.pluginmanager.hasplugin("python"):
         return
     nothing_collected = exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED
-    for arg in config.args:
+    for arg in chain.from_iterable(
+        _with_files_in(config, arg) if nothing_ran else [arg] for arg in config.args
+    ):
         path, *names = arg.partition("[")[0].split("::")
         if not path.endswith(".py") or not (names or nothing_collected or _is_named_like_ours(config, path)):
             continue
@@ -115,6 +121,16 @@ def hints(config: pytest.Config, exitstatus: int) -> Iterator[str]:
             yield f"{arg!r} holds experiments ({', '.join(sorted(held))}); run with --crystallize"
     if nothing_collected and re.search(r"\bexperiment\b", config.option.markexpr):
         yield "experiments are selected by their mark only among those collected; run with --crystallize"
+
+
+def _with_files_in(config: pytest.Config, arg: str) -> Iterator[str]:
+    """Yield an argument, and if it is a directory the first file of experiments in it or right below it."""
+    yield arg
+    here = config.invocation_params.dir
+    patterns = [place + name for place in ("", "*/") for name in config.getini("crystallize_files")]
+    if (here / arg).is_dir():
+        found = (path for pattern in patterns for path in sorted((here / arg).glob(pattern)))
+        yield from islice((seen_from(here, path) for path in found if _experiments_in(config, path)), 1)
 
 
 def _is_named_like_ours(config: pytest.Config, path: str) -> bool:

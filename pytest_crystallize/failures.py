@@ -52,7 +52,7 @@ class Failure:
         numbers.
         """
         if self.traceback == self.error:
-            return self.step, re.sub(r"-?\d[\d.]*(e[-+]?\d+)?", "#", self.error)
+            return self.step, _numberless(self.error)
         return self.condition, self.step, self.error
 
 
@@ -91,5 +91,10 @@ def _kind(record: RunRecord) -> tuple[str, ...]:
     error = record.error
     assert error is not None
     places = re.findall(r"^\S.*:\d+(?=: |$)", error.traceback, re.MULTILINE)
-    message = re.sub(r"\d+", "#", error.message.partition("\n")[0])
+    message = _numberless(error.message.partition("\n")[0])
     return (record.condition, error.type, error.step, message, *places[-1:])
+
+
+def _numberless(message: str) -> str:
+    """Return a message without its numbers."""
+    return re.sub(r"-?\d[\d.]*(e[-+]?\d+)?", "#", message)

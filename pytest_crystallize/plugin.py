@@ -203,10 +203,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: Any, exitstatus: int, config: pytest.Config) -> None:
-    """Say what runs the experiments that were asked for by name."""
+    """Say what runs the experiments that were asked for by name, or in place of nothing."""
     named = any(".py" in arg for arg in config.args) or "experiment" in config.option.markexpr
-    if named and not config.option.crystallize:
+    nothing_ran = exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and not terminalreporter.stats
+    if (named or nothing_ran) and not config.option.crystallize:
         from pytest_crystallize.command_line import hints  # not in plain runs
 
-        for hint in hints(config, exitstatus):
+        for hint in hints(config, exitstatus, nothing_ran=nothing_ran):
             terminalreporter.write_line(f"hint: {hint}", yellow=True)

@@ -145,8 +145,10 @@ def with_defaults(plugins: Iterable[BasePlugin], defaults: Iterable[type[BasePlu
     given = list(plugins)
     for plugin in given:
         if not isinstance(plugin, BasePlugin):
-            hint = "; call it" if isinstance(plugin, type) else ""
-            raise DefinitionError(f"{plugin!r} is not a plugin{hint}")
+            hint = "call it" if isinstance(plugin, type) else "give instances such as SeedPlugin(seed=1)"
+            if isinstance(plugin, Treatment):
+                hint += "; treatments are given as treatments="
+            raise DefinitionError(f"plugins= holds {plugin!r}, which is not a plugin; {hint}")
     kinds = {plugin.kind: index for index, plugin in enumerate(given) if plugin.kind is not None}
     kept = [p for index, p in enumerate(given) if p.kind is None or kinds[p.kind] == index]
     return [default() for default in defaults if default.kind not in kinds] + kept

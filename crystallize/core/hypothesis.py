@@ -167,7 +167,11 @@ class Hypothesis:
                         f"{key}={value!r} belongs to a claim (metric=...); a verifier decides itself"
                     )
             if not callable(verifier):
-                raise DefinitionError(f"verifier is {verifier!r}; give a function of (baseline, treatment)")
+                claim = f"Hypothesis(metric={verifier!r}, direction='increase')"
+                raise DefinitionError(
+                    f"verifier is {verifier!r}; give a function of (baseline, treatment)"
+                    + (f", or claim something of a metric: {claim}" if isinstance(verifier, str) else "")
+                )
             self.verifier = verifier
             self.metrics = _metric_names(metrics)
             default_name = getattr(verifier, "__name__", type(verifier).__name__)

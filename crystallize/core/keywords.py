@@ -14,15 +14,22 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def checked_keywords(init: F) -> F:
-    """Have a constructor refuse unknown keywords by a `DefinitionError` that names the known ones."""
+    """Have a constructor refuse unknown keywords by a `DefinitionError` that names the known ones.
+
+    Behind the user's line its errors show no other line of the library than the one here.
+    """
     known = [p.name for p in inspect.signature(init).parameters.values()][1:]
 
     @functools.wraps(init)
     def checked(self: Any, /, *args: Any, **keywords: Any) -> Any:
+        __tracebackhide__ = True
         for keyword in keywords:
             if keyword not in known:
                 raise DefinitionError(unknown_keyword(type(self).__name__, keyword, known))
-        return init(self, *args, **keywords)
+        try:
+            return init(self, *args, **keywords)
+        except DefinitionError as error:
+            raise error.with_traceback(None)  # noqa: B904 - the same error
 
     return cast("F", checked)
 

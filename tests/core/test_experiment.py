@@ -98,8 +98,9 @@ def test_the_builder_builds_the_same():
         ({"hypotheses": [UP, UP]}, "two hypotheses are named 'x_increase'; give each a name="),
         ({"hypotheses": ["x"]}, "'x' is not a hypothesis"),
         ({"hypotheses": [UP], "hypothesis": UP}, "hypothesis= or hypotheses=, not both"),
-        ({"plugins": [SeedPlugin]}, "is not a plugin; call it"),
-        ({"plugins": ["seed"]}, "'seed' is not a plugin"),
+        ({"plugins": [SeedPlugin]}, "which is not a plugin; call it"),
+        ({"plugins": ["seed"]}, "plugins= holds 'seed', which is not a plugin; give instances such as Seed"),
+        ({"plugins": [BOOST]}, "which is not a plugin; .*; treatments are given as treatments="),
         ({"pipeline": []}, "at least one step"),
     ],
 )

@@ -71,6 +71,10 @@ def test_treatments_are_ranked_by_p_unless_told_otherwise():
         ({"verifier": welch, "alternative": "one-sided"}, "alternative='one-sided' belongs to a claim"),
         ({"verifier": welch, "statistical_test": WelchTTest()}, "statistical_test=.* belongs to a claim"),
         ({"verifier": 3}, "verifier is 3; give a function of"),
+        (
+            {"verifier": "x"},
+            r"verifier is 'x'; .*, or claim .* Hypothesis\(metric='x', direction='increase'\)",
+        ),
         ({"verifier": welch, "ranker": "p"}, "ranker is 'p'; give a function"),
         ({"verifier": welch, "metrics": []}, r"metrics=\[\]; give the name"),
         ({"verifier": welch, "metrics": ["x", 3]}, "give the name of a metric or a list of names"),

@@ -42,6 +42,24 @@ def test_an_unknown_keyword_is_refused_with_those_there_are(make, message):
     assert "its keywords are " in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Hypothesis(metric="x", direction="up"),
+        lambda: Treatment("t", 3),
+        lambda: Experiment(0, []),
+        lambda: Experiment(0, [measure], replicats=3),
+    ],
+)
+def test_a_refusal_shows_the_line_that_constructs(make):
+    """Of the library no more than the line that refuses follows it, which pytest leaves out."""
+    with pytest.raises(DefinitionError) as caught:
+        make()
+    ours = caught.traceback[2:]
+    assert len(ours) == 1
+    assert caught.traceback.filter(caught)[-1].path.name == "test_keywords.py"
+
+
 SPELLINGS = {
     "list": [Treatment("up", {"delta": 1.0})],
     "one": Treatment("up", {"delta": 1.0}),

@@ -116,6 +116,19 @@ def test_a_hint_beside_tests(project):
     result.stdout.fnmatch_lines(["hint: 'experiment_a.py' holds experiments (experiment_total); run with *"])
 
 
+@pytest.mark.parametrize("directory", ["", "some/"])
+def test_a_hint_where_nothing_was_collected(project, directory):
+    """A directory that holds nothing but experiments is answered in the same way."""
+    (project.path / "test_unit.py").unlink()
+    (project.path / "experiment_a.py").unlink()
+    project.write(TOTAL, f"{directory}experiment_b.py")
+    result = plainly(project)
+    assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
+    result.stdout.fnmatch_lines(
+        [f"hint: '{directory}experiment_b.py' holds experiments (experiment_total); run with --crystallize"]
+    )
+
+
 def test_a_hint_for_the_mark(project):
     """-m experiment selects nothing without the flag."""
     result = plainly(project, "-m", "experiment and not slow")

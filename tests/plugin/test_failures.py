@@ -416,3 +416,16 @@ RAISES = """
     def experiment_made():
         return Experiment(0, [measure], treatments=[BOOST], hypothesis=CLAIM, replicates=6)
 """
+
+
+def test_numbers_make_no_kinds_of_failure(project):
+    """Messages that differ in numbers alone, their signs and exponents among them, are of one kind."""
+    project.write(
+        TOTAL.replace('return {"total": ', "return (-1e-9 if rng.random() < 0.5 else 1) * (").replace(
+            "1.5)}", "1.5))"
+        )
+    )
+    result = project.run()
+    text = result.stdout.str()
+    assert text.count("repeat it: ") == 1
+    assert "and 5 more in the same way: replicates 1-5" in text
