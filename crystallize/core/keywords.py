@@ -29,7 +29,7 @@ def checked_keywords(init: F) -> F:
         try:
             return init(self, *args, **keywords)
         except DefinitionError as error:
-            raise error.with_traceback(None)  # noqa: B904 - the same error
+            raise error.with_traceback(None) from error.__cause__
 
     return cast("F", checked)
 
