@@ -25,6 +25,7 @@ from crystallize.core.unread import TreatmentKeys
 from crystallize.errors import DefinitionError
 from pytest_crystallize.ids import shortened
 from pytest_crystallize.places import place_of
+from pytest_crystallize.repeats import unlike
 from pytest_crystallize.settings import Settings
 
 if TYPE_CHECKING:
@@ -128,8 +129,7 @@ class SettledExperiment:
             DEFAULT_JUDGING if tests else self.judging,
             keys or TreatmentKeys.of(treatments),
         )
-        if settings.options.replicates is None:  # what the command line asks for is tried, and may be too few
-            self.analysis_plan.check_reach(self.name)
+        self.analysis_plan.check_reach(self.name)
         self.hypotheses = tuple(hypotheses)
         self.caching = caching
         self.fixture_definitions: frozenset[Any] = frozenset()
@@ -194,6 +194,7 @@ class SettledExperiment:
             {key: shortened(it, root) if isinstance(it, str) else it for key, it in found.items()},
             inputs=declared_inputs(root, self.caching.inputs),
             elsewhere=self.on_cluster,
+            repeats=lambda: self.caching.repeatable and unlike(self.settings.exchange, self.id) is None,
         )
 
     def subjects(self, hypothesis: Hypothesis) -> tuple[str, ...]:

@@ -87,14 +87,15 @@ class Comparisons:
         """Return the sample of a claim, of the first replicates or all, or say why there is none."""
         claim, against = claim_of(hypothesis), hypothesis.against
         arms = self.arms(hypothesis, condition, size)
-        early = self.plan.judging.stopping is not None and not claim.deterministic
+        stopping = None if claim.deterministic else self.plan.judging.stopping
         of_sessions = against is not None and bool(measured_metrics(hypothesis, *arms))
         by_unit = self.plan.judging.resampled is None  # resplits overlap, and their cases recur by chance
-        fault = unfit_for_looks(claim, arms[1]) if early else None
+        fault = unfit_for_looks(claim, arms[1], stopping) if stopping else None
         sample = fault or claim_sample(claim, *arms, of_sessions=of_sessions, by_unit=by_unit)
         if not isinstance(sample, str):
             elsewhere = sample.binary_elsewhere and self._is_binary(hypothesis, claim.metric, size)
-            return replace(sample, binary_elsewhere=elsewhere)
+            repeats = against is None or (sample.paired and self.references.repeats())
+            return replace(sample, binary_elsewhere=elsewhere, repeats=repeats)
         if against is None:
             return sample
         told = self.references.told(against, condition)

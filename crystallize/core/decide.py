@@ -11,7 +11,7 @@ from crystallize.core.claim_test import Outcome, reads_as_yes_or_no, tested
 from crystallize.core.deterministic import compared_directly
 from crystallize.core.hypothesis import Hypothesis, Sample
 from crystallize.core.reasons import DIFFERENCES, caveat, doubt, refutation, shown
-from crystallize.core.sample import ClaimSample
+from crystallize.core.sample import CASES, CROSSED, ONE_SEED, ClaimSample
 from crystallize.core.sensitivity import effect_sizes, sensitivity, unchanged_passes
 from crystallize.core.verdict import Status, Verdict
 from crystallize.core.verifying import answered
@@ -126,7 +126,7 @@ class Tested:
             p_value=outcome.p_value,
             adjusted_p=levels.adjusted_p,
             opposite_p=_opposite_p(outcome, levels) if status == "refuted" else None,
-            level=levels.alpha,
+            level=levels.mirror_alpha if status == "refuted" else levels.alpha,
             test=result.test,
             estimand="" if result.estimand in DIFFERENCES else result.estimand,
             difference=estimate,
@@ -144,15 +144,18 @@ class Tested:
         )
 
     def _unchanged(self, level: float) -> str:
-        """Say how often unchanged code passes where a reference and today's runs are independent."""
-        if self.hypothesis.against is None or self.outcome.sample.paired:
+        """Say how often unchanged code passes where a reference does not repeat."""
+        if self.outcome.sample.repeats:
             return ""
-        claim, recorded = self.outcome.claim, self.outcome.sample.baseline
-        chance = unchanged_passes(claim, recorded, self.outcome.n, level)
+        claim, sample = self.outcome.claim, self.outcome.sample
+        if sample.population in (CROSSED, ONE_SEED) or (sample.population == CASES and sample.noise is None):
+            return ""  # what varies between cases says nothing of what does not repeat
+        chance = unchanged_passes(claim, sample.baseline, self.outcome.n, level, noise=sample.noise)
         if chance is None:
             return ""
         return (
-            f"{claim.metric} does not repeat: unchanged code passes with a probability of about {chance:.2g}"
+            f"{claim.metric} does not repeat: unchanged code passes with a probability of at least about "
+            f"{chance:.2g}, by this one recording"
         )
 
     def _as_number(self, status: Status, levels: Levels) -> str:

@@ -599,6 +599,7 @@ class Experiment:
             git_commit=commit,
             inputs=self._input_digests(),
             elsewhere=self._execution.is_elsewhere,
+            repeats=self.caching.repeatable,
         )
 
     def _input_digests(self) -> Mapping[str, str]:

@@ -11,7 +11,7 @@ from crystallize.core.claim_test import Outcome
 from crystallize.core.decide import Levels, claim_of
 from crystallize.core.hypothesis import Hypothesis
 from crystallize.core.policy import DEFAULT_JUDGING, Judging
-from crystallize.core.stopping import FEWEST_PAIRS, AnytimeValid
+from crystallize.core.stopping import AnytimeValid
 from crystallize.core.treatment import BASELINE
 from crystallize.core.unread import TreatmentKeys
 from crystallize.errors import DefinitionError
@@ -93,13 +93,13 @@ class AnalysisPlan:
             return None
         level = claim.level / self.family if self.is_corrected(hypothesis) else claim.level
         smallest = stopping.smallest_p(self.replicates, claim.kind)
-        if smallest <= level or self.replicates < FEWEST_PAIRS:
+        if smallest <= level:
             return None
         claims = f" / {self.family} claims" if level < claim.level else ""
         return (
-            f"with {self.replicates} replicates AnytimeValid() can't give a p-value below {smallest:.2g}, "
-            f"so it "
-            f"can't reach alpha = {claim.level:g}{claims}; plan at least {stopping.enough(level, claim.kind)}"
+            f"with {self.replicates} replicate{'s'[: self.replicates - 1]} AnytimeValid() can't give a "
+            f"p-value below {smallest:.2g}, so it can't reach alpha = {claim.level:g}{claims}; plan at least "
+            f"{stopping.enough(level, claim.kind)}"
         )
 
     def guard_share(self, alpha: float) -> float:

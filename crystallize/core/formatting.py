@@ -93,6 +93,12 @@ def level_of(verdict: Mapping[str, Any]) -> float:
     return next(level for level in levels if level is not None)
 
 
+def name_of_p(verdict: Mapping[str, Any]) -> str:
+    """Return what to call the p-value that decides, from the fields of the verdict: of which claim it is."""
+    own = verdict["p_value"] if verdict["adjusted_p"] is None else verdict["adjusted_p"]
+    return "p" if verdict["opposite_p"] in (None, own) else "p of the opposite"
+
+
 def p_value(value: float | None, level: float = USUAL_LEVEL) -> str:
     """Return a p-value in the field's manner, or a dash.
 

@@ -32,6 +32,8 @@ class References:
         Digests of the inputs that are declared today.
     elsewhere : bool
         Whether today's runs are made on other machines than this one.
+    repeats : callable
+        Tells whether the same seed gives the same values, then and now.
     """
 
     def __init__(
@@ -40,7 +42,9 @@ class References:
         *,
         inputs: Mapping[str, str] | None = None,
         elsewhere: bool = False,
+        repeats: Callable[[], bool] = lambda: True,
     ) -> None:
+        self.repeats = repeats
         self._found = found or {}
         self._inputs = inputs or {}
         self._elsewhere = elsewhere
@@ -255,9 +259,7 @@ def find_references(
 
 def references_by_path(
     hypotheses: Iterable[Hypothesis],
-    *,
-    inputs: Mapping[str, str] | None = None,
-    elsewhere: bool = False,
+    **options: Any,
 ) -> References:
     """Return the references of hypotheses that say themselves where they are; see `References`."""
-    return References(find_references(hypotheses, lambda it: it.file), inputs=inputs, elsewhere=elsewhere)
+    return References(find_references(hypotheses, lambda it: it.file), **options)

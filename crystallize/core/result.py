@@ -20,7 +20,7 @@ from crystallize.core.condition_runs import ConditionRuns
 from crystallize.core.escaping import printable_lines
 from crystallize.core.evaluation import digest, rank
 from crystallize.core.family import AnalysisPlan
-from crystallize.core.formatting import compared, level_of
+from crystallize.core.formatting import compared, level_of, name_of_p
 from crystallize.core.hypothesis import Hypothesis
 from crystallize.core.policy import DEFAULT_JUDGING, Judging
 from crystallize.core.provenance import git_commit as asked_commit
@@ -257,6 +257,7 @@ class Result:
         planned: int | None = None,
         inputs: Mapping[str, str] | None = None,
         elsewhere: bool = False,
+        repeats: bool = True,
         keys: TreatmentKeys | None = None,
     ) -> None:
         self.name = name
@@ -272,7 +273,9 @@ class Result:
             tuple(hypotheses), treated, self.planned_replicates, judging, keys or TreatmentKeys()
         )
         self._inputs, self._elsewhere = inputs, elsewhere
-        references = references_by_path(hypotheses, inputs=inputs, elsewhere=elsewhere)
+        references = references_by_path(
+            hypotheses, inputs=inputs, elsewhere=elsewhere, repeats=lambda: repeats
+        )
         analysis = Analysis(plan, conditions, references)
         self.hypotheses = tuple(
             HypothesisResult(h, {subject: analysis.verdict(h, subject) for subject in analysis.subjects(h)})
@@ -461,12 +464,10 @@ class Result:
             lines += [f"  {name}.{metric}: {_sample_text(values)}" for metric, values in condition.items()]
         for result in self.hypotheses:
             for treatment, verdict in result.verdicts.items():
-                shown = verdict.deciding_p
-                adjusted = "" if verdict.adjusted_p is None else "adjusted "
+                shown, row = verdict.deciding_p, verdict.to_dict()
+                name = ("" if verdict.adjusted_p is None else "adjusted ") + name_of_p(row)
                 p_value = (
-                    ""
-                    if shown is None
-                    else f" ({adjusted}p = {compared(shown, level_of(verdict.to_dict()), digits=3)[0]})"
+                    "" if shown is None else f" ({name} = {compared(shown, level_of(row), digits=3)[0]})"
                 )
                 reason = f": {verdict.reason}" if verdict.reason else ""
                 lines.append(f"  {result.name} [{treatment}]: {verdict.status.upper()}{p_value}{reason}")

@@ -38,6 +38,10 @@ class ClaimSample:
         Whether every value of the metric in the other conditions is 0 or 1.
     of_rates : bool
         Whether the values are means of several ones that all are 0 or 1.
+    repeats : bool
+        Whether unchanged code gives the same values for the same seeds.
+    noise : float or None
+        Standard error of a unit's mean in the baseline, where units have several values.
     """
 
     baseline: Sequence[float]
@@ -49,6 +53,8 @@ class ClaimSample:
     binary_elsewhere: bool = True
     of_rates: bool = False
     replicates: Sequence[int] | None = None
+    repeats: bool = True
+    noise: float | None = None
 
     @property
     def is_binary(self) -> bool:

@@ -24,6 +24,7 @@ from crystallize.stats import Alternative, TestResult, cliffs_delta, d_z, hedges
 from crystallize.stats.power import (
     Design,
     PairedBinary,
+    PairedT,
     ResampledT,
     TwoSampleT,
     minimum_detectable_effect,
@@ -245,7 +246,9 @@ def _guard(claim: Claim, sample: ClaimSample, found: Sensitivity) -> str:
 _BY_LIMIT: Final = " (by the upper 80 % limit of the spread)"
 
 
-def unchanged_passes(claim: Claim, reference: Sequence[float], n: int, level: float) -> float | None:
+def unchanged_passes(
+    claim: Claim, reference: Sequence[float], n: int, level: float, *, noise: float | None = None
+) -> float | None:
     """Return how probably a claim with a margin holds if nothing has changed, but nothing repeats either.
 
     Parameters
@@ -259,6 +262,8 @@ def unchanged_passes(claim: Claim, reference: Sequence[float], n: int, level: fl
         Of today's replicates.
     level : float
         Of the test.
+    noise : float, optional
+        Standard error of each value, where that is known: what does not repeat of pairs.
 
     Returns
     -------
@@ -272,7 +277,12 @@ def unchanged_passes(claim: Claim, reference: Sequence[float], n: int, level: fl
     if claim.relative:
         margin *= abs(mean)
     size = 2 / (1 / n + 1 / len(reference))
-    if is_binary(reference) and claim.kind != "numeric":
+    if noise is not None:
+        if noise == 0:
+            return None
+        sd = math.sqrt(2) * noise * upper_sd_factor(n - 1)
+        chance = power(PairedT(sd), n, margin, alpha=level, alternative="greater")
+    elif is_binary(reference) and claim.kind != "numeric":
         error = math.sqrt(2 * mean * (1 - mean) / size)
         chance = float(ndtr(margin / error + ndtri(level))) if error else 1.0
     else:

@@ -9,6 +9,7 @@ from crystallize.core.comparison import Comparisons
 from crystallize.core.decide import Levels, Tested, claim_tested
 from crystallize.core.deterministic import compared_directly
 from crystallize.core.hypothesis import Hypothesis
+from crystallize.core.sample import ONE_SEED
 from crystallize.core.stopping import AnytimeValid, GroupSequential
 from crystallize.core.verdict import Verdict
 
@@ -58,6 +59,8 @@ class ClaimLooks:
             # Too many are missing so far, perhaps not of all; other faults do not go away.
             is_open = claim.nan_policy == "omit" and not last
             return None if is_open else Verdict.invalid(sample)
+        if sample.population == ONE_SEED and not last:
+            return None  # other seeds are to come
         if claim.deterministic:
             return compared_directly(claim, sample, comparisons.names(hypothesis, treatment))
         alpha = claim.level / plan.family if plan.is_corrected(hypothesis) else claim.level

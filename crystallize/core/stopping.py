@@ -24,7 +24,7 @@ from crystallize.stats import (
 )
 
 _FEW: Final = 15  # replicates, below which more than three looks do not keep their level
-FEWEST_PAIRS: Final = 3  # of the t-mixture
+_FEWEST_PAIRS: Final = 3  # of the t-mixture
 _HOPELESS: Final = 0.2  # conditional power of the claim at the effect that is planned for
 _PROBABLE: Final = 0.5  # conditional power of its opposite by the current trend
 
@@ -204,7 +204,7 @@ class AnytimeValid:
     def smallest_p(self, replicates: int, kind: str = "auto") -> float:
         """Return the smallest p-value that so many pairs can give, of a kind or of either."""
         numeric, binary = log_t_e_value(math.inf, replicates, self.g), log_binary_e_value(replicates, 0)
-        if replicates < FEWEST_PAIRS:
+        if replicates < _FEWEST_PAIRS:
             numeric = 0.0
         return math.exp(-{"numeric": numeric, "binary": binary}.get(kind, max(numeric, binary)))
 

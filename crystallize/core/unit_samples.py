@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -10,6 +11,7 @@ from crystallize.core.claim import Claim
 from crystallize.core.condition_runs import ConditionRuns, mean
 from crystallize.core.recording import is_finite
 from crystallize.core.sample import CASES, CROSSED, ONE_SEED, ClaimSample
+from crystallize.core.stopping import GroupSequential, Stopping
 
 Entries = Sequence[Sequence[tuple[Any, str | int | None]]]
 """By replicate, values with their units."""
@@ -45,6 +47,7 @@ def paired_by_unit(claim: Claim, baseline: ConditionRuns, treatment: ConditionRu
         population=CASES,
         binary_elsewhere=False,
         of_rates=_of_rates(columns),
+        noise=_noise([columns[0][unit] for unit in shared]),
     )
 
 
@@ -87,20 +90,31 @@ def of_units(claim: Claim, baseline: ConditionRuns, treatment: ConditionRuns) ->
     )
 
 
-def unfit_for_looks(claim: Claim, runs: ConditionRuns) -> str | None:
+def unfit_for_looks(claim: Claim, runs: ConditionRuns, stopping: Stopping) -> str | None:
     """Say why a metric with units can't be looked at before the end; None if it can.
 
-    A look takes the first replicates. Where these are the first cases of a file, they are no sample of all;
-    and where they are all cases under the first seeds, they have told nearly all that the cases can tell.
+    A look takes the first replicates, whose order is that of their seeds. That is a sample of whole units, in
+    an order that was drawn, if every replicate has all units, or units of its own; where a replicate is of
+    one unit, or of some, the first ones are the first of a file, and nobody knows which belong together
+    before all have run.
     """
     rows = [{unit for _, unit in row} for row in runs.entries(claim.metric) if row]
-    named = [unit for row in rows for unit in row if unit is not None]
-    if not named or (len(set(named)) == len(named) and any(len(row) > 1 for row in rows)):
+    if not set().union(*rows) - {None}:
         return None
+    if all(len(row) > 1 for row in rows):
+        if sum(map(len, rows)) == len(set().union(*rows)):
+            return None
+        if all(row == rows[0] for row in rows):
+            if isinstance(stopping, GroupSequential):
+                return None
+            return (
+                f"metric {claim.metric!r} has units in every replicate, and AnytimeValid() tests replicates "
+                "only; use GroupSequential()"
+            )
     return (
-        f"metric {claim.metric!r} has units, and looks before the end take replicates in their order: the "
-        "first cases are no sample of all, and all cases under the first seeds are the whole sample of "
-        "cases; leave stopping= out"
+        f"metric {claim.metric!r} has units that are not the same in every replicate: the first replicates "
+        "are the first units, and no sample of all; run all replicates, without stopping= and "
+        "--crystallize-early-stop"
     )
 
 
@@ -121,6 +135,15 @@ def _unit_values(entries: Entries) -> dict[str | int, list[float]]:
             if is_finite(value):
                 values.setdefault(unit, []).append(value)
     return values
+
+
+def _noise(samples: Sequence[Sequence[float]]) -> float | None:
+    """Return the standard error of a unit's mean, by the spread of its values; None of single ones."""
+    df = sum(len(values) - 1 for values in samples)
+    if not df:
+        return None
+    squares = math.fsum((value - mean(values)) ** 2 for values in samples for value in values)
+    return math.sqrt(squares / df * math.fsum(1 / len(values) for values in samples) / len(samples))
 
 
 def _of_rates(columns: Sequence[Mapping[str | int, Sequence[float]]]) -> bool:

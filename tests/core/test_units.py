@@ -151,26 +151,68 @@ def test_a_reference_pairs_by_case_and_not_by_place():
         recording, _ = recorded("e", {"baseline": runs("baseline", then)}, origin, root_seed=0)
         stored = StoredReference("e", (recording,)).labelled("main")
         plan = AnalysisPlan((hypothesis,), (), len(today))
-        references = References({hypothesis.against: stored})
+        references = References({hypothesis.against: stored}, repeats=lambda: False)
         analysis = Analysis(plan, {"baseline": runs("baseline", today)}, references)
         verdicts[pairing] = analysis.verdict(hypothesis, "baseline")
     assert verdicts["auto"].status == "invalid"
     assert "unit 'case 0' is recorded of 'baseline' and not of 'baseline in main'" in verdicts["auto"].reason
     assert (verdicts["intersect"].status, verdicts["intersect"].n) == ("supported", 8)
+    # What does not repeat is what varies within cases, not what varies between them.
+    assert "unchanged code passes with a probability of at least about 1," in verdicts["intersect"].caveat
 
 
-@pytest.mark.parametrize("stopping", [GroupSequential(), AnytimeValid()])
-def test_looks_at_cases_are_refused(stopping):
-    """The first cases of a file are no sample of all; all cases are known from the first look on."""
-    hypothesis = claim()
-    rows = [[(f"case {i}", float(i % 5))] for i in range(20)]
-    verdict = evaluate(
-        hypothesis, runs("baseline", rows), runs("t", rows), judging=Judging(stopping=stopping)
-    )
-    assert verdict.status == "invalid"
-    assert "the first cases are no sample of all" in verdict.reason
-    crossed = evaluate(hypothesis, *arms(table(1), table(2), units=CASES), judging=Judging(stopping=stopping))
-    assert "leave stopping= out" in crossed.reason
+def test_looks_at_crossed_values_are_at_whole_replicates():
+    """All cases under the first seeds, whose order is drawn: a look is the test of its prefix."""
+    before, after = table(1, 20), table(2, 20, effect=6)
+    judging = Judging(stopping=GroupSequential())
+    verdict = evaluate(claim(), *arms(before, after, units=CASES), judging=judging)
+    assert (verdict.status, verdict.test, verdict.population) == ("supported", "crossed t", "seeds and cases")
+    assert verdict.n < 20
+    labels = {"replicates": [i for i in range(verdict.n) for _ in CASES], "units": CASES * verdict.n}
+    expected = crossed_t(np.ravel(before[: verdict.n]), np.ravel(after[: verdict.n]), **labels)
+    assert verdict.p_value == pytest.approx(expected.p_value, rel=1e-9)
+    assert verdict.p_value <= verdict.level
+
+
+def test_one_replicate_of_cases_decides_nothing_before_the_end():
+    """Its cases are those under one seed, whatever they show."""
+    before = table(1, 3)
+    after = [[v + 5 + i + j / 9 for j, v in enumerate(row)] for i, row in enumerate(before)]
+    judging = Judging(stopping=GroupSequential())
+    verdict = evaluate(claim(), *arms(before, after, units=CASES), judging=judging)
+    assert (verdict.test, verdict.look > 1) == ("crossed t", True)
+
+
+@pytest.mark.parametrize("stopping", [GroupSequential(), AnytimeValid()], ids=["group", "anytime"])
+@pytest.mark.parametrize(
+    "case_of", [lambda i: i, lambda i: i // 3, lambda i: i % 4], ids=["each", "nested", "by turns"]
+)
+def test_looks_at_one_case_per_replicate_are_refused(case_of, stopping):
+    """The first cases of a file are no sample of all, and which replicates are of one case is not known."""
+    rows = [[(f"case {case_of(i)}", float(i % 5))] for i in range(20)]
+    sample = runs("baseline", rows), runs("t", rows)
+    verdict = evaluate(claim(), *sample, judging=Judging(stopping=stopping))
+    assert (verdict.status, verdict.look) == ("invalid", 1)
+    assert "the first replicates are the first units, and no sample of all" in verdict.reason
+
+
+def test_looks_at_some_cases_of_a_file_are_refused():
+    """As long as these recur; cases that are new under each seed are the replicate's mean."""
+    judging = Judging(stopping=GroupSequential())
+    for per_replicate, status in ((2, "invalid"), (5, "supported")):
+        numbers = [[per_replicate * i + j for j in range(5)] for i in range(20)]
+        rows = [[(k, float(k % 7)) for k in row] for row in numbers]
+        moved = [[(k, v + 1 + (k * k) % 11 / 9) for k, v in row] for row in rows]
+        verdict = evaluate(claim(), runs("baseline", rows), runs("t", moved), judging=judging)
+        assert verdict.status == status
+        assert ("not the same in every replicate" in verdict.reason) is (status == "invalid")
+
+
+def test_an_e_process_of_crossed_values_is_refused():
+    """There is none."""
+    sample = arms(table(1, 20), table(2, 20), units=CASES)
+    reason = evaluate(claim(), *sample, judging=Judging(stopping=AnytimeValid())).reason
+    assert "has units in every replicate, and AnytimeValid() tests replicates only" in reason
 
 
 def test_some_values_without_their_case_are_invalid():

@@ -173,10 +173,16 @@ def experiment_verified(a=0):
 @pytest.mark.parametrize("n", [1, 2, 3])
 @pytest.mark.parametrize("stopping", ["GroupSequential()", "AnytimeValid()", "AnytimeValid(every=1)"])
 def test_few_replicates(project, n, stopping):
-    """--crystallize-replicates below any sensible look gives a verdict: INVALID below three."""
+    """Below any sensible look there is a verdict, INVALID below three; what can't be reached is not run."""
     project.write(BODY.replace("GroupSequential(looks=5)", stopping))
     result = project.run(f"--crystallize-replicates={n}", "-v", "-k", "stopped")
     assert "INTERNALERROR" not in result.stdout.str()
+    if stopping.startswith("Anytime"):
+        text = " ".join(result.stdout.str().split())
+        assert "AnytimeValid() can't give a p-value below" in text
+        assert "so it can't reach alpha = 0.05 / 2 claims; plan at least 6" in text
+        assert (result.ret, (project.path / "log").exists()) == (2, False)
+        return
     assert sum(result.parseoutcomes().get(word, 0) for word in ("passed", "failed")) == 4
     if n < 3:
         result.assert_outcomes(failed=4, deselected=1)
