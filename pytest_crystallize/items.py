@@ -13,7 +13,7 @@ from crystallize import ConditionRuns, Verdict
 from crystallize.boundary import check_failure, failure
 from crystallize.core.escaping import printable, printable_lines
 from crystallize.core.evaluation import digest, score
-from crystallize.core.formatting import compared, level_of, number
+from crystallize.core.formatting import compared, level_of, name_of_p, number
 from crystallize.core.hypothesis import Sample
 from crystallize.core.run import Unit
 from crystallize.core.stored_reference import claimed_metrics, unrecordable
@@ -364,8 +364,9 @@ def explain(verdict: Verdict, drawn_seed: int | None = None) -> str:
         before, after = (number(mean, digits=6) for mean in (verdict.baseline_mean, verdict.treatment_mean))
         numbers.append(f"{metric}: {_compared_with(verdict)} {before}, {verdict.treatment} {after}{shown}")
     if verdict.p_value is not None:
-        shown, _ = compared(verdict.p_value, level_of(row))
-        numbers.append(f"p = {shown}{_compared(verdict)}, n = {verdict.n}, {verdict.test}")
+        name = name_of_p(row)
+        shown, _ = compared(row["p_value" if name == "p" else "opposite_p"], level_of(row))
+        numbers.append(f"{name} = {shown}{_compared(verdict)}, n = {verdict.n}, {verdict.test}")
     if extra := extra_numbers(row):
         numbers.append(extra)
     if verdict.population:
@@ -393,6 +394,8 @@ def _compared(verdict: Verdict) -> str:
     """Say what the p-value was compared with."""
     if verdict.adjusted_p is not None:
         by = CORRECTIONS[verdict.correction]
+        if name_of_p(verdict.to_dict()) != "p":
+            return f", adjusted by {by} for {verdict.family} claims (alpha {verdict.alpha:g})"
         return (
             f", adjusted by {by} for {verdict.family} claims "
             f"{compared(verdict.adjusted_p, level_of(verdict.to_dict()))[0]} (alpha {verdict.alpha:g})"

@@ -10,7 +10,16 @@ from typing import Any
 
 from crystallize.core.escaping import disarmed, escaped, printable
 from crystallize.core.evaluation import ranked
-from crystallize.core.formatting import effect, interval, level_of, number, p_value, percent, scale_of
+from crystallize.core.formatting import (
+    effect,
+    interval,
+    level_of,
+    name_of_p,
+    number,
+    p_value,
+    percent,
+    scale_of,
+)
 from pytest_crystallize.pytest_seam import wcswidth, wcwidth
 
 COLUMNS = ("diff", "interval", "p", "MDE", "n", "verdict")
@@ -87,6 +96,8 @@ def table(rows: Sequence[Mapping[str, Any]], width: int) -> Iterator[str]:
                 yield from wrapped(extra, width, indent="      ")
     if any("*" in cell["verdict"] for cell in cells):
         yield "  * no variance: every difference is the same"
+    if any(name_of_p(row) != "p" for row in rows):
+        yield "  p of a refuted claim is that of its opposite"
 
 
 def group_line(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -18,14 +18,13 @@ from crystallize.core.escaping import printable
 from crystallize.core.formatting import (
     compared,
     effect,
-    level_of,
+    name_of_p,
     number,
     or_zero,
-    p_value,
     percent,
     scale_of,
 )
-from pytest_crystallize.report import effect_of, interval_of
+from pytest_crystallize.report import effect_of, interval_of, p_of
 
 WIDTH = 360
 MOST_PAIRS = 60
@@ -238,7 +237,7 @@ def _described(verdict: Verdict, arms: Sequence[_Arm], replicates: int) -> str:
     if verdict.margin is not None:
         sentences.append(f"Margin {effect(verdict.margin, relative=verdict.relative, sign=False)}.")
     if verdict.p_value is not None:
-        sentences.append(f"p = {p_value(verdict.p_value, level_of(row))}.")
+        sentences.append(f"{name_of_p(row)} = {p_of(row)}.")
     if replicates > MOST_PAIRS:
         sentences.append(f"The dots are {MOST_PAIRS} quantiles of each sample.")
     return " ".join(sentences)

@@ -59,8 +59,9 @@ def is_too_skewed(*samples: ArrayLike, claimed: Alternative) -> bool:
 
     Notes
     -----
-    That it is not told proves nothing: of lognormal differences it sees .70 at n = 30 and few at n = 10, and
-    no sample shows a loss that did not occur in it.
+    That it is not told proves nothing: of lognormal values (log SD 1) against normal ones it sees .70 at
+    n = 30 if these have SD 1, .34 if they have the same SD, and few at n = 10; no sample shows a loss that
+    did not occur in it.
 
     References
     ----------

@@ -1,6 +1,8 @@
 """Report files at the end of a session."""
 
+import html
 import json
+import re
 import shutil
 import signal
 import time
@@ -42,7 +44,7 @@ def experiment_fails(seed, replicate, delta=0.0):
 @pytest.mark.experiment(
     replicates=40,
     treatments={"boost": {"delta": 3.0}},
-    hypotheses=[Hypothesis(metric="total", direction="increase")],
+    hypotheses=[Hypothesis(metric="total", direction="increase", pairing="none")],
     stopping=GroupSequential(),
 )
 def experiment_stops(rng, delta=0.0):
@@ -92,6 +94,17 @@ def test_every_format_in_one_session(project):
     assert markdown.startswith("**6 of 11 hypotheses supported**, 4 refuted (2 expected), 1 invalid\n")
     page = (project.path / "out/report.html").read_text(encoding="utf-8")
     assert "6 of 11 hypotheses supported" in page
+    # What decides that a guard is refuted is the p of its opposite, which is named wherever it stands.
+    guard = next(t["verdict"] for t in report["experiments"][0]["tests"] if t["test"].endswith("ünï[worse]"))
+    assert guard["p_value"] > 0.9 > 0.05 > guard["opposite_p"]
+    text = result.stdout.str()
+    assert len(re.findall(r"p of the opposite = 0\.0\d+ \(alpha 0\.05\)", text)) == 1
+    assert "  p of a refuted claim is that of its opposite" in text
+    sizes = [test["verdict"]["effect_sizes"] for test in tests if test["verdict"]]
+    assert set(sizes[0]) == {"d_z"}
+    assert set(sizes[-1]) == {"Hedges g", "Cliff's delta"}
+    for name, size in (sizes[0] | sizes[-1]).items():
+        assert f"{html.escape(name)} {size['estimate']:.3g} [" in page
     assert "<script" not in page + markdown
     assert not list(project.path.glob("out/.*"))
     ElementTree.fromstring(page.removeprefix("<!DOCTYPE html>\n"))
