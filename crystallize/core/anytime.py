@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from crystallize.core.claim import Claim
-from crystallize.core.claim_test import Outcome, reads_as_yes_or_no
+from crystallize.core.claim_test import Outcome, of_equal_differences, reads_as_yes_or_no
 from crystallize.core.decide import Tested, claim_of
 from crystallize.core.hypothesis import Hypothesis
 from crystallize.core.sample import ClaimSample
@@ -104,7 +104,9 @@ def _test(
     if claim.margin is None:
         return result
     inside = result.estimate > shift if shift < 0 else result.estimate < shift
-    return result if inside else replace(result, p_value=1.0)
+    return of_equal_differences(
+        claim, PairedTTest(), sample, result if inside else replace(result, p_value=1.0)
+    )
 
 
 def _unsuited(claim: Claim, sample: ClaimSample, *, binary: bool) -> str | None:

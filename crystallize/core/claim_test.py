@@ -204,10 +204,10 @@ def _compared(claim: Claim, test: StatisticalTest, sample: ClaimSample, level: f
         guard: Guard = claim.direction  # type: ignore[assignment]
         one_sided_test = relative_non_inferiority if claim.has_relative_margin else non_inferiority
         result = one_sided_test(compare, *arms, margin=claim.margin, guard=guard, alpha=level)
-    return _of_equal_differences(claim, test, sample, result)
+    return of_equal_differences(claim, test, sample, result)
 
 
-def _of_equal_differences(
+def of_equal_differences(
     claim: Claim, test: StatisticalTest, sample: ClaimSample, result: TestResult
 ) -> TestResult:
     """Return a margin claim's result with what equal differences are worth as its p-value.

@@ -135,6 +135,8 @@ def _seedless(outcome: Outcome) -> str:
 
 
 def _equal(outcome: Outcome) -> str:
+    if outcome.claim.has_relative_margin:
+        return f"{outcome.n} equal changes of {effect(outcome.result.estimate, relative=True, sign=False)}"
     return f"{outcome.n} equal differences of {outcome.result.estimate:.4g}"
 
 

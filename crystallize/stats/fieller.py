@@ -4,33 +4,65 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from dataclasses import replace
+from typing import Any, Final, NamedTuple
 
 from numpy.typing import ArrayLike
 
 from crystallize.stats.comparison import Comparison
+from crystallize.stats.degenerate import continuous_p_value, spread
 from crystallize.stats.effect import Effect
 from crystallize.stats.moments import common_exponent, scaled
+from crystallize.stats.precision import rounding
 from crystallize.stats.result import Alternative, TestResult
 from crystallize.stats.samples import Sample, as_sample, check_alpha
 
 _RELATIVE: Final = "relative change"
 _STEPS: Final = 200
+_ROUNDING: Final = 2.0**-43  # of multiples of values below 1
+_FAR: Final = 2.0**20  # times as far apart as equal values: what these are worth is of no account
 
 
 class Ratio(NamedTuple):
-    """Two arms, in units that no multiple of them exceeds, whose means are compared by their ratio."""
+    """Two arms, in units that no multiple of them exceeds, whose means are compared by their ratio.
+
+    The range of equal values is at most `rounding`.
+    """
 
     compare: Comparison
     baseline: Sample
     treatment: Sample
     means: tuple[float, float]
+    rounding: float
 
     def contrast(self, ratio: float, alternative: Alternative, alpha: float) -> TestResult:
         """Test the mean of treatment - ratio * baseline against 0."""
         return self.compare(
             ratio * self.baseline, self.treatment, alternative=alternative, alpha=alpha, shift=0.0
         )
+
+    def against(self, ratio: float, alternative: Alternative, alpha: float) -> TestResult:
+        """Test the ratio of the means against the one given.
+
+        Where each pair has the same ratio, it is all that the pairs show, however much the baseline varies:
+        the p-value is that of equal differences, to which it rises without a jump.
+        """
+        moved = self.contrast(ratio, alternative, alpha)
+        if moved.degenerate or self.baseline.size != self.treatment.size:
+            return moved
+        multiple = self.means[1] / self.means[0] * self.baseline
+        apart = spread(self.treatment - multiple)
+        options: dict[str, Any] = {"alternative": alternative, "alpha": alpha, "shift": 0.0}
+        if apart > _FAR * self.rounding or not self.compare(multiple, multiple, **options).degenerate:
+            return moved
+        zeros = 0.0 * multiple
+        excess = self.means[1] - ratio * self.means[0]
+        floor = self.compare(zeros, zeros + excess, **options).p_value
+        if apart <= self.rounding:
+            return replace(moved, p_value=max(moved.p_value, floor), degenerate=True)
+        df = self.baseline.size - 1 if moved.df is None else moved.df
+        p_value = continuous_p_value(moved.p_value, floor, apart, self.rounding, df)
+        return replace(moved, p_value=p_value)
 
     def baseline_sign(self, alpha: float) -> TestResult:
         """Test that the baseline's mean has the sign that it shows: against an arm of zeros."""
@@ -68,7 +100,8 @@ def ratio_of_means(test: str, compare: Comparison, baseline: ArrayLike, treatmen
     exponent = common_exponent(first, second)
     first, second = scaled(first, -exponent), scaled(second, -exponent)
     means = math.fsum(first.tolist()) / first.size, math.fsum(second.tolist()) / second.size
-    return Ratio(compare, first, second, means)
+    equal = max(math.ldexp(rounding(baseline, treatment), -exponent), _ROUNDING)
+    return Ratio(compare, first, second, means, equal)
 
 
 def relative_change(

@@ -312,7 +312,7 @@ def _relative(
             "use a margin in the units of the metric (relative=False)"
         )
     sign = 1 if arms.means[0] > 0 else -1
-    moved = arms.contrast(1 + sign * change, alternative, 2 * alpha)
+    moved = arms.against(1 + sign * change, alternative, 2 * alpha)
     estimate, interval = arms.change(2 * alpha)
     return replace(
         moved,

@@ -127,19 +127,23 @@ def benjamini_hochberg(p_values: ArrayLike) -> list[float]:
     """
     p = _checked("Benjamini-Hochberg", p_values)
     order = np.argsort(p, kind="stable")
-    raised = p[order] * p.size / np.arange(1, p.size + 1)
+    raised = np.array([_level_reached(float(p[i]), p.size, rank) for rank, i in enumerate(order, start=1)])
     adjusted = np.empty_like(p)
     adjusted[order] = np.minimum(1.0, np.minimum.accumulate(raised[::-1])[::-1])
     adjusted = np.maximum(adjusted, p)  # p m / m may be rounded below p
     return [float(value) for value in adjusted]
 
 
-def _level_reached(p_value: float, claims: int) -> float:
-    """Return the smallest level of which the share of one of so many claims is at least the p-value."""
-    level = p_value * claims
-    while level / claims < p_value:
+def _level_reached(p_value: float, claims: int, rank: int = 1) -> float:
+    """Return the smallest level of which the share of `rank` of so many claims is at least the p-value."""
+
+    def share(level: float) -> float:
+        return max(level * rank / claims, level * (rank / claims))  # whichever way it is rounded
+
+    level = p_value * claims / rank
+    while share(level) < p_value:
         level = math.nextafter(level, math.inf)
-    while (lower := math.nextafter(level, 0.0)) / claims >= p_value and lower < level:
+    while share(lower := math.nextafter(level, 0.0)) >= p_value and lower < level:
         level = lower
     return level
 

@@ -56,9 +56,9 @@ def test_corrections_are_ordered_and_travel_with_the_hypotheses(p_values, data):
             )
         )
     for p, fdr, fwer in zip(p_values, benjamini_hochberg(p_values), holm(p_values), strict=True):
-        least = 4 * math.ulp(0.0)  # products of the smallest numbers are rounded by as much
+        least = len(p_values) * math.ulp(0.0)  # products of the smallest numbers are rounded by as much
         assert p * (1 - 1e-12) - least <= fdr <= fwer * (1 + 1e-12) + least
-        assert fwer <= min(1.0, len(p_values) * p + least)
+        assert fwer <= min(1.0, len(p_values) * p * (1 + 1e-12) + least)
         assert type(fwer) is type(fdr) is float
 
 
@@ -82,6 +82,15 @@ def test_an_unknown_correction_is_refused():
     """The message lists the corrections."""
     with pytest.raises(SampleError, match="correction is 'bonferroni'; allowed are 'holm', 'bh', 'none'"):
         adjust([0.1], "bonferroni")
+
+
+@pytest.mark.parametrize(("correction", "ranks"), [("holm", 1), ("bh", 11)])
+def test_shares_of_alpha_are_not_missed_by_rounding(correction, ranks):
+    """Of 11, 22 or 44 claims one at alpha/11 and so on is rejected, and so are the steps of the step-up."""
+    for claims in (3, 6, 11, 22, 44):
+        for rank in range(1, min(ranks, claims - 1) + 1):
+            p_values = [0.05 * rank / claims] * rank + [1.0] * (claims - rank)
+            assert adjust(p_values, correction)[0] <= 0.05
 
 
 def test_benjamini_and_hochberg_never_lower_a_p_value():
