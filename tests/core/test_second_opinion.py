@@ -1,10 +1,12 @@
 """What a second statistician would object to: verdicts that hang on an accident of the values."""
 
+import itertools
+
 import numpy as np
 import pytest
 from recorded import arms, experiment
 
-from crystallize import Hypothesis, evaluate
+from crystallize import BootstrapTTest, Hypothesis, evaluate
 from crystallize.core.policy import Judging
 from crystallize.stats import d_z
 
@@ -185,3 +187,35 @@ def test_the_worst_is_not_exceeded(direction, worst):
     verdict = judge([0.9] * 20, [0.9, 0.6] * 10, direction, margin=0.5, worst=worst)
     assert verdict.status == "invalid"
     assert f"which is worse than worst={worst:g}" in verdict.reason
+
+
+@pytest.mark.parametrize("where", [1.0, 4096.0])
+def test_p_does_not_jump_where_equal_differences_end(where):
+    """A spread a little beyond rounding is worth little more than none at all."""
+    baseline = [where] * 3
+    p_values = []
+    for spread in (0.0, 2.0e-13, 2.2e-13, 2.4e-13, 3e-13, 1e-12):
+        treatment = [2 * where, 2 * where * (1 + spread / 2), 2 * where * (1 + spread)]
+        p_values.append(judge(baseline, treatment, "differ").p_value)
+    assert p_values[0] == 0.25
+    assert all(0 < before / 12 < after <= before for before, after in itertools.pairwise(p_values))
+
+
+def test_a_bootstrap_t_test_allows_for_skewness():
+    """It is named on a claim; so is a statistic of one's own, and too few values are refused."""
+    lost = -np.exp(np.random.default_rng(4).normal(size=30))
+    before, after = [0.0] * 30, (lost + 1.2).tolist()
+    plain = judge(before, after, "differ")
+    test = BootstrapTTest(draws=999)
+    allowing = judge(before, after, "differ", statistical_test=test)
+    assert (allowing.test, allowing.n) == ("bootstrap t", 30)
+    assert allowing == judge(before, after, "differ", statistical_test=test)
+    # The interval reaches farther to the side on which the rare losses lie.
+    below = [verdict.difference - verdict.interval[0] for verdict in (plain, allowing)]
+    assert below[1] > 1.1 * below[0]
+    few = judge(before[:19], after[:19], "differ", statistical_test=test)
+    assert (few.status, "at least 20" in few.reason) == ("invalid", True)
+    halved = BootstrapTTest(statistic=lambda b, t: (t.mean() - b.mean()) / 2, draws=999)
+    own = judge(before, after, "differ", statistical_test=halved)
+    assert own.difference == pytest.approx(allowing.difference / 2)
+    assert own.interval == pytest.approx([end / 2 for end in allowing.interval])
