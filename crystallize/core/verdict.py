@@ -47,8 +47,7 @@ class Verdict:
     opposite_p : float or None
         Of a refuted claim, the p-value of its opposite, which is small; adjusted for the number of claims.
     level : float or None
-        What the p-value (the adjusted one, if there is one) is compared with: alpha, or of an early look
-        less.
+        What the p-value that decides (see `deciding_p`) is compared with: alpha, or of an early look less.
     family, correction : int, str
         How many claims the correction is for, and how it is done; 1 and ``"none"`` where there is none.
     direction : str

@@ -40,6 +40,19 @@ def experiment_whole(rng, condition, replicate, delta=0.0):
     return {"x": rng.normal() + delta * rng.uniform(0.5, 1.5)}
 """
 
+OF_CASES = """
+@pytest.mark.experiment(
+    replicates=30,
+    treatments={"far": {"delta": 3.0}},
+    hypotheses=[Hypothesis(metric="x", direction="increase", name="of_cases")],
+    stopping=GroupSequential(looks=5),
+)
+def experiment_of_cases(ctx, rng, condition, replicate, delta=0.0):
+    note("of_cases", condition, replicate)
+    for case in "abcdef":
+        ctx.metrics.add("x", rng.normal() + delta * rng.uniform(0.5, 1.5), unit=case)
+"""
+
 
 @pipeline_step()
 def draw(data, ctx, *, delta=0.0):
@@ -73,11 +86,11 @@ MORE_WAYS = [("-n0",), ("-n4", "--dist=load"), ("-n4", "--dist=worksteal")]
 @pytest.mark.parametrize("ways", [WAYS, pytest.param(MORE_WAYS, marks=pytest.mark.slow)], ids=["few", "many"])
 def test_the_same_verdicts_however_run(project, ways):
     """Verdict, p, level and n with and without workers; nothing behind the stopping look is run; the summary says so."""
-    project.write(BODY)
+    project.write(BODY + OF_CASES)
     outcomes = []
     for options in ways:
         result = project.run_apart(*options, "--junitxml=junit.xml", "-v")
-        result.assert_outcomes(passed=5)
+        result.assert_outcomes(passed=6)
         outcomes.append((numbers(project), ran(project)))
         found = {name: int(values["n"]) for name, values in numbers(project).items()}
         stopped = max(found[f"{name}[{t}]"] for name in ("up", "guard") for t in ("far", "near"))
@@ -85,9 +98,12 @@ def test_the_same_verdicts_however_run(project, ways):
         text = " ".join(result.stdout.str().split())
         assert f"experiment_stopped: stopped at {stopped} of 30 replicates of 3 conditions" in text
         assert "experiment_whole: 30 replicates of 2 conditions" in text
+        n = found["of_cases[far]"]
+        assert f"experiment_of_cases: stopped at {n} of 30 replicates of 2 conditions" in text
         assert outcomes[-1][1] == {
             **{("stopped", condition): stopped for condition in ("baseline", "far", "near")},
             **{("whole", condition): 30 for condition in ("baseline", "far")},
+            **{("of_cases", condition): n for condition in ("baseline", "far")},
         }
     assert len({json.dumps(verdicts, sort_keys=True) for verdicts, _ in outcomes}) == 1
     assert len({values["n"] for name, values in outcomes[0][0].items() if "all" not in name}) > 1
