@@ -11,7 +11,7 @@ from crystallize.core.claim import Claim
 from crystallize.core.condition_runs import ConditionRuns
 from crystallize.core.sample import CASES, SEEDS, SESSIONS, ClaimSample
 from crystallize.core.tests_of_units import ClusteredTTest, CrossedTTest
-from crystallize.core.unit_samples import nested_in_units, of_units, paired_by_unit
+from crystallize.core.unit_samples import nested_in_units, of_units, other_recurring_units, paired_by_unit
 from crystallize.stats import is_binary
 
 
@@ -56,13 +56,16 @@ def claim_sample(
     elif overlap == "partial" and pairing == "auto":
         return _partial(*arms)
     paired = pairing == "intersect" or (pairing == "auto" and overlap == "same")
-    if paired and claim.metric in arms[0].with_units | arms[1].with_units:
+    has_units = claim.metric in arms[0].with_units | arms[1].with_units
+    if has_units and paired:
         if by_unit:
             sample = of_units(claim, *arms)
             if sample is not None:
                 return sample
         elif (fault := _other_units(claim.metric, *arms)) is not None:
             return fault
+    elif has_units and (fault := other_recurring_units(claim, *arms)) is not None:
+        return fault
     if isinstance(claim.test, CrossedTTest):
         return (
             f"the crossed t test needs units of {claim.metric!r} that recur in several replicates, whose "

@@ -90,6 +90,17 @@ def of_units(claim: Claim, baseline: ConditionRuns, treatment: ConditionRuns) ->
     )
 
 
+def other_recurring_units(claim: Claim, baseline: ConditionRuns, treatment: ConditionRuns) -> str | None:
+    """Say which units only one of two unpaired conditions has; None where each replicate has new ones."""
+    entries = [arm.entries(claim.metric) for arm in (baseline, treatment)]
+    seen = [_unit_values(rows) for rows in entries]
+    occurrences = [sum(len({unit for _, unit in row}) for row in rows) for rows in entries]
+    if occurrences == [len(units) for units in seen]:
+        return None
+    shared = _shared_units(claim, seen[0], seen[1], baseline, treatment)
+    return shared if isinstance(shared, str) else None
+
+
 def unfit_for_looks(claim: Claim, runs: ConditionRuns, stopping: Stopping) -> str | None:
     """Say why a metric with units can't be looked at before the end; None if it can.
 

@@ -138,6 +138,23 @@ def test_cases_that_differ_are_named():
     assert (shared.test, shared.difference) == ("crossed t", pytest.approx(1.0))
 
 
+@pytest.mark.parametrize(("pairing", "first_seed"), [("none", 100), ("auto", 900)])
+def test_cases_that_differ_are_named_without_pairs_too(pairing, first_seed):
+    """Other seeds are no reason to compare means over other cases; cases that are new each time are."""
+    rows = [list(zip(CASES, row, strict=True)) for row in table(1)]
+    others = [[("new" if u == "c" else u, v) for u, v in row] for row in rows]
+    before = runs("baseline", rows)
+    reason = evaluate(claim(pairing=pairing), before, runs("t", others, first_seed=first_seed)).reason
+    assert "unit 'c' is recorded of 'baseline' and not of 't'; unit 'new' is recorded of 't'" in reason
+    same = evaluate(claim(pairing=pairing), before, runs("t", rows, first_seed=first_seed))
+    assert (same.test, same.population) == ("Welch t", "seeds of this data set")
+    fresh = [
+        [[(f"{name} {i} {u}", v) for u, v in row] for i, row in enumerate(rows)] for name in ("then", "now")
+    ]
+    sample = runs("baseline", fresh[0]), runs("t", fresh[1], first_seed=first_seed)
+    assert evaluate(claim(pairing=pairing), *sample).test == "Welch t"
+
+
 def test_a_reference_pairs_by_case_and_not_by_place():
     """A case that is added in front moves all others; each is still compared with itself."""
     rng = np.random.default_rng(0)
