@@ -16,6 +16,7 @@ from crystallize.core.reference_file import load_reference, write_reference
 from crystallize.core.run_identity import declared_inputs
 from crystallize.core.sensitivity import unchanged_passes
 from crystallize.core.stored_reference import Claimed, Origin, claimed_metrics, recorded
+from crystallize.core.unit_samples import nested_in_units, unit_means
 from crystallize.errors import ReferenceFileError
 from pytest_crystallize.exchange import Exchange
 from pytest_crystallize.ids import relative, shortened
@@ -151,8 +152,12 @@ def _unrepeated(
         for condition, known in runs.items():
             if repeats and claim.metric not in known.measured:
                 continue
-            values = [value for value in known.column(claim.metric) if value is not None]
-            chance = unchanged_passes(claim, values, len(known.records), claim.level)
+            values, noise = [value for value in known.column(claim.metric) if value is not None], None
+            if claim.metric in known.with_units:
+                values, noise = unit_means(known, claim.metric)
+                if noise is None or not nested_in_units(known.entries(claim.metric)):
+                    continue  # what varies between cases says nothing of what does not repeat
+            chance = unchanged_passes(claim, values, len(values), claim.level, noise=noise)
             if chance is not None:
                 yield (
                     f"{name}: {claim.metric} does not repeat: unchanged code passes {hypothesis!r} of "
