@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from crystallize.storage.atomic import write_whole
 from pytest_crystallize.items import HypothesisItem
 from pytest_crystallize.saving import to_be_saved
 from pytest_crystallize.units import ExperimentRuns
@@ -58,9 +58,7 @@ def announce(directory: Path, selected: Sequence[HypothesisItem], collected: int
         "items": [item.nodeid for item in selected],
         "experiments": announcements(selected),
     }
-    temporary = path.with_name(f"items.{os.getpid()}")
-    temporary.write_text(json.dumps(expected), encoding="utf-8")
-    temporary.replace(path)
+    write_whole(path, json.dumps(expected).encode())
 
 
 def announced(directory: Path) -> dict[str, Any] | None:

@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from crystallize.storage.atomic import write_whole
+
 if TYPE_CHECKING:
     from crystallize import RunRecord
 
@@ -216,7 +218,7 @@ class SharedExchange(Exchange):
             self._locks.acquire(place, wait=True)
             try:
                 if not path.exists():
-                    path.write_text(make(), encoding="utf-8")
+                    write_whole(path, make().encode())  # others look without the lock
                 self._agreed[name] = path.read_text(encoding="utf-8")
             finally:
                 self._locks.release(place)

@@ -16,6 +16,7 @@ import pytest
 from crystallize.boundary import failure
 from crystallize.core.escaping import printable
 from crystallize.core.provenance import git_commit, versions
+from crystallize.storage.atomic import write_whole
 from pytest_crystallize.annotations import annotation, wanted
 from pytest_crystallize.judged import judged_of
 from pytest_crystallize.report_html import html_report
@@ -190,13 +191,7 @@ class Publisher:
 def _write(path: Path, text: str) -> None:
     """Write a file whole or not at all, with the directories that it needs."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    write_whole(path, text.encode())
 
 
 def _append(path: Path, results: SessionResults) -> None:

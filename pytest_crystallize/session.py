@@ -18,6 +18,7 @@ from crystallize.cache.place import open_store
 from crystallize.core.escaping import printable
 from crystallize.core.seeding import global_state_restored, seed_globals
 from crystallize.errors import CrystallizeError
+from crystallize.storage.atomic import write_whole
 from pytest_crystallize.absence import AbsenceGuard
 from pytest_crystallize.announcement import announce
 from pytest_crystallize.declarations import Declarations
@@ -368,10 +369,8 @@ class CrystallizeSession:
         self._tidy_records()
         if self.is_worker and self.directory is not None:
             notes = json.dumps(list(self.settings.notes))
-            path = self.directory / f"{self.settings.exchange.worker}.partial"
             with contextlib.suppress(OSError):
-                path.write_text(notes, encoding="utf-8")
-                path.replace(path.with_suffix(".notes"))
+                write_whole(self.directory / f"{self.settings.exchange.worker}.notes", notes.encode())
 
     def _tidy_records(self) -> None:
         """Say once why runs could not be stored, and keep the cache within its size."""

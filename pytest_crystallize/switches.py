@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
+from crystallize.storage.atomic import write_whole
 from crystallize.storage.regular import read_regular
 
 STATE_FILE = "config.state.json"
@@ -42,10 +43,8 @@ class Switches:
         if self._changed is None:
             return
         text = json.dumps({"disabled_treatments": sorted(self.off)}, indent=2) + "\n"
-        temporary = self._changed.with_name(f".{STATE_FILE}.{os.getpid()}")
         try:
-            temporary.write_text(text, encoding="utf-8")
-            temporary.replace(self._changed)
+            write_whole(self._changed, text.encode())
         except OSError as error:
             self.note = f"which treatments are switched off could not be remembered: {error}"
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 
+from crystallize.storage.atomic import write_first
+
 VARIABLE = "CRYSTALLIZE_CACHE_SECRET"
 _BYTES = 32
 _LENGTH = 2 * _BYTES + 1  # hexadecimal, and a newline
@@ -100,14 +102,4 @@ def _fault(status: os.stat_result) -> str | None:
 
 def _create(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    descriptor = os.open(temporary, flags, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(secrets.token_hex(_BYTES).encode() + b"\n")
-        # A link appears whole and replaces nothing, so the first of several processes wins.
-        with contextlib.suppress(FileExistsError):
-            os.link(temporary, path)
-    finally:
-        temporary.unlink()
+    write_first(path, secrets.token_hex(_BYTES).encode() + b"\n", mode=0o600)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
 from crystallize.cache.secret import Secret
+from crystallize.storage.atomic import UNFINISHED, write_whole
 from crystallize.storage.regular import read_regular
 
 GIBIBYTE: Final = 1 << 30
@@ -28,7 +29,6 @@ _PARTS = "(parts)"  # kind of a pack's first record
 
 _SHARD = re.compile(r"[0-9a-f]{2}")
 _NAME = re.compile(r"[0-9a-f]{32}\.(?:value|list)|(?P<prefix>[0-9a-f]{32}-[0-9a-f]{32})-[0-9a-f]{32}\.pack")
-_TEMPORARY = re.compile(r"\.[0-9a-f]{16}\.tmp")
 _STALE = 3600.0  # seconds after which nobody finishes a temporary file any more
 
 _MANY = 8  # small packs of one group that are worth making one of
@@ -267,7 +267,7 @@ class Store:
         for shard in self._entries(self.directory):
             if _SHARD.fullmatch(shard.name) and shard.is_dir(follow_symlinks=False):
                 for entry in self._entries(shard.path):
-                    if _NAME.fullmatch(entry.name) or _TEMPORARY.fullmatch(entry.name):
+                    if _NAME.fullmatch(entry.name) or UNFINISHED.fullmatch(entry.name):
                         with contextlib.suppress(OSError):
                             status = entry.stat(follow_symlinks=False)
                             yield _File(Path(entry.path), status.st_size, status.st_mtime_ns)
@@ -297,14 +297,18 @@ class Store:
             self._say(f"{size:,} bytes are more than the cache holds, {self.capacity:,}")
             return False
         try:
-            for _ in range(_REMOVALS):
+            for removals in range(_REMOVALS + 1):
                 try:
-                    _write_whole(path, chunks, used)
-                    return True
+                    # What a crash of the machine tears is not authentic.
+                    write_whole(path, chunks, mode=0o600)
+                    break
                 except FileNotFoundError:  # the directory is not there yet, or not there any more
+                    if removals == _REMOVALS:
+                        raise
                     self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
                     path.parent.mkdir(mode=0o700, exist_ok=True)
-            _write_whole(path, chunks, used)
+            if used is not None:
+                os.utime(path, ns=(used, used))
         except OSError as error:
             self._note("written", error)
             return False
@@ -387,23 +391,6 @@ def _unpack(data: bytes, seal: _Seal) -> tuple[list[_Record], bool]:
             whole = False
         start = end
     return records, whole and bool(records)
-
-
-def _write_whole(path: Path, chunks: Sequence[_Bytes], used: int | None) -> None:
-    temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    descriptor = os.open(temporary, flags, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.writelines(chunks)
-        if used is not None:
-            os.utime(temporary, ns=(used, used))
-        # No fsync: what a crash of the machine tears is not authentic.
-        temporary.replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
 
 
 def _touch(path: Path) -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -12,6 +9,7 @@ from typing import Any, Final
 from crystallize.core.names import file_key
 from crystallize.core.stored_reference import FORMAT, Recording, StoredReference, parse_json, to_json
 from crystallize.errors import ReferenceFileError
+from crystallize.storage.atomic import write_whole
 from crystallize.storage.regular import read_regular
 
 LARGEST: Final = 64 << 20
@@ -92,16 +90,7 @@ def write_reference(
             f"{LARGEST:,}; record fewer metrics"
         )
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(text)
-        Path(temporary).chmod(0o644)  # it is made to be committed
-        Path(temporary).replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            Path(temporary).unlink()
-        raise
+    write_whole(path, text, durable=True)
     return earlier
 
 

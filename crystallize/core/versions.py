@@ -18,7 +18,6 @@ import json
 import math
 import os
 import re
-import secrets
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -29,6 +28,7 @@ from typing import Any, Final, NamedTuple
 from crystallize.core.names import TEMPORARY, path_component, path_components
 from crystallize.core.provenance import versions
 from crystallize.errors import ArtifactError
+from crystallize.storage.atomic import write_whole
 
 METADATA: Final = "metadata.json"
 RESULTS: Final = "results.json"
@@ -113,12 +113,12 @@ def begin_version(path: Path, metadata: Mapping[str, Any]) -> None:
         "versions": versions(),
         "started": _now(),
     }
-    write_atomically(path / METADATA, _json(described), path)
+    _write(path / METADATA, _json(described), path)
 
 
 def write_artifact(path: Path, inside: str, data: bytes) -> None:
     """Write an artifact of a version."""
-    write_atomically(path / inside, data, path)
+    _write(path / inside, data, path)
 
 
 def conclude_version(path: Path, result: Any) -> None:
@@ -162,9 +162,9 @@ def conclude_version(path: Path, result: Any) -> None:
         if record.succeeded
         for entry in record.artifacts
     ]
-    write_atomically(path / METADATA, _json(metadata), path)
-    write_atomically(path / RESULTS, result.to_json().encode(), path)
-    write_atomically(path / MANIFEST, _json({"format": FORMAT, "artifacts": artifacts}), path)
+    _write(path / METADATA, _json(metadata), path)
+    _write(path / RESULTS, result.to_json().encode(), path)
+    _write(path / MANIFEST, _json({"format": FORMAT, "artifacts": artifacts}), path)
     shutil.rmtree(path / TEMPORARY, ignore_errors=True)
 
 
@@ -187,39 +187,12 @@ def prune_versions(parent: Path, keep: int) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def write_atomically(path: Path, data: bytes, version: Path) -> None:
-    """Write a file that appears whole or not at all, making its directory.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    data : bytes
-        Its content.
-    version : Path
-        The version that it is in. Unfinished files lie in a directory of their own there.
-    """
-    temporary = version / TEMPORARY / secrets.token_hex(8)
-    try:
-        with _opened(temporary) as file:
-            file.write(data)
-        try:
-            temporary.replace(path)
-        except FileNotFoundError:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
-
-
-def _opened(path: Path) -> Any:
-    try:
-        return path.open("xb")
-    except FileNotFoundError:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return path.open("xb")
+def _write(path: Path, data: bytes, version: Path) -> None:
+    """Write a file of a version, making its directory; unfinished ones lie in a directory of their own."""
+    place = version / TEMPORARY
+    for directory in (place, path.parent):
+        directory.mkdir(parents=True, exist_ok=True)
+    write_whole(path, data, place=place)
 
 
 def read_verified(path: Path, size: int, digest: str) -> bytes:

@@ -451,7 +451,7 @@ def test_no_space_at_any_time_leaves_no_stray_file(store, monkeypatch, name):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     if name == "replace":
-        monkeypatch.setattr(Path, "replace", full)
+        monkeypatch.setattr(os, "replace", full)
     else:
         real = os.fdopen
 
@@ -484,7 +484,7 @@ def test_an_interrupted_write_leaves_no_stray_file(store, monkeypatch):
     def interrupt(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Path, "replace", interrupt)
+    monkeypatch.setattr(os, "replace", interrupt)
     with pytest.raises(KeyboardInterrupt):
         store.put("a", A)
     assert files(store) == []
@@ -508,14 +508,14 @@ def test_a_directory_removed_during_a_write_is_made_again_once(store, monkeypatc
     """Twice in a row is a fault, and no endless loop."""
     store.put("z", A)
     left = iter(range(times))
-    real = Path.replace
+    real = os.replace
 
     def replace(path, target):
         if next(left, None) is not None:
             shutil.rmtree(store.directory)
         return real(path, target)
 
-    monkeypatch.setattr(Path, "replace", replace)
+    monkeypatch.setattr(os, "replace", replace)
     assert store.put("a", A) is (times == 1)
     assert (store.get("a") == A) is (times == 1)
     assert (store.fault is None) is (times == 1)
@@ -663,7 +663,7 @@ def test_packs_stay_if_the_merged_one_can_not_be_written(store, monkeypatch):
         raise OSError(errno.ENOSPC, "full")
 
     with monkeypatch.context() as patched:
-        patched.setattr(Path, "replace", full)
+        patched.setattr(os, "replace", full)
         store.tidy()
     assert files(store) == before
     assert len(store.load("slot", PARTS)) == 8
@@ -691,7 +691,7 @@ def test_merging_twice_at_once_loses_nothing(store, monkeypatch):
     """Each removes only what it has written again."""
     for i in range(8):
         store.publish("slot", PARTS, {f"{i}": A})
-    real, left = Path.replace, iter([True])
+    real, left = os.replace, iter([True])
 
     def replace(path, target):
         if next(left, False):
@@ -699,7 +699,7 @@ def test_merging_twice_at_once_loses_nothing(store, monkeypatch):
             store.publish("slot", PARTS, {"8": B})
         return real(path, target)
 
-    monkeypatch.setattr(Path, "replace", replace)
+    monkeypatch.setattr(os, "replace", replace)
     store.tidy()
     assert len(store.load("slot", PARTS)) == 9
     assert store.fault is None

@@ -397,10 +397,10 @@ def test_a_write_that_fails_changes_nothing(tmp_path, monkeypatch):
     write_reference(path, "demo", stored(runs_of("baseline", [("x", 1, None)])))
     before = path.read_bytes()
 
-    def full(self, target):
+    def full(path, target):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "replace", full)
+    monkeypatch.setattr("os.replace", full)
     with pytest.raises(OSError, match="No space"):
         write_reference(path, "demo", stored(runs_of("baseline", [("x", 2, None)])))
     assert path.read_bytes() == before

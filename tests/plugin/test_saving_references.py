@@ -204,10 +204,10 @@ def test_a_directory_that_is_read_only_fails_the_session(project, gate, saved, m
     """The reason names it."""
     before = saved.read_bytes()
 
-    def refuse(**options):
+    def refuse(*args, **options):
         raise PermissionError(13, "Permission denied", str(saved.parent))
 
-    monkeypatch.setattr("tempfile.mkstemp", refuse)
+    monkeypatch.setattr("crystallize.core.reference_file.write_whole", refuse)
     result = project.run(*SAVE)
     assert result.ret == 1
     result.stdout.fnmatch_lines(["NOT SAVED: experiment_gate: references*", "*can't be written: Permission*"])

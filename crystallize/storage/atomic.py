@@ -1,0 +1,78 @@
+"""Writing files that appear whole or not at all: whatever fails on the way, what was there stays there."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+UNFINISHED: Final = re.compile(r"\.[0-9a-f]{16}\.tmp")
+"""Names of files that were not finished; one that is old was left behind by a process that was killed."""
+
+_Data = bytes | Iterable[bytes | memoryview]
+_FLAGS: Final = (
+    os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+)
+
+
+def write_whole(
+    path: Path, data: _Data, *, mode: int = 0o666, durable: bool = False, place: Path | None = None
+) -> None:
+    """Write a file, in place of one that may be there.
+
+    Parameters
+    ----------
+    path : Path
+        The file; its directory has to be there.
+    data : bytes, or an iterable of bytes
+        Its content.
+    mode : int
+        Its permissions, less those that the process withholds (umask).
+    durable : bool
+        Whether it has to outlive a crash of the machine, since what it replaces can't be made again.
+    place : Path, optional
+        Directory of unfinished files, on the same device; that of the file if left out.
+
+    Raises
+    ------
+    OSError
+        If it can't be written.
+    """
+    with _unfinished(path.parent if place is None else place, data, mode, durable) as temporary:
+        os.replace(temporary, path)  # noqa: PTH105 - a Path costs more
+
+
+def write_first(path: Path, data: _Data, *, mode: int = 0o666) -> None:
+    """Write a file unless there is one already: of several processes the first wins.
+
+    Raises
+    ------
+    OSError
+        If it can't be written.
+    """
+    with (
+        _unfinished(path.parent, data, mode, durable=True) as temporary,
+        contextlib.suppress(FileExistsError),
+    ):
+        os.link(temporary, path)
+
+
+@contextlib.contextmanager
+def _unfinished(directory: Path, data: _Data, mode: int, durable: bool) -> Iterator[str]:
+    """Write a file under a name of its own; it is removed if it still has that in the end."""
+    temporary = os.path.join(directory, f".{secrets.token_hex(8)}.tmp")  # noqa: PTH118 - as above
+    descriptor = os.open(temporary, _FLAGS, mode)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.writelines([data] if isinstance(data, bytes) else data)
+            if durable:
+                file.flush()
+                os.fsync(descriptor)
+        yield temporary
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)  # noqa: PTH108 - as above
