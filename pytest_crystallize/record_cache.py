@@ -6,10 +6,12 @@ import argparse
 import dis
 import inspect
 import json
+import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, Literal
@@ -107,6 +109,9 @@ class RecordCache:
         self.session = session
         self.called: tuple[ModuleType, ...] = ()
         """Conftests and plugins of the project."""
+        self.loaded: tuple[ModuleType, ...] = ()
+        """Modules of the project, which may have set up something of the process when they were loaded."""
+        self.options: Callable[[Iterable[str]], Mapping[str, object]] | None = None
         self.set_up = ""
         """Identifies what these do to the process before any run."""
         self._parts = parts
@@ -114,7 +119,10 @@ class RecordCache:
     def learn_set_up(self, config: pytest.Config) -> None:
         """Note what the project does to its process, as it is when all is collected."""
         self.called = called_by_pytest(config)
-        self.set_up = json.dumps(set_up_by((), called=self.called, root=config.rootpath))
+        self.loaded = loaded_modules(config.rootpath)
+        self.options = partial(options_among, config)
+        found = set_up_by(self.loaded, called=self.called, root=config.rootpath, options=self.options)
+        self.set_up = json.dumps(found)
 
     @property
     def environment(self) -> Environment:
@@ -181,7 +189,8 @@ class ExperimentCache:
                 ignored=cache.ignored,
                 temporary=cache.temporary,
                 called=cache.called,
-                loaded=[self._runs.function.module],
+                loaded=[*cache.loaded, self._runs.function.module],
+                options=cache.options,
                 session=cache.session,
             )
         return self._stored
@@ -387,6 +396,33 @@ def called_by_pytest(config: pytest.Config) -> tuple[ModuleType, ...]:
         if module is not None and is_project_module(module):
             found[getattr(module, "__file__", None) or module.__name__] = module
     return tuple(found[name] for name in sorted(found))
+
+
+def loaded_modules(root: Path) -> tuple[ModuleType, ...]:
+    """Return the modules of the project that are loaded, be it for other tests: they share one process."""
+    home = os.path.realpath(root) + os.sep
+    modules = sys.modules.copy()  # as in `LoadedFiles`
+    return tuple(
+        module
+        for name, module in sorted(modules.items())
+        if isinstance(module, ModuleType)
+        and name != "__main__"
+        and os.path.realpath(getattr(module, "__file__", None) or "").startswith(home)
+        and is_project_module(module)
+    )
+
+
+def options_among(config: pytest.Config, names: Iterable[str]) -> dict[str, object]:
+    """Return option -> value of those names that pytest knows as one, or as one of the ini file."""
+    found: dict[str, object] = {}
+    given = vars(config.option)
+    for name in names:
+        option = name.lstrip("-").replace("-", "_")
+        if option in given:
+            found[f"option {option}"] = given[option]
+        with suppress(ValueError, KeyError):
+            found[f"ini {name}"] = config.getini(name)
+    return found
 
 
 def watching_set_up(

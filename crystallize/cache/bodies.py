@@ -34,6 +34,7 @@ _LOADED: Final = frozenset(
     {"__builtins__", "__cached__", "__file__", "__loader__", "__path__", "__spec__", "__warningregistry__"}
 )
 """Names in a module that say how it was loaded."""
+_BLIND_NAMES: Final = frozenset({"pkgutil.resolve_name", "pydoc.locate", "pydoc.safeimport"})
 _NOT_OF_THE_CLASS: Final = frozenset(
     {
         *("__dict__", "__weakref__", "__module__", "__slotnames__", "_abc_impl", "__annotations_cache__"),
@@ -125,7 +126,10 @@ def _write_reference(
 
 
 def _refuse_blind(value: object, label: str) -> None:
-    if any(value is blind for blind in _BLIND):
+    is_named = isinstance(value, types.FunctionType) and (
+        f"{value.__module__}.{value.__qualname__}" in _BLIND_NAMES
+    )
+    if is_named or any(value is blind for blind in _BLIND):
         raise Refusal(f"uses {label}, and what that loads or runs can't be seen in advance")
 
 

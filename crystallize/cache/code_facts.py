@@ -76,7 +76,10 @@ def _read_code(code: types.CodeType) -> CodeFacts:
     for name in code.co_freevars:
         if name not in followed:  # handed on to an inner function
             references[Reference(name, free=True)] = None
-    names = frozenset(name for inner in nested for name in inner.co_names)
+    # A text is as good as a name to `getattr`.
+    names = frozenset(
+        name for inner in nested for name in (*inner.co_names, *inner.co_consts) if type(name) is str
+    )
     return CodeFacts(encoder.digest(), tuple(references), names)
 
 

@@ -17,11 +17,19 @@ from typing import Any, Final, Literal
 
 from crystallize.cache.audit import caller, listen, unheard
 from crystallize.cache.file_digests import Status, digest_of_names
-from crystallize.cache.origin import is_project_file
-from crystallize.cache.places import Places, Spelled, installation, is_of_no_concern, source_of
+from crystallize.cache.origin import is_project_file, is_project_name
+from crystallize.cache.places import (
+    Places,
+    Spelled,
+    database_file,
+    installation,
+    is_library_of_project,
+    is_of_no_concern,
+    source_of,
+)
 from crystallize.cache.purity import current
 
-Kind = Literal["content", "names"]
+Kind = Literal["content", "names", "code"]
 
 _TOOLS: Final = frozenset({"_pytest", "pytest", "pluggy", "xdist", "execnet", "coverage", "crystallize"})
 _TOOLS_PREFIX: Final = "pytest_"
@@ -31,14 +39,14 @@ _LISTING_FOR_PYTHON: Final = frozenset({"importlib.metadata", "pkgutil"})
 
 @dataclass(slots=True)
 class Opening:
-    """A file that was opened, or a directory that was listed.
+    """A file that was opened, a directory that was listed, or code that was unpickled.
 
     Attributes
     ----------
-    kind : {"content", "names"}
+    kind : {"content", "names", "code"}
         What of it was read.
     path : str
-        Absolute path, with links.
+        Absolute path, with links; of code its module and name, with a colon between.
     status : Status or None
         Of the file when it was opened first; None if it was not there.
     names : str
@@ -85,9 +93,33 @@ class OpenedFiles:
             if not isinstance(args[0], int):
                 self._note("names", os.curdir if args[0] is None else args[0])
         elif event == "sqlite3.connect":
-            name = os.fsdecode(args[0])
-            if name not in ("", ":memory:") and not name.startswith("file:"):
+            if (name := database_file(args[0])) is not None:
                 self._note("content", name)
+        elif event == "ctypes.dlopen":
+            if is_library_of_project(args[0]):
+                self._note("content", args[0])
+        elif event == "pickle.find_class":
+            self._unpickled(*args)
+
+    def _unpickled(self, module: str, name: str) -> None:
+        """Note a function or class that a text has named: what it is, no code needs to say."""
+        path = f"{module}:{name}"
+        known = self._openings.get(("code", path))
+        if known is None and not is_project_name(module):
+            return
+        if (readers := _readers()) is None:
+            return
+        in_run = bool(current())
+        if known is None:
+            known = self._openings["code", path] = Opening("code", path, in_runs=in_run)
+        elif known.modules.issuperset(readers) and known.in_runs <= in_run:
+            return
+        self._met_again(known, readers, in_run)
+
+    def _met_again(self, known: Opening, readers: set[str], in_run: bool) -> None:
+        known.modules |= readers
+        known.in_runs &= in_run
+        self.version += 1
 
     def _opened(self, path: Any, mode: str | None, flags: int) -> None:
         if not flags & _WRITES:
@@ -113,9 +145,7 @@ class OpenedFiles:
                 self._openings[kind, file.given] = known
             elif known.modules.issuperset(readers) and known.in_runs <= in_run:
                 return
-            known.modules |= readers
-            known.in_runs &= in_run
-            self.version += 1
+            self._met_again(known, readers, in_run)
         except Exception:  # it would end up in the code that opens the file
             self._openings.setdefault((kind, repr(path)), Opening(kind, repr(path)))
             self.version += 1

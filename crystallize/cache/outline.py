@@ -50,11 +50,12 @@ class Imported:
 
 @dataclass(slots=True)
 class Definition:
-    """Statements, with what they name and import."""
+    """Statements, with what they name and import; their words are texts in them, and names of attributes."""
 
     digests: list[bytes] = field(default_factory=list)
     uses: dict[Chain, None] = field(default_factory=dict)
     imports: dict[Imported, None] = field(default_factory=dict)
+    words: set[str] = field(default_factory=set)
 
     def add(self, node: ast.AST) -> None:
         """Take in a statement or an expression."""
@@ -63,6 +64,10 @@ class Definition:
         self.uses.update(dict.fromkeys(_chains(node)))
         for inner in ast.walk(node):
             self.imports.update((imported, None) for _, imported in _imports(inner))
+            if isinstance(inner, ast.Constant) and isinstance(inner.value, str):
+                self.words.add(inner.value)
+            elif isinstance(inner, ast.Attribute):
+                self.words.add(inner.attr)
 
 
 @dataclass(slots=True)
@@ -116,7 +121,16 @@ def outline(source: bytes) -> Outline:
         for manner in manners:
             if _is_effect(statement, manner):
                 found.effects[manner].add(statement)
+            elif manner == "module":  # what a decorator of the project does when it is applied
+                for decorator in _decorators(statement):
+                    found.effects[manner].uses.update(dict.fromkeys(_chains(decorator)))
     return found
+
+
+def _decorators(statement: ast.stmt) -> list[ast.expr]:
+    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return statement.decorator_list
+    return []
 
 
 def _take(found: Outline, statement: ast.stmt) -> None:

@@ -9,6 +9,7 @@ import os
 import re
 import sys
 import sysconfig
+import urllib.parse
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -18,6 +19,15 @@ StrPath = str | os.PathLike[str]
 _HARMLESS: Final = (os.path.normcase(os.path.abspath(os.devnull)), "/dev/zero", "/dev/full")  # noqa: PTH100
 # The environment's part of the key is about the first two. Imports read time zones, pandas' for one.
 _MACHINE: Final = ("/proc/", "/sys/", "/usr/share/zoneinfo/")
+_SYSTEM: Final = (
+    "/usr/",
+    "/lib",
+    "/opt/",
+    "/nix/",
+    "/System/",
+    "/Library/",
+    os.path.realpath(sys.base_prefix),
+)
 _METADATA: Final = re.compile(r"\.(egg|dist)-info(?:[/\\]|$)")
 
 
@@ -79,6 +89,22 @@ def source_of(file: Spelled) -> Spelled | None:
         return None
     # Others than Python put tags of their own between the name of the module and the ending.
     return Spelled.of(os.path.join(parent, name.partition(".")[0] + ".py"))  # noqa: PTH118
+
+
+def database_file(name: Any) -> str | None:
+    """Return the file of what `sqlite3.connect` is given; None if it is kept in memory."""
+    text, query = os.fsdecode(name), ""
+    if text.startswith("file:"):
+        text, _, query = text.removeprefix("file:").partition("?")
+        text = urllib.parse.unquote(text.removeprefix("//"))
+    return None if text in ("", ":memory:") or "mode=memory" in query.split("&") else text
+
+
+def is_library_of_project(name: object) -> bool:
+    """Tell whether a library that is to be loaded is neither the system's nor Python's."""
+    if not isinstance(name, str | bytes) or not os.path.lexists(name):
+        return False  # the system looks for it
+    return not Spelled.of(name).real.startswith(_SYSTEM)
 
 
 def resolved(inputs: Iterable[StrPath]) -> Iterator[StrPath]:

@@ -7,17 +7,22 @@ each with its digest, and a result is used only while all of them are what they 
 from __future__ import annotations
 
 import json
+import operator
 import os
+import sys
 from collections.abc import Iterable
 from contextlib import suppress
 from hashlib import blake2b
 from typing import Final
 
 from crystallize.cache.file_digests import DIGESTS, Status, digest_of_names
+from crystallize.cache.fingerprint import fingerprint
 from crystallize.cache.loaded_files import LOADED, STARTED, digest_here
 from crystallize.cache.opened_files import OPENED, Opening, is_temporary
 from crystallize.cache.purity import Watcher
+from crystallize.cache.set_up import reached_modules
 from crystallize.cache.store import Encoded, Store
+from crystallize.errors import FingerprintError
 
 _KEY: Final = "prerequisites "
 _MISSING: Final = "missing"
@@ -109,17 +114,35 @@ class Prerequisites:
             shared = reached is None or not opening.modules or not opening.modules.isdisjoint(reached)
             if opening.in_runs and not shared:
                 continue  # read for another experiment, which has no code in common with this one
+            if opening.kind == "code":
+                yield from self._of_unpickled(path)
+                continue
             known = self._watcher.knows(path, directory=opening.kind == "names")
             if known or is_temporary(path, self._root):
                 continue
-            place = path
-            if path.startswith(self._root + os.sep):
-                place = os.path.relpath(path, self._root).replace(os.sep, "/")
+            place = self._place(path)
             digest = _digest_as_opened(opening)
             if digest is not None:
                 yield opening.kind, place, digest
             elif shared:
                 raise Unprovable(f"{place} has changed since this process opened it")
+
+    def _of_unpickled(self, name: str) -> Iterable[Entry]:
+        """Yield the source files of code that was unpickled, with all of the project that it reaches."""
+        module, _, attribute = name.partition(":")
+        try:
+            found = operator.attrgetter(attribute)(sys.modules[module])
+            labels = fingerprint(found, name=name).parts
+        except (KeyError, AttributeError, FingerprintError) as error:
+            raise Unprovable(f"{name}, which was unpickled, has no identity ({error})") from error
+        for reached in [sys.modules[module], *reached_modules(labels).values()]:
+            path = getattr(reached, "__file__", None)
+            if isinstance(path, str):
+                yield "content", self._place(path), _digest("content", path)
+
+    def _place(self, path: str) -> str:
+        inside = path.startswith(self._root + os.sep)
+        return os.path.relpath(path, self._root).replace(os.sep, "/") if inside else path
 
 
 def _digest_as_opened(opening: Opening) -> str | None:

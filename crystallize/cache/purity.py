@@ -23,7 +23,9 @@ from crystallize.cache.places import (
     Places,
     Spelled,
     StrPath,
+    database_file,
     installation,
+    is_library_of_project,
     is_of_no_concern,
     looked_through,
     resolved,
@@ -205,10 +207,8 @@ class Watch:
         self._made |= {target.real + directory.removeprefix(source.real) for directory in made}
 
     def _connected_database(self, database: Any) -> None:
-        name, query = os.fsdecode(database), ""
-        if name.startswith("file:"):
-            name, _, query = name.removeprefix("file:").partition("?")
-        if name in ("", ":memory:") or "mode=memory" in query.split("&"):
+        name = database_file(database)
+        if name is None:
             return
         file = Spelled.of(name)
         known = self._watcher
@@ -218,6 +218,10 @@ class Watch:
             self._written.add(file.real)
         else:
             known._note(f"opened the database {file.shown()}, which is not declared in inputs=")
+
+    def _loaded_library(self, name: Any) -> None:
+        if is_library_of_project(name):
+            self._opened(name, "rb", os.O_RDONLY)
 
     def _started(self, program: Any, arguments: Any = None, *rest: object) -> None:
         if program is None:  # on Windows the command is a text, or the first argument
@@ -262,6 +266,7 @@ _JUDGES: dict[str, Callable[..., None]] = {
     "os.mkdir": Watch._made_directory,
     "os.rename": Watch._renamed,
     "sqlite3.connect": Watch._connected_database,
+    "ctypes.dlopen": Watch._loaded_library,
     "subprocess.Popen": Watch._started,
     "os.exec": Watch._started,
     "os.posix_spawn": Watch._started,

@@ -11,20 +11,28 @@ import importlib.machinery
 import os
 import sys
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
+from hashlib import blake2b
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from crystallize.cache.file_digests import Status
 from crystallize.cache.origin import is_project_file
 from crystallize.cache.outline import Definition, Imported, Manner, Outline, combined, outline
 
+_ASKING = frozenset({"getoption", "getini", "getvalue", "option"})
+"""How code asks pytest for its options."""
 _NOTHING = Outline(effects={"set-up": Definition(), "module": Definition(), "script": Definition()})
 
 
 def set_up_by(
-    loaded: Iterable[ModuleType], *, called: Iterable[ModuleType] = (), root: str | os.PathLike[str]
+    loaded: Iterable[ModuleType],
+    *,
+    called: Iterable[ModuleType] = (),
+    root: str | os.PathLike[str],
+    options: Callable[[Iterable[str]], Mapping[str, object]] | None = None,
 ) -> dict[str, str]:
     """Return file -> digest of what code of the project does before a run.
 
@@ -36,6 +44,8 @@ def set_up_by(
         Conftests and plugins, of which pytest calls hooks and fixtures for every test.
     root : path
         Directory that names of files are relative to.
+    options : callable, optional
+        Returns the options, and their values, of those names that it is given which are options.
     """
     search = _Search(list(called))
     for module in loaded:
@@ -47,6 +57,10 @@ def set_up_by(
         for path, definitions in search.executed.items()
         if any(definition.digests for definition in definitions)
     }
+    words = {word for parts in search.executed.values() for part in parts for word in part.words}
+    if options is not None and not words.isdisjoint(_ASKING):
+        for name, value in options(sorted(words)).items():
+            found[name] = blake2b(repr(value).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
     return dict(sorted(found.items()))
 
 
@@ -217,11 +231,14 @@ def _outline_of(module: ModuleType) -> Outline:
     path = _path(module)
     if path is None:
         return _NOTHING
+    loader: Any = vars(module).get("__loader__")
+    archive = getattr(loader, "archive", None)
     try:
-        status = Status.of(path)
+        status = Status.of(path if archive is None else archive)
         known = _outlines.get(path)
         if known is None or known[0] != status:
-            known = _outlines[path] = status, outline(Path(path).read_bytes())
+            source = Path(path).read_bytes() if archive is None else loader.get_data(vars(module)["__file__"])
+            known = _outlines[path] = status, outline(source)
     except (OSError, SyntaxError, ValueError, RecursionError):
         return _NOTHING
     return known[1]

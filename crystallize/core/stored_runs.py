@@ -63,6 +63,8 @@ class StoredRuns:
         Conftests and plugins, of which pytest calls hooks and fixtures.
     loaded : iterable of module
         Modules of which something is run, beside those that the subject reaches.
+    options : callable, optional
+        Returns those of some names that are options of pytest, with their values.
     session : str
         What tells the processes that measure together from others; of letters and digits.
     """
@@ -79,6 +81,7 @@ class StoredRuns:
         temporary: Iterable[Path] = (),
         called: Iterable[ModuleType] = (),
         loaded: Iterable[ModuleType] = (),
+        options: Callable[[Iterable[str]], Mapping[str, object]] | None = None,
         session: str = "",
     ) -> None:
         self.name = name
@@ -113,7 +116,7 @@ class StoredRuns:
                 self._made_of = subject.identify(environment)
                 modules = [*loaded, *self._made_of.modules().values()]
                 self._identity = self._made_of.with_set_up(
-                    set_up_by(modules, called=called, root=subject.root)
+                    set_up_by(modules, called=called, root=subject.root, options=options)
                 )
             except FingerprintError as error:
                 self.refusal = str(error)

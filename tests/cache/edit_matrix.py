@@ -10,62 +10,15 @@ Run ``python tests/cache/edit_matrix.py`` for all cases, and the table of the gu
 
 from __future__ import annotations
 
-import os
-import re
 import shutil
-import subprocess
 import sys
 import tempfile
 import textwrap
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-
-
-@dataclass(frozen=True)
-class Case:
-    """A project, and an edit of it.
-
-    Attributes
-    ----------
-    kind, name : str
-        What the edit is an instance of, and what it is.
-    before, after : mapping
-        Path of each file -> its text; None in `after` for one that is removed.
-    options : tuple of two tuples
-        Further options of Python, before and after.
-    variables : tuple of two mappings
-        Environment variables, before and after.
-    unseen : bool
-        Whether the guide says that such edits are not seen.
-    """
-
-    kind: str
-    name: str
-    before: dict[str, str]
-    after: dict[str, str | None]
-    options: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
-    variables: tuple[dict[str, str], dict[str, str]] = field(default_factory=lambda: ({}, {}))
-    unseen: bool = False
-
-
-EXPERIMENT = """
-import pytest
-{imports}
-
-@pytest.mark.experiment(replicates=2, treatments={{"t": {{"delta": 1.0}}}}{mark})
-def experiment_a(rng, delta=0.0{arguments}):
-    return {{"y": float({value}), "z": rng.normal() + delta}}
-"""
-
-
-def experiment(value: str, imports: str = "", mark: str = "", arguments: str = "") -> str:
-    """Return an experiment one of whose metrics is an expression."""
-    return EXPERIMENT.format(value=value, imports=imports, mark=mark, arguments=arguments)
-
+from edit_harness import Case, Judged, experiment, judge
+from unusual_edits import unusual
 
 # What code of a project does to its process: statement with a value in it, and the metric that shows it.
 SETTINGS = {
@@ -131,10 +84,10 @@ SETTINGS = {
     ),
     "recursion limit": ("import sys\nsys.setrecursionlimit({!r})", "sys.getrecursionlimit()", 3000, 4000),
     "attribute of an installed class": (
-        "import json\njson.JSONEncoder.item_separator = {!r}",
-        "len(json.dumps([1, 2, 3]))",
-        ",",
-        ",  ",
+        "import fractions\nfractions.Fraction.shop_rate = {!r}",
+        "getattr(fractions.Fraction, 'shop_rate', 0)",
+        1,
+        2,
     ),
 }
 
@@ -350,52 +303,7 @@ def process() -> Iterator[Case]:
 
 def cases() -> list[Case]:
     """Return all cases."""
-    return [*settings(), *files(), *code(), *process()]
-
-
-def write(directory: Path, texts: dict[str, str | None]) -> None:
-    """Write or remove files."""
-    for name, text in texts.items():
-        path = directory / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if text is None:
-            path.unlink()
-        else:
-            path.write_text(text)
-
-
-def session(directory: Path, case: Case, behind: bool, *args: str) -> str:
-    """Return what a session says of verdicts and digests."""
-    command = [sys.executable, *case.options[behind], "-m", "pytest", "--crystallize", "-v", "-n0"]
-    command += ["-p", "no:randomly", "-W", "ignore"]
-    command += ["-o", "crystallize_cache_verify=0", *args, "."]
-    variables = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(ROOT), **case.variables[behind]}
-    environ = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST_", "COV_"))} | variables
-    done = subprocess.run(command, cwd=directory, env=environ, capture_output=True, text=True, check=False)
-    found = re.findall(r"digest .*|\d+ (?:failed|errors?)\b|SUPPORTED|REFUTED|INVALID", done.stdout)
-    if not any(line.startswith("digest") for line in found):
-        raise AssertionError(f"{case.kind}, {case.name}: no digest\n{done.stdout}\n{done.stderr}")
-    return "\n".join(found)
-
-
-@dataclass(frozen=True)
-class Judged:
-    """What became of a case: whether stored runs were stale, and whether the edit changed anything."""
-
-    case: Case
-    stale: bool
-    changed: bool
-
-
-def judge(case: Case, directory: Path) -> Judged:
-    """Store runs, edit, and compare a warm session with a cold one."""
-    directory.mkdir()
-    write(directory, {"pytest.ini": "[pytest]\npythonpath = .\n", **case.before})
-    before = session(directory, case, False)
-    write(directory, case.after)
-    warm = session(directory, case, True)
-    cold = session(directory, case, True, "--crystallize-cache=off")
-    return Judged(case, warm != cold, before != cold)
+    return [*settings(), *files(), *code(), *process(), *unusual()]
 
 
 def is_wrong(judged: Judged) -> bool:
@@ -404,14 +312,20 @@ def is_wrong(judged: Judged) -> bool:
 
 
 def table(judged: list[Judged]) -> Iterator[str]:
-    """Yield the lines of a table in Markdown: how many edits of each kind, and how many of them were stale."""
-    yield "| what was edited | edits | stale |"
-    yield "| --- | ---: | ---: |"
+    """Yield the lines of a table in Markdown: edits of each kind, and what became of them."""
+    yield "| what was edited | edits | run each time | stale |"
+    yield "| --- | ---: | ---: | ---: |"
     for kind in dict.fromkeys(entry.case.kind for entry in judged):
         of_kind = [entry for entry in judged if entry.case.kind == kind]
-        note = " (not seen)" if all(entry.case.unseen for entry in of_kind) else ""
-        yield f"| {kind}{note} | {len(of_kind)} | {sum(entry.stale for entry in of_kind)} |"
-    yield f"| all | {len(judged)} | {sum(entry.stale for entry in judged)} |"
+        unseen = [entry.case.name for entry in of_kind if entry.case.unseen]
+        note = f" (not seen: {', '.join(unseen)})" if unseen else ""
+        yield f"| {kind}{note} | {_counts(of_kind)} |"
+    yield f"| all | {_counts(judged)} |"
+
+
+def _counts(judged: list[Judged]) -> str:
+    each_time = sum(not entry.stored for entry in judged)
+    return f"{len(judged)} | {each_time} | {sum(entry.stale for entry in judged)}"
 
 
 def main() -> int:
@@ -419,14 +333,12 @@ def main() -> int:
     wanted = [c for c in cases() if all(word in f"{c.kind} {c.name}" for word in sys.argv[1:])]
     home = Path(tempfile.mkdtemp(prefix="edits-"))
     try:
-        with ThreadPoolExecutor(os.cpu_count()) as threads:
-            places_of = [home / str(number) for number in range(len(wanted))]
-            judged = []
-            for entry in threads.map(judge, wanted, places_of):
-                judged.append(entry)
-                if is_wrong(entry):
-                    said = "stale" if entry.stale else "not stale" if entry.changed else "changes nothing"
-                    print(f"{entry.case.kind}, {entry.case.name}: {said}", file=sys.stderr, flush=True)
+        judged = []
+        for number, case in enumerate(wanted):
+            judged.append(entry := judge(case, home / str(number)))
+            if is_wrong(entry):
+                said = "stale" if entry.stale else "not stale" if entry.changed else "changes nothing"
+                print(f"{case.kind}, {case.name}: {said}", file=sys.stderr, flush=True)
     finally:
         shutil.rmtree(home, ignore_errors=True)
     print("\n".join(table(judged)))

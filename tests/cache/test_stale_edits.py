@@ -1,7 +1,8 @@
 """A sample of the edits of `edit_matrix`: stored runs say what new ones would."""
 
 import pytest
-from edit_matrix import cases, judge
+from edit_harness import judge
+from edit_matrix import cases
 
 ALL = cases()
 SAMPLE = ALL[:: len(ALL) // 26 or 1]
