@@ -407,8 +407,8 @@ def loaded_modules(root: Path) -> tuple[ModuleType, ...]:
         for name, module in sorted(modules.items())
         if isinstance(module, ModuleType)
         and name != "__main__"
-        and os.path.realpath(getattr(module, "__file__", None) or "").startswith(home)
         and is_project_module(module)
+        and os.path.realpath(getattr(module, "__file__", None) or "").startswith(home)
     )
 
 

@@ -5,6 +5,7 @@ take longer to load than a test takes; so all are loaded here.
 """
 
 import asyncio  # noqa: F401
+import gc
 import os
 import signal
 
@@ -21,6 +22,9 @@ pytest_plugins = ["pytester", "clusters"]
 # Processes that tests start share what one of them has compiled: else each compiles the packages for longer
 # than most tests take. Those of this process keep to what it was started with.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+# Sessions collect garbage at their end; what is loaded here is none, and too much to be looked through.
+gc.freeze()
 
 # No test, nor any process that one starts, writes a secret to the home of whoever runs it.
 os.environ["CRYSTALLIZE_CACHE_SECRET"] = "of the tests"

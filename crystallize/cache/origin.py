@@ -31,12 +31,23 @@ def _directories() -> tuple[str, ...]:
 INSTALLED: Final = _directories()
 
 
+def _real_path(filename: str) -> str:
+    """Return a path without links; modules are many, and their directories few."""
+    directory, name = os.path.split(filename)
+    if Path(filename).is_symlink() or name in ("", os.curdir, os.pardir):
+        return os.path.realpath(filename)
+    return f"{_real_directory(directory).rstrip(os.sep)}{os.sep}{name}"
+
+
+_real_directory = lru_cache(maxsize=100_000)(os.path.realpath)
+
+
 @lru_cache(maxsize=100_000)
 def is_project_file(filename: str, roots: Roots = ()) -> bool:
     """Tell whether a file is the project's; the closest of roots and installed directories decides."""
     if filename.startswith("<frozen "):
         return False
-    path = os.path.realpath(filename)
+    path = _real_path(filename)
     installed = max((len(home) for home in INSTALLED if path.startswith(home)), default=0)
     if not installed and f"{os.sep}site-packages{os.sep}" in path:
         installed = path.rindex(f"{os.sep}site-packages{os.sep}") + 1
