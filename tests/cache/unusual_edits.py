@@ -518,7 +518,7 @@ def data() -> Iterator[Case]:
     more: dict[str, Content] = {"data/a": "1", "data/b": "2", "stock/__init__.py": ""}
     kept = "import {0}, fractions\nfractions.shop_rate = float({1})\ndef rate(): return fractions.shop_rate\n"
     memo = "import {0}, functools\n@functools.lru_cache\ndef rate(): return {1}\n"
-    test: dict[str, Content] = {"test_a.py": "import shop\ndef test_a(): shop.rate()\n"}
+    test: dict[str, Content] = {"a_test.py": "import shop\ndef test_a(): shop.rate()\n"}
     text = experiment("shop.rate()", "import shop")
     for name, (modules, value, before, after, path) in ways.items():
         # A variable is in the key by its value: something else has to keep what was read.
