@@ -170,7 +170,7 @@ def test_a_change_is_tested_against_an_earlier_commit(project, suite, workers):
         [
             "REFUTED: hits changes by more than the margin 0.2: difference -0.*, 90 % interval [[]-*, -*]",
             "  hits: reference 'main' *, baseline *, difference -0.* [[]-0.*, -0.*]",
-            "  p = 1 (alpha 0.05), n = 20, paired t",
+            "  p of the opposite = * (alpha 0.05), n = 20, paired t",
             "  speaks of seeds of this data set",
             f"  reference 'main' was recorded with 20 replicates of root seed 0 at commit {commit[:12]} on *",
         ],
