@@ -116,21 +116,27 @@ def outline(source: bytes) -> Outline:
                 found.imported[name] = imported
     manners: tuple[Manner, ...] = ("set-up", "module", "script")
     found.effects = {manner: Definition() for manner in manners}
+    values: set[str] = set()
     for statement in tree.body:
         _take(found, statement)
         for manner in manners:
             if _is_effect(statement, manner):
                 found.effects[manner].add(statement)
-            elif manner == "module":  # what a decorator of the project does when it is applied
-                for decorator in _decorators(statement):
-                    found.effects[manner].uses.update(dict.fromkeys(_chains(decorator)))
+            elif manner == "module":
+                chains = (chain for applied in _applied(statement) for chain in _chains(applied))
+                found.effects[manner].uses.update((chain, None) for chain in chains if chain[0] not in values)
+                if isinstance(statement, ast.Assign | ast.AnnAssign):
+                    values.update(_bound(statement))
     return found
 
 
-def _decorators(statement: ast.stmt) -> list[ast.expr]:
+def _applied(statement: ast.stmt) -> Iterator[ast.expr]:
+    """Yield the decorators of a definition, and what is called to make them, but no values given to those."""
     if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        return statement.decorator_list
-    return []
+        for decorator in statement.decorator_list:
+            if not isinstance(decorator, ast.Call):
+                yield decorator
+            yield from (node.func for node in ast.walk(decorator) if isinstance(node, ast.Call))
 
 
 def _take(found: Outline, statement: ast.stmt) -> None:

@@ -138,3 +138,18 @@ def test_what_is_defined_does_not(digests, edit):
 def test_statements_of_a_module(source, does):
     """Those that may do more than give names are told from the others."""
     assert bool(outline(source.encode()).effects["module"].digests) == does
+
+
+@pytest.mark.parametrize(
+    ("source", "applied"),
+    [
+        ("CASES = [1]\n@pytest.mark.parametrize('n', CASES + [2])\ndef f(n): pass", {"pytest"}),
+        ("slow = pytest.mark.slow\n@slow\ndef f(): pass", set()),
+        ("@tools.traced(LEVEL)\ndef f(): pass", {"tools"}),
+        ("@pytest.mark.parametrize('n', cases(LEVEL))\ndef f(n): pass", {"pytest", "cases"}),
+        ("def traced(f): return f\n@traced\ndef f(): pass", {"traced"}),
+    ],
+)
+def test_decorators_count_and_values_given_to_them_do_not(source, applied):
+    """Parameters of other tests say nothing of what is done to the process; what is called to make them may."""
+    assert {name for name, *_ in outline(source.encode()).effects["module"].uses} == applied
