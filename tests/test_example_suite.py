@@ -25,6 +25,7 @@ def run_suite(*arguments):
     )
 
 
+@pytest.mark.slow
 def test_is_collected():
     """Every file and both forms are found."""
     pytest.importorskip("sklearn")
@@ -35,6 +36,7 @@ def test_is_collected():
     assert len(found) == 19
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [(), pytest.param(("-n2",), marks=pytest.mark.slow)], ids=["n0", "n2"])
 def test_light_examples_are_supported(options):
     """The tutorial and the game give their verdicts, with workers and without, in 80 columns."""

@@ -38,6 +38,7 @@ def run(directory, command, **environment):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("session", SESSIONS, ids=[session.split("\n", 1)[0][2:] for session in SESSIONS])
 def test_shows_lines_that_are_printed(pages_files, session):
     """Every line below a command is one of its output, in that order."""

@@ -48,6 +48,7 @@ def test_running_an_experiment_does_not_import_scipy_stats():
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.slow
 def test_evaluating_the_default_tests_does_not_import_scipy_stats():
     """Neither pairs nor independent samples, numbers nor 0/1 values, families, margins or looks do."""
     code = (

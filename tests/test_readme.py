@@ -103,6 +103,7 @@ def test_shows_the_workflow():
     assert shown == WORKFLOW.read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_the_workflow_serves_a_project_in_the_root(tmp_path, monkeypatch):
     """Its commands record what main gives, wherever experiments lie, push that, and compare with it."""
     for name in [name for name in os.environ if name.startswith(("PYTEST_", "GIT_"))]:

@@ -389,6 +389,7 @@ def test_where_the_verifier_may_decline():
     assert set(map(len, samples(text))) == {3}
 
 
+@pytest.mark.slow
 def test_claims_about_a_margin_hold_of_identical_arms():
     """And of swapped ones, so neither is checked; that they are decided is."""
 

@@ -364,6 +364,7 @@ def test_names_made_by_a_module_count(load):
     assert {"lazy_names.__getattr__", "lazy_names.made"} < set(parts)
 
 
+@pytest.mark.slow
 def test_fingerprints_agree_between_workers_and_sessions(pytester):
     """With the same options, every process that loads a test module sees the same code."""
     pytester.makepyfile(

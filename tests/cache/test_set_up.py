@@ -151,5 +151,5 @@ def test_statements_of_a_module(source, does):
     ],
 )
 def test_decorators_count_and_values_given_to_them_do_not(source, applied):
-    """Parameters of other tests say nothing of what is done to the process; what is called to make them may."""
+    """Parameters of other tests say nothing of what is done to the process; what makes them may."""
     assert {name for name, *_ in outline(source.encode()).effects["module"].uses} == applied

@@ -46,6 +46,7 @@ def test_claims_keep_their_level(options, rate):
     assert found.interval == clopper_pearson_interval(found.false_positives, tests, 0.02)
 
 
+@pytest.mark.slow
 def test_a_relative_margin_of_negative_values_is_moved_the_right_way():
     """The boundary lies below a negative mean, too."""
     claim = Hypothesis(metric="x", direction="no_decrease", margin=0.1, relative=True)

@@ -327,6 +327,7 @@ def null_experiment(root):
 CLAIM = Hypothesis(metric="x", direction="increase", alternative="one-sided", alpha=0.05, name="better")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("searches", [200, pytest.param(2000, marks=pytest.mark.slow)])
 def test_the_winner_of_null_treatments_is_confirmed_at_the_nominal_rate(searches, monkeypatch):
     """The best of 50 treatments without effect is supported in 5 % of the confirmations.

@@ -153,6 +153,7 @@ def test_an_interrupt_loses_nothing_that_was_done(place, execution):
     assert digest(result.records) == digest(whole.records)
 
 
+@pytest.mark.slow
 def test_a_killed_process_loses_little(place):
     """Runs stored before kill -9 are used by the next process."""
     script = place / "script.py"

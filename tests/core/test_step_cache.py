@@ -559,7 +559,7 @@ def test_every_execution_gives_the_same_with_and_without_a_cache(execution, tmp_
             replicates=3,
         )
         plan = experiment.plan().with_step_cache(open_step_cache(directory, mode=mode))
-        result = experiment._execute(plan, plan.conditions)
+        result = experiment.execute_plan(plan, plan.conditions)
         return result.digest, sorted(map(facts, result.records))
 
     off = digests(None, mode="off", execution=SerialExecution())
@@ -607,6 +607,7 @@ def slices(data, ctx):
 LAW_STEPS = [law_step(f) for f in (adds, draws, draws_globally, writes, reads_all, slices)]
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(st.tuples(st.integers(0, len(LAW_STEPS) - 1), st.booleans()), min_size=1, max_size=5),

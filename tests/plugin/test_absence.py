@@ -21,6 +21,7 @@ def project(project):
     return project
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("run", ["run", "run_workers"])
 def test_no_experiment_collected(project, run):
     """Experiments that no pattern matches are missed, though ordinary tests pass: exit code 5."""
@@ -134,6 +135,7 @@ def test_compared_nothing(project):
     result.stdout.fnmatch_lines(["--crystallize-compare: no selected hypothesis is against a reference"])
 
 
+@pytest.mark.slow
 def test_saved_nothing_on_workers(project):
     """Nor is it with several workers."""
     result = project.run_workers("--crystallize-save=main", "test_ordinary.py")
@@ -199,6 +201,7 @@ def test_reports(project):
     assert report["notes"][0].startswith("no experiment was collected in .: ")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("run", ["run", "run_workers"])
 def test_files_that_skip_themselves(project, run):
     """What was skipped as a whole is named where no experiment is left."""

@@ -73,6 +73,7 @@ def test_elsewhere_nothing_is_annotated(project, monkeypatch, value):
     assert annotations(project.run()) == []
 
 
+@pytest.mark.slow
 def test_nothing_is_annotated_twice(job):
     """The plugin for annotations of all failures annotates these too."""
     job.raw("pytest_github_actions_annotate_failures.py", "")

@@ -34,6 +34,7 @@ def digests(result):
     return [line for line in result.outlines if line.strip().startswith("digest")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", ["0", pytest.param("2", marks=pytest.mark.slow)])
 def test_results_of_steps_are_kept_where_runs_are_not(project, workers):
     """An edit behind a step leaves its result; they lie in pytest's cache, and make no difference."""

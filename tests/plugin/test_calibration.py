@@ -42,6 +42,7 @@ FIVE = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", ["0", pytest.param("2", marks=pytest.mark.slow)])
 def test_a_bootstrap_of_five_is_exposed(project, workers):
     """One test per hypothesis, whatever treatments there are, and whatever is expected of these."""

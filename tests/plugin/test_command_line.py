@@ -34,6 +34,7 @@ def test_options_that_imply_the_flag(project, option):
     result.stdout.fnmatch_lines(["collected 2 items", "experiment_a.py *"])
 
 
+@pytest.mark.slow
 def test_implied_on_workers(project):
     """Workers run what is asked for, too."""
     result = project.pytester.runpytest_subprocess("-n2", "-p", "no:randomly", "--crystallize-save=main")
@@ -102,6 +103,7 @@ def test_hints(project, arg):
     result.stdout.fnmatch_lines([f"hint: {arg!r} *experiment*; run with --crystallize".replace("[", "[[]")])
 
 
+@pytest.mark.slow
 def test_a_hint_on_workers(project):
     """So it is where the workers collect."""
     result = project.pytester.runpytest_subprocess("-n2", ITEM)

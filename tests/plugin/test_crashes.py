@@ -50,6 +50,7 @@ def check_lost(project, result, replicate, condition, *, passed=1, failed=1):
     result.stdout.no_fnmatch_line("*INTERNALERROR*")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("replicate", "options"),
     [
@@ -81,6 +82,7 @@ def pytest_xdist_node_collection_finished(node):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dist", ["load", pytest.param("worksteal", marks=pytest.mark.slow)])
 def test_a_worker_that_is_dead_when_it_is_sent_work(project, dist):
     """It is a dead worker like others, with nothing lost: no internal error, and all verdicts."""
@@ -118,6 +120,7 @@ def test_exit_without_restart(project):
     result.stdout.no_fnmatch_line("*INTERNALERROR*")
 
 
+@pytest.mark.slow
 def test_exit_of_every_worker_without_restart(project):
     """When every worker has died and none may be restarted, every selected test fails as NOT RUN."""
     project.write(
@@ -208,7 +211,7 @@ def test_interrupt(project, workers):
     code, output = interrupted(project, f"-n{workers}")
     assert code == pytest.ExitCode.INTERRUPTED
     assert re.search(r"NOT RUN: 1 selected test without verdict", output)
-    assert re.search(r"experiment_total: \d+ of 100 condition runs of 50 replicates are done", output)
+    assert re.search(r"experiment_total: \d+ of 100 condition runs of 50 replicates are\s+done", output)
     assert "KeyboardInterrupt" in output
     assert "INTERNALERROR" not in output
 

@@ -34,6 +34,7 @@ def errors_of(result):
     return said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("run", ["run", "run_workers"])
 def test_every_declaration_is_run_or_refused(project, run):
     """Decorated functions are run; names that match nothing, objects and marked tests are refused."""

@@ -117,6 +117,7 @@ def test_full_disk(project):
         result.stdout.fnmatch_lines(["* 30  SUPPORTED"])
 
 
+@pytest.mark.slow
 def test_disk_that_is_full_from_the_start(project):
     """Where a worker can't say which tests it has, the session says so, and has not succeeded."""
     project.raw(

@@ -68,6 +68,7 @@ PLACES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("place", "options"),
     [
@@ -112,6 +113,7 @@ AROUND = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("place", "options"),
     [
@@ -137,6 +139,7 @@ def test_forked_child_around_condition_runs(project, place, options):
     assert result.parseoutcomes()["passed"] == 1
 
 
+@pytest.mark.slow
 def test_children_of_multiprocessing(project):
     """Processes that end by themselves disturb nothing."""
     forking(project, BODY="works()", STEP="works()")
@@ -159,6 +162,7 @@ def test_exit_in_a_body(project, code, ends_with):
     result.stdout.fnmatch_lines([told, "*!!! *enough*"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 1])
 def test_exit_in_an_ordinary_test(project, workers):
     """It ends a session with experiments on workers as in one process, too."""

@@ -93,6 +93,7 @@ def test_whatever_ends_the_session(project, case):
         assert "crystallize: the exit code is 1, not 0: " in told(result)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "case",
     [
@@ -267,6 +268,7 @@ def test_a_value_without_repr_fails_its_test_alone(project):
     project.run().assert_outcomes(passed=1)
 
 
+@pytest.mark.slow
 def test_a_process_that_ends_itself_is_noticed_by_the_controlling_one(project):
     """Its replicate is named; one worker is the way out where nothing else could catch it."""
     project.write(

@@ -89,6 +89,7 @@ def test_a_selected_item_pulls_what_is_upstream(project):
     assert len(project.log()) == len({tuple(entry) for entry in project.log()}) == 16
 
 
+@pytest.mark.slow
 def test_graph_on_workers(project):
     """Two workers run every unit of a graph of three experiments once, to the same digests."""
     chain(project)

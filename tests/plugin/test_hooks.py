@@ -28,6 +28,7 @@ def pytest_crystallize_report(results):
 TWO = MARK.replace('"boost": {"delta": 3.0}', '"boost": {"delta": 3.0}, "worse": {"delta": -3.0}') + BODY
 
 
+@pytest.mark.slow
 def test_everything_is_passed_on_once(project):
     """Records, verdicts and the report: the same with and without workers, from one process."""
     project.raw("conftest.py", SHIPPER)

@@ -98,6 +98,7 @@ def test_collection_leaves_the_random_state(project):
     project.run().assert_outcomes(passed=2)
 
 
+@pytest.mark.slow
 def test_verifier_that_draws(project):
     """A verifier that draws from the global generators (a permutation test, say) gives the same p in every process and order."""
     project.write("""
@@ -293,6 +294,7 @@ def test_given_artifact_plugin(project):
     assert not (project.path / ".pytest_cache" / "d" / "crystallize" / "artifacts").exists()
 
 
+@pytest.mark.slow
 def test_artifacts_that_cannot_be_written(project):
     """Artifacts that can't be written fail their replicates, and say where."""
     project.raw("kept", "a file")

@@ -80,6 +80,7 @@ RESULT_IN_FIXTURES = """
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", ["0", "2"])
 def test_fixtures_learn_how_their_run_went(project, workers):
     """A fixture's test is the condition run: it finds the reports that a hook keeps on its node."""

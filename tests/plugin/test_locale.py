@@ -7,6 +7,7 @@ from plugin.conftest import ITEM, TOTAL
 ASCII = {"PYTHONUTF8": "0", "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_ids_beyond_the_locale_are_escaped(project, monkeypatch, workers):
     """As pytest does with ids of parameters; the verdict is the same, and the id selects the test."""
@@ -19,6 +20,7 @@ def test_ids_beyond_the_locale_are_escaped(project, monkeypatch, workers):
     result.stdout.fnmatch_lines([r"*total_increase?gr\xf6\xdfer?*", r"    gr\xf6\xdfer *  SUPPORTED"])
 
 
+@pytest.mark.slow
 def test_failures_beyond_the_locale_stay_lines(project, monkeypatch):
     """What is told of them is escaped line by line; files called after such conditions are kept."""
     for name, value in ASCII.items():

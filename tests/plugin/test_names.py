@@ -82,6 +82,7 @@ def test_name(project, name):
     )
 
 
+@pytest.mark.slow
 def test_all_names_at_once(project):
     """Tests of all names pass together, fail together, and --lf reruns exactly the one that failed."""
     write(project, NAMES)
@@ -130,6 +131,7 @@ def experiment_models(data, m=0):
     assert count("nonesuch") == 0
 
 
+@pytest.mark.slow
 def test_parameters_of_every_name(project):
     """Parameter ids of every kind are part of node ids that can be selected."""
     ids = ["a::b", "a/b", "[x]", "ü", "with space", "x]"]
@@ -175,6 +177,7 @@ def test_lone_surrogate(project):
     assert result.ret in (0, 2)
 
 
+@pytest.mark.slow
 def test_repeat_line_of_every_name(project):
     """The line that repeats a failed replicate can be pasted into a shell, whatever the names."""
     import shlex

@@ -79,6 +79,7 @@ def test_auto_seed_of_a_plugin(project):
     assert heads(project.run())["experiment_factory"] == (2, 8)
 
 
+@pytest.mark.slow
 def test_seed_changes_the_numbers(project):
     """Another root seed gives other numbers, the same one the same."""
     project.write(SOURCE.format(plugins="[]", factory_replicates=2, mark="replicates=2"))
@@ -93,6 +94,7 @@ def test_seed_changes_the_numbers(project):
     assert digests("--crystallize-seed", str(2**70)) != digests("--crystallize-seed", str(2**70 + 1))
 
 
+@pytest.mark.slow
 def test_random_seed(project):
     """A random seed is printed, and repeats the run when it is given."""
     project.write(TOTAL)
@@ -201,6 +203,7 @@ def test_errors_of_options_on_workers(project):
     assert result.ret == pytest.ExitCode.USAGE_ERROR
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", ["0", pytest.param("2", marks=pytest.mark.slow)])
 def test_plugins_of_a_mark(project, workers):
     """A seed, what is seeded, and where artifacts go; the command line has the last word."""

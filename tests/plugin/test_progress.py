@@ -97,6 +97,7 @@ def test_file_without_descriptor():
         Progress(io.StringIO(), on_terminal=True, describe=str, room=lambda: 80)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_session_shows_life(project, workers):
     """A session says how many of how many replicates are done, also while the body captures its output."""

@@ -90,6 +90,7 @@ def test_modes(project):
     assert "'sometimes' is none of reuse, refresh, off" in result.stderr.str()
 
 
+@pytest.mark.slow
 def test_clearing_and_no_cache_provider(project):
     """--cache-clear forgets all runs; without pytest's cache there is none."""
     project.write(experiment())
@@ -180,6 +181,7 @@ def test_an_edit_reruns_what_it_concerns(project, edit):
     assert said is not None or "recomputed" not in told
 
 
+@pytest.mark.slow
 def test_seed_parameters_and_environment(project, monkeypatch):
     """Another root seed, parameter or declared variable is another run; what was stored before counts again."""
     project.write(
@@ -334,6 +336,7 @@ def experiment_total(rng, delta=0.0):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_result_that_does_not_repeat_is_an_error(project, workers, monkeypatch):
     """The run that is verified names the metric and both values, and the verdict is INVALID."""
@@ -382,6 +385,7 @@ def packs(project):
     return sorted((project.path / ".pytest_cache/d/crystallize/records").rglob("*.pack"))
 
 
+@pytest.mark.slow
 def test_files_that_are_not_ours(project, monkeypatch):
     """Torn, flipped and forged records, and those of another secret, are run again; nothing is said."""
     project.write(experiment())
@@ -407,6 +411,7 @@ def test_files_that_are_not_ours(project, monkeypatch):
     open_store.cache_clear()
 
 
+@pytest.mark.slow
 def test_a_cache_that_cannot_be_written(project):
     """One note in the summary says so, and everything runs."""
     project.write(experiment())
@@ -419,6 +424,7 @@ def test_a_cache_that_cannot_be_written(project):
     assert text.count("note: runs are not stored: the cache in") == 1
 
 
+@pytest.mark.slow
 def test_no_secret(project, monkeypatch):
     """Without a place for the secret nothing is stored, and the summary says what to do."""
     project.write(experiment())
@@ -442,6 +448,7 @@ SLOW = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_an_interrupted_session_goes_on(project, workers):
     """Behind an interrupt, all finished runs are there; the next session ends with the digest of an undisturbed one."""
@@ -503,6 +510,7 @@ def experiment_c(ctx):
 """
 
 
+@pytest.mark.slow
 def test_what_another_experiment_has_left_in_memory(project):
     """An experiment that gets from memory what an impure one has read is impure as well; others are not."""
     project.raw("data.txt", "1")
@@ -518,6 +526,7 @@ def test_what_another_experiment_has_left_in_memory(project):
     assert "run each time: shares helpers.data with experiment_a, which opened data.txt" in text
 
 
+@pytest.mark.slow
 def test_wider_fixtures_that_read_files(project):
     """What a session's fixture opens counts against every experiment that depends on it."""
     project.raw("data.txt", "1")
@@ -550,6 +559,7 @@ def experiment_c():
     assert {name: n for name, (n, _, _) in cached(result).items()} == {"a": 0, "b": 2, "c": 2}
 
 
+@pytest.mark.slow
 def test_code_that_changes_its_own_globals(project):
     """Runs whose code is not what it was are not stored, and what changed is said once."""
     project.write("count = 0\n" + experiment("    global count\n    count += 1"))

@@ -218,6 +218,7 @@ def test_what_can_not_be_compared_fails(project, suite, saved, request, changes,
     assert str(project.path) not in "".join(shown)
 
 
+@pytest.mark.slow
 def test_conditions_that_come_and_go_fail(project, suite, saved):
     """One that is gone has its test still; a new one can be recorded alone."""
     suite(treatments={"boost": {"delta": 1.0}, "new": {}}, others=EXPECTED)
@@ -239,6 +240,7 @@ def test_conditions_that_come_and_go_fail(project, suite, saved):
     project.run("-k", "kept").assert_outcomes(passed=3)
 
 
+@pytest.mark.slow
 def test_a_refuted_claim_may_be_expected(project, suite, saved):
     """Unlike missing evidence."""
     suite(change=" - 1.0", others=EXPECTED)
@@ -314,6 +316,7 @@ def test_a_failed_replicate_is_not_saved(project, suite, saved, quiet):
     assert references(project) == ["references/main/experiment_a/experiment_other.json", FILE]
 
 
+@pytest.mark.slow
 @WORKERS
 def test_an_interrupted_session_saves_only_what_is_whole(project, suite, saved, workers):
     """What was not run to its end stays as it was."""
@@ -398,6 +401,7 @@ def test_other_options_of_early_stopping(project, suite):
 # Names.
 
 
+@pytest.mark.slow
 def test_every_experiment_has_a_file_of_its_own(project, suite):
     """Whatever its parameters are called; each is compared with its own past, and none leaves its place."""
     ids = ["a b", "[x]", "größe", "../../up", "x::y", "x.y", "a/b", "é" * 300, "con", "50%", "nul.json", "-"]

@@ -294,6 +294,7 @@ def test_filterwarnings_mark(project):
     result.stdout.no_fnmatch_line("*odd*")
 
 
+@pytest.mark.slow
 def test_timeout(project):
     """pytest-timeout ends a body that takes too long, as a failure of its replicate."""
     project.write(

@@ -83,6 +83,7 @@ WAYS = [("-n0",), ("-n2",)]
 MORE_WAYS = [("-n0",), ("-n4", "--dist=load"), ("-n4", "--dist=worksteal")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ways", [WAYS, pytest.param(MORE_WAYS, marks=pytest.mark.slow)], ids=["few", "many"])
 def test_the_same_verdicts_however_run(project, ways):
     """Verdict, p, level and n with and without workers; nothing behind the stopping look is run; the summary says so."""
@@ -147,6 +148,7 @@ def test_the_same_as_the_library(project):
         assert (alone["n"], float(alone["p_value"])) == (str(verdict.n), verdict.p_value)
 
 
+@pytest.mark.slow
 def test_switched_on_by_option_or_ini(project):
     """`--crystallize-early-stop` and its ini twin stop what declares nothing; verifiers and BH are left alone."""
     project.write(

@@ -27,6 +27,7 @@ def experiment_total(rng, replicate, delta=0.0):
 """
 
 
+@pytest.mark.slow
 def test_what_a_conftest_does_when_it_is_loaded_counts(project):
     """An edit of a process-wide setting runs again; one of a comment does not."""
     project.write(OVERFLOWS)
@@ -51,6 +52,7 @@ def weights():
 """
 
 
+@pytest.mark.slow
 def test_files_that_the_project_opened_before_count(project):
     """A memo that a plain test has filled is as good as the file it was read from."""
     project.raw("lookup.py", LOOKUP)
@@ -76,6 +78,7 @@ def loose_module():
     path.unlink(missing_ok=True)
 
 
+@pytest.mark.slow
 def test_loaded_files_of_site_packages_count(project, loose_module):
     """Whichever distribution they belong to, or none."""
     project.write(f"import {loose_module.stem} as loose\n" + experiment("    delta *= loose.factor()"))
@@ -100,6 +103,7 @@ def experiment_total(prompt="a"):
 """
 
 
+@pytest.mark.slow
 def test_a_memo_of_draws_is_no_stored_run(project):
     """What a run leaves in a memo for the next one is named, and nothing is stored."""
     project.write(MEMO)
@@ -128,6 +132,7 @@ def test_state_that_outlives_a_run_is_told(project, cache):
     assert "experiment_a.NOISE" in text_of(result)
 
 
+@pytest.mark.slow
 def test_names_in_a_directory_count(project):
     """A run that lists a directory of the project is impure unless a pattern says so."""
     project.raw("data/1.csv", "1")
@@ -161,6 +166,7 @@ def experiment_total():
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 def test_metadata_of_distributions_are_no_files_of_the_project(project, workers):
     """Nor is what the plugin itself reads while a run is under way."""
@@ -182,6 +188,7 @@ def experiment_total(rng):
 """
 
 
+@pytest.mark.slow
 def test_the_order_of_a_set_is_told(project, monkeypatch):
     """Unless the hash seed is set, a set of texts that is walked through has another order each time."""
     project.write(VOCABULARY)
@@ -193,6 +200,7 @@ def test_the_order_of_a_set_is_told(project, monkeypatch):
     assert "PYTHONHASHSEED" not in text_of(project.run_apart("--crystallize-cache=off"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("before", "after"),
     [((), ("-X", "mine=1")), (("-W", "ignore"), ("-W", "error"))],
@@ -219,6 +227,7 @@ def experiment_total(ctx, rng, delay=0.0):
 """
 
 
+@pytest.mark.slow
 def test_a_cache_key_vouches_for_what_was_measured(project):
     """Its values are used in whole pairs of one session, with their date; elsewhere they are measured anew."""
     source = MEASURED.replace("CACHE", "cache_key='v1'").replace("OTHER", "pass")
@@ -237,6 +246,7 @@ def test_a_cache_key_vouches_for_what_was_measured(project):
     assert "run each time: a hypothesis is about a measured metric" in text_of(result)
 
 
+@pytest.mark.slow
 def test_a_cache_key_vouches_for_artifacts(project):
     """A stored run stands for one that wrote some, unless somebody reads them."""
     source = MEASURED.replace("took", "y").replace(", measured=True", "")
@@ -335,6 +345,7 @@ def experiment_total(rng, delta=0.0):
 """
 
 
+@pytest.mark.slow
 def test_a_memo_that_only_loads_is_stored(project):
     """A later run, made again with an empty memo, gave the same."""
     project.write(LOADS)
@@ -343,6 +354,7 @@ def test_a_memo_that_only_loads_is_stored(project):
     assert hits(project.run_apart("-v")) == 10
 
 
+@pytest.mark.slow
 def test_a_memo_that_no_later_run_has_used_is_not_stored(project):
     """There is nothing to tell whether the next run would have filled it in the same way."""
     project.write(LOADS.replace("replicates=5", "replicates=1"))
@@ -352,6 +364,7 @@ def test_a_memo_that_no_later_run_has_used_is_not_stored(project):
     assert "experiment_a.table" in text_of(result)
 
 
+@pytest.mark.slow
 def test_a_slow_memo_is_stored_once_a_later_run_can_be_made_again(project):
     """The first runs are held back until then."""
     slow = "    import time\n    time.sleep(0.15)\n    return [1.0"
