@@ -104,24 +104,20 @@ def other_recurring_units(claim: Claim, baseline: ConditionRuns, treatment: Cond
 def unfit_for_looks(claim: Claim, runs: ConditionRuns, stopping: Stopping) -> str | None:
     """Say why a metric with units can't be looked at before the end; None if it can.
 
-    A look takes the first replicates, whose order is that of their seeds. That is a sample of whole units, in
-    an order that was drawn, if every replicate has all units, or units of its own; where a replicate is of
-    one unit, or of some, the first ones are the first of a file, and nobody knows which belong together
-    before all have run.
+    A look takes the first replicates, whose order is that of their seeds. It sees all units if every
+    replicate has all of them; where replicates have other ones, the first may be the first of a file, which
+    were not drawn, and nobody knows which belong together before all have run.
     """
     rows = [{unit for _, unit in row} for row in runs.entries(claim.metric) if row]
     if not set().union(*rows) - {None}:
         return None
-    if all(len(row) > 1 for row in rows):
-        if sum(map(len, rows)) == len(set().union(*rows)):
+    if len(rows[0]) > 1 and all(row == rows[0] for row in rows):
+        if isinstance(stopping, GroupSequential):
             return None
-        if all(row == rows[0] for row in rows):
-            if isinstance(stopping, GroupSequential):
-                return None
-            return (
-                f"metric {claim.metric!r} has units in every replicate, and AnytimeValid() tests replicates "
-                "only; use GroupSequential()"
-            )
+        return (
+            f"metric {claim.metric!r} has units in every replicate, and AnytimeValid() tests replicates "
+            "only; use GroupSequential()"
+        )
     return (
         f"metric {claim.metric!r} has units that are not the same in every replicate: the first replicates "
         "are the first units, and no sample of all; run all replicates, without stopping= and "
