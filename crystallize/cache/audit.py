@@ -25,6 +25,8 @@ _LISTENING = frozenset(f"{__package__}.{name}" for name in ("audit", "purity", "
 def listen(listener: Listener) -> None:
     """Have a function called with the name and the arguments of every event from now on."""
     global _installed, _listeners
+    if _installed and listener in _listeners:
+        return
     with _lock:
         if listener not in _listeners:
             _listeners = (*_listeners, listener)
