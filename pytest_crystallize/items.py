@@ -32,6 +32,7 @@ from pytest_crystallize.pytest_seam import (
     evaluate_skip_marks,
     evaluate_xfail_marks,
     saferepr,
+    share_fixtures,
     skip_of_item,
 )
 from pytest_crystallize.repeats import unlike
@@ -71,13 +72,19 @@ class ExperimentItem(ShowsTraceback, pytest.Item):
         self.funcargs: dict[str, Any] = {}
         self._fixturenames = list(function.fixturenames)
         self._is_set_up = False
-        self.module, self.cls, self.instance = function.module, function.cls, None
+        self.module, self.cls = function.module, function.cls
+        share_fixtures(self, function)
         if hasattr(function, "callspec"):
             self.callspec = function.callspec
 
     def setup(self) -> None:
         """Name only fixtures that have a value from now on: each condition run sets up its own."""
         self._is_set_up = True
+
+    @property
+    def instance(self) -> Any:
+        """Of its class, in the latest condition run that was made here; None outside of classes."""
+        return self.runs.instance
 
     @property
     def fixturenames(self) -> list[str]:

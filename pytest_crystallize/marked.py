@@ -141,6 +141,11 @@ class MarkedRuns(ExperimentRuns):
             settings.exchange,
         )
 
+    @property
+    def instance(self) -> Any:
+        """The instance of the latest run: each has its own."""
+        return self._node.instance
+
     def subject(self) -> Subject:
         """Return the function with all that it uses, and the treatments."""
         root = self.settings.config.rootpath

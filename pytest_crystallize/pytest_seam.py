@@ -132,6 +132,11 @@ def fixtures_of(function: pytest.Function) -> FuncFixtureInfo:
     return function._fixtureinfo
 
 
+def share_fixtures(item: pytest.Item, function: pytest.Function) -> None:
+    """Give an item the fixtures of a function, which ``--fixtures-per-test`` lists."""
+    item._fixtureinfo = fixtures_of(function)  # type: ignore[attr-defined]
+
+
 def is_direct(definition: Any) -> bool:
     """Tell whether a definition is one that pytest makes of a parameter, not of a fixture."""
     return bool(definition.func.__module__ == "_pytest.python")

@@ -315,6 +315,11 @@ class ExperimentRuns(SettledExperiment, ABC):
             self._complete[condition] = runs
         return runs
 
+    @property
+    def instance(self) -> Any:
+        """The instance of the class that the function is defined in; None outside of classes."""
+        return self.function.instance
+
     def unread(self, arms: Mapping[str, ConditionRuns]) -> list[str]:
         """Say which keys of which treatments nothing read in any run."""
         return [

@@ -13,6 +13,10 @@ from crystallize.errors import DefinitionError
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+_ELSEWHERE = {("Experiment", "seed"): "a root seed is given by plugins=[SeedPlugin(seed=...)]"}
+"""Where what a keyword would say is said, by owner and keyword."""
+
+
 def checked_keywords(init: F) -> F:
     """Have a constructor refuse unknown keywords by a `DefinitionError` that names the known ones.
 
@@ -36,6 +40,8 @@ def checked_keywords(init: F) -> F:
 
 def unknown_keyword(owner: str, keyword: str, known: Sequence[str]) -> str:
     """Return what is said of a keyword that nobody knows: the one that may be meant, and all there are."""
+    if (elsewhere := _ELSEWHERE.get((owner, keyword))) is not None:
+        return f"{owner} has no keyword {keyword!r}: {elsewhere}; its keywords are {', '.join(known)}"
     close = difflib.get_close_matches(keyword, known, n=1)
     meant = f"; did you mean {close[0]!r}?" if close else ";"
     return f"{owner} has no keyword {keyword!r}{meant} its keywords are {', '.join(known)}"

@@ -30,6 +30,10 @@ def claim(**options):
     ("make", "message"),
     [
         (lambda: Hypothesis(metrc="x"), "Hypothesis has no keyword 'metrc'; did you mean 'metric'?"),
+        (
+            lambda: Experiment(seed=1),
+            "'seed': a root seed is given by plugins=[SeedPlugin(seed=...)]; its keywords",
+        ),
         (lambda: Treatment("t", {}, opt=1), "Treatment has no keyword 'opt'; "),
         (lambda: Experiment(0, [measure], replicats=3), "no keyword 'replicats'; did you mean 'replicates'?"),
     ],

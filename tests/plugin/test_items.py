@@ -108,6 +108,30 @@ def test_an_expected_failure_is_expected_of_the_verdict(project):
     assert set((project.path / "outcomes").read_text().split()) == {"passed"}
 
 
+def test_items_have_what_functions_have(project):
+    """`--fixtures-per-test` lists the fixtures of experiments; hooks find the instance of their class."""
+    project.raw(
+        "conftest.py",
+        """
+        def pytest_runtest_teardown(item):
+            print(item.name, item.cls and type(item.instance) is item.cls and item.instance.made)
+        """,
+    )
+    project.write(
+        WITH_TMP_PATH
+        + """
+class TestGroup:
+    @pytest.mark.experiment(replicates=2)
+    def experiment_in_class(self, replicate):
+        self.made = replicate
+"""
+    )
+    listed = project.run("-n0", "--fixtures-per-test", "-k", "total")
+    listed.stdout.fnmatch_lines(["*fixtures used by total_increase[[]boost[]]*", "rng -- *", "tmp_path -- *"])
+    ran = project.run("-n0", "-s", "--crystallize-cache=off")
+    ran.stdout.fnmatch_lines(["*total_increase[[]boost[]] None*", "*replicates 1*"])
+
+
 EDITOR = """
     import json
     import pytest
