@@ -346,7 +346,9 @@ class Reporter:
         if self.settings.options.hides_from_coverage:
             for each in self.experiments():
                 if each.used is not None and each.used.cached:
-                    self.settings.note(not_executed(each.name, each.used.cached))
+                    self.settings.note(
+                        not_executed(f"{shlex.quote(each.node)}{each.variant}", each.used.cached)
+                    )
 
 
 def is_rerun(report: pytest.TestReport) -> bool:

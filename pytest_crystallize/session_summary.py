@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -92,6 +93,10 @@ class SessionSummary:
         """Return what pytest is to be given to run an experiment, and what is said of it."""
         return self.reporter.from_here(known["node"]), f"{variant(known['name'], known['node'])}: {text}"
 
+    def _pasteable(self, known: Mapping[str, Any]) -> str:
+        """Return the name of an experiment within a line, as the headings of tables begin."""
+        return shlex.quote(self.reporter.from_here(known["node"])) + variant(known["name"], known["node"])
+
     def _switched_off(self) -> list[tuple[str, str]]:
         """Return a line per experiment with treatments that are switched off."""
         self.reporter.learn_expected()
@@ -106,7 +111,7 @@ class SessionSummary:
         reasons: dict[str, list[str]] = {}
         for key, known in self.reporter.announced.items():
             if known["stays"] and self.reporter.told.run(key):
-                reasons.setdefault(known["stays"], []).append(known["name"])
+                reasons.setdefault(known["stays"], []).append(self._pasteable(known))
         return [
             ("", f"ran here, not on the cluster, since {why}: {', '.join(n)}") for why, n in reasons.items()
         ]

@@ -131,7 +131,7 @@ def test_marked_functions_run_where_they_are(suite, start_cluster):
     session.stdout.fnmatch_lines(
         [
             "ran here, not on the cluster, since the fixtures of a marked*",
-            "*experiment_marked*",
+            "*experiment_a.py::*experiment_marked*",
         ]
     )
 
