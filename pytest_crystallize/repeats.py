@@ -56,6 +56,7 @@ class Repeats:
         known.begin()
         if self._runs.cache is not None:
             self._runs.cache.stored.is_held = True
+            self._runs.cache.stored.as_before = known.as_before
         if known.orders:
             self._runs.settings.note(
                 f"{self._runs.name} walks through {', '.join(known.orders)}: texts in a set have another "

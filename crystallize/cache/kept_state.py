@@ -11,7 +11,8 @@ import functools
 import itertools
 import os
 import types
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -39,11 +40,15 @@ class KeptState:
         Label of each function with a memo -> the function, and how many calls of it were none of the memo's.
     orders : list of str
         Labels of sets of texts that code walks through, in an order that the hash seed decides.
+    holders : mapping
+        Label of each part -> the dictionaries in it, attributes of instances too, and how many entries each
+        of them has.
     """
 
     parts: dict[str, bytes] = field(default_factory=dict)
     memos: dict[str, tuple[Any, int]] = field(default_factory=dict)
     orders: list[str] = field(default_factory=list)
+    holders: dict[str, list[tuple[dict[Any, Any], int]]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, components: Mapping[str, Any], roots: Iterable[str | os.PathLike[str]]) -> KeptState:
@@ -70,6 +75,47 @@ class KeptState:
             if misses != before.get(label, 0)
         }
 
+    def grown(self) -> dict[str, Additions]:
+        """Return the parts in which dictionaries have more entries by now: label -> these."""
+        found = {label: _additions(holders) for label, holders in sorted(self.holders.items())}
+        return {label: additions for label, additions in found.items() if additions}
+
+
+Additions = list[tuple[dict[Any, Any], dict[Any, Any]]]
+"""Dictionaries, and the entries that each of them got: the last ones, since others would have moved up."""
+
+
+def _additions(holders: Iterable[tuple[dict[Any, Any], int]]) -> Additions:
+    return [
+        (held, dict(itertools.islice(held.items(), size, None))) for held, size in holders if len(held) > size
+    ]
+
+
+@contextmanager
+def set_aside(grown: Iterable[Additions]) -> Iterator[None]:
+    """Have dictionaries be without the entries that they got; what they get meanwhile does not stay."""
+    found = {id(held): (held, added) for additions in grown for held, added in additions}  # each once
+    taken = [(held, added, len(held) - len(added)) for held, added in found.values()]
+    for held, added, _ in taken:
+        for key in added:
+            del held[key]
+    try:
+        yield
+    finally:
+        for held, added, size in taken:
+            for key in list(itertools.islice(held, size, None)):
+                del held[key]
+            held.update(added)
+
+
+def refilled_alike(additions: Additions) -> bool:
+    """Tell whether entries that were set aside have the same values where they came again."""
+    return all(
+        KeptState.of({"entry": added[key]}, ()).parts == KeptState.of({"entry": held[key]}, ()).parts
+        for held, added in additions
+        for key in added.keys() & held.keys()
+    )
+
 
 class _StateReach(Reach):
     """Finds all parts, also those that have no identity."""
@@ -80,14 +126,15 @@ class _StateReach(Reach):
 
     def encoder(self, roots: Roots) -> PartEncoder:
         """Return what writes one part."""
-        return _StateEncoder(self._label, roots, self._found)
+        return _StateEncoder(self._label, roots, self._found, [])
 
     def describe(self, label: str, part: Part) -> bytes:
         """Return the digest of a part as far as it can be seen; note memos and sets."""
         value = part.value
         if isinstance(value, types.FunctionType):
             self._found.orders += _walked(value)
-        encoder = self.encoder(part.roots)
+        holders = self._found.holders.setdefault(label, [])
+        encoder = _StateEncoder(self._label, part.roots, self._found, holders)
         try:
             DESCRIPTIONS[part.kind](encoder, value)
         except BaseException as error:
@@ -99,11 +146,27 @@ class _StateReach(Reach):
 class _StateEncoder(PartEncoder):
     """Writes what can be seen of what has no identity, instead of refusing it."""
 
-    __slots__ = ("_found",)
+    __slots__ = ("_found", "_holders")
 
-    def __init__(self, label: LabelPart, roots: Roots, found: KeptState) -> None:
+    def __init__(
+        self, label: LabelPart, roots: Roots, found: KeptState, holders: list[tuple[dict[Any, Any], int]]
+    ) -> None:
         super().__init__(label, roots)
         self._found = found
+        self._holders = holders
+
+    def mapping(self, tag: bytes, items: Any) -> None:
+        """Add the pairs of a mapping, and note it."""
+        if type(items) is dict:
+            self._holders.append((items, len(items)))
+        super().mapping(tag, items)
+
+    def state(self, value: Any) -> None:
+        """Add the attributes of an instance, and note where they are."""
+        held = getattr(value, "__dict__", None)
+        if type(held) is dict:
+            self._holders.append((held, len(held)))
+        super().state(value)
 
     def write_code(self, value: Any) -> None:
         """Refer to code, and note a memo."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Final
 
-from crystallize.cache.kept_state import KeptState, cleared
+from crystallize.cache.kept_state import Additions, KeptState, cleared, refilled_alike, set_aside
 from crystallize.core.record import RunRecord
 from crystallize.core.run import Unit
 from crystallize.core.run_identity import Subject
@@ -41,6 +42,7 @@ class Repeatability:
         self._again = 0.0
         self._spent = 0.0
         self._sound: set[str] = set()
+        self._changing: set[str] = set()
         self.unlike: str | None = None
         """How a run that was made again differs."""
 
@@ -84,7 +86,10 @@ class Repeatability:
 
     def changed(self) -> list[str]:
         """Return what runs have changed of what later ones use, apart from memos."""
-        return [] if self._before is None else self._before.changed(self._now())
+        if self._before is None:
+            return []
+        with set_aside(self._before.grown().values()):
+            return sorted({*self._before.changed(self._now()), *self._changing})
 
     def filled(self) -> dict[str, Any]:
         """Return the memos that runs have filled and that no run made again has cleared of suspicion."""
@@ -93,16 +98,26 @@ class Repeatability:
         filled = self._before.filled(self._now())
         return {label: memo for label, memo in filled.items() if label not in self._sound}
 
+    def grown(self) -> dict[str, Additions]:
+        """Return the same of dictionaries and attributes: those that got entries."""
+        grown = {} if self._before is None else self._before.grown()
+        return {label: added for label, added in grown.items() if label not in self._sound}
+
+    def as_before(self) -> AbstractContextManager[None]:
+        """Set aside what runs have filled and may keep, since others would fill it in the same way."""
+        grown = {} if self._before is None else self._before.grown()
+        return set_aside(added for label, added in grown.items() if label in self._sound)
+
     # Runs made again.
 
-    def to_repeat(self, others: Iterable[RunRecord] = (), *, memos: Mapping[str, Any]) -> list[RunRecord]:
+    def to_repeat(self, others: Iterable[RunRecord] = (), *, memos: Collection[str]) -> list[RunRecord]:
         """Return the runs that are to be made again now.
 
         Parameters
         ----------
         others : iterable of RunRecord
             Runs of other processes.
-        memos : mapping
+        memos : collection of str
             Memos whose values may depend on which run filled them: a later run of each condition is made
             again with empty ones.
         """
@@ -148,18 +163,25 @@ class Repeatability:
         memos_only : bool
             Whether to do so only where memos were filled.
         """
-        memos = self.filled()
-        if memos or not memos_only:
-            for record in self.to_repeat(others, memos=memos):
+        memos, grown = self.filled(), self.grown()
+        suspects = [*memos, *grown]
+        if suspects or not memos_only:
+            for record in self.to_repeat(others, memos=suspects):
                 cleared(memos)
-                self.compare(record, run_again(Unit(record.replicate, record.condition)), memos)
+                with set_aside(grown.values()):
+                    again = run_again(Unit(record.replicate, record.condition))
+                    self._changing |= {label for label in grown if not refilled_alike(grown[label])}
+                self.compare(record, again, [label for label in suspects if label not in self._changing])
+        self._sound -= self._changing
         return self.objection()
 
     def objection(self) -> str | None:
         """Say why no run may be stored, or None."""
         if self.unlike is not None:
             return self.unlike
-        left = self.filled()
+        if self._changing:
+            return f"they change {', '.join(sorted(self._changing))} from one to the next"
+        left = [*self.filled(), *self.grown()]
         if not left:
             return None
         return (

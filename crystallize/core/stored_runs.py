@@ -9,7 +9,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
@@ -133,6 +133,8 @@ class StoredRuns:
         self._due = 0.0
         self.is_held = False
         """Whether nothing is stored before a run was made again."""
+        self.as_before: Callable[[], AbstractContextManager[object]] = nullcontext
+        """Sets aside what memos hold while it is looked whether something has changed."""
 
     def _make_watcher(self) -> Watcher:
         identity, subject = self._identity, self._subject
@@ -378,7 +380,8 @@ class StoredRuns:
         """Say in what the code, its values and inputs differ from when they were identified, or None."""
         assert isinstance(self._subject, Subject)
         try:
-            now = self._subject.identify(self._environment)
+            with self.as_before():
+                now = self._subject.identify(self._environment)
         except FingerprintError as error:
             return str(error)
         if now.digest == self._made_of.digest:
@@ -414,11 +417,12 @@ class StoredRuns:
     def __getstate__(self) -> dict[str, Any]:
         """Send to another process what it takes to watch runs there."""
         left = {"_watcher", "_lock", "_buffer", "_taken", "_impurities", "_store"}
-        left.add("_prerequisites")
+        left |= {"_prerequisites", "as_before"}
         return {name: value for name, value in vars(self).items() if name not in left}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
+        self.as_before = nullcontext
         self._home = -1  # a copy stores nothing, not even in the process that it was made in
         self._impurities = IMPURITIES
         self._lock = threading.Lock()

@@ -364,6 +364,57 @@ def test_a_memo_that_no_later_run_has_used_is_not_stored(project):
     assert "experiment_a.table" in text_of(result)
 
 
+FILLED = """
+import functools
+
+class Model:
+    @functools.cached_property
+    def table(self):
+        return [1.0, 2.0, 3.0]
+
+MODEL, _CACHE = Model(), {}
+_SAME = _CACHE
+
+def table():
+    if "table" not in _CACHE:
+        _CACHE["table"] = [1.0, 2.0, 3.0]
+    return _CACHE["table"]
+
+def drawn(gain):
+    return _CACHE.setdefault(gain, random.random())
+
+def counted():
+    _CACHE["calls"] = _CACHE.get("calls", 0) + 1
+    return 0.0
+
+@pytest.mark.experiment(replicates=5, treatments={"t": {"gain": 5.0}})
+def experiment_total(rng, gain=0.0):
+    return {"y": rng.random() + gain + EXPRESSION}
+"""
+
+
+@pytest.mark.parametrize(
+    ("expression", "kept"),
+    [
+        pytest.param("rng.choice(MODEL.table)", True, marks=pytest.mark.slow),
+        ("rng.choice(table()) + len(_SAME)", True),
+        pytest.param("drawn(gain)", False, marks=pytest.mark.slow),
+        ("counted()", False),
+        pytest.param(
+            "0 * len(_CACHE.setdefault('seen', {}).setdefault(rng.random(), 'x'))",
+            False,
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
+def test_what_runs_fill_and_never_change_is_stored(project, expression, kept):
+    """A dictionary or a cached property, if a later run gives the same without what earlier ones left."""
+    project.write(FILLED.replace("EXPRESSION", expression))
+    cold = project.run_apart("-v")
+    assert ("experiment_a._CACHE" in text_of(cold)) is not kept
+    assert hits(project.run_apart("-v")) == 10 * kept
+
+
 @pytest.mark.slow
 def test_a_slow_memo_is_stored_once_a_later_run_can_be_made_again(project):
     """The first runs are held back until then."""
