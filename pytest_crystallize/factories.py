@@ -174,9 +174,12 @@ class FactoryRuns(ExperimentRuns):
                     held.add(replicate)
             claimed = sorted(held)
             todo = [Unit(i, condition) for i in claimed for condition in self._missing(i)]
+            self.repeats.hold()
+            arrived: list[RunRecord] = []
             with closing(self._records_on_cluster(todo)) as records:
                 for record in records:
                     ahead.append(record)
+                    arrived.append(record)
                     if self._take_in(ahead, held):
                         break  # what is queued on the cluster is cancelled
             for record in ahead:  # beyond the look that decided: stored, but no part of a verdict
@@ -184,10 +187,16 @@ class FactoryRuns(ExperimentRuns):
                     self.cache.take(Unit(record.replicate, record.condition), record)
             if ahead:
                 self.artifacts.discard(self.size)
+            self.repeats.settle_elsewhere(arrived, self._again_on_cluster)
             return len(claimed)
         finally:
             for replicate in held:
                 exchange.release(self.id, replicate)
+
+    def _again_on_cluster(self, unit: Unit) -> RunRecord | None:
+        """Have the cluster run a unit once more."""
+        with closing(self._records_on_cluster([unit])) as records:
+            return next(records, None)
 
     def _take_in(self, arrived: list[RunRecord], held: set[int]) -> bool:
         """Conclude what lies before the look that is to come, and go on to the next; tell if one decides."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from crystallize import RunRecord
 from crystallize.core.repeatability import Repeatability
+from crystallize.core.run import Unit
 from crystallize.errors import FingerprintError
 
 if TYPE_CHECKING:
@@ -102,6 +103,34 @@ class Repeats:
             stored.release(objection)
         ended = time.perf_counter()
         self._next_look = ended + _LOOKS * (ended - started - (known.spent_again - spent))
+
+    def hold(self) -> None:
+        """Have nothing stored of runs that another machine makes, before one was made again."""
+        if self._known is not None and self._runs.cache is not None:
+            self._runs.cache.stored.is_held = True
+
+    def settle_elsewhere(
+        self, records: Iterable[RunRecord], run_again: Callable[[Unit], RunRecord | None]
+    ) -> None:
+        """Make the cheapest run again where it was made, and store the runs if it gives the same.
+
+        Parameters
+        ----------
+        records : iterable of RunRecord
+            What was made there.
+        run_again : callable
+            Runs a unit there; None if it was not run.
+        """
+        known, cache = self._known, self._runs.cache
+        if known is None or cache is None:
+            return
+        for record in known.cheapest_of(list(records)):
+            again = run_again(Unit(record.replicate, record.condition))
+            if again is not None:
+                known.compare(record, again)
+        if known.unlike is not None:
+            self._tell(known.unlike)
+        cache.stored.release(known.unlike)
 
     def _of_others(self) -> Iterator[RunRecord]:
         """Yield runs that other processes have made."""

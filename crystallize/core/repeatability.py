@@ -129,6 +129,11 @@ class Repeatability:
         allowed = max(_CHEAP if not self._again else 0.0, SHARE * self._spent - self._again)
         return [record for record in chosen if record.seconds <= allowed]
 
+    def cheapest_of(self, records: Sequence[RunRecord]) -> list[RunRecord]:
+        """Return the run of other machines that is to be made again there, if it may cost that."""
+        self._spent += sum(record.seconds for record in records)
+        return self.to_repeat(records, memos=())
+
     def compare(self, before: RunRecord, again: RunRecord, memos: Iterable[str] = ()) -> None:
         """Take in what a run gave that was made again."""
         self._again += again.seconds

@@ -23,7 +23,7 @@ HELPERS = """
 """
 
 FACTORY = """
-    import helpers, logging, time
+    import helpers, logging, os, time
     from pathlib import Path
 
     @data_source
@@ -582,6 +582,21 @@ def test_settings_of_modules_and_relative_files_hold_on_workers(suite, start_clu
     session = suite.run_apart("-v", "--crystallize-cache=off", *on(cluster))
     session.assert_outcomes(passed=1)
     assert digests(session) == digests(plain)
+
+
+def test_runs_of_the_cluster_that_do_not_repeat_are_not_stored(suite, start_cluster):
+    """Before they are stored, the cluster makes one again."""
+    write(
+        suite,
+        FACTORY.replace('"total": helpers', '"total": int.from_bytes(os.urandom(2), "big") * helpers')
+        + """
+    def experiment_total():
+        return build(hypotheses=[])
+    """,
+    )
+    first = suite.run_apart("-q", *on(start_cluster())).stdout.str()
+    assert first.count("experiment_total does not repeat: metric 'total' in replicate") == 1
+    assert "from cache" not in suite.run_apart("-v", "--crystallize-cache=reuse").stdout.str()
 
 
 def test_cached_steps_keep_no_run_from_being_stored(suite, start_cluster):
