@@ -109,6 +109,7 @@ def samples(text):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sound", "options"),
     [
@@ -268,6 +269,7 @@ ONE_SIDED = {"alternative": "one-sided"}
 NO_PAIRS = {"paired": False}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("faulty", "options", "expected"),
     [

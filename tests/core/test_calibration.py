@@ -24,6 +24,7 @@ def always(baseline, treatment, alpha=0.01):
     return {"p_value": 0.0, "significant": True}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "rate"),
     [

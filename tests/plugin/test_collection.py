@@ -310,6 +310,7 @@ def test_parameters_differ_in_the_digest_of_nothing(project):
     assert digests[0] == digests[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["fixturenames", "function", "cls", "module", "obj"])
 def test_attributes_that_conftests_look_at(project, name):
     """What conftests commonly ask of a test's function, a test of ours has too."""

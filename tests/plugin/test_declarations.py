@@ -451,6 +451,7 @@ EDITED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", EDITED)
 def test_stored_runs_depend_on_what_is_called(project, case):
     """An edit of what a decorator wraps, or of what a partial function holds, has it run anew."""

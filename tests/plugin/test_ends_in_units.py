@@ -149,6 +149,7 @@ def test_children_of_multiprocessing(project):
     assert (project.path / "worked").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("code", "ends_with"), [(7, 7), (0, 1), pytest.param("'7'", 1, marks=pytest.mark.slow)]
 )

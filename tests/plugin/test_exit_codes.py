@@ -308,6 +308,7 @@ def test_a_module_that_skips_where_code_is_read_skips_no_test(project):
     project.run().assert_outcomes(passed=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", ["-n0", "-n1"])
 @pytest.mark.parametrize(("code", "missing"), [(0, False), pytest.param(0, True, marks=SLOW), (7, False)])
 def test_exit_behind_every_verdict(project, code, missing, workers):

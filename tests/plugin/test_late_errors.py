@@ -159,6 +159,7 @@ SUPPORTED = '[("increase", ())]'
 XFAIL = '[("decrease", pytest.mark.xfail)]'
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fixtures", "call", "claims", "message"),
     [

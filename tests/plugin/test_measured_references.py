@@ -77,6 +77,7 @@ def test_other_machines_may_be_allowed(project, times):
     assert "measured in another session, on another machine" in found["caveat"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("claim", "keywords", "reason"),
     [

@@ -67,6 +67,7 @@ def nodeids(result):
     return [line for line in result.outlines if line.startswith("experiment_a.py::")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES, ids=ascii)
 def test_name(project, name):
     """Hypothesis, treatment and metric of any name are collected, selected, rerun and reported."""
@@ -82,7 +83,6 @@ def test_name(project, name):
     )
 
 
-@pytest.mark.slow
 def test_all_names_at_once(project):
     """Tests of all names pass together, fail together, and --lf reruns exactly the one that failed."""
     write(project, NAMES)

@@ -34,6 +34,7 @@ def heads(result):
     return {match[1]: (int(match[2]), int(match[3])) for match in found}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("line", "mark", "ini"), EVERY)
 def test_precedence_of_seeds(project, line, mark, ini):
     """The root seed is that of the command line, else of the mark or SeedPlugin, else of the ini file, else 0."""

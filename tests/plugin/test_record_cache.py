@@ -163,6 +163,7 @@ EDITS = {
 QUICK = {"helper", "fixture", "treatment"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "edit", [edit if edit in QUICK else pytest.param(edit, marks=pytest.mark.slow) for edit in EDITS]
 )
@@ -617,6 +618,7 @@ def experiment_total():
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [

@@ -200,6 +200,7 @@ FAULTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("changes", "reason"), FAULTS.values(), ids=FAULTS)
 def test_what_can_not_be_compared_fails(project, suite, saved, request, changes, reason):
     """Nothing is skipped, xfail covers none of it, and no command is shown that would record it today."""

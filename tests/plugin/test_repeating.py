@@ -54,6 +54,7 @@ def test_a_repeated_factory_is_told(project):
     assert r"label = 'a\x1bb', scaled = 2.0" in " ".join(line.strip() for line in result.outlines)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("args", [["-q"], ["-qq"], ["--no-header"], []])
 def test_a_drawn_seed_is_told_once(project, args):
     """Where there is no header to tell it, at the end."""

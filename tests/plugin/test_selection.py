@@ -228,6 +228,7 @@ def test_random_order(project):
     assert len(digests) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [
