@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import zlib
 from pathlib import Path
 
@@ -38,6 +39,11 @@ def variant(name: str, node: str) -> str:
     """Return what tells an experiment from others of its function: parameters, or a part of a graph."""
     rest = name.removeprefix(node.rpartition("::")[2])
     return f" {rest}" if rest.startswith("[") else rest
+
+
+def pasteable(name: str, node: str) -> str:
+    """Return the name of an experiment within a line: it begins with what pytest takes in a shell."""
+    return shlex.quote(node) + variant(name, node)
 
 
 def checksum(name: str) -> int:

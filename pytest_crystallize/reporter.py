@@ -19,7 +19,7 @@ from pytest_crystallize.coverage import not_executed
 from pytest_crystallize.exchange import Exchange, SharedExchange
 from pytest_crystallize.experiment_results import experiment_results
 from pytest_crystallize.failures import failures_of
-from pytest_crystallize.ids import seen_from
+from pytest_crystallize.ids import pasteable, seen_from
 from pytest_crystallize.items import HypothesisItem, lines_entry
 from pytest_crystallize.judged import Judged, judged_of
 from pytest_crystallize.progress import Progress
@@ -346,9 +346,7 @@ class Reporter:
         if self.settings.options.hides_from_coverage:
             for each in self.experiments():
                 if each.used is not None and each.used.cached:
-                    self.settings.note(
-                        not_executed(f"{shlex.quote(each.node)}{each.variant}", each.used.cached)
-                    )
+                    self.settings.note(not_executed(pasteable(each.name, each.node), each.used.cached))
 
 
 def is_rerun(report: pytest.TestReport) -> bool:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
 
 from crystallize.boundary import failure
-from pytest_crystallize.ids import variant
+from pytest_crystallize.ids import pasteable, variant
 from pytest_crystallize.pytest_seam import writer_of
 from pytest_crystallize.repeats import unlike
 from pytest_crystallize.report import VerdictLine, counted, headed, wrapped
@@ -93,10 +92,6 @@ class SessionSummary:
         """Return what pytest is to be given to run an experiment, and what is said of it."""
         return self.reporter.from_here(known["node"]), f"{variant(known['name'], known['node'])}: {text}"
 
-    def _pasteable(self, known: Mapping[str, Any]) -> str:
-        """Return the name of an experiment within a line, as the headings of tables begin."""
-        return shlex.quote(self.reporter.from_here(known["node"])) + variant(known["name"], known["node"])
-
     def _switched_off(self) -> list[tuple[str, str]]:
         """Return a line per experiment with treatments that are switched off."""
         self.reporter.learn_expected()
@@ -111,7 +106,9 @@ class SessionSummary:
         reasons: dict[str, list[str]] = {}
         for key, known in self.reporter.announced.items():
             if known["stays"] and self.reporter.told.run(key):
-                reasons.setdefault(known["stays"], []).append(self._pasteable(known))
+                reasons.setdefault(known["stays"], []).append(
+                    pasteable(known["name"], self.reporter.from_here(known["node"]))
+                )
         return [
             ("", f"ran here, not on the cluster, since {why}: {', '.join(n)}") for why, n in reasons.items()
         ]

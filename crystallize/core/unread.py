@@ -39,11 +39,12 @@ class TreatmentKeys:
         """
         if not any(record is not None and record.succeeded for record in runs.records):
             return []
+        scopes = _scopes(runs)
         written: dict[str, None] = {}
-        for scope in _scopes(runs):
+        for scope in scopes:
             if scope.index == TREATMENT:
                 written.update(dict.fromkeys(scope.writes))
-        read = {key for scope in _scopes(runs) if scope.index != TREATMENT for key in scope.reads}
+        read = {key for scope in scopes if scope.index != TREATMENT for key in scope.reads}
         optional = self.optional.get(runs.condition, frozenset())
         return [key for key in written if key not in read and key not in optional]
 
