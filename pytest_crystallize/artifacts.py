@@ -11,7 +11,7 @@ from crystallize import ArtifactPlugin, BasePlugin, Result
 from crystallize.core.context import FrozenContext
 from crystallize.core.evaluation import runs_by_condition
 from crystallize.core.plugins.artifacts import write_artifacts
-from crystallize.core.provenance import git_commit
+from crystallize.core.provenance import git_commit, versions
 from crystallize.core.versions import begin_version, conclude_version, discard_replicates, prune_versions
 from pytest_crystallize.exchange import Exchange
 
@@ -47,7 +47,7 @@ class SharedArtifacts(BasePlugin):
 
     def _begin(self) -> str:
         path = self._plugin.reserve(self._name).absolute()
-        begin_version(path, {"experiment": self._name})
+        begin_version(path, {"experiment": self._name}, versions())
         return str(path)
 
 

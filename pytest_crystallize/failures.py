@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from crystallize import RunRecord
 from pytest_crystallize.ids import typed
-from pytest_crystallize.output import PROPERTY
+
+PROPERTY: Final = "property "
+"""What the heading of a section begins with that holds a property recorded by `record_property`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,9 +20,9 @@ from crystallize.core.stored_reference import claimed_metrics, unrecordable
 from crystallize.core.treatment import BASELINE
 from crystallize.errors import EngineError, NotPicklableError
 from pytest_crystallize.boundary import UNJUDGED
+from pytest_crystallize.failures import PROPERTY
 from pytest_crystallize.judged import CacheUse, Judged, plain
 from pytest_crystallize.late_errors import is_late
-from pytest_crystallize.output import PROPERTY
 from pytest_crystallize.pytest_seam import (
     ExceptionChainRepr,
     ReprEntry,

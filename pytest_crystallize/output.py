@@ -12,14 +12,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from crystallize.core.escaping import printable_lines
+from pytest_crystallize.failures import PROPERTY
 from pytest_crystallize.pytest_seam import caplog_handler_key, writer_of
 
 if TYPE_CHECKING:
     from crystallize import RunRecord
-
-
-PROPERTY = "property "
-"""What the heading of a section begins with that holds a property recorded by `record_property`."""
 
 
 def with_properties(record: RunRecord, properties: list[tuple[str, object]]) -> RunRecord:

@@ -26,7 +26,6 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from crystallize.core.names import TEMPORARY, path_component, path_components
-from crystallize.core.provenance import versions
 from crystallize.errors import ArtifactError
 from crystallize.storage.atomic import write_whole
 
@@ -103,14 +102,24 @@ def new_version(root: Path, experiment: str) -> NewVersion:
                     return NewVersion(path, [path, *created])
 
 
-def begin_version(path: Path, metadata: Mapping[str, Any]) -> None:
-    """Say whose version this is, before its first artifact is written; a manifest of an earlier run goes."""
+def begin_version(path: Path, metadata: Mapping[str, Any], versions: Mapping[str, str]) -> None:
+    """Say whose version this is, before its first artifact is written; a manifest of an earlier run goes.
+
+    Parameters
+    ----------
+    path : Path
+        The version.
+    metadata : mapping
+        What is known of the run before it has ended.
+    versions : mapping of str to str
+        Of the packages that it rests on.
+    """
     (path / MANIFEST).unlink(missing_ok=True)
     described = {
         "format": FORMAT,
         "version": path.name,
         **metadata,
-        "versions": versions(),
+        "versions": dict(versions),
         "started": _now(),
     }
     _write(path / METADATA, _json(described), path)

@@ -12,6 +12,7 @@ from crystallize.core.context import FrozenContext, journal_of
 from crystallize.core.names import path_component
 from crystallize.core.plugins.base import BasePlugin
 from crystallize.core.plugins.seed import SeedPlugin
+from crystallize.core.provenance import versions
 from crystallize.core.versions import (
     METADATA,
     artifact_path,
@@ -156,7 +157,7 @@ class _Writing:
         if not self._begun and self.path is not None:
             with _reserving:
                 if not self._begun:
-                    begin_version(self.path, self.metadata)
+                    begin_version(self.path, self.metadata, versions())
                     self._begun = True
 
 
