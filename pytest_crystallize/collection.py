@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+import pytest_crystallize
 from crystallize import Experiment, ExperimentBuilder, ExperimentGraph, Hypothesis
 from crystallize.boundary import failure
 from crystallize.core.caching import Caching
@@ -242,7 +243,7 @@ class ExperimentCollector(ShowsTraceback, pytest.Class):
         path, line = place_of(self.obj)
         cut = excinfo.traceback.cut(path=path, firstlineno=line)
         if cut == excinfo.traceback:  # code of others raised before any of the user's
-            cut = cut.cut(path=__file__).cut(excludepath=Path(__file__).parent)
+            cut = cut.cut(path=__file__).cut(excludepath=Path(pytest_crystallize.__file__).parent)
         return cut if cut != excinfo.traceback else super().shown_traceback(excinfo)
 
 

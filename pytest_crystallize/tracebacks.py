@@ -10,6 +10,7 @@ import pluggy
 import pytest
 
 import crystallize
+import pytest_crystallize
 from crystallize.boundary import check_failure
 from crystallize.cache.origin import is_project_file
 from crystallize.core.record import RunError
@@ -18,7 +19,7 @@ from pytest_crystallize.pytest_seam import PYTEST_FILE, call_of
 
 _OTHERS = tuple(
     str(directory) + os.sep
-    for file in (__file__, crystallize.__file__, PYTEST_FILE, pluggy.__file__)
+    for file in (pytest_crystallize.__file__, crystallize.__file__, PYTEST_FILE, pluggy.__file__)
     for directory in {Path(file).parent, Path(file).resolve().parent}
 )
 
