@@ -63,7 +63,7 @@ def conclude_versions(exchange: Exchange, announced: Mapping[str, Mapping[str, A
     for key, version in versions.items():
         known = announced[key]
         runs = runs_by_condition(exchange.records(key), known["conditions"], known["replicates"])
-        result = Result.unjudged(known["experiment"], runs, root_seed=known["seed"], git_commit=commit)
+        result = Result(known["experiment"], runs, root_seed=known["seed"], git_commit=commit)
         try:
             conclude_version(Path(version), result)
             if known["keep_versions"] is not None:

@@ -189,8 +189,8 @@ class ExperimentCollector(ShowsTraceback, pytest.Class):
         options: dict[str, Any] = {"name": self.name, "where": self.where, "seed": keywords.get("seed")}
         if isinstance(made, ExperimentGraph):
             graph = made.settled(replicates=self.settings.options.replicates)
-            for experiment in graph.experiments.values():
-                experiment.hypotheses = [self._with_reference(h) for h in experiment.hypotheses]
+            for experiment in graph.experiments.values():  # copies of this session's
+                experiment.hypotheses = [*map(self._with_reference, experiment.hypotheses)]
             others: dict[str, GraphRuns] = {}
             parts = [
                 GraphRuns(function, self.settings, graph=graph, others=others, part=part, **options)
@@ -204,19 +204,17 @@ class ExperimentCollector(ShowsTraceback, pytest.Class):
                 f"{self.name} returned {saferepr(made)}; a factory returns an Experiment, a builder or an "
                 "ExperimentGraph. If its body is one condition run, mark it with @pytest.mark.experiment"
             )
-        made = copy.copy(made)  # two factories may return the same one
         if not made.given_plugins and "plugins" in keywords:
             made = made.with_plugins(plugins_of(keywords))
-        if not made.treatments:
-            made.treatments = keywords.get("treatments", ())
-        made.judging = judging_of(made.judging, keywords)
-        made.caching = caching_of(made.caching, keywords)
         claims = [] if made.hypotheses else claimed(keywords.get("hypotheses", ()))
         claims = [self._compared(claim) for claim in claims]
-        if claims:
-            made.hypotheses = [claim.hypothesis for claim in claims]
-        elif self.settings.options.compare is not None:
-            made.hypotheses = [self._with_reference(hypothesis) for hypothesis in made.hypotheses]
+        hypotheses = [claim.hypothesis for claim in claims] or [*map(self._with_reference, made.hypotheses)]
+        made = made.varied(
+            treatments=made.treatments or keywords.get("treatments", ()),
+            judging=judging_of(made.judging, keywords),
+            caching=caching_of(made.caching, keywords),
+            hypotheses=hypotheses,
+        )
         runs = FactoryRuns(
             function, self.settings, experiment=made, replicates=keywords.get("replicates"), **options
         )

@@ -20,7 +20,7 @@ from crystallize.core.artifact import Inputs, UpstreamUnit
 from crystallize.core.awaiting import run_to_completion
 from crystallize.core.engines.expectation import Expectation
 from crystallize.core.evaluation import runs_by_condition
-from crystallize.core.experiment import DEFAULT_NAME
+from crystallize.core.experiment_declaration import DEFAULT_NAME
 from crystallize.core.experiment_graph import GraphRun
 from crystallize.core.pipeline import Hooks
 from crystallize.core.plugins import Execution
@@ -57,7 +57,6 @@ class FactoryRuns(ExperimentRuns):
         replicates: int | None = None,
         part: str = "",
     ) -> None:
-        experiment = copy.copy(experiment)
         declared = experiment.plugin(SeedPlugin).seed
         super().__init__(
             function,
@@ -73,37 +72,34 @@ class FactoryRuns(ExperimentRuns):
             keys=experiment.treatment_keys,
             part=part,
         )
-        self.experiment = experiment
         if experiment.plan().is_async:
             self.at_once = settings.options.at_once
-        if experiment.name == DEFAULT_NAME:
-            experiment.name = self.name
-        self.experiment_name = experiment.name
-        experiment.replicates = self.replicates
+        self.experiment_name = self.name if experiment.name == DEFAULT_NAME else experiment.name
         for plugin in experiment.given_plugins:
             if isinstance(plugin, Execution):
                 settings.note(
                     f"{self.name}: {type(plugin).__name__} is ignored under pytest; replicates run in "
                     "parallel under pytest-xdist's -n, or on a cluster"
                 )
-        self.artifacts = self._shared_artifacts(experiment.plugin(ArtifactPlugin))
-        experiment.plugins = [
-            self.artifacts if isinstance(plugin, ArtifactPlugin) else plugin for plugin in experiment.plugins
-        ]
+        self.artifacts = self._shared_artifacts(experiment)
+        self.experiment = experiment.varied(
+            name=self.experiment_name,
+            replicates=self.replicates,
+            plugins=[
+                self.artifacts if isinstance(plugin, ArtifactPlugin) else plugin
+                for plugin in experiment.plugins
+            ],
+        )
         self._seeds_globals = experiment.plugin(SeedPlugin).seed_globals is not None
         self._began: list[BasePlugin] = []
         self._refusal: RunError | None = None
 
-    def _shared_artifacts(self, plugin: ArtifactPlugin) -> SharedArtifacts:
-        given = any(plugin is known for known in self.experiment.given_plugins)
-        settings = self.settings
+    def _shared_artifacts(self, experiment: Experiment) -> SharedArtifacts:
+        plugin, settings = experiment.plugin(ArtifactPlugin), self.settings
+        given = any(plugin is known for known in experiment.given_plugins)
         self.keep_versions = plugin.keep_versions if given else None
-        return SharedArtifacts(
-            copy.copy(plugin) if given else ArtifactPlugin(settings.options.artifact_root),
-            self.experiment.name,
-            self.id,
-            settings.exchange,
-        )
+        used = copy.copy(plugin) if given else ArtifactPlugin(settings.options.artifact_root)
+        return SharedArtifacts(used, self.experiment_name, self.id, settings.exchange)
 
     @cached_property
     def plan(self) -> RunPlan:
@@ -311,7 +307,7 @@ class FactoryRuns(ExperimentRuns):
                 self.settings.note(f"{self.name}: {of_step}{why}")
         known = list(self.settings.exchange.records(self.id))
         runs = runs_by_condition(known, self.conditions, self.size)
-        result = Result.unjudged(self.experiment.name, runs, root_seed=self.root_seed)
+        result = Result(self.experiment.name, runs, root_seed=self.root_seed)
         for plugin in self._began:
             try:
                 plugin.after_run(self.experiment, result)

@@ -19,6 +19,7 @@ from crystallize.core.run import Unit, rotated
 from crystallize.core.run_identity import Subject
 from crystallize.core.seeding import global_state_restored
 from crystallize.core.stored_runs import Judge
+from crystallize.core.unread import unread_text
 from pytest_crystallize.exchange import LOST, Key
 from pytest_crystallize.record_cache import ExperimentCache, unwatched
 from pytest_crystallize.repeats import Repeats
@@ -323,7 +324,7 @@ class ExperimentRuns(SettledExperiment, ABC):
     def unread(self, arms: Mapping[str, ConditionRuns]) -> list[str]:
         """Say which keys of which treatments nothing read in any run."""
         return [
-            f"treatment {treatment.name!r} sets {key!r}, which nothing read"
+            unread_text(treatment.name, key)
             for treatment in self.treatment_objects
             if treatment.name in arms
             for key in self.analysis_plan.keys.unread(arms[treatment.name])

@@ -16,7 +16,18 @@ MODULES = {
 
 # From the bottom up; a module may import what is below it, and its own layer where that makes no cycle.
 CORE_LAYERS = [
-    {"escaping", "formatting", "keywords", "names", "freezing", "trace", "seeding", "provenance", "versions"},
+    {
+        "escaping",
+        "formatting",
+        "keywords",
+        "names",
+        "freezing",
+        "trace",
+        "seeding",
+        "provenance",
+        "versions",
+        "warned",
+    },
     {"stat_test", "tests_by_resampling", "tests_of_units", "stopping", "verdict", "reference"},
     {"recording", "record", "journal", "context", "awaiting"},
     {"declared", "claim", "verifier"},
@@ -31,6 +42,8 @@ CORE_LAYERS = [
     {"caching", "builder", "declaration", "run_identity"},
     {"impurities", "repeatability", "verification", "stored_runs", "resumed_runs"},
     {"engines"},
+    {"experiment_declaration"},
+    {"runner"},
     {"experiment"},
     {"experiment_graph"},
 ]

@@ -31,6 +31,15 @@ async def settled(value: Any) -> Any:
     return await value if inspect.isawaitable(value) else value
 
 
+def driven(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine that has nothing to await; return what it gives."""
+    try:
+        coroutine.send(None)
+    except StopIteration as end:
+        return end.value  # type: ignore[no-any-return]
+    raise RuntimeError(f"{coroutine!r} awaits something, and no event loop is running")
+
+
 def finished(body: Body) -> Any:
     """Run a body that has nothing to await; return or raise what it gave."""
     try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import warnings
 from collections.abc import Iterable, Mapping
 
 from crystallize.boundary import failure
@@ -13,7 +12,7 @@ from crystallize.core.condition_runs import ConditionRuns
 from crystallize.core.hypothesis import Hypothesis
 from crystallize.core.record import RunRecord
 from crystallize.core.verdict import Verdict
-from crystallize.errors import CrystallizeWarning
+from crystallize.core.warned import warn
 
 
 def rank(hypothesis: Hypothesis, verdicts: Mapping[str, Verdict]) -> list[str]:
@@ -29,11 +28,9 @@ def score(hypothesis: Hypothesis, verdict: Verdict) -> float | None:
     try:
         found = hypothesis.rank(verdict.summary())
     except BaseException as error:
-        warnings.warn(
+        warn(
             f"the ranker of hypothesis {hypothesis.name!r} raised {failure(error)} for "
-            f"{verdict.treatment!r}, which is ranked last",
-            CrystallizeWarning,
-            stacklevel=2,
+            f"{verdict.treatment!r}, which is ranked last"
         )
         return None
     return None if math.isnan(found) else found

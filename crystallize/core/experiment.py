@@ -2,76 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
-import copy
-import dataclasses
-import secrets
-import traceback
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from collections.abc import Iterable, Sequence
+from typing import Any
 
-from crystallize.boundary import failure
-from crystallize.core.artifact import Artifact, alone, artifacts_in, checked_outputs
+from crystallize.core import runner
+from crystallize.core.awaiting import driven
 from crystallize.core.builder import PartsBuilder
-from crystallize.core.caching import Caching
-from crystallize.core.context import LOGGER, frozen_mapping
-from crystallize.core.datasource import as_data_source, as_given_source
-from crystallize.core.declaration import (
-    check_decidable,
-    check_replicates,
-    checked_hypotheses,
-    checked_treatments,
-    with_defaults,
-)
-from crystallize.core.evaluation import runs_by_condition
-from crystallize.core.family import AnalysisPlan
+from crystallize.core.datasource import as_given_source
+from crystallize.core.declaration import with_defaults
+from crystallize.core.experiment_declaration import DEFAULT_NAME, DEFAULT_PLUGINS, ExperimentDeclaration
 from crystallize.core.hypothesis import Hypothesis
-from crystallize.core.interim import Interim, Schedule
-from crystallize.core.keywords import checked_keywords
 from crystallize.core.optimizers import BaseOptimizer
 from crystallize.core.optimizers.search import Search
-from crystallize.core.pipeline import Hooks, Pipeline, as_pipeline
-from crystallize.core.pipeline_step import PipelineStep, StepFactory
-from crystallize.core.plugins import (
-    ArtifactPlugin,
-    AsyncExecution,
-    BasePlugin,
-    Execution,
-    LoggingPlugin,
-    SeedPlugin,
-    SerialExecution,
-)
-from crystallize.core.plugins.execution import Executed, ended
-from crystallize.core.policy import Judging
-from crystallize.core.provenance import git_commit
-from crystallize.core.record import RunRecord
-from crystallize.core.references import references_by_path
-from crystallize.core.result import Result, RunFailure
-from crystallize.core.run import RAISED, RecordSource, RunPlan, Unit
-from crystallize.core.seeding import SEARCH, SeedStream, check_root_seed, global_state_restored
-from crystallize.core.step_cache import open_step_cache
-from crystallize.core.stopping import Stopping
-from crystallize.core.treatment import BASELINE, Treatment, Treatments
-from crystallize.core.unread import TreatmentKeys, looked_up
-from crystallize.errors import CrystallizeWarning, DefinitionError
-from crystallize.stats import Correction
+from crystallize.core.plugins import LoggingPlugin
+from crystallize.core.result import Result
+from crystallize.core.run import RunPlan
+from crystallize.core.runner import Runner, Strategy, beside_loop
+from crystallize.core.seeding import check_root_seed
+from crystallize.core.treatment import Treatment, Treatments
 
-if TYPE_CHECKING:
-    from crystallize.core.resumed_runs import ResumedRuns
-
-P = TypeVar("P", bound=BasePlugin)
-Strategy = Literal["rerun", "resume"]
-
-DEFAULT_PLUGINS: tuple[type[BasePlugin], ...] = (SeedPlugin, ArtifactPlugin, LoggingPlugin, SerialExecution)
 _SOURCE: Any = object()
 
-DEFAULT_NAME = "experiment"
 
-
-class Experiment:
+class Experiment(ExperimentDeclaration):
     """Runs a baseline and treatments over seeded replicates, and verifies hypotheses about them.
 
     Parameters
@@ -137,112 +90,10 @@ class Experiment:
     True
     """
 
-    @checked_keywords
-    def __init__(
-        self,
-        datasource: Any,
-        pipeline: Pipeline | Sequence[PipelineStep | StepFactory],
-        plugins: Iterable[BasePlugin] | None = None,
-        *,
-        name: str = DEFAULT_NAME,
-        description: str = "",
-        initial_ctx: Mapping[str, Any] | None = None,
-        treatments: Treatments = (),
-        hypotheses: Iterable[Hypothesis] | Hypothesis = (),
-        hypothesis: Hypothesis | None = None,
-        outputs: Iterable[Artifact] = (),
-        replicates: int | None = None,
-        correction: Correction = "holm",
-        stopping: Stopping | None = None,
-        resampled: float | None = None,
-        inputs: Iterable[str] = (),
-        env: Iterable[str] = (),
-        cache_key: str | None = None,
-        repeatable: bool = True,
-    ) -> None:
-        if not isinstance(name, str) or not name.strip():
-            raise DefinitionError(f"an experiment is named {name!r}; a name is a non-empty string")
-        self.name = name
-        self.description = description
-        self.run_id = ""  # of a copy that is run: another one each time
-        self.outputs = checked_outputs(outputs, self.label)
-        self.datasource = as_data_source(datasource)
-        self.pipeline = as_pipeline(pipeline)
-        self.initial_ctx = frozen_mapping(initial_ctx or {})
-        self.given_plugins = tuple(plugins or ())
-        self.plugins = with_defaults(self.given_plugins, DEFAULT_PLUGINS)
-        self.judging = Judging(correction, stopping, resampled)
-        self.caching = Caching(inputs, env, cache_key, repeatable)  # type: ignore[arg-type]  # it makes tuples of them
-        self.shared_treatments: frozenset[str] = frozenset()  # in a graph, with experiments not upstream
-        self.treatments = treatments
-        given = checked_hypotheses(hypotheses, self.label)
-        if hypothesis is not None:
-            if given:
-                raise DefinitionError("give hypothesis= or hypotheses=, not both")
-            given = (hypothesis,)
-        self.hypotheses = given
-        self.replicates = 1 if replicates is None else replicates
-        self.declared_replicates: int | None = replicates
-        for plugin in self.plugins:
-            plugin.init_hook(self)
-
     @staticmethod
     def builder(name: str = DEFAULT_NAME) -> ExperimentBuilder:
         """Return a builder whose methods set one part each."""
         return ExperimentBuilder(name)
-
-    @property
-    def treatments(self) -> tuple[Treatment, ...]:
-        """The conditions beside the baseline; may be set to a list or a mapping."""
-        return self._treatments
-
-    @treatments.setter
-    def treatments(self, treatments: Treatments) -> None:
-        self._treatments = checked_treatments(treatments, self.initial_ctx, self.label)
-
-    @property
-    def hypotheses(self) -> tuple[Hypothesis, ...]:
-        """The claims about each treatment; may be set to a list."""
-        return self._hypotheses
-
-    @hypotheses.setter
-    def hypotheses(self, hypotheses: Iterable[Hypothesis] | Hypothesis) -> None:
-        checked = checked_hypotheses(hypotheses, self.label)
-        self.judging.check(checked, self.label)
-        self._hypotheses = checked
-
-    @property
-    def conditions(self) -> tuple[str, ...]:
-        """Names of the conditions, the baseline first."""
-        return (BASELINE, *(treatment.name for treatment in self.treatments))
-
-    @property
-    def treatment_keys(self) -> TreatmentKeys:
-        """Which keys of the treatments may stay unread."""
-        return TreatmentKeys.of(self.treatments, self.shared_treatments)
-
-    @property
-    def replicates(self) -> int:
-        """How often each condition is run; may be set."""
-        return self._replicates
-
-    @replicates.setter
-    def replicates(self, replicates: int) -> None:
-        self._replicates = check_replicates(replicates, self.label)
-        self.declared_replicates = self._replicates
-
-    def validate(self) -> None:
-        """Check that `run` has something to decide, and all that it needs.
-
-        Raises
-        ------
-        DefinitionError
-            If there are hypotheses and no treatment that they could be about, or the data source reads what
-            another experiment writes.
-        """
-        for artifact in artifacts_in(self.datasource):
-            raise DefinitionError(f"{self.label}: {alone(artifact.name)}")
-        check_decidable(self.treatments, self.hypotheses, self.label)
 
     def run(
         self,
@@ -274,13 +125,8 @@ class Experiment:
         NotPicklableError
             If a part can't be sent to the processes it is to run in.
         """
-        used = self.varied(treatments, hypotheses, replicates)
-        used.validate()
-        plan = used.plan()
-        result = used.execute_plan(plan, plan.conditions, used._stored(plan, strategy))
-        for treatment in used.treatments:
-            used._warn_of_unread_keys(treatment, result, set())
-        return result
+        used = self.for_run(treatments, hypotheses, replicates)
+        return driven(runner.run(used, strategy, on_loop=False))
 
     async def arun(
         self,
@@ -294,15 +140,8 @@ class Experiment:
 
         With `AsyncExecution`, on that loop; with any other execution, in a thread of its own.
         """
-        used = self.varied(treatments, hypotheses, replicates)
-        if not used._awaits:
-            return await asyncio.to_thread(used.run, strategy=strategy)
-        used.validate()
-        plan = used.plan()
-        result = await used.aexecute_plan(plan, plan.conditions, used._stored(plan, strategy))
-        for treatment in used.treatments:
-            used._warn_of_unread_keys(treatment, result, set())
-        return result
+        used = self.for_run(treatments, hypotheses, replicates)
+        return await beside_loop(used, lambda awaits: runner.run(used, strategy, on_loop=awaits))
 
     def optimize(
         self, optimizer: BaseOptimizer, *, num_trials: int, replicates_per_trial: int = 1
@@ -339,26 +178,16 @@ class Experiment:
             If an argument, or what the optimizer asks for, can't be run.
         """
         search = Search(optimizer, num_trials, self.label)
-        while asked := search.ask():
-            trial = self.varied(asked, (), replicates_per_trial)
-            result = trial.execute_plan(trial._search_plan(), [treatment.name for treatment in asked])
-            trial._tell(search, result)
-        return search.best()
+        return driven(runner.search(self, search, replicates_per_trial, on_loop=False))
 
     async def aoptimize(
         self, optimizer: BaseOptimizer, *, num_trials: int, replicates_per_trial: int = 1
     ) -> Treatment:
         """Do what `optimize` does, as `arun` does what `run` does."""
-        if not self._awaits:
-            return await asyncio.to_thread(
-                self.optimize, optimizer, num_trials=num_trials, replicates_per_trial=replicates_per_trial
-            )
         search = Search(optimizer, num_trials, self.label)
-        while asked := search.ask():
-            trial = self.varied(asked, (), replicates_per_trial)
-            result = await trial.aexecute_plan(trial._search_plan(), [treatment.name for treatment in asked])
-            trial._tell(search, result)
-        return search.best()
+        return await beside_loop(
+            self, lambda awaits: runner.search(self, search, replicates_per_trial, on_loop=awaits)
+        )
 
     def apply(
         self, treatment: Treatment | str | None = None, *, data: Any = _SOURCE, seed: int | None = None
@@ -386,17 +215,11 @@ class Experiment:
             is marked.
         """
         chosen = () if treatment is None else (self.treatment(treatment),)
-        used = self.varied(chosen, (), 1)
+        used = self.for_run(chosen, (), 1)
         plan = used.plan(None if seed is None else check_root_seed(seed))
         if data is not _SOURCE:
             plan = plan.with_data(as_given_source(data))
-        plan = dataclasses.replace(plan, pipeline=plan.pipeline.until_exit(), outputs_required=False)
-        with used._running(plan) as commit:
-            record, output = plan.run_for_output(Unit(0, plan.conditions[-1]))
-            result = used._result(plan, [record], commit())
-            for plugin in used.plugins:
-                plugin.after_run(used, result)
-        return output
+        return Runner(used, plan.until_exit()).output()
 
     def debug(self, treatment: Treatment | str | None = None, *, replicate: int = 0) -> Result:
         """Run one replicate of the baseline and of `treatment`, in this thread, step by step in the log.
@@ -411,263 +234,13 @@ class Experiment:
             Which replicate's seed to use.
         """
         chosen = () if treatment is None else (self.treatment(treatment),)
-        used = self.varied(chosen, (), 1)
+        used = self.for_run(chosen, (), 1)
         used.plugins = with_defaults([*used.plugins, LoggingPlugin(verbose=True)], DEFAULT_PLUGINS)
-        plan = used.plan()
-        with used._running(plan) as commit:
-            records = [plan.run(Unit(replicate, condition), RAISED) for condition in plan.conditions]
-            return used._conclude(
-                plan, [dataclasses.replace(record, replicate=0) for record in records], commit()
-            )
+        return Runner(used, used.plan()).debugged(replicate)
 
-    # What executions and the pytest plugin build on.
-
-    def plugin(self, kind: type[P]) -> P:
-        """Return the plugin of a kind."""
-        for plugin in reversed(self.plugins):
-            if isinstance(plugin, kind):
-                return plugin
-        known = ", ".join(type(plugin).__name__ for plugin in self.plugins)
-        raise LookupError(f"experiment {self.name!r} has no plugin of kind {kind.__name__}; it has {known}")
-
-    def with_plugins(self, plugins: Iterable[BasePlugin]) -> Experiment:
-        """Return a copy with other plugins; each replaces the default of its own kind."""
-        changed = copy.copy(self)
-        changed.given_plugins = tuple(plugins)
-        changed.plugins = with_defaults(changed.given_plugins, DEFAULT_PLUGINS)
-        for plugin in changed.plugins:
-            plugin.init_hook(changed)
-        return changed
-
-    def treatment(self, treatment: Treatment | str) -> Treatment:
-        """Return a treatment of the experiment by name; a `Treatment` is returned as it is."""
-        if isinstance(treatment, Treatment):
-            return treatment
-        for known in self.treatments:
-            if known.name == treatment:
-                return known
-        names = ", ".join(repr(known.name) for known in self.treatments) or "none"
-        raise DefinitionError(f"experiment {self.name!r} has no treatment {treatment!r}; it has {names}")
-
-    def plan(self, root_seed: int | None = None) -> RunPlan:
-        """Return what a process needs to run any unit.
-
-        Parameters
-        ----------
-        root_seed : int, optional
-            In place of that of the `SeedPlugin`.
-        """
-        seeding = self.plugin(SeedPlugin)
-        root = seeding.seed if root_seed is None else root_seed
-        cacheable = self.pipeline.is_cacheable
-        return RunPlan(
-            self.name,
-            self.datasource,
-            self.pipeline,
-            self.treatments,
-            self.initial_ctx,
-            SeedStream(root or 0),
-            seeding.seed_globals,
-            Hooks(
-                self, (plugin for plugin in self.plugins if not isinstance(plugin, Execution | SeedPlugin))
-            ),
-            outputs={output.name: output.writer for output in self.outputs},
-            step_cache=open_step_cache(
-                inputs=self.caching.inputs, env=self.caching.env, cache_key=self.caching.cache_key
-            )
-            if cacheable
-            else None,
-        )
-
-    @property
-    def label(self) -> str:
-        """What messages call it."""
-        return f"experiment {self.name!r}"
-
-    @property
-    def _execution(self) -> Execution:
-        return self.plugin(Execution)  # type: ignore[type-abstract]  # asked for, not made
-
-    @property
-    def _awaits(self) -> bool:
-        """Whether units run on the event loop of the caller."""
-        return isinstance(self._execution, AsyncExecution)
-
-    def _stored(self, plan: RunPlan, strategy: Strategy) -> ResumedRuns | None:
-        """Return the stored runs of a run, if it is to use some."""
-        if strategy not in ("rerun", "resume"):
-            raise DefinitionError(f"strategy is {strategy!r}; allowed are 'rerun' and 'resume'")
-        if strategy == "rerun":
-            return None
-        from crystallize.core.resumed_runs import resumed  # heavy: what it loads identifies code
-
-        artifacts = self.plugin(ArtifactPlugin).root_dir
-        stored = resumed(self.label, plan, self.given_plugins, self.caching, ignored=[artifacts])
-        stored.begin(plan, self._execution, plan.conditions, self.replicates, self.hypotheses)
-        return stored
-
-    def execute_plan(
-        self,
-        plan: RunPlan,
-        conditions: Sequence[str],
-        stored: ResumedRuns | None = None,
-        *,
-        to_the_end: bool = False,
-    ) -> Result:
-        """Run these conditions in every replicate, or until every claim is decided."""
-        source: RecordSource = stored or Executed(self._execution, plan)
-        with self._running(plan) as commit:
-            schedule = self._schedule(conditions, to_the_end=to_the_end)
-            while todo := schedule.units_to_come(ahead=self._execution.runs_ahead):
-                with ended(source.records(todo)) as arriving:
-                    schedule.take_in(arriving)
-            records = schedule.records()
-            if stored:
-                stored.conclude(records)
-            return self._conclude(plan, records, commit())
-
-    async def aexecute_plan(
-        self,
-        plan: RunPlan,
-        conditions: Sequence[str],
-        stored: ResumedRuns | None = None,
-        *,
-        to_the_end: bool = False,
-    ) -> Result:
-        """Do what `execute_plan` does, on the running event loop or in a thread of its own."""
-        if not self._awaits:
-            return await asyncio.to_thread(self.execute_plan, plan, conditions, stored, to_the_end=to_the_end)
-        source: RecordSource = stored or Executed(self._execution, plan)
-        with self._running(plan) as commit:
-            schedule = self._schedule(conditions, to_the_end=to_the_end)
-            while todo := schedule.units_to_come():
-                schedule.take_in(await source.arecords(todo))
-            records = schedule.records()
-            if stored:
-                stored.conclude(records)
-            return self._conclude(plan, records, commit())
-
-    def _schedule(self, conditions: Sequence[str], *, to_the_end: bool) -> Schedule:
-        """Return which units of these conditions are to be run, look by look if there are looks."""
-        treatments = tuple(treatment.name for treatment in self.treatments)
-        plan = AnalysisPlan(self.hypotheses, treatments, self.replicates, self.judging, self.treatment_keys)
-        stops = self.judging.stopping is not None and bool(self.hypotheses) and not to_the_end
-        if stops:
-            plan.check_reach(self.label)
-        references = references_by_path(
-            self.hypotheses if stops else (), elsewhere=self._execution.is_elsewhere
-        )
-        claims = [(h, subject) for h in self.hypotheses for subject in plan.subjects(h)]
-        return Schedule(Interim(plan, references, to_the_end=not stops), claims, conditions)
-
-    def _search_plan(self) -> RunPlan:
-        """Return the plan of trials, whose seeds `run` never uses."""
-        plan = self.plan()
-        return dataclasses.replace(plan, stream=SeedStream(plan.stream.root, (SEARCH,)))
-
-    def _tell(self, search: Search, result: Result) -> None:
-        search.tell(result.metrics.treatments[treatment.name].runs for treatment in self.treatments)
-        for treatment in self.treatments:
-            self._warn_of_unread_keys(treatment, result, search.unread)
-
-    @contextmanager
-    def _running(self, plan: RunPlan) -> Iterator[Callable[[], str | None]]:
-        """Bracket the units of a run; yields a function that returns the commit they are run at."""
-        seeded = plan.seed_globals is not None
-        with git_commit() as commit, global_state_restored() if seeded else nullcontext():
-            try:
-                for plugin in self.plugins:
-                    plugin.before_run(self)
-                yield commit
-            except BaseException:
-                self.plugin(ArtifactPlugin).tidy(self)
-                raise
-        for note in plan.conclude():
-            warnings.warn(f"{self.label}: {note}", CrystallizeWarning, stacklevel=5)
-
-    def _result(self, plan: RunPlan, records: Sequence[RunRecord], commit: str | None) -> Result:
-        replicates = 1 + max(record.replicate for record in records)
-        return Result(
-            self.name,
-            runs_by_condition(records, plan.conditions, replicates),
-            self.hypotheses,
-            judging=self.judging,
-            planned=self.replicates,
-            keys=self.treatment_keys,
-            root_seed=plan.stream.root,
-            steps=[{"name": step.name, "params": step.params} for step in plan.pipeline],
-            git_commit=commit,
-            inputs=self._input_digests(),
-            elsewhere=self._execution.is_elsewhere,
-            repeats=self.caching.repeatable,
-        )
-
-    def _input_digests(self) -> Mapping[str, str]:
-        """Return name and digest of each declared input, as it is now."""
-        if not self.caching.inputs:
-            return {}
-        from crystallize.core.run_identity import declared_inputs  # heavy: what it loads identifies code
-
-        return declared_inputs(Path.cwd(), self.caching.inputs)
-
-    def _conclude(self, plan: RunPlan, records: Sequence[RunRecord], commit: str | None) -> Result:
-        result = self._result(plan, records, commit)
-        for plugin in self.plugins:
-            try:
-                plugin.after_run(self, result)
-            except BaseException as error:  # what was measured is not lost for a plugin's fault
-                hook = f"{type(plugin).__name__}.after_run"
-                message = failure(error)
-                result.errors += (RunFailure("", None, hook, message, traceback.format_exc()),)
-                LOGGER.exception("%s of experiment %r failed", hook, self.name)
-        return result
-
-    def _warn_of_unread_keys(self, treatment: Treatment, result: Result, known: set[str]) -> None:
-        """Warn of keys that nothing read, except known ones, and note them as known."""
-        runs = result.metrics.treatments[treatment.name].runs
-        for key in self.treatment_keys.unread(runs):
-            if key in known:
-                continue
-            known.add(key)
-            keys = ", ".join(map(repr, looked_up(runs))) or "none"
-            warnings.warn(
-                f"treatment {treatment.name!r} of experiment {self.name!r} sets {key!r}, which nothing read "
-                f"(known are: {keys}); name it like the step's parameter, or read it with ctx.get({key!r})",
-                CrystallizeWarning,
-                stacklevel=3,
-            )
-
-    def varied(
-        self,
-        treatments: Treatments | None,
-        hypotheses: Iterable[Hypothesis] | Hypothesis | None,
-        replicates: int | None,
-    ) -> Experiment:
-        """Return a copy that is to be run, with these in place of its own unless they are None."""
-        changed = copy.copy(self)
-        changed.run_id = secrets.token_hex(8)
-        if treatments is not None:
-            changed.treatments = treatments
-        if hypotheses is not None:
-            changed.hypotheses = hypotheses
-        if replicates is not None:
-            changed.replicates = replicates
-        return changed
-
-    def for_workers(self) -> Experiment:
-        """Return what another process needs of this experiment: verifiers need not be picklable."""
-        reduced = copy.copy(self)
-        reduced._hypotheses = ()
-        reduced.outputs = ()
-        reduced.plugins = [plugin for plugin in self.plugins if not isinstance(plugin, Execution)]
-        reduced.given_plugins = ()
-        return reduced
-
-    def __repr__(self) -> str:
-        return (
-            f"<Experiment {self.name!r}: {self.replicates} replicates of {1 + len(self.treatments)} "
-            f"conditions, {len(self.hypotheses)} hypotheses>"
-        )
+    def execute_plan(self, plan: RunPlan, conditions: Sequence[str]) -> Result:
+        """Run conditions in every replicate, or until every claim is decided, as a plan says."""
+        return driven(Runner(self, plan).result(conditions))
 
 
 class ExperimentBuilder(PartsBuilder):

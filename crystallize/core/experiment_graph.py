@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import graphlib
-import warnings
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from crystallize.core.artifact import Artifact, Inputs, Output, UpstreamUnit, artifacts_in, resolve
+from crystallize.core.awaiting import driven
 from crystallize.core.condition_runs import ConditionRuns
 from crystallize.core.declaration import as_treatments, check_decidable, check_replicates
 from crystallize.core.experiment import Experiment, ExperimentBuilder
 from crystallize.core.record import RunRecord
 from crystallize.core.result import Result
 from crystallize.core.run import RECORDED, Outcomes, RunPlan, Unit
+from crystallize.core.runner import Runner, beside_loop
 from crystallize.core.seeding import DOWNSTREAM, SeedStream
 from crystallize.core.treatment import BASELINE, Treatment, Treatments
-from crystallize.core.unread import keys_read
-from crystallize.errors import CrystallizeWarning, DefinitionError
+from crystallize.core.unread import keys_read, warn_of_unread
+from crystallize.errors import DefinitionError
 
 __all__ = ["Artifact", "ExperimentGraph", "GraphRun"]
 
@@ -120,27 +121,13 @@ class ExperimentGraph:
         DefinitionError
             If these can't be run together.
         """
-        run = self.settled(treatments=treatments, replicates=replicates)
-        results: dict[str, Result] = {}
-        for name, experiment in run.experiments.items():
-            plan = run.plan(name, results=results)
-            results[name] = experiment.execute_plan(plan, plan.conditions, to_the_end=run.is_read(name))
-        run.warn_of_unread_keys(results)
-        return results
+        return driven(self.settled(treatments=treatments, replicates=replicates).results(on_loop=False))
 
     async def arun(
         self, *, treatments: Treatments | None = None, replicates: int | None = None
     ) -> dict[str, Result]:
         """Do what `run` does, so that the running event loop goes on meanwhile."""
-        run = self.settled(treatments=treatments, replicates=replicates)
-        results: dict[str, Result] = {}
-        for name, experiment in run.experiments.items():
-            plan = run.plan(name, results=results)
-            results[name] = await experiment.aexecute_plan(
-                plan, plan.conditions, to_the_end=run.is_read(name)
-            )
-        run.warn_of_unread_keys(results)
-        return results
+        return await self.settled(treatments=treatments, replicates=replicates).results(on_loop=True)
 
     def settled(self, *, treatments: Treatments | None = None, replicates: int | None = None) -> GraphRun:
         """Return the graph's experiments with the treatments and replicates of one run; see `run`."""
@@ -237,11 +224,27 @@ class GraphRun:
         self.experiments: dict[str, Experiment] = {}
         for name, experiment in graph.experiments.items():
             used = self._treatments(experiment, graph.treatments) if treatments is None else treatments
-            settled = experiment.varied(used, None, often[name])
+            settled = experiment.for_run(used, None, often[name])
             check_decidable(settled.treatments, settled.hypotheses, settled.label)
             self.experiments[name] = settled
         for name, settled in self.experiments.items():
-            settled.shared_treatments = self._shared(name)
+            self.experiments[name] = settled.varied(shared_treatments=self._shared(name))
+
+    async def results(self, *, on_loop: bool) -> dict[str, Result]:
+        """Run every experiment behind those that it depends on; see `ExperimentGraph.run`."""
+        results: dict[str, Result] = {}
+        for name in self.experiments:
+            results[name] = await self._result(name, results, on_loop=on_loop)
+        self._warn_of_unread_keys(results)
+        return results
+
+    async def _result(self, name: str, results: Mapping[str, Result], *, on_loop: bool) -> Result:
+        experiment, plan = self.experiments[name], self.plan(name, results=results)
+
+        def run(awaits: bool) -> Coroutine[Any, Any, Result]:
+            return Runner(experiment, plan, on_loop=awaits, to_the_end=self.is_read(name)).result()
+
+        return await (beside_loop(experiment, run) if on_loop else run(False))
 
     def _shared(self, name: str) -> frozenset[str]:
         """Return the treatments that experiments have whose reads are no part of this one's runs."""
@@ -350,7 +353,7 @@ class GraphRun:
         inputs = Inputs(obtain(producer, needed) for producer, needed in self.upstream(name, unit))
         return (plan or self.plan(name)).with_inputs(lambda _: inputs).run(unit, outcomes)
 
-    def warn_of_unread_keys(self, results: Mapping[str, Result]) -> None:
+    def _warn_of_unread_keys(self, results: Mapping[str, Result]) -> None:
         """Warn of keys that a treatment sets and nothing in any experiment reads."""
         arms: dict[str, list[tuple[Experiment, ConditionRuns]]] = {}
         for name, experiment in self.experiments.items():
@@ -363,12 +366,7 @@ class GraphRun:
             read = keys_read(record for _, runs in ways for record in runs.records if record)
             missed = (key for experiment, runs in ways for key in experiment.treatment_keys.unread(runs))
             for key in dict.fromkeys(key for key in missed if key not in read):
-                warnings.warn(
-                    f"treatment {name!r} of {self._where} sets {key!r}, which nothing read; name it like a "
-                    f"step's parameter, or read it with ctx.get({key!r})",
-                    CrystallizeWarning,
-                    stacklevel=3,
-                )
+                warn_of_unread(name, key, self._where, [runs for _, runs in ways])
 
     def _treatments(self, experiment: Experiment, shared: Iterable[Treatment]) -> list[Treatment]:
         """Return an experiment's own treatments, those of the graph, and those from upstream."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from crystallize.core.analysis import Analysis
 from crystallize.core.condition_runs import ConditionRuns
@@ -97,18 +97,16 @@ class Schedule:
         first, self._asked = self._asked, len(self._counts) if ahead else self._interim.size
         return list(units(self._conditions, range(first, self._asked)))
 
-    def take_in(self, records: Iterable[RunRecord]) -> None:
-        """Take in records until the last one, or until no more are needed."""
+    def take_in(self, record: RunRecord) -> bool:
+        """Take in a record; tell whether no more are needed, so that what is still to come was run ahead."""
         counts, whole = self._counts, len(self._conditions)
-        for record in records:
-            self._records.append(record)
-            counts[record.replicate] += 1
-            while self._complete < len(counts) and counts[self._complete] == whole:
-                self._complete += 1
-            if self._complete >= self._interim.size:
-                advanced = self._interim.advance(self._runs(), self._claims)
-                if not advanced and self._interim.size < self._asked:  # what is still to come was run ahead
-                    return
+        self._records.append(record)
+        counts[record.replicate] += 1
+        while self._complete < len(counts) and counts[self._complete] == whole:
+            self._complete += 1
+        if self._complete < self._interim.size or self._interim.advance(self._runs(), self._claims):
+            return False
+        return self._interim.size < self._asked
 
     def records(self) -> list[RunRecord]:
         """Return the records that count: none beyond the look that decided."""

@@ -15,24 +15,19 @@ from typing import Any, Final
 
 import numpy as np
 
-from crystallize.core.analysis import Analysis
 from crystallize.core.condition_runs import ConditionRuns
 from crystallize.core.escaping import printable_lines
 from crystallize.core.evaluation import digest, rank
-from crystallize.core.family import AnalysisPlan
 from crystallize.core.formatting import compared, level_of, name_of_p
 from crystallize.core.hypothesis import Hypothesis
-from crystallize.core.policy import DEFAULT_JUDGING, Judging
 from crystallize.core.provenance import git_commit as asked_commit
 from crystallize.core.provenance import has_changes, machine, versions
 from crystallize.core.record import RunRecord
 from crystallize.core.reference_file import write_reference
-from crystallize.core.references import references_by_path
 from crystallize.core.stored_reference import Origin, claimed_metrics, recorded
 from crystallize.core.tidy import frame, tidy_rows
 from crystallize.core.treatment import BASELINE
 from crystallize.core.tree import encodable, tree_lines
-from crystallize.core.unread import TreatmentKeys
 from crystallize.core.verdict import Verdict
 from crystallize.errors import ReferenceFileError
 
@@ -248,17 +243,14 @@ class Result:
         self,
         name: str,
         conditions: Mapping[str, ConditionRuns],
-        hypotheses: Sequence[Hypothesis],
+        hypotheses: Sequence[HypothesisResult] = (),
         *,
         root_seed: int,
-        steps: Sequence[Mapping[str, Any]],
-        git_commit: str | None,
-        judging: Judging = DEFAULT_JUDGING,
+        steps: Sequence[Mapping[str, Any]] = (),
+        git_commit: str | None = None,
         planned: int | None = None,
         inputs: Mapping[str, str] | None = None,
         elsewhere: bool = False,
-        repeats: bool = True,
-        keys: TreatmentKeys | None = None,
     ) -> None:
         self.name = name
         self.replicates = len(conditions[BASELINE].records)
@@ -267,38 +259,15 @@ class Result:
         self._conditions = conditions
         self._steps = steps
         self._git_commit = git_commit
-        treated = tuple(condition for condition in conditions if condition != BASELINE)
         self.planned_replicates = self.replicates if planned is None else planned
-        plan = AnalysisPlan(
-            tuple(hypotheses), treated, self.planned_replicates, judging, keys or TreatmentKeys()
-        )
         self._inputs, self._elsewhere = inputs, elsewhere
-        references = references_by_path(
-            hypotheses, inputs=inputs, elsewhere=elsewhere, repeats=lambda: repeats
-        )
-        analysis = Analysis(plan, conditions, references)
-        self.hypotheses = tuple(
-            HypothesisResult(h, {subject: analysis.verdict(h, subject) for subject in analysis.subjects(h)})
-            for h in hypotheses
-        )
+        self.hypotheses = tuple(hypotheses)
         self.metrics = ExperimentMetrics(conditions, self.hypotheses, self._version)
         self.errors = tuple(
             RunFailure(r.condition, r.replicate, r.error.step, str(r.error), r.error.traceback)
             for r in self.records
             if r.error is not None
         )
-
-    @classmethod
-    def unjudged(
-        cls,
-        name: str,
-        conditions: Mapping[str, ConditionRuns],
-        *,
-        root_seed: int,
-        git_commit: str | None = None,
-    ) -> Result:
-        """Return what was run, where nothing is judged or others judge it."""
-        return cls(name, conditions, (), root_seed=root_seed, steps=(), git_commit=git_commit)
 
     def _version(self) -> str:
         return FIRST_VERSION if self.version_dir is None else self.version_dir.name

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
-import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from crystallize.cache.environment import environment
 from crystallize.cache.place import cache_directory, open_store
 from crystallize.core import stored_runs
+from crystallize.core.awaiting import outside_loop
 from crystallize.core.caching import Caching
 from crystallize.core.pipeline import Hooks
 from crystallize.core.plugins import BasePlugin, SerialExecution
 from crystallize.core.plugins.execution import Executed, ended
 from crystallize.core.record import RunRecord
 from crystallize.core.repeatability import Repeatability
-from crystallize.core.run import RunPlan, Unit
+from crystallize.core.run import Arriving, RunPlan, Unit
 from crystallize.core.run_identity import Subject, subject_of
 from crystallize.core.stored_runs import StoredRuns
 from crystallize.core.verification import VERIFIED, compared
-from crystallize.errors import CrystallizeWarning, FingerprintError
+from crystallize.core.warned import warn
+from crystallize.errors import FingerprintError
 
 
 class ResumedRuns(StoredRuns):
@@ -32,13 +33,11 @@ class ResumedRuns(StoredRuns):
         self._hits: dict[Unit, RunRecord] = {}
         self._repeats: Repeatability | None = None
 
-    def begin(
-        self, plan: RunPlan, execution: Any, conditions: Sequence[str], replicates: int, hypotheses: Any
-    ) -> None:
-        """Read what is stored of the run that is to come."""
+    def begin(self, others: Executed, conditions: Sequence[str], replicates: int, hypotheses: Any) -> None:
+        """Read what is stored of the run that is to come; others run what is not."""
         self._hits, self._verified = self.recall(conditions, replicates, hypotheses, VERIFIED)
-        self._watched = self.plan(plan)
-        self._others = Executed(execution, self._watched)
+        self._watched = self.plan(others.plan)
+        self._others = dataclasses.replace(others, plan=self._watched)
         if isinstance(self._subject, Subject) and self.refusal is None and not self.exempt:
             self._repeats = Repeatability(self._subject)
 
@@ -65,70 +64,57 @@ class ResumedRuns(StoredRuns):
             self._repeats.begin()
             self.is_held = held
 
-    def _check_repeats(self) -> None:
+    def _check_repeats(self) -> Iterator[Awaitable[object]]:
         """Make runs again in this process, before the others are stored or for good."""
-        if self._repeats is not None and not self._watched.is_async:
+        if self._repeats is None:
+            return
+        if not self._watched.is_async:
             self.release(self._repeats.check(self._again))
+        elif self._others.awaits:
+            for record in self._repeats.to_repeat(memos={}):
+                yield self._compare(record)
+            self.release(self._repeats.objection())
 
     def _again(self, unit: Unit) -> RunRecord:
-        with self.watching(seeded=self._watched.seed_globals is not None) as judge:
+        seeded = self._watched.seed_globals is not None
+        with outside_loop(), self.watching(seeded=seeded) as judge:
             record = self._plain().run(unit)
         return judge(record)
+
+    async def _compare(self, record: RunRecord) -> None:
+        """Make a run again on the running event loop."""
+        assert self._repeats is not None
+        with self.watching(seeded=False) as judge:
+            again = await self._plain().arun(Unit(record.replicate, record.condition))
+        self._repeats.compare(record, judge(again))
 
     def _plain(self) -> RunPlan:
         """Return the plan without hooks, and without what stores its runs."""
         known = {entry.name: getattr(self._watched, entry.name) for entry in dataclasses.fields(RunPlan)}
         return RunPlan(**known | {"hooks": Hooks(None, ())})
 
-    def records(self, units: Sequence[Unit]) -> Iterator[RunRecord]:
+    def records(self, units: Sequence[Unit]) -> Arriving:
         """Yield the records of units: stored ones, then those that are run."""
         yield from self.hits(units)
         try:
             if left := self.left(units):
                 in_turn = type(self._others.execution) is SerialExecution
-                self._begin_repeats(held=in_turn)
-                with ended(self._others.records(left)) as records:
-                    for record in map(self.settle, records):
-                        yield record
+                self._begin_repeats(held=in_turn or self._others.awaits)
+                with ended(self._others.records(left)) as arriving:
+                    for record in arriving:
+                        yield self.settle(record) if isinstance(record, RunRecord) else record
                         if in_turn and self.is_due and self._repeats and self._repeats.is_ready:
-                            self._check_repeats()
-                self._check_repeats()
+                            yield from self._check_repeats()
+                yield from self._check_repeats()
         finally:
             self.flush()
-
-    async def arecords(self, units: Sequence[Unit]) -> Iterable[RunRecord]:
-        """Return what `records` yields, on the running event loop."""
-        found = list(self.hits(units))
-        try:
-            if left := self.left(units):
-                self._begin_repeats(held=True)
-                found += map(self.settle, await self._others.arecords(left))
-                await self._acheck_repeats()
-        finally:
-            self.flush()
-        return found
-
-    async def _acheck_repeats(self) -> None:
-        """Do what `_check_repeats` does, on the running event loop."""
-        if self._repeats is None:
-            return
-        for record in self._repeats.to_repeat(memos={}):
-            unit = Unit(record.replicate, record.condition)
-            with self.watching(seeded=False) as judge:
-                again = await self._plain().arun(unit)
-            self._repeats.compare(record, judge(again))
-        self.release(self._repeats.objection())
 
     def conclude(self, records: Iterable[RunRecord]) -> None:
         """Warn if runs could not be stored, and keep the cache within its size."""
         impure = next((record.impure for record in records if record.impure is not None), None)
         reason = self.refusal or self.changed or self.unproven or impure or self._store.fault
         if reason is not None:
-            warnings.warn(
-                f"{self.name} can't be resumed, since its runs are not stored: {reason}",
-                CrystallizeWarning,
-                stacklevel=4,
-            )
+            warn(f"{self.name} can't be resumed, since its runs are not stored: {reason}")
         if self.published:
             self._store.tidy()
 

@@ -187,17 +187,23 @@ def rotated(conditions: Sequence[str], replicate: int) -> list[str]:
     return [*conditions[first:], *conditions[:first]]
 
 
-class RecordSource(Protocol):
-    """Where records of units come from: they are run here or elsewhere, or were stored.
+Arriving = Iterator[RunRecord | Awaitable[object]]
+"""Records, and in between what is to be awaited on the running event loop."""
 
-    Who looks at them asks for some units and takes records in whatever order they arrive.
+
+class RecordSource(Protocol):
+    """Where records of units come from: they are run here or elsewhere, were stored, or arrive from others.
+
+    Who looks at them asks for some units and takes records in whatever order they arrive. Sources may stand
+    behind one another: one gives what it has, and asks the next one for the rest.
     """
 
-    def records(self, units: Sequence[Unit]) -> Iterator[RunRecord]:
-        """Yield the record of every unit, in any order; if closed, have nothing be run any more."""
+    def records(self, units: Sequence[Unit]) -> Arriving:
+        """Yield the record of every unit, in any order; if closed, have nothing be run any more.
 
-    async def arecords(self, units: Sequence[Unit]) -> Iterable[RunRecord]:
-        """Return what `records` yields, awaiting on the running event loop what is to be awaited."""
+        A source that runs units on an event loop yields in between what is to be awaited there, before it is
+        asked for more.
+        """
 
 
 @dataclass(frozen=True)
@@ -292,6 +298,10 @@ class RunPlan:
         """Return a plan that fetches from another source, under whatever treatment."""
         treatments = tuple(treatment.without_source() for treatment in self.treatments)
         return replace(self, datasource=source, treatments=treatments)
+
+    def until_exit(self) -> RunPlan:
+        """Return a plan of the steps up to the one marked by `exit_step`; outputs need not be written."""
+        return replace(self, pipeline=self.pipeline.until_exit(), outputs_required=False)
 
     def with_inputs(self, inputs: Callable[[Unit], Inputs]) -> RunPlan:
         """Return a plan whose units depend on others."""

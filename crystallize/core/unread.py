@@ -10,6 +10,7 @@ from crystallize.core.record import RunRecord
 from crystallize.core.seeding import TREATMENT
 from crystallize.core.trace import Scope
 from crystallize.core.treatment import Treatment
+from crystallize.core.warned import warn
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,20 @@ class TreatmentKeys:
             f"treatment {runs.condition!r} sets {which}, which no run read; known are: {known}. If nothing "
             f"need read {pronoun}: Treatment({runs.condition!r}, ..., optional={{{which}}})"
         )
+
+
+def unread_text(treatment: str, key: str, of: str = "") -> str:
+    """Say that nothing read a key of a treatment, and what that is a treatment of."""
+    return f"treatment {treatment!r}{of and f' of {of}'} sets {key!r}, which nothing read"
+
+
+def warn_of_unread(treatment: str, key: str, of: str, ways: Iterable[ConditionRuns]) -> None:
+    """Warn that nothing read a key of a treatment in any of the ways in which it was run."""
+    known = ", ".join(map(repr, sorted({key for runs in ways for key in looked_up(runs)}))) or "none"
+    warn(
+        f"{unread_text(treatment, key, of)} (known are: {known}); name it like the step's parameter, or read "
+        f"it with ctx.get({key!r})"
+    )
 
 
 def looked_up(runs: ConditionRuns) -> list[str]:

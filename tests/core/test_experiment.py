@@ -409,3 +409,13 @@ def test_records_that_an_execution_loses_are_missed():
 def test_examples_in_docstrings_are_true():
     """What the docstrings show is what happens."""
     assert doctest.testmod(module).failed == 0
+
+
+def test_what_is_declared_stays():
+    """Only what the documents set can be set, on any experiment; the message says what that is."""
+    experiment = Experiment(0, [measure], name="sums")
+    for part in ("name", "datasource", "pipeline", "judging", "caching", "given_plugins", "outputs"):
+        with pytest.raises(AttributeError, match=f"'{part}' of experiment 'sums' can't be set .*treatments"):
+            setattr(experiment, part, None)
+    experiment.plugins = [SeedPlugin(3)]
+    assert experiment.plugin(SeedPlugin).seed == 3

@@ -23,11 +23,11 @@ from crystallize.core.engines.shipment import (
     Cargo,
     Shipment,
     told_once,
-    warn,
 )
 from crystallize.core.plugins.blocks import BLOCK_SECONDS, Feed
 from crystallize.core.record import RunError, RunRecord
 from crystallize.core.run import RunPlan, Unit
+from crystallize.core.warned import warn
 from crystallize.errors import EngineError, MissingExtraError
 
 _PER_THREAD: Final = 2  # blocks that a worker has: one that it runs, and one that waits

@@ -29,11 +29,11 @@ from crystallize.core.engines.shipment import (
     Shipment,
     new_key,
     told_once,
-    warn,
 )
 from crystallize.core.plugins.blocks import Feed, Finished
 from crystallize.core.record import RunError, RunRecord
 from crystallize.core.run import RunPlan, Unit
+from crystallize.core.warned import warn
 from crystallize.errors import EngineError, NotPicklableError, OtherCodeError
 
 

@@ -12,7 +12,6 @@ import socket
 import tempfile
 import threading
 import time
-import warnings
 import weakref
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, chdir, contextmanager, nullcontext
@@ -35,7 +34,7 @@ from crystallize.core.run import RunPlan, Unit
 from crystallize.core.seeding import global_state_restored
 from crystallize.core.step_cache import CacheReport
 from crystallize.core.verification import ELSEWHERE
-from crystallize.errors import CrystallizeError, CrystallizeWarning, OtherCodeError
+from crystallize.errors import CrystallizeError, OtherCodeError
 
 _PATIENCE: Final = 4  # times as long as a block was to take, after which it is handed back as far as it is
 
@@ -293,11 +292,6 @@ def told_once(
                 f"bits and are not stored: {result.differs}"
             )
         yield from result.brought_home(plan)
-
-
-def warn(text: str) -> None:
-    """Warn of something that works, but not as well as one may think."""
-    warnings.warn(text, CrystallizeWarning, stacklevel=3)
 
 
 def _process() -> tuple[str, int]:

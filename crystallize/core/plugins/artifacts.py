@@ -6,7 +6,7 @@ import contextlib
 import os
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from crystallize.core.context import FrozenContext, journal_of
 from crystallize.core.names import path_component
@@ -24,10 +24,6 @@ from crystallize.core.versions import (
     write_artifact,
 )
 from crystallize.errors import DefinitionError
-
-if TYPE_CHECKING:
-    from crystallize.core.experiment import Experiment
-    from crystallize.core.result import Result
 
 _reserving = threading.Lock()
 
@@ -90,7 +86,7 @@ class ArtifactPlugin(BasePlugin):
             return new_version(self.root_dir, experiment_name).path
         return self.root_dir.absolute() / path_component(experiment_name) / "v0"
 
-    def before_run(self, experiment: Experiment) -> None:
+    def before_run(self, experiment: Any) -> None:
         """Note whose artifacts these will be."""
         self._runs[experiment.run_id] = _Writing(
             {
@@ -101,7 +97,7 @@ class ArtifactPlugin(BasePlugin):
             }
         )
 
-    def reserved(self, experiment: Experiment) -> Path:
+    def reserved(self, experiment: Any) -> Path:
         """Return the directory of a run, reserved when it is first asked for."""
         writing = self._runs.setdefault(experiment.run_id, _Writing({"experiment": experiment.name}))
         with _reserving:
@@ -112,14 +108,14 @@ class ArtifactPlugin(BasePlugin):
                     writing.path = self.reserve(experiment.name)
             return writing.path
 
-    def after_replicate(self, experiment: Experiment, ctx: FrozenContext) -> None:
+    def after_replicate(self, experiment: Any, ctx: FrozenContext) -> None:
         """Write the artifacts of a condition run."""
         if journal_of(ctx).artifacts:
             version = self.reserved(experiment)
             self._runs[experiment.run_id].begin()
             write_artifacts(version, experiment.conditions, ctx)
 
-    def after_run(self, experiment: Experiment, result: Result) -> None:
+    def after_run(self, experiment: Any, result: Any) -> None:
         """Write results and manifest, if there is an artifact, and remove what was made in vain."""
         writing = self._runs.get(experiment.run_id)
         if writing is not None and writing.path is not None and (writing.path / METADATA).exists():
@@ -135,7 +131,7 @@ class ArtifactPlugin(BasePlugin):
             if self.keep_versions is not None:
                 prune_versions(result.version_dir.parent, self.keep_versions)
 
-    def tidy(self, experiment: Experiment) -> None:
+    def tidy(self, experiment: Any) -> None:
         """Forget a run, and remove the directories that were made for it and stayed empty."""
         writing = self._runs.pop(experiment.run_id, None)
         with contextlib.suppress(OSError):

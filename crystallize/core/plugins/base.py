@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import Any, ClassVar, Final
 
 from crystallize.core.context import FrozenContext
 from crystallize.core.pipeline_step import PipelineStep
-
-if TYPE_CHECKING:
-    from crystallize.core.experiment import Experiment
-    from crystallize.core.result import Result
-
 
 UNIT_HOOKS: Final = ("before_replicate", "after_replicate", "before_step", "after_step")
 
@@ -21,6 +16,9 @@ class BasePlugin:
     A plugin given to an experiment replaces the default plugin of its own kind and no other. Hooks around
     replicates and steps are called in the process and thread that runs the unit; those around the run are
     called by `run` (under pytest, once in each process that ran a unit).
+
+    They are given the `Experiment` that is run, which a plugin may read and leaves as it is, and behind the
+    run its `Result`.
     """
 
     kind: ClassVar[type[BasePlugin] | None] = None
@@ -30,25 +28,25 @@ class BasePlugin:
     """Whether `after_replicate` needs nothing of a unit but its artifacts, and is called where the experiment
     was started also if an engine runs the unit on another machine."""
 
-    def init_hook(self, experiment: Experiment) -> None:
+    def init_hook(self, experiment: Any) -> None:
         """Act when the experiment has been built."""
 
-    def before_run(self, experiment: Experiment) -> None:
+    def before_run(self, experiment: Any) -> None:
         """Act before the first unit of a run."""
 
-    def after_run(self, experiment: Experiment, result: Result) -> None:
+    def after_run(self, experiment: Any, result: Any) -> None:
         """Act when the result of a run is there."""
 
-    def before_replicate(self, experiment: Experiment, ctx: FrozenContext) -> None:
+    def before_replicate(self, experiment: Any, ctx: FrozenContext) -> None:
         """Act in each condition run, when the treatment has been applied and nothing else was done."""
 
-    def after_replicate(self, experiment: Experiment, ctx: FrozenContext) -> None:
+    def after_replicate(self, experiment: Any, ctx: FrozenContext) -> None:
         """Act behind each condition run that did not fail."""
 
-    def before_step(self, experiment: Experiment, step: PipelineStep, data: Any, ctx: FrozenContext) -> None:
+    def before_step(self, experiment: Any, step: PipelineStep, data: Any, ctx: FrozenContext) -> None:
         """Act before a step; `data` is what it will be given."""
 
-    def after_step(self, experiment: Experiment, step: PipelineStep, data: Any, ctx: FrozenContext) -> None:
+    def after_step(self, experiment: Any, step: PipelineStep, data: Any, ctx: FrozenContext) -> None:
         """Act behind a step; `data` is what it returned, its metrics are recorded."""
 
     def is_at_home(self) -> bool:

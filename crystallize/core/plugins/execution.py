@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import threading
-import warnings
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,9 +17,10 @@ from crystallize.core.plugins.base import BasePlugin
 from crystallize.core.plugins.blocks import Finished, blocks
 from crystallize.core.plugins.processes import run_in_processes
 from crystallize.core.record import RunRecord
-from crystallize.core.run import RunPlan, Unit
+from crystallize.core.run import Arriving, RunPlan, Unit
 from crystallize.core.seeding import global_draws_detector, seed_globals
-from crystallize.errors import CrystallizeWarning, DefinitionError
+from crystallize.core.warned import warn
+from crystallize.errors import DefinitionError
 
 T = TypeVar("T")
 
@@ -128,18 +128,34 @@ class ParallelExecution(Execution):
 
 @dataclass(frozen=True)
 class Executed:
-    """The records of units that an execution runs."""
+    """The records of units that an execution runs.
+
+    Attributes
+    ----------
+    execution : Execution
+        What runs them.
+    plan : RunPlan
+        What they do.
+    awaits : bool
+        Whether they are awaited on the running event loop, which `AsyncExecution` can.
+    """
 
     execution: Any
     plan: RunPlan
+    awaits: bool = False
 
-    def records(self, units: Sequence[Unit]) -> Iterator[RunRecord]:
+    def records(self, units: Sequence[Unit]) -> Arriving:
         """Have every unit be run."""
-        return self.execution.execute(self.plan, units)  # type: ignore[no-any-return]
+        return self._awaited(units) if self.awaits else self.execution.execute(self.plan, units)
 
-    async def arecords(self, units: Sequence[Unit]) -> Iterable[RunRecord]:
-        """Have every unit be run on the running event loop, which `AsyncExecution` does."""
-        return await self.execution.aexecute(self.plan, units)  # type: ignore[no-any-return]
+    def _awaited(self, units: Sequence[Unit]) -> Arriving:
+        found: list[RunRecord] = []
+
+        async def run() -> None:
+            found.extend(await self.execution.aexecute(self.plan, units))
+
+        yield run()
+        yield from found
 
 
 @contextmanager
@@ -180,12 +196,10 @@ def generators_shared(plan: RunPlan, under: str, instead: str) -> Iterator[RunPl
 
 def _warn_of_draws(plan: RunPlan, under: str, instead: str, *, drew: bool) -> None:
     if drew:
-        warnings.warn(
+        warn(
             f"{plan.name}: something drew from the global generators (random, numpy.random) under {under}, "
             "where units share them, so its numbers depend on timing; draw from ctx.rng, or use "
-            f"{instead}",
-            CrystallizeWarning,
-            stacklevel=3,
+            f"{instead}"
         )
 
 

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from crystallize.core.context import LOGGER, FrozenContext, journal_of
 from crystallize.core.escaping import printable_lines
 from crystallize.core.pipeline_step import PipelineStep
 from crystallize.core.plugins.base import BasePlugin
 from crystallize.errors import DefinitionError
-
-if TYPE_CHECKING:
-    from crystallize.core.experiment import Experiment
-    from crystallize.core.result import Result
 
 _FAILURES_SHOWN = 5
 
@@ -50,7 +46,7 @@ class LoggingPlugin(BasePlugin):
         """Tell whether there is anything to do; steps are logged if `verbose` only."""
         return super().overrides(hook) and (self.verbose or hook != "after_step")
 
-    def before_run(self, experiment: Experiment) -> None:
+    def before_run(self, experiment: Any) -> None:
         """Say what is about to be run; of the many runs of a search, only to who asks for details."""
         conditions = 1 + len(experiment.treatments)
         self._log(
@@ -61,7 +57,7 @@ class LoggingPlugin(BasePlugin):
             conditions,
         )
 
-    def after_step(self, experiment: Experiment, step: PipelineStep, data: Any, ctx: FrozenContext) -> None:
+    def after_step(self, experiment: Any, step: PipelineStep, data: Any, ctx: FrozenContext) -> None:
         """Name the step."""
         self._log(
             logging.DEBUG,
@@ -73,7 +69,7 @@ class LoggingPlugin(BasePlugin):
             " (from the cache)" if step.name in journal_of(ctx).cached_steps else "",
         )
 
-    def after_run(self, experiment: Experiment, result: Result) -> None:
+    def after_run(self, experiment: Any, result: Any) -> None:
         """Tell what came from the cache, failures and verdicts."""
         hits = Counter(step for record in result.records for step in record.cached_steps)
         for step, times in hits.items():
