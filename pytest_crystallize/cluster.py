@@ -64,10 +64,12 @@ class Cluster:
                 raise
         return self._client
 
-    def run(
-        self, plan: RunPlan, expectation: Expectation, units: Sequence[Unit], note: Callable[[str], None]
-    ) -> Generator[RunRecord, None, None]:
-        """Yield the records of units that the cluster runs; what they warned of is warned of here.
+    def lost(self) -> None:
+        """Note that it was lost, so that nobody connects again."""
+        self._fault = EngineError(f"the cluster at {self.address} was lost before this was run")
+
+    def source(self, plan: RunPlan, expectation: Expectation, note: Callable[[str], None]) -> UnitsOnCluster:
+        """Return what has units of a plan be run there.
 
         Parameters
         ----------
@@ -75,31 +77,44 @@ class Cluster:
             What is run.
         expectation : Expectation
             What workers have to have in common with this process.
-        units : sequence of Unit
-            Of the plan.
         note : callable
             Takes a line that the summary shows.
         """
-        shipment = Shipment(
-            SessionCargo(plan, expectation, _Logging.of(self._config)),
-            modules=SentModules.of_this_process(),
-            advice="or run it without --crystallize-dask",
-        )
-        try:
-            run = DaskRun(self.connect(), shipment, plan, units, timeout=WITHOUT_WORKERS_SECONDS, tell=note)
-            with closing(run.results()) as results:
-                yield from told_once(_warned_of(results), plan, note)
-        except OtherCodeError:
-            raise
-        except EngineError:
-            self._fault = EngineError(f"the cluster at {self.address} was lost before this was run")
-            raise
+        cargo = SessionCargo(plan, expectation, _Logging.of(self._config))
+        return UnitsOnCluster(self, plan, cargo, note)
 
     def close(self) -> None:
         """Leave the cluster."""
         if self._client is not None:
             leave(self._client)
             self._client = None
+
+
+@dataclass(frozen=True)
+class UnitsOnCluster:
+    """Units of one experiment that a cluster runs; a `RecordSource`. What they warn of is warned of here."""
+
+    cluster: Cluster
+    plan: RunPlan
+    cargo: SessionCargo
+    note: Callable[[str], None]
+
+    def records(self, units: Sequence[Unit]) -> Generator[RunRecord, None, None]:
+        """Have the cluster run the units; if closed, have what is queued there be cancelled."""
+        plan, tell = self.plan, self.note
+        shipment = Shipment(
+            self.cargo, modules=SentModules.of_this_process(), advice="or run it without --crystallize-dask"
+        )
+        try:
+            client = self.cluster.connect()
+            run = DaskRun(client, shipment, plan, units, timeout=WITHOUT_WORKERS_SECONDS, tell=tell)
+            with closing(run.results()) as results:
+                yield from told_once(_warned_of(results), plan, tell)
+        except OtherCodeError:
+            raise
+        except EngineError:
+            self.cluster.lost()
+            raise
 
 
 def _warned_of(results: Iterable[BlockResult]) -> Iterator[BlockResult]:

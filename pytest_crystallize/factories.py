@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import copy
 import dataclasses
 import json
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing
+from collections.abc import Iterator, Mapping
+from contextlib import closing
 from functools import cached_property
 from typing import Any
 
@@ -17,25 +16,24 @@ from crystallize import ArtifactPlugin, BasePlugin, ConditionRuns, Experiment, R
 from crystallize.boundary import text_of
 from crystallize.cache.place import open_store
 from crystallize.core.artifact import Inputs, UpstreamUnit
-from crystallize.core.awaiting import run_to_completion
 from crystallize.core.engines.expectation import Expectation
 from crystallize.core.evaluation import runs_by_condition
 from crystallize.core.experiment_declaration import DEFAULT_NAME
 from crystallize.core.experiment_graph import GraphRun
 from crystallize.core.pipeline import Hooks
 from crystallize.core.plugins import Execution
-from crystallize.core.plugins.execution import generators_shared
 from crystallize.core.record import RunError
 from crystallize.core.run import RAISED, Outcomes, RunPlan, Unit
 from crystallize.core.run_identity import Subject, subject_of
 from crystallize.core.seeding import global_state_restored
 from crystallize.core.step_cache import StepCache, open_step_cache
-from crystallize.core.stored_runs import ARTIFACTS, Judge
+from crystallize.core.stored_runs import ARTIFACTS
 from crystallize.core.treatment import BASELINE
 from pytest_crystallize.artifacts import SharedArtifacts
 from pytest_crystallize.boundary import FAILURES, SKIPS
-from pytest_crystallize.record_cache import unwatched, warning_filters
+from pytest_crystallize.record_cache import warning_filters
 from pytest_crystallize.settings import Settings
+from pytest_crystallize.sources import Records, Source, UnitsHere, UnitsTogether
 from pytest_crystallize.tracebacks import describe
 from pytest_crystallize.units import ExperimentRuns
 
@@ -90,7 +88,7 @@ class FactoryRuns(ExperimentRuns):
                 for plugin in experiment.plugins
             ],
         )
-        self._seeds_globals = experiment.plugin(SeedPlugin).seed_globals is not None
+        self.seeds_globals = experiment.plugin(SeedPlugin).seed_globals is not None
         self._began: list[BasePlugin] = []
         self._refusal: RunError | None = None
 
@@ -146,87 +144,75 @@ class FactoryRuns(ExperimentRuns):
         if "plan" in self.__dict__ and self.plan.step_cache is not None:
             self.plan.step_cache.withdraw()
 
-    def watching(self) -> AbstractContextManager[Judge]:
-        """Watch one run that has the global generators for itself."""
-        if self.cache is None or self._refusal is not None:
-            return unwatched()
-        return self.cache.watching(seeded=self._seeds_globals)
+    def _batches(self, *, wait: bool) -> Iterator[tuple[list[Unit], bool]]:
+        """Yield at first all that a cluster can run, if there is one: also beyond the next look."""
+        if self.on_cluster:
+            ahead = range(self._first_open, self.replicates if self._looks_again else self.size)
+            if units := [unit for replicate in ahead for unit in self.missing(replicate)]:
+                yield units, False
+        yield from super()._batches(wait=wait)
 
-    def _run_up_to(self, size: int, host: pytest.Item, *, wait: bool) -> Iterator[int]:
-        """Have a cluster run what is unclaimed, if there is one; then wait for what others have claimed."""
-        if self.on_cluster and self._refused(Unit(0, BASELINE), self._outcomes(host)) is None:
-            yield self._run_on_cluster(size)
-            size = self.size  # a look may have been decided meanwhile
-        yield from super()._run_up_to(size, host, wait=wait)
+    def source(self, host: pytest.Item) -> Source:
+        """Return the cluster, if there is one, or what runs units here, asynchronous ones together."""
+        if self._refused(Unit(0, BASELINE), self._outcomes(host)) is None:
+            if self.on_cluster:
+                return self._cluster()
+            if self.at_once > 1:
+                return UnitsTogether(self, host)
+        return UnitsHere(self, host)
 
-    def _run_on_cluster(self, size: int) -> int:
-        """Claim what is unclaimed and have the cluster run it, also beyond the look that is to come."""
-        exchange = self.settings.exchange
-        held: set[int] = set()
+    def _cluster(self) -> Source:
+        assert self.settings.cluster is not None
+        plan, root = self.plan, self.settings.config.rootpath
+        if self.cache is not None:
+            plan = self.cache.stored.plan(plan)
+        self.settings.timer.suspend()
+        expectation = Expectation.of_plan(
+            plan, self.experiment.given_plugins, self.caching, root=root, roots=(root,)
+        )
+        return self.settings.cluster.source(plan, expectation, self.settings.note)
+
+    def _take_in(self, arriving: Records) -> int:
+        """Conclude records as they arrive; of a cluster, those beyond a look once it has been passed."""
+        if not self.on_cluster:
+            return super()._take_in(arriving)
+        self.repeats.hold()
+        arrived: list[RunRecord] = []
         ahead: list[RunRecord] = []
-        try:
-            for replicate in range(self._first_open, self.replicates if self._looks_again else size):
-                if self._missing(replicate) and exchange.acquire(self.id, replicate, wait=False):
-                    held.add(replicate)
-            claimed = sorted(held)
-            todo = [Unit(i, condition) for i in claimed for condition in self._missing(i)]
-            self.repeats.hold()
-            arrived: list[RunRecord] = []
-            with closing(self._records_on_cluster(todo)) as records:
-                for record in records:
-                    ahead.append(record)
-                    arrived.append(record)
-                    if self._take_in(ahead, held):
-                        break  # what is queued on the cluster is cancelled
-            for record in ahead:  # beyond the look that decided: stored, but no part of a verdict
-                if self.cache is not None:
-                    self.cache.take(Unit(record.replicate, record.condition), record)
-            if ahead:
-                self.artifacts.discard(self.size)
-            self.repeats.settle_elsewhere(arrived, self._again_on_cluster)
-            return len(claimed)
-        finally:
-            for replicate in held:
-                exchange.release(self.id, replicate)
+        with closing(arriving):
+            for record in arriving:
+                arrived.append(record)
+                ahead.append(record)
+                if self._decides(ahead):
+                    break  # what is queued on the cluster is cancelled
+        for record in ahead:  # beyond the look that decided: stored, but no part of a verdict
+            if self.cache is not None:
+                self.cache.take(Unit(record.replicate, record.condition), record)
+        if ahead:
+            self.artifacts.discard(self.size)
+        self.repeats.settle_elsewhere(arrived, self._again_on_cluster)
+        return len({record.replicate for record in arrived})
 
     def _again_on_cluster(self, unit: Unit) -> RunRecord | None:
         """Have the cluster run a unit once more."""
-        with closing(self._records_on_cluster([unit])) as records:
+        with closing(self._cluster().records([unit])) as records:
             return next(records, None)
 
-    def _take_in(self, arrived: list[RunRecord], held: set[int]) -> bool:
+    def _decides(self, ahead: list[RunRecord]) -> bool:
         """Conclude what lies before the look that is to come, and go on to the next; tell if one decides."""
         while True:
-            ready = [record for record in arrived if record.replicate < self.size]
-            arrived[:] = [record for record in arrived if record.replicate >= self.size]
+            ready = [record for record in ahead if record.replicate < self.size]
+            ahead[:] = [record for record in ahead if record.replicate >= self.size]
             for record in ready:
-                self._conclude(Unit(record.replicate, record.condition), record)
-                if record.replicate in held and not self._missing(record.replicate):
-                    held.discard(record.replicate)
-                    self.settings.exchange.release(self.id, record.replicate)
+                self.conclude(record)
             if not (self._looks_again and self._skip_complete()):
                 return False
             if not self._advance():
                 return True
 
-    def _records_on_cluster(self, todo: Sequence[Unit]) -> Generator[RunRecord, None, None]:
-        settings, plan = self.settings, self.plan
-        assert settings.cluster is not None
-        if not todo:
-            return
-        if self.cache is not None:
-            plan = self.cache.stored.plan(plan)
-        settings.timer.suspend()
-        root = settings.config.rootpath
-        expectation = Expectation.of_plan(
-            plan, self.experiment.given_plugins, self.caching, root=root, roots=(root,)
-        )
-        with closing(settings.cluster.run(plan, expectation, todo, settings.note)) as records:
-            yield from records
-
     def _skip_complete(self) -> bool:
         """Tell whether everything up to the next look is there."""
-        while self._first_open < self.size and not self._missing(self._first_open):
+        while self._first_open < self.size and not self.missing(self._first_open):
             self._first_open += 1
         return self._first_open >= self.size
 
@@ -237,6 +223,10 @@ class FactoryRuns(ExperimentRuns):
         if refused is not None:
             return refused
         return self.settings.output.captured(host, lambda: self.judged(self.plan.run(unit, outcomes), host))
+
+    async def await_unit(self, plan: RunPlan, unit: Unit, host: pytest.Item) -> RunRecord:
+        """Run a unit on the running event loop."""
+        return self.judged(await plan.arun(unit, self._outcomes(host)), host)
 
     def run_again(self, unit: Unit, host: pytest.Item) -> RunRecord:
         """Run a unit without the hooks of plugins."""
@@ -264,37 +254,6 @@ class FactoryRuns(ExperimentRuns):
         return RunRecord(
             unit.condition, unit.replicate, self.stream.seed(unit.replicate), error=self._refusal
         )
-
-    def _run_units(self, units: Sequence[Unit], host: pytest.Item) -> None:
-        """Run units of replicates that this process holds; asynchronous ones at the same time."""
-        outcomes = self._outcomes(host)
-        if self.on_cluster and self._refused(Unit(0, BASELINE), outcomes) is None:
-            for record in self._records_on_cluster(units):
-                self._conclude(Unit(record.replicate, record.condition), record)
-            return
-        if self.at_once == 1 or len(units) < 2 or self._refused(units[0], outcomes) is not None:
-            super()._run_units(units, host)
-            return
-        begun = [unit for unit in units if self._begin(unit, host)]
-        with generators_shared(self.plan, "pytest", "crystallize_max_concurrency = 1") as plan:
-            run_to_completion(self._run_together(plan, begun, host, outcomes))
-
-    async def _run_together(
-        self, plan: RunPlan, units: Sequence[Unit], host: pytest.Item, outcomes: Outcomes
-    ) -> None:
-        async def run(unit: Unit) -> None:
-            seeded = plan.seed_globals is not None and len(units) == 1
-            watching = unwatched() if self.cache is None else self.cache.watching(seeded=seeded)
-            with self._under_way(unit), watching as judge:
-                record = self.judged(await plan.arun(unit, outcomes), host)
-            self._conclude_own(unit, judge(self.settings.output.with_sections(record)))
-
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                for unit in units:
-                    tasks.create_task(run(unit))
-        except BaseExceptionGroup as group:  # what ends a session comes through as it was raised
-            raise group.exceptions[0] from None
 
     def finish(self) -> None:
         """Call the hooks behind the run, once in each process that ran a unit."""

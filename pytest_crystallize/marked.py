@@ -23,7 +23,6 @@ from crystallize.core.record import RunError
 from crystallize.core.run import RAISED, Outcomes, Unit, execute
 from crystallize.core.run_identity import Subject
 from crystallize.core.seeding import TREATMENT, global_state_restored
-from crystallize.core.stored_runs import Judge
 from crystallize.core.treatment import BASELINE
 from crystallize.errors import MetricError
 from pytest_crystallize.artifacts import SharedArtifacts
@@ -36,7 +35,7 @@ from pytest_crystallize.pytest_seam import (
     setup_state,
     tmppath_result_key,
 )
-from pytest_crystallize.record_cache import marked_components, marked_names, unwatched
+from pytest_crystallize.record_cache import marked_components, marked_names
 from pytest_crystallize.settings import Settings
 from pytest_crystallize.tracebacks import describe
 from pytest_crystallize.units import ExperimentRuns
@@ -112,6 +111,7 @@ class MarkedRuns(ExperimentRuns):
         seeding = next(plugin for plugin in plugins if isinstance(plugin, SeedPlugin))
         super().__init__(function, settings, seed=seeding.seed if seed is None else seed, **kwargs)
         self._seed_globals = seeding.seed_globals
+        self.seeds_globals = self._seed_globals is not None
         self.treatment_by_name = {treatment.name: treatment for treatment in self.treatment_objects}
         self._node: ConditionFunction = ConditionFunction.from_parent(
             function.parent,
@@ -153,12 +153,6 @@ class MarkedRuns(ExperimentRuns):
         names = marked_names(self.function) if self.caching.cache_key is None else (self.id,)
         treatments = {name: self.treatment_by_name.get(name) for name in self.conditions}
         return Subject(names, components, treatments, self.stream, self.caching, root, (root,))
-
-    def watching(self) -> AbstractContextManager[Judge]:
-        """Watch one run."""
-        if self.cache is None:
-            return unwatched()
-        return self.cache.watching(seeded=self._seed_globals is not None)
 
     def run_unit(self, unit: Unit, host: pytest.Item) -> RunRecord:
         """Set up the function's fixtures, call it, tear them down."""

@@ -26,7 +26,7 @@ from crystallize.cache.set_up import set_up_by
 from crystallize.core.impurities import Impurities
 from crystallize.core.run import Unit
 from crystallize.core.run_identity import Subject
-from crystallize.core.stored_runs import Judge, StoredRuns
+from crystallize.core.stored_runs import StoredRuns
 from crystallize.core.verification import VERIFIED, compared, ignores_stored
 from crystallize.errors import FingerprintError
 from pytest_crystallize.judged import CacheUse
@@ -224,10 +224,6 @@ class ExperimentCache:
     def is_verified(self, unit: Unit) -> bool:
         """Tell whether a unit is run although it is stored."""
         return bool(self.recall().verified) and unit in self._verified
-
-    def watching(self, *, seeded: bool = True) -> AbstractContextManager[Judge]:
-        """Watch one run; see `StoredRuns.watching`."""
-        return self.stored.watching(seeded=seeded)
 
     def take(self, unit: Unit, record: RunRecord) -> RunRecord:
         """Store a record, or compare it with the one that is stored; return what counts."""

@@ -11,6 +11,7 @@ from crystallize import RunRecord
 from crystallize.core.repeatability import Repeatability
 from crystallize.core.run import Unit
 from crystallize.errors import FingerprintError
+from pytest_crystallize.sources import UnitsHere
 
 if TYPE_CHECKING:
     import pytest
@@ -91,7 +92,7 @@ class Repeats:
         if last and more and started < self._next_look:
             return
         objection = known.check(
-            lambda unit: self._runs.repeat(unit, host),
+            UnitsHere(self._runs, host).again,
             self._of_others() if last else (),
             memos_only=stored is None,
         )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, closing
 from functools import cached_property
 from typing import Any
 
@@ -24,11 +24,20 @@ from pytest_crystallize.exchange import LOST, Key
 from pytest_crystallize.record_cache import ExperimentCache, unwatched
 from pytest_crystallize.repeats import Repeats
 from pytest_crystallize.settled import SettledExperiment
+from pytest_crystallize.sources import Records, SharedRecords, Source, UnitsHere
 from pytest_crystallize.tracebacks import describe
 
 
 class ExperimentRuns(SettledExperiment, ABC):
-    """The units of one experiment (one parameter set of one function), and who runs them."""
+    """The units of one experiment (one parameter set of one function), and who runs them.
+
+    Attributes
+    ----------
+    seeds_globals : bool
+        Whether runs seed the global generators.
+    """
+
+    seeds_globals = True
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -76,39 +85,49 @@ class ExperimentRuns(SettledExperiment, ABC):
         started = time.perf_counter()
         done_here = 0
         while True:
-            for done in self._run_up_to(self.size, host, wait=seconds is None or self._looks_again):
-                done_here += done
+            for units, waits in self._batches(wait=seconds is None or self._looks_again):
+                done_here += self._take_in(SharedRecords(self, host, waits=waits).records(units))
                 out_of_time = seconds is not None and time.perf_counter() - started > seconds
                 if out_of_time and done_here >= at_least:
                     return
             if not self._advance():
                 return
 
-    def _run_up_to(self, size: int, host: pytest.Item, *, wait: bool) -> Iterator[int]:
-        """Run what is unclaimed of the first replicates; yield how many were run, whenever some were.
+    def _batches(self, *, wait: bool) -> Iterator[tuple[list[Unit], bool]]:
+        """Yield what is missing up to the next look, a few replicates at a time, and whether to wait for it.
 
-        Waits for those that others have claimed, if it is to.
+        At first nothing is waited for; if it is to, then for what others have claimed.
         """
-        settings, exchange = self.settings, self.settings.exchange
-        busy: list[int] = []
-        claimed: list[int] = []
+        size, count = self.size, 0
+        batch: list[Unit] = []
         for replicate in range(self._first_open, size):
-            if not self._missing(replicate):
-                if replicate == self._first_open:
-                    self._first_open += 1
-                continue
-            if not exchange.acquire(self.id, replicate, wait=False):
-                busy.append(replicate)
-                continue
-            claimed.append(replicate)
-            if len(claimed) == self.at_once:
-                yield self._run_claimed(claimed, host)
-                claimed = []
-        yield self._run_claimed(claimed, host)
-        for replicate in busy if wait else ():
-            settings.timer.suspend()
-            exchange.acquire(self.id, replicate, wait=True)
-            yield self._run_claimed([replicate], host)
+            missing = self.missing(replicate)
+            if missing:
+                batch += missing
+                count += 1
+                if count == self.at_once:
+                    yield batch, False
+                    batch, count = [], 0
+            elif replicate == self._first_open:
+                self._first_open += 1
+        if batch:
+            yield batch, False
+        for replicate in range(self._first_open, size) if wait else ():
+            if missing := self.missing(replicate):
+                yield missing, True
+
+    def _take_in(self, arriving: Records) -> int:
+        """Conclude records as they arrive; return of how many replicates they were."""
+        replicates = set()
+        with closing(arriving):
+            for record in arriving:
+                self.conclude(record)
+                replicates.add(record.replicate)
+        return len(replicates)
+
+    def source(self, host: pytest.Item) -> Source:
+        """Return what runs units of replicates that this process has claimed."""
+        return UnitsHere(self, host)
 
     # Looks.
 
@@ -130,7 +149,7 @@ class ExperimentRuns(SettledExperiment, ABC):
 
     def _advance(self) -> bool:
         """Go on to the replicates of the next look; tell whether there is one to come."""
-        if not self._looks_again or any(map(self._missing, range(self._first_open, self.size))):
+        if not self._looks_again or any(map(self.missing, range(self._first_open, self.size))):
             return False
         claims = [(i.hypothesis, i.treatment or "") for i in self._selected if i.hypothesis is not None]
         known = (condition for condition in self.conditions if condition in self.needed)
@@ -150,54 +169,19 @@ class ExperimentRuns(SettledExperiment, ABC):
         exchange, key = self.settings.exchange, Key(self.id, *unit)
         self._recall()
         if not exchange.has(key):
-            exchange.acquire(self.id, unit.replicate, wait=True)
-            try:
-                if not exchange.has(key):
-                    self._run_units([unit], host)
-            finally:
-                exchange.release(self.id, unit.replicate)
+            self._take_in(SharedRecords(self, host, waits=True).records([unit]))
         record = exchange.record(key)
         assert record is not None
         return record
 
-    def _missing(self, replicate: int) -> list[str]:
+    def missing(self, replicate: int) -> list[Unit]:
+        """Return the units of a replicate that have to be run, in the order in which they are."""
         has, order = self.settings.exchange.has, rotated(self.conditions, replicate)
-        return [c for c in order if c in self.needed and not has(Key(self.id, replicate, c))]
-
-    def _run_claimed(self, replicates: Sequence[int], host: pytest.Item) -> int:
-        """Run what is missing of replicates that this process holds, give them back, and count them."""
-        try:
-            missing = {replicate: self._missing(replicate) for replicate in replicates}
-            self._run_units([Unit(i, condition) for i, left in missing.items() for condition in left], host)
-            return sum(map(bool, missing.values()))
-        finally:
-            for replicate in replicates:
-                self.settings.exchange.release(self.id, replicate)
-
-    def _run_units(self, units: Sequence[Unit], host: pytest.Item) -> None:
-        """Run units of replicates that this process holds."""
-        for unit in units:
-            if self._begin(unit, host):
-                with self._under_way(unit), self.watching() as judge:
-                    record = self.run_unit(unit, host)
-                self._conclude_own(unit, judge(record))
-                self.repeats.settle(host)
-
-    def repeat(self, unit: Unit, host: pytest.Item) -> RunRecord:
-        """Run a unit again in this process, for nothing but to see what it gives."""
-        self.prepare(unit, host)
-        self.settings.timer.restart()
-        with self._under_way(unit), self.watching() as judge:
-            record = self.run_again(unit, host)
-        return judge(record)
+        return [Unit(replicate, c) for c in order if c in self.needed and not has(Key(self.id, replicate, c))]
 
     def run_again(self, unit: Unit, host: pytest.Item) -> RunRecord:
         """Run a unit whose record is there already."""
         return self.run_unit(unit, host)
-
-    def _under_way(self, unit: Unit) -> _UnderWay:
-        """Bracket one run: what comes back from it twice, or ends the session, is told."""
-        return _UnderWay(self, unit)
 
     def ended_session(self, unit: Unit, error: BaseException) -> None:
         """Take in that a unit ended the session; other workers may wait for its record."""
@@ -246,9 +230,17 @@ class ExperimentRuns(SettledExperiment, ABC):
         if self.cache is not None:
             self.cache.recall()
 
-    def watching(self) -> AbstractContextManager[Judge]:
-        """Watch one run; gives what its record is to be passed through."""
-        return unwatched() if self.cache is None else self.cache.watching()
+    def watching(self, *, seeded: bool | None = None) -> AbstractContextManager[Judge]:
+        """Watch one run; gives what its record is to be passed through.
+
+        Parameters
+        ----------
+        seeded : bool, optional
+            Whether it has the global generators for itself, and seeds them; if left out, as all runs do.
+        """
+        if self.cache is None:
+            return unwatched()
+        return self.cache.stored.watching(seeded=self.seeds_globals if seeded is None else seeded)
 
     def withdraw(self) -> None:
         """Have no later session use what this process has stored in this one."""
@@ -263,26 +255,24 @@ class ExperimentRuns(SettledExperiment, ABC):
         """Have a stored record stand for a run."""
         self._publish(unit, record)
 
-    def _conclude_own(self, unit: Unit, record: RunRecord) -> None:
-        """Take in the record of a run that this process has made."""
-        self.repeats.took(record)
-        self._conclude(unit, record)
+    def conclude(self, record: RunRecord) -> None:
+        """Have the record of a run that ended here stored, and publish it, unless that was done already."""
+        unit = Unit(record.replicate, record.condition)
+        if not self.settings.exchange.has(Key(self.id, *unit)):
+            self._publish(unit, record if self.cache is None else self.cache.take(unit, record))
 
-    def _conclude(self, unit: Unit, record: RunRecord) -> None:
-        """Publish the record of a run that ended here, and have it stored."""
-        self._publish(unit, record if self.cache is None else self.cache.take(unit, record))
-
-    def _begin(self, unit: Unit, host: pytest.Item) -> bool:
-        """Note that a unit is about to be run; one that ended a process is not run again."""
+    def begin(self, unit: Unit, host: pytest.Item) -> RunRecord | None:
+        """Note that a unit is about to be run; of one that ended a process, return the record instead."""
         exchange, key = self.settings.exchange, Key(self.id, *unit)
         if key in exchange.attempts:
-            self._publish(unit, self._lost(key, exchange.attempts[key]))
-            return False
+            lost = self._lost(key, exchange.attempts[key])
+            self._publish(unit, lost)
+            return lost
         self.repeats.begin()
         self.prepare(unit, host)
         self._write(exchange.attempt, key)
         self.settings.timer.restart()
-        return True
+        return None
 
     def prepare(self, unit: Unit, host: pytest.Item) -> None:
         """Obtain what a unit depends on."""
@@ -332,23 +322,3 @@ class ExperimentRuns(SettledExperiment, ABC):
 
     def finish(self) -> None:
         """Act at the end of the session."""
-
-
-class _UnderWay:
-    """A run that is under way; a class, since there are as many as runs."""
-
-    __slots__ = ("_key", "_runs", "_unit")
-
-    def __init__(self, runs: ExperimentRuns, unit: Unit) -> None:
-        self._runs = runs
-        self._unit = unit
-        self._key = Key(runs.id, *unit)
-
-    def __enter__(self) -> None:
-        self._runs.settings.late_errors.begin(self._key)
-
-    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        if isinstance(error, pytest.exit.Exception):
-            self._runs.ended_session(self._unit, error)
-        self._runs.leave_if_forked(self._unit)
-        self._runs.settings.late_errors.end(self._key)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextvars
-import copy
 import io
 import os
 import pickle
@@ -340,9 +339,11 @@ class _Kept(BasePlugin):
 
 def _travelling(plan: RunPlan, kept: _Kept) -> RunPlan:
     """Return a plan whose artifacts are kept rather than written."""
-    experiment = copy.copy(plan.hooks.experiment)
+    experiment = plan.hooks.experiment
     if experiment is not None:
-        experiment.plugins = [kept if plugin.is_at_home() else plugin for plugin in experiment.plugins]
+        experiment = experiment.varied(
+            plugins=[kept if plugin.is_at_home() else plugin for plugin in experiment.plugins]
+        )
     plugins = [kept if plugin.is_at_home() else plugin for plugin in plan.hooks.plugins]
     return replace(plan, hooks=Hooks(experiment, plugins))
 
