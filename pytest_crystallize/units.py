@@ -257,9 +257,10 @@ class ExperimentRuns(SettledExperiment, ABC):
 
     def conclude(self, record: RunRecord) -> None:
         """Have the record of a run that ended here stored, and publish it, unless that was done already."""
-        unit = Unit(record.replicate, record.condition)
-        if not self.settings.exchange.has(Key(self.id, *unit)):
-            self._publish(unit, record if self.cache is None else self.cache.take(unit, record))
+        exchange, cache, unit = self.settings.exchange, self.cache, Unit(record.replicate, record.condition)
+        key = Key(self.id, *unit)
+        if not exchange.has(key):
+            self._write(exchange.publish, key, record if cache is None else cache.take(unit, record))
 
     def begin(self, unit: Unit, host: pytest.Item) -> RunRecord | None:
         """Note that a unit is about to be run; of one that ended a process, return the record instead."""
