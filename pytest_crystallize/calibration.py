@@ -20,9 +20,9 @@ class CalibrationItem(HypothesisItem):
         found = calibrate(self.hypothesis, arms[BASELINE], runs.sample_size, judging=runs.judging)
         assert self.judged is not None
         self.evidence_missing = found.status == "invalid"
-        self._carry(replace(self.judged, calibration={**found.to_dict(), "rate": found.rate}))
-        if self.config.getini("crystallize_junit_properties"):
-            values = {
+        self.carry(replace(self.judged, calibration={**found.to_dict(), "rate": found.rate}))
+        self.add_properties(
+            {
                 "verdict": found.status,
                 "false_positive_rate": found.rate,
                 "interval_low": found.interval[0],
@@ -32,8 +32,7 @@ class CalibrationItem(HypothesisItem):
                 "alpha": found.alpha,
                 "seed": runs.root_seed,
             }
-            self._properties = list(values.items())
-            self.user_properties.extend(self._properties)
+        )
         if found.status != "calibrated":
             raise NotSupported(_explained(found))
 

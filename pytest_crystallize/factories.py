@@ -144,13 +144,13 @@ class FactoryRuns(ExperimentRuns):
         if "plan" in self.__dict__ and self.plan.step_cache is not None:
             self.plan.step_cache.withdraw()
 
-    def _batches(self, *, wait: bool) -> Iterator[tuple[list[Unit], bool]]:
+    def batches(self, *, wait: bool) -> Iterator[tuple[list[Unit], bool]]:
         """Yield at first all that a cluster can run, if there is one: also beyond the next look."""
         if self.on_cluster:
-            ahead = range(self._first_open, self.replicates if self._looks_again else self.size)
+            ahead = range(self.first_open, self.replicates if self.looks_again else self.size)
             if units := [unit for replicate in ahead for unit in self.missing(replicate)]:
                 yield units, False
-        yield from super()._batches(wait=wait)
+        yield from super().batches(wait=wait)
 
     def source(self, host: pytest.Item) -> Source:
         """Return the cluster, if there is one, or what runs units here, asynchronous ones together."""
@@ -172,10 +172,10 @@ class FactoryRuns(ExperimentRuns):
         )
         return self.settings.cluster.source(plan, expectation, self.settings.note)
 
-    def _take_in(self, arriving: Records) -> int:
+    def take_in(self, arriving: Records) -> int:
         """Conclude records as they arrive; of a cluster, those beyond a look once it has been passed."""
         if not self.on_cluster:
-            return super()._take_in(arriving)
+            return super().take_in(arriving)
         self.repeats.hold()
         arrived: list[RunRecord] = []
         ahead: list[RunRecord] = []
@@ -205,16 +205,10 @@ class FactoryRuns(ExperimentRuns):
             ahead[:] = [record for record in ahead if record.replicate >= self.size]
             for record in ready:
                 self.conclude(record)
-            if not (self._looks_again and self._skip_complete()):
+            if not (self.looks_again and self.is_complete()):
                 return False
-            if not self._advance():
+            if not self.advance():
                 return True
-
-    def _skip_complete(self) -> bool:
-        """Tell whether everything up to the next look is there."""
-        while self._first_open < self.size and not self.missing(self._first_open):
-            self._first_open += 1
-        return self._first_open >= self.size
 
     def run_unit(self, unit: Unit, host: pytest.Item) -> RunRecord:
         """Run a unit through the experiment's pipeline."""

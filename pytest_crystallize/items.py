@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -188,7 +188,7 @@ class HypothesisItem(ExperimentItem):
             raise NotSupported(f"INVALID: {found}")
         arms = self.runs.runs(self.conditions)
         records = [record for arm in arms.values() for record in arm.records if record is not None]
-        self._carry(self._judged_of(arms, records))
+        self.carry(self._judged_of(arms, records))
         if records and all(record.skipped is not None for record in records):
             raise _skipped(records[0].skipped or "skipped")
         self.decide(arms, records)
@@ -202,7 +202,7 @@ class HypothesisItem(ExperimentItem):
         verdict = self._verdict(arms)
         self.evidence_missing = verdict.status == "invalid"
         named = replace(verdict, hypothesis=self.label)
-        self._carry(replace(self.judged, verdict=named, reference=self._reference()))
+        self.carry(replace(self.judged, verdict=named, reference=self._reference()))
         self._add_properties(verdict, records)
         if not verdict.passed:
             drawn = self.runs.root_seed if self.runs.seed_drawn else None
@@ -216,7 +216,7 @@ class HypothesisItem(ExperimentItem):
         baseline, treatment = self.runs.analysis.compared(self.hypothesis, self.treatment or "")
         return baseline.sample(baseline.metrics), treatment.sample(treatment.metrics)
 
-    def _carry(self, judged: Judged) -> None:
+    def carry(self, judged: Judged) -> None:
         """Have the report carry what became of the test."""
         self.judged, self.carried = judged, judged.to_json()
 
@@ -277,8 +277,6 @@ class HypothesisItem(ExperimentItem):
         )
 
     def _add_properties(self, verdict: Verdict, records: list[Any]) -> None:
-        if not self.config.getini("crystallize_junit_properties"):
-            return
         values = {
             "verdict": verdict.status if self.hypothesis is not None else None,
             "p_value": verdict.p_value,
@@ -300,10 +298,14 @@ class HypothesisItem(ExperimentItem):
         values |= {
             title.removeprefix(PROPERTY): text for title, text in recorded if title.startswith(PROPERTY)
         }
-        self._properties = [
-            (printable(str(key)), _as_property(value)) for key, value in values.items() if value is not None
-        ]
-        self.user_properties.extend(self._properties)
+        self.add_properties(values)
+
+    def add_properties(self, values: Mapping[str, Any]) -> None:
+        """Have the JUnit report show those values that there are, if it is to."""
+        if self.config.getini("crystallize_junit_properties"):
+            given = {key: value for key, value in values.items() if value is not None}
+            self._properties = [(printable(str(key)), _as_property(value)) for key, value in given.items()]
+            self.user_properties.extend(self._properties)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """Explain what is not supported; of other exceptions show the user's part of the traceback."""

@@ -134,7 +134,7 @@ class SettledExperiment:
         self.caching = caching
         self.fixture_definitions: frozenset[Any] = frozenset()
         self.members: list[HypothesisItem] = []
-        self._selected: list[HypothesisItem] = []
+        self.selected: list[HypothesisItem] = []
 
     def _settled_judging(self, declared: Judging, hypotheses: Sequence[Hypothesis]) -> Judging:
         claimed = any(hypothesis.claim is not None for hypothesis in hypotheses)
@@ -208,7 +208,7 @@ class SettledExperiment:
 
         What records gives no verdict, so no correction needs the family.
         """
-        self._selected.append(item)
+        self.selected.append(item)
         self.needed.update(item.conditions)
         if item.hypothesis is not None and self.settings.options.save is None:
             family = self.analysis_plan.conditions(item.hypothesis, item.treatment or "")
@@ -225,5 +225,5 @@ class SettledExperiment:
 
     def for_family(self) -> list[str]:
         """Return the conditions that are run for the correction alone: no selected test is about them."""
-        about = {condition for item in self._selected for condition in item.conditions}
+        about = {condition for item in self.selected for condition in item.conditions}
         return [condition for condition in self.conditions if condition in self.needed - about]

@@ -43,7 +43,7 @@ class ExperimentRuns(SettledExperiment, ABC):
         super().__init__(*args, **kwargs)
         self._cache: ExperimentCache | None = None
         self.repeats = Repeats(self)
-        self._first_open = 0
+        self.first_open = 0
         self._complete: dict[str, ConditionRuns] = {}
         self._analysis: Analysis | None = None
 
@@ -85,22 +85,22 @@ class ExperimentRuns(SettledExperiment, ABC):
         started = time.perf_counter()
         done_here = 0
         while True:
-            for units, waits in self._batches(wait=seconds is None or self._looks_again):
-                done_here += self._take_in(SharedRecords(self, host, waits=waits).records(units))
+            for units, waits in self.batches(wait=seconds is None or self.looks_again):
+                done_here += self.take_in(SharedRecords(self, host, waits=waits).records(units))
                 out_of_time = seconds is not None and time.perf_counter() - started > seconds
                 if out_of_time and done_here >= at_least:
                     return
-            if not self._advance():
+            if not self.advance():
                 return
 
-    def _batches(self, *, wait: bool) -> Iterator[tuple[list[Unit], bool]]:
+    def batches(self, *, wait: bool) -> Iterator[tuple[list[Unit], bool]]:
         """Yield what is missing up to the next look, a few replicates at a time, and whether to wait for it.
 
         At first nothing is waited for; if it is to, then for what others have claimed.
         """
         size, count = self.size, 0
         batch: list[Unit] = []
-        for replicate in range(self._first_open, size):
+        for replicate in range(self.first_open, size):
             missing = self.missing(replicate)
             if missing:
                 batch += missing
@@ -108,15 +108,15 @@ class ExperimentRuns(SettledExperiment, ABC):
                 if count == self.at_once:
                     yield batch, False
                     batch, count = [], 0
-            elif replicate == self._first_open:
-                self._first_open += 1
+            elif replicate == self.first_open:
+                self.first_open += 1
         if batch:
             yield batch, False
-        for replicate in range(self._first_open, size) if wait else ():
+        for replicate in range(self.first_open, size) if wait else ():
             if missing := self.missing(replicate):
                 yield missing, True
 
-    def _take_in(self, arriving: Records) -> int:
+    def take_in(self, arriving: Records) -> int:
         """Conclude records as they arrive; return of how many replicates they were."""
         replicates = set()
         with closing(arriving):
@@ -143,15 +143,21 @@ class ExperimentRuns(SettledExperiment, ABC):
         return self._interim.size
 
     @property
-    def _looks_again(self) -> bool:
+    def looks_again(self) -> bool:
         """Whether another look may be to come, so that nobody may run ahead."""
         return self._interim.is_open
 
-    def _advance(self) -> bool:
+    def is_complete(self) -> bool:
+        """Tell whether everything up to the next look is there."""
+        while self.first_open < self.size and not self.missing(self.first_open):
+            self.first_open += 1
+        return self.first_open >= self.size
+
+    def advance(self) -> bool:
         """Go on to the replicates of the next look; tell whether there is one to come."""
-        if not self._looks_again or any(map(self.missing, range(self._first_open, self.size))):
+        if not (self.looks_again and self.is_complete()):
             return False
-        claims = [(i.hypothesis, i.treatment or "") for i in self._selected if i.hypothesis is not None]
+        claims = [(i.hypothesis, i.treatment or "") for i in self.selected if i.hypothesis is not None]
         known = (condition for condition in self.conditions if condition in self.needed)
         return self._interim.advance(self.runs(known), claims)
 
@@ -169,7 +175,7 @@ class ExperimentRuns(SettledExperiment, ABC):
         exchange, key = self.settings.exchange, Key(self.id, *unit)
         self._recall()
         if not exchange.has(key):
-            self._take_in(SharedRecords(self, host, waits=True).records([unit]))
+            self.take_in(SharedRecords(self, host, waits=True).records([unit]))
         record = exchange.record(key)
         assert record is not None
         return record

@@ -126,7 +126,7 @@ class _StateReach(Reach):
 
     def encoder(self, roots: Roots) -> PartEncoder:
         """Return what writes one part."""
-        return _StateEncoder(self._label, roots, self._found, [])
+        return _StateEncoder(self.label, roots, self._found, [])
 
     def describe(self, label: str, part: Part) -> bytes:
         """Return the digest of a part as far as it can be seen; note memos and sets."""
@@ -134,7 +134,7 @@ class _StateReach(Reach):
         if isinstance(value, types.FunctionType):
             self._found.orders += _walked(value)
         holders = self._found.holders.setdefault(label, [])
-        encoder = _StateEncoder(self._label, part.roots, self._found, holders)
+        encoder = _StateEncoder(self.label, part.roots, self._found, holders)
         try:
             DESCRIPTIONS[part.kind](encoder, value)
         except BaseException as error:

@@ -44,7 +44,7 @@ class Reach:
 
     def encoder(self, roots: Roots) -> PartEncoder:
         """Return what writes one part."""
-        return PartEncoder(self._label, roots)
+        return PartEncoder(self.label, roots)
 
     def describe(self, label: str, part: Part) -> bytes:
         """Return the digest of what a part says itself."""
@@ -62,7 +62,7 @@ class Reach:
             raise FingerprintError(f"{through}{label} can't be read: {failure(error)}; {ADVICE}") from error
         return encoder.digest()
 
-    def _label(self, part: Part) -> str:
+    def label(self, part: Part) -> str:
         """Return the label of a part; when it is met for the first time, have it described later."""
         key = (part.kind, id(part.value if part.holder is None else part.holder), part.attribute)
         known = self._labels.get(key)

@@ -113,20 +113,21 @@ class PartsBuilder:
         self._options |= options
         return self
 
-    def _parts(self) -> dict[str, Any]:
-        """Return the arguments of an `Experiment`.
 
-        Raises
-        ------
-        DefinitionError
-            If the data source or the steps are missing.
-        """
-        if self._datasource is _MISSING:
-            raise DefinitionError(f"{self._label} has no data source; call .datasource(...)")
-        if not self._steps:
-            raise DefinitionError(f"{self._label} has no steps; call .add_step(...)")
-        parts = {"datasource": self._datasource, "pipeline": self._steps, "name": self._name}
-        return {**parts, **self._options}
+def parts_of(builder: PartsBuilder) -> dict[str, Any]:
+    """Return the arguments of the `Experiment` that is built; no method, since users see those.
+
+    Raises
+    ------
+    DefinitionError
+        If the data source or the steps are missing.
+    """
+    if builder._datasource is _MISSING:
+        raise DefinitionError(f"{builder._label} has no data source; call .datasource(...)")
+    if not builder._steps:
+        raise DefinitionError(f"{builder._label} has no steps; call .add_step(...)")
+    parts = {"datasource": builder._datasource, "pipeline": builder._steps, "name": builder._name}
+    return {**parts, **builder._options}
 
 
 def _once(keyword: str, names: Iterable[str]) -> Any:

@@ -55,11 +55,11 @@ class FunctionSource(Given, DataSource):
 
     def fetch(self, ctx: FrozenContext) -> Any:
         """Call the function."""
-        factory = self._factory
+        factory = self.factory
         function, parameters = factory.function, factory.parameters
-        if not (self._params or parameters.defaults):  # the shortest way: this is called for every run
+        if not (self.frozen or parameters.defaults):  # the shortest way: this is called for every run
             return function(ctx) if parameters.takes_ctx else function()
-        filled = parameters.fill(self.params if self._params else {}, ctx)
+        filled = parameters.fill(self.params if self.frozen else {}, ctx)
         return function(ctx, **filled) if parameters.takes_ctx else function(**filled)
 
 

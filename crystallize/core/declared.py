@@ -112,26 +112,34 @@ def _is_ctx(parameter: inspect.Parameter) -> bool:
 
 
 class Given:
-    """A declared function with the parameters that were given to it, of which every run gets copies."""
+    """A declared function with the parameters that were given to it, of which every run gets copies.
+
+    Attributes
+    ----------
+    factory : Declared
+        What was declared.
+    frozen : dict
+        The parameters given, as they are kept.
+    """
 
     def __init__(self, factory: Any, params: Mapping[str, Any]) -> None:
-        self._factory = factory
-        self._params = {key: freeze_if_possible(value) for key, value in params.items()}
+        self.factory = factory
+        self.frozen = {key: freeze_if_possible(value) for key, value in params.items()}
 
     @property
     def name(self) -> str:
         """Name of the function."""
-        return self._factory.__name__  # type: ignore[no-any-return]
+        return self.factory.__name__  # type: ignore[no-any-return]
 
     @property
     def params(self) -> dict[str, Any]:
         """The parameters given, as copies."""
-        return {key: thaw(value) for key, value in self._params.items()}
+        return {key: thaw(value) for key, value in self.frozen.items()}
 
     @property
     def is_async(self) -> bool:
         """Whether the function is ``async def``."""
-        return self._factory.is_async  # type: ignore[no-any-return]
+        return self.factory.is_async  # type: ignore[no-any-return]
 
 
 def inject_from_ctx(function: Callable[..., Any]) -> Callable[..., Any]:

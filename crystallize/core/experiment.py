@@ -7,7 +7,7 @@ from typing import Any
 
 from crystallize.core import runner
 from crystallize.core.awaiting import driven
-from crystallize.core.builder import PartsBuilder
+from crystallize.core.builder import PartsBuilder, parts_of
 from crystallize.core.datasource import as_given_source
 from crystallize.core.declaration import with_defaults
 from crystallize.core.experiment_declaration import DEFAULT_NAME, DEFAULT_PLUGINS, ExperimentDeclaration
@@ -272,4 +272,4 @@ class ExperimentBuilder(PartsBuilder):
         DefinitionError
             If the data source or the steps are missing, or something else can't be run.
         """
-        return Experiment(**self._parts())
+        return Experiment(**parts_of(self))

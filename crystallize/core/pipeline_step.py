@@ -53,11 +53,6 @@ class PipelineStep(ABC):
         kind = type(self)
         return is_async(kind.__call__) or is_async(kind.setup) or is_async(kind.teardown)
 
-    @property
-    def _code(self) -> object:
-        """What decides what the step does: its code with all that was given to it."""
-        return self
-
     @abstractmethod
     def __call__(self, data: Any, ctx: FrozenContext) -> Any:
         """Process the data; may be ``async def``, as may `setup` and `teardown`."""
@@ -81,23 +76,25 @@ class FunctionStep(Given, PipelineStep):
         self.cacheable = factory.cacheable
         self.deterministic = factory.deterministic
 
-    @property
-    def _code(self) -> object:
-        """The function and its parameters."""
-        params = {key: value.value if type(value) is Shared else value for key, value in self._params.items()}
-        return self._factory.function, params
-
     def __call__(self, data: Any, ctx: FrozenContext) -> Any:
         """Call the function."""
-        factory = self._factory
+        factory = self.factory
         function, parameters = factory.function, factory.parameters
-        if not (self._params or parameters.defaults):  # the shortest way: this is called for every run
+        if not (self.frozen or parameters.defaults):  # the shortest way: this is called for every run
             return function(data, ctx) if parameters.takes_ctx else function(data)
-        filled = parameters.fill(self.params if self._params else {}, ctx)
+        filled = parameters.fill(self.params if self.frozen else {}, ctx)
         return function(data, ctx, **filled) if parameters.takes_ctx else function(data, **filled)
 
     def __repr__(self) -> str:
         return f"{self.name}({', '.join(f'{key}={value!r}' for key, value in self.params.items())})"
+
+
+def code_of(step: PipelineStep) -> object:
+    """Return what decides what a step does: its code with all that was given to it."""
+    if not isinstance(step, FunctionStep):
+        return step
+    params = {key: value.value if type(value) is Shared else value for key, value in step.frozen.items()}
+    return step.factory.function, params
 
 
 class StepFactory(Declared):

@@ -38,8 +38,7 @@ class ResumedRuns(StoredRuns):
         self._hits, self._verified = self.recall(conditions, replicates, hypotheses, VERIFIED)
         self._watched = self.plan(others.plan)
         self._others = dataclasses.replace(others, plan=self._watched)
-        if isinstance(self._subject, Subject) and self.refusal is None and not self.exempt:
-            self._repeats = Repeatability(self._subject)
+        self._repeats = self.repeatability()
 
     def left(self, units: Iterable[Unit]) -> list[Unit]:
         """Return the units that have to be run."""
@@ -112,11 +111,10 @@ class ResumedRuns(StoredRuns):
     def conclude(self, records: Iterable[RunRecord]) -> None:
         """Warn if runs could not be stored, and keep the cache within its size."""
         impure = next((record.impure for record in records if record.impure is not None), None)
-        reason = self.refusal or self.changed or self.unproven or impure or self._store.fault
+        reason = self.refusal or self.changed or self.unproven or impure or self.fault
         if reason is not None:
             warn(f"{self.name} can't be resumed, since its runs are not stored: {reason}")
-        if self.published:
-            self._store.tidy()
+        self.tidy()
 
     def __getstate__(self) -> dict[str, Any]:
         """Send to another process what it takes to watch runs there."""

@@ -19,6 +19,7 @@ from crystallize.cache.set_up import reached_modules
 from crystallize.core.artifact import Artifact
 from crystallize.core.caching import Caching
 from crystallize.core.datasource import DataSource, ExperimentInput
+from crystallize.core.declared import Given
 from crystallize.core.plugins import ArtifactPlugin, BasePlugin, Execution, LoggingPlugin, SeedPlugin
 from crystallize.core.plugins.base import UNIT_HOOKS
 from crystallize.core.run import RunPlan, Unit
@@ -330,5 +331,5 @@ def _own_hook(plugin: BasePlugin) -> str | None:
 
 
 def _named(part: Any) -> str:
-    module = getattr(getattr(part, "_factory", None), "__module__", type(part).__module__)
-    return f"{module}.{part.name}"
+    declared = part.factory if isinstance(part, Given) else type(part)
+    return f"{declared.__module__}.{part.name}"

@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 from crystallize.core.context import FrozenContext, journal_of
 from crystallize.core.freezing import freeze
-from crystallize.core.pipeline_step import PipelineStep
+from crystallize.core.pipeline_step import PipelineStep, code_of
 from crystallize.core.recording import KeptArtifact, MetricEntry, artifact_key
 from crystallize.core.seeding import (
     BEFORE_CACHEABLE,
@@ -269,7 +269,7 @@ class CacheableCall:
         self._entry: StepEntry | None = None
         if steps.cache is not None:
             seed = None if step.deterministic else (journal.word, index)
-            self._entry = steps.cache.entry(StepCall(step.name, step._code, data, seed, self._look_up))
+            self._entry = steps.cache.entry(StepCall(step.name, code_of(step), data, seed, self._look_up))
 
     def is_to_be_made(self) -> bool:
         """Begin the call, unless there is a result that can be used; then do what that says."""

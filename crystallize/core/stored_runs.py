@@ -25,6 +25,7 @@ from crystallize.cache.store import Encoded, Store
 from crystallize.core.hypothesis import Hypothesis
 from crystallize.core.impurities import Impurities
 from crystallize.core.record import ArtifactEntry, RunRecord
+from crystallize.core.repeatability import Repeatability
 from crystallize.core.run import RECORDED, Outcomes, RunPlan, Unit
 from crystallize.core.run_identity import RunIdentity, Subject, explain
 from crystallize.core.seeding import global_draws_detector, seed_globals
@@ -326,6 +327,23 @@ class StoredRuns:
             if self._buffer or self.published:
                 self.unproven = self.unproven or unlike
             self.withdraw()
+
+    def repeatability(self) -> Repeatability | None:
+        """Return what finds out whether runs repeat; None if none is stored, or they are vouched for."""
+        subject = self._subject
+        if self.refusal is not None or self.exempt or not isinstance(subject, Subject):
+            return None
+        return Repeatability(subject)
+
+    @property
+    def fault(self) -> str | None:
+        """What keeps files from being written."""
+        return self._store.fault
+
+    def tidy(self) -> None:
+        """Keep the cache within its size, if something was stored."""
+        if self.published:
+            self._store.tidy()
 
     def flush(self) -> None:
         """Store at once what is to be stored."""
