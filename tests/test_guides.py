@@ -13,6 +13,9 @@ from typing import NamedTuple
 
 import pytest
 
+from crystallize import stats
+from crystallize.stats import power
+
 DOCS = Path(__file__).parent.parent / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
 
@@ -133,3 +136,10 @@ def test_a_page_that_is_wrong_fails(page, error, capsys):
     with pytest.raises(error):
         run_page("page.md", page, capsys)
     assert "guide" not in sys.modules
+
+
+def test_the_guide_names_all_statistics():
+    """What is public is documented; what is not worth that is private."""
+    page = (DOCS / "statistics.md").read_text()
+    named = set(re.findall(r"`(\w+)`", page))
+    assert {*stats.__all__, *power.__all__} <= named

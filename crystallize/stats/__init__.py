@@ -24,7 +24,6 @@ from crystallize.stats.group_sequential import (
     look_sizes,
     nominal_p_values,
     planned_drift,
-    repeated_intervals,
 )
 from crystallize.stats.margins import (
     Guard,
@@ -46,11 +45,9 @@ from crystallize.stats.proportion import clopper_pearson_interval
 from crystallize.stats.rank_tests import brunner_munzel, mann_whitney, smallest_rank_p, wilcoxon
 from crystallize.stats.result import Alternative, TestResult
 from crystallize.stats.risk_difference import (
-    farrington_manning_interval,
     farrington_manning_score,
     miettinen_nurminen_interval,
     miettinen_nurminen_score,
-    newcombe_interval,
     risk_difference_test,
 )
 from crystallize.stats.samples import is_binary
@@ -58,7 +55,7 @@ from crystallize.stats.skewness import is_too_skewed, skewness
 from crystallize.stats.spending import Spending, obrien_fleming_spending, pocock_spending
 from crystallize.stats.standardized import d_z, hedges_correction, hedges_g
 from crystallize.stats.superiority import cliffs_delta, probability_of_superiority
-from crystallize.stats.t import paired_t, resampled_t, smallest_t_p, welch_t
+from crystallize.stats.t import paired_t, resampled_t, welch_t
 from crystallize.stats.tango import tango_interval, tango_score
 from crystallize.stats.unconditional import barnard_p_value, boschloo_p_value, fisher_p_value
 from crystallize.stats.unpaired_binary import barnard, boschloo, fisher_exact, smallest_binary_p
@@ -91,7 +88,6 @@ __all__ = [
     "d_z",
     "equivalence",
     "exit_probabilities",
-    "farrington_manning_interval",
     "farrington_manning_score",
     "fisher_exact",
     "fisher_p_value",
@@ -109,7 +105,6 @@ __all__ = [
     "mcnemar_p_value",
     "miettinen_nurminen_interval",
     "miettinen_nurminen_score",
-    "newcombe_interval",
     "nominal_p_values",
     "non_inferiority",
     "obrien_fleming_spending",
@@ -122,7 +117,6 @@ __all__ = [
     "relative_change",
     "relative_equivalence",
     "relative_non_inferiority",
-    "repeated_intervals",
     "resampled_t",
     "risk_difference_test",
     "skewness",
@@ -130,7 +124,6 @@ __all__ = [
     "smallest_mcnemar_p",
     "smallest_permutation_p",
     "smallest_rank_p",
-    "smallest_t_p",
     "t_e_radius",
     "tango_interval",
     "tango_score",

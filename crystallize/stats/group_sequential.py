@@ -268,50 +268,6 @@ def conditional_power(
     return {"two-sided": min(1.0, above + below), "greater": above, "less": below}[alternative]
 
 
-def repeated_intervals(
-    estimates: ArrayLike, errors: ArrayLike, boundaries: Sequence[float]
-) -> list[tuple[float, float]]:
-    r"""Return the repeated confidence intervals, :math:`\hat\theta_k \pm c_k s_k` [1]_.
-
-    All of them together contain the parameter with probability 1 - alpha, whenever one stops. For a t test
-    the interval of the test itself at alpha = nominal p is its small-sample form.
-
-    Parameters
-    ----------
-    estimates, errors : array_like, shape (k,)
-        Estimates at the looks so far, and their standard errors.
-    boundaries : sequence of float
-        Of all looks; the first k are used.
-
-    Raises
-    ------
-    SampleError
-        If a number is not finite, an error is negative, or there are more estimates than boundaries.
-
-    References
-    ----------
-    .. [1] Jennison, C. and Turnbull, B. W. (1989). Interim analyses: the repeated confidence interval
-       approach. Journal of the Royal Statistical Society B 51, 305-361.
-
-    Examples
-    --------
-    >>> repeated_intervals([1.0, 0.75], [0.5, 0.25], [3.0, 2.0])
-    [(-0.5, 2.5), (0.25, 1.25)]
-    """
-    centres = as_sample(_NAME, "estimates", estimates, minimum=0)
-    widths = as_sample(_NAME, "errors", errors, minimum=0)
-    if not centres.size == widths.size <= len(boundaries) or (widths < 0).any():
-        raise SampleError(
-            f"{_NAME}: {centres.size} estimates, {widths.size} errors and {len(boundaries)} boundaries; "
-            "allowed are one error >= 0 per estimate, and a boundary for each"
-        )
-    intervals = []
-    for centre, error, boundary in zip(centres.tolist(), widths.tolist(), boundaries, strict=False):
-        radius = boundary * error if error > 0 else 0.0
-        intervals.append((centre - radius, centre + radius))
-    return intervals
-
-
 class _Density(NamedTuple):
     """Brownian motion that has not left the boundaries: nodes, their weights times the density, the time."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 from numpy.typing import ArrayLike
 
@@ -189,73 +188,16 @@ def miettinen_nurminen_interval(x: int, n: int, y: int, m: int, alpha: float) ->
     >>> round(low, 4), round(high, 4)
     (0.0528, 0.3382)
     """
-    return _score_interval(miettinen_nurminen_score, x, n, y, m, alpha)
-
-
-def farrington_manning_interval(x: int, n: int, y: int, m: int, alpha: float) -> tuple[float, float]:
-    """Return the risk differences that Farrington and Manning's two-sided score test does not reject.
-
-    Parameters
-    ----------
-    x, n, y, m, alpha
-        As in `miettinen_nurminen_interval`.
-
-    Examples
-    --------
-    >>> low, high = farrington_manning_interval(48, 80, 56, 70, 0.05)
-    >>> round(low, 4), round(high, 4)
-    (0.0533, 0.3377)
-    """
-    return _score_interval(farrington_manning_score, x, n, y, m, alpha)
-
-
-def newcombe_interval(x: int, n: int, y: int, m: int, alpha: float) -> tuple[float, float]:
-    """Return Newcombe's hybrid score interval of the risk difference, his method 10 [1]_.
-
-    Parameters
-    ----------
-    x, n, y, m, alpha
-        As in `miettinen_nurminen_interval`.
-
-    References
-    ----------
-    .. [1] Newcombe, R. G. (1998). Interval estimation for the difference between independent proportions:
-       comparison of eleven methods. Statistics in Medicine 17, 873-890.
-
-    Examples
-    --------
-    >>> low, high = newcombe_interval(48, 80, 56, 70, 0.05)
-    >>> round(low, 4), round(high, 4)
-    (0.0524, 0.3339)
-    """
-    z = normal_quantile(alpha)
-    p, q = x / n, y / m
-    (p_low, p_high), (q_low, q_high) = _wilson(x, n, z), _wilson(y, m, z)
-    return q - p - math.hypot(q - q_low, p_high - p), q - p + math.hypot(q_high - q, p - p_low)
-
-
-def _wilson(x: int, n: int, z: float) -> tuple[float, float]:
-    centre, radius = x + z * z / 2, z * math.sqrt(x * (n - x) / n + z * z / 4)
-    low = (centre - radius) / (n + z * z) if x > 0 else 0.0
-    high = (centre + radius) / (n + z * z) if x < n else 1.0
-    return min(low, x / n), max(high, x / n)
-
-
-def _score_interval(
-    score: Callable[[int, int, int, int, float], float], x: int, n: int, y: int, m: int, alpha: float
-) -> tuple[float, float]:
     z = normal_quantile(alpha)
     # A high limit is the low limit of the exchanged arms, mirrored: so swapping the arms changes no digit.
-    return _lower_limit(score, x, n, y, m, z), -_lower_limit(score, y, m, x, n, z)
+    return _lower_limit(x, n, y, m, z), -_lower_limit(y, m, x, n, z)
 
 
-def _lower_limit(
-    score: Callable[[int, int, int, int, float], float], x: int, n: int, y: int, m: int, z: float
-) -> float:
+def _lower_limit(x: int, n: int, y: int, m: int, z: float) -> float:
     """Return the risk difference at which the score, which falls as the difference rises, equals z."""
     low, high = -1.0, y / m - x / n
     while low < (middle := (low + high) / 2) < high:
-        if score(x, n, y, m, middle) > z:
+        if miettinen_nurminen_score(x, n, y, m, middle) > z:
             low = middle
         else:
             high = middle

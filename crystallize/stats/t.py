@@ -226,27 +226,6 @@ def welch_t(
     return answer(question, _independent_difference(as_arms(_WELCH, baseline, treatment, minimum=MINIMUM_N)))
 
 
-def smallest_t_p(*sizes: int) -> float:
-    """Return the smallest p-value that a t test can attain at the given sample sizes.
-
-    Parameters
-    ----------
-    *sizes : int
-        The number of pairs, or the size of each arm.
-
-    Returns
-    -------
-    float
-        0 if every size is at least 3, since the p-value of varying data can be as small as one likes; else 1.
-
-    Examples
-    --------
-    >>> smallest_t_p(3), smallest_t_p(2)
-    (0.0, 1.0)
-    """
-    return 0.0 if min(sizes) >= MINIMUM_N else 1.0
-
-
 @dataclass(frozen=True, slots=True)
 class Question:
     """What is asked of the samples; checked when made."""

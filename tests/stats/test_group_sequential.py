@@ -1,4 +1,4 @@
-"""Spending functions, boundaries, futility, repeated intervals."""
+"""Spending functions, boundaries, futility."""
 
 import math
 
@@ -19,7 +19,6 @@ from crystallize.stats import (
     paired_t,
     planned_drift,
     pocock_spending,
-    repeated_intervals,
 )
 
 SPENDING = {"obrien-fleming": obrien_fleming_spending, "pocock": pocock_spending}
@@ -264,19 +263,7 @@ def test_conditional_power_of_certain_outcomes():
     assert conditional_power(3.0, 0.5, math.inf) == 0.0
 
 
-# Repeated intervals.
-
-
-def test_repeated_intervals_exclude_the_null_where_the_design_rejects():
-    """|Z| >= c exactly where 0 is outside of the interval."""
-    boundaries = group_sequential_boundaries(equal(3))
-    estimates, errors = [3.0, 2.0, 0.5], [0.8, 0.6, 0.4]
-    for estimate, error, c, (low, high) in zip(
-        estimates, errors, boundaries, repeated_intervals(estimates, errors, boundaries), strict=True
-    ):
-        assert (abs(estimate / error) >= c) == (not low < 0 < high)
-    assert repeated_intervals([1.0], [0.0], [math.inf]) == [(1.0, 1.0)]
-    assert repeated_intervals([1.0], [0.1], [math.inf]) == [(-math.inf, math.inf)]
+# Intervals.
 
 
 def test_the_t_interval_at_the_nominal_level_is_the_repeated_interval_of_small_samples():
@@ -315,8 +302,6 @@ def test_the_t_interval_at_the_nominal_level_is_the_repeated_interval_of_small_s
         (lambda: planned_drift(power=1.0), "power is 1.0; allowed is a number between 0 and 1"),
         (lambda: planned_drift(alpha=0), "alpha is 0; allowed"),
         (lambda: conditional_power(1, 0.5, 2, alternative="up"), "alternative is 'up'"),
-        (lambda: repeated_intervals([1, 2], [1, 1], [2.0]), "2 estimates, 2 errors and 1 boundaries"),
-        (lambda: repeated_intervals([1], [-1], [2.0]), "one error >= 0 per estimate"),
         (lambda: look_sizes(3, 4), "looks is 4 with 3 replicates; allowed are 1 to 3"),
         (lambda: look_sizes(3, 0), "looks is 0"),
     ],

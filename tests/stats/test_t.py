@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats as reference
 
 from crystallize.errors import SampleError
-from crystallize.stats import paired_t, resampled_t, smallest_t_p, welch_t
+from crystallize.stats import paired_t, resampled_t, welch_t
 
 SLEEP_X = [0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0]
 SLEEP_Y = [1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4]
@@ -420,8 +420,3 @@ def test_a_test_fraction_out_of_range_is_refused(fraction):
     """The held-out part must be a proper part."""
     with pytest.raises(SampleError, match=r"resampled t: test_fraction is .*; allowed is a number between"):
         resampled_t(SLEEP_X, SLEEP_Y, test_fraction=fraction)
-
-
-def test_smallest_p_of_a_t_test():
-    """From three values on, a t test can attain any p-value; below, none but 1."""
-    assert [smallest_t_p(2), smallest_t_p(3), smallest_t_p(3, 2), smallest_t_p(5, 3)] == [1, 0, 1, 0]
