@@ -260,7 +260,9 @@ class FactoryRuns(ExperimentRuns):
                 self.settings.note(f"{self.name}: {of_step}{why}")
         known = list(self.settings.exchange.records(self.id))
         runs = runs_by_condition(known, self.conditions, self.size)
-        result = Result(self.experiment.name, runs, root_seed=self.root_seed)
+        result = Result(
+            self.experiment.name, runs, root_seed=self.root_seed, steps=self.experiment.pipeline.described
+        )
         for plugin in self._began:
             try:
                 plugin.after_run(self.experiment, result)

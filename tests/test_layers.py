@@ -37,7 +37,7 @@ CORE_LAYERS = [
     {"sample", "unit_samples", "samples"},
     {"claim_test", "sensitivity", "reasons", "deterministic", "verifying", "decide", "family", "anytime"},
     {"comparison", "sequential", "analysis"},
-    {"evaluation", "calibration", "interim", "tidy", "tree", "result"},
+    {"evaluation", "calibration", "interim", "tidy", "tree", "result", "result_metrics"},
     {"plugins", "optimizers"},
     {"caching", "builder", "declaration", "run_identity"},
     {"impurities", "repeatability", "verification", "stored_runs", "resumed_runs"},

@@ -136,6 +136,11 @@ class Pipeline:
             return given(run_to_completion(awaited(partial(self.body, ctx, _NOTHING_AROUND, data))))
         return finished(self.body(ctx, _NOTHING_AROUND, data))
 
+    @property
+    def described(self) -> list[dict[str, Any]]:
+        """Name and parameters of each step."""
+        return [{"name": step.name, "params": step.params} for step in self.steps]
+
     def until_exit(self) -> Pipeline:
         """Return the pipeline up to the first step marked by `exit_step`, or all of it if none is."""
         for index, step in enumerate(self.steps, start=1):

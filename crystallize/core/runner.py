@@ -24,7 +24,8 @@ from crystallize.core.plugins.execution import Executed, ended
 from crystallize.core.provenance import git_commit
 from crystallize.core.record import RunRecord
 from crystallize.core.references import references_by_path
-from crystallize.core.result import HypothesisResult, Result, RunFailure
+from crystallize.core.result import Result, RunFailure
+from crystallize.core.result_metrics import HypothesisResult
 from crystallize.core.run import RAISED, RecordSource, RunPlan, Unit
 from crystallize.core.seeding import SEARCH, SeedStream, global_state_restored
 from crystallize.core.treatment import Treatment
@@ -168,7 +169,7 @@ class Runner:
             ],
             planned=experiment.replicates,
             root_seed=plan.stream.root,
-            steps=[{"name": step.name, "params": step.params} for step in plan.pipeline],
+            steps=plan.pipeline.described,
             git_commit=commit,
             inputs=inputs,
             elsewhere=elsewhere,
