@@ -213,7 +213,7 @@ class ExperimentCache:
                 hits, verified = {}, set()  # a reference is compared with other commits
             for unit, record in hits.items():
                 if unit not in verified:
-                    runs.make_known(unit, record)
+                    runs.publish(unit, record)
             recalled.verified = [list(unit) for unit in sorted(verified)]
             recalled.measured_on = stored.measured_on if hits else []
             if (not hits or stored.broken) and runs.settings.config.get_verbosity() > 1:

@@ -193,7 +193,7 @@ class ExperimentRuns(SettledExperiment, ABC):
         """Take in that a unit ended the session; other workers may wait for its record."""
         fault = RunError.from_exception(error, self.name)
         seed = self.stream.seed(unit.replicate)
-        self._publish(unit, RunRecord(unit.condition, unit.replicate, seed, error=fault))
+        self.publish(unit, RunRecord(unit.condition, unit.replicate, seed, error=fault))
         self.settings.note(f"{self._place(*unit)} ended the session: {fault}")
 
     def leave_if_forked(self, unit: Unit) -> None:
@@ -257,10 +257,6 @@ class ExperimentRuns(SettledExperiment, ABC):
     def withdraw_steps(self) -> None:
         """Have nobody use the results of steps that this process has stored in this session."""
 
-    def make_known(self, unit: Unit, record: RunRecord) -> None:
-        """Have a stored record stand for a run."""
-        self._publish(unit, record)
-
     def conclude(self, record: RunRecord) -> None:
         """Have the record of a run that ended here stored, and publish it, unless that was done already."""
         exchange, cache, unit = self.settings.exchange, self.cache, Unit(record.replicate, record.condition)
@@ -273,7 +269,7 @@ class ExperimentRuns(SettledExperiment, ABC):
         exchange, key = self.settings.exchange, Key(self.id, *unit)
         if key in exchange.attempts:
             lost = self._lost(key, exchange.attempts[key])
-            self._publish(unit, lost)
+            self.publish(unit, lost)
             return lost
         self.repeats.begin()
         self.prepare(unit, host)
@@ -284,7 +280,8 @@ class ExperimentRuns(SettledExperiment, ABC):
     def prepare(self, unit: Unit, host: pytest.Item) -> None:
         """Obtain what a unit depends on."""
 
-    def _publish(self, unit: Unit, record: RunRecord) -> None:
+    def publish(self, unit: Unit, record: RunRecord) -> None:
+        """Have a record stand for a run, in all processes."""
         self._write(self.settings.exchange.publish, Key(self.id, *unit), record)
 
     def _write(self, write: Callable[..., None], *args: Any) -> None:

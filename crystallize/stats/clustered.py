@@ -56,12 +56,8 @@ def clustered_t(
         The unit (the case, say) that each value belongs to; at least 3 different ones.
     treatment_units : sequence of hashable, length M, optional
         Likewise; the baseline's if left out. Both arms have the same set of units.
-    alternative : {"two-sided", "greater", "less"}
-        The claim about the difference of the means against `shift`.
-    alpha : float
-        The interval has level 1 - alpha and is two-sided under every alternative.
-    shift : float
-        Difference of the means under the null hypothesis, in the units of the data.
+    alternative, alpha, shift
+        As in `paired_t`.
 
     Returns
     -------

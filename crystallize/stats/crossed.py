@@ -52,12 +52,8 @@ def crossed_t(
         Finite numbers; the i-th values are of the same replicate and unit.
     replicates, units : sequence of hashable, length N
         To which the values belong; at least 2 different ones of each, no combination twice.
-    alternative : {"two-sided", "greater", "less"}
-        The claim about the mean difference against `shift`.
-    alpha : float
-        The interval has level 1 - alpha and is two-sided under every alternative.
-    shift : float
-        Mean difference under the null hypothesis, in the units of the data.
+    alternative, alpha, shift
+        As in `paired_t`.
 
     Returns
     -------

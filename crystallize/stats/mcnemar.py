@@ -40,12 +40,8 @@ def mcnemar(
         Zeros and ones (or booleans), n >= 1; the i-th values share a seed.
     exact : bool
         Keep the size below alpha at the price of power; `shift` must be 0.
-    alternative : {"two-sided", "greater", "less"}
-        The claim about the risk difference against `shift`.
-    alpha : float
-        The interval has level 1 - alpha and is two-sided under every alternative.
-    shift : float
-        Risk difference under the null hypothesis, in (-1, 1).
+    alternative, alpha, shift
+        As in `boschloo`.
 
     Returns
     -------

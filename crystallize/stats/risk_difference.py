@@ -33,12 +33,8 @@ def risk_difference_test(
         Zeros and ones (or booleans), n >= 1.
     treatment : array_like, shape (m,)
         Zeros and ones, m >= 1, independent of the baseline's.
-    alternative : {"two-sided", "greater", "less"}
-        The claim about the risk difference against `shift`.
-    alpha : float
-        The interval has level 1 - alpha and is two-sided under every alternative.
-    shift : float
-        Risk difference under the null hypothesis, in (-1, 1).
+    alternative, alpha, shift
+        As in `boschloo`.
 
     Returns
     -------

@@ -120,12 +120,8 @@ def resampled_t(
         Finite numbers, n >= 3; the i-th values come from the same resplit.
     test_fraction : float
         Part of the data set that each resplit holds out, in (0, 1).
-    alternative : {"two-sided", "greater", "less"}
-        The claim about the mean difference against `shift`.
-    alpha : float
-        The interval has level 1 - alpha and is two-sided under every alternative.
-    shift : float
-        Mean difference under the null hypothesis, in the units of the data.
+    alternative, alpha, shift
+        As in `paired_t`.
 
     Returns
     -------
@@ -184,12 +180,8 @@ def welch_t(
         Finite numbers, n >= 3.
     treatment : array_like, shape (m,)
         Finite numbers, m >= 3, independent of the baseline's.
-    alternative : {"two-sided", "greater", "less"}
-        The claim about the difference of the means against `shift`.
-    alpha : float
-        The interval has level 1 - alpha and is two-sided under every alternative.
-    shift : float
-        Difference of the means under the null hypothesis, in the units of the data.
+    alternative, alpha, shift
+        As in `paired_t`.
 
     Returns
     -------
