@@ -154,12 +154,10 @@ class FactoryRuns(ExperimentRuns):
 
     def source(self, host: pytest.Item) -> Source:
         """Return the cluster, if there is one, or what runs units here, asynchronous ones together."""
-        if self._refused(Unit(0, BASELINE), self._outcomes(host)) is None:
-            if self.on_cluster:
-                return self._cluster()
-            if self.at_once > 1:
-                return UnitsTogether(self, host)
-        return UnitsHere(self, host)
+        one_by_one = self.at_once == 1 and not self.on_cluster
+        if one_by_one or self._refused(Unit(0, BASELINE), self._outcomes(host)) is not None:
+            return UnitsHere(self, host)
+        return self._cluster() if self.on_cluster else UnitsTogether(self, host)
 
     def _cluster(self) -> Source:
         assert self.settings.cluster is not None

@@ -176,6 +176,8 @@ class ExperimentDeclaration:
 
     def varied(self, **parts: Any) -> Self:
         """Return a copy with other parts, which are checked as when they are set."""
+        if unknown := parts.keys() - ExperimentDeclaration.__annotations__.keys() - set(_SETTABLE):
+            raise TypeError(f"{self.label} has no part {min(unknown)!r}")
         changed = copy.copy(self)
         vars(changed).update((name, part) for name, part in parts.items() if name not in _SETTABLE)
         for name in _SETTABLE:
