@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
 from contextlib import contextmanager
 from types import CoroutineType
@@ -164,3 +165,32 @@ def never_awaited(coroutine: CoroutineType[Any, Any, Any], part: str) -> Definit
     return DefinitionError(
         f"{part} returned a coroutine, which nothing awaits: declare it with async def, and await inside"
     )
+
+
+class SharedTime:
+    """Divides the time that passes among the runs that are under way on one event loop.
+
+    So the times of runs add up to what they took together, however long each of them waited.
+    """
+
+    def __init__(self) -> None:
+        self._shares: dict[object, float] = {}
+        self._settled = 0.0
+
+    def begin(self) -> object:
+        """Return a new run that is under way from now on."""
+        self._settle()
+        run = object()
+        self._shares[run] = 0.0
+        return run
+
+    def end(self, run: object) -> float:
+        """Return the share of a run that ends now."""
+        self._settle()
+        return self._shares.pop(run)
+
+    def _settle(self) -> None:
+        now = time.perf_counter()
+        for run in self._shares:
+            self._shares[run] += max(0.0, now - self._settled) / len(self._shares)
+        self._settled = now

@@ -16,6 +16,7 @@ from crystallize.core.artifact import Inputs
 from crystallize.core.awaiting import (
     Body,
     Ending,
+    SharedTime,
     awaited,
     finished,
     given,
@@ -109,35 +110,6 @@ def execute(
 
 def _entry(artifact: KeptArtifact) -> ArtifactEntry:
     return ArtifactEntry(artifact.name, artifact.step, len(artifact.data), digest_of(artifact.data))
-
-
-class SharedTime:
-    """Divides the time that passes among the runs that are under way on one event loop.
-
-    So the times of runs add up to what they took together, however long each of them waited.
-    """
-
-    def __init__(self) -> None:
-        self._shares: dict[object, float] = {}
-        self._settled = 0.0
-
-    def begin(self) -> object:
-        """Return a new run that is under way from now on."""
-        self._settle()
-        run = object()
-        self._shares[run] = 0.0
-        return run
-
-    def end(self, run: object) -> float:
-        """Return the share of a run that ends now."""
-        self._settle()
-        return self._shares.pop(run)
-
-    def _settle(self) -> None:
-        now = time.perf_counter()
-        for run in self._shares:
-            self._shares[run] += max(0.0, now - self._settled) / len(self._shares)
-        self._settled = now
 
 
 async def aexecute(
