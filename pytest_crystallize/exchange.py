@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from crystallize.storage.atomic import write_whole
 
@@ -240,6 +240,20 @@ class SharedExchange(Exchange):
         if self._log >= 0:
             os.close(self._log)
             self._log = -1
+
+
+UNLIKE: Final = "unlike"
+STATE: Final = "state"
+
+
+def unlike(exchange: Exchange, experiment: str) -> str | None:
+    """Return what was found of an experiment whose runs do not repeat."""
+    return exchange.agreed(f"{UNLIKE} {experiment}")
+
+
+def is_told(exchange: Exchange, experiment: str) -> bool:
+    """Tell whether it was said already why runs of an experiment are not stored."""
+    return any(exchange.agreed(f"{what} {experiment}") is not None for what in (UNLIKE, STATE))
 
 
 def is_abandoned(directory: Path) -> bool:

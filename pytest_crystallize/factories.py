@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import cached_property
 from typing import Any
@@ -16,12 +17,14 @@ from crystallize import ArtifactPlugin, BasePlugin, ConditionRuns, Experiment, R
 from crystallize.boundary import text_of
 from crystallize.cache.place import open_store
 from crystallize.core.artifact import Inputs, UpstreamUnit
+from crystallize.core.awaiting import run_to_completion
 from crystallize.core.engines.expectation import Expectation
 from crystallize.core.evaluation import runs_by_condition
 from crystallize.core.experiment_declaration import DEFAULT_NAME
 from crystallize.core.experiment_graph import GraphRun
 from crystallize.core.pipeline import Hooks
 from crystallize.core.plugins import Execution
+from crystallize.core.plugins.execution import generators_shared
 from crystallize.core.record import RunError
 from crystallize.core.run import RAISED, Outcomes, RunPlan, Unit
 from crystallize.core.run_identity import Subject, subject_of
@@ -33,7 +36,7 @@ from pytest_crystallize.artifacts import SharedArtifacts
 from pytest_crystallize.boundary import FAILURES, SKIPS
 from pytest_crystallize.record_cache import warning_filters
 from pytest_crystallize.settings import Settings
-from pytest_crystallize.sources import Records, Source, UnitsHere, UnitsTogether
+from pytest_crystallize.sources import Records, Source, UnderWay, UnitsHere
 from pytest_crystallize.tracebacks import describe
 from pytest_crystallize.units import ExperimentRuns
 
@@ -269,6 +272,51 @@ class FactoryRuns(ExperimentRuns):
             except FAILURES as error:  # `pytest.exit`, too: there is nothing left to end
                 told = f"{type(error).__name__}: {text_of(error)}"
                 self.settings.note(f"{self.name}: {type(plugin).__name__}.after_run failed: {told}")
+
+
+class UnitsTogether:
+    """Asynchronous units that this process runs at the same time, on one event loop; as `UnitsHere`."""
+
+    def __init__(self, runs: FactoryRuns, host: pytest.Item) -> None:
+        self._runs = runs
+        self._host = host
+
+    def records(self, units: Sequence[Unit]) -> Records:
+        """Run the units; each record is concluded as it ends, since the process may end before the others."""
+        runs, host = self._runs, self._host
+        if len(units) < 2:
+            yield from UnitsHere(runs, host).records(units)
+            return
+        begun: list[Unit] = []
+        for unit in units:
+            lost = runs.begin(unit, host)
+            if lost is None:
+                begun.append(unit)
+            else:
+                yield lost
+        ended: list[RunRecord] = []
+        with generators_shared(runs.plan, "pytest", "crystallize_max_concurrency = 1") as plan:
+            run_to_completion(self._run(plan, begun, ended))
+        yield from ended
+
+    async def _run(self, plan: RunPlan, units: Sequence[Unit], ended: list[RunRecord]) -> None:
+        seeded = plan.seed_globals is not None and len(units) == 1
+
+        async def run(unit: Unit) -> None:
+            runs = self._runs
+            with UnderWay(runs, unit), runs.watching(seeded=seeded) as judge:
+                record = await runs.await_unit(plan, unit, self._host)
+            record = judge(runs.settings.output.with_sections(record))
+            runs.repeats.took(record)
+            runs.conclude(record)
+            ended.append(record)
+
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for unit in units:
+                    tasks.create_task(run(unit))
+        except BaseExceptionGroup as group:  # what ends a session comes through as it was raised
+            raise group.exceptions[0] from None
 
 
 class GraphRuns(FactoryRuns):

@@ -20,6 +20,7 @@ from crystallize.core.stored_reference import claimed_metrics, unrecordable
 from crystallize.core.treatment import BASELINE
 from crystallize.errors import EngineError, NotPicklableError
 from pytest_crystallize.boundary import UNJUDGED
+from pytest_crystallize.exchange import unlike
 from pytest_crystallize.failures import PROPERTY
 from pytest_crystallize.judged import CacheUse, Judged, plain
 from pytest_crystallize.late_errors import is_late
@@ -35,7 +36,6 @@ from pytest_crystallize.pytest_seam import (
     share_fixtures,
     skip_of_item,
 )
-from pytest_crystallize.repeats import unlike
 from pytest_crystallize.report import CORRECTIONS, effect_of, extra_numbers, interval_of
 from pytest_crystallize.tracebacks import is_users
 

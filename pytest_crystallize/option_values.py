@@ -5,8 +5,13 @@ from __future__ import annotations
 import argparse
 import re
 from pathlib import Path
+from typing import Literal
 
 REPORTS = (".html", ".json", ".md")
+Mode = Literal["reuse", "refresh", "off"]
+MODES: tuple[Mode, ...] = ("reuse", "refresh", "off")
+REPEATABLE: tuple[str, ...] = ("note", "error")
+"""Whether runs that do not repeat are told, or fail the tests of their experiment."""
 
 
 def parse_replicates(text: str) -> int:
@@ -47,4 +52,22 @@ def parse_report(text: str) -> str:
     """Read the path of a report, whose suffix says its format."""
     if Path(text).suffix.lower() not in REPORTS:
         raise argparse.ArgumentTypeError(f"{text!r}: a report is a file that ends in {', '.join(REPORTS)}")
+    return text
+
+
+def parse_share(text: str) -> float:
+    """Read a part of the time saved."""
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
+    return share
+
+
+def parse_repeatable(text: str) -> str:
+    """Read what comes of runs that do not repeat."""
+    if text not in REPEATABLE:
+        raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(REPEATABLE)}")
     return text

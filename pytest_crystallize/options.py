@@ -16,8 +16,16 @@ import pytest
 
 from crystallize.core.run import Unit
 from pytest_crystallize.coverage import RUN_AGAIN, is_measured
-from pytest_crystallize.option_values import parse_address, parse_reference, parse_replicates, parse_seed
-from pytest_crystallize.record_cache import MODES, Mode, parse_repeatable, parse_share
+from pytest_crystallize.option_values import (
+    MODES,
+    Mode,
+    parse_address,
+    parse_reference,
+    parse_repeatable,
+    parse_replicates,
+    parse_seed,
+    parse_share,
+)
 from pytest_crystallize.switches import STATE_FILE, Switches
 
 

@@ -5,23 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from crystallize import RunRecord
 from crystallize.core.repeatability import Repeatability
 from crystallize.core.run import Unit
+from crystallize.core.run_identity import Subject
+from crystallize.core.stored_runs import StoredRuns
 from crystallize.errors import FingerprintError
-from pytest_crystallize.sources import UnitsHere
-
-if TYPE_CHECKING:
-    import pytest
-
-    from pytest_crystallize.exchange import Exchange
-    from pytest_crystallize.units import ExperimentRuns
+from pytest_crystallize.exchange import STATE, UNLIKE
+from pytest_crystallize.settled import SettledExperiment
 
 _LOOKS: Final = 50  # times as long as the last look at what is in memory is waited until the next
-_UNLIKE: Final = "unlike"
-_STATE: Final = "state"
 
 
 class Repeats:
@@ -29,12 +24,23 @@ class Repeats:
 
     Parameters
     ----------
-    runs : ExperimentRuns
-        The experiment's.
+    runs : SettledExperiment
+        The experiment.
+    subject : callable
+        Returns what its runs are made of.
+    stored : callable
+        Returns the stored runs, if any are to be used or made.
     """
 
-    def __init__(self, runs: ExperimentRuns) -> None:
+    def __init__(
+        self,
+        runs: SettledExperiment,
+        subject: Callable[[], Subject],
+        stored: Callable[[], StoredRuns | None],
+    ) -> None:
         self._runs = runs
+        self._subject = subject
+        self._stored = stored
         self._began = False
         self._next_look = 0.0
 
@@ -45,7 +51,7 @@ class Repeats:
         if not caching.repeatable or caching.cache_key is not None:
             return None
         try:
-            return Repeatability(self._runs.subject())
+            return Repeatability(self._subject())
         except FingerprintError:
             return None
 
@@ -56,9 +62,9 @@ class Repeats:
             return
         self._began = True
         known.begin()
-        if self._runs.cache is not None:
-            self._runs.cache.stored.is_held = True
-            self._runs.cache.stored.as_before = known.as_before
+        if (stored := self._stored()) is not None:
+            stored.is_held = True
+            stored.as_before = known.as_before
         if known.orders:
             self._runs.settings.note(
                 f"{self._runs.name} walks through {', '.join(known.orders)}: texts in a set have another "
@@ -70,20 +76,21 @@ class Repeats:
         if self._known is not None:
             self._known.took(record)
 
-    def settle(self, host: pytest.Item, *, last: bool = False, more: bool = False) -> None:
+    def settle(
+        self, run_again: Callable[[Unit], RunRecord], *, last: bool = False, more: bool = False
+    ) -> None:
         """Make runs again if some are to be stored, or are the last of this process for now.
 
         Parameters
         ----------
-        host : pytest.Item
-            The item in whose call phase this happens.
+        run_again : callable
+            Runs a unit again.
         last : bool
             Whether no more runs follow under that item.
         more : bool
             Whether others may follow under another one, so that there is no need to look each time.
         """
-        known, cache = self._known, self._runs.cache
-        stored = None if cache is None else cache.stored
+        known, stored = self._known, self._stored()
         if not last and (stored is None or not stored.is_due):
             return
         if known is None or not self._began or not (last or known.is_ready):
@@ -92,7 +99,7 @@ class Repeats:
         if last and more and started < self._next_look:
             return
         objection = known.check(
-            UnitsHere(self._runs, host).again,
+            run_again,
             self._of_others() if last else (),
             memos_only=stored is None,
         )
@@ -107,8 +114,8 @@ class Repeats:
 
     def hold(self) -> None:
         """Have nothing stored of runs that another machine makes, before one was made again."""
-        if self._known is not None and self._runs.cache is not None:
-            self._runs.cache.stored.is_held = True
+        if self._known is not None and (stored := self._stored()) is not None:
+            stored.is_held = True
 
     def settle_elsewhere(
         self, records: Iterable[RunRecord], run_again: Callable[[Unit], RunRecord | None]
@@ -122,8 +129,8 @@ class Repeats:
         run_again : callable
             Runs a unit there; None if it was not run.
         """
-        known, cache = self._known, self._runs.cache
-        if known is None or cache is None:
+        known, stored = self._known, self._stored()
+        if known is None or stored is None:
             return
         for record in known.cheapest_of(list(records)):
             again = run_again(Unit(record.replicate, record.condition))
@@ -131,7 +138,7 @@ class Repeats:
                 known.compare(record, again)
         if known.unlike is not None:
             self._tell(known.unlike)
-        cache.stored.release(known.unlike)
+        stored.release(known.unlike)
 
     def _of_others(self) -> Iterator[RunRecord]:
         """Yield runs that other processes have made."""
@@ -148,7 +155,7 @@ class Repeats:
     def _tell(self, unlike: str) -> None:
         exchange = self._runs.settings.exchange
         text = f"{self._runs.name} does not repeat: {unlike}; nothing of it is stored"
-        exchange.agree(f"{_UNLIKE} {self._runs.id}", lambda: text)
+        exchange.agree(f"{UNLIKE} {self._runs.id}", lambda: text)
 
     def _tell_state(self, changed: list[str], *, stored: bool) -> None:
         runs = self._runs
@@ -157,14 +164,4 @@ class Repeats:
             f"{runs.name}: runs depend on those before them, since they change what they use: {named}; "
             "values and verdicts may differ with -n" + (", and they are not stored" if stored else "")
         )
-        runs.settings.note(runs.settings.exchange.agree(f"{_STATE} {runs.id}", lambda: text))
-
-
-def unlike(exchange: Exchange, experiment: str) -> str | None:
-    """Return what was found of an experiment whose runs do not repeat."""
-    return exchange.agreed(f"{_UNLIKE} {experiment}")
-
-
-def is_told(exchange: Exchange, experiment: str) -> bool:
-    """Tell whether it was said already why runs of an experiment are not stored."""
-    return any(exchange.agreed(f"{what} {experiment}") is not None for what in (_UNLIKE, _STATE))
+        runs.settings.note(runs.settings.exchange.agree(f"{STATE} {runs.id}", lambda: text))

@@ -18,9 +18,8 @@ from crystallize.core.sensitivity import unchanged_passes
 from crystallize.core.stored_reference import Claimed, Origin, claimed_metrics, recorded
 from crystallize.core.unit_samples import nested_in_units, unit_means
 from crystallize.errors import ReferenceFileError
-from pytest_crystallize.exchange import Exchange
+from pytest_crystallize.exchange import Exchange, unlike
 from pytest_crystallize.ids import relative, shortened
-from pytest_crystallize.repeats import unlike
 from pytest_crystallize.units import ExperimentRuns
 
 

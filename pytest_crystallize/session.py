@@ -34,10 +34,11 @@ from pytest_crystallize.late_error_hooks import LateErrorHooks
 from pytest_crystallize.options import Options
 from pytest_crystallize.publishing import Publisher
 from pytest_crystallize.pytest_seam import shown_in_short
-from pytest_crystallize.record_cache import RecordCache, watching_set_up
+from pytest_crystallize.record_cache import RecordCache
 from pytest_crystallize.reporter import Reporter
 from pytest_crystallize.session_summary import SessionSummary, told_seed
 from pytest_crystallize.settings import Settings
+from pytest_crystallize.unit_runs import watching_set_up
 from pytest_crystallize.units import ExperimentRuns
 from pytest_crystallize.verdicts_due import VerdictsDue
 from pytest_crystallize.workers import WorkerHooks

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from crystallize.boundary import failure
+from pytest_crystallize.exchange import unlike
 from pytest_crystallize.ids import pasteable, variant
 from pytest_crystallize.pytest_seam import writer_of
-from pytest_crystallize.repeats import unlike
 from pytest_crystallize.report import VerdictLine, counted, headed, wrapped
 from pytest_crystallize.report_terminal import MDE_LEGEND, experiment_lines
 from pytest_crystallize.reporter import Reporter

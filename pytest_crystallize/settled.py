@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import pytest
 
@@ -23,15 +23,31 @@ from crystallize.core.seeding import CALIBRATION, SeedStream, check_root_seed
 from crystallize.core.treatment import BASELINE
 from crystallize.core.unread import TreatmentKeys
 from crystallize.errors import DefinitionError
+from pytest_crystallize.exchange import unlike
 from pytest_crystallize.ids import shortened
 from pytest_crystallize.places import place_of
-from pytest_crystallize.repeats import unlike
 from pytest_crystallize.settings import Settings
 
-if TYPE_CHECKING:
-    from pytest_crystallize.items import HypothesisItem
-
 _NOTHING_DECLARED = Caching()
+
+
+class Claimant(Protocol):
+    """A test of an experiment: what it claims, and of what."""
+
+    parent: Any
+    hypothesis: Hypothesis | None
+    treatment: str | None
+
+    @property
+    def nodeid(self) -> str:
+        """Node id of the test."""
+
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        """Those that it needs."""
+
+    def will_run(self) -> bool:
+        """Tell whether the marks let it run."""
 
 
 class SettledExperiment:
@@ -54,7 +70,7 @@ class SettledExperiment:
         Those that the selected items need.
     analysis_plan : AnalysisPlan
         What is claimed, and how it is judged.
-    members : list of HypothesisItem
+    members : list of Claimant
         All items, selected or not.
     sample_size, root_seed : int
         As settled between command line, declaration and ini file.
@@ -133,8 +149,8 @@ class SettledExperiment:
         self.hypotheses = tuple(hypotheses)
         self.caching = caching
         self.fixture_definitions: frozenset[Any] = frozenset()
-        self.members: list[HypothesisItem] = []
-        self.selected: list[HypothesisItem] = []
+        self.members: list[Claimant] = []
+        self.selected: list[Claimant] = []
 
     def _settled_judging(self, declared: Judging, hypotheses: Sequence[Hypothesis]) -> Judging:
         claimed = any(hypothesis.claim is not None for hypothesis in hypotheses)
@@ -203,7 +219,7 @@ class SettledExperiment:
 
     # What is needed.
 
-    def needs(self, item: HypothesisItem) -> None:
+    def needs(self, item: Claimant) -> None:
         """Note that an item is to give a verdict: its conditions, and those of its family, are to be run.
 
         What records gives no verdict, so no correction needs the family.

@@ -5,22 +5,16 @@ Each is a `crystallize.core.run.RecordSource`.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import pytest
 
 from crystallize import RunRecord
-from crystallize.core.awaiting import run_to_completion
-from crystallize.core.plugins.execution import generators_shared
-from crystallize.core.run import RunPlan, Unit
+from crystallize.core.run import Unit
 from pytest_crystallize.exchange import Key
-
-if TYPE_CHECKING:
-    from pytest_crystallize.factories import FactoryRuns
-    from pytest_crystallize.units import ExperimentRuns
+from pytest_crystallize.unit_runs import UnitRuns
 
 Records = Generator[RunRecord, None, None]
 
@@ -37,17 +31,17 @@ class SharedRecords:
 
     Parameters
     ----------
-    runs : ExperimentRuns
-        The experiment's; its `source` is what runs the units of replicates that this process has claimed.
-    host : pytest.Item
-        The item in whose call phase they are run.
+    runs : UnitRuns
+        The experiment's.
+    source : callable
+        Returns what runs the units of replicates that this process has claimed, if there are any.
     waits : bool
         Wait for replicates that others have claimed, and run what these leave; otherwise, leave them out.
     """
 
-    def __init__(self, runs: ExperimentRuns, host: pytest.Item, *, waits: bool) -> None:
+    def __init__(self, runs: UnitRuns, source: Callable[[], Source], *, waits: bool) -> None:
         self._runs = runs
-        self._host = host
+        self._source = source
         self._waits = waits
 
     def records(self, units: Sequence[Unit]) -> Records:
@@ -65,7 +59,7 @@ class SharedRecords:
                 held.append(replicate)
             left = [u for u in units if u.replicate in held and not exchange.has(Key(experiment, *u))]
             if left:
-                with closing(self._runs.source(self._host).records(left)) as records:
+                with closing(self._source().records(left)) as records:
                     yield from records
         finally:
             for replicate in held:
@@ -77,13 +71,13 @@ class UnitsHere:
 
     Parameters
     ----------
-    runs : ExperimentRuns
+    runs : UnitRuns
         The experiment's.
     host : pytest.Item
         The item in whose call phase they are run.
     """
 
-    def __init__(self, runs: ExperimentRuns, host: pytest.Item) -> None:
+    def __init__(self, runs: UnitRuns, host: pytest.Item) -> None:
         self._runs = runs
         self._host = host
 
@@ -100,7 +94,7 @@ class UnitsHere:
             record = judge(record)
             runs.repeats.took(record)
             yield record
-            runs.repeats.settle(host)
+            runs.repeats.settle(self.again)
 
     def again(self, unit: Unit) -> RunRecord:
         """Run a unit again, for nothing but to see what it gives."""
@@ -112,49 +106,6 @@ class UnitsHere:
         return judge(record)
 
 
-class UnitsTogether(UnitsHere):
-    """Asynchronous units that this process runs at the same time, on one event loop."""
-
-    _runs: FactoryRuns
-
-    def records(self, units: Sequence[Unit]) -> Records:
-        """Run the units; each record is concluded as it ends, since the process may end before the others."""
-        runs, host = self._runs, self._host
-        if len(units) < 2:
-            yield from super().records(units)
-            return
-        begun: list[Unit] = []
-        for unit in units:
-            lost = runs.begin(unit, host)
-            if lost is None:
-                begun.append(unit)
-            else:
-                yield lost
-        ended: list[RunRecord] = []
-        with generators_shared(runs.plan, "pytest", "crystallize_max_concurrency = 1") as plan:
-            run_to_completion(self._run(plan, begun, ended))
-        yield from ended
-
-    async def _run(self, plan: RunPlan, units: Sequence[Unit], ended: list[RunRecord]) -> None:
-        seeded = plan.seed_globals is not None and len(units) == 1
-
-        async def run(unit: Unit) -> None:
-            runs = self._runs
-            with UnderWay(runs, unit), runs.watching(seeded=seeded) as judge:
-                record = await runs.await_unit(plan, unit, self._host)
-            record = judge(runs.settings.output.with_sections(record))
-            runs.repeats.took(record)
-            runs.conclude(record)
-            ended.append(record)
-
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                for unit in units:
-                    tasks.create_task(run(unit))
-        except BaseExceptionGroup as group:  # what ends a session comes through as it was raised
-            raise group.exceptions[0] from None
-
-
 class UnderWay:
     """A run that is under way; a class, since there are as many as runs.
 
@@ -163,7 +114,7 @@ class UnderWay:
 
     __slots__ = ("_key", "_runs", "_unit")
 
-    def __init__(self, runs: ExperimentRuns, unit: Unit) -> None:
+    def __init__(self, runs: UnitRuns, unit: Unit) -> None:
         self._runs = runs
         self._unit = unit
         self._key = Key(runs.id, *unit)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, closing
-from functools import cached_property
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
+from functools import cached_property, partial
 from typing import Any
 
 import pytest
@@ -14,46 +13,22 @@ import pytest
 from crystallize import ConditionRuns, RunRecord
 from crystallize.core.analysis import Analysis
 from crystallize.core.interim import Interim
-from crystallize.core.record import RunError
 from crystallize.core.run import Unit, rotated
-from crystallize.core.run_identity import Subject
 from crystallize.core.seeding import global_state_restored
-from crystallize.core.stored_runs import Judge
 from crystallize.core.unread import unread_text
-from pytest_crystallize.exchange import LOST, Key
-from pytest_crystallize.record_cache import ExperimentCache, unwatched
-from pytest_crystallize.repeats import Repeats
-from pytest_crystallize.settled import SettledExperiment
+from pytest_crystallize.exchange import Key
 from pytest_crystallize.sources import Records, SharedRecords, Source, UnitsHere
-from pytest_crystallize.tracebacks import describe
+from pytest_crystallize.unit_runs import UnitRuns
 
 
-class ExperimentRuns(SettledExperiment, ABC):
-    """The units of one experiment (one parameter set of one function), and who runs them.
-
-    Attributes
-    ----------
-    seeds_globals : bool
-        Whether runs seed the global generators.
-    """
-
-    seeds_globals = True
+class ExperimentRuns(UnitRuns):
+    """The runs of one experiment (one parameter set of one function), and who makes them."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._cache: ExperimentCache | None = None
-        self.repeats = Repeats(self)
         self.first_open = 0
         self._complete: dict[str, ConditionRuns] = {}
         self._analysis: Analysis | None = None
-
-    @abstractmethod
-    def run_unit(self, unit: Unit, host: pytest.Item) -> RunRecord:
-        """Run one unit in this process, without claiming it."""
-
-    @abstractmethod
-    def run_alone(self, unit: Unit, host: pytest.Item) -> RunRecord:
-        """Run one unit in this process and let its exceptions through."""
 
     def pull(self, host: pytest.Item, *, seconds: float | None = None, at_least: int = 1) -> None:
         """Run every needed unit that nobody has claimed, and wait for the claimed ones.
@@ -75,7 +50,7 @@ class ExperimentRuns(SettledExperiment, ABC):
                 self._recall()
                 settings.exchange.refresh()
                 self._pull(host, seconds, at_least)
-                self.repeats.settle(host, last=True, more=seconds is not None)
+                self.repeats.settle(UnitsHere(self, host).again, last=True, more=seconds is not None)
             finally:
                 if self.cache is not None:
                     self.cache.flush()
@@ -83,10 +58,10 @@ class ExperimentRuns(SettledExperiment, ABC):
 
     def _pull(self, host: pytest.Item, seconds: float | None, at_least: int) -> None:
         started = time.perf_counter()
-        done_here = 0
+        done_here, source = 0, partial(self.source, host)
         while True:
             for units, waits in self.batches(wait=seconds is None or self.looks_again):
-                done_here += self.take_in(SharedRecords(self, host, waits=waits).records(units))
+                done_here += self.take_in(SharedRecords(self, source, waits=waits).records(units))
                 out_of_time = seconds is not None and time.perf_counter() - started > seconds
                 if out_of_time and done_here >= at_least:
                     return
@@ -128,6 +103,11 @@ class ExperimentRuns(SettledExperiment, ABC):
     def source(self, host: pytest.Item) -> Source:
         """Return what runs units of replicates that this process has claimed."""
         return UnitsHere(self, host)
+
+    def _recall(self) -> None:
+        """Learn which runs are stored, before any is run."""
+        if self.cache is not None:
+            self.cache.recall()
 
     # Looks.
 
@@ -175,7 +155,7 @@ class ExperimentRuns(SettledExperiment, ABC):
         exchange, key = self.settings.exchange, Key(self.id, *unit)
         self._recall()
         if not exchange.has(key):
-            self.take_in(SharedRecords(self, host, waits=True).records([unit]))
+            self.take_in(SharedRecords(self, partial(self.source, host), waits=True).records([unit]))
         record = exchange.record(key)
         assert record is not None
         return record
@@ -184,116 +164,6 @@ class ExperimentRuns(SettledExperiment, ABC):
         """Return the units of a replicate that have to be run, in the order in which they are."""
         has, order = self.settings.exchange.has, rotated(self.conditions, replicate)
         return [Unit(replicate, c) for c in order if c in self.needed and not has(Key(self.id, replicate, c))]
-
-    def run_again(self, unit: Unit, host: pytest.Item) -> RunRecord:
-        """Run a unit whose record is there already."""
-        return self.run_unit(unit, host)
-
-    def ended_session(self, unit: Unit, error: BaseException) -> None:
-        """Take in that a unit ended the session; other workers may wait for its record."""
-        fault = RunError.from_exception(error, self.name)
-        seed = self.stream.seed(unit.replicate)
-        self.publish(unit, RunRecord(unit.condition, unit.replicate, seed, error=fault))
-        self.settings.note(f"{self._place(*unit)} ended the session: {fault}")
-
-    def leave_if_forked(self, unit: Unit) -> None:
-        """End this process if a condition run that came back here began in another one."""
-        forks = self.settings.forks
-        if forks.is_child():
-            forks.leave(self._place(*unit))
-
-    def _place(self, replicate: int, condition: str) -> str:
-        return f"replicate {replicate} of {condition!r} of {self.name}"
-
-    def judged(self, record: RunRecord, node: pytest.Item) -> RunRecord:
-        """Return the record of a unit, as a failure if it left errors in threads or finalizers."""
-        judged = self.settings.late_errors.judged(record, lambda error, step: describe(error, step, node))
-        if judged is not record:
-            self.withdraw_steps()
-        return judged
-
-    # Stored runs.
-
-    @property
-    def cache(self) -> ExperimentCache | None:
-        """The stored runs, if any are to be used or made."""
-        if self._cache is None and self.settings.records is not None:
-            self._cache = ExperimentCache(self, self.settings.records)
-        return self._cache
-
-    @abstractmethod
-    def subject(self) -> Subject:
-        """Return what the runs are made of.
-
-        Raises
-        ------
-        FingerprintError
-            If that can't be known.
-        """
-
-    def _recall(self) -> None:
-        """Learn which runs are stored, before any is run."""
-        if self.cache is not None:
-            self.cache.recall()
-
-    def watching(self, *, seeded: bool | None = None) -> AbstractContextManager[Judge]:
-        """Watch one run; gives what its record is to be passed through.
-
-        Parameters
-        ----------
-        seeded : bool, optional
-            Whether it has the global generators for itself, and seeds them; if left out, as all runs do.
-        """
-        if self.cache is None:
-            return unwatched()
-        return self.cache.stored.watching(seeded=self.seeds_globals if seeded is None else seeded)
-
-    def withdraw(self) -> None:
-        """Have no later session use what this process has stored in this one."""
-        if self._cache is not None:
-            self._cache.withdraw()
-        self.withdraw_steps()
-
-    def withdraw_steps(self) -> None:
-        """Have nobody use the results of steps that this process has stored in this session."""
-
-    def conclude(self, record: RunRecord) -> None:
-        """Have the record of a run that ended here stored, and publish it, unless that was done already."""
-        exchange, cache, unit = self.settings.exchange, self.cache, Unit(record.replicate, record.condition)
-        key = Key(self.id, *unit)
-        if not exchange.has(key):
-            self._write(exchange.publish, key, record if cache is None else cache.take(unit, record))
-
-    def begin(self, unit: Unit, host: pytest.Item) -> RunRecord | None:
-        """Note that a unit is about to be run; of one that ended a process, return the record instead."""
-        exchange, key = self.settings.exchange, Key(self.id, *unit)
-        if key in exchange.attempts:
-            lost = self._lost(key, exchange.attempts[key])
-            self.publish(unit, lost)
-            return lost
-        self.repeats.begin()
-        self.prepare(unit, host)
-        self._write(exchange.attempt, key)
-        self.settings.timer.restart()
-        return None
-
-    def prepare(self, unit: Unit, host: pytest.Item) -> None:
-        """Obtain what a unit depends on."""
-
-    def publish(self, unit: Unit, record: RunRecord) -> None:
-        """Have a record stand for a run, in all processes."""
-        self._write(self.settings.exchange.publish, Key(self.id, *unit), record)
-
-    def _write(self, write: Callable[..., None], *args: Any) -> None:
-        try:
-            write(*args)
-        except OSError as error:
-            self.settings.note(f"records could not be written for other processes to read: {error}")
-
-    def _lost(self, key: Key, worker: str) -> RunRecord:
-        message = f"process {worker!r} died while it ran this condition"
-        error = RunError(LOST, message, self.name, f"{message}.\nIt is not run again.\n")
-        return RunRecord(key.condition, key.replicate, self.stream.seed(key.replicate), error=error)
 
     def runs(self, conditions: Iterable[str]) -> dict[str, ConditionRuns]:
         """Return what is known of these conditions."""
@@ -309,11 +179,6 @@ class ExperimentRuns(SettledExperiment, ABC):
         if None not in runs.records:
             self._complete[condition] = runs
         return runs
-
-    @property
-    def instance(self) -> Any:
-        """The instance of the class that the function is defined in; None outside of classes."""
-        return self.function.instance
 
     def unread(self, arms: Mapping[str, ConditionRuns]) -> list[str]:
         """Say which keys of which treatments nothing read in any run."""
