@@ -29,7 +29,7 @@ CORE_LAYERS = [
         "warned",
     },
     {"stat_test", "tests_by_resampling", "tests_of_units", "stopping", "verdict", "reference"},
-    {"recording", "record", "journal", "context", "awaiting"},
+    {"recording", "outputs", "record", "journal", "context", "awaiting"},
     {"declared", "claim", "verifier"},
     {"datasource", "artifact", "pipeline_step", "treatment", "hypothesis", "policy"},
     {"step_cache", "pipeline", "run"},

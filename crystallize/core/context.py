@@ -10,7 +10,7 @@ import numpy as np
 
 from crystallize.core.freezing import ATOMIC, freeze, summarize, thaw
 from crystallize.core.journal import Journal
-from crystallize.core.recording import Artifacts, Metrics
+from crystallize.core.outputs import Artifacts, Metrics
 from crystallize.core.seeding import check_root_seed
 from crystallize.core.trace import Scope
 from crystallize.errors import ContextMutationError, ContextValueError

@@ -12,7 +12,7 @@ from crystallize.core.context import FrozenContext
 from crystallize.core.declared import Declared, Given, Parameters
 from crystallize.core.freezing import Shared
 from crystallize.core.journal import Journal
-from crystallize.core.recording import record
+from crystallize.core.outputs import record
 from crystallize.errors import DefinitionError
 
 
