@@ -38,6 +38,7 @@ from pytest_crystallize.pytest_seam import (
 from pytest_crystallize.record_cache import marked_components, marked_names
 from pytest_crystallize.settings import Settings
 from pytest_crystallize.tracebacks import describe
+from pytest_crystallize.unit_hooks import UnitHooks
 from pytest_crystallize.units import ExperimentRuns
 
 Phase = Literal["setup", "call"]
@@ -46,9 +47,13 @@ Phase = Literal["setup", "call"]
 class ConditionFunction(pytest.Function):
     """The marked function as the node whose fixtures each condition run sets up afresh."""
 
+    _host: pytest.Item | None = None
+
     def begin(self, host: pytest.Item) -> None:
         """Prepare for the next condition run inside the call phase of `host`."""
-        self._chain = [*host.listchain(), self]
+        if host is not self._host:
+            self._host, self._chain = host, [*host.listchain(), self]
+            self._unit_hooks.settle()
         self.user_properties.clear()
         begin_afresh(self, host)
 
@@ -57,9 +62,13 @@ class ConditionFunction(pytest.Function):
         return self._chain
 
     @cached_property
+    def _unit_hooks(self) -> UnitHooks:
+        return UnitHooks(self.config, self.session.gethookproxy(self.path))
+
+    @cached_property
     def ihook(self) -> Any:
         """Hooks of the session, looked up once."""
-        return self.session.gethookproxy(self.path)
+        return self._unit_hooks
 
     @cached_property
     def reported(self) -> Callable[[Phase], AbstractContextManager[None]]:

@@ -494,10 +494,54 @@ def test_subtests(project):
 
 
 def test_setup_show(project):
-    """--setup-show shows the fixtures of condition runs."""
-    project.write(TOTAL.replace("(rng,", "(tmp_path, rng,"))
-    result = project.run("--setup-show")
+    """--setup-show shows the fixtures of each condition run."""
+    project.write("""
+        @pytest.fixture
+        def mine():
+            yield 1.0
+
+        @pytest.mark.experiment(replicates=3)
+        def experiment_x(mine):
+            return {"m": mine}
+    """)
+    result = project.run("--setup-show", "--crystallize-cache=off")
     result.assert_outcomes(passed=1)
+    shown = result.stdout.str()
+    assert (shown.count("SETUP    F mine"), shown.count("TEARDOWN F mine")) == (3, 3)
+
+
+def test_hooks_of_fixtures(project):
+    """Hooks of a project around the set-up of fixtures, and behind them, are called in each condition run."""
+    project.raw(
+        "conftest.py",
+        """
+        import pytest
+
+        seen = []
+
+        @pytest.hookimpl(wrapper=True)
+        def pytest_fixture_setup(fixturedef, request):
+            seen.append(f"before {fixturedef.argname}")
+            return (yield)
+
+        def pytest_fixture_post_finalizer(fixturedef, request):
+            seen.append(f"behind {fixturedef.argname}")
+
+        def pytest_unconfigure():
+            print("\\nSEEN", *(f"{what} {seen.count(what)}," for what in sorted(set(seen)) if "mine" in what))
+        """,
+    )
+    project.write("""
+        @pytest.fixture
+        def mine():
+            return 1.0
+
+        @pytest.mark.experiment(replicates=3)
+        def experiment_x(mine):
+            return {"m": mine}
+    """)
+    result = project.run("-s", "--crystallize-cache=off")
+    result.stdout.fnmatch_lines(["SEEN before mine 3, behind mine 3,"])
 
 
 def test_fixtures_listing(project):
