@@ -17,6 +17,9 @@ from typing import Final
 
 from crystallize.cache.origin import is_project_file
 
+_FIRST_LINES: Final = re.compile(
+    r"Metadata-Version: [\d.]+\nName: (?P<name>[\w.-]+)\nVersion: (?P<version>[\w.!+-]+)\n(?!\s)"
+)
 _ADDED: Final = re.compile(r"\.dist-info/(INSTALLER|REQUESTED|RECORD|direct_url\.json|uv_\w+\.json)$|\.pyc$")
 
 
@@ -98,19 +101,31 @@ def _distributions() -> Iterator[tuple[str, str]]:
     met = set()
     for distribution in importlib.metadata.distributions():
         try:
-            name = re.sub(r"[-_.]+", "-", distribution.metadata["Name"]).lower()
+            name, version = _named(distribution)
         except (TypeError, KeyError, OSError):
             continue  # a leftover of an installation that broke off
+        name = re.sub(r"[-_.]+", "-", name).lower()
         if name in met:
             continue
         met.add(name)
         if _is_editable(distribution):
-            yield name, f"{distribution.version} editable"
+            yield name, f"{version} editable"
             continue
         record = distribution.read_text("RECORD")
         said = distribution.read_text("METADATA") or "" if record is None else _of_the_wheel(record)
         digest = blake2b(said.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
-        yield name, f"{distribution.version} files {digest}"
+        yield name, f"{version} files {digest}"
+
+
+def _named(distribution: importlib.metadata.Distribution) -> tuple[str, str]:
+    """Return the name and the version of a distribution, from its first lines where they say both.
+
+    The whole of the metadata, long descriptions and all, takes a parser of mails as long as everything else.
+    """
+    found = _FIRST_LINES.match(distribution.read_text("METADATA") or "")
+    if found is not None:
+        return found["name"], found["version"]
+    return distribution.metadata["Name"], distribution.version
 
 
 def _of_the_wheel(record: str) -> str:

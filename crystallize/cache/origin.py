@@ -34,7 +34,7 @@ INSTALLED: Final = _directories()
 def _real_path(filename: str) -> str:
     """Return a path without links; modules are many, and their directories few."""
     directory, name = os.path.split(filename)
-    if Path(filename).is_symlink() or name in ("", os.curdir, os.pardir):
+    if os.path.islink(filename) or name in ("", os.curdir, os.pardir):  # noqa: PTH114 - a Path costs more
         return os.path.realpath(filename)
     return f"{_real_directory(directory).rstrip(os.sep)}{os.sep}{name}"
 
