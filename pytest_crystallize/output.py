@@ -13,7 +13,7 @@ import pytest
 
 from crystallize.core.escaping import printable_lines
 from pytest_crystallize.failures import PROPERTY
-from pytest_crystallize.pytest_seam import caplog_handler_key, writer_of
+from pytest_crystallize.pytest_seam import caplog_handler_key, read_captured, writer_of
 
 if TYPE_CHECKING:
     from crystallize import RunRecord
@@ -44,18 +44,19 @@ class Output:
     def captured(self, host: pytest.Item, run: Callable[[], RunRecord]) -> RunRecord:
         """Run a unit; what it printed and logged goes into its record if it failed, else nowhere."""
         if (log := self._log) is not None:
-            log.reset()
-            if caplog_handler_key in host.stash:
-                host.stash[caplog_handler_key].clear()
+            if log.records:
+                log.reset()
+            if (handler := host.stash.get(caplog_handler_key, None)) is not None and handler.records:
+                handler.clear()
         return self.with_sections(run())
 
     def with_sections(self, record: RunRecord) -> RunRecord:
         """Put what was printed and logged since the last time into a record, if it is of a failure."""
         logged = ""
-        if (log := self._log) is not None:
+        if (log := self._log) is not None and log.records:
             logged = log.stream.getvalue().strip()
             log.reset()
-        out, err = self._capture.read_global_capture() if self._capture is not None else ("", "")
+        out, err = ("", "") if self._capture is None else read_captured(self._capture)
         if record.error is None:
             return record
         return with_output(record, out, err, logged)

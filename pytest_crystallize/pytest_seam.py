@@ -6,6 +6,7 @@ load it only to refuse what was typed wrongly.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal
 
@@ -25,6 +26,7 @@ from _pytest.assertion.rewrite import (  # modules sent elsewhere are loaded the
     AssertionRewritingHook,
     rewrite_asserts,
 )
+from _pytest.capture import CaptureManager, EncodedFile  # whether a run printed anything, without reading
 from _pytest.compat import get_real_func, safe_isclass  # what pytest sees behind objects that it collects
 from _pytest.config.findpaths import determine_setup  # how rootdir would have been settled without a value
 from _pytest.faulthandler import fault_handler_stderr_fd_key  # where its timer writes, which is restarted
@@ -104,6 +106,23 @@ def log_format_of(config: pytest.Config) -> tuple[str | None, str | None, int | 
         return None
     formatter = plugin.report_handler.formatter
     return formatter._fmt, formatter.datefmt, plugin.log_level
+
+
+# Output.
+
+
+def read_captured(capture: CaptureManager) -> tuple[str, str]:
+    """Return what was printed since the last time; where nothing was, no file is read, cut and wound back."""
+    capturing = capture._global_capturing
+    if capturing is not None and _is_unwritten(capturing.out) and _is_unwritten(capturing.err):
+        return "", ""
+    return capture.read_global_capture()
+
+
+def _is_unwritten(stream: Any) -> bool:
+    """Tell whether a file that takes what a process prints stands at its beginning."""
+    file = getattr(stream, "tmpfile", None)
+    return isinstance(file, EncodedFile) and os.lseek(file.fileno(), 0, os.SEEK_CUR) == 0
 
 
 # The terminal.
