@@ -7,13 +7,12 @@ and kept. What was read before it, `opened_files` knows.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 import tempfile
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Final
@@ -94,28 +93,9 @@ class Watcher:
             return self._inputs.hold_directory(file) or self._ignored.hold_directory(file)
         return file in self._inputs or file in self._ignored
 
-    @contextlib.contextmanager
-    def watch(self) -> Iterator[Watch]:
-        """Note what is done meanwhile: by this thread or task, and by threads that belong to no other run.
-
-        Yields
-        ------
-        Watch
-            Its reasons are complete when the run has ended.
-        """
-        watch = Watch(self)
-        outer = _current.get()
-        _activate(watch)
-        _current.set((*outer, watch))
-        try:
-            sys.audit(_PROBE)
-            if not watch._heard:
-                self._note("can't be watched: another audit hook refuses ours")
-            yield watch
-        finally:
-            # No token: a fixture may end in another context than it began in.
-            _current.set(tuple(other for other in _current.get() if other is not watch))
-            _deactivate(watch)
+    def watch(self) -> Watch:
+        """Return a context manager that notes what is done meanwhile, and gives itself."""
+        return Watch(self)
 
     def _is_temporary(self, path: Spelled) -> bool:
         return path in self._given or (path in self._temporary and path not in self._project)
@@ -126,7 +106,9 @@ class Watcher:
 
 
 class Watch:
-    """One run under watch.
+    """One run under watch: what this thread or task does, and threads that belong to no other run.
+
+    Its reasons are complete when the run has ended. A class, since there are as many as runs.
 
     Parameters
     ----------
@@ -139,6 +121,23 @@ class Watch:
         self._heard = False
         self._written: set[str] = set()  # files that are new, or were emptied
         self._made: set[str] = set()  # directories, each with a separator behind it
+
+    def __enter__(self) -> Watch:
+        _activate(self)
+        _current.set((*_current.get(), self))
+        try:
+            sys.audit(_PROBE)
+        except BaseException:
+            self.__exit__()
+            raise
+        if not self._heard:
+            self._watcher._note("can't be watched: another audit hook refuses ours")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # No token: a fixture may end in another context than it began in.
+        _current.set(tuple([other for other in _current.get() if other is not self]))
+        _deactivate(self)
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -313,7 +312,7 @@ def _activate(watch: Watch) -> None:
 def _deactivate(watch: Watch) -> None:
     global _active
     with _lock:
-        _active = tuple(other for other in _active if other is not watch)
+        _active = tuple([other for other in _active if other is not watch])
 
 
 _apart: weakref.WeakSet[threading.Thread] = weakref.WeakSet()

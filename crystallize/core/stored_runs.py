@@ -19,7 +19,7 @@ from typing import Any, Final
 from crystallize.cache.environment import Environment
 from crystallize.cache.opened_files import OPENED
 from crystallize.cache.prerequisites import Prerequisites, Unprovable
-from crystallize.cache.purity import Watcher
+from crystallize.cache.purity import Watch, Watcher
 from crystallize.cache.set_up import set_up_by
 from crystallize.cache.store import Encoded, Store
 from crystallize.core.hypothesis import Hypothesis
@@ -240,27 +240,22 @@ class StoredRuns:
 
     # What is run.
 
-    @contextmanager
-    def watching(self, *, seeded: bool) -> Iterator[Judge]:
-        """Watch one run; yields what its record is to be passed through when it has ended.
+    def watching(self, *, seeded: bool) -> AbstractContextManager[Judge]:
+        """Watch one run; gives what its record is to be passed through when it has ended.
 
         Parameters
         ----------
         seeded : bool
             Whether the run has the global generators for itself, and seeds them.
         """
-        moved = None if seeded else global_draws_detector()
-        drew = False
+        return _Watched(self, self._watcher.watch(), None if seeded else global_draws_detector())
 
-        def judge(record: RunRecord) -> RunRecord:
-            reason = self.impurity(drew=drew)
-            if reason is None and not self._may_lack(record.artifacts):
-                reason = ARTIFACTS
-            return record if reason is None else dataclasses.replace(record, impure=reason)
-
-        with self._watcher.watch():
-            yield judge
-            drew = moved is not None and moved()
+    def judged(self, record: RunRecord, *, drew: bool) -> RunRecord:
+        """Return the record of a run that ends now, impure if no stored record could stand for the run."""
+        reason = self.impurity(drew=drew)
+        if reason is None and not self._may_lack(record.artifacts):
+            reason = ARTIFACTS
+        return record if reason is None else dataclasses.replace(record, impure=reason)
 
     def _may_lack(self, artifacts: Sequence[ArtifactEntry]) -> bool:
         """Tell whether a stored record may stand for a run without its artifacts, whose bytes it has not."""
@@ -447,6 +442,31 @@ class StoredRuns:
         self._buffer, self._taken = {}, set()
         self._watcher = self._make_watcher()
         self._prerequisites = None
+
+
+class _Watched:
+    """One run that is watched; a class, since there are as many as runs."""
+
+    __slots__ = ("_drew", "_moved", "_stored", "_watch")
+
+    def __init__(self, stored: StoredRuns, watch: Watch, moved: Callable[[], bool] | None) -> None:
+        self._stored = stored
+        self._watch = watch
+        self._moved = moved
+        self._drew = False
+
+    def __enter__(self) -> Judge:
+        self._watch.__enter__()
+        return self._judge
+
+    def __exit__(self, fault: object, *_: object) -> None:
+        try:
+            self._drew = fault is None and self._moved is not None and self._moved()
+        finally:
+            self._watch.__exit__()
+
+    def _judge(self, record: RunRecord) -> RunRecord:
+        return self._stored.judged(record, drew=self._drew)
 
 
 IMPURITIES: Final = Impurities()
