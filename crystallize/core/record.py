@@ -6,9 +6,10 @@ import asyncio
 import json
 import os
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from crystallize.boundary import text_of
 from crystallize.core.recording import MetricEntry
@@ -16,6 +17,20 @@ from crystallize.core.trace import Scope
 
 _PACKAGE = str(Path(__file__).resolve().parent.parent) + os.sep
 _ABOVE_USERS = (_PACKAGE, str(Path(asyncio.__file__).parent) + os.sep)
+_FORMAT: Final = "crystallize-run-3"
+
+
+def _encoder() -> Callable[[object], str]:
+    """Return `json.dumps` for data without cycles; it makes an encoder each time, and runs are many."""
+    make = getattr(json.encoder, "c_make_encoder", None)
+    if make is None:
+        return json.dumps
+    options = ": ", ", ", False, False, True
+    encode = make(None, json.JSONEncoder().default, json.encoder.encode_basestring_ascii, None, *options)
+    return lambda data: "".join(encode(data, 0))
+
+
+_text: Final = _encoder()
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,24 +133,21 @@ class RunRecord:
     def to_json(self) -> str:
         """Return the record as JSON text; floats come back bit for bit."""
         error = self.error
-        return json.dumps(
-            [
-                _FORMAT,
-                self.condition,
-                self.replicate,
-                self.seed,
-                self.metrics,
-                [scope.to_json() for scope in self.scopes],
+        before = _text((_FORMAT, self.condition, self.replicate, self.seed, self.metrics))
+        scopes = ", ".join([scope.to_text() for scope in self.scopes])
+        behind = _text(
+            (
                 self.artifacts,
-                error and [error.type, error.message, error.step, error.traceback],
+                error and (error.type, error.message, error.step, error.traceback),
                 self.skipped,
                 self.seconds,
                 self.sections,
                 self.cached,
                 self.impure,
                 self.cached_steps,
-            ]
+            )
         )
+        return f"{before[:-1]}, [{scopes}], {behind[1:]}"
 
     @classmethod
     def from_json(cls, text: str | bytes) -> RunRecord:
@@ -183,6 +195,3 @@ class RunRecord:
             )
         except (TypeError, ValueError, KeyError) as fault:
             raise ValueError(f"not a run record: {fault}") from fault
-
-
-_FORMAT = "crystallize-run-3"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any, Final, Literal
@@ -34,7 +35,7 @@ class Scope:
         What is shown of its value.
     """
 
-    __slots__ = ("_json", "_next", "before", "event", "index", "key", "name", "shown")
+    __slots__ = ("_next", "_text", "before", "event", "index", "key", "name", "shown")
 
     def __init__(
         self,
@@ -52,7 +53,7 @@ class Scope:
         self.key = key
         self.shown = shown
         self._next: dict[tuple[Event, str, str], Scope] = {}
-        self._json: tuple[Any, ...] | None = None
+        self._text: str | None = None
 
     @property
     def reads(self) -> dict[str, Any]:
@@ -91,10 +92,14 @@ class Scope:
         return following
 
     def to_json(self) -> tuple[Any, ...]:
-        """Return the trace as JSON data, which is not to be changed: it is made once for all runs."""
-        if self._json is None:
-            self._json = (self.name, self.index, self.reads, self.absent, self.writes, self.seeded)
-        return self._json
+        """Return the trace as JSON data."""
+        return (self.name, self.index, self.reads, self.absent, self.writes, self.seeded)
+
+    def to_text(self) -> str:
+        """Return the trace as JSON text, which is made once for all runs."""
+        if self._text is None:
+            self._text = json.dumps(self.to_json())
+        return self._text
 
     @classmethod
     def from_json(cls, data: Sequence[Any]) -> Scope:
