@@ -9,7 +9,7 @@ import contextlib
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextvars import ContextVar
+from contextvars import Context, ContextVar
 from types import FrameType
 from typing import Any
 
@@ -17,8 +17,9 @@ Listener = Callable[[str, tuple[Any, ...]], None]
 
 _lock = threading.Lock()
 _listeners: tuple[Listener, ...] = ()
-_installed = False
+_installed = _works = False
 _silent: ContextVar[bool] = ContextVar("crystallize_unheard", default=False)
+_PROBE = "crystallize.probe"
 _LISTENING = frozenset(f"{__package__}.{name}" for name in ("audit", "purity", "opened_files"))
 
 
@@ -31,9 +32,15 @@ def listen(listener: Listener) -> None:
         if listener not in _listeners:
             _listeners = (*_listeners, listener)
         if not _installed:
-            with contextlib.suppress(Exception):  # another hook's refusal; a probe tells
+            with contextlib.suppress(Exception):  # another hook's refusal
                 sys.addaudithook(_hear)
+                Context().run(sys.audit, _PROBE)
             _installed = True
+
+
+def is_heard() -> bool:
+    """Tell whether events reach the listeners: another hook may refuse ours, but can't remove it later."""
+    return _works
 
 
 @contextlib.contextmanager
@@ -57,5 +64,13 @@ def caller() -> FrameType | None:
 def _hear(event: str, args: tuple[Any, ...]) -> None:
     if _silent.get():
         return
+    if not _works:
+        _find_out(event)
     for listener in _listeners:
         listener(event, args)
+
+
+def _find_out(event: str) -> None:
+    global _works
+    if event == _PROBE:
+        _works = True

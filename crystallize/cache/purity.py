@@ -17,7 +17,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Final
 
-from crystallize.cache.audit import caller, listen
+from crystallize.cache.audit import caller, is_heard, listen
 from crystallize.cache.places import (
     Places,
     Spelled,
@@ -84,7 +84,7 @@ class Watcher:
     @property
     def reasons(self) -> tuple[str, ...]:
         """Why runs are impure, the network first, then in the order of their doing; about eight at most."""
-        return tuple(sorted(self._noted, key=is_incidental))
+        return tuple(sorted(self._noted, key=is_incidental)) if self._noted else ()
 
     def knows(self, path: str, *, directory: bool = False) -> bool:
         """Tell whether the key holds a file, or the names in a directory, or they are of no concern."""
@@ -118,26 +118,21 @@ class Watch:
 
     def __init__(self, watcher: Watcher) -> None:
         self._watcher = watcher
-        self._heard = False
         self._written: set[str] = set()  # files that are new, or were emptied
         self._made: set[str] = set()  # directories, each with a separator behind it
 
     def __enter__(self) -> Watch:
-        _activate(self)
+        listen(_hear)
+        _active[self] = None
         _current.set((*_current.get(), self))
-        try:
-            sys.audit(_PROBE)
-        except BaseException:
-            self.__exit__()
-            raise
-        if not self._heard:
+        if not is_heard():
             self._watcher._note("can't be watched: another audit hook refuses ours")
         return self
 
     def __exit__(self, *_: object) -> None:
         # No token: a fixture may end in another context than it began in.
         _current.set(tuple([other for other in _current.get() if other is not self]))
-        _deactivate(self)
+        del _active[self]
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -242,9 +237,6 @@ class Watch:
         if address is not None:  # else the socket is connected
             self._watcher._note(f"sent to {_NETWORK}")
 
-    def _probed(self) -> None:
-        self._heard = True
-
 
 def _saying(reason: str) -> Callable[..., None]:
     def judge(watch: Watch, *args: object) -> None:
@@ -253,12 +245,10 @@ def _saying(reason: str) -> Callable[..., None]:
     return judge
 
 
-_PROBE = "crystallize.watch"
 _CONNECTED = _saying(f"connected to {_NETWORK}")
 _LOOKED_UP = _saying(f"looked up {_NETWORK}")
 
 _JUDGES: dict[str, Callable[..., None]] = {
-    _PROBE: Watch._probed,
     "open": Watch._opened,
     "os.listdir": Watch._listed,
     "os.scandir": Watch._listed,
@@ -297,22 +287,8 @@ _LISTING_FOR_PYTHON = ("_frozen_importlib_external", "importlib._bootstrap_exter
 """Who lists directories to find modules and distributions."""
 _TOOLS = frozenset({"crystallize", "pytest_crystallize", "importlib_metadata", "pkg_resources"})
 
-_lock = threading.Lock()
-_active: tuple[Watch, ...] = ()
+_active: dict[Watch, None] = {}  # one operation at a time, so that it needs no lock
 _current: ContextVar[tuple[Watch, ...]] = ContextVar("crystallize_watches", default=())
-
-
-def _activate(watch: Watch) -> None:
-    global _active
-    listen(_hear)
-    with _lock:
-        _active = (*_active, watch)
-
-
-def _deactivate(watch: Watch) -> None:
-    global _active
-    with _lock:
-        _active = tuple([other for other in _active if other is not watch])
 
 
 _apart: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
@@ -338,12 +314,12 @@ def _hear(event: str, args: tuple[Any, ...]) -> None:
     if judge is None:
         return
     # A thread without a run of its own works for any of those that are under way.
-    active = _active
+    active = tuple(_active)
     own = [watch for watch in _current.get() if watch in active]
     if not own and _apart and threading.current_thread() in _apart:
         return
     for watch in own or active:
-        if len(watch._watcher._noted) < _MOST or not watch._heard or event.startswith("socket."):
+        if len(watch._watcher._noted) < _MOST or event.startswith("socket."):
             try:
                 judge(watch, *args)
             except Exception as error:  # it would end up in the code that is watched
@@ -354,7 +330,7 @@ def _hear(event: str, args: tuple[Any, ...]) -> None:
 
 def current() -> tuple[Watch, ...]:
     """Return the watches of the runs that this thread or task is in, or may be working for."""
-    return _current.get() or _active
+    return _current.get() or tuple(_active)
 
 
 def _listed_for_tools() -> bool:
