@@ -7,9 +7,9 @@ import json
 import os
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from crystallize.boundary import text_of
 from crystallize.core.recording import MetricEntry
@@ -178,20 +178,50 @@ class RunRecord:
             ) = data
             if version != _FORMAT:
                 raise ValueError(f"format {version!r}, not {_FORMAT!r}")
-            return cls(
+            return record_of(
                 condition,
                 replicate,
                 seed,
-                tuple(MetricEntry(*entry) for entry in metrics),
+                tuple([MetricEntry(*entry) for entry in metrics]),
                 tuple(map(Scope.from_json, scopes)),
-                tuple(ArtifactEntry(*entry) for entry in artifacts),
+                tuple([ArtifactEntry(*entry) for entry in artifacts]),
                 error and RunError(*error),
                 skipped,
                 seconds,
-                tuple((title, content) for title, content in sections),
+                tuple([(title, content) for title, content in sections]),
                 cached,
                 impure,
                 tuple(cached_steps),
             )
         except (TypeError, ValueError, KeyError) as fault:
             raise ValueError(f"not a run record: {fault}") from fault
+
+
+class _Unfrozen:
+    """A record whose fields are being set: in a frozen one each would take a call, in every run."""
+
+    __slots__ = tuple(entry.name for entry in fields(RunRecord))
+
+    def __init__(self, *values: Any) -> None:
+        (
+            self.condition,
+            self.replicate,
+            self.seed,
+            self.metrics,
+            self.scopes,
+            self.artifacts,
+            self.error,
+            self.skipped,
+            self.seconds,
+            self.sections,
+            self.cached,
+            self.impure,
+            self.cached_steps,
+        ) = values
+
+
+def record_of(*values: Any) -> RunRecord:
+    """Return a record of the values of all its fields, in order."""
+    record: Any = _Unfrozen(*values)
+    record.__class__ = RunRecord
+    return record  # type: ignore[no-any-return]

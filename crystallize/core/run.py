@@ -28,7 +28,7 @@ from crystallize.core.context import LOGGER, FrozenContext, context_of, journal_
 from crystallize.core.datasource import DataSource
 from crystallize.core.journal import OUTSIDE, Journal
 from crystallize.core.pipeline import Hooks, Pipeline
-from crystallize.core.record import ArtifactEntry, RunError, RunRecord
+from crystallize.core.record import ArtifactEntry, RunError, RunRecord, record_of
 from crystallize.core.recording import KeptArtifact
 from crystallize.core.seeding import HOOKS, TREATMENT, SeedStream
 from crystallize.core.step_cache import CacheableSteps, StepCache
@@ -94,7 +94,7 @@ def execute(
         error = outcomes.describe(fault, journal.scope.name)
     seconds = time.perf_counter() - start
     kept = journal.artifacts
-    return RunRecord(
+    return record_of(
         journal.condition,
         journal.replicate,
         seed,
@@ -104,7 +104,10 @@ def execute(
         error,
         skipped,
         seconds if seconds > 0.0 else 0.0,  # a step may have patched the clock
-        cached_steps=journal.cached_steps,
+        (),
+        False,
+        None,
+        journal.cached_steps,
     )
 
 

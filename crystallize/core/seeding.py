@@ -110,6 +110,11 @@ def scope_seed(word: int, scope: int) -> int:
     return int(np.random.SeedSequence(word, spawn_key=(scope,)).generate_state(1)[0])
 
 
+_PYTHON: Final[Any] = random.seed.__self__  # type: ignore[attr-defined]
+# What `random.seed` calls for an integer, behind its checks of what else it might be.
+_seed_python: Final = super(random.Random, _PYTHON).seed
+
+
 def seed_globals(seed: int) -> None:
     """Seed `random`, `numpy.random` and torch; if torch is not loaded, as soon as something imports it.
 
@@ -118,7 +123,8 @@ def seed_globals(seed: int) -> None:
     seed : int
         32-bit seed.
     """
-    random.seed(seed)
+    _seed_python(seed)
+    _PYTHON.gauss_next = None
     np.random.seed(seed)  # noqa: NPY002 - it is the legacy generator that steps may draw from
     torch = sys.modules.get("torch")
     if torch is not None:

@@ -94,5 +94,11 @@ def keys_read(records: Iterable[RunRecord]) -> frozenset[str]:
 
 
 def _scopes(runs: ConditionRuns) -> Iterable[Scope]:
-    """Return the traces of runs; mostly there are few that differ."""
-    return {id(scope): scope for record in runs.records if record for scope in record.scopes}.values()
+    """Return the traces of runs; mostly a run leaves the same as the one before."""
+    found: dict[int, Scope] = {}
+    last: list[int] = []
+    for record in runs.records:
+        if record is not None and (ids := list(map(id, record.scopes))) != last:
+            last = ids
+            found.update(zip(ids, record.scopes, strict=True))
+    return found.values()
