@@ -14,7 +14,7 @@ from crystallize.core.references import References, measured_metrics
 from crystallize.core.sample import ClaimSample
 from crystallize.core.samples import claim_sample
 from crystallize.core.treatment import BASELINE
-from crystallize.core.unit_samples import nested_in_units, unfit_for_looks
+from crystallize.core.unit_samples import are_same_units, nested_in_units
 from crystallize.core.verdict import Verdict
 from crystallize.core.verifying import verified
 from crystallize.stats import is_binary
@@ -87,11 +87,8 @@ class Comparisons:
         """Return the sample of a claim, of the first replicates or all, or say why there is none."""
         claim, against = claim_of(hypothesis), hypothesis.against
         arms = self.arms(hypothesis, condition, size)
-        stopping = None if claim.deterministic else self.plan.judging.stopping
         of_sessions = against is not None and bool(measured_metrics(hypothesis, *arms))
-        by_unit = self.plan.judging.resampled is None  # resplits overlap, and their cases recur by chance
-        fault = unfit_for_looks(claim, arms[1], stopping) if stopping else None
-        sample = fault or claim_sample(claim, *arms, of_sessions=of_sessions, by_unit=by_unit)
+        sample = claim_sample(claim, *arms, of_sessions=of_sessions, by_unit=self._is_by_case)
         if not isinstance(sample, str):
             elsewhere = sample.binary_elsewhere and self._is_binary(hypothesis, claim.metric, size)
             repeats = against is None or (sample.paired and self.references.repeats())
@@ -100,6 +97,18 @@ class Comparisons:
             return sample
         told = self.references.told(against, condition)
         return f"against reference {against.name!r} ({told}): {sample}"
+
+    @property
+    def _is_by_case(self) -> bool:
+        """Whether the units of values are cases; resplits overlap, and what is in them recurs by chance."""
+        return self.plan.judging.resampled is None
+
+    def are_same_units(self, hypothesis: Hypothesis, condition: str, size: int) -> bool | None:
+        """Tell whether each of the first replicates has the same units of a claim; None without units."""
+        claim = claim_of(hypothesis)
+        if claim.deterministic or not self._is_by_case:
+            return None
+        return are_same_units(claim.metric, self.arms(hypothesis, condition, size)[1])
 
     def verified(self, hypothesis: Hypothesis, condition: str) -> Verdict:
         """Return what a hypothesis's verifier makes of all replicates."""

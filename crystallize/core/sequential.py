@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Final
 
 from crystallize.core.anytime import anytime_tested
 from crystallize.core.comparison import Comparisons
@@ -12,6 +13,10 @@ from crystallize.core.hypothesis import Hypothesis
 from crystallize.core.sample import ONE_SEED
 from crystallize.core.stopping import AnytimeValid, GroupSequential
 from crystallize.core.verdict import Verdict
+
+_ONCE: Final = (
+    "looked at once, at the end: replicates have other units each, and the first units are no sample of all"
+)
 
 
 class ClaimLooks:
@@ -54,6 +59,14 @@ class ClaimLooks:
             return Verdict.invalid(fault) if last else None  # a later replicate may read what none has so far
         if claim is None:  # a verifier speaks of all replicates, and only once
             return comparisons.verified(hypothesis, treatment) if last else None
+        same_units = comparisons.are_same_units(hypothesis, treatment, sizes[look])
+        if same_units is not None and isinstance(stopping, AnytimeValid):
+            return Verdict.invalid(
+                f"metric {claim.metric!r} has units, and AnytimeValid() tests replicates only; use "
+                "GroupSequential(), or run all replicates without stopping= and --crystallize-early-stop"
+            )
+        if same_units is False and not last:
+            return None  # all units have to be there: see `are_same_units`
         sample = comparisons.sample(hypothesis, treatment, sizes[look])
         if isinstance(sample, str):
             # Too many are missing so far, perhaps not of all; other faults do not go away.
@@ -66,6 +79,7 @@ class ClaimLooks:
         alpha = claim.level / plan.family if plan.is_corrected(hypothesis) else claim.level
         # What refutes a guard allows for all guards, though each has to hold at its own level.
         share = alpha if claim.is_superiority else plan.guard_share(claim.level)
+        once = False
         if isinstance(stopping, AnytimeValid):
             outcome = anytime_tested(hypothesis, sample, g=stopping.g, level=alpha, best=self._best)
             levels = Levels.alone(alpha, share)
@@ -73,13 +87,15 @@ class ClaimLooks:
             assert isinstance(stopping, GroupSequential)
             boundaries = stopping.boundaries(plan.replicates, alpha, claim.alternative_of_p)
             mirrored = stopping.boundaries(plan.replicates, share, claim.alternative_of_p)
-            level = boundaries.levels[look]
-            levels = Levels.alone(level, mirrored.levels[look])
+            levels = Levels.alone(boundaries.levels[look], mirrored.levels[look])
+            planning_level = boundaries.levels[-1]
+            if once := same_units is False and not self._trail:
+                levels, planning_level = Levels.alone(alpha, share), alpha
             outcome = claim_tested(
                 hypothesis,
                 sample,
-                level=level,
-                planning_level=boundaries.levels[-1],
+                level=levels.alpha,
+                planning_level=planning_level,
                 resampled=plan.judging.resampled,
             )
             if isinstance(outcome, Tested):
@@ -89,6 +105,8 @@ class ClaimLooks:
         self._best = outcome.p_value
         self._trail.append((sizes[look], outcome.p_value, levels.alpha))
         verdict = outcome.verdict(levels)
+        if once:
+            verdict = replace(verdict, caveat="; ".join(filter(None, (_ONCE, verdict.caveat))))
         if last or verdict.status != "inconclusive":
             return verdict
         if isinstance(stopping, GroupSequential) and stopping.futility:

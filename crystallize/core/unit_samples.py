@@ -11,7 +11,6 @@ from crystallize.core.claim import Claim
 from crystallize.core.condition_runs import ConditionRuns, mean
 from crystallize.core.recording import is_finite
 from crystallize.core.sample import CASES, CROSSED, ONE_SEED, ClaimSample
-from crystallize.core.stopping import GroupSequential, Stopping
 
 Entries = Sequence[Sequence[tuple[Any, str | int | None]]]
 """By replicate, values with their units."""
@@ -101,28 +100,17 @@ def other_recurring_units(claim: Claim, baseline: ConditionRuns, treatment: Cond
     return shared if isinstance(shared, str) else None
 
 
-def unfit_for_looks(claim: Claim, runs: ConditionRuns, stopping: Stopping) -> str | None:
-    """Say why a metric with units can't be looked at before the end; None if it can.
+def are_same_units(metric: str, runs: ConditionRuns) -> bool | None:
+    """Tell whether every replicate has the same several units of a metric; None if it has none.
 
-    A look takes the first replicates, whose order is that of their seeds. It sees all units if every
-    replicate has all of them; where replicates have other ones, the first may be the first of a file, which
-    were not drawn, and nobody knows which belong together before all have run.
+    Then the first replicates are a sample of all: their order is that of their seeds. Where replicates have
+    other units, the first ones may be the first of a file, which nobody has drawn, and which belong together
+    is not known before all have run.
     """
-    rows = [{unit for _, unit in row} for row in runs.entries(claim.metric) if row]
+    rows = [{unit for _, unit in row} for row in runs.entries(metric) if row]
     if not set().union(*rows) - {None}:
         return None
-    if len(rows[0]) > 1 and all(row == rows[0] for row in rows):
-        if isinstance(stopping, GroupSequential):
-            return None
-        return (
-            f"metric {claim.metric!r} has units in every replicate, and AnytimeValid() tests replicates "
-            "only; use GroupSequential()"
-        )
-    return (
-        f"metric {claim.metric!r} has units that are not the same in every replicate: the first replicates "
-        "are the first units, and no sample of all; run all replicates, without stopping= and "
-        "--crystallize-early-stop"
-    )
+    return len(rows[0]) > 1 and all(row == rows[0] for row in rows)
 
 
 def _cells(row: Iterable[tuple[Any, str | int | None]]) -> dict[Any, float]:

@@ -200,35 +200,68 @@ def test_one_replicate_of_cases_decides_nothing_before_the_end():
     assert (verdict.test, verdict.look > 1) == ("crossed t", True)
 
 
-@pytest.mark.parametrize("stopping", [GroupSequential(), AnytimeValid()], ids=["group", "anytime"])
+def drifting(unit_of, replicates=30, several=1):
+    """Return rows of units in the order of a file, whose first ones alone are better, and their baseline."""
+    rng = np.random.default_rng(0)
+    before = [[(unit_of(i, j), float(rng.normal())) for j in range(several)] for i in range(replicates)]
+    after = [[(u, v + rng.normal() / 9 + (i < 12)) for u, v in row] for i, row in enumerate(before)]
+    return before, after
+
+
 @pytest.mark.parametrize(
-    "case_of", [lambda i: i, lambda i: i // 3, lambda i: i % 4], ids=["each", "nested", "by turns"]
+    ("unit_of", "several"),
+    [
+        (lambda i, _: i, 1),
+        (lambda i, _: i // 3, 1),
+        (lambda i, _: i % 4, 1),
+        (lambda i, j: 2 * i + j, 5),
+        (lambda i, j: 5 * i + j, 5),
+    ],
+    ids=["one each", "nested", "by turns", "some recur", "none recur"],
 )
-def test_looks_at_one_case_per_replicate_are_refused(case_of, stopping):
-    """The first cases of a file are no sample of all, and which replicates are of one case is not known."""
-    rows = [[(f"case {case_of(i)}", float(i % 5))] for i in range(20)]
-    sample = runs("baseline", rows), runs("t", rows)
-    verdict = evaluate(claim(), *sample, judging=Judging(stopping=stopping))
-    assert (verdict.status, verdict.look) == ("invalid", 1)
-    assert "the first replicates are the first units, and no sample of all" in verdict.reason
+def test_units_that_come_and_go_are_looked_at_once(unit_of, several):
+    """The first cases of a file are no sample of all: the claim is decided at the end, at its whole level."""
+    sample = [
+        runs(name, rows)
+        for name, rows in zip(("baseline", "t"), drifting(unit_of, several=several), strict=True)
+    ]
+    plain = evaluate(claim(), *sample)
+    looked = evaluate(claim(), *sample, judging=Judging(stopping=GroupSequential()))
+    assert (looked.look, looked.looks, len(looked.trail)) == (5, 5, 1)
+    assert (looked.status, looked.p_value, looked.level) == (plain.status, plain.p_value, 0.05)
+    assert (looked.interval, looked.population) == (plain.interval, plain.population)
+    assert "looked at once, at the end: replicates have other units each" in looked.caveat
+    reason = evaluate(claim(), *sample, judging=Judging(stopping=AnytimeValid())).reason
+    assert "has units, and AnytimeValid() tests replicates only; use GroupSequential()" in reason
 
 
-@pytest.mark.parametrize("new", [2, 5], ids=["some recur", "none recur"])
-def test_looks_at_some_cases_of_a_file_are_refused(new):
-    """Whether they recur or not: nobody has drawn the first ones."""
-    rows = [[(k, float(k % 7)) for k in range(new * i, new * i + 5)] for i in range(20)]
-    moved = [[(k, v + 1 + (k * k) % 11 / 9) for k, v in row] for row in rows]
-    judging = Judging(stopping=GroupSequential())
-    verdict = evaluate(claim(), runs("baseline", rows), runs("t", moved), judging=judging)
-    assert verdict.status == "invalid"
-    assert "not the same in every replicate" in verdict.reason
+def test_levels_that_looks_have_spent_are_not_spent_again():
+    """Where other units come after the first looks, what is left of alpha decides."""
+    before, after = drifting(lambda i, j: j if i < 15 else 5 + j, several=5)
+    after = [[(u, v - (i < 12)) for u, v in row] for i, row in enumerate(after)]
+    judging = Judging(stopping=GroupSequential(futility=False))
+    verdict = evaluate(claim(), runs("baseline", before), runs("t", after), judging=judging)
+    levels = GroupSequential().boundaries(30, 0.05, "two-sided").levels
+    assert [size for size, _, _ in verdict.trail] == [6, 12, 30]
+    assert verdict.level == levels[-1] < 0.05
+
+
+def test_looks_at_resplits_do_not_mind_which_cases_they_hold_out():
+    """Each draws its cases by its seed."""
+    sample = [
+        runs(name, rows)
+        for name, rows in zip(("b", "t"), drifting(lambda i, j: i + j, several=3), strict=True)
+    ]
+    judging = Judging(stopping=GroupSequential(), resampled=0.25)
+    verdict = evaluate(claim(), *sample, judging=judging)
+    assert (verdict.test, verdict.look < 5) == ("resampled t", True)
 
 
 def test_an_e_process_of_crossed_values_is_refused():
     """There is none."""
     sample = arms(table(1, 20), table(2, 20), units=CASES)
     reason = evaluate(claim(), *sample, judging=Judging(stopping=AnytimeValid())).reason
-    assert "has units in every replicate, and AnytimeValid() tests replicates only" in reason
+    assert "has units, and AnytimeValid() tests replicates only" in reason
 
 
 def test_some_values_without_their_case_are_invalid():
