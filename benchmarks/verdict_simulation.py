@@ -25,10 +25,13 @@ from crystallize import (
     RunRecord,
 )
 from crystallize.core.analysis import Analysis
+from crystallize.core.claim_test import chosen_test
 from crystallize.core.family import AnalysisPlan
 from crystallize.core.policy import Judging
 from crystallize.core.recording import MetricEntry
-from crystallize.core.sensitivity import unchanged_passes
+from crystallize.core.sample import ClaimSample
+from crystallize.core.samples import claim_sample
+from crystallize.core.unchanged import unchanged_passes
 from crystallize.core.verdict import Verdict
 from crystallize.stats import is_too_skewed
 from crystallize.stats.power import PairedT, power, replicates, upper_sd_factor
@@ -331,21 +334,41 @@ def pilots(checks: Checks) -> None:
 
 
 def unchanged(checks: Checks) -> None:
-    """Simulate a reference that does not repeat, and what is told of unchanged code."""
-    repetitions, n = checks.share(0.5), 30
+    """Simulate references that do not repeat, and what is told of unchanged code."""
+    repetitions = checks.share(0.25)
     rng = generator(checks, "unchanged")
-    guard = claim("no_decrease", margin=0.7, pairing="none")
-    told, passed = [], 0
-    for _ in range(repetitions):
-        before, after = rng.normal(size=(2, n))
-        chance = unchanged_passes(guard.claim, before.tolist(), n, 0.05)  # type: ignore[arg-type]
-        assert chance is not None
-        told.append(chance)
-        passed += judged(guard, before, {"t": after})[0].passed
-    rate = passed / repetitions
-    checks.between("unchanged code against one recording: passes", rate, 0.80, 0.90, repetitions)
-    lower = float(np.mean(np.array(told) <= rate))
-    checks.between("unchanged code: what is told is at most that", lower, 0.70, 0.90, repetitions)
+
+    def numbers() -> Array:
+        return rng.normal(size=(2, 30))
+
+    def rates(n: int) -> Array:
+        return (rng.random((2, n)) < 0.8).astype(np.float64)
+
+    def cases() -> Array:
+        return rng.normal(size=10) + 0.5 * rng.normal(size=(2, 8, 1)) + rng.normal(size=(2, 8, 10))
+
+    for what, draw, units, margin, low, high in (
+        ("30 numbers, margin .7 SD", numbers, None, 0.7, 0.8, 0.9),
+        ("30 yes/no of rate .8, margin .1", lambda: rates(30), None, 0.1, 0.17, 0.3),
+        ("100 yes/no of rate .8, margin .1", lambda: rates(100), None, 0.1, 0.5, 0.6),
+        ("8 seeds of 10 cases, margin 1 SD", cases, UNITS[:10], 1.0, 0.7, 0.85),
+    ):
+        guard = claim("no_decrease", margin=margin)
+        told, passed = [], 0
+        for _ in range(repetitions):
+            before, after = draw()
+            recorded = runs("baseline", before, units)
+            sample = claim_sample(guard.claim, recorded, recorded)  # type: ignore[arg-type]
+            assert isinstance(sample, ClaimSample)
+            test = chosen_test(guard.claim, sample, None)  # type: ignore[arg-type]
+            chance = unchanged_passes(guard.claim, sample, test, 0.05)  # type: ignore[arg-type]
+            assert chance is not None
+            told.append(chance)
+            passed += judged(guard, before, {"t": after}, units)[0].passed
+        rate = passed / repetitions
+        checks.between(f"unchanged code, {what}: passes", rate, low, high, repetitions)
+        lower = float(np.mean(np.array(told) <= rate))
+        checks.between(f"unchanged code, {what}: what is told is at most that", lower, 0.7, 1.0, repetitions)
 
 
 DESIGNS: Final = (

@@ -9,14 +9,17 @@ from typing import Any
 
 from crystallize import ConditionRuns, Hypothesis
 from crystallize.core.claim import Claim
+from crystallize.core.claim_test import chosen_test
 from crystallize.core.evaluation import runs_by_condition
 from crystallize.core.names import file_key
 from crystallize.core.provenance import Machine, git_commit, has_changes, machine
 from crystallize.core.reference_file import load_reference, write_reference
 from crystallize.core.run_identity import declared_inputs
-from crystallize.core.sensitivity import unchanged_passes
+from crystallize.core.samples import claim_sample, is_of_units
+from crystallize.core.stat_test import BoschlooTest, McNemarTest
 from crystallize.core.stored_reference import Claimed, Origin, claimed_metrics, recorded
-from crystallize.core.unit_samples import nested_in_units, unit_means
+from crystallize.core.tests_of_units import ClusteredTTest
+from crystallize.core.unchanged import unchanged_passes
 from crystallize.errors import ReferenceFileError
 from pytest_crystallize.exchange import Exchange, unlike
 from pytest_crystallize.ids import relative, shortened
@@ -32,7 +35,7 @@ def to_be_saved(runs: ExperimentRuns) -> dict[str, Any]:
         "path": str(runs.reference_file(reference)),
         "conditions": [name for name in runs.conditions if name in runs.needed.difference(runs.for_family())],
         "claimed": claimed_metrics(runs.hypotheses),
-        "guards": _guards(runs.hypotheses),
+        "guards": _guards(runs.hypotheses, runs.judging.resampled),
         "repeats": runs.caching.repeatable,
         "inputs": declared_inputs(runs.settings.config.rootpath, runs.caching.inputs),
         "on_cluster": runs.on_cluster,
@@ -127,15 +130,27 @@ class ReferenceWriter:
         yield from _unrepeated(name, plan["guards"], runs, repeats=repeats)
 
 
-def _guards(hypotheses: Iterable[Hypothesis]) -> dict[str, dict[str, Any]]:
+def _guards(hypotheses: Iterable[Hypothesis], resampled: float | None) -> dict[str, dict[str, Any]]:
     """Return the claims with a margin by the name of their hypothesis, as plain data."""
     claims = {h.name: h.claim for h in hypotheses if h.claim is not None and h.claim.margin is not None}
-    fields = ("metric", "direction", "margin", "relative", "kind", "alpha")
+    fields = ("metric", "direction", "margin", "relative", "alpha", "pairing")
     return {
-        name: {field: getattr(claim, field) for field in fields}
+        name: {
+            "claim": {field: getattr(claim, field) for field in fields} | {"kind": _kind(claim)},
+            "by_unit": resampled is None and is_of_units(claim),
+            "resampled": resampled,
+        }
         for name, claim in claims.items()
-        if not claim.deterministic
+        if not claim.deterministic and not isinstance(claim.test, ClusteredTTest)  # see `unchanged_passes`
     }
+
+
+def _kind(claim: Claim) -> str:
+    """Return what the values are by the test that is named, if one is."""
+    if claim.test is None:
+        return claim.kind
+    of_rates = isinstance(claim.test, McNemarTest | BoschlooTest) and not claim.relative
+    return "binary" if of_rates else "numeric"
 
 
 def _unrepeated(
@@ -146,17 +161,17 @@ def _unrepeated(
     repeats: bool,
 ) -> Iterator[str]:
     """Yield how probably unchanged code passes, where what it is compared with does not repeat."""
-    for hypothesis, fields in guards.items():
-        claim = Claim(**fields)
-        for condition, known in runs.items():
-            if repeats and claim.metric not in known.measured:
+    for hypothesis, known in guards.items():
+        claim = Claim(**known["claim"])
+        for condition, arm in runs.items():
+            measured = claim.metric in arm.measured
+            if repeats and not measured:
                 continue
-            values, noise = [value for value in known.column(claim.metric) if value is not None], None
-            if claim.metric in known.with_units:
-                values, noise = unit_means(known, claim.metric)
-                if noise is None or not nested_in_units(known.entries(claim.metric)):
-                    continue  # what varies between cases says nothing of what does not repeat
-            chance = unchanged_passes(claim, values, len(values), claim.level, noise=noise)
+            sample = claim_sample(claim, arm, arm, of_sessions=measured, by_unit=known["by_unit"])
+            if isinstance(sample, str):
+                continue
+            test = chosen_test(claim, sample, known["resampled"])
+            chance = unchanged_passes(claim, sample, test, claim.level)
             if chance is not None:
                 yield (
                     f"{name}: {claim.metric} does not repeat: unchanged code passes {hypothesis!r} of "

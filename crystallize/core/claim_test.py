@@ -124,7 +124,7 @@ def tested(
     try:
         if claim.test is not None:
             name = claim.test.name
-        test = _chosen_test(claim, sample, resampled)
+        test = chosen_test(claim, sample, resampled)
         name = test.name
         if isinstance(test, ResampledTTest) and sample.paired:
             sample = replace(sample, population=RESPLITS)
@@ -157,7 +157,7 @@ def reads_as_yes_or_no(claim: Claim, sample: ClaimSample) -> bool:
     return claim.margin is None or (not claim.relative and claim.margin < 1)
 
 
-def _chosen_test(claim: Claim, sample: ClaimSample, resampled: float | None) -> StatisticalTest:
+def chosen_test(claim: Claim, sample: ClaimSample, resampled: float | None) -> StatisticalTest:
     """Return the test of a sample: the one that is named, or the default."""
     if claim.test is not None:
         return claim.test
@@ -218,7 +218,7 @@ def of_equal_differences(
     """
     if not result.degenerate or isinstance(test, McNemarTest | BoschlooTest) or result.p_value >= 1:
         return result
-    n = min(len(sample.baseline), len(sample.treatment)) if sample.units is None else sample.n
+    n, _ = sample.counted
     p_value = 2.0**-n if isinstance(test, ResampledTTest) else result.p_value
     if (largest := largest_loss(claim, sample)) is not None:
         distance = abs(result.estimate - result.null)

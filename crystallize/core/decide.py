@@ -11,8 +11,9 @@ from crystallize.core.claim_test import Outcome, reads_as_yes_or_no, tested
 from crystallize.core.deterministic import compared_directly
 from crystallize.core.hypothesis import Hypothesis, Sample
 from crystallize.core.reasons import DIFFERENCES, caveat, doubt, refutation, shown
-from crystallize.core.sample import CASES, CROSSED, ONE_SEED, ClaimSample
-from crystallize.core.sensitivity import effect_sizes, sensitivity, unchanged_passes
+from crystallize.core.sample import ClaimSample
+from crystallize.core.sensitivity import effect_sizes, sensitivity
+from crystallize.core.unchanged import unchanged_passes
 from crystallize.core.verdict import Status, Verdict
 from crystallize.core.verifying import answered
 from crystallize.stats.undisturbed import undisturbed
@@ -147,10 +148,8 @@ class Tested:
         """Say how often unchanged code passes where a reference does not repeat."""
         if self.outcome.sample.repeats:
             return ""
-        claim, sample = self.outcome.claim, self.outcome.sample
-        if sample.population in (CROSSED, ONE_SEED) or (sample.population == CASES and sample.noise is None):
-            return ""  # what varies between cases says nothing of what does not repeat
-        chance = unchanged_passes(claim, sample.baseline, self.outcome.n, level, noise=sample.noise)
+        claim = self.outcome.claim
+        chance = unchanged_passes(claim, self.outcome.sample, self.outcome.test, level)
         if chance is None:
             return ""
         return (

@@ -87,11 +87,10 @@ def _shape(outcome: Outcome) -> str:
     test, sample, n = outcome.test, outcome.sample, outcome.n
     if not test.relies_on_normality:
         return ""
-    if sample.replicates is not None and sample.units is not None:
-        sizes = {"replicates": len(set(sample.replicates)), "units": len(set(sample.units[0]))}
-        what = min(sizes, key=lambda name: sizes[name])
-        if sizes[what] <= CROSSED_FEW:
-            return f"with {sizes[what]} {what} the {test.name} test hardly knows how much these vary"
+    if sample.replicates is not None:
+        few, what = sample.counted
+        if few <= CROSSED_FEW:
+            return f"with {few} {what} the {test.name} test hardly knows how much these vary"
     if n < _FEW:
         return f"the {test.name} test on {n} relies on roughly normal values"
     if outcome.result.degenerate or sample.units is not None:
@@ -115,12 +114,11 @@ def _unseen(outcome: Outcome) -> str:
         return ""
     if largest_loss(claim, outcome.sample) is not None:
         return ""
-    n = outcome.n
+    n, what = outcome.sample.counted
     part = 100 * (1 - claim.level ** (1 / n))
     return (
-        f"{n} replicates are alike: a loss in up to {part:.2g} % of replicates is not excluded; worst= "
-        f"bounds what "
-        "it can cost"
+        f"{n} {what} are alike: a loss in up to {part:.2g} % of {what} is not excluded; "
+        "worst= bounds what it can cost"
     )
 
 
@@ -135,9 +133,13 @@ def _seedless(outcome: Outcome) -> str:
 
 
 def _equal(outcome: Outcome) -> str:
+    sample, value = outcome.sample, outcome.result.estimate
+    many = f"{outcome.n}"
+    if sample.replicates is not None and sample.units is not None:
+        many = f"{len(sample.baseline)} (of {sample.n} replicates and {len(set(sample.units[0]))} units)"
     if outcome.claim.has_relative_margin:
-        return f"{outcome.n} equal changes of {effect(outcome.result.estimate, relative=True, sign=False)}"
-    return f"{outcome.n} equal differences of {outcome.result.estimate:.4g}"
+        return f"{many} equal changes of {effect(value, relative=True, sign=False)}"
+    return f"{many} equal differences of {value:.4g}"
 
 
 def _is_rate(outcome: Outcome) -> bool:

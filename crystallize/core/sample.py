@@ -78,3 +78,10 @@ class ClaimSample:
         if self.units is not None:
             return len(set(self.units[0]))
         return min(len(self.baseline), len(self.treatment))
+
+    @property
+    def counted(self) -> tuple[int, str]:
+        """How many of what are alike where all differences are: of crossed values the fewer of both."""
+        if self.replicates is not None and self.units is not None:
+            return min((self.n, "replicates"), (len(set(self.units[0])), "units"))
+        return self.n, "units" if self.population in (CASES, ONE_SEED) else "replicates"

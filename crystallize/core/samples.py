@@ -41,7 +41,7 @@ def claim_sample(
     reason = reason or next((fault for arm in arms if (fault := arm.not_numeric(claim.metric))), None)
     if reason is not None:
         return reason
-    by_unit = by_unit and _is_of_units(claim)
+    by_unit = by_unit and is_of_units(claim)
     if by_unit and all(nested_in_units(arm.entries(claim.metric)) for arm in arms):
         return paired_by_unit(claim, *arms)
     overlap = _overlap(*arms)
@@ -77,7 +77,7 @@ def claim_sample(
     return replace(sample, population=SESSIONS) if of_sessions and isinstance(sample, ClaimSample) else sample
 
 
-def _is_of_units(claim: Claim) -> bool:
+def is_of_units(claim: Claim) -> bool:
     """Tell whether the units of a metric, if it has some, choose the test."""
     return not claim.deterministic and (claim.test is None or isinstance(claim.test, CrossedTTest))
 

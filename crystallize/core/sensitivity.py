@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Final
-
-from scipy.special import ndtr, ndtri
 
 from crystallize.boundary import check_failure
 from crystallize.core.claim import Claim
@@ -20,11 +17,10 @@ from crystallize.core.claim_test import Outcome
 from crystallize.core.sample import ClaimSample
 from crystallize.core.stat_test import BoschlooTest, McNemarTest, StatisticalTest
 from crystallize.errors import SampleError
-from crystallize.stats import Alternative, TestResult, cliffs_delta, d_z, hedges_g, is_binary
+from crystallize.stats import Alternative, TestResult, cliffs_delta, d_z, hedges_g
 from crystallize.stats.power import (
     Design,
     PairedBinary,
-    PairedT,
     ResampledT,
     TwoSampleT,
     minimum_detectable_effect,
@@ -244,54 +240,6 @@ def _guard(claim: Claim, sample: ClaimSample, found: Sensitivity) -> str:
 
 
 _BY_LIMIT: Final = " (by the upper 80 % limit of the spread)"
-
-
-def unchanged_passes(
-    claim: Claim, reference: Sequence[float], n: int, level: float, *, noise: float | None = None
-) -> float | None:
-    """Return how probably a claim with a margin holds if nothing has changed, but nothing repeats either.
-
-    Parameters
-    ----------
-    claim : Claim
-        A guard.
-    reference : sequence of float
-        Values of the one recording there is, from which today's are independent. Their spread counts as its
-        upper 80 % limit, so that mostly the probability is at least the one returned.
-    n : int
-        Of today's replicates.
-    level : float
-        Of the test.
-    noise : float, optional
-        Standard error of each value, where that is known: what does not repeat of pairs.
-
-    Returns
-    -------
-    float or None
-        None where there is no telling: no margin, or values that do not vary.
-    """
-    margin = claim.margin
-    if margin is None or claim.is_superiority or min(n, len(reference)) < 3:
-        return None
-    mean = math.fsum(reference) / len(reference)
-    if claim.relative:
-        margin *= abs(mean)
-    size = 2 / (1 / n + 1 / len(reference))
-    if noise is not None:
-        if noise == 0:
-            return None
-        sd = math.sqrt(2) * noise * upper_sd_factor(n - 1)
-        chance = power(PairedT(sd), n, margin, alpha=level, alternative="greater")
-    elif is_binary(reference) and claim.kind != "numeric":
-        error = math.sqrt(2 * mean * (1 - mean) / size)
-        chance = float(ndtr(margin / error + ndtri(level))) if error else 1.0
-    else:
-        sd = math.sqrt(math.fsum((v - mean) ** 2 for v in reference) / (len(reference) - 1))
-        if not 0 < sd < math.inf:
-            return None
-        design = TwoSampleT(sd * upper_sd_factor(len(reference) - 1))
-        chance = power(design, size, margin, alpha=level, alternative="greater")
-    return max(0.0, 2 * chance - 1) if claim.direction == "equal" else chance
 
 
 def effect_sizes(outcome: Outcome) -> dict[str, dict[str, Any]]:

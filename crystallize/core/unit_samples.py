@@ -132,12 +132,6 @@ def _unit_values(entries: Entries) -> dict[str | int, list[float]]:
     return values
 
 
-def unit_means(runs: ConditionRuns, metric: str) -> tuple[list[float], float | None]:
-    """Return the mean of each unit of a condition, and its standard error by what varies within units."""
-    columns = list(_unit_values(runs.entries(metric)).values())
-    return [mean(values) for values in columns], _noise(columns)
-
-
 def _noise(samples: Sequence[Sequence[float]]) -> float | None:
     """Return the standard error of a unit's mean, by the spread of its values; None of single ones."""
     df = sum(len(values) - 1 for values in samples)

@@ -104,7 +104,7 @@ def crossed_t(
             f"{_CROSSED}: a unit occurs twice in a replicate; allowed is one value, such as their mean"
         )
     mean = math.fsum(differences.tolist()) / differences.size
-    variance, df = _variance(_squares(differences - mean, rows, columns, size))
+    variance, df = _variance(_squares(differences - mean, rows, columns, size), differences.size)
     width = spread(differences)
     constant = width <= arms.precision.constant or variance == 0
     few = min(size)
@@ -120,24 +120,52 @@ def crossed_t(
     return answer(question, difference)
 
 
+def error_of_replicates(
+    values: ArrayLike, *, replicates: Sequence[Hashable], units: Sequence[Hashable]
+) -> float:
+    """Return the standard error of a mean by what varies between and within replicates, not between units.
+
+    Parameters
+    ----------
+    values, replicates, units
+        Of one arm of `crossed_t`.
+    """
+    arms = as_paired_arms(_CROSSED, values, values, minimum=1)
+    rows = _numbers("replicate", replicates, arms.baseline.size)
+    columns = _numbers("unit", units, arms.baseline.size)
+    size = int(rows.max()) + 1, int(columns.max()) + 1
+    squares = _squares(arms.baseline - arms.baseline.mean(), rows, columns, size)
+    noise, between = squares.noise.square, squares.replicates
+    total = max(noise, between.factor * between.square + (1 - between.factor) * noise)
+    return arms.unscaled(math.sqrt(total / arms.baseline.size))
+
+
+class _Part(NamedTuple):
+    """A mean square, its weight in the variance times the number of cells, and its degrees of freedom."""
+
+    square: float
+    factor: float
+    df: int
+
+
 class _Squares(NamedTuple):
-    """Parts of the variance, times the number of cells, with their degrees of freedom."""
+    """The parts of the variance."""
 
-    replicates: tuple[float, int]
-    units: tuple[float, int]
-    noise: tuple[float, int]
-    cells: int
+    replicates: _Part
+    units: _Part
+    noise: _Part
 
 
-def _variance(squares: _Squares) -> tuple[float, float]:
-    parts = squares.replicates, squares.units, squares.noise
+def _variance(squares: _Squares, cells: int) -> tuple[float, float]:
+    """Return the variance of the mean, with its degrees of freedom."""
+    parts = [(part.factor * part.square, part.df) for part in squares]
     total = sum(part for part, _ in parts)
-    larger = max(squares.replicates, squares.units)
+    larger = max(parts[:2])
     if total <= larger[0]:
-        return larger[0] / squares.cells, float(larger[1])
+        return larger[0] / cells, float(larger[1])
     with np.errstate(under="ignore"):
         shares = sum((part / total) ** 2 / df for part, df in parts)
-    return total / squares.cells, 1 / shares
+    return total / cells, 1 / shares
 
 
 def _squares(
@@ -150,17 +178,17 @@ def _squares(
             f"{_CROSSED}: {cells} values of {size[0]} replicates and {size[1]} units can't tell noise from "
             "either; record each unit in several replicates"
         )
-    noise = _residual_squares(residuals, rows, columns, size) / noise_df
-    weighted = []
+    parts = []
     rest = 1.0
     for labels, n in zip((rows, columns), size, strict=True):
         counts = np.bincount(labels, minlength=n)
         sums = np.bincount(labels, weights=residuals, minlength=n)
         k = float((counts**2).sum()) / cells
         factor = k * (n - 1) / (cells - k)
-        weighted.append((factor * float((sums**2 / counts).sum()) / (n - 1), n - 1))
+        parts.append(_Part(float((sums**2 / counts).sum()) / (n - 1), factor, n - 1))
         rest -= factor
-    return _Squares(weighted[0], weighted[1], (noise * rest, noise_df), cells)
+    noise = _residual_squares(residuals, rows, columns, size) / noise_df
+    return _Squares(parts[0], parts[1], _Part(noise, rest, noise_df))
 
 
 def _residual_squares(

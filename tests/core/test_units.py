@@ -155,49 +155,63 @@ def test_cases_that_differ_are_named_without_pairs_too(pairing, first_seed):
     assert evaluate(claim(pairing=pairing), *sample).test == "Welch t"
 
 
+def against_a_recording(claim, then, today, *, repeats=False):
+    """Return the verdict on rows of today against those of a reference, which no seed repeats."""
+    origin = Origin.now(commit=None, dirty=None, machine=None, inputs={})
+    recording, _ = recorded("e", {"baseline": runs("baseline", then)}, origin, root_seed=0)
+    stored = StoredReference("e", (recording,)).labelled("main")
+    references = References({claim.against: stored}, repeats=lambda: repeats)
+    plan = AnalysisPlan((claim,), (), len(today))
+    return Analysis(plan, {"baseline": runs("baseline", today)}, references).verdict(claim, "baseline")
+
+
 def test_a_reference_pairs_by_case_and_not_by_place():
     """A case that is added in front moves all others; each is still compared with itself."""
     rng = np.random.default_rng(0)
     value = {f"case {i}": float(rng.normal(scale=10)) for i in range(9)}
     then = [[(name, value[name] + rng.normal() / 10)] for name in list(value)[1:] for _ in range(3)]
     today = [[(name, value[name] + rng.normal() / 10)] for name in value for _ in range(3)]
-    verdicts = {}
-    for pairing in ("auto", "intersect"):
-        hypothesis = claim("equal", margin=1.0, against=Reference("main"), pairing=pairing)
-        origin = Origin.now(commit=None, dirty=None, machine=None, inputs={})
-        recording, _ = recorded("e", {"baseline": runs("baseline", then)}, origin, root_seed=0)
-        stored = StoredReference("e", (recording,)).labelled("main")
-        plan = AnalysisPlan((hypothesis,), (), len(today))
-        references = References({hypothesis.against: stored}, repeats=lambda: False)
-        analysis = Analysis(plan, {"baseline": runs("baseline", today)}, references)
-        verdicts[pairing] = analysis.verdict(hypothesis, "baseline")
-    assert verdicts["auto"].status == "invalid"
-    assert "unit 'case 0' is recorded of 'baseline' and not of 'baseline in main'" in verdicts["auto"].reason
-    assert (verdicts["intersect"].status, verdicts["intersect"].n) == ("supported", 8)
+    auto, intersect = (
+        against_a_recording(
+            claim("equal", margin=1.0, against=Reference("main"), pairing=pairing), then, today
+        )
+        for pairing in ("auto", "intersect")
+    )
+    assert auto.status == "invalid"
+    assert "unit 'case 0' is recorded of 'baseline' and not of 'baseline in main'" in auto.reason
+    assert (intersect.status, intersect.n) == ("supported", 8)
     # What does not repeat is what varies within cases, not what varies between them.
-    assert "unchanged code passes with a probability of at least about 1," in verdicts["intersect"].caveat
+    assert "unchanged code passes with a probability of at least about 1," in intersect.caveat
 
 
-def test_looks_at_crossed_values_are_at_whole_replicates():
-    """All cases under the first seeds, whose order is drawn: a look is the test of its prefix."""
-    before, after = table(1, 20), table(2, 20, effect=6)
-    judging = Judging(stopping=GroupSequential())
-    verdict = evaluate(claim(), *arms(before, after, units=CASES), judging=judging)
-    assert (verdict.status, verdict.test, verdict.population) == ("supported", "crossed t", "seeds and cases")
-    assert verdict.n < 20
-    labels = {"replicates": [i for i in range(verdict.n) for _ in CASES], "units": CASES * verdict.n}
-    expected = crossed_t(np.ravel(before[: verdict.n]), np.ravel(after[: verdict.n]), **labels)
-    assert verdict.p_value == pytest.approx(expected.p_value, rel=1e-9)
-    assert verdict.p_value <= verdict.level
+@pytest.mark.parametrize(
+    ("unit_of", "test"), [(lambda i, j: j, "crossed t"), (lambda i, j: 5 * i + j, "paired t")]
+)
+def test_what_varies_between_seeds_may_fail_unchanged_code(unit_of, test):
+    """Cases under all seeds repeat, what is left of their values does not; new ones are part of a seed."""
+    rng = np.random.default_rng(0)
+    case = 10 * rng.normal(size=5)
+    rows = [
+        [[(unit_of(i, j), float(case[j] + rng.normal())) for j in range(5)] for i in range(8)]
+        for _ in range(2)
+    ]
+    told = []
+    for margin in (0.5, 1.5):
+        guard = claim("no_decrease", margin=margin, against=Reference("main"))
+        verdict = against_a_recording(guard, *rows)
+        assert verdict.test == test
+        told.append(float(verdict.caveat.split("at least about ")[1].split(",")[0]))
+        assert "unchanged" not in against_a_recording(guard, *rows, repeats=True).caveat
+    assert 0 < told[0] < 0.8 < told[1]
 
 
-def test_one_replicate_of_cases_decides_nothing_before_the_end():
-    """Its cases are those under one seed, whatever they show."""
-    before = table(1, 3)
-    after = [[v + 5 + i + j / 9 for j, v in enumerate(row)] for i, row in enumerate(before)]
-    judging = Judging(stopping=GroupSequential())
-    verdict = evaluate(claim(), *arms(before, after, units=CASES), judging=judging)
-    assert (verdict.test, verdict.look > 1) == ("crossed t", True)
+def test_what_varies_between_cases_says_nothing_of_what_does_not_repeat():
+    """Under one seed nobody knows what cases would have given in another session."""
+    rows = [list(enumerate(np.random.default_rng(0).normal(size=8).tolist()))]
+    guard = claim("no_decrease", margin=1.5, against=Reference("main"))
+    verdict = against_a_recording(guard, rows, rows)
+    assert (verdict.population, verdict.n) == ("cases under one seed", 8)
+    assert "unchanged" not in verdict.caveat
 
 
 def drifting(unit_of, replicates=30, several=1):
@@ -317,3 +331,23 @@ def test_few_replicates_or_units_have_a_caveat(shape, what):
     verdict = evaluate(claim(), *arms(table(1, *shape), table(2, *shape), units=names))
     assert f"with {what} the crossed t test hardly knows how much these vary" in verdict.caveat
     assert verdict.details["df"] == min(shape) - 1
+
+
+@pytest.mark.parametrize(
+    ("shape", "p_value", "told"),
+    [
+        ((20, 4), 2**-4, "80 (of 20 replicates and 4 units) equal differences of 0 give p = 0.0625"),
+        ((20, 5), 2**-5, "5 units are alike: a loss in up to 45 % of units is not excluded"),
+        ((6, 9), 2**-6, "6 replicates are alike: a loss in up to 39 % of replicates is not excluded"),
+    ],
+)
+def test_identical_crossed_values_count_as_the_fewer_of_both(shape, p_value, told):
+    """Four cases without a loss are four, under however many seeds."""
+    rows = table(1, *shape)
+    verdict = evaluate(claim("no_decrease", margin=0.5), *arms(rows, rows, units=range(shape[1])))
+    assert verdict.p_value == p_value
+    assert told in f"{verdict.reason} {verdict.caveat}"
+    bounded = evaluate(
+        claim("no_decrease", margin=0.5, worst=-10.0), *arms(rows, rows, units=range(shape[1]))
+    )
+    assert bounded.p_value == pytest.approx((1 - 0.5 / (np.max(rows) + 10)) ** min(shape))

@@ -622,12 +622,14 @@ def test_what_does_not_repeat_says_how_often_unchanged_code_passes(project):
 
         claims = [
             Hypothesis(metric=name, direction="no_increase", margin=0.5, against=Reference("main"))
-            for name in ("seconds", "steps")
+            for name in ("seconds", "steps", "errors")
         ]
 
 
         def values(ctx, replicate, more=0.0):
             ctx.metrics.add("seconds", 1 + (replicate * 7 % 20) / 10, measured=True)
+            for case in range(8):
+                ctx.metrics.add("errors", case + (replicate * (case + 3) % 20) / 10 + more, unit=case)
             return {"steps": 1 + (replicate * 3 % 20) / 10 + more}
 
         @pytest.mark.experiment(replicates=20, hypotheses=claims)
@@ -649,4 +651,4 @@ def test_what_does_not_repeat_says_how_often_unchanged_code_passes(project):
     )
     for options in (SAVE, ("-v",)):
         text = " ".join(project.run(*options).stdout.str().split())
-        assert sorted(re.findall(told, text)) == ["seconds"] * 3 + ["steps"] * 2
+        assert sorted(re.findall(told, text)) == ["errors"] * 2 + ["seconds"] * 3 + ["steps"] * 2
