@@ -23,6 +23,9 @@ _HALF, _SINGLE, _DOUBLE = 2.0**-11, 2.0**-24, 2.0**-53
 _CONSTANT: Final = {_HALF: 1, _SINGLE: 2**4, _DOUBLE: 2**10, 0.0: 0}
 """A range of so many ulp is that of equal values."""
 
+_HALF_BITS: Final = 11
+_ZEROS: Final = 16  # so many bits are 0 by chance once in 65,536 samples
+
 _LARGE: Final = 2**26
 """Whole numbers beyond are told apart better without what is common to them."""
 
@@ -136,7 +139,8 @@ def precision_of(*arms: tuple[ArrayLike, Sample]) -> Precision:
     """Return the precision of samples, given as they were recorded and as doubles.
 
     Values in double precision that all are numbers of single precision, as metrics from libraries that
-    compute in it are, count as such; they are off by its rounding.
+    compute in it are, count as such; they are off by its rounding. So do those of half precision, unless they
+    might be multiples of one number, as rates are.
     """
     if all(_is_whole(given, sample) for given, sample in arms):
         return Precision(0.0)
@@ -145,7 +149,26 @@ def precision_of(*arms: tuple[ArrayLike, Sample]) -> Precision:
         return Precision(max(known))
     with np.errstate(all="ignore"):
         single = all(np.array_equal(sample.astype(np.float32), sample) for _, sample in arms)
-    return Precision(_SINGLE if single else _DOUBLE)
+    if not single:
+        return Precision(_DOUBLE)
+    return Precision(_HALF if _are_halves(np.concatenate([sample for _, sample in arms])) else _SINGLE)
+
+
+def _are_halves(values: Sample) -> bool:
+    """Tell whether values were rounded to half precision, which keeps 11 bits of each, whatever its size.
+
+    Multiples of one number, such as rates out of 2,048, may be such values, too: those that need more than 11
+    bits have zeros behind them by chance. And few numbers that are rounded to 11 bits need much fewer.
+    """
+    with np.errstate(all="ignore"):  # beyond its range
+        if not np.array_equal(values.astype(np.float16), values):
+            return False
+    mantissa, exponent = np.frexp(np.unique(np.abs(values[values != 0])))
+    kept = np.rint(mantissa * 2**_HALF_BITS).astype(np.int64)
+    needed = _HALF_BITS - np.log2(kept & -kept)
+    finest = (exponent - needed).min(initial=math.inf)
+    zeros = np.maximum(exponent - _HALF_BITS - finest, 0).sum()
+    return bool(zeros >= _ZEROS and needed.mean() >= _HALF_BITS - 2)
 
 
 def rounding(*samples: ArrayLike) -> float:

@@ -56,6 +56,31 @@ def test_four_ulp_are_no_difference(test, dtype):
     assert test(first.tolist(), second.tolist()).p_value == 1.0
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_a_constant_difference_in_half_precision_is_worth_its_signs(seed):
+    """Also where doubles hold the values: their rounding is the only spread that the differences have."""
+    noise = np.random.default_rng(seed).normal(size=12)
+    first, second = noise.astype(np.float16), (noise + 0.02).astype(np.float16)
+    recorded = paired_t(first.tolist(), second.tolist())
+    assert recorded == paired_t(first, second)
+    assert 2**-24 < recorded.p_value <= 2**-11  # by Student's t alone it is below 1e-15
+    off = (noise * (1 + 2**-10)).astype(np.float16).astype(float)  # by one or two units in the last place
+    assert paired_t(first.tolist(), off.tolist()).p_value == 1.0
+
+
+@pytest.mark.parametrize("cases", [256, 1024, 2048, 4096, 10_000])
+def test_rates_are_not_taken_for_half_precision(cases):
+    """A case more or less is a difference, however many there are."""
+    rng = np.random.default_rng(cases)
+    for low in (0.0, 0.2, 0.5):
+        first = rng.integers(round(low * cases), cases, 12) / cases
+        assert paired_t(first, first + 1 / cases).p_value == 2**-11
+    scores = rng.integers(1, 40, 12) / 4
+    assert paired_t(scores, scores + 0.25).p_value == 2**-11
+    powers = 2.0 ** np.arange(-2, 10)
+    assert paired_t(powers, 2 * powers).p_value == paired_t(powers / 3, 2 * powers / 3).p_value
+
+
 def test_doubles_are_not_taken_for_single_precision():
     """A difference of 1e-9 is one."""
     rng = np.random.default_rng(0)
