@@ -95,7 +95,7 @@ def table(rows: Sequence[Mapping[str, Any]], width: int) -> Iterator[str]:
             if extra := extra_numbers(row):
                 yield from wrapped(extra, width, indent="      ")
     if any("*" in cell["verdict"] for cell in cells):
-        yield "  * no variance: every difference is the same"
+        yield "  * no variance: what is compared never varies"
     if any(name_of_p(row) != "p" for row in rows):
         yield "  p of a refuted claim is that of its opposite"
 
@@ -153,7 +153,7 @@ def effect_of(row: Mapping[str, Any]) -> str:
 
 def interval_of(row: Mapping[str, Any]) -> str:
     """Return the interval of a verdict's difference, or a dash."""
-    return interval(row["interval"], relative=row["relative"], scale=scale_of(row))
+    return interval(row["interval"], relative=row["relative"], scale=scale_of(row), margin=row["margin"])
 
 
 def p_of(row: Mapping[str, Any]) -> str:

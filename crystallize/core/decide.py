@@ -10,9 +10,9 @@ from crystallize.core.claim import Claim
 from crystallize.core.claim_test import Outcome, reads_as_yes_or_no, tested
 from crystallize.core.deterministic import compared_directly
 from crystallize.core.hypothesis import Hypothesis, Sample
-from crystallize.core.reasons import DIFFERENCES, caveat, doubt, refutation, shown
+from crystallize.core.reasons import caveat, doubt, refutation, shown
 from crystallize.core.sample import ClaimSample
-from crystallize.core.sensitivity import effect_sizes, sensitivity
+from crystallize.core.sensitivity import DIFFERENCES, effect_sizes, sensitivity
 from crystallize.core.unchanged import unchanged_passes
 from crystallize.core.verdict import Status, Verdict
 from crystallize.core.verifying import answered
@@ -101,7 +101,9 @@ class Tested:
         if status == "refuted":
             reason = refutation(claim, effect)
         elif status == "inconclusive":
-            reason = doubt(outcome, effect, found, p_value, levels.alpha, may_grow=self.may_grow)
+            reason = doubt(
+                outcome, effect, found, p_value, levels.alpha, interval=interval, may_grow=self.may_grow
+            )
         is_rate = outcome.result.estimand != "mean difference"  # resplits have numbers, whatever they hold
         reading = "yes/no" if is_rate and reads_as_yes_or_no(claim, sample) else ""
         as_number = self._as_number(status, levels)

@@ -55,14 +55,32 @@ def effect(
 
 
 def interval(
-    ends: Sequence[float] | None, *, relative: bool = False, digits: int = 3, scale: float = 0.0
+    ends: Sequence[float] | None,
+    *,
+    relative: bool = False,
+    digits: int = 3,
+    scale: float = 0.0,
+    margin: float | None = None,
 ) -> str:
-    """Return an interval, or a dash; see `number`."""
+    """Return an interval, or a dash; see `number`. It is seen on which side of a margin each end lies."""
     if ends is None:
         return "-"
     factor = 100 if relative else 1
-    low, high = (number(factor * end, digits=digits, scale=factor * scale) for end in ends)
+    low, high = (_end(factor * end, digits, factor * scale, factor * (margin or 0.0)) for end in ends)
     return f"[{low}, {high}]" + (" %" if relative else "")
+
+
+def _end(value: float, digits: int, scale: float, margin: float) -> str:
+    limits = (-margin, margin) if margin else ()
+    shown = number(value, digits=digits, scale=scale)
+    for more in range(digits + 1, _MOST_DIGITS + 1):
+        if all(
+            _side(value, limit) in (_side(float(shown), limit), _side(float(shown), float(number(limit))))
+            for limit in limits
+        ):
+            break
+        shown = number(value, digits=more, scale=scale)
+    return shown
 
 
 def scale_of(verdict: Mapping[str, Any]) -> float:

@@ -86,16 +86,23 @@ class Judging:
                 what = "kind='binary'" if claim.kind == "binary" else "pairing='none'"
                 return f"has {what}, and resampled= is for means of paired resplits; leave it out"
         if isinstance(self.stopping, AnytimeValid) and not claim.deterministic:
-            served = test is None or isinstance(test, PairedTTest) or test == McNemarTest()
-            if not served or claim.pairing == "none":
-                return "can't be stopped by AnytimeValid(), which serves the default tests of pairs only"
-            if claim.alternative == "one-sided":
-                return "is one-sided, and AnytimeValid() tests both sides; leave alternative out"
-            if claim.relative and claim.margin is not None:
-                return "has a relative margin, for which AnytimeValid() has no test; give an absolute one"
-            if claim.kind == "binary" and claim.margin is not None:
-                return "has a margin of yes/no, for which AnytimeValid() has no test; use GroupSequential()"
+            return why_not_anytime(claim)
         return None
+
+
+def why_not_anytime(claim: Claim) -> str | None:
+    """Say why `AnytimeValid` has no test of a claim, whatever its sample is; None if it has."""
+    test = claim.test
+    served = test is None or isinstance(test, PairedTTest) or test == McNemarTest()
+    if not served or claim.pairing == "none":
+        return "can't be stopped by AnytimeValid(), which serves the default tests of pairs only"
+    if claim.alternative == "one-sided":
+        return "is one-sided, and AnytimeValid() tests both sides; leave alternative out"
+    if claim.has_relative_margin:
+        return "has a relative margin, for which AnytimeValid() has no test; give an absolute one"
+    if claim.kind == "binary" and claim.margin is not None:
+        return "has a margin of yes/no, for which AnytimeValid() has no test; use GroupSequential()"
+    return None
 
 
 DEFAULT_JUDGING: Final = Judging()

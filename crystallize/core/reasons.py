@@ -8,17 +8,15 @@ from crystallize.core.claim import Claim
 from crystallize.core.claim_test import Outcome, largest_loss
 from crystallize.core.formatting import compared, effect, noise_scale, percent
 from crystallize.core.formatting import interval as interval_text
-from crystallize.core.sensitivity import HARDLY, Sensitivity, advice
+from crystallize.core.policy import why_not_anytime
+from crystallize.core.sample import SEEDS
+from crystallize.core.sensitivity import DIFFERENCES, Sensitivity, advice
 from crystallize.core.stat_test import BoschlooTest, McNemarTest
 from crystallize.stats import is_too_skewed
 from crystallize.stats.crossed import FEW as CROSSED_FEW
 
-DIFFERENCES: Final = ("mean difference", "risk difference")
-
 _FEW: Final = 10  # replicates, below which a t test is worth a caveat
-_GROWN: Final = (
-    "to add replicates and look again spends alpha again: plan more on a new root seed, or use AnytimeValid()"
-)
+_GROWN: Final = "to add replicates and look again spends alpha again: plan more on a new root seed"
 
 
 def shown(outcome: Outcome, interval: tuple[float, float], confidence: float) -> str:
@@ -28,7 +26,8 @@ def shown(outcome: Outcome, interval: tuple[float, float], confidence: float) ->
     means = [sum(values) / len(values) for values in (outcome.sample.baseline, outcome.sample.treatment)]
     scale = noise_scale(interval, means if name == "difference" else (), relative=relative)
     estimate = effect(float(result.estimate), relative=relative, sign=False, scale=scale)
-    ends = interval_text(interval, relative=relative, digits=4, scale=scale)
+    margin = outcome.claim.margin
+    ends = interval_text(interval, relative=relative, digits=4, scale=scale, margin=margin)
     return f"{name} {estimate}, {percent(confidence)} interval {ends}"
 
 
@@ -46,6 +45,7 @@ def doubt(
     p_value: float,
     level: float,
     *,
+    interval: tuple[float, float],
     may_grow: bool,
 ) -> str:
     """Say why a claim is neither supported nor refuted, and what would help.
@@ -58,23 +58,35 @@ def doubt(
         What such a sample can show.
     p_value, level : float
         What was compared.
+    interval : pair of float
+        The one that is shown.
     may_grow : bool
         Whether replicates may be added after the results were seen.
     """
     claim, result = outcome.claim, outcome.result
     if claim.is_superiority and result.degenerate and result.estimate == result.null:
         return f"{claim.metric} never differs: the treatment changes nothing that it shows"
-    help_ = advice(claim, outcome.sample, found, result.interval)
-    if not may_grow and HARDLY not in help_:
-        help_ += f"; {_GROWN}"
+    help_, more = advice(outcome, found, interval, what=outcome.sample.counted[1])
+    if more and not may_grow:
+        help_ += f"; {_GROWN}{', or use AnytimeValid()' if _serves_anytime(outcome) else ''}"
     reached, limit = compared(p_value, level, digits=3)
     if result.degenerate and not _is_rate(outcome):
         return f"{_equal(outcome)} give p = {reached}, above {limit}; {help_}"
     if claim.is_superiority:
         if outcome.p_value <= level:
             return f"{seen}, but adjusted p = {reached} is above {limit}; {help_}"
-        return f"{seen}: the data allow either sign; {help_}"
+        either = interval[0] < result.null < interval[1]
+        allowed = "the data allow either sign" if either else "the data allow that nothing changes"
+        return f"{seen}: {allowed}; {help_}"
     return f"{seen} reaches beyond the margin {_margin(claim)}; {help_}"
+
+
+def _serves_anytime(outcome: Outcome) -> bool:
+    """Tell whether an e-process could have tested the same claim."""
+    claim, sample = outcome.claim, outcome.sample
+    if not sample.paired or sample.population != SEEDS or (_is_rate(outcome) and claim.margin is not None):
+        return False
+    return why_not_anytime(claim) is None
 
 
 def caveat(outcome: Outcome, *further: str) -> str:

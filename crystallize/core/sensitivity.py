@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from crystallize.boundary import check_failure
 from crystallize.core.claim import Claim
@@ -31,7 +31,8 @@ from crystallize.stats.power import (
 )
 
 POWER: Final = 0.8
-HARDLY: Final = "it is hardly there"
+DIFFERENCES: Final = ("mean difference", "risk difference")
+"""Estimands in the units of the metric."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -161,52 +162,74 @@ def sensitivity(
         return None
 
 
+class Advice(NamedTuple):
+    """What an inconclusive sample leaves open, and whether more of it would help."""
+
+    text: str
+    more: bool = True
+
+
 def advice(
-    claim: Claim, sample: ClaimSample, found: Sensitivity | None, interval: tuple[float, float]
-) -> str:
+    outcome: Outcome, found: Sensitivity | None, interval: tuple[float, float], *, what: str
+) -> Advice:
     """Say what an inconclusive sample leaves open, and how many replicates would do.
 
     The number rests on a spread that is itself estimated: it uses the upper 80 % limit of it, so that the
     power is reached in most cases, not in half of them.
+
+    Parameters
+    ----------
+    outcome, found
+        What came out, and what such a sample can show.
+    interval : pair of float
+        The one that is shown.
+    what : str
+        What is counted: replicates, or units.
     """
-    if found is None:
-        return "run more replicates"
+    claim = outcome.claim
     try:
+        if found is None:
+            both = outcome.sample.replicates is not None
+            return Advice("run more replicates of more units" if both else f"run more {what}")
         if claim.is_superiority:
-            return _superiority(claim, sample, found, interval)
-        return _guard(claim, sample, found)
+            return _superiority(outcome, found, interval, what)
+        return _guard(claim, outcome.sample, found, what)
     except BaseException as error:  # of a design of the user's
         check_failure(error)
-        return "run more replicates"
+        return Advice(f"run more {what}")
 
 
-def _superiority(claim: Claim, sample: ClaimSample, found: Sensitivity, interval: tuple[float, float]) -> str:
-    n = math.floor(found.n)
+def _superiority(outcome: Outcome, found: Sensitivity, interval: tuple[float, float], what: str) -> Advice:
+    claim, n = outcome.claim, math.floor(found.n)
     if found.detectable is None or math.isinf(found.detectable):
-        text = f"{n} replicates that vary like these can hardly show any difference"
+        text = f"{n} {what} that vary like these can hardly show any difference"
     else:
         sd = f" ({found.detectable_in_sd:.2g} SD)" if found.detectable_in_sd is not None else ""
-        text = f"with {n} replicates a difference below {found.detectable:.3g}{sd} goes unseen"
+        text = f"with {n} {what} a difference below {found.detectable:.3g}{sd} goes unseen"
     if claim.effect is None and isinstance(found.design, ResampledT):
-        return f"{text}; more resplits hardly help, a larger data set would"
+        return Advice(f"{text}; more resplits hardly help, a larger data set would", more=False)
     if claim.effect is None:
-        return (
+        return Advice(
             f"{text}; plan more, or declare as effect= the smallest difference that matters to learn how many"
         )
-    effect = claim.effect
+    effect, declared = claim.effect, f"{claim.effect:.3g}"
     if claim.relative:
-        effect *= abs(sum(sample.baseline) / len(sample.baseline))
-    declared = f"{claim.effect:.3g}" if not claim.relative else f"{100 * claim.effect:.3g} %"
-    if _excludes(claim, interval, effect):
-        return f"{text}; the interval excludes the {declared} you declared: {HARDLY}"
-    needed = found.replicates_for(effect) if effect > 0 else None
+        effect *= abs(math.fsum(outcome.sample.baseline) / len(outcome.sample.baseline))
+        declared = f"{100 * claim.effect:.3g} %"
+    if effect == 0:
+        return Advice(f"{text}; the baseline's mean is 0, of which the {declared} you declared is nothing")
+    if _excludes(claim, interval, effect) and outcome.result.estimand in DIFFERENCES:
+        return Advice(
+            f"{text}; the interval excludes the {declared} you declared: it is hardly there", more=False
+        )
+    needed = found.replicates_for(effect)
     if needed is None:
-        return f"{text}; no number of replicates would show the {declared} you declared"
+        return Advice(f"{text}; no number of {what} would show the {declared} you declared", more=False)
     if needed <= found.n:
-        return (
+        return Advice(
             f"{text}; the {declared} you declared is neither seen nor excluded by {n}, which would mostly do"
         )
-    return f"{text}; about {needed} would show the {declared} you declared{_BY_LIMIT}"
+    return Advice(f"{text}; about {needed} would show the {declared} you declared{_BY_LIMIT}")
 
 
 def _excludes(claim: Claim, interval: tuple[float, float], effect: float) -> bool:
@@ -217,25 +240,27 @@ def _excludes(claim: Claim, interval: tuple[float, float], effect: float) -> boo
     )
 
 
-def _guard(claim: Claim, sample: ClaimSample, found: Sensitivity) -> str:
+def _guard(claim: Claim, sample: ClaimSample, found: Sensitivity, what: str) -> Advice:
     assert claim.margin is not None
     margin = claim.margin
     if claim.relative:
-        margin *= abs(sum(sample.baseline) / len(sample.baseline))
+        margin *= abs(math.fsum(sample.baseline) / len(sample.baseline))
     # Without any true difference the distance to the margin is what there is to be found; of two margins,
     # both must be (power .8 of both if each fails in .1 of the cases).
     design, level = found.cautious, found.level
     target = POWER if claim.direction != "equal" else (1 + POWER) / 2
     if found._sd is None and margin > design.largest_effect(decrease=False):
-        return "run more replicates"
+        return Advice(f"run more {what}")
     needed = replicates(design, margin, target=target, alpha=level, alternative="greater") if margin else None
     if needed is None:
-        return "no number of replicates would do"
+        return Advice(f"no number of {what} would do", more=False)
     if needed <= found.n:
-        return f"{math.floor(found.n)} replicates are enough to show it where there is no difference at all"
-    return (
-        f"about {needed} replicates would show it with probability {POWER:g} where there is no difference at "
-        f"all{_BY_LIMIT}"
+        return Advice(
+            f"{math.floor(found.n)} {what} are enough to show it where there is no difference at all"
+        )
+    return Advice(
+        f"about {needed} {what} would show it with probability {POWER:g} where there is no difference at all"
+        f"{_BY_LIMIT}"
     )
 
 

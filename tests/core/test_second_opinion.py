@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from recorded import arms, experiment
 
-from crystallize import BootstrapTTest, Hypothesis, evaluate
+from crystallize import BootstrapTTest, Hypothesis, MannWhitneyTest, WilcoxonTest, evaluate
 from crystallize.core.policy import Judging
 from crystallize.stats import d_z
 
@@ -104,6 +104,28 @@ def test_advice_on_more_replicates_says_what_looking_again_costs():
     assert "AnytimeValid()" in verdict.reason
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"direction": "differ", "pairing": "none"},
+        {"direction": "increase", "alternative": "one-sided"},
+        {"direction": "equal", "margin": 0.01, "relative": True},
+        {"direction": "differ", "statistical_test": WilcoxonTest()},
+    ],
+    ids=lambda options: "-".join(map(str, options)),
+)
+def test_no_advice_names_what_would_be_refused(options):
+    """AnytimeValid() serves the default tests of pairs; of others it is no way out."""
+    values = np.random.default_rng(1).normal(size=(2, 10))
+    verdict = judge(values[0].tolist(), values[1].tolist(), **options)
+    assert verdict.status == "inconclusive"
+    assert "spends alpha again: plan more on a new root seed" in verdict.reason
+    assert "AnytimeValid()" not in verdict.reason
+    resplits = judge(*values.tolist(), "differ", judging=Judging(resampled=0.25))
+    assert "more resplits hardly help, a larger data set would" in resplits.reason
+    assert "add replicates" not in resplits.reason
+
+
 def test_every_condition_decides_whether_a_metric_is_yes_or_no():
     """A row is not read unlike its neighbour: where one treatment counts two, zeros and ones are counts."""
     zeros_and_ones = [0, 1] * 10
@@ -160,6 +182,30 @@ def test_hardly_there_is_said_of_what_the_interval_excludes():
         judge([0.0] * 20, centred, "increase", effect=1.0).reason
     )
     assert "hardly there" not in judge([0.0] * 20, centred, "increase", effect=0.6).reason
+
+
+def test_what_is_hardly_there_lies_beyond_the_interval_that_is_shown():
+    """In a family of claims that is wider than the interval of one claim alone."""
+    noise = np.random.default_rng(0).normal(size=20)
+    centred = ((noise - noise.mean()) / noise.std(ddof=1) + 0.2).tolist()
+    claim = Hypothesis(metric="x", direction="increase", effect=0.75)
+    alone, among = (
+        experiment([0.0] * 20, [claim], **dict.fromkeys(names, centred))().run().hypotheses[0].verdicts["a"]
+        for names in ("a", "abc")
+    )
+    assert "hardly there" in alone.reason
+    assert among.interval[1] > 0.75 > alone.interval[1]
+    assert "hardly there" not in among.reason
+    ranks = judge([1] * 30, [1, 0] + [1] * 28, "increase", effect=0.5, statistical_test=MannWhitneyTest())
+    assert ranks.interval == (0.0, 0.0)  # of a shift, which is no difference of means
+    assert "hardly there" not in ranks.reason
+    assert "the data allow that nothing changes" in ranks.reason
+
+
+def test_a_part_of_nothing_is_nothing():
+    """Not an effect that no number of replicates would show."""
+    verdict = judge([-1.0, 1, -2, 2], [-1.1, 1, -2, 2.2], "increase", effect=0.1, relative=True)
+    assert "the baseline's mean is 0, of which the 10 % you declared is nothing" in verdict.reason
 
 
 def test_standardized_effects_are_part_of_a_verdict():

@@ -255,3 +255,12 @@ def test_counted_list():
     """Lists of replicates are written with ranges."""
     assert counted_list([4]) == "replicate 4"
     assert counted_list([1, 2, 3, 7]) == "replicates 1-3, 7"
+
+
+def test_an_interval_beside_its_margin():
+    """It is seen on which side each end lies, or that it lies on it."""
+    assert interval((-0.10004, 0.5)) == "[-0.1, 0.5]"
+    assert interval((-0.10004, 0.5), margin=0.1) == "[-0.10004, 0.5]"
+    assert interval((-0.09996, 0.5), margin=0.1) == "[-0.09996, 0.5]"
+    assert interval((-0.1, 0.1000004), margin=0.1) == "[-0.1, 0.1000004]"
+    assert interval((0.02 / 3, 0.0199996), relative=True, margin=0.02) == "[0.667, 1.99996] %"
