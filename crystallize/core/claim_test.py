@@ -295,8 +295,9 @@ def _too_few(
     """Say why this many replicates can't support the claim, whatever they gave; None if they can."""
     sizes = len(sample.baseline), len(sample.treatment)
     n = min(sizes)
+    _, what = sample.counted
     if n < test.minimum_n:
-        return f"the {test.name} test needs at least {test.minimum_n} replicates, not {n}; run more"
+        return f"the {test.name} test needs at least {test.minimum_n} {what}, not {n}; run more"
     if not claim.is_superiority and isinstance(test, McNemarTest | BoschlooTest):
         return None  # score tests, which have no smallest p
     smallest = test.smallest_p(*sizes, claim.alternative_of_p)
@@ -310,7 +311,6 @@ def _too_few(
     elif planning_level < level:
         reach += f" / {level / planning_level:.3g} claims"
     return (
-        f"with {n} replicate{'s' if n > 1 else ''} the {test.name} test can't give a p-value below "
-        f"{smallest:.2g}, so it can't reach {reach}"
-        + (f"; run at least {enough} replicates" if enough else "")
+        f"with {n} {what if n > 1 else what[:-1]} the {test.name} test can't give a p-value below "
+        f"{smallest:.2g}, so it can't reach {reach}" + (f"; run at least {enough} {what}" if enough else "")
     )

@@ -11,7 +11,13 @@ from crystallize.core.claim import Claim
 from crystallize.core.condition_runs import ConditionRuns
 from crystallize.core.sample import CASES, SEEDS, SESSIONS, ClaimSample
 from crystallize.core.tests_of_units import ClusteredTTest, CrossedTTest
-from crystallize.core.unit_samples import nested_in_units, of_units, other_recurring_units, paired_by_unit
+from crystallize.core.unit_samples import (
+    nested_in_units,
+    of_units,
+    other_recurring_units,
+    paired_by_unit,
+    without_unit,
+)
 from crystallize.stats import is_binary
 
 
@@ -28,6 +34,18 @@ def claim_sample(
     With `of_sessions` both conditions were measured in sessions of their own, so that seeds pair nothing.
     Without `by_unit` replicates are what varies, whatever units their values belong to.
     """
+    sample = _sample(claim, baseline, treatment, of_sessions=of_sessions, by_unit=by_unit)
+    if isinstance(claim.test, CrossedTTest) and isinstance(sample, ClaimSample) and sample.replicates is None:
+        return (
+            f"the crossed t test needs units of {claim.metric!r} that recur in several replicates, whose "
+            "seeds both conditions share; there are none"
+        )
+    return sample
+
+
+def _sample(
+    claim: Claim, baseline: ConditionRuns, treatment: ConditionRuns, *, of_sessions: bool, by_unit: bool
+) -> ClaimSample | str:
     pairing = "none" if of_sessions else claim.pairing
     arms = (baseline, treatment)
     if not baseline.records or not treatment.records:
@@ -57,6 +75,8 @@ def claim_sample(
         return _partial(*arms)
     paired = pairing == "intersect" or (pairing == "auto" and overlap == "same")
     has_units = claim.metric in arms[0].with_units | arms[1].with_units
+    if has_units and not claim.deterministic and (fault := without_unit(claim.metric, *arms)) is not None:
+        return fault
     if has_units and paired:
         if by_unit:
             sample = of_units(claim, *arms)
@@ -66,11 +86,6 @@ def claim_sample(
             return fault
     elif has_units and (fault := other_recurring_units(claim, *arms)) is not None:
         return fault
-    if isinstance(claim.test, CrossedTTest):
-        return (
-            f"the crossed t test needs units of {claim.metric!r} that recur in several replicates, whose "
-            "seeds both conditions share; there are none"
-        )
     if isinstance(claim.test, ClusteredTTest):
         return _clustered(claim, *arms, paired=paired)
     sample = _by_replicate(claim, *arms, paired=paired)
@@ -169,14 +184,7 @@ def _clustered(
     given = False
     for arm in (baseline, treatment):
         entries = [(value, unit, i) for i, row in enumerate(arm.entries(claim.metric)) for value, unit in row]
-        named = [unit is not None for _, unit, _ in entries]
-        if any(named) and not all(named):
-            return (
-                f"some values of metric {claim.metric!r} in {arm.condition!r} have a unit and some have "
-                "none; "
-                "a clustered test needs it of all, or of none (then a replicate is a unit)"
-            )
-        given = given or any(named)
+        given = given or any(unit is not None for _, unit, _ in entries)
         values.append([float(value) for value, _, _ in entries])
         units.append([i if unit is None else unit for _, unit, i in entries])
     population = CASES if given else SEEDS  # a named unit pairs with itself, whatever the seeds

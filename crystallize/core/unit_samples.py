@@ -59,11 +59,6 @@ def of_units(claim: Claim, baseline: ConditionRuns, treatment: ConditionRuns) ->
     """
     arms = baseline, treatment
     rows = [[_cells(row) for row in arm.entries(claim.metric)] for arm in arms]
-    if any(None in cells for column in rows for cells in column):
-        return (
-            f"some values of metric {claim.metric!r} have a unit and some have none; record unit= with all "
-            "of them, or with none"
-        )
     kept = [i for i, pair in enumerate(zip(*rows, strict=True)) if all(pair)]
     omitted = len(rows[0]) - len(kept)
     if (fault := _unfilled(claim, omitted, len(rows[0]))) is not None:
@@ -86,6 +81,16 @@ def of_units(claim: Claim, baseline: ConditionRuns, treatment: ConditionRuns) ->
         return ClaimSample(before, after, population=ONE_SEED)
     return ClaimSample(
         before, after, True, omitted, (units, units), CROSSED, False, of_rates=rates, replicates=replicates
+    )
+
+
+def without_unit(metric: str, *arms: ConditionRuns) -> str | None:
+    """Say that some values of a metric with units have none; None if all have one."""
+    if all(unit is not None for arm in arms for row in arm.entries(metric) for _, unit in row):
+        return None
+    return (
+        f"some values of metric {metric!r} have a unit and some have none; record unit= with all of them, or "
+        "with none"
     )
 
 

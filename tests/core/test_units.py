@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from recorded import arm, arms
+from recorded import arms
 
 from crystallize import (
     AnytimeValid,
@@ -12,6 +12,7 @@ from crystallize import (
     PairedTTest,
     Reference,
     RunRecord,
+    WelchTTest,
     evaluate,
 )
 from crystallize.core.analysis import Analysis
@@ -278,20 +279,39 @@ def test_an_e_process_of_crossed_values_is_refused():
     assert "has units, and AnytimeValid() tests replicates only" in reason
 
 
-def test_some_values_without_their_case_are_invalid():
-    """Units are never ignored."""
-    before = runs("baseline", [[("a", 1.0), (None, 2.0)], [("a", 2.0), (None, 1.0)]])
-    after = runs("t", [[("a", 1.0), (None, 2.0)], [("a", 2.0), (None, 1.0)]])
-    assert (
-        "some values of metric 'x' have a unit and some have none" in evaluate(claim(), before, after).reason
-    )
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"pairing": "none"}, {"statistical_test": PairedTTest()}, {"statistical_test": WelchTTest()}],
+)
+def test_some_values_without_their_case_are_invalid(options):
+    """Units are never ignored, whatever the test is."""
+    rows = [[("a", 1.0 + i), (None, 2.0)] for i in range(4)]
+    reason = evaluate(claim(**options), runs("baseline", rows), runs("t", rows)).reason
+    assert "some values of metric 'x' have a unit and some have none" in reason
 
 
-def test_a_crossed_test_without_units_says_what_it_needs():
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [[(None, float(i))] for i in range(6)],
+        [[(i // 2, float(i))] for i in range(6)],
+        [[(2 * i + j, float(i)) for j in range(2)] for i in range(6)],
+        [[(j, float(j)) for j in range(5)]],
+    ],
+    ids=["no units", "nested", "new ones", "one replicate"],
+)
+def test_a_crossed_test_of_what_is_not_crossed_says_what_it_needs(rows):
     """Values of replicates are no table."""
-    sample = arm("baseline", [1.0, 2.0, 3.0, 4.0]), arm("t", [2.0, 3.0, 4.0, 6.0])
+    sample = runs("baseline", rows), runs("t", rows)
     reason = evaluate(claim(statistical_test=CrossedTTest()), *sample).reason
     assert "needs units of 'x' that recur in several replicates" in reason
+
+
+def test_too_few_cases_are_no_replicates():
+    """However many replicates they have: more of the same two cases are no more cases."""
+    rows = [[(i % 2, float(i))] for i in range(12)]
+    reason = evaluate(claim(), runs("baseline", rows), runs("t", rows)).reason
+    assert "the paired t test needs at least 3 units, not 2; run more" in reason
 
 
 @pytest.mark.parametrize("shape", ["crossed", "nested"])
