@@ -42,6 +42,7 @@ def test_sleep():
     assert 1 / e_value == pytest.approx(0.0392553, rel=5e-6)
     last = anytime_t(SLEEP_X, SLEEP_Y, looks=[10])[-1]
     assert (last.statistic, last.p_value) == pytest.approx((25.47426, 0.0392553), rel=1e-4)
+    assert last.interval == pytest.approx((0.07481, 3.08519), abs=5e-6)
     assert (last.n, last.test, last.alternative) == (10, "anytime-valid t", "two-sided")
 
 
