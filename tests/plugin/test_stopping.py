@@ -62,7 +62,7 @@ def draw(data, ctx, *, delta=0.0):
 def numbers(project):
     """Return what does not change from run to run in the JUnit properties, by test case."""
     return {
-        name: {k: v for k, v in properties(case).items() if k != "compute_seconds"}
+        name: {k: v for k, v in properties(case).items() if k not in ("compute_seconds", "cached_runs")}
         for name, case in project.cases().items()
     }
 
@@ -81,6 +81,46 @@ def ran(project):
 
 WAYS = [("-n0",), ("-n2",)]
 MORE_WAYS = [("-n0",), ("-n4", "--dist=load"), ("-n4", "--dist=worksteal")]
+
+
+OF_UNITS = """
+def looked_at(name, stopping):
+    return pytest.mark.experiment(
+        replicates=30,
+        treatments={"far": {"delta": 3.0}},
+        hypotheses=[Hypothesis(metric="x", direction="increase", name=name)],
+        **({} if stopping is None else {"stopping": stopping}),
+    )
+
+@looked_at("crossed", STOPPING)
+def experiment_crossed(ctx, rng, delta=0.0):
+    for case in "abcdef":
+        ctx.metrics.add("x", rng.normal() + delta * rng.uniform(0.5, 1.5), unit=case)
+
+@looked_at("nested", STOPPING)
+def experiment_nested(ctx, rng, replicate, delta=0.0):
+    ctx.metrics.add("x", rng.normal() + delta * rng.uniform(0.5, 1.5), unit=f"case {replicate // 3}")
+"""
+
+
+def test_looks_at_units_find_the_same_in_a_cache(project):
+    """Whatever it holds: nothing, the replicates of the looks, or all of them."""
+    found = []
+    for stopping in ("GroupSequential()", "GroupSequential()", "None", "GroupSequential()"):
+        project.write(OF_UNITS.replace("STOPPING", stopping))
+        result = project.run("-v", "--junitxml=junit.xml")
+        result.assert_outcomes(passed=2)
+        text = " ".join(result.stdout.str().split())
+        found.append(
+            (numbers(project), re.findall(r"::(\w+: .*?) of 2 conditions", text), text.count("(cached)"))
+        )
+    cold, warm, whole, again = found
+    assert cold[:2] == warm[:2] == again[:2]
+    assert (cold[2], warm[2], whole[2], again[2]) == (0, 2, 1, 2)
+    assert cold[1][0].startswith("experiment_crossed: stopped at ")
+    assert cold[1][1] == "experiment_nested: 30 replicates"
+    assert "looked at once, at the end" in text
+    assert cold[0]["nested[far]"]["p_value"] == whole[0]["nested[far]"]["p_value"]
 
 
 @pytest.mark.slow
