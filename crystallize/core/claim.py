@@ -211,13 +211,12 @@ class Claim:
             )
         if not test.paired and self.pairing == "intersect":
             raise self._refuse("pairing='intersect'", f"the {test.name} test pairs nothing")
-        if isinstance(test, ClusteredTTest):
-            if self.nan_policy != "invalid":
-                raise self._refuse(
-                    f"nan_policy={self.nan_policy!r}", f"the {test.name} test takes complete replicates only"
-                )
-            if self.relative:
-                raise self._refuse("relative=True", f"the {test.name} test takes an absolute margin")
+        if isinstance(test, ClusteredTTest) and self.nan_policy != "invalid":
+            raise self._refuse(
+                f"nan_policy={self.nan_policy!r}", f"the {test.name} test takes complete replicates only"
+            )
+        if self.has_relative_margin and not test.tests_relative_margins:
+            raise self._refuse("relative=True", f"the {test.name} test takes an absolute margin")
 
     def _check_deterministic(self) -> None:
         for name, default in (

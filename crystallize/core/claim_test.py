@@ -284,8 +284,6 @@ def _unsuited(claim: Claim, test: StatisticalTest, sample: ClaimSample) -> str |
             return (
                 f"metric {claim.metric!r} is {worst:g} somewhere, which is worse than worst={claim.worst:g}"
             )
-    if claim.has_relative_margin and isinstance(test, McNemarTest | BoschlooTest):
-        return f"metric {claim.metric!r} is 0 or 1, so its margin has to be absolute: give relative=False"
     return None
 
 

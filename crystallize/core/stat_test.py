@@ -70,6 +70,8 @@ class StatisticalTest(ABC):
     tests_margins : bool
         Whether `compare` takes a `shift` other than 0, in the units of the metric: without, the test can't
         serve a claim with a margin.
+    tests_relative_margins : bool
+        Whether it is about means, of which a margin may be a part.
     relies_on_normality : bool
         Whether small samples have to be roughly normal.
 
@@ -94,6 +96,7 @@ class StatisticalTest(ABC):
     name: ClassVar[str]
     paired: bool
     minimum_n: ClassVar[int] = 2
+    tests_relative_margins: ClassVar[bool] = True
     relies_on_normality: ClassVar[bool] = False
 
     def __init_subclass__(cls) -> None:
@@ -220,6 +223,7 @@ class _IndependentRates(_Backed):
 
     paired = False
     minimum_n: ClassVar[int] = 1
+    tests_relative_margins: ClassVar[bool] = False
     p_value: ClassVar[Callable[..., float]]
 
     def smallest_p(self, n_baseline: int, n_treatment: int, alternative: Alternative = "two-sided") -> float:
@@ -315,6 +319,7 @@ class McNemarTest(_Backed):
 
     name: ClassVar[str] = "McNemar"
     minimum_n: ClassVar[int] = 1
+    tests_relative_margins: ClassVar[bool] = False
     function: ClassVar[Callable[..., TestResult]] = staticmethod(mcnemar)
 
     exact: bool = False
@@ -385,6 +390,7 @@ class WilcoxonTest(_PairedMeans):
 
     name: ClassVar[str] = "Wilcoxon"
     minimum_n: ClassVar[int] = 1
+    tests_relative_margins: ClassVar[bool] = False
     function: ClassVar[Callable[..., TestResult]] = staticmethod(wilcoxon)
 
     def smallest_p(self, n_baseline: int, n_treatment: int, alternative: Alternative = "two-sided") -> float:
@@ -401,6 +407,7 @@ class MannWhitneyTest(_IndependentMeans):
 
     name: ClassVar[str] = "Mann-Whitney"
     minimum_n: ClassVar[int] = 1
+    tests_relative_margins: ClassVar[bool] = False
     function: ClassVar[Callable[..., TestResult]] = staticmethod(mann_whitney)
 
     def smallest_p(self, n_baseline: int, n_treatment: int, alternative: Alternative = "two-sided") -> float:

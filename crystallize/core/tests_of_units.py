@@ -81,6 +81,7 @@ class ClusteredTTest(StatisticalTest):
     name: ClassVar[str] = "clustered t"
     paired = True
     minimum_n: ClassVar[int] = 3
+    tests_relative_margins: ClassVar[bool] = False
     relies_on_normality: ClassVar[bool] = True
 
     def compare(

@@ -279,9 +279,12 @@ def test_a_test_that_breaks_before_it_compares_is_invalid():
             {"statistical_test": ClusteredTTest(), "nan_policy": "omit", "max_missing": 1},
             "the clustered t test takes complete replicates only",
         ),
-        (
-            {"statistical_test": ClusteredTTest(), "direction": "equal", "margin": 0.1, "relative": True},
-            "the clustered t test takes an absolute margin",
+        *(
+            (
+                {"statistical_test": test, "direction": "equal", "margin": 0.1, "relative": True},
+                f"relative=True; the {test.name} test takes an absolute margin",
+            )
+            for test in (ClusteredTTest(), WilcoxonTest(), MannWhitneyTest(), McNemarTest(), BoschlooTest())
         ),
         *(
             ({"deterministic": True, name: value}, f"deterministic=True and {name}=.*compared directly")
@@ -436,13 +439,9 @@ def test_a_relative_margin_of_nothing_is_invalid():
 
 
 def test_a_relative_margin_is_of_numbers():
-    """Zeros and ones are no rates then; a test of rates refuses it."""
+    """Zeros and ones are no rates then."""
     values = [0, 1] * 10
     assert decide(values, values, "no_decrease", margin=0.5, relative=True).test == "paired t"
-    named = {"statistical_test": McNemarTest()}
-    decision = decide(values, values, "no_decrease", margin=0.1, relative=True, **named)
-    assert decision.status == "invalid"
-    assert "its margin has to be absolute: give relative=False" in decision.reason
 
 
 samples = st.integers(6, 12).flatmap(
