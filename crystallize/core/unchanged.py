@@ -15,6 +15,7 @@ from scipy.special import ndtr, ndtri
 from crystallize.core.claim import Claim
 from crystallize.core.sample import CASES, ONE_SEED, ClaimSample
 from crystallize.core.stat_test import BoschlooTest, McNemarTest, ResampledTTest, StatisticalTest
+from crystallize.errors import SampleError
 from crystallize.stats.crossed import error_of_replicates
 from crystallize.stats.power import PairedT, ResampledT, TwoSampleT, power, upper_rate_limit, upper_sd_factor
 
@@ -47,16 +48,17 @@ def unchanged_passes(claim: Claim, sample: ClaimSample, test: StatisticalTest, l
         return None
     if claim.relative:
         margin *= abs(math.fsum(values) / len(values))
-    if isinstance(test, McNemarTest | BoschlooTest):
-        chance: float | None = _of_rates(sample, margin, level)
-    else:
-        chance = _of_means(sample, test, margin, level)
+    of = _of_rates if isinstance(test, McNemarTest | BoschlooTest) else _of_means
+    try:
+        chance = of(sample, test, margin, level)
+    except SampleError:  # what was recorded can't be tested
+        return None
     if chance is None:
         return None
     return max(0.0, 2 * chance - 1) if claim.direction == "equal" else chance
 
 
-def _of_rates(sample: ClaimSample, margin: float, level: float) -> float:
+def _of_rates(sample: ClaimSample, test: StatisticalTest, margin: float, level: float) -> float | None:
     """Return the chance of a score test; a rate nearer to 1/2, by its limit, varies more."""
     values = sample.baseline
     fewer = min(count := round(math.fsum(values)), len(values) - count)

@@ -16,12 +16,15 @@ from crystallize import (
     evaluate,
 )
 from crystallize.core.analysis import Analysis
+from crystallize.core.claim_test import chosen_test
 from crystallize.core.condition_runs import ConditionRuns
 from crystallize.core.family import AnalysisPlan
 from crystallize.core.policy import Judging
 from crystallize.core.recording import MetricEntry
 from crystallize.core.references import References
+from crystallize.core.samples import claim_sample
 from crystallize.core.stored_reference import Origin, StoredReference, recorded
+from crystallize.core.unchanged import unchanged_passes
 from crystallize.stats import crossed_t, paired_t
 
 CASES = ["a", "b", "c", "d", "e"]
@@ -213,6 +216,21 @@ def test_what_varies_between_cases_says_nothing_of_what_does_not_repeat():
     verdict = against_a_recording(guard, rows, rows)
     assert (verdict.population, verdict.n) == ("cases under one seed", 8)
     assert "unchanged" not in verdict.caveat
+
+
+@pytest.mark.parametrize(
+    ("rows", "kind"),
+    [
+        ([[("a", 1.0), ("b", 2.0)], [("b", 3.0), ("c", 1.5)], [("c", 2.5)]], "numeric"),
+        ([[(None, 0.25)], [(None, 0.5)], [(None, 3.5)]], "binary"),
+    ],
+    ids=["too few cells", "no rates"],
+)
+def test_nothing_is_told_of_unchanged_code_where_nothing_can_be_tested(rows, kind):
+    """A recording is made all the same."""
+    guard = claim("no_decrease", margin=0.5, kind=kind).claim
+    sample = claim_sample(guard, runs("baseline", rows), runs("baseline", rows))
+    assert unchanged_passes(guard, sample, chosen_test(guard, sample, None), 0.05) is None
 
 
 def drifting(unit_of, replicates=30, several=1):
