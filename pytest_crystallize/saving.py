@@ -19,7 +19,7 @@ from crystallize.core.samples import claim_sample, is_of_units
 from crystallize.core.stat_test import BoschlooTest, McNemarTest
 from crystallize.core.stored_reference import Claimed, Origin, claimed_metrics, recorded
 from crystallize.core.tests_of_units import ClusteredTTest
-from crystallize.core.unchanged import unchanged_passes
+from crystallize.core.unchanged import unrepeated
 from crystallize.errors import ReferenceFileError
 from pytest_crystallize.exchange import Exchange, unlike
 from pytest_crystallize.ids import relative, shortened
@@ -171,12 +171,9 @@ def _unrepeated(
             if isinstance(sample, str):
                 continue
             test = chosen_test(claim, sample, known["resampled"])
-            chance = unchanged_passes(claim, sample, test, claim.level)
-            if chance is not None:
-                yield (
-                    f"{name}: {claim.metric} does not repeat: unchanged code passes {hypothesis!r} of "
-                    f"{condition!r} with a probability of at least about {chance:.2g}, by this one recording"
-                )
+            what = f" {hypothesis!r} of {condition!r}"
+            if text := unrepeated(claim, sample, test, claim.level, what=what):
+                yield f"{name}: {text}"
 
 
 def _what_stays(path: Path) -> str:

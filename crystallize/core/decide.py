@@ -13,7 +13,7 @@ from crystallize.core.hypothesis import Hypothesis, Sample
 from crystallize.core.reasons import caveat, doubt, refutation, shown
 from crystallize.core.sample import ClaimSample
 from crystallize.core.sensitivity import DIFFERENCES, effect_sizes, sensitivity
-from crystallize.core.unchanged import unchanged_passes
+from crystallize.core.unchanged import unrepeated
 from crystallize.core.verdict import Status, Verdict
 from crystallize.core.verifying import answered
 from crystallize.stats.undisturbed import undisturbed
@@ -150,14 +150,7 @@ class Tested:
         """Say how often unchanged code passes where a reference does not repeat."""
         if self.outcome.sample.repeats:
             return ""
-        claim = self.outcome.claim
-        chance = unchanged_passes(claim, self.outcome.sample, self.outcome.test, level)
-        if chance is None:
-            return ""
-        return (
-            f"{claim.metric} does not repeat: unchanged code passes with a probability of at least about "
-            f"{chance:.2g}, by this one recording"
-        )
+        return unrepeated(self.outcome.claim, self.outcome.sample, self.outcome.test, level)
 
     def _as_number(self, status: Status, levels: Levels) -> str:
         """Say how the values would be judged as numbers, where that is another verdict."""

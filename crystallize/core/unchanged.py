@@ -58,6 +58,20 @@ def unchanged_passes(claim: Claim, sample: ClaimSample, test: StatisticalTest, l
     return max(0.0, 2 * chance - 1) if claim.direction == "equal" else chance
 
 
+def unrepeated(
+    claim: Claim, sample: ClaimSample, test: StatisticalTest, level: float, *, what: str = ""
+) -> str:
+    """Say how probably unchanged code passes, and what; empty where there is no telling."""
+    chance = unchanged_passes(claim, sample, test, level)
+    if chance is None:
+        return ""
+    least = min(0.99, math.floor(100 * chance) / 100)  # rounded down: it is not certain
+    return (
+        f"{claim.metric} does not repeat: unchanged code passes{what} with a probability of at least about "
+        f"{least:g}, by this one recording"
+    )
+
+
 def _of_rates(sample: ClaimSample, test: StatisticalTest, margin: float, level: float) -> float | None:
     """Return the chance of a score test; a rate nearer to 1/2, by its limit, varies more."""
     values = sample.baseline
