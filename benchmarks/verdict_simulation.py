@@ -348,10 +348,10 @@ def growing(checks: Checks) -> None:
     repetitions = checks.share(0.25)
     rng = generator(checks, "growing")
     differ = claim("differ")
-    sizes = [10, 15, 20, 30, 40, 60, 80, 100]
+    sizes = range(10, 90, 10)
     for name, judging, low, high in (
-        ("one look", {}, 0.12, 0.24),
-        ("GroupSequential", {"stopping": GroupSequential()}, 0.10, 0.21),
+        ("one look", {}, 0.15, 0.22),
+        ("GroupSequential", {"stopping": GroupSequential()}, 0.13, 0.20),
         ("AnytimeValid", {"stopping": AnytimeValid()}, 0.0, 0.05),
     ):
 
