@@ -25,6 +25,7 @@ from crystallize.cache.places import (
     installation,
     is_library_of_project,
     is_of_no_concern,
+    is_of_tools,
     source_of,
 )
 from crystallize.cache.purity import current
@@ -132,6 +133,8 @@ class OpenedFiles:
             file = Spelled.of(path)
             assert self._ignored is not None
             if file in self._ignored or is_of_no_concern(file) or file.real in self._made:
+                return
+            if kind == "names" and is_of_tools(file):
                 return
             if source_of(file) is not None or (readers := _readers()) is None:
                 return

@@ -28,6 +28,12 @@ _SYSTEM: Final = (
     "/Library/",
     os.path.realpath(sys.base_prefix),
 )
+_TOOLS: Final = frozenset(
+    {
+        *("__pycache__", ".git", ".hg", ".svn"),
+        *(".hypothesis", ".mypy_cache", ".nox", ".pytest_cache", ".ruff_cache", ".tox"),
+    }
+)
 _METADATA: Final = re.compile(r"\.(egg|dist)-info(?:[/\\]|$)")
 
 
@@ -75,6 +81,14 @@ def is_of_no_concern(file: Spelled) -> bool:
     return (
         file.given in _HARMLESS or file.given.startswith(_MACHINE) or _METADATA.search(file.given) is not None
     )
+
+
+def is_of_tools(directory: Spelled) -> bool:
+    """Tell whether a directory is where Python, a version control or a checker keeps what is its own.
+
+    Who looks through a project for its files meets the names there, which change all the time.
+    """
+    return not _TOOLS.isdisjoint(Path(directory.given).parts)
 
 
 def source_of(file: Spelled) -> Spelled | None:

@@ -26,6 +26,7 @@ from crystallize.cache.places import (
     installation,
     is_library_of_project,
     is_of_no_concern,
+    is_of_tools,
     looked_through,
     resolved,
     source_of,
@@ -170,7 +171,7 @@ class Watch:
             return
         directory = Spelled.of(os.curdir if path is None else path)
         known = self._watcher
-        if known._ignored.hold_directory(directory) or is_of_no_concern(directory):
+        if known._ignored.hold_directory(directory) or is_of_no_concern(directory) or is_of_tools(directory):
             return
         owned = (directory.real + os.sep).startswith(tuple(self._made))
         if not owned and not (known._inputs.hold_directory(directory) or known._listed(directory)):

@@ -150,6 +150,19 @@ def test_names_in_a_directory_count(project):
     assert hits(project.run_apart()) == 10
 
 
+def test_directories_of_tools_are_looked_through_in_vain(project):
+    """Code that looks for files of the project meets what Python, git and pytest keep beside them."""
+    project.raw("parts/__pycache__/one.pyc", "")
+    project.raw(".git/objects/00/1", "")
+    project.write("from pathlib import Path\nFOUND = sorted(Path('.').rglob('*.toml'))\n" + experiment())
+    project.run()
+    project.raw("parts/__pycache__/two.pyc", "")
+    project.raw(".git/objects/00/2", "")
+    assert hits(project.run()) == 10
+    project.raw("parts/one.toml", "")
+    assert hits(project.run()) == 0
+
+
 STEP = """
 @pipeline_step(cacheable=True)
 def features(data, ctx, *, delta=0.0):
