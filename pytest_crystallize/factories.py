@@ -22,6 +22,7 @@ from crystallize.core.engines.expectation import Expectation
 from crystallize.core.evaluation import runs_by_condition
 from crystallize.core.experiment_declaration import DEFAULT_NAME
 from crystallize.core.experiment_graph import GraphRun
+from crystallize.core.hypothesis import metrics_of_claims
 from crystallize.core.pipeline import Hooks
 from crystallize.core.plugins import Execution
 from crystallize.core.plugins.execution import generators_shared
@@ -131,6 +132,7 @@ class FactoryRuns(ExperimentRuns):
             root=root,
             surroundings=json.dumps([warning_filters(self.function), records.set_up], default=repr),
             environment_digest=records.environment.digest,
+            measured_anew=None if self.settings.options.save else metrics_of_claims(self.hypotheses),
         )
 
     def subject(self) -> Subject:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, suppress
 from hashlib import blake2b
 from pathlib import Path
@@ -24,7 +24,7 @@ from crystallize.cache.stable_hash import stable_hash
 from crystallize.cache.store import Encoded, Store
 from crystallize.errors import CrystallizeError, UnhashableValueError
 
-SCHEMA: Final = "crystallize-step-1"
+SCHEMA: Final = "crystallize-step-2"
 """Version of the keys."""
 
 _MOST_SHOWN: Final = 3  # changes that a message names
@@ -78,6 +78,8 @@ class StepResults:
         What else belongs to the key, such as what was done to the process before any step.
     environment_digest : str, optional
         Digest of the environment, where another process knows it.
+    measured_anew : collection of str or None
+        Measured metrics of which no stored value will do; None for all.
     """
 
     def __init__(
@@ -91,6 +93,7 @@ class StepResults:
         root: Path | None = None,
         surroundings: str = "",
         environment_digest: str | None = None,
+        measured_anew: Collection[str] | None = (),
     ) -> None:
         self.directory = cache_directory() / "steps" if directory is None else Path(directory).absolute()
         self.refresh = refresh
@@ -99,6 +102,7 @@ class StepResults:
         self.cache_key = cache_key
         self.root = Path.cwd() if root is None else root
         self.surroundings = surroundings
+        self.measured_anew = measured_anew
         self._environment = environment_digest
         self._lists: dict[str, dict[Reads, None]] = {}
         self._before: dict[str, str] = {}
@@ -122,6 +126,7 @@ class StepResults:
             "root": self.root,
             "surroundings": self.surroundings,
             "environment_digest": self.environment,
+            "measured_anew": self.measured_anew,
         }
         return _again, (self.directory, options)
 
@@ -141,6 +146,14 @@ class StepResults:
     def is_there(self) -> bool:
         """Tell whether this process can reach the directory; opens its store before a unit would."""
         return self.directory.is_dir() and self.store is not None
+
+    def why_anew(self, metric: str) -> str | None:
+        """Say why a measured metric has to be measured anew by each call; None if a stored value will do."""
+        if self.cache_key is None:
+            return "which no stored value would be; cache_key= vouches for it"
+        if self.measured_anew is None or metric in self.measured_anew:
+            return "and what is claimed of it, compared or recorded is measured anew"
+        return None
 
     def unit(self) -> AbstractContextManager[object]:
         """Bracket a unit of work: threads beside it that are in no unit of their own may belong to it."""

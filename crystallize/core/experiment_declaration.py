@@ -18,7 +18,7 @@ from crystallize.core.declaration import (
     checked_treatments,
     with_defaults,
 )
-from crystallize.core.hypothesis import Hypothesis
+from crystallize.core.hypothesis import Hypothesis, metrics_of_claims
 from crystallize.core.keywords import checked_keywords
 from crystallize.core.pipeline import Hooks, Pipeline, as_pipeline
 from crystallize.core.pipeline_step import PipelineStep, StepFactory
@@ -258,20 +258,27 @@ class ExperimentDeclaration:
             raise DefinitionError(f"{self.label}: {alone(artifact.name)}")
         check_decidable(self.treatments, self.hypotheses, self.label)
 
-    def plan(self, root_seed: int | None = None) -> RunPlan:
+    def plan(self, root_seed: int | None = None, *, anew: bool = False) -> RunPlan:
         """Return what a process needs to run any unit.
 
         Parameters
         ----------
         root_seed : int, optional
             In place of that of the `SeedPlugin`.
+        anew : bool
+            Whether no stored result of a step stands for what it measures, even if nothing is claimed of it.
         """
         seeding, caching = self.plugin(SeedPlugin), self.caching
         root = seeding.seed if root_seed is None else root_seed
         hooked = (plugin for plugin in self.plugins if not isinstance(plugin, Execution | SeedPlugin))
         step_cache = None
         if self.pipeline.is_cacheable:
-            step_cache = open_step_cache(inputs=caching.inputs, env=caching.env, cache_key=caching.cache_key)
+            step_cache = open_step_cache(
+                inputs=caching.inputs,
+                env=caching.env,
+                cache_key=caching.cache_key,
+                measured_anew=None if anew else metrics_of_claims(self.hypotheses),
+            )
         return RunPlan(
             self.name,
             self.datasource,

@@ -211,6 +211,12 @@ class Hypothesis:
         return f"Hypothesis({self.name!r}, metric={self.metric_label!r})"
 
 
+def metrics_of_claims(hypotheses: Iterable[Hypothesis]) -> frozenset[str] | None:
+    """Return the metrics that hypotheses are about; None if one is about all."""
+    about = [hypothesis.metrics for hypothesis in hypotheses]
+    return None if None in about else frozenset(name for names in about for name in names or ())
+
+
 def _metric_names(metrics: str | Sequence[str] | None) -> tuple[str, ...] | None:
     if metrics is None:
         return None

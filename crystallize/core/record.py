@@ -130,6 +130,11 @@ class RunRecord:
         """Whether the run gave all that it was to give."""
         return self.error is None and self.skipped is None
 
+    @property
+    def measured_by_stored_steps(self) -> frozenset[str]:
+        """Measured metrics whose values are those of an earlier call of a cacheable step."""
+        return frozenset(e.name for e in self.metrics if e.measured and e.step in self.cached_steps)
+
     def to_json(self) -> str:
         """Return the record as JSON text; floats come back bit for bit."""
         error = self.error

@@ -236,7 +236,7 @@ async def search(
     """Search for a promising treatment; see `Experiment.optimize`."""
     while asked := found.ask():
         trial = experiment.for_run(asked, (), replicates)
-        plan = trial.plan()
+        plan = trial.plan(anew=True)  # an objective may be about it
         plan = dataclasses.replace(plan, stream=SeedStream(plan.stream.root, (SEARCH,)))
         names = [treatment.name for treatment in asked]
         result = await Runner(trial, plan, on_loop=on_loop).result(names)

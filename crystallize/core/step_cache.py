@@ -8,7 +8,7 @@ seeded again behind it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,6 +98,9 @@ class StepCache(Protocol):
     def is_there(self) -> bool:
         """Tell whether this process can reach the place where results are kept."""
 
+    def why_anew(self, metric: str) -> str | None:
+        """Say why a measured metric has to be measured anew by each call; None if a stored value will do."""
+
     def report(self) -> CacheReport:
         """Return what happened in this process since it was last asked."""
 
@@ -121,6 +124,7 @@ def open_step_cache(
     root: Path | None = None,
     surroundings: str = "",
     environment_digest: str | None = None,
+    measured_anew: Collection[str] | None = (),
 ) -> StepCache | None:
     """Return the cache of cacheable steps in a directory.
 
@@ -137,7 +141,7 @@ def open_step_cache(
         Names of environment variables that steps may read; their values are part of every key.
     cache_key : str, optional
         Vouches for all that can't be seen, and is part of every key: with it, results are stored of steps
-        that use the network or start processes.
+        that use the network or start processes, or record measured metrics.
     root : path, optional
         Directory that `inputs` are relative to; the current one if left out.
     surroundings : str
@@ -145,6 +149,8 @@ def open_step_cache(
         done to the process before any step; part of every key.
     environment_digest : str, optional
         Digest of the environment, where it is known.
+    measured_anew : collection of str or None
+        Measured metrics that have to be of the call itself, since something is claimed of them; None for all.
 
     Raises
     ------
@@ -166,6 +172,7 @@ def open_step_cache(
         root=root,
         surroundings=surroundings,
         environment_digest=environment_digest,
+        measured_anew=measured_anew,
     )
 
 
@@ -211,7 +218,7 @@ class _Effects:
     written : dict
         The keys that it wrote.
     metrics : list of lists
-        Name, value and unit of each.
+        Name, value and unit of each, and whether it is measured.
     artifacts : list of lists
         Name and bytes of each.
     """
@@ -278,7 +285,7 @@ class CacheableCall:
                 effects = _Effects.decoded(result)
             except NotStorableError:
                 continue
-            if not self._conflicts(effects):
+            if not self._conflicts(effects) and self._why_anew(effects.metrics) is None:
                 self._repeat(effects)
                 return False
         self._begin()
@@ -292,14 +299,21 @@ class CacheableCall:
             name in names or artifact_key(self._step.name, name) in known for name, _ in effects.artifacts
         )
 
+    def _why_anew(self, metrics: Iterable[Any]) -> str | None:
+        """Say which of these metrics was measured and is no stored value's to give, or None."""
+        for name, _, _, measured in metrics:
+            if measured and self._steps.cache is not None and (why := self._steps.cache.why_anew(name)):
+                return f"its metric {name!r} is measured, {why}"
+        return None
+
     def _repeat(self, effects: _Effects) -> None:
         journal, step = self._journal, self._step.name
         journal.cached_steps += (step,)
         for key, value in effects.written.items():
             journal.values[key] = freeze(value)
         journal.retrace(effects.events)
-        for name, value, unit in effects.metrics:
-            journal.metrics.append(MetricEntry(name, value, unit, False, step))
+        for name, value, unit, measured in effects.metrics:
+            journal.metrics.append(MetricEntry(name, value, unit, measured, step))
         for name, data in effects.artifacts:
             journal.artifacts.append(KeptArtifact(name, data, step, artifact_key(step, name)))
         self._effects = effects
@@ -327,12 +341,11 @@ class CacheableCall:
         if self._step.deterministic:
             self._check_determinism(moved)
         metrics, artifacts = self._recorded
-        entries = journal.metrics[metrics:]
         effects = _Effects(
             output,
             [list(event) for event in self._events],
             {key: journal.values[key] for event, key in self._events if event == "write"},
-            [[entry.name, entry.value, entry.unit] for entry in entries],
+            [[entry.name, entry.value, entry.unit, entry.measured] for entry in journal.metrics[metrics:]],
             [[entry.name, entry.data] for entry in journal.artifacts[artifacts:]],
         )
         try:
@@ -345,9 +358,8 @@ class CacheableCall:
         for key, value in effects.written.items():
             journal.values[key] = freeze(value)
         self._effects = effects
-        measured = next((entry.name for entry in entries if entry.measured), None)
-        if measured is not None:
-            self._refuse(f"its metric {measured!r} is measured, which no stored value would be")
+        if (why := self._why_anew(effects.metrics)) is not None:
+            self._refuse(why)
         elif moved and (why := self._unseeded()):
             self._refuse(f"the global generators: it draws from random, numpy.random or torch, {why}")
         elif self._entry is not None:

@@ -435,7 +435,7 @@ def _why_left_out(runs: ConditionRuns, metric: str) -> str | None:
 
     When and where stored runs measured something, nobody knows.
     """
-    stored = any(record is not None and record.cached for record in runs.records)
+    stored = any(r is not None and (r.cached or metric in r.measured_by_stored_steps) for r in runs.records)
     if stored and metric in runs.measured:
         return f"metric {metric!r} of {runs.condition!r} was measured in an earlier session, and stored"
     return runs.gap(metric)

@@ -22,14 +22,14 @@ from crystallize.cache.prerequisites import Prerequisites, Unprovable
 from crystallize.cache.purity import Watch, Watcher
 from crystallize.cache.set_up import set_up_by
 from crystallize.cache.store import Encoded, Store
-from crystallize.core.hypothesis import Hypothesis
+from crystallize.core.hypothesis import Hypothesis, metrics_of_claims
 from crystallize.core.impurities import Impurities
 from crystallize.core.record import ArtifactEntry, RunRecord
 from crystallize.core.repeatability import Repeatability
 from crystallize.core.run import RECORDED, Outcomes, RunPlan, Unit
 from crystallize.core.run_identity import RunIdentity, Subject, explain
 from crystallize.core.seeding import global_draws_detector, seed_globals
-from crystallize.core.verification import ignores_stored, to_verify
+from crystallize.core.verification import ignores_stored, measured_whole, to_verify
 from crystallize.errors import FingerprintError
 
 PUBLISHED_EVERY: Final = 0.1  # seconds
@@ -212,23 +212,9 @@ class StoredRuns:
             # Times of two commits are compared as they are now, on one machine.
             if not self.exempt or any(hypothesis.against is not None for hypothesis in claims):
                 return {}, set()
-            hits = self._measured_whole(hits, conditions)
+            hits = measured_whole(hits, conditions, self._made, metrics_of_claims(claims))
             self.measured_on = sorted({self._made[unit].rpartition(".")[2] for unit in hits})
         return hits, set() if self.exempt else to_verify(hits, share)
-
-    def _measured_whole(
-        self, hits: Mapping[Unit, RunRecord], conditions: Collection[str]
-    ) -> dict[Unit, RunRecord]:
-        """Return the records of replicates all of whose conditions were measured in one session."""
-        by_replicate: dict[int, list[Unit]] = {}
-        for unit in hits:
-            by_replicate.setdefault(unit.replicate, []).append(unit)
-        return {
-            unit: hits[unit]
-            for units in by_replicate.values()
-            if len(units) == len(set(conditions)) and len({self._made[unit] for unit in units}) == 1
-            for unit in units
-        }
 
     def explain(self, condition: str) -> list[str]:
         """Say what has changed since records of a condition were stored or used; nothing if none were."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
-from crystallize.core.hypothesis import Hypothesis
+from crystallize.core.hypothesis import Hypothesis, metrics_of_claims
 from crystallize.core.record import RunError, RunRecord
 from crystallize.core.repeatability import difference
 from crystallize.core.run import Unit
@@ -23,7 +23,34 @@ _chance = random.SystemRandom()  # no seed of an experiment's, nor one that it c
 def ignores_stored(hypotheses: Iterable[Hypothesis], records: Iterable[RunRecord]) -> bool:
     """Tell whether a hypothesis is about a measured metric: stored values would tell of another time."""
     measured = {entry.name for record in records for entry in record.metrics if entry.measured}
-    return bool(measured) and any(h.metrics is None or measured & set(h.metrics) for h in hypotheses)
+    return _is_about(metrics_of_claims(hypotheses), measured)
+
+
+def _is_about(claimed: frozenset[str] | None, metrics: Collection[str]) -> bool:
+    """Tell whether one of these metrics is claimed something of; with None, something is of all."""
+    return bool(metrics) if claimed is None else not claimed.isdisjoint(metrics)
+
+
+def measured_whole(
+    hits: Mapping[Unit, RunRecord],
+    conditions: Collection[str],
+    made: Mapping[Unit, str],
+    claimed: frozenset[str] | None,
+) -> dict[Unit, RunRecord]:
+    """Return the records of replicates all of whose conditions one session has measured itself.
+
+    Of a value that a cacheable step's stored result gave, nobody knows when and where it was measured.
+    """
+    by_replicate: dict[int, list[Unit]] = {}
+    for unit, record in hits.items():
+        if not _is_about(claimed, record.measured_by_stored_steps):
+            by_replicate.setdefault(unit.replicate, []).append(unit)
+    return {
+        unit: hits[unit]
+        for units in by_replicate.values()
+        if len(units) == len(set(conditions)) and len({made[unit] for unit in units}) == 1
+        for unit in units
+    }
 
 
 def compared(stored: RunRecord, record: RunRecord) -> RunRecord:

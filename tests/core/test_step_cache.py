@@ -12,6 +12,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 import warnings
 from contextlib import nullcontext
 from functools import lru_cache
@@ -31,6 +32,7 @@ from crystallize import (
     Experiment,
     FrozenContext,
     GridSearch,
+    Hypothesis,
     LoggingPlugin,
     Objective,
     ParallelExecution,
@@ -1018,6 +1020,58 @@ def test_a_measured_metric_keeps_a_step_from_being_stored():
         return data
 
     assert "its metric 'seconds' is measured" in note_of(timed, replicates=2)
+
+
+@pipeline_step(cacheable=True)
+def clocked(data, ctx):
+    ctx.metrics.add("seconds", time.perf_counter(), measured=True)
+    return data
+
+
+def seconds_of(**options):
+    """Return the measured values of a run, and whether each is one that was stored."""
+    result = Experiment([1.0], [clocked], cache_key="clock 1", **options).run()
+    records = result.records
+    return [
+        (entry.value, entry.measured, record.measured_by_stored_steps)
+        for record in records
+        for entry in record.metrics
+    ]
+
+
+def test_a_cache_key_vouches_for_what_a_step_measures():
+    """Its values are used again, as measured ones that are of another call."""
+    cold, warm = seconds_of(replicates=2), seconds_of(replicates=2)
+    assert [value for value, _, _ in cold] == [value for value, _, _ in warm]
+    assert [rest for _, *rest in cold] == [[True, frozenset()]] * 2
+    assert [rest for _, *rest in warm] == [[True, {"seconds"}]] * 2
+
+
+@pytest.mark.parametrize("about", ["seconds", None])
+def test_what_is_claimed_of_a_measured_metric_is_measured_anew(about):
+    """Whether results of the step are stored or not: time goes by."""
+    seconds_of(replicates=2)
+    claim = Hypothesis(verifier=lambda baseline, treatment: {}, metrics=about, name="seconds")
+    with pytest.warns(CrystallizeWarning, match="'seconds' is measured, and what is claimed of it"):
+        values = seconds_of(replicates=2, hypotheses=[claim], treatments=[Treatment("t", {})])
+    assert [stored for _, _, stored in values] == [frozenset()] * 4
+
+
+def test_a_search_measures_anew():
+    """Its objective may be about what a step measures."""
+    experiment = Experiment([1.0], [clocked], cache_key="clock 1", replicates=2)
+    experiment.run()
+    assert experiment.plan().step_cache.why_anew("seconds") is None
+    assert experiment._search_plan().step_cache.why_anew("seconds") is not None
+
+
+def test_stored_values_of_a_step_are_in_no_reference(tmp_path):
+    """Nobody knows when and where they were measured."""
+    experiment = Experiment([1.0], [clocked, total], cache_key="clock 1", replicates=2)
+    first = experiment.run().save_reference(tmp_path / "first.json")
+    again = experiment.run().save_reference(tmp_path / "again.json")
+    assert not first
+    assert "metric 'seconds' of 'baseline' was measured in an earlier session" in again[0]
 
 
 def test_a_step_that_changes_its_input_is_not_stored():
