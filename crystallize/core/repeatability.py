@@ -37,7 +37,7 @@ class Repeatability:
         self._components: dict[str, Any] = {**subject.components, **treatments}
         self._roots = subject.roots
         self._before: KeptState | None = None
-        self._first: set[str] = set()
+        self._first: dict[str, RunRecord] = {}  # by condition
         self._later: dict[str, RunRecord] = {}  # by condition: the cheapest run behind its first
         self._again = 0.0
         self._spent = 0.0
@@ -64,12 +64,12 @@ class Repeatability:
         if condition in self._first:
             self._later[condition] = record
         else:
-            self._first.add(condition)
+            self._first[condition] = record
 
     @property
     def is_ready(self) -> bool:
         """Whether there is a later run of each condition that was run, to be made again."""
-        return self._first <= self._later.keys()
+        return self._first.keys() <= self._later.keys()
 
     @property
     def spent_again(self) -> float:
@@ -179,6 +179,21 @@ class Repeatability:
                 self.compare(record, again, [label for label in suspects if label not in self._changing])
         self._sound -= self._changing
         return self.objection()
+
+    def check_block(self, records: Iterable[RunRecord], run_again: Callable[[Unit], RunRecord]) -> str | None:
+        """Take in runs of a process that others send units to; say why they may not be stored, or None.
+
+        Its memos can't be emptied from where runs are stored, so that it is here that some are made again.
+        """
+        for record in records:
+            self.took(record)
+        if self.filled() or self.grown():
+            for condition in self._first.keys() - self._later.keys():
+                first = self._first[condition]
+                if first.seconds <= _CHEAP:  # one that this process was not sent tells as much
+                    self.took(run_again(Unit(first.replicate + 1, condition)))
+        objection = self.check(run_again, memos_only=True) if self.is_ready else self.objection()
+        return None if objection is None else f"runs depend on others of their process: {objection}"
 
     def objection(self) -> str | None:
         """Say why no run may be stored, or None."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Awaitable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,6 @@ from crystallize.cache.place import cache_directory, open_store
 from crystallize.core import stored_runs
 from crystallize.core.awaiting import outside_loop
 from crystallize.core.caching import Caching
-from crystallize.core.pipeline import Hooks
 from crystallize.core.plugins import BasePlugin, SerialExecution
 from crystallize.core.plugins.execution import Executed, ended
 from crystallize.core.record import RunRecord
@@ -75,22 +73,15 @@ class ResumedRuns(StoredRuns):
             self.release(self._repeats.objection())
 
     def _again(self, unit: Unit) -> RunRecord:
-        seeded = self._watched.seed_globals is not None
-        with outside_loop(), self.watching(seeded=seeded) as judge:
-            record = self._plain().run(unit)
-        return judge(record)
+        with outside_loop():
+            return self._watched.run_again(unit)
 
     async def _compare(self, record: RunRecord) -> None:
         """Make a run again on the running event loop."""
         assert self._repeats is not None
         with self.watching(seeded=False) as judge:
-            again = await self._plain().arun(Unit(record.replicate, record.condition))
+            again = await self._watched.plain().arun(Unit(record.replicate, record.condition))
         self._repeats.compare(record, judge(again))
-
-    def _plain(self) -> RunPlan:
-        """Return the plan without hooks, and without what stores its runs."""
-        known = {entry.name: getattr(self._watched, entry.name) for entry in dataclasses.fields(RunPlan)}
-        return RunPlan(**known | {"hooks": Hooks(None, ())})
 
     def records(self, units: Sequence[Unit]) -> Arriving:
         """Yield the records of units: stored ones, then those that are run."""

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
+from crystallize.boundary import check_failure
 from crystallize.cache.environment import Environment
 from crystallize.cache.opened_files import OPENED
 from crystallize.cache.prerequisites import Prerequisites, Unprovable
@@ -24,7 +25,8 @@ from crystallize.cache.set_up import set_up_by
 from crystallize.cache.store import Encoded, Store
 from crystallize.core.hypothesis import Hypothesis, metrics_of_claims
 from crystallize.core.impurities import Impurities
-from crystallize.core.record import ArtifactEntry, RunRecord
+from crystallize.core.pipeline import Hooks
+from crystallize.core.record import ArtifactEntry, RunError, RunRecord
 from crystallize.core.repeatability import Repeatability
 from crystallize.core.run import RECORDED, Outcomes, RunPlan, Unit
 from crystallize.core.run_identity import RunIdentity, Subject, explain
@@ -126,6 +128,7 @@ class StoredRuns:
         self._tainted: str | None = None
         self._told: str | None = None
         self._home = os.getpid()
+        self._elsewhere: Repeatability | None = None
         self._verified: set[Unit] = set()
         self._lock = threading.Lock()
         self._buffer: dict[Unit, RunRecord] = {}
@@ -394,10 +397,10 @@ class StoredRuns:
 
     # Where units run.
 
-    def plan(self, plan: RunPlan) -> RunPlan:
+    def plan(self, plan: RunPlan) -> WatchedPlan:
         """Return a plan whose units are watched, and stored if they are run in this process."""
         known = {entry.name: getattr(plan, entry.name) for entry in dataclasses.fields(plan)}
-        return _WatchedPlan(**known, stored=self)
+        return WatchedPlan(**known, stored=self)
 
     def took(self, record: RunRecord) -> RunRecord:
         """Take in the record of a unit that was run in this process."""
@@ -405,29 +408,45 @@ class StoredRuns:
             self.add(record)
         return record
 
-    def finished(self, records: Sequence[RunRecord]) -> Sequence[RunRecord]:
-        """Return the records of a block, impure if the code has changed where they were run."""
+    def begin_elsewhere(self) -> None:
+        """Look at what is in the memory of another process before its first run."""
+        if self._elsewhere is not None:
+            self._elsewhere.begin()
+
+    def finished(
+        self, records: Sequence[RunRecord], run_again: Callable[[Unit], RunRecord]
+    ) -> Sequence[RunRecord]:
+        """Return the records of a block, impure if code or memos have changed where they were run."""
         pure = any(record.succeeded and record.impure is None for record in records)
-        if not pure or self.exempt or self._identity is None or not self.difference():
+        if not pure or self.exempt or self._identity is None:
             return records
-        reason = "its code differs in the processes that run it, or changes there"
+        reason = None
+        if self.difference():
+            reason = "its code differs in the processes that run it, or changes there"
+        elif self._elsewhere is not None:
+            reason = self._elsewhere.check_block(records, run_again)
+        if reason is None:
+            return records
         return [record if record.impure else dataclasses.replace(record, impure=reason) for record in records]
 
     def __getstate__(self) -> dict[str, Any]:
         """Send to another process what it takes to watch runs there."""
         left = {"_watcher", "_lock", "_buffer", "_taken", "_impurities", "_store"}
-        left |= {"_prerequisites", "as_before"}
+        left |= {"_prerequisites", "as_before", "_elsewhere"}
         return {name: value for name, value in vars(self).items() if name not in left}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         self.as_before = nullcontext
         self._home = -1  # a copy stores nothing, not even in the process that it was made in
+        self._elsewhere = None
         self._impurities = IMPURITIES
         self._lock = threading.Lock()
         self._buffer, self._taken = {}, set()
         self._watcher = self._make_watcher()
         self._prerequisites = None
+        if isinstance(self._subject, Subject) and self.refusal is None and not self.exempt:
+            self._elsewhere = Repeatability(self._subject)
 
 
 class _Watched:
@@ -459,18 +478,30 @@ IMPURITIES: Final = Impurities()
 """Those of this process, where there is no session."""
 
 
+def _described(error: BaseException, step: str) -> RunError:
+    check_failure(error)
+    return RunError.from_exception(error, step)
+
+
+_ANY: Final = Outcomes(failures=(BaseException,), describe=_described)
+"""A run that is made again may end in whatever way."""
+
+
 @dataclasses.dataclass(frozen=True)
-class _WatchedPlan(RunPlan):
+class WatchedPlan(RunPlan):
     """A plan whose units are watched where they run."""
 
     stored: StoredRuns = dataclasses.field(kw_only=True)
 
     def run(self, unit: Unit, outcomes: Outcomes = RECORDED) -> RunRecord:
+        """Run one unit, watched."""
+        self.stored.begin_elsewhere()
         with self.stored.watching(seeded=self._has_generators()) as judge:
             record = super().run(unit, outcomes)
         return self.stored.took(judge(record))
 
     async def arun(self, unit: Unit, outcomes: Outcomes = RECORDED) -> RunRecord:
+        """Do what `run` does, on the running event loop."""
         if not self.is_async:
             return self.run(unit, outcomes)
         with self.stored.watching(seeded=self._has_generators()) as judge:
@@ -478,7 +509,19 @@ class _WatchedPlan(RunPlan):
         return self.stored.took(judge(record))
 
     def finished(self, records: Sequence[RunRecord]) -> Sequence[RunRecord]:
-        return self.stored.finished(records)
+        """Return what counts of a block of units that were run in a process they had been sent to."""
+        return self.stored.finished(records, self.run_again)
+
+    def run_again(self, unit: Unit) -> RunRecord:
+        """Run a unit without hooks, and store nothing of it."""
+        with self.stored.watching(seeded=self.seed_globals is not None) as judge:
+            record = self.plain().run(unit, _ANY)
+        return judge(record)
+
+    def plain(self) -> RunPlan:
+        """Return the plan without hooks, and without what stores its runs."""
+        known = {entry.name: getattr(self, entry.name) for entry in dataclasses.fields(RunPlan)}
+        return RunPlan(**known | {"hooks": Hooks(None, ())})
 
     def _has_generators(self) -> bool:
         """Tell whether no other unit draws from the global generators meanwhile."""

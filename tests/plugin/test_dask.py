@@ -599,6 +599,36 @@ def test_runs_of_the_cluster_that_do_not_repeat_are_not_stored(suite, start_clus
     assert "from cache" not in suite.run_apart("-v", "--crystallize-cache=reuse").stdout.str()
 
 
+MEMO = (
+    FACTORY
+    + """
+    import functools
+
+    @functools.cache
+    def table(key):
+        return VALUE
+
+    @pipeline_step()
+    def looked_up(data, ctx, *, delta=0.0):
+        return data + table(delta)
+
+    def experiment_total():
+        return build(looked_up, hypotheses=[])
+"""
+)
+
+
+@pytest.mark.parametrize(("value", "kept"), [("1.0", True), ("np.random.default_rng().random()", False)])
+def test_memos_of_workers_are_emptied_before_runs_are_stored(suite, start_cluster, value, kept):
+    """There, since nobody else could: a memo that only loads is kept, one of draws is not, and named."""
+    write(suite, MEMO.replace("VALUE", value))
+    told = " ".join(suite.run_apart("-v", *on(start_cluster(1))).stdout.str().split())
+    assert ("runs depend on others of their process: metric 'total'" in told) is not kept
+    assert ("with empty memos (experiment_a.table)" in told) is not kept
+    again = suite.run_apart("-v", "--crystallize-cache=reuse").stdout.str()
+    assert ("24 of 24 runs from cache" in again) is kept
+
+
 def test_cached_steps_keep_no_run_from_being_stored(suite, start_cluster):
     """What the cache opens for itself is none of the units' doings."""
     write(
