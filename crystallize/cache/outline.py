@@ -35,6 +35,19 @@ _HARMLESS_DECORATORS: Final = frozenset(
     | {"fixture", "pipeline_step", "data_source", "hookimpl"}
 )
 
+_HARMLESS_CALLS: Final = frozenset(
+    (name,)
+    for name in (
+        *("all", "any", "bool", "bytes", "callable", "dict", "enumerate", "filter", "float", "frozenset"),
+        *("getattr", "hasattr", "int", "isinstance", "issubclass", "len", "list", "map", "max", "min"),
+        *("print", "range", "repr", "reversed", "set", "sorted", "str", "sum", "tuple", "zip"),
+    )
+)
+_MAKING: Final = frozenset(
+    {"__init_subclass__", "__set_name__", "__prepare__", "__new__", "__init__", "__call__", "__setattr__"}
+)
+"""Methods that Python may call while it makes a class."""
+
 Chain = tuple[str, ...]
 """A name, and the attributes that are taken of it."""
 
@@ -88,6 +101,10 @@ class Outline:
         What is imported when the module is loaded.
     stars : list of Imported
         Modules whose names are all taken over.
+    classes : mapping
+        Qualified name of each class -> its definition without those of its methods.
+    making : mapping
+        Qualified name of each method that Python may call to make a class -> its definition.
     """
 
     effects: dict[Manner, Definition] = field(default_factory=dict)
@@ -96,6 +113,8 @@ class Outline:
     imported: dict[str, Imported] = field(default_factory=dict)
     loaded: dict[Imported, None] = field(default_factory=dict)
     stars: list[Imported] = field(default_factory=list)
+    classes: dict[str, Definition] = field(default_factory=dict)
+    making: dict[str, Definition] = field(default_factory=dict)
 
 
 def outline(source: bytes) -> Outline:
@@ -120,9 +139,10 @@ def outline(source: bytes) -> Outline:
     for statement in tree.body:
         _take(found, statement)
         for manner in manners:
-            if _is_effect(statement, manner):
-                found.effects[manner].add(statement)
-            elif manner == "module":
+            effects = list(_effects(statement, manner))
+            for effect in effects:
+                found.effects[manner].add(effect)
+            if manner == "module" and statement not in effects:
                 chains = (chain for applied in _applied(statement) for chain in _chains(applied))
                 found.effects[manner].uses.update((chain, None) for chain in chains if chain[0] not in values)
                 if isinstance(statement, ast.Assign | ast.AnnAssign):
@@ -136,7 +156,10 @@ def _applied(statement: ast.stmt) -> Iterator[ast.expr]:
         for decorator in statement.decorator_list:
             if not isinstance(decorator, ast.Call):
                 yield decorator
-            yield from (node.func for node in ast.walk(decorator) if isinstance(node, ast.Call))
+            yield from (node.func for node in _calls(decorator))
+    if isinstance(statement, ast.ClassDef):
+        for inner in statement.body:
+            yield from _applied(inner)
 
 
 def _take(found: Outline, statement: ast.stmt) -> None:
@@ -150,6 +173,23 @@ def _take(found: Outline, statement: ast.stmt) -> None:
         found.names.setdefault(name, Definition()).add(statement)
     if _is_hook(statement):
         found.hooks.add(statement)
+    if isinstance(statement, ast.ClassDef):
+        _take_class(found, statement, "")
+
+
+def _take_class(found: Outline, statement: ast.ClassDef, outer: str) -> None:
+    """Note what making a class evaluates, and what may be called to make one."""
+    name = outer + statement.name
+    shell = found.classes.setdefault(name, Definition())
+    for part in (*statement.bases, *(keyword.value for keyword in statement.keywords)):
+        shell.add(part)
+    for inner in statement.body:
+        if isinstance(inner, ast.ClassDef):
+            _take_class(found, inner, f"{name}.")
+        elif not isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef):
+            shell.add(inner)
+        elif inner.name in _MAKING:
+            found.making.setdefault(f"{name}.{inner.name}", Definition()).add(inner)
 
 
 def _blocks(statement: ast.stmt) -> Iterator[ast.stmt]:
@@ -185,47 +225,87 @@ def _targets(statement: ast.stmt) -> list[ast.expr]:
     return []
 
 
+def _effects(statement: ast.stmt, manner: Manner) -> Iterator[ast.stmt | ast.expr]:
+    """Yield what of a statement may do more, when it is executed, than bind names of its module."""
+    if not isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        if _is_effect(statement, manner):
+            yield statement
+        return
+    if any(_acts(decorator, manner, bound=True) for decorator in statement.decorator_list):
+        yield statement
+        return
+    yield from (call for call in _calls(*_evaluated(statement)) if _acts(call, manner, bound=True))
+    if isinstance(statement, ast.ClassDef):
+        for inner in statement.body:
+            yield from _effects(inner, manner)
+
+
+def _evaluated(definition: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> Iterator[ast.AST | None]:
+    """Yield what is evaluated to define a function or class: decorators, defaults, annotations, keywords."""
+    yield from definition.decorator_list
+    if isinstance(definition, ast.ClassDef):
+        yield from (*definition.bases, *definition.keywords)
+    else:
+        yield from (definition.args, definition.returns)
+
+
 def _is_effect(statement: ast.stmt, manner: Manner) -> bool:
-    """Tell whether a statement may do more than bind names of its module."""
-    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        return any(_acts(decorator, manner, bound=True) for decorator in statement.decorator_list)
+    """Tell whether a statement that is no definition may do more than bind names of its module."""
     if isinstance(statement, ast.If) and "__name__" in {c[0] for c in _chains(statement.test)}:
         return False  # what is executed as a script is not loaded
-    if any(_is_effect(inner, manner) for inner in _blocks(statement)):
+    if any(True for inner in _blocks(statement) for _ in _effects(inner, manner)):
         return True
-    if any(isinstance(target, ast.Attribute | ast.Subscript) for target in _targets(statement)):
+    targets = _targets(statement)
+    if any(isinstance(target, ast.Attribute | ast.Subscript) for target in targets):
         return True
     match statement:
+        case ast.Expr(value=value) if manner != "script" and not isinstance(value, ast.Call):
+            return not isinstance(value, ast.Constant | ast.Name)
         case ast.Expr(value=value):
-            return _acts(value, manner, bound=False)
+            return any(_acts(call, manner, bound=False) for call in _calls(value))
+        case ast.AugAssign(target=target):  # perhaps of something that was imported
+            return getattr(target, "id", "") != "__all__"
         case ast.Assign(value=value) | ast.AnnAssign(value=ast.expr() as value):
-            calls = (node for node in ast.walk(value) if isinstance(node, ast.Call))
-            return any(_acts(call, manner, bound=True) for call in calls)
-        case ast.With(items=items):
-            return any(_acts(item.context_expr, manner, bound=True) for item in items)
-    return False
+            return any(_acts(call, manner, bound=True) for call in _calls(value))
+    return any(_acts(call, manner, bound=False) for call in _calls(*_headers(statement)))
+
+
+def _headers(statement: ast.stmt) -> Iterator[ast.AST | None]:
+    """Yield what a compound statement evaluates beside its blocks: conditions, iterables, contexts."""
+    for part in ast.iter_child_nodes(statement):
+        if isinstance(part, ast.ExceptHandler):
+            yield part.type
+        elif isinstance(part, ast.match_case):
+            yield from (part.pattern, part.guard)
+        elif not isinstance(part, ast.stmt):
+            yield part
+
+
+def _calls(*nodes: ast.AST | None) -> Iterator[ast.Call]:
+    walked = (inner for node in nodes if node is not None for inner in ast.walk(node))
+    return (inner for inner in walked if isinstance(inner, ast.Call))
 
 
 def _acts(expression: ast.expr, manner: Manner, *, bound: bool) -> bool:
-    """Tell whether to evaluate an expression may do something.
+    """Tell whether a call, or a decorator, may do something.
 
     Parameters
     ----------
     expression : ast.expr
-        Of a call, or a decorator.
+        The call or decorator.
     manner : Manner
         How closely to look.
     bound : bool
         Whether its value is used, so that it may be there for that alone.
     """
-    if not bound and not isinstance(expression, ast.Call | ast.Await | ast.NamedExpr | ast.ListComp):
-        return False
     called = expression.func if isinstance(expression, ast.Call) else expression
     chain = _chain(called)
-    if chain is not None and chain[0] in _HARMLESS_DECORATORS:
+    if chain is not None and (chain[0] in _HARMLESS_DECORATORS or chain in _HARMLESS_CALLS):
         return False
     if manner == "set-up" or (manner == "module" and not bound):
         return True
+    if called is expression and chain is None:
+        return manner == "module"  # a decorator that is chosen in some way
     last = chain[-1] if chain is not None else getattr(called, "attr", "")
     return last.lstrip("_").startswith(_COMMANDS)
 
@@ -281,8 +361,6 @@ def _chain(node: ast.AST) -> Chain | None:
 
 
 def combined(definitions: Iterable[Definition]) -> bytes:
-    """Return the digest of definitions, in whatever order they were met."""
-    digest = blake2b(digest_size=16)
-    for part in sorted({part for definition in definitions for part in definition.digests}):
-        digest.update(part)
-    return digest.digest()
+    """Return the digest of definitions, in whatever order they were met; each has an order of its own."""
+    wholes = {blake2b(b"".join(definition.digests), digest_size=16).digest() for definition in definitions}
+    return blake2b(b"".join(sorted(wholes)), digest_size=16).digest()

@@ -12,18 +12,22 @@ import os
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from functools import lru_cache
 from hashlib import blake2b
+from inspect import getmro
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from types import FunctionType, ModuleType
+from typing import Any, Final
+from weakref import WeakKeyDictionary
 
-from crystallize.cache.file_digests import Status
+from crystallize.cache.file_digests import DIGESTS, Status
 from crystallize.cache.origin import is_project_file
 from crystallize.cache.outline import Definition, Imported, Manner, Outline, combined, outline
 
 _ASKING = frozenset({"getoption", "getini", "getvalue", "option"})
 """How code asks pytest for its options."""
+_OF_METACLASSES: Final = ("__prepare__", "__new__", "__init__", "__call__", "__setattr__")
 _NOTHING = Outline(effects={"set-up": Definition(), "module": Definition(), "script": Definition()})
 
 
@@ -53,10 +57,11 @@ def set_up_by(
     search.run()
     home = os.path.realpath(root) + os.sep
     found = {
-        path.removeprefix(home).replace(os.sep, "/"): combined(definitions).hex()
+        path: combined(definitions).hex()
         for path, definitions in search.executed.items()
         if any(definition.digests for definition in definitions)
-    }
+    } | search.compiled
+    found = {path.removeprefix(home).replace(os.sep, "/"): digest for path, digest in found.items()}
     words = {word for parts in search.executed.values() for part in parts for word in part.words}
     if options is not None and not words.isdisjoint(_ASKING):
         for name, value in options(sorted(words)).items():
@@ -81,6 +86,7 @@ class _Search:
 
     def __init__(self, called: list[ModuleType]) -> None:
         self.executed: dict[str, list[Definition]] = {}
+        self.compiled: dict[str, str] = {}
         self._called = called
         self._loaded: set[str] = set()
         self._met: set[tuple[str, str]] = set()
@@ -104,8 +110,17 @@ class _Search:
         if path is None or path in self._loaded:
             return
         self._loaded.add(path)
+        if not path.endswith(".py"):  # all of it may be executed
+            with suppress(OSError):
+                self.compiled[path] = DIGESTS.of(path)
+            return
         read = _outline_of(module)
         self._execute(module, read.effects["script" if module.__name__ == "__main__" else manner])
+        for kind in _classes(module, module.__name__):
+            if makers := _makers_of(kind):
+                self._execute(module, read.classes.get(kind.__qualname__, Definition()))
+            for home, name in makers:
+                self._execute(home, _outline_of(home).making.get(name, Definition()))
         for imported in read.loaded:
             self._load_imported(module, imported)
 
@@ -168,6 +183,40 @@ class _Search:
         return True
 
 
+def _classes(owner: ModuleType | type, module: str) -> Iterator[type]:
+    """Yield the classes that a module defines, in itself or within its classes."""
+    inside = "" if isinstance(owner, ModuleType) else f"{owner.__qualname__}."
+    for value in list(vars(owner).values()):
+        if (
+            isinstance(value, type)
+            and value.__module__ == module
+            and value.__qualname__.startswith(inside)
+            and value is not owner
+        ):
+            yield value
+            yield from _classes(value, module)
+
+
+_makers: WeakKeyDictionary[type, list[tuple[ModuleType, str]]] = WeakKeyDictionary()
+
+
+def _makers_of(kind: type) -> list[tuple[ModuleType, str]]:
+    """Return module and qualified name of the functions of the project that were called to make a class."""
+    known = _makers.get(kind)
+    if known is None:
+        found = [vars(base).get("__init_subclass__") for base in kind.__mro__[1:]]
+        found += [vars(meta).get(name) for meta in getmro(type(kind)) for name in _OF_METACLASSES]
+        kinds = {base for value in vars(kind).values() for base in getmro(type(value))}
+        found += [vars(base).get("__set_name__") for base in kinds]
+        known = _makers[kind] = []
+        for function in (getattr(function, "__func__", function) for function in found):
+            if isinstance(function, FunctionType) and is_project_file(function.__code__.co_filename):
+                home = sys.modules.get(function.__globals__.get("__name__", ""))
+                if home is not None:
+                    known.append((home, function.__code__.co_qualname))
+    return known
+
+
 def _absolute(module: ModuleType, imported: Imported) -> str:
     if not imported.level:
         return imported.module
@@ -216,20 +265,26 @@ def _located(name: str) -> str | None:
 
 
 def _path(module: ModuleType) -> str | None:
-    """Return the source of a module of the project, without links."""
+    """Return the file of a module of the project, without links: its source, or what was compiled of it."""
     path = vars(module).get("__file__")
-    if not isinstance(path, str) or not path.endswith(".py") or not is_project_file(path):
-        return None
-    return os.path.realpath(path)
+    return os.path.realpath(path) if isinstance(path, str) and is_project_file(path) else None
 
 
 _outlines: dict[str, tuple[Status, Outline]] = {}
+_read: WeakKeyDictionary[ModuleType, Outline] = WeakKeyDictionary()
 
 
 def _outline_of(module: ModuleType) -> Outline:
-    """Return the outline of a module, read again if its source has changed; an empty one if it can't be."""
+    """Return the outline of a module, as its source was when this was asked first; empty if there is none."""
+    known = _read.get(module)
+    if known is None:
+        known = _read[module] = _outline_of_source(module)
+    return known
+
+
+def _outline_of_source(module: ModuleType) -> Outline:
     path = _path(module)
-    if path is None:
+    if path is None or not path.endswith(".py"):
         return _NOTHING
     loader: Any = vars(module).get("__loader__")
     archive = getattr(loader, "archive", None)

@@ -6,7 +6,7 @@ from types import ModuleType
 
 import pytest
 
-from crystallize.cache.outline import outline
+from crystallize.cache.outline import combined, outline
 from crystallize.cache.set_up import set_up_by
 
 CONFTEST = """
@@ -133,6 +133,24 @@ def test_what_is_defined_does_not(digests, edit):
         ("@Number.register\nclass A: pass", True),
         ("@dataclass\nclass A: pass", False),
         ("del a.b", True),
+        ("class A:\n    b.c = 1", True),
+        ("class A:\n    b()", True),
+        ("class A:\n    b = 1\n    def c(self): d()", False),
+        ("def f(x=set_b()): pass", True),
+        ("def f(x=Path('a')): pass", False),
+        ("a or b()", True),
+        ("x @ y", True),
+        ("if a(): b = 1", True),
+        ("if hasattr(a, 'b'): b = 1", False),
+        ("for x in range(3): y = 1", False),
+        ("while a(): pass", True),
+        ("with a(): pass", True),
+        ("assert a()", True),
+        ("x += 1", True),
+        ("__all__ += ['x']", False),
+        ("x = set()", False),
+        ("print(*[a()])", True),
+        ("@(a if b else c)\ndef f(): pass", True),
     ],
 )
 def test_statements_of_a_module(source, does):
@@ -153,3 +171,45 @@ def test_statements_of_a_module(source, does):
 def test_decorators_count_and_values_given_to_them_do_not(source, applied):
     """Parameters of other tests say nothing of what is done to the process; what makes them may."""
     assert {name for name, *_ in outline(source.encode()).effects["module"].uses} == applied
+
+
+MADE = """
+    import sys
+
+    class Base:
+        def __init_subclass__(cls):
+            sys.rate = cls.rate
+
+    class Made(Base):
+        rate = 1
+
+        def method(self):
+            return 2
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "counts"),
+    [("cls.rate", "cls.rate + 1", True), ("rate = 1", "rate = 2", True), ("return 2", "return 3", False)],
+)
+def test_what_makes_classes_counts(tmp_path, monkeypatch, old, new, counts):
+    """And what they are made of, but for their methods."""
+    found = []
+    for number, source in enumerate((MADE, MADE.replace(old, new))):
+        path = tmp_path / str(number) / "shop_made.py"
+        path.parent.mkdir()
+        path.write_text(textwrap.dedent(source))
+        module = ModuleType("shop_made")
+        module.__file__ = str(path)
+        monkeypatch.setitem(sys.modules, "shop_made", module)
+        exec(compile(path.read_text(), str(path), "exec"), vars(module))
+        found.append(set_up_by([module], root=path.parent))
+    assert (found[0] != found[1]) is counts
+
+
+def test_the_order_of_statements_counts():
+    """The last of two calls decides."""
+    one, other = "a.b = 1\na.b = 2", "a.b = 2\na.b = 1"
+    assert combined([outline(one.encode()).effects["module"]]) != combined(
+        [outline(other.encode()).effects["module"]]
+    )
