@@ -35,7 +35,7 @@ from crystallize.core.stored_runs import ARTIFACTS
 from crystallize.core.treatment import BASELINE
 from pytest_crystallize.artifacts import SharedArtifacts
 from pytest_crystallize.boundary import FAILURES, SKIPS
-from pytest_crystallize.record_cache import warning_filters
+from pytest_crystallize.record_cache import surroundings
 from pytest_crystallize.settings import Settings
 from pytest_crystallize.sources import Records, Source, UnderWay, UnitsHere
 from pytest_crystallize.tracebacks import describe
@@ -130,7 +130,7 @@ class FactoryRuns(ExperimentRuns):
             env=caching.env,
             cache_key=caching.cache_key,
             root=root,
-            surroundings=json.dumps([warning_filters(self.function), records.set_up], default=repr),
+            surroundings=json.dumps([surroundings(self.function), records.set_up], default=repr),
             environment_digest=records.environment.digest,
             measured_anew=None if self.settings.options.save else metrics_of_claims(self.hypotheses),
         )
@@ -141,7 +141,7 @@ class FactoryRuns(ExperimentRuns):
         plan = self.make_plan()
         subject = subject_of(plan, self.experiment.given_plugins, self.caching, root=root, roots=(root,))
         treatments = {name: subject.treatments[name] for name in self.conditions}
-        components = {**subject.components, **warning_filters(self.function)}
+        components = {**subject.components, **surroundings(self.function)}
         return dataclasses.replace(subject, components=components, treatments=treatments)
 
     def withdraw_steps(self) -> None:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import pytest
 
 
+_LEVELS = ("log_level", "log_cli_level", "log_file_level", "log_cli")
 _OF_REQUEST = frozenset({"param", "param_index", "addfinalizer", "scope", "fixturename"})
 
 
@@ -84,7 +85,7 @@ class RecordCache:
     def learn_set_up(self, config: pytest.Config) -> None:
         """Note what the project does to its process, as it is when all is collected."""
         self.called = called_by_pytest(config)
-        self.loaded = loaded_modules(config.rootpath)
+        self.loaded = loaded_modules()
         self.options = partial(options_among, config)
         found = set_up_by(self.loaded, called=self.called, root=config.rootpath, options=self.options)
         self.set_up = json.dumps(found)
@@ -126,18 +127,36 @@ def marked_components(function: pytest.Function) -> dict[str, Any]:
     callspec = getattr(function, "callspec", None)
     for name, value in (callspec.params if callspec is not None else {}).items():
         components[f"parameter {name}"] = value
-    return components | warning_filters(function)
+    return components | surroundings(function)
 
 
-def warning_filters(function: pytest.Function) -> dict[str, Any]:
-    """Return which warnings are errors: a run that gives one, or in which one comes up late, may fail."""
+def surroundings(function: pytest.Function) -> dict[str, Any]:
+    """Return what pytest surrounds every run with.
+
+    A run that warns, or in which a warning comes up late, may fail; one may ask for the level of the log;
+    and names of files may be relative to where the session was started.
+    """
     config = function.config
     marks = [list(mark.args) for mark in function.iter_markers("filterwarnings")]
     given = [sys.warnoptions, config.getini("filterwarnings"), config.option.pythonwarnings, marks]
     heard = [
         name for name in ("threadexception", "unraisableexception") if config.pluginmanager.hasplugin(name)
     ]
-    return {"filters of warnings": given, "errors heard of": heard}
+    logs = config.pluginmanager.hasplugin("logging")
+    levels = [config.getoption(name, None) or config.getini(name) for name in _LEVELS if logs]
+    return {
+        "filters of warnings": given,
+        "errors heard of": heard,
+        "levels of the log": levels,
+        "directory of the session": _relative(config.invocation_params.dir, config.rootpath),
+    }
+
+
+def _relative(path: Path, root: Path) -> str:
+    try:
+        return Path(os.path.relpath(path, root)).as_posix()
+    except ValueError:  # another drive
+        return str(path)
 
 
 def marked_names(function: pytest.Function) -> tuple[str, ...]:
@@ -196,17 +215,13 @@ def called_by_pytest(config: pytest.Config) -> tuple[ModuleType, ...]:
     return tuple(found[name] for name in sorted(found))
 
 
-def loaded_modules(root: Path) -> tuple[ModuleType, ...]:
+def loaded_modules() -> tuple[ModuleType, ...]:
     """Return the modules of the project that are loaded, be it for other tests: they share one process."""
-    home = os.path.realpath(root) + os.sep
     modules = sys.modules.copy()  # as in `LoadedFiles`
     return tuple(
         module
         for name, module in sorted(modules.items())
-        if isinstance(module, ModuleType)
-        and name != "__main__"
-        and is_project_module(module)
-        and os.path.realpath(getattr(module, "__file__", None) or "").startswith(home)
+        if isinstance(module, ModuleType) and name != "__main__" and is_project_module(module)
     )
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import abc
 import builtins
 import enum
-import functools
+import gc
 import importlib
+import inspect
+import re
 import runpy
 import sys
 import types
@@ -17,7 +20,7 @@ from crystallize.cache.code_facts import Import, Reference, code_facts
 from crystallize.cache.encoder import Refusal, refuse
 from crystallize.cache.instances import attributes, is_written_in_c
 from crystallize.cache.origin import Roots, is_project_module, locate
-from crystallize.cache.part_encoder import Part, PartEncoder, is_project_code
+from crystallize.cache.part_encoder import PartEncoder, is_project_code
 
 _BLIND: Final[tuple[object, ...]] = (
     eval,
@@ -27,9 +30,14 @@ _BLIND: Final[tuple[object, ...]] = (
     importlib.__import__,
     runpy.run_module,
     runpy.run_path,
+    inspect.getmodule,
+    gc.get_objects,
+    gc.get_referrers,
     sys.modules,
 )
-_NAMED: Final = (type, types.FunctionType, types.BuiltinFunctionType, functools._lru_cache_wrapper)
+_ASIDE: Final = frozenset({"__subclasses__", "__globals__", "f_globals", "f_locals"})
+"""Attributes by which code comes to what nobody can tell from its names."""
+_CHAIN: Final = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
 _LOADED: Final = frozenset(
     {"__builtins__", "__cached__", "__file__", "__loader__", "__path__", "__spec__", "__warningregistry__"}
 )
@@ -51,10 +59,27 @@ def write_captured(encoder: PartEncoder, function: types.FunctionType) -> None:
     encoder.inside(".__kwdefaults__", function.__kwdefaults__)
     annotate = getattr(function, "__annotate__", None)  # evaluates them lazily, from Python 3.14 on
     encoder.inside(".__annotations__", annotate or function.__annotations__)
+    if is_project_code(function, encoder.roots):
+        _write_annotated(encoder, function.__annotations__, function.__globals__)
     encoder.inside(".__doc__", function.__doc__)
     encoder.inside(".__qualname__", function.__qualname__)
     # Marks say how often and against what a test is run, not what it does.
     encoder.write({key: item for key, item in vars(function).items() if key != "pytestmark"})
+
+
+def _write_annotated(encoder: PartEncoder, annotations: object, names: dict[str, Any]) -> None:
+    """Add what annotations name that are texts, for whoever evaluates them."""
+    if not isinstance(annotations, dict):
+        return
+    for text in annotations.values():
+        for chain in _CHAIN.findall(text) if isinstance(text, str) else ():
+            root, *rest = chain.split(".")
+            if root in names and root not in _LOADED:
+                held = names[root]
+                if not isinstance(held, types.ModuleType):
+                    _write_named(encoder, names, f"{names.get('__name__', '?')}.{root}", root, held, rest)
+                elif rest:
+                    follow(encoder, held, rest)
 
 
 def write_wrapper_body(encoder: PartEncoder, function: types.FunctionType) -> None:
@@ -84,11 +109,13 @@ def write_function_body(encoder: PartEncoder, function: types.FunctionType) -> N
     facts = code_facts(function.__code__)
     encoder.add(facts.digest)
     write_captured(encoder, function)
-    if "__subclasses__" in facts.names:
-        raise Refusal("asks for __subclasses__(), which depend on what else is loaded")
+    if aside := facts.names & _ASIDE:
+        raise Refusal(f"asks for {min(aside)}, and what it finds there can't be seen in advance")
     cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
     for reference in facts.references:
         _write_reference(encoder, reference, function.__globals__, cells)
+    for path in facts.paths:
+        encoder.refer_to_named(path)
 
 
 def _write_reference(
@@ -134,15 +161,18 @@ def _refuse_blind(value: object, label: str) -> None:
 
 
 def _write_named(
-    encoder: PartEncoder, holder: object, label: str, attribute: str, value: Any, chain: Collection[str]
+    encoder: PartEncoder,
+    holder: dict[str, Any],
+    label: str,
+    attribute: str,
+    value: Any,
+    chain: Collection[str],
 ) -> None:
     _refuse_blind(value, label)
     if isinstance(value, types.ModuleType):
         follow(encoder, value, chain)
-    elif isinstance(value, _NAMED):
-        encoder.write(value)
     else:
-        encoder.refer(Part("variable", label, value, encoder.roots, holder, attribute))
+        encoder.refer_to_held(holder, label, attribute, value)
 
 
 def follow(
@@ -173,6 +203,9 @@ def follow(
         encoder.write_module(module)  # its code may use any other name
         return
     if attribute not in vars(module):
+        if hasattr(types.ModuleType, attribute):  # __dict__, __getattribute__
+            encoder.write_module(module)
+            return
         submodule = _loaded_module(label, encoder.roots) if "__path__" in vars(module) else None
         if isinstance(submodule, types.ModuleType):
             follow(encoder, submodule, rest, bare=bare)
@@ -276,10 +309,20 @@ def write_class_body(encoder: PartEncoder, kind: type) -> None:
             encoder.inside(f".{name}", member._value_)
             extra = {key: item for key, item in attributes(member).items() if not key.startswith("_")}
             encoder.inside(f".{name}", extra)
+    if "_abc_impl" in vars(kind):
+        virtual = filter(None, (reference() for reference in abc._get_dump(kind)[0]))  # type: ignore[attr-defined]
+        for registered in sorted(virtual, key=lambda known: (known.__module__, known.__qualname__)):
+            encoder.write_class(registered)
+    _write_annotated(encoder, vars(kind).get("__annotations__"), _names_around(kind))
     for name, item in vars(kind).items():
         if name not in _NOT_OF_THE_CLASS and name not in members:
             encoder.text(b"", name)
             encoder.inside(f".{name}", item)
+
+
+def _names_around(kind: type) -> dict[str, Any]:
+    module = sys.modules.get(kind.__module__)
+    return {} if module is None else vars(module)
 
 
 def write_whole_module(encoder: PartEncoder, module: types.ModuleType) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import opcode
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 import crystallize.cache.builtin_hash  # noqa: F401 - it teaches the encoder what constants can be
 from crystallize.cache.encoder import Encoder
+from crystallize.cache.named_by_text import paths_in
 
 _MOST_READ: Final = 50_000  # code objects that are kept alive
 
@@ -41,11 +42,24 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class CodeFacts:
-    """Digest and references of a code object, with those of the code objects inside it."""
+    """What there is to know of a code object, with those inside it.
+
+    Attributes
+    ----------
+    digest : bytes
+        What it would do.
+    references : tuple of Reference
+        What it looks up.
+    names : frozenset of str
+        All names and texts in it.
+    paths : tuple of str
+        Texts in it that may name something of a module.
+    """
 
     digest: bytes
     references: tuple[Reference, ...]
     names: frozenset[str]
+    paths: tuple[str, ...]
 
 
 _read: dict[int, tuple[types.CodeType, CodeFacts]] = {}
@@ -77,10 +91,20 @@ def _read_code(code: types.CodeType) -> CodeFacts:
         if name not in followed:  # handed on to an inner function
             references[Reference(name, free=True)] = None
     # A text is as good as a name to `getattr`.
-    names = frozenset(
-        name for inner in nested for name in (*inner.co_names, *inner.co_consts) if type(name) is str
-    )
-    return CodeFacts(encoder.digest(), tuple(references), names)
+    texts = [text for inner in nested for text in _texts(inner.co_consts)]
+    names = frozenset(name for inner in nested for name in inner.co_names).union(texts)
+    paths = dict.fromkeys(path for text in texts for path in paths_in(text))
+    return CodeFacts(encoder.digest(), tuple(references), names, tuple(paths))
+
+
+def _texts(constants: Iterable[object]) -> Iterator[str]:
+    for constant in constants:
+        if type(constant) is str:
+            yield constant
+        elif isinstance(constant, tuple):
+            yield from _texts(constant)
+        elif isinstance(constant, frozenset):
+            yield from sorted(_texts(constant))
 
 
 def _nested(code: types.CodeType) -> Iterator[types.CodeType]:

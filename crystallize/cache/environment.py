@@ -9,12 +9,14 @@ import platform
 import re
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
 from typing import Final
 
+from crystallize.cache.loaded_files import homes
 from crystallize.cache.origin import is_project_file
 
 _FIRST_LINES: Final = re.compile(
@@ -69,6 +71,7 @@ def environment() -> Environment:
         "system": " ".join([platform.system(), *platform.libc_ver()]),
         "machine": f"{platform.machine()} {sys.byteorder} {processor()}",
         "threads of libraries": _threads(),
+        "start of Python": _start(),
         "crystallize source": _own_source(),
     }
     return Environment.from_json(parts | dict(_distributions()))
@@ -148,6 +151,21 @@ def _options() -> str:
     given = sorted(f"{name}={value}" for name, value in sys._xoptions.items())
     seed = os.environ.get("PYTHONHASHSEED") or "random"
     return json.dumps([sys.warnoptions, given, seed])
+
+
+def _start() -> str:
+    """Return the digest of what Python executes of site-packages when it starts."""
+    digest = blake2b(digest_size=8)
+    for home in dict.fromkeys(os.path.realpath(home) for home in homes()):
+        for path in sorted(Path(home).glob("*.pth")):
+            with suppress(OSError):
+                lines = [x for x in path.read_bytes().splitlines() if x.startswith(b"import")]
+                if lines and not path.name.startswith(("_virtualenv", "__editable__")):
+                    digest.update(repr([path.name, lines]).encode())
+    for name in ("sitecustomize", "usercustomize"):
+        with suppress(OSError):
+            digest.update(Path(getattr(sys.modules.get(name), "__file__", None) or os.devnull).read_bytes())
+    return f"files {digest.hexdigest()}"
 
 
 def _is_editable(distribution: importlib.metadata.Distribution) -> bool:

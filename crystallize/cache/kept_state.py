@@ -18,13 +18,16 @@ from typing import Any, Final
 
 from crystallize.boundary import check_failure
 from crystallize.cache.bodies import DESCRIPTIONS
+from crystallize.cache.code_facts import code_facts
 from crystallize.cache.encoder import Refusal
 from crystallize.cache.origin import Roots
 from crystallize.cache.part_encoder import LabelPart, Part, PartEncoder
+from crystallize.cache.process_state import process_state
 from crystallize.cache.reach import Reach
 
 _ITERATORS: Final = ("builtins", "itertools", "collections", "_io")
 _ORDER_FREE: Final = frozenset({"sorted", "len", "min", "max", "set", "frozenset", "any", "all", "sum"})
+_ENVIRONMENT: Final = "os.environ"
 _RANDOMISED: Final = (str, bytes)
 
 
@@ -43,12 +46,15 @@ class KeptState:
     holders : mapping
         Label of each part -> the dictionaries in it, attributes of instances too, and how many entries each
         of them has.
+    outside : set of str
+        Labels of the parts that are not of the project: settings, attributes of what is installed.
     """
 
     parts: dict[str, bytes] = field(default_factory=dict)
     memos: dict[str, tuple[Any, int]] = field(default_factory=dict)
     orders: list[str] = field(default_factory=list)
     holders: dict[str, list[tuple[dict[Any, Any], int]]] = field(default_factory=dict)
+    outside: set[str] = field(default_factory=set)
 
     @classmethod
     def of(cls, components: Mapping[str, Any], roots: Iterable[str | os.PathLike[str]]) -> KeptState:
@@ -60,6 +66,15 @@ class KeptState:
             reach.explore(component)
             found.parts.update(reach.digests)
         return found
+
+    def note_environment(self) -> None:
+        """Take in the variables of the environment."""
+        held = getattr(os.environ, "_data", None)
+        if isinstance(held, dict) and _ENVIRONMENT not in self.holders:
+            self.holders[_ENVIRONMENT] = [(held, len(held))]
+            variables = sorted(item for item in os.environ.items() if not item[0].startswith("PYTEST_"))
+            self.parts[_ENVIRONMENT] = repr(variables).encode("utf-8", "surrogatepass")
+            self.outside.add(_ENVIRONMENT)
 
     def changed(self, later: KeptState) -> list[str]:
         """Return which parts are not what they were; those that are new by then do not count."""
@@ -133,6 +148,11 @@ class _StateReach(Reach):
         value = part.value
         if isinstance(value, types.FunctionType):
             self._found.orders += _walked(value)
+            for name, state in process_state(value, part.roots):
+                self._found.parts[name] = state.encode("utf-8", "surrogatepass")
+                self._found.outside.add(name)
+            if "environ" in code_facts(value.__code__).names:
+                self._found.note_environment()
         holders = self._found.holders.setdefault(label, [])
         encoder = _StateEncoder(self.label, part.roots, self._found, holders)
         try:

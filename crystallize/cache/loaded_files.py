@@ -45,8 +45,8 @@ class LoadedFiles:
                 continue
             self._seen.add(name)
             path = getattr(module, "__dict__", {}).get("__file__")
-            if not isinstance(path, str) or path.startswith(_OURS):
-                continue
+            if not isinstance(path, str) or path.startswith(_OURS) or name.startswith("__editable__"):
+                continue  # an editable install's finder says where a project lies, whose code counts
             home = next((home for home in homes() if path.startswith(home)), None)
             if home is not None:
                 self._files[path[len(home) :].replace(os.sep, "/")] = path

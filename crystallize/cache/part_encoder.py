@@ -16,6 +16,7 @@ import crystallize.cache.stable_hash  # noqa: F401 - it teaches the encoder all 
 from crystallize.cache.code_facts import code_facts
 from crystallize.cache.encoder import Encoder, Refusal, refuse, write_instance
 from crystallize.cache.instances import is_written_in_c
+from crystallize.cache.named_by_text import named_by
 from crystallize.cache.origin import (
     Roots,
     import_root,
@@ -26,6 +27,8 @@ from crystallize.cache.origin import (
 )
 
 _PLAIN_WRAPPERS: Final = (staticmethod, classmethod, property, types.MethodType, functools._lru_cache_wrapper)
+_NAMED: Final = (type, types.FunctionType, types.BuiltinFunctionType, functools._lru_cache_wrapper)
+"""What has a name of its own, wherever it is met."""
 _HEAP_TYPE: Final = 1 << 9  # Py_TPFLAGS_HEAPTYPE
 
 
@@ -77,6 +80,20 @@ class PartEncoder(Encoder):
     def refer(self, part: Part) -> None:
         """Refer to a part by its label."""
         self.text(b">", self._label(part))
+
+    def refer_to_held(self, holder: dict[str, Any], label: str, attribute: str, value: Any) -> None:
+        """Refer to what a module gives for a name, unless that is a module."""
+        if isinstance(value, _NAMED):
+            self.write(value)
+        elif not isinstance(value, types.ModuleType):
+            self.refer(Part("variable", label, value, self.roots, holder, attribute))
+
+    def refer_to_named(self, path: str) -> None:
+        """Refer to what a text names, if it names something of the project."""
+        if (found := named_by(path, self.roots)) is not None:
+            module, attribute = found
+            held = vars(module)[attribute]
+            self.refer_to_held(vars(module), f"{module.__name__}.{attribute}", attribute, held)
 
     def unordered(self, tag: bytes, items: Any) -> None:
         """Add the members of a set in the order of what can be said of each without the others."""
@@ -196,15 +213,17 @@ class _LoneEncoder(PartEncoder):
             self.add(code_facts(part.value.__code__).digest)
 
 
-def _write_text(encoder: Encoder, value: str) -> None:
+def _write_text(encoder: PartEncoder, value: str) -> None:
     for root in encoder.roots:
         if value.startswith(root) and value[len(root) : len(root) + 1] in ("", "/", "\\"):
             encoder.text(b"<", value[len(root) :].replace("\\", "/"))
             return
     encoder.text(b"s", value)
+    if "." in value or ":" in value:
+        encoder.refer_to_named(value)
 
 
-PartEncoder.writers = {**Encoder.writers, str: _write_text}
+PartEncoder.writers = {**Encoder.writers, str: _write_text}  # type: ignore[dict-item]
 PartEncoder.packers = {kind: pack for kind, pack in Encoder.packers.items() if kind is not str}
 
 

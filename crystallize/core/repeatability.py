@@ -201,6 +201,8 @@ class Repeatability:
             return self.unlike
         if self._changing:
             return f"they change {', '.join(sorted(self._changing))} from one to the next"
+        if self._before is not None and (outside := self._before.outside.intersection(self.changed())):
+            return f"they change {', '.join(sorted(outside))}, which later ones find changed"
         left = [*self.filled(), *self.grown()]
         if not left:
             return None

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edit_harness import Case, Judged, experiment, judge
+from further_edits import further
 from unusual_edits import unusual
 
 # What code of a project does to its process: statement with a value in it, and the metric that shows it.
@@ -303,7 +304,7 @@ def process() -> Iterator[Case]:
 
 def cases() -> list[Case]:
     """Return all cases."""
-    return [*settings(), *files(), *code(), *process(), *unusual()]
+    return [*settings(), *files(), *code(), *process(), *unusual(), *further()]
 
 
 def is_wrong(judged: Judged) -> bool:

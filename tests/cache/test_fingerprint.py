@@ -184,6 +184,33 @@ DIFFERENT = {
         "n 1\n@",
         "n 2\n@",
     ),
+    "name in a text": ("K=1\ndef f(): return g('step.K')\ndef g(n): pass\n", "K=1\nd", "K=2\nd"),
+    "name in a text with a tag": (
+        "K=1\ndef f(): return g('!!python/name:step.K')\ndef g(n): pass\n",
+        "K=1\nd",
+        "K=2\nd",
+    ),
+    "name in a text of a value": ("K=1\nC={'a': ['step:K']}\ndef f(): return C\n", "K=1\nC", "K=2\nC"),
+    "annotation that is a text": (
+        "class A:\n  k=1\ndef g(x: 'list[A]'): pass\ndef f(): return g\n",
+        "k=1\nd",
+        "k=2\nd",
+    ),
+    "annotation of a field that is a text": (
+        "class A:\n  k=1\nclass B:\n  x: 'A'\ndef f(): return B\n",
+        "k=1\nc",
+        "k=2\nc",
+    ),
+    "virtual subclass": (
+        "import abc\nclass A(abc.ABC): pass\nclass B: pass\nif 1>1: A.register(B)\ndef f(): return A\n",
+        "1>1",
+        "1>0",
+    ),
+    "names of a module": (
+        "import sys\nm=sys.modules['step']\nK=1\ndef f(): return m.__dict__['K']\n",
+        "K=1\nd",
+        "K=2\nd",
+    ),
     "list lambdas": ("x=[lambda: 1 for i in range(2)]\ndef f(): return x\n", ": 1 f", ": 2 f"),
 }
 
@@ -216,6 +243,12 @@ REFUSED = {
     "socket": ("import socket\ns=socket.socket()\ndef f(): return s\n", "step.s is a socket.socket"),
     "file": ("h=open('/dev/null')\ndef f(): return h.read()\n", "an open file"),
     "subclasses": ("class B: pass\ndef f(): return B.__subclasses__()\n", "__subclasses__"),
+    "names of a function's module": ("def g(): pass\ndef f(): return g.__globals__['K']\n", "__globals__"),
+    "names of a frame": ("import sys\ndef f(): return sys._getframe().f_globals\n", "f_globals"),
+    "module of something": (
+        "import inspect\ndef g(): pass\ndef f(): return inspect.getmodule(g)\n",
+        "uses inspect.getmodule",
+    ),
     "frompyfunc": (
         "import numpy as np\nu=np.frompyfunc(lambda x:x,1,1)\ndef f(): return u(1)\n",
         "step.u is a numpy.ufunc",

@@ -428,6 +428,78 @@ def test_what_runs_fill_and_never_change_is_stored(project, expression, kept):
     assert hits(project.run_apart("-v")) == 10 * kept
 
 
+OUTSIDE = """
+import decimal, fractions, logging
+
+def patched():
+    if not hasattr(fractions, "shop_rate"):
+        fractions.shop_rate = 1.0
+    return fractions.shop_rate
+
+def precise():
+    decimal.getcontext().prec = 9
+    return 1.0
+
+def told():
+    logging.getLogger("shop").setLevel(10)
+    return 1.0
+
+def kept():
+    return float(os.environ.setdefault("SHOP_RATE", "1.0"))
+
+@pytest.mark.experiment(replicates=3, treatments={"t": {"gain": 5.0}})
+def experiment_total(rng, gain=0.0):
+    return {"y": rng.random() + gain + EXPRESSION}
+"""
+
+
+@pytest.mark.parametrize(
+    ("expression", "named"),
+    [
+        ("patched()", "fractions.shop_rate"),
+        pytest.param("precise()", "decimal's context", marks=pytest.mark.slow),
+        pytest.param("told()", "levels of loggers", marks=pytest.mark.slow),
+        pytest.param("kept()", None, marks=pytest.mark.slow),
+        pytest.param("kept() * os.urandom(1)[0]", "does not repeat", marks=pytest.mark.slow),
+    ],
+)
+def test_what_runs_set_outside_of_the_project_is_told_and_not_stored(project, expression, named):
+    """Attributes of what is installed, and settings; variables of the environment if they come again alike."""
+    project.write(OUTSIDE.replace("EXPRESSION", expression))
+    cold = project.run_apart()
+    assert named is None or text_of(cold).count(named) == 1
+    assert hits(project.run_apart()) == (6 if named is None else 0)
+
+
+@pytest.mark.slow
+def test_the_directory_of_a_session_counts(project):
+    """Names of files may be relative to it."""
+    project.raw("data/rate.txt", "1")
+    project.raw("inner/data/rate.txt", "2")
+    project.ini("testpaths = .\n")
+    project.write(experiment("    delta *= float(open('data/rate.txt').read())", "inputs=['data/*']"))
+    project.run_apart()
+    assert hits(project.run_apart()) == 10
+    project.pytester.chdir()
+    os.chdir("inner")
+    assert "run each time: opened" in text_of(project.run_apart("--rootdir=..", "-c../pytest.ini", ".."))
+
+
+@pytest.mark.slow
+def test_what_python_executes_when_it_starts_counts(project, loose_module):
+    """Lines of code in files of paths, which belong to no distribution."""
+    path = loose_module.with_suffix(".pth")
+    project.write(experiment("    delta *= getattr(sys, 'shop_rate', 1.0)"))
+    try:
+        path.write_text("import sys; sys.shop_rate = 1.0\n")
+        project.run_apart().assert_outcomes(passed=1)
+        assert hits(project.run_apart()) == 10
+        path.write_text("import sys; sys.shop_rate = -1.0\n")
+        project.run_apart(*QUIET).assert_outcomes(failed=1)
+    finally:
+        path.unlink()
+
+
 @pytest.mark.slow
 def test_a_slow_memo_is_stored_once_a_later_run_can_be_made_again(project):
     """The first runs are held back until then."""
