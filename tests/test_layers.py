@@ -1,6 +1,7 @@
 """The layers of the house, read from the imports."""
 
 import ast
+import contextlib
 import itertools
 import re
 from pathlib import Path
@@ -230,7 +231,15 @@ PRIVATE_ELSEWHERE = {"_replace", "_asdict", "_fields"}
 """Public names of named tuples."""
 PRIVATE_ELSEWHERE |= {"_exit", "_getframe", "_xoptions", "_lru_cache_wrapper", "_GenericAlias"}
 PRIVATE_ELSEWHERE |= {"_threads_queues", "_get_running_loop", "_set_running_loop", "_swap_current_task"}
-PRIVATE_ELSEWHERE |= {"_inheriting", "_max_workers", "_varname_from_oparg", "_rand", "_get_item_settings"}
+PRIVATE_ELSEWHERE |= {
+    "_data",
+    "_get_dump",
+    "_inheriting",
+    "_max_workers",
+    "_varname_from_oparg",
+    "_rand",
+    "_get_item_settings",
+}
 """Of the standard library, numpy and pytest-timeout, which offer no other way."""
 
 
@@ -264,7 +273,8 @@ def own_names(tree):
         elif isinstance(node, ast.arg):
             yield node.arg
         elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__slots__":
-            yield from ast.literal_eval(node.value)
+            with contextlib.suppress(ValueError):  # computed
+                yield from ast.literal_eval(node.value)
 
 
 @pytest.mark.parametrize("module", [module for module in MODULES if module != SEAM])
