@@ -48,7 +48,7 @@ class SharedRecords:
         """Claim replicates, have run what is missing of them, and give them back."""
         settings, experiment = self._runs.settings, self._runs.id
         exchange = settings.exchange
-        held: list[int] = []
+        held: set[int] = set()
         try:
             for replicate in dict.fromkeys([unit.replicate for unit in units]):
                 if not exchange.acquire(experiment, replicate, wait=False):
@@ -56,7 +56,7 @@ class SharedRecords:
                         continue
                     settings.timer.suspend()
                     exchange.acquire(experiment, replicate, wait=True)
-                held.append(replicate)
+                held.add(replicate)
             left = [u for u in units if u.replicate in held and not exchange.has(Key(experiment, *u))]
             if left:
                 with closing(self._source().records(left)) as records:
