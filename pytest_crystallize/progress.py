@@ -6,7 +6,10 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from crystallize.core.escaping import printable
 
 TERMINAL_SECONDS = 1.0
 LINE_SECONDS = 60.0
@@ -79,3 +82,30 @@ class Progress:
             self.clear()
             self._thread.join()
             os.close(self._descriptor)
+
+
+def progress_text(
+    announced: Mapping[str, Mapping[str, Any]], done: Mapping[str, int], run: Callable[[str], int]
+) -> str:
+    """Say how many of how many replicates of the experiment under way are done; nothing if none is.
+
+    Parameters
+    ----------
+    announced : mapping
+        The experiments of the session, by id.
+    done : mapping of str to int
+        How many condition runs there are, by experiment.
+    run : callable
+        Returns how many replicates of an experiment its verdicts rest on, 0 as long as there are none.
+    """
+    under_way = [
+        (known, done[key])
+        for key, known in announced.items()
+        if 0 < done.get(key, 0) < known["units"] and not 0 < run(key) < known["replicates"]  # stopped early
+    ]
+    if not under_way:
+        return ""
+    first, made = under_way[0]
+    more = f" (and {len(under_way) - 1} more under way)" if len(under_way) > 1 else ""
+    name, replicates = printable(first["name"]), first["replicates"]
+    return f"{made * replicates // first['units']} of {replicates} replicates of {name}{more}"

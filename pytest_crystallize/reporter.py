@@ -22,7 +22,7 @@ from pytest_crystallize.failures import failures_of
 from pytest_crystallize.ids import pasteable, seen_from
 from pytest_crystallize.items import HypothesisItem, lines_entry
 from pytest_crystallize.judged import Judged, judged_of
-from pytest_crystallize.progress import Progress
+from pytest_crystallize.progress import Progress, progress_text
 from pytest_crystallize.pytest_seam import ExceptionChainRepr, file_of, writer_of, xml_key
 from pytest_crystallize.report_terminal import failure_lines, status_word
 from pytest_crystallize.results import ExperimentResults
@@ -315,23 +315,7 @@ class Reporter:
                 exchange.refresh()
         except OSError:
             return ""
-        done = exchange.counts()
-        under_way = [
-            key
-            for key, known in self.announced.items()
-            if 0 < done.get(key, 0) < known["units"] and not self._is_stopped(key)
-        ]
-        if not under_way:
-            return ""
-        first = self.announced[under_way[0]]
-        name, units, replicates = printable(first["name"]), first["units"], first["replicates"]
-        more = f" (and {len(under_way) - 1} more under way)" if len(under_way) > 1 else ""
-        return f"{done[under_way[0]] * replicates // units} of {replicates} replicates of {name}{more}"
-
-    def _is_stopped(self, key: str) -> bool:
-        """Tell whether an experiment was stopped early."""
-        planned: int = self.announced[key]["replicates"]
-        return 0 < self.told.run(key) < planned
+        return progress_text(self.announced, exchange.counts(), self.told.run)
 
     # The end.
 
