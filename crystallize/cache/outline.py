@@ -43,6 +43,8 @@ _HARMLESS_CALLS: Final = frozenset(
         *("print", "range", "repr", "reversed", "set", "sorted", "str", "sum", "tuple", "zip"),
     )
 )
+_FACTORIES: Final = "experiment"
+"""What the names of functions begin with that return experiments."""
 _MAKING: Final = frozenset(
     {"__init_subclass__", "__set_name__", "__prepare__", "__new__", "__init__", "__call__", "__setattr__"}
 )
@@ -139,7 +141,7 @@ def outline(source: bytes) -> Outline:
     for statement in tree.body:
         _take(found, statement)
         for manner in manners:
-            effects = list(_effects(statement, manner))
+            effects = [*_effects(statement, manner), *_effects_of_factories(statement)]
             for effect in effects:
                 found.effects[manner].add(effect)
             if manner == "module" and statement not in effects:
@@ -240,6 +242,33 @@ def _effects(statement: ast.stmt, manner: Manner) -> Iterator[ast.stmt | ast.exp
             yield from _effects(inner, manner)
 
 
+def _effects_of_factories(statement: ast.stmt) -> Iterator[ast.stmt | ast.expr]:
+    """Yield what calling the factories of experiments does, which pytest calls when it collects them."""
+    if isinstance(statement, ast.ClassDef):
+        for inner in statement.body:
+            yield from _effects_of_factories(inner)
+    if not isinstance(statement, ast.FunctionDef) or not statement.name.startswith(_FACTORIES):
+        return
+    chains = (chain for decorator in statement.decorator_list for chain in _chains(decorator))
+    if any(chain[-1] == "experiment" for chain in chains):
+        return  # its body is a run
+    local = {argument.arg for argument in ast.walk(statement.args) if isinstance(argument, ast.arg)}
+    local |= {n.id for n in ast.walk(statement) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    for inner in statement.body:
+        for effect in _effects(inner, "module"):
+            acted_on = [*_targets(effect)] if isinstance(effect, ast.stmt) else []
+            roots = {_root(node) for node in (*acted_on, *(call.func for call in _calls(effect)))}
+            if not roots <= local | {name for (name,) in _HARMLESS_CALLS}:
+                yield effect
+
+
+def _root(node: ast.AST) -> str:
+    """Return the name that an expression begins with; empty if it begins with none."""
+    while isinstance(node, ast.Attribute | ast.Subscript | ast.Call):
+        node = node.func if isinstance(node, ast.Call) else node.value
+    return node.id if isinstance(node, ast.Name) else ""
+
+
 def _evaluated(definition: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> Iterator[ast.AST | None]:
     """Yield what is evaluated to define a function or class: decorators, defaults, annotations, keywords."""
     yield from definition.decorator_list
@@ -265,7 +294,11 @@ def _is_effect(statement: ast.stmt, manner: Manner) -> bool:
             return any(_acts(call, manner, bound=False) for call in _calls(value))
         case ast.AugAssign(target=target):  # perhaps of something that was imported
             return getattr(target, "id", "") != "__all__"
-        case ast.Assign(value=value) | ast.AnnAssign(value=ast.expr() as value):
+        case (
+            ast.Assign(value=value)
+            | ast.AnnAssign(value=ast.expr() as value)
+            | ast.Return(value=ast.expr() as value)
+        ):
             return any(_acts(call, manner, bound=True) for call in _calls(value))
     return any(_acts(call, manner, bound=False) for call in _calls(*_headers(statement)))
 

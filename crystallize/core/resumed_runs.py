@@ -12,6 +12,7 @@ from crystallize.cache.place import cache_directory, open_store
 from crystallize.core import stored_runs
 from crystallize.core.awaiting import outside_loop
 from crystallize.core.caching import Caching
+from crystallize.core.context import LOGGER
 from crystallize.core.plugins import BasePlugin, SerialExecution
 from crystallize.core.plugins.execution import Executed, ended
 from crystallize.core.record import RunRecord
@@ -106,6 +107,8 @@ class ResumedRuns(StoredRuns):
         reason = self.refusal or self.changed or self.unproven or impure or self.fault
         if reason is not None:
             warn(f"{self.name} can't be resumed, since its runs are not stored: {reason}")
+        if self.measured_on:
+            LOGGER.info("%s: values were measured on %s", self.name, " and ".join(self.measured_on))
         self.tidy()
 
     def __getstate__(self) -> dict[str, Any]:

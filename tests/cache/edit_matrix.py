@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edit_harness import Case, Judged, experiment, judge
+from factory_edits import of_factories
 from further_edits import further
 from unusual_edits import unusual
 
@@ -304,7 +305,7 @@ def process() -> Iterator[Case]:
 
 def cases() -> list[Case]:
     """Return all cases."""
-    return [*settings(), *files(), *code(), *process(), *unusual(), *further()]
+    return [*settings(), *files(), *code(), *process(), *unusual(), *further(), *of_factories()]
 
 
 def is_wrong(judged: Judged) -> bool:

@@ -151,6 +151,11 @@ def test_what_is_defined_does_not(digests, edit):
         ("x = set()", False),
         ("print(*[a()])", True),
         ("@(a if b else c)\ndef f(): pass", True),
+        ("def experiment_a():\n    x = f()\n    x.append(1)\n    return Experiment(x, g())", False),
+        ("def experiment_a():\n    a.b = 1\n    return Experiment()", True),
+        ("def experiment_a():\n    a.b()\n    return Experiment()", True),
+        ("@pytest.mark.experiment\ndef experiment_a():\n    a.b()", False),
+        ("class TestA:\n    def experiment_a(self):\n        a.b()\n        return Experiment()", True),
     ],
 )
 def test_statements_of_a_module(source, does):

@@ -231,6 +231,16 @@ def test_measured_metrics():
     assert resumed(experiment(clocked, hypotheses=[claim]).run(strategy="resume")) == 0
 
 
+def test_measured_metrics_that_a_cache_key_vouches_for(caplog):
+    """A claim about one is decided on whole pairs of one session, and it is told when that was."""
+    caplog.set_level("INFO", "crystallize")
+    claimed = {"hypotheses": [Hypothesis(metric="took", direction="differ")], "cache_key": "1"}
+    experiment(clocked, **claimed).run(strategy="resume")
+    assert "measured on" not in caplog.text
+    assert resumed(experiment(clocked, **claimed).run(strategy="resume")) == 12
+    assert "values were measured on 20" in caplog.text
+
+
 def test_failures_are_not_stored():
     """They are run again."""
     for expected in (0, 10):
