@@ -76,9 +76,17 @@ class Outcome:
     @property
     def is_claimed(self) -> bool:
         """Whether the data lie where the claim is, apart from significance."""
-        side = self.result.side
-        # Of claims without a sign the p-value says it.
-        return {"increase": side > 0, "decrease": side < 0}.get(self.claim.direction, True)
+        result, direction, margin = self.result, self.claim.direction, self.claim.margin
+        if margin is None:
+            side = result.side
+        elif direction == "equal":
+            return abs(result.estimate) < margin
+        else:
+            limit = -margin if direction == "no_decrease" else margin
+            side = result.estimate - limit if result.sign is None else result.sign
+        if direction == "differ":  # the p-value says it
+            return True
+        return side > 0 if self.claim.claimed == "greater" else side < 0
 
     @property
     def is_opposed(self) -> bool:

@@ -184,6 +184,25 @@ def test_a_test_of_ones_own_may_give_numpy_numbers():
     assert type(decision.p_value) is type(decision.difference) is float
 
 
+@pytest.mark.parametrize(
+    ("direction", "estimate", "status"),
+    [
+        ("no_increase", 1.0, "refuted"),
+        ("no_decrease", -1.0, "refuted"),
+        ("equal", 1.0, "refuted"),
+        ("no_increase", 0.2, "supported"),
+        ("no_decrease", -0.2, "supported"),
+        ("equal", 0.2, "supported"),
+    ],
+)
+def test_no_margin_holds_where_the_estimate_lies_beyond_it(direction, estimate, status):
+    """However small the p-value of a test of one's own is."""
+    interval = (estimate - 0.1, estimate + 0.1)
+    test = Fixed(estimate=estimate, interval=interval, p_value=0.02)
+    decision = decide(BASELINE, BETTER, direction, margin=0.5, statistical_test=test)
+    assert decision.status == status
+
+
 def test_a_test_that_breaks_before_it_compares_is_invalid():
     """Its smallest p-value is the user's code, too."""
 
