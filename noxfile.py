@@ -53,7 +53,7 @@ def plugins(session: nox.Session) -> None:
 def edits(session: nox.Session) -> None:
     """Try all edits of what stored runs depend on; print the table of the guide, docs/caching-edits.md."""
     session.install("-e", ".[test,examples]")
-    session.run("python", "tests/cache/edit_matrix.py", *session.posargs)
+    session.run("python", "tests/identity/edit_matrix.py", *session.posargs)
 
 
 @nox.session(python=PYTHONS[0])

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from crystallize.cache.stable_hash import stable_hash
+from crystallize.identity.stable_hash import stable_hash
 
 FASTEST_NEEDED = {"list of floats": 100.0, "array": 400.0, "nested data": 3.0}  # MB/s; the last is joblib's
 SLOWEST_ALLOWED = {  # ms
@@ -75,8 +75,8 @@ def step(data, *, kind="linear", seed=0):
 PROBE = """
 import json, sys, time
 sys.path.insert(0, sys.argv[1])
-from crystallize.cache.environment import environment
-from crystallize.cache.fingerprint import fingerprint
+from crystallize.identity.environment import environment
+from crystallize.identity.fingerprint import fingerprint
 import {module} as module
 times = []
 for _ in range(20):

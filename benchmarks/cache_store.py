@@ -16,10 +16,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from crystallize.cache.codec import decode, encode
-from crystallize.cache.purity import Watcher
-from crystallize.cache.secret import Secret
-from crystallize.cache.store import Encoded, Store
+from crystallize.identity.purity import Watcher
+from crystallize.storage.codec import decode, encode
+from crystallize.storage.secret import Secret
+from crystallize.storage.store import Encoded, Store
 
 LIMIT = 0.2  # seconds
 RECORDS = 1000

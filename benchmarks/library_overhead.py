@@ -22,7 +22,7 @@ import numpy as np
 from scipy.stats import ttest_ind
 
 from crystallize import Experiment, FrozenContext, data_source, hypothesis, pipeline_step, treatment, verifier
-from crystallize.core.seeding import SeedStream
+from crystallize.context.seeding import SeedStream
 
 LIMIT = 3.0
 

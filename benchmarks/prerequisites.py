@@ -21,11 +21,11 @@ PROBE = """
 import json, sys, time
 import sklearn.ensemble, sklearn.linear_model, sklearn.model_selection, sklearn.pipeline, scipy.stats
 from pathlib import Path
-from crystallize.cache.loaded_files import LOADED
-from crystallize.cache.prerequisites import Prerequisites
-from crystallize.cache.purity import Watcher
-from crystallize.cache.secret import Secret
-from crystallize.cache.store import Store
+from crystallize.identity.loaded_files import LOADED
+from crystallize.identity.prerequisites import Prerequisites
+from crystallize.identity.purity import Watcher
+from crystallize.storage.secret import Secret
+from crystallize.storage.store import Store
 
 store = Store(sys.argv[1], Secret(b"0" * 32, None))
 made = Prerequisites(store, Path.cwd(), watcher=Watcher(), modules=None)

@@ -16,9 +16,9 @@ import time
 from pathlib import Path
 
 from crystallize import Experiment, Treatment, pipeline_step
-from crystallize.cache.environment import environment
-from crystallize.core.run import Unit
-from crystallize.core.run_identity import subject_of
+from crystallize.identity.environment import environment
+from crystallize.run.execute import Unit
+from crystallize.run.run_key import subject_of
 
 SUITE = Path(__file__).resolve().parent.parent / "example_suite"
 RUNS = """

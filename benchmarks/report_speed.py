@@ -10,8 +10,8 @@ import sys
 import time
 
 from crystallize import Verdict
-from pytest_crystallize.publishing import FORMATS
-from pytest_crystallize.results import ExperimentResults, Outcome, SessionResults
+from pytest_crystallize.report.model import ExperimentResults, Outcome, SessionResults
+from pytest_crystallize.session.publisher import FORMATS
 
 EXPERIMENTS, HYPOTHESES, REPLICATES = 50, 4, 30
 LIMIT = 3.0

@@ -18,9 +18,9 @@ import time
 import numpy as np
 
 from crystallize import ConditionRuns, Hypothesis, RunRecord
-from crystallize.core.analysis import Analysis
-from crystallize.core.family import AnalysisPlan
-from crystallize.core.recording import MetricEntry
+from crystallize.analysis.analysis import Analysis
+from crystallize.analysis.family import AnalysisPlan
+from crystallize.context.recording import MetricEntry
 
 LIMIT = 0.100  # seconds
 

@@ -24,15 +24,15 @@ from crystallize import (
     PairedTTest,
     RunRecord,
 )
-from crystallize.core.analysis import Analysis
-from crystallize.core.claim_test import chosen_test
-from crystallize.core.family import AnalysisPlan
-from crystallize.core.policy import Judging
-from crystallize.core.recording import MetricEntry
-from crystallize.core.sample import ClaimSample
-from crystallize.core.samples import claim_sample
-from crystallize.core.unchanged import unchanged_passes
-from crystallize.core.verdict import Verdict
+from crystallize.analysis.analysis import Analysis
+from crystallize.analysis.claim_test import chosen_test
+from crystallize.analysis.family import AnalysisPlan
+from crystallize.analysis.sample import ClaimSample
+from crystallize.analysis.samples import claim_sample
+from crystallize.analysis.unchanged import unchanged_passes
+from crystallize.analysis.verdict import Verdict
+from crystallize.claims.policy import Judging
+from crystallize.context.recording import MetricEntry
 from crystallize.stats import is_too_skewed
 from crystallize.stats.power import PairedT, power, replicates, upper_sd_factor
 

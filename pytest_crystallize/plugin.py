@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from pytest_crystallize import exit_code, hookspecs
-from pytest_crystallize.naming import FILES, FUNCTIONS
-from pytest_crystallize.option_values import (
+from pytest_crystallize.naming.patterns import FILES, FUNCTIONS
+from pytest_crystallize.options.values import (
     parse_address,
     parse_reference,
     parse_replicates,
@@ -171,12 +171,13 @@ def pytest_load_initial_conftests(
 ) -> None:
     """Refuse a value of ours that pytest has taken for a path of tests; note from now on what is opened."""
     if any(arg.startswith(("--crystallize-", "@")) for arg in args):
-        from pytest_crystallize.command_line import refuse_values_that_moved_rootdir  # not in plain runs
+        # not in plain runs
+        from pytest_crystallize.session.command_line import refuse_values_that_moved_rootdir
 
         refuse_values_that_moved_rootdir(early_config, parser)
     given = early_config.known_args_namespace
     if given.crystallize or any(arg.startswith("--crystallize-") for arg in args):
-        from crystallize.cache.opened_files import OPENED  # heavy: only when it is asked for
+        from crystallize.identity.opened_files import OPENED  # heavy: only when it is asked for
 
         OPENED.start()  # conftests may fill memos that runs use
 
@@ -186,7 +187,7 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     """Settle whether experiments are run; keep a late worker of pytest-xdist from clearing the cache."""
     typed = config.invocation_params.args
     if not config.option.crystallize and any(str(arg).startswith(("--crystallize-", "@")) for arg in typed):
-        from pytest_crystallize.command_line import settle_flag  # not in plain runs
+        from pytest_crystallize.session.command_line import settle_flag  # not in plain runs
 
         settle_flag(config)
     if config.option.crystallize and hasattr(config, "workerinput"):
@@ -197,7 +198,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the marker and, under ``--crystallize``, the plugin itself."""
     config.addinivalue_line("markers", MARKER)
     if config.option.crystallize:
-        from pytest_crystallize.session import activate  # heavy: only when it is asked for
+        from pytest_crystallize.session.session import activate  # heavy: only when it is asked for
 
         activate(config)
 
@@ -207,7 +208,7 @@ def pytest_terminal_summary(terminalreporter: Any, exitstatus: int, config: pyte
     named = any(".py" in arg for arg in config.args) or "experiment" in config.option.markexpr
     nothing_ran = exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and not terminalreporter.stats
     if (named or nothing_ran) and not config.option.crystallize:
-        from pytest_crystallize.command_line import hints  # not in plain runs
+        from pytest_crystallize.session.command_line import hints  # not in plain runs
 
         for hint in hints(config, exitstatus, nothing_ran=nothing_ran):
             terminalreporter.write_line(f"hint: {hint}", yellow=True)

@@ -13,9 +13,9 @@ import hypothesis  # noqa: F401
 import numpy  # noqa: F401
 import scipy.special  # noqa: F401
 
-import crystallize.core.experiment  # noqa: F401
-import pytest_crystallize.distributed
-import pytest_crystallize.session  # noqa: F401
+import crystallize.experiment.experiment  # noqa: F401
+import pytest_crystallize.session.distributed
+import pytest_crystallize.session.session  # noqa: F401
 
 pytest_plugins = ["pytester", "clusters"]
 

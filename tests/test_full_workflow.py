@@ -18,10 +18,10 @@ def test_003_full_workflow(capsys):
     # Step 1: The Machine
 
     from crystallize import data_source, pipeline_step
-    from crystallize.core.context import FrozenContext
-    from crystallize.core.pipeline import Pipeline
-    from crystallize.core.pipeline_step import exit_step
-    from crystallize.core.experiment import Experiment
+    from crystallize.context.context import FrozenContext
+    from crystallize.run.pipeline import Pipeline
+    from crystallize.declare.pipeline_step import exit_step
+    from crystallize.experiment.experiment import Experiment
     import random
 
     @data_source
@@ -48,8 +48,8 @@ def test_003_full_workflow(capsys):
 
     # Step 2: Exploration
 
-    from crystallize.core.optimizers import BaseOptimizer, Objective
-    from crystallize.core.treatment import Treatment
+    from crystallize.experiment.optimize import BaseOptimizer, Objective
+    from crystallize.declare.treatment import Treatment
 
     class GridSearchOptimizer(BaseOptimizer):
         def __init__(self, grid: dict, objective: Objective):

@@ -1,4 +1,4 @@
-"""The layers of the house, read from the imports."""
+"""The rooms of the house, read from the imports."""
 
 import ast
 import contextlib
@@ -15,50 +15,42 @@ MODULES = {
     for path in sorted((ROOT / package).rglob("*.py"))
 }
 
-# From the bottom up; a module may import what is below it, and its own layer where that makes no cycle.
-CORE_LAYERS = [
-    {
-        "escaping",
-        "formatting",
-        "keywords",
-        "names",
-        "freezing",
-        "trace",
-        "seeding",
-        "provenance",
-        "versions",
-        "warned",
-    },
-    {"stat_test", "tests_by_resampling", "tests_of_units", "stopping", "verdict", "reference"},
-    {"recording", "outputs", "record", "journal", "context", "awaiting"},
-    {"declared", "claim", "verifier"},
-    {"datasource", "artifact", "pipeline_step", "treatment", "hypothesis", "policy"},
-    {"step_cache", "pipeline", "run"},
-    {"condition_runs", "stored_reference", "reference_file", "references", "unread"},
-    {"sample", "unit_samples", "samples"},
-    {
-        "claim_test",
-        "sensitivity",
-        "unchanged",
-        "reasons",
-        "deterministic",
-        "verifying",
-        "decide",
-        "family",
-        "anytime",
-    },
-    {"comparison", "sequential", "analysis"},
-    {"evaluation", "calibration", "interim", "tidy", "tree", "result", "result_metrics"},
-    {"plugins", "optimizers"},
-    {"caching", "builder", "declaration", "run_identity"},
-    {"impurities", "repeatability", "verification", "stored_runs", "resumed_runs"},
-    {"engines"},
-    {"experiment_declaration"},
-    {"runner"},
-    {"experiment"},
-    {"experiment_graph"},
+ROOMS = [
+    "crystallize.errors",
+    "crystallize.boundary",
+    "crystallize.text",
+    "crystallize.stats",
+    "crystallize.storage",
+    "crystallize.identity",
+    "crystallize.context",
+    "crystallize.declare",
+    "crystallize.claims",
+    "crystallize.run",
+    "crystallize.analysis",
+    "crystallize.engines",
+    "crystallize.experiment",
+    "crystallize",
+    "crystallize.core",
+    "crystallize.testing",
+    "pytest_crystallize",
+    "pytest_crystallize.pytest_seam",
+    "pytest_crystallize.boundary",
+    "pytest_crystallize.exit_code",
+    "pytest_crystallize.naming",
+    "pytest_crystallize.options",
+    "pytest_crystallize.report",
+    "pytest_crystallize.results",
+    "pytest_crystallize.hookspecs",
+    "pytest_crystallize.records",
+    "pytest_crystallize.isolation",
+    "pytest_crystallize.cluster",
+    "pytest_crystallize.units",
+    "pytest_crystallize.collect",
+    "pytest_crystallize.session",
+    "pytest_crystallize.plugin",
 ]
-FOUNDATION = {"crystallize.errors", "crystallize.boundary"}
+"""The rooms, from the ground up: each imports from itself and from those above it in this list."""
+
 THIRD_PARTY = {
     "numpy",
     "scipy",
@@ -78,11 +70,11 @@ def is_type_checking(node):
     return isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING")
 
 
-def imports(module, *, within=None):
-    """Yield (imported module, line, whether inside a function), apart from those for type checkers."""
+def imports(module, *, types=False):
+    """Yield (imported module, line, whether inside a function); on request for type checkers, too."""
 
     def visit(node, inside):
-        if is_type_checking(node):
+        if is_type_checking(node) and not types:
             return
         if isinstance(node, ast.Import):
             yield from ((alias.name, node.lineno, inside) for alias in node.names)
@@ -99,68 +91,45 @@ def imports(module, *, within=None):
 
 
 def ours(module):
-    return {
-        name for name, _, _ in imports(module) if name.split(".")[0] in ("crystallize", "pytest_crystallize")
-    }
+    """Return the modules of both packages that a module imports, wherever in it, and for whatever."""
+    found = (name for name, _, _ in imports(module, types=True))
+    return {name for name in found if name.split(".")[0] in ("crystallize", "pytest_crystallize")}
 
 
-def layer(module):
-    """Return the number of a module of the core, and the name of its part."""
-    part = module.split(".")[2]
-    for number, parts in enumerate(CORE_LAYERS):
-        if part in parts:
-            return number
-    raise AssertionError(f"{module} belongs to no layer: add it to CORE_LAYERS where it belongs")
+def room(module):
+    """Return the number of a module's room."""
+    known = [name for name in ROOMS if f"{module}.".startswith(f"{name}.")]
+    name = max(known, key=len)
+    assert "." in name or name == module, f"{module} is in no room: put it into one"
+    return ROOMS.index(name)
 
 
-IDENTIFIES = {
-    f"crystallize.core.{name}"
-    for name in ("run_identity", "repeatability", "verification", "stored_runs", "resumed_runs")
-}
-IDENTIFIES |= {f"crystallize.core.engines.{name}" for name in ("apart", "expectation", "shipment")}
-IDENTIFIES |= {f"crystallize.core.engines.{name}" for name in ("on_executor", "on_dask")}
-"""What loads the cache; loaded itself only where runs are stored, or sent elsewhere."""
-
-CORE = [m for m in MODULES if m.startswith("crystallize.core.")]
-
-
-@pytest.mark.parametrize("module", CORE)
-def test_the_core_imports_downwards(module):
-    """A module of the core imports its own layer and those below, errors, statistics; the cache at need."""
-    at_load = {name for name, _, inside in imports(module) if not inside}
+@pytest.mark.parametrize("module", list(MODULES))
+def test_imports_point_down(module):
+    """A module imports its own room and those below, wherever in it the import stands."""
     for name in ours(module):
-        if name.startswith("crystallize.core."):
-            assert layer(name) <= layer(module), f"{module} imports {name}, which is above it"
-            assert name not in at_load & IDENTIFIES or module in IDENTIFIES, f"{module} loads {name}"
-        elif name.startswith("crystallize.cache."):
-            assert name not in at_load or module in IDENTIFIES, (
-                f"{module} loads {name} where nothing may be cached"
-            )
-        else:
-            below = ("crystallize.stats", "crystallize.cache", "crystallize.storage")
-            assert name in FOUNDATION or name.startswith(below), f"{module}: {name}"
+        assert room(name) <= room(module), f"{module} imports {name}, which is above it"
 
 
-@pytest.mark.parametrize(
-    "module", [m for m in MODULES if m.startswith(("crystallize.stats", "crystallize.cache"))]
-)
-def test_statistics_and_cache_stand_alone(module):
-    """Each imports the foundation and itself, and the cache what reads files."""
-    package = ".".join(module.split(".")[:2])
-    below = (package, "crystallize.storage") if package == "crystallize.cache" else package
-    assert all(name in FOUNDATION or name.startswith(below) for name in ours(module))
+CACHING = {
+    f"crystallize.run.{name}"
+    for name in ("repeatability", "resumed_runs", "run_key", "step_results", "stored_runs", "verification")
+}
+CACHING |= {f"crystallize.engines.{name}" for name in ("apart", "expectation", "payload")}
+CACHING |= {f"crystallize.engines.{name}" for name in ("on_executor", "on_dask")}
+STORES = tuple(f"crystallize.storage.{name}" for name in ("codec", "place", "secret", "store"))
+DIGESTS = ("crystallize.identity.",)
+"""What only those load who store runs, or send them elsewhere; the others at need."""
 
 
-@pytest.mark.parametrize("module", [m for m in MODULES if m.startswith("crystallize.storage")])
-def test_storage_is_at_the_bottom(module):
-    """It imports itself alone."""
-    assert all(name.startswith("crystallize.storage") for name in ours(module))
-
-
-@pytest.mark.parametrize("module", sorted(FOUNDATION))
-def test_the_foundation_imports_nothing(module):
-    """It is at the very bottom."""
-    assert ours(module) == set()
+@pytest.mark.parametrize("module", [m for m in MODULES if m.split(".")[0] == "crystallize"])
+def test_nothing_of_caching_is_loaded_where_nothing_is_cached(module):
+    """It costs a session time that it need not spend."""
+    if module in CACHING or module.startswith((*DIGESTS, *STORES)):
+        return
+    at_load = {name for name, _, inside in imports(module) if not inside and name in MODULES}
+    at_load -= {"crystallize.identity.provenance"}
+    assert not [name for name in at_load if name in CACHING or name.startswith((*DIGESTS, *STORES))]
 
 
 @pytest.mark.parametrize("module", [m for m in MODULES if m.split(".")[0] == "crystallize"])

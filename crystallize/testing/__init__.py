@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from crystallize.core.hypothesis import Hypothesis
+from crystallize.claims.hypothesis import Hypothesis
 from crystallize.errors import MissingExtraError, VerifierCheckError
 from crystallize.testing.subject import Alternative, subject_of
 

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple
 
-from crystallize.core.claim import Claim
-from crystallize.core.decide import verdict_on
-from crystallize.core.hypothesis import Hypothesis, Sample
-from crystallize.core.stat_test import McNemarTest, default_test
-from crystallize.core.verdict import Verdict
+from crystallize.analysis.decide import verdict_on
+from crystallize.analysis.verdict import Verdict
+from crystallize.claims.claim import Claim
+from crystallize.claims.hypothesis import Hypothesis, Sample
+from crystallize.claims.stat_test import McNemarTest, default_test
 from crystallize.errors import DefinitionError
 
 Alternative = Literal["two-sided", "one-sided", "margin"]

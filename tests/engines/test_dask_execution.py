@@ -23,8 +23,8 @@ from crystallize import (
     Treatment,
     pipeline_step,
 )
-from crystallize.core.run import units
 from crystallize.errors import CrystallizeWarning, DefinitionError, EngineError, OtherCodeError
+from crystallize.run.execute import units
 
 distributed = pytest.importorskip("distributed")
 

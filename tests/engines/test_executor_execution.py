@@ -449,7 +449,7 @@ def test_arguments_are_checked(arguments, message):
 
 def test_progress_counts_units(monkeypatch):
     """As under every execution."""
-    from crystallize.core.engines import executor_execution as module  # what it calls is replaced
+    from crystallize.engines import executor_execution as module  # what it calls is replaced
 
     seen = []
     monkeypatch.setattr(module, "progress", lambda items, total, label: seen.append((total, label)) or items)

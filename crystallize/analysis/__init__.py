@@ -1,0 +1,1 @@
+"""From records to verdicts: pure, whoever made the records."""

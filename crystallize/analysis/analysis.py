@@ -1,0 +1,214 @@
+"""The verdicts that records give under a plan, at once or look by look: pure, whoever asks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from functools import cached_property
+from typing import Final
+
+from crystallize.analysis.comparison import Comparisons
+from crystallize.analysis.condition_runs import ConditionRuns
+from crystallize.analysis.decide import Levels, Tested, claim_tested
+from crystallize.analysis.deterministic import compared_directly
+from crystallize.analysis.family import AnalysisPlan, Member
+from crystallize.analysis.references import References
+from crystallize.analysis.sequential import ClaimLooks
+from crystallize.analysis.unread import TreatmentKeys
+from crystallize.analysis.verdict import Verdict
+from crystallize.analysis.verifying import shown_metric
+from crystallize.claims.hypothesis import Hypothesis
+from crystallize.claims.policy import DEFAULT_JUDGING, Judging
+from crystallize.declare.treatment import BASELINE
+from crystallize.stats.undisturbed import undisturbed
+
+_BONFERRONI: Final = "bonferroni"
+
+
+class Analysis:
+    """The verdicts that records give under a plan.
+
+    Parameters
+    ----------
+    plan : AnalysisPlan
+        What is claimed.
+    runs : mapping of str to ConditionRuns
+        By condition, of as many replicates as are planned. A treatment may be absent: then its claims count
+        in the family as not significant.
+    references : References, optional
+        What hypotheses are against.
+    """
+
+    def __init__(
+        self,
+        plan: AnalysisPlan,
+        runs: Mapping[str, ConditionRuns],
+        references: References | None = None,
+    ) -> None:
+        self.plan = plan
+        self.runs = runs
+        self._comparisons = Comparisons(plan, runs, references or References())
+        self._tested: dict[Member, Tested | Verdict] = {}
+        self._verdicts: dict[Member, Verdict] = {}
+        self._looked: dict[Member, ClaimLooks] = {}
+
+    def subjects(self, hypothesis: Hypothesis) -> tuple[str, ...]:
+        """Return what a hypothesis has verdicts on: those that the reference alone has come last."""
+        return self._comparisons.subjects(hypothesis)
+
+    def compared(self, hypothesis: Hypothesis, treatment: str) -> tuple[ConditionRuns, ConditionRuns]:
+        """Return what stands for the baseline, and what is compared with it."""
+        return self._comparisons.arms(hypothesis, treatment)
+
+    @undisturbed()
+    def verdict(self, hypothesis: Hypothesis, treatment: str) -> Verdict:
+        """Return the verdict on a hypothesis under a treatment."""
+        key = hypothesis, treatment
+        if key not in self._verdicts:
+            if self.plan.judging.stopping is None:
+                verdict = self._at_once(hypothesis, treatment)
+                size = None
+            else:
+                looks = self._looks(hypothesis, treatment)
+                last = looks.until(len(self.plan.sizes) - 1)
+                assert last is not None  # the last look decides
+                verdict = replace(last, trail=looks.trail)
+                size = self.plan.sizes[max(verdict.look, 1) - 1]
+            arms = self._comparisons.arms(hypothesis, treatment, size)
+            self._verdicts[key] = self._completed(verdict, hypothesis, *arms)
+        return self._verdicts[key]
+
+    @undisturbed()
+    def replicates_needed(self, claims: Iterable[Member], known: Iterable[str]) -> int:
+        """Return how many replicates have to be run before the next look, or were enough.
+
+        Parameters
+        ----------
+        claims : iterable of (Hypothesis, str)
+            Hypotheses and treatments that have to be decided.
+        known : iterable of str
+            Conditions that are run.
+        """
+        waiting, arms = list(claims), [self.runs[condition] for condition in known]
+        for look, size in enumerate(self.plan.sizes[:-1]):
+            if any(record is None for arm in arms for record in arm.records[:size]):
+                return size
+            if all(self._looks(h, t).until(look) is not None for h, t in waiting):
+                return size
+        return self.plan.replicates
+
+    def _looks(self, hypothesis: Hypothesis, treatment: str) -> ClaimLooks:
+        key = hypothesis, treatment
+        if key not in self._looked:
+            self._looked[key] = ClaimLooks(self._comparisons, hypothesis, treatment)
+        return self._looked[key]
+
+    def _at_once(self, hypothesis: Hypothesis, treatment: str) -> Verdict:
+        """Return the verdict on all replicates, looked at once."""
+        outcome = self._outcome(hypothesis, treatment)
+        if isinstance(outcome, Verdict):
+            return outcome
+        # What the reference alone has comes to no verdict that is tested: all others are in the plan.
+        return outcome.verdict(self._levels[hypothesis, treatment])
+
+    def _outcome(self, hypothesis: Hypothesis, treatment: str) -> Tested | Verdict:
+        """Return the outcome of a claim's test, or the verdict of what is not tested."""
+        key = hypothesis, treatment
+        if key not in self._tested:
+            self._tested[key] = self._made(hypothesis, treatment)
+        return self._tested[key]
+
+    def _made(self, hypothesis: Hypothesis, treatment: str) -> Tested | Verdict:
+        comparisons, claim = self._comparisons, hypothesis.claim
+        if (fault := comparisons.why_unreferenced(hypothesis, treatment)) is not None:
+            return Verdict.invalid(fault)
+        if (fault := comparisons.why_without_effect(hypothesis, treatment)) is not None:
+            return Verdict.invalid(fault)
+        if claim is None:
+            return comparisons.verified(hypothesis, treatment)
+        sample = comparisons.sample(hypothesis, treatment)
+        if isinstance(sample, str):
+            return Verdict.invalid(sample)
+        if claim.deterministic:
+            return compared_directly(claim, sample, comparisons.names(hypothesis, treatment))
+        share = claim.level / self.plan.family if self.plan.is_corrected(hypothesis) else claim.level
+        return claim_tested(
+            hypothesis,
+            sample,
+            level=claim.level,
+            planning_level=share,
+            resampled=self.plan.judging.resampled,
+        )
+
+    @cached_property
+    def _levels(self) -> dict[Member, Levels]:
+        """What the p-values of each claim are compared with."""
+        outcomes = {}
+        for hypothesis, treatment in (*self.plan.members, *self.plan.guards):
+            known = self._outcome(hypothesis, treatment) if treatment in self.runs else None
+            if isinstance(known, Tested):
+                outcomes[hypothesis, treatment] = known.outcome
+        return self.plan.levels(outcomes)
+
+    def _completed(
+        self, verdict: Verdict, hypothesis: Hypothesis, baseline: ConditionRuns, treatment: ConditionRuns
+    ) -> Verdict:
+        """Return a verdict with what it is about, and how claims were judged together."""
+        plan, claim = self.plan, hypothesis.claim
+        metric = shown_metric(hypothesis, baseline, treatment)
+        means = baseline.mean(metric), treatment.mean(metric)
+        relative = claim is not None and claim.has_relative_margin
+        difference = verdict.difference
+        if difference is None and means[0] is not None and means[1] is not None:
+            difference = means[1] - means[0]
+            if relative:
+                difference = difference / abs(means[0]) if means[0] else None
+        lacking = len({*baseline.lacking, *treatment.lacking})
+        references, against = self._comparisons.references, hypothesis.against
+        caveats = [verdict.caveat]
+        if verdict.status != "invalid":
+            caveats += references.caveats(hypothesis, treatment.condition, treatment)
+        corrected = plan.is_corrected(hypothesis)
+        correction = "none"
+        if corrected:
+            correction = plan.judging.correction if plan.judging.stopping is None else _BONFERRONI
+        return replace(
+            verdict,
+            hypothesis=hypothesis.name,
+            treatment=treatment.condition,
+            metric=hypothesis.metric_label,
+            alpha=None if claim is not None and claim.deterministic else hypothesis.alpha,
+            n=verdict.n or max(0, min(len(baseline.records), len(treatment.records)) - lacking),
+            baseline_mean=means[0],
+            treatment_mean=means[1],
+            difference=difference,
+            lacking=lacking,
+            family=plan.family if corrected else 1,
+            correction=correction,
+            direction="" if claim is None else claim.direction,
+            margin=None if claim is None else claim.margin,
+            relative=relative,
+            planned=plan.replicates,
+            caveat="; ".join(filter(None, caveats)),
+            against="" if against is None else against.name,
+            recorded="" if against is None else references.told(against, treatment.condition),
+        )
+
+
+def evaluate(
+    hypothesis: Hypothesis,
+    baseline: ConditionRuns,
+    treatment: ConditionRuns,
+    *,
+    judging: Judging = DEFAULT_JUDGING,
+    keys: TreatmentKeys | None = None,
+) -> Verdict:
+    """Decide one hypothesis for one treatment; whatever evidence is missing makes it invalid.
+
+    So does a key of the treatment that no run read, unless `keys` says that it may stay unread.
+    """
+    replicates = max(len(baseline.records), len(treatment.records))
+    plan = AnalysisPlan((hypothesis,), (treatment.condition,), replicates, judging, keys or TreatmentKeys())
+    return Analysis(plan, {BASELINE: baseline, treatment.condition: treatment}).verdict(
+        hypothesis, treatment.condition
+    )

@@ -1,0 +1,143 @@
+"""What is compared with what: the runs on both sides of a verdict, and the samples in them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from crystallize.analysis.condition_runs import ConditionRuns
+from crystallize.analysis.decide import claim_of
+from crystallize.analysis.family import AnalysisPlan
+from crystallize.analysis.references import References, measured_metrics
+from crystallize.analysis.sample import ClaimSample
+from crystallize.analysis.samples import claim_sample
+from crystallize.analysis.unit_samples import are_same_units, nested_in_units
+from crystallize.analysis.verdict import Verdict
+from crystallize.analysis.verifying import verified
+from crystallize.claims.hypothesis import Hypothesis
+from crystallize.claims.reference import Reference
+from crystallize.declare.treatment import BASELINE
+from crystallize.stats import is_binary
+
+
+class Comparisons:
+    """The two sides of every verdict of a plan: conditions of today, or a condition and its own past.
+
+    Parameters
+    ----------
+    plan, runs, references
+        As in `Analysis`.
+    """
+
+    def __init__(
+        self,
+        plan: AnalysisPlan,
+        runs: Mapping[str, ConditionRuns],
+        references: References,
+    ) -> None:
+        self.plan = plan
+        self.runs = runs
+        self.references = references
+        self._prefixes: dict[tuple[int, int], ConditionRuns] = {}
+        self._binary: dict[tuple[Reference | None, str, int | None], bool] = {}
+
+    def subjects(self, hypothesis: Hypothesis) -> tuple[str, ...]:
+        """Return what a hypothesis has verdicts on: those that the reference alone has come last."""
+        held = self.references.conditions(hypothesis.against)
+        return tuple(dict.fromkeys((*self.plan.subjects(hypothesis), *held)))
+
+    def arms(
+        self, hypothesis: Hypothesis, condition: str, size: int | None = None
+    ) -> tuple[ConditionRuns, ConditionRuns]:
+        """Return what stands for the baseline, and the condition that is compared with it."""
+        if hypothesis.against is None:
+            baseline = self.runs[BASELINE]
+        else:
+            baseline = self.references.runs(hypothesis.against, condition)
+        arms = baseline, self._today(condition)
+        return arms if size is None else (self._prefix(arms[0], size), self._prefix(arms[1], size))
+
+    def _is_binary(self, hypothesis: Hypothesis, metric: str, size: int | None) -> bool:
+        """Tell whether a metric is 0 or 1 wherever it is recorded: a row is not read unlike its neighbour."""
+        against = hypothesis.against
+        key = against, metric, size
+        if key not in self._binary:
+            known = [*self.runs.values()]
+            if against is not None:
+                known += (self.references.runs(against, name) for name in self.references.conditions(against))
+            prefixes = known if size is None else [self._prefix(runs, size) for runs in known]
+            columns = ([v for v in runs.column(metric) if v is not None] for runs in prefixes)
+            self._binary[key] = all(
+                is_binary(column[:1]) and is_binary(column) for column in columns if column
+            )
+        return self._binary[key]
+
+    def names(self, hypothesis: Hypothesis, condition: str) -> tuple[str, str]:
+        """Return what messages call both sides."""
+        baseline, today = self.arms(hypothesis, condition)
+        return baseline.condition, today.condition
+
+    def _prefix(self, runs: ConditionRuns, size: int) -> ConditionRuns:
+        key = id(runs), size
+        if key not in self._prefixes:
+            self._prefixes[key] = runs.first(size)
+        return self._prefixes[key]
+
+    def sample(self, hypothesis: Hypothesis, condition: str, size: int | None = None) -> ClaimSample | str:
+        """Return the sample of a claim, of the first replicates or all, or say why there is none."""
+        claim, against = claim_of(hypothesis), hypothesis.against
+        arms = self.arms(hypothesis, condition, size)
+        of_sessions = against is not None and bool(measured_metrics(hypothesis, *arms))
+        sample = claim_sample(claim, *arms, of_sessions=of_sessions, by_unit=self._is_by_case)
+        if not isinstance(sample, str):
+            elsewhere = sample.binary_elsewhere and self._is_binary(hypothesis, claim.metric, size)
+            repeats = against is None or (sample.paired and self.references.repeats())
+            return replace(sample, binary_elsewhere=elsewhere, repeats=repeats)
+        if against is None:
+            return sample
+        told = self.references.told(against, condition)
+        return f"against reference {against.name!r} ({told}): {sample}"
+
+    @property
+    def _is_by_case(self) -> bool:
+        """Whether the units of values are cases; resplits overlap, and what is in them recurs by chance."""
+        return self.plan.judging.resampled is None
+
+    def are_same_units(self, hypothesis: Hypothesis, condition: str, size: int) -> bool | None:
+        """Tell whether each of the first replicates has the same units of a claim; None without units."""
+        claim = claim_of(hypothesis)
+        if claim.deterministic or not self._is_by_case:
+            return None
+        return are_same_units(claim.metric, self.arms(hypothesis, condition, size)[1])
+
+    def verified(self, hypothesis: Hypothesis, condition: str) -> Verdict:
+        """Return what a hypothesis's verifier makes of all replicates."""
+        arms = self.arms(hypothesis, condition)
+        if hypothesis.against is not None and hypothesis.metrics is None and not arms[1].lacking:
+            # It is given the metrics that both have; what the reference alone has is gone.
+            lost = (arms[1].gap(metric) for metric in arms[0].metrics if arms[0].gap(metric) is None)
+            if (reason := next((gap for gap in lost if gap), None)) is not None:
+                return Verdict.invalid(reason)
+        return verified(hypothesis, *arms)
+
+    def why_without_effect(
+        self, hypothesis: Hypothesis, condition: str, size: int | None = None
+    ) -> str | None:
+        """Say why a treatment reached nothing that was measured in the first replicates; None if it did."""
+        return self.plan.keys.fault(self.arms(hypothesis, condition, size)[1])
+
+    def why_unreferenced(self, hypothesis: Hypothesis, condition: str) -> str | None:
+        """Say why there is nothing to compare a condition with; None if there is."""
+        today = self._today(condition) if condition in self.plan.subjects(hypothesis) else None
+        by_unit = self._is_by_unit(hypothesis, condition)
+        return self.references.why_not(hypothesis, condition, today, self.plan.replicates, by_unit=by_unit)
+
+    def _is_by_unit(self, hypothesis: Hypothesis, condition: str) -> bool:
+        """Tell whether each replicate is of one case on both sides: then cases pair, not replicates."""
+        claim = hypothesis.claim
+        if claim is None or hypothesis.against is None:
+            return False
+        return all(nested_in_units(runs.entries(claim.metric)) for runs in self.arms(hypothesis, condition))
+
+    def _today(self, condition: str) -> ConditionRuns:
+        return self.runs.get(condition, ConditionRuns(condition, ()))  # it may be gone

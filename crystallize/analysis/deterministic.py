@@ -1,0 +1,71 @@
+"""Claims about values that no seed changes: compared directly."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from crystallize.analysis.sample import ClaimSample
+from crystallize.analysis.verdict import Verdict
+from crystallize.claims.claim import Claim
+from crystallize.stats.precision import rounding
+from crystallize.text.formatting import effect
+
+_NAME: Final = "deterministic"
+_RELATIVE: Final = 1e-12  # of a margin that is a part
+
+
+def compared_directly(claim: Claim, sample: ClaimSample, names: tuple[str, str]) -> Verdict:
+    """Decide a claim about values that no seed changes, without a test.
+
+    Parameters
+    ----------
+    claim : Claim
+        Declared deterministic.
+    sample : ClaimSample
+        At least one value in each arm.
+    names : pair of str
+        Of the conditions.
+    """
+    for values, condition in zip((sample.baseline, sample.treatment), names, strict=True):
+        if max(values) - min(values) > rounding(values):
+            i = next(i for i, value in enumerate(values) if value != values[0])
+            return Verdict.invalid(
+                f"declared deterministic, but metric {claim.metric!r} of {condition!r} is {values[0]!r} in "
+                f"replicate 0 and {values[i]!r} in replicate {i}; leave deterministic out",
+                test=_NAME,
+            )
+    before, after = sample.baseline[0], sample.treatment[0]
+    change = after - before
+    if abs(change) <= rounding([before], [after]):
+        change = 0.0
+    if claim.has_relative_margin:
+        if before == 0:
+            return Verdict.invalid(
+                f"metric {claim.metric!r} of {names[0]!r} is 0, of which no part is a margin; use a margin "
+                "in the units of the metric (relative=False)",
+                test=_NAME,
+            )
+        change /= abs(before)
+    margin = claim.margin or 0.0
+    slack = margin + (rounding([before], [after]) if not claim.has_relative_margin else _RELATIVE * margin)
+    holds = {
+        "increase": change > 0,
+        "decrease": change < 0,
+        "differ": change != 0,
+        "equal": abs(change) <= slack,
+        "no_decrease": change >= -slack,
+        "no_increase": change <= slack,
+    }[claim.direction]
+    shown = effect(change, relative=claim.has_relative_margin)
+    limit = effect(margin, relative=claim.has_relative_margin, sign=False)
+    against = f", beyond the margin {limit}" if not claim.is_superiority else ""
+    return Verdict(
+        status="supported" if holds else "refuted",
+        reason="" if holds else f"{claim.metric} changes by {shown}{against}",
+        test=_NAME,
+        estimand="relative change" if claim.has_relative_margin else "",
+        difference=change,
+        interval=(change, change),
+        population="this data set",
+        details={"significant": holds, "accepted": holds, "difference": change, "test": _NAME},
+    )

@@ -1,0 +1,122 @@
+"""Looks before the end: what each decides, and how many replicates are to be run for the next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from crystallize.analysis.analysis import Analysis
+from crystallize.analysis.condition_runs import ConditionRuns
+from crystallize.analysis.evaluation import runs_by_condition
+from crystallize.analysis.family import AnalysisPlan, Member
+from crystallize.analysis.references import References
+from crystallize.context.record import RunRecord
+from crystallize.run.execute import Unit, units
+
+
+class Interim:
+    """How far an experiment is run until the next look at it.
+
+    Parameters
+    ----------
+    plan : AnalysisPlan
+        What is claimed, and when there are looks.
+    references : References
+        As in `Analysis`.
+    to_the_end : bool
+        Run all replicates, whatever they show.
+
+    Attributes
+    ----------
+    size : int
+        Replicates that have to be run before the next look, or were enough.
+    """
+
+    def __init__(
+        self,
+        plan: AnalysisPlan,
+        references: References,
+        *,
+        to_the_end: bool = False,
+    ) -> None:
+        self.plan = plan
+        self._references = references
+        self.size = plan.replicates if to_the_end else plan.sizes[0]
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a look is to come before the end, so that what is run beyond it may be in vain."""
+        return self.size < self.plan.replicates
+
+    def advance(self, runs: Mapping[str, ConditionRuns], claims: Sequence[Member]) -> bool:
+        """Look at the replicates up to `size`, and go on to the next look; tell whether there is one.
+
+        Parameters
+        ----------
+        runs : mapping of str to ConditionRuns
+            All conditions that are run, complete up to `size`.
+        claims : sequence of (Hypothesis, str)
+            Those that have to be decided, with what they are about; without any, all replicates are run.
+        """
+        before, planned = self.size, self.plan.replicates
+        if self.is_open:
+            here = {name: _padded(known, planned) for name, known in runs.items()}
+            look = Analysis(self.plan, here, self._references)
+            self.size = look.replicates_needed(claims, here) if claims else planned
+        return self.size > before
+
+
+class Schedule:
+    """The units of an experiment that are still to be run, look by look.
+
+    What a look decides depends on the replicates before it alone, not on the order in which records come, nor
+    on what was run beyond it.
+
+    Parameters
+    ----------
+    interim : Interim
+        When there are looks.
+    claims : sequence of (Hypothesis, str)
+        Those that have to be decided.
+    conditions : sequence of str
+        Which conditions are run.
+    """
+
+    def __init__(self, interim: Interim, claims: Sequence[Member], conditions: Sequence[str]) -> None:
+        self._interim = interim
+        self._claims = claims
+        self._conditions = conditions
+        self._records: list[RunRecord] = []
+        self._counts = [0] * interim.plan.replicates
+        self._asked = 0
+        self._complete = 0
+
+    def units_to_come(self, *, ahead: bool = False) -> list[Unit]:
+        """Return the units up to the next look, or all that are left; none if nothing is left to find out."""
+        if self._complete >= self._interim.size:
+            return []
+        first, self._asked = self._asked, len(self._counts) if ahead else self._interim.size
+        return list(units(self._conditions, range(first, self._asked)))
+
+    def take_in(self, record: RunRecord) -> bool:
+        """Take in a record; tell whether no more are needed, so that what is still to come was run ahead."""
+        counts, whole = self._counts, len(self._conditions)
+        self._records.append(record)
+        counts[record.replicate] += 1
+        while self._complete < len(counts) and counts[self._complete] == whole:
+            self._complete += 1
+        if self._complete < self._interim.size or self._interim.advance(self._runs(), self._claims):
+            return False
+        return self._interim.size < self._asked
+
+    def records(self) -> list[RunRecord]:
+        """Return the records that count: none beyond the look that decided."""
+        return [record for record in self._records if record.replicate < self._interim.size]
+
+    def _runs(self) -> dict[str, ConditionRuns]:
+        return runs_by_condition(self._records, self._conditions, len(self._counts))
+
+
+def _padded(runs: ConditionRuns, replicates: int) -> ConditionRuns:
+    """Return the runs with gaps for the replicates that are still to come."""
+    gap = (None,) * (replicates - len(runs.records))
+    return ConditionRuns(runs.condition, (*runs.records, *gap)) if gap else runs

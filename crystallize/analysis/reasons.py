@@ -1,0 +1,163 @@
+"""Why a claim was decided as it was, and what to bear in mind: sentences for verdicts."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from crystallize.analysis.claim_test import Outcome, largest_loss
+from crystallize.analysis.sample import SEEDS
+from crystallize.analysis.sensitivity import DIFFERENCES, Sensitivity, advice
+from crystallize.claims.claim import Claim
+from crystallize.claims.policy import why_not_anytime
+from crystallize.claims.stat_test import BoschlooTest, McNemarTest
+from crystallize.stats import is_too_skewed
+from crystallize.stats.crossed import FEW as CROSSED_FEW
+from crystallize.text.formatting import compared, effect, noise_scale, percent
+from crystallize.text.formatting import interval as interval_text
+
+_FEW: Final = 10  # replicates, below which a t test is worth a caveat
+_GROWN: Final = "to add replicates and look again spends alpha again: plan more on a new root seed"
+
+
+def shown(outcome: Outcome, interval: tuple[float, float], confidence: float) -> str:
+    """Return an effect with its interval, in words."""
+    result, relative = outcome.result, outcome.claim.has_relative_margin
+    name = "difference" if result.estimand in DIFFERENCES else result.estimand
+    means = [sum(values) / len(values) for values in (outcome.sample.baseline, outcome.sample.treatment)]
+    scale = noise_scale(interval, means if name == "difference" else (), relative=relative)
+    estimate = effect(float(result.estimate), relative=relative, sign=False, scale=scale)
+    margin = outcome.claim.margin
+    ends = interval_text(interval, relative=relative, digits=4, scale=scale, margin=margin)
+    return f"{name} {estimate}, {percent(confidence)} interval {ends}"
+
+
+def refutation(claim: Claim, found: str) -> str:
+    """Say why a claim is refuted."""
+    if claim.is_superiority:
+        return f"{claim.metric} goes the other way: {found}"
+    return f"{claim.metric} changes by more than the margin {_margin(claim)}: {found}"
+
+
+def doubt(
+    outcome: Outcome,
+    seen: str,
+    found: Sensitivity | None,
+    p_value: float,
+    level: float,
+    *,
+    interval: tuple[float, float],
+    may_grow: bool,
+) -> str:
+    """Say why a claim is neither supported nor refuted, and what would help.
+
+    Parameters
+    ----------
+    outcome, seen
+        What came out, and how it is shown.
+    found : Sensitivity, optional
+        What such a sample can show.
+    p_value, level : float
+        What was compared.
+    interval : pair of float
+        The one that is shown.
+    may_grow : bool
+        Whether replicates may be added after the results were seen.
+    """
+    claim, result = outcome.claim, outcome.result
+    if claim.is_superiority and result.degenerate and result.estimate == result.null:
+        return f"{claim.metric} never differs: the treatment changes nothing that it shows"
+    help_, more = advice(outcome, found, interval, what=outcome.sample.counted[1])
+    if more and not may_grow:
+        help_ += f"; {_GROWN}{', or use AnytimeValid()' if _serves_anytime(outcome) else ''}"
+    reached, limit = compared(p_value, level, digits=3)
+    if result.degenerate and not _is_rate(outcome):
+        return f"{_equal(outcome)} give p = {reached}, above {limit}; {help_}"
+    if claim.is_superiority:
+        if outcome.p_value <= level:
+            return f"{seen}, but adjusted p = {reached} is above {limit}; {help_}"
+        either = interval[0] < result.null < interval[1]
+        allowed = "the data allow either sign" if either else "the data allow that nothing changes"
+        return f"{seen}: {allowed}; {help_}"
+    return f"{seen} reaches beyond the margin {_margin(claim)}; {help_}"
+
+
+def _serves_anytime(outcome: Outcome) -> bool:
+    """Tell whether an e-process could have tested the same claim."""
+    claim, sample = outcome.claim, outcome.sample
+    if not sample.paired or sample.population != SEEDS or (_is_rate(outcome) and claim.margin is not None):
+        return False
+    return why_not_anytime(claim) is None
+
+
+def caveat(outcome: Outcome, *further: str) -> str:
+    """Say what a verdict relies on, and what it leaves open."""
+    return "; ".join(filter(None, (_shape(outcome), _unseen(outcome), _seedless(outcome), *further)))
+
+
+def _shape(outcome: Outcome) -> str:
+    """Say what of the distribution a test relies on, where that is in doubt."""
+    test, sample, n = outcome.test, outcome.sample, outcome.n
+    if not test.relies_on_normality:
+        return ""
+    if sample.replicates is not None:
+        few, what = sample.counted
+        if few <= CROSSED_FEW:
+            return f"with {few} {what} the {test.name} test hardly knows how much these vary"
+    if n < _FEW:
+        return f"the {test.name} test on {n} relies on roughly normal values"
+    if outcome.result.degenerate or sample.units is not None:
+        return ""
+    pairs = zip(sample.treatment, sample.baseline, strict=False)
+    samples = ([t - b for t, b in pairs],) if sample.paired else (sample.baseline, sample.treatment)
+    claim = outcome.claim
+    claimed = "two-sided" if claim.direction == "equal" else claim.claimed
+    if not is_too_skewed(*samples, claimed=claimed):
+        return ""
+    return (
+        f"{claim.metric} is skewed against the claim: rare values on its far side count for little in the "
+        f"{test.name} test on {n}; BootstrapTTest() allows for that, and no test sees what did not occur"
+    )
+
+
+def _unseen(outcome: Outcome) -> str:
+    """Say what replicates that are all within a margin by the same leave unexcluded."""
+    claim, result = outcome.claim, outcome.result
+    if claim.is_superiority or not result.degenerate or _is_rate(outcome) or result.p_value >= 1:
+        return ""
+    if largest_loss(claim, outcome.sample) is not None:
+        return ""
+    n, what = outcome.sample.counted
+    part = 100 * (1 - claim.level ** (1 / n))
+    return (
+        f"{n} {what} are alike: a loss in up to {part:.2g} % of {what} is not excluded; "
+        "worst= bounds what it can cost"
+    )
+
+
+def _seedless(outcome: Outcome) -> str:
+    """Tell that no seed changes the baseline, of a claim that many replicates are to show no change."""
+    values = outcome.sample.baseline
+    if outcome.claim.is_superiority or _is_rate(outcome) or outcome.sample.units is not None:
+        return ""
+    if len(values) < 2 or set(values) != {values[0]}:
+        return ""
+    return f"the seed changes nothing in the baseline: one run is as good as {len(values)}"
+
+
+def _equal(outcome: Outcome) -> str:
+    sample, value = outcome.sample, outcome.result.estimate
+    many = f"{outcome.n}"
+    if sample.replicates is not None and sample.units is not None:
+        many = f"{len(sample.baseline)} (of {sample.n} replicates and {len(set(sample.units[0]))} units)"
+    if outcome.claim.has_relative_margin:
+        return f"{many} equal changes of {effect(value, relative=True, sign=False)}"
+    return f"{many} equal differences of {value:.4g}"
+
+
+def _is_rate(outcome: Outcome) -> bool:
+    return isinstance(outcome.test, McNemarTest | BoschlooTest)
+
+
+def _margin(claim: Claim) -> str:
+    assert claim.margin is not None
+    return effect(claim.margin, relative=claim.relative, sign=False)

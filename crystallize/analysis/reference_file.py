@@ -1,0 +1,135 @@
+"""The files of references: read strictly, written whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from crystallize.analysis.stored_reference import FORMAT, Recording, StoredReference, parse_json, to_json
+from crystallize.errors import ReferenceFileError
+from crystallize.storage.atomic import write_whole
+from crystallize.storage.names import file_key
+from crystallize.storage.regular import read_regular
+
+LARGEST: Final = 64 << 20
+"""Bytes of a file; more is neither read nor written."""
+
+
+def load_reference(path: Path, experiment: str | None = None) -> StoredReference:
+    """Read a reference file.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    experiment : str, optional
+        Whose it is to be.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none.
+    ReferenceFileError
+        If it can't be read, or is of an experiment whose name differs in upper and lower case alone: some
+        file systems have one file for both.
+    """
+    reference, _ = _read(path)
+    if experiment is not None:
+        _check_whose(path, reference.experiment, experiment)
+    return reference
+
+
+def write_reference(
+    path: Path, experiment: str, recording: Recording, *, partial: bool = False
+) -> StoredReference | None:
+    """Write a reference file, whole or not at all.
+
+    Parameters
+    ----------
+    path : Path
+        The file; directories are made.
+    experiment : str
+        Name of the experiment.
+    recording : Recording
+        What is written.
+    partial : bool
+        Whether conditions of the file that the recording lacks are kept: it is of a part of the experiment.
+
+    Returns
+    -------
+    StoredReference or None
+        What was there before, where that can be read.
+
+    Raises
+    ------
+    ReferenceFileError
+        If what is to be kept is of other replicates, or no reference; or if what lies there is another
+        experiment's.
+    OSError
+        If it can't be written.
+    """
+    earlier, kept = None, list[Any]()
+    try:
+        earlier, data = _read(path)
+    except FileNotFoundError:
+        pass
+    except ReferenceFileError:
+        if partial:
+            raise
+    if earlier is not None:
+        _check_whose(path, earlier.experiment, experiment)
+        if partial:
+            kept = _kept(earlier, data, recording)
+    text = to_json(
+        {"format": FORMAT, "experiment": experiment, "recordings": [*kept, recording.to_data()]}
+    ).encode()
+    if len(text) > LARGEST:
+        raise ReferenceFileError(
+            f"{experiment}: a file of {len(text):,} bytes is too large for a reference, which has at most "
+            f"{LARGEST:,}; record fewer metrics"
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, text, durable=True)
+    return earlier
+
+
+def _read(path: Path) -> tuple[StoredReference, Mapping[str, Any]]:
+    try:
+        data = parse_json(read_regular(path, LARGEST))
+        return StoredReference.from_data(data), data
+    except FileNotFoundError:
+        raise
+    except OSError as fault:
+        raise ReferenceFileError(f"{path} is no reference: {fault.strerror or fault}") from fault
+    except ValueError as fault:
+        raise ReferenceFileError(f"{path} is no reference: {fault}") from fault
+
+
+def _check_whose(path: Path, held: str, experiment: str) -> None:
+    if held != experiment and file_key(held) == file_key(experiment):
+        raise ReferenceFileError(
+            f"{path} is the reference of {held}, and {experiment} would have the same file where upper and "
+            "lower case are the same; give them names that differ otherwise"
+        )
+
+
+def _kept(earlier: StoredReference, data: Mapping[str, Any], recording: Recording) -> list[Any]:
+    """Return the data of earlier recordings without the conditions that are recorded anew."""
+    for name, known in earlier.conditions.items():
+        same = (known.root_seed, list(known.seeds)) == (recording.root_seed, list(recording.seeds))
+        if name not in recording.conditions and not same:
+            raise ReferenceFileError(
+                f"{earlier.experiment}: only {', '.join(map(repr, recording.conditions))} ran, with "
+                f"{recording.replicates} replicates of root seed {recording.root_seed}, and condition "
+                f"{name!r} of the reference was recorded {known}; record the same replicates, or the whole "
+                "experiment"
+            )
+    kept = []
+    for held in data["recordings"]:
+        rest = {
+            name: held["conditions"][name] for name in held["conditions"] if name not in recording.conditions
+        }
+        if rest:
+            kept.append({**held, "conditions": rest})
+    return kept

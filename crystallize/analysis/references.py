@@ -1,0 +1,265 @@
+"""What hypotheses are against: the references, whether today can be compared with them, and the caveats."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from crystallize.analysis.condition_runs import ConditionRuns
+from crystallize.analysis.reference_file import load_reference
+from crystallize.analysis.stored_reference import Recording, StoredReference
+from crystallize.claims.reference import Reference
+from crystallize.errors import ReferenceFileError
+from crystallize.identity.provenance import Machine, machine
+
+if TYPE_CHECKING:
+    from crystallize.claims.hypothesis import Hypothesis
+
+HOW: Final = "check out the commit to compare with and record it there (--crystallize-save)"
+_MOST_NAMED: Final = 3
+
+
+class References:
+    """The references that the hypotheses of an experiment are against.
+
+    Parameters
+    ----------
+    found : mapping of Reference to StoredReference or str, optional
+        Each reference, or why there is none.
+    inputs : mapping of str to str, optional
+        Digests of the inputs that are declared today.
+    elsewhere : bool
+        Whether today's runs are made on other machines than this one.
+    repeats : callable
+        Tells whether the same seed gives the same values, then and now.
+    """
+
+    def __init__(
+        self,
+        found: Mapping[Reference, StoredReference | str] | None = None,
+        *,
+        inputs: Mapping[str, str] | None = None,
+        elsewhere: bool = False,
+        repeats: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self.repeats = repeats
+        self._found = found or {}
+        self._inputs = inputs or {}
+        self._elsewhere = elsewhere
+
+    @property
+    def _here(self) -> Machine | None:
+        """The machine of today's runs; None if nobody knows it."""
+        return None if self._elsewhere else machine()
+
+    def conditions(self, against: Reference | None) -> Sequence[str]:
+        """Return the conditions that a reference holds."""
+        known = None if against is None else self._found.get(against)
+        return list(known.conditions) if isinstance(known, StoredReference) else []
+
+    def recording(self, against: Reference, condition: str) -> Recording | None:
+        """Return the recording that speaks of a condition."""
+        known = self._found.get(against)
+        return known.conditions.get(condition) if isinstance(known, StoredReference) else None
+
+    def runs(self, against: Reference, condition: str) -> ConditionRuns:
+        """Return the recorded runs of a condition; none, where there is no recording."""
+        held = self.recording(against, condition)
+        return ConditionRuns(condition, ()) if held is None else held.conditions[condition]
+
+    def told(self, against: Reference, condition: str) -> str:
+        """Return which recording a condition is compared with, in words; empty if with none."""
+        held = self.recording(against, condition)
+        return "" if held is None else f"recorded {held}"
+
+    def shown(self, hypothesis: Hypothesis, condition: str) -> dict[str, Any] | None:
+        """Return what a condition is compared with, as plain data for reports; None if with nothing."""
+        against = hypothesis.against
+        held = None if against is None else self.recording(against, condition)
+        if against is None or held is None:
+            return None
+        runs, origin = held.conditions[condition], held.origin
+        metrics = runs.metrics if hypothesis.metrics is None else hypothesis.metrics
+        return {
+            "name": against.name,
+            "recorded": origin.recorded,
+            "commit": origin.commit,
+            "dirty": origin.dirty,
+            "machine": None if origin.machine is None else asdict(origin.machine),
+            "replicates": held.replicates,
+            "root_seed": held.root_seed,
+            "seeds": list(held.seeds),
+            "samples": runs.sample(metric for metric in metrics if metric in runs.metrics),
+        }
+
+    def why_not(
+        self,
+        hypothesis: Hypothesis,
+        condition: str,
+        today: ConditionRuns | None,
+        replicates: int,
+        *,
+        by_unit: bool = False,
+    ) -> str | None:
+        """Say why a condition can't be compared with its past; None if it can.
+
+        Nothing that is said here advises to record what is there today: it may be what does harm.
+
+        Parameters
+        ----------
+        hypothesis : Hypothesis
+            What is claimed.
+        condition : str
+            Of what.
+        today : ConditionRuns or None
+            Its runs of today; None if there is no such condition any more.
+        replicates : int
+            How many are planned.
+        by_unit : bool
+            Whether units pair with themselves, whatever replicates they are recorded in.
+        """
+        against = hypothesis.against
+        if against is None:
+            return None
+        known = self._found.get(against, f"there is no reference {against.name!r}")
+        if isinstance(known, str):
+            return known
+        held = known.conditions.get(condition)
+        if held is None:
+            return (
+                f"reference {against.name!r} has no condition {condition!r}, but "
+                f"{_listed(known.conditions)}, recorded {known}; if it was renamed, rename it in the file, "
+                "too; if it is new, it has no past, so look at its values before you record it"
+            )
+        named = f"reference {against.name!r} was recorded {held}"
+        if today is None:
+            return (
+                f"condition {condition!r} is gone, and {named}; if it is meant to be gone, delete it from "
+                "the file (to record anew would replace the other conditions, too)"
+            )
+        if (fault := self._other_machine(hypothesis, held, condition, today)) is not None:
+            return f"{named}, {fault}"
+        if hypothesis.claim is None or (hypothesis.claim.pairing == "auto" and not by_unit):
+            return _other_replicates(named, held, today, replicates)
+        return None
+
+    def _other_machine(
+        self, hypothesis: Hypothesis, held: Recording, condition: str, today: ConditionRuns
+    ) -> str | None:
+        measured = measured_metrics(hypothesis, held.conditions[condition], today)
+        against = hypothesis.against
+        assert against is not None
+        if not measured or against.other_machines == "allow":
+            return None
+        there, here = held.origin.machine, self._here
+        if there is None or here is None:
+            where = "on machines that nobody knows" if there is None else "and today's machines are several"
+        elif differences := there.differences(here):
+            where = f"on another machine ({differences})"
+        else:
+            return None
+        return (
+            f"{where}, and {_listed(measured)} is measured, which no other machine repeats; record that "
+            f"commit on this machine, or say Reference({against.name!r}, other_machines='allow')"
+        )
+
+    def caveats(self, hypothesis: Hypothesis, condition: str, today: ConditionRuns) -> Iterator[str]:
+        """Yield what a comparison with a recording relies on."""
+        against = hypothesis.against
+        held = None if against is None else self.recording(against, condition)
+        if against is None or held is None:
+            return
+        name = f"reference {against.name!r}, recorded {held.origin}"
+        if measured := measured_metrics(hypothesis, held.conditions[condition], today):
+            there, here = held.origin.machine, self._here
+            same = there is not None and here is not None and not there.differences(here)
+            where = "" if same else ", on another machine"
+            yield (
+                f"{_listed(measured)} was measured in another session{where} ({name}): seeds do not pair "
+                "measured values, and how fast one process is by chance is in no interval"
+            )
+        if changed := _changed(held.origin.inputs, self._inputs):
+            more = f" and {len(changed) - _MOST_NAMED} more" if len(changed) > _MOST_NAMED else ""
+            yield f"inputs are others than those of {name}: {_listed(changed[:_MOST_NAMED])}{more}"
+
+
+def measured_metrics(hypothesis: Hypothesis, held: ConditionRuns, today: ConditionRuns) -> list[str]:
+    """Return the metrics of a hypothesis that no seed repeats, then or now."""
+    metrics = (*held.metrics, *today.metrics) if hypothesis.metrics is None else hypothesis.metrics
+    measured = held.measured | today.measured
+    return [metric for metric in dict.fromkeys(metrics) if metric in measured]
+
+
+def _other_replicates(named: str, held: Recording, today: ConditionRuns, replicates: int) -> str | None:
+    """Say in what the replicates of a recording differ from those of today; None if they pair."""
+    if held.replicates != replicates:
+        return (
+            f"{named}, and today's replicates are {replicates}; to compare, record {replicates} replicates "
+            f"at that commit, or run {held.replicates} today"
+        )
+    for record in today.records:
+        if record is not None and record.seed != held.seeds[record.replicate]:
+            return (
+                f"{named}: its replicate {record.replicate} has seed {held.seeds[record.replicate]}, and "
+                f"today's has {record.seed}; to compare, run today's with root seed {held.root_seed}"
+            )
+    return None
+
+
+def _changed(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    return sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(map(repr, names))
+
+
+def find_references(
+    hypotheses: Iterable[Hypothesis],
+    where: Callable[[Reference], Path | None],
+    *,
+    experiment: str | None = None,
+) -> dict[Reference, StoredReference | str]:
+    """Return the reference that each hypothesis is against, or why there is none.
+
+    Parameters
+    ----------
+    hypotheses : iterable of Hypothesis
+        Of one experiment.
+    where : callable
+        Returns the file of a reference, None if nobody says which it is.
+    experiment : str, optional
+        Whose references they are to be.
+    """
+    found: dict[Reference, StoredReference | str] = {}
+    for hypothesis in hypotheses:
+        against = hypothesis.against
+        if against is None or against in found:
+            continue
+        path = where(against)
+        if path is None:
+            found[against] = (
+                f"nothing says where reference {against.name!r} is: give Reference({against.name!r}, "
+                "path=...)"
+            )
+            continue
+        try:
+            found[against] = load_reference(path, experiment).labelled(against.name)
+        except FileNotFoundError:
+            found[against] = (
+                f"there is no reference {against.name!r}: {path} is not there; {HOW}, or, if the experiment "
+                "was renamed, rename its file"
+            )
+        except ReferenceFileError as fault:
+            found[against] = f"{fault}; restore it, or {HOW}"
+    return found
+
+
+def references_by_path(
+    hypotheses: Iterable[Hypothesis],
+    **options: Any,
+) -> References:
+    """Return the references of hypotheses that say themselves where they are; see `References`."""
+    return References(find_references(hypotheses, lambda it: it.file), **options)

@@ -1,0 +1,293 @@
+"""What a sample of this size, varying as it does, would leave unseen; and how large one would have to be.
+
+Effects are those that matter to the user, or the smallest that would be found; never the one that was
+observed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
+
+from crystallize.analysis.claim_test import Outcome
+from crystallize.analysis.sample import ClaimSample
+from crystallize.boundary import check_failure
+from crystallize.claims.claim import Claim
+from crystallize.claims.stat_test import BoschlooTest, McNemarTest, StatisticalTest
+from crystallize.errors import SampleError
+from crystallize.stats import Alternative, TestResult, cliffs_delta, d_z, hedges_g
+from crystallize.stats.power import (
+    Design,
+    PairedBinary,
+    ResampledT,
+    TwoSampleT,
+    minimum_detectable_effect,
+    power,
+    replicates,
+    upper_rate_limit,
+    upper_sd_factor,
+)
+
+POWER: Final = 0.8
+DIFFERENCES: Final = ("mean difference", "risk difference")
+"""Estimands in the units of the metric."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Sensitivity:
+    """What a design can show.
+
+    Parameters
+    ----------
+    design : Design
+        With the spread that was observed.
+    n : float
+        Pairs, or values per arm.
+    level : float
+        Of the test.
+    alternative : {"two-sided", "greater", "less"}
+        Of the test.
+    decrease : bool
+        Whether a decrease is asked for.
+    detectable : float or None
+        The smallest difference that would be found with probability .8, in the units of the metric; None of a
+        claim with a margin.
+    """
+
+    design: Design
+    n: float
+    level: float
+    alternative: Alternative
+    decrease: bool
+    detectable: float | None
+
+    @property
+    def detectable_in_sd(self) -> float | None:
+        """The same in standard deviations, where the design has one."""
+        return None if self._sd is None or self.detectable is None else self.detectable / self._sd
+
+    def replicates_for(self, effect: float) -> int | None:
+        """Return how many replicates would find a true difference of this size with probability .8."""
+        sign = -1 if self.decrease else 1
+        design = self.cautious
+        if isinstance(design, PairedBinary) and design.discordance < effect <= 1:
+            # An effect beyond the pairs that differ now would make more of them differ.
+            design = dataclasses.replace(design, discordance=effect)
+        if self._sd is None and effect > design.largest_effect(decrease=self.decrease):
+            return None
+        return replicates(design, sign * effect, target=POWER, alpha=self.level, alternative=self.alternative)
+
+    @property
+    def cautious(self) -> Design:
+        """The design with the upper 80 % limit of the spread, which is too small in half of all cases."""
+        design = self.design
+        if isinstance(design, PairedBinary):
+            limit = upper_rate_limit(round(design.discordance * self.n), math.floor(self.n))
+            return dataclasses.replace(design, discordance=min(1.0, limit))
+        if self._sd is None:
+            return design
+        df = 2 * self.n - 2 if isinstance(design, TwoSampleT) else self.n - 1
+        return dataclasses.replace(design, sd=self._sd * upper_sd_factor(df))  # type: ignore[type-var]
+
+    @property
+    def _sd(self) -> float | None:
+        return getattr(self.design, "sd", None)
+
+
+def _detectable(design: Design, n: float, level: float, alternative: Alternative, decrease: bool) -> float:
+    sd: float | None = getattr(design, "sd", None)
+    if sd is None:
+        found = _standard_detectable(design, n, level, alternative, decrease)
+        if math.isinf(found) and isinstance(design, PairedBinary):
+            return _detectable_alone(design, n, level, alternative, decrease)
+        return found
+    standard = dataclasses.replace(design, sd=1.0)  # type: ignore[type-var]
+    return sd * _standard_detectable(standard, n, level, alternative, decrease)
+
+
+@lru_cache(maxsize=1024)
+def _standard_detectable(
+    design: Design, n: float, level: float, alternative: Alternative, decrease: bool
+) -> float:
+    return minimum_detectable_effect(
+        design, n, target=POWER, alpha=level, alternative=alternative, decrease=decrease
+    )
+
+
+@lru_cache(maxsize=1024)
+def _detectable_alone(
+    design: PairedBinary, n: float, level: float, alternative: Alternative, decrease: bool
+) -> float:
+    """Return the smallest effect that is found if all pairs that differ do so because of it."""
+
+    def reached(effect: float) -> bool:
+        alone = dataclasses.replace(design, discordance=effect)
+        signed = -effect if decrease else effect
+        return power(alone, n, signed, alpha=level, alternative=alternative) >= POWER
+
+    low, high = design.discordance, 1.0
+    if not reached(high):
+        return math.inf
+    while high - low > 1e-9:
+        middle = (low + high) / 2
+        low, high = (low, middle) if reached(middle) else (middle, high)
+    return high
+
+
+def sensitivity(
+    claim: Claim,
+    test: StatisticalTest,
+    sample: ClaimSample,
+    result: TestResult,
+    level: float,
+    *,
+    growth: float = 1.0,
+) -> Sensitivity | None:
+    """Return what a sample, grown by a factor, could show at a level; None where there is no telling."""
+    try:
+        design = test.design(sample.baseline, sample.treatment, result)
+        if design is None:
+            return None
+        n: float = result.n if isinstance(result.n, int) else 2 / sum(1 / size for size in result.n)
+        n *= growth
+        decrease = claim.claimed == "less"
+        detectable = (
+            _detectable(design, n, level, claim.alternative_of_p, decrease) if claim.is_superiority else None
+        )
+        return Sensitivity(design, n, level, claim.alternative_of_p, decrease, detectable)
+    except BaseException as error:  # of a test of the user's; what a sample could not show decides nothing
+        check_failure(error)
+        return None
+
+
+class Advice(NamedTuple):
+    """What an inconclusive sample leaves open, and whether more of it would help."""
+
+    text: str
+    more: bool = True
+
+
+def advice(
+    outcome: Outcome, found: Sensitivity | None, interval: tuple[float, float], *, what: str
+) -> Advice:
+    """Say what an inconclusive sample leaves open, and how many replicates would do.
+
+    The number rests on a spread that is itself estimated: it uses the upper 80 % limit of it, so that the
+    power is reached in most cases, not in half of them.
+
+    Parameters
+    ----------
+    outcome, found
+        What came out, and what such a sample can show.
+    interval : pair of float
+        The one that is shown.
+    what : str
+        What is counted: replicates, or units.
+    """
+    claim = outcome.claim
+    try:
+        if found is None:
+            both = outcome.sample.replicates is not None
+            return Advice("run more replicates of more units" if both else f"run more {what}")
+        if claim.is_superiority:
+            return _superiority(outcome, found, interval, what)
+        return _guard(claim, outcome.sample, found, what)
+    except BaseException as error:  # of a design of the user's
+        check_failure(error)
+        return Advice(f"run more {what}")
+
+
+def _superiority(outcome: Outcome, found: Sensitivity, interval: tuple[float, float], what: str) -> Advice:
+    claim, n = outcome.claim, math.floor(found.n)
+    if found.detectable is None or math.isinf(found.detectable):
+        text = f"{n} {what} that vary like these can hardly show any difference"
+    else:
+        sd = f" ({found.detectable_in_sd:.2g} SD)" if found.detectable_in_sd is not None else ""
+        text = f"with {n} {what} a difference below {found.detectable:.3g}{sd} goes unseen"
+    if claim.effect is None and isinstance(found.design, ResampledT):
+        return Advice(f"{text}; more resplits hardly help, a larger data set would", more=False)
+    if claim.effect is None:
+        return Advice(
+            f"{text}; plan more, or declare as effect= the smallest difference that matters to learn how many"
+        )
+    effect, declared = claim.effect, f"{claim.effect:.3g}"
+    if claim.relative:
+        effect *= abs(math.fsum(outcome.sample.baseline) / len(outcome.sample.baseline))
+        declared = f"{100 * claim.effect:.3g} %"
+    if effect == 0:
+        return Advice(f"{text}; the baseline's mean is 0, of which the {declared} you declared is nothing")
+    if _excludes(claim, interval, effect) and outcome.result.estimand in DIFFERENCES:
+        return Advice(
+            f"{text}; the interval excludes the {declared} you declared: it is hardly there", more=False
+        )
+    needed = found.replicates_for(effect)
+    if needed is None:
+        return Advice(f"{text}; no number of {what} would show the {declared} you declared", more=False)
+    if needed <= found.n:
+        return Advice(
+            f"{text}; the {declared} you declared is neither seen nor excluded by {n}, which would mostly do"
+        )
+    return Advice(f"{text}; about {needed} would show the {declared} you declared{_BY_LIMIT}")
+
+
+def _excludes(claim: Claim, interval: tuple[float, float], effect: float) -> bool:
+    """Tell whether an interval of the difference excludes the effect that was declared."""
+    low, high = interval
+    return {"increase": high < effect, "decrease": low > -effect}.get(
+        claim.direction, -effect < low and high < effect
+    )
+
+
+def _guard(claim: Claim, sample: ClaimSample, found: Sensitivity, what: str) -> Advice:
+    assert claim.margin is not None
+    margin = claim.margin
+    if claim.relative:
+        margin *= abs(math.fsum(sample.baseline) / len(sample.baseline))
+    # Without any true difference the distance to the margin is what there is to be found; of two margins,
+    # both must be (power .8 of both if each fails in .1 of the cases).
+    design, level = found.cautious, found.level
+    target = POWER if claim.direction != "equal" else (1 + POWER) / 2
+    if found._sd is None and margin > design.largest_effect(decrease=False):
+        return Advice(f"run more {what}")
+    needed = replicates(design, margin, target=target, alpha=level, alternative="greater") if margin else None
+    if needed is None:
+        return Advice(f"no number of {what} would do", more=False)
+    if needed <= found.n:
+        return Advice(
+            f"{math.floor(found.n)} {what} are enough to show it where there is no difference at all"
+        )
+    return Advice(
+        f"about {needed} {what} would show it with probability {POWER:g} where there is no difference at all"
+        f"{_BY_LIMIT}"
+    )
+
+
+_BY_LIMIT: Final = " (by the upper 80 % limit of the spread)"
+
+
+def effect_sizes(outcome: Outcome) -> dict[str, dict[str, Any]]:
+    """Return standardized effects of numbers, by name: d_z of pairs, else Hedges g and Cliff's delta.
+
+    None of values that do not vary, of yes/no, and of values with units, which are no independent samples.
+    """
+    sample, test = outcome.sample, outcome.test
+    if outcome.result.degenerate or sample.units is not None or isinstance(test, McNemarTest | BoschlooTest):
+        return {}
+    estimates = (d_z,) if sample.paired else (hedges_g, cliffs_delta)
+    try:
+        found = [
+            estimate(sample.baseline, sample.treatment, alpha=outcome.claim.level) for estimate in estimates
+        ]
+    except SampleError:  # too few values
+        return {}
+    return {
+        effect.name: {
+            "estimate": effect.estimate,
+            "interval": effect.interval,
+            "confidence": effect.confidence,
+        }
+        for effect in found
+        if math.isfinite(effect.estimate)
+    }

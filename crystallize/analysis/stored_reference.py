@@ -1,0 +1,454 @@
+"""References as data: what experiments gave at earlier commits, and the schema of the files that keep it.
+
+A file holds recordings, each of one session. A session that ran a part of the conditions adds a recording of
+that part, so the last recording that holds a condition speaks of it. `docs/references.md` has every field. A
+reader ignores the fields that it does not know, and a writer leaves those of other recordings alone.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+
+from crystallize.analysis.condition_runs import ConditionRuns
+from crystallize.context.record import RunRecord
+from crystallize.context.recording import MetricEntry
+from crystallize.errors import ReferenceFileError
+from crystallize.identity.provenance import Machine, versions
+
+if TYPE_CHECKING:
+    from crystallize.claims.hypothesis import Hypothesis
+
+FORMAT: Final = "crystallize-reference-2"
+_FIRST_FORMAT: Final = "crystallize-reference-1"
+_COMMIT_DIGITS: Final = 12
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Which code gave a recording, when and where.
+
+    Attributes
+    ----------
+    recorded : str
+        Date and time, ISO 8601, UTC.
+    commit : str or None
+        What was checked out; None outside of a repository.
+    dirty : bool or None
+        Whether the code differed from the commit; None if nobody can tell.
+    machine : Machine or None
+        Where it was run; None if on several.
+    versions : mapping of str to str
+        Of Python and packages.
+    inputs : mapping of str to str
+        Declared input -> digest of its content; empty where it could not be read.
+    """
+
+    recorded: str
+    commit: str | None
+    dirty: bool | None
+    machine: Machine | None
+    versions: Mapping[str, str]
+    inputs: Mapping[str, str]
+
+    @classmethod
+    def now(
+        cls,
+        *,
+        commit: str | None,
+        dirty: bool | None,
+        machine: Machine | None,
+        inputs: Mapping[str, str] | None = None,
+    ) -> Origin:
+        """Return the origin of what was run just now."""
+        date = datetime.now(UTC).isoformat(timespec="seconds")
+        return cls(date, commit, None if commit is None else dirty, machine, versions(), inputs or {})
+
+    def __str__(self) -> str:
+        commit = "an unknown commit" if self.commit is None else f"commit {self.commit[:_COMMIT_DIGITS]}"
+        changes = " with changes that were not committed" if self.dirty else ""
+        return f"at {commit}{changes} on {self.recorded[:16].replace('T', ' ')} UTC"
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """What one session recorded.
+
+    Attributes
+    ----------
+    origin : Origin
+        Code, time and place.
+    root_seed : int
+        Of the runs.
+    seeds : sequence of int
+        Seed of each replicate.
+    conditions : mapping of str to ConditionRuns
+        By condition, of these replicates.
+    """
+
+    origin: Origin
+    root_seed: int
+    seeds: Sequence[int]
+    conditions: Mapping[str, ConditionRuns]
+
+    @property
+    def replicates(self) -> int:
+        """How often each condition was run."""
+        return len(self.seeds)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it holds no metric."""
+        return not any(runs.metrics for runs in self.conditions.values())
+
+    def __str__(self) -> str:
+        many = "1 replicate" if self.replicates == 1 else f"{self.replicates} replicates"
+        return f"with {many} of root seed {self.root_seed} {self.origin}"
+
+    def to_data(self) -> dict[str, Any]:
+        """Return the recording as plain data."""
+        return {
+            **asdict(self.origin),
+            "root_seed": self.root_seed,
+            "seeds": list(self.seeds),
+            "conditions": {
+                name: {
+                    "metrics": {
+                        metric: {"measured": metric in runs.measured, "values": values}
+                        for metric, values in _columns(runs).items()
+                    }
+                }
+                for name, runs in self.conditions.items()
+            },
+        }
+
+    @classmethod
+    def from_data(cls, data: Any, where: str) -> Recording:
+        """Build a recording from what `to_data` returned, or raise `ValueError`."""
+        _part(data, dict, where)
+        seeds = [_part(seed, int, "a seed") for seed in _part(data["seeds"], list, f"'seeds' of {where}")]
+        if not seeds:
+            raise ValueError(f"{where} has no replicate")
+        conditions = _part(data["conditions"], dict, f"'conditions' of {where}")
+        return cls(
+            _origin(data, where),
+            _part(data["root_seed"], int, f"'root_seed' of {where}"),
+            seeds,
+            {name: _condition(name, stored, seeds) for name, stored in conditions.items()},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class StoredReference:
+    """What a reference file holds.
+
+    Attributes
+    ----------
+    experiment : str
+        Name of the experiment, with parameters.
+    recordings : tuple of Recording
+        The earliest first.
+    """
+
+    experiment: str
+    recordings: tuple[Recording, ...]
+
+    @property
+    def conditions(self) -> dict[str, Recording]:
+        """Condition -> the recording that speaks of it."""
+        return {name: recording for recording in self.recordings for name in recording.conditions}
+
+    def __str__(self) -> str:
+        return " and ".join(dict.fromkeys(map(str, self.conditions.values())))
+
+    def labelled(self, name: str) -> StoredReference:
+        """Return the reference with conditions that messages can tell from those of today."""
+        return replace(
+            self,
+            recordings=tuple(
+                replace(
+                    recording,
+                    conditions={
+                        condition: ConditionRuns(f"{condition} in {name}", runs.records)
+                        for condition, runs in recording.conditions.items()
+                    },
+                )
+                for recording in self.recordings
+            ),
+        )
+
+    @classmethod
+    def from_data(cls, data: Any) -> StoredReference:
+        """Build a reference from the data of a file.
+
+        Raises
+        ------
+        ValueError
+            If it is not a whole reference of this format.
+        """
+        version = _part(data, dict, "it").get("format")
+        if version == _FIRST_FORMAT:
+            raise ValueError(
+                f"it has the format {_FIRST_FORMAT!r}, which says neither when nor on which machine it was "
+                f"recorded{_commits(data)}; record it again at that commit"
+            )
+        if version != FORMAT:
+            raise ValueError(f"format {version!r}, not {FORMAT!r}")
+        try:
+            recordings = _part(data["recordings"], list, "'recordings'")
+            reference = cls(
+                _part(data["experiment"], str, "'experiment'"),
+                tuple(Recording.from_data(r, f"recording {i}") for i, r in enumerate(recordings)),
+            )
+        except KeyError as fault:
+            raise ValueError(f"{fault} is missing") from fault
+        if not reference.conditions:
+            raise ValueError("it has no condition")
+        return reference
+
+
+def _commits(data: Mapping[str, Any]) -> str:
+    conditions = data.get("conditions")
+    stored = conditions.values() if isinstance(conditions, dict) else ()
+    commits = {c.get("git_commit") for c in stored if isinstance(c, dict)}
+    named = sorted(commit[:_COMMIT_DIGITS] for commit in commits if isinstance(commit, str))
+    return f" (at commit {', '.join(named)})" if named else ""
+
+
+# JSON text.
+
+
+def to_json(data: Mapping[str, Any]) -> str:
+    """Return the data of a file as JSON text, sorted, a value a line, so that versions can be compared."""
+    return json.dumps(data, indent=1, sort_keys=True, allow_nan=False) + "\n"
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Return what a JSON text holds.
+
+    Raises
+    ------
+    ValueError
+        If it is none, says something twice, or holds a number that is not finite.
+    """
+    try:
+        return json.loads(
+            text, object_pairs_hook=_unique, parse_constant=_not_finite, parse_float=_finite_number
+        )
+    except RecursionError as fault:
+        raise ValueError("nested too deep") from fault
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"it has {twice!r} twice in one object, perhaps of a merge")
+    return found
+
+
+def _finite_number(text: str) -> float:
+    value = float(text)
+    return value if math.isfinite(value) else _not_finite(text)
+
+
+def _not_finite(text: str) -> Any:
+    raise ValueError(f"it holds {text}, which is no finite number")
+
+
+# Values.
+
+
+def _columns(runs: ConditionRuns) -> dict[str, list[Any]]:
+    """Return metric -> per replicate, its value, or a list of [unit, value] where there are several."""
+    columns: dict[str, list[Any]] = {}
+    for i, record in enumerate(runs.records):
+        assert record is not None  # only complete runs are recorded
+        for entry in record.metrics:
+            column = columns.setdefault(entry.name, [[] for _ in runs.records])
+            column[i].append([entry.unit, entry.value])
+    return {name: [_plain(values) for values in column] for name, column in columns.items()}
+
+
+def _plain(values: list[list[Any]]) -> Any:
+    alone = len(values) == 1 and values[0][0] is None and not isinstance(values[0][1], list)
+    return values[0][1] if alone else values
+
+
+def _condition(name: str, stored: Any, seeds: Sequence[int]) -> ConditionRuns:
+    """Return the runs that a file holds of a condition."""
+    where = f"condition {name!r}"
+    entries: list[list[MetricEntry]] = [[] for _ in seeds]
+    metrics = _part(_part(stored, dict, where)["metrics"], dict, f"'metrics' of {where}")
+    for metric, held in metrics.items():
+        what = f"metric {metric!r} of {where}"
+        measured = _part(_part(held, dict, what)["measured"], bool, f"'measured' of {what}")
+        column = _part(held["values"], list, f"'values' of {what}")
+        if len(column) != len(seeds):
+            raise ValueError(f"{what} has {len(column)} values of {len(seeds)} replicates")
+        for i, cell in enumerate(column):
+            for pair in cell if isinstance(cell, list) else [[None, cell]]:
+                if not isinstance(pair, list) or len(pair) != 2 or type(pair[0]) not in _UNITS:
+                    raise ValueError(f"{what} holds {pair!r:.60}, not a unit and a value, in replicate {i}")
+                entries[i].append(MetricEntry(metric, pair[1], pair[0], measured, "reference"))
+    return ConditionRuns(name, [RunRecord(name, i, seed, tuple(entries[i])) for i, seed in enumerate(seeds)])
+
+
+_UNITS: Final = (type(None), str, int)
+
+
+def _origin(data: Mapping[str, Any], where: str) -> Origin:
+    text = _part(data["recorded"], str, f"'recorded' of {where}")
+    try:
+        date = datetime.fromisoformat(text)
+    except ValueError as fault:
+        raise ValueError(f"'recorded' of {where} is {text!r:.60}, which is no date") from fault
+    if date.utcoffset() != timedelta(0):
+        raise ValueError(f"'recorded' of {where} is {text!r:.60}, which is not in UTC")
+    commit = _optional(data["commit"], str, f"'commit' of {where}")
+    if commit is not None and not (commit.isascii() and commit.isalnum()):
+        raise ValueError(f"'commit' of {where} is {commit!r:.60}, which names none")
+    inputs = _part(data["inputs"], dict, f"'inputs' of {where}")
+    for name, digest in inputs.items():
+        _part(digest, str, f"input {name!r} of {where}")
+    return Origin(
+        date.isoformat(timespec="seconds"),
+        commit,
+        _optional(data["dirty"], bool, f"'dirty' of {where}"),
+        _machine(data["machine"], f"'machine' of {where}"),
+        _part(data["versions"], dict, f"'versions' of {where}"),
+        inputs,
+    )
+
+
+def _machine(data: Any, where: str) -> Machine | None:
+    if data is None:
+        return None
+    held = _part(data, dict, where)
+    return Machine(
+        _part(held["processor"], str, f"'processor' of {where}"),
+        _part(held["cores"], int, f"'cores' of {where}"),
+        _part(held["python"], str, f"'python' of {where}"),
+    )
+
+
+def _optional(value: Any, kind: type[T], what: str) -> T | None:
+    return None if value is None else _part(value, kind, what)
+
+
+def _part(value: Any, kind: type[T], what: str) -> T:
+    """Return a value that is of a kind."""
+    if type(value) is not kind:
+        raise ValueError(f"{what} is {value!r:.60}, not of type {kind.__name__}")
+    return value
+
+
+# Recording.
+
+
+class Claimed(NamedTuple):
+    """A metric that a hypothesis is about.
+
+    Attributes
+    ----------
+    metric : str or None
+        Its name; None means every metric.
+    numeric : bool
+        Whether its values have to be numbers.
+    """
+
+    metric: str | None
+    numeric: bool
+
+
+def claimed_metrics(hypotheses: Iterable[Hypothesis]) -> list[Claimed]:
+    """Return the metrics that hypotheses are about."""
+    return [
+        Claimed(metric, hypothesis.claim is not None)
+        for hypothesis in hypotheses
+        for metric in ((None,) if hypothesis.metrics is None else hypothesis.metrics)
+    ]
+
+
+def recorded(
+    name: str,
+    runs: Mapping[str, ConditionRuns],
+    origin: Origin,
+    *,
+    root_seed: int,
+    claimed: Iterable[Claimed] = (),
+) -> tuple[Recording, list[str]]:
+    """Return a recording made of runs, and why which metrics are not in it.
+
+    Complete and finite is what is recorded: a metric that is not, and that nothing is claimed of, is left
+    out.
+
+    Raises
+    ------
+    ReferenceFileError
+        If a replicate failed or was not run, or gave no value of a metric of which something is claimed, or
+        one that is not finite, or no number; and if nothing ran.
+    """
+    if not runs:
+        raise ReferenceFileError(f"{name}: nothing ran, so there is nothing to record")
+    for known in runs.values():
+        if (missing := known.missing_evidence()) is not None:
+            raise ReferenceFileError(f"{name}: {missing}; only complete runs are recorded")
+    claims = list(claimed)
+    for known in runs.values():
+        if (fault := unrecordable(known, claims)) is not None:
+            raise ReferenceFileError(
+                f"{name}: {fault}; what a hypothesis is about is saved complete and finite, or nothing is"
+            )
+    left_out: dict[str, str] = {}
+    for known in runs.values():
+        for metric in known.metrics:
+            if (fault := _why_left_out(known, metric)) is not None:
+                left_out.setdefault(metric, fault)
+    kept = {condition: _without(known, left_out) for condition, known in runs.items()}
+    records = next(iter(runs.values())).records
+    seeds = [record.seed for record in records if record is not None]
+    return Recording(origin, root_seed, seeds, kept), list(left_out.values())
+
+
+def unrecordable(runs: ConditionRuns, claimed: Iterable[Claimed]) -> str | None:
+    """Say why what is claimed of complete runs can't be recorded; None if it can."""
+    for metric, numeric in claimed:
+        if metric is None and not runs.metrics:
+            return f"no metric was recorded in {runs.condition!r}"
+        for one in runs.metrics if metric is None else (metric,):
+            fault = (runs.not_numeric(one) if numeric else None) or _why_left_out(runs, one)
+            if fault is not None:
+                return fault
+    return None
+
+
+def _why_left_out(runs: ConditionRuns, metric: str) -> str | None:
+    """Say why a metric can't be recorded; None if it can.
+
+    When and where stored runs measured something, nobody knows.
+    """
+    stored = any(r is not None and (r.cached or metric in r.measured_by_stored_steps) for r in runs.records)
+    if stored and metric in runs.measured:
+        return f"metric {metric!r} of {runs.condition!r} was measured in an earlier session, and stored"
+    return runs.gap(metric)
+
+
+def _without(runs: ConditionRuns, metrics: Mapping[str, str]) -> ConditionRuns:
+    if not metrics:
+        return runs
+    return ConditionRuns(
+        runs.condition,
+        [
+            replace(record, metrics=tuple(e for e in record.metrics if e.name not in metrics))
+            for record in runs.records
+            if record is not None
+        ],
+    )

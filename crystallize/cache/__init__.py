@@ -1,1 +1,0 @@
-"""Stored results: what identifies them, keys, and bytes on disk."""

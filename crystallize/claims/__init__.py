@@ -1,0 +1,1 @@
+"""What a user claims, deciding nothing: hypotheses, tests, references, stopping rules."""

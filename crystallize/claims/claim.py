@@ -1,0 +1,273 @@
+"""Claims about a metric."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import Any, Final, Literal, get_args
+
+from crystallize.claims.stat_test import StatisticalTest
+from crystallize.claims.tests_of_units import ClusteredTTest
+from crystallize.errors import DefinitionError
+from crystallize.stats import Alternative
+
+Direction = Literal["increase", "decrease", "differ", "equal", "no_decrease", "no_increase"]
+Pairing = Literal["auto", "intersect", "none"]
+NanPolicy = Literal["invalid", "omit", "worst"]
+Kind = Literal["auto", "numeric", "binary"]
+
+_SUPERIORITY: Final[dict[str, Alternative]] = {
+    "increase": "greater",
+    "decrease": "less",
+    "differ": "two-sided",
+}
+_GUARDS: Final[dict[str, Alternative]] = {
+    "no_decrease": "greater",
+    "no_increase": "less",
+    "equal": "greater",  # the side is that of the test with the larger p
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """A claim about one metric, decided by a statistical test.
+
+    Superiority (increase, decrease, differ) is supported if p is at most the level and the difference has the
+    claimed sign, and refuted if the confidence interval lies wholly on the other side. A guard (no_decrease,
+    no_increase, equal) is supported if its one-sided p is at most the level, and refuted if the interval lies
+    wholly beyond the margin. Everything else is inconclusive. Without variance the interval is a point; it
+    refutes only if the exact floor of p does.
+
+    The parameters are those of `Hypothesis`.
+
+    Raises
+    ------
+    DefinitionError
+        If they make no sense together.
+    """
+
+    metric: str
+    direction: Direction
+    statistical_test: StatisticalTest | Literal["auto"] = "auto"
+    alpha: float | None = None
+    margin: float | None = None
+    relative: bool = False
+    effect: float | None = None
+    alternative: Literal["two-sided", "one-sided"] = "two-sided"
+    pairing: Pairing = "auto"
+    nan_policy: NanPolicy = "invalid"
+    max_missing: float | None = None
+    worst: float | None = None
+    kind: Kind = "auto"
+    deterministic: bool = False
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.metric, str) or not self.metric:
+            raise DefinitionError(f"metric is {self.metric!r}; give the name of one metric")
+        self._check_values()
+        self._check_margin()
+        self._check_missing()
+        self._check_worst()
+        self._check_test()
+        if self.deterministic:
+            self._check_deterministic()
+        object.__setattr__(self, "alpha", 0.05 if self.alpha is None else float(self.alpha))
+
+    def _refuse(self, what: str, why: str) -> DefinitionError:
+        return DefinitionError(f"the claim about {self.metric!r} has {what}; {why}")
+
+    def _check_values(self) -> None:
+        for name, allowed in (
+            ("direction", Direction),
+            ("alternative", Literal["two-sided", "one-sided"]),
+            ("pairing", Pairing),
+            ("nan_policy", NanPolicy),
+            ("kind", Kind),
+        ):
+            value = getattr(self, name)
+            if not isinstance(value, str) or value not in get_args(allowed):
+                raise self._refuse(
+                    f"{name}={value!r}", f"allowed are {', '.join(map(repr, get_args(allowed)))}"
+                )
+        for name in ("relative", "deterministic"):
+            if not isinstance(getattr(self, name), bool):
+                raise self._refuse(f"{name}={getattr(self, name)!r}", "allowed are True and False")
+        level = self.alpha
+        if level is not None and (not _is_number(level) or not 0 < level < 1):
+            raise self._refuse(f"alpha={level!r}", "a significance level lies between 0 and 1")
+        if level is not None and not self.is_superiority and level >= 0.5:
+            raise self._refuse(
+                f"alpha={level!r}", "the level of a claim with a margin is one-sided: below 0.5"
+            )
+        if self.alternative == "one-sided":
+            if self.direction == "differ":
+                raise self._refuse(
+                    "direction='differ' and alternative='one-sided'",
+                    "a difference has no side; claim an increase or a decrease",
+                )
+            if not self.is_superiority:
+                raise self._refuse(
+                    "alternative='one-sided'", f"{self.direction!r} is one-sided already; leave it out"
+                )
+
+    def _check_margin(self) -> None:
+        for name, value in (("margin", self.margin), ("effect", self.effect)):
+            if value is None:
+                continue
+            if not _is_number(value) or value < 0:
+                raise self._refuse(f"{name}={value!r}", "allowed are positive finite numbers")
+            if value == 0 and not (name == "margin" and self.deterministic):
+                raise self._refuse(
+                    f"{name}=0",
+                    "no number of replicates shows a difference of exactly 0; allowed are positive numbers"
+                    + (", and 0 with deterministic=True" if name == "margin" else ""),
+                )
+        if self.is_superiority and self.margin is not None:
+            raise self._refuse(
+                f"direction={self.direction!r} and margin={self.margin!r}",
+                "a margin belongs to 'no_decrease', 'no_increase' and 'equal'; the smallest difference "
+                "that is "
+                "worth finding is effect=",
+            )
+        if not self.is_superiority and self.margin is None:
+            raise self._refuse(
+                f"direction={self.direction!r} and no margin",
+                "give margin=, the largest change that is still tolerable, in the units of the metric (or "
+                "as a part of the baseline's mean, with relative=True)",
+            )
+        if not self.is_superiority and self.effect is not None:
+            raise self._refuse(f"effect={self.effect!r}", "a claim with a margin has its size in margin=")
+        if self.relative and self.margin is None and self.effect is None:
+            raise self._refuse("relative=True", "it speaks of margin= or effect=, and neither is given")
+        if self.relative and self.margin is not None and self.kind == "binary":
+            raise self._refuse(
+                "relative=True and kind='binary'", "the margin of a rate is absolute: margin=0.02 is 2 points"
+            )
+
+    def _check_worst(self) -> None:
+        worst = self.worst
+        if worst is None:
+            if self.nan_policy == "worst" and self.kind == "numeric":
+                raise self._refuse(
+                    "nan_policy='worst' and kind='numeric'",
+                    "give worst= too, the worst value that the metric can have: what was seen does not tell",
+                )
+            return
+        if not _is_number(worst):
+            raise self._refuse(f"worst={worst!r}", "give the worst value that the metric can have, a number")
+        if self.is_superiority:
+            raise self._refuse(
+                f"direction={self.direction!r} and worst={worst!r}",
+                "the worst value bounds what a claim with a margin leaves unseen",
+            )
+
+    def _check_missing(self) -> None:
+        allowed = self.max_missing
+        if self.nan_policy != "omit":
+            if allowed is not None:
+                raise self._refuse(
+                    f"max_missing={allowed!r}", f"it belongs to nan_policy='omit', not {self.nan_policy!r}"
+                )
+            if self.nan_policy == "worst" and self.direction not in ("no_decrease", "no_increase"):
+                raise self._refuse(
+                    f"nan_policy='worst' and direction={self.direction!r}",
+                    "only 'no_decrease' and 'no_increase' know what is worst; use 'omit' with max_missing=",
+                )
+            return
+        if allowed is None:
+            raise self._refuse(
+                "nan_policy='omit'",
+                "give max_missing= too, how many replicates (or which part of them) may be left out",
+            )
+        whole = type(allowed) is int and allowed >= 1
+        if not whole and not (isinstance(allowed, float) and 0 < allowed < 1):
+            raise self._refuse(
+                f"max_missing={allowed!r}",
+                "allowed are a number of replicates >= 1, or a part between 0 and 1",
+            )
+
+    def _check_test(self) -> None:
+        test = self.test
+        if test is None:
+            if self.statistical_test != "auto":
+                raise self._refuse(
+                    f"statistical_test={self.statistical_test!r}",
+                    "give 'auto' or an instance such as WelchTTest()",
+                )
+            return
+        if self.kind != "auto":
+            raise self._refuse(
+                f"statistical_test={test!r} and kind={self.kind!r}",
+                "the kind chooses a test where none is named",
+            )
+        if not self.is_superiority and not test.tests_margins:
+            raise self._refuse(
+                f"direction={self.direction!r}",
+                f"the {test.name} test knows no margin; leave statistical_test out",
+            )
+        if test.paired and self.pairing == "none":
+            raise self._refuse(
+                "pairing='none'", f"the {test.name} test is of pairs; use WelchTTest(), or leave pairing out"
+            )
+        if not test.paired and self.pairing == "intersect":
+            raise self._refuse("pairing='intersect'", f"the {test.name} test pairs nothing")
+        if isinstance(test, ClusteredTTest) and self.nan_policy != "invalid":
+            raise self._refuse(
+                f"nan_policy={self.nan_policy!r}", f"the {test.name} test takes complete replicates only"
+            )
+        if self.has_relative_margin and not test.tests_relative_margins:
+            raise self._refuse("relative=True", f"the {test.name} test takes an absolute margin")
+
+    def _check_deterministic(self) -> None:
+        for name, default in (
+            ("statistical_test", "auto"),
+            ("alpha", None),
+            ("alternative", "two-sided"),
+            ("pairing", "auto"),
+            ("nan_policy", "invalid"),
+            ("kind", "auto"),
+            ("worst", None),
+            ("effect", None),
+        ):
+            if getattr(self, name) != default:
+                raise self._refuse(
+                    f"deterministic=True and {name}={getattr(self, name)!r}",
+                    "values that no seed changes are compared directly, without a test",
+                )
+
+    @property
+    def test(self) -> StatisticalTest | None:
+        """The test, where one is named."""
+        return self.statistical_test if isinstance(self.statistical_test, StatisticalTest) else None
+
+    @property
+    def level(self) -> float:
+        """Significance level."""
+        assert self.alpha is not None  # settled when it was made
+        return self.alpha
+
+    @property
+    def is_superiority(self) -> bool:
+        """Whether a difference is claimed, rather than its absence."""
+        return self.direction in _SUPERIORITY
+
+    @property
+    def has_relative_margin(self) -> bool:
+        """Whether the margin, and so the difference, is a part of the baseline's mean."""
+        return self.relative and self.margin is not None
+
+    @property
+    def claimed(self) -> Alternative:
+        """On which side of the null hypothesis the claim lies."""
+        return _SUPERIORITY[self.direction] if self.is_superiority else _GUARDS[self.direction]
+
+    @property
+    def alternative_of_p(self) -> Alternative:
+        """Of which alternative the p-value is."""
+        return self.claimed if not self.is_superiority or self.alternative == "one-sided" else "two-sided"
+
+
+def _is_number(value: Any) -> bool:
+    """Tell whether a value is a finite number that a float holds."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and abs(value) <= sys.float_info.max

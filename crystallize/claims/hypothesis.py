@@ -1,0 +1,250 @@
+"""Hypotheses: what is claimed of a treatment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import fields
+from typing import Any, Literal
+
+from crystallize.claims.claim import Claim, Direction, Kind, NanPolicy, Pairing
+from crystallize.claims.reference import Reference
+from crystallize.claims.stat_test import StatisticalTest
+from crystallize.context.seeding import seeded_alike
+from crystallize.errors import DefinitionError
+from crystallize.stats.undisturbed import undisturbed
+from crystallize.text.keywords import checked_keywords
+
+Sample = Mapping[str, Sequence[Any]]
+"""Metric -> one value per replicate, in replicate order."""
+
+_TESTS = frozenset(
+    f"crystallize.core.{name}" for name in ("stat_test", "tests_by_resampling", "tests_of_units")
+)
+
+Ranker = Callable[[Mapping[str, Any]], float]
+
+
+class Hypothesis:
+    """What is claimed of every treatment, against the baseline.
+
+    Written in one of two ways. By a verifier that decides by itself::
+
+        Hypothesis(verifier=welch_t_test(), metrics="total", ranker=by_p, name="total")
+
+    or as a claim about the mean of one metric, which builds its own verifier::
+
+        Hypothesis(metric="accuracy", direction="increase")
+
+    Parameters
+    ----------
+    verifier : callable
+        Given ``(baseline, treatment)``, two mappings from metric to the list of its values in replicate
+        order, it returns a mapping with ``p_value`` and ``significant`` (or ``accepted``), and more if it
+        wants.
+    metrics : str or sequence of str, optional
+        The metrics that the verifier needs; every metric that is complete if left out.
+    ranker : callable, optional
+        Given what the verifier returned for a treatment, a number by which treatments are ranked, smallest
+        first; the p-value by default.
+    name : str, optional
+        Name in results and node ids.
+    against : Reference, optional
+        Compare every condition, the baseline too, with the same condition of a stored reference, rather than
+        the treatments with the baseline. Both must be of the same replicates of the same root seed.
+    metric : str
+        Metric of a claim. Several values in one replicate are averaged: they are one unit.
+    direction : {"increase", "decrease", "differ", "equal", "no_decrease", "no_increase"}
+        What the treatment is claimed to do to the metric's mean. The last three claim the absence of a change
+        beyond `margin`.
+    statistical_test : StatisticalTest or "auto"
+        By default a t test, or of 0/1 values McNemar's mid-p test; where the conditions share no seeds,
+        Welch's
+        t test or Boschloo's.
+    alpha : float
+        Significance level of a claim, 0.05 by default; one-sided of a claim with a margin.
+    margin : float
+        Largest change that is still tolerable, > 0, in the units of the metric.
+    relative : bool
+        Whether `margin`, or `effect`, is a part of the baseline's mean: 0.02 for 2 %.
+    effect : float
+        The smallest difference that is worth finding, > 0, in the units of the metric. It decides nothing; an
+        inconclusive verdict says how many replicates would show it.
+    alternative : {"two-sided", "one-sided"}
+        Whether the p-value of a claim with a sign is two-sided (the default) or one-sided.
+    pairing : {"auto", "intersect", "none"}
+        Conditions that have the same replicates of the same root seed are pairs, and those that share none
+        are not ("auto"); if they share some, say whether to use those or to treat all as independent.
+    nan_policy : {"invalid", "omit", "worst"}
+        What a replicate does that failed or gave no finite value: make the verdict invalid; be left out, in
+        both conditions, up to `max_missing`; or count as the worst value there is, `worst` (of the baseline's
+        as the best that was seen), for "no_decrease" and "no_increase" only.
+    max_missing : int or float
+        How many replicates may be left out, or which part of them.
+    worst : float
+        The worst value that the metric can have, 0 or 1 of yes/no by default. It stands for what is missing
+        with ``nan_policy="worst"``, and bounds the loss that replicates without any difference leave unseen.
+    kind : {"auto", "numeric", "binary"}
+        Whether the values are numbers, or 0/1 for yes and no. By default they are yes/no if every one in
+        every condition is 0 or 1, unless the margin is relative, or 1 or more.
+    deterministic : bool
+        Declares that no seed changes the values: they are compared directly, without a test, and one
+        replicate
+        is enough. If the replicates differ, the verdict is invalid.
+
+    Raises
+    ------
+    DefinitionError
+        If the arguments make no sense together; the message says which.
+    """
+
+    @checked_keywords
+    def __init__(
+        self,
+        verifier: Callable[..., Any] | None = None,
+        metrics: str | Sequence[str] | None = None,
+        ranker: Ranker | None = None,
+        name: str | None = None,
+        *,
+        against: Reference | None = None,
+        metric: str | None = None,
+        direction: Direction | None = None,
+        statistical_test: StatisticalTest | Literal["auto"] = "auto",
+        alpha: float | None = None,
+        margin: float | None = None,
+        relative: bool = False,
+        effect: float | None = None,
+        alternative: Literal["two-sided", "one-sided"] = "two-sided",
+        pairing: Pairing = "auto",
+        nan_policy: NanPolicy = "invalid",
+        max_missing: float | None = None,
+        worst: float | None = None,
+        kind: Kind = "auto",
+        deterministic: bool = False,
+    ) -> None:
+        if (verifier is None) == (metric is None):
+            raise DefinitionError(
+                "a hypothesis is either verifier=... (with metrics=...) or a claim metric=..., "
+                f"direction=...; {'neither' if metric is None else 'both'} given"
+            )
+        if ranker is not None and not callable(ranker):
+            raise DefinitionError(f"ranker is {ranker!r}; give a function of what the verifier returns")
+        if against is not None and not isinstance(against, Reference):
+            raise DefinitionError(f"against is {against!r}; give Reference('main')")
+        self.has_ranker = ranker is not None
+        self.ranker: Ranker = ranker or _by_evidence
+        self.against = against
+        self.claim: Claim | None = None
+        self.verifier: Callable[..., Any] | None = None
+        options: dict[str, Any] = {
+            "direction": direction,
+            "statistical_test": statistical_test,
+            "alpha": alpha,
+            "margin": margin,
+            "relative": relative,
+            "effect": effect,
+            "alternative": alternative,
+            "pairing": pairing,
+            "nan_policy": nan_policy,
+            "max_missing": max_missing,
+            "worst": worst,
+            "kind": kind,
+            "deterministic": deterministic,
+        }
+        if metric is not None:
+            if metrics is not None:
+                raise DefinitionError(
+                    f"a claim is about one metric=; metrics={metrics!r} belongs to a verifier"
+                )
+            self.claim = Claim(metric=metric, **options)
+            self.metrics: tuple[str, ...] | None = (metric,)
+            default_name = f"{metric}_{direction}"
+        else:
+            defaults = {field.name: field.default for field in fields(Claim)} | {"direction": None}
+            for key, value in options.items():
+                if value != defaults[key]:
+                    raise DefinitionError(
+                        f"{key}={value!r} belongs to a claim (metric=...); a verifier decides itself"
+                    )
+            if not callable(verifier):
+                claim = f"Hypothesis(metric={verifier!r}, direction='increase')"
+                raise DefinitionError(
+                    f"verifier is {verifier!r}; give a function of (baseline, treatment)"
+                    + (f", or claim something of a metric: {claim}" if isinstance(verifier, str) else "")
+                )
+            self.verifier = verifier
+            self.metrics = _metric_names(metrics)
+            default_name = getattr(verifier, "__name__", type(verifier).__name__)
+        self.name = default_name if name is None else name
+        if not isinstance(self.name, str) or not self.name.strip():
+            raise DefinitionError(f"a hypothesis is named {self.name!r}; a name is a non-empty string")
+
+    @property
+    def alpha(self) -> float | None:
+        """Significance level, where the hypothesis declares one."""
+        if self.claim is not None:
+            return self.claim.alpha
+        alpha = getattr(self.verifier, "alpha", None)
+        return alpha if isinstance(alpha, float) else None
+
+    @property
+    def metric_label(self) -> str:
+        """The metrics as text."""
+        return ", ".join(self.metrics) if self.metrics is not None else "all"
+
+    def seeded(self) -> AbstractContextManager[None]:
+        """Let the random numbers of the user's code that decides be the same every time.
+
+        A test of this package draws none, or sees to it itself.
+        """
+        claim = self.claim
+        ours = claim is not None and (claim.test is None or type(claim.test).__module__ in _TESTS)
+        return nullcontext() if ours else seeded_alike()
+
+    @undisturbed()
+    def rank(self, result: Mapping[str, Any]) -> float:
+        """Return the number by which a treatment is ranked, given what the verifier returned for it."""
+        with seeded_alike():
+            return float(self.ranker(result))
+
+    def __repr__(self) -> str:
+        return f"Hypothesis({self.name!r}, metric={self.metric_label!r})"
+
+
+def metrics_of_claims(hypotheses: Iterable[Hypothesis]) -> frozenset[str] | None:
+    """Return the metrics that hypotheses are about; None if one is about all."""
+    about = [hypothesis.metrics for hypothesis in hypotheses]
+    return None if None in about else frozenset(name for names in about for name in names or ())
+
+
+def _metric_names(metrics: str | Sequence[str] | None) -> tuple[str, ...] | None:
+    if metrics is None:
+        return None
+    listed = isinstance(metrics, Iterable) and not isinstance(metrics, str)
+    names: tuple[Any, ...] = tuple(metrics) if listed else (metrics,)
+    if not names or not all(isinstance(name, str) and name for name in names):
+        raise DefinitionError(f"metrics={metrics!r}; give the name of a metric or a list of names")
+    return names
+
+
+def _by_evidence(result: Mapping[str, Any]) -> float:
+    """Return the p-value; of a claim with a sign the one-sided one, which is large if the sign is wrong."""
+    return float(result.get("one_sided_p", result.get("p_value", 1.0)))
+
+
+def hypothesis(
+    *, verifier: Callable[..., Any], metrics: str | Sequence[str] | None = None, name: str | None = None
+) -> Callable[[Ranker], Hypothesis]:
+    """Make a hypothesis of a verifier and the decorated ranker, under the ranker's name.
+
+    The ranker is given what the verifier returned for a treatment and returns the number by which treatments
+    are ranked, smallest first.
+    """
+    names = _metric_names(metrics)
+
+    def decorate(ranker: Ranker) -> Hypothesis:
+        return Hypothesis(
+            verifier, names, ranker, name if name is not None else getattr(ranker, "__name__", "hypothesis")
+        )
+
+    return decorate

@@ -1,0 +1,52 @@
+"""Which reference a hypothesis is about."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from crystallize.errors import DefinitionError
+from crystallize.storage.names import unsafe_file_name
+
+OtherMachines = Literal["refuse", "allow"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """What the experiment gave earlier; a hypothesis `against` it compares each condition with its own past.
+
+    Parameters
+    ----------
+    name : str
+        Under pytest, the directory beside the experiment's file: ``references/NAME``.
+    path : path, optional
+        A reference file, written by `Result.save_reference`, for `Experiment.run`. Under pytest the name says
+        where it is.
+    other_machines : {"refuse", "allow"}
+        Whether a metric that was measured (``measured=True``) on another machine, or by another Python, is
+        compared with today's; by default such a claim is invalid.
+
+    Raises
+    ------
+    DefinitionError
+        If the name can't be that of a directory, or `other_machines` is none of these.
+    """
+
+    name: str
+    path: str | os.PathLike[str] | None = None
+    other_machines: OtherMachines = "refuse"
+
+    def __post_init__(self) -> None:
+        if self.other_machines not in get_args(OtherMachines):
+            allowed = ", ".join(map(repr, get_args(OtherMachines)))
+            raise DefinitionError(f"other_machines is {self.other_machines!r}; allowed are {allowed}")
+        fault = unsafe_file_name(self.name) if isinstance(self.name, str) else "it is no string"
+        if fault is not None:
+            raise DefinitionError(f"a reference is named {self.name!r}, but {fault}; give a name like 'main'")
+
+    @property
+    def file(self) -> Path | None:
+        """The path, where one is given."""
+        return None if self.path is None else Path(self.path)

@@ -1,0 +1,170 @@
+"""Tests that rearrange or redraw the values at hand, also for statistics of one's own."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import partial
+from typing import ClassVar
+
+from numpy.typing import ArrayLike
+
+from crystallize.claims.stat_test import PairedTTest, StatisticalTest, WelchTTest
+from crystallize.context.seeding import seeded_alike
+from crystallize.errors import DefinitionError
+from crystallize.stats import (
+    Alternative,
+    Statistic,
+    TestResult,
+    bootstrap_t,
+    paired_permutation,
+    permutation,
+    smallest_permutation_p,
+)
+from crystallize.stats.bootstrap import DRAWS, MINIMUM_N
+from crystallize.stats.power import Design
+
+
+class _Resampling(StatisticalTest):
+    """What tests share that may be of a statistic of one's own."""
+
+    __slots__ = ()
+
+    name: ClassVar[str] = ""
+    paired = True
+    statistic: Statistic | None
+
+    def _check(self, option: str, number: object) -> None:
+        """Raise `DefinitionError` unless the statistic is a function, and the number large enough."""
+        kind = type(self).__name__
+        if self.statistic is not None and not callable(self.statistic):
+            raise DefinitionError(
+                f"{kind}: statistic is {self.statistic!r}; give a function of (baseline, treatment)"
+            )
+        if type(number) is not int or number < 99:
+            raise DefinitionError(
+                f"{kind}: {option} is {number!r}; allowed is an integer >= 99: with fewer, p can't be as "
+                "small as .01"
+            )
+
+    @property
+    def tests_margins(self) -> bool:
+        """Whether the statistic is the one in the units of the metric."""
+        return self.statistic is None
+
+    def compare(
+        self,
+        baseline: ArrayLike,
+        treatment: ArrayLike,
+        *,
+        alpha: float = 0.05,
+        alternative: Alternative = "two-sided",
+        shift: float = 0.0,
+    ) -> TestResult:
+        """Test treatment minus baseline against `shift` by rearranging or redrawing the values."""
+        with nullcontext() if self.statistic is None else seeded_alike():
+            return self._function()(
+                baseline,
+                treatment,
+                statistic=self.statistic,
+                alternative=alternative,
+                alpha=alpha,
+                shift=shift,
+            )
+
+    @abstractmethod
+    def _function(self) -> Callable[..., TestResult]:
+        """Return the function of `crystallize.stats`, given its options."""
+
+    def design(
+        self, baseline: Sequence[float], treatment: Sequence[float], result: TestResult
+    ) -> Design | None:
+        """Return the design of the t test, whose power it nearly has; None with a statistic of your own."""
+        if self.statistic is not None:
+            return None
+        test: StatisticalTest = PairedTTest() if self.paired else WelchTTest()
+        return test.design(baseline, treatment, result)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PermutationTest(_Resampling):
+    """Permutation test; see `crystallize.stats.paired_permutation` and `crystallize.stats.permutation`.
+
+    Parameters
+    ----------
+    paired : bool
+        Exchange labels within pairs; or else relabel all values, with Welch's t as the statistic.
+    statistic : callable, optional
+        A function of (baseline, treatment), arrays of shapes (n,) and (m,), that returns a finite number, in
+        place of the mean difference or Welch's t. It knows no margin. The global generators, from which it
+        may draw, are seeded alike each time.
+    resamples : int
+        Random arrangements where there are more than 65,536, drawn from a fixed seed.
+
+    Raises
+    ------
+    DefinitionError
+        If an argument is none of these.
+    """
+
+    name: ClassVar[str] = "permutation"
+    minimum_n: ClassVar[int] = 2
+
+    paired: bool = True
+    statistic: Statistic | None = None
+    resamples: int = 9_999
+
+    def __post_init__(self) -> None:
+        self._check("resamples", self.resamples)
+
+    def _function(self) -> Callable[..., TestResult]:
+        return partial(paired_permutation if self.paired else permutation, resamples=self.resamples)
+
+    def smallest_p(self, n_baseline: int, n_treatment: int, alternative: Alternative = "two-sided") -> float:
+        """Return the p-value of the most extreme arrangement."""
+        sizes = (min(n_baseline, n_treatment),) if self.paired else (n_baseline, n_treatment)
+        return smallest_permutation_p(*sizes, alternative=alternative, resamples=self.resamples)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BootstrapTTest(_Resampling):
+    """Studentised bootstrap, for means of skewed values and statistics of your own.
+
+    See `crystallize.stats.bootstrap_t`.
+
+    Parameters
+    ----------
+    paired : bool
+        Draw pairs, or else from each arm for itself.
+    statistic : callable, optional
+        A smooth function of (baseline, treatment), arrays of shapes (n,) and (m,), that returns a finite
+        number, in place of the difference of the means. It knows no margin, and each draw calls it n + 1
+        times.
+    draws : int
+        Samples that are drawn, from a fixed seed.
+
+    Raises
+    ------
+    DefinitionError
+        If an argument is none of these.
+    """
+
+    name: ClassVar[str] = "bootstrap t"
+    minimum_n: ClassVar[int] = MINIMUM_N
+
+    paired: bool = True
+    statistic: Statistic | None = None
+    draws: int = DRAWS
+
+    def __post_init__(self) -> None:
+        self._check("draws", self.draws)
+
+    def _function(self) -> Callable[..., TestResult]:
+        return partial(bootstrap_t, paired=self.paired, draws=self.draws)
+
+    def smallest_p(self, n_baseline: int, n_treatment: int, alternative: Alternative = "two-sided") -> float:
+        """Return the p-value of a sample that is more extreme than all that are drawn."""
+        one_sided = 1 / (self.draws + 1) if min(n_baseline, n_treatment) >= MINIMUM_N else 1.0
+        return min(1.0, 2 * one_sided) if alternative == "two-sided" else one_sided

@@ -1,0 +1,63 @@
+"""Verifiers: functions of the user's that decide a hypothesis by themselves."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from crystallize.declare.functions import Declared
+from crystallize.errors import DefinitionError, StepParameterError
+
+
+class Verifier(Declared):
+    """What `verifier` makes of a function: call it with parameters, or on two samples."""
+
+    def __init__(self, function: Callable[..., Any], params: Mapping[str, Any] | None = None) -> None:
+        super().__init__(function)
+        self.params = dict(params or {})
+        names = list(inspect.signature(function).parameters.values())
+        positional = sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in names)
+        if positional < 2 and not any(p.kind is p.VAR_POSITIONAL for p in names):
+            raise DefinitionError(
+                f"verifier {self.__name__!r} takes {positional} positional arguments; it must take two "
+                f"samples, as in def {self.__name__}(baseline, treatment)"
+            )
+        known = {p.name: p.default for p in names[2:] if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+        if not any(p.kind is p.VAR_KEYWORD for p in names):
+            for name in self.params:
+                if name not in known:
+                    raise StepParameterError(
+                        f"verifier {self.__name__!r} has no parameter {name!r}; its parameters are "
+                        f"{', '.join(map(repr, known)) or 'none'}"
+                    )
+        self.alpha: Any = self.params.get("alpha", known.get("alpha"))
+
+    def __call__(self, *samples: Any, **params: Any) -> Any:
+        """Without samples, return the verifier with these parameters fixed; with two, verify them."""
+        if not samples:
+            return Verifier(self.function, {**self.params, **params})
+        return self.function(*samples, **{**self.params, **params})
+
+    def _reduce_by_value(self) -> tuple[Any, ...]:
+        return (Verifier, (self.function, self.params))
+
+
+def verifier(function: Callable[..., Mapping[str, Any]]) -> Verifier:
+    """Make a verifier of a function ``(baseline, treatment, *, parameter=default)``.
+
+    It is given two mappings from metric to the list of its values in replicate order, and returns a mapping
+    with ``p_value`` and ``significant``, and whatever else is worth showing. If it returns ``accepted``,
+    that decides instead of ``significant``.
+
+    Examples
+    --------
+    >>> @verifier
+    ... def larger(baseline, treatment, alpha=0.05):
+    ...     wins = sum(t > b for t, b in zip(treatment["x"], baseline["x"]))
+    ...     p = 2.0 ** -wins
+    ...     return {"p_value": p, "significant": p < alpha}
+    >>> larger(alpha=0.2)({"x": [0, 0, 0]}, {"x": [1, 2, 3]})
+    {'p_value': 0.125, 'significant': True}
+    """
+    return Verifier(function)

@@ -1,0 +1,185 @@
+"""The journal of a condition run: the engine's view of what it knows and of what it has done so far."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+from typing import Any, Final, Literal
+
+import numpy as np
+
+from crystallize.context.freezing import summarize
+from crystallize.context.recording import KeptArtifact, MetricEntry
+from crystallize.context.seeding import generator
+from crystallize.context.trace import Event, Scope, untouched
+
+OUTSIDE = "run"
+"""Name of the scope of everything that happens outside a data source, treatment or step."""
+
+Asked = Literal["key", "everything", "condition", "replicate", "metrics", "artifacts", "scopes", "writer"]
+"""What a cacheable step may ask of a context beside the look-ups and seeds that every scope traces."""
+
+_NO_OUTPUTS: Final[Mapping[str, Callable[[Any], Any] | None]] = MappingProxyType({})
+
+
+class Journal:
+    """What one condition run knows, and all that it has done so far.
+
+    Data sources, treatments, steps and hooks are given a `FrozenContext`, which lets them read and add; what
+    runs them works with the journal behind it.
+
+    Parameters
+    ----------
+    values : mapping
+        Frozen values to begin with; it is not kept.
+    word : int
+        The replicate's 64-bit word.
+    condition, replicate
+        What run it is of.
+    logger : Logger
+        What the context gives as `logger`.
+
+    Attributes
+    ----------
+    values : dict
+        Frozen values by key.
+    scope : Scope
+        What the current part has read and written.
+    scopes : list of Scope
+        Of all parts so far; the last one is the current one.
+    traced : set of str or None
+        Keys that the current part has looked up or written; None stands for the seed.
+    metrics, artifacts : list
+        What was recorded and handed over, in order.
+    outputs : mapping
+        Name of each declared output -> its writer.
+    inputs : Inputs or None
+        What the run depends on in other experiments.
+    cached_steps : tuple of str
+        The steps that were not called, since the cache had their results.
+    asked : set or None
+        What else the current part asked for, noted while a cacheable step runs.
+    """
+
+    __slots__ = (
+        "_rng",
+        "artifacts",
+        "asked",
+        "cached_steps",
+        "condition",
+        "inputs",
+        "logger",
+        "metrics",
+        "outputs",
+        "replicate",
+        "scope",
+        "scopes",
+        "traced",
+        "values",
+        "word",
+    )
+
+    def __init__(
+        self, values: Mapping[str, Any], word: int, condition: str, replicate: int, logger: logging.Logger
+    ) -> None:
+        self.values = {**values}
+        self.word = word
+        self.condition = condition
+        self.replicate = replicate
+        self.logger = logger
+        self.scope = untouched(OUTSIDE, 0)
+        self.scopes: list[Scope] = []
+        self.traced: set[str | None] = set()
+        self.metrics: list[MetricEntry] = []
+        self.artifacts: list[KeptArtifact] = []
+        self.outputs = _NO_OUTPUTS
+        self.inputs: Any = None
+        self.cached_steps: tuple[str, ...] = ()
+        self.asked: set[tuple[Any, str]] | None = None
+        self._rng: np.random.Generator | None = None
+
+    @property
+    def seed(self) -> int:
+        """Seed of the replicate, 32 bits."""
+        return self.word >> 32
+
+    def enter(self, name: str, index: int) -> None:
+        """Begin the data source, treatment or step `name`; what follows is traced under it."""
+        self.scope = scope = untouched(name, index)
+        self.scopes.append(scope)
+        if self.traced:
+            self.traced = set()
+        self._rng = None
+
+    def trace(self, event: Event, key: str = "", shown: Any = None) -> None:
+        """Add an event to the trace of the current part."""
+        self.scope = scope = self.scope.then(event, key, shown)
+        if self.scopes:
+            self.scopes[-1] = scope
+
+    def trace_look_up(self, key: str) -> None:
+        """Trace that the current part looks up a key."""
+        self.traced.add(key)
+        if key in self.values:
+            self.trace("read", key, summarize(self.values[key]))
+        else:
+            self.trace("absent", key)
+
+    def trace_seed(self) -> None:
+        """Trace that the current part asks for random numbers or the seed."""
+        if None not in self.traced:
+            self.traced.add(None)
+            self.trace("seeded")
+
+    def write(self, key: str, frozen: Any) -> None:
+        """Add a key, whose value is frozen."""
+        self.values[key] = frozen
+        self.traced.add(key)
+        self.trace("write", key, summarize(frozen))
+
+    def ask(self, what: Asked, name: str = "") -> None:
+        """Note what else a cacheable step depends on."""
+        if self.asked is not None:
+            self.asked.add((what, name))
+
+    def generator(self) -> np.random.Generator:
+        """Return the generator of the current part."""
+        if self._rng is None:
+            self.trace_seed()
+            self._rng = generator(self.word, self.scope.index)
+        return self._rng
+
+    # Cacheable steps.
+
+    def set_apart(self, asked: set[tuple[Any, str]]) -> tuple[Scope, set[str | None]]:
+        """Begin the trace of the current part anew; return what `rejoin` is given to put it behind the old.
+
+        Parameters
+        ----------
+        asked : set
+            Takes what is asked for meanwhile.
+        """
+        outer = self.scope, self.traced
+        self.scope, self.traced, self._rng = untouched(self.scope.name, self.scope.index), set(), None
+        self.asked = asked
+        return outer
+
+    def rejoin(self, outer: tuple[Scope, set[str | None]]) -> list[tuple[Event, str]]:
+        """End what `set_apart` began; return what was looked up and written meanwhile, in order."""
+        events = self.scope.events
+        (self.scope, self.traced), self.asked = outer, None
+        if self.scopes:
+            self.scopes[-1] = self.scope
+        self.retrace(events)
+        return events
+
+    def retrace(self, events: Iterable[tuple[Event, str]]) -> None:
+        """Trace what a step looked up and wrote, unless a hook before it did so already."""
+        self._rng = None
+        for event, key in events:
+            if event == "seeded":
+                self.trace_seed()
+            elif event == "write" or key not in self.traced:
+                self.traced.add(key)
+                self.trace(event, key, None if event == "absent" else summarize(self.values[key]))

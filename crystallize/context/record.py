@@ -1,0 +1,232 @@
+"""What is kept of a condition run: metrics, traces, artifacts, and the exception that ended it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from crystallize.boundary import text_of
+from crystallize.context.recording import MetricEntry
+from crystallize.context.trace import Scope
+
+_PACKAGE = str(Path(__file__).resolve().parent.parent) + os.sep
+_ABOVE_USERS = (_PACKAGE, str(Path(asyncio.__file__).parent) + os.sep)
+_FORMAT: Final = "crystallize-run-3"
+
+
+def _encoder() -> Callable[[object], str]:
+    """Return `json.dumps` for data without cycles; it makes an encoder each time, and runs are many."""
+    make = getattr(json.encoder, "c_make_encoder", None)
+    if make is None:
+        return json.dumps
+    options = ": ", ", ", False, False, True
+    encode = make(None, json.JSONEncoder().default, json.encoder.encode_basestring_ascii, None, *options)
+    return lambda data: "".join(encode(data, 0))
+
+
+_text: Final = _encoder()
+
+
+@dataclass(frozen=True, slots=True)
+class RunError:
+    """An exception that ended a condition run.
+
+    Attributes
+    ----------
+    type : str
+        Name of the exception's class.
+    message : str
+        The exception as text.
+    step : str
+        Data source, treatment, step or hook that raised it.
+    traceback : str
+        The user's part of the traceback, as text.
+    """
+
+    type: str
+    message: str
+    step: str
+    traceback: str
+
+    @classmethod
+    def from_exception(cls, error: BaseException, step: str) -> RunError:
+        """Describe an exception; frames of this package and asyncio above the user's are left out."""
+        start = error.__traceback__
+        frame = start
+        while frame is not None and frame.tb_frame.f_code.co_filename.startswith(_ABOVE_USERS):
+            frame = frame.tb_next
+        text = "".join(traceback.format_exception(type(error), error, frame or start))
+        return cls(type(error).__qualname__, text_of(error), step, text)
+
+    def __str__(self) -> str:
+        return f"{self.type}: {self.message}" if self.message else self.type
+
+
+class ArtifactEntry(NamedTuple):
+    """What a record keeps of an artifact: not its bytes."""
+
+    name: str
+    step: str
+    size: int
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """What one condition run gave.
+
+    Attributes
+    ----------
+    condition : str
+        ``"baseline"`` or the treatment's name.
+    replicate : int
+        0-based number of the replicate.
+    seed : int
+        The replicate's 32-bit seed.
+    metrics : tuple of MetricEntry
+        Every recorded value, in order.
+    scopes : tuple of Scope
+        What data source, treatment and steps read and wrote of the context.
+    artifacts : tuple of ArtifactEntry
+        Name, step, size in bytes and blake2b digest of each artifact.
+    error : RunError or None
+        Why the run failed.
+    skipped : str or None
+        Why the run was skipped.
+    seconds : float
+        Wall time; of runs that are under way at the same time on an event loop, each one's share of it.
+    sections : tuple of (str, str)
+        Captured output, by heading.
+    cached : bool
+        Whether an earlier run had stored it; it says nothing of what was measured.
+    impure : str or None
+        What the run did, so that a stored record can't stand for it.
+    cached_steps : tuple of str
+        The cacheable steps whose results an earlier call had stored.
+    """
+
+    condition: str
+    replicate: int
+    seed: int
+    metrics: tuple[MetricEntry, ...] = ()
+    scopes: tuple[Scope, ...] = ()
+    artifacts: tuple[ArtifactEntry, ...] = ()
+    error: RunError | None = None
+    skipped: str | None = None
+    seconds: float = 0.0
+    sections: tuple[tuple[str, str], ...] = ()
+    cached: bool = field(default=False, compare=False)
+    impure: str | None = field(default=None, compare=False)
+    cached_steps: tuple[str, ...] = field(default=(), compare=False)
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the run gave all that it was to give."""
+        return self.error is None and self.skipped is None
+
+    @property
+    def measured_by_stored_steps(self) -> frozenset[str]:
+        """Measured metrics whose values are those of an earlier call of a cacheable step."""
+        return frozenset(e.name for e in self.metrics if e.measured and e.step in self.cached_steps)
+
+    def to_json(self) -> str:
+        """Return the record as JSON text; floats come back bit for bit."""
+        error = self.error
+        before = _text((_FORMAT, self.condition, self.replicate, self.seed, self.metrics))
+        scopes = ", ".join([scope.to_text() for scope in self.scopes])
+        behind = _text(
+            (
+                self.artifacts,
+                error and (error.type, error.message, error.step, error.traceback),
+                self.skipped,
+                self.seconds,
+                self.sections,
+                self.cached,
+                self.impure,
+                self.cached_steps,
+            )
+        )
+        return f"{before[:-1]}, [{scopes}], {behind[1:]}"
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> RunRecord:
+        """Build a record from what `to_json` returned.
+
+        Raises
+        ------
+        ValueError
+            If the text is not a whole record of this format.
+        """
+        try:
+            data = json.loads(text)
+            (
+                version,
+                condition,
+                replicate,
+                seed,
+                metrics,
+                scopes,
+                artifacts,
+                error,
+                skipped,
+                seconds,
+                sections,
+                cached,
+                impure,
+                cached_steps,
+            ) = data
+            if version != _FORMAT:
+                raise ValueError(f"format {version!r}, not {_FORMAT!r}")
+            return record_of(
+                condition,
+                replicate,
+                seed,
+                tuple([MetricEntry(*entry) for entry in metrics]),
+                tuple(map(Scope.from_json, scopes)),
+                tuple([ArtifactEntry(*entry) for entry in artifacts]),
+                error and RunError(*error),
+                skipped,
+                seconds,
+                tuple([(title, content) for title, content in sections]),
+                cached,
+                impure,
+                tuple(cached_steps),
+            )
+        except (TypeError, ValueError, KeyError) as fault:
+            raise ValueError(f"not a run record: {fault}") from fault
+
+
+class _Unfrozen:
+    """A record whose fields are being set: in a frozen one each would take a call, in every run."""
+
+    __slots__ = tuple(entry.name for entry in fields(RunRecord))
+
+    def __init__(self, *values: Any) -> None:
+        (
+            self.condition,
+            self.replicate,
+            self.seed,
+            self.metrics,
+            self.scopes,
+            self.artifacts,
+            self.error,
+            self.skipped,
+            self.seconds,
+            self.sections,
+            self.cached,
+            self.impure,
+            self.cached_steps,
+        ) = values
+
+
+def record_of(*values: Any) -> RunRecord:
+    """Return a record of the values of all its fields, in order."""
+    record: Any = _Unfrozen(*values)
+    record.__class__ = RunRecord
+    return record  # type: ignore[no-any-return]

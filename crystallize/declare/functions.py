@@ -1,0 +1,313 @@
+"""Functions that a decorator replaced under their own name: their parameters, and how they are pickled."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+import sys
+import threading
+import weakref
+import zlib
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+import numpy as np
+
+from crystallize.context.context import FrozenContext, context_of, journal_of
+from crystallize.context.freezing import ATOMIC, freeze_if_possible, thaw
+from crystallize.context.journal import Journal
+from crystallize.context.seeding import global_state_restored, seed_globals
+from crystallize.errors import ContextMutationError, DefinitionError, StepParameterError
+
+_ABSENT: Any = object()
+_REQUIRED = inspect.Parameter.empty
+_NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+
+
+class Parameters:
+    """The parameters of a function behind its leading positional ones.
+
+    Parameters
+    ----------
+    function : callable
+        The function.
+    leading : tuple of str
+        What the leading positional parameters stand for, such as ``("data", "ctx")``. A function may leave
+        out ``"ctx"``, if that is the last: a parameter that has a default, and another name, is none.
+    kind : str
+        What errors call the function: ``"step"``, ``"data source"``.
+
+    Attributes
+    ----------
+    takes_ctx : bool
+        Whether the function is to be given a context by position.
+
+    Raises
+    ------
+    DefinitionError
+        If the function can't be called with the leading arguments by position.
+    """
+
+    __slots__ = ("defaults", "kind", "name", "open", "takes_ctx")
+
+    def __init__(self, function: Callable[..., Any], leading: tuple[str, ...], kind: str) -> None:
+        self.kind = kind
+        self.name = getattr(function, "__name__", type(function).__name__)
+        parameters = list(inspect.signature(function).parameters.values())
+        positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        starred = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+        self.takes_ctx = leading[-1:] == ("ctx",)
+        if self.takes_ctx and not starred and not any(map(_is_ctx, positional[len(leading) - 1 :][:1])):
+            self.takes_ctx = False
+            leading = leading[:-1]
+        if len(positional) < len(leading) and not starred:
+            raise DefinitionError(
+                f"{kind} {self.name!r} takes {len(positional)} positional arguments; it is called with "
+                f"({', '.join(leading)}), or with ({', '.join((*leading, 'ctx'))}) if it takes a context"
+            )
+        self.open = any(p.kind is p.VAR_KEYWORD for p in parameters)
+        taken = {p.name for p in positional[: len(leading)]}
+        self.defaults = {p.name: p.default for p in parameters if p.kind in _NAMED and p.name not in taken}
+
+    def check(self, given: Mapping[str, Any]) -> None:
+        """Raise `StepParameterError` if a given parameter is unknown."""
+        unknown = [] if self.open else [name for name in given if name not in self.defaults]
+        if unknown:
+            known = ", ".join(map(repr, self.defaults)) or "none"
+            raise StepParameterError(
+                f"{self.kind} {self.name!r} has no parameter {unknown[0]!r}; its parameters are {known}"
+            )
+
+    def fill(self, given: Mapping[str, Any], ctx: FrozenContext) -> dict[str, Any]:
+        """Return the arguments of a call: given ones first, then the context's, then copies of defaults.
+
+        Raises
+        ------
+        StepParameterError
+            If a parameter without default is neither given nor in the context.
+        """
+        filled = {**given}
+        for name, default in self.defaults.items():
+            if name in filled:
+                continue
+            value = ctx.get(name, _ABSENT) if default is _REQUIRED else ctx.get_value(name, _ABSENT)
+            if value is _ABSENT:
+                if default is _REQUIRED:
+                    raise StepParameterError(
+                        f"{self.kind} {self.name!r} needs parameter {name!r}: give it as "
+                        f"{self.name}({name}=...), or under the key {name!r} of the context"
+                    )
+                value = default if type(default) in ATOMIC else thaw(freeze_if_possible(default))
+            filled[name] = value
+        for name, value in filled.items():
+            if type(value) is ResourceFactory:
+                filled[name] = value(ctx)
+        return filled
+
+
+def _is_ctx(parameter: inspect.Parameter) -> bool:
+    """Tell whether a positional parameter takes the context, rather than a value that has a default."""
+    return parameter.default is _REQUIRED or parameter.name in ("ctx", "context")
+
+
+class Given:
+    """A declared function with the parameters that were given to it, of which every run gets copies.
+
+    Attributes
+    ----------
+    factory : Declared
+        What was declared.
+    frozen : dict
+        The parameters given, as they are kept.
+    """
+
+    def __init__(self, factory: Any, params: Mapping[str, Any]) -> None:
+        self.factory = factory
+        self.frozen = {key: freeze_if_possible(value) for key, value in params.items()}
+
+    @property
+    def name(self) -> str:
+        """Name of the function."""
+        return self.factory.__name__  # type: ignore[no-any-return]
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The parameters given, as copies."""
+        return {key: thaw(value) for key, value in self.frozen.items()}
+
+    @property
+    def is_async(self) -> bool:
+        """Whether the function is ``async def``."""
+        return self.factory.is_async  # type: ignore[no-any-return]
+
+
+def inject_from_ctx(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Fill keyword parameters that a call leaves out from its context.
+
+    The decorated function is called with a `FrozenContext` among its positional arguments; parameters
+    behind it come from the call, then from the context, then from their defaults.
+    """
+    by_arity: dict[int, Parameters] = {}
+
+    @functools.wraps(function)
+    def wrapper(*args: Any, **given: Any) -> Any:
+        ctx = next((arg for arg in args if isinstance(arg, FrozenContext)), None)
+        if ctx is None:
+            raise StepParameterError(
+                f"{function.__qualname__} is injected from a context, but was given none"
+            )
+        if len(args) not in by_arity:
+            by_arity[len(args)] = Parameters(function, tuple("_" * len(args)), "function")
+        parameters = by_arity[len(args)]
+        parameters.check(given)
+        return function(*args, **parameters.fill(given, ctx))
+
+    return wrapper
+
+
+def named(module: str, qualname: str) -> Any:
+    """Return what a module that is loaded holds under a name, or None."""
+    found: Any = sys.modules.get(module)
+    for part in qualname.split("."):
+        found = getattr(found, part, None)
+    return found
+
+
+class Declared:
+    """Base of what a decorator puts in a function's place; pickled by name, as functions are."""
+
+    __name__: str
+    __qualname__: str
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        if not callable(function):
+            raise DefinitionError(f"a function is declared here, not {function!r}")
+        functools.update_wrapper(cast("Callable[..., Any]", self), function)
+        self.function = function
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        qualname: str = self.__qualname__
+        return qualname if named(self.__module__, qualname) is self else self.reduce_by_value()
+
+    def reduce_by_value(self) -> tuple[Any, ...]:
+        """Return what makes it again where its module is another one."""
+        return (type(self), (self.function,))
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.__qualname__}>"
+
+    def __copy__(self) -> Declared:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Declared:
+        return self
+
+
+_RESOURCES_KEPT = 8
+
+
+class _Resources(threading.local):
+    """Resources of this thread: factory -> the latest few, each with what it was made from."""
+
+    made: weakref.WeakKeyDictionary[Any, list[tuple[dict[str, Any], Any]]]
+
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew."""
+        self.made = weakref.WeakKeyDictionary()
+
+
+_resources = _Resources()
+if hasattr(os, "register_at_fork"):  # a connection or a handle can't be shared with the process it came from
+    os.register_at_fork(after_in_child=_resources.forget)
+
+
+class ResourceFactory(Declared):
+    """Makes a resource once per process and thread; see `resource_factory`."""
+
+    def __call__(self, ctx: FrozenContext) -> Any:
+        """Return this thread's resource for what the factory reads from `ctx`, making it if there is none."""
+        made = _resources.made.setdefault(self, [])
+        for read, resource in made:
+            if all(_same(_current(ctx, key), value) for key, value in read.items()):
+                return resource
+        # A name and a number that are the same for all, since all share what is made.
+        outer = journal_of(ctx)
+        inner = Journal(outer.values, outer.word, "resource", 0, outer.logger)
+        inner.enter(self.__name__, outer.scope.index)
+        asked: set[tuple[str, str]] = set()
+        inner.asked = asked
+        with global_state_restored():
+            seed_globals(_name_seed(self.__qualname__))
+            resource = self.function(context_of(inner))
+        scope = inner.scope
+        if scope.writes or inner.metrics or inner.artifacts:
+            raise ContextMutationError(
+                f"resource factory {self.__name__!r} wrote to the context; a resource is made once and "
+                "shared, so context keys, metrics and artifacts belong into a step"
+            )
+        keys = [*scope.reads, *scope.absent] + ([_SEED] if scope.seeded else [])
+        keys += [_EVERY_KEY] if ("everything", "") in asked else []
+        made.append(({key: _current(ctx, key) for key in keys}, resource))
+        del made[:-_RESOURCES_KEPT]
+        return resource
+
+
+_SEED = "\0seed"
+_EVERY_KEY = "\0keys"
+
+
+def _current(ctx: FrozenContext, key: str) -> Any:
+    if key == _SEED:
+        return ctx.seed
+    if key == _EVERY_KEY:
+        journal_of(ctx).ask("everything")
+        return tuple(journal_of(ctx).values)
+    ctx.get(key)  # what the resource was made from counts as read by who uses it
+    return journal_of(ctx).values.get(key, _ABSENT)
+
+
+def _same(one: Any, other: Any) -> bool:
+    if one is other:
+        return True
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, np.ndarray):
+        return one.dtype == other.dtype and np.array_equal(one, other)
+    try:
+        return bool(one == other)
+    except Exception:  # values that can't be compared are not known to be the same
+        return False
+
+
+def _name_seed(name: str) -> int:
+    """Return a 32-bit seed that depends on a name alone, the same in every process."""
+    return zlib.crc32(name.encode())
+
+
+def resource_factory(create: Callable[[FrozenContext], Any]) -> ResourceFactory:
+    """Make something costly (a model handle, a client) once per process and thread.
+
+    Put the factory into the context, give it as a step's parameter, or make it a parameter's default: the
+    step receives what `create` returned. Contexts that differ in a key which `create` reads get resources of
+    their own, and so do replicates if it asks for `seed` or `rng`, so that a treatment never works with the
+    baseline's resource; to `create`, the condition is ``"resource"`` and the replicate 0. The global random
+    generators are seeded alike for each creation and put back after.
+
+    Parameters
+    ----------
+    create : callable
+        Called with the context; may read it, not write to it.
+
+    Examples
+    --------
+    >>> @resource_factory
+    ... def model(ctx):
+    ...     return f"model of depth {ctx.get('depth', 1)}"
+    >>> model(FrozenContext({"depth": 3}))
+    'model of depth 3'
+    """
+    return ResourceFactory(create)

@@ -1,0 +1,197 @@
+"""Treatments: named changes of the context."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable, Mapping
+from importlib import import_module
+from typing import Any, SupportsIndex, overload
+
+from crystallize.context.context import FrozenContext, frozen_mapping
+from crystallize.declare.artifact import artifacts_in
+from crystallize.declare.datasource import DataSource, DataSourceFactory
+from crystallize.declare.functions import named
+from crystallize.errors import DefinitionError
+from crystallize.text.keywords import checked_keywords
+
+BASELINE = "baseline"
+"""Name of the condition without treatment."""
+
+Change = Mapping[str, Any] | DataSource | DataSourceFactory | Callable[[FrozenContext], Any]
+
+
+class Treatment:
+    """A named change of the context, made before the data are fetched.
+
+    Parameters
+    ----------
+    name : str
+        Its name in results and reports; ``"baseline"`` is taken.
+    apply : mapping, callable or DataSource
+        Keys to add; or a function that is given the context and adds keys; or a data source (also its
+        un-called factory), from which the condition fetches in place of the experiment's. `apply_fn` is
+        another spelling.
+    optional : iterable of str
+        Keys that nothing need read. Another key that no run reads is taken for a slip: what is claimed of
+        the treatment is then invalid.
+
+    Attributes
+    ----------
+    source : DataSource or None
+        What the condition fetches from, if not from the experiment's data source.
+
+    Raises
+    ------
+    DefinitionError
+        If the name is empty or ``"baseline"``, there is not exactly one change, or an optional key is not
+        among those that are added.
+
+    Examples
+    --------
+    >>> Treatment("deep", {"depth": 8})
+    Treatment('deep', {'depth': 8})
+    """
+
+    @checked_keywords
+    def __init__(
+        self,
+        name: str,
+        apply: Change | None = None,
+        *,
+        apply_fn: Callable[[FrozenContext], Any] | None = None,
+        optional: Iterable[str] = (),
+    ) -> None:
+        if not isinstance(name, str) or not name.strip():
+            raise DefinitionError(
+                f"a treatment is named {name!r}; a name is a non-empty string, as in Treatment('deep', ...)"
+            )
+        if name == BASELINE:
+            raise DefinitionError(
+                "a treatment can't be named 'baseline': that is the condition without treatment"
+            )
+        if (apply is None) == (apply_fn is None):
+            given = "neither" if apply is None else "both"
+            raise DefinitionError(
+                f"treatment {name!r} needs one change, as apply= or apply_fn=; {given} given"
+            )
+        change = apply if apply_fn is None else apply_fn
+        self.name = name
+        self.payload: dict[str, Any] | None = None
+        self.function: Callable[[FrozenContext], Any] | None = None
+        self.source: DataSource | None = None
+        if isinstance(change, Mapping):
+            self.payload = frozen_mapping(change)
+        elif isinstance(change, DataSource | DataSourceFactory):
+            self.source = change()
+            for artifact in artifacts_in(self.source):
+                raise DefinitionError(
+                    f"treatment {name!r} fetches artifact {artifact.name!r}; only the data source of the "
+                    "experiment itself can read what another experiment writes"
+                )
+        elif callable(change):
+            self.function = change
+        else:
+            raise DefinitionError(
+                f"treatment {name!r} changes the context by {change!r}; give a mapping of keys to add, a "
+                "function of the context, or a data source"
+            )
+        self.optional = self._checked_optional(optional)
+
+    def _checked_optional(self, optional: Iterable[str]) -> frozenset[str]:
+        listed = isinstance(optional, Iterable) and not isinstance(optional, str | bytes)
+        keys = tuple(optional) if listed else ()
+        if not listed or not all(isinstance(key, str) for key in keys):
+            raise DefinitionError(
+                f"treatment {self.name!r} has optional={optional!r}; give the keys that nothing need read, "
+                "as in optional={'retries'}"
+            )
+        unknown = [] if self.payload is None else [key for key in keys if key not in self.payload]
+        if unknown:
+            sets = ", ".join(map(repr, self.payload or ())) or "nothing"
+            raise DefinitionError(
+                f"treatment {self.name!r} has optional key {unknown[0]!r}, which it does not set; it sets "
+                f"{sets}"
+            )
+        return frozenset(keys)
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
+        """Pickle a treatment by name where its function's name holds it, as that of a decorated one does."""
+        module = getattr(self.function, "__module__", None)
+        qualname = getattr(self.function, "__qualname__", None)
+        if module and qualname and named(module, qualname) is self:
+            return (_import_named, (module, qualname))
+        return super().__reduce_ex__(protocol)
+
+    @property
+    def change(self) -> Change:
+        """What the treatment changes: keys to add, a function of the context, or the data source."""
+        return next(c for c in (self.payload, self.function, self.source, {}) if c is not None)
+
+    def without_source(self) -> Treatment:
+        """Return the treatment without its data source, for data that are given."""
+        if self.source is None:
+            return self
+        changed = copy.copy(self)
+        changed.source = None
+        return changed
+
+    def __call__(self) -> Treatment:
+        """Return the treatment itself, so that it may be written with or without parentheses."""
+        return self
+
+    def apply(self, ctx: FrozenContext) -> None:
+        """Add the treatment's keys to the context.
+
+        Raises
+        ------
+        ContextMutationError
+            If a key is there already.
+        DefinitionError
+            If the treatment's function returns something: it may be meant to have an effect, and has none.
+        """
+        if self.function is not None:
+            returned = self.function(ctx)
+            if returned is not None and returned is not ctx:
+                raise DefinitionError(
+                    f"the function of treatment {self.name!r} returned {returned!r}, which has no effect; it "
+                    "adds keys with ctx.add(key, value) and returns nothing (to have it replace the data "
+                    "source, decorate it with @data_source)"
+                )
+            return
+        for key, value in (self.payload or {}).items():
+            ctx.add(key, value)
+
+    def __repr__(self) -> str:
+        return f"Treatment({self.name!r}, {self.change!r})"
+
+
+Treatments = Treatment | Iterable[Treatment] | Mapping[str, Change]
+"""What stands for the treatments of an experiment: one, several, or a mapping of names to changes."""
+
+
+def _import_named(module: str, qualname: str) -> Any:
+    import_module(module)
+    return named(module, qualname)
+
+
+@overload
+def treatment(name: str, apply: Change, *, optional: Iterable[str] = ...) -> Treatment: ...
+@overload
+def treatment(
+    name: str, *, optional: Iterable[str] = ...
+) -> Callable[[Callable[[FrozenContext], Any]], Treatment]: ...
+def treatment(name: str, apply: Change | None = None, *, optional: Iterable[str] = ()) -> Any:
+    """Make a treatment of a mapping, or, as a decorator, of a function of the context; see `Treatment`.
+
+    Examples
+    --------
+    >>> boost = treatment("boost", {"delta": 10.0})
+    >>> @treatment("dynamic")
+    ... def dynamic(ctx):
+    ...     ctx.add("delta", ctx.get("scale", 1) * 2)
+    >>> boost.name, dynamic.name
+    ('boost', 'dynamic')
+    """
+    if apply is not None:
+        return Treatment(name, apply, optional=optional)
+    return lambda function: Treatment(name, function, optional=optional)

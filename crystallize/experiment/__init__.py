@@ -1,0 +1,1 @@
+"""Experiments, graphs of them, searches, and what they gave."""

@@ -1,0 +1,12 @@
+"""Searches for a promising treatment: what to try next, told what became of it.
+
+A search proves nothing: its best trial was chosen for looking good. `Experiment.run` proves it, on replicates
+that the search has not seen.
+"""
+
+from crystallize.experiment.optimize.base import BaseOptimizer
+from crystallize.experiment.optimize.listed import GridSearch, RandomSearch, Trial
+from crystallize.experiment.optimize.objective import Objective
+from crystallize.experiment.optimize.with_optuna import OptunaOptimizer
+
+__all__ = ["BaseOptimizer", "GridSearch", "Objective", "OptunaOptimizer", "RandomSearch", "Trial"]

@@ -1,0 +1,186 @@
+"""Searches whose next treatments do not depend on what became of the earlier ones."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from abc import abstractmethod
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from crystallize.context.seeding import SEARCH_SPACE, check_root_seed
+from crystallize.declare.treatment import Treatment
+from crystallize.errors import OptimizationError
+from crystallize.experiment.optimize.base import BaseOptimizer
+from crystallize.experiment.optimize.objective import Objective
+from crystallize.experiment.optimize.space import (
+    TrialNames,
+    checked_batch_size,
+    checked_space,
+    choices_of,
+    drawing,
+    plain,
+)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A treatment that was tried, and what became of it.
+
+    Attributes
+    ----------
+    treatment : Treatment
+        The treatment.
+    values : dict
+        What was told of it.
+    """
+
+    treatment: Treatment
+    values: dict[str, float]
+
+    @property
+    def failed(self) -> bool:
+        """Whether it gave no value."""
+        return not all(map(math.isfinite, self.values.values()))
+
+
+class _Listed(BaseOptimizer):
+    """Base of searches whose next treatments do not depend on what became of the earlier ones.
+
+    Attributes
+    ----------
+    trials : list of Trial
+        What was tried, in order.
+    """
+
+    def __init__(self, objective: Objective, batch_size: int | None) -> None:
+        super().__init__(objective)
+        self.trials: list[Trial] = []
+        self._batch_size = checked_batch_size(batch_size)
+        self._candidates = self._named_candidates()
+        self._pending: deque[Treatment] = deque()
+
+    @abstractmethod
+    def _parameters(self) -> Iterator[dict[str, Any]]:
+        """Yield the parameters of each trial."""
+
+    def _named_candidates(self) -> Iterator[Treatment]:
+        names = TrialNames()
+        for number, parameters in enumerate(self._parameters()):
+            yield Treatment(names.of(number, parameters), parameters)
+
+    def ask(self) -> list[Treatment]:
+        """Return the next `batch_size` treatments; by default, all that are wanted."""
+        limits = [n for n in (self._batch_size, self.trials_left) if n is not None]
+        asked = list(itertools.islice(self._candidates, min(limits, default=1)))
+        self._pending += asked
+        return asked
+
+    def tell(self, values: dict[str, float]) -> None:
+        """Take in what became of the treatment whose turn it is."""
+        self.trials.append(Trial(self._pending.popleft(), dict(values)))
+
+    def get_best_treatment(self) -> Treatment:
+        """Return the treatment with the best value; of equals, the earliest.
+
+        Of several metrics, the first counts, and the next where it is equal.
+        """
+        done = self._succeeded()
+        return min(done, key=lambda trial: self.objective.losses(trial.values)).treatment
+
+    def pareto_front(self) -> list[Treatment]:
+        """Return the treatments that no other one matches in every metric and beats in one."""
+        done = self._succeeded()
+        losses = [self.objective.losses(trial.values) for trial in done]
+        return [
+            trial.treatment
+            for trial, loss in zip(done, losses, strict=True)
+            if not any(
+                other != loss and all(o <= x for o, x in zip(other, loss, strict=True)) for other in losses
+            )
+        ]
+
+    def _succeeded(self) -> list[Trial]:
+        done = [trial for trial in self.trials if not trial.failed]
+        if not done:
+            raise OptimizationError(
+                f"{type(self).__name__} has no best treatment: {len(self.trials)} trials were told, and none "
+                "succeeded"
+            )
+        return done
+
+
+class GridSearch(_Listed):
+    """Tries every combination of given values, the last key changing fastest.
+
+    Parameters
+    ----------
+    grid : mapping of str to list
+        Context key -> the values to try.
+    objective : Objective
+        What the search is after.
+    batch_size : int, optional
+        How many treatments to evaluate in one run; by default all that are wanted.
+
+    Raises
+    ------
+    DefinitionError
+        If a key has no values.
+
+    Examples
+    --------
+    >>> search = GridSearch({"depth": [1, 2], "rate": [0.1]}, Objective("loss", "minimize"), batch_size=2)
+    >>> search.ask()
+    [Treatment('depth=1, rate=0.1', {'depth': 1, 'rate': 0.1}), \
+Treatment('depth=2, rate=0.1', {'depth': 2, 'rate': 0.1})]
+    """
+
+    def __init__(
+        self, grid: Mapping[str, Iterable[Any]], objective: Objective, *, batch_size: int | None = None
+    ) -> None:
+        self._grid = {key: choices_of(key, values) for key, values in checked_space("grid", grid).items()}
+        super().__init__(objective, batch_size)
+
+    def _parameters(self) -> Iterator[dict[str, Any]]:
+        for values in itertools.product(*self._grid.values()):
+            yield dict(zip(self._grid, values, strict=True))
+
+
+class RandomSearch(_Listed):
+    """Tries values drawn at random.
+
+    Parameters
+    ----------
+    space : mapping of str to distribution
+        Context key -> what its values are drawn from: a list (every item is equally likely); a distribution
+        of `scipy.stats` with its parameters, such as ``loguniform(1e-5, 1e-1)``; or a function of a
+        `numpy.random.Generator`, such as ``lambda rng: rng.normal(0.0, 2.0)``.
+    objective : Objective
+        What the search is after.
+    seed : int
+        Seed of the draws; trial i draws the same whatever the experiment's seed and the number of trials.
+    batch_size : int, optional
+        How many treatments to evaluate in one run; by default all that are wanted.
+
+    Raises
+    ------
+    DefinitionError
+        If a key has nothing that could be drawn from.
+    """
+
+    def __init__(
+        self, space: Mapping[str, Any], objective: Objective, *, seed: int = 0, batch_size: int | None = None
+    ) -> None:
+        self._draws = {key: drawing(key, source) for key, source in checked_space("space", space).items()}
+        self._seed = check_root_seed(seed)
+        super().__init__(objective, batch_size)
+
+    def _parameters(self) -> Iterator[dict[str, Any]]:
+        for number in itertools.count():
+            sequence = np.random.SeedSequence(self._seed, spawn_key=(SEARCH_SPACE, number))
+            rng = np.random.Generator(np.random.PCG64(sequence))
+            yield {key: plain(draw(rng)) for key, draw in self._draws.items()}

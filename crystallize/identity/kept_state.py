@@ -1,0 +1,245 @@
+"""What code keeps in memory from one call to the next: memos, generators, counters; and sets that it walks.
+
+Fingerprints refuse what has no identity. Here the question is only whether it changes meanwhile, within one
+process, so that everything counts as far as it can be seen.
+"""
+
+from __future__ import annotations
+
+import dis
+import functools
+import itertools
+import os
+import types
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from crystallize.boundary import check_failure
+from crystallize.identity.bodies import DESCRIPTIONS
+from crystallize.identity.code_facts import code_facts
+from crystallize.identity.encoder import Refusal
+from crystallize.identity.origin import Roots
+from crystallize.identity.part_encoder import LabelPart, Part, PartEncoder
+from crystallize.identity.process_state import process_state
+from crystallize.identity.reach import Reach
+
+_ITERATORS: Final = ("builtins", "itertools", "collections", "_io")
+_ORDER_FREE: Final = frozenset({"sorted", "len", "min", "max", "set", "frozenset", "any", "all", "sum"})
+_ENVIRONMENT: Final = "os.environ"
+_RANDOMISED: Final = (str, bytes)
+
+
+@dataclass
+class KeptState:
+    """What code of a project held at some moment.
+
+    Attributes
+    ----------
+    parts : mapping
+        Label of each part -> digest of it.
+    memos : mapping
+        Label of each function with a memo -> the function, and how many calls of it were none of the memo's.
+    orders : list of str
+        Labels of sets of texts that code walks through, in an order that the hash seed decides.
+    holders : mapping
+        Label of each part -> the dictionaries in it, attributes of instances too, and how many entries each
+        of them has.
+    outside : set of str
+        Labels of the parts that are not of the project: settings, attributes of what is installed.
+    """
+
+    parts: dict[str, bytes] = field(default_factory=dict)
+    memos: dict[str, tuple[Any, int]] = field(default_factory=dict)
+    orders: list[str] = field(default_factory=list)
+    holders: dict[str, list[tuple[dict[Any, Any], int]]] = field(default_factory=dict)
+    outside: set[str] = field(default_factory=set)
+
+    @classmethod
+    def of(cls, components: Mapping[str, Any], roots: Iterable[str | os.PathLike[str]]) -> KeptState:
+        """Return what components hold now."""
+        found = cls()
+        paths = tuple(os.path.realpath(root) for root in roots)
+        for name, component in components.items():
+            reach = _StateReach(name, paths, found)
+            reach.explore(component)
+            found.parts.update(reach.digests)
+        return found
+
+    def note_environment(self) -> None:
+        """Take in the variables of the environment."""
+        held = getattr(os.environ, "_data", None)
+        if isinstance(held, dict) and _ENVIRONMENT not in self.holders:
+            self.holders[_ENVIRONMENT] = [(held, len(held))]
+            variables = sorted(item for item in os.environ.items() if not item[0].startswith("PYTEST_"))
+            self.parts[_ENVIRONMENT] = repr(variables).encode("utf-8", "surrogatepass")
+            self.outside.add(_ENVIRONMENT)
+
+    def changed(self, later: KeptState) -> list[str]:
+        """Return which parts are not what they were; those that are new by then do not count."""
+        known = self.parts.keys() & later.parts.keys()
+        return sorted(label for label in known if self.parts[label] != later.parts[label])
+
+    def filled(self, later: KeptState) -> dict[str, Any]:
+        """Return the memos that were filled meanwhile: label -> function."""
+        before = {label: misses for label, (_, misses) in self.memos.items()}
+        return {
+            label: memo
+            for label, (memo, misses) in sorted(later.memos.items())
+            if misses != before.get(label, 0)
+        }
+
+    def grown(self) -> dict[str, Additions]:
+        """Return the parts in which dictionaries have more entries by now: label -> these."""
+        found = {label: _additions(holders) for label, holders in sorted(self.holders.items())}
+        return {label: additions for label, additions in found.items() if additions}
+
+
+Additions = list[tuple[dict[Any, Any], dict[Any, Any]]]
+"""Dictionaries, and the entries that each of them got: the last ones, since others would have moved up."""
+
+
+def _additions(holders: Iterable[tuple[dict[Any, Any], int]]) -> Additions:
+    return [
+        (held, dict(itertools.islice(held.items(), size, None))) for held, size in holders if len(held) > size
+    ]
+
+
+@contextmanager
+def set_aside(grown: Iterable[Additions]) -> Iterator[None]:
+    """Have dictionaries be without the entries that they got; what they get meanwhile does not stay."""
+    found = {id(held): (held, added) for additions in grown for held, added in additions}  # each once
+    taken = [(held, added, len(held) - len(added)) for held, added in found.values()]
+    for held, added, _ in taken:
+        for key in added:
+            del held[key]
+    try:
+        yield
+    finally:
+        for held, added, size in taken:
+            for key in list(itertools.islice(held, size, None)):
+                del held[key]
+            held.update(added)
+
+
+def refilled_alike(additions: Additions) -> bool:
+    """Tell whether entries that were set aside have the same values where they came again."""
+    return all(
+        KeptState.of({"entry": added[key]}, ()).parts == KeptState.of({"entry": held[key]}, ()).parts
+        for held, added in additions
+        for key in added.keys() & held.keys()
+    )
+
+
+class _StateReach(Reach):
+    """Finds all parts, also those that have no identity."""
+
+    def __init__(self, name: str, roots: Roots, found: KeptState) -> None:
+        super().__init__(name, roots)
+        self._found = found
+
+    def encoder(self, roots: Roots) -> PartEncoder:
+        """Return what writes one part."""
+        return _StateEncoder(self.label, roots, self._found, [])
+
+    def describe(self, label: str, part: Part) -> bytes:
+        """Return the digest of a part as far as it can be seen; note memos and sets."""
+        value = part.value
+        if isinstance(value, types.FunctionType):
+            self._found.orders += _walked(value)
+            for name, state in process_state(value, part.roots):
+                self._found.parts[name] = state.encode("utf-8", "surrogatepass")
+                self._found.outside.add(name)
+            if "environ" in code_facts(value.__code__).names:
+                self._found.note_environment()
+        holders = self._found.holders.setdefault(label, [])
+        encoder = _StateEncoder(self.label, part.roots, self._found, holders)
+        try:
+            DESCRIPTIONS[part.kind](encoder, value)
+        except BaseException as error:
+            check_failure(error)
+            encoder.add(b"!")
+        return encoder.digest()
+
+
+class _StateEncoder(PartEncoder):
+    """Writes what can be seen of what has no identity, instead of refusing it."""
+
+    __slots__ = ("_found", "_holders")
+
+    def __init__(
+        self, label: LabelPart, roots: Roots, found: KeptState, holders: list[tuple[dict[Any, Any], int]]
+    ) -> None:
+        super().__init__(label, roots)
+        self._found = found
+        self._holders = holders
+
+    def mapping(self, tag: bytes, items: Any) -> None:
+        """Add the pairs of a mapping, and note it."""
+        if type(items) is dict:
+            self._holders.append((items, len(items)))
+        super().mapping(tag, items)
+
+    def state(self, value: Any) -> None:
+        """Add the attributes of an instance, and note where they are."""
+        held = getattr(value, "__dict__", None)
+        if type(held) is dict:
+            self._holders.append((held, len(held)))
+        super().state(value)
+
+    def write_code(self, value: Any) -> None:
+        """Refer to code, and note a memo."""
+        if isinstance(value, functools._lru_cache_wrapper):
+            name = f"{value.__module__}.{value.__qualname__}"
+            self._found.memos[name] = value, value.cache_info().misses
+        super().write_code(value)
+
+    def write(self, value: Any) -> None:
+        """Add a value, or what can be seen of it."""
+        try:
+            super().write(value)
+        except Refusal:
+            self.text(b"?", _seen(value))
+
+
+def _seen(value: Any) -> str:
+    """Return what tells one state of an object without identity from another, within a process."""
+    kind = type(value)
+    if isinstance(value, types.GeneratorType):
+        frame = value.gi_frame
+        if frame is None:
+            return "ended"
+        simple = {k: v for k, v in frame.f_locals.items() if isinstance(v, int | float | str | bytes | None)}
+        return f"at {frame.f_lasti} with {simple!r}"
+    if isinstance(value, itertools.count):
+        return repr(value)
+    if kind.__module__ in _ITERATORS and hasattr(value, "__length_hint__"):
+        return f"{kind.__qualname__} with {value.__length_hint__()} to come"
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _walked(function: types.FunctionType) -> list[str]:
+    """Return the sets of texts in variables that a function does more with than to look something up."""
+    found = []
+    instructions = [i for i in dis.get_instructions(function) if i.opname not in ("CACHE", "PRECALL", "NOP")]
+    for place, instruction in enumerate(instructions):
+        if not instruction.opname.startswith(("LOAD_GLOBAL", "LOAD_DEREF", "LOAD_NAME")):
+            continue
+        value = function.__globals__.get(str(instruction.argval))
+        if not isinstance(value, set | frozenset) or len(value) < 2:
+            continue
+        if not all(isinstance(member, _RANDOMISED) for member in value):
+            continue
+        behind = instructions[place + 1].opname if place + 1 < len(instructions) else ""
+        before = str(instructions[place - 1].argval) if place else ""
+        if behind not in ("CONTAINS_OP",) and not (behind.startswith("CALL") and before in _ORDER_FREE):
+            found.append(f"{function.__globals__.get('__name__', '?')}.{instruction.argval}")
+    return found
+
+
+def cleared(memos: Mapping[str, Any]) -> None:
+    """Empty memos, so that what is run next fills them anew."""
+    for memo in memos.values():
+        clear: Callable[[], None] = memo.cache_clear
+        clear()

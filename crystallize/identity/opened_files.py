@@ -1,0 +1,202 @@
+"""Which files code of the project has opened in this process, and which directories it has listed.
+
+What it read may be kept in memory, by a memo of its own or of an installed package, and a later run need not
+open it again. So all of it is noted, from the moment on that pytest loads its plugins, or that the first run
+is watched.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any, Final, Literal
+
+from crystallize.identity.audit import caller, listen, unheard
+from crystallize.identity.file_digests import Status, digest_of_names
+from crystallize.identity.origin import is_project_file, is_project_name
+from crystallize.identity.places import (
+    Places,
+    Spelled,
+    database_file,
+    installation,
+    is_library_of_project,
+    is_of_no_concern,
+    is_of_tools,
+    source_of,
+)
+from crystallize.identity.purity import current
+
+Kind = Literal["content", "names", "code"]
+
+_TOOLS: Final = frozenset({"_pytest", "pytest", "pluggy", "xdist", "execnet", "coverage", "crystallize"})
+_TOOLS_PREFIX: Final = "pytest_"
+_WRITES: Final = os.O_WRONLY | os.O_TRUNC
+_LISTING_FOR_PYTHON: Final = frozenset({"importlib.metadata", "pkgutil"})
+
+
+@dataclass(slots=True)
+class Opening:
+    """A file that was opened, a directory that was listed, or code that was unpickled.
+
+    Attributes
+    ----------
+    kind : {"content", "names", "code"}
+        What of it was read.
+    path : str
+        Absolute path, with links; of code its module and name, with a colon between.
+    status : Status or None
+        Of the file when it was opened first; None if it was not there.
+    names : str
+        Digest of the names in a directory when it was listed first.
+    modules : frozenset of str
+        Modules of the project that were executing.
+    in_runs : bool
+        Whether only runs of experiments have opened it.
+    """
+
+    kind: Kind
+    path: str
+    status: Status | None = None
+    names: str = ""
+    modules: frozenset[str] = frozenset()
+    in_runs: bool = False
+
+
+class OpenedFiles:
+    """All that was opened in this process, but for files of packages, of Python and of the machine."""
+
+    def __init__(self) -> None:
+        self.version = 0
+        """Changes with whatever is noted."""
+        self._openings: dict[tuple[Kind, str], Opening] = {}
+        self._made: set[str] = set()
+        self._ignored: Places | None = None
+
+    def __iter__(self) -> Iterator[Opening]:
+        return iter(list(self._openings.values()))
+
+    def start(self) -> None:
+        """Begin to note."""
+        if self._ignored is None:
+            self._ignored = Places(installation())
+            listen(self._hear)
+
+    def _hear(self, event: str, args: tuple[Any, ...]) -> None:
+        if event == "open":
+            path, mode, flags = args
+            if not isinstance(path, int):
+                self._opened(path, mode, flags)
+        elif event in ("os.listdir", "os.scandir"):
+            if not isinstance(args[0], int):
+                self._note("names", os.curdir if args[0] is None else args[0])
+        elif event == "sqlite3.connect":
+            if (name := database_file(args[0])) is not None:
+                self._note("content", name)
+        elif event == "ctypes.dlopen":
+            if is_library_of_project(args[0]):
+                self._note("content", args[0])
+        elif event == "pickle.find_class":
+            self._unpickled(*args)
+
+    def _unpickled(self, module: str, name: str) -> None:
+        """Note a function or class that a text has named: what it is, no code needs to say."""
+        path = f"{module}:{name}"
+        known = self._openings.get(("code", path))
+        if known is None and not is_project_name(module):
+            return
+        if (readers := _readers()) is None:
+            return
+        in_run = bool(current())
+        if known is None:
+            known = self._openings["code", path] = Opening("code", path, in_runs=in_run)
+        elif known.modules.issuperset(readers) and known.in_runs <= in_run:
+            return
+        self._met_again(known, readers, in_run)
+
+    def _met_again(self, known: Opening, readers: set[str], in_run: bool) -> None:
+        known.modules |= readers
+        known.in_runs &= in_run
+        self.version += 1
+
+    def _opened(self, path: Any, mode: str | None, flags: int) -> None:
+        if not flags & _WRITES:
+            self._note("content", path)
+        elif flags & os.O_TRUNC:  # what it holds from now on, this process has made
+            self._made.add(Spelled.of(path).real)
+
+    def _note(self, kind: Kind, path: Any) -> None:
+        try:
+            file = Spelled.of(path)
+            assert self._ignored is not None
+            if file in self._ignored or is_of_no_concern(file) or file.real in self._made:
+                return
+            if kind == "names" and is_of_tools(file):
+                return
+            if source_of(file) is not None or (readers := _readers()) is None:
+                return
+            in_run = bool(current())
+            known = self._openings.get((kind, file.given))
+            if known is None:
+                known = _first_opening(kind, file.given)
+                if known is None:
+                    return
+                known.in_runs = in_run
+                self._openings[kind, file.given] = known
+            elif known.modules.issuperset(readers) and known.in_runs <= in_run:
+                return
+            self._met_again(known, readers, in_run)
+        except Exception:  # it would end up in the code that opens the file
+            self._openings.setdefault((kind, repr(path)), Opening(kind, repr(path)))
+            self.version += 1
+
+
+def _first_opening(kind: Kind, path: str) -> Opening | None:
+    """Return what there is to know of a file or directory now; None if it is a directory that is opened."""
+    if not os.path.lexists(path):
+        return Opening(kind, path)
+    is_directory = os.path.isdir(path)  # noqa: PTH112 - a Path costs more
+    if kind == "content":
+        return None if is_directory else Opening(kind, path, Status.of(path))
+    with unheard():
+        return Opening(kind, path, names=digest_of_names(path)) if is_directory else None
+
+
+def _readers() -> set[str] | None:
+    """Return the modules of the project that are executing; None if it is Python or a tool that reads."""
+    names: set[str] = set()
+    tool = False
+    importing: bool | None = None
+    frame: FrameType | None = caller()
+    if frame is not None and frame.f_globals.get("__name__") in _LISTING_FOR_PYTHON:
+        return None
+    while frame is not None:
+        filename, name = frame.f_code.co_filename, frame.f_globals.get("__name__") or ""
+        top = name.partition(".")[0]
+        if top in _TOOLS or top.startswith(_TOOLS_PREFIX):
+            tool = True
+            if importing is None:
+                return None  # source that is collected, or a file of the tool's own
+        elif filename.startswith("<frozen importlib"):
+            if importing is None and frame.f_code.co_name == "_find_and_load":
+                return None  # a module that is loaded
+        elif not filename.startswith("<") and top not in sys.stdlib_module_names:
+            importing = False
+            if is_project_file(filename):
+                names.add(name)
+        frame = frame.f_back
+    return names if names or not tool else None
+
+
+OPENED: Final = OpenedFiles()
+"""Those of this process."""
+
+
+def is_temporary(path: str, root: str) -> bool:
+    """Tell whether a file lies in the system's temporary directory, and the project does not."""
+    system = Places([tempfile.gettempdir()])
+    file = Spelled.of(path)
+    return file in system and not any(text.startswith(root.rstrip(os.sep) + os.sep) for text in file)

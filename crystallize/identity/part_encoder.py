@@ -1,0 +1,244 @@
+"""Writes what one part of a project says itself, and the labels of the parts that it refers to."""
+
+from __future__ import annotations
+
+import contextvars
+import functools
+import logging
+import pathlib
+import sys
+import types
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import crystallize.identity.stable_hash  # noqa: F401 - it teaches the encoder all types
+from crystallize.identity.code_facts import code_facts
+from crystallize.identity.encoder import Encoder, Refusal, refuse, write_instance
+from crystallize.identity.instances import is_written_in_c
+from crystallize.identity.named_by_text import named_by
+from crystallize.identity.origin import (
+    Roots,
+    import_root,
+    installed_name,
+    is_project_file,
+    is_project_module,
+    is_project_name,
+)
+
+_PLAIN_WRAPPERS: Final = (staticmethod, classmethod, property, types.MethodType, functools._lru_cache_wrapper)
+_NAMED: Final = (type, types.FunctionType, types.BuiltinFunctionType, functools._lru_cache_wrapper)
+"""What has a name of its own, wherever it is met."""
+_HEAP_TYPE: Final = 1 << 9  # Py_TPFLAGS_HEAPTYPE
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Something of the project that has a name.
+
+    Attributes
+    ----------
+    kind : str
+        Which of the descriptions in `bodies` it has.
+    name : str
+        Its label, unless there is another of that name.
+    value : object
+        What is described.
+    roots : tuple of str
+        Directories relative to which texts and paths in it are written.
+    holder : object, optional
+        What tells it from others of its kind, if not the value: the names of a module.
+    attribute : str
+        Its name in the holder.
+    """
+
+    kind: Literal["function", "wrapper", "class", "module", "variable"]
+    name: str
+    value: Any
+    roots: Roots
+    holder: object = None
+    attribute: str = ""
+
+
+LabelPart = Callable[[Part], str]
+
+
+class PartEncoder(Encoder):
+    """Writes the content of one part, and the labels of those that it refers to.
+
+    Texts and paths that lie below a root of the project are written relative to it, so that a checkout has
+    the same fingerprint wherever it is.
+    """
+
+    __slots__ = ("_label", "_met")
+
+    def __init__(self, label: LabelPart, roots: Roots) -> None:
+        super().__init__(roots=roots)
+        self._label = label
+        self._met: dict[int, tuple[int, object]] = {}
+
+    def refer(self, part: Part) -> None:
+        """Refer to a part by its label."""
+        self.text(b">", self._label(part))
+
+    def refer_to_held(self, holder: dict[str, Any], label: str, attribute: str, value: Any) -> None:
+        """Refer to what a module gives for a name, unless that is a module."""
+        if isinstance(value, _NAMED):
+            self.write(value)
+        elif not isinstance(value, types.ModuleType):
+            self.refer(Part("variable", label, value, self.roots, holder, attribute))
+
+    def refer_to_named(self, path: str) -> None:
+        """Refer to what a text names, if it names something of the project."""
+        if (found := named_by(path, self.roots)) is not None:
+            module, attribute = found
+            held = vars(module)[attribute]
+            self.refer_to_held(vars(module), f"{module.__name__}.{attribute}", attribute, held)
+
+    def unordered(self, tag: bytes, items: Any) -> None:
+        """Add the members of a set in the order of what can be said of each without the others."""
+        sorted_items = sorted(((self._alone(item), item) for item in items), key=lambda pair: pair[0])
+        if len({digest for digest, _ in sorted_items}) < len(sorted_items):
+            raise Refusal("is a set with members that can't be told apart, so that their order is not known")
+        self.sequence(tag, [item for _, item in sorted_items])
+
+    def _alone(self, item: object) -> bytes:
+        encoder = _LoneEncoder(self._label, self.roots)
+        encoder.write(item)
+        return encoder.digest()
+
+    def write_instance(self, value: Any) -> None:
+        """Add an instance; one that the part contains already is referred to by its number."""
+        if isinstance(value, logging.Logger | logging.Handler):  # what is logged decides nothing
+            self.write_class(type(value))
+            return
+        if isinstance(value, contextvars.ContextVar):
+            self.text(b"V", value.name)
+            self.sequence(b"t", [item for key, item in contextvars.copy_context().items() if key is value])
+            return
+        if id(value) in self._met:
+            self.add(b"^%d;" % self._met[id(value)][0])
+        else:
+            self._met[id(value)] = len(self._met), value
+            write_instance(self, value)
+
+    def write_path(self, value: pathlib.PurePath) -> None:
+        """Add a path."""
+        self.text(b"p", type(value).__name__)
+        _write_text(self, str(value))
+
+    def write_class(self, value: type) -> None:
+        """Refer to a class of the project; one that is installed is its name."""
+        name = f"{value.__module__}.{value.__qualname__}"
+        if (
+            not value.__flags__ & _HEAP_TYPE
+            or installed_name(value, self.roots)
+            or (is_written_in_c(value) and not is_project_name(value.__module__, self.roots))
+        ):
+            self.text(b"C", name)
+        else:
+            self.refer(Part("class", name, value, self.roots))
+
+    def write_module(self, value: types.ModuleType) -> None:
+        """Refer to all that a module of the project holds; one that is installed is its name."""
+        if not is_project_module(value, self.roots):
+            self.text(b"M", value.__name__)
+            return
+        roots = (*self.roots, *import_root(value))
+        self.refer(Part("module", f"{value.__name__} (whole)", value, roots))
+
+    def write_code(self, value: Any) -> None:
+        """Refer to a function of the project; methods and descriptors are written with what they wrap."""
+        if isinstance(value, types.FunctionType):
+            self._write_function(value)
+            return
+        if (name := installed_name(value, self.roots)) is not None and not isinstance(
+            value, types.MethodType
+        ):
+            self.text(b"F", name)
+            return
+        self.text(b"W", type(value).__qualname__)
+        if isinstance(value, types.BuiltinFunctionType | types.MethodWrapperType):
+            self._write_builtin(value)
+            return
+        if isinstance(value, functools._lru_cache_wrapper):  # what it has cached follows from what it wraps
+            self.write(value.cache_parameters())
+        elif not isinstance(value, staticmethod | classmethod | property | types.MethodType):
+            self.text(b"", value.__name__)
+            self.write_class(value.__objclass__)
+            return
+        for field in ("__wrapped__", "fget", "fset", "fdel", "__func__", "__self__"):
+            if field == "__wrapped__" and not isinstance(value, functools._lru_cache_wrapper):
+                continue
+            if hasattr(value, field):
+                self.inside(f".{field}", getattr(value, field))
+        if type(value) not in _PLAIN_WRAPPERS:
+            self.kind(value)
+            self.state(value)
+
+    def _write_builtin(self, value: Any) -> None:
+        self.text(b"", value.__name__)
+        owner = value.__self__
+        if not isinstance(owner, types.ModuleType):
+            self.inside(".__self__", owner)
+        elif is_project_module(owner, self.roots):
+            raise refuse(value, f"it is compiled code of the project's own module {owner.__name__}")
+        else:
+            self.text(b"", owner.__name__)
+
+    def _write_function(self, value: types.FunctionType) -> None:
+        name = installed_name(value, self.roots)
+        code = value.__code__
+        ours = is_project_code(value, self.roots)
+        label = f"{value.__globals__.get('__name__', '?')}.{code.co_qualname}"
+        if not ours and (name is not None or is_static(value)):
+            self.text(b"F", name or label)
+        elif ours:
+            module = sys.modules.get(value.__globals__.get("__name__", ""))
+            roots = (*self.roots, *(() if module is None else import_root(module)))
+            self.refer(Part("function", label, value, roots))
+        else:
+            self.refer(Part("wrapper", label, value, self.roots))
+
+
+class _LoneEncoder(PartEncoder):
+    """Writes the names of other parts instead of numbered labels, and has nothing described."""
+
+    __slots__ = ()
+
+    def refer(self, part: Part) -> None:
+        """Name a part, and say of a function what its code is."""
+        self.text(b">", part.name)
+        if isinstance(part.value, types.FunctionType):
+            self.add(code_facts(part.value.__code__).digest)
+
+
+def _write_text(encoder: PartEncoder, value: str) -> None:
+    for root in encoder.roots:
+        if value.startswith(root) and value[len(root) : len(root) + 1] in ("", "/", "\\"):
+            encoder.text(b"<", value[len(root) :].replace("\\", "/"))
+            return
+    encoder.text(b"s", value)
+    if "." in value or ":" in value:
+        encoder.refer_to_named(value)
+
+
+PartEncoder.writers = {**Encoder.writers, str: _write_text}  # type: ignore[dict-item]
+PartEncoder.packers = {kind: pack for kind, pack in Encoder.packers.items() if kind is not str}
+
+
+def is_project_code(function: types.FunctionType, roots: Roots) -> bool:
+    """Tell by its file whether a function is the project's; code made at run time is its module's."""
+    filename = function.__code__.co_filename
+    if filename.startswith("<") and not filename.startswith("<frozen "):
+        return is_project_name(function.__globals__.get("__name__", ""), roots)
+    return is_project_file(filename, roots)
+
+
+def is_static(function: types.FunctionType) -> bool:
+    """Tell whether a function is as its module has it: nothing was enclosed, wrapped or made in a call."""
+    return (
+        "<locals>" not in function.__code__.co_qualname
+        and function.__closure__ is None
+        and not hasattr(function, "__wrapped__")
+    )

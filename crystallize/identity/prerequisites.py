@@ -1,0 +1,172 @@
+"""Files that a stored result goes with: what its process had opened and loaded when it was made.
+
+They are no part of a key, since they depend on what else the process did. They are listed beside a result,
+each with its digest, and a result is used only while all of them are what they were.
+"""
+
+from __future__ import annotations
+
+import json
+import operator
+import os
+import sys
+from collections.abc import Iterable
+from contextlib import suppress
+from hashlib import blake2b
+from typing import Final
+
+from crystallize.errors import FingerprintError
+from crystallize.identity.file_digests import DIGESTS, Status, digest_of_names
+from crystallize.identity.fingerprint import fingerprint
+from crystallize.identity.loaded_files import LOADED, STARTED, digest_here
+from crystallize.identity.opened_files import OPENED, Opening, is_temporary
+from crystallize.identity.purity import Watcher
+from crystallize.identity.set_up import reached_modules
+from crystallize.storage.store import Encoded, Store
+
+_KEY: Final = "prerequisites "
+_MISSING: Final = "missing"
+
+Entry = tuple[str, str, str]
+"""Kind (``content``, ``names`` or ``loaded``), place and digest."""
+
+
+class Unprovable(Exception):
+    """Says why what a process has read can't be told any more."""
+
+
+class Prerequisites:
+    """What the results of one experiment, or of steps, are to list, and whether what earlier ones list holds.
+
+    Parameters
+    ----------
+    store : Store
+        Where results lie; the lists lie there, too.
+    root : path
+        Of the project, relative to which its files are named.
+    watcher : Watcher
+        Knows which files the key holds already.
+    modules : frozenset of str or None
+        Modules of the project that the code may reach; None if they are not known.
+    opened : bool
+        Whether what was opened counts; if somebody vouches for it, it does not.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        root: str | os.PathLike[str],
+        *,
+        watcher: Watcher,
+        modules: frozenset[str] | None,
+        opened: bool = True,
+    ) -> None:
+        self._store = store
+        self._root = os.path.realpath(root)
+        self._watcher = watcher
+        self._modules = modules
+        self._opened = opened
+        self._listed: tuple[tuple[int, int], str] | None = None
+        self._holds: dict[str, str | None] = {}
+
+    def listed(self) -> str:
+        """Store the list as it is now, and return its name.
+
+        Raises
+        ------
+        Unprovable
+            If a file has changed since it was read.
+        """
+        files = LOADED.now()
+        state = OPENED.version, len(files)
+        if self._listed is None or self._listed[0] != state:
+            DIGESTS.load(self._store)
+            entries = sorted([*_loaded(files), *(self._of_opened() if self._opened else ())])
+            data = json.dumps(entries).encode("utf-8", "surrogatepass")
+            name = blake2b(data, digest_size=16).hexdigest()
+            if self._holds.get(name, _MISSING) is not None:
+                self._store.put(_KEY + name, Encoded("json", data), "list")
+                self._holds[name] = None
+            DIGESTS.save(self._store)
+            self._listed = state, name
+        return self._listed[1]
+
+    def broken(self, name: str) -> str | None:
+        """Say which file of a list is not what it was, or None if all are."""
+        if name not in self._holds:
+            found = self._store.get(_KEY + name, "list")
+            DIGESTS.load(self._store)
+            self._holds[name] = "its list of files" if found is None else self._first_broken(found.data)
+            DIGESTS.save(self._store)
+        return self._holds[name]
+
+    def _first_broken(self, data: bytes) -> str | None:
+        for kind, place, digest in json.loads(data):
+            path = place if kind == "loaded" else os.path.join(self._root, place)  # noqa: PTH118
+            if _digest(kind, path) != digest:
+                return str(place)
+        return None
+
+    def _of_opened(self) -> Iterable[Entry]:
+        reached = self._modules
+        for opening in OPENED:
+            path = opening.path
+            shared = reached is None or not opening.modules or not opening.modules.isdisjoint(reached)
+            if opening.in_runs and not shared:
+                continue  # read for another experiment, which has no code in common with this one
+            if opening.kind == "code":
+                yield from self._of_unpickled(path)
+                continue
+            known = self._watcher.knows(path, directory=opening.kind == "names")
+            if known or is_temporary(path, self._root):
+                continue
+            place = self._place(path)
+            digest = _digest_as_opened(opening)
+            if digest is not None:
+                yield opening.kind, place, digest
+            elif shared:
+                raise Unprovable(f"{place} has changed since this process opened it")
+
+    def _of_unpickled(self, name: str) -> Iterable[Entry]:
+        """Yield the source files of code that was unpickled, with all of the project that it reaches."""
+        module, _, attribute = name.partition(":")
+        try:
+            found = operator.attrgetter(attribute)(sys.modules[module])
+            labels = fingerprint(found, name=name).parts
+        except (KeyError, AttributeError, FingerprintError) as error:
+            raise Unprovable(f"{name}, which was unpickled, has no identity ({error})") from error
+        for reached in [sys.modules[module], *reached_modules(labels).values()]:
+            path = getattr(reached, "__file__", None)
+            if isinstance(path, str):
+                yield "content", self._place(path), _digest("content", path)
+
+    def _place(self, path: str) -> str:
+        inside = path.startswith(self._root + os.sep)
+        return os.path.relpath(path, self._root).replace(os.sep, "/") if inside else path
+
+
+def _digest_as_opened(opening: Opening) -> str | None:
+    """Return the digest of what was read, or None if that is gone."""
+    if opening.kind == "names":
+        return opening.names or _MISSING
+    status = None
+    with suppress(OSError):
+        status = Status.of(opening.path)
+    return _digest(opening.kind, opening.path) if status == opening.status else None
+
+
+def _loaded(files: dict[str, str]) -> Iterable[Entry]:
+    for name, path in files.items():
+        with suppress(OSError):
+            if Status.of(path).changed > STARTED:
+                raise Unprovable(f"the installed file {name} has changed since this process began")
+        yield "loaded", name, _digest("content", path)
+
+
+def _digest(kind: str, path: str) -> str:
+    try:
+        if kind == "loaded":
+            return digest_here(path)
+        return digest_of_names(path) if kind == "names" else DIGESTS.of(path)
+    except OSError:
+        return _MISSING

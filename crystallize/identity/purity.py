@@ -1,0 +1,354 @@
+"""What a run does that no key can see: an audit hook notes it.
+
+It does not see what C code opens (HDF5, Arrow), processes that `multiprocessing` spawns, reads of the
+environment, the clock and time zones, whether a file exists, and connections that were made before the run
+and kept. What was read before it, `opened_files` knows.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import threading
+import weakref
+from collections.abc import Callable, Iterable
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any, Final
+
+from crystallize.identity.audit import caller, is_heard, listen
+from crystallize.identity.places import (
+    Places,
+    Spelled,
+    StrPath,
+    database_file,
+    installation,
+    is_library_of_project,
+    is_of_no_concern,
+    is_of_tools,
+    looked_through,
+    resolved,
+    source_of,
+)
+
+_MOST: Final = 8  # reasons that are kept; one suffices
+_NETWORK: Final = "a network address"
+
+
+def is_incidental(reason: str) -> bool:
+    """Tell whether a reason may be a mere companion of another: who asks the network opens files, too."""
+    return _NETWORK not in reason
+
+
+class Watcher:
+    """Watches the runs of one experiment, or of one step, in this process.
+
+    Once a run has done something that the key can't see, every later one is impure as well: it may use what
+    that one left in memory, be it data, a module or a connection.
+
+    Parameters
+    ----------
+    inputs : iterable of paths
+        What the key holds the content of: files, whole directories, and patterns for files (``*``, ``**``).
+        Patterns are resolved now.
+    code : iterable of paths
+        Source files that the fingerprint holds; they may be imported.
+    ignored : iterable of paths
+        Files and directories of Crystallize itself, such as the cache and the root of artifacts.
+    project : iterable of paths
+        Directories that are no temporary ones, even if they lie in the system's.
+    temporary : iterable of paths
+        Directories that are temporary, even if they lie in a project's.
+    """
+
+    def __init__(
+        self,
+        inputs: Iterable[StrPath] = (),
+        *,
+        code: Iterable[StrPath] = (),
+        ignored: Iterable[StrPath] = (),
+        project: Iterable[StrPath] = (),
+        temporary: Iterable[StrPath] = (),
+    ) -> None:
+        inputs = list(inputs)
+        self._inputs = Places(resolved(inputs))
+        self._listed = looked_through(inputs)
+        self._code = Places(code)
+        self._ignored = Places([*installation(), *ignored])
+        system = Places([tempfile.gettempdir()])
+        self._temporary = system
+        self._project = Places(path for path in project if Spelled.of(path) in system)
+        self._given = Places(temporary)
+        self._noted: dict[str, None] = {}
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why runs are impure, the network first, then in the order of their doing; about eight at most."""
+        return tuple(sorted(self._noted, key=is_incidental)) if self._noted else ()
+
+    def knows(self, path: str, *, directory: bool = False) -> bool:
+        """Tell whether the key holds a file, or the names in a directory, or they are of no concern."""
+        file = Spelled.of(path)
+        if directory:
+            return self._inputs.hold_directory(file) or self._ignored.hold_directory(file)
+        return file in self._inputs or file in self._ignored
+
+    def watch(self) -> Watch:
+        """Return a context manager that notes what is done meanwhile, and gives itself."""
+        return Watch(self)
+
+    def _is_temporary(self, path: Spelled) -> bool:
+        return path in self._given or (path in self._temporary and path not in self._project)
+
+    def _note(self, reason: str) -> None:
+        if len(self._noted) < _MOST or not is_incidental(reason):
+            self._noted.setdefault(reason)
+
+
+class Watch:
+    """One run under watch: what this thread or task does, and threads that belong to no other run.
+
+    Its reasons are complete when the run has ended. A class, since there are as many as runs.
+
+    Parameters
+    ----------
+    watcher : Watcher
+        That of its experiment.
+    """
+
+    def __init__(self, watcher: Watcher) -> None:
+        self._watcher = watcher
+        self._written: set[str] = set()  # files that are new, or were emptied
+        self._made: set[str] = set()  # directories, each with a separator behind it
+
+    def __enter__(self) -> Watch:
+        listen(_hear)
+        _active[self] = None
+        _current.set((*_current.get(), self))
+        if not is_heard():
+            self._watcher._note("can't be watched: another audit hook refuses ours")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # No token: a fixture may end in another context than it began in.
+        _current.set(tuple([other for other in _current.get() if other is not self]))
+        del _active[self]
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why this run, or an earlier one of the same watcher, is impure; empty if all are pure."""
+        return self._watcher.reasons
+
+    def _owns(self, path: Spelled) -> bool:
+        return path.real in self._written or path.real.startswith(tuple(self._made))
+
+    def _opened(self, path: Any, mode: str | None, flags: int) -> None:
+        if isinstance(path, int):  # it was opened before
+            return
+        if mode is None and _called_by("os", "shutil"):
+            return  # directories, whose names are relative to others
+        file = Spelled.of(path)
+        known = self._watcher
+        if file in known._ignored or is_of_no_concern(file):
+            return
+        if Path(file.given).is_dir():  # to list it, or for a temporary file without a name
+            return
+        access = flags & (os.O_RDONLY | os.O_WRONLY | os.O_RDWR)
+        is_new = bool(flags & os.O_TRUNC) or (flags & os.O_CREAT and not os.path.lexists(file.real))
+        owned = self._owns(file)
+        if access != os.O_WRONLY and not (is_new or owned) and file not in known._inputs:
+            source = source_of(file)
+            if (source or file) not in known._code:
+                known._note(f"opened {(source or file).shown()}, which is not declared in inputs=")
+        if access != os.O_RDONLY:
+            self._wrote(file)
+            if is_new:
+                self._written.add(file.real)
+
+    def _listed(self, path: Any = None) -> None:
+        if isinstance(path, int) or _listed_for_tools():
+            return
+        directory = Spelled.of(os.curdir if path is None else path)
+        known = self._watcher
+        if known._ignored.hold_directory(directory) or is_of_no_concern(directory) or is_of_tools(directory):
+            return
+        owned = (directory.real + os.sep).startswith(tuple(self._made))
+        if not owned and not (known._inputs.hold_directory(directory) or known._listed(directory)):
+            known._note(f"listed {directory.shown()}, which is not declared in inputs=")
+
+    def _wrote(self, file: Spelled) -> None:
+        known = self._watcher
+        if not (known._is_temporary(file) or file in known._ignored or source_of(file)):
+            known._note(f"wrote {file.shown()}, which a stored result would not")
+
+    def _made_directory(self, path: Any, mode: int, descriptor: int) -> None:
+        directory = Spelled.of(path)
+        if descriptor == -1 and not os.path.lexists(directory.real):
+            self._made.add(directory.real + os.sep)
+
+    def _renamed(self, old: Any, new: Any, *descriptors: int) -> None:
+        if any(descriptor != -1 for descriptor in descriptors):
+            return
+        source, target = Spelled.of(old), Spelled.of(new)
+        self._wrote(target)
+        inside = source.real + os.sep
+        moved = {f for f in self._written if f == source.real or f.startswith(inside)}
+        made = {d for d in self._made if d.startswith(inside)}
+        if not moved and self._owns(source):  # written by C code into a directory of its own
+            moved = {source.real}
+        self._written.discard(target.real)
+        self._written |= {target.real + file.removeprefix(source.real) for file in moved}
+        self._made |= {target.real + directory.removeprefix(source.real) for directory in made}
+
+    def _connected_database(self, database: Any) -> None:
+        name = database_file(database)
+        if name is None:
+            return
+        file = Spelled.of(name)
+        known = self._watcher
+        if file in known._ignored or file in known._inputs or self._owns(file):
+            return
+        if known._is_temporary(file) and not os.path.lexists(file.real):
+            self._written.add(file.real)
+        else:
+            known._note(f"opened the database {file.shown()}, which is not declared in inputs=")
+
+    def _loaded_library(self, name: Any) -> None:
+        if is_library_of_project(name):
+            self._opened(name, "rb", os.O_RDONLY)
+
+    def _started(self, program: Any, arguments: Any = None, *rest: object) -> None:
+        if program is None:  # on Windows the command is a text, or the first argument
+            program = arguments if isinstance(arguments, str | bytes) else arguments[0]
+        name = os.path.basename(os.fsdecode(program))  # noqa: PTH119
+        if name not in _MACHINE_PROGRAMS:
+            self._watcher._note(f"started the process {name!r}")
+
+    def _spawned(self, mode: int, program: Any, *rest: object) -> None:
+        self._started(program)
+
+    def _ran_command(self, command: Any, *rest: object) -> None:
+        self._started((os.fsdecode(command).split() or [""])[0])
+
+    def _forked(self) -> None:
+        self._watcher._note("forked its process")
+
+    def _sent(self, socket: object, address: object) -> None:
+        if address is not None:  # else the socket is connected
+            self._watcher._note(f"sent to {_NETWORK}")
+
+
+def _saying(reason: str) -> Callable[..., None]:
+    def judge(watch: Watch, *args: object) -> None:
+        watch._watcher._note(reason)
+
+    return judge
+
+
+_CONNECTED = _saying(f"connected to {_NETWORK}")
+_LOOKED_UP = _saying(f"looked up {_NETWORK}")
+
+_JUDGES: dict[str, Callable[..., None]] = {
+    "open": Watch._opened,
+    "os.listdir": Watch._listed,
+    "os.scandir": Watch._listed,
+    "os.mkdir": Watch._made_directory,
+    "os.rename": Watch._renamed,
+    "sqlite3.connect": Watch._connected_database,
+    "ctypes.dlopen": Watch._loaded_library,
+    "subprocess.Popen": Watch._started,
+    "os.exec": Watch._started,
+    "os.posix_spawn": Watch._started,
+    "os.spawn": Watch._spawned,
+    "os.system": Watch._ran_command,
+    "os.startfile": Watch._ran_command,
+    "os.fork": Watch._forked,
+    "os.forkpty": Watch._forked,
+    "socket.connect": _CONNECTED,
+    "socket.bind": _saying(f"listened on {_NETWORK}"),
+    "socket.sendto": Watch._sent,
+    "socket.sendmsg": Watch._sent,
+    "socket.getaddrinfo": _LOOKED_UP,
+    "socket.gethostbyname": _LOOKED_UP,
+    "socket.gethostbyaddr": _LOOKED_UP,
+    "socket.getnameinfo": _LOOKED_UP,
+    # These tell of connections that were made before.
+    "http.client.send": _CONNECTED,
+    "ftplib.sendcmd": _CONNECTED,
+    "imaplib.send": _CONNECTED,
+    "poplib.putline": _CONNECTED,
+    "smtplib.send": _CONNECTED,
+}
+
+_THREAD_STARTS = ("_thread.start_new_thread", "_thread.start_joinable_thread")
+# The environment's part of the key is about the first two. Imports read time zones, pandas' for one.
+_MACHINE_PROGRAMS = frozenset({"lscpu", "ldconfig", "sysctl", "uname"})  # joblib asks the first for cores
+_LISTING_FOR_PYTHON = ("_frozen_importlib_external", "importlib._bootstrap_external", "importlib.metadata")
+"""Who lists directories to find modules and distributions."""
+_TOOLS = frozenset({"crystallize", "pytest_crystallize", "importlib_metadata", "pkg_resources"})
+
+_active: dict[Watch, None] = {}  # one operation at a time, so that it needs no lock
+_current: ContextVar[tuple[Watch, ...]] = ContextVar("crystallize_watches", default=())
+
+
+_apart: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
+
+
+def set_apart(threads: Iterable[threading.Thread]) -> None:
+    """Have threads, and those that they start, count for no run; for a process that has work beside its runs.
+
+    What they do in a run of their own counts as ever.
+    """
+    listen(_hear)
+    _apart.update(threads)
+
+
+def _hear(event: str, args: tuple[Any, ...]) -> None:
+    if _apart and event in _THREAD_STARTS and not _current.get() and threading.current_thread() in _apart:
+        thread = getattr(args[0], "__self__", None)
+        if isinstance(thread, threading.Thread):
+            _apart.add(thread)
+    if not _active:
+        return
+    judge = _JUDGES.get(event)
+    if judge is None:
+        return
+    # A thread without a run of its own works for any of those that are under way.
+    active = tuple(_active)
+    own = [watch for watch in _current.get() if watch in active]
+    if not own and _apart and threading.current_thread() in _apart:
+        return
+    for watch in own or active:
+        if len(watch._watcher._noted) < _MOST or event.startswith("socket."):
+            try:
+                judge(watch, *args)
+            except Exception as error:  # it would end up in the code that is watched
+                watch._watcher._note(
+                    f"did what can't be judged ({event}: {type(error).__qualname__}: {error})"
+                )
+
+
+def current() -> tuple[Watch, ...]:
+    """Return the watches of the runs that this thread or task is in, or may be working for."""
+    return _current.get() or tuple(_active)
+
+
+def _listed_for_tools() -> bool:
+    """Tell whether a directory is listed to find modules or distributions, or by Crystallize itself."""
+    frame = caller()
+    while frame is not None:
+        name = frame.f_globals.get("__name__") or ""
+        top = name.partition(".")[0]
+        if name in _LISTING_FOR_PYTHON or top in _TOOLS:
+            return True
+        if top not in sys.stdlib_module_names:
+            return False
+        frame = frame.f_back
+    return False
+
+
+def _called_by(*modules: str) -> bool:
+    """Tell whether the frame that an event is about belongs to one of these modules."""
+    frame = caller()
+    return frame is not None and frame.f_globals.get("__name__") in modules

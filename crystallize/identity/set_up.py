@@ -1,0 +1,299 @@
+"""What code of a project did to its process before anything was run: settings, registrations, patches.
+
+Such code is found in its source: what the modules that are loaded do beside giving names, and what pytest
+calls of a conftest or a plugin for every test; with all functions and classes of the project that these name,
+in whichever module. What a module merely defines does not count.
+"""
+
+from __future__ import annotations
+
+import importlib.machinery
+import os
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from functools import lru_cache
+from hashlib import blake2b
+from inspect import getmro
+from pathlib import Path
+from types import FunctionType, ModuleType
+from typing import Any, Final
+from weakref import WeakKeyDictionary
+
+from crystallize.identity.file_digests import DIGESTS, Status
+from crystallize.identity.origin import is_project_file
+from crystallize.identity.outline import Definition, Imported, Manner, Outline, combined, outline
+
+_ASKING = frozenset({"getoption", "getini", "getvalue", "option"})
+"""How code asks pytest for its options."""
+_OF_METACLASSES: Final = ("__prepare__", "__new__", "__init__", "__call__", "__setattr__")
+_NOTHING = Outline(effects={"set-up": Definition(), "module": Definition(), "script": Definition()})
+
+
+def set_up_by(
+    loaded: Iterable[ModuleType],
+    *,
+    called: Iterable[ModuleType] = (),
+    root: str | os.PathLike[str],
+    options: Callable[[Iterable[str]], Mapping[str, object]] | None = None,
+) -> dict[str, str]:
+    """Return file -> digest of what code of the project does before a run.
+
+    Parameters
+    ----------
+    loaded : iterable of module
+        Modules that runs use; those that they import count as well.
+    called : iterable of module
+        Conftests and plugins, of which pytest calls hooks and fixtures for every test.
+    root : path
+        Directory that names of files are relative to.
+    options : callable, optional
+        Returns the options, and their values, of those names that it is given which are options.
+    """
+    search = _Search(list(called))
+    for module in loaded:
+        search.load(module)
+    search.run()
+    home = os.path.realpath(root) + os.sep
+    found = {
+        path: combined(definitions).hex()
+        for path, definitions in search.executed.items()
+        if any(definition.digests for definition in definitions)
+    } | search.compiled
+    found = {path.removeprefix(home).replace(os.sep, "/"): digest for path, digest in found.items()}
+    words = {word for parts in search.executed.values() for part in parts for word in part.words}
+    if options is not None and not words.isdisjoint(_ASKING):
+        for name, value in options(sorted(words)).items():
+            found[name] = blake2b(repr(value).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+    return dict(sorted(found.items()))
+
+
+def reached_modules(labels: Iterable[str]) -> dict[str, ModuleType]:
+    """Return name -> module of the parts of a fingerprint that belong to one."""
+    found = {}
+    for label in sorted(labels):
+        name = label.removesuffix(" (whole)")
+        while name and name not in sys.modules:
+            name = name.rpartition(".")[0]
+        if name:
+            found[name] = sys.modules[name]
+    return found
+
+
+class _Search:
+    """Follows what is executed from module to module."""
+
+    def __init__(self, called: list[ModuleType]) -> None:
+        self.executed: dict[str, list[Definition]] = {}
+        self.compiled: dict[str, str] = {}
+        self._called = called
+        self._loaded: set[str] = set()
+        self._met: set[tuple[str, str]] = set()
+        self._waiting: deque[tuple[ModuleType, Definition]] = deque()
+        for module in called:
+            self.load(module, "set-up")
+            self._execute(module, _outline_of(module).hooks)
+
+    def run(self) -> None:
+        """Follow everything."""
+        while self._waiting:
+            module, definition = self._waiting.popleft()
+            for imported in definition.imports:
+                self._load_imported(module, imported)
+            for name, *attributes in definition.uses:
+                self._follow(module, name, attributes)
+
+    def load(self, module: ModuleType, manner: Manner = "module") -> None:
+        """Take in what a module does when it is loaded, and what the modules do that it imports."""
+        path = _path(module)
+        if path is None or path in self._loaded:
+            return
+        self._loaded.add(path)
+        if not path.endswith(".py"):  # all of it may be executed
+            with suppress(OSError):
+                self.compiled[path] = DIGESTS.of(path)
+            return
+        read = _outline_of(module)
+        self._execute(module, read.effects["script" if module.__name__ == "__main__" else manner])
+        for kind in _classes(module, module.__name__):
+            if makers := _makers_of(kind):
+                self._execute(module, read.classes.get(kind.__qualname__, Definition()))
+            for home, name in makers:
+                self._execute(home, _outline_of(home).making.get(name, Definition()))
+        for imported in read.loaded:
+            self._load_imported(module, imported)
+
+    def _load_imported(self, module: ModuleType, imported: Imported) -> None:
+        for other in _modules(module, imported):
+            self.load(other)
+
+    def _execute(self, module: ModuleType, definition: Definition) -> None:
+        path = _path(module)
+        if path is not None:
+            self.executed.setdefault(path, []).append(definition)
+            self._waiting.append((module, definition))
+
+    def _follow(self, module: ModuleType, name: str, attributes: list[str]) -> None:
+        """Take in what a name stands for, if the project defines it."""
+        if self._define(module, name):
+            return
+        read = _outline_of(module)
+        imported = read.imported.get(name)
+        if imported is not None:
+            self._follow_imported(module, imported, attributes)
+            return
+        for star in read.stars:
+            for other in _modules(module, star):
+                self._follow_once(other, name, attributes)
+        for other in self._called:  # a fixture, by the name of an argument
+            if other is not module:
+                self._define(other, name)
+
+    def _follow_imported(self, module: ModuleType, imported: Imported, attributes: list[str]) -> None:
+        names = list(attributes)
+        if imported.name:  # from module import name
+            names.insert(0, imported.name)
+        elif imported.name is None:  # import a.b, used as a.b.c
+            known = imported.module.split(".")[1:]
+            while known and names and names[0] == known[0]:
+                names.pop(0)
+                known.pop(0)
+        target = _absolute(module, imported)
+        while names and _module(f"{target}.{names[0]}") is not None:
+            target = f"{target}.{names.pop(0)}"
+        other = _module(target)
+        if other is not None and names:
+            self._follow_once(other, names[0], names[1:])
+
+    def _follow_once(self, module: ModuleType, name: str, attributes: list[str]) -> None:
+        place = (_path(module) or "", f".{name}")
+        if place not in self._met:
+            self._met.add(place)
+            self._follow(module, name, attributes)
+
+    def _define(self, module: ModuleType, name: str) -> bool:
+        definition = _outline_of(module).names.get(name)
+        if definition is None:
+            return False
+        place = (_path(module) or "", name)
+        if place not in self._met:
+            self._met.add(place)
+            self._execute(module, definition)
+        return True
+
+
+def _classes(owner: ModuleType | type, module: str) -> Iterator[type]:
+    """Yield the classes that a module defines, in itself or within its classes."""
+    inside = "" if isinstance(owner, ModuleType) else f"{owner.__qualname__}."
+    for value in list(vars(owner).values()):
+        if (
+            isinstance(value, type)
+            and value.__module__ == module
+            and value.__qualname__.startswith(inside)
+            and value is not owner
+        ):
+            yield value
+            yield from _classes(value, module)
+
+
+_makers: WeakKeyDictionary[type, list[tuple[ModuleType, str]]] = WeakKeyDictionary()
+
+
+def _makers_of(kind: type) -> list[tuple[ModuleType, str]]:
+    """Return module and qualified name of the functions of the project that were called to make a class."""
+    known = _makers.get(kind)
+    if known is None:
+        found = [vars(base).get("__init_subclass__") for base in kind.__mro__[1:]]
+        found += [vars(meta).get(name) for meta in getmro(type(kind)) for name in _OF_METACLASSES]
+        kinds = {base for value in vars(kind).values() for base in getmro(type(value))}
+        found += [vars(base).get("__set_name__") for base in kinds]
+        known = _makers[kind] = []
+        for function in (getattr(function, "__func__", function) for function in found):
+            if isinstance(function, FunctionType) and is_project_file(function.__code__.co_filename):
+                home = sys.modules.get(function.__globals__.get("__name__", ""))
+                if home is not None:
+                    known.append((home, function.__code__.co_qualname))
+    return known
+
+
+def _absolute(module: ModuleType, imported: Imported) -> str:
+    if not imported.level:
+        return imported.module
+    package = vars(module).get("__package__") or ""
+    base = package.rsplit(".", imported.level - 1)[0] if imported.level > 1 else package
+    return f"{base}.{imported.module}" if imported.module else base
+
+
+def _modules(module: ModuleType, imported: Imported) -> Iterator[ModuleType]:
+    """Yield the modules of the project that an import loads."""
+    name = _absolute(module, imported)
+    parts = name.split(".")
+    names = [".".join(parts[: count + 1]) for count in range(len(parts))]
+    if imported.name and imported.name != "*":
+        names.append(f"{name}.{imported.name}")
+    for known in map(_module, names):
+        if known is not None:
+            yield known
+
+
+def _module(name: str) -> ModuleType | None:
+    """Return a module of the project: as it is loaded, or as it would be."""
+    found = sys.modules.get(name)
+    if found is None and (path := _located(name)) is not None:
+        found = ModuleType(name)
+        found.__file__ = path
+        found.__package__ = name if Path(path).stem == "__init__" else name.rpartition(".")[0]
+    return found if isinstance(found, ModuleType) and _path(found) is not None else None
+
+
+@lru_cache(maxsize=10_000)
+def _located(name: str) -> str | None:
+    """Return the source of a module that is not loaded, without loading its packages."""
+    package, _, last = name.rpartition(".")
+    if package:
+        parent = _module(package)
+        if parent is None or Path(parent.__file__ or "").stem != "__init__":
+            return None
+        path: list[str] | None = [str(Path(parent.__file__ or "").parent)]
+    else:
+        path = None
+    if last in sys.builtin_module_names or name in sys.stdlib_module_names:
+        return None
+    spec = importlib.machinery.PathFinder.find_spec(name, path)
+    return spec.origin if spec is not None and spec.has_location else None
+
+
+def _path(module: ModuleType) -> str | None:
+    """Return the file of a module of the project, without links: its source, or what was compiled of it."""
+    path = vars(module).get("__file__")
+    return os.path.realpath(path) if isinstance(path, str) and is_project_file(path) else None
+
+
+_outlines: dict[str, tuple[Status, Outline]] = {}
+_read: WeakKeyDictionary[ModuleType, Outline] = WeakKeyDictionary()
+
+
+def _outline_of(module: ModuleType) -> Outline:
+    """Return the outline of a module, as its source was when this was asked first; empty if there is none."""
+    known = _read.get(module)
+    if known is None:
+        known = _read[module] = _outline_of_source(module)
+    return known
+
+
+def _outline_of_source(module: ModuleType) -> Outline:
+    path = _path(module)
+    if path is None or not path.endswith(".py"):
+        return _NOTHING
+    loader: Any = vars(module).get("__loader__")
+    archive = getattr(loader, "archive", None)
+    try:
+        status = Status.of(path if archive is None else archive)
+        known = _outlines.get(path)
+        if known is None or known[0] != status:
+            source = Path(path).read_bytes() if archive is None else loader.get_data(vars(module)["__file__"])
+            known = _outlines[path] = status, outline(source)
+    except (OSError, SyntaxError, ValueError, RecursionError):
+        return _NOTHING
+    return known[1]

@@ -1,0 +1,242 @@
+"""Whether the runs of an experiment repeat: what they keep in memory for later ones, and runs made again."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Final
+
+from crystallize.context.record import RunRecord
+from crystallize.identity.kept_state import Additions, KeptState, cleared, refilled_alike, set_aside
+from crystallize.run.execute import Unit
+from crystallize.run.run_key import Subject
+
+SHARE: Final = 0.05
+"""Part of the time spent that is spent on runs made again, before they are stored."""
+_CHEAP: Final = 1.0  # seconds that one run made again may cost at any rate
+_MOST_NAMED: Final = 4
+CAUSES: Final = (
+    "usual causes are a draw outside of ctx.rng, a memo or other state that outlives a run, the order of a "
+    "set under hash randomisation (PYTHONHASHSEED), and a remote service"
+)
+
+
+class Repeatability:
+    """What is known of the runs that one process has made of an experiment.
+
+    Parameters
+    ----------
+    subject : Subject
+        What they are made of.
+    """
+
+    def __init__(self, subject: Subject) -> None:
+        treatments = {name: treatment.change for name, treatment in subject.treatments.items() if treatment}
+        self._components: dict[str, Any] = {**subject.components, **treatments}
+        self._roots = subject.roots
+        self._before: KeptState | None = None
+        self._first: dict[str, RunRecord] = {}  # by condition
+        self._later: dict[str, RunRecord] = {}  # by condition: the cheapest run behind its first
+        self._again = 0.0
+        self._spent = 0.0
+        self._sound: set[str] = set()
+        self._changing: set[str] = set()
+        self.unlike: str | None = None
+        """How a run that was made again differs."""
+
+    def begin(self) -> None:
+        """Look at what is in memory before the first run."""
+        if self._before is None:
+            self._before = self._now()
+
+    def _now(self) -> KeptState:
+        return KeptState.of(self._components, self._roots)
+
+    def took(self, record: RunRecord) -> None:
+        """Take in the record of a run that this process has made."""
+        self._spent += record.seconds
+        condition = record.condition
+        cheapest = self._later.get(condition)
+        if (cheapest is not None and cheapest.seconds <= record.seconds) or not is_comparable(record):
+            return
+        if condition in self._first:
+            self._later[condition] = record
+        else:
+            self._first[condition] = record
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether there is a later run of each condition that was run, to be made again."""
+        return self._first.keys() <= self._later.keys()
+
+    @property
+    def spent_again(self) -> float:
+        """Seconds that were spent on runs made again."""
+        return self._again
+
+    # State.
+
+    @property
+    def orders(self) -> list[str]:
+        """Sets of texts that runs walk through, if the order of each process is another."""
+        is_set = os.environ.get("PYTHONHASHSEED", "random") not in ("", "random")
+        return [] if self._before is None or is_set else sorted(set(self._before.orders))
+
+    def changed(self) -> list[str]:
+        """Return what runs have changed of what later ones use, apart from memos."""
+        if self._before is None:
+            return []
+        with set_aside(self._before.grown().values()):
+            return sorted({*self._before.changed(self._now()), *self._changing})
+
+    def filled(self) -> dict[str, Any]:
+        """Return the memos that runs have filled and that no run made again has cleared of suspicion."""
+        if self._before is None:
+            return {}
+        filled = self._before.filled(self._now())
+        return {label: memo for label, memo in filled.items() if label not in self._sound}
+
+    def grown(self) -> dict[str, Additions]:
+        """Return the same of dictionaries and attributes: those that got entries."""
+        grown = {} if self._before is None else self._before.grown()
+        return {label: added for label, added in grown.items() if label not in self._sound}
+
+    def as_before(self) -> AbstractContextManager[None]:
+        """Set aside what runs have filled and may keep, since others would fill it in the same way."""
+        grown = {} if self._before is None else self._before.grown()
+        return set_aside(added for label, added in grown.items() if label in self._sound)
+
+    # Runs made again.
+
+    def to_repeat(self, others: Iterable[RunRecord] = (), *, memos: Collection[str]) -> list[RunRecord]:
+        """Return the runs that are to be made again now.
+
+        Parameters
+        ----------
+        others : iterable of RunRecord
+            Runs of other processes.
+        memos : collection of str
+            Memos whose values may depend on which run filled them: a later run of each condition is made
+            again with empty ones.
+        """
+        cheapest = sorted(self._later.values(), key=lambda record: record.seconds)
+        if memos:
+            return cheapest
+        foreign = sorted(filter(is_comparable, others), key=lambda record: record.seconds)
+        chosen = [*foreign[:1], *cheapest][:1]
+        allowed = max(_CHEAP if not self._again else 0.0, SHARE * self._spent - self._again)
+        return [record for record in chosen if record.seconds <= allowed]
+
+    def cheapest_of(self, records: Sequence[RunRecord]) -> list[RunRecord]:
+        """Return the run of other machines that is to be made again there, if it may cost that."""
+        self._spent += sum(record.seconds for record in records)
+        return self.to_repeat(records, memos=())
+
+    def compare(self, before: RunRecord, again: RunRecord, memos: Iterable[str] = ()) -> None:
+        """Take in what a run gave that was made again."""
+        self._again += again.seconds
+        if not is_comparable(again):
+            return
+        found = difference(before, again)
+        if found is None:
+            self._sound.update(memos)
+            return
+        name, old, new = found
+        named = ", ".join(list(memos)[:_MOST_NAMED])
+        self.unlike = (
+            f"metric {name!r} in replicate {before.replicate} of {before.condition!r} is {old}, and {new} "
+            f"when it is made again{f' with empty memos ({named})' if named else ''}; {CAUSES}"
+        )
+
+    def check(
+        self,
+        run_again: Callable[[Unit], RunRecord],
+        others: Iterable[RunRecord] = (),
+        *,
+        memos_only: bool = False,
+    ) -> str | None:
+        """Make some runs again; return why none may be stored, or None.
+
+        Parameters
+        ----------
+        run_again : callable
+            Runs a unit, without hooks.
+        others : iterable of RunRecord
+            Runs of other processes.
+        memos_only : bool
+            Whether to do so only where memos were filled.
+        """
+        memos, grown = self.filled(), self.grown()
+        suspects = [*memos, *grown]
+        if suspects or not memos_only:
+            for record in self.to_repeat(others, memos=suspects):
+                cleared(memos)
+                with set_aside(grown.values()):
+                    again = run_again(Unit(record.replicate, record.condition))
+                    self._changing |= {label for label in grown if not refilled_alike(grown[label])}
+                self.compare(record, again, [label for label in suspects if label not in self._changing])
+        self._sound -= self._changing
+        return self.objection()
+
+    def check_block(self, records: Iterable[RunRecord], run_again: Callable[[Unit], RunRecord]) -> str | None:
+        """Take in runs of a process that others send units to; say why they may not be stored, or None.
+
+        Its memos can't be emptied from where runs are stored, so that it is here that some are made again.
+        """
+        for record in records:
+            self.took(record)
+        if self.filled() or self.grown():
+            for condition in self._first.keys() - self._later.keys():
+                first = self._first[condition]
+                if first.seconds <= _CHEAP:  # one that this process was not sent tells as much
+                    self.took(run_again(Unit(first.replicate + 1, condition)))
+        objection = self.check(run_again, memos_only=True) if self.is_ready else self.objection()
+        return None if objection is None else f"runs depend on others of their process: {objection}"
+
+    def objection(self) -> str | None:
+        """Say why no run may be stored, or None."""
+        if self.unlike is not None:
+            return self.unlike
+        if self._changing:
+            return f"they change {', '.join(sorted(self._changing))} from one to the next"
+        if self._before is not None and (outside := self._before.outside.intersection(self.changed())):
+            return f"they change {', '.join(sorted(outside))}, which later ones find changed"
+        left = [*self.filled(), *self.grown()]
+        if not left:
+            return None
+        return (
+            f"they fill {', '.join(left)}, and no later run could be made again with an empty memo, to see "
+            "that it keeps what is the same for all"
+        )
+
+
+def is_comparable(record: RunRecord) -> bool:
+    """Tell whether a run gave all that it was to give, and did nothing that only happens once."""
+    return record.succeeded and record.impure is None and not record.artifacts and not record.cached
+
+
+def difference(before: RunRecord, after: RunRecord) -> tuple[str, str, str] | None:
+    """Return the first metric that two runs of one unit differ in, and both values; None if there is none.
+
+    What is measured may differ; every other metric is the same, bit for bit.
+    """
+    old, new = _repeatable(before), _repeatable(after)
+    if old == new:
+        return None
+    index = next(i for i in range(max(len(old), len(new))) if old[i : i + 1] != new[i : i + 1])
+    name = json.loads((new[index : index + 1] or old[index : index + 1])[0])[0]
+    return name, _shown(old[index : index + 1]), _shown(new[index : index + 1])
+
+
+def _repeatable(record: RunRecord) -> Sequence[str]:
+    return [json.dumps([e.name, e.value, e.unit]) for e in record.metrics if not e.measured]
+
+
+def _shown(entries: Sequence[str]) -> str:
+    """Return a metric as text, if there is one."""
+    if not entries:
+        return "nothing"
+    name, value, unit = json.loads(entries[0])
+    return f"{name} = {value!r}" + ("" if unit is None else f" of unit {unit!r}")

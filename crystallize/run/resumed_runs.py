@@ -1,0 +1,151 @@
+"""Runs without pytest that take up what earlier ones have stored."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Awaitable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from crystallize.context.context import LOGGER
+from crystallize.context.record import RunRecord
+from crystallize.declare.awaiting import outside_loop
+from crystallize.declare.dependencies import Caching
+from crystallize.errors import FingerprintError
+from crystallize.identity.environment import environment
+from crystallize.run import stored_runs
+from crystallize.run.execute import Arriving, RunPlan, Unit
+from crystallize.run.plugins import BasePlugin, SerialExecution
+from crystallize.run.plugins.execution import Executed, ended
+from crystallize.run.repeatability import Repeatability
+from crystallize.run.run_key import Subject, subject_of
+from crystallize.run.stored_runs import StoredRuns
+from crystallize.run.verification import VERIFIED, compared
+from crystallize.storage.place import cache_directory, open_store
+from crystallize.text.warned import warn
+
+
+class ResumedRuns(StoredRuns):
+    """The stored runs of an experiment, and the ones that an execution makes and stores."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._hits: dict[Unit, RunRecord] = {}
+        self._repeats: Repeatability | None = None
+
+    def begin(self, others: Executed, conditions: Sequence[str], replicates: int, hypotheses: Any) -> None:
+        """Read what is stored of the run that is to come; others run what is not."""
+        self._hits, self._verified = self.recall(conditions, replicates, hypotheses, VERIFIED)
+        self._watched = self.plan(others.plan)
+        self._others = dataclasses.replace(others, plan=self._watched)
+        self._repeats = self.repeatability()
+
+    def left(self, units: Iterable[Unit]) -> list[Unit]:
+        """Return the units that have to be run."""
+        return [unit for unit in units if unit not in self._hits or unit in self._verified]
+
+    def hits(self, units: Iterable[Unit]) -> Iterator[RunRecord]:
+        """Yield the records of the others."""
+        return (self._hits[u] for u in units if u in self._hits and u not in self._verified)
+
+    def settle(self, record: RunRecord) -> RunRecord:
+        """Take in what was run, and compare it with what is stored of it."""
+        unit = Unit(record.replicate, record.condition)
+        if unit in self._verified:
+            return compared(self._hits[unit], record)
+        self.add(record)
+        if self._repeats is not None:
+            self._repeats.took(record)
+        return record
+
+    def _begin_repeats(self, *, held: bool) -> None:
+        if self._repeats is not None:
+            self._repeats.begin()
+            self.is_held = held
+
+    def _check_repeats(self) -> Iterator[Awaitable[object]]:
+        """Make runs again in this process, before the others are stored or for good."""
+        if self._repeats is None:
+            return
+        if not self._watched.is_async:
+            self.release(self._repeats.check(self._again))
+        elif self._others.awaits:
+            for record in self._repeats.to_repeat(memos={}):
+                yield self._compare(record)
+            self.release(self._repeats.objection())
+
+    def _again(self, unit: Unit) -> RunRecord:
+        with outside_loop():
+            return self._watched.run_again(unit)
+
+    async def _compare(self, record: RunRecord) -> None:
+        """Make a run again on the running event loop."""
+        assert self._repeats is not None
+        with self.watching(seeded=False) as judge:
+            again = await self._watched.plain().arun(Unit(record.replicate, record.condition))
+        self._repeats.compare(record, judge(again))
+
+    def records(self, units: Sequence[Unit]) -> Arriving:
+        """Yield the records of units: stored ones, then those that are run."""
+        yield from self.hits(units)
+        try:
+            if left := self.left(units):
+                in_turn = type(self._others.execution) is SerialExecution
+                self._begin_repeats(held=in_turn or self._others.awaits)
+                with ended(self._others.records(left)) as arriving:
+                    for record in arriving:
+                        yield self.settle(record) if isinstance(record, RunRecord) else record
+                        if in_turn and self.is_due and self._repeats and self._repeats.is_ready:
+                            yield from self._check_repeats()
+                yield from self._check_repeats()
+        finally:
+            self.flush()
+
+    def conclude(self, records: Iterable[RunRecord]) -> None:
+        """Warn if runs could not be stored, and keep the cache within its size."""
+        impure = next((record.impure for record in records if record.impure is not None), None)
+        reason = self.refusal or self.changed or self.unproven or impure or self.fault
+        if reason is not None:
+            warn(f"{self.name} can't be resumed, since its runs are not stored: {reason}")
+        if self.measured_on:
+            LOGGER.info("%s: values were measured on %s", self.name, " and ".join(self.measured_on))
+        self.tidy()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Send to another process what it takes to watch runs there."""
+        return super().__getstate__() | {"_hits": {}, "_repeats": None, "_watched": None, "_others": None}
+
+
+def resumed(
+    label: str,
+    plan: RunPlan,
+    plugins: Iterable[BasePlugin],
+    caching: Caching,
+    *,
+    ignored: Iterable[Path],
+) -> ResumedRuns:
+    """Return the stored runs of an experiment that is run without pytest.
+
+    Parameters
+    ----------
+    label : str
+        What messages call the experiment.
+    plan, plugins, caching
+        Of the experiment; the plugins are those that were given to it.
+    ignored : iterable of Path
+        Where runs may write.
+    """
+    subject: Subject | FingerprintError
+    try:
+        subject = subject_of(plan, plugins, caching, root=Path.cwd())
+    except FingerprintError as error:
+        subject = error
+    directory = cache_directory()
+    return ResumedRuns(
+        label,
+        subject,
+        open_store(directory / "records"),
+        environment(),
+        impurities=stored_runs.IMPURITIES,
+        ignored=[*ignored, directory],
+    )

@@ -1,0 +1,335 @@
+"""What identifies the condition runs of an experiment: all that their records depend on."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from hashlib import blake2b
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final
+
+from crystallize.context.seeding import SeedStream
+from crystallize.declare.artifact import Artifact
+from crystallize.declare.datasource import DataSource, ExperimentInput
+from crystallize.declare.dependencies import Caching
+from crystallize.declare.functions import Given
+from crystallize.declare.treatment import BASELINE, Treatment
+from crystallize.errors import FingerprintError
+from crystallize.identity.environment import Environment, environment_changes
+from crystallize.identity.fingerprint import changes, fingerprint
+from crystallize.identity.inputs import declared_files
+from crystallize.identity.set_up import reached_modules
+from crystallize.run.execute import RunPlan, Unit
+from crystallize.run.plugins import ArtifactPlugin, BasePlugin, Execution, LoggingPlugin, SeedPlugin
+from crystallize.run.plugins.base import UNIT_HOOKS
+
+_SCHEMA: Final = "crystallize-records-1"
+_ENVIRONMENT: Final = "environment "
+_REPLACED: Final = "cache_key"
+_KNOWN: Final = (BasePlugin, SeedPlugin, ArtifactPlugin, LoggingPlugin, Execution)
+
+
+@dataclass(frozen=True)
+class RunIdentity:
+    """Identity of the condition runs of one experiment.
+
+    Attributes
+    ----------
+    parts : mapping
+        Condition -> name of each part -> short digest of it.
+    labels : frozenset of str or None
+        Names of all code of the project that runs may reach; None if some of it is not known.
+    digest : str
+        Of everything.
+    """
+
+    parts: Mapping[str, Mapping[str, str]]
+    labels: frozenset[str] | None
+    digest: str
+    seals: Mapping[str, bytes] = field(repr=False)
+    names: tuple[str, ...] = field(repr=False)
+
+    def key(self, unit: Unit) -> str:
+        """Return the key of a unit's record, 32 hexadecimal digits."""
+        return blake2b(b"%d" % unit.replicate, digest_size=16, key=self.seals[unit.condition]).hexdigest()
+
+    def slot(self, condition: str) -> str:
+        """Return what records of a condition are stored under: names of code, so that titles may change."""
+        return json.dumps(["records", *self.names, condition])
+
+    def with_set_up(self, found: Mapping[str, str]) -> RunIdentity:
+        """Return it with what the project does to its process before runs: file -> digest."""
+        if not found:
+            return self
+        said = {f"what {path} does before runs": digest[:16] for path, digest in found.items()}
+        parts = {condition: {**known, **said} for condition, known in self.parts.items()}
+        text = json.dumps(sorted(found.items())).encode()
+        seals = {
+            condition: blake2b(text, digest_size=32, key=seal).digest()
+            for condition, seal in self.seals.items()
+        }
+        return replace(self, parts=parts, seals=seals)
+
+    def modules(self) -> dict[str, ModuleType]:
+        """Return the modules of the project that runs may reach, by name."""
+        return reached_modules(self.labels or ())
+
+    def sources(self) -> list[str]:
+        """Return the source files of the project that runs may reach."""
+        paths = {getattr(module, "__file__", None) for module in self.modules().values()}
+        return sorted(path for path in paths if isinstance(path, str))
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What condition runs are made of, to be identified now and again.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Names of code that tell the experiment from others.
+    components : mapping
+        Name -> function, class, instance or value that every run depends on.
+    treatments : mapping
+        Condition -> its treatment, None for the baseline.
+    stream : SeedStream
+        Seeds of the replicates.
+    caching : Caching
+        What is declared.
+    root : path
+        Of the project; `inputs` are relative to it.
+    roots : tuple of path
+        Directories whose code counts even where packages are installed.
+    upstream : mapping
+        Condition -> name of each experiment upstream, its subject and its condition.
+    """
+
+    names: tuple[str, ...]
+    components: Mapping[str, Any]
+    treatments: Mapping[str, Treatment | None]
+    stream: SeedStream
+    caching: Caching
+    root: Path
+    roots: tuple[Path, ...] = ()
+    upstream: Mapping[str, tuple[tuple[str, Subject, str], ...]] = field(default_factory=dict)
+
+    def identify(self, environment: Environment) -> RunIdentity:
+        """Return the identity as it is now.
+
+        Raises
+        ------
+        FingerprintError
+            If a part can't be identified and there is no `cache_key`; the message says which, and why.
+        """
+        common = _Parts(self)
+        common.value("schema", _SCHEMA)
+        for name, part in environment.parts.items():
+            common.said[_ENVIRONMENT + name] = part
+        common.seal("environment", environment.digest)
+        for name, component in self.components.items():
+            common.code(name, component)
+        common.value("root seed", [self.stream.root, list(self.stream.branch)])
+        for pattern in self.caching.inputs:
+            for name, content in input_digests(self.root, pattern):
+                common.value(f"input {name}", content)
+        for name in self.caching.env:
+            common.value(f"environment variable {name}", os.environ.get(name))
+        if self.caching.cache_key is not None:
+            common.value("cache_key", self.caching.cache_key)
+        parts, seals = {}, {}
+        labels = set(common.labels)
+        complete = common.complete
+        known: dict[int, RunIdentity] = {}
+        for condition, treatment in self.treatments.items():
+            own = common.copy()
+            own.value("condition", condition)
+            if treatment is not None:
+                own.code(f"treatment {condition}", treatment.change)
+            for name, subject, theirs in self.upstream.get(condition, ()):
+                if id(subject) not in known:
+                    known[id(subject)] = subject.identify(environment)
+                other = known[id(subject)]
+                own.said |= {
+                    key if own.said.get(key, part) == part else f"{name}: {key}": part
+                    for key, part in other.parts[theirs].items()
+                }
+                own.seal(f"upstream {name}", other.seals[theirs].hex())
+                labels |= other.labels or set()
+                complete = complete and other.labels is not None
+            parts[condition], seals[condition] = own.said, own.total.digest()
+            labels |= own.labels
+            complete = complete and own.complete
+        digest = blake2b(repr(sorted(seals.items())).encode(), digest_size=32).hexdigest()
+        return RunIdentity(parts, frozenset(labels) if complete else None, digest, seals, self.names)
+
+    def with_readable_inputs(self) -> Subject:
+        """Return it without the patterns of `inputs` that name no file, or one that can't be read."""
+        kept = []
+        for pattern in self.caching.inputs:
+            with suppress(FingerprintError):
+                input_digests(self.root, pattern)
+                kept.append(pattern)
+        return replace(self, caching=replace(self.caching, inputs=tuple(kept)))
+
+    def input_paths(self) -> list[str]:
+        """Return the patterns of `inputs`, those of experiments upstream too, as absolute paths."""
+        found = [os.path.join(self.root, pattern) for pattern in self.caching.inputs]  # noqa: PTH118 - patterns
+        for entries in self.upstream.values():
+            for _, subject, _ in entries:
+                found += subject.input_paths()
+        return list(dict.fromkeys(found))
+
+
+def input_digests(root: Path, pattern: str) -> list[tuple[str, str]]:
+    """Return name and digest of each file of a pattern of `inputs`.
+
+    Raises
+    ------
+    FingerprintError
+        If it names no file, or one that can't be read.
+    """
+    found = list(declared_files(root, pattern))
+    if not found:
+        raise FingerprintError(f"inputs= {pattern!r} names no file in {root}; correct it, or leave it out")
+    return found
+
+
+def declared_inputs(root: Path, patterns: Iterable[str]) -> dict[str, str]:
+    """Return name -> digest of the files of all patterns; a pattern of which none can be read has none."""
+    found: dict[str, str] = {}
+    for pattern in patterns:
+        try:
+            found.update(input_digests(root, pattern))
+        except FingerprintError:
+            found[pattern] = ""
+    return found
+
+
+class _Parts:
+    """Takes up the parts of an identity, one by one."""
+
+    def __init__(self, subject: Subject) -> None:
+        self._subject = subject
+        self.said: dict[str, str] = {}
+        self.labels: set[str] = set()
+        self.total = blake2b(digest_size=32, person=b"crystallize")
+        self.complete = True
+
+    def copy(self) -> _Parts:
+        """Return another one that goes on from here."""
+        other = _Parts(self._subject)
+        other.said, other.labels = dict(self.said), set(self.labels)
+        other.total, other.complete = self.total.copy(), self.complete
+        return other
+
+    def seal(self, name: str, digest: str) -> None:
+        """Have the keys depend on something."""
+        encoded = json.dumps([name, digest]).encode()
+        self.total.update(b"%d:%s" % (len(encoded), encoded))
+
+    def value(self, name: str, value: Any) -> None:
+        """Add a value that JSON carries."""
+        digest = blake2b(json.dumps(value).encode(), digest_size=32).hexdigest()
+        self.said[name] = digest[:16]
+        self.seal(name, digest)
+
+    def code(self, name: str, target: Any) -> None:
+        """Add a function, a class, or a value with the code of its classes."""
+        try:
+            found = fingerprint(target, name=name, project_roots=self._subject.roots)
+        except FingerprintError:
+            if self._subject.caching.cache_key is None:
+                raise
+            self.complete = False
+            self.seal(name, _REPLACED)
+            return
+        for label, part in found.parts.items():
+            known = self.said.get(label, part)
+            self.said[label if known == part else f"{name}: {label}"] = part
+        self.labels.update(label for label in found.parts if label != name)
+        self.seal(name, found.digest)
+
+
+def explain(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
+    """Say what differs between the parts of two identities, such as ``helpers.clean changed``."""
+
+    def split(parts: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+        of = {n.removeprefix(_ENVIRONMENT): p for n, p in parts.items() if _is_environment(n)}
+        return of, {name: part for name, part in parts.items() if not _is_environment(name)}
+
+    (was, before), (now, after) = split(old), split(new)
+    return [*changes(before, after), *environment_changes(was, now)]
+
+
+def _is_environment(name: str) -> bool:
+    return name.startswith(_ENVIRONMENT) and not name.startswith(_ENVIRONMENT + "variable ")
+
+
+def subject_of(
+    plan: RunPlan,
+    plugins: Iterable[BasePlugin],
+    caching: Caching,
+    *,
+    root: Path,
+    roots: tuple[Path, ...] = (),
+) -> Subject:
+    """Return what the units of a plan are made of.
+
+    Parameters
+    ----------
+    plan : RunPlan
+        How to run any unit.
+    plugins : iterable of BasePlugin
+        Those that the user gave.
+    caching : Caching
+        What is declared.
+    root : path
+        What `inputs` are relative to.
+    roots : tuple of path
+        Directories whose code counts even where packages are installed.
+
+    Raises
+    ------
+    FingerprintError
+        If a plugin has hooks around replicates or steps and there is no `cache_key`.
+    """
+    source = plan.datasource
+    components: dict[str, Any] = {f"data source {source.name}": _without_ids(source)}
+    components |= {f"step {i} ({step.name})": step for i, step in enumerate(plan.pipeline, start=1)}
+    components |= {"seeding": plan.seed_globals, "initial context": dict(plan.initial)}
+    components |= {f"output {name}": (name, writer) for name, writer in plan.outputs.items()}
+    for number, plugin in enumerate(plugins):
+        if caching.cache_key is None and (hook := _own_hook(plugin)) is not None:
+            raise FingerprintError(
+                f"{type(plugin).__name__}.{hook} is a hook around runs, which a stored run would not call"
+            )
+        if type(plugin).__module__.partition(".")[0] != "crystallize":
+            components[f"plugin {number} ({type(plugin).__name__})"] = plugin
+    names = (_named(source), *map(_named, plan.pipeline))
+    treatments = {BASELINE: None, **{treatment.name: treatment for treatment in plan.treatments}}
+    return Subject(names, components, treatments, plan.stream, caching, root, roots)
+
+
+def _without_ids(source: DataSource) -> Any:
+    """Return what a data source gives, without the ids that tell artifacts of one name apart."""
+    if type(source) is Artifact:
+        return ("artifact", source.name, source.loader, source.writer, source.from_path)
+    if type(source) is ExperimentInput:
+        return {name: _without_ids(part) for name, part in zip(source.params, source.parts, strict=True)}
+    return source
+
+
+def _own_hook(plugin: BasePlugin) -> str | None:
+    for hook in UNIT_HOOKS:
+        if all(getattr(type(plugin), hook) is not getattr(known, hook) for known in _KNOWN):
+            return hook
+    return None
+
+
+def _named(part: Any) -> str:
+    declared = part.factory if isinstance(part, Given) else type(part)
+    return f"{declared.__module__}.{part.name}"

@@ -1,0 +1,415 @@
+"""Bytes on disk that are believed only if we wrote them, where and as they are."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import secrets
+import struct
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from hashlib import blake2b
+from hmac import compare_digest
+from pathlib import Path
+from typing import Any, Final, Literal, NamedTuple
+
+from crystallize.storage.atomic import UNFINISHED, write_whole
+from crystallize.storage.regular import read_regular
+from crystallize.storage.secret import Secret
+
+GIBIBYTE: Final = 1 << 30
+
+_MAGIC = b"crystallize\x001\x00\r\n"
+_HEAD = struct.Struct("<BIQ")  # lengths of kind, key and data
+_CODE = 32  # bytes
+_PARTS = "(parts)"  # kind of a pack's first record
+
+_SHARD = re.compile(r"[0-9a-f]{2}")
+_NAME = re.compile(r"[0-9a-f]{32}\.(?:value|list)|(?P<prefix>[0-9a-f]{32}-[0-9a-f]{32})-[0-9a-f]{32}\.pack")
+_STALE = 3600.0  # seconds after which nobody finishes a temporary file any more
+
+_MANY = 8  # small packs of one group that are worth making one of
+_SMALL = 1 << 20  # bytes; larger packs are not written again
+_REMOVALS = 2  # of a directory that one write bears, the first being that it was never made
+_LISTINGS = 3  # of a shard whose packs are replaced while they are read
+
+
+Sort = Literal["value", "list"]
+
+
+class Encoded(NamedTuple):
+    """A value as bytes.
+
+    Attributes
+    ----------
+    kind : str
+        How to read them.
+    data : bytes
+        The bytes.
+    """
+
+    kind: str
+    data: bytes
+
+
+class Store:
+    """Keeps what was computed, for whoever has the same secret.
+
+    There are two ways to keep it. A large value has a file of its own, under its key (`put`, `get`). Many
+    small records that are needed together share files, called packs, under a slot and the parts of their keys
+    that they have in common (`publish`, `load`), so that few files are opened to read them all.
+
+    No method raises because of the disk or of what lies there. A file that is torn, flipped, moved, forged or
+    written with another secret is a miss; so is one that can't be read, and what can't be written is not
+    stored. Files appear whole, under their final name; nothing is locked.
+
+    Parameters
+    ----------
+    directory : path
+        Where the files go; made when it is needed.
+    secret : Secret
+        Without its key nothing is read or written.
+    capacity : int
+        Bytes that `tidy` leaves.
+
+    Attributes
+    ----------
+    fault : str or None
+        The first reason why something could not be read or written.
+    rejected : int
+        Files with something in them that is not ours.
+    """
+
+    def __init__(
+        self, directory: str | os.PathLike[str], secret: Secret, *, capacity: int = GIBIBYTE
+    ) -> None:
+        self.directory = Path(directory).absolute()  # steps may change the working directory
+        self.capacity = capacity
+        self.fault = secret.fault
+        self.rejected = 0
+        self._key = secret.key
+
+    def get(self, key: str, sort: Sort = "value") -> Encoded | None:
+        """Return the value stored under a key, or None."""
+        if self._key is None:
+            return None
+        path = self._place(key, sort)
+        data = self._read(path)
+        if data is None:
+            return None
+        records, whole = _unpack(data, _seal(self._key, sort))
+        if not whole or [record.key for record in records] != [key]:
+            self.rejected += 1
+            return None
+        _touch(path)
+        return records[0].value
+
+    def put(self, key: str, value: Encoded, sort: Sort = "value") -> bool:
+        """Store a value under a key, in place of an earlier one; return whether it is there.
+
+        Lists of files, on which values depend, are another sort than the values themselves.
+        """
+        if self._key is None:
+            return False
+        record = _pack(_seal(self._key, sort), key, value)
+        return self._write(self._place(key, sort), [_MAGIC, *record])
+
+    def remove(self, key: str) -> None:
+        """Remove the value stored under a key, if there is one."""
+        try:
+            self._place(key, "value").unlink(missing_ok=True)
+        except OSError as error:
+            self._note("written", error)
+
+    def load(self, slot: str, parts: Mapping[str, str]) -> dict[str, Encoded]:
+        """Return key -> value of every record that was published in a slot under the same parts."""
+        if self._key is None:
+            return {}
+        prefix = _prefix(slot, parts)
+        seal = _seal(self._key, prefix)
+        read: dict[str, list[_Record]] = {}
+        for _ in range(_LISTINGS):
+            before = len(read)
+            listed = [name for name in self._packs(prefix) if name not in read]
+            for name in listed:
+                path = self._path(name)
+                data = self._read(path)
+                if data is None:
+                    continue
+                read[name], whole = _unpack(data, seal)
+                self.rejected += not whole
+                if read[name]:
+                    _touch(path)
+            if len(read) - before == len(listed):
+                break
+            # A pack has gone since it was listed. If it was merged with others, the merged one is there.
+        return {
+            record.key: record.value
+            for name in sorted(read)  # the latest last
+            for record in read[name]
+            if record.value.kind != _PARTS
+        }
+
+    def publish(self, slot: str, parts: Mapping[str, str], records: Mapping[str, Encoded]) -> bool:
+        """Store records in a slot, beside those that are there; return whether they are.
+
+        Parameters
+        ----------
+        slot : str
+            What the records are of, for instance one condition of one experiment.
+        parts : mapping of str to str
+            What else the records are found by, and what `explain` tells: name of each part -> its digest.
+        records : mapping of str to Encoded
+            Key -> value. They appear all at once.
+        """
+        if self._key is None:
+            return False
+        if not records:
+            return True
+        prefix = _prefix(slot, parts)
+        seal = _seal(self._key, prefix)
+        chunks = [_MAGIC, *_pack(seal, "", Encoded(_PARTS, _canonical(parts)))]
+        for key, value in records.items():
+            chunks += _pack(seal, key, value)
+        return self._write(self._path(f"{prefix}-{time.time_ns():016x}{secrets.token_hex(8)}.pack"), chunks)
+
+    def explain(self, slot: str) -> dict[str, str] | None:
+        """Return the parts of the records in a slot that were published or loaded last, or None."""
+        if self._key is None:
+            return None
+        # Another process may remove any of them at any time.
+        for _, name in sorted(self._dated(self._packs(_digest(slot))), reverse=True):
+            data = self._read(self._path(name))
+            if data is not None:
+                records, _ = _unpack(data, _seal(self._key, name.rpartition("-")[0]))
+                if records and records[0].value.kind == _PARTS:
+                    parts: dict[str, str] = json.loads(records[0].value.data)
+                    return parts
+        return None
+
+    def tidy(self) -> None:
+        """Remove stale temporary files, evict what was used longest ago, and merge small packs.
+
+        For one process at the end of its session. Others may read and write meanwhile: a record is never
+        missing because it is being merged.
+        """
+        if self._key is None:
+            return
+        files: list[_File] = []
+        for file in self._scan():
+            if _NAME.fullmatch(file.path.name):
+                files.append(file)
+            elif time.time() - file.used / 1e9 > _STALE:
+                _remove(file.path)
+        files.sort(key=lambda file: (file.used, file.path), reverse=True)
+        excess = sum(file.size for file in files) - self.capacity
+        while excess > 0:
+            file = files.pop()
+            _remove(file.path)
+            excess -= file.size
+        small: dict[str, list[_File]] = defaultdict(list)
+        for file in files:
+            match = _NAME.fullmatch(file.path.name)
+            if match and match["prefix"] and file.size < _SMALL:
+                small[match["prefix"]].append(file)
+        for prefix, packs in small.items():
+            if len(packs) >= _MANY:
+                self._merge(self._key, prefix, packs)
+
+    def _merge(self, secret: bytes, prefix: str, packs: list[_File]) -> None:
+        """Make one pack of several."""
+        seal = _seal(secret, prefix)
+        latest: dict[tuple[str, bool], _Record] = {}
+        merged: list[_File] = []
+        for pack in sorted(packs, key=lambda pack: pack.path.name):
+            data = self._read(pack.path)
+            records, whole = _unpack(data, seal) if data is not None else ([], False)
+            # Another may be somebody else's: it goes when it is old.
+            if whole and records[0].value.kind == _PARTS:
+                merged.append(pack)
+                for record in records:
+                    latest[record.key, record.value.kind == _PARTS] = record
+        if len(merged) < _MANY:
+            return
+        chunks: list[_Bytes] = [_MAGIC, *(record.raw for record in latest.values())]
+        age = merged[-1].path.name.rpartition("-")[2][:16]
+        path = self._path(f"{prefix}-{age}{secrets.token_hex(8)}.pack")
+        if self._write(path, chunks, used=max(pack.used for pack in merged)):
+            for pack in merged:
+                _remove(pack.path)
+
+    def _place(self, key: str, sort: Sort) -> Path:
+        return self._path(f"{_digest(key)}.{sort}")
+
+    def _path(self, name: str) -> Path:
+        return self.directory / name[:2] / name
+
+    def _packs(self, prefix: str) -> list[str]:
+        try:
+            names = os.listdir(self.directory / prefix[:2])  # noqa: PTH208 - a Path for each costs more
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            self._note("read", error)
+            return []
+        return [name for name in names if name.startswith(prefix + "-") and name.endswith(".pack")]
+
+    def _dated(self, names: Iterable[str]) -> Iterator[tuple[int, str]]:
+        for name in names:
+            with contextlib.suppress(OSError):
+                yield self._path(name).stat().st_mtime_ns, name
+
+    def _scan(self) -> Iterator[_File]:
+        """Yield our files, finished or not; what else lies in the directory is left alone."""
+        for shard in self._entries(self.directory):
+            if _SHARD.fullmatch(shard.name) and shard.is_dir(follow_symlinks=False):
+                for entry in self._entries(shard.path):
+                    if _NAME.fullmatch(entry.name) or UNFINISHED.fullmatch(entry.name):
+                        with contextlib.suppress(OSError):
+                            status = entry.stat(follow_symlinks=False)
+                            yield _File(Path(entry.path), status.st_size, status.st_mtime_ns)
+
+    def _entries(self, directory: str | Path) -> list[os.DirEntry[str]]:
+        try:
+            with os.scandir(directory) as entries:
+                return list(entries)
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            self._note("read", error)
+            return []
+
+    def _read(self, path: Path) -> bytes | None:
+        try:
+            return read_regular(path, self.capacity)  # nothing of ours is larger
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            self._note("read", error)
+            return None
+
+    def _write(self, path: Path, chunks: Sequence[_Bytes], *, used: int | None = None) -> bool:
+        size = sum(map(len, chunks))
+        if size > self.capacity:
+            self._say(f"{size:,} bytes are more than the cache holds, {self.capacity:,}")
+            return False
+        try:
+            for removals in range(_REMOVALS + 1):
+                try:
+                    # What a crash of the machine tears is not authentic.
+                    write_whole(path, chunks, mode=0o600)
+                    break
+                except FileNotFoundError:  # the directory is not there yet, or not there any more
+                    if removals == _REMOVALS:
+                        raise
+                    self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+                    path.parent.mkdir(mode=0o700, exist_ok=True)
+            if used is not None:
+                os.utime(path, ns=(used, used))
+        except OSError as error:
+            self._note("written", error)
+            return False
+        return True
+
+    def _note(self, done: str, error: OSError) -> None:
+        self._say(f"the cache in {self.directory} can't be {done}: {error.strerror or error}")
+
+    def _say(self, reason: str) -> None:
+        if self.fault is None:
+            self.fault = reason
+
+    def __repr__(self) -> str:
+        return f"<Store {self.directory}>"
+
+
+class _File(NamedTuple):
+    path: Path
+    size: int
+    used: int  # time of the last use, in ns
+
+
+class _Record(NamedTuple):
+    key: str
+    value: Encoded
+    raw: memoryview
+
+
+_Bytes = bytes | memoryview
+_Seal = Callable[..., bytes]
+
+
+def _seal(secret: bytes, scope: str) -> _Seal:
+    """Return a function that gives the authentication code of some chunks of bytes.
+
+    The lengths of all chunks but the first, which has a fixed one, are expected to be in the first.
+    """
+    start = blake2b(_framed(scope), digest_size=_CODE, key=secret, person=b"crystallize")
+
+    def code(*chunks: _Bytes) -> bytes:
+        state = start.copy()
+        for chunk in chunks:
+            state.update(chunk)
+        return state.digest()
+
+    return code
+
+
+def _framed(text: str) -> bytes:
+    data = text.encode("utf-8", "surrogatepass")
+    return struct.pack("<Q", len(data)) + data
+
+
+def _pack(seal: _Seal, key: str, value: Encoded) -> list[bytes]:
+    kind, name = value.kind.encode("ascii"), key.encode("utf-8", "surrogatepass")
+    head = _HEAD.pack(len(kind), len(name), len(value.data))
+    return [seal(head, kind, name, value.data), head, kind, name, value.data]
+
+
+def _unpack(data: bytes, seal: _Seal) -> tuple[list[_Record], bool]:
+    """Return the records of a file that are authentic, and whether the whole file is made of such."""
+    records: list[_Record] = []
+    if not data.startswith(_MAGIC):
+        return records, False
+    view, start, whole = memoryview(data), len(_MAGIC), True
+    while start < len(data):
+        begin = start + _CODE + _HEAD.size
+        if begin > len(data):
+            return records, False
+        kind, name, size = _HEAD.unpack_from(data, start + _CODE)
+        middle, body = begin + kind, begin + kind + name
+        end = body + size
+        if end > len(data):
+            return records, False
+        if compare_digest(seal(view[start + _CODE : end]), data[start : start + _CODE]):
+            value = Encoded(data[begin:middle].decode("ascii"), data[body:end])
+            key = data[middle:body].decode("utf-8", "surrogatepass")
+            records.append(_Record(key, value, view[start:end]))
+        else:
+            whole = False
+        start = end
+    return records, whole and bool(records)
+
+
+def _touch(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        os.utime(path)
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink()
+
+
+def _digest(text: str) -> str:
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def _prefix(slot: str, parts: Mapping[str, str]) -> str:
+    return f"{_digest(slot)}-{blake2b(_canonical(parts), digest_size=16).hexdigest()}"
+
+
+def _canonical(parts: Mapping[str, Any]) -> bytes:
+    return json.dumps(dict(parts), sort_keys=True).encode()

@@ -1,0 +1,1 @@
+"""From files and functions to experiments and their items."""

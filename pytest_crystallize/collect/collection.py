@@ -1,0 +1,261 @@
+"""From files and functions to experiments and their items."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import traceback
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import pytest_crystallize
+from crystallize import Experiment, ExperimentBuilder, ExperimentGraph, Hypothesis
+from crystallize.boundary import failure
+from crystallize.claims.policy import DEFAULT_JUDGING
+from crystallize.declare.dependencies import Caching
+from crystallize.errors import CrystallizeError, DefinitionError
+from crystallize.experiment.checks import as_treatments
+from crystallize.text.escaping import printable
+from pytest_crystallize.collect.arguments import check_arguments, is_parameter, params_of
+from pytest_crystallize.collect.calibration import CalibrationItem
+from pytest_crystallize.collect.items import HypothesisItem
+from pytest_crystallize.naming.ids import escape, relative
+from pytest_crystallize.naming.places import place_of
+from pytest_crystallize.naming.tracebacks import is_projects
+from pytest_crystallize.options.mark import (
+    MARK,
+    ClaimedHypothesis,
+    caching_of,
+    claimed,
+    judging_of,
+    marks_on,
+    plugins_of,
+)
+from pytest_crystallize.pytest_seam import (
+    ShowsTraceback,
+    decorator_of,
+    fixtures_of,
+    functions_of,
+    saferepr,
+)
+from pytest_crystallize.units.factories import FactoryRuns, GraphRuns
+from pytest_crystallize.units.marked import MarkedRuns
+from pytest_crystallize.units.settings import Settings
+from pytest_crystallize.units.units import ExperimentRuns
+
+
+class ExperimentCollector(ShowsTraceback, pytest.Class):
+    """One ``experiment_*`` function; its children are the hypotheses of each of its parameter sets.
+
+    It groups its tests as a class does, and is one for the sake of editors: they draw their trees of files
+    and classes, and drop what is in neither.
+    """
+
+    def __init__(self, *, function: Any, settings: Settings, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.within: pytest.Module | pytest.Class = kwargs["parent"]
+        self.obj = obj = function
+        self.settings = settings
+        self.own_markers.extend(marks_on(obj))
+        self.keywords.update((mark.name, mark) for mark in self.own_markers)
+        path, line = place_of(obj)
+        self.where = f"{relative(path, self.config.rootpath)}:{line + 1}"
+
+    def collect(self) -> Iterable[pytest.Item]:
+        """Return one item per hypothesis and treatment of every parameter set."""
+        marked = self._marked()
+        if not marked:
+            self.add_marker(MARK)
+        seen: set[str] = set()
+        for function in functions_of(self.within, self.name, self.obj):
+            try:
+                declared = [self._marked_runs(function)] if marked else self._factory_runs(function)
+            except CrystallizeError as error:
+                where = self._raised_at(error) or self.where
+                raise self.CollectError(" ".join(f"{where}: {error}".split())) from error
+            for runs, claims in declared:
+                for item in self._items(function, runs, claims):
+                    if item.nodeid in seen:
+                        raise self.CollectError(f"{self.where}: two tests would be called {item.nodeid!r}")
+                    seen.add(item.nodeid)
+                    yield item
+
+    def _raised_at(self, error: BaseException) -> str | None:
+        """Return the user's line that an error came from, if code of the user's was running."""
+        root = self.config.rootpath
+        frames = traceback.extract_tb(error.__traceback__)
+        users = [frame for frame in frames if is_projects(frame.filename, root)]
+        return f"{relative(users[-1].filename, root)}:{users[-1].lineno}" if users else None
+
+    def _items(
+        self, function: pytest.Function, runs: ExperimentRuns, claims: Sequence[ClaimedHypothesis]
+    ) -> Iterator[HypothesisItem]:
+        callspec = getattr(function, "callspec", None)
+        params = f"{printable(callspec.id)}-" if callspec is not None and callspec.id else ""
+        marks = list(callspec.marks) if callspec is not None else []
+        part = f"{escape(runs.part, brackets=False)}." if runs.part else ""
+        if self.settings.options.calibrate:
+            for claim in claims:
+                leaf = f"{part}{escape(claim.label, brackets=False)}[{params}calibration]"
+                kept = [mark for mark in (*marks, *claim.marks) if mark.name != "xfail"]
+                yield self._item(leaf, runs, claim, None, kept, CalibrationItem)
+            return
+        if not claims:
+            leaf = f"{part}replicates" + (f"[{params[:-1]}]" if params else "")
+            yield self._item(leaf, runs, None, None, marks)
+        for claim in claims:
+            for treatment in runs.subjects(claim.hypothesis):
+                leaf = f"{part}{escape(claim.label, brackets=False)}[{params}{escape(treatment)}]"
+                yield self._item(leaf, runs, claim, treatment, [*marks, *claim.marks])
+
+    def _item(
+        self,
+        leaf: str,
+        runs: ExperimentRuns,
+        claim: ClaimedHypothesis | None,
+        treatment: str | None,
+        marks: list[Any],
+        kind: type[HypothesisItem] = HypothesisItem,
+    ) -> HypothesisItem:
+        item: HypothesisItem = kind.from_parent(
+            self,
+            name=leaf,
+            nodeid=f"{self.nodeid}::{leaf}",
+            runs=runs,
+            hypothesis=None if claim is None else claim.hypothesis,
+            label="" if claim is None else claim.label,
+            treatment=treatment,
+        )
+        runs.members.append(item)
+        for mark in marks:
+            item.add_marker(mark if isinstance(mark, pytest.MarkDecorator) else decorator_of(mark))
+        return item
+
+    # The marked function: its body is one condition run.
+
+    def _marked(self) -> bool:
+        """Tell whether the function or its class, not only its module, carries the mark."""
+        return any(
+            mark.name == MARK
+            for node in (self, *self.iter_parents())
+            if not isinstance(node, pytest.Module | pytest.Package | pytest.Session)
+            for mark in node.own_markers
+        )
+
+    def _marked_runs(self, function: pytest.Function) -> _Declared:
+        keywords = self.settings.marks.keywords(self)
+        treatments = as_treatments(keywords.get("treatments", ()))
+        check_arguments(function, treatments)
+        claims = [self._compared(claim) for claim in claimed(keywords.get("hypotheses", ()))]
+        runs = MarkedRuns(
+            function,
+            self.settings,
+            name=self.name,
+            where=self.where,
+            treatments=treatments,
+            replicates=keywords.get("replicates"),
+            seed=keywords.get("seed"),
+            plugins=plugins_of(keywords),
+            hypotheses=[claim.hypothesis for claim in claims],
+            judging=judging_of(DEFAULT_JUDGING, keywords),
+            caching=caching_of(Caching(), keywords),
+        )
+        _check_claims(claims, runs, self.name)
+        return runs, claims
+
+    # The factory: called once, returns an experiment.
+
+    def _factory_runs(self, function: pytest.Function) -> list[_Declared]:
+        keywords = self.settings.marks.keywords(self)
+        params = params_of(function)
+        fixtures = [name for name in fixtures_of(function).argnames if not is_parameter(function, name)]
+        if fixtures:
+            raise DefinitionError(
+                f"{self.name} asks for {fixtures[0]!r}, but a factory is called once, at collection, without "
+                "fixtures; parametrize it, or mark it with @pytest.mark.experiment if its body is one "
+                "condition run"
+            )
+        try:
+            with self.settings.collection_seeded(self.nodeid):
+                made = function.obj(**{name: params[name] for name in fixtures_of(function).argnames})
+                if isinstance(made, ExperimentBuilder):
+                    made = made.build()
+        except (SystemExit, GeneratorExit) as error:  # which pytest would not take for errors of collection
+            raise DefinitionError(f"{self.name} raised {failure(error)}") from error
+        options: dict[str, Any] = {"name": self.name, "where": self.where, "seed": keywords.get("seed")}
+        if isinstance(made, ExperimentGraph):
+            graph = made.settled(replicates=self.settings.options.replicates)
+            for experiment in graph.experiments.values():  # copies of this session's
+                experiment.hypotheses = [*map(self._with_reference, experiment.hypotheses)]
+            others: dict[str, GraphRuns] = {}
+            parts = [
+                GraphRuns(function, self.settings, graph=graph, others=others, part=part, **options)
+                for part in graph.experiments
+            ]
+            return [self._declared(runs) for runs in parts]
+        if inspect.iscoroutine(made):
+            made.close()  # nobody will await it
+        if not isinstance(made, Experiment):
+            raise DefinitionError(
+                f"{self.name} returned {saferepr(made)}; a factory returns an Experiment, a builder or an "
+                "ExperimentGraph. If its body is one condition run, mark it with @pytest.mark.experiment"
+            )
+        if not made.given_plugins and "plugins" in keywords:
+            made = made.with_plugins(plugins_of(keywords))
+        claims = [] if made.hypotheses else claimed(keywords.get("hypotheses", ()))
+        claims = [self._compared(claim) for claim in claims]
+        hypotheses = [claim.hypothesis for claim in claims] or [*map(self._with_reference, made.hypotheses)]
+        made = made.varied(
+            treatments=made.treatments or keywords.get("treatments", ()),
+            judging=judging_of(made.judging, keywords),
+            caching=caching_of(made.caching, keywords),
+            hypotheses=hypotheses,
+        )
+        runs = FactoryRuns(
+            function, self.settings, experiment=made, replicates=keywords.get("replicates"), **options
+        )
+        return [self._declared(runs, claims)]
+
+    def _compared(self, claim: ClaimedHypothesis) -> ClaimedHypothesis:
+        return replace(claim, hypothesis=self._with_reference(claim.hypothesis))
+
+    def _with_reference(self, hypothesis: Hypothesis) -> Hypothesis:
+        """Return a hypothesis against the reference that the command line names, if it is against one."""
+        if self.settings.options.compare is None or hypothesis.against is None:
+            return hypothesis
+        changed = copy.copy(hypothesis)
+        changed.against = replace(hypothesis.against, name=self.settings.options.compare, path=None)
+        return changed
+
+    def _declared(self, runs: FactoryRuns, claims: Sequence[ClaimedHypothesis] = ()) -> _Declared:
+        claims = claims or [ClaimedHypothesis(h, h.name) for h in runs.experiment.hypotheses]
+        _check_claims(claims, runs, self.name)
+        return runs, claims
+
+    def shown_traceback(self, excinfo: pytest.ExceptionInfo[BaseException]) -> Any:
+        """Show a factory's own lines, without those of pytest that called it."""
+        path, line = place_of(self.obj)
+        cut = excinfo.traceback.cut(path=path, firstlineno=line)
+        if cut == excinfo.traceback:  # code of others raised before any of the user's
+            cut = cut.cut(path=__file__).cut(excludepath=Path(pytest_crystallize.__file__).parent)
+        return cut if cut != excinfo.traceback else super().shown_traceback(excinfo)
+
+
+_Declared = tuple[ExperimentRuns, Sequence[ClaimedHypothesis]]
+
+
+def _check_claims(claims: Sequence[ClaimedHypothesis], runs: ExperimentRuns, name: str) -> None:
+    of_treatments = [claim for claim in claims if claim.hypothesis.against is None]
+    if of_treatments and not runs.treatment_objects:
+        raise DefinitionError(
+            f"{name} claims {of_treatments[0].label!r} but has no treatment to claim it of; give treatments="
+        )
+    labels: set[str] = set()
+    for claim in claims:
+        if claim.label in labels:
+            raise DefinitionError(f"two hypotheses are named {claim.label!r}; give each a name=")
+        labels.add(claim.label)

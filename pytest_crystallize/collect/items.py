@@ -1,0 +1,440 @@
+"""The items: one per hypothesis and treatment, and the silent ones that only run replicates."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import pytest
+
+from crystallize import ConditionRuns, Verdict
+from crystallize.analysis.evaluation import digest, score
+from crystallize.analysis.stored_reference import claimed_metrics, unrecordable
+from crystallize.boundary import check_failure, failure
+from crystallize.claims.hypothesis import Sample
+from crystallize.declare.treatment import BASELINE
+from crystallize.errors import EngineError, NotPicklableError
+from crystallize.run.execute import Unit
+from crystallize.text.escaping import printable, printable_lines
+from crystallize.text.formatting import compared, level_of, name_of_p, number
+from pytest_crystallize.boundary import UNJUDGED
+from pytest_crystallize.isolation.late_errors import is_late
+from pytest_crystallize.naming.tracebacks import is_users
+from pytest_crystallize.pytest_seam import (
+    ExceptionChainRepr,
+    ReprEntry,
+    ReprFileLocation,
+    ReprTraceback,
+    ShowsTraceback,
+    evaluate_skip_marks,
+    evaluate_xfail_marks,
+    saferepr,
+    share_fixtures,
+    skip_of_item,
+)
+from pytest_crystallize.records.exchange import unlike
+from pytest_crystallize.report.failures import PROPERTY
+from pytest_crystallize.report.judged import CacheUse, Judged, plain
+from pytest_crystallize.report.text import CORRECTIONS, effect_of, extra_numbers, interval_of
+
+if TYPE_CHECKING:
+    from crystallize import Hypothesis, RunRecord
+    from pytest_crystallize.units.units import ExperimentRuns
+
+PREFETCH_SECONDS = 0.1
+_OF_VERDICTS = ("skip", "skipif", "xfail")
+"""Marks that say what becomes of a test, rather than how condition runs are made."""
+
+
+class NotSupported(AssertionError):
+    """A hypothesis was not supported; raised by its item."""
+
+
+class ExperimentItem(ShowsTraceback, pytest.Item):
+    """Base of items; it has what conftests, and pytest's own reordering by parametrised fixtures, look at.
+
+    Attributes
+    ----------
+    funcargs : dict
+        Values of the fixtures of the latest condition run that was made here; empty before.
+    fixturenames : list of str
+        Names of all fixtures of the function; from the item's set-up on, of those that have a value.
+    """
+
+    def __init__(self, *, runs: ExperimentRuns, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.runs = runs
+        function = runs.function
+        self.obj = self.function = function.obj
+        self.originalname = self.name.partition("[")[0]
+        self.funcargs: dict[str, Any] = {}
+        self._fixturenames = list(function.fixturenames)
+        self._is_set_up = False
+        self.module, self.cls = function.module, function.cls
+        share_fixtures(self, function)
+        if hasattr(function, "callspec"):
+            self.callspec = function.callspec
+
+    def setup(self) -> None:
+        """Name only fixtures that have a value from now on: each condition run sets up its own."""
+        self._is_set_up = True
+
+    @property
+    def instance(self) -> Any:
+        """Of its class, in the latest condition run that was made here; None outside of classes."""
+        return self.runs.instance
+
+    @property
+    def fixturenames(self) -> list[str]:
+        """Names that `funcargs` has, or will have."""
+        if not self._is_set_up:
+            return self._fixturenames
+        return [name for name in self._fixturenames if name in self.funcargs]
+
+    def shown_traceback(self, excinfo: pytest.ExceptionInfo[BaseException]) -> Any:
+        """Show the user's part; of pytest's warnings of errors elsewhere, which have none, the last line."""
+        entries = excinfo.traceback
+        users = [entry for entry in entries if is_users(entry.path)]
+        others = entries[-1:] if is_late(excinfo.value) else entries
+        return type(entries)(users or others).filter(excinfo)
+
+
+class HypothesisItem(ExperimentItem):
+    """A hypothesis under one treatment; or, of an experiment without hypotheses, its runs.
+
+    Attributes
+    ----------
+    label : str
+        What reports call the hypothesis: its name, or the id that `pytest.param` gives it.
+    judged : Judged or None
+        What became of it; None before anything did.
+    carried : str or None
+        The same as text, which its report carries: made while the test runs, since values of others' types
+        may raise.
+    evidence_missing : bool
+        Whether there is no verdict with complete evidence (yet).
+    """
+
+    judged: Judged | None = None
+    carried: str | None = None
+
+    def __init__(
+        self,
+        *,
+        runs: ExperimentRuns,
+        hypothesis: Hypothesis | None,
+        label: str,
+        treatment: str | None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(runs=runs, **kwargs)
+        self.hypothesis = hypothesis
+        self.label = label
+        self.treatment = treatment
+        off = runs.settings.options.off
+        if treatment is None:
+            self.conditions = tuple(name for name in runs.conditions if name not in off)
+        elif hypothesis is not None and hypothesis.against is not None:
+            self.conditions = (treatment,) if treatment in runs.conditions else ()
+        else:
+            self.conditions = (BASELINE, treatment)
+        if treatment in off:
+            shown = shlex.quote(treatment)
+            reason = f"treatment {treatment!r} is switched off; --crystallize-enable={shown} switches it on"
+            self.add_marker(pytest.mark.skip(reason=reason))
+        self.evidence_missing = True
+        self._properties: list[tuple[Any, Any]] = []
+
+    def setup(self) -> None:
+        """Begin anew: plugins that repeat a test set up the same item several times."""
+        super().setup()
+        self.judged = self.carried = None
+        self.evidence_missing = True
+        self.user_properties[:] = [entry for entry in self.user_properties if entry not in self._properties]
+
+    def will_run(self) -> bool:
+        """Tell whether the marks let it run."""
+        try:
+            if evaluate_skip_marks(self) is not None:
+                return False
+            expected = evaluate_xfail_marks(self)
+        except BaseException as error:  # a mark that is wrong is told when the item is set up
+            check_failure(error)
+            return True
+        return expected is None or expected.run or self.config.option.runxfail
+
+    def runtest(self) -> None:
+        """Pull the replicates, decide, and raise `NotSupported` unless the hypothesis is supported."""
+        repro: Unit | None = self.runs.settings.repro
+        if repro is not None:
+            self._repeat(repro)
+        try:
+            self._judge()
+        except UNJUDGED as error:
+            if getattr(error, "is_ours", False):
+                raise
+            self.evidence_missing = True  # pytest would take it for no failure of this test
+            raise NotSupported(f"INVALID: judging it raised {failure(error)}") from error
+
+    def _judge(self) -> None:
+        try:
+            self.runs.pull(self)
+        except (EngineError, NotPicklableError) as fault:
+            raise NotSupported(f"INVALID: {fault}") from fault
+        found = unlike(self.runs.settings.exchange, self.runs.id)
+        if found is not None and self.runs.settings.options.repeatable == "error":
+            raise NotSupported(f"INVALID: {found}")
+        arms = self.runs.runs(self.conditions)
+        records = [record for arm in arms.values() for record in arm.records if record is not None]
+        self.carry(self._judged_of(arms, records))
+        if records and all(record.skipped is not None for record in records):
+            raise _skipped(records[0].skipped or "skipped")
+        self.decide(arms, records)
+
+    def decide(self, arms: dict[str, ConditionRuns], records: list[RunRecord]) -> None:
+        """Give the verdict on complete runs, and raise `NotSupported` unless it is that they support."""
+        assert self.judged is not None
+        if self.hypothesis is not None and (saved := self.runs.settings.options.save) is not None:
+            self._check_evidence(self.hypothesis, arms)
+            raise _skipped(f"run to be recorded as reference {saved!r}, so nothing is judged")
+        verdict = self._verdict(arms)
+        self.evidence_missing = verdict.status == "invalid"
+        named = replace(verdict, hypothesis=self.label)
+        self.carry(replace(self.judged, verdict=named, reference=self._reference()))
+        self._add_properties(verdict, records)
+        if not verdict.passed:
+            drawn = self.runs.root_seed if self.runs.seed_drawn else None
+            baseline, treatment = self._compared()
+            refuse(explain(verdict, drawn), baseline=baseline, treatment=treatment, verdict=verdict)
+
+    def _compared(self) -> tuple[Sample, Sample]:
+        """Return the values that were compared, by metric."""
+        if self.hypothesis is None:
+            return {}, {}
+        baseline, treatment = self.runs.analysis.compared(self.hypothesis, self.treatment or "")
+        return baseline.sample(baseline.metrics), treatment.sample(treatment.metrics)
+
+    def carry(self, judged: Judged) -> None:
+        """Have the report carry what became of the test."""
+        self.judged, self.carried = judged, judged.to_json()
+
+    def _reference(self) -> dict[str, Any] | None:
+        """Return what stands for the baseline, if the hypothesis is against a reference."""
+        if self.hypothesis is None or self.hypothesis.against is None:
+            return None
+        return self.runs.references.shown(self.hypothesis, self.treatment or "")
+
+    def _check_evidence(self, hypothesis: Hypothesis, arms: dict[str, ConditionRuns]) -> None:
+        """Raise `NotSupported` if what is to be recorded lacks what a hypothesis is about."""
+        claimed = claimed_metrics([hypothesis])
+        for arm in arms.values():
+            if (fault := arm.missing_evidence() or unrecordable(arm, claimed)) is not None:
+                raise NotSupported(f"INVALID: {fault}")
+
+    def _verdict(self, arms: dict[str, ConditionRuns]) -> Verdict:
+        if self.hypothesis is not None:
+            verdict = self.runs.analysis.verdict(self.hypothesis, self.treatment or "")
+            if not self.hypothesis.has_ranker:
+                return verdict
+            return replace(verdict, rank=score(self.hypothesis, verdict))
+        reasons = [reason for arm in arms.values() if (reason := arm.missing_evidence())]
+        lacking = len({replicate for arm in arms.values() for replicate in arm.lacking})
+        n = self.runs.replicates - lacking
+        return Verdict(
+            "",
+            "",
+            "",
+            "invalid" if reasons else "supported",
+            reasons[0] if reasons else "",
+            n=n,
+            lacking=lacking,
+        )
+
+    def _repeat(self, unit: Unit) -> None:
+        """Run one unit by itself and let its exception through."""
+        if self.runs.settings.repro_fault is not None:
+            pytest.fail(self.runs.settings.repro_fault, pytrace=False)
+        if unit.condition not in self.conditions:
+            raise _skipped(f"{unit.condition!r} is no condition of this test")
+        if unit.replicate >= self.runs.replicates:
+            raise _skipped(f"there is no replicate {unit.replicate}: {self.runs.replicates} are declared")
+        with self.runs.settings.output.of_units(self.runs.id):
+            record = self.runs.run_alone(unit, self)
+        self.runs.settings.note(f"{self.runs.name}: {run_told(record)}")
+        raise _skipped(f"no verdict: 1 of {self.runs.replicates} replicates")
+
+    def _judged_of(self, arms: dict[str, ConditionRuns], records: Iterable[RunRecord]) -> Judged:
+        """Return what is known before there is a verdict."""
+        cache = self.runs.cache
+        return Judged(
+            self.runs.id,
+            tuple(arms),
+            self.runs.size,
+            unread=tuple(self.runs.unread(arms)),
+            cache=CacheUse() if cache is None else cache.told(records),
+        )
+
+    def _add_properties(self, verdict: Verdict, records: list[Any]) -> None:
+        values = {
+            "verdict": verdict.status if self.hypothesis is not None else None,
+            "p_value": verdict.p_value,
+            "adjusted_p": verdict.adjusted_p,
+            "test": verdict.test if self.hypothesis is not None else None,
+            "n": verdict.n,
+            "baseline_mean": verdict.baseline_mean,
+            "treatment_mean": verdict.treatment_mean,
+            "difference": verdict.difference,
+            "interval_low": verdict.interval and verdict.interval[0],
+            "interval_high": verdict.interval and verdict.interval[1],
+            "detectable": verdict.detectable,
+            "margin": verdict.margin,
+            "seed": self.runs.root_seed,
+            "compute_seconds": round(sum(record.seconds for record in records if not record.cached), 6),
+            "cached_runs": sum(record.cached for record in records) or None,
+        }
+        recorded = (section for record in records for section in record.sections)
+        values |= {
+            title.removeprefix(PROPERTY): text for title, text in recorded if title.startswith(PROPERTY)
+        }
+        self.add_properties(values)
+
+    def add_properties(self, values: Mapping[str, Any]) -> None:
+        """Have the JUnit report show those values that there are, if it is to."""
+        if self.config.getini("crystallize_junit_properties"):
+            given = {key: value for key, value in values.items() if value is not None}
+            self._properties = [(printable(str(key)), _as_property(value)) for key, value in given.items()]
+            self.user_properties.extend(self._properties)
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        """Explain what is not supported; of other exceptions show the user's part of the traceback."""
+        tbstyle = self.config.getoption("tbstyle", "auto")
+        if not isinstance(excinfo.value, NotSupported):
+            return super().repr_failure(excinfo, "long" if tbstyle == "auto" else tbstyle)
+        path, line, _ = self.reportinfo()
+        message = str(excinfo.value)
+        first, *rest = message.split("\n")
+        entry = lines_entry([first] if tbstyle == "line" else [first, *rest])
+        _, _, reason = first.partition(": ")  # the word stands before it in the summary
+        location = ReprFileLocation(str(path), (line or 0) + 1, reason or message)
+        return ExceptionChainRepr([(ReprTraceback([entry], None, "native"), location, None)])
+
+    def reportinfo(self) -> tuple[Any, int | None, str]:
+        """Return where the experiment is defined, and the heading of this test."""
+        path, line = self.runs.location
+        parent = self.parent
+        # pytest prints a dot as "::" where the heading is the end of the node id; nobody could paste that.
+        separator = ": " if "." in self.name else "::"
+        return path, line, f"{parent.name if parent else ''}{separator}{self.name}"
+
+
+def refuse(message: str, *, baseline: Sample, treatment: Sample, verdict: Verdict) -> NoReturn:
+    """Raise `NotSupported` where ``--pdb`` stops: what was compared, and the verdict, are arguments here."""
+    raise NotSupported(message)
+
+
+def run_told(record: RunRecord) -> str:
+    """Return in one line what a run gave, exactly."""
+    metrics = ", ".join(f"{entry.name} = {saferepr(entry.value)}" for entry in record.metrics)
+    return (
+        f"replicate {record.replicate} of {record.condition!r}, seed {record.seed}: "
+        f"{metrics or 'no metrics'}; digest {digest([record])}"
+    )
+
+
+def lines_entry(lines: Sequence[str]) -> ReprEntry:
+    """Return lines as a part of what a report says of a failure.
+
+    They are written one by one, so that they stay lines where a terminal's encoding makes pytest escape them.
+    """
+    return ReprEntry(lines, None, None, None, "value")
+
+
+def _skipped(reason: str) -> BaseException:
+    """Return a skip that was decided here, and reports the place of the item."""
+    skip = skip_of_item(reason)
+    skip.is_ours = True  # type: ignore[attr-defined]
+    return skip
+
+
+def explain(verdict: Verdict, drawn_seed: int | None = None) -> str:
+    """Return what a test that does not pass says of its verdict."""
+    lines = [f"{verdict.status.upper()}: {verdict.reason}" if verdict.reason else verdict.status.upper()]
+    row = verdict.to_dict()
+    numbers = []
+    if verdict.baseline_mean is not None and verdict.treatment_mean is not None:
+        metric = verdict.metric.split(", ")[0]
+        shown = (
+            f", {verdict.estimand or 'difference'} {effect_of(row)} {interval_of(row)}"
+            if verdict.interval
+            else ""
+        )
+        before, after = (number(mean, digits=6) for mean in (verdict.baseline_mean, verdict.treatment_mean))
+        numbers.append(f"{metric}: {_compared_with(verdict)} {before}, {verdict.treatment} {after}{shown}")
+    if verdict.p_value is not None:
+        name = name_of_p(row)
+        shown, _ = compared(row["p_value" if name == "p" else "opposite_p"], level_of(row))
+        numbers.append(f"{name} = {shown}{_compared(verdict)}, n = {verdict.n}, {verdict.test}")
+    if extra := extra_numbers(row):
+        numbers.append(extra)
+    if verdict.population:
+        numbers.append(f"speaks of {verdict.population}")
+    if verdict.recorded and verdict.recorded not in verdict.reason:
+        numbers.append(f"reference {verdict.against!r} was {verdict.recorded}")
+        if verdict.caveat:
+            numbers.append(f"but {verdict.caveat}")
+    if drawn_seed is not None:
+        numbers.append(f"the root seed was drawn; repeat with --crystallize-seed={drawn_seed}")
+    return "\n".join(map(printable, [*lines, *(f"  {line}" for line in numbers)]))
+
+
+def _as_property(value: Any) -> Any:
+    """Return a value as XML, and whoever prints it, can take it."""
+    value = plain(value)
+    return printable_lines(value) if isinstance(value, str) else value
+
+
+def _compared_with(verdict: Verdict) -> str:
+    return f"reference {verdict.against!r}" if verdict.against else "baseline"
+
+
+def _compared(verdict: Verdict) -> str:
+    """Say what the p-value was compared with."""
+    if verdict.adjusted_p is not None:
+        by = CORRECTIONS[verdict.correction]
+        if name_of_p(verdict.to_dict()) != "p":
+            return f", adjusted by {by} for {verdict.family} claims (alpha {verdict.alpha:g})"
+        return (
+            f", adjusted by {by} for {verdict.family} claims "
+            f"{compared(verdict.adjusted_p, level_of(verdict.to_dict()))[0]} (alpha {verdict.alpha:g})"
+        )
+    if verdict.looks and verdict.level is not None and verdict.p_value is not None:
+        _, level = compared(verdict.p_value, verdict.level, digits=3)
+        return f" (level {level} at look {verdict.look} of {verdict.looks}, alpha {verdict.alpha:g})"
+    return f" (alpha {verdict.alpha:g})" if verdict.alpha is not None else ""
+
+
+class PrefetchItem(ExperimentItem):
+    """A token on a worker: in its call phase unclaimed replicates are run. It reports only failures."""
+
+    def __init__(self, *, runs: ExperimentRuns, share: int, **kwargs: Any) -> None:
+        super().__init__(runs=runs, **kwargs)
+        self.share = share
+        given = self.callspec.marks if hasattr(self, "callspec") else ()
+        self.own_markers.extend(mark for mark in given if mark.name not in _OF_VERDICTS)
+
+    @property
+    def experiment(self) -> tuple[str, str]:
+        """Node id and name of the experiment, of which its reports speak: nobody knows the token's."""
+        assert self.parent is not None
+        return self.parent.nodeid, printable(self.runs.name)
+
+    def runtest(self) -> None:
+        """Run unclaimed replicates for a while."""
+        self.runs.pull(self, seconds=PREFETCH_SECONDS, at_least=self.share)
+
+    def reportinfo(self) -> tuple[Any, int | None, str]:
+        """Return where the experiment is defined."""
+        path, line = self.runs.location
+        return path, line, self.name

@@ -1,0 +1,74 @@
+"""The fixtures of a condition run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_crystallize.naming.ids import relative
+from pytest_crystallize.pytest_seam import getfslineno
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from crystallize import FrozenContext
+
+RESERVED = ("ctx", "seed", "rng", "replicate", "condition")
+
+
+class UnitFixtures:
+    """Fixtures that speak of the condition run under way.
+
+    None of them takes `request`, which would cost more than all the rest of a short run.
+    """
+
+    def __init__(self) -> None:
+        self.current: FrozenContext | None = None
+
+    def _context(self, name: str) -> Any:
+        if self.current is None:
+            pytest.fail(
+                f"fixture {name!r} exists only inside an experiment: a function named after "
+                "crystallize_functions and marked with @pytest.mark.experiment",
+                pytrace=False,
+            )
+        return self.current
+
+    @pytest.fixture
+    def ctx(self) -> FrozenContext:
+        """Context of the condition run: treatment keys, metrics, artifacts, seed and generator."""
+        return self._context("ctx")  # type: ignore[no-any-return]
+
+    @pytest.fixture
+    def seed(self) -> int:
+        """Seed of the replicate, 32 bits, the same in every condition."""
+        return self._context("seed").seed  # type: ignore[no-any-return]
+
+    @pytest.fixture
+    def rng(self) -> np.random.Generator:
+        """Random generator (numpy) of the replicate, the same in every condition."""
+        return self._context("rng").rng  # type: ignore[no-any-return]
+
+    @pytest.fixture
+    def replicate(self) -> int:
+        """Count replicates from 0."""
+        return self._context("replicate").replicate  # type: ignore[no-any-return]
+
+    @pytest.fixture
+    def condition(self) -> str:
+        """Name of the condition: 'baseline' or the treatment's."""
+        return self._context("condition").condition  # type: ignore[no-any-return]
+
+
+def hidden_by(definition: Any, root: Path) -> str | None:
+    """Say which fixture of the user's hides one of these; None if a definition hides none."""
+    name = definition.argname
+    if name not in RESERVED or isinstance(getattr(definition.func, "__self__", None), UnitFixtures):
+        return None
+    path, line = getfslineno(definition.func)
+    return (
+        f"fixture {name!r} at {relative(path, root)}:{line + 1} hides the one of crystallize, so replicates "
+        "would not differ as they should; rename it"
+    )

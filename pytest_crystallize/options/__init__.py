@@ -1,0 +1,1 @@
+"""What a session and its marks ask for: command line, ini file, switches, keywords."""

@@ -1,0 +1,218 @@
+"""What a session was asked for: command line, ini file and switches, settled once."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import getpass
+import secrets
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from crystallize.run.execute import Unit
+from pytest_crystallize.options.coverage import RUN_AGAIN, is_measured
+from pytest_crystallize.options.switches import STATE_FILE, Switches
+from pytest_crystallize.options.values import (
+    MODES,
+    Mode,
+    parse_address,
+    parse_reference,
+    parse_repeatable,
+    parse_replicates,
+    parse_seed,
+    parse_share,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a session was asked for.
+
+    Attributes
+    ----------
+    seed, replicates : int or None
+        From the command line.
+    ini_seed, ini_replicates : int or None
+        From the ini file.
+    drawn_seed : int or None
+        The root seed, if it was drawn at random.
+    at_once : int
+        How many replicates with asynchronous steps a process runs at the same time.
+    off : frozenset of str
+        Treatments that are switched off.
+    calibrate : int or None
+        How many A/A tests to make of each hypothesis, in place of testing it.
+    save : str or None
+        Under which name to write a reference.
+    compare : str or None
+        The reference to compare with, whatever the hypotheses say.
+    early_stop : bool
+        Whether experiments that declare no early stopping are stopped early, too.
+    repeatable : {"note", "error"}
+        What comes of runs that do not repeat.
+    repro : Unit or None
+        The unit to repeat.
+    cluster : str or None
+        Address of the scheduler whose workers run the units of factories.
+    cache_mode : str
+        How stored runs are used.
+    cache_share : float
+        Part of the time saved by stored runs that is spent on running some again.
+    hides_from_coverage : bool
+        Whether stored runs are used although coverage is measured.
+    directory : Path
+        What the plugin keeps from session to session lies below it.
+    notes : tuple of str
+        What the summary is to say of how all this was settled.
+    """
+
+    seed: int | None
+    replicates: int | None
+    ini_seed: int | None
+    ini_replicates: int | None
+    drawn_seed: int | None
+    at_once: int
+    off: frozenset[str]
+    calibrate: int | None
+    save: str | None
+    compare: str | None
+    early_stop: bool
+    repeatable: str
+    repro: Unit | None
+    cluster: str | None
+    cache_mode: Mode
+    cache_share: float
+    hides_from_coverage: bool
+    directory: Path
+    notes: tuple[str, ...]
+
+    @classmethod
+    def settled(cls, config: pytest.Config, told: Mapping[str, Any] | None) -> Options:
+        """Settle what was asked for.
+
+        Parameters
+        ----------
+        config : pytest.Config
+            Of this process.
+        told : mapping or None
+            On a worker, what `for_workers` of the controlling process returned.
+
+        Raises
+        ------
+        pytest.UsageError
+            If an ini option has no value of ours, or options contradict one another.
+        """
+        option, directory = config.option, cache_directory(config)
+        _check(option)
+        typed, declared = option.crystallize_seed, _ini(config, "crystallize_seed", parse_seed)
+        declared = declared if typed is None else None
+        drawn: int | None = None
+        if "random" in (typed, declared):
+            drawn = secrets.randbits(32) if told is None else int(told["drawn_seed"])
+        off, notes = (frozenset(told["off"]), ()) if told is not None else _switched_off(config, directory)
+        mode = _cache_mode(config) if told is None else told["cache_mode"]
+        asked: Mode | None = option.crystallize_cache
+        is_hidden = told is None and mode == "reuse" and is_measured()
+        if is_hidden and asked is None:
+            mode, is_hidden, notes = "refresh", False, (*notes, RUN_AGAIN)
+        return cls(
+            seed=drawn if typed == "random" else typed,
+            replicates=option.crystallize_replicates,
+            ini_seed=drawn if declared == "random" else declared,
+            ini_replicates=_ini(config, "crystallize_replicates", parse_replicates),
+            drawn_seed=drawn,
+            at_once=_ini(config, "crystallize_max_concurrency", parse_replicates),
+            off=off,
+            calibrate=option.crystallize_calibrate,
+            save=option.crystallize_save,
+            compare=option.crystallize_compare or _ini(config, "crystallize_compare", parse_reference),
+            early_stop=option.crystallize_early_stop or config.getini("crystallize_early_stop"),
+            repeatable=_ini(config, "crystallize_repeatable", parse_repeatable) or "note",
+            repro=_unit(option.crystallize_repro),
+            cluster=option.crystallize_dask or _ini(config, "crystallize_dask", parse_address),
+            cache_mode=mode,
+            cache_share=_ini(config, "crystallize_cache_verify", parse_share),
+            hides_from_coverage=is_hidden,
+            directory=directory,
+            notes=notes,
+        )
+
+    @property
+    def artifact_root(self) -> Path:
+        """Where artifacts go if an experiment doesn't say."""
+        return self.directory / "artifacts"
+
+    @property
+    def steps(self) -> Path:
+        """Where results of cacheable steps lie."""
+        return self.directory / "steps"
+
+    @property
+    def session_seed(self) -> int:
+        """Root seed of what belongs to no experiment: fixtures wider than a function, collection."""
+        return self.seed if self.seed is not None else self.ini_seed or 0
+
+    def for_workers(self) -> dict[str, Any]:
+        """Return what workers can't settle for themselves; plain data."""
+        return {"drawn_seed": self.drawn_seed, "off": sorted(self.off), "cache_mode": self.cache_mode}
+
+
+def cache_directory(config: pytest.Config) -> Path:
+    """Return the directory of what the plugin keeps from session to session."""
+    cache = getattr(config, "cache", None)
+    if cache is not None:
+        with contextlib.suppress(OSError):
+            return Path(cache.mkdir("crystallize"))
+    return Path(tempfile.gettempdir()) / f"pytest-crystallize-{getpass.getuser()}"
+
+
+def _check(option: argparse.Namespace) -> None:
+    if option.crystallize_save and option.crystallize_calibrate:
+        raise pytest.UsageError("--crystallize-save: A/A tests (--crystallize-calibrate) are no reference")
+    if option.crystallize_save and option.crystallize_compare:
+        raise pytest.UsageError(
+            "--crystallize-save and --crystallize-compare: a run that records judges nothing; give one of "
+            "them (a second run takes what it can from the cache)"
+        )
+
+
+def _switched_off(config: pytest.Config, directory: Path) -> tuple[frozenset[str], tuple[str, ...]]:
+    option = config.option
+    path = None if getattr(config, "cache", None) is None else directory / STATE_FILE
+    switches = Switches(path, option.crystallize_disable, option.crystallize_enable)
+    switches.remember()
+    return switches.off, () if switches.note is None else (switches.note,)
+
+
+def _cache_mode(config: pytest.Config) -> Mode:
+    """Return how stored runs are to be used."""
+    mode: Mode = config.option.crystallize_cache or config.getini("crystallize_cache").strip()
+    if mode not in MODES:
+        raise pytest.UsageError(f"ini option crystallize_cache: {mode!r} is none of {', '.join(MODES)}")
+    return mode
+
+
+def _ini(config: pytest.Config, name: str, parse: Any) -> Any:
+    text = config.getini(name)
+    if not text:
+        return None
+    try:
+        return parse(text.strip())
+    except argparse.ArgumentTypeError as error:
+        raise pytest.UsageError(f"ini option {name}: {error}") from error
+
+
+def _unit(text: str | None) -> Unit | None:
+    if text is None:
+        return None
+    number, colon, condition = text.partition(":")
+    if not colon or not (number.isascii() and number.isdigit()) or not condition:
+        raise pytest.UsageError(
+            f"--crystallize-repro={text!r}: give a replicate and a condition, as in 7:baseline"
+        )
+    return Unit(int(number), condition)

@@ -1,0 +1,73 @@
+"""Values of options, on the command line and in the ini file."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+from typing import Literal
+
+REPORTS = (".html", ".json", ".md")
+Mode = Literal["reuse", "refresh", "off"]
+MODES: tuple[Mode, ...] = ("reuse", "refresh", "off")
+REPEATABLE: tuple[str, ...] = ("note", "error")
+"""Whether runs that do not repeat are told, or fail the tests of their experiment."""
+
+
+def parse_replicates(text: str) -> int:
+    """Read a number of replicates."""
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an integer >= 1")
+    return int(text)
+
+
+def parse_seed(text: str) -> int | str:
+    """Read a root seed."""
+    if text != "random" and not (text.isascii() and text.isdigit()):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither an integer >= 0 nor 'random'")
+    return text if text == "random" else int(text)
+
+
+def parse_address(text: str) -> str:
+    """Read the address of a scheduler."""
+    if not re.fullmatch(r"((tcp|tls|ucx|ws|wss)://)?[^\s:/]+:\d{1,5}", text, re.ASCII):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no address of a Dask scheduler; give one like 'tcp://10.0.0.1:8786'"
+        )
+    return text
+
+
+def parse_reference(text: str) -> str:
+    """Read the name of a reference, which is that of a directory."""
+    from crystallize.storage.names import unsafe_file_name  # not where nobody asks for a reference
+
+    if (fault := unsafe_file_name(text)) is not None:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no name of a reference, since {fault}; give one like 'main'"
+        )
+    return text
+
+
+def parse_report(text: str) -> str:
+    """Read the path of a report, whose suffix says its format."""
+    if Path(text).suffix.lower() not in REPORTS:
+        raise argparse.ArgumentTypeError(f"{text!r}: a report is a file that ends in {', '.join(REPORTS)}")
+    return text
+
+
+def parse_share(text: str) -> float:
+    """Read a part of the time saved."""
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
+    return share
+
+
+def parse_repeatable(text: str) -> str:
+    """Read what comes of runs that do not repeat."""
+    if text not in REPEATABLE:
+        raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(REPEATABLE)}")
+    return text

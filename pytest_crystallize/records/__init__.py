@@ -1,0 +1,1 @@
+"""Records of a session: shared between processes, stored, and made again."""

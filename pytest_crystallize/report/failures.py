@@ -1,0 +1,103 @@
+"""Condition runs that failed, by kind: what is told once for all that failed in the same way."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from crystallize import RunRecord
+from pytest_crystallize.naming.ids import typed
+
+PROPERTY: Final = "property "
+"""What the heading of a section begins with that holds a property recorded by `record_property`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Condition runs that failed in the same way.
+
+    Attributes
+    ----------
+    condition : str
+        Name of the condition.
+    replicates : tuple of int
+        Which ones.
+    seed : int
+        Of the first.
+    step : str
+        Data source, treatment, step or hook that raised.
+    error : str
+        Type and text of the exception.
+    traceback : str
+        The user's part of the traceback, of the first.
+    command : str
+        What repeats the first, in the directory in which pytest was started.
+    sections : tuple of (str, str)
+        What the first printed and logged, by heading.
+    """
+
+    condition: str
+    replicates: tuple[int, ...]
+    seed: int
+    step: str
+    error: str
+    traceback: str
+    command: str
+    sections: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def cause(self) -> tuple[str, ...]:
+        """What failures that a session shows once have in common.
+
+        Where no line of the user's raised, what was declared is wrong in every condition, whatever the
+        numbers.
+        """
+        if self.traceback == self.error:
+            return self.step, _numberless(self.error)
+        return self.condition, self.step, self.error
+
+
+def failures_of(records: Iterable[RunRecord], command: Callable[[str, str], str]) -> Iterator[Failure]:
+    """Yield the failures among records, one for each kind, in the order in which they come.
+
+    Parameters
+    ----------
+    records : iterable of RunRecord
+        Failed or not.
+    command : callable
+        Takes a condition and the option that repeats a run of it; returns what repeats it.
+    """
+    groups: dict[tuple[str, ...], list[RunRecord]] = {}
+    for record in records:
+        if record.error is not None:
+            groups.setdefault(_kind(record), []).append(record)
+    for group in groups.values():
+        first = group[0]
+        assert first.error is not None
+        repro = f"--crystallize-repro={first.replicate}:{typed(first.condition)}"
+        yield Failure(
+            first.condition,
+            tuple(record.replicate for record in group),
+            first.seed,
+            first.error.step,
+            str(first.error),
+            first.error.traceback,
+            command(first.condition, repro),
+            tuple((title, text) for title, text in first.sections if not title.startswith(PROPERTY)),
+        )
+
+
+def _kind(record: RunRecord) -> tuple[str, ...]:
+    """Return what failures of one kind have in common; numbers in their messages may differ."""
+    error = record.error
+    assert error is not None
+    places = re.findall(r"^\S.*:\d+(?=: |$)", error.traceback, re.MULTILINE)
+    message = _numberless(error.message.partition("\n")[0])
+    return (record.condition, error.type, error.step, message, *places[-1:])
+
+
+def _numberless(message: str) -> str:
+    """Return a message without its numbers."""
+    return re.sub(r"-?\d[\d.]*(e[-+]?\d+)?", "#", message)

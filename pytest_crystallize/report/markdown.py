@@ -1,0 +1,176 @@
+"""The report for pull requests and job summaries, in GitHub's Markdown.
+
+A name may hold anything. Names stand in ``<code>`` with every character that Markdown, HTML or GitHub could
+read as something else written as a numeric entity, which works in tables and headings alike; GitHub looks for
+mentions and references in no code.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from crystallize.text.escaping import printable, printable_lines
+from crystallize.text.formatting import number
+from pytest_crystallize.report.failures import Failure
+from pytest_crystallize.report.model import ExperimentResults, Outcome, SessionResults
+from pytest_crystallize.report.text import duration, effect_of, interval_of, ranges
+
+COLUMNS = ("experiment", "hypothesis", "treatment", "effect", "p", "n", "verdict")
+_SPECIAL = re.compile(
+    r"[^\w ./,=%()'?;:+-]"
+    r"|(?<![^\W_])_|_(?![^\W_])"  # an underscore inside a word is a letter
+    r"|^[-+=]|(?<=\d)[.)](?= )"  # lists
+    r"|:(?=//)|(?<=www)\."  # links
+)
+_MARKS = {"supported": "✅", "calibrated": "✅", "refuted": "❌", "inconclusive": "❔", "not run": "⛔"}
+_TRACEBACK_CHARACTERS = 4000
+_ROOM_FOR_NOTE = 200
+
+
+def markdown_report(results: SessionResults, *, limit: int | None = None) -> str:
+    """Return a session's results as GitHub-flavoured Markdown.
+
+    Parameters
+    ----------
+    results : SessionResults
+        What the session gave.
+    limit : int, optional
+        Bytes that it may take; what has no room is left out, and counted.
+    """
+    done, rest = results.headline()
+    blocks = [f"**{done}**{f', {rest}' if rest else ''}\n"]
+    rows = [
+        _row(each, outcome) for each in results.experiments for outcome in each.tests if _is_claim(outcome)
+    ]
+    table = ["|".join(("", *cells, "")) + "\n" for cells in (COLUMNS, ["---"] * len(COLUMNS))] if rows else []
+    details = [_details(each) for each in results.experiments]
+    notes = [f"> {text(note)}\n" for note in results.notes]
+    foot = f"{text(_provenance(results))}\n"
+    pieces = [*blocks, "\n", *table, *rows, "\n", *details, *(line + "\n" for line in notes), foot]
+    return "".join(pieces if limit is None else _fitting(pieces, limit))
+
+
+def _fitting(pieces: list[str], limit: int) -> Iterator[str]:
+    """Yield the pieces that there is room for, and say how many are left out."""
+    room = limit - _ROOM_FOR_NOTE
+    left_out = 0
+    for piece in pieces:
+        size = len(piece.encode())
+        if left_out or size > room:
+            left_out += bool(piece.strip())
+        else:
+            room -= size
+            yield piece
+    if left_out and limit > _ROOM_FOR_NOTE:
+        yield f"\n\nLeft out for lack of room: {left_out} rows and sections.\n"
+
+
+def _is_claim(outcome: Outcome) -> bool:
+    return bool(outcome.hypothesis) or outcome.status != "passed"
+
+
+def _row(experiment: ExperimentResults, outcome: Outcome) -> str:
+    verdict, calibration = outcome.verdict, outcome.calibration
+    shown = n = ""
+    if verdict is not None and verdict.difference is not None:
+        row = verdict.to_dict()
+        shown = effect_of(row)
+        if verdict.interval is not None:
+            shown += f" {interval_of(row)}"
+    if verdict is not None:
+        n = str(verdict.n)
+    if calibration is not None:
+        shown = f"{100 * calibration['rate']:.3g} % of {calibration['tests']} A/A tests"
+        n = str(calibration["n"])
+    cells = (
+        code(experiment.name),
+        code(outcome.hypothesis),
+        code(outcome.treatment),
+        text(shown),
+        text(outcome.shown_p),
+        n,
+        f"{_MARKS.get(outcome.status, '⚠️')} {text(outcome.word)}",
+    )
+    return "|".join(("", *cells, "")) + "\n"
+
+
+def _details(experiment: ExperimentResults) -> str:
+    seconds = duration(sum(experiment.seconds.values()))
+    cached = (
+        f", {experiment.cached} of {experiment.condition_runs} runs from cache" if experiment.cached else ""
+    )
+    lines = [
+        f"<details><summary>{code(experiment.name)}: {text(experiment.extent)}, seed {experiment.seed}, "
+        f"{seconds}{cached}</summary>",
+        "",
+        f"{code(experiment.where)}",
+        "",
+    ]
+    for outcome in experiment.tests:
+        name = " ".join(code(part) for part in (outcome.hypothesis, outcome.treatment) if part)
+        said = f": {text(outcome.reason)}" if outcome.reason else ""
+        expected = f" (expected: {text(outcome.expected)})" if outcome.expected else ""
+        lines.append(
+            f"- {name or 'runs'}: **{text(outcome.word)}**{said}{expected}{_against(outcome)}"
+            f"<br>{code(outcome.command)}"
+        )
+    for failure in experiment.failures:
+        lines += ["", *_failure(failure)]
+    if experiment.off:
+        lines += ["", f"switched off: {' '.join(map(code, experiment.off))}"]
+    lines += [line for note in experiment.notes for line in ("", text(note))]
+    digests = " ".join(code(f"{name}={value}") for name, value in experiment.digests.items())
+    if digests:
+        lines += ["", f"digest {digests}"]
+    return "\n".join([*lines, "", "</details>", "", ""])
+
+
+def _against(outcome: Outcome) -> str:
+    """Return what was compared with a reference: its mean on the left, with commit and date."""
+    verdict = outcome.verdict
+    if verdict is None or not verdict.recorded or verdict.baseline_mean is None:
+        return ""
+    held = text(f": mean {number(verdict.baseline_mean)}, {verdict.recorded}")
+    today = text(f": mean {number(verdict.treatment_mean)}")
+    return f"<br>reference {code(verdict.against)}{held}; {code(verdict.treatment)} today{today}"
+
+
+def _failure(failure: Failure) -> Iterator[str]:
+    which = "replicate" if len(failure.replicates) == 1 else "replicates"
+    yield f"{which} {ranges(failure.replicates)} of {code(failure.condition)} failed in {code(failure.step)}:"
+    yield ""
+    yield from fenced(failure.traceback.rstrip()[-_TRACEBACK_CHARACTERS:])
+    yield ""
+    yield code(failure.command)
+
+
+def _provenance(results: SessionResults) -> str:
+    parts = [f"{name} {version}" for name, version in results.versions.items()]
+    commit = [] if results.commit is None else [f"commit {results.commit[:12]}"]
+    return ", ".join([results.started, duration(results.seconds), *commit, *parts])
+
+
+def fenced(content: str) -> Iterator[str]:
+    """Yield lines as a block of code that no line of theirs can end."""
+    longest = max((len(run) for run in re.findall("`+", content)), default=0)
+    fence = "`" * max(3, longest + 1)
+    yield fence + "text"
+    yield printable_lines(content)
+    yield fence
+
+
+def text(content: str) -> str:
+    """Return a text in one line of which nothing is markup, a mention or a reference."""
+    return re.sub(
+        "(&#(?:35|64);)", r"\1&#8288;", _escaped(content)
+    )  # a word joiner ends what GitHub looks for
+
+
+def code(content: str) -> str:
+    """Return a name or a command as code in which nothing is markup; empty of nothing."""
+    return f"<code>{_escaped(content)}</code>" if content else ""
+
+
+def _escaped(content: str) -> str:
+    return _SPECIAL.sub(lambda found: f"&#{ord(found.group())};", printable(content))

@@ -1,0 +1,273 @@
+"""What a session gave: the one model that every report is made of, and that hooks are given."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from crystallize import Verdict
+from pytest_crystallize.naming.ids import variant
+from pytest_crystallize.report.failures import Failure
+from pytest_crystallize.report.text import counted, p_of
+
+SCHEMA = "crystallize-report-1"
+_OPEN = ("refuted", "inconclusive", "miscalibrated", "invalid", "error", "skipped", "not run")
+_BROKEN = ("failed", "error", "not run")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one test: a hypothesis under one treatment, or the runs of an experiment without one.
+
+    Attributes
+    ----------
+    test : str
+        Node id.
+    hypothesis, treatment : str
+        What it is about; empty where an experiment has no hypotheses.
+    outcome : str
+        ``"passed"``, ``"failed"``, ``"xfailed"``, ``"xpassed"``, ``"skipped"``, ``"error"`` (around the
+        test), or ``"not run"``.
+    command : str
+        What repeats it, in the directory in which pytest was started.
+    message : str
+        What is to be said that the verdict does not say: why it was skipped, which error there was.
+    expected : str
+        Why a failure was expected.
+    verdict : Verdict or None
+        The verdict, if one was given.
+    calibration : mapping or None
+        What A/A tests found: the fields of `Calibration`, and ``rate``.
+    reference : mapping or None
+        What stands for the baseline, if a hypothesis is against a reference: ``name``, ``recorded`` (a
+        date), ``commit``, ``dirty``, ``machine``, ``replicates``, ``root_seed``, ``seeds``, and ``samples``
+        by metric.
+    """
+
+    test: str
+    hypothesis: str
+    treatment: str
+    outcome: str
+    command: str
+    message: str = ""
+    expected: str = ""
+    verdict: Verdict | None = None
+    calibration: Mapping[str, Any] | None = None
+    reference: Mapping[str, Any] | None = None
+
+    @property
+    def status(self) -> str:
+        """Status of the verdict or the calibration; without one, the outcome."""
+        if self.verdict is not None:
+            return self.verdict.status
+        return self.outcome if self.calibration is None else str(self.calibration["status"])
+
+    @property
+    def word(self) -> str:
+        """The status in capitals, with what qualifies it."""
+        degenerate = "*" if self.verdict is not None and self.verdict.degenerate else ""
+        marked = {"xfailed": " (xfail)", "xpassed": " (xpass)"}.get(self.outcome, "")
+        return self.status.upper() + degenerate + ("" if self.verdict is None else marked)
+
+    @property
+    def reason(self) -> str:
+        """Why it is not supported, or has no verdict."""
+        given = self.verdict.reason if self.verdict is not None else (self.calibration or {}).get("reason")
+        return self.message or str(given or "")
+
+    @property
+    def p_value(self) -> float | None:
+        """The p-value that decides; see `Verdict.deciding_p`."""
+        return None if self.verdict is None else self.verdict.deciding_p
+
+    @property
+    def shown_p(self) -> str:
+        """The p-value that decides as text, or a dash."""
+        return "-" if self.verdict is None else p_of(self.verdict.to_dict())
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """The runs that the tests of an experiment rest on, and where they came from.
+
+    Attributes
+    ----------
+    conditions : tuple of str
+        Those that a test is about, in the order of the experiment.
+    run : int
+        How many replicates were run until the verdicts were given.
+    seconds : float
+        Compute time.
+    cached, verified : int
+        How many runs earlier sessions had stored, and how many of these were run again and gave the same.
+    cached_steps : mapping of str to int
+        Step -> runs in which an earlier call stood for it.
+    why_run : str or None
+        Why all runs are made in every session.
+    changes : str
+        Why nothing that is stored could be used.
+    measured_on : tuple of str
+        Dates on which stored values were measured that claims are about.
+    means : mapping of str to mapping
+        Condition -> metric -> mean, of an experiment without hypotheses.
+    """
+
+    conditions: tuple[str, ...] = ()
+    run: int = 0
+    seconds: float = 0.0
+    cached: int = 0
+    verified: int = 0
+    cached_steps: Mapping[str, int] = field(default_factory=dict)
+    why_run: str | None = None
+    changes: str = ""
+    measured_on: tuple[str, ...] = ()
+    means: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
+
+    @property
+    def runs(self) -> int:
+        """How many condition runs the verdicts rest on."""
+        return self.run * len(self.conditions)
+
+
+@dataclass(frozen=True, slots=True)
+class ExperimentResults:
+    """What one experiment gave.
+
+    Attributes
+    ----------
+    id, name, where : str
+        Unique id, name with parameters, and ``file:line``.
+    seed : int
+        Root seed.
+    seed_drawn : bool
+        Whether it was drawn at random.
+    planned, run : int
+        Replicates that were planned, and how many were run: fewer, if it was stopped early or interrupted.
+    conditions, off : tuple of str
+        All conditions, the baseline first; and the treatments that are switched off.
+    condition_runs, cached : int
+        How many condition runs there are, and how many of them came from the cache.
+    seconds : mapping of str to float
+        Compute time by condition.
+    digests : mapping of str to str
+        Digest of the metrics that are not measured, by condition.
+    seeds : tuple of int or None
+        Of each replicate; None where there is no record of it.
+    samples : mapping
+        Metric -> condition -> one value per replicate; None where there is none. Several numbers in one
+        replicate are averaged.
+    measured : tuple of str
+        Metrics that no seed repeats.
+    tests : tuple of Outcome
+        In order of collection.
+    failures : tuple of Failure
+        Failed condition runs, by kind.
+    notes : tuple of str
+        What else is worth knowing.
+    node : str
+        Node id of its function, as it can be given to pytest.
+    used : Used or None
+        The runs that its verdicts rest on; None if none of its tests was judged.
+    """
+
+    id: str
+    name: str
+    where: str
+    seed: int
+    seed_drawn: bool
+    planned: int
+    run: int
+    conditions: tuple[str, ...]
+    off: tuple[str, ...]
+    condition_runs: int
+    cached: int
+    seconds: Mapping[str, float]
+    digests: Mapping[str, str]
+    seeds: tuple[int | None, ...]
+    samples: Mapping[str, Mapping[str, Sequence[Any]]]
+    measured: tuple[str, ...]
+    tests: tuple[Outcome, ...]
+    failures: tuple[Failure, ...]
+    notes: tuple[str, ...]
+    node: str = ""
+    used: Used | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return every field but those that only sort out or repeat what others say."""
+        known = asdict(self)
+        for failure in known["failures"]:
+            del failure["sections"]
+        return {name: value for name, value in known.items() if name not in ("node", "used")}
+
+    @property
+    def variant(self) -> str:
+        """What its name says that its node id doesn't."""
+        return variant(self.name, self.node)
+
+    @property
+    def extent(self) -> str:
+        """How many replicates of how many conditions, in words."""
+        many = counted(self.planned, "replicate")
+        if self.run < self.planned:
+            many = f"{self.run} of {many}"
+        return f"{many} of {counted(len(self.seconds), 'condition')}"
+
+
+@dataclass(frozen=True, slots=True)
+class SessionResults:
+    """What a session gave.
+
+    Attributes
+    ----------
+    started : str
+        Date and time, ISO 8601, UTC.
+    seconds : float
+        Wall time.
+    exit_status : int
+        Of pytest.
+    arguments : tuple of str
+        Command line.
+    commit : str or None
+        Git commit that was checked out.
+    versions : mapping of str to str
+        Of Python and packages.
+    experiments : tuple of ExperimentResults
+        In order of collection.
+    notes : tuple of str
+        What the summary of the session says of no experiment in particular.
+    """
+
+    started: str
+    seconds: float
+    exit_status: int
+    arguments: tuple[str, ...]
+    commit: str | None
+    versions: Mapping[str, str]
+    experiments: tuple[ExperimentResults, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return every field, and the name of the schema first."""
+        plain = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {"schema": SCHEMA, **plain, "experiments": [each.to_dict() for each in self.experiments]}
+
+    def headline(self) -> tuple[str, str]:
+        """Return how many hypotheses passed, and what became of the others."""
+        outcomes = [outcome for each in self.experiments for outcome in each.tests]
+        counts = Counter(outcome.status for outcome in outcomes if outcome.hypothesis)
+        expected = Counter(outcome.status for outcome in outcomes if outcome.outcome == "xfailed")
+        parts = [
+            f"{counts[status]} {status}" + (f" ({expected[status]} expected)" if expected[status] else "")
+            for status in _OPEN
+            if counts[status]
+        ]
+        if broken := sum(not each.hypothesis and each.outcome in _BROKEN for each in outcomes):
+            parts.append(f"{counted(broken, 'experiment')} without hypotheses failed")
+        rest = ", ".join(parts)
+        total = sum(counts.values())
+        if not total:
+            return "No hypotheses tested", rest
+        good = "calibrated" if counts["calibrated"] + counts["miscalibrated"] else "supported"
+        return f"{counts[good]} of {total} {'hypothesis' if total == 1 else 'hypotheses'} {good}", rest

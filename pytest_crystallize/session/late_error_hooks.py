@@ -1,0 +1,85 @@
+"""What pytest is told of errors that belong to no condition run: which test they fail, or the session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from contextlib import ExitStack
+
+import pytest
+
+from crystallize.boundary import text_of
+from pytest_crystallize.boundary import SKIPS, too_late
+from pytest_crystallize.collect.items import ExperimentItem
+from pytest_crystallize.isolation.late_errors import LateErrors, is_late
+
+
+class LateErrorHooks:
+    """Raises errors that belong to no run, and withdraws stored runs that may have caused one.
+
+    Parameters
+    ----------
+    errors : LateErrors
+        Of the session.
+    withdraw : callable
+        Withdraws all that this process has stored in this session.
+    fail : callable
+        Has the session fail, given what is told.
+    """
+
+    def __init__(
+        self, errors: LateErrors, withdraw: Callable[[], object], fail: Callable[[str], object]
+    ) -> None:
+        self._errors = errors
+        self._withdraw = withdraw
+        self._fail = fail
+        self._listening = ExitStack()
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_teardown(
+        self, item: pytest.Item, nextitem: pytest.Item | None
+    ) -> Generator[None, object, object]:
+        """Raise what belongs to no run."""
+        raised: list[BaseException] = []
+        result = None
+        try:
+            result = yield
+        except (KeyboardInterrupt, pytest.exit.Exception):
+            raise
+        except SKIPS as reason:
+            if not isinstance(item, ExperimentItem):
+                raise
+            raised.append(too_late(reason))
+        except BaseException as error:
+            raised.append(error)
+        raised += self._errors.unowned(at_end=nextitem is None)
+        if len(raised) == 1:
+            raise raised[0]
+        if raised:
+            raise BaseExceptionGroup("errors at the end of condition runs", raised)
+        return result
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Withdraw stored runs where they would hide an error from the next session."""
+        if call.excinfo is not None and (call.when == "teardown" or is_late(call.excinfo.value)):
+            self._withdraw()
+        return (yield)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self) -> Generator[None, object, object]:
+        """Listen to what is called behind the runs."""
+        with self._listening:
+            self._listening.enter_context(self._errors.heard())
+            return (yield)
+
+    @pytest.hookimpl(trylast=True, specname="pytest_sessionfinish")
+    def pytest_sessionfinish_before_results(self) -> None:
+        """Have the session fail by what arose there."""
+        self._listening.close()  # pytest itself hears of what comes later, where the session ends
+        for error in self._errors.unowned(at_end=False):
+            self._withdraw()
+            heading, _, _ = str(error).partition("\n")
+            cause = error.__cause__
+            self._fail(heading if cause is None else f"{heading}: {type(cause).__name__}: {text_of(cause)}")

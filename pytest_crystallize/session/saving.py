@@ -1,0 +1,184 @@
+"""Writing the references of a session: ``--crystallize-save``."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from crystallize import ConditionRuns, Hypothesis
+from crystallize.analysis.claim_test import chosen_test
+from crystallize.analysis.evaluation import runs_by_condition
+from crystallize.analysis.reference_file import load_reference, write_reference
+from crystallize.analysis.samples import claim_sample, is_of_units
+from crystallize.analysis.stored_reference import Claimed, Origin, claimed_metrics, recorded
+from crystallize.analysis.unchanged import unrepeated
+from crystallize.claims.claim import Claim
+from crystallize.claims.stat_test import BoschlooTest, McNemarTest
+from crystallize.claims.tests_of_units import ClusteredTTest
+from crystallize.errors import ReferenceFileError
+from crystallize.identity.provenance import Machine, git_commit, has_changes, machine
+from crystallize.run.run_key import declared_inputs
+from crystallize.storage.names import file_key
+from pytest_crystallize.naming.ids import relative, shortened
+from pytest_crystallize.records.exchange import Exchange, unlike
+from pytest_crystallize.units.units import ExperimentRuns
+
+
+def to_be_saved(runs: ExperimentRuns) -> dict[str, Any]:
+    """Return what the controlling process has to know to save what an experiment gives; plain data."""
+    reference = runs.settings.options.save
+    if reference is None:
+        return {}
+    return {
+        "path": str(runs.reference_file(reference)),
+        "conditions": [name for name in runs.conditions if name in runs.needed.difference(runs.for_family())],
+        "claimed": claimed_metrics(runs.hypotheses),
+        "guards": _guards(runs.hypotheses, runs.judging.resampled),
+        "repeats": runs.caching.repeatable,
+        "inputs": declared_inputs(runs.settings.config.rootpath, runs.caching.inputs),
+        "on_cluster": runs.on_cluster,
+    }
+
+
+class ReferenceWriter:
+    """Writes the references of a session.
+
+    Parameters
+    ----------
+    name : str
+        Of the reference.
+    root : Path
+        Of the project.
+    exchange : Exchange
+        Has the records.
+
+    Attributes
+    ----------
+    told : list of str
+        What was saved, and what was left out.
+    faults : list of str
+        What was not saved, and why.
+    """
+
+    def __init__(self, name: str, root: Path, exchange: Exchange) -> None:
+        self.name = name
+        self.root = root
+        self.exchange = exchange
+        self.told: list[str] = []
+        self.faults: list[str] = []
+
+    def save(self, announced: Mapping[str, Mapping[str, Any]]) -> None:
+        """Write a file for each experiment whose runs are complete."""
+        with contextlib.suppress(OSError):
+            self.exchange.refresh()
+        with git_commit(self.root) as ask:
+            dirty = has_changes(self.root)
+            commit = ask()
+        written: dict[tuple[Path, str], str] = {}
+        for key, known in announced.items():
+            name, path = known["name"], Path(known["save"]["path"])
+            other = written.setdefault((path.parent, file_key(path.name)), key)
+            if other != key:
+                self._refuse(
+                    f"{name} would have the file of {announced[other]['name']} (upper and lower case are the "
+                    "same on some file systems); give its parameters other ids"
+                )
+                continue
+            here = None if known["save"]["on_cluster"] else machine()
+            try:
+                self.told += self._save(key, known, path, commit=commit, dirty=dirty, here=here)
+            except ReferenceFileError as fault:
+                self._refuse(f"{fault}{_what_stays(path)}")
+            except OSError as fault:
+                why = fault.strerror or fault
+                self._refuse(f"{known['name']}: {path} can't be written: {why}{_what_stays(path)}")
+
+    def _refuse(self, reason: str) -> None:
+        self.faults.append(f"NOT SAVED: {shortened(reason, self.root)}")
+
+    def _save(
+        self,
+        key: str,
+        known: Mapping[str, Any],
+        path: Path,
+        *,
+        commit: str | None,
+        dirty: bool | None,
+        here: Machine | None,
+    ) -> Iterator[str]:
+        """Write one file; yield what is to be said of it."""
+        name, plan = known["name"], known["save"]
+        runs = runs_by_condition(self.exchange.records(key), plan["conditions"], known["replicates"])
+        if all(record is not None and record.skipped for arm in runs.values() for record in arm.records):
+            yield f"{name} was skipped, so it has no reference of today"
+            return
+        origin = Origin.now(commit=commit, dirty=dirty, machine=here, inputs=plan["inputs"])
+        claimed = [Claimed(*entry) for entry in plan["claimed"]]
+        recording, left_out = recorded(name, runs, origin, root_seed=known["seed"], claimed=claimed)
+        yield from (f"{name}: not in the reference, since {fault}" for fault in left_out)
+        if recording.is_empty:
+            yield f"{name} has no metric to record, so it has no reference of today"
+            return
+        partial = len(runs) < len(known["conditions"])
+        earlier = write_reference(path, name, recording, partial=partial)
+        before = "" if earlier is None else f"; before, it was recorded {earlier}"
+        yield f"saved reference {self.name!r}: {relative(path, self.root)}"
+        yield f"{name}: {', '.join(map(repr, runs))} recorded {recording}{before}"
+        repeats = plan["repeats"] and unlike(self.exchange, key) is None
+        yield from _unrepeated(name, plan["guards"], runs, repeats=repeats)
+
+
+def _guards(hypotheses: Iterable[Hypothesis], resampled: float | None) -> dict[str, dict[str, Any]]:
+    """Return the claims with a margin by the name of their hypothesis, as plain data."""
+    claims = {h.name: h.claim for h in hypotheses if h.claim is not None and h.claim.margin is not None}
+    fields = ("metric", "direction", "margin", "relative", "alpha", "pairing")
+    return {
+        name: {
+            "claim": {field: getattr(claim, field) for field in fields} | {"kind": _kind(claim)},
+            "by_unit": resampled is None and is_of_units(claim),
+            "resampled": resampled,
+        }
+        for name, claim in claims.items()
+        if not claim.deterministic and not isinstance(claim.test, ClusteredTTest)  # see `unchanged_passes`
+    }
+
+
+def _kind(claim: Claim) -> str:
+    """Return what the values are by the test that is named, if one is."""
+    if claim.test is None:
+        return claim.kind
+    of_rates = isinstance(claim.test, McNemarTest | BoschlooTest) and not claim.relative
+    return "binary" if of_rates else "numeric"
+
+
+def _unrepeated(
+    name: str,
+    guards: Mapping[str, Mapping[str, Any]],
+    runs: Mapping[str, ConditionRuns],
+    *,
+    repeats: bool,
+) -> Iterator[str]:
+    """Yield how probably unchanged code passes, where what it is compared with does not repeat."""
+    for hypothesis, known in guards.items():
+        claim = Claim(**known["claim"])
+        for condition, arm in runs.items():
+            measured = claim.metric in arm.measured
+            if repeats and not measured:
+                continue
+            sample = claim_sample(claim, arm, arm, of_sessions=measured, by_unit=known["by_unit"])
+            if isinstance(sample, str):
+                continue
+            test = chosen_test(claim, sample, known["resampled"])
+            what = f" {hypothesis!r} of {condition!r}"
+            if text := unrepeated(claim, sample, test, claim.level, what=what):
+                yield f"{name}: {text}"
+
+
+def _what_stays(path: Path) -> str:
+    """Return what is there still where nothing was saved; empty if nothing is, or nobody can read it."""
+    try:
+        return f". What stays was recorded {load_reference(path)}"
+    except (ReferenceFileError, OSError):
+        return ""

@@ -1,0 +1,74 @@
+"""Hooks of a worker of pytest-xdist: tokens, which are reported only if they fail, and early ends."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+
+from pytest_crystallize.collect.items import PrefetchItem
+from pytest_crystallize.pytest_seam import runtestprotocol
+from pytest_crystallize.units.settings import Settings
+
+EXIT_CODE = "crystallize_exit_code"
+"""Where in a worker's output the exit code is that `pytest.exit` was given."""
+FAULTS = "crystallize_faults"
+"""Where in a worker's output stands by what the session fails beside its tests."""
+
+
+class WorkerHooks:
+    """Runs tokens, and has the session end as it would in one process.
+
+    Parameters
+    ----------
+    config : pytest.Config
+        Of the worker.
+    settings : Settings
+        Of the session.
+    """
+
+    def __init__(self, config: pytest.Config, settings: Settings) -> None:
+        self._settings = settings
+        self._output: dict[str, Any] = config.workeroutput  # type: ignore[attr-defined]
+        self._reported: set[tuple[str, str, str]] = set()
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+        """Run a token; what failed in a unit is in its record, but what failed beside them is reported."""
+        if not isinstance(item, PrefetchItem):
+            return None
+        for report in runtestprotocol(item, log=False, nextitem=nextitem):
+            if report.failed and self._is_new(item, report):
+                report.crystallize_of = item.experiment  # type: ignore[attr-defined]
+                item.ihook.pytest_runtest_logreport(report=report)
+        return True
+
+    def _is_new(self, item: PrefetchItem, report: pytest.TestReport) -> bool:
+        """Tell whether no other token of the experiment has failed in the same way here."""
+        crash = getattr(report.longrepr, "reprcrash", None)
+        what = (item.runs.id, report.when or "", crash.message if crash is not None else report.longreprtext)
+        known = what in self._reported
+        self._reported.add(what)
+        return not known
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True, specname="pytest_runtest_protocol")
+    def pytest_runtest_protocol_stopped_by_exit(
+        self, item: pytest.Item, nextitem: pytest.Item | None
+    ) -> Generator[None, object, object]:
+        """Stop at `pytest.exit`: pytest-xdist understands that, and not every exit code."""
+        try:
+            return (yield)
+        except pytest.exit.Exception as error:
+            code = error.returncode
+            if code is not None:  # what is no number, Python ends a process by as by 1
+                self._output[EXIT_CODE] = (
+                    int(code) if isinstance(code, int) else int(pytest.ExitCode.TESTS_FAILED)
+                )
+            item.session.shouldstop = f"{type(error).__name__}: {error}"
+            return True
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self) -> None:
+        """Hand over by what the session fails, behind all that may have found it."""
+        self._output[FAULTS] = list(self._settings.faults)

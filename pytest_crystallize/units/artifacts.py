@@ -1,0 +1,77 @@
+"""Artifacts of a session: one version, whatever the number of processes."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from crystallize import ArtifactPlugin, BasePlugin, Result
+from crystallize.analysis.evaluation import runs_by_condition
+from crystallize.context.context import FrozenContext
+from crystallize.identity.provenance import git_commit, versions
+from crystallize.run.plugins.artifacts import write_artifacts
+from crystallize.storage.run_directory import (
+    begin_version,
+    conclude_version,
+    discard_replicates,
+    prune_versions,
+)
+from pytest_crystallize.records.exchange import Exchange
+
+
+class SharedArtifacts(BasePlugin):
+    """Has every process of a session write an experiment's artifacts to one version, made when needed."""
+
+    acts_at_home = True
+
+    def __init__(self, plugin: ArtifactPlugin, name: str, run_id: str, exchange: Exchange) -> None:
+        self._plugin = plugin
+        self._name = name
+        self._run_id = run_id
+        self._exchange = exchange
+        self._version: Path | None = None
+
+    def after_replicate(self, experiment: Any, ctx: FrozenContext) -> None:
+        """Write the artifacts of a condition run."""
+        if not ctx.artifacts.entries:
+            return
+        write_artifacts(self.version(), experiment.conditions, ctx)
+
+    def version(self) -> Path:
+        """Return the version that this session writes to."""
+        if self._version is None:
+            self._version = Path(self._exchange.agree(self._run_id, self._begin))
+        return self._version
+
+    def discard(self, first: int) -> None:
+        """Delete the artifacts of replicates from one on, if there are any."""
+        if self._version is not None:
+            discard_replicates(self._version, first)
+
+    def _begin(self) -> str:
+        path = self._plugin.reserve(self._name).absolute()
+        begin_version(path, {"experiment": self._name}, versions())
+        return str(path)
+
+
+def conclude_versions(exchange: Exchange, announced: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """Write metadata, results and manifest of the artifacts of a session; yield what went wrong."""
+    with contextlib.suppress(OSError):
+        exchange.refresh()
+    versions = {key: version for key in announced if (version := exchange.agreed(key)) is not None}
+    if not versions:
+        return
+    with git_commit() as ask:
+        commit = ask()
+    for key, version in versions.items():
+        known = announced[key]
+        runs = runs_by_condition(exchange.records(key), known["conditions"], known["replicates"])
+        result = Result(known["experiment"], runs, root_seed=known["seed"], git_commit=commit)
+        try:
+            conclude_version(Path(version), result)
+            if known["keep_versions"] is not None:
+                prune_versions(Path(version).parent, known["keep_versions"])
+        except OSError as error:
+            yield f"{known['name']}: its artifacts have no manifest: {error}"

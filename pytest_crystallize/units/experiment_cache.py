@@ -1,0 +1,199 @@
+"""Stored runs of one experiment in a session: which are used, which are stored, and what is said of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from crystallize import RunRecord
+from crystallize.errors import FingerprintError
+from crystallize.identity.purity import is_incidental
+from crystallize.run.execute import Unit
+from crystallize.run.run_key import Subject
+from crystallize.run.stored_runs import StoredRuns
+from crystallize.run.verification import compared, ignores_stored
+from pytest_crystallize.records.exchange import is_told, unlike
+from pytest_crystallize.records.record_cache import RecordCache
+from pytest_crystallize.report.judged import CacheUse
+from pytest_crystallize.units.settled import SettledExperiment
+
+MEASURED = "a hypothesis is about a measured metric, which tells of the session that measured it"
+_TOLD_CHANGES = 4
+
+
+@dataclass
+class Recalled:
+    """What the processes of a session agree on about the stored runs of an experiment.
+
+    Attributes
+    ----------
+    verified : list of [int, str]
+        Units that are run although they are stored.
+    refusal : str or None
+        Why no run is stored.
+    changes : list of str
+        Why nothing that is stored can be used.
+    measured_on : list of str
+        Dates on which stored values were measured that claims are about.
+    """
+
+    verified: list[list[Any]] = field(default_factory=list)
+    refusal: str | None = None
+    changes: list[str] = field(default_factory=list)
+    measured_on: list[str] = field(default_factory=list)
+
+
+class ExperimentCache:
+    """The stored runs of one experiment, in one process.
+
+    Parameters
+    ----------
+    runs : SettledExperiment
+        The experiment.
+    cache : RecordCache
+        The session's.
+    subject : callable
+        Returns what its runs are made of.
+    publish : callable
+        Has a stored record stand for a run, in all processes.
+    """
+
+    def __init__(
+        self,
+        runs: SettledExperiment,
+        cache: RecordCache,
+        *,
+        subject: Callable[[], Subject],
+        publish: Callable[[Unit, RunRecord], None],
+    ) -> None:
+        self._runs = runs
+        self._cache = cache
+        self._subject = subject
+        self._publish = publish
+        self._stored: StoredRuns | None = None
+        self._recalled: Recalled | None = None
+        self._before: dict[Unit, RunRecord] = {}
+
+    @property
+    def stored(self) -> StoredRuns:
+        """The stored runs; what is run is identified when they are first asked for."""
+        if self._stored is None:
+            cache = self._cache
+            subject: Subject | FingerprintError
+            try:
+                subject = self._subject()
+            except FingerprintError as error:
+                subject = error
+            self._stored = StoredRuns(
+                self._runs.name,
+                subject,
+                cache.store,
+                cache.environment,
+                impurities=cache.impurities,
+                ignored=cache.ignored,
+                temporary=cache.temporary,
+                called=cache.called,
+                loaded=[*cache.loaded, self._runs.function.module],
+                options=cache.options,
+                session=cache.session,
+            )
+        return self._stored
+
+    def recall(self) -> Recalled:
+        """Return what the processes agree on; the first one makes it, and makes the stored records known."""
+        if self._recalled is None:
+            text = self._runs.settings.exchange.agree(f"stored {self._runs.id}", self._recall)
+            self._recalled = Recalled(**json.loads(text))
+            self._verified = {Unit(*entry) for entry in self._recalled.verified}
+        return self._recalled
+
+    def _recall(self) -> str:
+        runs, stored = self._runs, self.stored
+        recalled = Recalled(refusal=stored.refusal)
+        if stored.refusal is None and self._cache.mode == "reuse":
+            needed = [condition for condition in runs.conditions if condition in runs.needed]
+            hits, verified = stored.recall(needed, runs.replicates, runs.hypotheses, self._cache.share)
+            if stored.measured_on and runs.settings.options.save is not None:
+                hits, verified = {}, set()  # a reference is compared with other commits
+            for unit, record in hits.items():
+                if unit not in verified:
+                    self._publish(unit, record)
+            recalled.verified = [list(unit) for unit in sorted(verified)]
+            recalled.measured_on = stored.measured_on if hits else []
+            if (not hits or stored.broken) and runs.settings.config.get_verbosity() > 1:
+                said = [change for condition in needed for change in stored.explain(condition)]
+                recalled.changes = list(dict.fromkeys(said))
+        return json.dumps(vars(recalled))
+
+    def is_verified(self, unit: Unit) -> bool:
+        """Tell whether a unit is run although it is stored."""
+        return bool(self.recall().verified) and unit in self._verified
+
+    def take(self, unit: Unit, record: RunRecord) -> RunRecord:
+        """Store a record, or compare it with the one that is stored; return what counts."""
+        if not self.is_verified(unit):
+            self.stored.add(record)
+            return record
+        if not self._before:
+            self._before = self.stored.load(self._runs.needed, self._runs.replicates)
+        before = self._before.get(unit)  # it may be gone meanwhile
+        return record if before is None else compared(before, record)
+
+    @property
+    def has_published(self) -> bool:
+        """Whether this process has stored runs."""
+        return self._stored is not None and self._stored.published > 0
+
+    def withdraw(self) -> None:
+        """Have no later session use what this process has stored."""
+        if self._stored is not None:
+            self._stored.withdraw()
+
+    def flush(self) -> None:
+        """Store what is to be stored."""
+        if self._stored is not None:
+            if (found := unlike(self._runs.settings.exchange, self._runs.id)) is not None:
+                self._stored.release(found)  # another process may have found it
+            self._stored.flush()
+            changed, unproven = self._stored.changed, self._stored.unproven
+            told = is_told(self._runs.settings.exchange, self._runs.id)
+            if not told and (changed is not None or unproven is not None):
+                why = f"since they change what they use: {changed}" if changed else f"since {unproven}"
+                told_once = self._runs.settings.exchange.agree(f"changed {self._runs.id}", lambda: why)
+                self._runs.settings.note(f"{self._runs.name}: its runs are not stored, {told_once}")
+
+    def told(self, records: Iterable[RunRecord]) -> CacheUse:
+        """Return what reports say of the records that were used."""
+        used = list(records)
+        impure = min(
+            (
+                (is_incidental(r.impure), r.replicate, r.condition, r.impure)
+                for r in used
+                if r.impure is not None and not r.error
+            ),
+            default=None,
+        )
+        recalled = self.recall()
+        measured = MEASURED if ignores_stored(self._runs.hypotheses, used) else None
+        if measured and self._runs.caching.cache_key is not None:
+            measured = None
+        verified = (_unit(record) for record in used if record.cached)
+        return CacheUse(
+            is_complete=bool(used) and all(record.cached for record in used),
+            verified=tuple((*unit,) for unit in verified if self.is_verified(unit)),
+            why_run=recalled.refusal or measured or (impure and impure[-1]),
+            changes=told_changes(recalled.changes),
+            measured_on=tuple(recalled.measured_on),
+        )
+
+
+def _unit(record: RunRecord) -> Unit:
+    return Unit(record.replicate, record.condition)
+
+
+def told_changes(changes: list[str]) -> str:
+    """Return changes as text: a few of them, and how many more there are."""
+    more = len(changes) - _TOLD_CHANGES
+    return ", ".join(changes[:_TOLD_CHANGES]) + (f", and {more} more" if more > 0 else "")

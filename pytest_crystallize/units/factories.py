@@ -1,0 +1,388 @@
+"""Units of experiments that a factory returned, alone or joined in a graph."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from functools import cached_property
+from typing import Any
+
+import pytest
+
+from crystallize import ArtifactPlugin, BasePlugin, ConditionRuns, Experiment, Result, RunRecord, SeedPlugin
+from crystallize.analysis.evaluation import runs_by_condition
+from crystallize.boundary import text_of
+from crystallize.claims.hypothesis import metrics_of_claims
+from crystallize.context.record import RunError
+from crystallize.context.seeding import global_state_restored
+from crystallize.declare.artifact import Inputs, UpstreamUnit
+from crystallize.declare.awaiting import run_to_completion
+from crystallize.declare.treatment import BASELINE
+from crystallize.engines.expectation import Expectation
+from crystallize.experiment.declaration import DEFAULT_NAME
+from crystallize.experiment.graph import GraphRun
+from crystallize.run.execute import RAISED, Outcomes, RunPlan, Unit
+from crystallize.run.pipeline import Hooks
+from crystallize.run.plugins import Execution
+from crystallize.run.plugins.execution import generators_shared
+from crystallize.run.run_key import Subject, subject_of
+from crystallize.run.step_cache import StepCache, open_step_cache
+from crystallize.run.stored_runs import ARTIFACTS
+from crystallize.storage.place import open_store
+from pytest_crystallize.boundary import FAILURES, SKIPS
+from pytest_crystallize.naming.tracebacks import describe
+from pytest_crystallize.records.record_cache import surroundings
+from pytest_crystallize.units.artifacts import SharedArtifacts
+from pytest_crystallize.units.settings import Settings
+from pytest_crystallize.units.sources import Records, Source, UnderWay, UnitsHere
+from pytest_crystallize.units.units import ExperimentRuns
+
+
+class FactoryRuns(ExperimentRuns):
+    """Units of an `Experiment` that a factory returned."""
+
+    default_replicates = 1
+
+    def __init__(
+        self,
+        function: pytest.Function,
+        settings: Settings,
+        *,
+        name: str,
+        where: str,
+        experiment: Experiment,
+        seed: int | None,
+        replicates: int | None = None,
+        part: str = "",
+    ) -> None:
+        declared = experiment.plugin(SeedPlugin).seed
+        super().__init__(
+            function,
+            settings,
+            name=name,
+            where=where,
+            treatments=experiment.treatments,
+            replicates=experiment.declared_replicates or replicates,
+            seed=seed if declared is None else declared,
+            hypotheses=experiment.hypotheses,
+            judging=experiment.judging,
+            caching=experiment.caching,
+            keys=experiment.treatment_keys,
+            part=part,
+        )
+        if experiment.plan().is_async:
+            self.at_once = settings.options.at_once
+        self.experiment_name = self.name if experiment.name == DEFAULT_NAME else experiment.name
+        for plugin in experiment.given_plugins:
+            if isinstance(plugin, Execution):
+                settings.note(
+                    f"{self.name}: {type(plugin).__name__} is ignored under pytest; replicates run in "
+                    "parallel under pytest-xdist's -n, or on a cluster"
+                )
+        self.artifacts = self._shared_artifacts(experiment)
+        self.experiment = experiment.varied(
+            name=self.experiment_name,
+            replicates=self.replicates,
+            plugins=[
+                self.artifacts if isinstance(plugin, ArtifactPlugin) else plugin
+                for plugin in experiment.plugins
+            ],
+        )
+        self.seeds_globals = experiment.plugin(SeedPlugin).seed_globals is not None
+        self._began: list[BasePlugin] = []
+        self._refusal: RunError | None = None
+
+    def _shared_artifacts(self, experiment: Experiment) -> SharedArtifacts:
+        plugin, settings = experiment.plugin(ArtifactPlugin), self.settings
+        given = any(plugin is known for known in experiment.given_plugins)
+        self.keep_versions = plugin.keep_versions if given else None
+        used = copy.copy(plugin) if given else ArtifactPlugin(settings.options.artifact_root)
+        return SharedArtifacts(used, self.experiment_name, self.id, settings.exchange)
+
+    @cached_property
+    def plan(self) -> RunPlan:
+        """The experiment's plan; the hooks before the run are called when it is first asked for."""
+        for plugin in self.experiment.plugins:
+            plugin.before_run(self.experiment)
+            self._began.append(plugin)
+        return self.make_plan()
+
+    def make_plan(self) -> RunPlan:
+        """Return the experiment's plan."""
+        plan = dataclasses.replace(self.experiment.plan(self.root_seed), stream=self.stream)
+        return plan.with_step_cache(self._step_cache()) if plan.pipeline.is_cacheable else plan
+
+    def _step_cache(self) -> StepCache | None:
+        """Return where results of the experiment's cacheable steps are kept."""
+        directory, records = self.settings.options.steps, self.settings.records
+        if records is None:
+            return None
+        open_store(directory)  # now: the secret that it reads is no input of the unit that would open it
+        root, caching = self.settings.config.rootpath, self.experiment.caching
+        return open_step_cache(
+            directory,
+            mode=records.mode,
+            inputs=caching.inputs,
+            env=caching.env,
+            cache_key=caching.cache_key,
+            root=root,
+            surroundings=json.dumps([surroundings(self.function), records.set_up], default=repr),
+            environment_digest=records.environment.digest,
+            measured_anew=None if self.settings.options.save else metrics_of_claims(self.hypotheses),
+        )
+
+    def subject(self) -> Subject:
+        """Return data source, steps, treatments and all else that the experiment runs."""
+        root = self.settings.config.rootpath
+        plan = self.make_plan()
+        subject = subject_of(plan, self.experiment.given_plugins, self.caching, root=root, roots=(root,))
+        treatments = {name: subject.treatments[name] for name in self.conditions}
+        components = {**subject.components, **surroundings(self.function)}
+        return dataclasses.replace(subject, components=components, treatments=treatments)
+
+    def withdraw_steps(self) -> None:
+        """Have nobody use the results of cacheable steps that this process has stored in this session."""
+        if "plan" in self.__dict__ and self.plan.step_cache is not None:
+            self.plan.step_cache.withdraw()
+
+    def batches(self, *, wait: bool) -> Iterator[tuple[list[Unit], bool]]:
+        """Yield at first all that a cluster can run, if there is one: also beyond the next look."""
+        if self.on_cluster:
+            ahead = range(self.first_open, self.replicates if self.looks_again else self.size)
+            if units := [unit for replicate in ahead for unit in self.missing(replicate)]:
+                yield units, False
+        yield from super().batches(wait=wait)
+
+    def source(self, host: pytest.Item) -> Source:
+        """Return the cluster, if there is one, or what runs units here, asynchronous ones together."""
+        one_by_one = self.at_once == 1 and not self.on_cluster
+        if one_by_one or self._refused(Unit(0, BASELINE), self._outcomes(host)) is not None:
+            return UnitsHere(self, host)
+        return self._cluster() if self.on_cluster else UnitsTogether(self, host)
+
+    def _cluster(self) -> Source:
+        assert self.settings.cluster is not None
+        plan, root = self.plan, self.settings.config.rootpath
+        if self.cache is not None:
+            plan = self.cache.stored.plan(plan)
+        self.settings.timer.suspend()
+        expectation = Expectation.of_plan(
+            plan, self.experiment.given_plugins, self.caching, root=root, roots=(root,)
+        )
+        return self.settings.cluster.source(plan, expectation, self.settings.note)
+
+    def take_in(self, arriving: Records) -> int:
+        """Conclude records as they arrive; of a cluster, those beyond a look once it has been passed."""
+        if not self.on_cluster:
+            return super().take_in(arriving)
+        self.repeats.hold()
+        arrived: list[RunRecord] = []
+        ahead: list[RunRecord] = []
+        with closing(arriving):
+            for record in arriving:
+                arrived.append(record)
+                ahead.append(record)
+                if self._decides(ahead):
+                    break  # what is queued on the cluster is cancelled
+        for record in ahead:  # beyond the look that decided: stored, but no part of a verdict
+            if self.cache is not None:
+                self.cache.take(Unit(record.replicate, record.condition), record)
+        if ahead:
+            self.artifacts.discard(self.size)
+        self.repeats.settle_elsewhere(arrived, self._again_on_cluster)
+        return len({record.replicate for record in arrived})
+
+    def _again_on_cluster(self, unit: Unit) -> RunRecord | None:
+        """Have the cluster run a unit once more."""
+        with closing(self._cluster().records([unit])) as records:
+            return next(records, None)
+
+    def _decides(self, ahead: list[RunRecord]) -> bool:
+        """Conclude what lies before the look that is to come, and go on to the next; tell if one decides."""
+        while True:
+            ready = [record for record in ahead if record.replicate < self.size]
+            ahead[:] = [record for record in ahead if record.replicate >= self.size]
+            for record in ready:
+                self.conclude(record)
+            if not (self.looks_again and self.is_complete()):
+                return False
+            if not self.advance():
+                return True
+
+    def run_unit(self, unit: Unit, host: pytest.Item) -> RunRecord:
+        """Run a unit through the experiment's pipeline."""
+        outcomes = self._outcomes(host)
+        refused = self._refused(unit, outcomes)
+        if refused is not None:
+            return refused
+        return self.settings.output.captured(host, lambda: self.judged(self.plan.run(unit, outcomes), host))
+
+    async def await_unit(self, plan: RunPlan, unit: Unit, host: pytest.Item) -> RunRecord:
+        """Run a unit on the running event loop."""
+        return self.judged(await plan.arun(unit, self._outcomes(host)), host)
+
+    def run_again(self, unit: Unit, host: pytest.Item) -> RunRecord:
+        """Run a unit without the hooks of plugins."""
+        plan = dataclasses.replace(self.plan, hooks=Hooks(self.experiment, ()))
+        return self.settings.output.captured(host, lambda: plan.run(unit, self._outcomes(host)))
+
+    def run_alone(self, unit: Unit, host: pytest.Item) -> RunRecord:
+        """Run a unit whose exceptions come through."""
+        with global_state_restored():
+            self.prepare(unit, host)
+            return self.plan.run(unit, RAISED)
+
+    def _outcomes(self, host: pytest.Item) -> Outcomes:
+        return Outcomes(FAILURES, SKIPS, lambda error, step: describe(error, step, host))
+
+    def _refused(self, unit: Unit, outcomes: Outcomes) -> RunRecord | None:
+        """Return the record of every unit if a hook before the run raised."""
+        if self._refusal is None:
+            try:
+                _ = self.plan
+            except FAILURES as fault:
+                self._refusal = outcomes.describe(fault, "before_run")
+        if self._refusal is None:
+            return None
+        return RunRecord(
+            unit.condition, unit.replicate, self.stream.seed(unit.replicate), error=self._refusal
+        )
+
+    def finish(self) -> None:
+        """Call the hooks behind the run, once in each process that ran a unit."""
+        if not self._began:
+            return
+        if "plan" in self.__dict__ and self.plan.step_cache is not None:  # else a hook before the run raised
+            notes, _ = self.plan.step_cache.report()
+            for (step, _), why in notes.items():
+                of_step = f"step {step!r} is not cached: " if step else ""
+                self.settings.note(f"{self.name}: {of_step}{why}")
+        known = list(self.settings.exchange.records(self.id))
+        runs = runs_by_condition(known, self.conditions, self.size)
+        result = Result(
+            self.experiment.name, runs, root_seed=self.root_seed, steps=self.experiment.pipeline.described
+        )
+        for plugin in self._began:
+            try:
+                plugin.after_run(self.experiment, result)
+            except KeyboardInterrupt:
+                raise
+            except FAILURES as error:  # `pytest.exit`, too: there is nothing left to end
+                told = f"{type(error).__name__}: {text_of(error)}"
+                self.settings.note(f"{self.name}: {type(plugin).__name__}.after_run failed: {told}")
+
+
+class UnitsTogether:
+    """Asynchronous units that this process runs at the same time, on one event loop; as `UnitsHere`."""
+
+    def __init__(self, runs: FactoryRuns, host: pytest.Item) -> None:
+        self._runs = runs
+        self._host = host
+
+    def records(self, units: Sequence[Unit]) -> Records:
+        """Run the units; each record is concluded as it ends, since the process may end before the others."""
+        runs, host = self._runs, self._host
+        if len(units) < 2:
+            yield from UnitsHere(runs, host).records(units)
+            return
+        begun: list[Unit] = []
+        for unit in units:
+            lost = runs.begin(unit, host)
+            if lost is None:
+                begun.append(unit)
+            else:
+                yield lost
+        ended: list[RunRecord] = []
+        with generators_shared(runs.plan, "pytest", "crystallize_max_concurrency = 1") as plan:
+            run_to_completion(self._run(plan, begun, ended))
+        yield from ended
+
+    async def _run(self, plan: RunPlan, units: Sequence[Unit], ended: list[RunRecord]) -> None:
+        seeded = plan.seed_globals is not None and len(units) == 1
+
+        async def run(unit: Unit) -> None:
+            runs = self._runs
+            with UnderWay(runs, unit), runs.watching(seeded=seeded) as judge:
+                record = await runs.await_unit(plan, unit, self._host)
+            record = judge(runs.settings.output.with_sections(record))
+            runs.repeats.took(record)
+            runs.conclude(record)
+            ended.append(record)
+
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for unit in units:
+                    tasks.create_task(run(unit))
+        except BaseExceptionGroup as group:  # what ends a session comes through as it was raised
+            raise group.exceptions[0] from None
+
+
+class GraphRuns(FactoryRuns):
+    """Units of one experiment of an `ExperimentGraph`, which pull those that they depend on.
+
+    Parameters
+    ----------
+    graph : GraphRun
+        The graph with the treatments and replicates of this session.
+    others : dict of str to GraphRuns
+        The graph's experiments by name; this one is added.
+    """
+
+    stays = "the experiments of a graph read files of one another"
+
+    def __init__(
+        self,
+        function: pytest.Function,
+        settings: Settings,
+        *,
+        graph: GraphRun,
+        others: dict[str, GraphRuns],
+        part: str,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(function, settings, experiment=graph.experiments[part], part=part, **kwargs)
+        self._graph = graph
+        self._part = part
+        self._others = others
+        self._inputs: dict[Unit, Inputs] = {}
+        others[part] = self
+        self.stream = self.make_plan().stream
+
+    def subject(self) -> Subject:
+        """Return what the experiment runs, and what those upstream run."""
+        subject = super().subject()
+        producers = {name: self._others[name].subject() for name in self._graph.producers[self._part]}
+        upstream = {
+            condition: tuple(
+                (name, producers[name], unit.condition)
+                for name, unit in self._graph.upstream(self._part, Unit(0, condition))
+            )
+            for condition in self.conditions
+        }
+        return dataclasses.replace(subject, upstream=upstream)
+
+    def make_plan(self) -> RunPlan:
+        """Return the plan of the experiment as part of the graph."""
+        plan = self._graph.joined(self._part, super().make_plan())
+        return plan.with_inputs(self._inputs.pop) if self._graph.producers[self._part] else plan
+
+    def prepare(self, unit: Unit, host: pytest.Item) -> None:
+        """Obtain the units upstream."""
+        if self._graph.producers[self._part]:
+            upstream = self._graph.upstream(self._part, unit)
+            self._inputs[unit] = Inputs(self._upstream(name, needed, host) for name, needed in upstream)
+
+    def _upstream(self, name: str, unit: Unit, host: pytest.Item) -> UpstreamUnit:
+        runs = self._others[name]
+        record = runs.obtain(unit, host)
+        if self.cache is not None and record.impure not in (None, ARTIFACTS):
+            self.cache.stored.taint(f"reads what {name!r} wrote, which {record.impure}")
+        return self._graph.upstream_unit(name, record, runs.artifacts.version() if record.artifacts else None)
+
+    def unread(self, arms: Mapping[str, ConditionRuns]) -> list[str]:
+        """Say nothing: what one experiment of a graph does not read another one may."""
+        return []

@@ -1,0 +1,238 @@
+"""Units of functions whose body is one condition run."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+
+from crystallize import ArtifactPlugin, BasePlugin, RunRecord, SeedPlugin
+from crystallize.boundary import check_failure
+from crystallize.context.context import LOGGER, FrozenContext, journal_of
+from crystallize.context.journal import Journal
+from crystallize.context.record import RunError
+from crystallize.context.seeding import TREATMENT, global_state_restored
+from crystallize.declare.functions import Parameters
+from crystallize.declare.treatment import BASELINE
+from crystallize.errors import MetricError
+from crystallize.experiment.checks import shown
+from crystallize.run.execute import RAISED, Outcomes, Unit, execute
+from crystallize.run.run_key import Subject
+from pytest_crystallize.boundary import FAILURES, SKIPS, too_late
+from pytest_crystallize.isolation.output import with_properties
+from pytest_crystallize.isolation.unit_hooks import UnitHooks
+from pytest_crystallize.naming.tracebacks import describe
+from pytest_crystallize.pytest_seam import (
+    begin_afresh,
+    call_of,
+    fixtures_of,
+    setup_state,
+    tmppath_result_key,
+)
+from pytest_crystallize.records.record_cache import marked_components, marked_names
+from pytest_crystallize.units.artifacts import SharedArtifacts
+from pytest_crystallize.units.settings import Settings
+from pytest_crystallize.units.units import ExperimentRuns
+
+Phase = Literal["setup", "call"]
+
+
+class ConditionFunction(pytest.Function):
+    """The marked function as the node whose fixtures each condition run sets up afresh."""
+
+    _host: pytest.Item | None = None
+
+    def begin(self, host: pytest.Item) -> None:
+        """Prepare for the next condition run inside the call phase of `host`."""
+        if host is not self._host:
+            self._host, self._chain = host, [*host.listchain(), self]
+            self._unit_hooks.settle()
+        self.user_properties.clear()
+        begin_afresh(self, host)
+
+    def listchain(self) -> list[Any]:
+        """Return the chain of the host item and this node, so that wider fixtures survive."""
+        return self._chain
+
+    @cached_property
+    def _unit_hooks(self) -> UnitHooks:
+        return UnitHooks(self.config, self.session.gethookproxy(self.path))
+
+    @cached_property
+    def ihook(self) -> Any:
+        """Hooks of the session, looked up once."""
+        return self._unit_hooks
+
+    @cached_property
+    def reported(self) -> Callable[[Phase], AbstractContextManager[None]]:
+        """Bracket a phase of a condition run, and make its report if the project has a hook for it.
+
+        Fixtures learn of such a hook how their test went, and their test is the condition run.
+        """
+        hooks = self.ihook.pytest_runtest_makereport.get_hookimpls()
+        if any(self._is_local(Path(inspect.getfile(hook.function))) for hook in hooks):
+            return self._reported
+        return lambda phase: _UNREPORTED
+
+    def _is_local(self, file: Path) -> bool:
+        return file.is_relative_to(self.config.rootpath) and "site-packages" not in file.parts
+
+    @contextmanager
+    def _reported(self, phase: Phase) -> Iterator[None]:
+        start, clock = time.time(), time.perf_counter()
+        fault = None
+        try:
+            yield
+        except BaseException as raised:
+            check_failure(raised)
+            fault = pytest.ExceptionInfo.from_exception(raised)
+            raise
+        finally:
+            seconds = time.perf_counter() - clock
+            call = call_of(fault, phase, start, seconds)
+            self.ihook.pytest_runtest_makereport(item=self, call=call)
+
+
+_UNREPORTED = nullcontext()
+
+
+class MarkedRuns(ExperimentRuns):
+    """Units of a function whose body is one condition run."""
+
+    stays = "the fixtures of a marked function can't travel"
+
+    def __init__(
+        self,
+        function: pytest.Function,
+        settings: Settings,
+        *,
+        plugins: Sequence[BasePlugin],
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        seeding = next(plugin for plugin in plugins if isinstance(plugin, SeedPlugin))
+        super().__init__(function, settings, seed=seeding.seed if seed is None else seed, **kwargs)
+        self._seed_globals = seeding.seed_globals
+        self.seeds_globals = self._seed_globals is not None
+        self.treatment_by_name = {treatment.name: treatment for treatment in self.treatment_objects}
+        self._node: ConditionFunction = ConditionFunction.from_parent(
+            function.parent,
+            name=function.name,
+            callspec=getattr(function, "callspec", None),
+            keywords=function.keywords,
+            fixtureinfo=fixtures_of(function),
+            originalname=function.originalname,
+        )
+        definitions = fixtures_of(function).name2fixturedefs.values()
+        self.fixture_definitions = frozenset(d for known in definitions for d in known)
+        settings.wide_fixtures.update(d for d in self.fixture_definitions if d.scope != "function")
+        self._arguments = fixtures_of(function).argnames
+        bound = Parameters(function.obj, (), "experiment")
+        bound.defaults = {
+            name: default
+            for name, default in bound.defaults.items()
+            if default is not inspect.Parameter.empty
+        }
+        self._parameters = bound
+        artifacts = next((plugin for plugin in plugins if isinstance(plugin, ArtifactPlugin)), None)
+        self.keep_versions = None if artifacts is None else artifacts.keep_versions
+        self._artifacts = SharedArtifacts(
+            artifacts or ArtifactPlugin(settings.options.artifact_root),
+            self.name,
+            self.id,
+            settings.exchange,
+        )
+
+    @property
+    def instance(self) -> Any:
+        """The instance of the latest run: each has its own."""
+        return self._node.instance
+
+    def subject(self) -> Subject:
+        """Return the function with all that it uses, and the treatments."""
+        root = self.settings.config.rootpath
+        components = {**marked_components(self.function), "seeding": self._seed_globals}
+        names = marked_names(self.function) if self.caching.cache_key is None else (self.id,)
+        treatments = {name: self.treatment_by_name.get(name) for name in self.conditions}
+        return Subject(names, components, treatments, self.stream, self.caching, root, (root,))
+
+    def run_unit(self, unit: Unit, host: pytest.Item) -> RunRecord:
+        """Set up the function's fixtures, call it, tear them down."""
+        outcomes = Outcomes(FAILURES, SKIPS, self._describe)
+        record = self.settings.output.captured(
+            host, lambda: self.judged(self._run(unit, host, outcomes), self._node)
+        )
+        return with_properties(record, self._node.user_properties)
+
+    def run_alone(self, unit: Unit, host: pytest.Item) -> RunRecord:
+        """Run a unit whose exceptions come through."""
+        with global_state_restored():
+            return self._run(unit, host, RAISED)
+
+    def _run(self, unit: Unit, host: pytest.Item, outcomes: Outcomes) -> RunRecord:
+        word = self.stream.word(unit.replicate)
+        journal = Journal({}, word, unit.condition, unit.replicate, LOGGER)
+        self._unit, self._phase = unit, "setup"
+        seeding = self._seed_globals
+        return execute(journal, lambda ctx: self._body(ctx, host), seed_globals=seeding, outcomes=outcomes)
+
+    def _describe(self, error: BaseException, step: str) -> RunError:
+        return describe(error, step if step in self.treatments else self._phase, self._node)
+
+    def _body(self, ctx: FrozenContext, host: pytest.Item) -> None:
+        journal = journal_of(ctx)
+        if (condition := journal.condition) != BASELINE:
+            journal.enter(condition, TREATMENT)
+            self.treatment_by_name[condition].apply(ctx)
+        journal.enter(self.function.originalname, 0)
+        node, state, fixtures = self._node, setup_state(host), self.settings.fixtures
+        node.begin(host)
+        fixtures.current = ctx
+        self._phase = "setup"
+        try:
+            with node.reported("setup"):
+                state.setup(node)
+            host.funcargs = node.funcargs  # type: ignore[attr-defined]  # the host is an item of ours
+            self._phase = self.function.originalname
+            with node.reported("call"):
+                self._call(ctx)
+            node.stash[tmppath_result_key]["call"] = True
+        finally:
+            self.leave_if_forked(self._unit)
+            if (phase := self._phase) == self.function.originalname:
+                self._phase = "teardown"
+            try:
+                state.teardown_exact(host)
+            except SKIPS as reason:
+                raise too_late(reason) from reason
+            finally:
+                fixtures.current = None
+            self._phase = phase
+        self._artifacts.after_replicate(self, ctx)
+
+    def _call(self, ctx: FrozenContext) -> None:
+        node = self._node
+        given = {name: node.funcargs[name] for name in self._arguments}
+        arguments = self._parameters.fill(given, ctx)
+        try:
+            returned = node.obj(**arguments)
+            if inspect.iscoroutine(returned):
+                returned = asyncio.run(returned)
+        finally:
+            self.leave_if_forked(self._unit)  # before hooks and fixtures hear of the end
+        if isinstance(returned, Mapping):
+            for name, value in returned.items():
+                ctx.metrics.add(name, value)
+        elif returned is not None:
+            number = returned if isinstance(returned, int | float) else 0.9
+            raise MetricError(
+                f"{self.name} returned {shown(returned)} ({type(returned).__name__}); return a mapping of "
+                f"metrics such as {{'accuracy': {number:.4g}}}"
+            )

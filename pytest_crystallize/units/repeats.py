@@ -1,0 +1,167 @@
+"""Runs that are made again before they are stored, and what is said of those that do not repeat."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
+from typing import Final
+
+from crystallize import RunRecord
+from crystallize.errors import FingerprintError
+from crystallize.run.execute import Unit
+from crystallize.run.repeatability import Repeatability
+from crystallize.run.run_key import Subject
+from crystallize.run.stored_runs import StoredRuns
+from pytest_crystallize.records.exchange import STATE, UNLIKE
+from pytest_crystallize.units.settled import SettledExperiment
+
+_LOOKS: Final = 50  # times as long as the last look at what is in memory is waited until the next
+
+
+class Repeats:
+    """Whether runs of one experiment repeat, as far as this process can tell.
+
+    Parameters
+    ----------
+    runs : SettledExperiment
+        The experiment.
+    subject : callable
+        Returns what its runs are made of.
+    stored : callable
+        Returns the stored runs, if any are to be used or made.
+    """
+
+    def __init__(
+        self,
+        runs: SettledExperiment,
+        subject: Callable[[], Subject],
+        stored: Callable[[], StoredRuns | None],
+    ) -> None:
+        self._runs = runs
+        self._subject = subject
+        self._stored = stored
+        self._began = False
+        self._next_look = 0.0
+
+    @cached_property
+    def _known(self) -> Repeatability | None:
+        """What is known; None where nothing is to be: runs that can't repeat, or are vouched for."""
+        caching = self._runs.caching
+        if not caching.repeatable or caching.cache_key is not None:
+            return None
+        try:
+            return Repeatability(self._subject())
+        except FingerprintError:
+            return None
+
+    def begin(self) -> None:
+        """Look at what is in memory before the first run."""
+        known = self._known
+        if self._began or known is None:
+            return
+        self._began = True
+        known.begin()
+        if (stored := self._stored()) is not None:
+            stored.is_held = True
+            stored.as_before = known.as_before
+        if known.orders:
+            self._runs.settings.note(
+                f"{self._runs.name} walks through {', '.join(known.orders)}: texts in a set have another "
+                "order in each process while PYTHONHASHSEED is not set; sort them, or set it"
+            )
+
+    def took(self, record: RunRecord) -> None:
+        """Take in the record of a run that this process has made."""
+        if self._known is not None:
+            self._known.took(record)
+
+    def settle(
+        self, run_again: Callable[[Unit], RunRecord], *, last: bool = False, more: bool = False
+    ) -> None:
+        """Make runs again if some are to be stored, or are the last of this process for now.
+
+        Parameters
+        ----------
+        run_again : callable
+            Runs a unit again.
+        last : bool
+            Whether no more runs follow under that item.
+        more : bool
+            Whether others may follow under another one, so that there is no need to look each time.
+        """
+        known, stored = self._known, self._stored()
+        if not last and (stored is None or not stored.is_due):
+            return
+        if known is None or not self._began or not (last or known.is_ready):
+            return
+        started, spent = time.perf_counter(), known.spent_again
+        if last and more and started < self._next_look:
+            return
+        objection = known.check(
+            run_again,
+            self._of_others() if last else (),
+            memos_only=stored is None,
+        )
+        if known.unlike is not None:
+            self._tell(known.unlike)
+        if last and (changed := known.changed()):
+            self._tell_state(changed, stored=stored is not None)
+        if stored is not None and (stored.is_held or known.unlike is not None):
+            stored.release(objection)
+        ended = time.perf_counter()
+        self._next_look = ended + _LOOKS * (ended - started - (known.spent_again - spent))
+
+    def hold(self) -> None:
+        """Have nothing stored of runs that another machine makes, before one was made again."""
+        if self._known is not None and (stored := self._stored()) is not None:
+            stored.is_held = True
+
+    def settle_elsewhere(
+        self, records: Iterable[RunRecord], run_again: Callable[[Unit], RunRecord | None]
+    ) -> None:
+        """Make the cheapest run again where it was made, and store the runs if it gives the same.
+
+        Parameters
+        ----------
+        records : iterable of RunRecord
+            What was made there.
+        run_again : callable
+            Runs a unit there; None if it was not run.
+        """
+        known, stored = self._known, self._stored()
+        if known is None or stored is None:
+            return
+        for record in known.cheapest_of(list(records)):
+            again = run_again(Unit(record.replicate, record.condition))
+            if again is not None:
+                known.compare(record, again)
+        if known.unlike is not None:
+            self._tell(known.unlike)
+        stored.release(known.unlike)
+
+    def _of_others(self) -> Iterator[RunRecord]:
+        """Yield runs that other processes have made."""
+        exchange = self._runs.settings.exchange
+        for key in exchange.known():
+            if (
+                key.experiment == self._runs.id
+                and exchange.attempts.get(key, exchange.worker) != exchange.worker
+            ):
+                record = exchange.record(key)
+                if record is not None:
+                    yield record
+
+    def _tell(self, unlike: str) -> None:
+        exchange = self._runs.settings.exchange
+        text = f"{self._runs.name} does not repeat: {unlike}; nothing of it is stored"
+        exchange.agree(f"{UNLIKE} {self._runs.id}", lambda: text)
+
+    def _tell_state(self, changed: list[str], *, stored: bool) -> None:
+        runs = self._runs
+        named = ", ".join(f"{label} changed" for label in changed)
+        text = (
+            f"{runs.name}: runs depend on those before them, since they change what they use: {named}; "
+            "values and verdicts may differ with -n" + (", and they are not stored" if stored else "")
+        )
+        runs.settings.note(runs.settings.exchange.agree(f"{STATE} {runs.id}", lambda: text))

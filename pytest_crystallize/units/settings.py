@@ -1,0 +1,97 @@
+"""What the experiments of a session share in one process, beside the options."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from crystallize.context.seeding import global_state_restored, seed_globals
+from pytest_crystallize.isolation.fixtures import UnitFixtures
+from pytest_crystallize.isolation.forks import Forks
+from pytest_crystallize.isolation.late_errors import LateErrors
+from pytest_crystallize.isolation.output import Output
+from pytest_crystallize.isolation.timeouts import Timer
+from pytest_crystallize.naming.ids import checksum
+from pytest_crystallize.options.mark import MarkReader
+from pytest_crystallize.options.options import Options
+from pytest_crystallize.records.exchange import Exchange
+from pytest_crystallize.records.record_cache import RecordCache
+
+if TYPE_CHECKING:
+    from pytest_crystallize.cluster.cluster import Cluster
+
+
+class Settings:
+    """What the experiments of a session share in one process, and what becomes of it while it runs.
+
+    Attributes
+    ----------
+    options : Options
+        What was asked for.
+    exchange : Exchange
+        Claims and records.
+    fixtures : UnitFixtures
+        What the condition run under way offers to fixtures.
+    output : Output
+        Captured output and warnings of units.
+    late_errors : LateErrors
+        Errors that arise beside units: in threads, in finalizers.
+    forks : Forks
+        Forked processes that come back from a unit.
+    timer : Timer
+        Of the item under way.
+    marks : MarkReader
+        Reads the marks of experiments.
+    wide_fixtures : set of FixtureDef
+        Fixtures wider than a function on which experiments depend.
+    repro : Unit or None
+        The unit to repeat, its condition as it is declared.
+    repro_fault : str or None
+        Why it can't be.
+    records : RecordCache or None
+        Where runs are stored, if they are.
+    cluster : Cluster or None
+        Where units of factories run, if not here.
+    collected : int
+        How many tests of experiments there were before any was deselected.
+    notes, faults : dict
+        Lines that the summary shows once, and those of them that fail the session; the values say nothing.
+    """
+
+    def __init__(self, config: pytest.Config, options: Options, exchange: Exchange) -> None:
+        self.config = config
+        self.options = options
+        self.exchange = exchange
+        self.fixtures = UnitFixtures()
+        self.output = Output(config)
+        self.late_errors = LateErrors(config)
+        self.forks = Forks()
+        self.timer = Timer(config)
+        self.marks = MarkReader()
+        self.wide_fixtures: set[Any] = set()
+        self.repro = options.repro
+        self.repro_fault: str | None = None
+        self.records: RecordCache | None = None
+        self.cluster: Cluster | None = None
+        self.collected = 0
+        self.notes: dict[str, None] = dict.fromkeys(options.notes)
+        self.faults: dict[str, None] = {}
+
+    def note(self, text: str) -> None:
+        """Have the summary show a line, once."""
+        self.notes.setdefault(text)
+
+    def fail(self, fault: str) -> None:
+        """Have the session fail by what no report of a test can tell any more."""
+        self.faults.setdefault(fault)
+        self.note(fault)
+
+    @contextmanager
+    def collection_seeded(self, name: str) -> Iterator[None]:
+        """Seed the global generators alike in every process, and put them back afterwards."""
+        with global_state_restored():
+            seed_globals(checksum(f"{self.options.session_seed}:{name}"))
+            yield

@@ -1,0 +1,245 @@
+"""An experiment as a session is to run it: how often, with which seeds, and which of its conditions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+from crystallize import GroupSequential, Hypothesis, Treatment
+from crystallize.analysis.analysis import Analysis
+from crystallize.analysis.family import AnalysisPlan
+from crystallize.analysis.references import References, find_references
+from crystallize.analysis.unread import TreatmentKeys
+from crystallize.claims.policy import DEFAULT_JUDGING, Judging
+from crystallize.context.seeding import CALIBRATION, SeedStream, check_root_seed
+from crystallize.declare.dependencies import Caching
+from crystallize.declare.treatment import BASELINE
+from crystallize.errors import DefinitionError
+from crystallize.experiment.checks import check_replicates
+from crystallize.run.run_key import declared_inputs
+from crystallize.storage.names import path_component
+from pytest_crystallize.naming.ids import shortened
+from pytest_crystallize.naming.places import place_of
+from pytest_crystallize.records.exchange import unlike
+from pytest_crystallize.units.settings import Settings
+
+_NOTHING_DECLARED = Caching()
+
+
+class Claimant(Protocol):
+    """A test of an experiment: what it claims, and of what."""
+
+    parent: Any
+    hypothesis: Hypothesis | None
+    treatment: str | None
+
+    @property
+    def nodeid(self) -> str:
+        """Node id of the test."""
+
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        """Those that it needs."""
+
+    def will_run(self) -> bool:
+        """Tell whether the marks let it run."""
+
+
+class SettledExperiment:
+    """One experiment (one parameter set of one function) as this session is to run it, and what it needs.
+
+    Attributes
+    ----------
+    id : str
+        Node id of the function with its parameters, and of a graph the experiment's name; the same in every
+        process.
+    name : str
+        What reports call it.
+    where : str
+        ``file:line`` of the function.
+    conditions : tuple of str
+        All conditions, the baseline first.
+    experiment_name : str
+        What directories of artifacts are called after.
+    needed : set of str
+        Those that the selected items need.
+    analysis_plan : AnalysisPlan
+        What is claimed, and how it is judged.
+    members : list of Claimant
+        All items, selected or not.
+    sample_size, root_seed : int
+        As settled between command line, declaration and ini file.
+    replicates : int
+        How many to run: as many, or for A/A tests of them.
+    judging : Judging
+        How claims are judged.
+    at_once : int
+        How many replicates a process runs at the same time.
+    keep_versions : int or None
+        How many versions of its artifacts are kept; None for all.
+    default_replicates : int or None
+        How many there are if nobody says.
+    hypotheses : tuple of Hypothesis
+        What is claimed, also while A/A tests are made of it.
+    caching : Caching
+        What runs depend on, as declared.
+    fixture_definitions : frozenset of FixtureDef
+        The fixtures that runs may use.
+    stays : str
+        Why its units can't run on a cluster; empty if they can.
+    """
+
+    at_once = 1
+    keep_versions: int | None = None
+    default_replicates: int | None = None
+    stays = ""
+
+    def __init__(
+        self,
+        function: pytest.Function,
+        settings: Settings,
+        *,
+        name: str,
+        where: str,
+        treatments: Sequence[Treatment],
+        replicates: int | None,
+        seed: int | None,
+        hypotheses: Sequence[Hypothesis] = (),
+        judging: Judging = DEFAULT_JUDGING,
+        caching: Caching = _NOTHING_DECLARED,
+        keys: TreatmentKeys | None = None,
+        part: str = "",
+    ) -> None:
+        self.function = function
+        self.settings = settings
+        self.part = part
+        self.id = f"{function.nodeid}::{part}" if part else function.nodeid
+        callspec = getattr(function, "callspec", None)
+        self.name = f"{name}[{callspec.id}]" if callspec is not None and callspec.id else name
+        if part:
+            self.name = f"{self.name}: {part}"
+        self.where = where
+        path, line = place_of(function.obj)
+        self.location = path, line
+        self.treatment_objects = tuple(treatments)
+        tests = settings.options.calibrate
+        self.treatments = () if tests else tuple(treatment.name for treatment in treatments)
+        self.conditions = (BASELINE, *self.treatments)
+        self.experiment_name = self.name
+        self.needed: set[str] = set()
+        self.sample_size = self._settled_replicates(replicates)
+        self.replicates = 2 * self.sample_size * tests if tests else self.sample_size
+        self.root_seed = self._settled_seed(seed)
+        self.stream = SeedStream(self.root_seed, (CALIBRATION,) if tests else ())
+        judging.check(hypotheses, self.name)
+        self.judging = self._settled_judging(judging, hypotheses)
+        self.analysis_plan = AnalysisPlan(
+            () if tests else tuple(hypotheses),
+            self.treatments,
+            self.replicates,
+            DEFAULT_JUDGING if tests else self.judging,
+            keys or TreatmentKeys.of(treatments),
+        )
+        self.analysis_plan.check_reach(self.name)
+        self.hypotheses = tuple(hypotheses)
+        self.caching = caching
+        self.fixture_definitions: frozenset[Any] = frozenset()
+        self.members: list[Claimant] = []
+        self.selected: list[Claimant] = []
+
+    def _settled_judging(self, declared: Judging, hypotheses: Sequence[Hypothesis]) -> Judging:
+        claimed = any(hypothesis.claim is not None for hypothesis in hypotheses)
+        if not self.settings.options.early_stop or declared.stopping is not None or not claimed:
+            return declared
+        try:
+            return replace(declared, stopping=GroupSequential())
+        except DefinitionError as error:
+            self.settings.note(f"{self.name} is not stopped early: {error}")
+            return declared
+
+    def _settled_replicates(self, declared: int | None) -> int:
+        options = self.settings.options
+        if declared is not None:
+            check_replicates(declared, self.name)
+        ways = (options.replicates, declared, options.ini_replicates, self.default_replicates)
+        chosen = next((n for n in ways if n is not None), None)
+        if chosen is None:
+            raise DefinitionError(
+                f"{self.name} declares no replicates; give replicates= in the mark, crystallize_replicates "
+                "in the ini file, or --crystallize-replicates"
+            )
+        return chosen
+
+    def _settled_seed(self, declared: int | None) -> int:
+        if declared is not None:
+            check_root_seed(declared)
+        options = self.settings.options
+        self.seed_drawn = options.drawn_seed is not None and (declared is None or options.seed is not None)
+        return next(n for n in (options.seed, declared, options.ini_seed, 0) if n is not None)
+
+    @property
+    def on_cluster(self) -> bool:
+        """Whether a cluster runs the units."""
+        return self.settings.cluster is not None and not self.stays
+
+    # References.
+
+    def reference_file(self, name: str) -> Path:
+        """Return where the reference of a name is: beside the file of the experiment."""
+        path, node = self.function.path, self.function.nodeid.partition("::")[2]
+        function, bracket, params = node.partition("[")
+        called = function.replace("::", ".") + bracket + params + (f".{self.part}" if self.part else "")
+        directory = path.parent / "references" / name / path_component(path.stem)
+        return directory / f"{path_component(called)}.json"
+
+    @cached_property
+    def references(self) -> References:
+        """What the hypotheses are against."""
+        hypotheses, root = self.analysis_plan.hypotheses, self.settings.config.rootpath
+        found = find_references(
+            hypotheses, lambda known: self.reference_file(known.name), experiment=self.name
+        )
+        if not found:
+            return References()
+        return References(
+            {key: shortened(it, root) if isinstance(it, str) else it for key, it in found.items()},
+            inputs=declared_inputs(root, self.caching.inputs),
+            elsewhere=self.on_cluster,
+            repeats=lambda: self.caching.repeatable and unlike(self.settings.exchange, self.id) is None,
+        )
+
+    def subjects(self, hypothesis: Hypothesis) -> tuple[str, ...]:
+        """Return the conditions that a hypothesis has a test for."""
+        return Analysis(self.analysis_plan, {}, self.references).subjects(hypothesis)
+
+    # What is needed.
+
+    def needs(self, item: Claimant) -> None:
+        """Note that an item is to give a verdict: its conditions, and those of its family, are to be run.
+
+        What records gives no verdict, so no correction needs the family.
+        """
+        self.selected.append(item)
+        self.needed.update(item.conditions)
+        if item.hypothesis is not None and self.settings.options.save is None:
+            family = self.analysis_plan.conditions(item.hypothesis, item.treatment or "")
+            tested = (name for name in family if name == BASELINE or self._is_tested(name))
+            self.needed.update(name for name in tested if name in self.conditions)
+
+    def _is_tested(self, treatment: str) -> bool:
+        """Tell whether the marks let any claim of the family about a treatment be tested."""
+        corrected = self.analysis_plan.is_corrected
+        return any(
+            m.treatment == treatment and m.hypothesis is not None and corrected(m.hypothesis) and m.will_run()
+            for m in self.members
+        )
+
+    def for_family(self) -> list[str]:
+        """Return the conditions that are run for the correction alone: no selected test is about them."""
+        about = {condition for item in self.selected for condition in item.conditions}
+        return [condition for condition in self.conditions if condition in self.needed - about]

@@ -1,0 +1,193 @@
+"""Running the units of work of an experiment inside pytest, and pulling the ones that a verdict needs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
+from functools import cached_property, partial
+from typing import Any
+
+import pytest
+
+from crystallize import ConditionRuns, RunRecord
+from crystallize.analysis.analysis import Analysis
+from crystallize.analysis.interim import Interim
+from crystallize.analysis.unread import unread_text
+from crystallize.context.seeding import global_state_restored
+from crystallize.run.execute import Unit, rotated
+from pytest_crystallize.records.exchange import Key
+from pytest_crystallize.units.sources import Records, SharedRecords, Source, UnitsHere
+from pytest_crystallize.units.unit_runs import UnitRuns
+
+
+class ExperimentRuns(UnitRuns):
+    """The runs of one experiment (one parameter set of one function), and who makes them."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.first_open = 0
+        self._complete: dict[str, ConditionRuns] = {}
+        self._analysis: Analysis | None = None
+
+    def pull(self, host: pytest.Item, *, seconds: float | None = None, at_least: int = 1) -> None:
+        """Run every needed unit that nobody has claimed, and wait for the claimed ones.
+
+        Parameters
+        ----------
+        host : pytest.Item
+            The item in whose call phase this happens.
+        seconds : float, optional
+            Stop after that time, but not before `at_least` replicates were run here; wait for nobody.
+        at_least : int
+            Replicates to run here before stopping.
+        """
+        settings = self.settings
+        settings.timer.belongs_to(host)
+        heard = settings.late_errors.heard(self.id)
+        with global_state_restored(), settings.output.of_units(self.id), heard:
+            try:
+                self._recall()
+                settings.exchange.refresh()
+                self._pull(host, seconds, at_least)
+                self.repeats.settle(UnitsHere(self, host).again, last=True, more=seconds is not None)
+            finally:
+                if self.cache is not None:
+                    self.cache.flush()
+        settings.timer.restart()
+
+    def _pull(self, host: pytest.Item, seconds: float | None, at_least: int) -> None:
+        started = time.perf_counter()
+        done_here, source = 0, partial(self.source, host)
+        while True:
+            for units, waits in self.batches(wait=seconds is None or self.looks_again):
+                done_here += self.take_in(SharedRecords(self, source, waits=waits).records(units))
+                out_of_time = seconds is not None and time.perf_counter() - started > seconds
+                if out_of_time and done_here >= at_least:
+                    return
+            if not self.advance():
+                return
+
+    def batches(self, *, wait: bool) -> Iterator[tuple[list[Unit], bool]]:
+        """Yield what is missing up to the next look, a few replicates at a time, and whether to wait for it.
+
+        At first nothing is waited for; if it is to, then for what others have claimed.
+        """
+        size, count = self.size, 0
+        batch: list[Unit] = []
+        for replicate in range(self.first_open, size):
+            missing = self.missing(replicate)
+            if missing:
+                batch += missing
+                count += 1
+                if count == self.at_once:
+                    yield batch, False
+                    batch, count = [], 0
+            elif replicate == self.first_open:
+                self.first_open += 1
+        if batch:
+            yield batch, False
+        for replicate in range(self.first_open, size) if wait else ():
+            if missing := self.missing(replicate):
+                yield missing, True
+
+    def take_in(self, arriving: Records) -> int:
+        """Conclude records as they arrive; return of how many replicates they were."""
+        replicates = set()
+        with closing(arriving):
+            for record in arriving:
+                self.conclude(record)
+                replicates.add(record.replicate)
+        return len(replicates)
+
+    def source(self, host: pytest.Item) -> Source:
+        """Return what runs units of replicates that this process has claimed."""
+        return UnitsHere(self, host)
+
+    def _recall(self) -> None:
+        """Learn which runs are stored, before any is run."""
+        if self.cache is not None:
+            self.cache.recall()
+
+    # Looks.
+
+    @cached_property
+    def _interim(self) -> Interim:
+        # What is to be a reference is run to its end.
+        to_the_end = self.settings.options.save is not None
+        return Interim(self.analysis_plan, self.references, to_the_end=to_the_end)
+
+    @property
+    def size(self) -> int:
+        """Up to which replicate to run until the next look; in the end, how many were run."""
+        return self._interim.size
+
+    @property
+    def looks_again(self) -> bool:
+        """Whether another look may be to come, so that nobody may run ahead."""
+        return self._interim.is_open
+
+    def is_complete(self) -> bool:
+        """Tell whether everything up to the next look is there."""
+        while self.first_open < self.size and not self.missing(self.first_open):
+            self.first_open += 1
+        return self.first_open >= self.size
+
+    def advance(self) -> bool:
+        """Go on to the replicates of the next look; tell whether there is one to come."""
+        if not (self.looks_again and self.is_complete()):
+            return False
+        claims = [(i.hypothesis, i.treatment or "") for i in self.selected if i.hypothesis is not None]
+        known = (condition for condition in self.conditions if condition in self.needed)
+        return self._interim.advance(self.runs(known), claims)
+
+    @property
+    def analysis(self) -> Analysis:
+        """The verdicts on what is needed, made once where all runs are there."""
+        arms = self.runs(condition for condition in self.conditions if condition in self.needed)
+        known = self._analysis
+        if known is None or any(known.runs[name] is not runs for name, runs in arms.items()):
+            known = self._analysis = Analysis(self.analysis_plan, arms, self.references)
+        return known
+
+    def obtain(self, unit: Unit, host: pytest.Item) -> RunRecord:
+        """Return the record of one unit: run it, or wait for whoever does."""
+        exchange, key = self.settings.exchange, Key(self.id, *unit)
+        self._recall()
+        if not exchange.has(key):
+            self.take_in(SharedRecords(self, partial(self.source, host), waits=True).records([unit]))
+        record = exchange.record(key)
+        assert record is not None
+        return record
+
+    def missing(self, replicate: int) -> list[Unit]:
+        """Return the units of a replicate that have to be run, in the order in which they are."""
+        has, order = self.settings.exchange.has, rotated(self.conditions, replicate)
+        return [Unit(replicate, c) for c in order if c in self.needed and not has(Key(self.id, replicate, c))]
+
+    def runs(self, conditions: Iterable[str]) -> dict[str, ConditionRuns]:
+        """Return what is known of these conditions."""
+        return {condition: self._runs_of(condition) for condition in conditions}
+
+    def _runs_of(self, condition: str) -> ConditionRuns:
+        """Return a condition's runs; those that are complete are put together once for all hypotheses."""
+        known = self._complete.get(condition)
+        if known is not None and len(known.records) == self.size:
+            return known
+        record = self.settings.exchange.record
+        runs = ConditionRuns(condition, [record(Key(self.id, i, condition)) for i in range(self.size)])
+        if None not in runs.records:
+            self._complete[condition] = runs
+        return runs
+
+    def unread(self, arms: Mapping[str, ConditionRuns]) -> list[str]:
+        """Say which keys of which treatments nothing read in any run."""
+        return [
+            unread_text(treatment.name, key)
+            for treatment in self.treatment_objects
+            if treatment.name in arms
+            for key in self.analysis_plan.keys.unread(arms[treatment.name])
+        ]
+
+    def finish(self) -> None:
+        """Act at the end of the session."""

@@ -1,0 +1,73 @@
+"""Runs and experiments whose values are given."""
+
+from crystallize import ConditionRuns, Experiment, RunRecord, Treatment, pipeline_step
+from crystallize.context.record import RunError
+from crystallize.context.recording import MetricEntry
+
+FAILED = RunError("ValueError", "went wrong", "train", "Traceback ...")
+
+
+def arm(condition, values, *, metric="x", units=None, first_seed=100):
+    """Return runs of a condition: per replicate a value, a list of several, an error, or None if not run.
+
+    Parameters
+    ----------
+    units : sequence, optional
+        The unit of the i-th value of every replicate.
+    """
+    records = []
+    for i, value in enumerate(values):
+        several = value if isinstance(value, list) else [value]
+        entries = tuple(
+            MetricEntry(metric, v, units[j] if units else None, False, "step") for j, v in enumerate(several)
+        )
+        failed = isinstance(value, RunError)
+        record = RunRecord(
+            condition, i, first_seed + i, () if failed else entries, error=value if failed else None
+        )
+        records.append(None if value is None else record)
+    return ConditionRuns(condition, records)
+
+
+def arms(baseline, treatment, **options):
+    """Return the runs of both conditions, whose replicates share seeds."""
+    return arm("baseline", baseline, **options), arm("t", treatment, **options)
+
+
+def experiment(baseline, hypotheses, *, log=None, **treatments):
+    """Return a function that makes an experiment which records given values.
+
+    Parameters
+    ----------
+    baseline : sequence
+        The value of metric x in each replicate; an exception is raised.
+    hypotheses : sequence of Hypothesis
+        What is claimed.
+    log : path, optional
+        Where each run is noted.
+    **treatments : sequence
+        The values of each treatment.
+    """
+    values = {"baseline": list(baseline), **{name: list(given) for name, given in treatments.items()}}
+
+    @pipeline_step()
+    def give(data, ctx, *, arm="baseline"):
+        if log is not None:
+            with log.open("a") as file:
+                file.write(f"{ctx.condition}:{ctx.replicate}\n")
+        value = values[arm][ctx.replicate]
+        if isinstance(value, Exception):
+            raise value
+        return data, {"x": value}
+
+    def make(**options):
+        return Experiment(
+            0,
+            [give],
+            name="given",
+            treatments=[Treatment(name, {"arm": name}) for name in treatments],
+            hypotheses=hypotheses,
+            **({"replicates": len(values["baseline"])} | options),
+        )
+
+    return make

@@ -1,0 +1,403 @@
+"""From records to verdicts."""
+
+import itertools
+import math
+import random
+import warnings
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crystallize import (
+    ConditionRuns,
+    Experiment,
+    Hypothesis,
+    RunRecord,
+    Treatment,
+    evaluate,
+    pipeline_step,
+    verifier,
+)
+from crystallize.analysis.condition_runs import mean
+from crystallize.analysis.evaluation import digest, rank, runs_by_condition
+from crystallize.analysis.unread import TreatmentKeys
+from crystallize.context.record import RunError
+from crystallize.context.recording import MetricEntry
+from crystallize.errors import CrystallizeWarning
+
+FAILED = RunError("ValueError", "went wrong\nin two lines", "train", "Traceback ...")
+
+
+def record(condition="baseline", replicate=0, *, error=None, skipped=None, seed=None, **metrics):
+    """Return a record; a list of values is recorded one by one."""
+    entries = tuple(
+        MetricEntry(name, value, None, name.startswith("time"), "step")
+        for name, values in metrics.items()
+        for value in (values if isinstance(values, list) else [values])
+    )
+    seed = 100 + replicate if seed is None else seed
+    return RunRecord(condition, replicate, seed, entries, error=error, skipped=skipped)
+
+
+def runs(condition, x):
+    return ConditionRuns(
+        condition,
+        [
+            value
+            if isinstance(value, RunRecord | None)
+            else record(condition, i, x=[value] if isinstance(value, list) else value)
+            for i, value in enumerate(x)
+        ],
+    )
+
+
+def always(status=True):
+    """Return a hypothesis that any complete sample of x supports."""
+    return Hypothesis(
+        lambda baseline, treatment: {"p_value": 0.01, "significant": status}, metrics="x", name="always"
+    )
+
+
+CLAIM = Hypothesis(metric="x", direction="increase")
+BASELINE = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
+BETTER = [2.0, 3.5, 4.0, 5.5, 6.0, 7.5]
+
+
+def test_complete_evidence_gives_a_verdict():
+    """With means, difference, interval, test, and how many replicates it rests on."""
+    verdict = evaluate(CLAIM, runs("baseline", BASELINE), runs("boost", BETTER))
+    assert verdict.passed
+    assert (verdict.status, verdict.n, verdict.lacking, verdict.test) == ("supported", 6, 0, "paired t")
+    assert (verdict.baseline_mean, verdict.treatment_mean, verdict.difference) == (3.5, 4.75, 1.25)
+    assert verdict.interval[0] < 1.25 < verdict.interval[1]
+    assert verdict.summary()["accepted"] is True
+    assert verdict.to_dict()["hypothesis"] == "x_increase"
+
+
+NO_EVIDENCE = {
+    "not run": (None, "1 of 6 replicates of 'boost' are missing: replicate 2 was not run"),
+    "failed": (
+        record("boost", 2, error=FAILED, x=9.0),
+        "1 of 6 replicates of 'boost' are missing: replicate 2 failed with ValueError: went wrong",
+    ),
+    "skipped": (record("boost", 2, skipped="no GPU", x=9.0), "replicate 2 was skipped: no GPU"),
+    "no metric": (
+        record("boost", 2, y=1, z=2),
+        "metric 'x' is missing in replicate 2 of 'boost'; recorded there: 'y', 'z'",
+    ),
+    "nothing at all": (record("boost", 2), "recorded there: nothing"),
+    "nan": (math.nan, "metric 'x' is nan in replicate 2 of 'boost'"),
+    "infinity": (-math.inf, "metric 'x' is -inf in replicate 2 of 'boost'"),
+    "None": (record("boost", 2, x=None), "metric 'x' is None in replicate 2 of 'boost'"),
+    "nan among several": (record("boost", 2, x=[1.0, math.nan]), "metric 'x' is nan in replicate 2"),
+    "nan in a list": ([1.0, [math.nan]], "metric 'x' holds nan in replicate 2"),
+    "nan in a dict": (record("boost", 2, x={"a": math.inf}), "metric 'x' holds inf in replicate 2"),
+    "another seed": (
+        record("boost", 2, x=9.0, seed=5),
+        "replicate 2 has seed 102 in 'baseline' and 5 in 'boost'",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", NO_EVIDENCE)
+@pytest.mark.parametrize("hypothesis", [CLAIM, always()], ids=["claim", "verifier"])
+def test_missing_evidence_is_never_a_pass(hypothesis, kind):
+    """One replicate without a usable value makes the verdict invalid, and the reason says which."""
+    value, reason = NO_EVIDENCE[kind]
+    sample = [*BETTER[:2], value, *BETTER[3:]]
+    verdict = evaluate(hypothesis, runs("baseline", BASELINE), runs("boost", sample))
+    assert (verdict.status, verdict.passed) == ("invalid", False)
+    assert reason in verdict.reason
+    assert "\n" not in verdict.reason
+    assert verdict.p_value is None
+    assert verdict.n + verdict.lacking == 6
+
+
+@pytest.mark.parametrize("kind", NO_EVIDENCE)
+def test_missing_evidence_of_the_baseline_counts_alike(kind):
+    """Both arms are needed."""
+    value, _ = NO_EVIDENCE[kind]
+    sample = [*BASELINE[:2], value, *BASELINE[3:]]
+    verdict = evaluate(always(), runs("baseline", sample), runs("boost", BETTER))
+    assert verdict.status == "invalid"
+
+
+def test_no_replicates_are_no_evidence():
+    """Nor are different numbers of them."""
+    for sizes in ((0, 0), (0, 6), (6, 5)):
+        arms = runs("baseline", BASELINE[: sizes[0]]), runs("boost", BETTER[: sizes[1]])
+        for hypothesis in (CLAIM, always(), Hypothesis(always().verifier, name="no metrics named")):
+            assert evaluate(hypothesis, *arms).status == "invalid"
+
+
+def test_what_is_no_number_is_no_evidence_for_a_claim():
+    """The reason shows the value; a verifier may do with it what it likes."""
+    arms = runs("baseline", ["a"] * 6), runs("boost", ["b"] * 6)
+    verdict = evaluate(CLAIM, *arms)
+    assert verdict.status == "invalid"
+    assert verdict.reason == "metric 'x' is 'a' in replicate 0 of 'baseline', not a number"
+    assert evaluate(always(), *arms).status == "supported"
+
+
+def test_a_verifier_without_metrics_gets_the_complete_ones():
+    """Others are not given to it, and if none is complete there is nothing to decide upon."""
+    given_metrics = []
+
+    def ask(baseline, treatment):
+        given_metrics.append((sorted(baseline), sorted(treatment)))
+        return {"p_value": 0.01, "significant": True}
+
+    hypothesis = Hypothesis(ask)
+    complete = ConditionRuns("baseline", [record(x=1, y=2), record(replicate=1, x=1, y=math.nan, z=1)])
+    assert evaluate(hypothesis, complete, complete).status == "supported"
+    assert given_metrics == [(["x"], ["x"])]
+    broken = ConditionRuns("baseline", [record(x=math.nan)])
+    assert evaluate(hypothesis, broken, broken).reason == "metric 'x' is nan in replicate 0 of 'baseline'"
+    empty = ConditionRuns("baseline", [record()])
+    assert evaluate(hypothesis, empty, empty).reason == "no metric was recorded"
+    assert len(given_metrics) == 1
+
+
+def test_values_of_one_replicate_are_one_unit():
+    """Several numbers are averaged, whatever the order of replicates; other values stay a list."""
+    arm = ConditionRuns(
+        "baseline", [record(x=[1, 2, 6], name=["a", "b"], y=1.5), record(replicate=1, x=4.0, name="c", y=2)]
+    )
+    assert arm.metrics == {"x": [3.0, 4.0], "name": [["a", "b"], "c"], "y": [1.5, 2]}
+    assert arm.mean("x") == 3.5
+    assert arm.mean("name") is None
+    assert arm.mean("absent") is None
+
+
+def test_samples_keep_their_replicate_numbers():
+    """A failed replicate leaves a nan in its place."""
+    arm = runs("boost", [1.0, record("boost", 1, error=FAILED, x=9.0), 3.0, None])
+    assert repr(arm.metrics["x"]) == "[1.0, nan, 3.0, nan]"
+    assert arm.lacking == (1, 3)
+    assert "2 of 4 replicates" in arm.missing_evidence()
+    assert "(as did 1 more)" in arm.missing_evidence()
+
+
+def test_a_verifier_can_not_change_the_evidence():
+    """What one hypothesis does to its samples is not seen by the next."""
+
+    def vandal(baseline, treatment):
+        for sample in (baseline["x"], treatment["x"]):
+            for item in sample:
+                item.append(0)
+            sample.clear()
+        return {"p_value": 0.01, "significant": True}
+
+    arms = (
+        ConditionRuns("baseline", [record(x=[[1, 2]])]),
+        ConditionRuns("boost", [record("boost", x=[[1, 2]])]),
+    )
+    for _ in range(2):
+        assert evaluate(Hypothesis(vandal, "x"), *arms).status == "supported"
+    assert arms[0].metrics == {"x": [[1, 2]]}
+
+
+def test_constant_differences_are_labelled():
+    """Whoever reads p = 0 of a verifier is told that the sample has no variance."""
+    noisy = [0.1, 0.7, 0.3]
+    cases = {
+        ((1.0, 1.0, 1.0), (2.0, 2.0, 2.0)): True,
+        (tuple(noisy), tuple(x + 10 for x in noisy)): True,
+        ((1.0, 1.0, 1.0), (2.0, 2.0, 2.5)): False,
+        ((0.0, 0.0, 0.0), (0.0, 0.0, 0.0)): True,
+        ((1.0,), (2.0,)): False,
+    }
+    for (baseline, treatment), degenerate in cases.items():
+        verdict = evaluate(always(), runs("baseline", baseline), runs("boost", treatment))
+        assert verdict.degenerate is degenerate
+        assert ("degenerate" in verdict.summary()) is degenerate
+
+
+def test_a_claim_on_constant_differences_is_labelled_and_does_not_overstate():
+    """Six equal signs are worth 2 ** -5, not p = 0."""
+    verdict = evaluate(CLAIM, runs("baseline", BASELINE), runs("boost", [x + 10 for x in BASELINE]))
+    assert verdict.degenerate
+    assert verdict.p_value == 2**-5
+    unpaired = Hypothesis(metric="x", direction="increase", statistical_test=welch())
+    verdict = evaluate(unpaired, runs("baseline", BASELINE), runs("boost", [x + 10 for x in BASELINE]))
+    assert not verdict.degenerate  # to Welch's test, arms that vary are arms that vary
+
+
+def welch():
+    from crystallize import WelchTTest
+
+    return WelchTTest()
+
+
+@given(st.permutations(range(8)), st.data())
+def test_verdicts_do_not_depend_on_the_order_of_records(order, data):
+    """Neither do samples, nor the digest."""
+    records = [record(c, i, x=float(i * i) + (c == "boost")) for c in ("baseline", "boost") for i in range(4)]
+    records[data.draw(st.integers(0, 7))] = record("boost", 1, error=FAILED)
+    shuffled = [records[i] for i in order]
+
+    def outcome(some):
+        table = runs_by_condition(some, ["baseline", "boost"], 4)
+        return repr((table["baseline"].metrics, table["boost"].metrics, evaluate(CLAIM, *table.values())))
+
+    assert outcome(shuffled) == outcome(records)
+    assert digest(shuffled) == digest(records)
+
+
+def test_a_unit_that_failed_once_has_failed():
+    """Of two records of a unit the failed one counts, whichever comes first."""
+    pair = [record(x=1.0), record(error=FAILED)]
+    for some in itertools.permutations(pair):
+        assert runs_by_condition(some, ["baseline"], 1)["baseline"].lacking == (0,)
+
+
+def test_records_of_others_are_left_out():
+    """Other conditions, and replicates beyond the number asked for."""
+    some = [record(), record("other"), record(replicate=5), record(replicate=-1)]
+    assert runs_by_condition(some, ["baseline"], 2)["baseline"].records == (some[0], None)
+
+
+def test_the_digest_leaves_out_what_is_measured():
+    """It changes with values, units, seeds and failures, and with nothing else."""
+    one = record(x=1.0, time=3.0)
+    assert digest([one]) == digest([record(x=1.0, time=4.0)])
+    changed = [
+        record(x=1),
+        record(x=math.nextafter(1.0, 2)),
+        record(y=1.0),
+        record(x=1.0, seed=3),
+        record(x=1.0, error=FAILED),
+        record(x=1.0, skipped="no"),
+        record("boost", x=1.0),
+        record(replicate=1, x=1.0),
+    ]
+    assert len({digest([r]) for r in [one, *changed]}) == 9
+    assert digest([record(x=-0.0)]) != digest([record(x=0.0)])
+    assert digest([record(x=math.nan)]) == digest([record(x=math.nan)])
+    assert ConditionRuns("baseline", [one]).measured == {"time"}
+
+
+def verdicts(*statuses):
+    arm = runs("baseline", BASELINE)
+    return {
+        f"t{i}": evaluate(always(), arm, runs(f"t{i}", BETTER if status else [math.nan] * 6))
+        for i, status in enumerate(statuses)
+    }
+
+
+def test_treatments_are_ranked_smallest_first():
+    """Ties keep their order; invalid verdicts, nan and whatever the ranker can't rank come last."""
+    scores = iter([2, 1, math.nan, 1])
+    hypothesis = Hypothesis(always().verifier, "x", lambda result: next(scores))
+    assert rank(hypothesis, verdicts(1, 1, 1, 0, 1)) == ["t1", "t4", "t0", "t2", "t3"]
+
+
+def test_a_ranker_that_fails_is_warned_about():
+    """The warning names hypothesis and treatment, and the others are ranked."""
+
+    def ranker(result):
+        raise KeyError("effect")
+
+    with pytest.warns(
+        CrystallizeWarning, match="ranker of hypothesis 'h' raised KeyError: 'effect' for 't0'"
+    ):
+        assert rank(Hypothesis(always().verifier, "x", ranker, "h"), verdicts(1)) == ["t0"]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([1, 2, 6], 3.0),
+        ([0.1] * 10, 0.1),
+        ([1e308, 1e308], 1e308),
+        ([1.7e308] * 3 + [-1.7e308], 8.5e307),
+        ([True, False], 0.5),
+        ([1e16, 1, -1e16], 1 / 3),
+    ],
+)
+def test_means_are_exact_and_never_raise(values, expected):
+    """The order of the values makes no difference, and large ones do not overflow."""
+    for order in itertools.permutations(values[:4]) if len(values) <= 4 else [values]:
+        assert mean(list(order)) == expected
+
+
+def test_means_of_what_has_no_mean():
+    """Opposite infinities have none."""
+    assert math.isnan(mean([math.inf, -math.inf]))
+
+
+def experiment(*treatments, read=()):
+    @pipeline_step()
+    def step(data, ctx, *, delta=0.0):
+        for key in read:
+            ctx.get(key)
+        if ctx.get("fail", False):
+            raise ValueError
+        return data, {"x": delta}
+
+    return Experiment(0, [step], treatments=treatments, name="typo", replicates=3)
+
+
+def unread(treatment, **options):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CrystallizeWarning)
+        result = experiment(treatment, **options).run()
+    return TreatmentKeys.of([treatment]).unread(result.metrics.treatments[treatment.name].runs)
+
+
+def test_keys_that_nothing_read_are_found():
+    """Of a mapping and of a function, in the order in which they are set."""
+    assert unread(Treatment("t", {"delta": 1})) == []
+    assert unread(Treatment("t", {"detla": 1, "delta": 2, "b": 3})) == ["detla", "b"]
+    assert unread(Treatment("t", lambda ctx: ctx.add("detla", 1))) == ["detla"]
+    assert unread(Treatment("t", {"other": 1}), read=["other"]) == []
+
+
+def test_what_a_treatment_reads_of_itself_is_not_read():
+    """It changes nothing outside."""
+
+    def change(ctx):
+        ctx.add("a", 1)
+        ctx.get("a")
+
+    assert unread(Treatment("t", change)) == ["a"]
+
+
+def test_a_step_named_like_the_treatment_reads_all_the_same():
+    """The treatment's own scope is the first one only."""
+    assert unread(Treatment("step", {"delta": 1})) == []
+
+
+def test_without_a_successful_run_nothing_is_known():
+    """A run that failed may have failed before it read the key."""
+    treatment = Treatment("t", {"fail": True, "later": 1})
+    assert unread(treatment) == []
+    assert TreatmentKeys.of([treatment]).unread(ConditionRuns("t", [None])) == []
+
+
+def test_a_key_that_nothing_read_is_warned_about():
+    """The warning names treatment and key, and what was looked up in vain."""
+    with pytest.warns(
+        CrystallizeWarning,
+        match=r"treatment 'boost' of experiment 'typo' sets 'detla', which nothing read \(known are: "
+        r"'delta', 'fail'\)",
+    ) as caught:
+        experiment(Treatment("boost", {"detla": 1})).run()
+    assert caught[0].filename == __file__
+
+
+def test_a_verifier_that_draws_gives_the_same_verdict_every_time():
+    """Also if the process's generators are somewhere else, which it does not move."""
+
+    @verifier
+    def permutation(baseline, treatment):
+        p_value = random.random()
+        return {"p_value": p_value, "significant": p_value < 0.5}
+
+    arms = runs("baseline", BASELINE), runs("boost", BETTER)
+    first = evaluate(Hypothesis(permutation, "x"), *arms)
+    random.seed(17)
+    state = random.getstate()
+    assert evaluate(Hypothesis(permutation, "x"), *arms) == first
+    assert random.getstate() == state

@@ -1,0 +1,267 @@
+"""What a second statistician would object to: verdicts that hang on an accident of the values."""
+
+import itertools
+
+import numpy as np
+import pytest
+from recorded import arms, experiment
+
+from crystallize import BootstrapTTest, Hypothesis, MannWhitneyTest, WilcoxonTest, evaluate
+from crystallize.claims.policy import Judging
+from crystallize.stats import d_z
+
+
+def judge(baseline, treatment, direction, *, judging=None, **options):
+    """Return the verdict on values of the metric x, whose replicates are pairs."""
+    claim = Hypothesis(metric="x", direction=direction, **options)
+    return evaluate(claim, *arms(baseline, treatment), **({} if judging is None else {"judging": judging}))
+
+
+@pytest.mark.parametrize(
+    ("value", "claim"),
+    [
+        (0, {"direction": "no_increase", "margin": 2}),
+        (0.0, {"direction": "equal", "margin": 1.0}),
+        (1.0, {"direction": "no_decrease", "margin": 0.02, "relative": True}),
+    ],
+)
+def test_a_margin_that_no_rate_has_says_that_the_metric_is_a_number(value, claim):
+    """A count without errors is a count, and a relative margin is of a mean."""
+    verdict = judge([value] * 20, [value] * 20, **claim)
+    assert (verdict.status, verdict.degenerate) == ("supported", True)
+
+
+def test_scores_that_are_all_perfect_are_read_as_yes_or_no_and_the_row_says_so():
+    """Where reading them as numbers would change the verdict, the reason names how."""
+    verdict = judge([1.0] * 20, [1.0] * 20, "no_decrease", margin=0.02)
+    assert verdict.status == "inconclusive"
+    assert "read as yes/no" in verdict.reason
+    assert 'kind="numeric"' in verdict.reason
+    verdict = judge([1.0] * 20, [1.0] * 20, "no_decrease", margin=0.02, kind="numeric")
+    assert (verdict.status, verdict.degenerate) == ("supported", True)
+    assert "a loss in up to 14 % of replicates is not excluded" in verdict.caveat
+
+
+@pytest.mark.parametrize("n", [30, 200, 2000])
+def test_resplits_without_any_difference_stay_within_a_margin(n):
+    """Every pair is identical, as after a change that changes nothing."""
+    values = [0.6 + (i * 37 % 101) / 1000 for i in range(n)]
+    verdict = judge(values, values, "no_decrease", margin=0.1, judging=Judging(resampled=0.25))
+    assert (verdict.status, verdict.degenerate) == ("supported", True)
+    assert "beyond the margin" not in verdict.reason
+
+
+def test_of_many_claims_none_is_refuted_by_chance():
+    """A difference at p = .01 on the wrong side is nothing among thirty."""
+    rng = np.random.default_rng(0)
+    noise = rng.normal(size=20)
+    treatments = {f"t{i}": rng.normal(size=20).tolist() for i in range(29)}
+    treatments["worst"] = (noise - noise.mean() - 0.65 * noise.std()).tolist()
+    claim = Hypothesis(metric="x", direction="increase")
+    result = experiment([0.0] * 20, [claim], **treatments)().run()
+    verdicts = result.hypotheses[0].verdicts
+    assert verdicts["worst"].p_value < 0.02
+    assert {verdict.status for verdict in verdicts.values()} == {"inconclusive"}
+    low, high = verdicts["worst"].interval
+    assert low < 0 < high
+
+
+def test_whole_numbers_beyond_floats_are_compared_exactly():
+    """Three nanoseconds are three nanoseconds, however long ago the epoch was."""
+    for before in (4_000_000_000_000, 1_764_369_000_000_000_000):
+        verdict = judge([before] * 8, [before + 3] * 8, "equal", margin=0, deterministic=True)
+        assert (verdict.status, verdict.difference) == ("refuted", 3)
+    fewer = judge([before] * 8, [before - 3] * 8, "decrease", deterministic=True)
+    assert (fewer.status, fewer.difference) == ("supported", -3)
+    beyond = judge([before] * 8, [before - 3] * 8, "equal", margin=1)
+    assert (beyond.status, beyond.difference) == ("refuted", -3)
+    sampled = judge([before] * 8, [before - 3] * 8, "decrease")
+    assert (sampled.status, sampled.difference, sampled.degenerate) == ("supported", -3, True)
+    assert "never differs" not in sampled.reason
+
+
+def test_the_rounding_of_single_precision_is_no_effect():
+    """Ten tenths added up one by one miss their sum by one unit in the last place."""
+    tenths = np.full(10, 0.1, np.float32)
+    exact, summed = float(np.float32(tenths.sum(dtype=float))), float(sum(tenths))
+    assert exact != summed
+    verdict = judge([exact] * 30, [summed] * 30, "increase")
+    assert (verdict.status, verdict.degenerate) == ("inconclusive", True)
+
+
+def test_a_constant_difference_in_single_precision_is_constant():
+    """It has no variance but that of rounding."""
+    noise = np.random.default_rng(0).normal(size=30)
+    first, second = (noise.astype(np.float32).tolist(), (noise + 0.01).astype(np.float32).tolist())
+    assert judge(first, second, "increase").degenerate
+
+
+def test_advice_on_more_replicates_says_what_looking_again_costs():
+    """To run more until it is significant spends alpha anew each time."""
+    values = np.random.default_rng(1).normal(size=(2, 10))
+    verdict = judge(values[0].tolist(), values[1].tolist(), "differ")
+    assert verdict.status == "inconclusive"
+    assert "AnytimeValid()" in verdict.reason
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"direction": "differ", "pairing": "none"},
+        {"direction": "increase", "alternative": "one-sided"},
+        {"direction": "equal", "margin": 0.01, "relative": True},
+        {"direction": "differ", "statistical_test": WilcoxonTest()},
+    ],
+    ids=lambda options: "-".join(map(str, options)),
+)
+def test_no_advice_names_what_would_be_refused(options):
+    """AnytimeValid() serves the default tests of pairs; of others it is no way out."""
+    values = np.random.default_rng(1).normal(size=(2, 10))
+    verdict = judge(values[0].tolist(), values[1].tolist(), **options)
+    assert verdict.status == "inconclusive"
+    assert "spends alpha again: plan more on a new root seed" in verdict.reason
+    assert "AnytimeValid()" not in verdict.reason
+    resplits = judge(*values.tolist(), "differ", judging=Judging(resampled=0.25))
+    assert "more resplits hardly help, a larger data set would" in resplits.reason
+    assert "add replicates" not in resplits.reason
+
+
+def test_every_condition_decides_whether_a_metric_is_yes_or_no():
+    """A row is not read unlike its neighbour: where one treatment counts two, zeros and ones are counts."""
+    zeros_and_ones = [0, 1] * 10
+    claim = Hypothesis(metric="x", direction="increase")
+    alone = experiment(zeros_and_ones, [claim], a=zeros_and_ones)().run().hypotheses[0].verdicts
+    assert (alone["a"].test, alone["a"].reading) == ("McNemar mid-p", "yes/no")
+    beside = experiment(zeros_and_ones, [claim], a=zeros_and_ones, b=[2, *zeros_and_ones[1:]])().run()
+    read = {name: (v.test, v.reading) for name, v in beside.hypotheses[0].verdicts.items()}
+    assert read == {"a": ("paired t", ""), "b": ("paired t", "")}
+    declared = judge(zeros_and_ones, zeros_and_ones, "increase", kind="binary")
+    assert (declared.test, declared.reading) == ("McNemar mid-p", "")
+
+
+@pytest.mark.parametrize(("n", "status"), [(30, "inconclusive"), (60, "supported")])
+def test_the_worst_that_can_happen_bounds_what_identical_pairs_are_worth(n, status):
+    """A loss of everything in one of twenty replicates is a mean loss at the margin; .95^59 is below .05."""
+    verdict = judge([1.0] * n, [1.0] * n, "no_decrease", margin=0.05, worst=0.0, kind="numeric")
+    assert (verdict.status, verdict.degenerate) == (status, True)
+    assert verdict.p_value == pytest.approx(0.95**n)
+    assert "beyond the margin" not in verdict.reason
+    assert verdict.interval[0] == (-0.05 if status == "inconclusive" else 0.0)
+
+
+def test_means_of_yes_and_no_can_lose_no_more_than_one():
+    """Several zeros and ones in each replicate are a rate, and its largest loss is known."""
+    rows = [[1, 0, 1, 1] if i % 2 else [1, 1, 1, 1] for i in range(20)]
+    verdict = judge(rows, rows, "no_decrease", margin=0.05)
+    assert (verdict.status, verdict.p_value) == ("inconclusive", pytest.approx(0.95**20))
+
+
+def test_a_baseline_that_no_seed_changes_is_told():
+    """Where no change is to be shown by many replicates, which are one."""
+    caveat = judge([0.5] * 20, [0.5] * 20, "no_decrease", margin=0.1).caveat
+    assert "the seed changes nothing in the baseline: one run is as good as 20" in caveat
+    varied = [0.5 + i / 100 for i in range(20)]
+    assert "seed" not in judge(varied, varied, "no_decrease", margin=0.1).caveat
+
+
+def test_values_skewed_against_a_claim_have_a_caveat():
+    """On the side where a long tail mostly does not show; in the other direction there is none."""
+    rng = np.random.default_rng(0)
+    rare = (rng.normal(0.2, 1, 30) - 12 * (rng.random(30) < 0.1)).tolist()
+    caveat = judge([0.0] * 30, rare, "no_decrease", margin=3.0).caveat
+    assert "x is skewed against the claim" in caveat
+    assert "BootstrapTTest()" in caveat
+    assert "skewed" not in judge([0.0] * 30, rare, "no_increase", margin=3.0).caveat
+
+
+def test_hardly_there_is_said_of_what_the_interval_excludes():
+    """Not of what a larger sample would have shown."""
+    noise = np.random.default_rng(0).normal(size=20)
+    centred = ((noise - noise.mean()) / noise.std(ddof=1) + 0.2).tolist()
+    assert "the interval excludes the 1 you declared: it is hardly there" in (
+        judge([0.0] * 20, centred, "increase", effect=1.0).reason
+    )
+    assert "hardly there" not in judge([0.0] * 20, centred, "increase", effect=0.6).reason
+
+
+def test_what_is_hardly_there_lies_beyond_the_interval_that_is_shown():
+    """In a family of claims that is wider than the interval of one claim alone."""
+    noise = np.random.default_rng(0).normal(size=20)
+    centred = ((noise - noise.mean()) / noise.std(ddof=1) + 0.2).tolist()
+    claim = Hypothesis(metric="x", direction="increase", effect=0.75)
+    alone, among = (
+        experiment([0.0] * 20, [claim], **dict.fromkeys(names, centred))().run().hypotheses[0].verdicts["a"]
+        for names in ("a", "abc")
+    )
+    assert "hardly there" in alone.reason
+    assert among.interval[1] > 0.75 > alone.interval[1]
+    assert "hardly there" not in among.reason
+    ranks = judge([1] * 30, [1, 0] + [1] * 28, "increase", effect=0.5, statistical_test=MannWhitneyTest())
+    assert ranks.interval == (0.0, 0.0)  # of a shift, which is no difference of means
+    assert "hardly there" not in ranks.reason
+    assert "the data allow that nothing changes" in ranks.reason
+
+
+def test_a_part_of_nothing_is_nothing():
+    """Not an effect that no number of replicates would show."""
+    verdict = judge([-1.0, 1, -2, 2], [-1.1, 1, -2, 2.2], "increase", effect=0.1, relative=True)
+    assert "the baseline's mean is 0, of which the 10 % you declared is nothing" in verdict.reason
+
+
+def test_standardized_effects_are_part_of_a_verdict():
+    """Of numbers that vary: d_z of pairs, Hedges g and Cliff's delta of independent samples."""
+    values = np.random.default_rng(0).normal(size=(2, 12)).tolist()
+    paired, apart = judge(*values, "differ"), judge(*values, "differ", pairing="none")
+    assert set(paired.effect_sizes) == {"d_z"}
+    assert paired.effect_sizes["d_z"]["estimate"] == pytest.approx(d_z(*values).estimate)
+    assert set(apart.effect_sizes) == {"Hedges g", "Cliff's delta"}
+    assert judge([0, 1] * 6, [1, 1] * 6, "differ").effect_sizes == {}
+
+
+def test_the_p_value_beside_a_refutation_is_the_one_that_refutes():
+    """That of a guard is near 1 where its margin is exceeded; its opposite's is small."""
+    values = np.random.default_rng(0).normal(size=20)
+    verdict = judge(values.tolist(), (values - 3 + values / 10).tolist(), "no_decrease", margin=1.0)
+    assert verdict.status == "refuted"
+    assert verdict.p_value > 0.99
+    assert verdict.deciding_p == verdict.opposite_p < 0.001
+
+
+@pytest.mark.parametrize(("direction", "worst"), [("no_decrease", 1.0), ("no_increase", 0.1)])
+def test_the_worst_is_not_exceeded(direction, worst):
+    """It is a value of the metric, not the size of a loss."""
+    verdict = judge([0.9] * 20, [0.9, 0.6] * 10, direction, margin=0.5, worst=worst)
+    assert verdict.status == "invalid"
+    assert f"which is worse than worst={worst:g}" in verdict.reason
+
+
+@pytest.mark.parametrize("where", [1.0, 4096.0])
+def test_p_does_not_jump_where_equal_differences_end(where):
+    """A spread a little beyond rounding is worth little more than none at all."""
+    baseline = [where] * 3
+    p_values = []
+    for spread in (0.0, 2.0e-13, 2.2e-13, 2.4e-13, 3e-13, 1e-12):
+        treatment = [2 * where, 2 * where * (1 + spread / 2), 2 * where * (1 + spread)]
+        p_values.append(judge(baseline, treatment, "differ").p_value)
+    assert p_values[0] == 0.25
+    assert all(0 < before / 12 < after <= before for before, after in itertools.pairwise(p_values))
+
+
+def test_a_bootstrap_t_test_allows_for_skewness():
+    """It is named on a claim; so is a statistic of one's own, and too few values are refused."""
+    lost = -np.exp(np.random.default_rng(4).normal(size=30))
+    before, after = [0.0] * 30, (lost + 1.2).tolist()
+    plain = judge(before, after, "differ")
+    test = BootstrapTTest(draws=999)
+    allowing = judge(before, after, "differ", statistical_test=test)
+    assert (allowing.test, allowing.n) == ("bootstrap t", 30)
+    assert allowing == judge(before, after, "differ", statistical_test=test)
+    # The interval reaches farther to the side on which the rare losses lie.
+    below = [verdict.difference - verdict.interval[0] for verdict in (plain, allowing)]
+    assert below[1] > 1.1 * below[0]
+    few = judge(before[:19], after[:19], "differ", statistical_test=test)
+    assert (few.status, "at least 20" in few.reason) == ("invalid", True)
+    halved = BootstrapTTest(statistic=lambda b, t: (t.mean() - b.mean()) / 2, draws=999)
+    own = judge(before, after, "differ", statistical_test=halved)
+    assert own.difference == pytest.approx(allowing.difference / 2)
+    assert own.interval == pytest.approx([end / 2 for end in allowing.interval])

@@ -1,0 +1,123 @@
+"""Hypotheses in both spellings."""
+
+import doctest
+import warnings
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from crystallize import Hypothesis, WelchTTest, hypothesis, verifier
+from crystallize.analysis.decide import verdict_on
+from crystallize.claims import hypothesis as module
+from crystallize.errors import DefinitionError
+
+
+@verifier
+def welch(baseline, treatment, alpha=0.05):
+    _, p_value = stats.ttest_ind(treatment["x"], baseline["x"], equal_var=False)
+    return {"p_value": p_value, "significant": p_value < alpha}
+
+
+def by_effect(result):
+    return -result["effect"]
+
+
+def test_a_verifier_names_its_metrics():
+    """One, several, or none for all; the name is the verifier's unless given."""
+    assert Hypothesis(welch, "x").metrics == ("x",)
+    assert Hypothesis(verifier=welch(), metrics=["x", "y"]).metrics == ("x", "y")
+    assert Hypothesis(welch).metrics is None
+    assert (Hypothesis(welch).name, Hypothesis(welch, name="n").name) == ("welch", "n")
+    assert (Hypothesis(welch, ["x", "y"]).metric_label, Hypothesis(welch).metric_label) == ("x, y", "all")
+    assert (Hypothesis(welch).alpha, Hypothesis(welch(alpha=0.1)).alpha) == (0.05, 0.1)
+    assert Hypothesis(lambda b, t: None, name="n").alpha is None
+
+
+def test_a_claim_names_itself():
+    """After metric and direction."""
+    claim = Hypothesis(metric="acc", direction="increase", statistical_test=WelchTTest(), alpha=0.01)
+    assert (claim.name, claim.metrics, claim.alpha) == ("acc_increase", ("acc",), 0.01)
+    assert repr(claim) == "Hypothesis('acc_increase', metric='acc')"
+
+
+def test_the_decorator_makes_a_hypothesis_of_a_ranker():
+    """Under the ranker's name unless another is given."""
+
+    @hypothesis(verifier=welch(), metrics="x")
+    def order_by_p(result):
+        return result["p_value"]
+
+    assert isinstance(order_by_p, Hypothesis)
+    assert (order_by_p.name, order_by_p.metrics) == ("order_by_p", ("x",))
+    assert order_by_p.rank({"p_value": np.float64(0.5)}) == 0.5
+    assert hypothesis(verifier=welch, name="n")(by_effect).name == "n"
+
+
+def test_treatments_are_ranked_by_p_unless_told_otherwise():
+    """The smallest comes first."""
+    assert Hypothesis(welch).rank({"p_value": 0.3}) == 0.3
+    assert Hypothesis(welch, ranker=by_effect).rank({"effect": 2}) == -2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({}, "either verifier=.* or a claim .*; neither given"),
+        ({"verifier": welch, "metric": "x"}, "both given"),
+        ({"metric": "x", "direction": "increase", "metrics": "x"}, "metrics='x' belongs to a verifier"),
+        ({"verifier": welch, "direction": "increase"}, "direction='increase' belongs to a claim"),
+        ({"verifier": welch, "alpha": 0.1}, "alpha=0.1 belongs to a claim"),
+        ({"verifier": welch, "alternative": "one-sided"}, "alternative='one-sided' belongs to a claim"),
+        ({"verifier": welch, "statistical_test": WelchTTest()}, "statistical_test=.* belongs to a claim"),
+        ({"verifier": 3}, "verifier is 3; give a function of"),
+        (
+            {"verifier": "x"},
+            r"verifier is 'x'; .*, or claim .* Hypothesis\(metric='x', direction='increase'\)",
+        ),
+        ({"verifier": welch, "ranker": "p"}, "ranker is 'p'; give a function"),
+        ({"verifier": welch, "metrics": []}, r"metrics=\[\]; give the name"),
+        ({"verifier": welch, "metrics": ["x", 3]}, "give the name of a metric or a list of names"),
+        ({"verifier": welch, "name": " "}, "a hypothesis is named ' '"),
+        ({"verifier": welch, "name": 3}, "a hypothesis is named 3"),
+    ],
+)
+def test_arguments_that_make_no_sense_are_refused(arguments, message):
+    """The error says what was given and what is allowed."""
+    with pytest.raises(DefinitionError, match=message):
+        Hypothesis(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("baseline", "treatment"),
+    [([1.0] * 5, [2.0] * 5), ([1.0] * 5, [1.0] * 5), ([0.1] * 5, [0.1 + 1e-17] * 5), ([1.0], [2.0])],
+)
+@pytest.mark.parametrize("how", ["default", "error"])
+def test_no_warning_of_scipys_gets_out(baseline, treatment, how):
+    """Neither from a claim nor from a verifier, whatever filters and numpy's error state say."""
+    with warnings.catch_warnings(record=True) as caught, np.errstate(all="raise"):
+        warnings.simplefilter("always" if how == "default" else "error")
+        for claimed in (
+            Hypothesis(welch, "x"),
+            Hypothesis(metric="x", direction="increase"),
+            Hypothesis(lambda b, t: {"p_value": np.log(0.0), "significant": True}, "x", name="n"),
+        ):
+            verdict_on(claimed, {"x": baseline}, {"x": treatment})
+            claimed.rank({"p_value": 0.5})
+        assert caught == []
+
+
+def test_other_warnings_of_a_verifier_get_out():
+    """What its author wants said is said."""
+
+    def talkative(baseline, treatment):
+        warnings.warn("small sample", UserWarning, stacklevel=1)
+        return {"p_value": 0.5, "significant": False}
+
+    with pytest.warns(UserWarning, match="small sample"):
+        verdict_on(Hypothesis(talkative, "x"), {"x": [1]}, {"x": [2]})
+
+
+def test_examples_in_docstrings_are_true():
+    """What the docstrings show is what happens."""
+    assert doctest.testmod(module).failed == 0

@@ -1,0 +1,147 @@
+"""Statistical tests as objects."""
+
+import dataclasses
+import doctest
+import pickle
+
+import pytest
+
+from crystallize.claims import stat_test
+from crystallize.claims.stat_test import (
+    BoschlooTest,
+    McNemarTest,
+    PairedTTest,
+    ResampledTTest,
+    StatisticalTest,
+    WelchTTest,
+    default_test,
+)
+from crystallize.errors import DefinitionError
+from crystallize.stats import mcnemar, paired_t, resampled_t, welch_t
+
+BASELINE, TREATMENT = [1.0, 2.0, 4.0, 3.0], [2.0, 2.5, 7.0, 3.5]
+ZEROS, ONES = [0, 0, 1, 0], [1, 1, 1, 0]
+
+
+def resampled(baseline, treatment, **options):
+    return resampled_t(baseline, treatment, test_fraction=0.2, **options)
+
+
+def exact(baseline, treatment, **options):
+    return mcnemar(baseline, treatment, exact=True, **options)
+
+
+@pytest.mark.parametrize(
+    ("test", "function", "arms"),
+    [
+        (PairedTTest(), paired_t, (BASELINE, TREATMENT)),
+        (WelchTTest(), welch_t, (BASELINE, TREATMENT)),
+        (ResampledTTest(test_fraction=0.2), resampled, (BASELINE, TREATMENT)),
+        (McNemarTest(), mcnemar, (ZEROS, ONES)),
+        (McNemarTest(exact=True), exact, (ZEROS, ONES)),
+    ],
+)
+def test_each_class_passes_everything_to_its_function(test, function, arms):
+    """The result is the pure function's, with every option passed on."""
+    assert test.compare(*arms) == function(*arms)
+    options = {"alpha": 0.01, "alternative": "greater"}
+    if function is not exact:
+        options["shift"] = 0.25
+    assert test.compare(*arms, **options) == function(*arms, **options)
+
+
+@pytest.mark.parametrize(
+    ("test", "name", "paired", "minimum_n"),
+    [
+        (PairedTTest(), "paired t", True, 3),
+        (WelchTTest(), "Welch t", False, 3),
+        (ResampledTTest(test_fraction=0.5), "resampled t", True, 3),
+        (McNemarTest(), "McNemar", True, 1),
+    ],
+)
+def test_each_class_says_what_it_needs(test, name, paired, minimum_n):
+    """Name, pairing and the fewest values are known before a run, also on the class."""
+    assert (test.name, test.paired, test.minimum_n) == (name, paired, minimum_n)
+    assert type(test).paired is paired
+
+
+@pytest.mark.parametrize("test", [PairedTTest(), WelchTTest(), ResampledTTest(test_fraction=0.2)])
+def test_smallest_p_of_t_tests(test):
+    """A t test can attain any p-value from three values on, and none below."""
+    assert [test.smallest_p(*sizes) for sizes in [(2, 2), (3, 2), (3, 3), (30, 30)]] == [1, 1, 0, 0]
+
+
+def test_smallest_p_of_mcnemar_depends_on_n_and_the_alternative():
+    """Mid-p reaches .05 two-sided with five pairs, one-sided with four, exact with six."""
+    assert McNemarTest().smallest_p(4, 4, "two-sided") > 0.05 >= McNemarTest().smallest_p(5, 5, "two-sided")
+    assert McNemarTest().smallest_p(4, 4, "less") <= 0.05
+    assert McNemarTest(exact=True).smallest_p(5, 5) > 0.05 >= McNemarTest(exact=True).smallest_p(6, 6)
+
+
+@pytest.mark.parametrize(
+    ("baseline", "treatment", "paired", "expected"),
+    [
+        (BASELINE, TREATMENT, True, PairedTTest()),
+        (BASELINE, TREATMENT, False, WelchTTest()),
+        (ZEROS, ONES, True, McNemarTest()),
+        ([True, False], [False, False], True, McNemarTest()),
+        (ZEROS, TREATMENT, True, PairedTTest()),
+        (ZEROS, ONES, False, BoschlooTest()),
+        ([], [], True, PairedTTest()),
+    ],
+)
+def test_default_looks_at_pairing_and_kind_only(baseline, treatment, paired, expected):
+    """0/1 values get McNemar or Boschloo, others the paired t or Welch."""
+    assert default_test(baseline, treatment, paired=paired) == expected
+
+
+@pytest.mark.parametrize("fraction", [0, 1, -0.1, float("nan")])
+def test_a_bad_test_fraction_is_refused_at_declaration(fraction):
+    """The error comes when the test is declared, not after the replicates have run."""
+    with pytest.raises(DefinitionError, match=r"ResampledTTest: test_fraction is .*; allowed is a number"):
+        ResampledTTest(test_fraction=fraction)
+
+
+@pytest.mark.parametrize("test", [PairedTTest(), ResampledTTest(test_fraction=0.2), McNemarTest(exact=True)])
+def test_tests_are_values(test):
+    """A test is frozen, equal to its copy in another process, and hashable."""
+    copy = pickle.loads(pickle.dumps(test))
+    assert copy == test
+    assert hash(copy) == hash(test)
+    with pytest.raises((dataclasses.FrozenInstanceError, AttributeError, TypeError)):
+        test.exact = False
+
+
+def test_a_test_of_ones_own_needs_name_pairing_and_compare():
+    """A subclass with these three works, with defaults for the rest."""
+
+    class Lenient(StatisticalTest):
+        name = "lenient"
+        paired = False
+
+        def compare(self, baseline, treatment, *, alpha=0.05, alternative="two-sided", shift=0.0):
+            return welch_t(baseline, treatment, alpha=alpha, alternative=alternative, shift=shift)
+
+    test = Lenient()
+    assert test.compare(BASELINE, TREATMENT).test == "Welch t"
+    assert [test.smallest_p(1, 9), test.smallest_p(2, 9)] == [1.0, 0.0]
+
+
+@pytest.mark.parametrize("missing", ["name", "paired"])
+def test_a_test_of_ones_own_without_name_or_pairing_is_refused(missing):
+    """The error names the class and what to add, as soon as the class is defined."""
+    body = {"name": "mine", "paired": True, "compare": PairedTTest.compare}
+    del body[missing]
+    with pytest.raises(DefinitionError, match=f"Mine defines compare\\(\\) but not '{missing}'"):
+        type("Mine", (StatisticalTest,), body)
+
+
+def test_the_base_class_is_abstract():
+    """A test without compare() can't be made."""
+    with pytest.raises(TypeError, match="abstract"):
+        StatisticalTest()
+
+
+def test_examples_in_docstrings_are_true():
+    """What the docstrings show is what happens."""
+    assert doctest.testmod(stat_test).failed == 0

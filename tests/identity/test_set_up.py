@@ -1,0 +1,220 @@
+"""What code of a project did to its process before runs, as its source tells."""
+
+import sys
+import textwrap
+from types import ModuleType
+
+import pytest
+
+from crystallize.identity.outline import combined, outline
+from crystallize.identity.set_up import set_up_by
+
+CONFTEST = """
+    import pytest
+    import shop_settings as settings
+    from shop_tools import apply, unrelated
+
+    apply(settings.LEVEL)
+
+    def pytest_runtest_setup(item):
+        settings.prepare()
+
+    @pytest.fixture(autouse=True)
+    def always(level):
+        yield
+
+    @pytest.fixture
+    def level():
+        return 1
+
+    @pytest.fixture
+    def asked_for():
+        return 2
+
+    def nobody_calls():
+        return 3
+"""
+SETTINGS = """
+    LEVEL = "high"
+    OTHER = 1
+
+    def prepare():
+        return helper()
+
+    def helper():
+        return 5
+"""
+TOOLS = """
+    import sys
+
+    def apply(level):
+        sys.level = level
+
+    def unrelated():
+        return 7
+
+    @sys.modules["atexit"].register
+    def goodbye():
+        return 8
+"""
+SOURCES = {"shop_conftest": CONFTEST, "shop_settings": SETTINGS, "shop_tools": TOOLS}
+
+SEEN = {
+    "a call": ("shop_conftest", "apply(settings.LEVEL)", "apply(settings.OTHER)"),
+    "a function that is called": ("shop_tools", "sys.level = level", "sys.level = level + '!'"),
+    "a constant that is used": ("shop_settings", '"high"', '"low"'),
+    "a hook": ("shop_conftest", "settings.prepare()", "settings.prepare(); print()"),
+    "what a hook's function uses": ("shop_settings", "return 5", "return 6"),
+    "an autouse fixture": ("shop_conftest", "        yield", "        print()\n        yield"),
+    "a fixture that it asks for": ("shop_conftest", "return 1", "return 4"),
+    "what is registered": ("shop_tools", "return 8", "return 9"),
+    "an assignment to another's attribute": ("shop_settings", "OTHER = 1", "import sys\n    sys.x = 1"),
+}
+UNSEEN = {
+    "a comment": ("shop_conftest", "apply(settings", "# a comment\n    apply(settings"),
+    "layout": ("shop_tools", "sys.level = level", "sys.level = (\n            level)"),
+    "a fixture that somebody asks for": ("shop_conftest", "return 2", "return 22"),
+    "a function that nobody calls": ("shop_conftest", "return 3", "return 33"),
+    "an unrelated function of a module": ("shop_tools", "return 7", "return 77"),
+    "a constant that nobody uses": ("shop_settings", "OTHER = 1", "OTHER = 2"),
+}
+
+
+@pytest.fixture
+def digests(tmp_path, monkeypatch):
+    """Return what tells what the modules do, with one of them edited."""
+    number = iter(range(9))
+
+    def of(edit=None):
+        home = tmp_path / str(next(number))
+        home.mkdir()
+        for name, source in SOURCES.items():
+            if edit is not None and edit[0] == name:
+                assert source.count(edit[1]) == 1
+                source = source.replace(edit[1], edit[2])
+            module = ModuleType(name)
+            module.__file__ = str(home / f"{name}.py")
+            (home / f"{name}.py").write_text(textwrap.dedent(source))
+            monkeypatch.setitem(sys.modules, name, module)
+        return set_up_by((), called=[sys.modules["shop_conftest"]], root=home)
+
+    return of
+
+
+@pytest.mark.parametrize("edit", SEEN)
+def test_what_is_executed_counts(digests, edit):
+    """Whatever a conftest does, and what that uses in other modules."""
+    assert digests(SEEN[edit]) != digests()
+
+
+@pytest.mark.parametrize("edit", UNSEEN)
+def test_what_is_defined_does_not(digests, edit):
+    """An unrelated function must not have everything run again."""
+    assert digests(UNSEEN[edit]) == digests()
+
+
+@pytest.mark.parametrize(
+    ("source", "does"),
+    [
+        ("x = 1", False),
+        ("import numpy", False),
+        ("def f(): print()", False),
+        ("'''A docstring.'''", False),
+        ("if __name__ == '__main__': main()", False),
+        ("logger = logging.getLogger(__name__)", False),
+        ("np.seterr(all='raise')", True),
+        ("old = np.seterr(all='raise')", True),
+        ("a.b = 1", True),
+        ("os.environ['A'] = '1'", True),
+        ("for x in y: x.z()", True),
+        ("if windows:\n    a.b = 1", True),
+        ("try:\n    a()\nexcept E:\n    pass", True),
+        ("with a.set_b(): pass", True),
+        ("@Number.register\nclass A: pass", True),
+        ("@dataclass\nclass A: pass", False),
+        ("del a.b", True),
+        ("class A:\n    b.c = 1", True),
+        ("class A:\n    b()", True),
+        ("class A:\n    b = 1\n    def c(self): d()", False),
+        ("def f(x=set_b()): pass", True),
+        ("def f(x=Path('a')): pass", False),
+        ("a or b()", True),
+        ("x @ y", True),
+        ("if a(): b = 1", True),
+        ("if hasattr(a, 'b'): b = 1", False),
+        ("for x in range(3): y = 1", False),
+        ("while a(): pass", True),
+        ("with a(): pass", True),
+        ("assert a()", True),
+        ("x += 1", True),
+        ("__all__ += ['x']", False),
+        ("x = set()", False),
+        ("print(*[a()])", True),
+        ("@(a if b else c)\ndef f(): pass", True),
+        ("def experiment_a():\n    x = f()\n    x.append(1)\n    return Experiment(x, g())", False),
+        ("def experiment_a():\n    a.b = 1\n    return Experiment()", True),
+        ("def experiment_a():\n    a.b()\n    return Experiment()", True),
+        ("@pytest.mark.experiment\ndef experiment_a():\n    a.b()", False),
+        ("class TestA:\n    def experiment_a(self):\n        a.b()\n        return Experiment()", True),
+    ],
+)
+def test_statements_of_a_module(source, does):
+    """Those that may do more than give names are told from the others."""
+    assert bool(outline(source.encode()).effects["module"].digests) == does
+
+
+@pytest.mark.parametrize(
+    ("source", "applied"),
+    [
+        ("CASES = [1]\n@pytest.mark.parametrize('n', CASES + [2])\ndef f(n): pass", {"pytest"}),
+        ("slow = pytest.mark.slow\n@slow\ndef f(): pass", set()),
+        ("@tools.traced(LEVEL)\ndef f(): pass", {"tools"}),
+        ("@pytest.mark.parametrize('n', cases(LEVEL))\ndef f(n): pass", {"pytest", "cases"}),
+        ("def traced(f): return f\n@traced\ndef f(): pass", {"traced"}),
+    ],
+)
+def test_decorators_count_and_values_given_to_them_do_not(source, applied):
+    """Parameters of other tests say nothing of what is done to the process; what makes them may."""
+    assert {name for name, *_ in outline(source.encode()).effects["module"].uses} == applied
+
+
+MADE = """
+    import sys
+
+    class Base:
+        def __init_subclass__(cls):
+            sys.rate = cls.rate
+
+    class Made(Base):
+        rate = 1
+
+        def method(self):
+            return 2
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "counts"),
+    [("cls.rate", "cls.rate + 1", True), ("rate = 1", "rate = 2", True), ("return 2", "return 3", False)],
+)
+def test_what_makes_classes_counts(tmp_path, monkeypatch, old, new, counts):
+    """And what they are made of, but for their methods."""
+    found = []
+    for number, source in enumerate((MADE, MADE.replace(old, new))):
+        path = tmp_path / str(number) / "shop_made.py"
+        path.parent.mkdir()
+        path.write_text(textwrap.dedent(source))
+        module = ModuleType("shop_made")
+        module.__file__ = str(path)
+        monkeypatch.setitem(sys.modules, "shop_made", module)
+        exec(compile(path.read_text(), str(path), "exec"), vars(module))
+        found.append(set_up_by([module], root=path.parent))
+    assert (found[0] != found[1]) is counts
+
+
+def test_the_order_of_statements_counts():
+    """The last of two calls decides."""
+    one, other = "a.b = 1\na.b = 2", "a.b = 2\na.b = 1"
+    assert combined([outline(one.encode()).effects["module"]]) != combined(
+        [outline(other.encode()).effects["module"]]
+    )
