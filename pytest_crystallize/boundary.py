@@ -6,7 +6,7 @@ import unittest
 
 import pytest
 
-from crystallize.boundary import ends_everything, text_of
+from crystallize.seam import ends_everything, text_of
 
 FAILURES = (BaseException,)
 """What a condition run may fail with; `check_failure` raises again what asks for the end of the session."""

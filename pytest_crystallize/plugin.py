@@ -177,7 +177,7 @@ def pytest_load_initial_conftests(
         refuse_values_that_moved_rootdir(early_config, parser)
     given = early_config.known_args_namespace
     if given.crystallize or any(arg.startswith("--crystallize-") for arg in args):
-        from crystallize.identity.opened_files import OPENED  # heavy: only when it is asked for
+        from crystallize.seam import OPENED  # heavy: only when it is asked for
 
         OPENED.start()  # conftests may fill memos that runs use
 

@@ -30,6 +30,7 @@ ROOMS = [
     "crystallize.engines",
     "crystallize.experiment",
     "crystallize",
+    "crystallize.seam",
     "crystallize.core",
     "crystallize.testing",
     "pytest_crystallize",
@@ -192,6 +193,40 @@ def test_third_parties_are_the_declared_ones(module):
         root = name.split(".")[0]
         known = root in sys.stdlib_module_names or root in THIRD_PARTY | {"_pytest", "pluggy"}
         assert known or root in ("crystallize", "pytest_crystallize"), f"{module} imports {name}"
+
+
+LIBRARY = {"crystallize", "crystallize.errors", "crystallize.seam", "crystallize.stats"}
+"""What the plugin may import of the library: its public names, and the seam."""
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if m.startswith("pytest_crystallize")])
+def test_the_plugin_reaches_the_library_through_its_seam(module):
+    """No module of the plugin knows where in the library a name is."""
+    assert not {name for name in ours(module) if name.split(".")[0] == "crystallize"} - LIBRARY
+
+
+def test_the_seam_of_the_library_is_what_the_plugin_needs():
+    """Both lists in it name the same; each name is there, and used."""
+    from crystallize import seam
+
+    typed = {
+        f"{node.module.removeprefix('crystallize.')}.{alias.name}"
+        for block in ast.parse(MODULES["crystallize.seam"].read_text()).body
+        if is_type_checking(block)
+        for node in block.body
+        for alias in node.names
+    }
+    assert typed == {f"{module}.{name}" for name, module in seam._HOMES.items()}
+    asked = {
+        alias.name
+        for module in MODULES
+        if module.startswith("pytest_crystallize")
+        for node in ast.walk(ast.parse(MODULES[module].read_text()))
+        if isinstance(node, ast.ImportFrom) and node.module == "crystallize.seam"
+        for alias in node.names
+    }
+    assert asked == set(seam.__all__)
+    assert all(hasattr(seam, name) for name in asked)
 
 
 SEAM = "pytest_crystallize.pytest_seam"

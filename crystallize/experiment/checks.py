@@ -16,10 +16,10 @@ from crystallize.run.plugins.base import BasePlugin
 def listed(declared: Any, keyword: str, allowed: str) -> tuple[Any, ...]:
     """Return what an iterable holds, read once, or raise `DefinitionError` if it is none."""
     if isinstance(declared, str | bytes) or not isinstance(declared, Iterable):
-        raise DefinitionError(f"{keyword}={shown(declared)}; give {allowed}")
+        raise DefinitionError(f"{keyword}={quoted(declared)}; give {allowed}")
     if isinstance(declared, set | frozenset) and len(declared) > 1:
         raise DefinitionError(
-            f"{keyword}={shown(declared)} has another order in every process, in which tests would differ; "
+            f"{keyword}={quoted(declared)} has another order in every process, in which tests would differ; "
             f"give {allowed}"
         )
     return read_once(declared, keyword)
@@ -52,9 +52,9 @@ def as_treatments(declared: Any) -> tuple[Treatment, ...]:
     names: set[str] = set()
     for treatment in treatments:
         if not isinstance(treatment, Treatment):
-            change = shown(treatment) if isinstance(treatment, Mapping) else "{'delta': 1.0}"
+            change = quoted(treatment) if isinstance(treatment, Mapping) else "{'delta': 1.0}"
             raise DefinitionError(
-                f"treatments= holds {shown(treatment)}, which is not a Treatment; give Treatment('name', "
+                f"treatments= holds {quoted(treatment)}, which is not a Treatment; give Treatment('name', "
                 f"{change}), or a mapping of names to changes, as in treatments={{'name': {change}}}"
             )
         if treatment.name in names:
@@ -101,7 +101,7 @@ def checked_hypotheses(declared: Any, where: str) -> tuple[Hypothesis, ...]:
     names: set[str] = set()
     for hypothesis in hypotheses:
         if not isinstance(hypothesis, Hypothesis):
-            raise DefinitionError(f"{where}: {shown(hypothesis)} is not a hypothesis; give Hypothesis(...)")
+            raise DefinitionError(f"{where}: {quoted(hypothesis)} is not a hypothesis; give Hypothesis(...)")
         if hypothesis.name in names:
             raise DefinitionError(f"{where}: two hypotheses are named {hypothesis.name!r}; give each a name=")
         names.add(hypothesis.name)
@@ -116,7 +116,7 @@ class _Shown(reprlib.Repr):
         self.maxother = self.maxstring = 80
 
 
-def shown(value: Any) -> str:
+def quoted(value: Any) -> str:
     """Return a short text of a value that is wrong, in one line."""
     return " ".join(_Shown().repr(value).split())
 

@@ -20,7 +20,7 @@ from crystallize.run.plugins.execution import Executed, ended
 from crystallize.run.repeatability import Repeatability
 from crystallize.run.run_key import Subject, subject_of
 from crystallize.run.stored_runs import StoredRuns
-from crystallize.run.verification import VERIFIED, compared
+from crystallize.run.verification import VERIFIED, compared_with_stored
 from crystallize.storage.place import cache_directory, open_store
 from crystallize.text.warned import warn
 
@@ -52,7 +52,7 @@ class ResumedRuns(StoredRuns):
         """Take in what was run, and compare it with what is stored of it."""
         unit = Unit(record.replicate, record.condition)
         if unit in self._verified:
-            return compared(self._hits[unit], record)
+            return compared_with_stored(self._hits[unit], record)
         self.add(record)
         if self._repeats is not None:
             self._repeats.took(record)

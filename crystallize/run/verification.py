@@ -53,7 +53,7 @@ def measured_whole(
     }
 
 
-def compared(stored: RunRecord, record: RunRecord) -> RunRecord:
+def compared_with_stored(stored: RunRecord, record: RunRecord) -> RunRecord:
     """Return the record of a run that was made again, or one of its failure if it gave something else.
 
     What is measured may differ; every other metric is the same, bit for bit.

@@ -12,13 +12,23 @@ from typing import Any
 
 import pytest
 
-from crystallize.boundary import check_failure
-from crystallize.context.record import RunError, RunRecord
-from crystallize.engines.expectation import Expectation
-from crystallize.engines.on_dask import DaskRun, connected, leave
-from crystallize.engines.payload import BlockResult, Cargo, Shipment, told_once
 from crystallize.errors import EngineError, OtherCodeError
-from crystallize.run.execute import Outcomes, RunPlan, Unit
+from crystallize.seam import (
+    BlockResult,
+    Cargo,
+    DaskRun,
+    Expectation,
+    Outcomes,
+    RunError,
+    RunPlan,
+    RunRecord,
+    Shipment,
+    Unit,
+    check_failure,
+    connected,
+    leave,
+    told_once,
+)
 from pytest_crystallize.boundary import FAILURES, SKIPS
 from pytest_crystallize.cluster.sent_modules import SentModules
 from pytest_crystallize.isolation.output import with_output

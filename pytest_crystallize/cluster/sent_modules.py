@@ -12,7 +12,7 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any, NamedTuple
 
-from crystallize.identity.origin import is_project_module
+from crystallize.seam import is_project_module
 from pytest_crystallize.pytest_seam import AssertionRewritingHook, rewrite_asserts
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from crystallize.analysis.calibration import BLIND_SPOT, Calibration, calibrate
-from crystallize.declare.treatment import BASELINE
+from crystallize.seam import BASELINE, BLIND_SPOT, Calibration, calibrate
 from pytest_crystallize.collect.items import HypothesisItem, NotSupported
 
 

@@ -14,12 +14,8 @@ import pytest
 
 import pytest_crystallize
 from crystallize import Experiment, ExperimentBuilder, ExperimentGraph, Hypothesis
-from crystallize.boundary import failure
-from crystallize.claims.policy import DEFAULT_JUDGING
-from crystallize.declare.dependencies import Caching
 from crystallize.errors import CrystallizeError, DefinitionError
-from crystallize.experiment.checks import as_treatments
-from crystallize.text.escaping import printable
+from crystallize.seam import DEFAULT_JUDGING, Caching, as_treatments, failure, printable
 from pytest_crystallize.collect.arguments import check_arguments, is_parameter, params_of
 from pytest_crystallize.collect.calibration import CalibrationItem
 from pytest_crystallize.collect.items import HypothesisItem

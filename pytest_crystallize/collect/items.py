@@ -10,15 +10,24 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import pytest
 
 from crystallize import ConditionRuns, Verdict
-from crystallize.analysis.evaluation import digest, score
-from crystallize.analysis.stored_reference import claimed_metrics, unrecordable
-from crystallize.boundary import check_failure, failure
-from crystallize.claims.hypothesis import Sample
-from crystallize.declare.treatment import BASELINE
 from crystallize.errors import EngineError, NotPicklableError
-from crystallize.run.execute import Unit
-from crystallize.text.escaping import printable, printable_lines
-from crystallize.text.formatting import compared, level_of, name_of_p, number
+from crystallize.seam import (
+    BASELINE,
+    Sample,
+    Unit,
+    check_failure,
+    claimed_metrics,
+    compared,
+    digest,
+    failure,
+    level_of,
+    name_of_p,
+    number,
+    printable,
+    printable_lines,
+    score,
+    unrecordable,
+)
 from pytest_crystallize.boundary import UNJUDGED
 from pytest_crystallize.isolation.late_errors import is_late
 from pytest_crystallize.naming.tracebacks import is_users

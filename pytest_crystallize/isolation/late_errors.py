@@ -22,7 +22,7 @@ from weakref import WeakKeyDictionary
 
 import pytest
 
-from crystallize.context.record import RunError, RunRecord
+from crystallize.seam import RunError, RunRecord
 from pytest_crystallize.pytest_seam import (
     collect_thread_exception,
     collect_unraisable,

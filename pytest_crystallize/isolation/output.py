@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from crystallize.text.escaping import printable_lines
+from crystallize.seam import printable_lines
 from pytest_crystallize.pytest_seam import caplog_handler_key, read_captured, writer_of
 from pytest_crystallize.report.failures import PROPERTY
 

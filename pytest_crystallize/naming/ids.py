@@ -8,8 +8,7 @@ import shlex
 import zlib
 from pathlib import Path
 
-from crystallize.storage.names import is_encodable
-from crystallize.text.escaping import LEGACY_COMMAND, escaped, printable
+from crystallize.seam import LEGACY_COMMAND, escaped, is_encodable, printable
 
 _SUSPECT = rf"::|{LEGACY_COMMAND}|[/\\]|[^ -~]"
 _UNSAFE = re.compile(_SUSPECT)

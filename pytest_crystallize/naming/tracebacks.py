@@ -11,10 +11,8 @@ import pytest
 
 import crystallize
 import pytest_crystallize
-from crystallize.boundary import check_failure
-from crystallize.context.record import RunError
 from crystallize.errors import CrystallizeError
-from crystallize.identity.origin import is_project_file
+from crystallize.seam import RunError, check_failure, is_project_file
 from pytest_crystallize.pytest_seam import PYTEST_FILE, call_of
 
 _OTHERS = tuple(

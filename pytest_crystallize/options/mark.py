@@ -11,11 +11,17 @@ from typing import Any, TypeVar
 import pytest
 
 from crystallize import ArtifactPlugin, BasePlugin, Hypothesis, SeedPlugin
-from crystallize.claims.policy import DEFAULT_JUDGING, Judging
-from crystallize.declare.dependencies import Caching
 from crystallize.errors import DefinitionError
-from crystallize.experiment.checks import listed, read_once, shown, with_defaults
-from crystallize.text.keywords import unknown_keyword
+from crystallize.seam import (
+    DEFAULT_JUDGING,
+    Caching,
+    Judging,
+    listed,
+    quoted,
+    read_once,
+    unknown_keyword,
+    with_defaults,
+)
 from pytest_crystallize.pytest_seam import ParameterSet
 
 MARK = "experiment"
@@ -84,7 +90,7 @@ class MarkReader:
         for mark in node.iter_markers(MARK):
             if mark.args:
                 raise DefinitionError(
-                    f"@pytest.mark.experiment takes keywords only, not {shown(mark.args[0])}; they are "
+                    f"@pytest.mark.experiment takes keywords only, not {quoted(mark.args[0])}; they are "
                     f"{', '.join(KEYWORDS)}"
                 )
             for keyword, value in mark.kwargs.items():
@@ -137,7 +143,7 @@ def _claimed(entry: Any) -> ClaimedHypothesis:
             )
     if not isinstance(hypothesis, Hypothesis):
         raise DefinitionError(
-            f"hypotheses= holds {shown(hypothesis)}, which is not a Hypothesis; give "
+            f"hypotheses= holds {quoted(hypothesis)}, which is not a Hypothesis; give "
             "Hypothesis(metric='accuracy', direction='increase')"
         )
     return ClaimedHypothesis(hypothesis, label if isinstance(label, str) else hypothesis.name, marks)
@@ -156,7 +162,7 @@ def plugins_of(keywords: Mapping[str, Any]) -> list[BasePlugin]:
         if not isinstance(plugin, PLUGINS):
             known = " and ".join(f"{kind.__name__}(...)" for kind in PLUGINS)
             raise DefinitionError(
-                f"plugins= of @pytest.mark.experiment holds {shown(plugin)}; it takes {known}. Executions, "
+                f"plugins= of @pytest.mark.experiment holds {quoted(plugin)}; it takes {known}. Executions, "
                 "logs and hooks are pytest's there; a factory that returns an Experiment takes every plugin"
             )
     used = with_defaults(given, (SeedPlugin,))

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from crystallize.run.execute import Unit
+from crystallize.seam import Unit
 from pytest_crystallize.options.coverage import RUN_AGAIN, is_measured
 from pytest_crystallize.options.switches import STATE_FILE, Switches
 from pytest_crystallize.options.values import (

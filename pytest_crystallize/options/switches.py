@@ -8,8 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from crystallize.storage.atomic import write_whole
-from crystallize.storage.regular import read_regular
+from crystallize.seam import read_regular, write_whole
 
 STATE_FILE = "config.state.json"
 _LARGEST: Final = 1 << 20

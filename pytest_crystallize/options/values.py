@@ -39,7 +39,7 @@ def parse_address(text: str) -> str:
 
 def parse_reference(text: str) -> str:
     """Read the name of a reference, which is that of a directory."""
-    from crystallize.storage.names import unsafe_file_name  # not where nobody asks for a reference
+    from crystallize.seam import unsafe_file_name  # not where nobody asks for a reference
 
     if (fault := unsafe_file_name(text)) is not None:
         raise argparse.ArgumentTypeError(

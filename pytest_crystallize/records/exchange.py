@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from crystallize.storage.atomic import write_whole
+from crystallize.seam import write_whole
 
 if TYPE_CHECKING:
     from crystallize import RunRecord

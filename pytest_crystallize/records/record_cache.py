@@ -15,13 +15,17 @@ from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from crystallize.errors import FingerprintError
-from crystallize.identity.environment import Environment, environment
-from crystallize.identity.fingerprint import fingerprint
-from crystallize.identity.origin import is_project_file, is_project_module
-from crystallize.identity.set_up import set_up_by
-from crystallize.run.impurities import Impurities
-from crystallize.run.verification import VERIFIED
-from crystallize.storage.place import open_store
+from crystallize.seam import (
+    VERIFIED,
+    Environment,
+    Impurities,
+    environment,
+    fingerprint,
+    is_project_file,
+    is_project_module,
+    open_store,
+    set_up_by,
+)
 from pytest_crystallize.naming.places import real_function
 from pytest_crystallize.options.values import Mode
 from pytest_crystallize.pytest_seam import fixtures_of

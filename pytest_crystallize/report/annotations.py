@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from crystallize.text.escaping import printable, printable_lines
+from crystallize.seam import printable, printable_lines
 
 _ANNOTATES_ALREADY = "pytest_github_actions_annotate_failures"
 

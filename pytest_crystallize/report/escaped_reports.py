@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from crystallize.text.escaping import printable_lines
+from crystallize.seam import printable_lines
 from pytest_crystallize.pytest_seam import TerminalRepr
 
 

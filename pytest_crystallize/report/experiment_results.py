@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from crystallize import ConditionRuns, RunRecord
-from crystallize.analysis.evaluation import digest, runs_by_condition
+from crystallize.seam import digest, runs_by_condition
 from pytest_crystallize.report.failures import failures_of
 from pytest_crystallize.report.judged import Judged
 from pytest_crystallize.report.model import ExperimentResults, Outcome, Used

@@ -13,10 +13,18 @@ from importlib import resources
 from typing import Any
 
 from crystallize import Verdict
-from crystallize.analysis.condition_runs import mean
-from crystallize.analysis.sample import SESSIONS
-from crystallize.text.escaping import printable, printable_lines
-from crystallize.text.formatting import compared, interval, level_of, number, p_value, scale_of
+from crystallize.seam import (
+    SESSIONS,
+    compared,
+    interval,
+    level_of,
+    mean,
+    number,
+    p_value,
+    printable,
+    printable_lines,
+    scale_of,
+)
 from pytest_crystallize.report.failures import Failure
 from pytest_crystallize.report.model import ExperimentResults, Outcome, SessionResults
 from pytest_crystallize.report.plots import MOST_PAIRS, estimation_plot, looks_plot

@@ -7,7 +7,7 @@ import math
 import re
 from typing import Any
 
-from crystallize.text.escaping import LEGACY_COMMAND
+from crystallize.seam import LEGACY_COMMAND
 from pytest_crystallize.report.model import SessionResults
 
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from crystallize import Verdict
-from crystallize.boundary import shown
+from crystallize.seam import shown
 
 ATTRIBUTE = "crystallize"
 """Of a report; it holds a text, which every plugin can send elsewhere."""

@@ -10,8 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from crystallize.text.escaping import printable, printable_lines
-from crystallize.text.formatting import number
+from crystallize.seam import number, printable, printable_lines
 from pytest_crystallize.report.failures import Failure
 from pytest_crystallize.report.model import ExperimentResults, Outcome, SessionResults
 from pytest_crystallize.report.text import duration, effect_of, interval_of, ranges

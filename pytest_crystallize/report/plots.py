@@ -13,15 +13,15 @@ from html import escape
 from typing import Any
 
 from crystallize import Verdict
-from crystallize.analysis.condition_runs import mean
-from crystallize.text.escaping import printable
-from crystallize.text.formatting import (
+from crystallize.seam import (
     compared,
     effect,
+    mean,
     name_of_p,
     number,
     or_zero,
     percent,
+    printable,
     scale_of,
 )
 from pytest_crystallize.report.text import effect_of, interval_of, p_of

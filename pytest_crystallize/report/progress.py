@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from crystallize.text.escaping import printable
+from crystallize.seam import printable
 
 TERMINAL_SECONDS = 1.0
 LINE_SECONDS = 60.0

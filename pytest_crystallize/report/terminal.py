@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from crystallize.analysis.calibration import BLIND_SPOT
-from crystallize.text.escaping import printable, printable_lines
-from crystallize.text.formatting import number
+from crystallize.seam import BLIND_SPOT, number, printable, printable_lines
 from pytest_crystallize.report.failures import Failure
 from pytest_crystallize.report.judged import Judged
 from pytest_crystallize.report.model import ExperimentResults, Outcome, Used

@@ -8,16 +8,18 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from crystallize.analysis.evaluation import ranked
-from crystallize.text.escaping import disarmed, escaped, printable
-from crystallize.text.formatting import (
+from crystallize.seam import (
+    disarmed,
     effect,
+    escaped,
     interval,
     level_of,
     name_of_p,
     number,
     p_value,
     percent,
+    printable,
+    ranked,
     scale_of,
 )
 from pytest_crystallize.pytest_seam import wcswidth, wcwidth

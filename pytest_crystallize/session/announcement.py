@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from crystallize.storage.atomic import write_whole
+from crystallize.seam import write_whole
 from pytest_crystallize.collect.items import HypothesisItem
 from pytest_crystallize.session.saving import to_be_saved
 from pytest_crystallize.units.units import ExperimentRuns

@@ -77,7 +77,7 @@ def refuse_values_that_moved_rootdir(early_config: pytest.Config, parser: pytest
     if setup(*(value for _, value in values)) == right:
         return
     alone = [(option, value) for option, value in values if setup(value) != right]
-    from crystallize.text.escaping import printable  # what pytest took for a path may have any name
+    from crystallize.seam import printable  # what pytest took for a path may have any name
 
     written = " ".join(shlex.quote(f"{option}={value}") for option, value in alone or values)
     raise pytest.UsageError(

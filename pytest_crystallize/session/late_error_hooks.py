@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from crystallize.boundary import text_of
+from crystallize.seam import text_of
 from pytest_crystallize.boundary import SKIPS, too_late
 from pytest_crystallize.collect.items import ExperimentItem
 from pytest_crystallize.isolation.late_errors import LateErrors, is_late

@@ -13,10 +13,7 @@ from typing import Any
 
 import pytest
 
-from crystallize.boundary import failure
-from crystallize.identity.provenance import git_commit, versions
-from crystallize.storage.atomic import write_whole
-from crystallize.text.escaping import printable
+from crystallize.seam import failure, git_commit, printable, versions, write_whole
 from pytest_crystallize.report.annotations import annotation, wanted
 from pytest_crystallize.report.html import html_report
 from pytest_crystallize.report.json import json_report

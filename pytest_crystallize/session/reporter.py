@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from crystallize import RunRecord
-from crystallize.text.escaping import printable
+from crystallize.seam import printable
 from pytest_crystallize.collect.items import HypothesisItem, lines_entry
 from pytest_crystallize.naming.ids import pasteable, seen_from
 from pytest_crystallize.options.coverage import not_executed

@@ -8,19 +8,30 @@ from pathlib import Path
 from typing import Any
 
 from crystallize import ConditionRuns, Hypothesis
-from crystallize.analysis.claim_test import chosen_test
-from crystallize.analysis.evaluation import runs_by_condition
-from crystallize.analysis.reference_file import load_reference, write_reference
-from crystallize.analysis.samples import claim_sample, is_of_units
-from crystallize.analysis.stored_reference import Claimed, Origin, claimed_metrics, recorded
-from crystallize.analysis.unchanged import unrepeated
-from crystallize.claims.claim import Claim
-from crystallize.claims.stat_test import BoschlooTest, McNemarTest
-from crystallize.claims.tests_of_units import ClusteredTTest
 from crystallize.errors import ReferenceFileError
-from crystallize.identity.provenance import Machine, git_commit, has_changes, machine
-from crystallize.run.run_key import declared_inputs
-from crystallize.storage.names import file_key
+from crystallize.seam import (
+    BoschlooTest,
+    Claim,
+    Claimed,
+    ClusteredTTest,
+    Machine,
+    McNemarTest,
+    Origin,
+    chosen_test,
+    claim_sample,
+    claimed_metrics,
+    declared_inputs,
+    file_key,
+    git_commit,
+    has_changes,
+    is_of_units,
+    load_reference,
+    machine,
+    recorded,
+    runs_by_condition,
+    unrepeated,
+    write_reference,
+)
 from pytest_crystallize.naming.ids import relative, shortened
 from pytest_crystallize.records.exchange import Exchange, unlike
 from pytest_crystallize.units.units import ExperimentRuns

@@ -14,11 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from crystallize.context.seeding import global_state_restored, seed_globals
 from crystallize.errors import CrystallizeError
-from crystallize.storage.atomic import write_whole
-from crystallize.storage.place import open_store
-from crystallize.text.escaping import printable
+from crystallize.seam import global_state_restored, open_store, printable, seed_globals, write_whole
 from pytest_crystallize.collect.declarations import Declarations
 from pytest_crystallize.collect.items import ExperimentItem, HypothesisItem, NotSupported, PrefetchItem
 from pytest_crystallize.exit_code import VERDICTS

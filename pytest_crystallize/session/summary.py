@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from crystallize.boundary import failure
+from crystallize.seam import failure
 from pytest_crystallize.naming.ids import pasteable, variant
 from pytest_crystallize.pytest_seam import writer_of
 from pytest_crystallize.records.exchange import unlike

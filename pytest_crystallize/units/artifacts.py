@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from crystallize import ArtifactPlugin, BasePlugin, Result
-from crystallize.analysis.evaluation import runs_by_condition
-from crystallize.context.context import FrozenContext
-from crystallize.identity.provenance import git_commit, versions
-from crystallize.run.plugins.artifacts import write_artifacts
-from crystallize.storage.run_directory import (
+from crystallize.seam import (
+    FrozenContext,
     begin_version,
     conclude_version,
     discard_replicates,
+    git_commit,
     prune_versions,
+    runs_by_condition,
+    versions,
+    write_artifacts,
 )
 from pytest_crystallize.records.exchange import Exchange
 

@@ -9,11 +9,7 @@ from typing import Any
 
 from crystallize import RunRecord
 from crystallize.errors import FingerprintError
-from crystallize.identity.purity import is_incidental
-from crystallize.run.execute import Unit
-from crystallize.run.run_key import Subject
-from crystallize.run.stored_runs import StoredRuns
-from crystallize.run.verification import compared, ignores_stored
+from crystallize.seam import StoredRuns, Subject, Unit, compared_with_stored, ignores_stored, is_incidental
 from pytest_crystallize.records.exchange import is_told, unlike
 from pytest_crystallize.records.record_cache import RecordCache
 from pytest_crystallize.report.judged import CacheUse
@@ -139,7 +135,7 @@ class ExperimentCache:
         if not self._before:
             self._before = self.stored.load(self._runs.needed, self._runs.replicates)
         before = self._before.get(unit)  # it may be gone meanwhile
-        return record if before is None else compared(before, record)
+        return record if before is None else compared_with_stored(before, record)
 
     @property
     def has_published(self) -> bool:

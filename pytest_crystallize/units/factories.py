@@ -14,25 +14,33 @@ from typing import Any
 import pytest
 
 from crystallize import ArtifactPlugin, BasePlugin, ConditionRuns, Experiment, Result, RunRecord, SeedPlugin
-from crystallize.analysis.evaluation import runs_by_condition
-from crystallize.boundary import text_of
-from crystallize.claims.hypothesis import metrics_of_claims
-from crystallize.context.record import RunError
-from crystallize.context.seeding import global_state_restored
-from crystallize.declare.artifact import Inputs, UpstreamUnit
-from crystallize.declare.awaiting import run_to_completion
-from crystallize.declare.treatment import BASELINE
-from crystallize.engines.expectation import Expectation
-from crystallize.experiment.declaration import DEFAULT_NAME
-from crystallize.experiment.graph import GraphRun
-from crystallize.run.execute import RAISED, Outcomes, RunPlan, Unit
-from crystallize.run.pipeline import Hooks
-from crystallize.run.plugins import Execution
-from crystallize.run.plugins.execution import generators_shared
-from crystallize.run.run_key import Subject, subject_of
-from crystallize.run.step_cache import StepCache, open_step_cache
-from crystallize.run.stored_runs import ARTIFACTS
-from crystallize.storage.place import open_store
+from crystallize.seam import (
+    ARTIFACTS,
+    BASELINE,
+    DEFAULT_NAME,
+    RAISED,
+    Execution,
+    Expectation,
+    GraphRun,
+    Hooks,
+    Inputs,
+    Outcomes,
+    RunError,
+    RunPlan,
+    StepCache,
+    Subject,
+    Unit,
+    UpstreamUnit,
+    generators_shared,
+    global_state_restored,
+    metrics_of_claims,
+    open_step_cache,
+    open_store,
+    run_to_completion,
+    runs_by_condition,
+    subject_of,
+    text_of,
+)
 from pytest_crystallize.boundary import FAILURES, SKIPS
 from pytest_crystallize.naming.tracebacks import describe
 from pytest_crystallize.records.record_cache import surroundings

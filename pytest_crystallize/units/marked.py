@@ -14,17 +14,25 @@ from typing import Any, Literal
 import pytest
 
 from crystallize import ArtifactPlugin, BasePlugin, RunRecord, SeedPlugin
-from crystallize.boundary import check_failure
-from crystallize.context.context import LOGGER, FrozenContext, journal_of
-from crystallize.context.journal import Journal
-from crystallize.context.record import RunError
-from crystallize.context.seeding import TREATMENT, global_state_restored
-from crystallize.declare.functions import Parameters
-from crystallize.declare.treatment import BASELINE
 from crystallize.errors import MetricError
-from crystallize.experiment.checks import shown
-from crystallize.run.execute import RAISED, Outcomes, Unit, execute
-from crystallize.run.run_key import Subject
+from crystallize.seam import (
+    BASELINE,
+    LOGGER,
+    RAISED,
+    TREATMENT,
+    FrozenContext,
+    Journal,
+    Outcomes,
+    Parameters,
+    RunError,
+    Subject,
+    Unit,
+    check_failure,
+    execute,
+    global_state_restored,
+    journal_of,
+    quoted,
+)
 from pytest_crystallize.boundary import FAILURES, SKIPS, too_late
 from pytest_crystallize.isolation.output import with_properties
 from pytest_crystallize.isolation.unit_hooks import UnitHooks
@@ -233,6 +241,6 @@ class MarkedRuns(ExperimentRuns):
         elif returned is not None:
             number = returned if isinstance(returned, int | float) else 0.9
             raise MetricError(
-                f"{self.name} returned {shown(returned)} ({type(returned).__name__}); return a mapping of "
+                f"{self.name} returned {quoted(returned)} ({type(returned).__name__}); return a mapping of "
                 f"metrics such as {{'accuracy': {number:.4g}}}"
             )

@@ -9,10 +9,7 @@ from typing import Final
 
 from crystallize import RunRecord
 from crystallize.errors import FingerprintError
-from crystallize.run.execute import Unit
-from crystallize.run.repeatability import Repeatability
-from crystallize.run.run_key import Subject
-from crystallize.run.stored_runs import StoredRuns
+from crystallize.seam import Repeatability, StoredRuns, Subject, Unit
 from pytest_crystallize.records.exchange import STATE, UNLIKE
 from pytest_crystallize.units.settled import SettledExperiment
 

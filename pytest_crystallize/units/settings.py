@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from crystallize.context.seeding import global_state_restored, seed_globals
+from crystallize.seam import global_state_restored, seed_globals
 from pytest_crystallize.isolation.fixtures import UnitFixtures
 from pytest_crystallize.isolation.forks import Forks
 from pytest_crystallize.isolation.late_errors import LateErrors

@@ -11,18 +11,24 @@ from typing import Any, Protocol
 import pytest
 
 from crystallize import GroupSequential, Hypothesis, Treatment
-from crystallize.analysis.analysis import Analysis
-from crystallize.analysis.family import AnalysisPlan
-from crystallize.analysis.references import References, find_references
-from crystallize.analysis.unread import TreatmentKeys
-from crystallize.claims.policy import DEFAULT_JUDGING, Judging
-from crystallize.context.seeding import CALIBRATION, SeedStream, check_root_seed
-from crystallize.declare.dependencies import Caching
-from crystallize.declare.treatment import BASELINE
 from crystallize.errors import DefinitionError
-from crystallize.experiment.checks import check_replicates
-from crystallize.run.run_key import declared_inputs
-from crystallize.storage.names import path_component
+from crystallize.seam import (
+    BASELINE,
+    CALIBRATION,
+    DEFAULT_JUDGING,
+    Analysis,
+    AnalysisPlan,
+    Caching,
+    Judging,
+    References,
+    SeedStream,
+    TreatmentKeys,
+    check_replicates,
+    check_root_seed,
+    declared_inputs,
+    find_references,
+    path_component,
+)
 from pytest_crystallize.naming.ids import shortened
 from pytest_crystallize.naming.places import place_of
 from pytest_crystallize.records.exchange import unlike

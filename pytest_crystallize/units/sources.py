@@ -12,7 +12,7 @@ from typing import Protocol
 import pytest
 
 from crystallize import RunRecord
-from crystallize.run.execute import Unit
+from crystallize.seam import Unit
 from pytest_crystallize.records.exchange import Key
 from pytest_crystallize.units.unit_runs import UnitRuns
 

@@ -10,10 +10,7 @@ from typing import Any
 import pytest
 
 from crystallize import RunRecord
-from crystallize.context.record import RunError
-from crystallize.run.execute import Unit
-from crystallize.run.run_key import Subject
-from crystallize.run.stored_runs import Judge, StoredRuns
+from crystallize.seam import Judge, RunError, StoredRuns, Subject, Unit
 from pytest_crystallize.naming.tracebacks import describe
 from pytest_crystallize.records.exchange import LOST, Key
 from pytest_crystallize.units.experiment_cache import ExperimentCache

@@ -11,11 +11,7 @@ from typing import Any
 import pytest
 
 from crystallize import ConditionRuns, RunRecord
-from crystallize.analysis.analysis import Analysis
-from crystallize.analysis.interim import Interim
-from crystallize.analysis.unread import unread_text
-from crystallize.context.seeding import global_state_restored
-from crystallize.run.execute import Unit, rotated
+from crystallize.seam import Analysis, Interim, Unit, global_state_restored, rotated, unread_text
 from pytest_crystallize.records.exchange import Key
 from pytest_crystallize.units.sources import Records, SharedRecords, Source, UnitsHere
 from pytest_crystallize.units.unit_runs import UnitRuns

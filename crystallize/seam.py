@@ -1,0 +1,359 @@
+"""The seam of the library: all that a runner of experiments needs of it, beside what is public.
+
+The pytest plugin reaches the library by this list and the public names alone. Each name is loaded from its
+module when it is first asked for, so that who needs one loads no other.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from crystallize.analysis.analysis import Analysis as Analysis
+    from crystallize.analysis.calibration import BLIND_SPOT as BLIND_SPOT
+    from crystallize.analysis.calibration import Calibration as Calibration
+    from crystallize.analysis.calibration import calibrate as calibrate
+    from crystallize.analysis.claim_test import chosen_test as chosen_test
+    from crystallize.analysis.condition_runs import mean as mean
+    from crystallize.analysis.evaluation import digest as digest
+    from crystallize.analysis.evaluation import ranked as ranked
+    from crystallize.analysis.evaluation import runs_by_condition as runs_by_condition
+    from crystallize.analysis.evaluation import score as score
+    from crystallize.analysis.family import AnalysisPlan as AnalysisPlan
+    from crystallize.analysis.interim import Interim as Interim
+    from crystallize.analysis.reference_file import load_reference as load_reference
+    from crystallize.analysis.reference_file import write_reference as write_reference
+    from crystallize.analysis.references import References as References
+    from crystallize.analysis.references import find_references as find_references
+    from crystallize.analysis.sample import SESSIONS as SESSIONS
+    from crystallize.analysis.samples import claim_sample as claim_sample
+    from crystallize.analysis.samples import is_of_units as is_of_units
+    from crystallize.analysis.stored_reference import Claimed as Claimed
+    from crystallize.analysis.stored_reference import Origin as Origin
+    from crystallize.analysis.stored_reference import claimed_metrics as claimed_metrics
+    from crystallize.analysis.stored_reference import recorded as recorded
+    from crystallize.analysis.stored_reference import unrecordable as unrecordable
+    from crystallize.analysis.unchanged import unrepeated as unrepeated
+    from crystallize.analysis.unread import TreatmentKeys as TreatmentKeys
+    from crystallize.analysis.unread import unread_text as unread_text
+    from crystallize.boundary import check_failure as check_failure
+    from crystallize.boundary import ends_everything as ends_everything
+    from crystallize.boundary import failure as failure
+    from crystallize.boundary import shown as shown
+    from crystallize.boundary import text_of as text_of
+    from crystallize.claims.claim import Claim as Claim
+    from crystallize.claims.hypothesis import Sample as Sample
+    from crystallize.claims.hypothesis import metrics_of_claims as metrics_of_claims
+    from crystallize.claims.policy import DEFAULT_JUDGING as DEFAULT_JUDGING
+    from crystallize.claims.policy import Judging as Judging
+    from crystallize.claims.stat_test import BoschlooTest as BoschlooTest
+    from crystallize.claims.stat_test import McNemarTest as McNemarTest
+    from crystallize.claims.tests_of_units import ClusteredTTest as ClusteredTTest
+    from crystallize.context.context import LOGGER as LOGGER
+    from crystallize.context.context import FrozenContext as FrozenContext
+    from crystallize.context.context import journal_of as journal_of
+    from crystallize.context.journal import Journal as Journal
+    from crystallize.context.record import RunError as RunError
+    from crystallize.context.record import RunRecord as RunRecord
+    from crystallize.context.seeding import CALIBRATION as CALIBRATION
+    from crystallize.context.seeding import TREATMENT as TREATMENT
+    from crystallize.context.seeding import SeedStream as SeedStream
+    from crystallize.context.seeding import check_root_seed as check_root_seed
+    from crystallize.context.seeding import global_state_restored as global_state_restored
+    from crystallize.context.seeding import seed_globals as seed_globals
+    from crystallize.declare.artifact import Inputs as Inputs
+    from crystallize.declare.artifact import UpstreamUnit as UpstreamUnit
+    from crystallize.declare.awaiting import run_to_completion as run_to_completion
+    from crystallize.declare.dependencies import Caching as Caching
+    from crystallize.declare.functions import Parameters as Parameters
+    from crystallize.declare.treatment import BASELINE as BASELINE
+    from crystallize.engines.expectation import Expectation as Expectation
+    from crystallize.engines.on_dask import DaskRun as DaskRun
+    from crystallize.engines.on_dask import connected as connected
+    from crystallize.engines.on_dask import leave as leave
+    from crystallize.engines.payload import BlockResult as BlockResult
+    from crystallize.engines.payload import Cargo as Cargo
+    from crystallize.engines.payload import Shipment as Shipment
+    from crystallize.engines.payload import told_once as told_once
+    from crystallize.experiment.checks import as_treatments as as_treatments
+    from crystallize.experiment.checks import check_replicates as check_replicates
+    from crystallize.experiment.checks import listed as listed
+    from crystallize.experiment.checks import quoted as quoted
+    from crystallize.experiment.checks import read_once as read_once
+    from crystallize.experiment.checks import with_defaults as with_defaults
+    from crystallize.experiment.declaration import DEFAULT_NAME as DEFAULT_NAME
+    from crystallize.experiment.graph import GraphRun as GraphRun
+    from crystallize.identity.environment import Environment as Environment
+    from crystallize.identity.environment import environment as environment
+    from crystallize.identity.fingerprint import fingerprint as fingerprint
+    from crystallize.identity.opened_files import OPENED as OPENED
+    from crystallize.identity.origin import is_project_file as is_project_file
+    from crystallize.identity.origin import is_project_module as is_project_module
+    from crystallize.identity.provenance import Machine as Machine
+    from crystallize.identity.provenance import git_commit as git_commit
+    from crystallize.identity.provenance import has_changes as has_changes
+    from crystallize.identity.provenance import machine as machine
+    from crystallize.identity.provenance import versions as versions
+    from crystallize.identity.purity import is_incidental as is_incidental
+    from crystallize.identity.set_up import set_up_by as set_up_by
+    from crystallize.run.execute import RAISED as RAISED
+    from crystallize.run.execute import Outcomes as Outcomes
+    from crystallize.run.execute import RunPlan as RunPlan
+    from crystallize.run.execute import Unit as Unit
+    from crystallize.run.execute import execute as execute
+    from crystallize.run.execute import rotated as rotated
+    from crystallize.run.impurities import Impurities as Impurities
+    from crystallize.run.pipeline import Hooks as Hooks
+    from crystallize.run.plugins import Execution as Execution
+    from crystallize.run.plugins.artifacts import write_artifacts as write_artifacts
+    from crystallize.run.plugins.execution import generators_shared as generators_shared
+    from crystallize.run.repeatability import Repeatability as Repeatability
+    from crystallize.run.run_key import Subject as Subject
+    from crystallize.run.run_key import declared_inputs as declared_inputs
+    from crystallize.run.run_key import subject_of as subject_of
+    from crystallize.run.step_cache import StepCache as StepCache
+    from crystallize.run.step_cache import open_step_cache as open_step_cache
+    from crystallize.run.stored_runs import ARTIFACTS as ARTIFACTS
+    from crystallize.run.stored_runs import Judge as Judge
+    from crystallize.run.stored_runs import StoredRuns as StoredRuns
+    from crystallize.run.verification import VERIFIED as VERIFIED
+    from crystallize.run.verification import compared_with_stored as compared_with_stored
+    from crystallize.run.verification import ignores_stored as ignores_stored
+    from crystallize.storage.atomic import write_whole as write_whole
+    from crystallize.storage.names import file_key as file_key
+    from crystallize.storage.names import is_encodable as is_encodable
+    from crystallize.storage.names import path_component as path_component
+    from crystallize.storage.names import unsafe_file_name as unsafe_file_name
+    from crystallize.storage.place import open_store as open_store
+    from crystallize.storage.regular import read_regular as read_regular
+    from crystallize.storage.run_directory import begin_version as begin_version
+    from crystallize.storage.run_directory import conclude_version as conclude_version
+    from crystallize.storage.run_directory import discard_replicates as discard_replicates
+    from crystallize.storage.run_directory import prune_versions as prune_versions
+    from crystallize.text.escaping import LEGACY_COMMAND as LEGACY_COMMAND
+    from crystallize.text.escaping import disarmed as disarmed
+    from crystallize.text.escaping import escaped as escaped
+    from crystallize.text.escaping import printable as printable
+    from crystallize.text.escaping import printable_lines as printable_lines
+    from crystallize.text.formatting import compared as compared
+    from crystallize.text.formatting import effect as effect
+    from crystallize.text.formatting import interval as interval
+    from crystallize.text.formatting import level_of as level_of
+    from crystallize.text.formatting import name_of_p as name_of_p
+    from crystallize.text.formatting import number as number
+    from crystallize.text.formatting import or_zero as or_zero
+    from crystallize.text.formatting import p_value as p_value
+    from crystallize.text.formatting import percent as percent
+    from crystallize.text.formatting import scale_of as scale_of
+    from crystallize.text.keywords import unknown_keyword as unknown_keyword
+
+_NAMES: dict[str, tuple[str, ...]] = {
+    "analysis.analysis": ("Analysis",),
+    "analysis.calibration": (
+        "BLIND_SPOT",
+        "Calibration",
+        "calibrate",
+    ),
+    "analysis.claim_test": ("chosen_test",),
+    "analysis.condition_runs": ("mean",),
+    "analysis.evaluation": (
+        "digest",
+        "ranked",
+        "runs_by_condition",
+        "score",
+    ),
+    "analysis.family": ("AnalysisPlan",),
+    "analysis.interim": ("Interim",),
+    "analysis.reference_file": (
+        "load_reference",
+        "write_reference",
+    ),
+    "analysis.references": (
+        "References",
+        "find_references",
+    ),
+    "analysis.sample": ("SESSIONS",),
+    "analysis.samples": (
+        "claim_sample",
+        "is_of_units",
+    ),
+    "analysis.stored_reference": (
+        "Claimed",
+        "Origin",
+        "claimed_metrics",
+        "recorded",
+        "unrecordable",
+    ),
+    "analysis.unchanged": ("unrepeated",),
+    "analysis.unread": (
+        "TreatmentKeys",
+        "unread_text",
+    ),
+    "boundary": (
+        "check_failure",
+        "ends_everything",
+        "failure",
+        "shown",
+        "text_of",
+    ),
+    "claims.claim": ("Claim",),
+    "claims.hypothesis": (
+        "Sample",
+        "metrics_of_claims",
+    ),
+    "claims.policy": (
+        "DEFAULT_JUDGING",
+        "Judging",
+    ),
+    "claims.stat_test": (
+        "BoschlooTest",
+        "McNemarTest",
+    ),
+    "claims.tests_of_units": ("ClusteredTTest",),
+    "context.context": (
+        "FrozenContext",
+        "LOGGER",
+        "journal_of",
+    ),
+    "context.journal": ("Journal",),
+    "context.record": (
+        "RunError",
+        "RunRecord",
+    ),
+    "context.seeding": (
+        "CALIBRATION",
+        "SeedStream",
+        "TREATMENT",
+        "check_root_seed",
+        "global_state_restored",
+        "seed_globals",
+    ),
+    "declare.artifact": (
+        "Inputs",
+        "UpstreamUnit",
+    ),
+    "declare.awaiting": ("run_to_completion",),
+    "declare.dependencies": ("Caching",),
+    "declare.functions": ("Parameters",),
+    "declare.treatment": ("BASELINE",),
+    "engines.expectation": ("Expectation",),
+    "engines.on_dask": (
+        "DaskRun",
+        "connected",
+        "leave",
+    ),
+    "engines.payload": (
+        "BlockResult",
+        "Cargo",
+        "Shipment",
+        "told_once",
+    ),
+    "experiment.checks": (
+        "as_treatments",
+        "check_replicates",
+        "listed",
+        "quoted",
+        "read_once",
+        "with_defaults",
+    ),
+    "experiment.declaration": ("DEFAULT_NAME",),
+    "experiment.graph": ("GraphRun",),
+    "identity.environment": (
+        "Environment",
+        "environment",
+    ),
+    "identity.fingerprint": ("fingerprint",),
+    "identity.opened_files": ("OPENED",),
+    "identity.origin": (
+        "is_project_file",
+        "is_project_module",
+    ),
+    "identity.provenance": (
+        "Machine",
+        "git_commit",
+        "has_changes",
+        "machine",
+        "versions",
+    ),
+    "identity.purity": ("is_incidental",),
+    "identity.set_up": ("set_up_by",),
+    "run.execute": (
+        "Outcomes",
+        "RAISED",
+        "RunPlan",
+        "Unit",
+        "execute",
+        "rotated",
+    ),
+    "run.impurities": ("Impurities",),
+    "run.pipeline": ("Hooks",),
+    "run.plugins": ("Execution",),
+    "run.plugins.artifacts": ("write_artifacts",),
+    "run.plugins.execution": ("generators_shared",),
+    "run.repeatability": ("Repeatability",),
+    "run.run_key": (
+        "Subject",
+        "declared_inputs",
+        "subject_of",
+    ),
+    "run.step_cache": (
+        "StepCache",
+        "open_step_cache",
+    ),
+    "run.stored_runs": (
+        "ARTIFACTS",
+        "Judge",
+        "StoredRuns",
+    ),
+    "run.verification": (
+        "VERIFIED",
+        "compared_with_stored",
+        "ignores_stored",
+    ),
+    "storage.atomic": ("write_whole",),
+    "storage.names": (
+        "file_key",
+        "is_encodable",
+        "path_component",
+        "unsafe_file_name",
+    ),
+    "storage.place": ("open_store",),
+    "storage.regular": ("read_regular",),
+    "storage.run_directory": (
+        "begin_version",
+        "conclude_version",
+        "discard_replicates",
+        "prune_versions",
+    ),
+    "text.escaping": (
+        "LEGACY_COMMAND",
+        "disarmed",
+        "escaped",
+        "printable",
+        "printable_lines",
+    ),
+    "text.formatting": (
+        "compared",
+        "effect",
+        "interval",
+        "level_of",
+        "name_of_p",
+        "number",
+        "or_zero",
+        "p_value",
+        "percent",
+        "scale_of",
+    ),
+    "text.keywords": ("unknown_keyword",),
+}
+_HOMES = {name: module for module, names in _NAMES.items() for name in names}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'crystallize.seam' has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f"crystallize.{_HOMES[name]}"), name)
+    return value
