@@ -2,14 +2,16 @@
 
 import ast
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
-ROWS = re.findall(
-    r"^\| (\d+) \| `(\S+\.py)` `([\w.]+)` \|", (ROOT / "docs/architecture.md").read_text(), re.MULTILINE
-)
+PAGE = (ROOT / "docs/architecture.md").read_text()
+ROWS = re.findall(r"^\| (\d+) \| `(\S+\.py)` `([\w.]+)` \|", PAGE, re.MULTILINE)
+FILES = re.findall(r"^`(\w+\.py)`:\n\n```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 
 
 def names(path):
@@ -32,3 +34,38 @@ def test_a_replicate_is_at_its_verdict_within_twelve_stops():
     ends = [i for i in range(len(numbers)) if numbers[i + 1 : i + 2] in ([], [1])]
     assert numbers == [*range(1, numbers[ends[0]] + 1), *range(1, numbers[ends[1]] + 1)]
     assert max(numbers) <= 12
+
+
+def test_the_tree_is_that_of_the_house():
+    """Each room is in it, and nothing else."""
+    told, package = set(), ""
+    for line in re.search(r"^```text\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)[1].splitlines():
+        name = line.split()[0].rstrip("/")
+        package = package if line.startswith(" ") else name
+        if line.startswith(" "):
+            told.add(f"{package}/{name}")
+    packages = (ROOT / package for package in ("crystallize", "pytest_crystallize"))
+    rooms = {path.parent for package in packages for path in package.glob("*/__init__.py")}
+    assert told == {room.relative_to(ROOT).as_posix() for room in rooms}
+
+
+def test_names_in_the_recipes_are_where_they_say():
+    """A path in the text is a file or directory of the project; of a name beside it, the module has it."""
+    paths = re.findall(r"`((?:crystallize|pytest_crystallize|tests|docs|benchmarks)/[\w/.]*)`", PAGE)
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+    for path, name in re.findall(r"in\s+`(\S+\.py)` \(`(\w+)`\)", PAGE):
+        assert name in names(ROOT / path)
+
+
+def test_a_statistic_and_a_report_format_of_ones_own(tmp_path):
+    """Done as the recipes say, word by word, they give a verdict and a file."""
+    for name, code in FILES:
+        (tmp_path / name).write_text(code)
+    command = [sys.executable, "-P", "-m", "pytest", "--crystallize", "-p", "no:randomly", "-p", "no:xdist"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "trimmed t" in done.stdout
+    (row,) = (tmp_path / "verdicts.tsv").read_text().splitlines()
+    test, status, p_value = row.split("\t")
+    assert (test, status) == ("experiment_trimmed.py::experiment_yield::yield__increase[more]", "supported")
+    assert 0 <= float(p_value) < 0.05
