@@ -73,8 +73,8 @@ if TYPE_CHECKING:
     from crystallize.engines.on_dask import connected as connected
     from crystallize.engines.on_dask import leave as leave
     from crystallize.engines.payload import BlockResult as BlockResult
-    from crystallize.engines.payload import Cargo as Cargo
-    from crystallize.engines.payload import Shipment as Shipment
+    from crystallize.engines.payload import Payload as Payload
+    from crystallize.engines.payload import RemoteWork as RemoteWork
     from crystallize.engines.payload import told_once as told_once
     from crystallize.experiment.checks import as_treatments as as_treatments
     from crystallize.experiment.checks import check_replicates as check_replicates
@@ -245,8 +245,8 @@ _NAMES: dict[str, tuple[str, ...]] = {
     ),
     "engines.payload": (
         "BlockResult",
-        "Cargo",
-        "Shipment",
+        "RemoteWork",
+        "Payload",
         "told_once",
     ),
     "experiment.checks": (

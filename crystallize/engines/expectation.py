@@ -62,7 +62,7 @@ class Expectation:
         run from being stored, not from travelling: what can't be identified is not compared.
         """
         here = environment()
-        sent = [plugin for plugin in plugins if not plugin.is_at_home()]
+        sent = [plugin for plugin in plugins if not plugin.is_local()]
         compared = replace(caching, cache_key=_AS_FAR_AS_POSSIBLE)
         subject = subject_of(plan, sent, compared, root=root, roots=roots).with_readable_inputs()
         return cls(plan.name, here.parts, subject, subject.identify(here).parts)

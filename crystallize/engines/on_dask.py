@@ -21,8 +21,8 @@ from crystallize.engines.payload import (
     GENERATORS,
     STOPPED,
     BlockResult,
-    Cargo,
-    Shipment,
+    Payload,
+    RemoteWork,
     told_once,
 )
 from crystallize.errors import EngineError, MissingExtraError
@@ -91,8 +91,8 @@ def records_on_dask(
     """Yield the records of units that a cluster runs; warn of workers whose environment is another one."""
     experiment = plan.hooks.experiment
     expectation = Expectation.of_plan(plan, experiment.given_plugins, experiment.caching, root=Path.cwd())
-    shipment = Shipment(Cargo(plan, expectation))
-    run = DaskRun(client, shipment, plan, units, timeout=timeout, tell=plan.logger.warning)
+    payload = Payload(RemoteWork(plan, expectation))
+    run = DaskRun(client, payload, plan, units, timeout=timeout, tell=plan.logger.warning)
     with closing(run.results()) as results:
         yield from told_once(results, plan, warn)
 
@@ -107,7 +107,7 @@ class _Sent:
         What is in it.
     worker : str
         Address of the worker that it was given to.
-    shipment : distributed.Future
+    payload : distributed.Future
         What it runs there.
     attempts : int
         How often its result was asked for in vain.
@@ -115,7 +115,7 @@ class _Sent:
 
     units: list[Unit]
     worker: str
-    shipment: Any
+    payload: Any
     attempts: int = 0
 
 
@@ -137,7 +137,7 @@ class DaskRun:
     ----------
     client : distributed.Client
         Of the cluster.
-    shipment : Shipment
+    payload : Payload
         What workers run.
     plan : RunPlan
         The plan in it, as it is here.
@@ -152,7 +152,7 @@ class DaskRun:
     def __init__(
         self,
         client: Any,
-        shipment: Shipment,
+        payload: Payload,
         plan: RunPlan,
         units: Sequence[Unit],
         *,
@@ -160,7 +160,7 @@ class DaskRun:
         tell: Callable[[str], None],
     ) -> None:
         self._client = client
-        self._shipment = shipment
+        self._payload = payload
         self._plan = plan
         self._timeout = timeout
         self._tell = tell
@@ -205,7 +205,7 @@ class DaskRun:
             if left and self._client.status == "running":
                 self._client.cancel(left, force=True)
         self._scattered.clear()
-        STOPPED.add(self._shipment.key)
+        STOPPED.add(self._payload.key)
         with GENERATORS:  # a worker in this process may be about to end a block under the global generators
             pass
 
@@ -237,14 +237,14 @@ class DaskRun:
     def _send(self, units: list[Unit], worker: str) -> None:
         try:
             if worker not in self._scattered:
-                self._scattered[worker] = self._client.scatter(self._shipment, workers=[worker], hash=False)
+                self._scattered[worker] = self._client.scatter(self._payload, workers=[worker], hash=False)
             future = self._client.submit(
                 _run_block,
                 self._scattered[worker],
                 _Block(units, self._feed.seconds),
                 workers=[worker],
                 pure=False,
-                key=f"crystallize-{self._shipment.key}-{next(self._number)}",
+                key=f"crystallize-{self._payload.key}-{next(self._number)}",
             )
         except Exception as fault:  # a worker was lost in this moment, or the scheduler
             self._check_scheduler(fault)
@@ -324,7 +324,7 @@ class DaskRun:
 
     def _reset(self, sent: _Sent, fault: BaseException | None) -> None:
         """Send again what was lost through no fault of its own: with its data, or by a restart."""
-        if sent.shipment is self._scattered.get(sent.worker):  # else the loss is known
+        if sent.payload is self._scattered.get(sent.worker):  # else the loss is known
             self._scattered.pop(sent.worker, None)
             self._resets += 1
         if self._resets > _MOST_RESETS:
@@ -364,7 +364,7 @@ class DaskRun:
         except Exception as fault:
             self._check_scheduler(fault)
             return
-        alone = self._shipment.is_exclusive  # a process runs one unit at a time
+        alone = self._payload.is_exclusive  # a process runs one unit at a time
         self._workers = {w: _PER_THREAD if alone else _PER_THREAD * n for w, n in threads.items()}
         self._scattered = {w: sent for w, sent in self._scattered.items() if w in self._workers}
         self._feed.slots = sum(self._workers.values()) or 1
@@ -418,6 +418,6 @@ class DaskRun:
         return f"; {self._done} of {self._total} runs were done"
 
 
-def _run_block(shipment: Shipment, block: _Block) -> BlockResult:
+def _run_block(payload: Payload, block: _Block) -> BlockResult:
     """Run a block on a worker."""
-    return shipment.run_block(block.units, seconds=block.seconds)
+    return payload.run_block(block.units, seconds=block.seconds)

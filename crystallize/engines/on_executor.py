@@ -20,14 +20,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from crystallize.context.record import RunError, RunRecord
-from crystallize.engines.apart import keep_apart
 from crystallize.engines.expectation import Expectation
+from crystallize.engines.interference import prevent_interference
 from crystallize.engines.payload import (
     GENERATORS,
     STOPPED,
     BlockResult,
-    Cargo,
-    Shipment,
+    Payload,
+    RemoteWork,
     new_key,
     told_once,
 )
@@ -52,38 +52,38 @@ class _Task:
         STOPPED.add(self._key)
 
     def __call__(self, units: Sequence[Unit]) -> BlockResult:
-        keep_apart(threads=False)
+        prevent_interference(threads=False)
         seeded = self._alone and self._plan.seed_globals is not None
         with GENERATORS if seeded else nullcontext():
             return BlockResult([self._plan.run(unit) for unit in units if self._key not in STOPPED], {})
 
     @functools.cached_property
-    def _shipment(self) -> Shipment:
+    def _payload(self) -> Payload:
         experiment = self._plan.hooks.experiment
         expectation = Expectation.of_plan(
             self._plan, experiment.given_plugins, experiment.caching, root=Path.cwd()
         )
-        return Shipment(Cargo(self._plan, expectation, self._key), dumps=self._dumps)
+        return Payload(RemoteWork(self._plan, expectation, self._key), dumps=self._dumps)
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         try:
-            return functools.partial, (_run_block, self._shipment)
+            return functools.partial, (_run_block, self._payload)
         except NotPicklableError as fault:  # some executors put it into an exception of their own
             self.fault = fault
             raise
 
 
 _MOST_KEPT: Final = 8
-_known: OrderedDict[str, Shipment] = OrderedDict()
+_known: OrderedDict[str, Payload] = OrderedDict()
 
 
-def _run_block(shipment: Shipment, units: Sequence[Unit]) -> BlockResult:
+def _run_block(payload: Payload, units: Sequence[Unit]) -> BlockResult:
     """Run a block where the experiment may have been unpacked for an earlier one."""
-    shipment = _known.setdefault(shipment.key, shipment)
-    _known.move_to_end(shipment.key)
+    payload = _known.setdefault(payload.key, payload)
+    _known.move_to_end(payload.key)
     while len(_known) > _MOST_KEPT:
         _known.popitem(last=False)
-    return shipment.run_block(units)
+    return payload.run_block(units)
 
 
 class ExecutorRun:

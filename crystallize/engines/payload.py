@@ -24,8 +24,8 @@ from crystallize.context.record import RunError, RunRecord
 from crystallize.context.recording import KeptArtifact
 from crystallize.context.seeding import global_state_restored
 from crystallize.declare.functions import Declared
-from crystallize.engines.apart import keep_apart
 from crystallize.engines.expectation import Expectation
+from crystallize.engines.interference import prevent_interference
 from crystallize.errors import CrystallizeError, OtherCodeError
 from crystallize.run.execute import RunPlan, Unit
 from crystallize.run.pipeline import Hooks
@@ -38,7 +38,7 @@ from crystallize.run.verification import ELSEWHERE
 _PATIENCE: Final = 4  # times as long as a block was to take, after which it is handed back as far as it is
 
 
-class Cargo:
+class RemoteWork:
     """A plan that runs where it was sent to, in the directory and the context of its modules.
 
     Parameters
@@ -56,7 +56,7 @@ class Cargo:
     def __init__(self, plan: RunPlan, expectation: Expectation, key: str | None = None) -> None:
         self.key = key or new_key()
         self._kept = _Kept()
-        self.plan = _travelling(plan, self._kept)
+        self.plan = _remote_plan(plan, self._kept)
         self.expectation = expectation
         self.directory = Path.cwd()
         self.differs: str | None = None
@@ -143,7 +143,7 @@ class Cargo:
 
 
 def new_key() -> str:
-    """Return what a cargo is known by in all processes."""
+    """Return what a work is known by in all processes."""
     return secrets.token_hex(8)
 
 
@@ -184,7 +184,7 @@ class BlockResult:
     ended: BaseException | None = None
     told: Sequence[Any] = ()
 
-    def brought_home(self, plan: RunPlan) -> Iterator[RunRecord]:
+    def received(self, plan: RunPlan) -> Iterator[RunRecord]:
         """Yield the records when their artifacts are kept, and raise what ended the block."""
         if plan.step_cache is not None and self.cache is not None:
             plan.step_cache.take(self.cache)
@@ -195,15 +195,15 @@ class BlockResult:
             raise self.ended
 
 
-class Shipment:
-    """A cargo as bytes, unpacked once in each process that they reach.
+class Payload:
+    """Remote work as bytes, unpacked once in each process that they reach.
 
     Parameters
     ----------
-    cargo : Cargo
+    work : RemoteWork
         What is sent.
     modules : context manager, optional
-        Entered in each process while the cargo is unpacked, and while its units run.
+        Entered in each process while the work is unpacked, and while its units run.
     advice : str
         What to do with an experiment that can't be sent.
     dumps : callable, optional
@@ -217,19 +217,19 @@ class Shipment:
 
     def __init__(
         self,
-        cargo: Cargo,
+        work: RemoteWork,
         *,
         modules: AbstractContextManager[object] | None = None,
         advice: str = "or run it in this process (SerialExecution, ParallelExecution)",
         dumps: Callable[[Any], bytes] | None = None,
     ) -> None:
-        self.key = cargo.key
+        self.key = work.key
         self.home = _process()
         self.modules = modules
-        self.expectation = replace(cargo.expectation, subject=None, parts={})  # type: ignore[arg-type]
-        self.payload = pickled(cargo.plan, cargo, dumps=dumps or portable_dumps(), advice=advice)
-        self.is_exclusive = cargo.is_exclusive
-        self._cargo: Cargo | None = None
+        self.expectation = replace(work.expectation, subject=None, parts={})  # type: ignore[arg-type]
+        self.data = pickled(work.plan, work, dumps=dumps or portable_dumps(), advice=advice)
+        self.is_exclusive = work.is_exclusive
+        self._cargo: RemoteWork | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Send the bytes, whatever was made of them here."""
@@ -237,32 +237,32 @@ class Shipment:
 
     def run_block(self, units: Sequence[Unit], *, seconds: float = BLOCK_SECONDS) -> BlockResult:
         """Run units in this process, which are to take that long."""
-        keep_apart(threads=not self.is_home)
+        prevent_interference(threads=not self.is_sender)
         host, number = _process()
         where = f"process {number} on {host}"
         with _unpacking:
-            cargo = self._cargo or _cargoes.get(self.key)
-            if cargo is None:
-                cargo = _cargoes[self.key] = self._unpacked(where)
-            self._cargo = cargo
+            work = self._cargo or _cargoes.get(self.key)
+            if work is None:
+                work = _cargoes[self.key] = self._unpacked(where)
+            self._cargo = work
         with GENERATORS if self.modules is not None else nullcontext(), self._modules():
-            return cargo.context.copy().run(cargo.run_block, units, where, seconds=seconds)
+            return work.context.copy().run(work.run_block, units, where, seconds=seconds)
 
     @property
-    def is_home(self) -> bool:
+    def is_sender(self) -> bool:
         """Whether this is the process that made it."""
         return self.home == _process()
 
     def _modules(self) -> AbstractContextManager[object]:
-        return nullcontext() if self.modules is None or self.is_home else self.modules
+        return nullcontext() if self.modules is None or self.is_sender else self.modules
 
-    def _unpacked(self, where: str) -> Cargo:
+    def _unpacked(self, where: str) -> RemoteWork:
         self.expectation.check_environment(where)
         try:
             with GENERATORS, self._modules():
-                cargo: Cargo = pickle.loads(self.payload)
-                cargo.context = contextvars.copy_context()  # modules may have set it: decimal's, numpy's
-                cargo.arrive(where)
+                work: RemoteWork = pickle.loads(self.data)
+                work.context = contextvars.copy_context()  # modules may have set it: decimal's, numpy's
+                work.arrive(where)
         except CrystallizeError:
             raise
         except Exception as fault:
@@ -271,11 +271,11 @@ class Shipment:
                 "the modules that the experiment is made of (install the package there, or "
                 "client.upload_file)"
             ) from fault
-        return cargo
+        return work
 
 
 _unpacking = threading.RLock()
-_cargoes: weakref.WeakValueDictionary[str, Cargo] = weakref.WeakValueDictionary()
+_cargoes: weakref.WeakValueDictionary[str, RemoteWork] = weakref.WeakValueDictionary()
 
 
 def told_once(
@@ -290,7 +290,7 @@ def told_once(
                 f"{plan.name}: {result.where} has another environment, so results may differ in their last "
                 f"bits and are not stored: {result.differs}"
             )
-        yield from result.brought_home(plan)
+        yield from result.received(plan)
 
 
 def _process() -> tuple[str, int]:
@@ -337,14 +337,14 @@ class _Kept(BasePlugin):
         return self._found.pop(unit, ())
 
 
-def _travelling(plan: RunPlan, kept: _Kept) -> RunPlan:
+def _remote_plan(plan: RunPlan, kept: _Kept) -> RunPlan:
     """Return a plan whose artifacts are kept rather than written."""
     experiment = plan.hooks.experiment
     if experiment is not None:
         experiment = experiment.varied(
-            plugins=[kept if plugin.is_at_home() else plugin for plugin in experiment.plugins]
+            plugins=[kept if plugin.is_local() else plugin for plugin in experiment.plugins]
         )
-    plugins = [kept if plugin.is_at_home() else plugin for plugin in plan.hooks.plugins]
+    plugins = [kept if plugin.is_local() else plugin for plugin in plan.hooks.plugins]
     return replace(plan, hooks=Hooks(experiment, plugins))
 
 
@@ -354,7 +354,7 @@ def _with_artifacts(plan: RunPlan, record: RunRecord, kept: tuple[KeptArtifact, 
     journal = Journal(plan.initial, word, record.condition, record.replicate, plan.logger)
     journal.artifacts.extend(kept)
     for plugin in plan.hooks.plugins:
-        if not plugin.is_at_home():
+        if not plugin.is_local():
             continue
         try:
             plugin.after_replicate(plan.hooks.experiment, context_of(journal))

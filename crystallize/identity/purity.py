@@ -292,23 +292,23 @@ _active: dict[Watch, None] = {}  # one operation at a time, so that it needs no 
 _current: ContextVar[tuple[Watch, ...]] = ContextVar("crystallize_watches", default=())
 
 
-_apart: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
+_exempt: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
 
 
-def set_apart(threads: Iterable[threading.Thread]) -> None:
+def exempt_threads(threads: Iterable[threading.Thread]) -> None:
     """Have threads, and those that they start, count for no run; for a process that has work beside its runs.
 
     What they do in a run of their own counts as ever.
     """
     listen(_hear)
-    _apart.update(threads)
+    _exempt.update(threads)
 
 
 def _hear(event: str, args: tuple[Any, ...]) -> None:
-    if _apart and event in _THREAD_STARTS and not _current.get() and threading.current_thread() in _apart:
+    if _exempt and event in _THREAD_STARTS and not _current.get() and threading.current_thread() in _exempt:
         thread = getattr(args[0], "__self__", None)
         if isinstance(thread, threading.Thread):
-            _apart.add(thread)
+            _exempt.add(thread)
     if not _active:
         return
     judge = _JUDGES.get(event)
@@ -317,7 +317,7 @@ def _hear(event: str, args: tuple[Any, ...]) -> None:
     # A thread without a run of its own works for any of those that are under way.
     active = tuple(_active)
     own = [watch for watch in _current.get() if watch in active]
-    if not own and _apart and threading.current_thread() in _apart:
+    if not own and _exempt and threading.current_thread() in _exempt:
         return
     for watch in own or active:
         if len(watch._watcher._noted) < _MOST or event.startswith("socket."):

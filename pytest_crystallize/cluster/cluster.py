@@ -15,14 +15,14 @@ import pytest
 from crystallize.errors import EngineError, OtherCodeError
 from crystallize.seam import (
     BlockResult,
-    Cargo,
     DaskRun,
     Expectation,
     Outcomes,
+    Payload,
+    RemoteWork,
     RunError,
     RunPlan,
     RunRecord,
-    Shipment,
     Unit,
     check_failure,
     connected,
@@ -90,8 +90,8 @@ class Cluster:
         note : callable
             Takes a line that the summary shows.
         """
-        cargo = SessionCargo(plan, expectation, _Logging.of(self._config))
-        return UnitsOnCluster(self, plan, cargo, note)
+        work = SessionWork(plan, expectation, _Logging.of(self._config))
+        return UnitsOnCluster(self, plan, work, note)
 
     def close(self) -> None:
         """Leave the cluster."""
@@ -106,18 +106,18 @@ class UnitsOnCluster:
 
     cluster: Cluster
     plan: RunPlan
-    cargo: SessionCargo
+    work: SessionWork
     note: Callable[[str], None]
 
     def records(self, units: Sequence[Unit]) -> Generator[RunRecord, None, None]:
         """Have the cluster run the units; if closed, have what is queued there be cancelled."""
         plan, tell = self.plan, self.note
-        shipment = Shipment(
-            self.cargo, modules=SentModules.of_this_process(), advice="or run it without --crystallize-dask"
+        payload = Payload(
+            self.work, modules=SentModules.of_this_process(), advice="or run it without --crystallize-dask"
         )
         try:
             client = self.cluster.connect()
-            run = DaskRun(client, shipment, plan, units, timeout=WITHOUT_WORKERS_SECONDS, tell=tell)
+            run = DaskRun(client, payload, plan, units, timeout=WITHOUT_WORKERS_SECONDS, tell=tell)
             with closing(run.results()) as results:
                 yield from told_once(_warned_of(results), plan, tell)
         except OtherCodeError:
@@ -167,7 +167,7 @@ class _Logging:
             root.removeHandler(handler)
 
 
-class SessionCargo(Cargo):
+class SessionWork(RemoteWork):
     """A plan that runs on a worker as in pytest: under its filters of warnings, with captured output and log.
 
     Threads of a process share these, so it runs one unit at a time.

@@ -25,7 +25,7 @@ from pytest_crystallize.records.exchange import Exchange
 class SharedArtifacts(BasePlugin):
     """Has every process of a session write an experiment's artifacts to one version, made when needed."""
 
-    acts_at_home = True
+    stays_local = True
 
     def __init__(self, plugin: ArtifactPlugin, name: str, run_id: str, exchange: Exchange) -> None:
         self._plugin = plugin

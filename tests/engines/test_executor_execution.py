@@ -286,7 +286,7 @@ def test_artifacts_that_can_not_be_written_fail_their_run():
     """As they would in one process."""
 
     class Refusing(ArtifactPlugin):
-        acts_at_home = True
+        stays_local = True
 
         def after_replicate(self, experiment, ctx):
             if ctx.replicate == 4:

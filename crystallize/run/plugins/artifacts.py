@@ -58,7 +58,7 @@ class ArtifactPlugin(BasePlugin):
         Where the latest run that ended wrote; None if it wrote nothing.
     """
 
-    acts_at_home = True
+    stays_local = True
 
     def __init__(
         self,

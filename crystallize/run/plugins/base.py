@@ -24,7 +24,7 @@ class BasePlugin:
     kind: ClassVar[type[BasePlugin] | None] = None
     """The class whose default instance a subclass replaces."""
 
-    acts_at_home: ClassVar[bool] = False
+    stays_local: ClassVar[bool] = False
     """Whether `after_replicate` needs nothing of a unit but its artifacts, and is called where the experiment
     was started also if an engine runs the unit on another machine."""
 
@@ -49,9 +49,9 @@ class BasePlugin:
     def after_step(self, experiment: Any, step: PipelineStep, data: Any, ctx: FrozenContext) -> None:
         """Act behind a step; `data` is what it returned, its metrics are recorded."""
 
-    def is_at_home(self) -> bool:
+    def is_local(self) -> bool:
         """Tell whether the plugin stays where the experiment was started: if it was said of its own hooks."""
-        said = next((c for c in type(self).__mro__ if vars(c).get("acts_at_home")), None)
+        said = next((c for c in type(self).__mro__ if vars(c).get("stays_local")), None)
         return said is not None and all(getattr(type(self), h) is getattr(said, h) for h in UNIT_HOOKS)
 
     def overrides(self, hook: str) -> bool:

@@ -8,10 +8,10 @@ import random
 import sys
 import threading
 
-from crystallize.identity.purity import set_apart
+from crystallize.identity.purity import exempt_threads
 
 
-def keep_apart(*, threads: bool) -> None:
+def prevent_interference(*, threads: bool) -> None:
     """Keep what a process does for Dask, if anything, from its units: once, before the first one.
 
     Dask draws from the module `random`, for delays and samples; it is given a copy of it, with a generator of
@@ -23,13 +23,13 @@ def keep_apart(*, threads: bool) -> None:
         Whether all threads that there are belong to Dask, so that what they do counts for no run.
     """
     if "distributed" in sys.modules:
-        _keep_apart(threads)
+        _prevent(threads)
 
 
 @functools.lru_cache(maxsize=2)
-def _keep_apart(threads: bool) -> None:
+def _prevent(threads: bool) -> None:
     if threads:
-        set_apart(thread for thread in threading.enumerate() if thread is not threading.current_thread())
+        exempt_threads(thread for thread in threading.enumerate() if thread is not threading.current_thread())
     spec = importlib.util.find_spec("random")
     assert spec is not None
     assert spec.loader is not None
