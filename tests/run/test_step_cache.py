@@ -77,7 +77,8 @@ def calls(monkeypatch):
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
-    """Give each test a cache of its own."""
+    """Give each test a cache of its own, and a directory to leave artifacts in."""
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CRYSTALLIZE_CACHE_SECRET", "of these tests")
     monkeypatch.setenv("CRYSTALLIZE_CACHE_DIR", str(tmp_path / "cache"))
     return tmp_path / "cache" / "steps"
