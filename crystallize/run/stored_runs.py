@@ -439,14 +439,12 @@ class StoredRuns:
         vars(self).update(state)
         self.as_before = nullcontext
         self._home = -1  # a copy stores nothing, not even in the process that it was made in
-        self._elsewhere = None
         self._impurities = IMPURITIES
         self._lock = threading.Lock()
         self._buffer, self._taken = {}, set()
         self._watcher = self._make_watcher()
         self._prerequisites = None
-        if isinstance(self._subject, Subject) and self.refusal is None and not self.exempt:
-            self._elsewhere = Repeatability(self._subject)
+        self._elsewhere = self.repeatability()
 
 
 class _Watched:

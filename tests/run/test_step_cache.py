@@ -1064,7 +1064,17 @@ def test_a_search_measures_anew():
     experiment = Experiment([1.0], [clocked], cache_key="clock 1", replicates=2)
     experiment.run()
     assert experiment.plan().step_cache.why_anew("seconds") is None
-    assert experiment._search_plan().step_cache.why_anew("seconds") is not None
+    told = []
+
+    class Noted(GridSearch):
+        def tell(self, objective_values):
+            told.append(objective_values)
+            super().tell(objective_values)
+
+    for _ in range(2):
+        with pytest.warns(CrystallizeWarning):  # of the key, which nothing reads
+            experiment.optimize(Noted({"unused": [1]}, Objective("seconds", "minimize")), num_trials=1)
+    assert told[0] != told[1]
 
 
 def test_stored_values_of_a_step_are_in_no_reference(tmp_path):
