@@ -89,7 +89,7 @@ class RecordCache:
     def learn_set_up(self, config: pytest.Config) -> None:
         """Note what the project does to its process, as it is when all is collected."""
         self.called = called_by_pytest(config)
-        self.loaded = loaded_modules()
+        self.loaded = loaded_modules(config.rootpath)
         self.options = partial(options_among, config)
         found = set_up_by(self.loaded, called=self.called, root=config.rootpath, options=self.options)
         self.set_up = json.dumps(found)
@@ -219,13 +219,20 @@ def called_by_pytest(config: pytest.Config) -> tuple[ModuleType, ...]:
     return tuple(found[name] for name in sorted(found))
 
 
-def loaded_modules() -> tuple[ModuleType, ...]:
-    """Return the modules of the project that are loaded, be it for other tests: they share one process."""
+def loaded_modules(root: Path) -> tuple[ModuleType, ...]:
+    """Return the modules of the project that are loaded, be it for other tests: they share one process.
+
+    Others, outside of its root, may be of a program that runs pytest; they count where code imports them.
+    """
+    home = os.path.realpath(root) + os.sep
     modules = sys.modules.copy()  # as in `LoadedFiles`
     return tuple(
         module
         for name, module in sorted(modules.items())
-        if isinstance(module, ModuleType) and name != "__main__" and is_project_module(module)
+        if isinstance(module, ModuleType)
+        and name != "__main__"
+        and is_project_module(module)
+        and os.path.realpath(getattr(module, "__file__", None) or "").startswith(home)
     )
 
 

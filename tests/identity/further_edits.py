@@ -551,6 +551,7 @@ def outside() -> Iterator[Case]:
         },
         {"sibling/shop.py": "import fractions\nfractions.Fraction.shop_rate = 2\n"},
         variables=({"PYTEST_ADDOPTS": "--rootdir=inner"}, {"PYTEST_ADDOPTS": "--rootdir=inner"}),
+        unseen=True,
     )
 
 
