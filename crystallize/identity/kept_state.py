@@ -18,7 +18,6 @@ from typing import Any, Final
 
 from crystallize.boundary import check_failure
 from crystallize.identity.bodies import DESCRIPTIONS
-from crystallize.identity.code_facts import code_facts
 from crystallize.identity.encoder import Refusal
 from crystallize.identity.origin import Roots
 from crystallize.identity.part_encoder import LabelPart, Part, PartEncoder
@@ -27,7 +26,6 @@ from crystallize.identity.reach import Reach
 
 _ITERATORS: Final = ("builtins", "itertools", "collections", "_io")
 _ORDER_FREE: Final = frozenset({"sorted", "len", "min", "max", "set", "frozenset", "any", "all", "sum"})
-_ENVIRONMENT: Final = "os.environ"
 _RANDOMISED: Final = (str, bytes)
 
 
@@ -66,15 +64,6 @@ class KeptState:
             reach.explore(component)
             found.parts.update(reach.digests)
         return found
-
-    def note_environment(self) -> None:
-        """Take in the variables of the environment."""
-        held = getattr(os.environ, "_data", None)
-        if isinstance(held, dict) and _ENVIRONMENT not in self.holders:
-            self.holders[_ENVIRONMENT] = [(held, len(held))]
-            variables = sorted(item for item in os.environ.items() if not item[0].startswith("PYTEST_"))
-            self.parts[_ENVIRONMENT] = repr(variables).encode("utf-8", "surrogatepass")
-            self.outside.add(_ENVIRONMENT)
 
     def changed(self, later: KeptState) -> list[str]:
         """Return which parts are not what they were; those that are new by then do not count."""
@@ -151,8 +140,6 @@ class _StateReach(Reach):
             for name, state in process_state(value, part.roots):
                 self._found.parts[name] = state.encode("utf-8", "surrogatepass")
                 self._found.outside.add(name)
-            if "environ" in code_facts(value.__code__).names:
-                self._found.note_environment()
         holders = self._found.holders.setdefault(label, [])
         encoder = _StateEncoder(self.label, part.roots, self._found, holders)
         try:

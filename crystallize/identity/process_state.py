@@ -43,6 +43,7 @@ _SETTINGS: Final[dict[str, tuple[str, Callable[[], str]]]] = {
     "chdir": ("the current directory", os.getcwd),
 }
 """Name of what sets something -> what that is called, and what it is now."""
+_OF_ENVIRONMENT: Final = frozenset({"environ", "getenv", "putenv"})
 
 
 def process_state(function: types.FunctionType, roots: Roots) -> Iterator[tuple[str, str]]:
@@ -51,6 +52,9 @@ def process_state(function: types.FunctionType, roots: Roots) -> Iterator[tuple[
     for name in facts.names & _SETTINGS.keys():
         label, now = _SETTINGS[name]
         yield label, now()
+    if not facts.names.isdisjoint(_OF_ENVIRONMENT):
+        for name in facts.names & os.environ.keys() | {name for name in facts.names if name.isupper()}:
+            yield f"os.environ[{name!r}]", repr(os.environ.get(name))
     yield from _attributes(function, facts, roots)
 
 
@@ -69,6 +73,8 @@ def _attributes(function: types.FunctionType, facts: CodeFacts, roots: Roots) ->
 
 
 _MISSING: Final = object()
+_LOADED: Final = (types.ModuleType, type, types.FunctionType, types.BuiltinFunctionType)
+"""What a package may load when it is asked for first."""
 
 
 def _is_installed(value: object, roots: Roots) -> bool:
@@ -84,6 +90,6 @@ def _name(value: Any) -> str:
 
 
 def _shown(value: object) -> str:
-    if value is _MISSING:
-        return "missing"
+    if value is _MISSING or isinstance(value, _LOADED):
+        return "nothing, or what is loaded when it is asked for"
     return repr(value) if isinstance(value, _SCALARS) else type(value).__qualname__

@@ -429,7 +429,7 @@ def test_what_runs_fill_and_never_change_is_stored(project, expression, kept):
 
 
 OUTSIDE = """
-import decimal, fractions, logging
+import decimal, fractions, logging, scipy
 
 def patched():
     if not hasattr(fractions, "shop_rate"):
@@ -459,12 +459,12 @@ def experiment_total(rng, gain=0.0):
         ("patched()", "fractions.shop_rate"),
         pytest.param("precise()", "decimal's context", marks=pytest.mark.slow),
         pytest.param("told()", "levels of loggers", marks=pytest.mark.slow),
-        pytest.param("kept()", None, marks=pytest.mark.slow),
-        pytest.param("kept() * os.urandom(1)[0]", "does not repeat", marks=pytest.mark.slow),
+        pytest.param("kept()", "os.environ['SHOP_RATE']", marks=pytest.mark.slow),
+        pytest.param("len(str(np.linalg)) / len(str(scipy.stats))", None, marks=pytest.mark.slow),
     ],
 )
 def test_what_runs_set_outside_of_the_project_is_told_and_not_stored(project, expression, named):
-    """Attributes of what is installed, and settings; variables of the environment if they come again alike."""
+    """Attributes of what is installed, variables of the environment, settings; not what a package loads late."""
     project.write(OUTSIDE.replace("EXPRESSION", expression))
     cold = project.run_apart()
     assert named is None or text_of(cold).count(named) == 1
