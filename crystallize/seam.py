@@ -56,6 +56,8 @@ if TYPE_CHECKING:
     from crystallize.context.journal import Journal as Journal
     from crystallize.context.record import RunError as RunError
     from crystallize.context.record import RunRecord as RunRecord
+    from crystallize.context.record import records_from_json as records_from_json
+    from crystallize.context.record import records_to_json as records_to_json
     from crystallize.context.seeding import CALIBRATION as CALIBRATION
     from crystallize.context.seeding import TREATMENT as TREATMENT
     from crystallize.context.seeding import SeedStream as SeedStream
@@ -220,6 +222,8 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "context.record": (
         "RunError",
         "RunRecord",
+        "records_from_json",
+        "records_to_json",
     ),
     "context.seeding": (
         "CALIBRATION",
@@ -245,8 +249,8 @@ _NAMES: dict[str, tuple[str, ...]] = {
     ),
     "engines.payload": (
         "BlockResult",
-        "RemoteWork",
         "Payload",
+        "RemoteWork",
         "told_once",
     ),
     "experiment.checks": (

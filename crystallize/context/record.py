@@ -6,7 +6,8 @@ import asyncio
 import json
 import os
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -137,22 +138,9 @@ class RunRecord:
 
     def to_json(self) -> str:
         """Return the record as JSON text; floats come back bit for bit."""
-        error = self.error
-        before = _text((_FORMAT, self.condition, self.replicate, self.seed, self.metrics))
+        before, behind = _parts(self)
         scopes = ", ".join([scope.to_text() for scope in self.scopes])
-        behind = _text(
-            (
-                self.artifacts,
-                error and (error.type, error.message, error.step, error.traceback),
-                self.skipped,
-                self.seconds,
-                self.sections,
-                self.cached,
-                self.impure,
-                self.cached_steps,
-            )
-        )
-        return f"{before[:-1]}, [{scopes}], {behind[1:]}"
+        return f"{_text((_FORMAT, *before))[:-1]}, [{scopes}], {_text(behind)[1:]}"
 
     @classmethod
     def from_json(cls, text: str | bytes) -> RunRecord:
@@ -163,43 +151,87 @@ class RunRecord:
         ValueError
             If the text is not a whole record of this format.
         """
-        try:
-            data = json.loads(text)
-            (
-                version,
-                condition,
-                replicate,
-                seed,
-                metrics,
-                scopes,
-                artifacts,
-                error,
-                skipped,
-                seconds,
-                sections,
-                cached,
-                impure,
-                cached_steps,
-            ) = data
-            if version != _FORMAT:
-                raise ValueError(f"format {version!r}, not {_FORMAT!r}")
-            return record_of(
-                condition,
-                replicate,
-                seed,
-                tuple([MetricEntry(*entry) for entry in metrics]),
-                tuple(map(Scope.from_json, scopes)),
-                tuple([ArtifactEntry(*entry) for entry in artifacts]),
-                error and RunError(*error),
-                skipped,
-                seconds,
-                tuple([(title, content) for title, content in sections]),
-                cached,
-                impure,
-                tuple(cached_steps),
-            )
-        except (TypeError, ValueError, KeyError) as fault:
-            raise ValueError(f"not a run record: {fault}") from fault
+        with _well_formed("a run record"):
+            version, condition, replicate, seed, metrics, scopes, *behind = json.loads(text)
+            _check_format(version)
+            return _record((condition, replicate, seed, metrics), tuple(map(Scope.from_json, scopes)), behind)
+
+
+def records_to_json(records: Iterable[RunRecord]) -> str:
+    """Return records as JSON text, traces that they share once."""
+    places: dict[tuple[int, ...], int] = {}
+    traces: list[tuple[Scope, ...]] = []
+    rows = []
+    for record in records:
+        before, behind = _parts(record)
+        place = places.setdefault(tuple(map(id, record.scopes)), len(traces))
+        if place == len(traces):
+            traces.append(record.scopes)
+        rows.append((before, place, behind))
+    return _text((_FORMAT, [[scope.to_json() for scope in trace] for trace in traces], rows))
+
+
+def records_from_json(text: str | bytes) -> list[RunRecord]:
+    """Build records from what `records_to_json` returned.
+
+    Raises
+    ------
+    ValueError
+        If the text does not hold whole records of this format.
+    """
+    with _well_formed("run records"):
+        version, traces, rows = json.loads(text)
+        _check_format(version)
+        known = [tuple(map(Scope.from_json, trace)) for trace in traces]
+        return [_record(before, known[place], behind) for before, place, behind in rows]
+
+
+def _parts(record: RunRecord) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """Return what stands in JSON before the traces of a record, and what behind them."""
+    error = record.error
+    return (record.condition, record.replicate, record.seed, record.metrics), (
+        record.artifacts,
+        error and (error.type, error.message, error.step, error.traceback),
+        record.skipped,
+        record.seconds,
+        record.sections,
+        record.cached,
+        record.impure,
+        record.cached_steps,
+    )
+
+
+def _record(before: Sequence[Any], scopes: tuple[Scope, ...], behind: Sequence[Any]) -> RunRecord:
+    condition, replicate, seed, metrics = before
+    artifacts, error, skipped, seconds, sections, cached, impure, cached_steps = behind
+    return record_of(
+        condition,
+        replicate,
+        seed,
+        tuple([MetricEntry(*entry) for entry in metrics]),
+        scopes,
+        tuple([ArtifactEntry(*entry) for entry in artifacts]),
+        error and RunError(*error),
+        skipped,
+        seconds,
+        tuple([(title, content) for title, content in sections]),
+        cached,
+        impure,
+        tuple(cached_steps),
+    )
+
+
+@contextmanager
+def _well_formed(what: str) -> Iterator[None]:
+    try:
+        yield
+    except (TypeError, ValueError, KeyError, IndexError) as fault:
+        raise ValueError(f"not {what}: {fault}") from fault
+
+
+def _check_format(version: object) -> None:
+    if version != _FORMAT:
+        raise ValueError(f"format {version!r}, not {_FORMAT!r}")
 
 
 class _Unfrozen:

@@ -29,7 +29,7 @@ from pytest_crystallize.pytest_seam import (
     thread_exceptions,
     unraisable_exceptions,
 )
-from pytest_crystallize.records.exchange import Key
+from pytest_crystallize.records.logs import Key
 
 THREAD_SECONDS: Final = 5.0
 """How long threads that runs have left are waited for at the end; Python would wait without limit."""

@@ -1,53 +1,40 @@
 """Claims and records of a session: who runs which replicate, and what it gave.
 
 Every process of a session appends to a log of its own in a directory they share, and reads the logs of the
-others. A claim is a lock on one byte of a lock file; the system releases it when its holder dies.
+others. A claim is a lock on bytes of a lock file; the system releases it when its holder dies.
 """
 
 from __future__ import annotations
 
-import errno
 import hashlib
-import json
-import os
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 from crystallize.seam import write_whole
+from pytest_crystallize.records.locks import Locks
+from pytest_crystallize.records.logs import Block, Key, Log, LogReader
 
 if TYPE_CHECKING:
     from crystallize import RunRecord
 
-if sys.platform == "win32":
-    import msvcrt
-else:
-    import fcntl
-
-
 LOST = "ProcessDied"
 """Error type of a record that stands for a unit which ended its process."""
-
-
-class Key(NamedTuple):
-    """Which unit of work: experiment id, replicate, condition."""
-
-    experiment: str
-    replicate: int
-    condition: str
 
 
 class Exchange:
     """Records of one process; the base of what several processes share."""
 
     worker = "main"
+    workers = 1
 
     def __init__(self) -> None:
-        self._records: dict[Key, RunRecord | str] = {}
-        self.attempts: dict[Key, str] = {}
+        self._records: dict[Key, RunRecord | Block] = {}
+        self._counts: dict[str, int] = {}
+        self._next: dict[str, int] = {}
         self._agreed: dict[str, str] = {}
 
     def has(self, key: Key) -> bool:
@@ -57,11 +44,13 @@ class Exchange:
     def record(self, key: Key) -> RunRecord | None:
         """Return a record, or None if it is not there."""
         found = self._records.get(key)
-        if isinstance(found, str):
-            from crystallize import RunRecord  # not at import time: the controller may never need it
-
-            found = self._records[key] = RunRecord.from_json(found)
-        return found
+        if type(found) is Block:
+            for record in found.records():
+                other = Key(key.experiment, record.replicate, record.condition)
+                if self._records.get(other) is found:
+                    self._records[other] = record
+            found = self._records[key]
+        return found  # type: ignore[return-value]
 
     def known(self, start: int = 0) -> list[Key]:
         """Return what there are records of, in the order in which they became known, from one on."""
@@ -85,33 +74,53 @@ class Exchange:
 
     def counts(self) -> dict[str, int]:
         """Return how many records there are, by experiment."""
-        counts: dict[str, int] = {}
-        for key in list(self._records):
-            counts[key.experiment] = counts.get(key.experiment, 0) + 1
-        return counts
+        return dict(self._counts)
 
-    def died(self, worker: str) -> list[Key]:
-        """Return the units that a process began and did not end."""
-        begun = [key for key, by in list(self.attempts.items()) if by == worker]
-        return [key for key in begun if not self.has(key) or self._is_lost(key)]
-
-    def _is_lost(self, key: Key) -> bool:
-        record = self.record(key)
-        return record is not None and record.error is not None and record.error.type == LOST
+    def begun_by(self, key: Key) -> str | None:
+        """Return which process has begun a unit and not ended it, if one has."""
+        return None
 
     def publish(self, key: Key, record: RunRecord) -> None:
-        """Make a record known."""
+        """Make a record known, to others before long."""
+        if key not in self._records:
+            self._counts[key.experiment] = self._counts.get(key.experiment, 0) + 1
         self._records[key] = record
 
-    def attempt(self, key: Key) -> None:
+    def flush(self) -> None:
+        """Make known at once what others do not know yet."""
+
+    def begin(self, key: Key) -> None:
         """Note that a unit is about to be run, in case it ends this process."""
+
+    def end(self, key: Key) -> None:
+        """Note that a unit has been run, if it was begun here."""
+
+    def of_others(self, experiment: str) -> Iterable[Key]:
+        """Return units of an experiment that other processes have run."""
+        return ()
+
+    def claim(self, experiment: str, start: int, size: int, most: int) -> range:
+        """Claim a block of the first replicates that nobody has claimed so far; none if all are claimed.
+
+        Parameters
+        ----------
+        experiment : str
+            Id of the experiment.
+        start, size : int
+            Between which replicates.
+        most : int
+            How many at most.
+        """
+        first = max(start, self._next.get(experiment, 0))
+        self._next[experiment] = last = max(first, min(first + most, size))
+        return range(first, last)
 
     def acquire(self, experiment: str, replicate: int, *, wait: bool) -> bool:
         """Claim a replicate; without `wait`, return False if another process holds it."""
         return True
 
-    def release(self, experiment: str, replicate: int) -> None:
-        """Give a claim back."""
+    def release(self, experiment: str, replicates: range) -> None:
+        """Give back what was claimed at once, all of it known to others."""
 
     def refresh(self) -> None:
         """Learn what other processes have published."""
@@ -139,51 +148,87 @@ class SharedExchange(Exchange):
         Made by the controlling process.
     worker : str or None
         Name of this process; None if it only reads.
+    workers : int
+        How many processes run units.
     """
 
-    def __init__(self, directory: Path, worker: str | None) -> None:
+    def __init__(self, directory: Path, worker: str | None, workers: int = 1) -> None:
         super().__init__()
         self.directory = directory
+        self.workers = workers
         self.worker = worker or "controller"
-        self._readers: dict[str, _Tail] = {}
+        self._readers: dict[str, LogReader] = {}
         self._reading = threading.Lock()  # a thread that shows progress reads too
         self._scanned = 0.0
-        self._log = -1
-        self._locks = _Locks(directory / "claims")
+        self._of_others: dict[str, list[Key]] = {}
+        self._begun: set[Key] = set()
+        self._attempts: dict[Key, str] = {}
+        self._under_way: dict[Key, str] = {}
+        self._log = None if worker is None else Log(directory / f"{worker}.log")
+        self._claimed_so_far = _Count(directory)
+        self._locks = Locks(directory / "claims")
         if worker is None:
             self._locks.acquire(_ALIVE, wait=False)
-        else:
-            self._log = os.open(directory / f"{worker}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
-    def attempt(self, key: Key) -> None:
-        """Note that a unit is about to be run; a replicate that ends its process is not run again."""
-        self.attempts[key] = self.worker
-        self._append(["attempt", key])
+    def begin(self, key: Key) -> None:
+        """Note that a unit is about to be run; one that ends its process is not run again."""
+        assert self._log is not None
+        self._begun.add(key)
+        self._log.begin(key)
+
+    def end(self, key: Key) -> None:
+        """Note that a unit has been run, if it was begun here."""
+        if key in self._begun:
+            assert self._log is not None
+            self._log.end(key)
+            self._begun.discard(key)
 
     def publish(self, key: Key, record: RunRecord) -> None:
-        """Append a record to this process's log, whole or not at all."""
+        """Keep a record, and have it appended to this process's log before long."""
         super().publish(key, record)
-        self._append(["record", key, record.to_json()])
+        assert self._log is not None
+        self._log.add(key, record)
 
-    def _append(self, entry: list[object]) -> None:
-        line = json.dumps(entry).encode() + b"\n"
-        written = os.write(self._log, line)
-        if written != len(line):  # a disk that ran full: what is torn is terminated, and ignored by readers
-            os.write(self._log, b"\n")
-            raise OSError(
-                f"{self.directory}: only {written} of {len(line)} bytes of a record could be written"
-            )
+    def flush(self) -> None:
+        """Append what was published to this process's log."""
+        if self._log is not None:
+            self._log.flush()
+
+    def begun_by(self, key: Key) -> str | None:
+        """Return which process has begun a unit and not ended it, if one has."""
+        if key in self._begun:
+            return self.worker
+        return self._attempts.get(key) or self._under_way.get(key)
+
+    def died(self, worker: str) -> list[Key]:
+        """Return the units that a process began and did not end."""
+        begun = [key for key, by in (self._attempts | self._under_way).items() if by == worker]
+        return [key for key in begun if not self.has(key) or self._is_lost(key)]
+
+    def _is_lost(self, key: Key) -> bool:
+        record = self.record(key)
+        return record is not None and record.error is not None and record.error.type == LOST
+
+    def of_others(self, experiment: str) -> Iterable[Key]:
+        """Return units of an experiment that other processes have run."""
+        return self._of_others.get(experiment, ())
 
     def refresh(self) -> None:
         """Read what has been appended to the logs since the last time."""
         with self._reading:
             self._find_logs()
+            under_way = {}
             for reader in self._readers.values():
-                for kind, key, *record in reader.entries():
-                    if kind == "attempt":
-                        self.attempts[key] = reader.worker
-                    else:
-                        self._records.setdefault(key, record[0])
+                if (begun := reader.under_way()) is not None:  # read before the records, which may end it
+                    under_way[begun] = reader.worker
+                for key, block in reader.entries():
+                    if block is None:
+                        self._attempts[key] = reader.worker
+                    elif key not in self._records:
+                        self._records[key] = block
+                        self._counts[key.experiment] = self._counts.get(key.experiment, 0) + 1
+                        self._of_others.setdefault(key.experiment, []).append(key)
+            self._under_way = under_way
 
     def _find_logs(self) -> None:
         changed = self.directory.stat().st_mtime
@@ -191,24 +236,45 @@ class SharedExchange(Exchange):
             return
         for path in self.directory.glob("*.log"):
             if path.stem not in self._readers and path.stem != self.worker:
-                self._readers[path.stem] = _Tail(path)
+                self._readers[path.stem] = LogReader(path)
         # A log made within the clock's resolution of this scan would not change the time again.
         self._scanned = changed if time.time() - changed > 1 else 0.0
 
+    def claim(self, experiment: str, start: int, size: int, most: int) -> range:
+        """Claim a block of replicates, and learn what was published until then."""
+        place = _NEXT + _offset(experiment, 0)
+        self._locks.acquire(place, wait=True)
+        try:
+            self._next[experiment] = self._claimed_so_far.read(f"{place:x}")
+            block = super().claim(experiment, start, size, most)
+            if not block:
+                return block
+            self._claimed_so_far.write(block.stop)
+        finally:
+            self._locks.release(place)
+        self._lock(experiment, block, wait=True)
+        return block
+
     def acquire(self, experiment: str, replicate: int, *, wait: bool) -> bool:
         """Claim a replicate, and learn what was published until then."""
-        if not self._locks.acquire(_offset(experiment, replicate), wait=wait):
+        return self._lock(experiment, range(replicate, replicate + 1), wait=wait)
+
+    def _lock(self, experiment: str, block: range, *, wait: bool) -> bool:
+        if not self._locks.acquire(_offset(experiment, block.start), len(block), wait=wait):
             return False
         try:
             self.refresh()
         except BaseException:
-            self.release(experiment, replicate)
+            self.release(experiment, block)
             raise
         return True
 
-    def release(self, experiment: str, replicate: int) -> None:
-        """Give a claim back."""
-        self._locks.release(_offset(experiment, replicate))
+    def release(self, experiment: str, replicates: range) -> None:
+        """Give back what was claimed at once, all of it known to others."""
+        try:
+            self.flush()
+        finally:
+            self._locks.release(_offset(experiment, replicates.start), len(replicates))
 
     def agree(self, name: str, make: Callable[[], str]) -> str:
         """Return what the first process of the session that asked for `name` made."""
@@ -218,7 +284,10 @@ class SharedExchange(Exchange):
             self._locks.acquire(place, wait=True)
             try:
                 if not path.exists():
-                    write_whole(path, make().encode())  # others look without the lock
+                    made = make()
+                    with suppress(OSError):  # others run then what this one has found stored
+                        self.flush()
+                    write_whole(path, made.encode())  # others look without the lock
                 self._agreed[name] = path.read_text(encoding="utf-8")
             finally:
                 self._locks.release(place)
@@ -237,9 +306,53 @@ class SharedExchange(Exchange):
         self._locks.close()
         for reader in self._readers.values():
             reader.close()
-        if self._log >= 0:
-            os.close(self._log)
-            self._log = -1
+        self._claimed_so_far.close()
+        if self._log is not None:
+            self._log.close()
+            self._log = None
+
+
+class _Count:
+    """Up to where the replicates of an experiment have been claimed, as a number in a file.
+
+    It may be lost: who claims what another process has claimed waits for it, and finds nothing to run.
+
+    Parameters
+    ----------
+    directory : Path
+        Of the session.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._name = ""
+        self._file: BinaryIO | None = None
+
+    def read(self, name: str) -> int:
+        """Return the number of a name; 0 if there is none."""
+        try:
+            if name != self._name or self._file is None:
+                self.close()
+                path = self._directory / f"{name}.next"
+                path.touch(0o600)
+                self._name, self._file = name, path.open("r+b", buffering=0)
+            self._file.seek(0)
+            return int(self._file.read(_DIGITS))
+        except (OSError, ValueError):
+            return 0
+
+    def write(self, number: int) -> None:
+        """Change the number of the name that was read last."""
+        if self._file is not None:
+            with suppress(OSError):
+                self._file.seek(0)
+                self._file.write(b"%0*d" % (_DIGITS, number))
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
 
 
 UNLIKE: Final = "unlike"
@@ -259,7 +372,7 @@ def is_told(exchange: Exchange, experiment: str) -> bool:
 def is_abandoned(directory: Path) -> bool:
     """Tell whether the process that made a session's directory is gone."""
     try:
-        locks = _Locks(directory / "claims")
+        locks = Locks(directory / "claims")
     except OSError:
         return False
     try:
@@ -268,81 +381,13 @@ def is_abandoned(directory: Path) -> bool:
         locks.close()
 
 
-_NAMES = 1 << 60  # claims of replicates lie below
+_DIGITS = 20
+_NEXT = 1 << 59  # claims of replicates lie below
+_NAMES = 1 << 60
 _ALIVE = 1 << 61
-
-
-class _Tail:
-    """Reads the whole lines that were appended to a log since the last time."""
-
-    def __init__(self, path: Path) -> None:
-        self.worker = path.stem
-        self._file = path.open("rb", buffering=0)
-        self._rest = b""
-
-    def entries(self) -> Iterator[list[Any]]:
-        new = self._file.read()
-        if not new:
-            return
-        *lines, self._rest = (self._rest + new).split(b"\n")
-        for line in lines:
-            try:
-                kind, (experiment, replicate, condition), *record = json.loads(line)
-                if (kind, len(record)) in (("attempt", 0), ("record", 1)):
-                    yield [kind, Key(experiment, replicate, condition), *record]
-            except (ValueError, TypeError):  # torn by a full disk or a killed process: no entry
-                continue
-
-    def close(self) -> None:
-        self._file.close()
 
 
 def _offset(experiment: str, replicate: int) -> int:
     """Return the byte that stands for a replicate: distinct within an experiment, hardly ever shared."""
     digest = hashlib.blake2b(experiment.encode("utf-8", "surrogatepass"), digest_size=4).digest()
     return (int.from_bytes(digest, "big") >> 1 << 24) + replicate
-
-
-class _Locks:
-    """Locks on single bytes of a file, owned by this process and gone with it.
-
-    POSIX record locks, not `flock`: a forked child does not inherit them. The file is opened once, since
-    closing any descriptor of it would give back every lock.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-
-    if sys.platform == "win32":
-
-        def acquire(self, offset: int, *, wait: bool) -> bool:
-            while True:
-                os.lseek(self._file, offset, os.SEEK_SET)
-                try:
-                    msvcrt.locking(self._file, msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
-                except OSError:
-                    if not wait:
-                        return False
-                else:
-                    return True
-
-        def release(self, offset: int) -> None:
-            os.lseek(self._file, offset, os.SEEK_SET)
-            msvcrt.locking(self._file, msvcrt.LK_UNLCK, 1)
-
-    else:
-
-        def acquire(self, offset: int, *, wait: bool) -> bool:
-            try:
-                fcntl.lockf(self._file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB), 1, offset)
-            except OSError as error:
-                if error.errno in (errno.EACCES, errno.EAGAIN) and not wait:
-                    return False
-                raise
-            return True
-
-        def release(self, offset: int) -> None:
-            fcntl.lockf(self._file, fcntl.LOCK_UN, 1, offset)
-
-    def close(self) -> None:
-        os.close(self._file)

@@ -200,8 +200,10 @@ class CrystallizeSession:
     def _exchange(self) -> Exchange:
         if self.directory is None:
             return Exchange()
-        worker = None if self.workerinput is None else str(self.workerinput["workerid"])
-        return SharedExchange(self.directory, worker)
+        if self.workerinput is None:
+            return SharedExchange(self.directory, None)
+        worker, workers = str(self.workerinput["workerid"]), int(self.workerinput["workercount"])
+        return SharedExchange(self.directory, worker, workers)
 
     def workerinput_for(self) -> dict[str, Any]:
         """Return what a worker is told."""

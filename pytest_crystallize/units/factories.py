@@ -6,7 +6,7 @@ import asyncio
 import copy
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from functools import cached_property
 from typing import Any
@@ -46,7 +46,7 @@ from pytest_crystallize.naming.tracebacks import describe
 from pytest_crystallize.records.record_cache import surroundings
 from pytest_crystallize.units.artifacts import SharedArtifacts
 from pytest_crystallize.units.settings import Settings
-from pytest_crystallize.units.sources import Records, Source, UnderWay, UnitsHere
+from pytest_crystallize.units.sources import Records, SharedRecords, Source, UnderWay, UnitsHere
 from pytest_crystallize.units.units import ExperimentRuns
 
 
@@ -157,13 +157,13 @@ class FactoryRuns(ExperimentRuns):
         if "plan" in self.__dict__ and self.plan.step_cache is not None:
             self.plan.step_cache.withdraw()
 
-    def batches(self, *, wait: bool) -> Iterator[tuple[list[Unit], bool]]:
+    def batches(self, source: Callable[[], Source], *, wait: bool) -> Generator[Records, None, None]:
         """Yield at first all that a cluster can run, if there is one: also beyond the next look."""
         if self.on_cluster:
-            ahead = range(self.first_open, self.replicates if self.looks_again else self.size)
+            ahead = range(self.first_missing(), self.replicates if self.looks_again else self.size)
             if units := [unit for replicate in ahead for unit in self.missing(replicate)]:
-                yield units, False
-        yield from super().batches(wait=wait)
+                yield SharedRecords(self, source, waits=False).records(units)
+        yield from super().batches(source, wait=wait)
 
     def source(self, host: pytest.Item) -> Source:
         """Return the cluster, if there is one, or what runs units here, asynchronous ones together."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
+from itertools import islice
 from typing import Final
 
 from crystallize import RunRecord
@@ -13,6 +14,7 @@ from crystallize.seam import Repeatability, StoredRuns, Subject, Unit
 from pytest_crystallize.records.exchange import STATE, UNLIKE
 from pytest_crystallize.units.settled import SettledExperiment
 
+_MOST_OF_OTHERS: Final = 200
 _LOOKS: Final = 50  # times as long as the last look at what is in memory is waited until the next
 
 
@@ -138,16 +140,12 @@ class Repeats:
         stored.release(known.unlike)
 
     def _of_others(self) -> Iterator[RunRecord]:
-        """Yield runs that other processes have made."""
+        """Yield runs that other processes have made: not all, since the cheapest of some is as good."""
         exchange = self._runs.settings.exchange
-        for key in exchange.known():
-            if (
-                key.experiment == self._runs.id
-                and exchange.attempts.get(key, exchange.worker) != exchange.worker
-            ):
-                record = exchange.record(key)
-                if record is not None:
-                    yield record
+        for key in islice(exchange.of_others(self._runs.id), _MOST_OF_OTHERS):
+            record = exchange.record(key)
+            if record is not None:
+                yield record
 
     def _tell(self, unlike: str) -> None:
         exchange = self._runs.settings.exchange

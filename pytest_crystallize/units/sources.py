@@ -13,7 +13,7 @@ import pytest
 
 from crystallize import RunRecord
 from crystallize.seam import Unit
-from pytest_crystallize.records.exchange import Key
+from pytest_crystallize.records.logs import Key
 from pytest_crystallize.units.unit_runs import UnitRuns
 
 Records = Generator[RunRecord, None, None]
@@ -63,7 +63,7 @@ class SharedRecords:
                     yield from records
         finally:
             for replicate in held:
-                exchange.release(experiment, replicate)
+                self._runs.write(exchange.release, experiment, range(replicate, replicate + 1))
 
 
 class UnitsHere:

@@ -12,7 +12,8 @@ import pytest
 from crystallize import RunRecord
 from crystallize.seam import Judge, RunError, StoredRuns, Subject, Unit
 from pytest_crystallize.naming.tracebacks import describe
-from pytest_crystallize.records.exchange import LOST, Key
+from pytest_crystallize.records.exchange import LOST
+from pytest_crystallize.records.logs import Key
 from pytest_crystallize.units.experiment_cache import ExperimentCache
 from pytest_crystallize.units.repeats import Repeats
 from pytest_crystallize.units.settled import SettledExperiment
@@ -119,18 +120,19 @@ class UnitRuns(SettledExperiment, ABC):
         exchange, cache, unit = self.settings.exchange, self.cache, Unit(record.replicate, record.condition)
         key = Key(self.id, *unit)
         if not exchange.has(key):
-            self._write(exchange.publish, key, record if cache is None else cache.take(unit, record))
+            self.write(exchange.publish, key, record if cache is None else cache.take(unit, record))
+        self.write(exchange.end, key)
 
     def begin(self, unit: Unit, host: pytest.Item) -> RunRecord | None:
         """Note that a unit is about to be run; of one that ended a process, return the record instead."""
         exchange, key = self.settings.exchange, Key(self.id, *unit)
-        if key in exchange.attempts:
-            lost = self._lost(key, exchange.attempts[key])
+        if (worker := exchange.begun_by(key)) is not None:
+            lost = self._lost(key, worker)
             self.publish(unit, lost)
             return lost
         self.repeats.begin()
         self.prepare(unit, host)
-        self._write(exchange.attempt, key)
+        self.write(exchange.begin, key)
         self.settings.timer.restart()
         return None
 
@@ -139,9 +141,10 @@ class UnitRuns(SettledExperiment, ABC):
 
     def publish(self, unit: Unit, record: RunRecord) -> None:
         """Have a record stand for a run, in all processes."""
-        self._write(self.settings.exchange.publish, Key(self.id, *unit), record)
+        self.write(self.settings.exchange.publish, Key(self.id, *unit), record)
 
-    def _write(self, write: Callable[..., None], *args: Any) -> None:
+    def write(self, write: Callable[..., None], *args: Any) -> None:
+        """Have something written for other processes, and say so if that fails."""
         try:
             write(*args)
         except OSError as error:

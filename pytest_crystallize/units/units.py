@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import closing
 from functools import cached_property, partial
+from itertools import chain
 from typing import Any
 
 import pytest
 
 from crystallize import ConditionRuns, RunRecord
 from crystallize.seam import Analysis, Interim, Unit, global_state_restored, rotated, unread_text
-from pytest_crystallize.records.exchange import Key
+from pytest_crystallize.records.logs import Key
+from pytest_crystallize.units.blocks import Blocks
 from pytest_crystallize.units.sources import Records, SharedRecords, Source, UnitsHere
 from pytest_crystallize.units.unit_runs import UnitRuns
 
@@ -22,7 +24,7 @@ class ExperimentRuns(UnitRuns):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.first_open = 0
+        self._first_missing = 0
         self._complete: dict[str, ConditionRuns] = {}
         self._analysis: Analysis | None = None
 
@@ -48,44 +50,46 @@ class ExperimentRuns(UnitRuns):
                 self._pull(host, seconds, at_least)
                 self.repeats.settle(UnitsHere(self, host).again, last=True, more=seconds is not None)
             finally:
-                if self.cache is not None:
+                if self.cache is not None and seconds is None:  # behind a token there is more to come
                     self.cache.flush()
         settings.timer.restart()
 
     def _pull(self, host: pytest.Item, seconds: float | None, at_least: int) -> None:
         started = time.perf_counter()
-        done_here, source = 0, partial(self.source, host)
+        done_here = 0
         while True:
-            for units, waits in self.batches(wait=seconds is None or self.looks_again):
-                done_here += self.take_in(SharedRecords(self, source, waits=waits).records(units))
-                out_of_time = seconds is not None and time.perf_counter() - started > seconds
-                if out_of_time and done_here >= at_least:
-                    return
+            waits = seconds is None or self.looks_again
+            with closing(self.batches(partial(self.source, host), wait=waits)) as batches:
+                for records in batches:
+                    done_here += self.take_in(records)
+                    out_of_time = seconds is not None and time.perf_counter() - started > seconds
+                    if out_of_time and done_here >= at_least:
+                        return
             if not self.advance():
                 return
 
-    def batches(self, *, wait: bool) -> Iterator[tuple[list[Unit], bool]]:
-        """Yield what is missing up to the next look, a few replicates at a time, and whether to wait for it.
+    def batches(self, source: Callable[[], Source], *, wait: bool) -> Generator[Records, None, None]:
+        """Yield the records of what is missing up to the next look, as they are to be made here.
 
-        At first nothing is waited for; if it is to, then for what others have claimed.
+        At first those of what nobody has claimed; if it is to be waited for, then of what others have.
         """
-        size, count = self.size, 0
-        batch: list[Unit] = []
-        for replicate in range(self.first_open, size):
-            missing = self.missing(replicate)
-            if missing:
-                batch += missing
-                count += 1
-                if count == self.at_once:
-                    yield batch, False
-                    batch, count = [], 0
-            elif replicate == self.first_open:
-                self.first_open += 1
-        if batch:
-            yield batch, False
-        for replicate in range(self.first_open, size) if wait else ():
+        settings = self.settings
+        for block in self._blocks.claimed(self.first_missing, self.size):
+            try:
+                todo = [left for replicate in block if (left := self.missing(replicate))]
+                together = self.at_once if self.at_once > 1 else max(1, len(todo))
+                for start in range(0, len(todo), together):
+                    yield source().records(list(chain.from_iterable(todo[start : start + together])))
+            finally:
+                self.write(settings.exchange.release, self.id, block)
+            settings.timer.suspend()  # the next claim may wait for another process
+        for replicate in range(self.first_missing(), self.size) if wait else ():
             if missing := self.missing(replicate):
-                yield missing, True
+                yield SharedRecords(self, source, waits=True).records(missing)
+
+    @cached_property
+    def _blocks(self) -> Blocks:
+        return Blocks(self.settings.exchange, self.id, self.at_once)
 
     def take_in(self, arriving: Records) -> int:
         """Conclude records as they arrive; return of how many replicates they were."""
@@ -123,11 +127,15 @@ class ExperimentRuns(UnitRuns):
         """Whether another look may be to come, so that nobody may run ahead."""
         return self._interim.is_open
 
+    def first_missing(self) -> int:
+        """Return the first replicate up to the next look of which something is missing."""
+        while self._first_missing < self.size and not self.missing(self._first_missing):
+            self._first_missing += 1
+        return self._first_missing
+
     def is_complete(self) -> bool:
         """Tell whether everything up to the next look is there."""
-        while self.first_open < self.size and not self.missing(self.first_open):
-            self.first_open += 1
-        return self.first_open >= self.size
+        return self.first_missing() >= self.size
 
     def advance(self) -> bool:
         """Go on to the replicates of the next look; tell whether there is one to come."""

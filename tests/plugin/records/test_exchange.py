@@ -41,13 +41,17 @@ def test_records_travel(pair):
     """What one worker publishes another one knows after it has refreshed."""
     one, two = pair
     key = Key("e", 3, "boost")
-    one.attempt(key)
+    one.begin(key)
     two.refresh()
-    assert two.attempts == {key: "gw0"}
+    assert two.begun_by(key) == "gw0"
     assert not two.has(key)
     one.publish(key, record(3, "boost"))
+    one.end(key)
+    one.flush()
     two.refresh()
+    assert two.begun_by(key) is None
     assert two.has(key)
+    assert list(two.of_others("e")) == [key]
     assert two.record(key) == record(3, "boost")
     assert two.counts() == {"e": 1}
     assert list(two.records(key.experiment)) == [record(3, "boost")]
@@ -59,6 +63,7 @@ def test_first_record_counts(pair):
     key = Key("e", 0, "baseline")
     two.publish(key, record())
     one.publish(key, RunRecord("baseline", 0, 8))
+    one.flush()
     two.refresh()
     assert two.record(key).seed == 7
 
@@ -67,6 +72,7 @@ def test_reader(tmp_path):
     """The controller reads and never writes."""
     worker, controller = SharedExchange(tmp_path, "gw0"), SharedExchange(tmp_path, None)
     worker.publish(Key("e", 0, "baseline"), record())
+    worker.flush()
     controller.refresh()
     assert controller.counts() == {"e": 1}
     assert sorted(path.name for path in tmp_path.glob("*.log")) == ["gw0.log"]
@@ -80,73 +86,167 @@ def test_log_that_appears_later(pair, tmp_path):
     one.refresh()
     late = SharedExchange(tmp_path, "gw2")
     late.publish(Key("e", 5, "baseline"), record(5))
+    late.flush()
     one.refresh()
     assert one.has(Key("e", 5, "baseline"))
     late.close()
 
 
-@pytest.mark.parametrize("cut", [1, 5, 20])
-def test_torn_line(pair, tmp_path, cut):
-    """A line without its end is no record, until the rest of it comes."""
+def log_of(one, *records):
+    """Return what a process writes to its log when it appends records of one experiment at once."""
+    for each in records:
+        one.publish(Key("e", each.replicate, each.condition), each)
+    one.flush()
+    return (one.directory / f"{one.worker}.log").read_bytes()
+
+
+def other_log(directory, text, name="gw7"):
+    """Write the log of another process, which runs nothing now."""
+    (directory / f"{name}.now").write_bytes(bytes(8))
+    path = directory / f"{name}.log"
+    path.write_bytes(text)
+    return path
+
+
+@pytest.mark.parametrize("cut", [1, 5, 20, 130])
+def test_torn_end(pair, tmp_path, cut):
+    """Records without their end are none, until the rest of them comes."""
     one, _ = pair
-    key = Key("e", 0, "baseline")
-    one.publish(key, record())
-    whole = (tmp_path / "gw0.log").read_bytes()
-    torn = tmp_path / "gw7.log"
-    torn.write_bytes(whole[:-cut])
-    three = SharedExchange(tmp_path, "gw3")
+    whole = log_of(one, record(0), record(1, "boost"))
+    torn = other_log(tmp_path, whole[:-cut])
     (tmp_path / "gw0.log").unlink()
+    three = SharedExchange(tmp_path, "gw3")
     three.refresh()
-    assert not three.has(key)
+    assert three.counts() == {}
     with torn.open("ab") as file:
         file.write(whole[-cut:])
     three.refresh()
-    assert three.record(key) == record()
+    assert list(three.runs("e", ("baseline", "boost"), 2)) == [record(0), record(1, "boost")]
     three.close()
 
 
-def test_line_torn_for_good(tmp_path, pair):
-    """What a full disk has torn is skipped, and the lines behind it are read."""
+def test_lines_torn_for_good(tmp_path, pair):
+    """What a full disk has torn is skipped, and what lies behind it is read."""
     one, two = pair
-    one.publish(Key("e", 0, "baseline"), record())
-    whole = (tmp_path / "gw0.log").read_bytes()
-    (tmp_path / "gw8.log").write_bytes(
+    whole = log_of(one, record())
+    head, body, _ = whole.split(b"\n")
+    other_log(
+        tmp_path,
         whole[:25]
+        + b"\n"
+        + head
+        + b"\n"
+        + body[:-3]
         + b"\n"
         + b"\x00\xff[\n"
         + b"[]\n"
-        + b'["record"]\n'
+        + b'["records"]\n'
+        + b'["attempt"]\n'
+        + b'["attempt", 3]\n'
+        + b'["records", 3, "e", [], [1], [0]]\n'
         + b"3\n"
         + b"null\n"
-        + whole.replace(b'"e", 0', b'"e", 1')
+        + head.replace(b"[0]", b"[1]", 1)
+        + b"\n"
+        + body.replace(b'["baseline", 0', b'["baseline", 1')
+        + b"\n",
     )
+    (tmp_path / "gw0.log").unlink()
     two.refresh()
-    assert two.has(Key("e", 1, "baseline"))
+    assert list(two.records("e")) == [record(1)]
 
 
 def test_record_of_another_format(tmp_path, pair):
-    """A record whose text is no record is not taken for one."""
+    """A text that holds no records is not taken for one."""
     _, two = pair
-    (tmp_path / "gw9.log").write_text('["record", ["e", 0, "baseline"], "[1, 2]"]\n')
+    other_log(tmp_path, b'["records", 6, "e", ["baseline"], [0], [0]]\n[1, 2]\n')
     two.refresh()
-    with pytest.raises(ValueError, match="not a run record"):
+    with pytest.raises(ValueError, match="not run records"):
         two.record(Key("e", 0, "baseline"))
 
 
 def test_write_that_falls_short(pair, monkeypatch):
-    """A record of which only a part could be written is an error, and later ones are whole."""
+    """Records of which only a part could be written are an error, and later ones are whole."""
     import os
 
     one, two = pair
     written = os.write
     monkeypatch.setattr(os, "write", lambda fd, data: written(fd, data[:10]))
+    one.publish(Key("e", 0, "baseline"), record())
     with pytest.raises(OSError, match="only 10 of"):
-        one.publish(Key("e", 0, "baseline"), record())
+        one.flush()
     monkeypatch.undo()
     one.publish(Key("e", 1, "baseline"), record(1))
+    one.flush()
     two.refresh()
     assert not two.has(Key("e", 0, "baseline"))
     assert two.has(Key("e", 1, "baseline"))
+
+
+def test_records_are_appended_before_long(pair, monkeypatch):
+    """Nobody who is killed loses more than what it ran in a twentieth of a second."""
+    from pytest_crystallize.records import logs
+
+    one, two = pair
+    clock = iter([10.0, 10.04, 10.06])
+    monkeypatch.setattr(logs.time, "perf_counter", lambda: next(clock))
+    for replicate, known in ((0, 0), (1, 0), (2, 3)):
+        one.publish(Key("e", replicate, "baseline"), record(replicate))
+        two.refresh()
+        assert two.counts().get("e", 0) == known
+
+
+def test_several_units_under_way(pair):
+    """Of units that are run at the same time, all are known, and each ends with its record."""
+    one, two = pair
+    keys = [Key("e", 0, condition) for condition in ("baseline", "boost", "more")]
+    for key in keys:
+        one.begin(key)
+    two.refresh()
+    assert {two.begun_by(key) for key in keys} == {"gw0"}
+    for key in keys[:2]:
+        one.publish(key, record(0, key.condition))
+        one.end(key)
+    two.refresh()
+    assert two.died("gw0") == keys[2:]
+
+
+def test_names_too_long_to_be_told_beside_the_log(pair):
+    """However long the name of an experiment is, it is known what its process runs."""
+    one, two = pair
+    key = Key("e" * 5000, 3, "baseline")
+    one.begin(key)
+    two.refresh()
+    assert two.begun_by(key) == "gw0"
+
+
+def test_blocks(tmp_path):
+    """Blocks that processes claim follow one another, up to the size that is asked for."""
+    exchange = SharedExchange(tmp_path, "gw0")
+    assert exchange.claim("e", 0, 10, 4) == range(4)
+    ask = (
+        "print([exchange.claim('e', 0, 10, 3), exchange.claim('e', 0, 10, 8), exchange.claim('e', 0, 10, 1)])"
+    )
+    assert elsewhere(tmp_path, ask) == "[range(4, 7), range(7, 10), range(10, 10)]"
+    assert (
+        elsewhere(tmp_path, "print([exchange.acquire('e', i, wait=False) for i in (3, 4)])")
+        == "[False, True]"
+    )
+    exchange.release("e", range(4))
+    assert elsewhere(tmp_path, "print(exchange.acquire('e', 3, wait=False))") == "True"
+    assert exchange.claim("e", 0, 12, 9) == range(10, 12)
+    exchange.close()
+
+
+@pytest.mark.parametrize("text", [b"", b"x", None])
+def test_a_count_of_blocks_that_is_lost(tmp_path, text):
+    """Who does not know what others have claimed waits for them, and claims it again."""
+    exchange = SharedExchange(tmp_path, "gw0")
+    exchange.release("e", exchange.claim("e", 0, 4, 4))
+    (count,) = tmp_path.glob("*.next")
+    count.unlink() if text is None else count.write_bytes(text)
+    assert elsewhere(tmp_path, "print(exchange.claim('e', 0, 4, 3))") == "range(0, 3)"
+    exchange.close()
 
 
 def test_claims(tmp_path):
@@ -157,7 +257,7 @@ def test_claims(tmp_path):
         "print([exchange.acquire('e', i, wait=False) for i in (0, 1)], exchange.acquire('f', 0, wait=False))"
     )
     assert elsewhere(tmp_path, ask) == "[False, True] True"
-    exchange.release("e", 0)
+    exchange.release("e", range(1))
     assert elsewhere(tmp_path, ask) == "[True, True] True"
     exchange.close()
 
@@ -181,13 +281,13 @@ def test_claims_end_with_their_process(tmp_path):
     code = """
         import os
         exchange.acquire('e', 0, wait=True)
-        exchange.attempt(Key('e', 0, 'baseline'))
+        exchange.begin(Key('e', 0, 'baseline'))
         os._exit(0)
     """
     elsewhere(tmp_path, textwrap.indent(textwrap.dedent(code), "        ").strip())
     exchange = SharedExchange(tmp_path, "gw0")
     assert exchange.acquire("e", 0, wait=True)
-    assert exchange.attempts == {Key("e", 0, "baseline"): "other"}
+    assert exchange.begun_by(Key("e", 0, "baseline")) == "other"
     exchange.close()
 
 
@@ -196,7 +296,8 @@ def test_learns_when_it_claims(tmp_path):
     exchange = SharedExchange(tmp_path, "gw0")
     elsewhere(
         tmp_path,
-        "from crystallize import RunRecord; exchange.publish(Key('e', 0, 'a'), RunRecord('a', 0, 7))",
+        "from crystallize import RunRecord; exchange.publish(Key('e', 0, 'a'), RunRecord('a', 0, 7)); "
+        "exchange.flush()",
     )
     assert exchange.acquire("e", 0, wait=False)
     assert exchange.has(Key("e", 0, "a"))
@@ -232,5 +333,5 @@ def test_one_process():
     exchange.publish(key, record())
     assert exchange.record(key) == record()
     assert exchange.agree("x", lambda: "1") == exchange.agree("x", lambda: "2") == "1"
-    exchange.release("e", 0)
+    exchange.release("e", range(1))
     exchange.close()

@@ -1,0 +1,244 @@
+"""What a process of a session writes for the others to read: a log of its records, and what it is running."""
+
+from __future__ import annotations
+
+import json
+import mmap
+import os
+import struct
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from crystallize import RunRecord
+
+APPENDED_EVERY: Final = 0.05
+"""Seconds after which what was gathered is appended; so much work a process that is killed may lose."""
+
+
+class Key(NamedTuple):
+    """Which unit of work: experiment id, replicate, condition."""
+
+    experiment: str
+    replicate: int
+    condition: str
+
+
+class Block:
+    """Records that were appended at once, as text until one of them is asked for."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: bytes) -> None:
+        self.text = text
+
+    def records(self) -> list[RunRecord]:
+        """Return the records.
+
+        Raises
+        ------
+        ValueError
+            If the text is not that of records.
+        """
+        from crystallize.seam import records_from_json  # the controller may never need it
+
+        return records_from_json(self.text)
+
+
+class Log:
+    """Appends to the log of this process.
+
+    Records are gathered and appended together, since each time costs as much as a short run; what is under
+    way is known to others all the same, and each of them at once.
+
+    Parameters
+    ----------
+    path : Path
+        The log; another file beside it holds which unit is under way.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._gathered: dict[str, list[RunRecord]] = {}
+        self._since = 0.0
+        self._slot = _Slot(path)
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+
+    def begin(self, key: Key) -> None:
+        """Tell which unit is under way; of several at a time, the log keeps all but one."""
+        if not self._slot.take(key):
+            self._append(json.dumps(["attempt", key]).encode() + b"\n")
+
+    def end(self, key: Key) -> None:
+        """Tell that a unit is not under way any more; what the log holds of it, its record has to end."""
+        if not self._slot.give_up(key):
+            self.flush()
+
+    def add(self, key: Key, record: RunRecord) -> None:
+        """Gather a record, and append all if it is time."""
+        now = time.perf_counter()
+        if not self._gathered:
+            self._since = now
+        self._gathered.setdefault(key.experiment, []).append(record)
+        if now - self._since > APPENDED_EVERY:
+            self.flush()
+
+    def flush(self) -> None:
+        """Append what was gathered."""
+        gathered, self._gathered = self._gathered, {}
+        for experiment, records in gathered.items():
+            self._append(_block(experiment, records))
+
+    def _append(self, text: bytes) -> None:
+        written = os.write(self._file, text)
+        if written != len(text):  # a disk that ran full: what is torn is terminated, and ignored by readers
+            os.write(self._file, b"\n")
+            raise OSError(
+                f"{self._path.parent}: only {written} of {len(text)} bytes of records could be written"
+            )
+
+    def close(self) -> None:
+        """Close the files."""
+        self._slot.close()
+        os.close(self._file)
+
+
+def _block(experiment: str, records: Sequence[RunRecord]) -> bytes:
+    """Return two lines: which records these are with the length of the second, and that, the records."""
+    from crystallize.seam import records_to_json  # as above
+
+    text = records_to_json(records).encode()
+    conditions = list(dict.fromkeys(record.condition for record in records))
+    place = {condition: number for number, condition in enumerate(conditions)}
+    units = [record.replicate for record in records], [place[record.condition] for record in records]
+    return b"%s\n%s\n" % (json.dumps(["records", len(text), experiment, conditions, *units]).encode(), text)
+
+
+class LogReader:
+    """Reads what was appended to another process's log since the last time.
+
+    Parameters
+    ----------
+    path : Path
+        The log.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.worker = path.stem
+        self._file = path.open("rb", buffering=0)
+        self._slot = _slot_of(path).open("rb", buffering=0)
+        self._rest = b""
+        self._head: tuple[int, Sequence[Key]] = 0, ()
+
+    def under_way(self) -> Key | None:
+        """Return the unit that its process is running, or was when it died."""
+        self._slot.seek(0)
+        return _key_in(self._slot.read())
+
+    def entries(self) -> Iterator[tuple[Key, Block | None]]:
+        """Yield what is new: each record with its block, and units that were begun with None."""
+        *lines, self._rest = (self._rest + self._file.read()).split(b"\n")
+        for line in lines:
+            size, keys = self._head
+            self._head = 0, ()
+            if size and len(line) == size:
+                block = Block(line)
+                yield from ((key, block) for key in keys)
+            else:
+                size, keys = _head(line)
+                if size:
+                    self._head = size, keys
+                else:
+                    yield from ((key, None) for key in keys)
+
+    def close(self) -> None:
+        """Close the files."""
+        self._file.close()
+        self._slot.close()
+
+
+def _head(line: bytes) -> tuple[int, Sequence[Key]]:
+    """Return the length of the records in the next line, and which these are; 0 and what was begun otherwise.
+
+    What a full disk or a killed process has torn is nothing.
+    """
+    try:
+        kind, *data = json.loads(line)
+        if kind == "attempt":
+            (key,) = data
+            return 0, [Key(*key)]
+        size, experiment, conditions, replicates, places = data
+        pairs = zip(replicates, places, strict=True)
+        keys = [Key(experiment, replicate, conditions[place]) for replicate, place in pairs]
+        return (size, keys) if kind == "records" else (0, ())
+    except (ValueError, TypeError, IndexError):
+        return 0, ()
+
+
+# What is under way.
+
+_SLOT: Final = 4096  # bytes
+_LENGTH: Final = struct.Struct("<I")
+_NOTHING: Final = _LENGTH.pack(0)
+
+
+def _slot_of(log: Path) -> Path:
+    return log.with_suffix(".now")
+
+
+class _Slot:
+    """Memory that other processes read, and that stays when this one is killed: the unit under way.
+
+    Parameters
+    ----------
+    log : Path
+        The log that it belongs to.
+    """
+
+    def __init__(self, log: Path) -> None:
+        path = _slot_of(log)
+        path.write_bytes(bytes(_SLOT))  # written, so that no full disk can fail what is stored later
+        with path.open("r+b") as file:
+            self._memory = mmap.mmap(file.fileno(), _SLOT)
+        self._taken: Key | None = None
+        self._named: dict[tuple[str, str], bytes] = {}
+
+    def take(self, key: Key) -> bool:
+        """Tell others of a unit; return False if there is one already, or the name is too long."""
+        experiment, replicate, condition = key
+        name = self._named.get((experiment, condition))
+        if name is None:
+            name = self._named[experiment, condition] = json.dumps([experiment, condition]).encode()
+        text = b"%d %s" % (replicate, name)
+        end = _LENGTH.size + len(text)
+        if self._taken is not None or end > _SLOT:
+            return False
+        self._memory[_LENGTH.size : end] = text
+        self._memory[: _LENGTH.size] = _LENGTH.pack(len(text))  # now it counts
+        self._taken = key
+        return True
+
+    def give_up(self, key: Key) -> bool:
+        """Tell others that a unit is not under way any more; return False if it was not told of here."""
+        if self._taken != key:
+            return False
+        self._memory[: _LENGTH.size] = _NOTHING
+        self._taken = None
+        return True
+
+    def close(self) -> None:
+        self._memory.close()
+
+
+def _key_in(slot: bytes) -> Key | None:
+    (length,) = _LENGTH.unpack_from(slot) if len(slot) >= _LENGTH.size else (0,)
+    if not length:
+        return None
+    try:
+        replicate, _, name = slot[_LENGTH.size : _LENGTH.size + length].partition(b" ")
+        experiment, condition = json.loads(name)
+        return Key(experiment, int(replicate), condition)
+    except (ValueError, TypeError):  # its process is alive, and going on
+        return None
