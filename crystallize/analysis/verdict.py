@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field, fields
+from typing import Any, Final, Literal
 
 Status = Literal["supported", "refuted", "inconclusive", "invalid"]
 
@@ -146,8 +147,11 @@ class Verdict:
         return self.p_value if self.adjusted_p is None else self.adjusted_p
 
     def to_dict(self) -> dict[str, Any]:
-        """Return every field."""
-        return asdict(self)
+        """Return every field, as copies."""
+        known = {name: getattr(self, name) for name in _FIELDS}  # `asdict` walks through each of them
+        for name in ("details", "effect_sizes"):
+            known[name] = copy.deepcopy(dict(known[name]))
+        return known
 
     def summary(self) -> dict[str, Any]:
         """Return what the verifier returned, with `verdict`, `accepted` and, of a claim, what it rests on."""
@@ -159,3 +163,6 @@ class Verdict:
         if self.reason:
             summary["reason"] = self.reason
         return summary
+
+
+_FIELDS: Final = tuple(entry.name for entry in fields(Verdict))

@@ -31,7 +31,7 @@ def _directories() -> tuple[str, ...]:
 INSTALLED: Final = _directories()
 
 
-def _real_path(filename: str) -> str:
+def real_path(filename: str) -> str:
     """Return a path without links; modules are many, and their directories few."""
     directory, name = os.path.split(filename)
     if os.path.islink(filename) or name in ("", os.curdir, os.pardir):  # noqa: PTH114 - a Path costs more
@@ -47,7 +47,7 @@ def is_project_file(filename: str, roots: Roots = ()) -> bool:
     """Tell whether a file is the project's; the closest of roots and installed directories decides."""
     if filename.startswith("<frozen "):
         return False
-    path = _real_path(filename)
+    path = real_path(filename)
     installed = max((len(home) for home in INSTALLED if path.startswith(home)), default=0)
     if not installed and f"{os.sep}site-packages{os.sep}" in path:
         installed = path.rindex(f"{os.sep}site-packages{os.sep}") + 1

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterable
 from contextlib import suppress
 from hashlib import blake2b
+from pathlib import Path
 from typing import Final
 
 from crystallize.errors import FingerprintError
@@ -24,6 +25,8 @@ from crystallize.identity.purity import Watcher
 from crystallize.identity.set_up import reached_modules
 from crystallize.storage.store import Encoded, Store
 
+_STORED: Final[set[tuple[Path, str]]] = set()
+"""Directories, and names of lists that this process has stored there: most experiments have the same."""
 _KEY: Final = "prerequisites "
 _MISSING: Final = "missing"
 
@@ -84,9 +87,10 @@ class Prerequisites:
             entries = sorted([*_loaded(files), *(self._of_opened() if self._opened else ())])
             data = json.dumps(entries).encode("utf-8", "surrogatepass")
             name = blake2b(data, digest_size=16).hexdigest()
-            if self._holds.get(name, _MISSING) is not None:
+            if (self._store.directory, name) not in _STORED:
                 self._store.put(_KEY + name, Encoded("json", data), "list")
-                self._holds[name] = None
+                _STORED.add((self._store.directory, name))
+            self._holds[name] = None
             DIGESTS.save(self._store)
             self._listed = state, name
         return self._listed[1]
@@ -157,10 +161,14 @@ def _digest_as_opened(opening: Opening) -> str | None:
 
 def _loaded(files: dict[str, str]) -> Iterable[Entry]:
     for name, path in files.items():
-        with suppress(OSError):
-            if Status.of(path).changed > STARTED:
+        try:
+            status = Status.of(path)
+            if status.changed > STARTED:
                 raise Unprovable(f"the installed file {name} has changed since this process began")
-        yield "loaded", name, _digest("content", path)
+            digest = DIGESTS.of(path, status)
+        except OSError:
+            digest = _MISSING
+        yield "loaded", name, digest
 
 
 def _digest(kind: str, path: str) -> str:

@@ -14,6 +14,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -75,11 +76,11 @@ class Watcher:
         self._inputs = Places(resolved(inputs))
         self._listed = looked_through(inputs)
         self._code = Places(code)
-        self._ignored = Places([*installation(), *ignored])
-        system = Places([tempfile.gettempdir()])
+        self._ignored = _places((*installation(), *ignored))
+        system = _places((tempfile.gettempdir(),))
         self._temporary = system
         self._project = Places(path for path in project if Spelled.of(path) in system)
-        self._given = Places(temporary)
+        self._given = _places(tuple(temporary))
         self._noted: dict[str, None] = {}
 
     @property
@@ -104,6 +105,12 @@ class Watcher:
     def _note(self, reason: str) -> None:
         if len(self._noted) < _MOST or not is_incidental(reason):
             self._noted.setdefault(reason)
+
+
+@lru_cache(maxsize=100)
+def _places(paths: tuple[StrPath, ...]) -> Places:
+    """Return places that are the same for most experiments of a session: links in them are followed once."""
+    return Places(paths)
 
 
 class Watch:

@@ -22,7 +22,7 @@ from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 from crystallize.identity.file_digests import DIGESTS, Status
-from crystallize.identity.origin import is_project_file
+from crystallize.identity.origin import is_project_file, real_path
 from crystallize.identity.outline import Definition, Imported, Manner, Outline, combined, outline
 
 _ASKING = frozenset({"getoption", "getini", "getvalue", "option"})
@@ -267,7 +267,7 @@ def _located(name: str) -> str | None:
 def _path(module: ModuleType) -> str | None:
     """Return the file of a module of the project, without links: its source, or what was compiled of it."""
     path = vars(module).get("__file__")
-    return os.path.realpath(path) if isinstance(path, str) and is_project_file(path) else None
+    return real_path(path) if isinstance(path, str) and is_project_file(path) else None
 
 
 _outlines: dict[str, tuple[Status, Outline]] = {}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
@@ -95,7 +95,7 @@ class Exchange:
     def end(self, key: Key) -> None:
         """Note that a unit has been run, if it was begun here."""
 
-    def of_others(self, experiment: str) -> Iterable[Key]:
+    def of_others(self, experiment: str) -> Sequence[Key]:
         """Return units of an experiment that other processes have run."""
         return ()
 
@@ -209,7 +209,7 @@ class SharedExchange(Exchange):
         record = self.record(key)
         return record is not None and record.error is not None and record.error.type == LOST
 
-    def of_others(self, experiment: str) -> Iterable[Key]:
+    def of_others(self, experiment: str) -> Sequence[Key]:
         """Return units of an experiment that other processes have run."""
         return self._of_others.get(experiment, ())
 

@@ -41,6 +41,8 @@ class Repeats:
         self._subject = subject
         self._stored = stored
         self._began = False
+        self._taken = 0
+        self._seen = (-1, -1)  # how many runs of its own and of others it had seen the last time
         self._next_look = 0.0
 
     @cached_property
@@ -74,6 +76,7 @@ class Repeats:
         """Take in the record of a run that this process has made."""
         if self._known is not None:
             self._known.took(record)
+            self._taken += 1
 
     def settle(
         self, run_again: Callable[[Unit], RunRecord], *, last: bool = False, more: bool = False
@@ -97,6 +100,11 @@ class Repeats:
         started, spent = time.perf_counter(), known.spent_again
         if last and more and started < self._next_look:
             return
+        if last:
+            seen = self._taken, len(self._runs.settings.exchange.of_others(self._runs.id))
+            if seen == self._seen:
+                return
+            self._seen = seen
         objection = known.check(
             run_again,
             self._of_others() if last else (),
