@@ -62,7 +62,7 @@ def step(data, ctx, *, delta=0.0):
 def key_cost() -> tuple[float, float]:
     """Return milliseconds to identify an experiment again, and microseconds per key."""
     made = Experiment([1, 2], [step(delta=1.0)], treatments=[Treatment("boost", {"delta": 2.0})])
-    subject = subject_of(made.plan(), (), made.caching, root=Path.cwd())
+    subject = subject_of(made.run_plan(), (), made.caching, root=Path.cwd())
     known = subject.identify(environment())
     started = time.perf_counter()
     subject.identify(environment())

@@ -29,6 +29,7 @@ from functools import cache
 from typing import Any, Final
 
 import numpy as np
+from claim_simulation import claims
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 from scipy.stats import binom, bootstrap, ttest_ind
@@ -773,7 +774,7 @@ def main() -> int:
     simulation = Simulation(options.seed, 200 if options.quick else options.repetitions)
     start = time.perf_counter()
     tests = (table, worst_cases, contrasts, early_stopping, dependence, families)
-    for part in (designs,) if options.designs else (*tests, designs):
+    for part in (designs, claims) if options.designs else (*tests, designs, claims):
         part(simulation)
     if options.markdown:
         print(markdown(simulation))

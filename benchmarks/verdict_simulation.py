@@ -82,12 +82,12 @@ def judged(
     units: Sequence[str] | None = None,
     **judging: Any,
 ) -> list[Verdict]:
-    """Return the verdicts on a claim about each treatment."""
+    """Return the verdicts on a claim about each treatment, or whatever it is about."""
     made = {"baseline": runs("baseline", baseline, units)}
     made |= {name: runs(name, values, units) for name, values in treatments.items()}
     plan = AnalysisPlan((claim,), tuple(treatments), len(baseline), Judging(**judging))
     analysis = Analysis(plan, made)
-    return [analysis.verdict(claim, name) for name in treatments]
+    return [analysis.verdict(claim, name) for name in analysis.subjects(claim)]
 
 
 def one(claim: Hypothesis, treatment: Array, units: Sequence[str] | None = None, **judging: Any) -> Verdict:

@@ -15,22 +15,27 @@ if TYPE_CHECKING:
     from crystallize.analysis.verdict import Verdict as Verdict
     from crystallize.claims.hypothesis import Hypothesis as Hypothesis
     from crystallize.claims.hypothesis import hypothesis as hypothesis
+    from crystallize.claims.one_sample import BinomialTest as BinomialTest
+    from crystallize.claims.ratio import Ratio as Ratio
     from crystallize.claims.reference import Reference as Reference
     from crystallize.claims.stat_test import BarnardTest as BarnardTest
     from crystallize.claims.stat_test import BoschlooTest as BoschlooTest
-    from crystallize.claims.stat_test import BrunnerMunzelTest as BrunnerMunzelTest
     from crystallize.claims.stat_test import FisherExactTest as FisherExactTest
-    from crystallize.claims.stat_test import MannWhitneyTest as MannWhitneyTest
     from crystallize.claims.stat_test import McNemarTest as McNemarTest
     from crystallize.claims.stat_test import PairedTTest as PairedTTest
     from crystallize.claims.stat_test import ResampledTTest as ResampledTTest
     from crystallize.claims.stat_test import StatisticalTest as StatisticalTest
     from crystallize.claims.stat_test import WelchTTest as WelchTTest
-    from crystallize.claims.stat_test import WilcoxonTest as WilcoxonTest
     from crystallize.claims.stopping import AnytimeValid as AnytimeValid
     from crystallize.claims.stopping import GroupSequential as GroupSequential
     from crystallize.claims.tests_by_resampling import BootstrapTTest as BootstrapTTest
     from crystallize.claims.tests_by_resampling import PermutationTest as PermutationTest
+    from crystallize.claims.tests_of_ranks import BrunnerMunzelTest as BrunnerMunzelTest
+    from crystallize.claims.tests_of_ranks import MannWhitneyTest as MannWhitneyTest
+    from crystallize.claims.tests_of_ranks import WilcoxonTest as WilcoxonTest
+    from crystallize.claims.tests_of_scores import LogRatioTest as LogRatioTest
+    from crystallize.claims.tests_of_scores import QuantileTest as QuantileTest
+    from crystallize.claims.tests_of_scores import WinRateTest as WinRateTest
     from crystallize.claims.tests_of_units import ClusteredTTest as ClusteredTTest
     from crystallize.claims.tests_of_units import CrossedTTest as CrossedTTest
     from crystallize.claims.verifier import verifier as verifier
@@ -78,9 +83,10 @@ _HOMES = {
     "BarnardTest": "claims.stat_test",
     "BaseOptimizer": "experiment.optimize.base",
     "BasePlugin": "run.plugins.base",
+    "BinomialTest": "claims.one_sample",
     "BoschlooTest": "claims.stat_test",
     "BootstrapTTest": "claims.tests_by_resampling",
-    "BrunnerMunzelTest": "claims.stat_test",
+    "BrunnerMunzelTest": "claims.tests_of_ranks",
     "ClusteredTTest": "claims.tests_of_units",
     "CrossedTTest": "claims.tests_of_units",
     "ConditionRuns": "analysis.condition_runs",
@@ -96,8 +102,9 @@ _HOMES = {
     "GridSearch": "experiment.optimize.listed",
     "GroupSequential": "claims.stopping",
     "Hypothesis": "claims.hypothesis",
+    "LogRatioTest": "claims.tests_of_scores",
     "LoggingPlugin": "run.plugins.logging",
-    "MannWhitneyTest": "claims.stat_test",
+    "MannWhitneyTest": "claims.tests_of_ranks",
     "McNemarTest": "claims.stat_test",
     "Objective": "experiment.optimize.objective",
     "OptunaOptimizer": "experiment.optimize.with_optuna",
@@ -107,6 +114,8 @@ _HOMES = {
     "Pipeline": "run.pipeline",
     "PipelineStep": "declare.pipeline_step",
     "RandomSearch": "experiment.optimize.listed",
+    "QuantileTest": "claims.tests_of_scores",
+    "Ratio": "claims.ratio",
     "Reference": "claims.reference",
     "ResampledTTest": "claims.stat_test",
     "Result": "experiment.result",
@@ -118,7 +127,8 @@ _HOMES = {
     "Treatment": "declare.treatment",
     "Verdict": "analysis.verdict",
     "WelchTTest": "claims.stat_test",
-    "WilcoxonTest": "claims.stat_test",
+    "WilcoxonTest": "claims.tests_of_ranks",
+    "WinRateTest": "claims.tests_of_scores",
     "data_source": "declare.datasource",
     "digest": "analysis.evaluation",
     "evaluate": "analysis.analysis",

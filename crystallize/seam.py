@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from crystallize.analysis.calibration import BLIND_SPOT as BLIND_SPOT
     from crystallize.analysis.calibration import Calibration as Calibration
     from crystallize.analysis.calibration import calibrate as calibrate
-    from crystallize.analysis.claim_test import chosen_test as chosen_test
+    from crystallize.analysis.claim_plan import told as told
+    from crystallize.analysis.claim_test import suited as suited
     from crystallize.analysis.condition_runs import mean as mean
     from crystallize.analysis.evaluation import digest as digest
     from crystallize.analysis.evaluation import ranked as ranked
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from crystallize.analysis.evaluation import score as score
     from crystallize.analysis.family import AnalysisPlan as AnalysisPlan
     from crystallize.analysis.interim import Interim as Interim
+    from crystallize.analysis.planning import FEWEST as FEWEST
+    from crystallize.analysis.planning import Planner as Planner
     from crystallize.analysis.reference_file import load_reference as load_reference
     from crystallize.analysis.reference_file import write_reference as write_reference
     from crystallize.analysis.references import References as References
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
     from crystallize.analysis.unchanged import unrepeated as unrepeated
     from crystallize.analysis.unread import TreatmentKeys as TreatmentKeys
     from crystallize.analysis.unread import unread_text as unread_text
+    from crystallize.analysis.verdict import PASSING as PASSING
     from crystallize.boundary import check_failure as check_failure
     from crystallize.boundary import ends_everything as ends_everything
     from crystallize.boundary import failure as failure
@@ -47,8 +51,6 @@ if TYPE_CHECKING:
     from crystallize.claims.hypothesis import metrics_of_claims as metrics_of_claims
     from crystallize.claims.policy import DEFAULT_JUDGING as DEFAULT_JUDGING
     from crystallize.claims.policy import Judging as Judging
-    from crystallize.claims.stat_test import BoschlooTest as BoschlooTest
-    from crystallize.claims.stat_test import McNemarTest as McNemarTest
     from crystallize.claims.tests_of_units import ClusteredTTest as ClusteredTTest
     from crystallize.context.context import LOGGER as LOGGER
     from crystallize.context.context import FrozenContext as FrozenContext
@@ -59,6 +61,7 @@ if TYPE_CHECKING:
     from crystallize.context.record import records_from_json as records_from_json
     from crystallize.context.record import records_to_json as records_to_json
     from crystallize.context.seeding import CALIBRATION as CALIBRATION
+    from crystallize.context.seeding import PLANNING as PLANNING
     from crystallize.context.seeding import TREATMENT as TREATMENT
     from crystallize.context.seeding import SeedStream as SeedStream
     from crystallize.context.seeding import check_root_seed as check_root_seed
@@ -79,6 +82,7 @@ if TYPE_CHECKING:
     from crystallize.engines.payload import RemoteWork as RemoteWork
     from crystallize.engines.payload import told_once as told_once
     from crystallize.experiment.checks import as_treatments as as_treatments
+    from crystallize.experiment.checks import check_decidable as check_decidable
     from crystallize.experiment.checks import check_replicates as check_replicates
     from crystallize.experiment.checks import listed as listed
     from crystallize.experiment.checks import quoted as quoted
@@ -157,7 +161,8 @@ _NAMES: dict[str, tuple[str, ...]] = {
         "Calibration",
         "calibrate",
     ),
-    "analysis.claim_test": ("chosen_test",),
+    "analysis.claim_plan": ("told",),
+    "analysis.claim_test": ("suited",),
     "analysis.condition_runs": ("mean",),
     "analysis.evaluation": (
         "digest",
@@ -167,6 +172,10 @@ _NAMES: dict[str, tuple[str, ...]] = {
     ),
     "analysis.family": ("AnalysisPlan",),
     "analysis.interim": ("Interim",),
+    "analysis.planning": (
+        "FEWEST",
+        "Planner",
+    ),
     "analysis.reference_file": (
         "load_reference",
         "write_reference",
@@ -192,6 +201,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
         "TreatmentKeys",
         "unread_text",
     ),
+    "analysis.verdict": ("PASSING",),
     "boundary": (
         "check_failure",
         "ends_everything",
@@ -208,10 +218,6 @@ _NAMES: dict[str, tuple[str, ...]] = {
         "DEFAULT_JUDGING",
         "Judging",
     ),
-    "claims.stat_test": (
-        "BoschlooTest",
-        "McNemarTest",
-    ),
     "claims.tests_of_units": ("ClusteredTTest",),
     "context.context": (
         "FrozenContext",
@@ -227,6 +233,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     ),
     "context.seeding": (
         "CALIBRATION",
+        "PLANNING",
         "SeedStream",
         "TREATMENT",
         "check_root_seed",
@@ -255,6 +262,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     ),
     "experiment.checks": (
         "as_treatments",
+        "check_decidable",
         "check_replicates",
         "listed",
         "quoted",

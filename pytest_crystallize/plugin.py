@@ -77,6 +77,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "fail a hypothesis that is supported more often than its alpha allows",
     )
     group.addoption(
+        "--crystallize-plan",
+        action="store_const",
+        const=True,
+        help="test nothing, but run a pilot of 10 replicates on seeds of its own (as many as "
+        "--crystallize-replicates says, if that is more), and tell how many replicates each claim needs",
+    )
+    group.addoption(
         "--crystallize-save",
         type=parse_reference,
         metavar="NAME",
@@ -149,6 +156,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=list(FUNCTIONS),
     )
     parser.addini("crystallize_replicates", "number of replicates where an experiment declares none")
+    parser.addini(
+        "crystallize_claims",
+        "over how many claims (hypotheses by what they are about) of all experiments alpha is split; more of "
+        "them are an error",
+    )
     parser.addini(
         "crystallize_seed", "root seed where an experiment declares none: an integer >= 0, or 'random'"
     )

@@ -13,12 +13,16 @@ from crystallize.analysis.decide import Levels, Tested, claim_tested
 from crystallize.analysis.deterministic import compared_directly
 from crystallize.analysis.family import AnalysisPlan, Member
 from crystallize.analysis.references import References
+from crystallize.analysis.second_metric import ratio_of
 from crystallize.analysis.sequential import ClaimLooks
+from crystallize.analysis.steps import too_few_to_flip
 from crystallize.analysis.unread import TreatmentKeys
 from crystallize.analysis.verdict import Verdict
 from crystallize.analysis.verifying import shown_metric
+from crystallize.claims.comparator import kind_of
 from crystallize.claims.hypothesis import Hypothesis
 from crystallize.claims.policy import DEFAULT_JUDGING, Judging
+from crystallize.claims.reference import Reference
 from crystallize.declare.treatment import BASELINE
 from crystallize.stats.undisturbed import undisturbed
 
@@ -75,7 +79,7 @@ class Analysis:
                 verdict = replace(last, trail=looks.trail)
                 size = self.plan.sizes[max(verdict.look, 1) - 1]
             arms = self._comparisons.arms(hypothesis, treatment, size)
-            self._verdicts[key] = self._completed(verdict, hypothesis, *arms)
+            self._verdicts[key] = self._completed(verdict, hypothesis, treatment, *arms)
         return self._verdicts[key]
 
     @undisturbed()
@@ -131,40 +135,56 @@ class Analysis:
             return Verdict.invalid(sample)
         if claim.deterministic:
             return compared_directly(claim, sample, comparisons.names(hypothesis, treatment))
-        share = claim.level / self.plan.family if self.plan.is_corrected(hypothesis) else claim.level
-        return claim_tested(
+        level = claim.deciding_level
+        share = level / self.plan.family if self.plan.is_corrected(hypothesis) else level
+        if hypothesis.pairwise and self.plan.judging.correction == "holm":
+            share *= len(self.plan.subjects(hypothesis))  # which the flips of all pairs share
+        outcome = claim_tested(
             hypothesis,
             sample,
-            level=claim.level,
+            level=level,
             planning_level=share,
             resampled=self.plan.judging.resampled,
         )
+        if hypothesis.pairwise and self.plan.is_corrected(hypothesis) and isinstance(outcome, Tested):
+            fault = too_few_to_flip(outcome.outcome, share)
+            return outcome if fault is None else Verdict.invalid(fault, test=outcome.outcome.test.name)
+        return outcome
 
     @cached_property
     def _levels(self) -> dict[Member, Levels]:
         """What the p-values of each claim are compared with."""
         outcomes = {}
         for hypothesis, treatment in (*self.plan.members, *self.plan.guards):
-            known = self._outcome(hypothesis, treatment) if treatment in self.runs else None
+            is_run = all(name in self.runs for name in self.plan.rests_on(hypothesis, treatment))
+            known = self._outcome(hypothesis, treatment) if is_run else None
             if isinstance(known, Tested):
                 outcomes[hypothesis, treatment] = known.outcome
         return self.plan.levels(outcomes)
 
     def _completed(
-        self, verdict: Verdict, hypothesis: Hypothesis, baseline: ConditionRuns, treatment: ConditionRuns
+        self,
+        verdict: Verdict,
+        hypothesis: Hypothesis,
+        subject: str,
+        baseline: ConditionRuns,
+        treatment: ConditionRuns,
     ) -> Verdict:
         """Return a verdict with what it is about, and how claims were judged together."""
         plan, claim = self.plan, hypothesis.claim
         metric = shown_metric(hypothesis, baseline, treatment)
         means = baseline.mean(metric), treatment.mean(metric)
-        relative = claim is not None and claim.has_relative_margin
+        if claim is not None and claim.per is not None:
+            means = hypothesis.number, ratio_of(treatment, claim)
+            means = (ratio_of(baseline, claim) if hypothesis.number is None else means[0], means[1])
+        relative = claim is not None and claim.in_percent
         difference = verdict.difference
         if difference is None and means[0] is not None and means[1] is not None:
             difference = means[1] - means[0]
             if relative:
                 difference = difference / abs(means[0]) if means[0] else None
         lacking = len({*baseline.lacking, *treatment.lacking})
-        references, against = self._comparisons.references, hypothesis.against
+        references, against = self._comparisons.references, hypothesis.reference
         caveats = [verdict.caveat]
         if verdict.status != "invalid":
             caveats += references.caveats(hypothesis, treatment.condition, treatment)
@@ -172,10 +192,11 @@ class Analysis:
         correction = "none"
         if corrected:
             correction = plan.judging.correction if plan.judging.stopping is None else _BONFERRONI
+            correction = verdict.correction if verdict.correction != "none" else correction
         return replace(
             verdict,
             hypothesis=hypothesis.name,
-            treatment=treatment.condition,
+            treatment=subject,
             metric=hypothesis.metric_label,
             alpha=None if claim is not None and claim.deterministic else hypothesis.alpha,
             n=verdict.n or max(0, min(len(baseline.records), len(treatment.records)) - lacking),
@@ -187,12 +208,25 @@ class Analysis:
             correction=correction,
             direction="" if claim is None else claim.direction,
             margin=None if claim is None else claim.margin,
+            at_least=None if claim is None else claim.at_least,
+            detects=None if claim is None else claim.detects,
             relative=relative,
             planned=plan.replicates,
             caveat="; ".join(filter(None, caveats)),
-            against="" if against is None else against.name,
+            against=_against(hypothesis, baseline),
+            comparator=kind_of(hypothesis.against, pairwise=hypothesis.pairwise),
             recorded="" if against is None else references.told(against, treatment.condition),
         )
+
+
+def _against(hypothesis: Hypothesis, baseline: ConditionRuns) -> str:
+    """Return the name or number of what stands for the baseline; empty of the baseline itself."""
+    against = hypothesis.against
+    if hypothesis.pairwise:
+        return baseline.condition
+    if against is None or isinstance(against, str):
+        return against or ""
+    return against.name if isinstance(against, Reference) else f"{against:g}"
 
 
 def evaluate(

@@ -86,7 +86,7 @@ class _Unplanned(StatisticalTest):
 
 def _shifts(claim: Claim) -> list[float]:
     if claim.margin is None:
-        return [0.0]
+        return [claim.shift]
     return {
         "no_decrease": [-claim.margin],
         "no_increase": [claim.margin],
@@ -112,7 +112,12 @@ def _test(
 def _unsuited(claim: Claim, sample: ClaimSample, *, binary: bool) -> str | None:
     if not sample.paired:
         return f"AnytimeValid() needs pairs, and {sample.why_unpaired}"
-    if binary and claim.margin is not None:
+    if binary and sample.number is not None:
+        return (
+            f"metric {claim.metric!r} is 0 or 1, and AnytimeValid() tests no rate against a number; use "
+            "GroupSequential(), or kind='numeric'"
+        )
+    if binary and claim.size is not None:
         return (
             f"metric {claim.metric!r} is 0 or 1, and AnytimeValid() tests no margin of such values; use "
             "GroupSequential(), or kind='numeric'"

@@ -93,15 +93,19 @@ def calibrate(
         Of the experiment; what is corrected for there is a family, which a single hypothesis is not.
     """
     hypothesis = copy.copy(hypothesis)
-    hypothesis.against = None  # both sides are of today
+    hypothesis.treatments, hypothesis.pairwise = None, False
+    if hypothesis.number is None:
+        hypothesis.against = None  # both sides are of today
     claim, alpha = hypothesis.claim, _alpha(hypothesis)
     tests = len(baseline.records) // (2 * n)
     unknown = Calibration(hypothesis.name, tests, 0, n, alpha, (0.0, 1.0), "invalid")
-    reason = _missing(baseline) or (_not_testable(claim, baseline) if claim is not None else None)
+    number = hypothesis.number
+    reason = _missing(baseline) or (_not_testable(claim, baseline, number) if claim is not None else None)
     if reason is not None:
         return replace(unknown, reason=reason)
     alone = replace(judging, correction="none")
-    shift = _shift(claim, baseline) if claim is not None and claim.margin is not None else None
+    moved = claim is not None and (claim.size is not None or number is not None)
+    shift = _shift(claim, baseline, number) if claim is not None and moved else None
     found = invalid = 0
     for a, b in _pairs(baseline.records, n, shift):
         verdict = evaluate(hypothesis, a, b, judging=alone)
@@ -131,6 +135,8 @@ def calibrate(
 
 
 def _alpha(hypothesis: Hypothesis) -> float:
+    if hypothesis.claim is not None:
+        return hypothesis.claim.deciding_level
     return 0.05 if hypothesis.alpha is None else hypothesis.alpha
 
 
@@ -138,28 +144,41 @@ def _missing(baseline: ConditionRuns) -> str | None:
     return baseline.missing_evidence() if baseline.records else "there is no replicate"
 
 
-def _not_testable(claim: Claim, baseline: ConditionRuns) -> str | None:
+def _not_testable(claim: Claim, baseline: ConditionRuns, number: float | None) -> str | None:
     """Say why A/A tests show nothing of a claim; None if they do."""
     if claim.deterministic:
         return "it is declared deterministic, so there is no rate of errors"
     values = baseline.column(claim.metric)
-    if claim.margin is not None and claim.kind != "numeric" and {0.0, 1.0}.issuperset(values):
+    moved = claim.size is not None or number is not None
+    if moved and claim.per is not None:
+        return f"{claim.label} can't be moved to where nothing is to be found; it is not calibrated this way"
+    if moved and claim.kind != "numeric" and {0.0, 1.0}.issuperset(values):
+        where = "the margin" if number is None else f"{number:g}"
         return (
-            f"metric {claim.metric!r} is 0 or 1, which can't be moved to the margin; its test is not "
-            "calibrated "
+            f"metric {claim.metric!r} is 0 or 1, which can't be moved to {where}; its test is not calibrated "
             "this way"
         )
     return None
 
 
-def _shift(claim: Claim, baseline: ConditionRuns) -> tuple[str, float, float]:
-    """Return the metric, and by what to multiply its values and what to add, to be at the margin."""
-    assert claim.margin is not None
-    direction = -1 if claim.direction == "no_decrease" else 1
+def _shift(claim: Claim, baseline: ConditionRuns, number: float | None) -> tuple[str, float, float]:
+    """Return the metric, and by what to multiply its values and what to add, to be where nothing is found.
+
+    That is at the margin; and if a number is what they are compared with, their mean is moved to it first.
+    """
+    direction = -1 if claim.direction in ("no_decrease", "decrease") else 1
+    margin = 0.0 if claim.size is None else direction * claim.size
+    values = [value for value in baseline.column(claim.metric) if value is not None]
+    if number is not None and claim.is_ratio:
+        middle = math.exp(math.fsum(map(math.log, values)) / len(values))
+        return claim.metric, number / middle * (1 + margin), 0.0
+    if number is not None:
+        return claim.metric, 1.0, number - math.fsum(values) / len(values) + margin
     if not claim.relative:
-        return claim.metric, 1.0, direction * claim.margin
-    mean = math.fsum(value for value in baseline.column(claim.metric) if value is not None)
-    return claim.metric, 1 + direction * math.copysign(claim.margin, mean), 0.0
+        return claim.metric, 1.0, margin
+    if claim.is_ratio:
+        return claim.metric, 1 + margin, 0.0
+    return claim.metric, 1 + math.copysign(margin, math.fsum(values) * margin), 0.0
 
 
 def _pairs(

@@ -5,23 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any, Final
 
 from crystallize.analysis.sample import RESPLITS, ClaimSample
 from crystallize.analysis.verdict import Verdict
 from crystallize.boundary import failure
 from crystallize.claims.claim import Claim
-from crystallize.claims.stat_test import (
-    BoschlooTest,
-    McNemarTest,
-    ResampledTTest,
-    StatisticalTest,
-    default_test,
-)
-from crystallize.claims.tests_of_units import ClusteredTTest, CrossedTTest
+from crystallize.claims.layout import Layout
+from crystallize.claims.one_sample import BinomialTest
+from crystallize.claims.stat_test import ResampledTTest, StatisticalTest, default_test
+from crystallize.claims.tests_of_scores import AdjustedTest, RatioTest
+from crystallize.claims.tests_of_units import CrossedTTest
 from crystallize.errors import SampleError
 from crystallize.stats import (
+    Alternative,
     Guard,
     TestResult,
     beyond_margin,
@@ -29,6 +26,7 @@ from crystallize.stats import (
     non_inferiority,
     relative_equivalence,
     relative_non_inferiority,
+    relative_superiority,
 )
 
 _MOST_REPLICATES: Final = 10_000  # up to which it is worth saying how many replicates would do
@@ -51,6 +49,8 @@ class Outcome:
         claim with a sign whose p-value is two-sided it is the same one.
     at_level : callable
         Returns the result with the interval that belongs to another level.
+    saved : float or None
+        Part of the variance that a covariate saves, if there is one.
     """
 
     claim: Claim
@@ -60,6 +60,12 @@ class Outcome:
     result: TestResult
     mirror_p: float
     at_level: Callable[[float], TestResult]
+    saved: float | None = None
+
+    @property
+    def is_default(self) -> bool:
+        """Whether the design has chosen the test, and replicates that share no data are what it counts."""
+        return self.claim.test is None and self.sample.population != RESPLITS
 
     @property
     def p_value(self) -> float:
@@ -76,16 +82,17 @@ class Outcome:
     @property
     def is_claimed(self) -> bool:
         """Whether the data lie where the claim is, apart from significance."""
-        result, direction, margin = self.result, self.claim.direction, self.claim.margin
-        if margin is None:
-            side = result.side
-        elif direction == "equal":
-            return abs(result.estimate) < margin
-        else:
-            limit = -margin if direction == "no_decrease" else margin
-            side = result.estimate - limit if result.sign is None else result.sign
+        result, direction, size = self.result, self.claim.direction, self.claim.size
+        beyond = result.estimate - result.origin
         if direction == "differ":  # the p-value says it
             return True
+        if size is None:
+            side = result.side
+        elif direction == "equal":
+            return abs(beyond) < size
+        else:
+            limit = -size if direction in ("no_decrease", "decrease") else size
+            side = beyond - limit if result.sign is None else result.sign
         return side > 0 if self.claim.claimed == "greater" else side < 0
 
     @property
@@ -132,27 +139,60 @@ def tested(
     try:
         if claim.test is not None:
             name = claim.test.name
-        test = chosen_test(claim, sample, resampled)
+        test, sample = suited(claim, sample, resampled)
         name = test.name
-        if isinstance(test, ResampledTTest) and sample.paired:
-            sample = replace(sample, population=RESPLITS)
         fault = _unsuited(claim, test, sample) or _too_few(claim, test, sample, level, planning_level)
         if fault is not None:
             return Verdict.invalid(fault, test=name)
 
+        layout = _layout(claim, sample, resampled)
+        compare = test.bound(layout)
+
         def at_level(level: float) -> TestResult:
-            return _compared(claim, test, sample, level)
+            return _compared(claim, test, compare, sample, level)
 
         result = at_level(level)
         if (fault := _no_result(result)) is not None:
             return Verdict.invalid(fault, test=result.test)
-        return Outcome(
-            claim, sample, test, level, result, _mirror_p(claim, test, sample, result, level), at_level
-        )
+        mirror_p = _mirror_p(claim, test, compare, sample, result, level)
+        saved = test.saved(sample.baseline, sample.treatment, layout)
+        return Outcome(claim, sample, test, level, result, mirror_p, at_level, saved)
     except SampleError as error:
         return Verdict.invalid(f"the {name} test can't take this sample: {error}", test=name)
     except BaseException as error:  # a test of the user's may raise anything, and return anything
         return Verdict.invalid(f"the {name} test raised {failure(error)}", test=name)
+
+
+def measured(
+    claim: Claim, sample: ClaimSample, level: float, resampled: float | None
+) -> tuple[StatisticalTest, ClaimSample, TestResult]:
+    """Return the test of a sample, the sample as it takes it, and what came out; however small it is.
+
+    Raises
+    ------
+    SampleError
+        If the test can't take it; a test of the user's may raise anything.
+    """
+    test, sample = suited(claim, sample, resampled)
+    if (fault := _unsuited(claim, test, sample)) is not None:
+        raise SampleError(fault)
+    compare = test.bound(_layout(claim, sample, resampled))
+    return test, sample, _compared(claim, test, compare, sample, level)
+
+
+def suited(claim: Claim, sample: ClaimSample, resampled: float | None) -> tuple[StatisticalTest, ClaimSample]:
+    """Return the test of a sample, and the sample with what a verdict on it speaks of."""
+    test = chosen_test(claim, sample, resampled)
+    if sample.paired and (isinstance(test, ResampledTTest) or (resampled and test.follows_design)):
+        sample = replace(sample, population=RESPLITS)
+    return test, sample
+
+
+def _layout(claim: Claim, sample: ClaimSample, resampled: float | None) -> Layout:
+    """Return how the values of a sample belong together."""
+    return Layout(
+        sample.paired, sample.units, sample.replicates, resampled, sample.number, claim.has_relative_size
+    )
 
 
 def reads_as_yes_or_no(claim: Claim, sample: ClaimSample) -> bool:
@@ -162,34 +202,29 @@ def reads_as_yes_or_no(claim: Claim, sample: ClaimSample) -> bool:
     """
     if claim.test is not None or claim.kind != "auto" or not sample.is_binary:
         return False
-    return claim.margin is None or (not claim.relative and claim.margin < 1)
+    return claim.size is None or (not claim.relative and claim.size < 1)
 
 
 def chosen_test(claim: Claim, sample: ClaimSample, resampled: float | None) -> StatisticalTest:
     """Return the test of a sample: the one that is named, or the default."""
     if claim.test is not None:
         return claim.test
+    if sample.beside is not None:
+        return RatioTest(sample.beside) if claim.per is not None else AdjustedTest(sample.beside)
     if sample.replicates is not None:
         return CrossedTTest()
     if resampled is not None:
         return ResampledTTest(test_fraction=resampled)
     binary = claim.kind == "binary" or reads_as_yes_or_no(claim, sample)
+    if binary and sample.number is not None:
+        return BinomialTest(sample.number)
     kind = "binary" if binary else "numeric"
     return default_test(sample.baseline, sample.treatment, paired=sample.paired, kind=kind)
 
 
-def _bound(test: StatisticalTest, sample: ClaimSample) -> Any:
-    """Return the test as a comparison of two arms."""
-    if sample.units is None:
-        return test.compare
-    if isinstance(test, CrossedTTest):
-        return partial(test.compare, units=sample.units[0], replicates=sample.replicates)
-    if isinstance(test, ClusteredTTest):
-        return partial(test.compare, units=sample.units)
-    return test.compare
-
-
-def _compared(claim: Claim, test: StatisticalTest, sample: ClaimSample, level: float) -> TestResult:
+def _compared(
+    claim: Claim, test: StatisticalTest, compare: Any, sample: ClaimSample, level: float
+) -> TestResult:
     """Test a sample; the interval belongs to a test at `level`.
 
     Raises
@@ -197,22 +232,43 @@ def _compared(claim: Claim, test: StatisticalTest, sample: ClaimSample, level: f
     SampleError
         If the test can't take it; a test of the user's may raise anything.
     """
-    compare = _bound(test, sample)
     arms = sample.baseline, sample.treatment
+    divides = _divides(claim, test)
     if claim.is_superiority:
         # The interval of a one-sided claim excludes the null hypothesis where its p-value does.
         one_sided = claim.alternative == "one-sided" and level < 0.5
         width = 2 * level if one_sided else level
-        return compare(*arms, alpha=width, alternative=claim.alternative_of_p)  # type: ignore[no-any-return]
-    assert claim.margin is not None
+        return _beyond(claim, test, compare, sample, width, claim.alternative_of_p)
+    assert claim.size is not None
     if claim.direction == "equal":
-        tost = relative_equivalence if claim.has_relative_margin else equivalence
-        result = tost(compare, *arms, margin=claim.margin, alpha=level)
+        tost = relative_equivalence if divides else equivalence
+        result = tost(compare, *arms, margin=claim.size, alpha=level)
     else:
         guard: Guard = claim.direction  # type: ignore[assignment]
-        one_sided_test = relative_non_inferiority if claim.has_relative_margin else non_inferiority
-        result = one_sided_test(compare, *arms, margin=claim.margin, guard=guard, alpha=level)
+        one_sided_test = relative_non_inferiority if divides else non_inferiority
+        result = one_sided_test(compare, *arms, margin=claim.size, guard=guard, alpha=level)
     return of_equal_differences(claim, test, sample, result)
+
+
+def _divides(claim: Claim, test: StatisticalTest) -> bool:
+    """Tell whether relative sizes are tested by multiples of the baseline: the test itself does not."""
+    return claim.has_relative_size and not claim.is_ratio and not test.divides_itself
+
+
+def _beyond(
+    claim: Claim,
+    test: StatisticalTest,
+    compare: Any,
+    sample: ClaimSample,
+    alpha: float,
+    alternative: Alternative,
+) -> TestResult:
+    """Test a difference against what a claim with a sign has to exceed: 0, or `at_least`."""
+    arms = sample.baseline, sample.treatment
+    options: dict[str, Any] = {"alpha": alpha, "alternative": alternative}
+    if _divides(claim, test):
+        return relative_superiority(compare, *arms, change=claim.shift, **options)
+    return compare(*arms, **options, shift=claim.shift)  # type: ignore[no-any-return]
 
 
 def of_equal_differences(
@@ -224,7 +280,7 @@ def of_equal_differences(
     can't exceed L, a mean loss at the margin needs losses in a part of at least margin/L of the replicates:
     that n of n show none has probability (1 - margin/L)^n.
     """
-    if not result.degenerate or isinstance(test, McNemarTest | BoschlooTest) or result.p_value >= 1:
+    if not result.degenerate or test.of_rates or result.p_value >= 1:
         return result
     n, _ = sample.counted
     p_value = 2.0**-n if isinstance(test, ResampledTTest) else result.p_value
@@ -245,21 +301,29 @@ def largest_loss(claim: Claim, sample: ClaimSample) -> float | None:
 
 
 def _mirror_p(
-    claim: Claim, test: StatisticalTest, sample: ClaimSample, result: TestResult, level: float
+    claim: Claim,
+    test: StatisticalTest,
+    compare: Any,
+    sample: ClaimSample,
+    result: TestResult,
+    level: float,
 ) -> float:
     """Return the p-value of the opposite of a claim; 1 where the data do not speak for it at all."""
-    compare = _bound(test, sample)
     arms = sample.baseline, sample.treatment
+    opposite: Alternative = "less" if claim.claimed == "greater" else "greater"
     if claim.is_superiority:
         if claim.direction == "differ":
             return 1.0
         if claim.alternative == "two-sided":
             return float(result.p_value)
-        opposite = "less" if claim.claimed == "greater" else "greater"
         side = result.side if opposite == "greater" else -result.side
-        return float(compare(*arms, alpha=level, alternative=opposite).p_value) if side > 0 else 1.0
+        return float(_beyond(claim, test, compare, sample, level, opposite).p_value) if side > 0 else 1.0
+    if claim.detects is not None:  # harm of any size
+        harm = compare(*arms, alpha=level, alternative=opposite, shift=0.0)
+        shown = harm.side < 0 if opposite == "less" else harm.side > 0
+        return float(harm.p_value) if shown else 1.0
     assert claim.margin is not None
-    estimate = result.estimate
+    estimate = result.estimate - result.origin
     beyond = {
         "no_decrease": estimate < -claim.margin,
         "no_increase": estimate > claim.margin,
@@ -268,7 +332,7 @@ def _mirror_p(
     if not beyond:
         return 1.0
     guard: Guard | None = None if claim.direction == "equal" else claim.direction  # type: ignore[assignment]
-    margin, relative = claim.margin, claim.relative
+    margin, relative = claim.margin, _divides(claim, test)
     return beyond_margin(compare, *arms, margin=margin, guard=guard, relative=relative, alpha=level)
 
 
@@ -304,7 +368,7 @@ def _too_few(
     _, what = sample.counted
     if n < test.minimum_n:
         return f"the {test.name} test needs at least {test.minimum_n} {what}, not {n}; run more"
-    if not claim.is_superiority and isinstance(test, McNemarTest | BoschlooTest):
+    if claim.size is not None and test.of_rates:
         return None  # score tests, which have no smallest p
     smallest = test.smallest_p(*sizes, claim.alternative_of_p)
     if smallest <= planning_level:

@@ -7,16 +7,15 @@ from dataclasses import replace
 
 from crystallize.analysis.condition_runs import ConditionRuns
 from crystallize.analysis.decide import claim_of
-from crystallize.analysis.family import AnalysisPlan
+from crystallize.analysis.family import AnalysisPlan, Member
 from crystallize.analysis.references import References, measured_metrics
 from crystallize.analysis.sample import ClaimSample
-from crystallize.analysis.samples import claim_sample
+from crystallize.analysis.second_metric import sample_of
 from crystallize.analysis.unit_samples import are_same_units, nested_in_units
 from crystallize.analysis.verdict import Verdict
 from crystallize.analysis.verifying import verified
 from crystallize.claims.hypothesis import Hypothesis
 from crystallize.claims.reference import Reference
-from crystallize.declare.treatment import BASELINE
 from crystallize.stats import is_binary
 
 
@@ -39,27 +38,43 @@ class Comparisons:
         self.runs = runs
         self.references = references
         self._prefixes: dict[tuple[int, int], ConditionRuns] = {}
+        self._constants: dict[Member, ConditionRuns] = {}
         self._binary: dict[tuple[Reference | None, str, int | None], bool] = {}
 
     def subjects(self, hypothesis: Hypothesis) -> tuple[str, ...]:
         """Return what a hypothesis has verdicts on: those that the reference alone has come last."""
-        held = self.references.conditions(hypothesis.against)
-        return tuple(dict.fromkeys((*self.plan.subjects(hypothesis), *held)))
+        held = self.references.conditions(hypothesis.reference)
+        named = hypothesis.treatments
+        gone = (name for name in held if named is None or name in named)
+        return tuple(dict.fromkeys((*self.plan.subjects(hypothesis), *gone)))
 
     def arms(
         self, hypothesis: Hypothesis, condition: str, size: int | None = None
     ) -> tuple[ConditionRuns, ConditionRuns]:
         """Return what stands for the baseline, and the condition that is compared with it."""
-        if hypothesis.against is None:
-            baseline = self.runs[BASELINE]
+        first, second = self.plan.sides(hypothesis, condition)
+        today = self._today(second)
+        if first is not None:
+            baseline = self._today(first)
+        elif hypothesis.number is not None:
+            baseline = self._constant(hypothesis, today)
         else:
-            baseline = self.references.runs(hypothesis.against, condition)
-        arms = baseline, self._today(condition)
+            assert hypothesis.reference is not None
+            baseline = self.references.runs(hypothesis.reference, condition)
+        arms = baseline, today
         return arms if size is None else (self._prefix(arms[0], size), self._prefix(arms[1], size))
+
+    def _constant(self, hypothesis: Hypothesis, today: ConditionRuns) -> ConditionRuns:
+        """Return runs that give a number wherever those of today give a value."""
+        key = hypothesis, today.condition
+        if key not in self._constants:
+            assert hypothesis.number is not None
+            self._constants[key] = today.with_constant(claim_of(hypothesis).metric, hypothesis.number)
+        return self._constants[key]
 
     def _is_binary(self, hypothesis: Hypothesis, metric: str, size: int | None) -> bool:
         """Tell whether a metric is 0 or 1 wherever it is recorded: a row is not read unlike its neighbour."""
-        against = hypothesis.against
+        against = hypothesis.reference
         key = against, metric, size
         if key not in self._binary:
             known = [*self.runs.values()]
@@ -85,14 +100,17 @@ class Comparisons:
 
     def sample(self, hypothesis: Hypothesis, condition: str, size: int | None = None) -> ClaimSample | str:
         """Return the sample of a claim, of the first replicates or all, or say why there is none."""
-        claim, against = claim_of(hypothesis), hypothesis.against
+        claim, against = claim_of(hypothesis), hypothesis.reference
         arms = self.arms(hypothesis, condition, size)
         of_sessions = against is not None and bool(measured_metrics(hypothesis, *arms))
-        sample = claim_sample(claim, *arms, of_sessions=of_sessions, by_unit=self._is_by_case)
+        sample = sample_of(claim, *arms, of_sessions=of_sessions, by_unit=self._is_by_case)
+        if claim.per is not None and hypothesis.number is not None and not isinstance(sample, str):
+            assert sample.beside is not None  # the number is what each replicate's denominator is worth
+            sample = replace(sample, baseline=[hypothesis.number * d for d in sample.beside[1]])
         if not isinstance(sample, str):
             elsewhere = sample.binary_elsewhere and self._is_binary(hypothesis, claim.metric, size)
             repeats = against is None or (sample.paired and self.references.repeats())
-            return replace(sample, binary_elsewhere=elsewhere, repeats=repeats)
+            return replace(sample, binary_elsewhere=elsewhere, repeats=repeats, number=hypothesis.number)
         if against is None:
             return sample
         told = self.references.told(against, condition)
@@ -113,7 +131,7 @@ class Comparisons:
     def verified(self, hypothesis: Hypothesis, condition: str) -> Verdict:
         """Return what a hypothesis's verifier makes of all replicates."""
         arms = self.arms(hypothesis, condition)
-        if hypothesis.against is not None and hypothesis.metrics is None and not arms[1].lacking:
+        if hypothesis.reference is not None and hypothesis.metrics is None and not arms[1].lacking:
             # It is given the metrics that both have; what the reference alone has is gone.
             lost = (arms[1].gap(metric) for metric in arms[0].metrics if arms[0].gap(metric) is None)
             if (reason := next((gap for gap in lost if gap), None)) is not None:
@@ -124,10 +142,14 @@ class Comparisons:
         self, hypothesis: Hypothesis, condition: str, size: int | None = None
     ) -> str | None:
         """Say why a treatment reached nothing that was measured in the first replicates; None if it did."""
-        return self.plan.keys.fault(self.arms(hypothesis, condition, size)[1])
+        first, second = self.arms(hypothesis, condition, size)
+        compared = (second,) if hypothesis.reference is not None else (first, second)
+        return next((fault for runs in compared if (fault := self.plan.keys.fault(runs))), None)
 
     def why_unreferenced(self, hypothesis: Hypothesis, condition: str) -> str | None:
         """Say why there is nothing to compare a condition with; None if there is."""
+        if hypothesis.reference is None:
+            return None
         today = self._today(condition) if condition in self.plan.subjects(hypothesis) else None
         by_unit = self._is_by_unit(hypothesis, condition)
         return self.references.why_not(hypothesis, condition, today, self.plan.replicates, by_unit=by_unit)
@@ -135,7 +157,7 @@ class Comparisons:
     def _is_by_unit(self, hypothesis: Hypothesis, condition: str) -> bool:
         """Tell whether each replicate is of one case on both sides: then cases pair, not replicates."""
         claim = hypothesis.claim
-        if claim is None or hypothesis.against is None:
+        if claim is None:
             return False
         return all(nested_in_units(runs.entries(claim.metric)) for runs in self.arms(hypothesis, condition))
 

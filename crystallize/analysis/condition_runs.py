@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -91,6 +92,48 @@ class ConditionRuns:
             if replicates >= len(self.records)
             else ConditionRuns(self.condition, self.records[:replicates])
         )
+
+    def with_constant(self, metric: str, value: float) -> ConditionRuns:
+        """Return runs that recorded a number wherever these recorded a finite value of a metric."""
+        return ConditionRuns(
+            self.condition,
+            [
+                record
+                and replace(
+                    record,
+                    metrics=tuple(
+                        e._replace(value=value) if e.name == metric and is_finite(e.value) else e
+                        for e in record.metrics
+                    ),
+                )
+                for record in self.records
+            ],
+        )
+
+    def with_totals(self, metrics: Iterable[str]) -> ConditionRuns:
+        """Return runs in which what a metric has several times in one replicate, of one unit, is added up."""
+        named = [metric for metric in metrics if self._has_several(metric)]
+        if not named:
+            return self
+        records = []
+        for record in self.records:
+            if record is not None:
+                totals: dict[tuple[str, Any], Any] = {}
+                kept = []
+                for entry in record.metrics:
+                    key = entry.name, entry.unit
+                    if entry.name not in named or not is_number(entry.value):
+                        kept.append(entry)
+                    elif key in totals:
+                        totals[key] = totals[key]._replace(value=totals[key].value + entry.value)
+                    else:
+                        totals[key] = entry
+                record = replace(record, metrics=(*kept, *totals.values()))
+            records.append(record)
+        return ConditionRuns(self.condition, records)
+
+    def _has_several(self, metric: str) -> bool:
+        return any(type(item) is _Several for item in self._columns.get(metric, ()))
 
     def column(self, metric: str) -> list[float | None]:
         """Return the mean of a metric in each replicate; None where it is no finite number.

@@ -7,11 +7,11 @@ from typing import Any
 
 from crystallize.analysis.claim_test import Outcome, reads_as_yes_or_no, tested
 from crystallize.analysis.deterministic import compared_directly
-from crystallize.analysis.reasons import caveat, doubt, refutation, shown
+from crystallize.analysis.reasons import caveat, doubt, exclusion, refutation, shown
 from crystallize.analysis.sample import ClaimSample
 from crystallize.analysis.sensitivity import DIFFERENCES, effect_sizes, sensitivity
 from crystallize.analysis.unchanged import unrepeated
-from crystallize.analysis.verdict import Status, Verdict
+from crystallize.analysis.verdict import PASSING, Status, Verdict
 from crystallize.analysis.verifying import answered
 from crystallize.boundary import check_failure
 from crystallize.claims.claim import Claim
@@ -34,6 +34,8 @@ class Levels:
         Level of the interval beside each verdict, so that none contradicts it.
     adjusted_p, adjusted_mirror : float, optional
         Corrected for the number of claims, and of their opposites.
+    correction : str
+        How, where it is not the way of the experiment.
     """
 
     alpha: float
@@ -43,6 +45,7 @@ class Levels:
     inconclusive: float
     adjusted_p: float | None = None
     adjusted_mirror: float | None = None
+    correction: str = "none"
 
     @classmethod
     def alone(cls, alpha: float, mirror_alpha: float | None = None) -> Levels:
@@ -89,7 +92,8 @@ class Tested:
     def _verdict(self, levels: Levels) -> Verdict:
         outcome, claim, sample = self.outcome, self.outcome.claim, self.outcome.sample
         status = _status(outcome, levels)
-        level = {"supported": levels.supported, "refuted": levels.refuted}.get(status, levels.inconclusive)
+        level = levels.supported if status in PASSING else levels.inconclusive
+        level = levels.refuted if status == "refuted" else level
         result = outcome.result if level == outcome.level else _at_level(outcome, level)
         estimate, interval = float(result.estimate), _consistent(status, outcome, result.interval)
         found = sensitivity(
@@ -100,6 +104,8 @@ class Tested:
         p_value = outcome.p_value if levels.adjusted_p is None else levels.adjusted_p
         if status == "refuted":
             reason = refutation(claim, effect)
+        elif status == "no harm shown":
+            reason = exclusion(claim)
         elif status == "inconclusive":
             reason = doubt(
                 outcome, effect, found, p_value, levels.alpha, interval=interval, may_grow=self.may_grow
@@ -113,7 +119,7 @@ class Tested:
             "p_value": outcome.p_value,
             **({} if levels.adjusted_p is None else {"adjusted_p": levels.adjusted_p}),
             "significant": p_value <= levels.alpha,
-            "accepted": status == "supported",
+            "accepted": status in PASSING,
             "one_sided_p": outcome.one_sided_p,
             "statistic": result.statistic,
             "df": result.df,
@@ -128,6 +134,7 @@ class Tested:
             reason=reason,
             p_value=outcome.p_value,
             adjusted_p=levels.adjusted_p,
+            correction=levels.correction,
             opposite_p=_opposite_p(outcome, levels) if status == "refuted" else None,
             level=levels.mirror_alpha if status == "refuted" else levels.alpha,
             test=result.test,
@@ -143,6 +150,8 @@ class Tested:
             reading=reading,
             caveat=caveat(outcome, self._unchanged(levels.supported), "" if reason else as_number),
             effect_sizes=effect_sizes(outcome),
+            covariate=claim.covariate or "",
+            saved=outcome.saved,
             details=details,
         )
 
@@ -170,11 +179,13 @@ class Tested:
 
 def _status(outcome: Outcome, levels: Levels) -> Status:
     p_value = outcome.p_value if levels.adjusted_p is None else levels.adjusted_p
-    if p_value <= levels.alpha and outcome.is_claimed:
+    holds = p_value <= levels.alpha and outcome.is_claimed
+    is_alarm = outcome.claim.detects is not None
+    if holds and not is_alarm:
         return "supported"
     if _opposite_p(outcome, levels) <= levels.mirror_alpha and outcome.is_opposed:
         return "refuted"
-    return "inconclusive"
+    return "no harm shown" if holds else "inconclusive"
 
 
 def _opposite_p(outcome: Outcome, levels: Levels) -> float:
@@ -200,20 +211,21 @@ def _consistent(status: Status, outcome: Outcome, interval: Interval) -> Interva
     low, high = map(float, interval)
     if claim.direction == "equal":
         assert claim.margin is not None
-        margin = claim.margin
+        least, most = result.origin - claim.margin, result.origin + claim.margin
+        is_above = result.estimate > result.origin
         if status == "supported":
-            return max(low, -margin), min(high, margin)
+            return max(low, least), min(high, most)
         if status == "refuted":
-            return (max(low, margin), high) if result.estimate > 0 else (low, min(high, -margin))
-        if low > -margin and high < margin:
-            return (low, margin) if result.estimate > 0 else (-margin, high)
-        return min(low, margin), max(high, -margin)
-    null = result.null
+            return (max(low, most), high) if is_above else (low, min(high, least))
+        if low > least and high < most:
+            return (low, most) if is_above else (least, high)
+        return min(low, most), max(high, least)
+    null = 0.0 if status == "refuted" and claim.detects is not None else result.null
     if status == "inconclusive":
         return min(low, null), max(high, null)
     upper = result.side > 0 or (result.side == 0 and claim.claimed == "greater")
     if not claim.is_superiority:
-        upper = (claim.claimed == "greater") == (status == "supported")
+        upper = (claim.claimed == "greater") == (status in PASSING)
     return (max(low, null), high) if upper else (low, min(high, null))
 
 
@@ -258,8 +270,12 @@ def verdict_on(hypothesis: Hypothesis, baseline: Sample, treatment: Sample) -> V
     claim = hypothesis.claim
     if claim is None:
         return answered(hypothesis, baseline, treatment)
-    sample = ClaimSample(baseline[claim.metric], treatment[claim.metric], claim.pairing != "none")
+    before, after, number = baseline[claim.metric], treatment[claim.metric], hypothesis.number
+    if number is not None:
+        before = [number] * len(after)
+    sample = ClaimSample(before, after, claim.pairing != "none", number=number)
     if claim.deterministic:
         return compared_directly(claim, sample, ("baseline", "treatment"))
-    outcome = claim_tested(hypothesis, sample, level=claim.level, planning_level=claim.level, resampled=None)
-    return outcome if isinstance(outcome, Verdict) else outcome.verdict(Levels.alone(claim.level))
+    level = claim.deciding_level
+    outcome = claim_tested(hypothesis, sample, level=level, planning_level=level, resampled=None)
+    return outcome if isinstance(outcome, Verdict) else outcome.verdict(Levels.alone(level, claim.level))

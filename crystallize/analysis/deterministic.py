@@ -38,7 +38,7 @@ def compared_directly(claim: Claim, sample: ClaimSample, names: tuple[str, str])
     change = after - before
     if abs(change) <= rounding([before], [after]):
         change = 0.0
-    if claim.has_relative_margin:
+    if claim.has_relative_size:
         if before == 0:
             return Verdict.invalid(
                 f"metric {claim.metric!r} of {names[0]!r} is 0, of which no part is a margin; use a margin "
@@ -46,24 +46,27 @@ def compared_directly(claim: Claim, sample: ClaimSample, names: tuple[str, str])
                 test=_NAME,
             )
         change /= abs(before)
-    margin = claim.margin or 0.0
-    slack = margin + (rounding([before], [after]) if not claim.has_relative_margin else _RELATIVE * margin)
+    margin = claim.size or 0.0
+    noise = rounding([before], [after]) if not claim.has_relative_size else _RELATIVE * margin
+    slack = margin + noise
+    least = 0.0 if claim.at_least is None else claim.at_least - noise
     holds = {
-        "increase": change > 0,
-        "decrease": change < 0,
+        "increase": change > 0 and change >= least,
+        "decrease": change < 0 and change <= -least,
         "differ": change != 0,
         "equal": abs(change) <= slack,
         "no_decrease": change >= -slack,
         "no_increase": change <= slack,
     }[claim.direction]
-    shown = effect(change, relative=claim.has_relative_margin)
-    limit = effect(margin, relative=claim.has_relative_margin, sign=False)
-    against = f", beyond the margin {limit}" if not claim.is_superiority else ""
+    shown = effect(change, relative=claim.has_relative_size)
+    limit = effect(margin, relative=claim.has_relative_size, sign=False)
+    against = f", beyond the margin {limit}" if claim.margin is not None else ""
+    against = f", less than the {limit} claimed" if claim.at_least is not None else against
     return Verdict(
         status="supported" if holds else "refuted",
         reason="" if holds else f"{claim.metric} changes by {shown}{against}",
         test=_NAME,
-        estimand="relative change" if claim.has_relative_margin else "",
+        estimand="relative change" if claim.has_relative_size else "",
         difference=change,
         interval=(change, change),
         population="this data set",

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from crystallize.analysis.claim_test import Outcome
 from crystallize.analysis.decide import Levels, claim_of
+from crystallize.analysis.steps import FixedSteps, Steps, flipped_steps
 from crystallize.analysis.unread import TreatmentKeys
+from crystallize.claims.comparator import pairs_of
 from crystallize.claims.hypothesis import Hypothesis
 from crystallize.claims.policy import DEFAULT_JUDGING, Judging
 from crystallize.claims.stopping import AnytimeValid
 from crystallize.declare.treatment import BASELINE
 from crystallize.errors import DefinitionError
-from crystallize.stats import Correction, adjust
+from crystallize.stats import Correction
 
 Member = tuple[Hypothesis, str]
 """A hypothesis, and the condition that it is about."""
@@ -37,6 +38,9 @@ class AnalysisPlan:
         How the claims are judged.
     keys : TreatmentKeys
         Which keys of treatments may stay unread.
+    claims : int, optional
+        Over how many claims alpha is split, those of other experiments too: this one has as large a share of
+        it as it has claims.
     """
 
     hypotheses: tuple[Hypothesis, ...]
@@ -44,15 +48,43 @@ class AnalysisPlan:
     replicates: int
     judging: Judging = DEFAULT_JUDGING
     keys: TreatmentKeys = field(default_factory=TreatmentKeys)
+    claims: int | None = None
 
     @property
     def family(self) -> int:
         """How many p-values a correction is for."""
-        return len(self.members)
+        return max(self.claims or 0, len(self.members))
+
+    @property
+    def alarms(self) -> int:
+        """Over how many claims alpha is split that a guard is refuted."""
+        return max(self.claims or 0, len(self.guards), 1)
 
     def subjects(self, hypothesis: Hypothesis) -> tuple[str, ...]:
-        """Return the conditions that a hypothesis is about: the treatments, or against a reference all."""
-        return self.treatments if hypothesis.against is None else (BASELINE, *self.treatments)
+        """Return what a hypothesis has verdicts on: treatments, all conditions, or pairs of them."""
+        if hypothesis.pairwise:
+            return tuple(self._pairs(hypothesis))
+        about = (BASELINE, *self.treatments) if hypothesis.is_by_itself else self.treatments
+        return tuple(name for name in self._named(hypothesis, about) if name != hypothesis.against)
+
+    def sides(self, hypothesis: Hypothesis, subject: str) -> tuple[str | None, str]:
+        """Return the condition of today that stands for the baseline, if one does, and the other side."""
+        if hypothesis.pairwise:
+            return self._pairs(hypothesis)[subject]
+        against = BASELINE if hypothesis.against is None else hypothesis.against
+        return against if isinstance(against, str) else None, subject
+
+    def rests_on(self, hypothesis: Hypothesis, subject: str) -> tuple[str, ...]:
+        """Return the conditions of today that are compared."""
+        first, second = self.sides(hypothesis, subject)
+        return (second,) if first is None else (first, second)
+
+    def _pairs(self, hypothesis: Hypothesis) -> dict[str, tuple[str, str]]:
+        return pairs_of(self._named(hypothesis, (BASELINE, *self.treatments)))
+
+    def _named(self, hypothesis: Hypothesis, conditions: tuple[str, ...]) -> tuple[str, ...]:
+        chosen = hypothesis.treatments
+        return conditions if chosen is None else tuple(name for name in conditions if name in chosen)
 
     @property
     def sizes(self) -> list[int]:
@@ -65,10 +97,11 @@ class AnalysisPlan:
         return self.judging.correction != "none" and self.family > 1 and in_family(hypothesis)
 
     def conditions(self, hypothesis: Hypothesis, treatment: str) -> tuple[str, ...]:
-        """Return the conditions that a verdict rests on: all of them if its p-value is adjusted."""
+        """Return the conditions that a verdict rests on: those of its family, if its p-value is adjusted."""
         if self.is_corrected(hypothesis) and self.judging.stopping is None:
-            return (BASELINE, *self.treatments)
-        return (treatment,) if hypothesis.against is not None else (BASELINE, treatment)
+            needed = {name for member in self.members for name in self.rests_on(*member)}
+            return tuple(name for name in (BASELINE, *self.treatments) if name in needed)
+        return self.rests_on(hypothesis, treatment)
 
     @cached_property
     def members(self) -> tuple[Member, ...]:
@@ -104,7 +137,7 @@ class AnalysisPlan:
 
     def guard_share(self, alpha: float) -> float:
         """Return the level of each guard's opposite if all are to be wrong with probability alpha."""
-        return alpha if self.judging.correction == "none" else alpha / max(len(self.guards), 1)
+        return alpha if self.judging.correction == "none" else alpha / self.alarms
 
     def levels(self, outcomes: Mapping[Member, Outcome]) -> dict[Member, Levels]:
         """Return what each claim's p-values are compared with; what has no p-value counts as 1.
@@ -113,53 +146,53 @@ class AnalysisPlan:
         opposites of the guards. Beside each verdict stands the interval of the level at which a step-down or
         step-up procedure decided it.
         """
-        correction = self.judging.correction
         found = {}
-        for members, one_by_one in ((self.members, False), (self.guards, correction != "none")):
-            known = [outcomes.get(member) for member in members]
-            # A guard has to hold by itself; its opposite is one of several that may seem true by chance.
-            claims = _Steps(_p_values(known, "p_value"), "none" if one_by_one else correction)
-            mirrors = _Steps(_p_values(known, "mirror_p"), "holm" if one_by_one else correction)
+        for members, steps in self._corrected(outcomes):
             for i, (hypothesis, treatment) in enumerate(members):
-                alpha = claim_of(hypothesis).level
+                claims, mirrors = steps
+                claim = claim_of(hypothesis)
+                alpha, mirror = claim.deciding_level, claim.level
                 found[hypothesis, treatment] = Levels(
                     alpha,
-                    alpha,
+                    mirror,
                     claims.level(i, alpha),
-                    mirrors.level(i, alpha),
-                    min(claims.level_beyond(alpha), mirrors.level_beyond(alpha)),
+                    mirrors.level(i, mirror),
+                    min(claims.level_beyond(alpha), mirrors.level_beyond(mirror)),
                     claims.adjusted[i] if self.is_corrected(hypothesis) else None,
                     mirrors.adjusted[i],
+                    claims.name,
                 )
         return found
+
+    def _corrected(
+        self, outcomes: Mapping[Member, Outcome]
+    ) -> Iterator[tuple[Sequence[Member], tuple[Steps, Steps]]]:
+        """Yield members that are corrected together, and the procedures for their claims and opposites."""
+        correction = self.judging.correction
+        by_steps = list(self.members)
+        for hypothesis in self.hypotheses if correction == "holm" else ():
+            pairs = [member for member in self.members if member[0] is hypothesis]
+            if hypothesis.pairwise and self.is_corrected(hypothesis):
+                known = [outcomes[pair] for pair in pairs if pair in outcomes]
+                share = len(pairs), self.family
+                flipped = flipped_steps(known, share) if len(known) == len(pairs) else None
+                if flipped is not None:
+                    yield pairs, (flipped, FixedSteps([1.0] * len(pairs), correction, self.family))
+                    by_steps = [member for member in by_steps if member[0] is not hypothesis]
+        # A guard has to hold by itself; its opposite is one of several that may seem true by chance.
+        one_by_one: Correction = "none" if correction == "none" else "holm"
+        groups: tuple[tuple[Sequence[Member], Correction, Correction, int], ...] = (
+            (by_steps, correction, correction, self.family),
+            (self.guards, "none", one_by_one, self.alarms),
+        )
+        for members, of_claims, of_mirrors, total in groups:
+            found = [outcomes.get(member) for member in members]
+            claims = FixedSteps(_p_values(found, "p_value"), of_claims, total)
+            yield members, (claims, FixedSteps(_p_values(found, "mirror_p"), of_mirrors, total))
 
 
 def _p_values(outcomes: Sequence[Outcome | None], which: str) -> list[float]:
     return [1.0 if outcome is None else getattr(outcome, which) for outcome in outcomes]
-
-
-class _Steps:
-    """A procedure that goes through p-values in order, and the levels at which it compares each."""
-
-    def __init__(self, p_values: Sequence[float], correction: Correction) -> None:
-        self._correction = correction
-        self._sorted = sorted(p_values)
-        self._p_values = p_values
-        self.adjusted = adjust(p_values, correction)
-
-    def level(self, i: int, alpha: float) -> float:
-        """Return the level at which a p-value that is rejected was compared."""
-        m = len(self._p_values)
-        if self._correction == "holm":
-            return alpha / (m - bisect_left(self._sorted, self._p_values[i]))
-        return self.level_beyond(alpha)
-
-    def level_beyond(self, alpha: float) -> float:
-        """Return the level that no p-value reaches which is not rejected."""
-        m, rejected = len(self._p_values), sum(p <= alpha for p in self.adjusted)
-        if self._correction == "holm":
-            return alpha / (m - rejected) if rejected < m else alpha
-        return alpha * max(rejected, 1) / m if self._correction == "bh" else alpha
 
 
 def in_family(hypothesis: Hypothesis) -> bool:

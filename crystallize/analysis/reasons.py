@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Final
 
 from crystallize.analysis.claim_test import Outcome, largest_loss
+from crystallize.analysis.condition_runs import mean
 from crystallize.analysis.sample import SEEDS
 from crystallize.analysis.sensitivity import DIFFERENCES, Sensitivity, advice
-from crystallize.claims.claim import Claim
+from crystallize.claims.claim import EXCLUSION, Claim
 from crystallize.claims.policy import why_not_anytime
-from crystallize.claims.stat_test import BoschlooTest, McNemarTest
 from crystallize.stats import is_too_skewed
 from crystallize.stats.crossed import FEW as CROSSED_FEW
+from crystallize.stats.log_ratio import ESTIMAND as GEOMETRIC
 from crystallize.text.formatting import compared, effect, noise_scale, percent
 from crystallize.text.formatting import interval as interval_text
 
@@ -21,21 +22,30 @@ _GROWN: Final = "to add replicates and look again spends alpha again: plan more 
 
 def shown(outcome: Outcome, interval: tuple[float, float], confidence: float) -> str:
     """Return an effect with its interval, in words."""
-    result, relative = outcome.result, outcome.claim.has_relative_margin
+    result, relative = outcome.result, outcome.claim.in_percent
     name = "difference" if result.estimand in DIFFERENCES else result.estimand
     means = [sum(values) / len(values) for values in (outcome.sample.baseline, outcome.sample.treatment)]
     scale = noise_scale(interval, means if name == "difference" else (), relative=relative)
     estimate = effect(float(result.estimate), relative=relative, sign=False, scale=scale)
-    margin = outcome.claim.margin
-    ends = interval_text(interval, relative=relative, digits=4, scale=scale, margin=margin)
+    size = outcome.claim.size
+    ends = interval_text(interval, relative=relative, digits=4, scale=scale, margin=size)
     return f"{name} {estimate}, {percent(confidence)} interval {ends}"
 
 
 def refutation(claim: Claim, found: str) -> str:
     """Say why a claim is refuted."""
+    if claim.detects is not None:
+        return f"{claim.label} does harm: {found}"
+    if claim.at_least is not None:
+        return f"{claim.label} changes by less than the {_size(claim)} claimed: {found}"
     if claim.is_superiority:
-        return f"{claim.metric} goes the other way: {found}"
-    return f"{claim.metric} changes by more than the margin {_margin(claim)}: {found}"
+        return f"{claim.label} goes the other way: {found}"
+    return f"{claim.label} changes by more than the margin {_size(claim)}: {found}"
+
+
+def exclusion(claim: Claim) -> str:
+    """Say what a claim of no harm has excluded."""
+    return f"a {_loss(claim)} of {_size(claim)} is excluded at {percent(1 - EXCLUSION)}"
 
 
 def doubt(
@@ -64,8 +74,8 @@ def doubt(
         Whether replicates may be added after the results were seen.
     """
     claim, result = outcome.claim, outcome.result
-    if claim.is_superiority and result.degenerate and result.estimate == result.null:
-        return f"{claim.metric} never differs: the treatment changes nothing that it shows"
+    if claim.is_superiority and result.degenerate and result.estimate == result.null and not claim.at_least:
+        return f"{claim.label} never differs: the treatment changes nothing that it shows"
     help_, more = advice(outcome, found, interval, what=outcome.sample.counted[1])
     if more and not may_grow:
         help_ += f"; {_GROWN}{', or use AnytimeValid()' if _serves_anytime(outcome) else ''}"
@@ -75,23 +85,30 @@ def doubt(
     if claim.is_superiority:
         if outcome.p_value <= level:
             return f"{seen}, but adjusted p = {reached} is above {limit}; {help_}"
-        either = interval[0] < result.null < interval[1]
-        allowed = "the data allow either sign" if either else "the data allow that nothing changes"
-        return f"{seen}: {allowed}; {help_}"
-    return f"{seen} reaches beyond the margin {_margin(claim)}; {help_}"
+        allowed = "either sign" if interval[0] < result.null < interval[1] else "that nothing changes"
+        if claim.at_least is not None:
+            allowed = f"less than the {_size(claim)} claimed"
+        return f"{seen}: the data allow {allowed}; {help_}"
+    if claim.detects is not None:
+        return f"{seen}: no harm is shown, but a {_loss(claim)} of {_size(claim)} is not excluded; {help_}"
+    return f"{seen} reaches beyond the margin {_size(claim)}; {help_}"
 
 
 def _serves_anytime(outcome: Outcome) -> bool:
     """Tell whether an e-process could have tested the same claim."""
     claim, sample = outcome.claim, outcome.sample
-    if not sample.paired or sample.population != SEEDS or (_is_rate(outcome) and claim.margin is not None):
+    if not sample.paired or sample.population != SEEDS:
+        return False
+    if _is_rate(outcome) and (claim.size is not None or sample.number is not None):
         return False
     return why_not_anytime(claim) is None
 
 
 def caveat(outcome: Outcome, *further: str) -> str:
     """Say what a verdict relies on, and what it leaves open."""
-    return "; ".join(filter(None, (_shape(outcome), _unseen(outcome), _seedless(outcome), *further)))
+    thin = outcome.test.thin(outcome.n)
+    own = thin, _shape(outcome), _unseen(outcome), _seedless(outcome), _of_totals(outcome)
+    return "; ".join(filter(None, (*own, *further)))
 
 
 def _shape(outcome: Outcome) -> str:
@@ -107,14 +124,14 @@ def _shape(outcome: Outcome) -> str:
         return f"the {test.name} test on {n} relies on roughly normal values"
     if outcome.result.degenerate or sample.units is not None:
         return ""
-    pairs = zip(sample.treatment, sample.baseline, strict=False)
-    samples = ([t - b for t, b in pairs],) if sample.paired else (sample.baseline, sample.treatment)
+    first, second = test.scores(sample.baseline, sample.treatment)
+    samples = ([t - b for b, t in zip(first, second, strict=False)],) if sample.paired else (first, second)
     claim = outcome.claim
     claimed = "two-sided" if claim.direction == "equal" else claim.claimed
     if not is_too_skewed(*samples, claimed=claimed):
         return ""
     return (
-        f"{claim.metric} is skewed against the claim: rare values on its far side count for little in the "
+        f"{claim.label} is skewed against the claim: rare values on its far side count for little in the "
         f"{test.name} test on {n}; BootstrapTTest() allows for that, and no test sees what did not occur"
     )
 
@@ -127,7 +144,7 @@ def _unseen(outcome: Outcome) -> str:
     if largest_loss(claim, outcome.sample) is not None:
         return ""
     n, what = outcome.sample.counted
-    part = 100 * (1 - claim.level ** (1 / n))
+    part = 100 * (1 - claim.deciding_level ** (1 / n))
     return (
         f"{n} {what} are alike: a loss in up to {part:.2g} % of {what} is not excluded; "
         "worst= bounds what it can cost"
@@ -139,9 +156,20 @@ def _seedless(outcome: Outcome) -> str:
     values = outcome.sample.baseline
     if outcome.claim.is_superiority or _is_rate(outcome) or outcome.sample.units is not None:
         return ""
-    if len(values) < 2 or set(values) != {values[0]}:
+    if len(values) < 2 or set(values) != {values[0]} or outcome.sample.number is not None:
         return ""
     return f"the seed changes nothing in the baseline: one run is as good as {len(values)}"
+
+
+def _of_totals(outcome: Outcome) -> str:
+    """Tell how the ratio of the means, which totals follow, lies beyond the interval of geometric means."""
+    means = [mean(arm) for arm in (outcome.sample.baseline, outcome.sample.treatment)]
+    if outcome.result.estimand != GEOMETRIC or not means[0]:
+        return ""
+    change, (low, high) = means[1] / means[0] - 1, outcome.result.interval
+    if low <= change <= high:
+        return ""
+    return f"totals follow arithmetic means, which differ by {effect(change, relative=True)}"
 
 
 def _equal(outcome: Outcome) -> str:
@@ -149,15 +177,18 @@ def _equal(outcome: Outcome) -> str:
     many = f"{outcome.n}"
     if sample.replicates is not None and sample.units is not None:
         many = f"{len(sample.baseline)} (of {sample.n} replicates and {len(set(sample.units[0]))} units)"
-    if outcome.claim.has_relative_margin:
+    if outcome.claim.in_percent:
         return f"{many} equal changes of {effect(value, relative=True, sign=False)}"
     return f"{many} equal differences of {value:.4g}"
 
 
 def _is_rate(outcome: Outcome) -> bool:
-    return isinstance(outcome.test, McNemarTest | BoschlooTest)
+    return outcome.test.of_rates
 
 
-def _margin(claim: Claim) -> str:
-    assert claim.margin is not None
-    return effect(claim.margin, relative=claim.relative, sign=False)
+def _loss(claim: Claim) -> str:
+    return "loss" if claim.direction == "no_decrease" else "rise"
+
+
+def _size(claim: Claim) -> str:
+    return effect(claim.size, relative=claim.relative, sign=False)

@@ -76,7 +76,7 @@ class References:
 
     def shown(self, hypothesis: Hypothesis, condition: str) -> dict[str, Any] | None:
         """Return what a condition is compared with, as plain data for reports; None if with nothing."""
-        against = hypothesis.against
+        against = hypothesis.reference
         held = None if against is None else self.recording(against, condition)
         if against is None or held is None:
             return None
@@ -120,7 +120,7 @@ class References:
         by_unit : bool
             Whether units pair with themselves, whatever replicates they are recorded in.
         """
-        against = hypothesis.against
+        against = hypothesis.reference
         if against is None:
             return None
         known = self._found.get(against, f"there is no reference {against.name!r}")
@@ -149,7 +149,7 @@ class References:
         self, hypothesis: Hypothesis, held: Recording, condition: str, today: ConditionRuns
     ) -> str | None:
         measured = measured_metrics(hypothesis, held.conditions[condition], today)
-        against = hypothesis.against
+        against = hypothesis.reference
         assert against is not None
         if not measured or against.other_machines == "allow":
             return None
@@ -167,7 +167,7 @@ class References:
 
     def caveats(self, hypothesis: Hypothesis, condition: str, today: ConditionRuns) -> Iterator[str]:
         """Yield what a comparison with a recording relies on."""
-        against = hypothesis.against
+        against = hypothesis.reference
         held = None if against is None else self.recording(against, condition)
         if against is None or held is None:
             return
@@ -235,7 +235,7 @@ def find_references(
     """
     found: dict[Reference, StoredReference | str] = {}
     for hypothesis in hypotheses:
-        against = hypothesis.against
+        against = hypothesis.reference
         if against is None or against in found:
             continue
         path = where(against)

@@ -42,6 +42,10 @@ class ClaimSample:
         Whether unchanged code gives the same values for the same seeds.
     noise : float or None
         Standard error of a unit's mean in the baseline, where units have several values.
+    beside : pair of sequences or None
+        Values of a second metric beside those of both arms: denominators, or a covariate.
+    number : float or None
+        What one sample is compared with: every value of the baseline is this number.
     """
 
     baseline: Sequence[float]
@@ -55,11 +59,13 @@ class ClaimSample:
     replicates: Sequence[int] | None = None
     repeats: bool = True
     noise: float | None = None
+    number: float | None = None
+    beside: tuple[Sequence[float], Sequence[float]] | None = None
 
     @property
     def is_binary(self) -> bool:
         """Whether every value is 0 or 1, wherever the metric is recorded."""
-        arms = self.baseline, self.treatment
+        arms = (self.treatment,) if self.number is not None else (self.baseline, self.treatment)
         # Mostly the first values tell that they are not.
         return self.binary_elsewhere and all(is_binary(arm[:1]) for arm in arms) and all(map(is_binary, arms))
 

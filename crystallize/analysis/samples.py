@@ -94,7 +94,9 @@ def _sample(
 
 def is_of_units(claim: Claim) -> bool:
     """Tell whether the units of a metric, if it has some, choose the test."""
-    return not claim.deterministic and (claim.test is None or isinstance(claim.test, CrossedTTest))
+    test = claim.test
+    by_design = test is None or test.follows_design or isinstance(test, CrossedTTest)
+    return not claim.deterministic and by_design
 
 
 def _by_replicate(

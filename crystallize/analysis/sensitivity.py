@@ -12,10 +12,10 @@ from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from crystallize.analysis.claim_test import Outcome
-from crystallize.analysis.sample import ClaimSample
+from crystallize.analysis.sample import RESPLITS, ClaimSample
 from crystallize.boundary import check_failure
 from crystallize.claims.claim import Claim
-from crystallize.claims.stat_test import BoschlooTest, McNemarTest, StatisticalTest
+from crystallize.claims.stat_test import StatisticalTest
 from crystallize.errors import SampleError
 from crystallize.stats import Alternative, TestResult, cliffs_delta, d_z, hedges_g
 from crystallize.stats.power import (
@@ -51,9 +51,10 @@ class Sensitivity:
         Of the test.
     decrease : bool
         Whether a decrease is asked for.
+    scale : EffectScale
+        Of what the claim says of sizes.
     detectable : float or None
-        The smallest difference that would be found with probability .8, in the units of the metric; None of a
-        claim with a margin.
+        The smallest difference that would be found with probability .8, as shown; None with a margin.
     """
 
     design: Design
@@ -61,20 +62,24 @@ class Sensitivity:
     level: float
     alternative: Alternative
     decrease: bool
+    scale: EffectScale
     detectable: float | None
 
     @property
     def detectable_in_sd(self) -> float | None:
-        """The same in standard deviations, where the design has one."""
-        return None if self._sd is None or self.detectable is None else self.detectable / self._sd
+        """The same in standard deviations, where the design has one and it is counted from 0 in its units."""
+        if self._sd is None or self.detectable is None or self.scale.is_other:
+            return None
+        return self.detectable / self._sd
 
     def replicates_for(self, effect: float) -> int | None:
-        """Return how many replicates would find a true difference of this size with probability .8."""
+        """Return how many replicates would find a true difference of this size with probability .8.
+
+        The size is in the units of the design, and counted from 0.
+        """
         sign = -1 if self.decrease else 1
-        design = self.cautious
-        if isinstance(design, PairedBinary) and design.discordance < effect <= 1:
-            # An effect beyond the pairs that differ now would make more of them differ.
-            design = dataclasses.replace(design, discordance=effect)
+        effect -= self.scale.null
+        design = with_discordance(self.cautious, effect)
         if self._sd is None and effect > design.largest_effect(decrease=self.decrease):
             return None
         return replicates(design, sign * effect, target=POWER, alpha=self.level, alternative=self.alternative)
@@ -94,6 +99,61 @@ class Sensitivity:
     @property
     def _sd(self) -> float | None:
         return getattr(self.design, "sd", None)
+
+
+def with_discordance(design: Design, effect: float) -> Design:
+    """Return a design in which as many pairs differ as an effect would make differ, if that is more."""
+    if isinstance(design, PairedBinary) and design.discordance < effect <= 1:
+        return dataclasses.replace(design, discordance=effect)
+    return design
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class EffectScale:
+    """Turns sizes as they are declared and shown into those of a design, and back.
+
+    Parameters
+    ----------
+    claim : Claim
+        Which says them.
+    mean : float
+        Size of the baseline's mean, of which relative ones are parts.
+    """
+
+    claim: Claim
+    mean: float
+
+    @property
+    def _sign(self) -> int:
+        return -1 if self.claim.direction in ("decrease", "no_decrease") else 1
+
+    @property
+    def null(self) -> float:
+        """What a claim with a sign has to exceed, in the units of the design."""
+        return 0.0 if self.claim.at_least is None else self.of(self.claim.at_least)
+
+    @property
+    def is_other(self) -> bool:
+        """Whether what is shown is no difference from 0 in the units of the metric."""
+        return self.claim.in_percent or self.claim.at_least is not None
+
+    def of(self, size: float) -> float:
+        """Return a size that is declared, in the units of the design."""
+        if self.claim.is_ratio:
+            return abs(math.log1p(self._sign * size)) if self._sign * size > -1 else math.inf
+        return size * self.mean if self.claim.relative else size
+
+    def shown(self, size: float) -> float:
+        """Return a size of the design as it is shown."""
+        if self.claim.is_ratio:
+            return abs(math.expm1(self._sign * size)) if size < 700 else math.inf
+        if not self.claim.has_relative_size:
+            return size
+        return size / self.mean if self.mean else math.inf
+
+    def text(self, size: float) -> str:
+        """Return a size that is declared, in words."""
+        return f"{100 * size:.3g} %" if self.claim.relative else f"{size:.3g}"
 
 
 def _detectable(design: Design, n: float, level: float, alternative: Alternative, decrease: bool) -> float:
@@ -148,15 +208,16 @@ def sensitivity(
     """Return what a sample, grown by a factor, could show at a level; None where there is no telling."""
     try:
         design = test.design(sample.baseline, sample.treatment, result)
-        if design is None:
+        if design is None or (sample.population == RESPLITS and not isinstance(design, ResampledT)):
             return None
         n: float = result.n if isinstance(result.n, int) else 2 / sum(1 / size for size in result.n)
-        n *= growth
-        decrease = claim.claimed == "less"
-        detectable = (
-            _detectable(design, n, level, claim.alternative_of_p, decrease) if claim.is_superiority else None
-        )
-        return Sensitivity(design, n, level, claim.alternative_of_p, decrease, detectable)
+        whole = len(sample.baseline) if claim.per is None else math.fsum((sample.beside or ((), ()))[0])
+        scale = EffectScale(claim, abs(math.fsum(sample.baseline) / whole))
+        decrease, alternative = claim.claimed == "less", claim.alternative_of_p
+        n, detectable = n * growth, None
+        if claim.is_superiority:
+            detectable = scale.shown(_detectable(design, n, level, alternative, decrease) + scale.null)
+        return Sensitivity(design, n, level, alternative, decrease, scale, detectable)
     except BaseException as error:  # of a test of the user's; what a sample could not show decides nothing
         check_failure(error)
         return None
@@ -193,32 +254,31 @@ def advice(
             return Advice("run more replicates of more units" if both else f"run more {what}")
         if claim.is_superiority:
             return _superiority(outcome, found, interval, what)
-        return _guard(claim, outcome.sample, found, what)
+        return _guard(claim, found, what)
     except BaseException as error:  # of a design of the user's
         check_failure(error)
         return Advice(f"run more {what}")
 
 
 def _superiority(outcome: Outcome, found: Sensitivity, interval: tuple[float, float], what: str) -> Advice:
-    claim, n = outcome.claim, math.floor(found.n)
-    if found.detectable is None or math.isinf(found.detectable):
+    claim, n, detectable, scale = outcome.claim, math.floor(found.n), found.detectable, found.scale
+    if detectable is None or math.isinf(detectable):
         text = f"{n} {what} that vary like these can hardly show any difference"
     else:
         sd = f" ({found.detectable_in_sd:.2g} SD)" if found.detectable_in_sd is not None else ""
-        text = f"with {n} {what} a difference below {found.detectable:.3g}{sd} goes unseen"
+        least = f"{100 * detectable:.3g} %" if claim.in_percent else f"{detectable:.3g}"
+        text = f"with {n} {what} a difference below {least}{sd} goes unseen"
     if claim.effect is None and isinstance(found.design, ResampledT):
         return Advice(f"{text}; more resplits hardly help, a larger data set would", more=False)
     if claim.effect is None:
         return Advice(
             f"{text}; plan more, or declare as effect= the smallest difference that matters to learn how many"
         )
-    effect, declared = claim.effect, f"{claim.effect:.3g}"
-    if claim.relative:
-        effect *= abs(math.fsum(outcome.sample.baseline) / len(outcome.sample.baseline))
-        declared = f"{100 * claim.effect:.3g} %"
+    effect, declared = scale.of(claim.effect), scale.text(claim.effect)
     if effect == 0:
         return Advice(f"{text}; the baseline's mean is 0, of which the {declared} you declared is nothing")
-    if _excludes(claim, interval, effect) and outcome.result.estimand in DIFFERENCES:
+    of_the_same = outcome.result.estimand in DIFFERENCES or claim.in_percent or claim.second is not None
+    if of_the_same and _excludes(claim, interval, claim.effect if claim.in_percent else effect):
         return Advice(
             f"{text}; the interval excludes the {declared} you declared: it is hardly there", more=False
         )
@@ -240,11 +300,9 @@ def _excludes(claim: Claim, interval: tuple[float, float], effect: float) -> boo
     )
 
 
-def _guard(claim: Claim, sample: ClaimSample, found: Sensitivity, what: str) -> Advice:
-    assert claim.margin is not None
-    margin = claim.margin
-    if claim.relative:
-        margin *= abs(math.fsum(sample.baseline) / len(sample.baseline))
+def _guard(claim: Claim, found: Sensitivity, what: str) -> Advice:
+    assert claim.size is not None
+    margin = found.scale.of(claim.size)
     # Without any true difference the distance to the margin is what there is to be found; of two margins,
     # both must be (power .8 of both if each fails in .1 of the cases).
     design, level = found.cautious, found.level
@@ -273,7 +331,8 @@ def effect_sizes(outcome: Outcome) -> dict[str, dict[str, Any]]:
     None of values that do not vary, of yes/no, and of values with units, which are no independent samples.
     """
     sample, test = outcome.sample, outcome.test
-    if outcome.result.degenerate or sample.units is not None or isinstance(test, McNemarTest | BoschlooTest):
+    named = outcome.claim.is_ratio or outcome.claim.second is not None
+    if outcome.result.degenerate or sample.units is not None or test.of_rates or named:
         return {}
     estimates = (d_z,) if sample.paired else (hedges_g, cliffs_delta)
     try:

@@ -76,7 +76,7 @@ class ClaimLooks:
             return None  # other seeds are to come
         if claim.deterministic:
             return compared_directly(claim, sample, comparisons.names(hypothesis, treatment))
-        alpha = claim.level / plan.family if plan.is_corrected(hypothesis) else claim.level
+        alpha = claim.level / plan.family if plan.is_corrected(hypothesis) else claim.deciding_level
         # What refutes a guard allows for all guards, though each has to hold at its own level.
         share = alpha if claim.is_superiority else plan.guard_share(claim.level)
         once = False

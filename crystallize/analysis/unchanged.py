@@ -8,13 +8,15 @@ that mostly the true probability is at least the one that is told.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Final
 
 from scipy.special import ndtr, ndtri
 
-from crystallize.analysis.sample import CASES, ONE_SEED, ClaimSample
+from crystallize.analysis.sample import CASES, ONE_SEED, RESPLITS, ClaimSample
+from crystallize.analysis.sensitivity import EffectScale
 from crystallize.claims.claim import Claim
-from crystallize.claims.stat_test import BoschlooTest, McNemarTest, ResampledTTest, StatisticalTest
+from crystallize.claims.stat_test import ResampledTTest, StatisticalTest
 from crystallize.errors import SampleError
 from crystallize.stats.crossed import error_of_replicates
 from crystallize.stats.power import PairedT, ResampledT, TwoSampleT, power, upper_rate_limit, upper_sd_factor
@@ -41,20 +43,27 @@ def unchanged_passes(claim: Claim, sample: ClaimSample, test: StatisticalTest, l
         None where there is no telling: of values that do not vary, and of cases of which nobody knows what
         varies but themselves.
     """
-    values, margin = sample.baseline, claim.margin
-    if margin is None or claim.is_superiority or min(len(values), len(sample.treatment)) < _FEWEST:
+    values, size = sample.baseline, claim.size
+    if size is None or claim.is_superiority or min(len(values), len(sample.treatment)) < _FEWEST:
         return None
     if sample.population == ONE_SEED or (sample.population == CASES and sample.noise is None):
         return None
-    if claim.relative:
-        margin *= abs(math.fsum(values) / len(values))
-    of = _of_rates if isinstance(test, McNemarTest | BoschlooTest) else _of_means
+    margin = EffectScale(claim, abs(math.fsum(values) / len(values))).of(size)
+    if claim.is_ratio:
+        if sample.noise is not None or min(values) <= 0:  # the noise is not that of the logarithms
+            return None
+        sample = replace(sample, baseline=[math.log(value) for value in values])
+    elif test.follows_design:  # what it compares are no means, nor rates
+        return None
+    of = _of_rates if test.of_rates else _of_means
     try:
         chance = of(sample, test, margin, level)
     except SampleError:  # what was recorded can't be tested
         return None
     if chance is None:
         return None
+    if claim.detects is not None:
+        chance = min(chance, 1 - claim.level)  # nor does the alarm go off
     return max(0.0, 2 * chance - 1) if claim.direction == "equal" else chance
 
 
@@ -67,7 +76,7 @@ def unrepeated(
         return ""
     least = min(0.99, math.floor(100 * chance) / 100)  # rounded down: it is not certain
     return (
-        f"{claim.metric} does not repeat: unchanged code passes{what} with a probability of at least about "
+        f"{claim.label} does not repeat: unchanged code passes{what} with a probability of at least about "
         f"{least:g}, by this one recording"
     )
 
@@ -102,6 +111,8 @@ def _of_means(sample: ClaimSample, test: StatisticalTest, margin: float, level: 
     if not 0 < sd < math.inf:
         return None
     design: PairedT | ResampledT | TwoSampleT = PairedT(math.sqrt(2) * sd)
+    if sample.population == RESPLITS and not isinstance(test, ResampledTTest):
+        return None
     if isinstance(test, ResampledTTest):
         design = ResampledT(math.sqrt(2) * sd, test.test_fraction)
     elif not sample.paired:

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Final, Literal
 
-Status = Literal["supported", "refuted", "inconclusive", "invalid"]
+Status = Literal["supported", "no harm shown", "refuted", "inconclusive", "invalid"]
+
+PASSING: Final = ("supported", "no harm shown")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +24,8 @@ class Verdict:
     hypothesis, treatment, metric : str
         What it is about; `metric` may name several.
     status : str
-        ``"supported"``, ``"refuted"``, ``"inconclusive"`` or ``"invalid"``; only the first passes.
+        ``"supported"``, ``"no harm shown"`` (of a claim with `detects`), ``"refuted"``, ``"inconclusive"`` or
+        ``"invalid"``; the first two pass.
     reason : str
         Why, and what to do about it, in a sentence.
     p_value : float or None
@@ -50,13 +53,18 @@ class Verdict:
     level : float or None
         What the p-value that decides (see `deciding_p`) is compared with: alpha, or of an early look less.
     family, correction : int, str
-        How many claims the correction is for, and how it is done; 1 and ``"none"`` where there is none.
+        How many claims the correction is for, and how it is done: ``"holm"``, ``"bh"``, ``"bonferroni"`` (of
+        looks), ``"max-t"`` (of pairs); 1 and ``"none"`` where there is none.
     direction : str
         What is claimed; empty of a verifier.
     margin : float or None
         Margin of the claim, a part of the baseline's mean if `relative`.
+    at_least : float or None
+        What a claim with a sign has to exceed, where it says so; in the same units.
+    detects : float or None
+        The loss that a claim of no harm has to exclude; in the same units.
     relative : bool
-        Whether the margin, and so the difference with its interval, are parts of the baseline's mean.
+        Whether the difference with its interval, and margins, are parts of the baseline's mean.
     confidence : float or None
         Level of the interval: the one at which this claim was decided, so that it never contradicts the
         verdict; in a family of claims they differ.
@@ -76,12 +84,19 @@ class Verdict:
         At which look of how many the claim was decided, from 1; 0 without early stopping.
     planned : int
         Replicates that were planned.
+    comparator : str
+        What stands for the baseline: ``"baseline"`` itself, ``"treatment"``, ``"number"``, ``"reference"``,
+        or, of pairs, the first of each (``"pair"``).
     against : str
-        Name of the reference that stands for the baseline, if one does.
+        Which treatment, number, reference or condition it is; empty of the baseline.
     recorded : str
         How many replicates of that reference were recorded at which commit, and when.
     trail : tuple of (int, float, float)
         Replicates, p-value and level at each look that gave a p-value; empty without early stopping.
+    covariate : str
+        The metric that means are adjusted for, if one is.
+    saved : float or None
+        Part of the variance of the difference that it saves; below 0 if it costs some.
     effect_sizes : mapping
         Of numbers, name -> ``estimate``, ``interval`` and ``confidence``: d_z of pairs, Hedges g and Cliff's
         delta of independent samples.
@@ -112,6 +127,8 @@ class Verdict:
     correction: str = "none"
     direction: str = ""
     margin: float | None = None
+    at_least: float | None = None
+    detects: float | None = None
     relative: bool = False
     confidence: float | None = None
     estimand: str = ""
@@ -123,11 +140,14 @@ class Verdict:
     look: int = 0
     looks: int = 0
     planned: int = 0
+    comparator: str = "baseline"
     against: str = ""
     recorded: str = ""
     trail: tuple[tuple[int, float, float], ...] = ()
     rank: float | None = None
     effect_sizes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    covariate: str = ""
+    saved: float | None = None
 
     @classmethod
     def invalid(cls, reason: str, *, test: str = "", **known: Any) -> Verdict:
@@ -136,8 +156,8 @@ class Verdict:
 
     @property
     def passed(self) -> bool:
-        """Whether the hypothesis is supported."""
-        return self.status == "supported"
+        """Whether the hypothesis is supported, or no harm is shown where that is what is claimed."""
+        return self.status in PASSING
 
     @property
     def deciding_p(self) -> float | None:

@@ -28,6 +28,12 @@ _GUARDS: Final[dict[str, Alternative]] = {
 }
 
 
+_HARMS: Final = ("no_decrease", "no_increase")
+
+EXCLUSION: Final = 0.2
+"""One-sided level at which a claim of no harm excludes the loss that it is to detect."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
     """A claim about one metric, decided by a statistical test.
@@ -37,6 +43,10 @@ class Claim:
     no_increase, equal) is supported if its one-sided p is at most the level, and refuted if the interval lies
     wholly beyond the margin. Everything else is inconclusive. Without variance the interval is a point; it
     refutes only if the exact floor of p does.
+
+    A guard with `detects` in place of a margin is an alarm: refuted if harm, a difference of any size in the
+    wrong direction, is shown at the level; else "no harm shown" if a one-sided 80 % bound excludes a loss of
+    `detects`.
 
     The parameters are those of `Hypothesis`.
 
@@ -48,9 +58,13 @@ class Claim:
 
     metric: str
     direction: Direction
+    per: str | None = None
+    covariate: str | None = None
     statistical_test: StatisticalTest | Literal["auto"] = "auto"
     alpha: float | None = None
     margin: float | None = None
+    at_least: float | None = None
+    detects: float | None = None
     relative: bool = False
     effect: float | None = None
     alternative: Literal["two-sided", "one-sided"] = "two-sided"
@@ -69,6 +83,7 @@ class Claim:
         self._check_missing()
         self._check_worst()
         self._check_test()
+        self._check_second()
         if self.deterministic:
             self._check_deterministic()
         object.__setattr__(self, "alpha", 0.05 if self.alpha is None else float(self.alpha))
@@ -111,7 +126,8 @@ class Claim:
                 )
 
     def _check_margin(self) -> None:
-        for name, value in (("margin", self.margin), ("effect", self.effect)):
+        for name in ("margin", "at_least", "detects", "effect"):
+            value = getattr(self, name)
             if value is None:
                 continue
             if not _is_number(value) or value < 0:
@@ -129,20 +145,45 @@ class Claim:
                 "that is "
                 "worth finding is effect=",
             )
-        if not self.is_superiority and self.margin is None:
+        if not self.is_superiority and self.size is None:
             raise self._refuse(
                 f"direction={self.direction!r} and no margin",
                 "give margin=, the largest change that is still tolerable, in the units of the metric (or "
                 "as a part of the baseline's mean, with relative=True)",
             )
+        if self.detects is not None and (self.direction not in _HARMS or self.margin is not None):
+            raise self._refuse(
+                f"direction={self.direction!r}, margin={self.margin!r} and detects={self.detects!r}",
+                "the loss that is to be excluded belongs to 'no_decrease' and 'no_increase' without margin=",
+            )
         if not self.is_superiority and self.effect is not None:
             raise self._refuse(f"effect={self.effect!r}", "a claim with a margin has its size in margin=")
-        if self.relative and self.margin is None and self.effect is None:
-            raise self._refuse("relative=True", "it speaks of margin= or effect=, and neither is given")
-        if self.relative and self.margin is not None and self.kind == "binary":
+        self._check_at_least()
+        if self.relative and self.size is None and self.effect is None:
+            raise self._refuse(
+                "relative=True", "it speaks of margin=, at_least= or effect=, and none of them is given"
+            )
+        if self.relative and self.size is not None and self.kind == "binary":
             raise self._refuse(
                 "relative=True and kind='binary'", "the margin of a rate is absolute: margin=0.02 is 2 points"
             )
+
+    def _check_at_least(self) -> None:
+        least, effect = self.at_least, self.effect
+        if least is None:
+            return
+        if self.direction not in ("increase", "decrease"):
+            raise self._refuse(
+                f"direction={self.direction!r} and at_least={least!r}",
+                "at least how much it goes up or down belongs to 'increase' and 'decrease'",
+            )
+        if effect is not None and effect <= least:
+            raise self._refuse(
+                f"effect={effect!r} and at_least={least!r}",
+                "the true difference that is to be found has to be the larger one",
+            )
+        if self.relative and self.direction == "decrease" and least >= 1:
+            raise self._refuse(f"at_least={least!r}", "nothing falls by all that it is, or more")
 
     def _check_worst(self) -> None:
         worst = self.worst
@@ -200,23 +241,69 @@ class Claim:
                 f"statistical_test={test!r} and kind={self.kind!r}",
                 "the kind chooses a test where none is named",
             )
-        if not self.is_superiority and not test.tests_margins:
+        if self.size is not None and test.scale is None:
             raise self._refuse(
-                f"direction={self.direction!r}",
-                f"the {test.name} test knows no margin; leave statistical_test out",
+                f"statistical_test={test!r} and {self._named_size}",
+                "the class does not say what a shift is to compare(): set scale = 'difference', if it is in "
+                "the units of the metric, or 'ratio', if it is a relative change",
+            )
+        if self.size is not None and not test.tests_margins:
+            raise self._refuse(
+                self._named_size, f"the {test.name} test knows no margin; leave statistical_test out"
+            )
+        if test.scale == "ratio" and not self.relative and (self.size or self.effect) is not None:
+            raise self._refuse(
+                f"statistical_test={test!r} and relative=False",
+                f"the {test.name} test compares by ratio; say relative=True, and 0.05 for 5 %",
             )
         if test.paired and self.pairing == "none":
             raise self._refuse(
                 "pairing='none'", f"the {test.name} test is of pairs; use WelchTTest(), or leave pairing out"
             )
-        if not test.paired and self.pairing == "intersect":
+        if not test.paired and not test.follows_design and self.pairing == "intersect":
             raise self._refuse("pairing='intersect'", f"the {test.name} test pairs nothing")
         if isinstance(test, ClusteredTTest) and self.nan_policy != "invalid":
             raise self._refuse(
                 f"nan_policy={self.nan_policy!r}", f"the {test.name} test takes complete replicates only"
             )
-        if self.has_relative_margin and not test.tests_relative_margins:
+        if self.has_relative_size and not test.tests_relative_margins:
             raise self._refuse("relative=True", f"the {test.name} test takes an absolute margin")
+
+    def _check_second(self) -> None:
+        """Check what a second metric, a denominator or a covariate, goes together with."""
+        if self.covariate is not None and (not isinstance(self.covariate, str) or not self.covariate):
+            raise self._refuse(f"covariate={self.covariate!r}", "give the name of another metric")
+        if self.second is None:
+            return
+        if self.per is not None:
+            what, why = (
+                f"metric=Ratio({self.metric!r}, {self.per!r})",
+                "a ratio of totals has a test of its own",
+            )
+        else:
+            what, why = f"covariate={self.covariate!r}", "means are adjusted for it by a test of its own"
+        if self.per is not None and self.covariate is not None:
+            raise self._refuse(f"{what} and covariate={self.covariate!r}", "no test of ratios takes one")
+        if self.second == self.metric:
+            raise self._refuse(what, "a metric is no covariate of itself")
+        if self.per is not None and self.is_ratio:
+            assert self.test is not None
+            raise self._refuse(
+                f"{what} and statistical_test={self.test!r}",
+                f"a ratio is of totals, of which the {self.test.name} test does not speak; for percent, give "
+                "relative=True alone",
+            )
+        for name, default in (
+            ("statistical_test", "auto"),
+            ("kind", "auto"),
+            ("nan_policy", "invalid"),
+            ("worst", None),
+            ("deterministic", False),
+        ):
+            if getattr(self, name) != default:
+                raise self._refuse(f"{what} and {name}={getattr(self, name)!r}", why)
+        if self.covariate is not None and self.has_relative_size:
+            raise self._refuse(f"{what} and relative=True", "adjusted means are compared by their difference")
 
     def _check_deterministic(self) -> None:
         for name, default in (
@@ -228,12 +315,42 @@ class Claim:
             ("kind", "auto"),
             ("worst", None),
             ("effect", None),
+            ("detects", None),
         ):
             if getattr(self, name) != default:
                 raise self._refuse(
                     f"deterministic=True and {name}={getattr(self, name)!r}",
                     "values that no seed changes are compared directly, without a test",
                 )
+
+    def check_against_number(self) -> None:
+        """Raise `DefinitionError` if it can't be claimed of one sample, against a number."""
+        why = "one sample is compared with a number"
+        if self.covariate is not None:
+            raise self._refuse(f"covariate={self.covariate!r}", f"{why}, whose covariate nobody knows")
+        if self.pairing != "auto":
+            raise self._refuse(f"pairing={self.pairing!r}", f"{why}, so nothing is paired")
+        if self.nan_policy == "worst":
+            raise self._refuse("nan_policy='worst'", f"{why}; use 'omit' with max_missing=")
+        if self.has_relative_size and not self.is_ratio:
+            raise self._refuse(
+                "relative=True", f"{why}; give margin= or at_least= in the units of the metric"
+            )
+        if self.test is not None and not self.test.takes_one_sample:
+            raise self._refuse(
+                f"statistical_test={self.test!r}",
+                f"{why}, which the {self.test.name} test does not do; leave statistical_test out",
+            )
+
+    @property
+    def second(self) -> str | None:
+        """The metric that is read beside: a denominator, or a covariate."""
+        return self.covariate if self.per is None else self.per
+
+    @property
+    def label(self) -> str:
+        """What it is about, in words."""
+        return self.metric if self.per is None else f"{self.metric} per {self.per}"
 
     @property
     def test(self) -> StatisticalTest | None:
@@ -247,14 +364,45 @@ class Claim:
         return self.alpha
 
     @property
+    def deciding_level(self) -> float:
+        """Level of the test that supports it: of a loss that is to be excluded, .2."""
+        return self.level if self.detects is None else EXCLUSION
+
+    @property
     def is_superiority(self) -> bool:
         """Whether a difference is claimed, rather than its absence."""
         return self.direction in _SUPERIORITY
 
     @property
-    def has_relative_margin(self) -> bool:
-        """Whether the margin, and so the difference, is a part of the baseline's mean."""
-        return self.relative and self.margin is not None
+    def size(self) -> float | None:
+        """How large a difference has to be, or may be, to be supported: `margin`, `at_least` or `detects`."""
+        return next((s for s in (self.margin, self.at_least, self.detects) if s is not None), None)
+
+    @property
+    def _named_size(self) -> str:
+        name = next(name for name in ("margin", "at_least", "detects") if getattr(self, name) is not None)
+        return f"direction={self.direction!r}, {name}={self.size!r}"
+
+    @property
+    def shift(self) -> float:
+        """Difference under the null hypothesis of a claim with a sign."""
+        least = self.at_least or 0.0
+        return -least if self.claimed == "less" else least
+
+    @property
+    def has_relative_size(self) -> bool:
+        """Whether `size`, and so the difference, is a part of the baseline's mean."""
+        return self.relative and self.size is not None
+
+    @property
+    def in_percent(self) -> bool:
+        """Whether the difference is shown as a part of the baseline's mean."""
+        return self.has_relative_size or self.is_ratio
+
+    @property
+    def is_ratio(self) -> bool:
+        """Whether the test itself compares by ratio."""
+        return self.test is not None and self.test.scale == "ratio"
 
     @property
     def claimed(self) -> Alternative:

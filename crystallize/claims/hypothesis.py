@@ -8,6 +8,8 @@ from dataclasses import fields
 from typing import Any, Literal
 
 from crystallize.claims.claim import Claim, Direction, Kind, NanPolicy, Pairing
+from crystallize.claims.comparator import Comparator, checked_comparator, checked_subjects
+from crystallize.claims.ratio import Ratio
 from crystallize.claims.reference import Reference
 from crystallize.claims.stat_test import StatisticalTest
 from crystallize.context.seeding import seeded_alike
@@ -18,15 +20,14 @@ from crystallize.text.keywords import checked_keywords
 Sample = Mapping[str, Sequence[Any]]
 """Metric -> one value per replicate, in replicate order."""
 
-_TESTS = frozenset(
-    f"crystallize.core.{name}" for name in ("stat_test", "tests_by_resampling", "tests_of_units")
-)
+_TESTS = ("stat_test", "one_sample", "tests_")
+"""How modules of the core begin that hold tests of this package."""
 
 Ranker = Callable[[Mapping[str, Any]], float]
 
 
 class Hypothesis:
-    """What is claimed of every treatment, against the baseline.
+    """What is claimed of treatments, against the baseline or something else.
 
     Written in one of two ways. By a verifier that decides by itself::
 
@@ -49,11 +50,19 @@ class Hypothesis:
         first; the p-value by default.
     name : str, optional
         Name in results and node ids.
-    against : Reference, optional
-        Compare every condition, the baseline too, with the same condition of a stored reference, rather than
-        the treatments with the baseline. Both must be of the same replicates of the same root seed.
-    metric : str
-        Metric of a claim. Several values in one replicate are averaged: they are one unit.
+    against : number, str or Reference, optional
+        What treatments are compared with, rather than with the baseline. The name of another treatment. A
+        number: every condition, the baseline too, is tested by itself. A reference: every condition is
+        compared with what it gave then; both must be of the same replicates of the same root seed.
+    treatments : str or sequence of str, optional
+        Names of the treatments (or ``"baseline"``, which can be compared with a number or a reference) that
+        it is about; all if left out.
+    pairwise : bool
+        Compare all conditions, or those of `treatments`, with one another, each pair for itself; the
+        direction is "differ". Corrected by the step-down max-t of `crystallize.stats.step_down_max_t`.
+    metric : str or Ratio
+        Metric of a claim. Several values in one replicate are averaged: they are one unit. Or the ratio of
+        the totals of two metrics.
     direction : {"increase", "decrease", "differ", "equal", "no_decrease", "no_increase"}
         What the treatment is claimed to do to the metric's mean. The last three claim the absence of a change
         beyond `margin`.
@@ -65,8 +74,15 @@ class Hypothesis:
         Significance level of a claim, 0.05 by default; one-sided of a claim with a margin.
     margin : float
         Largest change that is still tolerable, > 0, in the units of the metric.
+    at_least : float
+        By how much "increase" or "decrease" has to be exceeded to be supported, > 0, in the units of the
+        metric.
+    detects : float
+        In place of the margin of "no_decrease" and "no_increase", > 0: the verdict is "no harm shown" if no
+        change in the wrong direction is shown at `alpha`, and a one-sided 80 % bound excludes one of this
+        size.
     relative : bool
-        Whether `margin`, or `effect`, is a part of the baseline's mean: 0.02 for 2 %.
+        Whether `margin`, `at_least`, `detects` and `effect` are parts of the baseline's mean: 0.02 for 2 %.
     effect : float
         The smallest difference that is worth finding, > 0, in the units of the metric. It decides nothing; an
         inconclusive verdict says how many replicates would show it.
@@ -91,6 +107,9 @@ class Hypothesis:
         Declares that no seed changes the values: they are compared directly, without a test, and one
         replicate
         is enough. If the replicates differ, the verdict is invalid.
+    covariate : str
+        Another metric, which the treatment does not change: what it explains of the difference by chance is
+        taken out.
 
     Raises
     ------
@@ -106,12 +125,16 @@ class Hypothesis:
         ranker: Ranker | None = None,
         name: str | None = None,
         *,
-        against: Reference | None = None,
-        metric: str | None = None,
+        against: Reference | str | float | None = None,
+        treatments: str | Sequence[str] | None = None,
+        pairwise: bool = False,
+        metric: str | Ratio | None = None,
         direction: Direction | None = None,
         statistical_test: StatisticalTest | Literal["auto"] = "auto",
         alpha: float | None = None,
         margin: float | None = None,
+        at_least: float | None = None,
+        detects: float | None = None,
         relative: bool = False,
         effect: float | None = None,
         alternative: Literal["two-sided", "one-sided"] = "two-sided",
@@ -121,6 +144,7 @@ class Hypothesis:
         worst: float | None = None,
         kind: Kind = "auto",
         deterministic: bool = False,
+        covariate: str | None = None,
     ) -> None:
         if (verifier is None) == (metric is None):
             raise DefinitionError(
@@ -129,11 +153,11 @@ class Hypothesis:
             )
         if ranker is not None and not callable(ranker):
             raise DefinitionError(f"ranker is {ranker!r}; give a function of what the verifier returns")
-        if against is not None and not isinstance(against, Reference):
-            raise DefinitionError(f"against is {against!r}; give Reference('main')")
         self.has_ranker = ranker is not None
         self.ranker: Ranker = ranker or _by_evidence
-        self.against = against
+        self.against: Comparator = checked_comparator(against)
+        self.pairwise = pairwise
+        self.treatments = checked_subjects(treatments, "" if pairwise else self.against)
         self.claim: Claim | None = None
         self.verifier: Callable[..., Any] | None = None
         options: dict[str, Any] = {
@@ -141,6 +165,8 @@ class Hypothesis:
             "statistical_test": statistical_test,
             "alpha": alpha,
             "margin": margin,
+            "at_least": at_least,
+            "detects": detects,
             "relative": relative,
             "effect": effect,
             "alternative": alternative,
@@ -150,15 +176,19 @@ class Hypothesis:
             "worst": worst,
             "kind": kind,
             "deterministic": deterministic,
+            "covariate": covariate,
         }
         if metric is not None:
             if metrics is not None:
                 raise DefinitionError(
                     f"a claim is about one metric=; metrics={metrics!r} belongs to a verifier"
                 )
-            self.claim = Claim(metric=metric, **options)
-            self.metrics: tuple[str, ...] | None = (metric,)
-            default_name = f"{metric}_{direction}"
+            name_, per = (
+                (metric.numerator, metric.denominator) if isinstance(metric, Ratio) else (metric, None)
+            )
+            self.claim = Claim(metric=name_, per=per, **options)
+            self.metrics: tuple[str, ...] | None = tuple(filter(None, (name_, self.claim.second)))
+            default_name = self._named(self.claim.label.replace(" ", "_"), direction)
         else:
             defaults = {field.name: field.default for field in fields(Claim)} | {"direction": None}
             for key, value in options.items():
@@ -176,8 +206,61 @@ class Hypothesis:
             self.metrics = _metric_names(metrics)
             default_name = getattr(verifier, "__name__", type(verifier).__name__)
         self.name = default_name if name is None else name
+        self._check_comparator()
         if not isinstance(self.name, str) or not self.name.strip():
             raise DefinitionError(f"a hypothesis is named {self.name!r}; a name is a non-empty string")
+
+    def _named(self, metric: str, direction: str | None) -> str:
+        """Return what a claim is called that has no name."""
+        if self.number is None:
+            return f"{metric}_{direction}"
+        word = {"increase": "above", "decrease": "below"}.get(str(direction), direction)
+        return f"{metric}_{word}_{self.number:g}"
+
+    def _check_comparator(self) -> None:
+        """Raise `DefinitionError` if what is claimed can't be compared in this way."""
+        if not isinstance(self.pairwise, bool):
+            raise DefinitionError(f"pairwise is {self.pairwise!r}; allowed are True and False")
+        if self.pairwise and self.against is not None:
+            raise DefinitionError(
+                f"pairwise=True and against={self.against!r}: pairs are of conditions of today"
+            )
+        if self.pairwise and (self.claim is None or self.claim.direction != "differ"):
+            raise DefinitionError(
+                "pairwise=True goes with a claim of direction='differ': which condition of a pair has the "
+                "larger mean is what its verdict shows"
+            )
+        if self.pairwise and self.treatments is not None and len(self.treatments) < 2:
+            raise DefinitionError(
+                f"pairwise=True and treatments={self.treatments!r}: a pair needs two conditions"
+            )
+        if self.pairwise and self.claim is not None and self.claim.nan_policy != "invalid":
+            raise DefinitionError(
+                f"pairwise=True and nan_policy={self.claim.nan_policy!r}: all pairs are compared on the same "
+                "replicates; leave nan_policy out"
+            )
+        if self.number is not None:
+            if self.claim is None:
+                raise DefinitionError(
+                    f"against={self.number:g} and a verifier, which is given two samples; claim metric=..., "
+                    "direction=..."
+                )
+            self.claim.check_against_number()
+
+    @property
+    def reference(self) -> Reference | None:
+        """The reference that it is against, if it is against one."""
+        return self.against if isinstance(self.against, Reference) else None
+
+    @property
+    def is_by_itself(self) -> bool:
+        """Whether every condition, the baseline too, is compared with something that is not run today."""
+        return isinstance(self.against, Reference | float)
+
+    @property
+    def number(self) -> float | None:
+        """The number that it is against, if it is against one."""
+        return self.against if isinstance(self.against, float) else None
 
     @property
     def alpha(self) -> float | None:
@@ -190,6 +273,8 @@ class Hypothesis:
     @property
     def metric_label(self) -> str:
         """The metrics as text."""
+        if self.claim is not None:
+            return self.claim.label
         return ", ".join(self.metrics) if self.metrics is not None else "all"
 
     def seeded(self) -> AbstractContextManager[None]:
@@ -198,7 +283,10 @@ class Hypothesis:
         A test of this package draws none, or sees to it itself.
         """
         claim = self.claim
-        ours = claim is not None and (claim.test is None or type(claim.test).__module__ in _TESTS)
+        home = "" if claim is None else type(claim.test).__module__
+        ours = claim is not None and (
+            claim.test is None or home.startswith(tuple(f"crystallize.core.{name}" for name in _TESTS))
+        )
         return nullcontext() if ours else seeded_alike()
 
     @undisturbed()

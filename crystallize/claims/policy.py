@@ -10,6 +10,7 @@ from crystallize.claims.claim import Claim
 from crystallize.claims.hypothesis import Hypothesis
 from crystallize.claims.stat_test import McNemarTest, PairedTTest, ResampledTTest
 from crystallize.claims.stopping import AnytimeValid, Stopping
+from crystallize.claims.tests_of_scores import ScoredTest
 from crystallize.errors import DefinitionError
 from crystallize.stats import Correction
 
@@ -72,12 +73,20 @@ class Judging:
         for hypothesis in hypotheses:
             if hypothesis.claim is not None and (fault := self._fault(hypothesis.claim)) is not None:
                 raise DefinitionError(f"{where}: hypothesis {hypothesis.name!r} {fault}")
+            if hypothesis.number is not None and isinstance(self.stopping, AnytimeValid):
+                assert hypothesis.claim is not None
+                if hypothesis.claim.kind == "binary":
+                    raise DefinitionError(
+                        f"{where}: hypothesis {hypothesis.name!r} compares a rate with a number, for which "
+                        "AnytimeValid() has no test; use GroupSequential()"
+                    )
 
     def _fault(self, claim: Claim) -> str | None:
         test = claim.test
         if self.resampled is not None and not claim.deterministic:
             own = test is not None and not type(test).__module__.startswith("crystallize.")
-            if test is not None and not own and not isinstance(test, ResampledTTest):
+            allows = own or isinstance(test, ResampledTTest | ScoredTest)
+            if test is not None and not allows:
                 return (
                     f"uses the {test.name} test, but replicates are resplits (resampled={self.resampled:g}), "
                     "which overlap: it would find differences that are not there; leave statistical_test out"
@@ -96,11 +105,20 @@ def why_not_anytime(claim: Claim) -> str | None:
     served = test is None or isinstance(test, PairedTTest) or test == McNemarTest()
     if not served or claim.pairing == "none":
         return "can't be stopped by AnytimeValid(), which serves the default tests of pairs only"
+    if claim.second is not None:
+        beside = f" with covariate {claim.covariate!r}" if claim.covariate else ""
+        return (
+            f"is about {claim.label!r}{beside}, for which AnytimeValid() has no test; use GroupSequential()"
+        )
+    if claim.detects is not None:
+        return (
+            "has detects=, which is decided at two levels, and AnytimeValid() has one; use GroupSequential()"
+        )
     if claim.alternative == "one-sided":
         return "is one-sided, and AnytimeValid() tests both sides; leave alternative out"
-    if claim.has_relative_margin:
+    if claim.has_relative_size:
         return "has a relative margin, for which AnytimeValid() has no test; give an absolute one"
-    if claim.kind == "binary" and claim.margin is not None:
+    if claim.kind == "binary" and claim.size is not None:
         return "has a margin of yes/no, for which AnytimeValid() has no test; use GroupSequential()"
     return None
 

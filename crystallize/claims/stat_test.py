@@ -7,48 +7,47 @@ import statistics
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from crystallize.claims.layout import Layout
 from crystallize.errors import DefinitionError
 from crystallize.stats import (
     Alternative,
+    Comparison,
     TestResult,
     barnard,
     barnard_p_value,
     boschloo,
     boschloo_p_value,
-    brunner_munzel,
     fisher_exact,
     fisher_p_value,
     is_binary,
-    mann_whitney,
     mcnemar,
     paired_t,
     resampled_t,
     smallest_binary_p,
     smallest_mcnemar_p,
-    smallest_rank_p,
     welch_t,
-    wilcoxon,
 )
 from crystallize.stats.moments import common_exponent, moments, scaled, scaled_float
 from crystallize.stats.power import Design, PairedBinary, PairedT, ResampledT, TwoSampleT, UnpairedBinary
 
+Scale = Literal["difference", "ratio"]
+"""What a test estimates and takes as its shift: a difference in units of the metric, or a ratio minus 1."""
+
 __all__ = [
     "BarnardTest",
     "BoschlooTest",
-    "BrunnerMunzelTest",
     "FisherExactTest",
-    "MannWhitneyTest",
     "McNemarTest",
     "PairedTTest",
     "ResampledTTest",
+    "Scale",
     "StatisticalTest",
     "WelchTTest",
-    "WilcoxonTest",
     "default_test",
 ]
 
@@ -56,7 +55,8 @@ __all__ = [
 class StatisticalTest(ABC):
     """A test of treatment against baseline.
 
-    A test of your own sets `name` and `paired` and defines `compare`; the rest has defaults.
+    A test of your own sets `name` and `paired` and defines `compare`; the rest has defaults. Without `scale`
+    it can't serve a claim that says how large a difference is.
 
     Attributes
     ----------
@@ -67,13 +67,18 @@ class StatisticalTest(ABC):
         independent.
     minimum_n : int
         The fewest pairs, or values per arm, that the test takes.
+    scale : {"difference", "ratio"} or None
+        What `compare` estimates and takes as `shift`: a difference in the units of the metric, or a relative
+        change, the ratio minus 1 (then the unit of its `design` is a difference of logarithms). A class that
+        defines `compare` says it itself; None, the default, knows no margin.
     tests_margins : bool
-        Whether `compare` takes a `shift` other than 0, in the units of the metric: without, the test can't
-        serve a claim with a margin.
+        Whether `compare` takes a `shift` other than 0.
     tests_relative_margins : bool
-        Whether it is about means, of which a margin may be a part.
+        Whether a margin may be a part of what the baseline has, such as its mean.
     relies_on_normality : bool
         Whether small samples have to be roughly normal.
+    of_rates : bool
+        Whether values are yes/no, and a shift is tested by a test of rates.
 
     Examples
     --------
@@ -98,9 +103,15 @@ class StatisticalTest(ABC):
     minimum_n: ClassVar[int] = 2
     tests_relative_margins: ClassVar[bool] = True
     relies_on_normality: ClassVar[bool] = False
+    of_rates: ClassVar[bool] = False
+    scale: ClassVar[Scale | None] = None
+    follows_design: ClassVar[bool] = False  # whether it is of pairs, units, resplits or none of them
+    divides_itself: ClassVar[bool] = False  # whether what it is bound to tests relative sizes
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
+        if "compare" in vars(cls) and "scale" not in vars(cls):
+            cls.scale = None  # what is inherited speaks of another compare()
         if cls.compare is StatisticalTest.compare:
             return
         for attribute, example in (("name", "'my test'"), ("paired", "True")):
@@ -112,8 +123,13 @@ class StatisticalTest(ABC):
 
     @property
     def tests_margins(self) -> bool:
-        """Whether `compare` takes a shift other than 0, in the units of the metric."""
-        return True
+        """Whether `compare` takes a shift other than 0: by default, whether it says on which scale."""
+        return self.scale is not None
+
+    @property
+    def takes_one_sample(self) -> bool:
+        """Whether pairs of a value and one constant are a sample that it can take."""
+        return self.paired and not self.of_rates
 
     @abstractmethod
     def compare(
@@ -144,6 +160,18 @@ class StatisticalTest(ABC):
             If the test can't take the samples or an option.
         """
 
+    def bound(self, layout: Layout) -> Comparison:
+        """Return `compare` for values that belong together in this way."""
+        return self.compare
+
+    def saved(self, baseline: Sequence[float], treatment: Sequence[float], layout: Layout) -> float | None:
+        """Return the part of the variance that a covariate saves; None without one."""
+        return None
+
+    def thin(self, n: int) -> str:
+        """Say what is doubtful of a test on n values; empty if nothing is."""
+        return ""
+
     def smallest_p(self, n_baseline: int, n_treatment: int, alternative: Alternative = "two-sided") -> float:
         """Return the smallest p-value that the test can attain at these sizes.
 
@@ -151,6 +179,12 @@ class StatisticalTest(ABC):
         is overridden, the answer is 0 from `minimum_n` on and 1 below; `alternative` makes no difference.
         """
         return 0.0 if min(n_baseline, n_treatment) >= self.minimum_n else 1.0
+
+    def scores(
+        self, baseline: Sequence[float], treatment: Sequence[float]
+    ) -> tuple[list[float], list[float]]:
+        """Return what is compared: the values, unless it is overridden."""
+        return list(baseline), list(treatment)
 
     def design(
         self, baseline: Sequence[float], treatment: Sequence[float], result: TestResult
@@ -163,12 +197,13 @@ class StatisticalTest(ABC):
         return None
 
 
-class _Backed(StatisticalTest):
+class BackedTest(StatisticalTest):
     """A test that a function of `crystallize.stats` does; the fields of the class are options of it."""
 
     __slots__ = ()
 
     name: ClassVar[str] = ""
+    scale: ClassVar[Scale | None] = "difference"
     paired = True
     function: ClassVar[Callable[..., TestResult]]
 
@@ -188,7 +223,7 @@ class _Backed(StatisticalTest):
         )
 
 
-class _PairedMeans(_Backed):
+class PairedMeansTest(BackedTest):
     """What tests of the mean of paired differences share."""
 
     __slots__ = ()
@@ -201,7 +236,7 @@ class _PairedMeans(_Backed):
         return PairedT(sd) if sd and not result.degenerate else None
 
 
-class _IndependentMeans(_Backed):
+class IndependentMeansTest(BackedTest):
     """What tests of the difference of two means share."""
 
     __slots__ = ()
@@ -216,7 +251,7 @@ class _IndependentMeans(_Backed):
         return TwoSampleT(sd) if sd and not result.degenerate else None
 
 
-class _IndependentRates(_Backed):
+class _IndependentRates(BackedTest):
     """What exact tests of two independent 0/1 samples share."""
 
     __slots__ = ()
@@ -224,6 +259,7 @@ class _IndependentRates(_Backed):
     paired = False
     minimum_n: ClassVar[int] = 1
     tests_relative_margins: ClassVar[bool] = False
+    of_rates: ClassVar[bool] = True
     p_value: ClassVar[Callable[..., float]]
 
     def smallest_p(self, n_baseline: int, n_treatment: int, alternative: Alternative = "two-sided") -> float:
@@ -248,7 +284,7 @@ def _sd(values: Sequence[float]) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class PairedTTest(_PairedMeans):
+class PairedTTest(PairedMeansTest):
     """Paired t test of the mean difference; see `crystallize.stats.paired_t`."""
 
     name: ClassVar[str] = "paired t"
@@ -258,7 +294,7 @@ class PairedTTest(_PairedMeans):
 
 
 @dataclass(frozen=True, slots=True)
-class WelchTTest(_IndependentMeans):
+class WelchTTest(IndependentMeansTest):
     """Welch's t test of the difference of two means; see `crystallize.stats.welch_t`."""
 
     name: ClassVar[str] = "Welch t"
@@ -268,7 +304,7 @@ class WelchTTest(_IndependentMeans):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ResampledTTest(_PairedMeans):
+class ResampledTTest(PairedMeansTest):
     """Corrected t test over resplits of one data set; see `crystallize.stats.resampled_t`.
 
     Parameters
@@ -306,7 +342,7 @@ class ResampledTTest(_PairedMeans):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class McNemarTest(_Backed):
+class McNemarTest(BackedTest):
     """McNemar's test of paired 0/1 values, by default mid-p; see `crystallize.stats.mcnemar`.
 
     With a margin it is Tango's score test.
@@ -320,6 +356,7 @@ class McNemarTest(_Backed):
     name: ClassVar[str] = "McNemar"
     minimum_n: ClassVar[int] = 1
     tests_relative_margins: ClassVar[bool] = False
+    of_rates: ClassVar[bool] = True
     function: ClassVar[Callable[..., TestResult]] = staticmethod(mcnemar)
 
     exact: bool = False
@@ -378,58 +415,6 @@ class BarnardTest(_IndependentRates):
     @property
     def tests_margins(self) -> bool:
         """No: it is exact for equal rates alone."""
-        return False
-
-
-@dataclass(frozen=True, slots=True)
-class WilcoxonTest(_PairedMeans):
-    """Wilcoxon's signed-rank test of paired differences; see `crystallize.stats.wilcoxon`.
-
-    It speaks of the pseudo-median of the differences, not of their mean.
-    """
-
-    name: ClassVar[str] = "Wilcoxon"
-    minimum_n: ClassVar[int] = 1
-    tests_relative_margins: ClassVar[bool] = False
-    function: ClassVar[Callable[..., TestResult]] = staticmethod(wilcoxon)
-
-    def smallest_p(self, n_baseline: int, n_treatment: int, alternative: Alternative = "two-sided") -> float:
-        """Return the p-value of differences of one sign."""
-        return smallest_rank_p(min(n_baseline, n_treatment), alternative=alternative)
-
-
-@dataclass(frozen=True, slots=True)
-class MannWhitneyTest(_IndependentMeans):
-    """Mann and Whitney's rank-sum test of two independent samples; see `crystallize.stats.mann_whitney`.
-
-    It speaks of a shift in location (Hodges and Lehmann's), not of means.
-    """
-
-    name: ClassVar[str] = "Mann-Whitney"
-    minimum_n: ClassVar[int] = 1
-    tests_relative_margins: ClassVar[bool] = False
-    function: ClassVar[Callable[..., TestResult]] = staticmethod(mann_whitney)
-
-    def smallest_p(self, n_baseline: int, n_treatment: int, alternative: Alternative = "two-sided") -> float:
-        """Return the p-value of arms that do not overlap."""
-        return smallest_rank_p(n_baseline, n_treatment, alternative=alternative)
-
-
-@dataclass(frozen=True, slots=True)
-class BrunnerMunzelTest(_Backed):
-    """Brunner and Munzel's test of two independent samples; see `crystallize.stats.brunner_munzel`.
-
-    It speaks of the probability that a value of the treatment is the larger one, which is 1/2 without effect.
-    """
-
-    name: ClassVar[str] = "Brunner-Munzel"
-    paired = False
-    minimum_n: ClassVar[int] = 3
-    function: ClassVar[Callable[..., TestResult]] = staticmethod(brunner_munzel)
-
-    @property
-    def tests_margins(self) -> bool:
-        """No: its estimate is a probability, and no difference in the units of the metric."""
         return False
 
 

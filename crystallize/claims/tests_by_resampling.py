@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from numpy.typing import ArrayLike
 
-from crystallize.claims.stat_test import PairedTTest, StatisticalTest, WelchTTest
+from crystallize.claims.stat_test import PairedTTest, Scale, StatisticalTest, WelchTTest
 from crystallize.context.seeding import seeded_alike
 from crystallize.errors import DefinitionError
 from crystallize.stats import (
@@ -34,6 +34,7 @@ class _Resampling(StatisticalTest):
 
     name: ClassVar[str] = ""
     paired = True
+    scale: ClassVar[Scale | None] = "difference"
     statistic: Statistic | None
 
     def _check(self, option: str, number: object) -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 from numpy.typing import ArrayLike
 
-from crystallize.claims.stat_test import StatisticalTest
+from crystallize.claims.layout import Layout
+from crystallize.claims.stat_test import Scale, StatisticalTest
 from crystallize.errors import SampleError
-from crystallize.stats import Alternative, TestResult, clustered_t, crossed_t
+from crystallize.stats import Alternative, Comparison, TestResult, clustered_t, crossed_t
 from crystallize.stats.power import Design, PairedT
 from crystallize.stats.tails import t_quantile
 
@@ -28,6 +30,7 @@ class CrossedTTest(StatisticalTest):
     paired = True
     minimum_n: ClassVar[int] = 2
     relies_on_normality: ClassVar[bool] = True
+    scale: ClassVar[Scale | None] = "difference"
 
     def compare(
         self,
@@ -68,6 +71,11 @@ class CrossedTTest(StatisticalTest):
             shift=shift,
         )
 
+    def bound(self, layout: Layout) -> Comparison:
+        """Return `compare` for units that are crossed with replicates."""
+        units = None if layout.units is None else layout.units[0]
+        return partial(self.compare, units=units, replicates=layout.replicates)
+
 
 @dataclass(frozen=True, slots=True)
 class ClusteredTTest(StatisticalTest):
@@ -83,6 +91,7 @@ class ClusteredTTest(StatisticalTest):
     minimum_n: ClassVar[int] = 3
     tests_relative_margins: ClassVar[bool] = False
     relies_on_normality: ClassVar[bool] = True
+    scale: ClassVar[Scale | None] = "difference"
 
     def compare(
         self,
@@ -116,6 +125,10 @@ class ClusteredTTest(StatisticalTest):
             alpha=alpha,
             shift=shift,
         )
+
+    def bound(self, layout: Layout) -> Comparison:
+        """Return `compare` for values of units."""
+        return partial(self.compare, units=layout.units)
 
     def design(
         self, baseline: Sequence[float], treatment: Sequence[float], result: TestResult

@@ -39,6 +39,8 @@ DOWNSTREAM: Final = 1 << 22
 """Number of the streams of experiments that read what others of their graph wrote."""
 CALIBRATION: Final = 1 << 23
 """Number of the stream that replicates of A/A tests have their words from."""
+PLANNING: Final = (1 << 23) + 1
+"""Number of the stream that replicates of a pilot have their words from."""
 BEFORE_CACHEABLE: Final = 1 << 24
 """Added to the number of a cacheable step for the seed that the global generators have before it."""
 BEHIND_CACHEABLE: Final = 1 << 25

@@ -3,17 +3,15 @@
 from crystallize.claims.stat_test import (
     BarnardTest,
     BoschlooTest,
-    BrunnerMunzelTest,
     FisherExactTest,
-    MannWhitneyTest,
     McNemarTest,
     PairedTTest,
     ResampledTTest,
     StatisticalTest,
     WelchTTest,
-    WilcoxonTest,
 )
 from crystallize.claims.tests_by_resampling import BootstrapTTest, PermutationTest
+from crystallize.claims.tests_of_ranks import BrunnerMunzelTest, MannWhitneyTest, WilcoxonTest
 from crystallize.claims.tests_of_units import ClusteredTTest, CrossedTTest
 
 __all__ = [

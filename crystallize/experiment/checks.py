@@ -6,6 +6,7 @@ import reprlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from crystallize.claims.comparator import pairs_of
 from crystallize.claims.hypothesis import Hypothesis
 from crystallize.context.freezing import summarize
 from crystallize.declare.treatment import Treatment
@@ -130,14 +131,43 @@ def check_replicates(replicates: Any, where: str) -> int:
     return replicates
 
 
-def check_decidable(treatments: Sequence[Treatment], hypotheses: Sequence[Hypothesis], where: str) -> None:
-    """Raise `DefinitionError` if there are hypotheses and no treatment that they could be about."""
-    of_treatments = [hypothesis for hypothesis in hypotheses if hypothesis.against is None]
-    if of_treatments and not treatments:
+def check_decidable(conditions: Sequence[str], hypotheses: Sequence[Hypothesis], where: str) -> None:
+    """Raise `DefinitionError` if hypotheses are about conditions that are not there.
+
+    Parameters
+    ----------
+    conditions : sequence of str
+        All of the experiment, the baseline first.
+    hypotheses, where
+        Which, and whose.
+    """
+    known = ", ".join(map(repr, conditions))
+    for hypothesis in hypotheses:
+        against = (hypothesis.against,) if isinstance(hypothesis.against, str) else ()
+        for name in (*(hypothesis.treatments or ()), *against):
+            if name not in conditions:
+                raise DefinitionError(
+                    f"{where}: hypothesis {hypothesis.name!r} is about {name!r}, and there is no such "
+                    f"condition; there are {known}"
+                )
+    of_treatments = [h for h in hypotheses if not h.is_by_itself]
+    if of_treatments and len(conditions) < 2:
         names = ", ".join(repr(hypothesis.name) for hypothesis in of_treatments)
         raise DefinitionError(
             f"{where} claims {names} but has no treatment to claim it of; give treatments=[...]"
         )
+    pairs = {name for h in hypotheses if h.pairwise for name in pairs_of(h.treatments or conditions)}
+    if pairs.intersection(conditions):
+        raise DefinitionError(
+            f"{where}: {min(pairs.intersection(conditions))!r} names a condition and a pair"
+        )
+    for hypothesis in hypotheses:
+        others = [name for name in conditions[1:] if name != hypothesis.against]
+        if isinstance(hypothesis.against, str) and not (hypothesis.treatments or others):
+            raise DefinitionError(
+                f"{where}: hypothesis {hypothesis.name!r} compares treatments with {hypothesis.against!r}, "
+                "and there is no other treatment"
+            )
 
 
 def with_defaults(plugins: Iterable[BasePlugin], defaults: Iterable[type[BasePlugin]]) -> list[BasePlugin]:

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from crystallize.analysis.family import AnalysisPlan
 from crystallize.analysis.unread import TreatmentKeys
 from crystallize.claims.hypothesis import Hypothesis, metrics_of_claims
 from crystallize.claims.policy import Judging
@@ -218,6 +219,12 @@ class ExperimentDeclaration:
         return (BASELINE, *(treatment.name for treatment in self.treatments))
 
     @property
+    def analysis_plan(self) -> AnalysisPlan:
+        """What is claimed, and how it is judged."""
+        treatments = tuple(treatment.name for treatment in self.treatments)
+        return AnalysisPlan(self.hypotheses, treatments, self.replicates, self.judging, self.treatment_keys)
+
+    @property
     def treatment_keys(self) -> TreatmentKeys:
         """Which keys of the treatments may stay unread."""
         return TreatmentKeys.of(self.treatments, self.shared_treatments)
@@ -256,9 +263,9 @@ class ExperimentDeclaration:
         """
         for artifact in artifacts_in(self.datasource):
             raise DefinitionError(f"{self.label}: {alone(artifact.name)}")
-        check_decidable(self.treatments, self.hypotheses, self.label)
+        check_decidable(self.conditions, self.hypotheses, self.label)
 
-    def plan(self, root_seed: int | None = None, *, anew: bool = False) -> RunPlan:
+    def run_plan(self, root_seed: int | None = None, *, anew: bool = False) -> RunPlan:
         """Return what a process needs to run any unit.
 
         Parameters

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from crystallize.analysis.claim_plan import POWER, ExperimentPlan
+from crystallize.analysis.planning import FEWEST, check_pilot
 from crystallize.claims.hypothesis import Hypothesis
 from crystallize.context.seeding import check_root_seed
 from crystallize.declare.awaiting import driven
@@ -143,6 +145,42 @@ class Experiment(ExperimentDeclaration):
         used = self.for_run(treatments, hypotheses, replicates)
         return await beside_loop(used, lambda awaits: runner.run(used, strategy, on_loop=awaits))
 
+    def plan(
+        self,
+        *,
+        effect: float | None = None,
+        power: float = POWER,
+        pilot: int = FEWEST,
+        strategy: Strategy = "rerun",
+    ) -> ExperimentPlan:
+        """Tell how many replicates the claims need, before they are run.
+
+        A pilot is run, on seeds that `run` never uses, to see how the values vary; nothing is tested. Where
+        every claim is against a reference that is there, what it recorded stands for the pilot.
+
+        Parameters
+        ----------
+        effect : float, optional
+            The difference that is to be found, in place of what each claim with a sign declares, and like it
+            in the units of the metric, or a part of the baseline's mean of a claim that is relative.
+        power : float
+            With which it is to be found.
+        pilot : int
+            Replicates of the pilot, 10 or more.
+        strategy : {"rerun", "resume"}
+            As in `run`, for the pilot.
+
+        Raises
+        ------
+        DefinitionError
+            If there is no claim, or an argument makes no sense.
+        """
+        check_pilot(pilot, power)
+        claims = runner.plan_claims(
+            self.for_run(), pilot, strategy, effect=effect, power=power, on_loop=False
+        )
+        return driven(claims)
+
     def optimize(
         self, optimizer: BaseOptimizer, *, num_trials: int, replicates_per_trial: int = 1
     ) -> Treatment:
@@ -216,7 +254,7 @@ class Experiment(ExperimentDeclaration):
         """
         chosen = () if treatment is None else (self.treatment(treatment),)
         used = self.for_run(chosen, (), 1)
-        plan = used.plan(None if seed is None else check_root_seed(seed))
+        plan = used.run_plan(None if seed is None else check_root_seed(seed))
         if data is not _SOURCE:
             plan = plan.with_data(as_given_source(data))
         return Runner(used, plan.until_exit()).output()
@@ -236,7 +274,7 @@ class Experiment(ExperimentDeclaration):
         chosen = () if treatment is None else (self.treatment(treatment),)
         used = self.for_run(chosen, (), 1)
         used.plugins = with_defaults([*used.plugins, LoggingPlugin(verbose=True)], DEFAULT_PLUGINS)
-        return Runner(used, used.plan()).debugged(replicate)
+        return Runner(used, used.run_plan()).debugged(replicate)
 
     def execute_plan(self, plan: RunPlan, conditions: Sequence[str]) -> Result:
         """Run conditions in every replicate, or until every claim is decided, as a plan says."""

@@ -225,7 +225,7 @@ class GraphRun:
         for name, experiment in graph.experiments.items():
             used = self._treatments(experiment, graph.treatments) if treatments is None else treatments
             settled = experiment.for_run(used, None, often[name])
-            check_decidable(settled.treatments, settled.hypotheses, settled.label)
+            check_decidable(settled.conditions, settled.hypotheses, settled.label)
             self.experiments[name] = settled
         for name, settled in self.experiments.items():
             self.experiments[name] = settled.varied(shared_treatments=self._shared(name))
@@ -312,7 +312,7 @@ class GraphRun:
         results : mapping, optional
             Results of the experiments upstream; without them, each unit has to be given what it depends on.
         """
-        plan = self.joined(name, self.experiments[name].plan(root_seed))
+        plan = self.joined(name, self.experiments[name].run_plan(root_seed))
         return plan if results is None else plan.with_inputs(_Finished(self, name, results))
 
     def joined(self, name: str, plan: RunPlan) -> RunPlan:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import math
 import traceback
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -11,15 +12,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 from crystallize.analysis.analysis import Analysis
+from crystallize.analysis.claim_plan import ExperimentPlan
+from crystallize.analysis.condition_runs import ConditionRuns
 from crystallize.analysis.evaluation import runs_by_condition
-from crystallize.analysis.family import AnalysisPlan
 from crystallize.analysis.interim import Interim, Schedule
+from crystallize.analysis.planning import Planner
 from crystallize.analysis.references import references_by_path
 from crystallize.analysis.unread import warn_of_unread
 from crystallize.boundary import failure
 from crystallize.context.context import LOGGER
 from crystallize.context.record import RunRecord
-from crystallize.context.seeding import SEARCH, SeedStream, global_state_restored
+from crystallize.context.seeding import PLANNING, SEARCH, SeedStream, global_state_restored
 from crystallize.declare.awaiting import driven
 from crystallize.declare.treatment import Treatment
 from crystallize.errors import DefinitionError
@@ -65,14 +68,7 @@ class Runner:
     ) -> None:
         self.experiment = experiment
         self.plan = plan
-        treatments = tuple(treatment.name for treatment in experiment.treatments)
-        self._analysis_plan = AnalysisPlan(
-            experiment.hypotheses,
-            treatments,
-            experiment.replicates,
-            experiment.judging,
-            experiment.treatment_keys,
-        )
+        self._analysis_plan = experiment.analysis_plan
         self._on_loop = on_loop
         self._to_the_end = to_the_end
 
@@ -225,7 +221,7 @@ class Runner:
 async def run(experiment: ExperimentDeclaration, strategy: Strategy, *, on_loop: bool) -> Result:
     """Run an experiment that is to be run for itself; see `Experiment.run`."""
     experiment.validate()
-    result = await Runner(experiment, experiment.plan(), on_loop=on_loop).result(strategy=strategy)
+    result = await Runner(experiment, experiment.run_plan(), on_loop=on_loop).result(strategy=strategy)
     _warn_of_unread_keys(experiment, result, set())
     return result
 
@@ -236,13 +232,49 @@ async def search(
     """Search for a promising treatment; see `Experiment.optimize`."""
     while asked := found.ask():
         trial = experiment.for_run(asked, (), replicates)
-        plan = trial.plan(anew=True)  # an objective may be about it
+        plan = trial.run_plan(anew=True)  # an objective may be about it
         plan = dataclasses.replace(plan, stream=SeedStream(plan.stream.root, (SEARCH,)))
         names = [treatment.name for treatment in asked]
         result = await Runner(trial, plan, on_loop=on_loop).result(names)
         found.tell(result.metrics.treatments[name].runs for name in names)
         _warn_of_unread_keys(trial, result, found.unread)
     return found.best()
+
+
+async def plan_claims(
+    experiment: ExperimentDeclaration,
+    pilot: int,
+    strategy: Strategy,
+    *,
+    effect: float | None,
+    power: float,
+    on_loop: bool,
+) -> ExperimentPlan:
+    """Tell how many replicates the claims need, by a pilot or by what is recorded; see `Experiment.plan`."""
+    experiment.validate()
+    if not experiment.hypotheses:
+        raise DefinitionError(
+            f"{experiment.label} claims nothing that could be planned; give hypotheses=[...]"
+        )
+    plan = experiment.analysis_plan
+    references = references_by_path(experiment.hypotheses, repeats=lambda: experiment.caching.repeatable)
+    claims = [(h, subject) for h in experiment.hypotheses for subject in plan.subjects(h)]
+    needed = {
+        name
+        for hypothesis, subject in claims
+        if hypothesis.reference is None or not references.runs(hypothesis.reference, subject).records
+        for name in plan.rests_on(hypothesis, subject)
+    }
+    runs: dict[str, ConditionRuns] = {}
+    if conditions := [name for name in experiment.conditions if name in needed]:
+        trial = experiment.varied(hypotheses=(), replicates=pilot)
+        units = trial.run_plan(anew=True)  # its values are what claims are planned by
+        units = dataclasses.replace(units, stream=SeedStream(units.stream.root, (PLANNING,)))
+        result = await Runner(trial, units, on_loop=on_loop).result(conditions, strategy)
+        runs = runs_by_condition(result.records, conditions, pilot)
+    planner = Planner(plan, runs, references, effect=effect, target=power)
+    seconds = math.fsum(record.seconds for arm in runs.values() for record in arm.records if record) / pilot
+    return ExperimentPlan(experiment.name, tuple(planner.claim(*claim) for claim in claims), seconds)
 
 
 def _warn_of_unread_keys(experiment: ExperimentDeclaration, result: Result, known: set[str]) -> None:

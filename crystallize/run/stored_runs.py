@@ -213,7 +213,7 @@ class StoredRuns:
         claims = list(hypotheses)
         if ignores_stored(claims, hits.values()):
             # Times of two commits are compared as they are now, on one machine.
-            if not self.exempt or any(hypothesis.against is not None for hypothesis in claims):
+            if not self.exempt or any(hypothesis.reference is not None for hypothesis in claims):
                 return {}, set()
             hits = measured_whole(hits, conditions, self._made, metrics_of_claims(claims))
             self.measured_on = sorted({self._made[unit].rpartition(".")[2] for unit in hits})

@@ -11,9 +11,11 @@ from crystallize.stats.anytime import (
     log_t_e_value,
     t_e_radius,
 )
+from crystallize.stats.binomial import binomial, binomial_p_value, smallest_binomial_p
 from crystallize.stats.bootstrap import bootstrap_t
 from crystallize.stats.clustered import clustered_t
 from crystallize.stats.comparison import Comparison
+from crystallize.stats.covariate import adjusted_t, variance_saved
 from crystallize.stats.crossed import crossed_t
 from crystallize.stats.effect import Effect
 from crystallize.stats.fieller import relative_change
@@ -25,6 +27,7 @@ from crystallize.stats.group_sequential import (
     nominal_p_values,
     planned_drift,
 )
+from crystallize.stats.log_ratio import log_ratio, logarithms
 from crystallize.stats.margins import (
     Guard,
     beyond_margin,
@@ -32,7 +35,9 @@ from crystallize.stats.margins import (
     non_inferiority,
     relative_equivalence,
     relative_non_inferiority,
+    relative_superiority,
 )
+from crystallize.stats.max_t import MaxT, step_down_max_t
 from crystallize.stats.mcnemar import mcnemar, mcnemar_p_value, smallest_mcnemar_p
 from crystallize.stats.multiplicity import Correction, adjust, benjamini_hochberg, holm
 from crystallize.stats.permutation import (
@@ -42,7 +47,9 @@ from crystallize.stats.permutation import (
     smallest_permutation_p,
 )
 from crystallize.stats.proportion import clopper_pearson_interval
+from crystallize.stats.quantile import fewest_for_quantile, one_sample_quantile_test, quantile_test
 from crystallize.stats.rank_tests import brunner_munzel, mann_whitney, smallest_rank_p, wilcoxon
+from crystallize.stats.ratio_of_totals import ratio_of_totals, ratio_scores
 from crystallize.stats.result import Alternative, TestResult
 from crystallize.stats.risk_difference import (
     farrington_manning_score,
@@ -59,6 +66,7 @@ from crystallize.stats.t import paired_t, resampled_t, welch_t
 from crystallize.stats.tango import tango_interval, tango_score
 from crystallize.stats.unconditional import barnard_p_value, boschloo_p_value, fisher_p_value
 from crystallize.stats.unpaired_binary import barnard, boschloo, fisher_exact, smallest_binary_p
+from crystallize.stats.win_rate import win_rate, win_scores
 
 __all__ = [
     "Alternative",
@@ -66,16 +74,20 @@ __all__ = [
     "Correction",
     "Effect",
     "Guard",
+    "MaxT",
     "Spending",
     "Statistic",
     "TestResult",
     "adjust",
+    "adjusted_t",
     "anytime_mcnemar",
     "anytime_t",
     "barnard",
     "barnard_p_value",
     "benjamini_hochberg",
     "beyond_margin",
+    "binomial",
+    "binomial_p_value",
     "bootstrap_t",
     "boschloo",
     "boschloo_p_value",
@@ -89,6 +101,7 @@ __all__ = [
     "equivalence",
     "exit_probabilities",
     "farrington_manning_score",
+    "fewest_for_quantile",
     "fisher_exact",
     "fisher_p_value",
     "group_sequential_boundaries",
@@ -98,7 +111,9 @@ __all__ = [
     "is_binary",
     "is_too_skewed",
     "log_binary_e_value",
+    "log_ratio",
     "log_t_e_value",
+    "logarithms",
     "look_sizes",
     "mann_whitney",
     "mcnemar",
@@ -108,25 +123,35 @@ __all__ = [
     "nominal_p_values",
     "non_inferiority",
     "obrien_fleming_spending",
+    "one_sample_quantile_test",
     "paired_permutation",
     "paired_t",
     "permutation",
     "planned_drift",
     "pocock_spending",
     "probability_of_superiority",
+    "quantile_test",
+    "ratio_of_totals",
+    "ratio_scores",
     "relative_change",
     "relative_equivalence",
     "relative_non_inferiority",
+    "relative_superiority",
     "resampled_t",
     "risk_difference_test",
     "skewness",
     "smallest_binary_p",
+    "smallest_binomial_p",
     "smallest_mcnemar_p",
     "smallest_permutation_p",
     "smallest_rank_p",
+    "step_down_max_t",
     "t_e_radius",
     "tango_interval",
     "tango_score",
+    "variance_saved",
     "welch_t",
     "wilcoxon",
+    "win_rate",
+    "win_scores",
 ]

@@ -78,7 +78,9 @@ class Ratio(NamedTuple):
         if self.baseline_sign(alpha).p_value <= alpha / 2:
             # The ends of the contrast's own interval fall (rise, if the baseline is negative) with the ratio.
             def end(index: int) -> float:
-                return _root(lambda r: sign * self.contrast(r, "two-sided", alpha).interval[index], ratio)
+                return falling_root(
+                    lambda r: sign * self.contrast(r, "two-sided", alpha).interval[index], ratio
+                )
 
             low, high = min(end(0), end(1), ratio), max(end(0), end(1), ratio)
         else:
@@ -165,7 +167,7 @@ def relative_change(
     return Effect(name=_RELATIVE, estimate=estimate, interval=interval, confidence=1 - alpha)
 
 
-def _root(falling: Callable[[float], float], start: float) -> float:
+def falling_root(falling: Callable[[float], float], start: float) -> float:
     """Return where a falling function crosses 0, by regula falsi in Illinois form, next to the start."""
     value = falling(start)
     if value == 0:

@@ -12,7 +12,7 @@ from crystallize.errors import SampleError
 from crystallize.stats.comparison import Comparison
 from crystallize.stats.fieller import ratio_of_means
 from crystallize.stats.result import Alternative, TestResult
-from crystallize.stats.samples import check_alpha
+from crystallize.stats.samples import check_alpha, check_shift
 
 Guard = Literal["no_decrease", "no_increase"]
 """Which change, if larger than the margin, is to be ruled out."""
@@ -21,6 +21,7 @@ Guard = Literal["no_decrease", "no_increase"]
 _NON_INFERIORITY: Final = "non-inferiority"
 _EQUIVALENCE: Final = "equivalence"
 _BEYOND: Final = "inferiority"
+_SUPERIORITY: Final = "superiority"
 _SIDES: Final[dict[str, tuple[int, Alternative]]] = {
     "no_decrease": (-1, "greater"),
     "no_increase": (1, "less"),
@@ -295,6 +296,56 @@ def relative_equivalence(
     return replace(worse, test=f"TOST {worse.test}")
 
 
+def relative_superiority(
+    compare: Comparison,
+    baseline: ArrayLike,
+    treatment: ArrayLike,
+    *,
+    change: float,
+    alternative: Alternative = "two-sided",
+    alpha: float = 0.05,
+) -> TestResult:
+    r"""Test whether the treatment differs from the baseline by more than a part of the baseline's mean.
+
+    With :math:`\rho = (\mu_t - \mu_b)/|\mu_b|`, the null hypothesis is :math:`\rho =` `change`, tested as in
+    `relative_non_inferiority`.
+
+    Parameters
+    ----------
+    compare, baseline, treatment
+        As in `relative_non_inferiority`.
+    change : float
+        Under the null hypothesis: -0.2 for a fifth less.
+    alternative : {"two-sided", "greater", "less"}
+        The claim about the relative change.
+    alpha : float
+        The interval has level 1 - alpha.
+
+    Returns
+    -------
+    TestResult
+        `estimate`, `interval` and `null` are relative changes.
+
+    Raises
+    ------
+    SampleError
+        If the change is not finite, the baseline's mean is 0, or as `compare` does.
+
+    Examples
+    --------
+    That the second is at least a fifth faster:
+
+    >>> from crystallize.stats import paired_t
+    >>> slow, fast = [10.0, 11.0, 9.5, 10.5], [7.2, 7.8, 7.1, 7.3]
+    >>> result = relative_superiority(paired_t, slow, fast, change=-0.2, alternative="less")
+    >>> round(result.p_value, 4), round(result.estimate, 4)
+    (0.0038, -0.2829)
+    """
+    check_alpha(_SUPERIORITY, alpha)
+    check_shift(_SUPERIORITY, change)
+    return _relative(_SUPERIORITY, compare, baseline, treatment, float(change), alternative, alpha / 2)
+
+
 def _relative(
     test: str,
     compare: Comparison,
@@ -314,9 +365,10 @@ def _relative(
     sign = 1 if arms.means[0] > 0 else -1
     moved = arms.against(1 + sign * change, alternative, 2 * alpha)
     estimate, interval = arms.change(2 * alpha)
+    sign_p = arms.baseline_sign(2 * alpha).p_value
     return replace(
         moved,
-        p_value=max(moved.p_value, arms.baseline_sign(2 * alpha).p_value),
+        p_value=max(moved.p_value, min(1.0, 2 * sign_p) if alternative == "two-sided" else sign_p),
         estimate=estimate,
         interval=interval,
         estimand="relative change",

@@ -17,7 +17,7 @@ Correction = Literal["holm", "bh", "none"]
 _CORRECTIONS: Final[tuple[str, ...]] = get_args(Correction)
 
 
-def adjust(p_values: ArrayLike, correction: Correction = "holm") -> list[float]:
+def adjust(p_values: ArrayLike, correction: Correction = "holm", *, total: int | None = None) -> list[float]:
     """Return the adjusted p-values of a family, in the order given.
 
     Parameters
@@ -26,11 +26,13 @@ def adjust(p_values: ArrayLike, correction: Correction = "holm") -> list[float]:
         Numbers in [0, 1]; k may be 0.
     correction : {"holm", "bh", "none"}
         `holm`, `benjamini_hochberg`, or the p-values as they are.
+    total : int, optional
+        Over how many claims alpha is split, these k among them: their share is k / `total`.
 
     Raises
     ------
     SampleError
-        If a p-value is not in [0, 1] (a nan is not), or the correction is unknown.
+        If a p-value is not in [0, 1] (a nan is not), the correction is unknown, or `total` is below k.
 
     Examples
     --------
@@ -42,10 +44,10 @@ def adjust(p_values: ArrayLike, correction: Correction = "holm") -> list[float]:
         raise SampleError(f"correction is {correction!r}; allowed are {allowed}")
     if correction == "none":
         return [float(p) for p in _checked("no correction", p_values)]
-    return holm(p_values) if correction == "holm" else benjamini_hochberg(p_values)
+    return holm(p_values, total=total) if correction == "holm" else benjamini_hochberg(p_values, total=total)
 
 
-def holm(p_values: ArrayLike) -> list[float]:
+def holm(p_values: ArrayLike, *, total: int | None = None) -> list[float]:
     r"""Return p-values adjusted so that any false rejection has probability at most alpha [1]_.
 
     Of k p-values in ascending order the j-th becomes :math:`\max_{i \le j} \min(1, (k - i + 1) p_{(i)})`. It
@@ -55,6 +57,8 @@ def holm(p_values: ArrayLike) -> list[float]:
     ----------
     p_values : array_like, shape (k,)
         Numbers in [0, 1]; they may depend on one another in any way.
+    total : int, optional
+        As in `adjust`: what is returned is then `total` / k times as large.
 
     Returns
     -------
@@ -85,12 +89,16 @@ def holm(p_values: ArrayLike) -> list[float]:
     p = _checked("Holm", p_values)
     order = np.argsort(p, kind="stable")
     adjusted = np.empty_like(p)
-    raised = [_level_reached(float(p[i]), p.size - rank) for rank, i in enumerate(order)]
+    of = _total("Holm", p, total)
+    common = math.gcd(of, p.size)  # 1 / (k - i + 1), times k / total
+    share = of // common, p.size // common
+    steps = [(p.size - rank) * share[0] for rank in range(p.size)]
+    raised = [_level_reached(float(p[i]), step, share[1]) for step, i in zip(steps, order, strict=True)]
     adjusted[order] = np.minimum(1.0, np.maximum.accumulate(raised))
     return [float(value) for value in adjusted]
 
 
-def benjamini_hochberg(p_values: ArrayLike) -> list[float]:
+def benjamini_hochberg(p_values: ArrayLike, *, total: int | None = None) -> list[float]:
     r"""Return p-values adjusted so that the expected part of false rejections is at most alpha [1]_.
 
     Of k p-values in ascending order the j-th becomes :math:`\min_{i \ge j} k p_{(i)} / i`.
@@ -99,6 +107,8 @@ def benjamini_hochberg(p_values: ArrayLike) -> list[float]:
     ----------
     p_values : array_like, shape (k,)
         Numbers in [0, 1], independent or positively dependent.
+    total : int, optional
+        As in `adjust`.
 
     Returns
     -------
@@ -127,7 +137,8 @@ def benjamini_hochberg(p_values: ArrayLike) -> list[float]:
     """
     p = _checked("Benjamini-Hochberg", p_values)
     order = np.argsort(p, kind="stable")
-    raised = np.array([_level_reached(float(p[i]), p.size, rank) for rank, i in enumerate(order, start=1)])
+    of = _total("Benjamini-Hochberg", p, total)
+    raised = np.array([_level_reached(float(p[i]), of, rank) for rank, i in enumerate(order, start=1)])
     adjusted = np.empty_like(p)
     adjusted[order] = np.minimum(1.0, np.minimum.accumulate(raised[::-1])[::-1])
     adjusted = np.maximum(adjusted, p)  # p m / m may be rounded below p
@@ -146,6 +157,13 @@ def _level_reached(p_value: float, claims: int, rank: int = 1) -> float:
     while share(lower := math.nextafter(level, 0.0)) >= p_value and lower < level:
         level = lower
     return level
+
+
+def _total(test: str, p: Sample, total: int | None) -> int:
+    """Return over how many claims alpha is split, at least one."""
+    if total is not None and total < p.size:
+        raise SampleError(f"{test}: total is {total!r}; allowed are {p.size} and more, as many as p-values")
+    return max(p.size if total is None else total, 1)
 
 
 def _checked(test: str, p_values: ArrayLike) -> Sample:

@@ -42,6 +42,8 @@ class TestResult:
     sign : float or None
         Positive if the statistic speaks for "greater", negative if for "less", where it may differ from the
         sign of the estimate against `null`: a median can be 0 where ranks are not balanced.
+    origin : float
+        Value of the estimand where both arms are alike: 0, but of a win rate 1/2.
     degenerate : bool
         True if the data do not vary, so that the usual reference distribution says nothing.
     """
@@ -60,6 +62,7 @@ class TestResult:
     estimand: str = "mean difference"
     null: float = 0.0
     sign: float | None = None
+    origin: float = 0.0
     degenerate: bool = False
 
     @property

@@ -107,7 +107,7 @@ class Answer:
     @property
     def passes(self) -> bool:
         """Whether the hypothesis is supported."""
-        return self.verdict.status == "supported"
+        return self.verdict.passed
 
     @property
     def positive(self) -> bool:

@@ -15,10 +15,19 @@ import pytest
 import pytest_crystallize
 from crystallize import Experiment, ExperimentBuilder, ExperimentGraph, Hypothesis
 from crystallize.errors import CrystallizeError, DefinitionError
-from crystallize.seam import DEFAULT_JUDGING, Caching, as_treatments, failure, printable
+from crystallize.seam import (
+    BASELINE,
+    DEFAULT_JUDGING,
+    Caching,
+    as_treatments,
+    check_decidable,
+    failure,
+    printable,
+)
 from pytest_crystallize.collect.arguments import check_arguments, is_parameter, params_of
 from pytest_crystallize.collect.calibration import CalibrationItem
 from pytest_crystallize.collect.items import HypothesisItem
+from pytest_crystallize.collect.planning import PlanItem
 from pytest_crystallize.naming.ids import escape, relative
 from pytest_crystallize.naming.places import place_of
 from pytest_crystallize.naming.tracebacks import is_projects
@@ -74,11 +83,23 @@ class ExperimentCollector(ShowsTraceback, pytest.Class):
                 where = self._raised_at(error) or self.where
                 raise self.CollectError(" ".join(f"{where}: {error}".split())) from error
             for runs, claims in declared:
+                self._count(runs)
                 for item in self._items(function, runs, claims):
                     if item.nodeid in seen:
                         raise self.CollectError(f"{self.where}: two tests would be called {item.nodeid!r}")
                     seen.add(item.nodeid)
                     yield item
+
+    def _count(self, runs: ExperimentRuns) -> None:
+        """Raise `CollectError` if there are more claims than alpha is split over."""
+        settings, plan = self.settings, runs.later_plan
+        settings.claims[runs.id] = len(plan.members) + len(plan.guards)
+        declared, collected = settings.options.claims, sum(settings.claims.values())
+        if declared is not None and collected > declared:
+            raise self.CollectError(
+                f"{self.where}: with {runs.name} there are {collected} claims, and alpha is split over "
+                f"crystallize_claims = {declared}; declare how many there are in all"
+            )
 
     def _raised_at(self, error: BaseException) -> str | None:
         """Return the user's line that an error came from, if code of the user's was running."""
@@ -100,13 +121,15 @@ class ExperimentCollector(ShowsTraceback, pytest.Class):
                 kept = [mark for mark in (*marks, *claim.marks) if mark.name != "xfail"]
                 yield self._item(leaf, runs, claim, None, kept, CalibrationItem)
             return
-        if not claims:
+        kind = PlanItem if self.settings.options.plan else HypothesisItem
+        if not claims and kind is HypothesisItem:
             leaf = f"{part}replicates" + (f"[{params[:-1]}]" if params else "")
             yield self._item(leaf, runs, None, None, marks)
         for claim in claims:
             for treatment in runs.subjects(claim.hypothesis):
                 leaf = f"{part}{escape(claim.label, brackets=False)}[{params}{escape(treatment)}]"
-                yield self._item(leaf, runs, claim, treatment, [*marks, *claim.marks])
+                kept = [m for m in (*marks, *claim.marks) if m.name != "xfail" or kind is HypothesisItem]
+                yield self._item(leaf, runs, claim, treatment, kept, kind)
 
     def _item(
         self,
@@ -221,10 +244,10 @@ class ExperimentCollector(ShowsTraceback, pytest.Class):
 
     def _with_reference(self, hypothesis: Hypothesis) -> Hypothesis:
         """Return a hypothesis against the reference that the command line names, if it is against one."""
-        if self.settings.options.compare is None or hypothesis.against is None:
+        if self.settings.options.compare is None or hypothesis.reference is None:
             return hypothesis
         changed = copy.copy(hypothesis)
-        changed.against = replace(hypothesis.against, name=self.settings.options.compare, path=None)
+        changed.against = replace(hypothesis.reference, name=self.settings.options.compare, path=None)
         return changed
 
     def _declared(self, runs: FactoryRuns, claims: Sequence[ClaimedHypothesis] = ()) -> _Declared:
@@ -245,11 +268,8 @@ _Declared = tuple[ExperimentRuns, Sequence[ClaimedHypothesis]]
 
 
 def _check_claims(claims: Sequence[ClaimedHypothesis], runs: ExperimentRuns, name: str) -> None:
-    of_treatments = [claim for claim in claims if claim.hypothesis.against is None]
-    if of_treatments and not runs.treatment_objects:
-        raise DefinitionError(
-            f"{name} claims {of_treatments[0].label!r} but has no treatment to claim it of; give treatments="
-        )
+    conditions = (BASELINE, *(treatment.name for treatment in runs.treatment_objects))
+    check_decidable(conditions, [claim.hypothesis for claim in claims], name)
     labels: set[str] = set()
     for claim in claims:
         if claim.label in labels:

@@ -12,7 +12,6 @@ import pytest
 from crystallize import ConditionRuns, Verdict
 from crystallize.errors import EngineError, NotPicklableError
 from crystallize.seam import (
-    BASELINE,
     Sample,
     Unit,
     check_failure,
@@ -46,7 +45,7 @@ from pytest_crystallize.pytest_seam import (
 from pytest_crystallize.records.exchange import unlike
 from pytest_crystallize.report.failures import PROPERTY
 from pytest_crystallize.report.judged import CacheUse, Judged, plain
-from pytest_crystallize.report.text import CORRECTIONS, effect_of, extra_numbers, interval_of
+from pytest_crystallize.report.text import CORRECTIONS, effect_of, extra_numbers, interval_of, sides_of
 
 if TYPE_CHECKING:
     from crystallize import Hypothesis, RunRecord
@@ -143,15 +142,14 @@ class HypothesisItem(ExperimentItem):
         self.label = label
         self.treatment = treatment
         off = runs.settings.options.off
-        if treatment is None:
+        if treatment is None or hypothesis is None:
             self.conditions = tuple(name for name in runs.conditions if name not in off)
-        elif hypothesis is not None and hypothesis.against is not None:
-            self.conditions = (treatment,) if treatment in runs.conditions else ()
         else:
-            self.conditions = (BASELINE, treatment)
-        if treatment in off:
-            shown = shlex.quote(treatment)
-            reason = f"treatment {treatment!r} is switched off; --crystallize-enable={shown} switches it on"
+            compared = runs.analysis_plan.rests_on(hypothesis, treatment)
+            self.conditions = tuple(name for name in compared if name in runs.conditions)
+        if (named := next((name for name in self.conditions if name in off), None)) is not None:
+            shown = shlex.quote(named)
+            reason = f"treatment {named!r} is switched off; --crystallize-enable={shown} switches it on"
             self.add_marker(pytest.mark.skip(reason=reason))
         self.evidence_missing = True
         self._properties: list[tuple[Any, Any]] = []
@@ -231,7 +229,7 @@ class HypothesisItem(ExperimentItem):
 
     def _reference(self) -> dict[str, Any] | None:
         """Return what stands for the baseline, if the hypothesis is against a reference."""
-        if self.hypothesis is None or self.hypothesis.against is None:
+        if self.hypothesis is None or self.hypothesis.reference is None:
             return None
         return self.runs.references.shown(self.hypothesis, self.treatment or "")
 
@@ -299,6 +297,8 @@ class HypothesisItem(ExperimentItem):
             "interval_high": verdict.interval and verdict.interval[1],
             "detectable": verdict.detectable,
             "margin": verdict.margin,
+            "at_least": verdict.at_least,
+            "detects": verdict.detects,
             "seed": self.runs.root_seed,
             "compute_seconds": round(sum(record.seconds for record in records if not record.cached), 6),
             "cached_runs": sum(record.cached for record in records) or None,
@@ -380,7 +380,7 @@ def explain(verdict: Verdict, drawn_seed: int | None = None) -> str:
             else ""
         )
         before, after = (number(mean, digits=6) for mean in (verdict.baseline_mean, verdict.treatment_mean))
-        numbers.append(f"{metric}: {_compared_with(verdict)} {before}, {verdict.treatment} {after}{shown}")
+        numbers.append(f"{metric}: {_compared_with(row)} {before}, {sides_of(row)[1]} {after}{shown}")
     if verdict.p_value is not None:
         name = name_of_p(row)
         shown, _ = compared(row["p_value" if name == "p" else "opposite_p"], level_of(row))
@@ -404,8 +404,8 @@ def _as_property(value: Any) -> Any:
     return printable_lines(value) if isinstance(value, str) else value
 
 
-def _compared_with(verdict: Verdict) -> str:
-    return f"reference {verdict.against!r}" if verdict.against else "baseline"
+def _compared_with(row: Mapping[str, Any]) -> str:
+    return f"reference {row['against']!r}" if row["comparator"] == "reference" else sides_of(row)[0]
 
 
 def _compared(verdict: Verdict) -> str:

@@ -41,12 +41,16 @@ class Options:
         From the ini file.
     drawn_seed : int or None
         The root seed, if it was drawn at random.
+    claims : int or None
+        Over how many claims alpha is split.
     at_once : int
         How many replicates with asynchronous steps a process runs at the same time.
     off : frozenset of str
         Treatments that are switched off.
     calibrate : int or None
         How many A/A tests to make of each hypothesis, in place of testing it.
+    plan : bool
+        Whether to tell how many replicates claims need, in place of testing them.
     save : str or None
         Under which name to write a reference.
     compare : str or None
@@ -76,9 +80,11 @@ class Options:
     ini_seed: int | None
     ini_replicates: int | None
     drawn_seed: int | None
+    claims: int | None
     at_once: int
     off: frozenset[str]
     calibrate: int | None
+    plan: bool
     save: str | None
     compare: str | None
     early_stop: bool
@@ -126,9 +132,11 @@ class Options:
             ini_seed=drawn if declared == "random" else declared,
             ini_replicates=_ini(config, "crystallize_replicates", parse_replicates),
             drawn_seed=drawn,
+            claims=_ini(config, "crystallize_claims", parse_replicates),
             at_once=_ini(config, "crystallize_max_concurrency", parse_replicates),
             off=off,
             calibrate=option.crystallize_calibrate,
+            plan=bool(option.crystallize_plan),
             save=option.crystallize_save,
             compare=option.crystallize_compare or _ini(config, "crystallize_compare", parse_reference),
             early_stop=option.crystallize_early_stop or config.getini("crystallize_early_stop"),
@@ -174,6 +182,11 @@ def cache_directory(config: pytest.Config) -> Path:
 def _check(option: argparse.Namespace) -> None:
     if option.crystallize_save and option.crystallize_calibrate:
         raise pytest.UsageError("--crystallize-save: A/A tests (--crystallize-calibrate) are no reference")
+    for other in ("save", "calibrate"):
+        if option.crystallize_plan and getattr(option, f"crystallize_{other}"):
+            raise pytest.UsageError(
+                f"--crystallize-plan and --crystallize-{other}: a pilot is no such run; give one of them"
+            )
     if option.crystallize_save and option.crystallize_compare:
         raise pytest.UsageError(
             "--crystallize-save and --crystallize-compare: a run that records judges nothing; give one of "

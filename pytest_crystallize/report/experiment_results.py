@@ -99,6 +99,7 @@ def _outcome(nodeid: str, names: Sequence[str], told: Told | None, command: Sequ
         told.expected,
         None if judged is None else judged.claim,
         None if judged is None else judged.calibration,
+        None if judged is None else judged.planned,
         None if judged is None else judged.reference,
     )
 

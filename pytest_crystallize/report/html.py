@@ -14,6 +14,7 @@ from typing import Any
 
 from crystallize import Verdict
 from crystallize.seam import (
+    PASSING,
     SESSIONS,
     compared,
     interval,
@@ -23,23 +24,26 @@ from crystallize.seam import (
     p_value,
     printable,
     printable_lines,
-    scale_of,
+    told,
 )
 from pytest_crystallize.report.failures import Failure
 from pytest_crystallize.report.model import ExperimentResults, Outcome, SessionResults
-from pytest_crystallize.report.plots import MOST_PAIRS, estimation_plot, looks_plot
+from pytest_crystallize.report.plots import MOST_PAIRS, estimation_plot, looks_plot, power_plot
 from pytest_crystallize.report.text import (
     duration,
     effect_of,
     group_line,
     interval_of,
+    mde_of,
     p_of,
     ranges,
+    sides_of,
 )
 
 _KINDS = {
-    "supported": "good",
+    **dict.fromkeys(PASSING, "good"),
     "calibrated": "good",
+    "planned": "good",
     "passed": "good",
     "inconclusive": "unsure",
     "skipped": "unsure",
@@ -151,6 +155,15 @@ def _outcome(each: ExperimentResults, outcome: Outcome, key: str) -> Iterator[st
             f"{found['n']} replicates: {100 * found['rate']:.3g} %, 98 % interval {100 * low:.3g} % to "
             f"{100 * high:.3g} %, alpha {found['alpha']:g}</p>"
         )
+    if outcome.planned is not None:
+        plot = power_plot(outcome.planned, key=f"{key}-power")
+        said = "Power by replicates, by the upper 80 % limit of the pilot's spread."
+        yield from (f"<p>{_text(line.strip())}</p>" for line in told(outcome.planned))
+        yield (
+            f'<div class="figures"><figure>{plot}<figcaption>{said}</figcaption></figure></div>'
+            if plot
+            else ""
+        )
     yield _command("Repeat it", outcome.command)
     yield "</article>"
 
@@ -158,14 +171,17 @@ def _outcome(each: ExperimentResults, outcome: Outcome, key: str) -> Iterator[st
 def _figures(each: ExperimentResults, outcome: Outcome, verdict: Verdict, key: str) -> Iterator[str]:
     metric = _metric(each, verdict)
     samples, reference = each.samples.get(metric, {}), outcome.reference
-    arms = [samples.get(condition, ()) for condition in (each.conditions[0], verdict.treatment)]
-    left, paired, recorded = "baseline", True, ""
-    if verdict.against:
+    left, right = sides_of(verdict.to_dict())
+    arms = [samples.get(condition, ()) for condition in (left, right)]
+    paired, recorded = verdict.comparator != "number", ""
+    if verdict.comparator == "number":
+        left, arms[0] = verdict.against, [float(verdict.against)] * len(arms[1])
+    if verdict.comparator == "reference":
         held = {} if reference is None else reference
         arms[0] = held.get("samples", {}).get(metric, ())[: each.run if verdict.looks else None]
-        left, recorded = f"reference {verdict.against}", f"; left, what was {verdict.recorded}"
+        recorded = f"; left, what was {verdict.recorded}"
         paired = verdict.population != SESSIONS and _are_pairs(held.get("seeds", ()), each.seeds)
-    plot = estimation_plot(verdict, *arms, key=f"{key}-plot", left=left, paired=paired)
+    plot = estimation_plot(verdict, *arms, key=f"{key}-plot", names=(left, right), paired=paired)
     caption = _caption(metric, max(map(len, arms)), paired=paired) + recorded
     plots = [
         (plot, f"{caption}; right, the difference and its interval."),
@@ -200,10 +216,12 @@ def _facts(verdict: Verdict) -> Iterator[str]:
     if verdict.level is not None:
         p = verdict.deciding_p
         level = number(verdict.level) if p is None else compared(p, verdict.level)[1]
-    sides = "Reference, today" if verdict.against else "Baseline, treatment"
+    left, right = sides_of(row)
+    if verdict.comparator == "reference":
+        left, right = "reference", "today"
     facts = {
         "Claim": group_line([row]),
-        sides: f"{number(verdict.baseline_mean)}, {number(verdict.treatment_mean)}",
+        "Means": f"{left} {number(verdict.baseline_mean)}, {right} {number(verdict.treatment_mean)}",
         "Reference": f"{verdict.against}, {verdict.recorded}" if verdict.recorded else None,
         "Effect": None if verdict.difference is None else effect_of(row),
         "Interval": None if verdict.interval is None else interval_of(row),
@@ -214,9 +232,7 @@ def _facts(verdict: Verdict) -> Iterator[str]:
         "Replicates": f"{verdict.n} of {verdict.planned}" if verdict.planned else str(verdict.n),
         "Look": f"{verdict.look} of {verdict.looks}" if verdict.looks else None,
         "Effect size": _sizes(verdict),
-        "Detectable": None
-        if verdict.detectable is None
-        else number(verdict.detectable, digits=3, scale=scale_of(row)),
+        "Detectable": None if verdict.detectable is None else mde_of(row),
         "Relies on": verdict.caveat or None,
         "No variance": "every difference is the same" if verdict.degenerate else None,
     }

@@ -55,6 +55,8 @@ class Judged:
         The verdict, if one was given; without a hypothesis, whether the runs are complete.
     calibration : mapping or None
         What A/A tests found: the fields of `Calibration`, and ``rate``.
+    planned : mapping or None
+        How many replicates a claim needs: the fields of `ClaimPlan`.
     reference : mapping or None
         What stands for the baseline, if a hypothesis is against a reference.
     unread : tuple of str
@@ -68,6 +70,7 @@ class Judged:
     run: int
     verdict: Verdict | None = None
     calibration: Mapping[str, Any] | None = None
+    planned: Mapping[str, Any] | None = None
     reference: Mapping[str, Any] | None = None
     unread: tuple[str, ...] = ()
     cache: CacheUse = CacheUse()
@@ -82,13 +85,15 @@ class Judged:
         """Status of the verdict or the calibration; None if there is neither."""
         if self.calibration is not None:
             return str(self.calibration["status"])
+        if self.planned is not None:
+            return "planned"
         return None if self.verdict is None else self.verdict.status
 
     def to_json(self) -> str:
         """Return everything as text; names and floats come back as they are, of other values their text."""
         known = {field.name: getattr(self, field.name) for field in fields(self)}
         known["verdict"] = None if self.verdict is None else self.verdict.to_dict()
-        for name in ("verdict", "calibration", "reference"):
+        for name in ("verdict", "calibration", "planned", "reference"):
             known[name] = plain(known[name])
         return json.dumps({**known, "cache": asdict(self.cache)})
 

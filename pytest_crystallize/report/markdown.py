@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from crystallize.seam import number, printable, printable_lines
+from crystallize.seam import PASSING, number, printable, printable_lines, told
 from pytest_crystallize.report.failures import Failure
 from pytest_crystallize.report.model import ExperimentResults, Outcome, SessionResults
 from pytest_crystallize.report.text import duration, effect_of, interval_of, ranges
@@ -22,7 +22,12 @@ _SPECIAL = re.compile(
     r"|^[-+=]|(?<=\d)[.)](?= )"  # lists
     r"|:(?=//)|(?<=www)\."  # links
 )
-_MARKS = {"supported": "✅", "calibrated": "✅", "refuted": "❌", "inconclusive": "❔", "not run": "⛔"}
+_MARKS = {
+    **dict.fromkeys((*PASSING, "calibrated", "planned"), "✅"),
+    "refuted": "❌",
+    "inconclusive": "❔",
+    "not run": "⛔",
+}
 _TRACEBACK_CHARACTERS = 4000
 _ROOM_FOR_NOTE = 200
 
@@ -79,6 +84,8 @@ def _row(experiment: ExperimentResults, outcome: Outcome) -> str:
             shown += f" {interval_of(row)}"
     if verdict is not None:
         n = str(verdict.n)
+    if outcome.planned is not None:
+        n = "-" if outcome.planned["needed"] is None else str(outcome.planned["needed"])
     if calibration is not None:
         shown = f"{100 * calibration['rate']:.3g} % of {calibration['tests']} A/A tests"
         n = str(calibration["n"])
@@ -108,7 +115,8 @@ def _details(experiment: ExperimentResults) -> str:
     ]
     for outcome in experiment.tests:
         name = " ".join(code(part) for part in (outcome.hypothesis, outcome.treatment) if part)
-        said = f": {text(outcome.reason)}" if outcome.reason else ""
+        planned = "" if outcome.planned is None else "; ".join(line.strip() for line in told(outcome.planned))
+        said = f": {text(outcome.reason or planned)}" if outcome.reason or planned else ""
         expected = f" (expected: {text(outcome.expected)})" if outcome.expected else ""
         lines.append(
             f"- {name or 'runs'}: **{text(outcome.word)}**{said}{expected}{_against(outcome)}"

@@ -40,6 +40,8 @@ class Outcome:
         The verdict, if one was given.
     calibration : mapping or None
         What A/A tests found: the fields of `Calibration`, and ``rate``.
+    planned : mapping or None
+        How many replicates a claim needs: the fields of `ClaimPlan`.
     reference : mapping or None
         What stands for the baseline, if a hypothesis is against a reference: ``name``, ``recorded`` (a
         date), ``commit``, ``dirty``, ``machine``, ``replicates``, ``root_seed``, ``seeds``, and ``samples``
@@ -55,6 +57,7 @@ class Outcome:
     expected: str = ""
     verdict: Verdict | None = None
     calibration: Mapping[str, Any] | None = None
+    planned: Mapping[str, Any] | None = None
     reference: Mapping[str, Any] | None = None
 
     @property
@@ -62,6 +65,8 @@ class Outcome:
         """Status of the verdict or the calibration; without one, the outcome."""
         if self.verdict is not None:
             return self.verdict.status
+        if self.planned is not None:
+            return "planned"
         return self.outcome if self.calibration is None else str(self.calibration["status"])
 
     @property
@@ -269,5 +274,9 @@ class SessionResults:
         total = sum(counts.values())
         if not total:
             return "No hypotheses tested", rest
+        if counts["planned"]:
+            return f"{counts['planned']} of {counted(total, 'claim')} planned", rest
         good = "calibrated" if counts["calibrated"] + counts["miscalibrated"] else "supported"
-        return f"{counts[good]} of {total} {'hypothesis' if total == 1 else 'hypotheses'} {good}", rest
+        head = f"{counts[good]} of {total} {'hypothesis' if total == 1 else 'hypotheses'} {good}"
+        unharmed = counts["no harm shown"]
+        return head + (f", {unharmed} with no harm shown" if unharmed else ""), rest

@@ -38,6 +38,10 @@ _NULLS = {
     "pseudo-median of the differences": 0.0,
     "median of the pairwise differences": 0.0,
     "relative change": 0.0,
+    "change of the geometric mean": 0.0,
+    "difference of the ratios": 0.0,
+    "relative change of the ratio": 0.0,
+    "win rate": 0.5,
     "probability of superiority": 0.5,
     "share of gains among the discordant pairs": 0.5,
 }
@@ -53,7 +57,7 @@ def estimation_plot(
     treatment: Sequence[Any],
     *,
     key: str,
-    left: str = "baseline",
+    names: tuple[str, str] | None = None,
     paired: bool = True,
 ) -> str:
     """Return the replicates of both conditions, and beside them their difference with its interval.
@@ -66,8 +70,8 @@ def estimation_plot(
         One value per replicate; what is no finite number is left out.
     key : str
         Makes ids unique in the page.
-    left : str
-        What the baseline is called.
+    names : pair of str, optional
+        What both are called; the baseline and the verdict's treatment by default.
     paired : bool
         Whether the i-th values belong together.
 
@@ -77,7 +81,8 @@ def estimation_plot(
         An ``svg`` element; empty if there is nothing that can be drawn.
     """
     replicates = max(len(baseline), len(treatment))
-    first, second = _Arm.of(left, baseline), _Arm.of(verdict.treatment, treatment)
+    left, right = names or ("baseline", verdict.treatment)
+    first, second = _Arm.of(left, baseline), _Arm.of(right, treatment)
     if not first.values or not second.values:
         return ""
     seen = [*first.values.values(), *second.values.values()]
@@ -87,8 +92,31 @@ def estimation_plot(
     pairs = {i: (first.values[i], second.values[i]) for i in shared}
     parts, middle = _left((first, second), pairs if replicates <= MOST_PAIRS else {})
     parts += _right(verdict, [t - b for b, t in pairs.values()], middle)
-    title = f"{verdict.metric}: {left} and {verdict.treatment}"
+    title = f"{verdict.metric}: {left} and {right}"
     return _svg(parts, title, _described(verdict, (first, second), replicates), key=key, height=_HEIGHT)
+
+
+def power_plot(plan: Mapping[str, Any], *, key: str) -> str:
+    """Return the power by replicates of a claim's plan, and where it has what is asked; empty without one."""
+    points = plan["curve"]
+    if not points or plan["needed"] is None:
+        return ""
+    bottom, height = 116, 152
+    y = _scale(0, 1, bottom, _TOP)
+    labels = [(value, f"{value:g}") for value in (0.0, 0.5, 1.0)]
+    left = 8 + _CHARACTER * 3
+    x = _scale(0, points[-1][0], left, WIDTH - 24)
+    needed, target = plan["needed"], plan["power"]
+    parts = [*_axis(labels, y, left), _line("axis", left, bottom, WIDTH - 8, bottom)]
+    parts.append(_line("margin", left, y(target), WIDTH - 8, y(target)))
+    parts.append(_path("ci", [(x(n), y(chance)) for n, chance in points]))
+    parts.append(_dots("estimate", [(x(needed), y(target))]))
+    shown = dict.fromkeys((points[0][0], needed, points[-1][0]))
+    parts += [_text(x(n), bottom + 15, str(n)) for n in shown]
+    parts.append(_text((left + WIDTH) / 2, bottom + 31, "replicates; power (solid), wanted (dashed)"))
+    title = f"Power of {plan['hypothesis']} under {plan['treatment']}"
+    described = f"{needed} replicates have a power of {target:g}."
+    return _svg(parts, title, described, key=key, height=height)
 
 
 def looks_plot(verdict: Verdict, *, key: str) -> str:
@@ -181,7 +209,7 @@ def _right(verdict: Verdict, paired: Sequence[float], start: float) -> Iterator[
     estimate = unit * or_zero(verdict.difference, scale)
     ends = [unit * or_zero(end, scale) for end in verdict.interval or ()]
     null = _NULLS.get(verdict.estimand)
-    margins = [unit * side for side in _margins(verdict)]
+    margins = [unit * side + (null or 0.0) for side in _margins(verdict)]
     differences = [] if verdict.relative or verdict.estimand not in ("", *_SHIFTS) else paired
     differences = [or_zero(difference, scale) for difference in differences]
     seen = [estimate, *(end for end in ends if math.isfinite(end)), *margins, *differences]
@@ -197,7 +225,9 @@ def _right(verdict: Verdict, paired: Sequence[float], start: float) -> Iterator[
         yield _line("zero", left, y(null), right, y(null))
     for side in margins:
         yield _line("margin", left, y(side), right, y(side))
-        yield _text(right, y(side) - 4, "margin", anchor="end")
+        said = "margin" if verdict.at_least is None else "at least"
+        said = said if verdict.detects is None else "detects"
+        yield _text(right, y(side) - 4, said, anchor="end")
     beside, place = left + (right - left) * 0.3, left + (right - left) * (0.68 if differences else 0.5)
     if differences:
         shown, spread = _thinned(dict(enumerate(differences))), _spread(differences)
@@ -216,10 +246,13 @@ _SHIFTS = ("pseudo-median of the differences", "median of the pairwise differenc
 
 
 def _margins(verdict: Verdict) -> list[float]:
-    if verdict.margin is None:
+    if verdict.at_least is not None:
+        return [-verdict.at_least if verdict.direction == "decrease" else verdict.at_least]
+    margin = verdict.margin if verdict.detects is None else verdict.detects
+    if margin is None:
         return []
     sides = {"no_decrease": (-1,), "no_increase": (1,), "equal": (-1, 1)}.get(verdict.direction, ())
-    return [side * verdict.margin for side in sides]
+    return [side * margin for side in sides]
 
 
 def _described(verdict: Verdict, arms: Sequence[_Arm], replicates: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from crystallize.seam import BLIND_SPOT, number, printable, printable_lines
+from crystallize.seam import BLIND_SPOT, number, printable, printable_lines, told
 from pytest_crystallize.report.failures import Failure
 from pytest_crystallize.report.judged import Judged
 from pytest_crystallize.report.model import ExperimentResults, Outcome, Used
@@ -32,12 +32,16 @@ def experiment_lines(each: ExperimentResults, width: int, *, verbosity: int = 0)
     yield from headed(each.node, f"{each.variant}: {_heading(each, used)}", width)
     yield from _cache_lines(used, width, verbosity)
     yield from _calibration_lines([t.calibration for t in each.tests if t.calibration is not None], width)
+    for plan in (test.planned for test in each.tests if test.planned is not None):
+        for line in told(plan):
+            yield from wrapped(line, width, indent="    " if line.startswith(" ") else "  ")
     claims = [test for test in each.tests if test.verdict is not None]
     rows = [_row(test) for test in claims]
     if rows:
         yield from table(rows, width)
     for test in claims:
-        if test.verdict is not None and test.verdict.reason and test.outcome in _MARKED:
+        is_told = test.outcome in _MARKED or test.status == "no harm shown"
+        if test.verdict is not None and test.verdict.reason and is_told:
             expected = f" (expected: {test.expected})" if test.expected else ""
             text = f"{test.hypothesis} [{test.treatment}]: {test.verdict.reason}{expected}"
             yield from wrapped(text, width, indent="  ")
@@ -61,6 +65,8 @@ def _heading(each: ExperimentResults, used: Used) -> str:
         tests, n = counted(calibration["tests"], "A/A test"), calibration["n"]
         return f"{tests} of {n} and {n} replicates, {rest}"
     many = counted(each.planned, "replicate")
+    if any(test.planned is not None for test in each.tests):
+        return f"planned by {many} of {counted(len(used.conditions), 'condition')}, {rest}"
     if 0 < used.run < each.planned:
         many = f"stopped at {used.run} of {many}"
     return f"{many} of {counted(len(used.conditions), 'condition')}, {rest}"
@@ -136,7 +142,7 @@ def failure_lines(failure: Failure) -> Iterator[str]:
 
 def status_word(judged: Judged, outcome: str) -> str:
     """Return the word that a verbose run and the short summary show for a verdict."""
-    if judged.calibration is not None:
+    if judged.calibration is not None or judged.planned is not None:
         return str(judged.status).upper()
     verdict = judged.verdict
     if verdict is None:

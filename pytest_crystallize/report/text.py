@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from crystallize.seam import (
+    PASSING,
     disarmed,
     effect,
     escaped,
@@ -25,9 +26,14 @@ from crystallize.seam import (
 from pytest_crystallize.pytest_seam import wcswidth, wcwidth
 
 COLUMNS = ("diff", "interval", "p", "MDE", "n", "verdict")
-CORRECTIONS = {"holm": "Holm", "bh": "Benjamini and Hochberg", "bonferroni": "Bonferroni"}
+CORRECTIONS = {
+    "holm": "Holm",
+    "bh": "Benjamini and Hochberg",
+    "bonferroni": "Bonferroni",
+    "max-t": "step-down max-t",
+}
 _COLOURS = {
-    **dict.fromkeys(("supported", "calibrated"), "green"),
+    **dict.fromkeys((*PASSING, "calibrated", "planned"), "green"),
     **dict.fromkeys(("refuted", "inconclusive", "invalid", "miscalibrated"), "red"),
 }
 TOLD_APART = frozenset({"p_value", "significant", "accepted"})
@@ -52,7 +58,7 @@ def _cells(row: Mapping[str, Any]) -> dict[str, str]:
         "diff": effect_of(row),
         "interval": interval_of(row),
         "p": p_of(row),
-        "MDE": number(row["detectable"], digits=3, scale=scale_of(row)),
+        "MDE": mde_of(row),
         "n": str(row["n"]),
         "verdict": row["status"].upper() + degenerate + (" xfail" if row["outcome"] == "xfailed" else ""),
     }
@@ -111,17 +117,25 @@ def group_line(rows: Sequence[Mapping[str, Any]]) -> str:
 
     first = rows[0]
     parts = [f"{first['hypothesis']} ({first['metric']})"]
-    if first["against"]:
-        parts[0] += f" against reference {first['against']}"
+    if first["comparator"] == "pair":
+        parts[0] += ", all pairs"
+    elif first["comparator"] != "baseline":
+        kind = "" if first["comparator"] == "number" else f"{first['comparator']} "
+        parts[0] += f" against {kind}{first['against']}"
         if recorded := common("recorded"):
             parts[0] += f" ({recorded})"
     mean = common("baseline_mean")
-    if mean is not None:
-        parts[0] += f", {'there' if first['against'] else 'baseline'} {number(mean)}"
+    if mean is not None and first["comparator"] not in ("pair", "number"):
+        parts[0] += f", {'baseline' if first['comparator'] == 'baseline' else 'there'} {number(mean)}"
     if test := common("test"):
         parts.append(f"{test} over {population}" if (population := common("population")) else test)
     if first["margin"] is not None:
         parts.append(f"margin {effect(first['margin'], relative=first['relative'], sign=False)}")
+    if first["detects"] is not None:
+        size = effect(first["detects"], relative=first["relative"], sign=False)
+        parts.append(f"detects {size}")
+    if first["at_least"] is not None:
+        parts.append(f"at least {effect(first['at_least'], relative=first['relative'], sign=False)}")
     if common("reading"):
         parts.append(f"read as {common('reading')}")
     if (confidence := common("confidence")) is not None:
@@ -130,15 +144,30 @@ def group_line(rows: Sequence[Mapping[str, Any]]) -> str:
         parts.append("interval at this claim's level")
     if estimand := common("estimand"):
         parts.append(f"diff is the {estimand}")
-    if first["correction"] in CORRECTIONS:
-        by = CORRECTIONS[first["correction"]]
-        what = "alpha split" if first["correction"] == "bonferroni" else "p adjusted"
+    if (correction := common("correction") or first["correction"]) in CORRECTIONS:
+        by = CORRECTIONS[correction]
+        what = "alpha split" if correction == "bonferroni" else "p adjusted"
         parts.append(f"{what} by {by} for {first['family']} claims")
     return f"{parts[0]}: {', '.join(parts[1:])}" if parts[1:] else parts[0]
 
 
+def sides_of(row: Mapping[str, Any]) -> tuple[str, str]:
+    """Return what to call both sides of a verdict: what stands for the baseline, and what is compared."""
+    against, compared = row["against"], row["treatment"]
+    if row["comparator"] == "pair":
+        return against, compared.removesuffix(f"-vs-{against}")
+    return {
+        "baseline": "baseline",
+        "number": "against",
+        "treatment": against,
+        "reference": f"reference {against}",
+    }[row["comparator"]], compared
+
+
 def extra_numbers(row: Mapping[str, Any]) -> str:
     """Return what a verifier gave beside the p-value."""
+    if row["saved"] is not None:
+        return f"covariate {row['covariate']} saves {number(100 * row['saved'], digits=2)} % of the variance"
     if row["direction"]:
         return ""
     return ", ".join(
@@ -153,9 +182,16 @@ def effect_of(row: Mapping[str, Any]) -> str:
     return effect(row["difference"], relative=row["relative"], scale=scale_of(row))
 
 
+def mde_of(row: Mapping[str, Any]) -> str:
+    """Return the smallest difference that a sample like a verdict's shows, or a dash."""
+    relative = row["relative"]
+    return effect(row["detectable"], relative=relative, sign=False, digits=3, scale=scale_of(row))
+
+
 def interval_of(row: Mapping[str, Any]) -> str:
     """Return the interval of a verdict's difference, or a dash."""
-    return interval(row["interval"], relative=row["relative"], scale=scale_of(row), margin=row["margin"])
+    size = row["margin"] or row["at_least"] or row["detects"]
+    return interval(row["interval"], relative=row["relative"], scale=scale_of(row), margin=size)
 
 
 def p_of(row: Mapping[str, Any]) -> str:

@@ -95,7 +95,11 @@ def _message(report: pytest.TestReport, judged: Judged | None) -> str:
     around = report.failed and report.when != "call"
     if not around and judged is not None:
         claim = judged.claim
-        if judged.calibration is not None or (claim is not None and claim.passed == report.passed):
+        if (
+            judged.calibration is not None
+            or judged.planned is not None
+            or (claim is not None and claim.passed == report.passed)
+        ):
             return ""
     if report.passed or hasattr(report, "wasxfail"):
         return ""

@@ -112,7 +112,9 @@ class AbsenceGuard:
                 terminalreporter.write_line(line, red=True)
 
     def _what_is_absent(self) -> str:
-        wanted = "experiment" if self.config.option.crystallize_calibrate is None else "hypothesis"
+        option = self.config.option
+        asks_for_claims = option.crystallize_calibrate is not None or option.crystallize_plan
+        wanted = "hypothesis" if asks_for_claims else "experiment"
         collected = self.reporter.settings.collected
         if collected:
             return f"no {wanted} was selected: {counted(collected, 'test')} of experiments deselected"

@@ -33,7 +33,7 @@ def _announcement(runs: ExperimentRuns) -> dict[str, Any]:
         "for_family": runs.for_family(),
         "where": runs.where,
         "against": [
-            item.nodeid for item in runs.members if item.hypothesis and item.hypothesis.against is not None
+            item.nodeid for item in runs.members if item.hypothesis and item.hypothesis.reference is not None
         ],
         "stays": runs.stays if runs.settings.cluster is not None else "",
         "tests": {

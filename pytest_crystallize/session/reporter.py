@@ -232,6 +232,8 @@ class Reporter:
             options.append(f"--crystallize-replicates={given.crystallize_replicates}")
         if given.crystallize_calibrate is not None:
             options.append(f"--crystallize-calibrate={given.crystallize_calibrate}")
+        if given.crystallize_plan:
+            options.append("--crystallize-plan")
         return options
 
     def _append_failures(self, report: pytest.TestReport, judged: Judged) -> None:

@@ -7,17 +7,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from crystallize import ConditionRuns, Hypothesis
+from crystallize import ConditionRuns, Hypothesis, LogRatioTest
 from crystallize.errors import ReferenceFileError
 from crystallize.seam import (
-    BoschlooTest,
     Claim,
     Claimed,
     ClusteredTTest,
     Machine,
-    McNemarTest,
     Origin,
-    chosen_test,
     claim_sample,
     claimed_metrics,
     declared_inputs,
@@ -29,6 +26,7 @@ from crystallize.seam import (
     machine,
     recorded,
     runs_by_condition,
+    suited,
     unrepeated,
     write_reference,
 )
@@ -143,25 +141,33 @@ class ReferenceWriter:
 
 def _guards(hypotheses: Iterable[Hypothesis], resampled: float | None) -> dict[str, dict[str, Any]]:
     """Return the claims with a margin by the name of their hypothesis, as plain data."""
-    claims = {h.name: h.claim for h in hypotheses if h.claim is not None and h.claim.margin is not None}
-    fields = ("metric", "direction", "margin", "relative", "alpha", "pairing")
+    claims = {h.name: h.claim for h in hypotheses if h.claim is not None and not h.claim.is_superiority}
+    fields = ("metric", "direction", "margin", "detects", "relative", "alpha", "pairing")
     return {
         name: {
             "claim": {field: getattr(claim, field) for field in fields} | {"kind": _kind(claim)},
+            "is_ratio": claim.is_ratio,
             "by_unit": resampled is None and is_of_units(claim),
             "resampled": resampled,
         }
         for name, claim in claims.items()
-        if not claim.deterministic and not isinstance(claim.test, ClusteredTTest)  # see `unchanged_passes`
+        if not claim.deterministic and _is_told(claim)
     }
+
+
+def _is_told(claim: Claim) -> bool:
+    """Tell whether `unchanged_passes` knows what a claim compares."""
+    of_others = isinstance(claim.test, ClusteredTTest) or (
+        claim.test is not None and claim.test.follows_design
+    )
+    return claim.is_ratio or not (of_others or claim.second is not None)
 
 
 def _kind(claim: Claim) -> str:
     """Return what the values are by the test that is named, if one is."""
     if claim.test is None:
         return claim.kind
-    of_rates = isinstance(claim.test, McNemarTest | BoschlooTest) and not claim.relative
-    return "binary" if of_rates else "numeric"
+    return "binary" if claim.test.of_rates and not claim.relative else "numeric"
 
 
 def _unrepeated(
@@ -173,7 +179,10 @@ def _unrepeated(
 ) -> Iterator[str]:
     """Yield how probably unchanged code passes, where what it is compared with does not repeat."""
     for hypothesis, known in guards.items():
-        claim = Claim(**known["claim"])
+        own: dict[str, Any] = (
+            {"statistical_test": LogRatioTest(), "kind": "auto"} if known["is_ratio"] else {}
+        )
+        claim = Claim(**known["claim"] | own)
         for condition, arm in runs.items():
             measured = claim.metric in arm.measured
             if repeats and not measured:
@@ -181,9 +190,9 @@ def _unrepeated(
             sample = claim_sample(claim, arm, arm, of_sessions=measured, by_unit=known["by_unit"])
             if isinstance(sample, str):
                 continue
-            test = chosen_test(claim, sample, known["resampled"])
+            test, sample = suited(claim, sample, known["resampled"])
             what = f" {hypothesis!r} of {condition!r}"
-            if text := unrepeated(claim, sample, test, claim.level, what=what):
+            if text := unrepeated(claim, sample, test, claim.deciding_level, what=what):
                 yield f"{name}: {text}"
 
 

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 import pytest
 
+from crystallize.seam import PASSING
 from pytest_crystallize.exit_code import is_success
 from pytest_crystallize.report.judged import judged_of
 from pytest_crystallize.session.reporter import Reporter
 
-_GOOD = ("supported", "calibrated")
+_GOOD = (*PASSING, "calibrated", "planned")
 
 
 class VerdictsDue:

@@ -82,7 +82,7 @@ class FactoryRuns(ExperimentRuns):
             keys=experiment.treatment_keys,
             part=part,
         )
-        if experiment.plan().is_async:
+        if experiment.run_plan().is_async:
             self.at_once = settings.options.at_once
         self.experiment_name = self.name if experiment.name == DEFAULT_NAME else experiment.name
         for plugin in experiment.given_plugins:
@@ -121,7 +121,7 @@ class FactoryRuns(ExperimentRuns):
 
     def make_plan(self) -> RunPlan:
         """Return the experiment's plan."""
-        plan = dataclasses.replace(self.experiment.plan(self.root_seed), stream=self.stream)
+        plan = dataclasses.replace(self.experiment.run_plan(self.root_seed), stream=self.stream)
         return plan.with_step_cache(self._step_cache()) if plan.pipeline.is_cacheable else plan
 
     def _step_cache(self) -> StepCache | None:

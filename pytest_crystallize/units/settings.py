@@ -55,6 +55,8 @@ class Settings:
         Where runs are stored, if they are.
     cluster : Cluster or None
         Where units of factories run, if not here.
+    claims : dict
+        How many claims each experiment that is collected has, by its id.
     collected : int
         How many tests of experiments there were before any was deselected.
     notes, faults : dict
@@ -76,6 +78,7 @@ class Settings:
         self.repro_fault: str | None = None
         self.records: RecordCache | None = None
         self.cluster: Cluster | None = None
+        self.claims: dict[str, int] = {}
         self.collected = 0
         self.notes: dict[str, None] = dict.fromkeys(options.notes)
         self.faults: dict[str, None] = {}

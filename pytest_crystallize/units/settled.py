@@ -16,6 +16,8 @@ from crystallize.seam import (
     BASELINE,
     CALIBRATION,
     DEFAULT_JUDGING,
+    FEWEST,
+    PLANNING,
     Analysis,
     AnalysisPlan,
     Caching,
@@ -76,6 +78,8 @@ class SettledExperiment:
         Those that the selected items need.
     analysis_plan : AnalysisPlan
         What is claimed, and how it is judged.
+    later_plan : AnalysisPlan
+        The same of the run that a pilot is for.
     members : list of Claimant
         All items, selected or not.
     sample_size, root_seed : int
@@ -139,18 +143,26 @@ class SettledExperiment:
         self.experiment_name = self.name
         self.needed: set[str] = set()
         self.sample_size = self._settled_replicates(replicates)
-        self.replicates = 2 * self.sample_size * tests if tests else self.sample_size
+        plans = settings.options.plan
+        pilot = max(FEWEST, settings.options.replicates or 0)
+        self.replicates = 2 * self.sample_size * tests if tests else pilot if plans else self.sample_size
         self.root_seed = self._settled_seed(seed)
-        self.stream = SeedStream(self.root_seed, (CALIBRATION,) if tests else ())
+        self.stream = SeedStream(self.root_seed, (CALIBRATION,) if tests else (PLANNING,) if plans else ())
         judging.check(hypotheses, self.name)
         self.judging = self._settled_judging(judging, hypotheses)
-        self.analysis_plan = AnalysisPlan(
-            () if tests else tuple(hypotheses),
+        self.later_plan = AnalysisPlan(
+            tuple(hypotheses),
             self.treatments,
-            self.replicates,
-            DEFAULT_JUDGING if tests else self.judging,
+            self.sample_size if plans else self.replicates,
+            self.judging,
             keys or TreatmentKeys.of(treatments),
+            self.settings.options.claims,
         )
+        self.analysis_plan = self.later_plan
+        if tests or plans:  # no claim is judged
+            self.analysis_plan = replace(
+                self.later_plan, hypotheses=(), replicates=self.replicates, judging=DEFAULT_JUDGING
+            )
         self.analysis_plan.check_reach(self.name)
         self.hypotheses = tuple(hypotheses)
         self.caching = caching
@@ -173,6 +185,8 @@ class SettledExperiment:
         if declared is not None:
             check_replicates(declared, self.name)
         ways = (options.replicates, declared, options.ini_replicates, self.default_replicates)
+        if options.plan:  # what is typed is the pilot's
+            ways = (declared, options.ini_replicates, self.default_replicates, options.replicates)
         chosen = next((n for n in ways if n is not None), None)
         if chosen is None:
             raise DefinitionError(
@@ -206,7 +220,8 @@ class SettledExperiment:
     @cached_property
     def references(self) -> References:
         """What the hypotheses are against."""
-        hypotheses, root = self.analysis_plan.hypotheses, self.settings.config.rootpath
+        plan = self.later_plan if self.settings.options.plan else self.analysis_plan
+        hypotheses, root = plan.hypotheses, self.settings.config.rootpath
         found = find_references(
             hypotheses, lambda known: self.reference_file(known.name), experiment=self.name
         )
@@ -241,7 +256,10 @@ class SettledExperiment:
         """Tell whether the marks let any claim of the family about a treatment be tested."""
         corrected = self.analysis_plan.is_corrected
         return any(
-            m.treatment == treatment and m.hypothesis is not None and corrected(m.hypothesis) and m.will_run()
+            treatment in m.conditions
+            and m.hypothesis is not None
+            and corrected(m.hypothesis)
+            and m.will_run()
             for m in self.members
         )
 

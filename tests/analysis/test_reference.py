@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from recorded import experiment as recorded_experiment
 
 from crystallize import (
     AnytimeValid,
@@ -505,10 +506,11 @@ def test_plain_names_are_references(name):
     assert len({Reference(name), Reference(name)}) == 1
 
 
-def test_against_is_a_reference():
-    """A string would leave open what it is the name of."""
-    with pytest.raises(DefinitionError, match=r"against is 'main'; give Reference\('main'\)"):
-        Hypothesis(metric="x", direction="increase", against="main")
+def test_a_string_names_a_treatment_not_a_reference():
+    """A reference says that it is one."""
+    hypothesis = Hypothesis(metric="x", direction="increase", against="main")
+    with pytest.raises(DefinitionError, match="'x_increase' is about 'main', and there is no such condition"):
+        recorded_experiment([0.0], [hypothesis], t=[1.0])().run()
 
 
 def test_other_machines_are_allowed_or_refused():

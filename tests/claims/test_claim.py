@@ -130,7 +130,7 @@ def test_a_test_that_can_not_reach_alpha_is_invalid():
 class Fixed(StatisticalTest):
     """Returns what it is made with, or raises it."""
 
-    name, paired, minimum_n = "fixed", True, 1
+    name, paired, minimum_n, scale = "fixed", True, 1, "difference"
 
     def __init__(self, **answer):
         self.answer = answer
@@ -185,21 +185,25 @@ def test_a_test_of_ones_own_may_give_numpy_numbers():
 
 
 @pytest.mark.parametrize(
-    ("direction", "estimate", "status"),
+    ("direction", "size", "estimate", "status"),
     [
-        ("no_increase", 1.0, "refuted"),
-        ("no_decrease", -1.0, "refuted"),
-        ("equal", 1.0, "refuted"),
-        ("no_increase", 0.2, "supported"),
-        ("no_decrease", -0.2, "supported"),
-        ("equal", 0.2, "supported"),
+        ("no_increase", "margin", 1.0, "refuted"),
+        ("no_decrease", "margin", -1.0, "refuted"),
+        ("equal", "margin", 1.0, "refuted"),
+        ("no_increase", "margin", 0.2, "supported"),
+        ("no_decrease", "margin", -0.2, "supported"),
+        ("equal", "margin", 0.2, "supported"),
+        ("no_increase", "detects", 1.0, "refuted"),
+        ("no_increase", "detects", -0.2, "no harm shown"),
+        ("increase", "at_least", 0.2, "inconclusive"),
+        ("increase", "at_least", 1.0, "supported"),
     ],
 )
-def test_no_margin_holds_where_the_estimate_lies_beyond_it(direction, estimate, status):
+def test_no_size_holds_where_the_estimate_lies_beyond_it(direction, size, estimate, status):
     """However small the p-value of a test of one's own is."""
     interval = (estimate - 0.1, estimate + 0.1)
     test = Fixed(estimate=estimate, interval=interval, p_value=0.02)
-    decision = decide(BASELINE, BETTER, direction, margin=0.5, statistical_test=test)
+    decision = decide(BASELINE, BETTER, direction, statistical_test=test, **{size: 0.5})
     assert decision.status == status
 
 
@@ -260,7 +264,7 @@ def test_a_test_that_breaks_before_it_compares_is_invalid():
         ({"effect": 0}, "effect=0; no number of replicates shows"),
         ({"effect": -0.5}, "effect=-0.5; allowed are positive finite numbers"),
         ({"effect": 10**400}, "effect=1000.*; allowed are positive finite numbers"),
-        ({"relative": True}, "relative=True; it speaks of margin= or effect=, and neither is given"),
+        ({"relative": True}, "relative=True; it speaks of margin=, at_least= or effect=, and none of them"),
         (
             {"direction": "equal", "margin": 0.1, "relative": True, "kind": "binary"},
             "relative=True and kind='binary'; the margin of a rate is absolute",

@@ -211,7 +211,7 @@ def test_a_worker_killed_from_outside_costs_no_result(cluster, steps):
     """In the middle of a run, and a new one joins."""
     made = experiment(steps, DaskExecution(cluster.address), steps.waits, replicates=60)
     serial = experiment(steps, None, steps.waits, replicates=60).run()
-    plan = made.plan()
+    plan = made.run_plan()
     execution = made.plugins[-1] if isinstance(made.plugins[-1], DaskExecution) else made.given_plugins[0]
     records = []
     with closing(execution.execute(plan, list(units(plan.conditions, range(60))))) as arriving:
@@ -334,7 +334,7 @@ def waiting(client):
 def test_an_interrupt_cancels_queued_work(cluster, steps):
     """As closing the records does."""
     made = experiment(steps, None, steps.waits(seconds=0.05), replicates=200)
-    plan = made.plan()
+    plan = made.run_plan()
     with distributed.Client(cluster.address, set_as_default=False) as client:
         arriving = DaskExecution(client).execute(plan, list(units(plan.conditions, range(200))))
         for _ in range(50):

@@ -362,12 +362,12 @@ def test_arun_lets_the_event_loop_go_on():
 def test_a_plan_runs_any_unit_under_any_root_seed():
     """That is what other ways to execute an experiment build on."""
     experiment = Experiment(0, [measure], [SeedPlugin(7)], treatments=[BOOST], replicates=3)
-    plan = experiment.plan()
+    plan = experiment.run_plan()
     assert plan.conditions == ("baseline", "boost")
     assert plan.stream.root == 7
-    assert experiment.plan(9).stream.root == 9
+    assert experiment.run_plan(9).stream.root == 9
     reseeded = Experiment(0, [measure], [SeedPlugin(9)], treatments=[BOOST], replicates=3).run()
-    records = [experiment.plan(9).run(type(u)(*u)) for u in reversed([*units_of(experiment)])]
+    records = [experiment.run_plan(9).run(type(u)(*u)) for u in reversed([*units_of(experiment)])]
     assert {(r.replicate, r.condition, r.metrics) for r in records} == {
         (r.replicate, r.condition, r.metrics) for r in reseeded.records
     }
@@ -376,7 +376,7 @@ def test_a_plan_runs_any_unit_under_any_root_seed():
 def units_of(experiment):
     from crystallize.run.execute import units
 
-    return units(experiment.plan().conditions, range(experiment.replicates))
+    return units(experiment.run_plan().conditions, range(experiment.replicates))
 
 
 def test_an_execution_may_yield_records_in_any_order():

@@ -419,7 +419,7 @@ def test_what_is_skipped_upstream_is_skipped_downstream():
         def skip(ctx):
             raise Skipped("no gpu")
 
-        plan = Experiment(skip, [keep]).plan()
+        plan = Experiment(skip, [keep]).run_plan()
         record = plan.run(unit, Outcomes(skips=(Skipped,)))
         return run.upstream_unit(name, record, None)
 

@@ -279,7 +279,9 @@ def test_whatever_raises_may_end_with_stop_iteration(where, awaits):
         Hook.after_replicate = stop
     source = stop if where == "fetch" else fetch() if awaits else 0
     treatment = Treatment("t", apply_fn=stop if where == "treatment" else lambda ctx: None)
-    plan = Experiment(source, [Step(), *([add] if awaits else [])], [Hook()], treatments=[treatment]).plan()
+    plan = Experiment(
+        source, [Step(), *([add] if awaits else [])], [Hook()], treatments=[treatment]
+    ).run_plan()
     error = plan.run(Unit(0, "t")).error
     assert (error.type, error.message) == ("StopIteration", "no more")
 
@@ -298,7 +300,7 @@ def test_what_a_failed_run_used_is_given_up_at_once(last):
         used.append(weakref.ref(data))
         raise ValueError
 
-    plan = Experiment(lambda ctx: Data(), [fail, *last]).plan()
+    plan = Experiment(lambda ctx: Data(), [fail, *last]).run_plan()
     gc.collect()
     gc.disable()
     try:

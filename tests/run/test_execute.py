@@ -303,7 +303,7 @@ def more_noise(data, ctx):
 def drawn(replicates=3, treatments=("a",), steps=(noise, more_noise), root=0):
     plan = Experiment(
         0, list(steps), treatments=[Treatment(name, {"delta": i}) for i, name in enumerate(treatments)]
-    ).plan(root)
+    ).run_plan(root)
     return {u: plan.run(u) for u in units(plan.conditions, range(replicates))}
 
 
@@ -329,7 +329,7 @@ def test_numbers_depend_on_nothing_but_root_seed_replicate_and_step():
     more = drawn(replicates=5, treatments=("other", "a", "third"))
     for replicate in range(3):
         assert values(reference[replicate, "a"]) == values(more[replicate, "a"])
-    plan = Experiment(0, [noise, more_noise], name="renamed").plan(0)
+    plan = Experiment(0, [noise, more_noise], name="renamed").run_plan(0)
     assert values(plan.run(Unit(2, "baseline"))) == values(reference[2, "baseline"])
     assert values(drawn(root=1)[0, "a"]) != values(reference[0, "a"])
 
@@ -353,7 +353,7 @@ def test_equal_traces_of_many_runs_are_one_object():
 
 def test_a_context_is_freed_without_the_garbage_collector():
     """A cycle in it would make the collector run after every few hundred runs."""
-    plan = Experiment(0, [measure]).plan()
+    plan = Experiment(0, [measure]).run_plan()
     held = []
 
     class Canary:

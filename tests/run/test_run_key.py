@@ -51,7 +51,7 @@ def experiment(**changed):
 
 def identity(made, tmp_path=None, environment=HERE):
     """Return the identity of an experiment."""
-    return subject_of(made.plan(), made.given_plugins, made.caching, root=tmp_path).identify(environment)
+    return subject_of(made.run_plan(), made.given_plugins, made.caching, root=tmp_path).identify(environment)
 
 
 def keys(found):
@@ -164,7 +164,7 @@ def test_what_cannot_be_identified_is_named():
         identity(experiment(plugins=[Hooked()]))
     identity(experiment(plugins=[Hooked()], cache_key="a"))
     with Path(__file__).open(encoding="utf-8") as file:
-        held = dataclasses.replace(experiment().plan(), seed_globals=lambda seed: file)
+        held = dataclasses.replace(experiment().run_plan(), seed_globals=lambda seed: file)
         with pytest.raises(FingerprintError, match="seeding"):
             subject_of(held, (), Caching(), root=None).identify(HERE)
         found = subject_of(held, (), Caching(cache_key="a"), root=None).identify(HERE)

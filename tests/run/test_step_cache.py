@@ -91,7 +91,7 @@ def facts(record):
 
 def run(experiment, *, directory=None, mode="reuse"):
     """Run an experiment with the cache in some mode; return its records, and what there is to say."""
-    plan = experiment.plan().with_step_cache(open_step_cache(directory, mode=mode))
+    plan = experiment.run_plan().with_step_cache(open_step_cache(directory, mode=mode))
     todo = list(units(plan.conditions, range(experiment.replicates)))
     with global_state_restored():
         records = [facts(plan.run(unit)) for unit in todo]
@@ -365,8 +365,8 @@ def test_what_another_process_read_is_looked_up_too(calls):
         return [ctx.get("depth")] if deep else [0]
 
     experiment = Experiment([1], [branching], treatments=[Treatment("deep", {"deep": True, "depth": 2})])
-    shallow, deep = units(experiment.plan().conditions, range(1))
-    here, there = experiment.plan(), experiment.plan()
+    shallow, deep = units(experiment.run_plan().conditions, range(1))
+    here, there = experiment.run_plan(), experiment.run_plan()
     first = here.run(shallow)
     assert facts(there.run(shallow)) == facts(first)
     known = there.run(deep)
@@ -561,7 +561,7 @@ def test_every_execution_gives_the_same_with_and_without_a_cache(execution, tmp_
             treatments=[Treatment("double", {"factor": 2.0}), Treatment("shift", {"offset": 1.0})],
             replicates=3,
         )
-        plan = experiment.plan().with_step_cache(open_step_cache(directory, mode=mode))
+        plan = experiment.run_plan().with_step_cache(open_step_cache(directory, mode=mode))
         result = experiment.execute_plan(plan, plan.conditions)
         return result.digest, sorted(map(facts, result.records))
 
@@ -806,7 +806,7 @@ def test_another_cache_can_take_its_place(calls):
     """It is told what is called, and what that read; it keeps bytes."""
     own = InMemory()
     experiment = Experiment([1.0], [scaled, total], initial_ctx={"factor": 2.0}, replicates=2)
-    plan = experiment.plan().with_step_cache(own)
+    plan = experiment.run_plan().with_step_cache(own)
     first, second = ([facts(plan.run(unit)) for unit in units(("baseline",), range(2))] for _ in range(2))
     assert first == second
     assert calls == ["scaled"] * 2
@@ -1159,7 +1159,7 @@ def test_declared_files_and_variables_are_part_of_the_key(tmp_path, calls, monke
 
     def value(inputs):
         experiment = Experiment([1.0], [reading, total])
-        plan = experiment.plan().with_step_cache(open_step_cache(inputs=(str(inputs),), env=("SHIFT",)))
+        plan = experiment.run_plan().with_step_cache(open_step_cache(inputs=(str(inputs),), env=("SHIFT",)))
         (unit,) = units(plan.conditions, range(1))
         record = plan.run(unit)
         assert plan.conclude() == []
@@ -1200,7 +1200,7 @@ def test_a_normal_number_left_from_before_is_a_global_draw_too():
     def normal(data, ctx):
         return [np.random.normal()]  # noqa: NPY002
 
-    plan = Experiment([1.0], [normal], [SeedPlugin(auto_seed=False)]).plan()
+    plan = Experiment([1.0], [normal], [SeedPlugin(auto_seed=False)]).run_plan()
     (unit,) = units(plan.conditions, range(1))
     with global_state_restored():
         np.random.seed(1)  # noqa: NPY002
@@ -1228,7 +1228,7 @@ def test_nothing_is_seeded_where_the_user_says_so():
         random.seed(3)
         np.random.seed(3)  # noqa: NPY002
         before = random.getstate()
-        plan = experiment.plan()
+        plan = experiment.run_plan()
         for unit in units(plan.conditions, range(2)):
             plan.run(unit)
         assert random.getstate() == before

@@ -49,7 +49,7 @@ MARKED = {
     "seed a float": ("replicates=3, seed=1.5", "seed is 1.5; a root seed is an integer >= 0"),
     "hypotheses without treatments": (
         "replicates=3, hypotheses=[UP]",
-        "experiment_x claims 'x_increase' but has no treatment to claim it of; give treatments=",
+        "experiment_x claims 'x_increase' but has no treatment to claim it of; give treatments=*",
     ),
     "hypotheses twice": (
         "replicates=3, treatments={'a': {'x': 1}}, hypotheses=[UP, UP]",

@@ -152,6 +152,7 @@ def test_what_the_json_report_says(project):
         "expected": "",
         "verdict": None,
         "calibration": None,
+        "planned": None,
         "reference": None,
     }
     assert skipped["tests"][0]["outcome"] == "skipped"

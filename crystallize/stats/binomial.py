@@ -1,0 +1,113 @@
+"""Exact test of one sample of 0/1 values against a rate."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import bdtr, bdtrc
+
+from crystallize.errors import SampleError
+from crystallize.stats.proportion import clopper_pearson_interval
+from crystallize.stats.result import Alternative, TestResult
+from crystallize.stats.samples import as_binary, checked_options
+from crystallize.stats.tails import tails_p_value
+
+_NAME: Final = "exact binomial"
+
+
+def binomial(
+    values: ArrayLike,
+    *,
+    rate: float,
+    alternative: Alternative = "two-sided",
+    alpha: float = 0.05,
+    shift: float = 0.0,
+) -> TestResult:
+    r"""Test the rate of one sample of 0/1 values against a number, exactly [1]_.
+
+    Under the null hypothesis the number of ones is binomial(n, `rate` + `shift`). The two-sided p-value is
+    twice the smaller tail, so that the interval of Clopper and Pearson holds the rates that it does not
+    reject.
+
+    Parameters
+    ----------
+    values : array_like, shape (n,)
+        Zeros and ones (or booleans), n >= 1.
+    rate : float
+        What the rate is compared with, in [0, 1].
+    alternative : {"two-sided", "greater", "less"}
+        The claim about the rate against `rate` + `shift`.
+    alpha : float
+        The interval has level at least 1 - alpha and is two-sided under every alternative.
+    shift : float
+        Difference from `rate` under the null hypothesis; what leads out of [0, 1] leads to its end.
+
+    Returns
+    -------
+    TestResult
+        `estimate` is the rate minus `rate`, and so are the ends of the interval; `statistic` is the number of
+        ones.
+
+    Raises
+    ------
+    SampleError
+        If a value is neither 0 nor 1, there is none, or an option is out of its range.
+
+    References
+    ----------
+    .. [1] Clopper, C. J. and Pearson, E. S. (1934). The use of confidence or fiducial limits illustrated in
+       the case of the binomial. Biometrika 26, 404-413.
+
+    Examples
+    --------
+    Mendel's 682 of 925 plants, of which three quarters were expected:
+
+    >>> result = binomial([1] * 682 + [0] * 243, rate=0.75)
+    >>> round(result.p_value, 4), [round(0.75 + end, 4) for end in result.interval]
+    (0.392, [0.7077, 0.7654])
+    """
+    alpha, shift = checked_options(_NAME, alternative, alpha, shift, below=1)
+    if not 0 <= rate <= 1:
+        raise SampleError(f"{_NAME}: rate is {rate!r}; allowed is a number from 0 to 1")
+    sample = as_binary(_NAME, "treatment", values, minimum=1)
+    n, ones = sample.size, int(np.count_nonzero(sample))
+    low, high = clopper_pearson_interval(ones, n, alpha)
+    return TestResult(
+        test=_NAME,
+        p_value=binomial_p_value(ones, n, min(max(rate + shift, 0.0), 1.0), alternative),
+        statistic=float(ones),
+        df=None,
+        estimate=ones / n - rate,
+        interval=(low - rate, high - rate),
+        confidence=1 - alpha,
+        n=n,
+        alternative=alternative,
+        estimand="risk difference",
+        null=shift,
+        degenerate=ones in (0, n),
+    )
+
+
+def binomial_p_value(ones: int, n: int, rate: float, alternative: Alternative = "two-sided") -> float:
+    """Return the p-value of so many ones among n, if each has this probability.
+
+    Examples
+    --------
+    >>> round(binomial_p_value(10, 10, 0.85, "greater"), 4)
+    0.1969
+    """
+    upper = float(bdtrc(ones - 1, n, rate)) if ones else 1.0
+    return min(1.0, tails_p_value(upper, float(bdtr(ones, n, rate)), alternative))
+
+
+def smallest_binomial_p(n: int, rate: float, alternative: Alternative = "two-sided") -> float:
+    """Return the smallest p-value that n values can give against a rate.
+
+    Examples
+    --------
+    >>> round(smallest_binomial_p(18, 0.85, "greater"), 4), round(smallest_binomial_p(19, 0.85, "greater"), 4)
+    (0.0536, 0.0456)
+    """
+    return min(binomial_p_value(ones, n, rate, alternative) for ones in (0, n))

@@ -1,0 +1,121 @@
+"""Ratio of geometric means: a test of means of logarithms."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from crystallize.errors import SampleError
+from crystallize.stats.comparison import Comparison
+from crystallize.stats.precision import precision_of
+from crystallize.stats.result import Alternative, TestResult
+from crystallize.stats.samples import Sample, as_sample, checked_options
+from crystallize.stats.t import paired_t
+
+_NAME: Final = "log ratio"
+ESTIMAND: Final = "change of the geometric mean"
+
+
+def log_ratio(
+    baseline: ArrayLike,
+    treatment: ArrayLike,
+    *,
+    compare: Comparison = paired_t,
+    alternative: Alternative = "two-sided",
+    alpha: float = 0.05,
+    shift: float = 0.0,
+) -> TestResult:
+    r"""Test the ratio of two geometric means by the difference of mean logarithms [1]_.
+
+    The null hypothesis is :math:`E[\log t] - E[\log b] = \log(1 + \text{shift})`, tested by `compare` on the
+    logarithms; what it estimates is turned back into a change, the ratio minus 1.
+
+    Parameters
+    ----------
+    baseline, treatment : array_like
+        Positive numbers, as `compare` takes them: times, costs per item, tokens.
+    compare : callable
+        `paired_t`, `welch_t` or another test of means; options of its own are bound with functools.partial.
+    alternative : {"two-sided", "greater", "less"}
+        The claim about the ratio against 1 + `shift`.
+    alpha : float
+        The interval has level 1 - alpha and is two-sided under every alternative.
+    shift : float
+        Change under the null hypothesis, above -1: -0.2 for a fifth less.
+
+    Returns
+    -------
+    TestResult
+        `estimate` and the ends of the interval are changes of the geometric mean: 0.25 for a quarter more.
+
+    Raises
+    ------
+    SampleError
+        If a value is not positive, or as `compare` does.
+
+    Notes
+    -----
+    It speaks of geometric means alone. A total is n times the arithmetic mean, which moves otherwise where
+    the spread of the logarithms changes: of equal arithmetic means of pairs that are correlated by .5, with
+    log SD .5 and 1, it rejects .24 at n = 10, .63 at 30 and .99 at 100.
+
+    References
+    ----------
+    .. [1] Bland, J. M. and Altman, D. G. (1996). The use of transformation when comparing two means. BMJ 312,
+       1153.
+
+    Examples
+    --------
+    >>> result = log_ratio([10.0, 12.0, 9.0, 15.0], [8.1, 9.3, 7.4, 11.9])
+    >>> round(result.estimate, 4), [round(end, 4) for end in result.interval]
+    (-0.2001, [-0.2321, -0.1667])
+    """
+    alpha, shift = checked_options(_NAME, alternative, alpha, shift)
+    if shift <= -1:
+        raise SampleError(
+            f"{_NAME}: shift is {shift!r}; allowed are changes above -1, of which -0.2 is a fifth less"
+        )
+    logs = logarithms(baseline, treatment)
+    result = compare(*logs, alternative=alternative, alpha=alpha, shift=math.log1p(shift))
+    low, high = (math.expm1(end) if end < 700 else math.inf for end in result.interval)
+    return replace(
+        result,
+        test=f"log {result.test}",
+        estimate=math.expm1(result.estimate),
+        interval=(low, high),
+        null=shift,
+        sign=result.side,
+        estimand=ESTIMAND,
+    )
+
+
+def logarithms(baseline: ArrayLike, treatment: ArrayLike) -> tuple[Sample, Sample]:
+    """Return the logarithms of two samples, less what is common to both, in the precision of the values.
+
+    Raises
+    ------
+    SampleError
+        If a value is not positive and finite.
+    """
+    arms = []
+    for arm, values in (("baseline", baseline), ("treatment", treatment)):
+        sample = as_sample(_NAME, arm, values, minimum=1)
+        if not (sample > 0).all():
+            position = int(np.argmin(sample > 0))
+            raise SampleError(
+                f"{_NAME}: {arm}[{position}] is {float(sample[position])}; allowed are positive numbers, "
+                "which have ratios; compare means of others"
+            )
+        arms.append(sample)
+    precision = precision_of((baseline, arms[0]), (treatment, arms[1]))
+    first, second = np.log(arms[0]), np.log(arms[1])
+    # Rounding moves a logarithm by as much as its value is rounded, however near to 0 the logarithm is.
+    if max(float(np.abs(first).max()), float(np.abs(second).max())) < 1:
+        first, second = first + 1, second + 1
+    if precision.ulp > 2.0**-53:
+        first, second = (logs.astype(np.float32) for logs in (first, second))
+    return first, second

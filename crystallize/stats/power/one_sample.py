@@ -1,0 +1,63 @@
+"""Power of the exact test of one rate against a number, by enumeration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import ClassVar
+
+import numpy as np
+from scipy.special import bdtr, bdtrc
+
+from crystallize.errors import SampleError
+from crystallize.stats.result import Alternative
+
+
+@dataclass(frozen=True, slots=True)
+class OneSampleBinary:
+    """Exact binomial test of one sample; the effect is the rate minus the number.
+
+    Parameters
+    ----------
+    rate : float
+        What the rate is compared with, in [0, 1].
+
+    Examples
+    --------
+    >>> round(OneSampleBinary(0.85).power(60, 0.1, alpha=0.05, alternative="greater"), 4)
+    0.8197
+    """
+
+    name: ClassVar[str] = "exact binomial"
+    minimum_n: ClassVar[int] = 1
+    steady: ClassVar[bool] = False
+
+    rate: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.rate <= 1:
+            raise SampleError(f"OneSampleBinary: rate is {self.rate!r}; allowed is a number from 0 to 1")
+
+    def largest_effect(self, *, decrease: bool) -> float:
+        """Return what is left up to 1, or down to 0."""
+        return self.rate if decrease else 1 - self.rate
+
+    def power(self, n: float, effect: float, *, alpha: float, alternative: Alternative) -> float:
+        """Return the probability of rejection with n values (rounded down)."""
+        size, rate = int(n), min(max(self.rate + effect, 0.0), 1.0)
+        fewest, most = _critical(size, self.rate, alpha / 2 if alternative == "two-sided" else alpha)
+        total = 0.0
+        if alternative != "less" and most <= size:
+            total += float(bdtrc(most - 1, size, rate)) if most else 1.0
+        if alternative != "greater" and fewest >= 0:
+            total += float(bdtr(fewest, size, rate))
+        return min(1.0, total)
+
+
+@lru_cache(maxsize=4096)
+def _critical(n: int, rate: float, alpha: float) -> tuple[int, int]:
+    """Return the largest count that shows a smaller rate, -1 if none does, and the smallest of a larger."""
+    counts = np.arange(n + 1, dtype=np.float64)
+    below = bdtr(counts, n, rate)
+    above = np.concatenate(([1.0], bdtrc(counts[:-1], n, rate)))
+    return int(np.count_nonzero(below <= alpha)) - 1, n + 1 - int(np.count_nonzero(above <= alpha))

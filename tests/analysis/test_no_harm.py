@@ -1,0 +1,178 @@
+"""Claims of no harm: an alarm that says what its silence excludes."""
+
+import random
+
+import pytest
+from recorded import arm, arms, experiment
+
+from crystallize import (
+    AnytimeValid,
+    FisherExactTest,
+    GroupSequential,
+    Hypothesis,
+    LogRatioTest,
+    WelchTTest,
+    evaluate,
+)
+from crystallize.analysis.analysis import Analysis
+from crystallize.analysis.calibration import calibrate
+from crystallize.analysis.decide import verdict_on
+from crystallize.analysis.family import AnalysisPlan
+from crystallize.analysis.sample import ClaimSample
+from crystallize.analysis.unchanged import unchanged_passes
+from crystallize.claims.policy import Judging
+from crystallize.errors import DefinitionError
+from crystallize.stats import mcnemar, paired_t
+
+NOISE = [0.3, -0.9, 1.2, -0.4, 0.8, -1.1, 0.5, -0.4, 0.7, -0.7]
+
+
+def moved(by):
+    return [by + e for e in NOISE]
+
+
+def claim(direction="no_decrease", *, detects=0.5, **options):
+    return Hypothesis(metric="x", direction=direction, detects=detects, **options)
+
+
+def judged(treatment, hypothesis, baseline=(0.0,) * 10, **options):
+    return evaluate(hypothesis, *arms(list(baseline), treatment), **options)
+
+
+@pytest.mark.parametrize(
+    ("by", "status"),
+    [(0.5, "no harm shown"), (0.0, "no harm shown"), (-0.35, "inconclusive"), (-0.6, "refuted")],
+)
+def test_harm_is_shown_or_a_loss_is_excluded_or_neither(by, status):
+    """At alpha the one, at .2 the other."""
+    for direction, sign in (("no_decrease", 1), ("no_increase", -1)):
+        values = [sign * value for value in moved(by)]
+        verdict = judged(values, claim(direction))
+        side = "greater" if sign == 1 else "less"
+        excluded = paired_t([0.0] * 10, values, shift=-0.5 * sign, alternative=side)
+        assert (verdict.status, verdict.p_value) == (status, excluded.p_value)
+        assert verdict.passed == (status == "no harm shown") == verdict.details["accepted"]
+        low, high = sorted(sign * end for end in verdict.interval)
+        assert {
+            "no harm shown": low > -0.5 and verdict.confidence == pytest.approx(0.6),
+            "inconclusive": low <= -0.5 and high >= 0,
+            "refuted": high < 0 and verdict.confidence == pytest.approx(0.9),
+        }[status]
+        assert verdict.detects == 0.5
+    assert {
+        "no harm shown": "a rise of 0.5 is excluded at 80 %",
+        "inconclusive": "no harm is shown, but a rise of 0.5 is not excluded; about",
+        "refuted": "x does harm: difference",
+    }[status] in verdict.reason
+
+
+def test_harm_is_shown_first():
+    """A loss that is shown is none that nobody minds, however small."""
+    verdict = judged([-0.1 + e / 100 for e in NOISE], claim())
+    assert verdict.p_value < 0.001
+    assert verdict.status == "refuted"
+    assert verdict.opposite_p < 0.001
+
+
+def test_missing_evidence_is_invalid():
+    """As ever."""
+    assert judged([float("nan"), *moved(1.0)[1:]], claim()).status == "invalid"
+    assert judged(moved(1.0)[:2], claim(), [0.0] * 2).status == "invalid"
+
+
+def test_rates_are_tested_as_such():
+    """A loss by Tango's score, harm by McNemar's test."""
+    before, after = [1] * 36 + [0] * 4, [1] * 35 + [0] * 5
+    verdict = judged(after, claim(detects=0.1), before)
+    expected = mcnemar(before, after, shift=-0.1, alternative="greater").p_value
+    assert (verdict.status, verdict.p_value) == ("no harm shown", expected)
+    harm = judged([1] * 30 + [0] * 10, claim(detects=0.1), before)
+    expected = mcnemar(before, [1] * 30 + [0] * 10, alternative="less").p_value
+    assert (harm.status, harm.opposite_p) == ("refuted", expected)
+
+
+def test_equal_replicates_exclude_a_loss_by_their_number():
+    """Three by their signs; where the worst value is known, by how rarely it may occur."""
+    assert judged([1.0] * 3, claim(), [1.0] * 3).status == "no harm shown"
+    verdict = judged([1.0] * 30, claim(detects=0.02, kind="numeric", worst=0.0), [1.0] * 30)
+    assert (verdict.status, verdict.p_value) == ("inconclusive", pytest.approx(0.98**30))
+
+
+def test_a_loss_in_percent():
+    """Of the baseline's mean, or by ratio; harm is any fall."""
+    base = [10.0 + e for e in NOISE]
+    for test in ("auto", LogRatioTest()):
+        guard = claim(detects=0.05, relative=True, statistical_test=test)
+        assert judged([v * 1.001 + 0.01 * (i % 2) for i, v in enumerate(base)], guard, base).passed
+        harmful = judged([v * 0.97 + 0.01 * (i % 2) for i, v in enumerate(base)], guard, base)
+        assert (harmful.status, harmful.relative) == ("refuted", True)
+
+
+def test_alarms_are_corrected_for_their_number():
+    """As the harm of guards with a margin is; that a loss is excluded is not."""
+    hypotheses = tuple(claim(name=f"{i}") for i in range(4))
+    plan = AnalysisPlan(hypotheses, ("t",), 10)
+    values = moved(-0.6)
+    analysis = Analysis(plan, {"baseline": arm("baseline", [0.0] * 10), "t": arm("t", values)})
+    assert judged(values, hypotheses[0]).status == "refuted"
+    verdict = analysis.verdict(hypotheses[0], "t")
+    assert verdict.adjusted_p is None
+    assert verdict.status == "inconclusive"
+
+
+def test_looks_spend_both_levels():
+    """It ends early where a loss is excluded at a look, or harm is shown."""
+    for by, status in ((1.0, "no harm shown"), (-1.0, "refuted")):
+        made = experiment([0.0] * 30, [claim()], t=moved(by) * 3)
+        verdict = made(stopping=GroupSequential()).run().hypotheses[0].verdicts["t"]
+        assert verdict.status == status
+        assert verdict.look < verdict.looks
+    with pytest.raises(DefinitionError, match="has detects=, which is decided at two levels"):
+        experiment([0.0] * 30, [claim()], t=moved(1.0) * 3)(stopping=AnytimeValid())
+
+
+def test_against_a_number_and_by_resplits():
+    """One sample; and what overlaps is allowed for."""
+    result = experiment(moved(1.0), [claim(against=0.9)])().run()
+    assert result.hypotheses[0].verdicts["baseline"].status == "no harm shown"
+    assert judged(moved(0.5), claim(), judging=Judging(resampled=0.2)).test == "resampled t"
+
+
+def test_samples_alone_are_decided_at_the_same_levels():
+    """Whoever asks."""
+    for by in (0.5, -0.35, -0.6):
+        alone = verdict_on(claim(), {"x": [0.0] * 10}, {"x": moved(by)})
+        assert alone.status == judged(moved(by), claim()).status
+
+
+def test_what_is_told_of_unchanged_code():
+    """It passes unless the alarm goes off by chance."""
+    guard = claim(detects=50.0).claim
+    assert unchanged_passes(guard, ClaimSample(NOISE, NOISE, False), WelchTTest(), 0.2) == pytest.approx(0.95)
+
+
+def test_a_true_loss_passes_in_at_most_one_of_five():
+    """Which calibration sees."""
+    values = [random.Random(i).gauss(10, 2) for i in range(1000)]
+    found = calibrate(claim(detects=2.0), arm("baseline", values), 10)
+    assert (found.status, found.alpha) == ("calibrated", 0.2)
+    assert 0.05 < found.rate < 0.35
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"direction": "equal"}, "belongs to 'no_decrease' and 'no_increase' without margin="),
+        ({"direction": "increase"}, "belongs to 'no_decrease' and 'no_increase' without margin="),
+        ({"margin": 1}, "belongs to 'no_decrease' and 'no_increase' without margin="),
+        ({"detects": 0}, "no number of replicates shows a difference of exactly 0"),
+        ({"detects": -1}, "detects=-1; allowed are positive finite numbers"),
+        ({"deterministic": True}, "deterministic=True and detects=0.5"),
+        ({"statistical_test": FisherExactTest()}, "the Fisher test knows no margin"),
+        ({"relative": True, "kind": "binary"}, "the margin of a rate is absolute"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(options, message):
+    """Where it is written."""
+    with pytest.raises(DefinitionError, match=message):
+        claim(**options)

@@ -1,0 +1,248 @@
+"""How many replicates a claim needs, by a pilot."""
+
+import random
+
+import pytest
+from recorded import arm
+
+from crystallize import (
+    BasePlugin,
+    Experiment,
+    GroupSequential,
+    Hypothesis,
+    LogRatioTest,
+    Reference,
+    Treatment,
+    pipeline_step,
+)
+from crystallize.analysis.family import AnalysisPlan
+from crystallize.analysis.planning import Planner
+from crystallize.claims.policy import Judging
+from crystallize.errors import DefinitionError
+from crystallize.stats.power import PairedT, power, replicates, upper_sd_factor
+
+
+def noise(seed, n=20, sd=1.0, mean=0.0):
+    draw = random.Random(seed)
+    return [draw.gauss(mean, sd) for _ in range(n)]
+
+
+BEFORE = noise(1, mean=10.0)
+AFTER = [b + e for b, e in zip(BEFORE, noise(2, sd=0.3), strict=True)]
+
+
+def claim(direction="increase", **options):
+    return Hypothesis(metric="x", direction=direction, **options)
+
+
+def planned(
+    hypothesis, before=BEFORE, after=AFTER, *, planned=30, effect=None, target=0.8, units=None, **judging
+):
+    plan = AnalysisPlan((hypothesis,), ("t",), planned, Judging(**judging))
+    runs = {"baseline": arm("baseline", before, units=units), "t": arm("t", after, units=units)}
+    subject = plan.subjects(hypothesis)[0]
+    return Planner(plan, runs, effect=effect, target=target).claim(hypothesis, subject)
+
+
+def sd_of(differences):
+    mean = sum(differences) / len(differences)
+    return (sum((d - mean) ** 2 for d in differences) / (len(differences) - 1)) ** 0.5
+
+
+SD = sd_of([a - b for b, a in zip(BEFORE, AFTER, strict=True)]) * upper_sd_factor(19)
+
+
+def test_replicates_for_the_declared_effect():
+    """By the upper limit of the pilot's spread; what it shows of the difference plays no part."""
+    found = planned(claim(effect=0.2))
+    assert found.needed == replicates(PairedT(SD), 0.2)
+    assert (found.size, found.pilot, found.planned, found.test) == (0.2, 20, 30, "paired t")
+    shifted = planned(claim(effect=0.2), after=[a + 5 for a in AFTER])
+    assert shifted.needed == found.needed
+    assert planned(claim(), effect=0.2).needed == found.needed
+    assert planned(claim(effect=0.2), target=0.95).needed == replicates(PairedT(SD), 0.2, target=0.95)
+    assert dict(found.curve)[found.curve[0][0]] < 0.8 < found.curve[-1][1]
+    n, chance = found.curve[5]
+    assert chance == pytest.approx(power(PairedT(SD), n, 0.2), rel=1e-9)
+
+
+def test_what_pairs_and_looks_save():
+    """Without pairs it takes what both conditions vary by; looks stop before the end, on average."""
+    found = planned(claim(effect=0.2))
+    assert found.unpaired > 5 * found.needed
+    assert 0.7 < found.sequential < 0.9
+    looked = planned(claim(effect=0.2), stopping=GroupSequential())
+    assert found.needed <= looked.needed <= found.needed + 3
+
+
+def test_without_an_effect_there_is_what_can_be_seen():
+    """By the number of replicates."""
+    found = planned(claim())
+    assert "declare effect=" in found.reason
+    assert found.needed is None
+    sizes = dict(found.detectable)
+    assert sizes[10] > sizes[30] > sizes[500]
+    assert power(PairedT(SD), 30, sizes[30]) == pytest.approx(0.8, abs=1e-6)
+
+
+def test_guards_are_planned_for_no_difference():
+    """The margin that so many show; how probably unchanged code passes with those that are planned."""
+    guard = planned(claim("no_decrease", margin=0.2))
+    assert guard.needed == replicates(PairedT(SD), 0.2, alternative="greater")
+    assert guard.unchanged == pytest.approx(power(PairedT(SD), 30, 0.2, alternative="greater"))
+    both = planned(claim("equal", margin=0.2))
+    assert both.needed > guard.needed
+    alarm = planned(claim("no_decrease", detects=0.2), planned=guard.needed)
+    assert alarm.needed == guard.needed  # that a loss of that size is shown
+    assert alarm.unchanged == pytest.approx(0.95, abs=0.02)
+
+
+def test_sizes_in_percent():
+    """Of the baseline's mean, or by ratio."""
+    part = planned(claim(effect=0.02, relative=True))
+    mean = sum(BEFORE) / len(BEFORE)
+    assert part.needed == replicates(PairedT(SD), 0.02 * mean)
+    ratio = planned(claim(effect=0.02, relative=True, statistical_test=LogRatioTest()))
+    assert ratio.relative
+    assert abs(ratio.needed - part.needed) < 0.5 * part.needed
+    least = planned(claim(at_least=0.1, effect=0.3))
+    assert least.needed == replicates(PairedT(SD), 0.3 - 0.1)
+
+
+def test_rates_and_numbers():
+    """McNemar's test by the pairs that differ; one sample by the number."""
+    before, after = [1, 0] * 10, [1, 1, 0, 0] * 5
+    found = planned(claim(effect=0.2), before, after)
+    assert found.test.startswith("McNemar")
+    assert found.needed > 20
+    bar = planned(claim(against=0.5, effect=0.3), before, after)
+    assert (bar.test, bar.treatment) == ("exact binomial", "baseline")
+    assert bar.needed > 10
+
+
+def test_the_family_counts():
+    """Its share of alpha is what a claim has."""
+    plan = AnalysisPlan((claim(effect=0.2),), ("t",), 30, claims=40)
+    runs = {"baseline": arm("baseline", BEFORE), "t": arm("t", AFTER)}
+    shared = Planner(plan, runs).claim(plan.hypotheses[0], "t")
+    assert shared.needed == replicates(PairedT(SD), 0.2, alpha=0.05 / 40)
+
+
+@pytest.mark.parametrize(
+    ("options", "data", "reason"),
+    [
+        ({"effect": 0.2}, {"before": BEFORE[:9], "after": AFTER[:9]}, "9 hardly tell how much it varies"),
+        ({"effect": 0.2}, {"before": [1.0] * 20, "after": [1.0] * 20}, "its values do not vary"),
+        ({"effect": 0.2}, {"before": [float("nan")] * 20}, "metric 'x' is nan in replicate 0 of 'baseline'"),
+        ({"deterministic": True}, {}, "no seed changes its values"),
+        ({"effect": 1e-9}, {}, "no number of replicates would do"),
+    ],
+)
+def test_why_there_is_no_number(options, data, reason):
+    """Said in place of one."""
+    assert reason in planned(claim(**options), **data).reason
+
+
+def test_verifiers_have_no_known_power():
+    """They decide by themselves."""
+    found = planned(Hypothesis(lambda baseline, treatment: {}, "x", name="mine"))
+    assert "a verifier decides by itself" in found.reason
+
+
+def test_a_reference_that_is_not_there_is_planned_by_the_pilot():
+    """Unpaired: how a change of the code will move pairs, nobody knows; the same code gives the same."""
+    found = planned(claim("no_decrease", margin=2.0, against=Reference("main")))
+    assert found.test == "Welch t"
+    assert found.needed > 3
+    assert found.unchanged == 1.0
+
+
+@pytest.mark.parametrize(
+    "options", [{"effect": 0.0}, {"effect": float("nan")}, {"target": 1.0}, {"target": 0}]
+)
+def test_what_makes_no_sense_is_refused(options):
+    """Effects are positive, and a power lies between 0 and 1."""
+    with pytest.raises(DefinitionError, match="allowed"):
+        planned(claim(effect=0.2), **options)
+
+
+# Of an experiment.
+
+
+@pipeline_step()
+def measure(data, ctx, *, delta=0.0):
+    return data, {"x": 10 + ctx.rng.normal() + delta * ctx.rng.uniform(0.5, 1.5)}
+
+
+def made(*hypotheses, **options):
+    treatments = [Treatment("t", {"delta": 0.2}), Treatment("u", {"delta": 0.1})]
+    return Experiment(0, [measure], treatments=treatments, hypotheses=hypotheses, replicates=30, **options)
+
+
+def test_an_experiment_is_planned_by_a_pilot_of_other_seeds():
+    """As many replicates as the claim that needs the most, and how long they take; nothing is tested."""
+    seeds = []
+
+    class Seen(BasePlugin):
+        def before_replicate(self, experiment, ctx):
+            seeds.append(ctx["seed_used"])
+
+    experiment = made(claim(effect=0.3, treatments=["t"]), claim("no_decrease", margin=0.2), plugins=[Seen()])
+    plan = experiment.plan(power=0.9)
+    assert [(c.hypothesis, c.treatment) for c in plan.claims] == [
+        ("x_increase", "t"),
+        ("x_no_decrease", "t"),
+        ("x_no_decrease", "u"),
+    ]
+    assert plan.replicates == max(c.needed for c in plan.claims)
+    assert plan.seconds > 0
+    assert {c.pilot for c in plan.claims} == {10}
+    piloted = set(seeds)
+    seeds.clear()
+    experiment.run()
+    assert len(piloted) == 10
+    assert piloted.isdisjoint(seeds)
+    text = str(plan)
+    assert "x_increase [t]: " in text
+    assert "replicates show 0.3 (power 0.9); 30 are declared" in text
+    assert "that 0.2 is not reached where there is no difference" in text
+    assert f"in all {plan.replicates} replicates of every condition" in text
+
+
+def test_what_is_not_known_leaves_the_whole_open():
+    """A claim without effect has none; with one for all it has."""
+    assert made(claim()).plan().replicates is None
+    assert made(claim()).plan(effect=0.5).replicates >= 3
+
+
+def test_what_a_reference_recorded_stands_for_a_pilot(tmp_path):
+    """Nothing is run then."""
+    path = tmp_path / "main.json"
+    made().run().save_reference(path)
+    log = []
+
+    @pipeline_step()
+    def never(data, ctx):
+        log.append(1)
+        return data, {"x": 1.0}
+
+    guard = claim("no_decrease", margin=1.0, against=Reference("main", path=path), treatments=["baseline"])
+    plan = Experiment(0, [never], hypotheses=[guard], replicates=30).plan()
+    assert (plan.claims[0].pilot, log) == (30, [])
+    assert plan.claims[0].needed > 3
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"pilot": 9}, "pilot is 9; allowed is an integer >= 10"),
+        ({"power": 1.5}, "power is 1.5; allowed is a number between 0 and 1"),
+        ({"effect": -1}, "effect is -1; allowed are positive finite numbers"),
+    ],
+)
+def test_a_plan_that_makes_no_sense_is_refused(options, message):
+    """Before anything runs."""
+    with pytest.raises(DefinitionError, match=message):
+        made(claim()).plan(**options)
+    with pytest.raises(DefinitionError, match="claims nothing that could be planned"):
+        made().plan()

@@ -1,0 +1,174 @@
+"""Win rates, ratios of totals, quantiles, and means that a covariate adjusts."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import binomtest, hypergeom, linregress, ttest_1samp
+
+from crystallize.errors import SampleError
+from crystallize.stats import (
+    adjusted_t,
+    mcnemar_p_value,
+    one_sample_quantile_test,
+    paired_t,
+    quantile_test,
+    ratio_of_totals,
+    variance_saved,
+    welch_t,
+    win_rate,
+)
+
+BEFORE, AFTER = [3, 2, 4, 3, 3, 2, 1, 4, 2], [4, 4, 5, 3, 5, 3, 2, 4, 1]
+COST, SUCCESS = [5.0, 7.0, 4.0, 6.0, 8.0, 5.5], [2, 3, 1, 2, 4, 2]
+CHEAPER, MORE = [4.0, 6.0, 4.0, 5.0, 6.5, 4.5], [2, 3, 2, 3, 4, 2]
+
+
+def test_wins_are_scores():
+    """Six, with two ties and a loss: scipy.stats.ttest_1samp([1, 1, 1, .5, 1, 1, 1, .5, 0], .5)."""
+    scores = [1, 1, 1, 0.5, 1, 1, 1, 0.5, 0]
+    expected = ttest_1samp(scores, 0.5)
+    result = win_rate(BEFORE, AFTER)
+    assert (result.p_value, result.statistic) == pytest.approx((0.0509332, 2.2941573), abs=5e-8)
+    assert result.p_value == pytest.approx(expected.pvalue, rel=1e-9)
+    assert (result.estimate, result.null, result.origin) == (pytest.approx(7 / 9), 0.5, 0.5)
+    low, high = expected.confidence_interval()
+    assert result.interval == pytest.approx((low, min(high, 1.0)), rel=1e-9)
+    moved = win_rate(BEFORE, AFTER, shift=0.1, alternative="greater")
+    assert moved.p_value == pytest.approx(ttest_1samp(scores, 0.6, alternative="greater").pvalue, rel=1e-9)
+    assert win_rate(AFTER, BEFORE).estimate == pytest.approx(2 / 9)
+    all_won = win_rate([0.1 + 0.2] * 5, [0.3] * 5)
+    assert all_won.estimate == 0.5  # what rounding makes is no win
+
+
+def test_a_ratio_of_totals_by_hand():
+    """The residuals of R, pooled over both conditions, are compared as pairs."""
+    result = ratio_of_totals(COST, CHEAPER, denominators=(SUCCESS, MORE))
+    pooled = (sum(COST) + sum(CHEAPER)) / (sum(SUCCESS) + sum(MORE))
+    residuals = [np.subtract(y, pooled * np.array(x)) for y, x in ((COST, SUCCESS), (CHEAPER, MORE))]
+    expected = ttest_1samp(residuals[1] - residuals[0], 0)
+    assert (result.p_value, result.statistic) == pytest.approx(
+        (expected.pvalue, expected.statistic), rel=1e-9
+    )
+    assert result.estimate == pytest.approx(30.0 / 16 - 35.5 / 14)
+    for options in ({}, {"relative": True}):
+        found = ratio_of_totals(COST, CHEAPER, denominators=(SUCCESS, MORE), **options)
+        for end in found.interval:
+            at = ratio_of_totals(COST, CHEAPER, denominators=(SUCCESS, MORE), shift=end, **options)
+            assert at.p_value == pytest.approx(0.05, abs=1e-9)
+    assert found.estimate == pytest.approx(30.0 / 16 / (35.5 / 14) - 1)
+    apart = ratio_of_totals(COST, CHEAPER, denominators=(SUCCESS, MORE), compare=welch_t)
+    assert apart.n == (6, 6)
+
+
+def test_equal_denominators_are_means():
+    """Then the ratio of totals is a multiple of the mean, and its test the paired t."""
+    one = [2.0] * 6
+    result = ratio_of_totals(COST, CHEAPER, denominators=(one, one))
+    assert result.p_value == pytest.approx(paired_t(COST, CHEAPER).p_value, rel=1e-9)
+    assert result.interval == pytest.approx([end / 2 for end in paired_t(COST, CHEAPER).interval], rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("denominators", "options", "message"),
+    [
+        (([1, 1, 1, 1, 1, -1], MORE), {}, "the denominator of baseline is negative somewhere"),
+        ((SUCCESS, [0] * 6), {}, "the denominator of treatment is 0 throughout"),
+        ((SUCCESS, MORE[:5]), {}, "baseline has 6 values and treatment 5"),
+        ((SUCCESS, MORE), {"relative": True, "shift": -1.0}, "allowed are changes above -1"),
+    ],
+)
+def test_ratios_that_are_none_are_refused(denominators, options, message):
+    """With what is allowed."""
+    with pytest.raises(SampleError, match=message):
+        ratio_of_totals(COST, CHEAPER, denominators=denominators, **options)
+
+
+def test_a_covariate_is_a_regression():
+    """The intercept of R's lm(d ~ z), here by scipy.stats.linregress."""
+    rng = np.random.default_rng(5)
+    x, w = rng.normal(size=(2, 12))
+    before, after = 3 + x + rng.normal(0, 0.3, 12), 3.5 + w + rng.normal(0, 0.3, 12)
+    line = linregress(w - x, after - before)
+    result = adjusted_t(before, after, covariates=(x, w))
+    assert result.estimate == pytest.approx(line.intercept, rel=1e-9)
+    assert result.statistic == pytest.approx(line.intercept / line.intercept_stderr, rel=1e-9)
+    assert (result.df, result.test) == (10, "adjusted paired t")
+    assert (result.statistic, result.p_value) == pytest.approx((3.5381067, 0.0053737), abs=5e-8)
+    plain = np.ptp(paired_t(before, after).interval)
+    assert 0.5 < variance_saved(before, after, covariates=(x, w)) < 1
+    assert np.ptp(result.interval) < plain
+    apart = adjusted_t(before, after, covariates=(x, w), compare=welch_t)
+    assert apart.test == "adjusted Welch t"
+    assert np.ptp(apart.interval) < np.ptp(welch_t(before, after).interval)
+
+
+def test_a_covariate_that_does_not_differ_saves_nothing():
+    """The test is then the plain one."""
+    x = [1.0, 2.0, 3.0, 4.0]
+    result = adjusted_t([1.0, 2.0, 3.0, 5.0], [2.0, 2.5, 4.5, 5.5], covariates=(x, x))
+    assert result.p_value == paired_t([1.0, 2.0, 3.0, 5.0], [2.0, 2.5, 4.5, 5.5]).p_value
+    assert variance_saved([1.0, 2.0, 3.0, 5.0], [2.0, 2.5, 4.5, 5.5], covariates=(x, x)) == 0
+
+
+def test_what_the_treatment_changes_is_no_covariate():
+    """It would hide a part of the effect."""
+    x = np.arange(12.0)
+    with pytest.raises(SampleError, match="the treatment changes the covariate"):
+        adjusted_t(x, x + 1, covariates=(x, x + 2 + 0.1 * (x % 3)))
+
+
+def test_exceeding_a_common_quantile():
+    """Of pairs by McNemar's mid-p, of independent arms by the hypergeometric mid-p."""
+    rng = np.random.default_rng(7)
+    first, second = rng.exponential(size=(2, 120))
+    second = 0.6 * second
+    limit = np.sort(np.concatenate((first, second)))[math.ceil(0.9 * 240) - 1]
+    before, after = first > limit, second > limit
+    expected = mcnemar_p_value(int((after & ~before).sum()), int((before & ~after).sum()))
+    result = quantile_test(first, second, q=0.9)
+    assert (result.p_value, result.test) == (expected, "90 % quantile")
+    apart = quantile_test(first, second, q=0.9, paired=False, alternative="less")
+    law = hypergeom(240, before.sum() + after.sum(), 120)
+    assert apart.p_value == pytest.approx(law.cdf(after.sum()) - law.pmf(after.sum()) / 2, rel=1e-9)
+    for end, beyond in zip(result.interval, (-1e-6, 1e-6), strict=True):
+        assert quantile_test(first, second, q=0.9, shift=end).p_value > 0.05
+        assert quantile_test(first, second, q=0.9, shift=end + beyond).p_value <= 0.05
+
+
+def test_one_quantile_against_a_number():
+    """How many exceed it is binomial; of 100, the limits of the 95 % quantile are the 90th and the 100th."""
+    values = np.random.default_rng(3).permutation(np.arange(1.0, 101.0))
+    result = one_sample_quantile_test(values, q=0.95, number=90.5, alternative="greater")
+    assert result.p_value == pytest.approx(binomtest(10, 100, 0.05, alternative="greater").pvalue, rel=1e-9)
+    assert [90.5 + end for end in result.interval] == [90.0, 100.0]
+    low, high = (90.5 + end for end in one_sample_quantile_test(range(1, 101), q=0.5, number=90.5).interval)
+    assert (low, high) == (40.0, 61.0)
+
+
+@pytest.mark.parametrize("call", [quantile_test, one_sample_quantile_test])
+def test_too_few_beyond_a_quantile(call):
+    """Ninety-nine do not tell the 95 % quantile, whatever they are."""
+    arms = ([1.0] * 99, [2.0] * 99) if call is quantile_test else ([1.0] * 99,)
+    more = {} if call is quantile_test else {"number": 0.0}
+    with pytest.raises(SampleError, match="it needs at least 100"):
+        call(*arms, q=0.95, **more)
+    with pytest.raises(SampleError, match="q is 1; allowed is a number between 0 and 1"):
+        call(*arms, q=1, **more)
+
+
+ARM = st.lists(st.floats(-100, 100), min_size=10, max_size=10)
+
+
+@settings(max_examples=50, deadline=None)
+@given(ARM, ARM)
+def test_swapping_the_arms_swaps_the_sides(first, second):
+    """Of wins and quantiles; the interval holds the estimate."""
+    for test in (win_rate, lambda *arms, **options: quantile_test(*arms, q=0.5, **options)):
+        there, back = test(first, second, alternative="greater"), test(second, first, alternative="less")
+        assert 0 <= there.p_value <= 1
+        assert there.interval[0] <= there.estimate <= there.interval[1]
+        if test is win_rate:
+            assert there.p_value == pytest.approx(back.p_value, abs=1e-12)
