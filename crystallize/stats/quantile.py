@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy.special import bdtr, bdtrc, gammaln
 
 from crystallize.errors import SampleError
@@ -208,12 +208,23 @@ def _common(first: Sample, second: Sample, q: float) -> float:
 
 
 def _p_value(first: Sample, second: Sample, q: float, alternative: Alternative, *, paired: bool) -> float:
+    """Return the p-value: where ties lie on both sides of the common quantile, the larger of both ways."""
     limit = _common(first, second, q)
-    before, after = first > limit, second > limit
+    ways = [(first > limit, second > limit)]
+    beyond = first.size + second.size - math.ceil(q * (first.size + second.size) - 1e-9)
+    if sum(np.count_nonzero(way) for way in ways[0]) < beyond:
+        ways.append((first >= limit, second >= limit))
+    return max(_p_value_of(*way, alternative, paired=paired) for way in ways)
+
+
+def _p_value_of(
+    before: NDArray[np.bool_], after: NDArray[np.bool_], alternative: Alternative, *, paired: bool
+) -> float:
+    """Return the p-value of one arm having more values that exceed the common quantile."""
     if paired:
         gains, losses = int(np.count_nonzero(after & ~before)), int(np.count_nonzero(before & ~after))
         return mcnemar_p_value(gains, losses, alternative=alternative)
-    upper, lower = _hypergeometric(int(before.sum()), int(after.sum()), first.size, second.size)
+    upper, lower = _hypergeometric(int(before.sum()), int(after.sum()), before.size, after.size)
     return tails_p_value(upper, lower, alternative)
 
 

@@ -138,6 +138,20 @@ def test_exceeding_a_common_quantile():
         assert quantile_test(first, second, q=0.9, shift=end + beyond).p_value <= 0.05
 
 
+@pytest.mark.parametrize("paired", [True, False])
+@pytest.mark.parametrize("alternative", ["less", "greater"])
+def test_ties_at_a_common_quantile_speak_for_neither_side(paired, alternative):
+    """A median that rises from 0 to 1 is not within .2, though fewer of the treatment exceed .8."""
+    first, second = [0] * 10 + [1] * 5, [1] * 15
+    if alternative == "greater":
+        first, second = second, first
+    shift = 0.2 if alternative == "less" else -0.2
+    options = {"q": 0.5, "paired": paired, "alternative": alternative, "shift": shift}
+    result = quantile_test(first, second, **options)
+    assert result.p_value > 0.99
+    assert result.interval[0] <= result.estimate <= result.interval[1]
+
+
 def test_one_quantile_against_a_number():
     """How many exceed it is binomial; of 100, the limits of the 95 % quantile are the 90th and the 100th."""
     values = np.random.default_rng(3).permutation(np.arange(1.0, 101.0))
