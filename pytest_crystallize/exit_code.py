@@ -68,7 +68,7 @@ class ExitCode:
 
 
 def is_success(code: object) -> bool:
-    """Tell whether a process that is asked to end with this code would end with 0."""
+    """Return whether a process that is asked to end with this code would end with 0."""
     return code is None or (isinstance(code, int) and code & 0xFF == 0)  # systems keep the lowest byte
 
 

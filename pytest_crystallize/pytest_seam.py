@@ -120,7 +120,7 @@ def read_captured(capture: CaptureManager) -> tuple[str, str]:
 
 
 def _is_unwritten(stream: Any) -> bool:
-    """Tell whether a file that takes what a process prints stands at its beginning."""
+    """Return whether a file that takes what a process prints stands at its beginning."""
     file = getattr(stream, "tmpfile", None)
     return isinstance(file, EncodedFile) and os.lseek(file.fileno(), 0, os.SEEK_CUR) == 0
 
@@ -157,7 +157,7 @@ def share_fixtures(item: pytest.Item, function: pytest.Function) -> None:
 
 
 def is_direct(definition: Any) -> bool:
-    """Tell whether a definition is one that pytest makes of a parameter, not of a fixture."""
+    """Return whether a definition is one that pytest makes of a parameter, not of a fixture."""
     return bool(definition.func.__module__ == "_pytest.python")
 
 

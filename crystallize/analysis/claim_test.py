@@ -196,7 +196,7 @@ def _layout(claim: Claim, sample: ClaimSample, resampled: float | None) -> Layou
 
 
 def reads_as_yes_or_no(claim: Claim, sample: ClaimSample) -> bool:
-    """Tell whether a metric whose kind nobody declares counts as yes/no: every value there is is 0 or 1.
+    """Return whether a metric whose kind nobody declares counts as yes/no: every value there is is 0 or 1.
 
     A margin that is relative, or 1 and more, is none of a rate.
     """
@@ -251,7 +251,7 @@ def _compared(
 
 
 def _divides(claim: Claim, test: StatisticalTest) -> bool:
-    """Tell whether relative sizes are tested by multiples of the baseline: the test itself does not."""
+    """Return whether relative sizes are tested by multiples of the baseline: the test itself does not."""
     return claim.has_relative_size and not claim.is_ratio and not test.divides_itself
 
 

@@ -73,7 +73,7 @@ class Comparisons:
         return self._constants[key]
 
     def _is_binary(self, hypothesis: Hypothesis, metric: str, size: int | None) -> bool:
-        """Tell whether a metric is 0 or 1 wherever it is recorded: a row is not read unlike its neighbour."""
+        """Say whether a metric is 0 or 1 wherever it is recorded: a row is not read unlike its neighbour."""
         against = hypothesis.reference
         key = against, metric, size
         if key not in self._binary:
@@ -122,7 +122,7 @@ class Comparisons:
         return self.plan.judging.resampled is None
 
     def are_same_units(self, hypothesis: Hypothesis, condition: str, size: int) -> bool | None:
-        """Tell whether each of the first replicates has the same units of a claim; None without units."""
+        """Return whether each of the first replicates has the same units of a claim; None without units."""
         claim = claim_of(hypothesis)
         if claim.deterministic or not self._is_by_case:
             return None
@@ -155,7 +155,7 @@ class Comparisons:
         return self.references.why_not(hypothesis, condition, today, self.plan.replicates, by_unit=by_unit)
 
     def _is_by_unit(self, hypothesis: Hypothesis, condition: str) -> bool:
-        """Tell whether each replicate is of one case on both sides: then cases pair, not replicates."""
+        """Return whether each replicate is of one case on both sides: then cases pair, not replicates."""
         claim = hypothesis.claim
         if claim is None:
             return False

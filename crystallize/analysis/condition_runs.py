@@ -148,7 +148,7 @@ class ConditionRuns:
         return [_finite_mean(item) for item in column]
 
     def holds_rates(self, metric: str) -> bool:
-        """Tell whether each replicate holds several values of a metric, and every one is 0 or 1."""
+        """Return whether each replicate holds several values of a metric, and every one is 0 or 1."""
         column = self._columns.get(metric, [])
         return bool(column) and all(
             type(item) is _Several and all(value in (0, 1) for value in item) for item in column
@@ -284,7 +284,7 @@ def _one_value(item: Any) -> Any:
 
 
 def _all_finite(column: Sequence[Any]) -> bool:
-    """Tell whether every value is a finite number; quick, and False where it would have to look closer."""
+    """Return whether every value is a finite number; quick, and False where it would have to look closer."""
     if not {float, int, bool}.issuperset(map(type, column)):
         return False
     try:

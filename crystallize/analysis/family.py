@@ -196,7 +196,7 @@ def _p_values(outcomes: Sequence[Outcome | None], which: str) -> list[float]:
 
 
 def in_family(hypothesis: Hypothesis) -> bool:
-    """Tell whether the p-value of a hypothesis is one of those that are corrected."""
+    """Return whether the p-value of a hypothesis is one of those that are corrected."""
     claim = hypothesis.claim
     return claim is not None and claim.is_superiority and not claim.deterministic
 

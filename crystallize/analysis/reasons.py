@@ -95,7 +95,7 @@ def doubt(
 
 
 def _serves_anytime(outcome: Outcome) -> bool:
-    """Tell whether an e-process could have tested the same claim."""
+    """Return whether an e-process could have tested the same claim."""
     claim, sample = outcome.claim, outcome.sample
     if not sample.paired or sample.population != SEEDS:
         return False

@@ -93,7 +93,7 @@ def _sample(
 
 
 def is_of_units(claim: Claim) -> bool:
-    """Tell whether the units of a metric, if it has some, choose the test."""
+    """Return whether the units of a metric, if it has some, choose the test."""
     test = claim.test
     by_design = test is None or test.follows_design or isinstance(test, CrossedTTest)
     return not claim.deterministic and by_design

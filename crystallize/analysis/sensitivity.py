@@ -293,7 +293,7 @@ def _superiority(outcome: Outcome, found: Sensitivity, interval: tuple[float, fl
 
 
 def _excludes(claim: Claim, interval: tuple[float, float], effect: float) -> bool:
-    """Tell whether an interval of the difference excludes the effect that was declared."""
+    """Return whether an interval of the difference excludes the effect that was declared."""
     low, high = interval
     return {"increase": high < effect, "decrease": low > -effect}.get(
         claim.direction, -effect < low and high < effect

@@ -20,7 +20,7 @@ Cells = Mapping[str | int, float]
 
 
 def nested_in_units(entries: Entries) -> bool:
-    """Tell whether each replicate is of one unit, and some unit has several: samples of one case each."""
+    """Return whether each replicate is of one unit, and some unit has several: samples of one case each."""
     units = [{unit for _, unit in row} for row in entries if row]
     if not units or any(len(names) != 1 or None in names for names in units):
         return False
@@ -106,7 +106,7 @@ def other_recurring_units(claim: Claim, baseline: ConditionRuns, treatment: Cond
 
 
 def are_same_units(metric: str, runs: ConditionRuns) -> bool | None:
-    """Tell whether every replicate has the same several units of a metric; None if it has none.
+    """Return whether every replicate has the same several units of a metric; None if it has none.
 
     Then the first replicates are a sample of all: their order is that of their seeds. Where replicates have
     other units, the first ones may be the first of a file, which nobody has drawn, and which belong together

@@ -52,7 +52,7 @@ def shown_metric(hypothesis: Hypothesis, baseline: ConditionRuns, treatment: Con
 
 
 def _no_variance(metrics: Iterable[str], baseline: ConditionRuns, treatment: ConditionRuns) -> bool:
-    """Tell whether the differences of each numeric metric are all equal, over more than one replicate."""
+    """Return whether the differences of each numeric metric are all equal, over more than one replicate."""
     numeric = [m for m in metrics if not baseline.not_numeric(m) and not treatment.not_numeric(m)]
     if not numeric or len(baseline.records) < 2:
         return False

@@ -416,6 +416,6 @@ class Claim:
 
 
 def _is_number(value: Any) -> bool:
-    """Tell whether a value is a finite number that a float holds."""
+    """Return whether a value is a finite number that a float holds."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     return number and abs(value) <= sys.float_info.max

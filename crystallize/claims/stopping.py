@@ -121,7 +121,7 @@ class Boundaries:
         return float(ndtri(p_value)) * (1 if self._alternative == "less" else -1)
 
     def is_futile(self, look: int, z: float, claimed: Alternative) -> bool:
-        """Tell whether the last look would hardly reject any more, were the planned effect true.
+        """Return whether the last look would hardly reject any more, were the planned effect true.
 
         Parameters
         ----------
@@ -138,7 +138,7 @@ class Boundaries:
         return power < _HOPELESS
 
     def shows_harm(self, look: int, z: float, claimed: Alternative) -> bool:
-        """Tell whether the last look would probably refute the claim, if the trend so far goes on.
+        """Return whether the last look would probably refute the claim, if the trend so far goes on.
 
         The parameters are those of `is_futile`; to stop would leave harm as inconclusive.
         """

@@ -283,6 +283,6 @@ class QuantileTest(StatisticalTest):
 
 
 def _is_by_value(baseline: Sequence[float], treatment: Sequence[float], result: TestResult) -> bool:
-    """Tell whether a test counts pairs, or values, rather than units under several seeds."""
+    """Return whether a test counts pairs, or values, rather than units under several seeds."""
     sizes = (result.n,) * 2 if isinstance(result.n, int) else result.n
     return sizes == (len(baseline), len(treatment))

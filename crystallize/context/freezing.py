@@ -145,7 +145,7 @@ def summarize(value: Any) -> Any:
 
 
 def _is_plain(value: Any) -> bool:
-    """Tell whether a value has the same short text in every process."""
+    """Return whether a value has the same short text in every process."""
     if isinstance(value, dict):
         return all(type(key) is str and _is_plain(item) for key, item in value.items())
     if isinstance(value, list | tuple):

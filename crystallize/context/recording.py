@@ -122,12 +122,12 @@ def artifact_key(step: str, name: str) -> str:
 
 
 def is_number(value: Any) -> bool:
-    """Tell whether a metric's value counts as a number; booleans are 0 and 1."""
+    """Return whether a metric's value counts as a number; booleans are 0 and 1."""
     return isinstance(value, int | float)
 
 
 def is_finite(value: Any) -> bool:
-    """Tell whether a metric's value is a finite number."""
+    """Return whether a metric's value is a finite number."""
     try:
         return is_number(value) and math.isfinite(value)
     except OverflowError:

@@ -22,7 +22,7 @@ Body = Generator[Awaitable[Any], Any, Ending]
 
 
 def is_async(function: Callable[..., Any]) -> bool:
-    """Tell whether a function is declared ``async def``, also behind `functools.wraps` and `partial`."""
+    """Return whether a function is declared ``async def``, also behind `functools.wraps` and `partial`."""
     function = inspect.unwrap(function)
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
 

@@ -107,7 +107,7 @@ class Parameters:
 
 
 def _is_ctx(parameter: inspect.Parameter) -> bool:
-    """Tell whether a positional parameter takes the context, rather than a value that has a default."""
+    """Return whether a positional parameter takes the context, rather than a value that has a default."""
     return parameter.default is _REQUIRED or parameter.name in ("ctx", "context")
 
 

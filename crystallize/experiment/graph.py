@@ -257,7 +257,7 @@ class GraphRun:
         return frozenset(treatment.name for experiment in others for treatment in experiment.treatments)
 
     def is_read(self, name: str) -> bool:
-        """Tell whether another experiment reads what this one writes, so that it is run to its end."""
+        """Return whether another experiment reads what this one writes, so that it is run to its end."""
         return any(name in producers for producers in self.producers.values())
 
     def upstream(self, name: str, unit: Unit) -> list[tuple[str, Unit]]:
@@ -424,7 +424,7 @@ def _replicates(graph: ExperimentGraph, chosen: int | None) -> dict[str, int]:
 
 
 def _alike(one: Treatment, other: Treatment) -> bool:
-    """Tell whether two treatments of one name make the same change."""
+    """Return whether two treatments of one name make the same change."""
     if one is other or (one.function is not None and one.function is other.function):
         return True
     try:

@@ -39,7 +39,7 @@ def listen(listener: Listener) -> None:
 
 
 def is_heard() -> bool:
-    """Tell whether events reach the listeners: another hook may refuse ours, but can't remove it later."""
+    """Return whether events reach the listeners: another hook may refuse ours, but can't remove it later."""
     return _works
 
 

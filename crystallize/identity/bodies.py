@@ -237,7 +237,7 @@ def _write_kind_of_module(encoder: PartEncoder, module: types.ModuleType) -> boo
 
 
 def _is_of_the_class(module: types.ModuleType, attribute: str) -> bool:
-    """Tell whether looking up an attribute of a module runs code of the module's class."""
+    """Return whether looking up an attribute of a module runs code of the module's class."""
     kinds = [kind for kind in type(module).__mro__ if kind not in (types.ModuleType, object)]
     return any(
         name in vars(kind) for kind in kinds for name in (attribute, "__getattribute__", "__getattr__")

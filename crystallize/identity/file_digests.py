@@ -41,7 +41,7 @@ class Status(NamedTuple):
         return cls(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
     def is_settled(self) -> bool:
-        """Tell whether another change would show."""
+        """Return whether another change would show."""
         return time.time_ns() - self.changed > _SETTLED
 
 

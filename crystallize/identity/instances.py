@@ -61,7 +61,7 @@ def opaque_base(kind: type, known: Collection[type]) -> type | None:
 
 
 def is_written_in_c(kind: type) -> bool:
-    """Tell whether a class is defined by C code, which leaves descriptors of its own in it."""
+    """Return whether a class is defined by C code, which leaves descriptors of its own in it."""
     known = _written_in_c.get(kind)
     if known is None:
         own = vars(kind)

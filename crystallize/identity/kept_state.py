@@ -113,7 +113,7 @@ def set_aside(grown: Iterable[Additions]) -> Iterator[None]:
 
 
 def refilled_alike(additions: Additions) -> bool:
-    """Tell whether entries that were set aside have the same values where they came again."""
+    """Return whether entries that were set aside have the same values where they came again."""
     return all(
         KeptState.of({"entry": added[key]}, ()).parts == KeptState.of({"entry": held[key]}, ()).parts
         for held, added in additions

@@ -196,7 +196,7 @@ OPENED: Final = OpenedFiles()
 
 
 def is_temporary(path: str, root: str) -> bool:
-    """Tell whether a file lies in the system's temporary directory, and the project does not."""
+    """Return whether a file lies in the system's temporary directory, and the project does not."""
     system = Places([tempfile.gettempdir()])
     file = Spelled.of(path)
     return file in system and not any(text.startswith(root.rstrip(os.sep) + os.sep) for text in file)

@@ -44,7 +44,7 @@ _real_directory = lru_cache(maxsize=100_000)(os.path.realpath)
 
 @lru_cache(maxsize=100_000)
 def is_project_file(filename: str, roots: Roots = ()) -> bool:
-    """Tell whether a file is the project's; the closest of roots and installed directories decides."""
+    """Return whether a file is the project's; the closest of roots and installed directories decides."""
     if filename.startswith("<frozen "):
         return False
     path = real_path(filename)
@@ -56,7 +56,7 @@ def is_project_file(filename: str, roots: Roots = ()) -> bool:
 
 
 def is_project_module(module: types.ModuleType, roots: Roots = ()) -> bool:
-    """Tell whether a module that is loaded belongs to the project."""
+    """Return whether a module that is loaded belongs to the project."""
     names = vars(module)
     filename = names.get("__file__")
     if isinstance(filename, str):
@@ -89,7 +89,7 @@ def import_root(module: types.ModuleType) -> Roots:
 
 
 def is_project_name(name: str, roots: Roots = ()) -> bool:
-    """Tell whether the module that a function or class says it is from belongs to the project."""
+    """Return whether the module that a function or class says it is from belongs to the project."""
     module = sys.modules.get(name)
     return True if module is None else is_project_module(module, roots)
 

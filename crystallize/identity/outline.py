@@ -279,7 +279,7 @@ def _evaluated(definition: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
 def _is_effect(statement: ast.stmt, manner: Manner) -> bool:
-    """Tell whether a statement that is no definition may do more than bind names of its module."""
+    """Return whether a statement that is no definition may do more than bind names of its module."""
     if isinstance(statement, ast.If) and "__name__" in {c[0] for c in _chains(statement.test)}:
         return False  # what is executed as a script is not loaded
     if any(True for inner in _blocks(statement) for _ in _effects(inner, manner)):
@@ -320,7 +320,7 @@ def _calls(*nodes: ast.AST | None) -> Iterator[ast.Call]:
 
 
 def _acts(expression: ast.expr, manner: Manner, *, bound: bool) -> bool:
-    """Tell whether a call, or a decorator, may do something.
+    """Return whether a call, or a decorator, may do something.
 
     Parameters
     ----------
@@ -352,7 +352,7 @@ def _is_hook(statement: ast.stmt) -> bool:
 
 
 def _is_for_all(decorator: ast.expr) -> bool:
-    """Tell whether a decorator makes a fixture that every test uses."""
+    """Return whether a decorator makes a fixture that every test uses."""
     if not isinstance(decorator, ast.Call):
         return False
     given = {keyword.arg: keyword.value for keyword in decorator.keywords}

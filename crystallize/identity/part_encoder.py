@@ -236,7 +236,7 @@ def is_project_code(function: types.FunctionType, roots: Roots) -> bool:
 
 
 def is_static(function: types.FunctionType) -> bool:
-    """Tell whether a function is as its module has it: nothing was enclosed, wrapped or made in a call."""
+    """Return whether a function is as its module has it: nothing was enclosed, wrapped or made in a call."""
     return (
         "<locals>" not in function.__code__.co_qualname
         and function.__closure__ is None

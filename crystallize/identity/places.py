@@ -72,19 +72,19 @@ class Places:
         return not self._files.isdisjoint(path) or any(text.startswith(self._trees) for text in path)
 
     def hold_directory(self, path: Spelled) -> bool:
-        """Tell whether a directory, all that is in it too, lies in these."""
+        """Return whether a directory, all that is in it too, lies in these."""
         return any((text + os.sep).startswith(self._trees) for text in path)
 
 
 def is_of_no_concern(file: Spelled) -> bool:
-    """Tell whether a file says nothing of a project: a device, the machine's, metadata of a distribution."""
+    """Say whether a file says nothing of a project: a device, the machine's, metadata of a distribution."""
     return (
         file.given in _HARMLESS or file.given.startswith(_MACHINE) or _METADATA.search(file.given) is not None
     )
 
 
 def is_of_tools(directory: Spelled) -> bool:
-    """Tell whether a directory is where Python, a version control or a checker keeps what is its own.
+    """Return whether a directory is where Python, a version control or a checker keeps what is its own.
 
     Who looks through a project for its files meets the names there, which change all the time.
     """
@@ -115,7 +115,7 @@ def database_file(name: Any) -> str | None:
 
 
 def is_library_of_project(name: object) -> bool:
-    """Tell whether a library that is to be loaded is neither the system's nor Python's."""
+    """Return whether a library that is to be loaded is neither the system's nor Python's."""
     if not isinstance(name, str | bytes) or not os.path.lexists(name):
         return False  # the system looks for it
     return not Spelled.of(name).real.startswith(_SYSTEM)

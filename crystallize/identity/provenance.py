@@ -69,7 +69,7 @@ def machine() -> Machine:
 
 
 def has_changes(directory: Path | None = None) -> bool | None:
-    """Tell whether the code differs from the commit that is checked out; None if git can't tell.
+    """Return whether the code differs from the commit that is checked out; None if git can't tell.
 
     Every tracked file counts, of others Python files do, and references do not: they are being written.
     """

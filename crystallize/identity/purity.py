@@ -38,7 +38,7 @@ _NETWORK: Final = "a network address"
 
 
 def is_incidental(reason: str) -> bool:
-    """Tell whether a reason may be a mere companion of another: who asks the network opens files, too."""
+    """Return whether a reason may be a mere companion of another: who asks the network opens files, too."""
     return _NETWORK not in reason
 
 
@@ -89,7 +89,7 @@ class Watcher:
         return tuple(sorted(self._noted, key=is_incidental)) if self._noted else ()
 
     def knows(self, path: str, *, directory: bool = False) -> bool:
-        """Tell whether the key holds a file, or the names in a directory, or they are of no concern."""
+        """Return whether the key holds a file, or the names in a directory, or they are of no concern."""
         file = Spelled.of(path)
         if directory:
             return self._inputs.hold_directory(file) or self._ignored.hold_directory(file)
@@ -342,7 +342,7 @@ def current() -> tuple[Watch, ...]:
 
 
 def _listed_for_tools() -> bool:
-    """Tell whether a directory is listed to find modules or distributions, or by Crystallize itself."""
+    """Return whether a directory is listed to find modules or distributions, or by Crystallize itself."""
     frame = caller()
     while frame is not None:
         name = frame.f_globals.get("__name__") or ""
@@ -356,6 +356,6 @@ def _listed_for_tools() -> bool:
 
 
 def _called_by(*modules: str) -> bool:
-    """Tell whether the frame that an event is about belongs to one of these modules."""
+    """Return whether the frame that an event is about belongs to one of these modules."""
     frame = caller()
     return frame is not None and frame.f_globals.get("__name__") in modules

@@ -213,7 +213,7 @@ class Repeatability:
 
 
 def is_comparable(record: RunRecord) -> bool:
-    """Tell whether a run gave all that it was to give, and did nothing that only happens once."""
+    """Return whether a run gave all that it was to give, and did nothing that only happens once."""
     return record.succeeded and record.impure is None and not record.artifacts and not record.cached
 
 

@@ -96,7 +96,7 @@ class StepCache(Protocol):
         """Return the place of a call's result, or None if that can't be told."""
 
     def is_there(self) -> bool:
-        """Tell whether this process can reach the place where results are kept."""
+        """Return whether this process can reach the place where results are kept."""
 
     def why_anew(self, metric: str) -> str | None:
         """Say why a measured metric has to be measured anew by each call; None if a stored value will do."""
@@ -292,7 +292,7 @@ class CacheableCall:
         return True
 
     def _conflicts(self, effects: _Effects) -> bool:
-        """Tell whether an artifact is there already, so that the step has to be called and to fail."""
+        """Return whether an artifact is there already, so that the step has to be called and to fail."""
         known = {entry.key for entry in self._journal.artifacts}
         names = {entry.name for entry in self._journal.artifacts} & self._journal.outputs.keys()
         return any(

@@ -144,7 +144,7 @@ class StepResults:
         return open_store(self.directory)
 
     def is_there(self) -> bool:
-        """Tell whether this process can reach the directory; opens its store before a unit would."""
+        """Return whether this process can reach the directory; opens its store before a unit would."""
         return self.directory.is_dir() and self.store is not None
 
     def why_anew(self, metric: str) -> str | None:

@@ -186,7 +186,7 @@ class StoredRuns:
         return found
 
     def _is_proven(self, body: Encoded) -> bool:
-        """Tell whether the files that a record lists are what they were."""
+        """Return whether the files that a record lists are what they were."""
         assert self._prerequisites is not None
         broken = self._prerequisites.broken(body.kind.split(" ")[1])
         if broken is not None:
@@ -247,7 +247,7 @@ class StoredRuns:
         return record if reason is None else dataclasses.replace(record, impure=reason)
 
     def _may_lack(self, artifacts: Sequence[ArtifactEntry]) -> bool:
-        """Tell whether a stored record may stand for a run without its artifacts, whose bytes it has not."""
+        """Say whether a stored record may stand for a run without its artifacts, whose bytes it has not."""
         if not artifacts or not self.exempt or not isinstance(self._subject, Subject):
             return not artifacts
         return not any(f"output {entry.name}" in self._subject.components for entry in artifacts)
@@ -522,13 +522,13 @@ class WatchedPlan(RunPlan):
         return RunPlan(**known | {"hooks": Hooks(None, ())})
 
     def _has_generators(self) -> bool:
-        """Tell whether no other unit draws from the global generators meanwhile."""
+        """Return whether no other unit draws from the global generators meanwhile."""
         alone = threading.current_thread() is threading.main_thread() and not self.is_async
         return self.seed_globals is not None and (alone or self.seed_globals is seed_globals)
 
 
 def storable(record: RunRecord) -> bool:
-    """Tell whether a record may be stored: that of a whole run, pure, which nobody had stored."""
+    """Return whether a record may be stored: that of a whole run, pure, which nobody had stored."""
     return record.succeeded and record.impure is None and not record.cached
 
 

@@ -21,13 +21,13 @@ _chance = random.SystemRandom()  # no seed of an experiment's, nor one that it c
 
 
 def ignores_stored(hypotheses: Iterable[Hypothesis], records: Iterable[RunRecord]) -> bool:
-    """Tell whether a hypothesis is about a measured metric: stored values would tell of another time."""
+    """Return whether a hypothesis is about a measured metric: stored values would tell of another time."""
     measured = {entry.name for record in records for entry in record.metrics if entry.measured}
     return _is_about(metrics_of_claims(hypotheses), measured)
 
 
 def _is_about(claimed: frozenset[str] | None, metrics: Collection[str]) -> bool:
-    """Tell whether one of these metrics is claimed something of; with None, something is of all."""
+    """Return whether one of these metrics is claimed something of; with None, something is of all."""
     return bool(metrics) if claimed is None else not claimed.isdisjoint(metrics)
 
 

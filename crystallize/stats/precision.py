@@ -155,7 +155,7 @@ def precision_of(*arms: tuple[ArrayLike, Sample]) -> Precision:
 
 
 def _are_halves(values: Sample) -> bool:
-    """Tell whether values were rounded to half precision, which keeps 11 bits of each, whatever its size.
+    """Return whether values were rounded to half precision, which keeps 11 bits of each, whatever its size.
 
     Multiples of one number, such as rates out of 2,048, may be such values, too: those that need more than 11
     bits have zeros behind them by chance. And few numbers that are rounded to 11 bits need much fewer.
@@ -199,7 +199,7 @@ def _spacing(given: Any) -> float:
 
 
 def _is_whole(given: Any, sample: Sample) -> bool:
-    """Tell whether all values are whole numbers; a double beyond 2^53 need not be one."""
+    """Return whether all values are whole numbers; a double beyond 2^53 need not be one."""
     if (np.abs(sample) <= _EXACT).all():
         return bool((sample == np.rint(sample)).all())
     if isinstance(given, np.ndarray) and given.dtype.kind != "O":

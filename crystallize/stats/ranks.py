@@ -41,7 +41,7 @@ def tie_sizes(values: Sample) -> _Counts:
 
 
 def signed_sum_is_feasible(n: int) -> bool:
-    """Tell whether the distribution of a sum of n signed ranks is computed exactly."""
+    """Return whether the distribution of a sum of n signed ranks is computed exactly."""
     return n * n * (n + 1) <= EXACT_CELLS
 
 
@@ -58,7 +58,7 @@ def signed_sum_distribution(doubled_ranks: _Counts) -> Sample:
 
 
 def choice_sum_is_feasible(n: int, m: int) -> bool:
-    """Tell whether the distribution of the rank sum of one of two arms is computed exactly."""
+    """Return whether the distribution of the rank sum of one of two arms is computed exactly."""
     k, total = min(n, m), n + m
     return total * k * k * (2 * total - k + 1) <= EXACT_CELLS
 

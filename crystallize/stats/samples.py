@@ -152,7 +152,7 @@ def check_test_fraction(test: str, test_fraction: float) -> None:
 
 
 def is_binary(values: ArrayLike) -> bool:
-    """Tell whether there is at least one value and every value is 0 or 1 (or a boolean).
+    """Return whether there is at least one value and every value is 0 or 1 (or a boolean).
 
     Parameters
     ----------

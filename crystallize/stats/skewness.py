@@ -42,7 +42,7 @@ def skewness(values: ArrayLike) -> float:
 
 
 def is_too_skewed(*samples: ArrayLike, claimed: Alternative) -> bool:
-    r"""Tell whether a mean is skewed against what is claimed of it, beyond what normal samples show.
+    r"""Return whether a mean is skewed against what is claimed of it, beyond what normal samples show.
 
     With skewness :math:`\gamma`, :math:`P(T \le -z) \approx \Phi(-z) + \gamma (2 z^2 + 1) \phi(z)/(6 \sqrt
     n)` [1]_: values with a long tail on the far side of the claim, which mostly does not show, make a true

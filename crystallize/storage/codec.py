@@ -72,7 +72,7 @@ def decode(encoded: Encoded) -> Any:
 
 
 def _is_json(value: object) -> bool:
-    """Tell whether JSON keeps a value: types, bits of numbers, text, and what is the same object."""
+    """Return whether JSON keeps a value: types, bits of numbers, text, and what is the same object."""
     containers: set[int] = set()
     rest: list[tuple[object, int]] = [(value, 0)]
     while rest:
@@ -103,7 +103,7 @@ def _is_json(value: object) -> bool:
 
 
 def _is_text(value: Any) -> bool:
-    """Tell whether a string has no surrogates: JSON makes one character of a pair."""
+    """Return whether a string has no surrogates: JSON makes one character of a pair."""
     if value.isascii():
         return True
     try:

@@ -57,7 +57,7 @@ def file_key(name: str) -> str:
 
 
 def is_encodable(text: str) -> bool:
-    """Tell whether the encoding of the file system, of arguments and of the environment can hold a text."""
+    """Return whether the encoding of the file system, of arguments and of the environment can hold a text."""
     try:
         text.encode(sys.getfilesystemencoding())
     except UnicodeEncodeError:

@@ -171,12 +171,12 @@ def _smallest(check: Check, subject: Subject, examples: int) -> Fault | None:
 
 
 def _ever_decides(check: Check, subject: Subject, examples: int) -> bool:
-    """Tell whether any sample of the check gets a verdict."""
+    """Return whether any sample of the check gets a verdict."""
     return _search(check, lambda arms: subject.ask(arms).decided, examples, Phase.generate)
 
 
 def _search(check: Check, condition: Callable[[Any], bool], examples: int, *phases: Phase) -> bool:
-    """Tell whether what the check draws ever meets the condition, which sees the smallest that does last."""
+    """Say whether what the check draws ever meets the condition, which sees the smallest that does last."""
     try:
         find(
             check.samples,

@@ -25,7 +25,7 @@ def params_of(function: pytest.Function) -> Mapping[str, Any]:
 
 
 def is_parameter(function: pytest.Function, name: str) -> bool:
-    """Tell whether an argument is given directly by parametrize, rather than by a fixture."""
+    """Return whether an argument is given directly by parametrize, rather than by a fixture."""
     if name not in params_of(function):
         return False
     definitions = fixtures_of(function).name2fixturedefs.get(name, ())
@@ -97,7 +97,7 @@ def _why_unread(
 
 
 def _may_ask_for_context(function: pytest.Function) -> bool:
-    """Tell whether the function or a fixture asks for `ctx`, or may do so by way of `request`."""
+    """Return whether the function or a fixture asks for `ctx`, or may do so by way of `request`."""
     info = fixtures_of(function)
     if "ctx" in info.names_closure or "request" in info.argnames:
         return True
@@ -108,7 +108,7 @@ def _may_ask_for_context(function: pytest.Function) -> bool:
 
 
 def _is_installed(function: Any) -> bool:
-    """Tell whether a fixture comes with pytest or a plugin, none of which knows `ctx`."""
+    """Return whether a fixture comes with pytest or a plugin, none of which knows `ctx`."""
     code = getattr(inspect.unwrap(function), "__code__", None)
     return code is not None and Path(code.co_filename).is_relative_to(_INSTALLED)
 

@@ -157,7 +157,7 @@ class ExperimentCollector(ShowsTraceback, pytest.Class):
     # The marked function: its body is one condition run.
 
     def _marked(self) -> bool:
-        """Tell whether the function or its class, not only its module, carries the mark."""
+        """Return whether the function or its class, not only its module, carries the mark."""
         return any(
             mark.name == MARK
             for node in (self, *self.iter_parents())

@@ -177,7 +177,7 @@ class Declarations:
         )
 
     def _is_collected_as(self, collector: pytest.Module | pytest.Class, obj: Any) -> bool:
-        """Tell whether a function is collected under another name, or as what another one wraps."""
+        """Return whether a function is collected under another name, or as what another one wraps."""
         return any(
             self._is_named(other) and (value is obj or real_function(value) is real_function(obj))
             for other, value in list(vars(collector.obj).items())
@@ -276,7 +276,7 @@ def _members(cls: type) -> Iterator[tuple[str, Any]]:
 
 
 def _is_collected(obj: Any) -> bool:
-    """Tell whether something can be run: a function, what wraps one, or what is called with nothing."""
+    """Return whether something can be run: a function, what wraps one, or what is called with nothing."""
     if not callable(obj) or _is_part(obj) or _not_collected(obj):
         return False
     if inspect.isfunction(obj) or inspect.ismethod(obj) or inspect.isfunction(real_function(obj)):
@@ -293,14 +293,14 @@ def _is_collected(obj: Any) -> bool:
 
 
 def _is_part(obj: Any) -> bool:
-    """Tell whether something is a fixture, or a part that experiments are made of."""
+    """Return whether something is a fixture, or a part that experiments are made of."""
     if getfixturemarker(obj) is not None:
         return True
     return any(base.__module__.partition(".")[0] == "crystallize" for base in type(obj).__mro__)
 
 
 def _not_collected(obj: Any) -> bool:
-    """Tell whether something says that it is not to be collected, in pytest's way."""
+    """Return whether something says that it is not to be collected, in pytest's way."""
     try:
         return vars(obj).get("__test__", True) is False
     except Exception:  # no attributes of its own
@@ -312,7 +312,7 @@ def _has_constructor(cls: type) -> bool:
 
 
 def _has_marked_class(collector: pytest.Collector) -> bool:
-    """Tell whether attributes of a node are marked by a class that holds them."""
+    """Return whether attributes of a node are marked by a class that holds them."""
     return any(
         isinstance(node, pytest.Class) and is_marked(node.own_markers) for node in collector.listchain()
     )

@@ -162,7 +162,7 @@ class HypothesisItem(ExperimentItem):
         self.user_properties[:] = [entry for entry in self.user_properties if entry not in self._properties]
 
     def will_run(self) -> bool:
-        """Tell whether the marks let it run."""
+        """Return whether the marks let it run."""
         try:
             if evaluate_skip_marks(self) is not None:
                 return False

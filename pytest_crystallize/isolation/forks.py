@@ -50,11 +50,11 @@ class Forks:
             os.set_blocking(self._pipe[0], False)
 
     def is_child(self) -> bool:
-        """Tell whether this process is another one than began."""
+        """Return whether this process is another one than began."""
         return os.getpid() != self._process
 
     def is_copy(self) -> bool:
-        """Tell whether this process is a child of the session's, in which nobody means to run it."""
+        """Return whether this process is a child of the session's, in which nobody means to run it."""
         return os.getpid() != self._session
 
     def leave(self, what: str) -> NoReturn:

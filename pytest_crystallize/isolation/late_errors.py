@@ -220,7 +220,7 @@ class LateErrors:
             self._unowned += self._as_warnings(arisen)
 
     def _is_error(self, kind: int) -> bool:
-        """Tell whether the filters make errors of the warnings of one kind."""
+        """Return whether the filters make errors of the warnings of one kind."""
         if _QUEUES[kind] not in self._config.stash:
             return False
         try:
@@ -291,7 +291,7 @@ def _described(error: BaseException, describe: Callable[[BaseException, str], Ru
 
 
 def is_late(error: BaseException) -> bool:
-    """Tell whether an exception is one of pytest's for such errors."""
+    """Return whether an exception is one of pytest's for such errors."""
     if isinstance(error, BaseExceptionGroup):
         return any(map(is_late, error.exceptions))
     return isinstance(error, _WARNINGS)

@@ -11,7 +11,7 @@ FUNCTIONS = ("experiment_*",)
 
 
 def is_named_by(name: str, patterns: Iterable[str]) -> bool:
-    """Tell whether a name is matched by one of several prefixes or globs."""
+    """Return whether a name is matched by one of several prefixes or globs."""
     return any(
         fnmatchcase(name, pattern if any(char in pattern for char in "*?[") else f"{pattern}*")
         for pattern in patterns

@@ -23,12 +23,12 @@ _OTHERS = tuple(
 
 
 def is_users(path: str | Path) -> bool:
-    """Tell whether a file is neither of pytest nor of this project."""
+    """Return whether a file is neither of pytest nor of this project."""
     return not str(path).startswith(_OTHERS)
 
 
 def is_projects(path: str | Path, root: Path) -> bool:
-    """Tell whether a file is the project's own, rather than installed or made up by a library."""
+    """Return whether a file is the project's own, rather than installed or made up by a library."""
     made_up = str(path).startswith("<")  # what a dataclass runs is no file
     return not made_up and is_users(path) and is_project_file(str(path), (str(root),))
 

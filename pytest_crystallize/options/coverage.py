@@ -11,7 +11,7 @@ RUN_AGAIN: Final = (
 
 
 def is_measured() -> bool:
-    """Tell whether coverage.py measures what this process executes."""
+    """Return whether coverage.py measures what this process executes."""
     coverage = sys.modules.get("coverage")
     return coverage is not None and coverage.Coverage.current() is not None
 

@@ -68,7 +68,7 @@ def as_marks(found: Any) -> list[pytest.Mark]:
 
 
 def is_marked(marks: Sequence[pytest.Mark]) -> bool:
-    """Tell whether the mark is among marks."""
+    """Return whether the mark is among marks."""
     return any(mark.name == MARK for mark in marks)
 
 

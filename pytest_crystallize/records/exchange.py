@@ -38,7 +38,7 @@ class Exchange:
         self._agreed: dict[str, str] = {}
 
     def has(self, key: Key) -> bool:
-        """Tell whether the record is there."""
+        """Return whether the record is there."""
         return key in self._records
 
     def record(self, key: Key) -> RunRecord | None:
@@ -365,12 +365,12 @@ def unlike(exchange: Exchange, experiment: str) -> str | None:
 
 
 def is_told(exchange: Exchange, experiment: str) -> bool:
-    """Tell whether it was said already why runs of an experiment are not stored."""
+    """Return whether it was said already why runs of an experiment are not stored."""
     return any(exchange.agreed(f"{what} {experiment}") is not None for what in (UNLIKE, STATE))
 
 
 def is_abandoned(directory: Path) -> bool:
-    """Tell whether the process that made a session's directory is gone."""
+    """Return whether the process that made a session's directory is gone."""
     try:
         locks = Locks(directory / "claims")
     except OSError:

@@ -13,7 +13,7 @@ _ANNOTATES_ALREADY = "pytest_github_actions_annotate_failures"
 
 
 def wanted(config: pytest.Config) -> bool:
-    """Tell whether this is a job of GitHub Actions in which nobody else annotates what fails."""
+    """Return whether this is a job of GitHub Actions in which nobody else annotates what fails."""
     in_job = os.environ.get("GITHUB_ACTIONS") == "true"
     return in_job and not config.pluginmanager.hasplugin(_ANNOTATES_ALREADY)
 

@@ -193,7 +193,7 @@ def _figures(each: ExperimentResults, outcome: Outcome, verdict: Verdict, key: s
 
 
 def _are_pairs(held: Sequence[int], seeds: Sequence[int | None]) -> bool:
-    """Tell whether replicates of a reference and of today have the same seeds."""
+    """Return whether replicates of a reference and of today have the same seeds."""
     return all(then == now for then, now in zip(held, seeds, strict=False) if now is not None)
 
 

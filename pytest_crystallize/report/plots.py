@@ -280,7 +280,7 @@ def _described(verdict: Verdict, arms: Sequence[_Arm], replicates: int) -> str:
 
 
 def _has_room(values: Iterable[float]) -> bool:
-    """Tell whether differences of all values are finite, with room to spare."""
+    """Return whether differences of all values are finite, with room to spare."""
     return all(abs(value) < _LARGEST for value in values)
 
 

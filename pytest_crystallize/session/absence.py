@@ -77,7 +77,7 @@ class AbsenceGuard:
         return not against.isdisjoint(self.reporter.expected)
 
     def _is_narrowed(self) -> bool:
-        """Tell whether somebody asked for less than everything in some directories.
+        """Return whether somebody asked for less than everything in some directories.
 
         Of what stands in ``addopts`` only the effect counts: a standing ``-m`` that deselects no experiment
         excuses none from being there.

@@ -336,7 +336,7 @@ class Reporter:
 
 
 def is_rerun(report: pytest.TestReport) -> bool:
-    """Tell whether a test is run again behind this report, so that it is not the one that counts.
+    """Return whether a test is run again behind this report, so that it is not the one that counts.
 
     That is what pytest-rerunfailures calls the outcome, and what a crash is called that is told elsewhere.
     """
@@ -345,5 +345,5 @@ def is_rerun(report: pytest.TestReport) -> bool:
 
 
 def _is_silent(report: pytest.CollectReport | pytest.TestReport) -> bool:
-    """Tell whether a report is of a crash that is told as what it did to a replicate."""
+    """Return whether a report is of a crash that is told as what it did to a replicate."""
     return getattr(report, "crystallize_silent", False)

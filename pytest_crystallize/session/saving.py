@@ -156,7 +156,7 @@ def _guards(hypotheses: Iterable[Hypothesis], resampled: float | None) -> dict[s
 
 
 def _is_told(claim: Claim) -> bool:
-    """Tell whether `unchanged_passes` knows what a claim compares."""
+    """Return whether `unchanged_passes` knows what a claim compares."""
     of_others = isinstance(claim.test, ClusteredTTest) or (
         claim.test is not None and claim.test.follows_design
     )

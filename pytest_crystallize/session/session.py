@@ -287,7 +287,7 @@ class CrystallizeSession:
             yield item
 
     def _is_shared(self, item: HypothesisItem) -> bool:
-        """Tell whether other workers are to help: not with a group, whose replicates are to stay with it."""
+        """Say whether other workers are to help: not with a group, whose replicates are to stay with it."""
         grouped = self.config.getoption("loadgroup", False) and item.get_closest_marker("xdist_group")
         return bool(item.runs.needed) and not grouped and not item.runs.on_cluster
 
@@ -386,7 +386,7 @@ class CrystallizeSession:
             open_store(self.options.steps).tidy()
 
     def _runs_were_stored(self) -> bool:
-        """Tell whether this process, or one of those that it controls, may have stored runs."""
+        """Return whether this process, or one of those that it controls, may have stored runs."""
         return self.distributed or any(
             runs.cache is not None and runs.cache.has_published for runs in self._runs.values()
         )
@@ -411,7 +411,7 @@ class CrystallizeSession:
 
 
 def _is_expected(item: HypothesisItem, call: pytest.CallInfo[None]) -> bool:
-    """Tell whether a mark ``xfail`` covers what a test raised: that a claim is not supported."""
+    """Return whether a mark ``xfail`` covers what a test raised: that a claim is not supported."""
     assert call.excinfo is not None
     if call.when == "setup":
         return call.excinfo.errisinstance(NOT_RUN)

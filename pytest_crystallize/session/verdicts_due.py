@@ -93,7 +93,7 @@ class VerdictsDue:
 
 
 def _is_supported(report: pytest.TestReport) -> bool:
-    """Tell whether a report carries a verdict to pass by; others may have changed its outcome."""
+    """Return whether a report carries a verdict to pass by; others may have changed its outcome."""
     return _status(report) in _GOOD
 
 

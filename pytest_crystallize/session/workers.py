@@ -45,7 +45,7 @@ class WorkerHooks:
         return True
 
     def _is_new(self, item: PrefetchItem, report: pytest.TestReport) -> bool:
-        """Tell whether no other token of the experiment has failed in the same way here."""
+        """Return whether no other token of the experiment has failed in the same way here."""
         crash = getattr(report.longrepr, "reprcrash", None)
         what = (item.runs.id, report.when or "", crash.message if crash is not None else report.longreprtext)
         known = what in self._reported

@@ -124,7 +124,7 @@ class ExperimentCache:
         return json.dumps(vars(recalled))
 
     def is_verified(self, unit: Unit) -> bool:
-        """Tell whether a unit is run although it is stored."""
+        """Return whether a unit is run although it is stored."""
         return bool(self.recall().verified) and unit in self._verified
 
     def take(self, unit: Unit, record: RunRecord) -> RunRecord:

@@ -55,7 +55,7 @@ class Claimant(Protocol):
         """Those that it needs."""
 
     def will_run(self) -> bool:
-        """Tell whether the marks let it run."""
+        """Return whether the marks let it run."""
 
 
 class SettledExperiment:
@@ -253,7 +253,7 @@ class SettledExperiment:
             self.needed.update(name for name in tested if name in self.conditions)
 
     def _is_tested(self, treatment: str) -> bool:
-        """Tell whether the marks let any claim of the family about a treatment be tested."""
+        """Return whether the marks let any claim of the family about a treatment be tested."""
         corrected = self.analysis_plan.is_corrected
         return any(
             treatment in m.conditions

@@ -134,7 +134,7 @@ class ExperimentRuns(UnitRuns):
         return self._first_missing
 
     def is_complete(self) -> bool:
-        """Tell whether everything up to the next look is there."""
+        """Return whether everything up to the next look is there."""
         return self.first_missing() >= self.size
 
     def advance(self) -> bool:

@@ -50,10 +50,10 @@ class BasePlugin:
         """Act behind a step; `data` is what it returned, its metrics are recorded."""
 
     def is_local(self) -> bool:
-        """Tell whether the plugin stays where the experiment was started: if it was said of its own hooks."""
+        """Say whether the plugin stays where the experiment was started: if it was said of its own hooks."""
         said = next((c for c in type(self).__mro__ if vars(c).get("stays_local")), None)
         return said is not None and all(getattr(type(self), h) is getattr(said, h) for h in UNIT_HOOKS)
 
     def overrides(self, hook: str) -> bool:
-        """Tell whether this plugin defines the hook."""
+        """Return whether this plugin defines the hook."""
         return getattr(type(self), hook) is not getattr(BasePlugin, hook)

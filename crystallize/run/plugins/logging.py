@@ -43,7 +43,7 @@ class LoggingPlugin(BasePlugin):
         self.log_level = level
 
     def overrides(self, hook: str) -> bool:
-        """Tell whether there is anything to do; steps are logged if `verbose` only."""
+        """Return whether there is anything to do; steps are logged if `verbose` only."""
         return super().overrides(hook) and (self.verbose or hook != "after_step")
 
     def before_run(self, experiment: Any) -> None:
