@@ -21,11 +21,12 @@ from crystallize.identity.bodies import DESCRIPTIONS
 from crystallize.identity.encoder import Refusal
 from crystallize.identity.origin import Roots
 from crystallize.identity.part_encoder import LabelPart, Part, PartEncoder
-from crystallize.identity.process_state import process_state
+from crystallize.identity.process_state import Move, Setting, moves, settings_of
 from crystallize.identity.reach import Reach
 
 _ITERATORS: Final = ("builtins", "itertools", "collections", "_io")
 _ORDER_FREE: Final = frozenset({"sorted", "len", "min", "max", "set", "frozenset", "any", "all", "sum"})
+_OF_FIXTURES: Final = ("fixture ", "class of fixture ")  # they may be set up once for several runs
 _RANDOMISED: Final = (str, bytes)
 
 
@@ -44,15 +45,15 @@ class KeptState:
     holders : mapping
         Label of each part -> the dictionaries in it, attributes of instances too, and how many entries each
         of them has.
-    outside : set of str
-        Labels of the parts that are not of the project: settings, attributes of what is installed.
+    settings : mapping
+        Name of each setting of the process that code may change -> the setting, and its value.
     """
 
     parts: dict[str, bytes] = field(default_factory=dict)
     memos: dict[str, tuple[Any, int]] = field(default_factory=dict)
     orders: list[str] = field(default_factory=list)
     holders: dict[str, list[tuple[dict[Any, Any], int]]] = field(default_factory=dict)
-    outside: set[str] = field(default_factory=set)
+    settings: dict[str, tuple[Setting, Any]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, components: Mapping[str, Any], roots: Iterable[str | os.PathLike[str]]) -> KeptState:
@@ -83,6 +84,10 @@ class KeptState:
         """Return the parts in which dictionaries have more entries by now: label -> these."""
         found = {label: _additions(holders) for label, holders in sorted(self.holders.items())}
         return {label: additions for label, additions in found.items() if additions}
+
+    def moved(self) -> dict[str, Move]:
+        """Return the settings of the process that are not what they were."""
+        return moves(self.settings.values())
 
 
 Additions = list[tuple[dict[Any, Any], dict[Any, Any]]]
@@ -137,9 +142,9 @@ class _StateReach(Reach):
         value = part.value
         if isinstance(value, types.FunctionType):
             self._found.orders += _walked(value)
-            for name, state in process_state(value, part.roots):
-                self._found.parts[name] = state.encode("utf-8", "surrogatepass")
-                self._found.outside.add(name)
+            if not self.name.startswith(_OF_FIXTURES):
+                for setting in settings_of(value, part.roots):
+                    self._found.settings.setdefault(setting.name, (setting, setting.get()))
         holders = self._found.holders.setdefault(label, [])
         encoder = _StateEncoder(self.label, part.roots, self._found, holders)
         try:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from crystallize.context.record import RunRecord
 from crystallize.identity.kept_state import Additions, KeptState, cleared, refilled_alike, set_aside
+from crystallize.identity.process_state import Move, came_again, put_back
 from crystallize.run.execute import Unit
 from crystallize.run.run_key import Subject
 
@@ -103,6 +104,11 @@ class Repeatability:
         grown = {} if self._before is None else self._before.grown()
         return {label: added for label, added in grown.items() if label not in self._sound}
 
+    def moved(self) -> dict[str, Move]:
+        """Return the same of settings of the process: those that were changed."""
+        moved = {} if self._before is None else self._before.moved()
+        return {label: move for label, move in moved.items() if label not in self._sound}
+
     def as_before(self) -> AbstractContextManager[None]:
         """Set aside what runs have filled and may keep, since others would fill it in the same way."""
         grown = {} if self._before is None else self._before.grown()
@@ -168,14 +174,15 @@ class Repeatability:
         memos_only : bool
             Whether to do so only where memos were filled.
         """
-        memos, grown = self.filled(), self.grown()
-        suspects = [*memos, *grown]
+        memos, grown, moved = self.filled(), self.grown(), self.moved()
+        suspects = [*memos, *grown, *moved]
         if suspects or not memos_only:
             for record in self.to_repeat(others, memos=suspects):
                 cleared(memos)
-                with set_aside(grown.values()):
+                with set_aside(grown.values()), put_back(moved.values()):
                     again = run_again(Unit(record.replicate, record.condition))
                     self._changing |= {label for label in grown if not refilled_alike(grown[label])}
+                    self._changing |= {label for label in moved if not came_again(moved[label])}
                 self.compare(record, again, [label for label in suspects if label not in self._changing])
         self._sound -= self._changing
         return self.objection()
@@ -187,7 +194,7 @@ class Repeatability:
         """
         for record in records:
             self.took(record)
-        if self.filled() or self.grown():
+        if self.filled() or self.grown() or self.moved():
             for condition in self._first.keys() - self._later.keys():
                 first = self._first[condition]
                 if first.seconds <= _CHEAP:  # one that this process was not sent tells as much
@@ -201,9 +208,7 @@ class Repeatability:
             return self.unlike
         if self._changing:
             return f"they change {', '.join(sorted(self._changing))} from one to the next"
-        if self._before is not None and (outside := self._before.outside.intersection(self.changed())):
-            return f"they change {', '.join(sorted(outside))}, which later ones find changed"
-        left = [*self.filled(), *self.grown()]
+        left = [*self.filled(), *self.grown(), *self.moved()]
         if not left:
             return None
         return (

@@ -431,44 +431,63 @@ def test_what_runs_fill_and_never_change_is_stored(project, expression, kept):
 OUTSIDE = """
 import decimal, fractions, logging, scipy
 
-def patched():
+def patched(value):
     if not hasattr(fractions, "shop_rate"):
-        fractions.shop_rate = 1.0
+        fractions.shop_rate = value
     return fractions.shop_rate
 
-def precise():
-    decimal.getcontext().prec = 9
-    return 1.0
+def precise(value):
+    decimal.getcontext().prec = 9 + int(value) % 9
+    return decimal.getcontext().prec
 
-def told():
-    logging.getLogger("shop").setLevel(10)
-    return 1.0
+def told(value):
+    logging.getLogger("shop").setLevel(10 + int(value))
+    return logging.getLogger("shop").level
 
-def kept():
-    return float(os.environ.setdefault("SHOP_RATE", "1.0"))
+def kept(value):
+    return float(os.environ.setdefault("SHOP_RATE", str(value)))
+
+@pytest.fixture(scope="session")
+def once():
+    fractions.Fraction.shop_rate = 1.0
 
 @pytest.mark.experiment(replicates=3, treatments={"t": {"gain": 5.0}})
-def experiment_total(rng, gain=0.0):
-    return {"y": rng.random() + gain + EXPRESSION}
+def experiment_total(rng, once, gain=0.0):
+    return {"y": rng.random() + gain + fractions.Fraction.shop_rate + EXPRESSION}
 """
+SETTING = ("patched", "precise", "told", "kept")
 
 
 @pytest.mark.parametrize(
-    ("expression", "named"),
+    "function", [SETTING[0], *(pytest.param(f, marks=pytest.mark.slow) for f in SETTING[1:])]
+)
+def test_what_runs_set_of_their_process_is_stored_if_all_set_the_same(project, function):
+    """Attributes of what is installed, settings, and variables of the environment."""
+    project.write(OUTSIDE.replace("EXPRESSION", f"{function}(1.0) / len(str(scipy.stats))"))
+    assert "note" not in text_of(project.run_apart("-v"))
+    assert hits(project.run_apart()) == 6
+
+
+@pytest.mark.parametrize(
+    ("function", "named"),
     [
-        ("patched()", "fractions.shop_rate"),
-        pytest.param("precise()", "decimal's context", marks=pytest.mark.slow),
-        pytest.param("told()", "levels of loggers", marks=pytest.mark.slow),
-        pytest.param("kept()", "os.environ['SHOP_RATE']", marks=pytest.mark.slow),
-        pytest.param("len(str(np.linalg)) / len(str(scipy.stats))", None, marks=pytest.mark.slow),
+        ("patched", "fractions.shop_rate changed"),
+        pytest.param("kept", "os.environ['SHOP_RATE'] changed", marks=pytest.mark.slow),
+        pytest.param("told", "levels of loggers changed", marks=pytest.mark.slow),
     ],
 )
-def test_what_runs_set_outside_of_the_project_is_told_and_not_stored(project, expression, named):
-    """Attributes of what is installed, variables of the environment, settings; not what a package loads late."""
-    project.write(OUTSIDE.replace("EXPRESSION", expression))
-    cold = project.run_apart()
-    assert named is None or text_of(cold).count(named) == 1
-    assert hits(project.run_apart()) == (6 if named is None else 0)
+def test_what_runs_set_of_their_process_is_told_if_they_set_something_else(project, function, named):
+    """The first run decided for all, or each leaves something else to the next; nothing is stored."""
+    project.write(
+        OUTSIDE.replace(
+            "EXPRESSION",
+            f"0 * {function}(os.urandom(1)[0]) + fractions.Fraction(1)"
+            if function == "told"
+            else f"{function}(os.urandom(1)[0])",
+        )
+    )
+    assert named in text_of(project.run_apart("-v"))
+    assert hits(project.run_apart()) == 0
 
 
 @pytest.mark.slow
