@@ -55,10 +55,9 @@ class Blocks:
             self._each = (time.perf_counter() - began) / len(block)
 
     def _most(self, left: int) -> int:
-        """Return how many replicates to claim next, if so many are left."""
-        if not self._last:
+        """Return how many replicates to claim next if so many are left; of asynchronous ones, one group."""
+        if not self._last or self._at_once > 1:
             return self._at_once
         each = max(self._each, 1e-9)
         fair = max(left / (2 * self._exchange.workers), LEAST / each)
-        most = int(min(WORTH / each, GROWTH * self._last, fair))
-        return max(1, most // self._at_once) * self._at_once
+        return max(1, int(min(WORTH / each, GROWTH * self._last, fair)))

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import closing
 from functools import cached_property, partial
-from itertools import chain
 from typing import Any
 
 import pytest
@@ -76,10 +75,8 @@ class ExperimentRuns(UnitRuns):
         settings = self.settings
         for block in self._blocks.claimed(self.first_missing, self.size):
             try:
-                todo = [left for replicate in block if (left := self.missing(replicate))]
-                together = self.at_once if self.at_once > 1 else max(1, len(todo))
-                for start in range(0, len(todo), together):
-                    yield source().records(list(chain.from_iterable(todo[start : start + together])))
+                if units := [unit for replicate in block for unit in self.missing(replicate)]:
+                    yield source().records(units)
             finally:
                 self.write(settings.exchange.release, self.id, block)
             settings.timer.suspend()  # the next claim may wait for another process
