@@ -13,6 +13,7 @@ import numpy as np
 from verdict_simulation import Array, Checks, claim, generator, judged, one, runs, share
 
 from crystallize import (
+    Curtailment,
     GroupSequential,
     Hypothesis,
     LogRatioTest,
@@ -217,6 +218,44 @@ def planning(checks: Checks) -> None:
     checks.between("planned by a pilot of 10: at least as many as it takes", rate, 0.74, 0.86, repetitions)
 
 
+def used(checks: Checks) -> None:
+    """Simulate how many of the planned replicates are run."""
+    repetitions, n = checks.share(0.25), 15
+    up, looks = claim(), GroupSequential()
+    for what, effect, low, high in (("true effect .8 SD", 0.8, 0.7, 0.83), ("no effect", 0.0, 0.55, 0.66)):
+        rng = generator(checks, "used", what)
+        found = [one(up, rng.normal(effect, 1, n), stopping=looks) for _ in range(repetitions)]
+        share_used = float(np.mean([verdict.n / n for verdict in found]))
+        checks.between(f"five looks at 15, {what}: replicates used", share_used, low, high, repetitions)
+        if effect:
+            power = share(verdict.passed for verdict in found)
+            checks.between("five looks at 15, true effect .8 SD: SUPPORTED", power, 0.79, 0.9, repetitions)
+    rng = generator(checks, "arms")
+    sizes = []
+    for _ in range(repetitions):
+        arms = rng.normal([[0.8], [0.0], [0.0], [0.0]], 1, (4, n))
+        found = judged(up, np.zeros(n), {str(i): arm for i, arm in enumerate(arms)}, stopping=looks)
+        sizes.append(sum(verdict.n for verdict in found) + max(verdict.n for verdict in found))
+    rate = float(np.mean(sizes)) / (5 * n)
+    checks.between("four treatments of which one works: runs made", rate, 0.55, 0.72, repetitions)
+    repetitions, n = checks.share(0.05), 60
+    rng = generator(checks, "curtailed")
+    same, parts = 0, []
+    for _ in range(repetitions):
+        before = (rng.random(n) < 0.5).astype(float)
+        after = np.where(rng.random(n) < 0.5, before, rng.random(n) < 0.5).astype(float)
+        whole = judged(up, before, {"t": after})[0]
+        early = judged(up, before, {"t": after}, stopping=Curtailment(every=1))[0]
+        same += early.status == whole.status
+        parts.append(early.n / n)
+    checks.between(
+        "curtailed McNemar, no effect: the same verdict", same / repetitions, 1.0, 1.0, repetitions
+    )
+    checks.between(
+        "curtailed McNemar, no effect: replicates used", float(np.mean(parts)), 0.66, 0.95, repetitions
+    )
+
+
 DESIGNS: Final[tuple[Callable[[Checks], None], ...]] = (
     numbers,
     pairwise,
@@ -225,6 +264,7 @@ DESIGNS: Final[tuple[Callable[[Checks], None], ...]] = (
     scored,
     experiments,
     planning,
+    used,
 )
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from crystallize.claims.stat_test import StatisticalTest as StatisticalTest
     from crystallize.claims.stat_test import WelchTTest as WelchTTest
     from crystallize.claims.stopping import AnytimeValid as AnytimeValid
+    from crystallize.claims.stopping import Curtailment as Curtailment
     from crystallize.claims.stopping import GroupSequential as GroupSequential
     from crystallize.claims.tests_by_resampling import BootstrapTTest as BootstrapTTest
     from crystallize.claims.tests_by_resampling import PermutationTest as PermutationTest
@@ -90,6 +91,7 @@ _HOMES = {
     "ClusteredTTest": "claims.tests_of_units",
     "CrossedTTest": "claims.tests_of_units",
     "ConditionRuns": "analysis.condition_runs",
+    "Curtailment": "claims.stopping",
     "DaskExecution": "engines.dask_execution",
     "DataSource": "declare.datasource",
     "ExecutorExecution": "engines.executor_execution",

@@ -135,7 +135,7 @@ if TYPE_CHECKING:
     from crystallize.storage.regular import read_regular as read_regular
     from crystallize.storage.run_directory import begin_version as begin_version
     from crystallize.storage.run_directory import conclude_version as conclude_version
-    from crystallize.storage.run_directory import discard_replicates as discard_replicates
+    from crystallize.storage.run_directory import discard_ahead as discard_ahead
     from crystallize.storage.run_directory import prune_versions as prune_versions
     from crystallize.text.escaping import LEGACY_COMMAND as LEGACY_COMMAND
     from crystallize.text.escaping import disarmed as disarmed
@@ -335,7 +335,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "storage.run_directory": (
         "begin_version",
         "conclude_version",
-        "discard_replicates",
+        "discard_ahead",
         "prune_versions",
     ),
     "text.escaping": (

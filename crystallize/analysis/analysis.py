@@ -83,23 +83,33 @@ class Analysis:
         return self._verdicts[key]
 
     @undisturbed()
-    def replicates_needed(self, claims: Iterable[Member], known: Iterable[str]) -> int:
-        """Return how many replicates have to be run before the next look, or were enough.
+    def replicates_needed(self, claims: Iterable[Member], known: Iterable[str]) -> dict[str, int]:
+        """Return how many replicates of each condition have to be run before the next look, or were enough.
+
+        A condition is not run on once every claim about it is decided, and none is once all are.
 
         Parameters
         ----------
         claims : iterable of (Hypothesis, str)
-            Hypotheses and treatments that have to be decided.
+            Hypotheses and what they are about that have to be decided.
         known : iterable of str
             Conditions that are run.
         """
-        waiting, arms = list(claims), [self.runs[condition] for condition in known]
+        waiting, conditions = list(claims), list(known)
+        about = {name for member in waiting for name in self.plan.rests_on(*member)}
+        enough: dict[str, int] = {}
         for look, size in enumerate(self.plan.sizes[:-1]):
-            if any(record is None for arm in arms for record in arm.records[:size]):
-                return size
-            if all(self._looks(h, t).until(look) is not None for h, t in waiting):
-                return size
-        return self.plan.replicates
+            open_ = [name for name in conditions if name not in enough]
+            if any(record is None for name in open_ for record in self.runs[name].records[:size]):
+                return {name: enough.get(name, size) for name in conditions}
+            waiting = [member for member in waiting if self._looks(*member).until(look) is None]
+            needed = {name for member in waiting for name in self.plan.rests_on(*member)}
+            for name in open_:
+                if not waiting or (name in about and name not in needed):
+                    enough[name] = size
+            if not waiting:
+                break
+        return {name: enough.get(name, self.plan.replicates) for name in conditions}
 
     def _looks(self, hypothesis: Hypothesis, treatment: str) -> ClaimLooks:
         key = hypothesis, treatment

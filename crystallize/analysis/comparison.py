@@ -80,7 +80,9 @@ class Comparisons:
             known = [*self.runs.values()]
             if against is not None:
                 known += (self.references.runs(against, name) for name in self.references.conditions(against))
-            prefixes = known if size is None else [self._prefix(runs, size) for runs in known]
+            # Others than both sides may not be run on; what is read alike at each look is what all have.
+            least = None if size is None else self.plan.sizes[0]
+            prefixes = known if least is None else [self._prefix(runs, least) for runs in known]
             columns = ([v for v in runs.column(metric) if v is not None] for runs in prefixes)
             self._binary[key] = all(
                 is_binary(column[:1]) and is_binary(column) for column in columns if column

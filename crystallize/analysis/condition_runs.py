@@ -85,6 +85,12 @@ class ConditionRuns:
             if record is None or record.error is not None or record.skipped is not None
         )
 
+    @property
+    def reached(self) -> int:
+        """Number of replicates up to the last of which there is a record; all, if there is none."""
+        last = max((i for i, record in enumerate(self.records) if record is not None), default=None)
+        return len(self.records) if last is None else last + 1
+
     def first(self, replicates: int) -> ConditionRuns:
         """Return the first replicates."""
         return (

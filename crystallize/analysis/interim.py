@@ -29,6 +29,8 @@ class Interim:
     ----------
     size : int
         Replicates that have to be run before the next look, or were enough.
+    enough : dict of str to int
+        Of conditions whose claims are all decided, how many replicates were.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class Interim:
     ) -> None:
         self.plan = plan
         self._references = references
+        self.enough: dict[str, int] = {}
         self.size = plan.replicates if to_the_end else plan.sizes[0]
 
     @property
@@ -61,8 +64,18 @@ class Interim:
         if self.is_open:
             here = {name: _padded(known, planned) for name, known in runs.items()}
             look = Analysis(self.plan, here, self._references)
-            self.size = look.replicates_needed(claims, here) if claims else planned
+            needed = look.replicates_needed(claims, here) if claims else {}
+            self.size = max(needed.values(), default=planned)
+            self.enough = {name: n for name, n in needed.items() if n < self.size}
         return self.size > before
+
+    def is_wanted(self, condition: str, replicate: int) -> bool:
+        """Tell whether a replicate of a condition is to be run, now or after a look that is to come."""
+        return replicate < self.enough.get(condition, self.plan.replicates)
+
+    def wanted(self, condition: str) -> int:
+        """Return how many replicates of a condition are to be run so far."""
+        return self.enough.get(condition, self.size)
 
 
 class Schedule:
@@ -87,6 +100,7 @@ class Schedule:
         self._conditions = conditions
         self._records: list[RunRecord] = []
         self._counts = [0] * interim.plan.replicates
+        self._whole = [len(conditions)] * interim.plan.replicates
         self._asked = 0
         self._complete = 0
 
@@ -95,22 +109,25 @@ class Schedule:
         if self._complete >= self._interim.size:
             return []
         first, self._asked = self._asked, len(self._counts) if ahead else self._interim.size
-        return list(units(self._conditions, range(first, self._asked)))
+        on = [name for name in self._conditions if ahead or name not in self._interim.enough]
+        self._whole[first : self._asked] = [len(on)] * (self._asked - first)
+        return list(units(on, range(first, self._asked)))
 
     def take_in(self, record: RunRecord) -> bool:
         """Take in a record; tell whether no more are needed, so that what is still to come was run ahead."""
-        counts, whole = self._counts, len(self._conditions)
+        counts, whole = self._counts, self._whole
         self._records.append(record)
         counts[record.replicate] += 1
-        while self._complete < len(counts) and counts[self._complete] == whole:
+        while self._complete < len(counts) and counts[self._complete] == whole[self._complete]:
             self._complete += 1
         if self._complete < self._interim.size or self._interim.advance(self._runs(), self._claims):
             return False
         return self._interim.size < self._asked
 
     def records(self) -> list[RunRecord]:
-        """Return the records that count: none beyond the look that decided."""
-        return [record for record in self._records if record.replicate < self._interim.size]
+        """Return the records that count: none beyond the look that decided all claims about a condition."""
+        wanted = self._interim.wanted
+        return [record for record in self._records if record.replicate < wanted(record.condition)]
 
     def _runs(self) -> dict[str, ConditionRuns]:
         return runs_by_condition(self._records, self._conditions, len(self._counts))

@@ -7,12 +7,13 @@ from typing import Final
 
 from crystallize.analysis.anytime import anytime_tested
 from crystallize.analysis.comparison import Comparisons
+from crystallize.analysis.curtailment import certain_status
 from crystallize.analysis.decide import Levels, Tested, claim_tested
 from crystallize.analysis.deterministic import compared_directly
 from crystallize.analysis.sample import ONE_SEED
-from crystallize.analysis.verdict import Verdict
+from crystallize.analysis.verdict import Status, Verdict
 from crystallize.claims.hypothesis import Hypothesis
-from crystallize.claims.stopping import AnytimeValid, GroupSequential
+from crystallize.claims.stopping import AnytimeValid, Curtailment, GroupSequential
 
 _ONCE: Final = (
     "looked at once, at the end: replicates have other units each, and the first units are no sample of all"
@@ -80,7 +81,14 @@ class ClaimLooks:
         # What refutes a guard allows for all guards, though each has to hold at its own level.
         share = alpha if claim.is_superiority else plan.guard_share(claim.level)
         once = False
-        if isinstance(stopping, AnytimeValid):
+        if isinstance(stopping, Curtailment):
+            levels = Levels.alone(alpha, share)
+            outcome = claim_tested(
+                hypothesis, sample, level=alpha, planning_level=alpha, resampled=plan.judging.resampled
+            )
+            if not last:
+                return self._certain(outcome, sizes[look], levels)
+        elif isinstance(stopping, AnytimeValid):
             outcome = anytime_tested(hypothesis, sample, g=stopping.g, level=alpha, best=self._best)
             levels = Levels.alone(alpha, share)
         else:
@@ -109,6 +117,14 @@ class ClaimLooks:
             verdict = replace(verdict, caveat="; ".join(filter(None, (_ONCE, verdict.caveat))))
         if last or verdict.status != "inconclusive":
             return verdict
+        if isinstance(stopping, GroupSequential):
+            rest = slice(look + 1, None)
+            nominal = boundaries.levels, mirrored.levels
+            status = certain_status(outcome.outcome, sizes[rest], *(levels[rest] for levels in nominal))
+            if status is not None:
+                return self._curtailed(
+                    outcome, status, sizes[look], Levels.alone(*(levels[-1] for levels in nominal))
+                )
         if isinstance(stopping, GroupSequential) and stopping.futility:
             side = outcome.outcome.result.side
             z = boundaries.z(outcome.p_value, side)
@@ -121,3 +137,20 @@ class ClaimLooks:
                 )
                 return replace(verdict, reason=reason)
         return None
+
+    def _certain(self, outcome: Tested | Verdict, size: int, levels: Levels) -> Verdict | None:
+        """Return the verdict that the last look alone will give, if it is certain already."""
+        if isinstance(outcome, Verdict):
+            return None
+        planned = [self._comparisons.plan.replicates]
+        status = certain_status(outcome.outcome, planned, [levels.alpha], [levels.mirror_alpha])
+        return None if status is None else self._curtailed(outcome, status, size, levels)
+
+    def _curtailed(self, outcome: Tested, status: Status, size: int, levels: Levels) -> Verdict:
+        """Return the verdict that no replicate to come can change: what the last look will say."""
+        verdict = replace(outcome.verdict(levels), status=status)
+        planned = self._comparisons.plan.replicates
+        why = f"decided at {size} of {planned} replicates: whatever the others give, it will be so"
+        if status == "inconclusive":
+            return replace(verdict, reason=f"{why}: {outcome.shown}")
+        return replace(verdict, caveat="; ".join(filter(None, (why, verdict.caveat))))

@@ -23,7 +23,7 @@ class Judging:
     ----------
     correction : {"holm", "bh", "none"}
         Of the p-values of all claims of superiority, over hypotheses and treatments.
-    stopping : GroupSequential or AnytimeValid, optional
+    stopping : GroupSequential, AnytimeValid or Curtailment, optional
         When to look, and what a look may decide.
     resampled : float, optional
         Part of the data set that each replicate holds out, if replicates are resplits of one data set.
@@ -45,7 +45,8 @@ class Judging:
         if self.stopping is not None and not isinstance(self.stopping, Stopping):
             hint = "; call it" if isinstance(self.stopping, type) else ""
             raise DefinitionError(
-                f"stopping is {self.stopping!r}; give GroupSequential() or AnytimeValid(){hint}"
+                f"stopping is {self.stopping!r}; give GroupSequential(), AnytimeValid() or "
+                f"Curtailment(){hint}"
             )
         if self.stopping is not None and self.correction == "bh":
             raise DefinitionError(

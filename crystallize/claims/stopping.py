@@ -194,8 +194,7 @@ class AnytimeValid:
     def __post_init__(self) -> None:
         if isinstance(self.g, bool) or not isinstance(self.g, int | float) or not 0 < self.g < math.inf:
             raise DefinitionError(f"AnytimeValid: g is {self.g!r}; allowed are positive finite numbers")
-        if type(self.every) is not int or self.every < 1:
-            raise DefinitionError(f"AnytimeValid: every is {self.every!r}; allowed is an integer >= 1")
+        _check_every("AnytimeValid", self.every)
 
     def sizes(self, replicates: int) -> list[int]:
         """Return the number of replicates at each look."""
@@ -213,4 +212,42 @@ class AnytimeValid:
         return next(n for n in itertools.count(1) if self.smallest_p(n, kind) <= level)
 
 
-Stopping = GroupSequential | AnytimeValid
+@dataclass(frozen=True, slots=True)
+class Curtailment:
+    """Stop where the replicates to come can't change the verdict, of claims about yes/no with a side.
+
+    The verdict is the one that all replicates would give, whatever they give, so that neither level nor power
+    is spent. Other claims are decided at the end. Of several claims with a sign each gets its share of alpha.
+
+    Parameters
+    ----------
+    every : int
+        Replicates from one look to the next.
+
+    Raises
+    ------
+    DefinitionError
+        If it is none.
+
+    Examples
+    --------
+    >>> Curtailment().sizes(12)
+    [5, 10, 12]
+    """
+
+    every: int = 5
+
+    def __post_init__(self) -> None:
+        _check_every("Curtailment", self.every)
+
+    def sizes(self, replicates: int) -> list[int]:
+        """Return the number of replicates at each look."""
+        return [*range(self.every, replicates, self.every), replicates]
+
+
+def _check_every(owner: str, every: object) -> None:
+    if type(every) is not int or every < 1:
+        raise DefinitionError(f"{owner}: every is {every!r}; allowed is an integer >= 1")
+
+
+Stopping = GroupSequential | AnytimeValid | Curtailment

@@ -53,7 +53,7 @@ class Experiment(ExperimentDeclaration):
     correction : {"holm", "bh", "none"}
         How the p-values of all claims of superiority (each hypothesis, under each treatment) are corrected
         for their number. Claims with a margin must all hold anyway, and verifiers decide by themselves.
-    stopping : GroupSequential or AnytimeValid, optional
+    stopping : GroupSequential, AnytimeValid or Curtailment, optional
         Look before all replicates are run, and stop once every claim is decided.
     resampled : float, optional
         Part of one data set that each replicate holds out, if replicates are random resplits of it: they

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
@@ -19,7 +20,6 @@ from crystallize.analysis.evaluation import digest
 from crystallize.analysis.reference_file import write_reference
 from crystallize.analysis.stored_reference import Origin, claimed_metrics, recorded
 from crystallize.context.record import RunRecord
-from crystallize.declare.treatment import BASELINE
 from crystallize.errors import ReferenceFileError
 from crystallize.experiment.result_metrics import ExperimentMetrics, HypothesisResult, listed, sample_text
 from crystallize.experiment.tidy import frame, tidy_rows
@@ -96,7 +96,7 @@ class Result:
         elsewhere: bool = False,
     ) -> None:
         self.name = name
-        self.replicates = len(conditions[BASELINE].records)
+        self.replicates = max(len(known.records) for known in conditions.values())
         self.root_seed = root_seed
         self.version_dir: Path | None = None
         self._conditions = conditions
@@ -118,7 +118,7 @@ class Result:
     @cached_property
     def records(self) -> tuple[RunRecord, ...]:
         """Every condition run, by replicate, the baseline first."""
-        rows = zip(*(runs.records for runs in self._conditions.values()), strict=True)
+        rows = itertools.zip_longest(*(runs.records for runs in self._conditions.values()))
         return tuple(record for row in rows for record in row if record is not None)
 
     def get_hypothesis(self, name: str) -> HypothesisResult:
@@ -187,9 +187,10 @@ class Result:
         OSError
             If the file can't be written.
         """
-        if self.replicates < self.planned_replicates:
+        fewest = min(len(known.records) for known in self._conditions.values())
+        if fewest < self.planned_replicates:
             raise ReferenceFileError(
-                f"{self.name} was stopped early, after {self.replicates} of {self.planned_replicates} "
+                f"{self.name} was stopped early, after {fewest} of {self.planned_replicates} "
                 "replicates, and only complete runs are recorded; run it without stopping="
             )
         with asked_commit() as ask:

@@ -148,6 +148,8 @@ class Runner:
         experiment, plan = self.experiment, self.plan
         replicates = 1 + max(record.replicate for record in records)
         conditions = runs_by_condition(records, plan.conditions, replicates)
+        if experiment.judging.stopping is not None:  # of some conditions fewer may have been enough
+            conditions = {name: known.first(known.reached) for name, known in conditions.items()}
         inputs, elsewhere = self._input_digests(), experiment.execution.is_elsewhere
         references = references_by_path(
             experiment.hypotheses,

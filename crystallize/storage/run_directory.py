@@ -44,11 +44,25 @@ def digest_of(data: bytes) -> str:
     return hashlib.blake2b(data).hexdigest()
 
 
-def discard_replicates(version: Path, first: int) -> None:
-    """Delete the artifacts of replicates from one on: they were run ahead, and count in nothing."""
+def discard_ahead(version: Path, enough: Mapping[str, int]) -> None:
+    """Delete the artifacts of replicates that were run ahead, and count in nothing.
+
+    Parameters
+    ----------
+    version : Path
+        Where they are.
+    enough : mapping of str to int
+        By condition, all of the run in their order, how many replicates count.
+    """
+    directories = _components(tuple(enough))
     for path in version.glob("replicate_*"):
         number = path.name.removeprefix("replicate_")
-        if number.isdigit() and int(number) >= first:
+        if not number.isdigit():
+            continue
+        ahead = [name for name, count in enough.items() if int(number) >= count]
+        for name in ahead:
+            shutil.rmtree(path / directories[name], ignore_errors=True)
+        if len(ahead) == len(enough):
             shutil.rmtree(path, ignore_errors=True)
 
 

@@ -281,6 +281,7 @@ class HypothesisItem(ExperimentItem):
             self.runs.size,
             unread=tuple(self.runs.unread(arms)),
             cache=CacheUse() if cache is None else cache.told(records),
+            enough=self.runs.enough,
         )
 
     def _add_properties(self, verdict: Verdict, records: list[Any]) -> None:

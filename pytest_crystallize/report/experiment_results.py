@@ -46,6 +46,8 @@ def experiment_results(
     records, judged = list(records), list(told.judged(key))
     last = max((record.replicate + 1 for record in records), default=0)
     run = min(max((each.run for each in judged), default=last), last)
+    enough = {name: n for each in judged for name, n in each.enough.items()}
+    records = [record for record in records if record.replicate < enough.get(record.condition, run)]
     conditions = known["conditions"]
     there = {record.condition for record in records}
     arms = runs_by_condition(records, [name for name in conditions if name in there], run)
@@ -73,7 +75,7 @@ def experiment_results(
         measured=tuple(sorted(frozenset().union(*(arm.measured for arm in arms.values())))),
         tests=tests,
         failures=tuple(failures_of(kept, lambda *about: _repeated(tests, commands, *about))),
-        notes=tuple(_notes(known, judged, tests)) if judged else (),
+        notes=tuple(_notes(known, run, enough, judged, tests)) if judged else (),
         node=node,
         used=_used(known, arms, judged) if judged else None,
     )
@@ -135,16 +137,25 @@ def _used(known: Mapping[str, Any], arms: Mapping[str, ConditionRuns], judged: S
         {}
         if any(hypothesis for hypothesis, _ in known["tests"].values())
         else {name: {metric: arm.mean(metric) for metric in arm.metrics} for name, arm in used.items()},
+        len(records),
     )
 
 
-def _notes(known: Mapping[str, Any], judged: Sequence[Judged], tests: Sequence[Outcome]) -> Iterator[str]:
+def _notes(
+    known: Mapping[str, Any],
+    run: int,
+    enough: Mapping[str, int],
+    judged: Sequence[Judged],
+    tests: Sequence[Outcome],
+) -> Iterator[str]:
     """Yield what else is worth knowing of an experiment's verdicts."""
     yield from dict.fromkeys(line for each in judged for line in each.unread)
     if known["for_family"]:
         listed = ", ".join(map(repr, known["for_family"]))
         yield f"{listed} ran for the correction alone, which allows for claims that are not selected"
     verdicts = [test.verdict for test in tests if test.verdict is not None]
+    if fewer := [f"{name!r} after {n}" for name, n in enough.items()]:
+        yield f"not run on, since all that is claimed of them was decided: {', '.join(fewer)} of {run}"
     for verdict in verdicts:
         if verdict.omitted:
             many = counted(verdict.omitted, "replicate")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from crystallize import Verdict
@@ -63,6 +63,9 @@ class Judged:
         What treatments set and nothing read, as sentences.
     cache : CacheUse
         How the runs were stored.
+    enough : mapping of str to int
+        Of conditions that were not run on, since all that is claimed of them was decided, how many
+        replicates count.
     """
 
     experiment: str
@@ -74,6 +77,7 @@ class Judged:
     reference: Mapping[str, Any] | None = None
     unread: tuple[str, ...] = ()
     cache: CacheUse = CacheUse()
+    enough: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def claim(self) -> Verdict | None:
@@ -91,7 +95,7 @@ class Judged:
 
     def to_json(self) -> str:
         """Return everything as text; names and floats come back as they are, of other values their text."""
-        known = {field.name: getattr(self, field.name) for field in fields(self)}
+        known = {each.name: getattr(self, each.name) for each in fields(self)}
         known["verdict"] = None if self.verdict is None else self.verdict.to_dict()
         for name in ("verdict", "calibration", "planned", "reference"):
             known[name] = plain(known[name])

@@ -117,6 +117,8 @@ class Used:
         Dates on which stored values were measured that claims are about.
     means : mapping of str to mapping
         Condition -> metric -> mean, of an experiment without hypotheses.
+    runs : int
+        How many condition runs the verdicts rest on.
     """
 
     conditions: tuple[str, ...] = ()
@@ -129,11 +131,7 @@ class Used:
     changes: str = ""
     measured_on: tuple[str, ...] = ()
     means: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
-
-    @property
-    def runs(self) -> int:
-        """How many condition runs the verdicts rest on."""
-        return self.run * len(self.conditions)
+    runs: int = 0
 
 
 @dataclass(frozen=True, slots=True)

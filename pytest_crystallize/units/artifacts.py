@@ -12,7 +12,7 @@ from crystallize.seam import (
     FrozenContext,
     begin_version,
     conclude_version,
-    discard_replicates,
+    discard_ahead,
     git_commit,
     prune_versions,
     runs_by_condition,
@@ -46,10 +46,10 @@ class SharedArtifacts(BasePlugin):
             self._version = Path(self._exchange.agree(self._run_id, self._begin))
         return self._version
 
-    def discard(self, first: int) -> None:
-        """Delete the artifacts of replicates from one on, if there are any."""
+    def discard(self, enough: Mapping[str, int]) -> None:
+        """Delete the artifacts of replicates that were run ahead; see `discard_ahead`."""
         if self._version is not None:
-            discard_replicates(self._version, first)
+            discard_ahead(self._version, enough)
 
     def _begin(self) -> str:
         path = self._plugin.reserve(self._name).absolute()

@@ -200,7 +200,9 @@ class FactoryRuns(ExperimentRuns):
             if self.cache is not None:
                 self.cache.take(Unit(record.replicate, record.condition), record)
         if ahead:
-            self.artifacts.discard(self.size)
+            self.artifacts.discard(
+                {name: self.enough.get(name, self.size) for name in self.experiment.conditions}
+            )
         self.repeats.settle_elsewhere(arrived, self._again_on_cluster)
         return len({record.replicate for record in arrived})
 
@@ -212,8 +214,8 @@ class FactoryRuns(ExperimentRuns):
     def _decides(self, ahead: list[RunRecord]) -> bool:
         """Conclude what lies before the look that is to come, and go on to the next; tell if one decides."""
         while True:
-            ready = [record for record in ahead if record.replicate < self.size]
-            ahead[:] = [record for record in ahead if record.replicate >= self.size]
+            ready = [record for record in ahead if self.is_wanted(record)]
+            ahead[:] = [record for record in ahead if not self.is_wanted(record)]
             for record in ready:
                 self.conclude(record)
             if not (self.looks_again and self.is_complete()):
@@ -269,7 +271,7 @@ class FactoryRuns(ExperimentRuns):
             for (step, _), why in notes.items():
                 of_step = f"step {step!r} is not cached: " if step else ""
                 self.settings.note(f"{self.name}: {of_step}{why}")
-        known = list(self.settings.exchange.records(self.id))
+        known = filter(self.is_wanted, self.settings.exchange.records(self.id))
         runs = runs_by_condition(known, self.conditions, self.size)
         result = Result(
             self.experiment.name, runs, root_seed=self.root_seed, steps=self.experiment.pipeline.described

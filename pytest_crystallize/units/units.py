@@ -119,6 +119,15 @@ class ExperimentRuns(UnitRuns):
         """Up to which replicate to run until the next look; in the end, how many were run."""
         return self._interim.size
 
+    def is_wanted(self, record: RunRecord) -> bool:
+        """Tell whether a record counts so far: it lies before the look that is to come, or that decided."""
+        return record.replicate < self._interim.wanted(record.condition)
+
+    @property
+    def enough(self) -> dict[str, int]:
+        """Of conditions that are not run on, since all about them is decided, how many replicates count."""
+        return self._interim.enough
+
     @property
     def looks_again(self) -> bool:
         """Whether another look may be to come, so that nobody may run ahead."""
@@ -164,7 +173,9 @@ class ExperimentRuns(UnitRuns):
     def missing(self, replicate: int) -> list[Unit]:
         """Return the units of a replicate that have to be run, in the order in which they are."""
         has, order = self.settings.exchange.has, rotated(self.conditions, replicate)
-        return [Unit(replicate, c) for c in order if c in self.needed and not has(Key(self.id, replicate, c))]
+        needed, wanted = self.needed, self._interim.is_wanted
+        todo = (c for c in order if c in needed and wanted(c, replicate))
+        return [Unit(replicate, c) for c in todo if not has(Key(self.id, replicate, c))]
 
     def runs(self, conditions: Iterable[str]) -> dict[str, ConditionRuns]:
         """Return what is known of these conditions."""
@@ -172,11 +183,11 @@ class ExperimentRuns(UnitRuns):
 
     def _runs_of(self, condition: str) -> ConditionRuns:
         """Return a condition's runs; those that are complete are put together once for all hypotheses."""
-        known = self._complete.get(condition)
-        if known is not None and len(known.records) == self.size:
+        known, wanted = self._complete.get(condition), self._interim.wanted(condition)
+        if known is not None and len(known.records) == wanted:
             return known
         record = self.settings.exchange.record
-        runs = ConditionRuns(condition, [record(Key(self.id, i, condition)) for i in range(self.size)])
+        runs = ConditionRuns(condition, [record(Key(self.id, i, condition)) for i in range(wanted)])
         if None not in runs.records:
             self._complete[condition] = runs
         return runs

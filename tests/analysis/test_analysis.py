@@ -227,7 +227,10 @@ def make_step():
     [
         ({"correction": "bonferroni"}, "correction is 'bonferroni'; allowed are 'holm', 'bh', 'none'"),
         ({"correction": None}, "correction is None"),
-        ({"stopping": GroupSequential}, r"give GroupSequential\(\) or AnytimeValid\(\); call it"),
+        (
+            {"stopping": GroupSequential},
+            r"give GroupSequential\(\), AnytimeValid\(\) or Curtailment\(\); call it",
+        ),
         ({"stopping": "obrien-fleming"}, "stopping is 'obrien-fleming'"),
         (
             {"stopping": GroupSequential(), "correction": "bh"},

@@ -19,7 +19,7 @@ from crystallize.storage.run_directory import (
     artifact_path,
     begin_version,
     conclude_version,
-    discard_replicates,
+    discard_ahead,
     new_version,
     prune_versions,
     write_artifact,
@@ -125,8 +125,11 @@ class ArtifactPlugin(BasePlugin):
         self.version_dir = result.version_dir
         self.tidy(experiment)
         if result.version_dir is not None:
-            if self.versioned and result.replicates < experiment.replicates:
-                discard_replicates(result.version_dir, result.replicates)
+            if self.versioned:
+                counted = {record.condition: record.replicate + 1 for record in result.records}
+                enough = {name: counted.get(name, 0) for name in experiment.conditions}
+                if min(enough.values()) < experiment.replicates:
+                    discard_ahead(result.version_dir, enough)
             conclude_version(result.version_dir, result)
             if self.keep_versions is not None:
                 prune_versions(result.version_dir.parent, self.keep_versions)

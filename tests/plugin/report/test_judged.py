@@ -21,7 +21,15 @@ def test_what_is_carried_comes_back():
         details={"share": 0.5, "words": ["a"]}, looks=2, look=1, trail=((5, 0.3, 0.01),),
     )  # fmt: skip
     cache = CacheUse(True, ((3, "t\udc80"),), "it is impure", "a change", ("2026-01-02",))
-    judged = Judged("dir\udc80/a.py::e", ("baseline", "t\udc80"), 3, verdict, unread=("x",), cache=cache)
+    judged = Judged(
+        "dir\udc80/a.py::e",
+        ("baseline", "t\udc80"),
+        3,
+        verdict,
+        unread=("x",),
+        cache=cache,
+        enough={"t\udc80": 2},
+    )
     found = judged_of(Report(judged))
     assert found.experiment == judged.experiment  # by which the experiment is found
     assert found.conditions == judged.conditions

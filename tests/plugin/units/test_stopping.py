@@ -353,3 +353,50 @@ def test_nonsense_in_the_mark(project, keyword, message):
     result = project.run()
     assert result.ret == 2
     assert re.search(rf"experiment_a.py:\d+: {message}", " ".join(result.stdout.str().split()))
+
+
+OWN = BODY.replace("rng.normal()", "np.random.default_rng([replicate, len(condition)]).normal()").replace(
+    "0.7}", "0.6}"
+)
+
+
+def report_of(project, *args):
+    project.run("-k", "stopped and up", "--crystallize-report=r.json", *args)
+    (each,) = json.loads((project.path / "r.json").read_text())["experiments"]
+    return each
+
+
+@pytest.mark.parametrize("workers", ["-n0", "-n2"])
+def test_a_condition_that_is_decided_is_not_run_on(project, workers):
+    """The summary says so."""
+    project.write(OWN)
+    result = project.run("-k", "stopped and up", "--crystallize-report=r.json", workers)
+    (each,) = json.loads((project.path / "r.json").read_text())["experiments"]
+    n = {test["treatment"]: test["verdict"]["n"] for test in each["tests"]}
+    assert n["far"] < n["near"]
+    runs = [json.loads(line) for line in (project.path / "log").read_text().splitlines()]
+    made = {name: sum(run[1] == name for run in runs) for name in ("baseline", "far", "near")}
+    assert made == {"baseline": n["near"], **n}
+    text = " ".join(result.stdout.str().split())
+    assert f"not run on, since all that is claimed of them was decided: 'far' after {n['far']} of" in text
+
+
+def test_what_is_stored_beyond_a_decision_counts_in_nothing(project):
+    """As if it were not there, whether the runs were made without looks or with them."""
+    project.write(
+        OWN.replace('    note("stopped", condition, replicate)\n', "").replace(
+            "    stopping=GroupSequential(looks=5),\n", ""
+        )
+    )
+    early = "--crystallize-early-stop"
+    cold = report_of(project, early)
+    warm = report_of(project, early)
+    whole = report_of(project)
+    beyond = report_of(project, early)
+    assert whole["condition_runs"] == 90 > cold["condition_runs"]
+    assert cold["cached"] == 0
+    for each in (warm, beyond):
+        assert each["cached"] == each["condition_runs"] == cold["condition_runs"]
+        for key in ("digests", "samples", "notes"):
+            assert each[key] == cold[key]
+        assert [t["verdict"] for t in each["tests"]] == [t["verdict"] for t in cold["tests"]]
