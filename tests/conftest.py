@@ -13,9 +13,14 @@ import hypothesis  # noqa: F401
 import numpy  # noqa: F401
 import scipy.special  # noqa: F401
 
-import crystallize.experiment.experiment  # noqa: F401
+import crystallize
+import crystallize.seam
 import pytest_crystallize.session.distributed
 import pytest_crystallize.session.session  # noqa: F401
+
+for package in (crystallize, crystallize.seam):
+    for name in package.__all__:
+        getattr(package, name)  # what a run imports and forgets would come back as another class
 
 pytest_plugins = ["pytester", "clusters"]
 
