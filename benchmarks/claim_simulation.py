@@ -240,12 +240,13 @@ def used(checks: Checks) -> None:
     checks.between("four treatments of which one works: runs made", rate, 0.55, 0.72, repetitions)
     repetitions, n = checks.share(0.05), 60
     rng = generator(checks, "curtailed")
+    rate_up = claim(kind="binary")
     same, parts = 0, []
     for _ in range(repetitions):
         before = (rng.random(n) < 0.5).astype(float)
         after = np.where(rng.random(n) < 0.5, before, rng.random(n) < 0.5).astype(float)
-        whole = judged(up, before, {"t": after})[0]
-        early = judged(up, before, {"t": after}, stopping=Curtailment(every=1))[0]
+        whole = judged(rate_up, before, {"t": after})[0]
+        early = judged(rate_up, before, {"t": after}, stopping=Curtailment(every=1))[0]
         same += early.status == whole.status
         parts.append(early.n / n)
     checks.between(

@@ -31,10 +31,13 @@ def certain_status(
     Returns
     -------
     str or None
-        None if it is open, or no rate is claimed of with a side: then no order of outcomes is the worst.
+        None if it is open; if no rate is claimed of with a side, since then no order of outcomes is the
+        worst; or if neither ``kind="binary"`` nor the test says that the values to come are 0 and 1 as well.
     """
     claim, sample = outcome.claim, outcome.sample
     if not outcome.test.of_rates or claim.direction not in _DIRECTIONS or sample.units is not None:
+        return None
+    if claim.kind != "binary" and claim.test is None:
         return None
     if sizes[-1] - sample.n >= sample.n:
         return None  # as many again may turn anything

@@ -214,10 +214,11 @@ class AnytimeValid:
 
 @dataclass(frozen=True, slots=True)
 class Curtailment:
-    """Stop where the replicates to come can't change the verdict, of claims about yes/no with a side.
+    """Stop where the replicates to come can't change the verdict, of claims declared as yes/no with a side.
 
     The verdict is the one that all replicates would give, whatever they give, so that neither level nor power
-    is spent. Other claims are decided at the end. Of several claims with a sign each gets its share of alpha.
+    is spent. That they are 0 and 1 has to be declared, by ``kind="binary"`` or the test; other claims are
+    decided at the end. Of several claims with a sign each gets its share of alpha.
 
     Parameters
     ----------

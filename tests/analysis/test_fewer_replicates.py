@@ -134,7 +134,7 @@ def test_curtailment_changes_no_verdict(direction, seed):
     draw = random.Random(seed)
     before = [draw.random() < 0.5 for _ in range(N)]
     after = [draw.random() < (0.9 if seed % 2 else 0.5) for _ in range(N)]
-    hypothesis = claim(direction, **({"margin": 0.2} if direction.startswith("no") else {}))
+    hypothesis = claim(direction, kind="binary", **({"margin": 0.2} if direction.startswith("no") else {}))
     arms = arm("baseline", before), arm("t", after)
     whole = evaluate(hypothesis, *arms)
     curtailed = evaluate(hypothesis, *arms, judging=Judging(stopping=Curtailment(every=1)))
@@ -147,28 +147,39 @@ def test_curtailment_changes_no_verdict(direction, seed):
 def test_what_is_certain_is_decided():
     """Supported, refuted, or neither; the last replicates are not run."""
     for after, status in (([1] * N, "supported"), ([0] * N, "inconclusive")):
-        result = experiment([0] * N, [claim()], t=after)(stopping=Curtailment(every=1)).run()
+        result = experiment([0] * N, [claim(kind="binary")], t=after)(stopping=Curtailment(every=1)).run()
         verdict = result.hypotheses[0].verdicts["t"]
         assert verdict.status == status
         assert result.replicates == verdict.n < N
         assert (verdict.interval[0] > 0) == (status == "supported")
     refuted = evaluate(
-        claim(), arm("baseline", [1] * N), arm("t", [0] * N), judging=Judging(stopping=Curtailment())
+        claim(kind="binary"),
+        arm("baseline", [1] * N),
+        arm("t", [0] * N),
+        judging=Judging(stopping=Curtailment()),
     )
     assert (refuted.status, refuted.n) == ("refuted", 25)
-    bar = experiment([1] * N, [claim(against=0.5)])(stopping=Curtailment(every=1)).run()
+    bar = experiment([1] * N, [claim(kind="binary", against=0.5)])(stopping=Curtailment(every=1)).run()
     assert bar.hypotheses[0].verdicts["baseline"].n < N
 
 
 def test_looks_stop_where_nothing_can_change():
     """Also those of GroupSequential, without futility."""
     verdict = evaluate(
-        claim(),
+        claim(kind="binary"),
         arm("baseline", [0, 1] * 15),
         arm("t", [0, 1] * 15),
         judging=Judging(stopping=GroupSequential(futility=False)),
     )
     assert (verdict.status, verdict.n) == ("inconclusive", 30) or "whatever the others give" in verdict.reason
+
+
+def test_counts_that_were_0_and_1_so_far_are_decided_at_the_end():
+    """Nothing says that the values to come are no others."""
+    arms = arm("baseline", [0] * N), arm("t", [1] * (N - 1) + [7])
+    verdict = evaluate(claim(), *arms, judging=Judging(stopping=Curtailment(every=1)))
+    assert (verdict.status, verdict.n) == ("supported", N)
+    assert verdict.test != evaluate(claim(kind="binary"), arms[0], arm("t", [1] * N)).test
 
 
 def test_numbers_are_decided_at_the_end():
