@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
-from crystallize.identity.file_digests import DIGESTS, Status
+from crystallize.identity.file_digests import DIGESTS
 
 _HERE: Final = str(Path(__file__).parents[1])
 _OURS: Final = (_HERE + os.sep, os.path.join(os.path.dirname(_HERE), "pytest_crystallize") + os.sep)  # noqa: PTH118, PTH120
@@ -67,8 +67,7 @@ def digest_here(name: str) -> str:
     """
     for home in homes():
         try:
-            status = Status.of(home + name)
+            return DIGESTS.of(home + name)
         except FileNotFoundError:
             continue
-        return DIGESTS.of(home + name, status)
     raise FileNotFoundError(name)
