@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-import crystallize.experiment.experiment
+import crystallize.experiment.runner
 from crystallize import (
     AsyncExecution,
     BaseOptimizer,
@@ -335,7 +335,7 @@ def test_the_winner_of_null_treatments_is_confirmed_at_the_nominal_rate(searches
     Counter-check: claimed of the replicates that it was chosen on, it would be supported far more often.
     """
     monkeypatch.setattr(
-        crystallize.experiment.experiment, "git_commit", lambda: contextlib.nullcontext(lambda: None)
+        crystallize.experiment.runner, "git_commit", lambda: contextlib.nullcontext(lambda: None)
     )
     confirmed = reused = 0
     for root in range(searches):
@@ -346,7 +346,7 @@ def test_the_winner_of_null_treatments_is_confirmed_at_the_nominal_rate(searches
         fresh = experiment.run(treatments=[best], hypotheses=[CLAIM], replicates=6)
         confirmed += fresh.metrics["hypothesis"]["accepted"]
         with monkeypatch.context() as patch:
-            patch.setattr(Experiment, "plan", plan_of_the_search(Experiment.plan))
+            patch.setattr(Experiment, "run_plan", plan_of_the_search(Experiment.run_plan))
             stale = experiment.run(treatments=[best], hypotheses=[CLAIM], replicates=4)
         reused += stale.metrics["hypothesis"]["accepted"]
     interval = stats.binomtest(confirmed, searches).proportion_ci(0.999, "exact")
@@ -358,10 +358,10 @@ def test_the_winner_of_null_treatments_is_confirmed_at_the_nominal_rate(searches
 def plan_of_the_search(original):
     """Give `run` the seeds of a search."""
 
-    def plan(self):
+    def run_plan(self):
         return dataclasses.replace(original(self), stream=SeedStream(self.plugin(SeedPlugin).seed, (SEARCH,)))
 
-    return plan
+    return run_plan
 
 
 # Ready-made searches.
