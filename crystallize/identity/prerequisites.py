@@ -13,7 +13,6 @@ import sys
 from collections.abc import Iterable
 from contextlib import suppress
 from hashlib import blake2b
-from pathlib import Path
 from typing import Final
 
 from crystallize.errors import FingerprintError
@@ -25,8 +24,6 @@ from crystallize.identity.purity import Watcher
 from crystallize.identity.set_up import reached_modules
 from crystallize.storage.store import Encoded, Store
 
-_STORED: Final[set[tuple[Path, str]]] = set()
-"""Directories, and names of lists that this process has stored there: most experiments have the same."""
 _KEY: Final = "prerequisites "
 _MISSING: Final = "missing"
 
@@ -87,9 +84,8 @@ class Prerequisites:
             entries = sorted([*_loaded(files), *(self._of_opened() if self._opened else ())])
             data = json.dumps(entries).encode("utf-8", "surrogatepass")
             name = blake2b(data, digest_size=16).hexdigest()
-            if (self._store.directory, name) not in _STORED:
+            if self._store.get(_KEY + name, "list") is None:  # most experiments have the same
                 self._store.put(_KEY + name, Encoded("json", data), "list")
-                _STORED.add((self._store.directory, name))
             self._holds[name] = None
             DIGESTS.save(self._store)
             self._listed = state, name

@@ -199,14 +199,20 @@ class _Slot:
 
     def __init__(self, log: Path) -> None:
         path = _slot_of(log)
-        path.write_bytes(bytes(_SLOT))  # written, so that no full disk can fail what is stored later
-        with path.open("r+b") as file:
-            self._memory = mmap.mmap(file.fileno(), _SLOT)
+        self._memory: mmap.mmap | None = None
+        try:
+            path.write_bytes(bytes(_SLOT))  # written, so that no full disk can fail what is stored later
+            with path.open("r+b") as file:
+                self._memory = mmap.mmap(file.fileno(), _SLOT)
+        except OSError:  # a disk that is full: all is told by the log, as far as that can be written
+            path.touch()
         self._taken: Key | None = None
         self._named: dict[tuple[str, str], bytes] = {}
 
     def take(self, key: Key) -> bool:
         """Tell others of a unit; return False if there is one already, or the name is too long."""
+        if self._memory is None:
+            return False
         experiment, replicate, condition = key
         name = self._named.get((experiment, condition))
         if name is None:
@@ -222,14 +228,15 @@ class _Slot:
 
     def give_up(self, key: Key) -> bool:
         """Tell others that a unit is not under way any more; return False if it was not told of here."""
-        if self._taken != key:
+        if self._memory is None or self._taken != key:
             return False
         self._memory[: _LENGTH.size] = _NOTHING
         self._taken = None
         return True
 
     def close(self) -> None:
-        self._memory.close()
+        if self._memory is not None:
+            self._memory.close()
 
 
 def _key_in(slot: bytes) -> Key | None:

@@ -90,7 +90,7 @@ def test_full_disk(project):
         "conftest.py",
         """
         import os
-        import pytest_crystallize.records.exchange as exchange
+        import pytest_crystallize.records.logs as logs
 
         class Full:
             def __init__(self):
@@ -105,7 +105,7 @@ def test_full_disk(project):
                 self.left -= len(data)
                 return os.write(descriptor, data)
 
-        exchange.os = Full()
+        logs.os = Full()
         """,
     )
     project.write(TOTAL.replace("replicates=6", "replicates=30"))
