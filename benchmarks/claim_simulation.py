@@ -102,7 +102,7 @@ def sizes(checks: Checks) -> None:
     pairs[:, 0] *= math.exp(0.375)  # so that the arithmetic means are equal
     rate = share(judged(ratio, b, {"t": a})[0].passed for b, a in pairs)
     checks.between(
-        f"by ratio, log SD .5 and 1, equal means, n = {n} (totals are not its matter)",
+        f"by ratio, log SD .5 and 1, equal means, n = {n} (no totals)",
         rate,
         0.3,
         0.75,

@@ -425,7 +425,7 @@ def unchanged(checks: Checks) -> None:
         rate = passed / repetitions
         checks.between(f"unchanged code, {what}: passes", rate, low, high, repetitions)
         lower = float(np.mean(np.array(told) <= rate))
-        checks.between(f"unchanged code, {what}: what is told is at most that", lower, 0.6, 1.0, repetitions)
+        checks.between(f"unchanged code, {what}: no more than that is told", lower, 0.6, 1.0, repetitions)
 
 
 def renewed(checks: Checks) -> None:
@@ -443,7 +443,7 @@ def renewed(checks: Checks) -> None:
             last += passed and session == sessions - 1
             if passed:
                 reference = today
-    what = "a reference that each passing run replaces: unchanged code passes"
+    what = "each passing run becomes the reference: passes"
     checks.between(f"{what} at first", first / repetitions, 0.5, 0.75, repetitions)
     checks.between(f"{what} in the 40th session", last / repetitions, 0.0, 0.25, repetitions)
 
