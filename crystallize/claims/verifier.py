@@ -39,7 +39,8 @@ class Verifier(Declared):
             return Verifier(self.function, {**self.params, **params})
         return self.function(*samples, **{**self.params, **params})
 
-    def _reduce_by_value(self) -> tuple[Any, ...]:
+    def reduce_by_value(self) -> tuple[Any, ...]:
+        """Return what makes it again where its module is another one, with its parameters."""
         return (Verifier, (self.function, self.params))
 
 

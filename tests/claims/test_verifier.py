@@ -3,6 +3,7 @@
 import doctest
 import math
 import pickle
+import subprocess
 import sys
 
 import numpy as np
@@ -173,6 +174,21 @@ def test_verifiers_are_pickled():
     """By name if it is the module's, with their parameters otherwise."""
     assert pickle.loads(pickle.dumps(fixed)) is fixed
     assert pickle.loads(pickle.dumps(fixed)).alpha == 0.05
+
+
+def test_verifiers_of_the_script_are_sent_with_their_parameters():
+    """Another process has another script, and makes them again."""
+    pytest.importorskip("cloudpickle")
+    code = (
+        "import pickle; from crystallize import verifier\n"
+        "from crystallize.engines.payload import portable_dumps\n"
+        "@verifier\n"
+        "def own(baseline, treatment, alpha=0.05): return {}\n"
+        "sent = pickle.loads(portable_dumps()(own(alpha=0.2)))\n"
+        "print(sent.alpha, sent.params)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "0.2 {'alpha': 0.2}"
 
 
 def test_examples_in_docstrings_are_true():
