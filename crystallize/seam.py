@@ -126,6 +126,7 @@ if TYPE_CHECKING:
     from crystallize.run.verification import VERIFIED as VERIFIED
     from crystallize.run.verification import compared_with_stored as compared_with_stored
     from crystallize.run.verification import ignores_stored as ignores_stored
+    from crystallize.run.watched_plan import WatchedPlan as WatchedPlan
     from crystallize.storage.atomic import write_whole as write_whole
     from crystallize.storage.names import file_key as file_key
     from crystallize.storage.names import is_encodable as is_encodable
@@ -323,6 +324,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
         "compared_with_stored",
         "ignores_stored",
     ),
+    "run.watched_plan": ("WatchedPlan",),
     "storage.atomic": ("write_whole",),
     "storage.names": (
         "file_key",

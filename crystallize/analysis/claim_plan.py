@@ -80,11 +80,6 @@ class ClaimPlan:
         """Return every field."""
         return dataclasses.asdict(self)
 
-    @property
-    def total_seconds(self) -> float | None:
-        """Compute time of the replicates that it needs."""
-        return None if self.needed is None else self.needed * self.seconds
-
 
 @dataclass(frozen=True, slots=True)
 class ExperimentPlan:

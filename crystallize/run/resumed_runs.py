@@ -21,6 +21,7 @@ from crystallize.run.repeatability import Repeatability
 from crystallize.run.run_key import Subject, subject_of
 from crystallize.run.stored_runs import StoredRuns
 from crystallize.run.verification import VERIFIED, compared_with_stored
+from crystallize.run.watched_plan import WatchedPlan
 from crystallize.storage.place import cache_directory, open_store
 from crystallize.text.warned import warn
 
@@ -36,7 +37,7 @@ class ResumedRuns(StoredRuns):
     def begin(self, others: Executed, conditions: Sequence[str], replicates: int, hypotheses: Any) -> None:
         """Read what is stored of the run that is to come; others run what is not."""
         self._hits, self._verified = self.recall(conditions, replicates, hypotheses, VERIFIED)
-        self._watched = self.plan(others.plan)
+        self._watched = WatchedPlan.of(others.plan, self)
         self._others = dataclasses.replace(others, plan=self._watched)
         self._repeats = self.repeatability()
 

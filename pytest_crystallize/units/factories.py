@@ -31,6 +31,7 @@ from crystallize.seam import (
     Subject,
     Unit,
     UpstreamUnit,
+    WatchedPlan,
     generators_shared,
     global_state_restored,
     metrics_of_claims,
@@ -176,7 +177,7 @@ class FactoryRuns(ExperimentRuns):
         assert self.settings.cluster is not None
         plan, root = self.plan, self.settings.config.rootpath
         if self.cache is not None:
-            plan = self.cache.stored.plan(plan)
+            plan = WatchedPlan.of(plan, self.cache.stored)
         self.settings.timer.suspend()
         expectation = Expectation.of_plan(
             plan, self.experiment.given_plugins, self.caching, root=root, roots=(root,)
