@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from crystallize.identity.audit import unheard
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -73,7 +75,7 @@ def experiment(value: str, imports: str = "", mark: str = "", arguments: str = "
 
 
 def write(directory: Path, contents: dict[str, Content], *, same_times: bool = False) -> None:
-    """Write or remove files."""
+    """Write or remove files, unheard: sessions are forks of this process, which has not made them."""
     for name, content in contents.items():
         path = directory / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -83,7 +85,8 @@ def write(directory: Path, contents: dict[str, Content], *, same_times: bool = F
         if isinstance(content, Link):
             path.symlink_to(content)
         elif content is not None:
-            path.write_bytes(content.encode() if isinstance(content, str) else content)
+            with unheard():
+                path.write_bytes(content.encode() if isinstance(content, str) else content)
         if before is not None:
             os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
