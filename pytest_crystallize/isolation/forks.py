@@ -13,6 +13,7 @@ import pytest
 CHILD_SECONDS: Final = 1.0
 """How long forked processes that are still there are waited for at the end."""
 
+_START = "a hook around the collection"
 _END = "a hook at the end of the session"
 
 _forks = 0
@@ -120,10 +121,16 @@ class ForkHooks:
         """Be ready to hear of children."""
         self._forks.begin()
 
+    @pytest.hookimpl(trylast=True, specname="pytest_sessionstart")
+    def pytest_sessionstart_before_workers(self) -> None:
+        """End a child that comes back from a hook, before it starts workers of its own."""
+        if self._forks.is_copy():
+            self._forks.leave(_START)
+
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_collection(self) -> Generator[None, object, object]:
         """End a child that comes back from a hook before or around the collection."""
-        return (yield from self._bracketed("a hook around the collection"))
+        return (yield from self._bracketed(_START))
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_make_collect_report(self, collector: pytest.Collector) -> Generator[None, object, object]:
