@@ -189,7 +189,10 @@ def pytest_load_initial_conftests(
         refuse_values_that_moved_rootdir(early_config, parser)
     given = early_config.known_args_namespace
     if given.crystallize or any(arg.startswith("--crystallize-") for arg in args):
-        from crystallize.seam import OPENED  # heavy: only when it is asked for
+        from pytest_crystallize.unrewritten import unrewritten  # not in plain runs
+
+        with unrewritten():
+            from crystallize.seam import OPENED  # heavy: only when it is asked for
 
         OPENED.start()  # conftests may fill memos that runs use
 
@@ -210,7 +213,10 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the marker and, under ``--crystallize``, the plugin itself."""
     config.addinivalue_line("markers", MARKER)
     if config.option.crystallize:
-        from pytest_crystallize.session.session import activate  # heavy: only when it is asked for
+        from pytest_crystallize.unrewritten import unrewritten  # not in plain runs
+
+        with unrewritten():
+            from pytest_crystallize.session.session import activate  # heavy: only when it is asked for
 
         activate(config)
 

@@ -37,6 +37,7 @@ ROOMS = [
     "pytest_crystallize.pytest_seam",
     "pytest_crystallize.boundary",
     "pytest_crystallize.exit_code",
+    "pytest_crystallize.unrewritten",
     "pytest_crystallize.naming",
     "pytest_crystallize.options",
     "pytest_crystallize.report",

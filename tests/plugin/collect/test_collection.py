@@ -38,6 +38,25 @@ def test_nothing_imported_without_the_option(project):
     result.stdout.fnmatch_lines(["nothing heavy"])
 
 
+def test_modules_of_ours_are_loaded_by_python(project):
+    """Under --crystallize pytest does not rewrite the plugin's assertions, which takes it longer to load."""
+    project.raw(
+        "conftest.py",
+        """
+        import sys
+        from importlib.machinery import SourceFileLoader
+
+        def pytest_unconfigure():
+            session = sys.modules["pytest_crystallize.session.session"]
+            assert type(session.__loader__) is SourceFileLoader
+            assert not [x for x in sys.meta_path if type(x).__module__.startswith("pytest_crystallize")]
+            print("\\nloaded by Python")
+        """,
+    )
+    project.write(TOTAL)
+    project.run_apart("-n0", "--co").stdout.fnmatch_lines(["loaded by Python"])
+
+
 def test_import_of_the_entry_point():
     """Importing the entry point imports nothing heavy."""
     code = (
