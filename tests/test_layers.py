@@ -320,3 +320,9 @@ def test_the_seam_holds_nothing_that_is_unused():
 def seam_uses():
     tree = ast.parse(MODULES[SEAM].read_text())
     return (node.id for node in ast.walk(tree) if isinstance(node, ast.Name))
+
+
+def test_files_of_tests_are_about_one_thing():
+    """One that has grown longer is about several, and is split between them."""
+    lengths = {path: len(path.read_text().splitlines()) for path in (ROOT / "tests").rglob("*.py")}
+    assert {path: length for path, length in lengths.items() if length > 600} == {}

@@ -19,7 +19,9 @@ from pathlib import Path
 
 from edit_harness import Case, Judged, experiment, judge
 from factory_edits import of_factories
+from fixture_edits import fixtures
 from further_edits import further
+from packaged_edits import packages
 from unusual_edits import unusual
 
 # What code of a project does to its process: statement with a value in it, and the metric that shows it.
@@ -305,7 +307,10 @@ def process() -> Iterator[Case]:
 
 def cases() -> list[Case]:
     """Return all cases."""
-    return [*settings(), *files(), *code(), *process(), *unusual(), *further(), *of_factories()]
+    return [
+        *(*settings(), *files(), *code(), *process(), *unusual(), *packages()),
+        *(*further(), *fixtures(), *of_factories()),
+    ]
 
 
 def is_wrong(judged: Judged) -> bool:

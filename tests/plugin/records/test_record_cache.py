@@ -1,10 +1,9 @@
-"""Stored runs: what is taken from earlier sessions, what is not, and what is said of it."""
+"""Stored runs: what is taken from earlier sessions, and what edits have run again."""
 
 # ruff: noqa: E501 - lines of projects under test, and of what pytest prints
 
 import json
 import re
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,48 +11,7 @@ from pathlib import Path
 import pytest
 
 from plugin.conftest import PRELUDE, TOTAL, properties
-
-MODULE = """
-@pytest.mark.experiment(
-    replicates=5,
-    treatments={{"boost": {{"delta": 3.0}}}},
-    hypotheses=[Hypothesis(metric="total", direction="increase")],
-    {}
-)
-def experiment_total(rng, delta=0.0):
-{}
-    return {{"total": rng.normal() + delta * rng.uniform(0.5, 1.5)}}
-"""
-
-
-def experiment(body="    pass", mark=""):
-    """Return an experiment of ten runs whose body does something besides."""
-    return MODULE.format(mark, body)
-
-
-def cached(result):
-    """Return experiment -> (runs from cache, runs, verified), as the summary tells them."""
-    found, name = {}, None
-    for line in result.outlines:
-        head = r"\S+::experiment_(\w+)(?: (\[.*\]))?(: \w+)?: (?:stopped at )?\d+ "
-        if heading := re.match(head, line):
-            name = "".join(filter(None, heading.groups()))
-            found[name] = (0, None, 0)
-        if told := re.match(r"  (\d+) of (\d+) runs? from cache(?:, (\d+) verified)?$", line):
-            found[name] = (int(told[1]), int(told[2]), int(told[3] or 0))
-    return found
-
-
-def digests(result):
-    """Return the lines with digests, which -v prints, and those with verdicts."""
-    lines = [line for line in result.outlines if "digest " in line or line.endswith("SUPPORTED")]
-    assert lines
-    return lines
-
-
-def hits(result, name="total"):
-    """Return how many runs of an experiment were stored."""
-    return cached(result)[name][0]
+from plugin.records.conftest import cached, digests, experiment, hits
 
 
 @pytest.mark.parametrize("second", [0, pytest.param(2, marks=pytest.mark.slow)])
@@ -142,7 +100,6 @@ def always():
 """,
     "helpers.py": "def clean(x):\n    return x\n",
 }
-
 EDITS = {
     "body": ("experiment_a.py", "+ extra)", "+ extra + 1)", 0, "experiment_a.experiment_total changed"),
     "helper": ("helpers.py", "return x", "return x + 1", 0, "helpers.clean changed"),
@@ -158,8 +115,6 @@ EDITS = {
     "replicates": ("experiment_a.py", "replicates=5", "replicates=4", 12, None),
     "comment": ("helpers.py", "def", "# a comment\n\ndef", 15, None),
 }
-
-
 QUICK = {"helper", "fixture", "treatment"}
 
 
@@ -201,44 +156,6 @@ def test_seed_parameters_and_environment(project, monkeypatch):
     assert hits(project.run(), "total[2]") == 10
 
 
-IMPURE = {
-    "file": ("open(__file__[:-15] + 'data.txt').read()", "opened data.txt, which is not declared in inputs="),
-    "writing": ("open('out.txt', 'w').write('1')", "wrote out.txt, which a stored result would not"),
-    "process": ("import subprocess; subprocess.run([sys.executable, '-c', ''])", "started the process"),
-    "socket": (
-        "import socket; s = socket.socket(); s.bind(('127.0.0.1', 0)); s.close()",
-        "listened on a network address",
-    ),
-    "generators": (None, "drew from the global generators"),
-}
-
-
-@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
-@pytest.mark.parametrize(
-    "kind", [kind if kind == "file" else pytest.param(kind, marks=pytest.mark.slow) for kind in IMPURE]
-)
-def test_impure_runs_are_run_each_time(project, kind, workers):
-    """What no key can see is said once, and such an experiment is run in every session."""
-    code, said = IMPURE[kind]
-    project.raw("data.txt", "1")
-    if code is None:
-        project.write("""
-            @pipeline_step()
-            def step(data, ctx, *, delta=0.0):
-                return data, {"total": random.random() + delta}
-
-            def experiment_total():
-                return Experiment(0, [step], [SeedPlugin(auto_seed=False)], treatments=[Treatment("boost", {"delta": 3.0})], replicates=5)
-            """)
-    else:
-        project.write(experiment("    " + code))
-    for _ in range(2):
-        result = project.run_apart(f"-n{workers}")
-        assert hits(result) == 0
-        text = " ".join(line.strip() for line in result.outlines)
-        assert text.count(f"run each time: {said}") == 1
-
-
 def test_declared_inputs(project):
     """Declared files may be read; when their content changes, or there is another one, runs are run again."""
     project.raw("data/a.csv", "1")
@@ -259,75 +176,6 @@ def test_declared_inputs(project):
     result = project.run()
     assert hits(result) == 0
     assert "run each time: inputs= 'data/*.txt' names no file" in result.stdout.str()
-
-
-def test_a_cache_key_admits_all(project):
-    """With cache_key=, impure runs are stored and not verified; another key is another run."""
-    body = "    with open('log', 'a') as log: log.write('x')"
-    project.write(experiment(body, "cache_key='v1'"))
-    project.run()
-    assert cached(project.run())["total"] == (10, 10, 0)
-    assert (project.path / "log").stat().st_size == 10
-    project.write(experiment(body, "cache_key='v2'"))
-    assert hits(project.run()) == 0
-
-
-@pytest.mark.slow
-def test_what_cannot_be_fingerprinted_is_refused(project):
-    """The part and the reason are said once; a cache_key stands for it."""
-    project.raw("opened.py", "handle = open(__file__)\n")
-    body = "    import opened; opened.handle.name"
-    project.write(experiment(body))
-    for _ in range(2):
-        result = project.run_apart("-W", "ignore")
-        assert hits(result) == 0
-        assert result.stdout.str().count("run each time: experiment_total reaches opened.handle") == 1
-    project.write(experiment(body, "cache_key='mine'"))
-    project.run_apart("-W", "ignore")
-    assert hits(project.run_apart("-W", "ignore")) == 10
-
-
-@pytest.mark.parametrize(
-    ("argument", "code"),
-    [
-        ("request", "request.getfixturevalue('other')"),
-        ("request", "request.config.getoption('verbose')"),
-        ("request", "print(request)"),
-        ("pytestconfig", "pytestconfig.getini('addopts')"),
-    ],
-)
-def test_fixtures_that_ask_pytest_are_refused(project, argument, code):
-    """What a fixture gets from options, or from fixtures that it names at run time, is in no key."""
-    project.write(
-        experiment().replace("(rng,", "(rng, asking,")
-        + f"""
-@pytest.fixture
-def other():
-    return 1
-
-@pytest.fixture
-def asking({argument}):
-    return {code}
-"""
-    )
-    project.run()
-    result = project.run()
-    assert hits(result) == 0
-    result.stdout.fnmatch_lines(["*run each time: fixture 'asking' *"])
-
-
-def test_parametrized_fixtures(project):
-    """A fixture's parameter counts by its value."""
-    project.write(
-        experiment().replace("(rng,", "(rng, level,")
-        + """
-@pytest.fixture(params=[1, 2])
-def level(request):
-    return request.param
-"""
-    )
-    project.run()
-    assert {name: n for name, (n, _, _) in cached(project.run()).items()} == {"total[1]": 10, "total[2]": 10}
 
 
 RANDOM = """
@@ -379,221 +227,6 @@ def test_measured_metrics(project):
     result = project.run()
     assert hits(result) == 0
     assert "run each time: a hypothesis is about a measured metric" in result.stdout.str()
-
-
-def packs(project):
-    """Return the files of stored runs."""
-    return sorted((project.path / ".pytest_cache/d/crystallize/records").rglob("*.pack"))
-
-
-@pytest.mark.slow
-def test_files_that_are_not_ours(project, monkeypatch):
-    """Torn, flipped and forged records, and those of another secret, are run again; nothing is said."""
-    project.write(experiment())
-    project.run()
-    whole = {path: path.read_bytes() for path in packs(project)}
-    assert whole
-    for change in (lambda b: b[:-3], lambda b: b.replace(b'"total"', b'"tOtal"'), lambda b: b""):
-        for path, data in whole.items():
-            for other in packs(project):
-                other.unlink()
-            path.write_bytes(change(data))
-        result = project.run()
-        result.assert_outcomes(passed=1)
-        assert hits(result) < 10
-    for path, data in whole.items():
-        path.write_bytes(data)
-    assert hits(project.run()) == 10
-    monkeypatch.setenv("CRYSTALLIZE_CACHE_SECRET", "another")
-    from crystallize.storage.place import open_store  # its stores are kept by directory
-
-    open_store.cache_clear()
-    assert hits(project.run()) == 0
-    open_store.cache_clear()
-
-
-@pytest.mark.slow
-def test_a_cache_that_cannot_be_written(project):
-    """One note in the summary says so, and everything runs."""
-    project.write(experiment())
-    place = project.path / ".pytest_cache/d/crystallize"
-    place.mkdir(parents=True)
-    (place / "records").write_text("a file")
-    result = project.run_apart("-n2")
-    result.assert_outcomes(passed=1)
-    text = " ".join(line.strip() for line in result.outlines)
-    assert text.count("note: runs are not stored: the cache in") == 1
-
-
-@pytest.mark.slow
-def test_no_secret(project, monkeypatch):
-    """Without a place for the secret nothing is stored, and the summary says what to do."""
-    project.write(experiment())
-    home = project.raw("home", "a file")
-    monkeypatch.delenv("CRYSTALLIZE_CACHE_SECRET")
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(home / "below"))
-    monkeypatch.setenv("HOME", str(home / "below"))
-    for _ in range(2):
-        result = project.run_apart()
-        result.assert_outcomes(passed=1)
-        assert hits(result) == 0
-        text = " ".join(line.strip() for line in result.outlines)
-        assert text.count("runs are not stored: the cache's secret") == 1
-    assert packs(project) == []
-
-
-SLOW = (
-    experiment("    time.sleep(0.01)\n    if replicate == int(os.environ.get('STOP', -1)): STOPS")
-    .replace("(rng,", "(replicate, rng,")
-    .replace("replicates=5", "replicates=60")
-)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
-def test_an_interrupted_session_goes_on(project, workers):
-    """Behind an interrupt, all finished runs are there; the next session ends with the digest of an undisturbed one."""
-    source = "import time\n" + SLOW.replace("STOPS", "raise KeyboardInterrupt")
-    project.write(source)
-    whole = project.run_apart("-v", "--crystallize-cache=off")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STOP", "30")
-        project.run_apart(f"-n{workers}")
-    result = project.run_apart("-v")
-    found, runs, _ = cached(result)["total"]
-    assert runs == 120
-    assert found >= 55
-    assert digests(result) == digests(whole)
-
-
-@pytest.mark.slow
-def test_a_killed_session_goes_on(project):
-    """What a kill -9 loses is what was not stored yet; the rest is run, to the same digest."""
-    project.write("import time, signal\n" + SLOW.replace("STOPS", "os.kill(os.getpid(), signal.SIGKILL)"))
-    whole = project.run_apart("-v", "--crystallize-cache=off")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STOP", "50")
-        killed = project.start()
-        killed.communicate(timeout=60)
-        assert killed.returncode == -signal.SIGKILL
-    result = project.run_apart("-v")
-    assert 10 <= hits(result) <= 100
-    assert digests(result) == digests(whole)
-
-
-@pytest.mark.slow
-def test_a_killed_worker(project):
-    """The verdict is INVALID in the session that lost a run, and stored runs complete it in the next one."""
-    project.write("import time, signal\n" + SLOW.replace("STOPS", "os.kill(os.getpid(), signal.SIGKILL)"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STOP", "50")
-        result = project.run_workers("-v")
-        result.assert_outcomes(failed=1)
-    result = project.run_workers("-v")
-    result.assert_outcomes(passed=1)
-    assert 0 < hits(result) < 120
-
-
-SHARED = """
-import functools, helpers
-
-@pytest.mark.experiment(replicates=2)
-def experiment_a(ctx):
-    return {"x": helpers.data()}
-
-@pytest.mark.experiment(replicates=2)
-def experiment_b(ctx):
-    return {"x": helpers.data() + 1}
-
-@pytest.mark.experiment(replicates=2)
-def experiment_c(ctx):
-    return {"x": 1}
-"""
-
-
-@pytest.mark.slow
-def test_what_another_experiment_has_left_in_memory(project):
-    """An experiment that gets from memory what an impure one has read is impure as well; others are not."""
-    project.raw("data.txt", "1")
-    project.raw(
-        "helpers.py",
-        "import functools\n\n@functools.lru_cache\ndef data():\n    return int(open('data.txt').read())\n",
-    )
-    project.write(SHARED)
-    for _ in range(2):
-        result = project.run_apart()
-    assert {name: n for name, (n, _, _) in cached(result).items()} == {"a": 0, "b": 0, "c": 2}
-    text = " ".join(line.strip() for line in result.outlines)
-    assert "run each time: shares helpers.data with experiment_a, which opened data.txt" in text
-
-
-@pytest.mark.slow
-def test_wider_fixtures_that_read_files(project):
-    """What a session's fixture opens counts against every experiment that depends on it."""
-    project.raw("data.txt", "1")
-    project.write("""
-@pytest.fixture(scope="session")
-def data():
-    return int(open("data.txt").read())
-
-def test_first(data):
-    pass
-
-@pytest.mark.experiment(replicates=2)
-def experiment_a(data):
-    return {"x": data}
-
-@pytest.fixture(scope="session")
-def declared():
-    return int(open("data.txt").read())
-
-@pytest.mark.experiment(replicates=2, inputs=["data.txt"])
-def experiment_b(declared):
-    return {"x": declared}
-
-@pytest.mark.experiment(replicates=2)
-def experiment_c():
-    return {"x": 1}
-""")
-    for _ in range(2):
-        result = project.run_apart()
-    assert {name: n for name, (n, _, _) in cached(result).items()} == {"a": 0, "b": 2, "c": 2}
-
-
-@pytest.mark.slow
-def test_code_that_changes_its_own_globals(project):
-    """Runs whose code is not what it was are not stored, and what changed is said once."""
-    project.write("count = 0\n" + experiment("    global count\n    count += 1"))
-    for _ in range(2):
-        result = project.run_apart()
-        assert hits(result) == 0
-        text = " ".join(line.strip() for line in result.outlines)
-        assert text.count("since they change what they use: experiment_a.count changed") == 1
-
-
-def test_failures_skips_and_artifacts_are_not_stored(project):
-    """Only whole runs are, and only those whose record is all that they made."""
-    project.write(
-        experiment("    if replicate == 3: raise ValueError").replace("(rng,", "(replicate, rng,")
-        + """
-@pytest.mark.experiment(replicates=2)
-def experiment_keeps(ctx):
-    ctx.artifacts.add("a.bin", b"1")
-    return {"x": 1}
-
-@pytest.mark.experiment(replicates=2)
-def experiment_skips(replicate):
-    if replicate:
-        pytest.skip("not now")
-"""
-    )
-    for _ in range(2):
-        result = project.run()
-    assert cached(result)["total"][:2] == (8, 10)
-    assert cached(result)["skips"][:2] == (1, 2)
-    assert cached(result)["keeps"][0] == 0
-    text = " ".join(line.strip() for line in result.outlines)
-    assert text.count("run each time: wrote artifacts, which are not stored with its record") == 1
 
 
 FACTORY = """
@@ -724,17 +357,6 @@ def test_last_failed(project):
     result = project.run("--lf")
     result.assert_outcomes(failed=1)
     assert hits(result) == 10
-
-
-@pytest.mark.slow
-def test_two_sessions_at_once(project):
-    """Both end well, and the next one finds the runs of either."""
-    project.write(experiment("    import time; time.sleep(0.02)"))
-    first, second = project.start(), project.start("-n2")
-    assert first.communicate(timeout=60)[0].count("SUPPORTED") == 1
-    assert second.communicate(timeout=60)[0].count("SUPPORTED") == 1
-    assert (first.returncode, second.returncode) == (0, 0)
-    assert hits(project.run()) == 10
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ import pytest
 
 import crystallize
 from plugin.conftest import PRELUDE
-from plugin.records.test_record_cache import experiment, hits
+from plugin.records.conftest import experiment, hits
 
 PACKAGES = ("numpy", "scipy", "pytest", "pluggy", "iniconfig", "packaging", "pygments")
 OURS = Path(crystallize.__file__).parents[1]

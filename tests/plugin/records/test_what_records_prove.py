@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from plugin.records.test_record_cache import cached, digests, experiment, hits
+from plugin.records.conftest import cached, digests, experiment, hits
 
 QUIET = ("-o", "crystallize_cache_verify=0")
 

@@ -1,0 +1,93 @@
+"""Cacheable steps: what becomes of their results on the disk, and how hits are shown."""
+
+import logging
+import shutil
+import warnings
+
+import pytest
+from cached_steps import noisy, run, scaled, total
+
+from crystallize import Experiment, LoggingPlugin, ParallelExecution, RunRecord, pipeline_step
+from crystallize.errors import CrystallizeWarning
+from crystallize.storage.store import Store
+
+pytestmark = pytest.mark.usefixtures("cache")
+
+
+def test_a_corrupt_result_is_a_miss(cache, calls):
+    """Torn, flipped or emptied."""
+    experiment = Experiment([1.0], [scaled, total])
+    off, _ = run(experiment, mode="off")
+    for damage in (lambda b: b[:-3], lambda b: b[:-1] + bytes([b[-1] ^ 1]), lambda b: b""):
+        run(experiment)
+        (path,) = cache.rglob("*.value")
+        path.write_bytes(damage(path.read_bytes()))
+        calls.clear()
+        assert run(experiment) == (off, [])
+        assert calls == ["scaled"]
+
+
+def test_a_cache_that_goes_away_is_filled_again(cache, calls):
+    """Nothing is said: it is only empty."""
+    experiment = Experiment([1.0], [scaled])
+    run(experiment)
+    shutil.rmtree(cache)
+    assert run(experiment)[1] == []
+    assert run(experiment)[1] == []
+    assert len(calls) == 2
+
+
+def test_a_cache_that_can_not_be_written_is_said_once(tmp_path, monkeypatch):
+    """And the run goes on."""
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("CRYSTALLIZE_CACHE_DIR", str(tmp_path / "file"))
+    experiment = Experiment([1.0], [scaled, noisy, total], replicates=3)
+    with pytest.warns(CrystallizeWarning, match=r"the cache in .* can't be") as said:
+        result = experiment.run()
+    assert len(said) == 1
+    assert result.errors == ()
+
+
+def test_a_run_that_stored_something_tidies_up(monkeypatch):
+    """Once, at its end; one that stored nothing does not."""
+    tidied = []
+    monkeypatch.setattr(Store, "tidy", lambda store: tidied.append(store.directory))
+    experiment = Experiment([1.0], [scaled, noisy], replicates=3)
+    experiment.run()
+    assert len(tidied) == 1
+    experiment.run()
+    assert len(tidied) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Experiment([2.0], [scaled], [ParallelExecution(2, "process")], replicates=3).run()
+    assert len(tidied) == 2
+
+
+def test_hits_of_steps_are_shown(caplog, capsys):
+    """In the log, behind each step of a verbose one, and in the tree; the results are the same."""
+
+    @pipeline_step(cacheable=True)
+    def slow(data, ctx):
+        return data + ctx.rng.normal()
+
+    @pipeline_step()
+    def score(data):
+        return data, {"x": data}
+
+    experiment = Experiment(1.0, [slow, score], name="cached", replicates=2)
+    cold = experiment.run()
+    caplog.set_level(logging.INFO, "crystallize")
+    caplog.handler.setLevel(0)
+    warm = experiment.run()
+    assert cold.digest == warm.digest
+    assert [record.cached_steps for record in cold.records] == [(), ()]
+    assert [record.cached_steps for record in warm.records] == [("slow",), ("slow",)]
+    assert "cached: step slow from the cache in 2 of 2 runs" in caplog.messages
+    assert RunRecord.from_json(warm.records[0].to_json()).cached_steps == ("slow",)
+    warm.print_tree("step > action")
+    shown = capsys.readouterr().out
+    assert "slow\n│   ├── was taken from the cache\n" in shown
+    assert shown.count("was taken from the cache") == 1
+    Experiment(1.0, [slow, score], [LoggingPlugin(verbose=True)], name="cached").run()
+    assert "cached: replicate 0 of baseline: slow (from the cache)" in caplog.messages
+    assert "cached: replicate 0 of baseline: score" in caplog.messages
