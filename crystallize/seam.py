@@ -120,13 +120,14 @@ if TYPE_CHECKING:
     from crystallize.run.run_key import subject_of as subject_of
     from crystallize.run.step_cache import StepCache as StepCache
     from crystallize.run.step_cache import open_step_cache as open_step_cache
-    from crystallize.run.stored_runs import ARTIFACTS as ARTIFACTS
-    from crystallize.run.stored_runs import Judge as Judge
     from crystallize.run.stored_runs import StoredRuns as StoredRuns
     from crystallize.run.verification import VERIFIED as VERIFIED
     from crystallize.run.verification import compared_with_stored as compared_with_stored
     from crystallize.run.verification import ignores_stored as ignores_stored
     from crystallize.run.watched_plan import WatchedPlan as WatchedPlan
+    from crystallize.run.watched_runs import ARTIFACTS as ARTIFACTS
+    from crystallize.run.watched_runs import Judge as Judge
+    from crystallize.run.watched_runs import WatchedRuns as WatchedRuns
     from crystallize.storage.atomic import write_whole as write_whole
     from crystallize.storage.names import file_key as file_key
     from crystallize.storage.names import is_encodable as is_encodable
@@ -314,17 +315,14 @@ _NAMES: dict[str, tuple[str, ...]] = {
         "StepCache",
         "open_step_cache",
     ),
-    "run.stored_runs": (
-        "ARTIFACTS",
-        "Judge",
-        "StoredRuns",
-    ),
+    "run.stored_runs": ("StoredRuns",),
     "run.verification": (
         "VERIFIED",
         "compared_with_stored",
         "ignores_stored",
     ),
     "run.watched_plan": ("WatchedPlan",),
+    "run.watched_runs": ("ARTIFACTS", "Judge", "WatchedRuns"),
     "storage.atomic": ("write_whole",),
     "storage.names": (
         "file_key",

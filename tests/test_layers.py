@@ -117,7 +117,7 @@ CACHING = {
     f"crystallize.run.{name}"
     for name in ("repeatability", "resumed_runs", "run_key", "step_results", "stored_runs", "verification")
 }
-CACHING |= {"crystallize.run.watched_plan"}
+CACHING |= {f"crystallize.run.{name}" for name in ("watched_plan", "watched_runs")}
 CACHING |= {f"crystallize.engines.{name}" for name in ("expectation", "interference", "payload")}
 CACHING |= {f"crystallize.engines.{name}" for name in ("on_executor", "on_dask")}
 STORES = tuple(f"crystallize.storage.{name}" for name in ("codec", "place", "secret", "store"))

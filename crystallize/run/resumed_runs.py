@@ -11,48 +11,48 @@ from crystallize.context.context import LOGGER
 from crystallize.context.record import RunRecord
 from crystallize.declare.awaiting import outside_loop
 from crystallize.declare.dependencies import Caching
-from crystallize.errors import FingerprintError
 from crystallize.identity.environment import environment
-from crystallize.run import stored_runs
 from crystallize.run.execute import Arriving, RunPlan, Unit
 from crystallize.run.plugins import BasePlugin, SerialExecution
 from crystallize.run.plugins.execution import Executed, ended
 from crystallize.run.repeatability import Repeatability
-from crystallize.run.run_key import Subject, subject_of
+from crystallize.run.run_key import subject_of
 from crystallize.run.stored_runs import StoredRuns
 from crystallize.run.verification import VERIFIED, compared_with_stored
 from crystallize.run.watched_plan import WatchedPlan
+from crystallize.run.watched_runs import WatchedRuns
 from crystallize.storage.place import cache_directory, open_store
+from crystallize.storage.store import Store
 from crystallize.text.warned import warn
 
 
 class ResumedRuns(StoredRuns):
     """The stored runs of an experiment, and the ones that an execution makes and stores."""
 
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
+    def __init__(self, runs: WatchedRuns, store: Store) -> None:
+        super().__init__(runs, store)
         self._hits: dict[Unit, RunRecord] = {}
         self._repeats: Repeatability | None = None
 
     def begin(self, others: Executed, conditions: Sequence[str], replicates: int, hypotheses: Any) -> None:
         """Read what is stored of the run that is to come; others run what is not."""
-        self._hits, self._verified = self.recall(conditions, replicates, hypotheses, VERIFIED)
+        self._hits, self.verified = self.recall(conditions, replicates, hypotheses, VERIFIED)
         self._watched = WatchedPlan.of(others.plan, self)
         self._others = dataclasses.replace(others, plan=self._watched)
-        self._repeats = self.repeatability()
+        self._repeats = self.runs.repeatability()
 
     def left(self, units: Iterable[Unit]) -> list[Unit]:
         """Return the units that have to be run."""
-        return [unit for unit in units if unit not in self._hits or unit in self._verified]
+        return [unit for unit in units if unit not in self._hits or unit in self.verified]
 
     def hits(self, units: Iterable[Unit]) -> Iterator[RunRecord]:
         """Yield the records of the others."""
-        return (self._hits[u] for u in units if u in self._hits and u not in self._verified)
+        return (self._hits[u] for u in units if u in self._hits and u not in self.verified)
 
     def settle(self, record: RunRecord) -> RunRecord:
         """Take in what was run, and compare it with what is stored of it."""
         unit = Unit(record.replicate, record.condition)
-        if unit in self._verified:
+        if unit in self.verified:
             return compared_with_stored(self._hits[unit], record)
         self.add(record)
         if self._repeats is not None:
@@ -82,7 +82,7 @@ class ResumedRuns(StoredRuns):
     async def _compare(self, record: RunRecord) -> None:
         """Make a run again on the running event loop."""
         assert self._repeats is not None
-        with self.watching(seeded=False) as judge:
+        with self.runs.watching(seeded=False) as judge:
             again = await self._watched.plain().arun(Unit(record.replicate, record.condition))
         self._repeats.compare(record, judge(again))
 
@@ -105,16 +105,12 @@ class ResumedRuns(StoredRuns):
     def conclude(self, records: Iterable[RunRecord]) -> None:
         """Warn if runs could not be stored, and keep the cache within its size."""
         impure = next((record.impure for record in records if record.impure is not None), None)
-        reason = self.refusal or self.changed or self.unproven or impure or self.fault
+        reason = self.runs.refusal or self.changed or self.unproven or impure or self.fault
         if reason is not None:
-            warn(f"{self.name} can't be resumed, since its runs are not stored: {reason}")
+            warn(f"{self.runs.name} can't be resumed, since its runs are not stored: {reason}")
         if self.measured_on:
-            LOGGER.info("%s: values were measured on %s", self.name, " and ".join(self.measured_on))
+            LOGGER.info("%s: values were measured on %s", self.runs.name, " and ".join(self.measured_on))
         self.tidy()
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Send to another process what it takes to watch runs there."""
-        return super().__getstate__() | {"_hits": {}, "_repeats": None, "_watched": None, "_others": None}
 
 
 def resumed(
@@ -136,17 +132,11 @@ def resumed(
     ignored : iterable of Path
         Where runs may write.
     """
-    subject: Subject | FingerprintError
-    try:
-        subject = subject_of(plan, plugins, caching, root=Path.cwd())
-    except FingerprintError as error:
-        subject = error
     directory = cache_directory()
-    return ResumedRuns(
+    runs = WatchedRuns(
         label,
-        subject,
-        open_store(directory / "records"),
+        lambda: subject_of(plan, plugins, caching, root=Path.cwd()),
         environment(),
-        impurities=stored_runs.IMPURITIES,
         ignored=[*ignored, directory],
     )
+    return ResumedRuns(runs, open_store(directory / "records"))

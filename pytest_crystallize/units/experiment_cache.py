@@ -8,8 +8,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from crystallize import RunRecord
-from crystallize.errors import FingerprintError
-from crystallize.seam import StoredRuns, Subject, Unit, compared_with_stored, ignores_stored, is_incidental
+from crystallize.seam import (
+    StoredRuns,
+    Subject,
+    Unit,
+    WatchedRuns,
+    compared_with_stored,
+    ignores_stored,
+    is_incidental,
+)
 from pytest_crystallize.records.exchange import is_told, unlike
 from pytest_crystallize.records.record_cache import RecordCache
 from pytest_crystallize.report.judged import CacheUse
@@ -77,24 +84,18 @@ class ExperimentCache:
         """The stored runs; what is run is identified when they are first asked for."""
         if self._stored is None:
             cache = self._cache
-            subject: Subject | FingerprintError
-            try:
-                subject = self._subject()
-            except FingerprintError as error:
-                subject = error
-            self._stored = StoredRuns(
+            runs = WatchedRuns(
                 self._runs.name,
-                subject,
-                cache.store,
+                self._subject,
                 cache.environment,
                 impurities=cache.impurities,
-                ignored=cache.ignored,
+                ignored=(cache.store.directory, *cache.ignored),
                 temporary=cache.temporary,
                 called=cache.called,
                 loaded=[*cache.loaded, self._runs.function.module],
                 options=cache.options,
-                session=cache.session,
             )
+            self._stored = StoredRuns(runs, cache.store, session=cache.session)
         return self._stored
 
     def recall(self) -> Recalled:
@@ -107,8 +108,8 @@ class ExperimentCache:
 
     def _recall(self) -> str:
         runs, stored = self._runs, self.stored
-        recalled = Recalled(refusal=stored.refusal)
-        if stored.refusal is None and self._cache.mode == "reuse":
+        recalled = Recalled(refusal=stored.runs.refusal)
+        if stored.runs.refusal is None and self._cache.mode == "reuse":
             needed = [condition for condition in runs.conditions if condition in runs.needed]
             hits, verified = stored.recall(needed, runs.replicates, runs.hypotheses, self._cache.share)
             if stored.measured_on and runs.settings.options.save is not None:

@@ -391,7 +391,7 @@ class GraphRuns(FactoryRuns):
         runs = self._others[name]
         record = runs.obtain(unit, host)
         if self.cache is not None and record.impure not in (None, ARTIFACTS):
-            self.cache.stored.taint(f"reads what {name!r} wrote, which {record.impure}")
+            self.cache.stored.runs.taint(f"reads what {name!r} wrote, which {record.impure}")
         return self._graph.upstream_unit(name, record, runs.artifacts.version() if record.artifacts else None)
 
     def unread(self, arms: Mapping[str, ConditionRuns]) -> list[str]:

@@ -65,7 +65,7 @@ class Repeats:
         known.begin()
         if (stored := self._stored()) is not None:
             stored.is_held = True
-            stored.as_before = known.as_before
+            stored.runs.as_before = known.as_before
         if known.orders:
             self._runs.settings.note(
                 f"{self._runs.name} walks through {', '.join(known.orders)}: texts in a set have another "

@@ -104,7 +104,7 @@ class UnitRuns(SettledExperiment, ABC):
         """
         if self.cache is None:
             return nullcontext(_unchanged)
-        return self.cache.stored.watching(seeded=self.seeds_globals if seeded is None else seeded)
+        return self.cache.stored.runs.watching(seeded=self.seeds_globals if seeded is None else seeded)
 
     def withdraw(self) -> None:
         """Have no later session use what this process has stored in this one."""
@@ -171,4 +171,4 @@ def watching_set_up(
     """Yield what watches the set-up of a fixture, for each experiment that depends on it."""
     for runs in experiments:
         if runs.cache is not None and definition in runs.fixture_definitions:
-            yield runs.cache.stored.watching_set_up()
+            yield runs.cache.stored.runs.watching_set_up()

@@ -92,7 +92,7 @@ def place(tmp_path, monkeypatch):
     """Work in an empty directory, where the cache lies too."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CRYSTALLIZE_CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.setattr("crystallize.run.stored_runs.IMPURITIES", Impurities())  # what other tests have left
+    monkeypatch.setattr("crystallize.run.watched_runs.IMPURITIES", Impurities())  # what other tests have left
     return tmp_path
 
 
