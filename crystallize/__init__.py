@@ -15,25 +15,25 @@ if TYPE_CHECKING:
     from crystallize.analysis.verdict import Verdict as Verdict
     from crystallize.claims.hypothesis import Hypothesis as Hypothesis
     from crystallize.claims.hypothesis import hypothesis as hypothesis
-    from crystallize.claims.one_sample import BinomialTest as BinomialTest
     from crystallize.claims.ratio import Ratio as Ratio
     from crystallize.claims.reference import Reference as Reference
-    from crystallize.claims.stat_test import BarnardTest as BarnardTest
-    from crystallize.claims.stat_test import BoschlooTest as BoschlooTest
-    from crystallize.claims.stat_test import FisherExactTest as FisherExactTest
-    from crystallize.claims.stat_test import McNemarTest as McNemarTest
-    from crystallize.claims.stat_test import PairedTTest as PairedTTest
-    from crystallize.claims.stat_test import ResampledTTest as ResampledTTest
     from crystallize.claims.stat_test import StatisticalTest as StatisticalTest
-    from crystallize.claims.stat_test import WelchTTest as WelchTTest
     from crystallize.claims.stopping import AnytimeValid as AnytimeValid
     from crystallize.claims.stopping import Curtailment as Curtailment
     from crystallize.claims.stopping import GroupSequential as GroupSequential
     from crystallize.claims.tests_by_resampling import BootstrapTTest as BootstrapTTest
     from crystallize.claims.tests_by_resampling import PermutationTest as PermutationTest
+    from crystallize.claims.tests_of_means import PairedTTest as PairedTTest
+    from crystallize.claims.tests_of_means import ResampledTTest as ResampledTTest
+    from crystallize.claims.tests_of_means import WelchTTest as WelchTTest
     from crystallize.claims.tests_of_ranks import BrunnerMunzelTest as BrunnerMunzelTest
     from crystallize.claims.tests_of_ranks import MannWhitneyTest as MannWhitneyTest
     from crystallize.claims.tests_of_ranks import WilcoxonTest as WilcoxonTest
+    from crystallize.claims.tests_of_rates import BarnardTest as BarnardTest
+    from crystallize.claims.tests_of_rates import BinomialTest as BinomialTest
+    from crystallize.claims.tests_of_rates import BoschlooTest as BoschlooTest
+    from crystallize.claims.tests_of_rates import FisherExactTest as FisherExactTest
+    from crystallize.claims.tests_of_rates import McNemarTest as McNemarTest
     from crystallize.claims.tests_of_scores import LogRatioTest as LogRatioTest
     from crystallize.claims.tests_of_scores import QuantileTest as QuantileTest
     from crystallize.claims.tests_of_scores import WinRateTest as WinRateTest
@@ -81,11 +81,11 @@ _HOMES = {
     "Artifact": "declare.artifact",
     "ArtifactPlugin": "run.plugins.artifacts",
     "AsyncExecution": "run.plugins.async_execution",
-    "BarnardTest": "claims.stat_test",
+    "BarnardTest": "claims.tests_of_rates",
     "BaseOptimizer": "experiment.optimize.base",
     "BasePlugin": "run.plugins.base",
-    "BinomialTest": "claims.one_sample",
-    "BoschlooTest": "claims.stat_test",
+    "BinomialTest": "claims.tests_of_rates",
+    "BoschlooTest": "claims.tests_of_rates",
     "BootstrapTTest": "claims.tests_by_resampling",
     "BrunnerMunzelTest": "claims.tests_of_ranks",
     "ClusteredTTest": "claims.tests_of_units",
@@ -99,7 +99,7 @@ _HOMES = {
     "ExperimentBuilder": "experiment.experiment",
     "ExperimentGraph": "experiment.graph",
     "ExperimentInput": "declare.datasource",
-    "FisherExactTest": "claims.stat_test",
+    "FisherExactTest": "claims.tests_of_rates",
     "FrozenContext": "context.context",
     "GridSearch": "experiment.optimize.listed",
     "GroupSequential": "claims.stopping",
@@ -107,10 +107,10 @@ _HOMES = {
     "LogRatioTest": "claims.tests_of_scores",
     "LoggingPlugin": "run.plugins.logging",
     "MannWhitneyTest": "claims.tests_of_ranks",
-    "McNemarTest": "claims.stat_test",
+    "McNemarTest": "claims.tests_of_rates",
     "Objective": "experiment.optimize.objective",
     "OptunaOptimizer": "experiment.optimize.with_optuna",
-    "PairedTTest": "claims.stat_test",
+    "PairedTTest": "claims.tests_of_means",
     "ParallelExecution": "run.plugins.execution",
     "PermutationTest": "claims.tests_by_resampling",
     "Pipeline": "run.pipeline",
@@ -119,7 +119,7 @@ _HOMES = {
     "QuantileTest": "claims.tests_of_scores",
     "Ratio": "claims.ratio",
     "Reference": "claims.reference",
-    "ResampledTTest": "claims.stat_test",
+    "ResampledTTest": "claims.tests_of_means",
     "Result": "experiment.result",
     "RunRecord": "context.record",
     "SeedPlugin": "run.plugins.seed",
@@ -128,7 +128,7 @@ _HOMES = {
     "StoredVersion": "storage.run_directory",
     "Treatment": "declare.treatment",
     "Verdict": "analysis.verdict",
-    "WelchTTest": "claims.stat_test",
+    "WelchTTest": "claims.tests_of_means",
     "WilcoxonTest": "claims.tests_of_ranks",
     "WinRateTest": "claims.tests_of_scores",
     "data_source": "declare.datasource",

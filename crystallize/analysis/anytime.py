@@ -10,7 +10,9 @@ from crystallize.analysis.sample import ClaimSample
 from crystallize.analysis.verdict import Verdict
 from crystallize.claims.claim import Claim
 from crystallize.claims.hypothesis import Hypothesis
-from crystallize.claims.stat_test import McNemarTest, PairedTTest, StatisticalTest
+from crystallize.claims.stat_test import StatisticalTest
+from crystallize.claims.tests_of_means import PairedTTest
+from crystallize.claims.tests_of_rates import McNemarTest
 from crystallize.errors import SampleError
 from crystallize.stats import TestResult, anytime_mcnemar, anytime_t
 

@@ -11,9 +11,11 @@ from crystallize.analysis.sample import RESPLITS, ClaimSample
 from crystallize.analysis.verdict import Verdict
 from crystallize.boundary import failure
 from crystallize.claims.claim import Claim
+from crystallize.claims.default_test import default_test
 from crystallize.claims.layout import Layout
-from crystallize.claims.one_sample import BinomialTest
-from crystallize.claims.stat_test import ResampledTTest, StatisticalTest, default_test
+from crystallize.claims.stat_test import StatisticalTest
+from crystallize.claims.tests_of_means import ResampledTTest
+from crystallize.claims.tests_of_rates import BinomialTest
 from crystallize.claims.tests_of_scores import AdjustedTest, RatioTest
 from crystallize.claims.tests_of_units import CrossedTTest
 from crystallize.errors import SampleError

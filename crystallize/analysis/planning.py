@@ -24,8 +24,9 @@ from crystallize.analysis.unchanged import unchanged_passes
 from crystallize.boundary import failure
 from crystallize.claims.claim import Claim
 from crystallize.claims.hypothesis import Hypothesis
-from crystallize.claims.stat_test import StatisticalTest, WelchTTest
+from crystallize.claims.stat_test import StatisticalTest
 from crystallize.claims.stopping import GroupSequential
+from crystallize.claims.tests_of_means import WelchTTest
 from crystallize.errors import DefinitionError, SampleError
 from crystallize.stats import (
     Alternative,

@@ -16,7 +16,8 @@ from scipy.special import ndtr, ndtri
 from crystallize.analysis.sample import CASES, ONE_SEED, RESPLITS, ClaimSample
 from crystallize.analysis.sensitivity import EffectScale
 from crystallize.claims.claim import Claim
-from crystallize.claims.stat_test import ResampledTTest, StatisticalTest
+from crystallize.claims.stat_test import StatisticalTest
+from crystallize.claims.tests_of_means import ResampledTTest
 from crystallize.errors import SampleError
 from crystallize.stats.crossed import error_of_replicates
 from crystallize.stats.power import PairedT, ResampledT, TwoSampleT, power, upper_rate_limit, upper_sd_factor

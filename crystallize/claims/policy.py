@@ -8,8 +8,9 @@ from typing import Final, get_args
 
 from crystallize.claims.claim import Claim
 from crystallize.claims.hypothesis import Hypothesis
-from crystallize.claims.stat_test import McNemarTest, PairedTTest, ResampledTTest
 from crystallize.claims.stopping import AnytimeValid, Stopping
+from crystallize.claims.tests_of_means import PairedTTest, ResampledTTest
+from crystallize.claims.tests_of_rates import McNemarTest
 from crystallize.claims.tests_of_scores import ScoredTest
 from crystallize.errors import DefinitionError
 from crystallize.stats import Correction

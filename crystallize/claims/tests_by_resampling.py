@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
 
-from numpy.typing import ArrayLike
-
-from crystallize.claims.stat_test import PairedTTest, Scale, StatisticalTest, WelchTTest
+from crystallize.claims.layout import Layout
+from crystallize.claims.stat_test import BuiltInTest, StatisticalTest, Values
+from crystallize.claims.tests_of_means import PairedTTest, WelchTTest
 from crystallize.context.seeding import seeded_alike
 from crystallize.errors import DefinitionError
 from crystallize.stats import (
     Alternative,
+    Comparison,
     Statistic,
     TestResult,
     bootstrap_t,
@@ -27,14 +26,11 @@ from crystallize.stats.bootstrap import DRAWS, MINIMUM_N
 from crystallize.stats.power import Design
 
 
-class _Resampling(StatisticalTest):
+class _Resampling(BuiltInTest):
     """What tests share that may be of a statistic of one's own."""
 
     __slots__ = ()
 
-    name: ClassVar[str] = ""
-    paired = True
-    scale: ClassVar[Scale | None] = "difference"
     statistic: Statistic | None
 
     def _check(self, option: str, number: object) -> None:
@@ -55,33 +51,12 @@ class _Resampling(StatisticalTest):
         """Whether the statistic is the one in the units of the metric."""
         return self.statistic is None
 
-    def compare(
-        self,
-        baseline: ArrayLike,
-        treatment: ArrayLike,
-        *,
-        alpha: float = 0.05,
-        alternative: Alternative = "two-sided",
-        shift: float = 0.0,
-    ) -> TestResult:
-        """Test treatment minus baseline against `shift` by rearranging or redrawing the values."""
-        with nullcontext() if self.statistic is None else seeded_alike():
-            return self._function()(
-                baseline,
-                treatment,
-                statistic=self.statistic,
-                alternative=alternative,
-                alpha=alpha,
-                shift=shift,
-            )
+    def _seeded(self, compare: Callable[..., TestResult]) -> Comparison:
+        """Return a comparison by the statistic; one of the user's may draw from the global generators."""
+        compare = partial(compare, statistic=self.statistic)
+        return compare if self.statistic is None else seeded_alike()(compare)
 
-    @abstractmethod
-    def _function(self) -> Callable[..., TestResult]:
-        """Return the function of `crystallize.stats`, given its options."""
-
-    def design(
-        self, baseline: Sequence[float], treatment: Sequence[float], result: TestResult
-    ) -> Design | None:
+    def design(self, baseline: Values, treatment: Values, result: TestResult) -> Design | None:
         """Return the design of the t test, whose power it nearly has; None with a statistic of your own."""
         if self.statistic is not None:
             return None
@@ -120,8 +95,11 @@ class PermutationTest(_Resampling):
     def __post_init__(self) -> None:
         self._check("resamples", self.resamples)
 
-    def _function(self) -> Callable[..., TestResult]:
-        return partial(paired_permutation if self.paired else permutation, resamples=self.resamples)
+    def comparison(self, layout: Layout) -> Comparison:
+        """Return the comparison by rearranging the values."""
+        return self._seeded(
+            partial(paired_permutation if self.paired else permutation, resamples=self.resamples)
+        )
 
     def smallest_p(self, n_baseline: int, n_treatment: int, alternative: Alternative = "two-sided") -> float:
         """Return the p-value of the most extreme arrangement."""
@@ -162,8 +140,9 @@ class BootstrapTTest(_Resampling):
     def __post_init__(self) -> None:
         self._check("draws", self.draws)
 
-    def _function(self) -> Callable[..., TestResult]:
-        return partial(bootstrap_t, paired=self.paired, draws=self.draws)
+    def comparison(self, layout: Layout) -> Comparison:
+        """Return the comparison by redrawing the values."""
+        return self._seeded(partial(bootstrap_t, paired=self.paired, draws=self.draws))
 
     def smallest_p(self, n_baseline: int, n_treatment: int, alternative: Alternative = "two-sided") -> float:
         """Return the p-value of a sample that is more extreme than all that are drawn."""

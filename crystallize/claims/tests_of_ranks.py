@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from crystallize.claims.stat_test import BackedTest, IndependentMeansTest, PairedMeansTest
+from crystallize.claims.stat_test import BackedTest
+from crystallize.claims.tests_of_means import IndependentMeansTest, PairedMeansTest
 from crystallize.stats import Alternative, TestResult, brunner_munzel, mann_whitney, smallest_rank_p, wilcoxon
 
 

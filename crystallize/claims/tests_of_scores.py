@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar
@@ -11,10 +11,10 @@ from typing import Any, ClassVar
 from numpy.typing import ArrayLike
 
 from crystallize.claims.layout import Layout
-from crystallize.claims.stat_test import PairedTTest, Scale, StatisticalTest, WelchTTest
+from crystallize.claims.stat_test import BuiltInTest, Scale, StatisticalTest, Values
+from crystallize.claims.tests_of_means import PairedTTest, WelchTTest
 from crystallize.errors import DefinitionError, SampleError
 from crystallize.stats import (
-    Alternative,
     Comparison,
     TestResult,
     adjusted_t,
@@ -32,43 +32,26 @@ from crystallize.stats import (
 from crystallize.stats.power import Design, PairedT, TwoSampleT
 from crystallize.stats.tails import t_quantile
 
-Beside = tuple[Sequence[float], Sequence[float]]
+Beside = tuple[Values, Values]
 _THIN = 10  # values beyond a quantile, below which a verdict says so
 
 
-class ScoredTest(StatisticalTest):
+class ScoredTest(BuiltInTest):
     """A test of means of scores: paired, Welch's, crossed with units or of resplits, as the design has it."""
 
     __slots__ = ()
 
-    name: ClassVar[str] = ""
     paired = False  # it takes either
     minimum_n: ClassVar[int] = 3
     relies_on_normality: ClassVar[bool] = True
     follows_design: ClassVar[bool] = True
-    scale: ClassVar[Scale | None] = "difference"
-
-    def compare(
-        self,
-        baseline: ArrayLike,
-        treatment: ArrayLike,
-        *,
-        alpha: float = 0.05,
-        alternative: Alternative = "two-sided",
-        shift: float = 0.0,
-    ) -> TestResult:
-        """Test treatment minus baseline against `shift`, as pairs; in a hypothesis, as the design has it."""
-        compare = self.bound(Layout())
-        return compare(baseline, treatment, alternative=alternative, alpha=alpha, shift=shift)
 
     @property
     def takes_one_sample(self) -> bool:
         """Whether pairs of a value and one constant are a sample that it can take."""
         return True
 
-    def design(
-        self, baseline: Sequence[float], treatment: Sequence[float], result: TestResult
-    ) -> Design | None:
+    def design(self, baseline: Values, treatment: Values, result: TestResult) -> Design | None:
         """Return the t design of the scores; None of units that are crossed with replicates."""
         if not _is_by_value(baseline, treatment, result):
             return None
@@ -87,13 +70,11 @@ class LogRatioTest(ScoredTest):
     name: ClassVar[str] = "log ratio"
     scale: ClassVar[Scale | None] = "ratio"
 
-    def bound(self, layout: Layout) -> Comparison:
+    def comparison(self, layout: Layout) -> Comparison:
         """Return the comparison of logarithms by the design's test of means."""
         return partial(log_ratio, compare=layout.means)
 
-    def scores(
-        self, baseline: Sequence[float], treatment: Sequence[float]
-    ) -> tuple[list[float], list[float]]:
+    def scores(self, baseline: Values, treatment: Values) -> tuple[list[float], list[float]]:
         """Return the logarithms."""
         first, second = logarithms(baseline, treatment)
         return first.tolist(), second.tolist()
@@ -111,7 +92,7 @@ class WinRateTest(ScoredTest):
     paired = True
     tests_relative_margins: ClassVar[bool] = False
 
-    def bound(self, layout: Layout) -> Comparison:
+    def comparison(self, layout: Layout) -> Comparison:
         """Return the comparison of wins by the design's test of pairs."""
         return partial(win_rate, compare=layout.means)
 
@@ -120,9 +101,7 @@ class WinRateTest(ScoredTest):
         """No: nothing wins against a number, which has a test of its mean."""
         return False
 
-    def scores(
-        self, baseline: Sequence[float], treatment: Sequence[float]
-    ) -> tuple[list[float], list[float]]:
+    def scores(self, baseline: Values, treatment: Values) -> tuple[list[float], list[float]]:
         """Return the score of each pair, against none."""
         return [0.0] * len(baseline), win_scores(baseline, treatment).tolist()
 
@@ -144,15 +123,13 @@ class RatioTest(ScoredTest):
 
     denominators: Beside
 
-    def bound(self, layout: Layout) -> Comparison:
+    def comparison(self, layout: Layout) -> Comparison:
         """Return the comparison of residuals by the design's test of means."""
         return partial(
             ratio_of_totals, denominators=self.denominators, compare=layout.means, relative=layout.relative
         )
 
-    def scores(
-        self, baseline: Sequence[float], treatment: Sequence[float]
-    ) -> tuple[list[float], list[float]]:
+    def scores(self, baseline: Values, treatment: Values) -> tuple[list[float], list[float]]:
         """Return what varies in the ratio."""
         first, second = ratio_scores(baseline, treatment, self.denominators)
         return first.tolist(), second.tolist()
@@ -175,17 +152,15 @@ class AdjustedTest(ScoredTest):
 
     covariates: Beside
 
-    def bound(self, layout: Layout) -> Comparison:
+    def comparison(self, layout: Layout) -> Comparison:
         """Return the comparison of what the covariate leaves by the design's test of means."""
         return partial(adjusted_t, covariates=self.covariates, compare=layout.means)
 
-    def saved(self, baseline: Sequence[float], treatment: Sequence[float], layout: Layout) -> float | None:
+    def saved(self, baseline: Values, treatment: Values, layout: Layout) -> float | None:
         """Return the part of the variance that the covariate saves."""
         return variance_saved(baseline, treatment, covariates=self.covariates, compare=layout.means)
 
-    def design(
-        self, baseline: Sequence[float], treatment: Sequence[float], result: TestResult
-    ) -> Design | None:
+    def design(self, baseline: Values, treatment: Values, result: TestResult) -> Design | None:
         """Return the t design with the standard error that the result has."""
         if result.df is None or result.degenerate or not _is_by_value(baseline, treatment, result):
             return None
@@ -197,7 +172,7 @@ class AdjustedTest(ScoredTest):
 
 
 @dataclass(frozen=True, slots=True)
-class QuantileTest(StatisticalTest):
+class QuantileTest(BuiltInTest):
     """Test of a quantile, such as that of 95 %, of pairs or of independent samples.
 
     See `crystallize.stats.quantile_test`, and `crystallize.stats.one_sample_quantile_test` against a number.
@@ -215,7 +190,6 @@ class QuantileTest(StatisticalTest):
 
     name: ClassVar[str] = "quantile"
     paired = False  # it takes either
-    scale: ClassVar[Scale | None] = "difference"
     follows_design: ClassVar[bool] = True
     divides_itself: ClassVar[bool] = True
 
@@ -237,19 +211,7 @@ class QuantileTest(StatisticalTest):
         """Whether pairs of a value and one constant are a sample that it can take."""
         return True
 
-    def compare(
-        self,
-        baseline: ArrayLike,
-        treatment: ArrayLike,
-        *,
-        alpha: float = 0.05,
-        alternative: Alternative = "two-sided",
-        shift: float = 0.0,
-    ) -> TestResult:
-        """Test the difference of the quantiles of pairs against `shift`."""
-        return quantile_test(baseline, treatment, q=self.q, alternative=alternative, alpha=alpha, shift=shift)
-
-    def bound(self, layout: Layout) -> Comparison:
+    def comparison(self, layout: Layout) -> Comparison:
         """Return the comparison of pairs, of independent samples, or of one sample with a number."""
         if layout.units is not None or layout.test_fraction is not None:
             raise SampleError(
@@ -282,7 +244,7 @@ class QuantileTest(StatisticalTest):
         return f"about {beyond:.0f} of {n} values lie beyond the {100 * self.q:g} % quantile"
 
 
-def _is_by_value(baseline: Sequence[float], treatment: Sequence[float], result: TestResult) -> bool:
+def _is_by_value(baseline: Values, treatment: Values, result: TestResult) -> bool:
     """Return whether a test counts pairs, or values, rather than units under several seeds."""
     sizes = (result.n,) * 2 if isinstance(result.n, int) else result.n
     return sizes == (len(baseline), len(treatment))

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, ClassVar
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from crystallize.claims.layout import Layout
-from crystallize.claims.stat_test import Scale, StatisticalTest
+from crystallize.claims.stat_test import BuiltInTest, Values
 from crystallize.errors import SampleError
-from crystallize.stats import Alternative, Comparison, TestResult, clustered_t, crossed_t
+from crystallize.stats import Comparison, TestResult, clustered_t
 from crystallize.stats.power import Design, PairedT
 from crystallize.stats.tails import t_quantile
 
 
 @dataclass(frozen=True, slots=True)
-class CrossedTTest(StatisticalTest):
+class CrossedTTest(BuiltInTest):
     """Two-way t test where units and replicates are both drawn at random; see `crystallize.stats.crossed_t`.
 
     The default where a metric is recorded with ``unit=`` and the same units recur under the seeds of several
@@ -27,58 +26,20 @@ class CrossedTTest(StatisticalTest):
     """
 
     name: ClassVar[str] = "crossed t"
-    paired = True
-    minimum_n: ClassVar[int] = 2
     relies_on_normality: ClassVar[bool] = True
-    scale: ClassVar[Scale | None] = "difference"
 
-    def compare(
-        self,
-        baseline: ArrayLike,
-        treatment: ArrayLike,
-        *,
-        alpha: float = 0.05,
-        alternative: Alternative = "two-sided",
-        shift: float = 0.0,
-        units: Sequence[Any] | None = None,
-        replicates: Sequence[Any] | None = None,
-    ) -> TestResult:
-        """Test the mean difference against `shift`.
-
-        Parameters
-        ----------
-        baseline, treatment, alpha, alternative, shift
-            As in every test, but with a value of each unit in each replicate.
-        units, replicates : sequence
-            Unit and replicate of the i-th values.
-
-        Raises
-        ------
-        SampleError
-            If there are none.
-        """
-        if units is None or replicates is None:
+    def comparison(self, layout: Layout) -> Comparison:
+        """Return the comparison of units that are crossed with replicates."""
+        if layout.units is None or layout.replicates is None:
             raise SampleError(
-                "crossed t: the values have no units; record them by metrics.add(..., unit=...)"
+                "crossed t: the values have no units; record them by metrics.add(..., unit=...), or call "
+                "crystallize.stats.crossed_t"
             )
-        return crossed_t(
-            baseline,
-            treatment,
-            replicates=replicates,
-            units=units,
-            alternative=alternative,
-            alpha=alpha,
-            shift=shift,
-        )
-
-    def bound(self, layout: Layout) -> Comparison:
-        """Return `compare` for units that are crossed with replicates."""
-        units = None if layout.units is None else layout.units[0]
-        return partial(self.compare, units=units, replicates=layout.replicates)
+        return layout.means
 
 
 @dataclass(frozen=True, slots=True)
-class ClusteredTTest(StatisticalTest):
+class ClusteredTTest(BuiltInTest):
     """Cluster-robust t test over the units of a metric; see `crystallize.stats.clustered_t`.
 
     The units are those of ``metrics.add(name, value, unit=...)``, which are the same in every replicate, such
@@ -87,52 +48,21 @@ class ClusteredTTest(StatisticalTest):
     """
 
     name: ClassVar[str] = "clustered t"
-    paired = True
     minimum_n: ClassVar[int] = 3
     tests_relative_margins: ClassVar[bool] = False
     relies_on_normality: ClassVar[bool] = True
-    scale: ClassVar[Scale | None] = "difference"
 
-    def compare(
-        self,
-        baseline: ArrayLike,
-        treatment: ArrayLike,
-        *,
-        alpha: float = 0.05,
-        alternative: Alternative = "two-sided",
-        shift: float = 0.0,
-        units: tuple[Sequence[Any], Sequence[Any]] | None = None,
-    ) -> TestResult:
-        """Test the difference of the means against `shift`.
+    def comparison(self, layout: Layout) -> Comparison:
+        """Return the comparison of values of units; without any, of pairs that are a unit each."""
 
-        Parameters
-        ----------
-        baseline, treatment, alpha, alternative, shift
-            As in every test, but with all values of every replicate.
-        units : pair of sequences, optional
-            The unit of each value in both arms; without, each value is a unit of its own and pairs with the
-            one at its place in the other arm.
-        """
-        if units is None:
-            own = range(len(list(baseline)))  # type: ignore[arg-type]
-            units = own, own
-        return clustered_t(
-            baseline,
-            treatment,
-            baseline_units=units[0],
-            treatment_units=units[1],
-            alternative=alternative,
-            alpha=alpha,
-            shift=shift,
-        )
+        def compare(baseline: ArrayLike, treatment: ArrayLike, **options: Any) -> TestResult:
+            own = range(np.size(baseline))
+            first, second = layout.units or (own, own)
+            return clustered_t(baseline, treatment, baseline_units=first, treatment_units=second, **options)
 
-    def bound(self, layout: Layout) -> Comparison:
-        """Return `compare` for values of units."""
-        return partial(self.compare, units=layout.units)
+        return compare
 
-    def design(
-        self, baseline: Sequence[float], treatment: Sequence[float], result: TestResult
-    ) -> Design | None:
+    def design(self, baseline: Values, treatment: Values, result: TestResult) -> Design | None:
         """Return the paired t design over units, with the standard error that the result has."""
         if result.degenerate or result.df is None:
             return None

@@ -10,8 +10,9 @@ from typing import Any, Final, Literal, NamedTuple
 from crystallize.analysis.decide import verdict_on
 from crystallize.analysis.verdict import Verdict
 from crystallize.claims.claim import Claim
+from crystallize.claims.default_test import default_test
 from crystallize.claims.hypothesis import Hypothesis, Sample
-from crystallize.claims.stat_test import McNemarTest, default_test
+from crystallize.claims.tests_of_rates import McNemarTest
 from crystallize.errors import DefinitionError
 
 Alternative = Literal["two-sided", "one-sided", "margin"]

@@ -3,19 +3,16 @@
 import dataclasses
 import doctest
 import pickle
+from importlib import import_module
 
 import pytest
 
-from crystallize.claims import stat_test
-from crystallize.claims.stat_test import (
-    BoschlooTest,
-    McNemarTest,
-    PairedTTest,
-    ResampledTTest,
-    StatisticalTest,
-    WelchTTest,
-    default_test,
-)
+from crystallize import Hypothesis, LogRatioTest
+from crystallize.analysis.decide import verdict_on
+from crystallize.claims.default_test import default_test
+from crystallize.claims.stat_test import StatisticalTest
+from crystallize.claims.tests_of_means import PairedTTest, ResampledTTest, WelchTTest
+from crystallize.claims.tests_of_rates import BoschlooTest, McNemarTest
 from crystallize.errors import DefinitionError
 from crystallize.stats import mcnemar, paired_t, resampled_t, welch_t
 
@@ -136,6 +133,21 @@ def test_a_test_of_ones_own_without_name_or_pairing_is_refused(missing):
         type("Mine", (StatisticalTest,), body)
 
 
+class Doubtful(LogRatioTest):
+    """A test that is never sure of what another one finds."""
+
+    def compare(self, baseline, treatment, **options):
+        return dataclasses.replace(super().compare(baseline, treatment, **options), p_value=1.0)
+
+
+@pytest.mark.parametrize(("test", "status"), [(LogRatioTest(), "supported"), (Doubtful(), "inconclusive")])
+def test_what_a_subclass_compares_by_is_what_counts(test, status):
+    """Also where the test that it refines makes its comparison by the design."""
+    claim = Hypothesis(metric="x", direction="increase", statistical_test=test)
+    arms = {"x": [1.0, 1.1, 1.2, 1.3]}, {"x": [2.0, 2.3, 2.4, 2.7]}
+    assert verdict_on(claim, *arms).status == status
+
+
 def test_the_base_class_is_abstract():
     """A test without compare() can't be made."""
     with pytest.raises(TypeError, match="abstract"):
@@ -144,4 +156,5 @@ def test_the_base_class_is_abstract():
 
 def test_examples_in_docstrings_are_true():
     """What the docstrings show is what happens."""
-    assert doctest.testmod(stat_test).failed == 0
+    for module in ("stat_test", "default_test"):
+        assert doctest.testmod(import_module(f"crystallize.claims.{module}")).failed == 0

@@ -1,0 +1,106 @@
+"""Tests of means, of which the design has one by default."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from crystallize.claims.stat_test import BackedTest, Values
+from crystallize.errors import DefinitionError
+from crystallize.stats import TestResult, paired_t, resampled_t, welch_t
+from crystallize.stats.moments import common_exponent, moments, scaled, scaled_float
+from crystallize.stats.power import Design, PairedT, ResampledT, TwoSampleT
+
+
+class PairedMeansTest(BackedTest):
+    """What tests of the mean of paired differences share."""
+
+    __slots__ = ()
+
+    def design(self, baseline: Values, treatment: Values, result: TestResult) -> Design | None:
+        """Return the paired t design with the standard deviation of the differences."""
+        sd = _sd([t - b for b, t in zip(baseline, treatment, strict=True)])
+        return PairedT(sd) if sd and not result.degenerate else None
+
+
+class IndependentMeansTest(BackedTest):
+    """What tests of the difference of two means share."""
+
+    __slots__ = ()
+
+    paired = False
+
+    def design(self, baseline: Values, treatment: Values, result: TestResult) -> Design | None:
+        """Return the two-sample t design with the root mean square of both standard deviations."""
+        sd = math.hypot(_sd(baseline), _sd(treatment)) / math.sqrt(2)
+        return TwoSampleT(sd) if sd and not result.degenerate else None
+
+
+def _sd(values: Values) -> float:
+    """Return the standard deviation; 0 if there is no telling, or nothing but rounding."""
+    if len(values) < 2:
+        return 0.0
+    sample = np.asarray(values, dtype=np.float64)
+    exponent = common_exponent(sample)
+    sd = scaled_float(math.sqrt(moments(scaled(sample, -exponent))[1]), exponent)
+    return sd if 1e-12 * max(map(abs, values)) < sd < math.inf else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class PairedTTest(PairedMeansTest):
+    """Paired t test of the mean difference; see `crystallize.stats.paired_t`."""
+
+    name: ClassVar[str] = "paired t"
+    minimum_n: ClassVar[int] = 3
+    relies_on_normality: ClassVar[bool] = True
+    function: ClassVar[Callable[..., TestResult]] = staticmethod(paired_t)
+
+
+@dataclass(frozen=True, slots=True)
+class WelchTTest(IndependentMeansTest):
+    """Welch's t test of the difference of two means; see `crystallize.stats.welch_t`."""
+
+    name: ClassVar[str] = "Welch t"
+    minimum_n: ClassVar[int] = 3
+    relies_on_normality: ClassVar[bool] = True
+    function: ClassVar[Callable[..., TestResult]] = staticmethod(welch_t)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResampledTTest(PairedMeansTest):
+    """Corrected t test over resplits of one data set; see `crystallize.stats.resampled_t`.
+
+    Parameters
+    ----------
+    test_fraction : float
+        Part of the data set that each resplit holds out, in (0, 1).
+
+    Raises
+    ------
+    DefinitionError
+        If the fraction is not between 0 and 1.
+    """
+
+    name: ClassVar[str] = "resampled t"
+    minimum_n: ClassVar[int] = 3
+    relies_on_normality: ClassVar[bool] = True
+    function: ClassVar[Callable[..., TestResult]] = staticmethod(resampled_t)
+
+    test_fraction: float
+
+    def __post_init__(self) -> None:
+        if not 0 < self.test_fraction < 1:
+            raise DefinitionError(
+                f"ResampledTTest: test_fraction is {self.test_fraction!r}; "
+                "allowed is a number between 0 and 1: the part of the data set that each resplit holds out, "
+                "such as 0.2"
+            )
+
+    def design(self, baseline: Values, treatment: Values, result: TestResult) -> Design | None:
+        """Return the design of resplits with the standard deviation of the differences."""
+        sd = _sd([t - b for b, t in zip(baseline, treatment, strict=True)])
+        return ResampledT(sd, self.test_fraction) if sd and not result.degenerate else None
