@@ -12,11 +12,7 @@ from numpy.typing import ArrayLike
 
 from crystallize.claims.layout import Layout
 from crystallize.errors import DefinitionError
-from crystallize.stats import (
-    Alternative,
-    Comparison,
-    TestResult,
-)
+from crystallize.stats import Alternative, Comparison, TestResult
 from crystallize.stats.power import Design
 
 Values = Sequence[float]
