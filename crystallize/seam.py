@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from crystallize.analysis.interim import Interim as Interim
     from crystallize.analysis.planning import FEWEST as FEWEST
     from crystallize.analysis.planning import Planner as Planner
+    from crystallize.analysis.recordable import Claimed as Claimed
+    from crystallize.analysis.recordable import claimed_metrics as claimed_metrics
+    from crystallize.analysis.recordable import recorded as recorded
+    from crystallize.analysis.recordable import unrecordable as unrecordable
     from crystallize.analysis.reference_file import load_reference as load_reference
     from crystallize.analysis.reference_file import write_reference as write_reference
     from crystallize.analysis.references import References as References
@@ -32,11 +36,7 @@ if TYPE_CHECKING:
     from crystallize.analysis.sample import SESSIONS as SESSIONS
     from crystallize.analysis.samples import claim_sample as claim_sample
     from crystallize.analysis.samples import is_of_units as is_of_units
-    from crystallize.analysis.stored_reference import Claimed as Claimed
     from crystallize.analysis.stored_reference import Origin as Origin
-    from crystallize.analysis.stored_reference import claimed_metrics as claimed_metrics
-    from crystallize.analysis.stored_reference import recorded as recorded
-    from crystallize.analysis.stored_reference import unrecordable as unrecordable
     from crystallize.analysis.unchanged import unrepeated as unrepeated
     from crystallize.analysis.unread import TreatmentKeys as TreatmentKeys
     from crystallize.analysis.unread import unread_text as unread_text
@@ -166,11 +166,12 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "analysis.family": ("AnalysisPlan",),
     "analysis.interim": ("Interim",),
     "analysis.planning": ("FEWEST", "Planner"),
+    "analysis.recordable": ("Claimed", "claimed_metrics", "recorded", "unrecordable"),
     "analysis.reference_file": ("load_reference", "write_reference"),
     "analysis.references": ("References", "find_references"),
     "analysis.sample": ("SESSIONS",),
     "analysis.samples": ("claim_sample", "is_of_units"),
-    "analysis.stored_reference": ("Claimed", "Origin", "claimed_metrics", "recorded", "unrecordable"),
+    "analysis.stored_reference": ("Origin",),
     "analysis.unchanged": ("unrepeated",),
     "analysis.unread": ("TreatmentKeys", "unread_text"),
     "analysis.verdict": ("PASSING",),

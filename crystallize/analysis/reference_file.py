@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from crystallize.analysis.stored_reference import FORMAT, Recording, StoredReference, parse_json, to_json
+from crystallize.analysis.stored_reference import FORMAT, Recording, StoredReference
 from crystallize.errors import ReferenceFileError
 from crystallize.storage.atomic import write_whole
 from crystallize.storage.names import file_key
@@ -133,3 +135,42 @@ def _kept(earlier: StoredReference, data: Mapping[str, Any], recording: Recordin
         if rest:
             kept.append({**held, "conditions": rest})
     return kept
+
+
+def to_json(data: Mapping[str, Any]) -> str:
+    """Return the data of a file as JSON text, sorted, a value a line, so that versions can be compared."""
+    return json.dumps(data, indent=1, sort_keys=True, allow_nan=False) + "\n"
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Return what a JSON text holds.
+
+    Raises
+    ------
+    ValueError
+        If it is none, says something twice, or holds a number that is not finite.
+    """
+    try:
+        return json.loads(
+            text, object_pairs_hook=_unique, parse_constant=_not_finite, parse_float=_finite_number
+        )
+    except RecursionError as fault:
+        raise ValueError("nested too deep") from fault
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"it has {twice!r} twice in one object, perhaps of a merge")
+    return found
+
+
+def _finite_number(text: str) -> float:
+    value = float(text)
+    return value if math.isfinite(value) else _not_finite(text)
+
+
+def _not_finite(text: str) -> Any:
+    raise ValueError(f"it holds {text}, which is no finite number")

@@ -7,21 +7,18 @@ reader ignores the fields that it does not know, and a writer leaves those of ot
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from crystallize.analysis.condition_runs import ConditionRuns
 from crystallize.context.record import RunRecord
 from crystallize.context.recording import MetricEntry
-from crystallize.errors import ReferenceFileError
 from crystallize.identity.provenance import Machine, versions
 
 if TYPE_CHECKING:
-    from crystallize.claims.hypothesis import Hypothesis
+    pass
 
 FORMAT: Final = "crystallize-reference-2"
 _FIRST_FORMAT: Final = "crystallize-reference-1"
@@ -221,51 +218,6 @@ def _commits(data: Mapping[str, Any]) -> str:
     return f" (at commit {', '.join(named)})" if named else ""
 
 
-# JSON text.
-
-
-def to_json(data: Mapping[str, Any]) -> str:
-    """Return the data of a file as JSON text, sorted, a value a line, so that versions can be compared."""
-    return json.dumps(data, indent=1, sort_keys=True, allow_nan=False) + "\n"
-
-
-def parse_json(text: str | bytes) -> Any:
-    """Return what a JSON text holds.
-
-    Raises
-    ------
-    ValueError
-        If it is none, says something twice, or holds a number that is not finite.
-    """
-    try:
-        return json.loads(
-            text, object_pairs_hook=_unique, parse_constant=_not_finite, parse_float=_finite_number
-        )
-    except RecursionError as fault:
-        raise ValueError("nested too deep") from fault
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"it has {twice!r} twice in one object, perhaps of a merge")
-    return found
-
-
-def _finite_number(text: str) -> float:
-    value = float(text)
-    return value if math.isfinite(value) else _not_finite(text)
-
-
-def _not_finite(text: str) -> Any:
-    raise ValueError(f"it holds {text}, which is no finite number")
-
-
-# Values.
-
-
 def _columns(runs: ConditionRuns) -> dict[str, list[Any]]:
     """Return metric -> per replicate, its value, or a list of [unit, value] where there are several."""
     columns: dict[str, list[Any]] = {}
@@ -348,107 +300,3 @@ def _part(value: Any, kind: type[T], what: str) -> T:
     if type(value) is not kind:
         raise ValueError(f"{what} is {value!r:.60}, not of type {kind.__name__}")
     return value
-
-
-# Recording.
-
-
-class Claimed(NamedTuple):
-    """A metric that a hypothesis is about.
-
-    Attributes
-    ----------
-    metric : str or None
-        Its name; None means every metric.
-    numeric : bool
-        Whether its values have to be numbers.
-    """
-
-    metric: str | None
-    numeric: bool
-
-
-def claimed_metrics(hypotheses: Iterable[Hypothesis]) -> list[Claimed]:
-    """Return the metrics that hypotheses are about."""
-    return [
-        Claimed(metric, hypothesis.claim is not None)
-        for hypothesis in hypotheses
-        for metric in ((None,) if hypothesis.metrics is None else hypothesis.metrics)
-    ]
-
-
-def recorded(
-    name: str,
-    runs: Mapping[str, ConditionRuns],
-    origin: Origin,
-    *,
-    root_seed: int,
-    claimed: Iterable[Claimed] = (),
-) -> tuple[Recording, list[str]]:
-    """Return a recording made of runs, and why which metrics are not in it.
-
-    Complete and finite is what is recorded: a metric that is not, and that nothing is claimed of, is left
-    out.
-
-    Raises
-    ------
-    ReferenceFileError
-        If a replicate failed or was not run, or gave no value of a metric of which something is claimed, or
-        one that is not finite, or no number; and if nothing ran.
-    """
-    if not runs:
-        raise ReferenceFileError(f"{name}: nothing ran, so there is nothing to record")
-    for known in runs.values():
-        if (missing := known.missing_evidence()) is not None:
-            raise ReferenceFileError(f"{name}: {missing}; only complete runs are recorded")
-    claims = list(claimed)
-    for known in runs.values():
-        if (fault := unrecordable(known, claims)) is not None:
-            raise ReferenceFileError(
-                f"{name}: {fault}; what a hypothesis is about is saved complete and finite, or nothing is"
-            )
-    left_out: dict[str, str] = {}
-    for known in runs.values():
-        for metric in known.metrics:
-            if (fault := _why_left_out(known, metric)) is not None:
-                left_out.setdefault(metric, fault)
-    kept = {condition: _without(known, left_out) for condition, known in runs.items()}
-    records = next(iter(runs.values())).records
-    seeds = [record.seed for record in records if record is not None]
-    return Recording(origin, root_seed, seeds, kept), list(left_out.values())
-
-
-def unrecordable(runs: ConditionRuns, claimed: Iterable[Claimed]) -> str | None:
-    """Say why what is claimed of complete runs can't be recorded; None if it can."""
-    for metric, numeric in claimed:
-        if metric is None and not runs.metrics:
-            return f"no metric was recorded in {runs.condition!r}"
-        for one in runs.metrics if metric is None else (metric,):
-            fault = (runs.not_numeric(one) if numeric else None) or _why_left_out(runs, one)
-            if fault is not None:
-                return fault
-    return None
-
-
-def _why_left_out(runs: ConditionRuns, metric: str) -> str | None:
-    """Say why a metric can't be recorded; None if it can.
-
-    When and where stored runs measured something, nobody knows.
-    """
-    stored = any(r is not None and (r.cached or metric in r.measured_by_stored_steps) for r in runs.records)
-    if stored and metric in runs.measured:
-        return f"metric {metric!r} of {runs.condition!r} was measured in an earlier session, and stored"
-    return runs.gap(metric)
-
-
-def _without(runs: ConditionRuns, metrics: Mapping[str, str]) -> ConditionRuns:
-    if not metrics:
-        return runs
-    return ConditionRuns(
-        runs.condition,
-        [
-            replace(record, metrics=tuple(e for e in record.metrics if e.name not in metrics))
-            for record in runs.records
-            if record is not None
-        ],
-    )

@@ -17,8 +17,9 @@ import numpy as np
 
 from crystallize.analysis.condition_runs import ConditionRuns
 from crystallize.analysis.evaluation import digest
+from crystallize.analysis.recordable import claimed_metrics, recorded
 from crystallize.analysis.reference_file import write_reference
-from crystallize.analysis.stored_reference import Origin, claimed_metrics, recorded
+from crystallize.analysis.stored_reference import Origin
 from crystallize.context.record import RunRecord
 from crystallize.errors import ReferenceFileError
 from crystallize.experiment.result_metrics import ExperimentMetrics, HypothesisResult, listed, sample_text

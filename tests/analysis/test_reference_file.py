@@ -13,16 +13,9 @@ from references import held, origin, runs_of
 
 from crystallize.analysis import reference_file
 from crystallize.analysis.condition_runs import ConditionRuns
-from crystallize.analysis.reference_file import load_reference, write_reference
-from crystallize.analysis.stored_reference import (
-    FORMAT,
-    Claimed,
-    Recording,
-    StoredReference,
-    parse_json,
-    recorded,
-    to_json,
-)
+from crystallize.analysis.recordable import Claimed, recorded
+from crystallize.analysis.reference_file import load_reference, parse_json, to_json, write_reference
+from crystallize.analysis.stored_reference import FORMAT, Recording, StoredReference
 from crystallize.context.record import RunError, RunRecord
 from crystallize.errors import ReferenceFileError
 
