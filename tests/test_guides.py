@@ -13,7 +13,10 @@ from typing import NamedTuple
 
 import pytest
 
-from crystallize import stats
+import crystallize
+import pytest_crystallize.results
+from crystallize import errors, stats, testing
+from crystallize.experiment import optimize
 from crystallize.stats import power
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -138,8 +141,29 @@ def test_a_page_that_is_wrong_fails(page, error, capsys):
     assert "guide" not in sys.modules
 
 
+def named_in(page):
+    """Return what a page names: all that stands between backticks and could be a name."""
+    return set(re.findall(r"`([A-Za-z]\w+)`", (DOCS / page).read_text()))
+
+
 def test_the_guide_names_all_statistics():
     """What is public is documented; what is not worth that is private."""
-    page = (DOCS / "statistics.md").read_text()
-    named = set(re.findall(r"`(\w+)`", page))
-    assert {*stats.__all__, *power.__all__} <= named
+    assert {*stats.__all__, *power.__all__} <= named_in("statistics.md")
+
+
+def test_all_names_are_listed():
+    """Each public name has its row, and what is listed is there."""
+    raised = {name for name in dir(errors) if name.endswith(("Error", "Warning"))}
+    public = {*crystallize.__all__, *testing.__all__, *pytest_crystallize.results.__all__, *optimize.__all__}
+    ours = {"ctx", "fetch", "help", "run", "arun", "crystallize"}
+    assert named_in("names.md") - ours == public | raised
+
+
+def test_pages_tell_of_the_names_that_the_list_sends_there():
+    """A link leads to where at least one of its names is told."""
+    for row in (DOCS / "names.md").read_text().splitlines():
+        pages = re.findall(r"\((\S+\.md)\)", row)
+        names = re.findall(r"`(\w+)`", row)
+        if row.startswith("|") and pages:
+            told = " ".join((DOCS / page).read_text() for page in pages)
+            assert set(names) & set(re.findall(r"\w+", told)), row

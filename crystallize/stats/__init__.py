@@ -4,13 +4,7 @@ Every test takes the values of the baseline and of the treatment and returns a `
 alternatives speak of treatment minus baseline. Power and sample sizes are in `crystallize.stats.power`.
 """
 
-from crystallize.stats.anytime import (
-    anytime_mcnemar,
-    anytime_t,
-    log_binary_e_value,
-    log_t_e_value,
-    t_e_radius,
-)
+from crystallize.stats.anytime import anytime_mcnemar, anytime_t, log_binary_e_value, log_t_e_value
 from crystallize.stats.binomial import binomial, binomial_p_value, smallest_binomial_p
 from crystallize.stats.bootstrap import bootstrap_t
 from crystallize.stats.clustered import clustered_t
@@ -51,19 +45,14 @@ from crystallize.stats.quantile import fewest_for_quantile, one_sample_quantile_
 from crystallize.stats.rank_tests import brunner_munzel, mann_whitney, smallest_rank_p, wilcoxon
 from crystallize.stats.ratio_of_totals import ratio_of_totals, ratio_scores
 from crystallize.stats.result import Alternative, TestResult
-from crystallize.stats.risk_difference import (
-    farrington_manning_score,
-    miettinen_nurminen_interval,
-    miettinen_nurminen_score,
-    risk_difference_test,
-)
+from crystallize.stats.risk_difference import miettinen_nurminen_interval, risk_difference_test
 from crystallize.stats.samples import is_binary
 from crystallize.stats.skewness import is_too_skewed, skewness
 from crystallize.stats.spending import Spending, obrien_fleming_spending, pocock_spending
-from crystallize.stats.standardized import d_z, hedges_correction, hedges_g
+from crystallize.stats.standardized import d_z, hedges_g
 from crystallize.stats.superiority import cliffs_delta, probability_of_superiority
 from crystallize.stats.t import paired_t, resampled_t, welch_t
-from crystallize.stats.tango import tango_interval, tango_score
+from crystallize.stats.tango import tango_interval
 from crystallize.stats.unconditional import barnard_p_value, boschloo_p_value, fisher_p_value
 from crystallize.stats.unpaired_binary import barnard, boschloo, fisher_exact, smallest_binary_p
 from crystallize.stats.win_rate import win_rate, win_scores
@@ -100,12 +89,10 @@ __all__ = [
     "d_z",
     "equivalence",
     "exit_probabilities",
-    "farrington_manning_score",
     "fewest_for_quantile",
     "fisher_exact",
     "fisher_p_value",
     "group_sequential_boundaries",
-    "hedges_correction",
     "hedges_g",
     "holm",
     "is_binary",
@@ -119,7 +106,6 @@ __all__ = [
     "mcnemar",
     "mcnemar_p_value",
     "miettinen_nurminen_interval",
-    "miettinen_nurminen_score",
     "nominal_p_values",
     "non_inferiority",
     "obrien_fleming_spending",
@@ -146,9 +132,7 @@ __all__ = [
     "smallest_permutation_p",
     "smallest_rank_p",
     "step_down_max_t",
-    "t_e_radius",
     "tango_interval",
-    "tango_score",
     "variance_saved",
     "welch_t",
     "wilcoxon",

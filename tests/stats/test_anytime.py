@@ -16,8 +16,8 @@ from crystallize.stats import (
     log_binary_e_value,
     log_t_e_value,
     paired_t,
-    t_e_radius,
 )
+from crystallize.stats.anytime import t_e_radius
 
 SLEEP_X = [0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0]
 SLEEP_Y = [1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4]

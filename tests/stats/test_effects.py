@@ -13,7 +13,6 @@ from crystallize.errors import SampleError
 from crystallize.stats import (
     cliffs_delta,
     d_z,
-    hedges_correction,
     hedges_g,
     paired_permutation,
     paired_t,
@@ -21,7 +20,7 @@ from crystallize.stats import (
     relative_change,
     welch_t,
 )
-from crystallize.stats.standardized import noncentrality_interval
+from crystallize.stats.standardized import hedges_correction, noncentrality_interval
 
 SLEEP_X = [0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0]
 SLEEP_Y = [1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4]

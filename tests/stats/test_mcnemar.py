@@ -17,8 +17,8 @@ from crystallize.stats import (
     mcnemar_p_value,
     smallest_mcnemar_p,
     tango_interval,
-    tango_score,
 )
+from crystallize.stats.tango import tango_score
 
 ALTERNATIVES = ["two-sided", "greater", "less"]
 OPPOSITE = {"two-sided": "two-sided", "greater": "less", "less": "greater"}

@@ -9,11 +9,10 @@ from scipy import optimize
 from scipy import stats as reference
 
 from crystallize.stats import (
-    farrington_manning_score,
     miettinen_nurminen_interval,
-    miettinen_nurminen_score,
     risk_difference_test,
 )
+from crystallize.stats.risk_difference import farrington_manning_score, miettinen_nurminen_score
 
 laws = settings(deadline=None, database=None, max_examples=60)
 
