@@ -10,75 +10,75 @@ class CrystallizeError(Exception):
 
 
 class ContextMutationError(CrystallizeError):
-    """A key of the immutable context was to be replaced or deleted."""
+    """Attempt to replace or to delete a key of the immutable context."""
 
 
 class ContextValueError(CrystallizeError, TypeError):
-    """A value can't be kept immutable, so the context does not accept it."""
+    """Value that can't be kept immutable, so that the context does not accept it."""
 
 
 class DefinitionError(CrystallizeError, ValueError):
-    """An experiment, or a part of one, is declared in a way that can't be run."""
+    """Declaration of an experiment, or of a part of one, that can't be run."""
 
 
 class MetricError(CrystallizeError, TypeError):
-    """A metric was recorded under a bad name, or with a value that JSON can't carry."""
+    """Metric recorded under a bad name, or with a value that JSON can't carry."""
 
 
 class ArtifactError(CrystallizeError, ValueError):
-    """An artifact has an unsafe name, or its content is not bytes."""
+    """Artifact with an unsafe name, or with content that is not bytes."""
 
 
 class UpstreamError(CrystallizeError):
-    """A condition run has nothing to read, since one that it depends on failed."""
+    """Failure of a condition run that another one was to read."""
 
 
 class StepParameterError(CrystallizeError, TypeError):
-    """A step or data source was given an unknown parameter, or lacks one."""
+    """Unknown or missing parameter of a step or of a data source."""
 
 
 class NotPicklableError(CrystallizeError, TypeError):
-    """A part of an experiment can't be sent to another process."""
+    """Part of an experiment that can't be sent to another process."""
 
 
 class EngineError(CrystallizeError, RuntimeError):
-    """An engine outside this process can't be reached, was lost, or takes no work."""
+    """Engine outside this process that can't be reached, was lost, or takes no work."""
 
 
 class OtherCodeError(EngineError):
-    """A process that was to run units has other code, or other versions, than the one that sent them."""
+    """Process that was to run units, with other code or other versions than the one that sent them."""
 
 
 class NotStorableError(CrystallizeError, TypeError):
-    """A value can't be turned into bytes that are to be stored, or not back."""
+    """Value that can't be turned into bytes that are to be stored, or not back."""
 
 
 class EventLoopError(CrystallizeError, RuntimeError):
-    """Something asynchronous can't be run to completion: an event loop is running already."""
+    """Asynchronous code that can't be run to completion, as an event loop is running already."""
 
 
 class OptimizationError(CrystallizeError, RuntimeError):
-    """A search has no winner, since every trial failed."""
+    """Search without a winner, since every trial failed."""
 
 
 class MissingExtraError(CrystallizeError, ImportError):
-    """An optional dependency is needed; the message names the extra that brings it."""
+    """Missing optional dependency; the message names the extra that brings it."""
 
 
 class SampleError(CrystallizeError, ValueError):
-    """A statistical function was given samples that it can't take."""
+    """Samples that a statistical function can't take."""
 
 
 class UnhashableValueError(CrystallizeError, TypeError):
-    """A value has no hash by value, so nothing that depends on it is cached."""
+    """Value without a hash by value, so that nothing that depends on it is cached."""
 
 
 class FingerprintError(CrystallizeError, TypeError):
-    """Code reaches something that has no fingerprint, so nothing that depends on it is cached."""
+    """Code that reaches something without a fingerprint, so that nothing that depends on it is cached."""
 
 
 class VerifierCheckError(CrystallizeError, AssertionError):
-    """A verifier fails checks of `crystallize.testing.check_verifier`.
+    """Verifier that fails checks of `crystallize.testing.check_verifier`.
 
     Attributes
     ----------
@@ -92,8 +92,8 @@ class VerifierCheckError(CrystallizeError, AssertionError):
 
 
 class ReferenceFileError(CrystallizeError, ValueError):
-    """A stored reference can't be read, or does not fit what was run."""
+    """Stored reference that can't be read, or does not fit what was run."""
 
 
 class CrystallizeWarning(UserWarning):
-    """Something works, but not as well as its user may think."""
+    """Warning of something that works, but not as well as its user may think."""

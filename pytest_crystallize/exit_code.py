@@ -14,7 +14,7 @@ _NAME = "crystallize-exit-code"
 
 
 class ExitCode:
-    """Lets no session succeed in which a selected hypothesis failed or gave no verdict.
+    """Guard of the exit code: no session succeeds in which a selected hypothesis failed or gave no verdict.
 
     Whatever was raised or asked for: `pytest.exit` with a return code of 0, a hook that sets the exit status,
     a `SystemExit` behind the tests.
@@ -25,7 +25,7 @@ class ExitCode:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_load_initial_conftests(self, early_config: pytest.Config) -> Generator[None, None, None]:
-        """Come behind the hooks of conftests, too."""
+        """Register behind the hooks of conftests, too."""
         yield
         register_outermost(early_config.pluginmanager)
 

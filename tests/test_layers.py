@@ -322,6 +322,25 @@ def seam_uses():
     return (node.id for node in ast.walk(tree) if isinstance(node, ast.Name))
 
 
+ASKING = {"What", "Whether", "How", "Which", "Where", "Why", "One", "Something"}
+"""Words that begin a clause, where a class has a noun, and a function a verb in the imperative."""
+
+
+def is_property(node):
+    return any(ast.unparse(each).split(".")[-1].endswith("property") for each in node.decorator_list)
+
+
+@pytest.mark.parametrize("module", list(MODULES))
+def test_docstrings_name_classes_and_tell_functions(module):
+    """A property that is true or false may say whether."""
+    for node in ast.walk(ast.parse(MODULES[module].read_text())):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            summary = (ast.get_docstring(node) or "").partition("\n")[0]
+            allowed = {"Whether"} if is_property(node) else set()
+            assert summary.partition(" ")[0] not in ASKING - allowed, f"{module}.{node.name}: {summary}"
+            assert not summary.startswith("Tell whether"), f"{module}.{node.name}: {summary}"
+
+
 def test_files_of_tests_are_about_one_thing():
     """One that has grown longer is about several, and is split between them."""
     lengths = {path: len(path.read_text().splitlines()) for path in (ROOT / "tests").rglob("*.py")}

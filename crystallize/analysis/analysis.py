@@ -163,7 +163,7 @@ class Analysis:
 
     @cached_property
     def _levels(self) -> dict[Member, Levels]:
-        """What the p-values of each claim are compared with."""
+        """Levels with which the p-values of each claim are compared."""
         outcomes = {}
         for hypothesis, treatment in (*self.plan.members, *self.plan.guards):
             is_run = all(name in self.runs for name in self.plan.rests_on(hypothesis, treatment))

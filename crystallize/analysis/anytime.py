@@ -73,7 +73,7 @@ def _mirror_p(claim: Claim, sample: ClaimSample, g: float, level: float, result:
 
 
 class _Unplanned(StatisticalTest):
-    """Stands for a test whose number of replicates is open: no power can be reckoned."""
+    """Placeholder for a test whose number of replicates is open: no power can be reckoned."""
 
     name = "anytime-valid"
     paired = True
@@ -82,7 +82,7 @@ class _Unplanned(StatisticalTest):
         self.relies_on_normality = test.relies_on_normality  # type: ignore[misc]
 
     def compare(self, *args: object, **options: object) -> TestResult:
-        """Never called: the e-process was."""
+        """Raise: the test is never made, as the e-process decides."""
         raise NotImplementedError
 
 

@@ -31,7 +31,7 @@ BLIND_SPOT: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """How often a hypothesis was supported by A/A tests.
+    """Rate at which A/A tests supported a hypothesis.
 
     Attributes
     ----------

@@ -16,7 +16,7 @@ POWER: Final = 0.8
 
 @dataclass(frozen=True, slots=True)
 class ClaimPlan:
-    """How many replicates a claim needs, and what they would show.
+    """Number of replicates that a claim needs, and what they would show.
 
     Attributes
     ----------

@@ -36,7 +36,7 @@ _MOST_REPLICATES: Final = 10_000  # up to which it is worth saying how many repl
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came out of a claim's test on a sample.
+    """Outcome of a claim's test on a sample.
 
     Attributes
     ----------
@@ -106,7 +106,7 @@ class Outcome:
 
     @property
     def n(self) -> int:
-        """What the test counts: pairs, units, or values of the smaller arm."""
+        """Number of pairs, of units, or of values of the smaller arm."""
         n = self.result.n
         return n if isinstance(n, int) else min(n)
 

@@ -23,7 +23,7 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class Levels:
-    """What the p-values of a claim and of its opposite are compared with.
+    """Levels with which the p-values of a claim and of its opposite are compared.
 
     Attributes
     ----------

@@ -24,7 +24,7 @@ Member = tuple[Hypothesis, str]
 
 @dataclass(frozen=True)
 class AnalysisPlan:
-    """What is claimed of which treatments, and how it is judged.
+    """Claims of an experiment by treatment, and the policy that they are judged by.
 
     Parameters
     ----------
@@ -52,12 +52,12 @@ class AnalysisPlan:
 
     @property
     def family(self) -> int:
-        """How many p-values a correction is for."""
+        """Number of p-values that a correction is for."""
         return max(self.claims or 0, len(self.members))
 
     @property
     def alarms(self) -> int:
-        """Over how many claims alpha is split that a guard is refuted."""
+        """Number of claims over which alpha is split that a guard is refuted."""
         return max(self.claims or 0, len(self.guards), 1)
 
     def subjects(self, hypothesis: Hypothesis) -> tuple[str, ...]:
@@ -93,7 +93,7 @@ class AnalysisPlan:
         return [self.replicates] if stopping is None else stopping.sizes(self.replicates)
 
     def is_corrected(self, hypothesis: Hypothesis) -> bool:
-        """Whether the verdict on a hypothesis allows for the other claims."""
+        """Return whether the verdict on a hypothesis allows for the other claims."""
         return self.judging.correction != "none" and self.family > 1 and in_family(hypothesis)
 
     def conditions(self, hypothesis: Hypothesis, treatment: str) -> tuple[str, ...]:

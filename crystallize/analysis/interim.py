@@ -14,7 +14,7 @@ from crystallize.run.execute import Unit, units
 
 
 class Interim:
-    """How far an experiment is run until the next look at it.
+    """Number of replicates to run until the next look at an experiment.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ class Interim:
         return self.size > before
 
     def is_wanted(self, condition: str, replicate: int) -> bool:
-        """Tell whether a replicate of a condition is to be run, now or after a look that is to come."""
+        """Return whether a replicate of a condition is to be run, now or after a look that is to come."""
         return replicate < self.enough.get(condition, self.plan.replicates)
 
     def wanted(self, condition: str) -> int:

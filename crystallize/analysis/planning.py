@@ -57,7 +57,7 @@ _WORTH: Final = 0.25  # of the variance, from which on a covariate is worth nami
 
 
 class Planner:
-    """Plans the claims of an experiment.
+    """Planner of the claims of an experiment.
 
     Parameters
     ----------

@@ -71,7 +71,7 @@ class ClaimSample:
 
     @property
     def why_unpaired(self) -> str:
-        """Why values are no pairs, and what to do."""
+        """Reason why values are no pairs, and what to do."""
         if self.population == SESSIONS:
             return "values measured in two sessions are none"
         return "the conditions share no seeds; run both with the same root seed"
@@ -87,7 +87,7 @@ class ClaimSample:
 
     @property
     def counted(self) -> tuple[int, str]:
-        """How many of what are alike where all differences are: of crossed values the fewer of both."""
+        """Number and kind of what is alike where all differences are: of crossed values the fewer of both."""
         if self.replicates is not None and self.units is not None:
             return min((self.n, "replicates"), (len(set(self.units[0])), "units"))
         return self.n, "units" if self.population in (CASES, ONE_SEED) else "replicates"

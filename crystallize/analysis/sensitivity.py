@@ -37,7 +37,7 @@ DIFFERENCES: Final = ("mean difference", "risk difference")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Sensitivity:
-    """What a design can show.
+    """Smallest effects that a design can show.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ def with_discordance(design: Design, effect: float) -> Design:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class EffectScale:
-    """Turns sizes as they are declared and shown into those of a design, and back.
+    """Scale between sizes as they are declared and shown, and those of a design.
 
     Parameters
     ----------
@@ -129,7 +129,7 @@ class EffectScale:
 
     @property
     def null(self) -> float:
-        """What a claim with a sign has to exceed, in the units of the design."""
+        """Bound that a claim with a sign has to exceed, in the units of the design."""
         return 0.0 if self.claim.at_least is None else self.of(self.claim.at_least)
 
     @property
@@ -224,7 +224,7 @@ def sensitivity(
 
 
 class Advice(NamedTuple):
-    """What an inconclusive sample leaves open, and whether more of it would help."""
+    """Advice on an inconclusive sample: what it leaves open, and whether more of it would help."""
 
     text: str
     more: bool = True

@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Which code gave a recording, when and where.
+    """Origin of a recording: code, time and machine.
 
     Attributes
     ----------
@@ -75,7 +75,7 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """What one session recorded.
+    """Recording made by one session.
 
     Attributes
     ----------
@@ -96,7 +96,7 @@ class Recording:
 
     @property
     def replicates(self) -> int:
-        """How often each condition was run."""
+        """Number of replicates of each condition."""
         return len(self.seeds)
 
     @property
@@ -143,7 +143,7 @@ class Recording:
 
 @dataclass(frozen=True, slots=True)
 class StoredReference:
-    """What a reference file holds.
+    """Content of a reference file.
 
     Attributes
     ----------

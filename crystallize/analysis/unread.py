@@ -15,7 +15,7 @@ from crystallize.text.warned import warn
 
 @dataclass(frozen=True)
 class TreatmentKeys:
-    """Which keys of an experiment's treatments may stay unread.
+    """Keys of an experiment's treatments that may stay unread.
 
     Parameters
     ----------

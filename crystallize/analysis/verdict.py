@@ -14,7 +14,7 @@ PASSING: Final = ("supported", "no harm shown")
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What became of one hypothesis under one treatment.
+    """Verdict on one hypothesis under one treatment.
 
     A test or a verifier says what came out; the analysis adds what it is about, and how claims were judged
     together.

@@ -349,7 +349,7 @@ class Claim:
 
     @property
     def label(self) -> str:
-        """What it is about, in words."""
+        """Subject of the claim, in words."""
         return self.metric if self.per is None else f"{self.metric} per {self.per}"
 
     @property
@@ -375,7 +375,7 @@ class Claim:
 
     @property
     def size(self) -> float | None:
-        """How large a difference has to be, or may be, to be supported: `margin`, `at_least` or `detects`."""
+        """Size that a difference has to have, or may have, for support: `margin`, `at_least` or `detects`."""
         return next((s for s in (self.margin, self.at_least, self.detects) if s is not None), None)
 
     @property
@@ -406,12 +406,12 @@ class Claim:
 
     @property
     def claimed(self) -> Alternative:
-        """On which side of the null hypothesis the claim lies."""
+        """Side of the null hypothesis on which the claim lies."""
         return _SUPERIORITY[self.direction] if self.is_superiority else _GUARDS[self.direction]
 
     @property
     def alternative_of_p(self) -> Alternative:
-        """Of which alternative the p-value is."""
+        """Alternative that the p-value is of."""
         return self.claimed if not self.is_superiority or self.alternative == "one-sided" else "two-sided"
 
 

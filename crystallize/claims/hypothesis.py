@@ -27,7 +27,7 @@ Ranker = Callable[[Mapping[str, Any]], float]
 
 
 class Hypothesis:
-    """What is claimed of treatments, against the baseline or something else.
+    """Claim about treatments, against the baseline or something else.
 
     Written in one of two ways. By a verifier that decides by itself::
 

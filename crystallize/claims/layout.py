@@ -12,7 +12,7 @@ from crystallize.stats import Comparison, crossed_t, paired_t, resampled_t, welc
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How the values of a sample belong together, and what is asked of them.
+    """Layout of a sample: how its values belong together, and what is asked of them.
 
     Attributes
     ----------

@@ -18,7 +18,7 @@ from crystallize.stats import Correction
 
 @dataclass(frozen=True, slots=True)
 class Judging:
-    """How the claims of an experiment are judged.
+    """Policy by which the claims of an experiment are judged.
 
     Parameters
     ----------

@@ -15,7 +15,7 @@ OtherMachines = Literal["refuse", "allow"]
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """What the experiment gave earlier; a hypothesis `against` it compares each condition with its own past.
+    """Earlier results of the experiment; a hypothesis `against` it compares each condition with its own past.
 
     Parameters
     ----------

@@ -31,7 +31,7 @@ _PROBABLE: Final = 0.5  # conditional power of its opposite by the current trend
 
 @dataclass(frozen=True, slots=True)
 class GroupSequential:
-    r"""Look at a planned number of replicates several times, and stop once every claim is decided.
+    r"""Group-sequential design: a planned number of looks, until every claim is decided.
 
     Alpha is spent over the looks [1]_ so that a true null hypothesis is rejected at any of them with
     probability at most alpha. A claim is supported at a look if the p-value of its own test is at most the
@@ -164,7 +164,7 @@ def _boundaries(
 
 @dataclass(frozen=True, slots=True)
 class AnytimeValid:
-    """Look again and again, without a planned end, by an e-process.
+    """Anytime-valid design: looks without a planned end, by an e-process.
 
     Valid whenever one stops, also if replicates are added after the results were seen. It serves claims with
     the default test on pairs: a t-mixture for numbers, for 0/1 values the discordant pairs. See
@@ -214,7 +214,7 @@ class AnytimeValid:
 
 @dataclass(frozen=True, slots=True)
 class Curtailment:
-    """Stop where the replicates to come can't change the verdict, of claims declared as yes/no with a side.
+    """Rule that stops where replicates to come can't change the verdict, of yes/no claims with a side.
 
     The verdict is the one that all replicates would give, whatever they give, so that neither level nor power
     is spent. That they are 0 and 1 has to be declared, by ``kind="binary"`` or the test; other claims are

@@ -11,7 +11,7 @@ from crystallize.errors import DefinitionError, StepParameterError
 
 
 class Verifier(Declared):
-    """What `verifier` makes of a function: call it with parameters, or on two samples."""
+    """Function that decides claims: called with parameters, or on two samples; made by `verifier`."""
 
     def __init__(self, function: Callable[..., Any], params: Mapping[str, Any] | None = None) -> None:
         super().__init__(function)
@@ -34,7 +34,7 @@ class Verifier(Declared):
         self.alpha: Any = self.params.get("alpha", known.get("alpha"))
 
     def __call__(self, *samples: Any, **params: Any) -> Any:
-        """Without samples, return the verifier with these parameters fixed; with two, verify them."""
+        """Return the verifier with parameters fixed, if no samples are given; otherwise verify them."""
         if not samples:
             return Verifier(self.function, {**self.params, **params})
         return self.function(*samples, **{**self.params, **params})

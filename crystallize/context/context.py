@@ -77,7 +77,7 @@ class FrozenContext:
 
     @property
     def scopes(self) -> list[Scope]:
-        """What data source, treatment and steps have read and written so far."""
+        """Reads and writes of the data source, the treatment and the steps so far."""
         self._journal.ask("scopes")
         return self._journal.scopes
 

@@ -24,7 +24,7 @@ _NO_OUTPUTS: Final[Mapping[str, Callable[[Any], Any] | None]] = MappingProxyType
 
 
 class Journal:
-    """What one condition run knows, and all that it has done so far.
+    """Journal of one condition run: what it knows, and all that it has done so far.
 
     Data sources, treatments, steps and hooks are given a `FrozenContext`, which lets them read and add; what
     runs them works with the journal behind it.

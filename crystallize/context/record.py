@@ -70,7 +70,7 @@ class RunError:
 
 
 class ArtifactEntry(NamedTuple):
-    """What a record keeps of an artifact: not its bytes."""
+    """Entry of an artifact in a record, without its bytes."""
 
     name: str
     step: str
@@ -80,7 +80,7 @@ class ArtifactEntry(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """What one condition run gave.
+    """Record of one condition run.
 
     Attributes
     ----------

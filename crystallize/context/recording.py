@@ -13,7 +13,7 @@ from crystallize.storage.names import file_key
 
 
 class MetricEntry(NamedTuple):
-    """One recorded value of a metric."""
+    """Recorded value of a metric."""
 
     name: str
     value: Any

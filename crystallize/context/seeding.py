@@ -138,7 +138,7 @@ def seed_globals(seed: int) -> None:
 
 
 class _TorchImport(MetaPathFinder):
-    """Seeds torch when a unit of work is the first to import it, as if it had been loaded before the unit."""
+    """Import hook that seeds torch if a unit of work is the first to import it, as if it had been there."""
 
     seed = 0
 

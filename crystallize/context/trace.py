@@ -13,7 +13,7 @@ _MOST_KEPT: Final = 10_000
 
 
 class Scope:
-    """What one part of a run (data source, treatment, step) read and wrote of the context.
+    """Reads and writes of the context by one part of a run (data source, treatment, step).
 
     A scope never changes: what happens next leads from it to another one, and the same events lead to the
     same object. The runs of a condition mostly leave equal traces, so a hundred thousand of them take the
@@ -137,7 +137,7 @@ class Scope:
 
 
 class _Kept:
-    """Counts the scopes made, so that a process that runs for long does not keep all of them."""
+    """Count of the scopes made, so that a process that runs for long does not keep all of them."""
 
     def __init__(self) -> None:
         self.number = 0

@@ -160,7 +160,7 @@ def checked_outputs(outputs: Iterable[Artifact], where: str) -> tuple[Artifact, 
 
 
 class Output(NamedTuple):
-    """What identifies a declared output: its id, and its name."""
+    """Identity of a declared output: its id, and its name."""
 
     id: str
     name: str
@@ -182,7 +182,7 @@ def resolve(artifact: Artifact, declared: Iterable[tuple[T, Iterable[Output]]]) 
 
 
 class FoundArtifact(NamedTuple):
-    """Where an artifact lies, and what is known of it."""
+    """Place of an artifact, and what is known of it."""
 
     path: Path
     size: int
@@ -239,7 +239,7 @@ class UpstreamUnit:
 
 
 class Inputs:
-    """What one condition run depends on.
+    """Artifacts that one condition run depends on.
 
     Parameters
     ----------
@@ -252,7 +252,7 @@ class Inputs:
 
     @property
     def skipped(self) -> str | None:
-        """Why this run is skipped: one upstream was."""
+        """Reason why this run is skipped: one upstream was."""
         return next((f"{unit} was skipped: {unit.skipped}" for unit in self.units if unit.skipped), None)
 
     @property

@@ -168,7 +168,7 @@ def never_awaited(coroutine: CoroutineType[Any, Any, Any], part: str) -> Definit
 
 
 class SharedTime:
-    """Divides the time that passes among the runs that are under way on one event loop.
+    """Clock that divides the time that passes among the runs under way on one event loop.
 
     So the times of runs add up to what they took together, however long each of them waited.
     """

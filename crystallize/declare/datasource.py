@@ -16,7 +16,7 @@ from crystallize.errors import DefinitionError
 
 
 class DataSource(ABC):
-    """Provides the data that enter the pipeline; fetched once per condition run.
+    """Base of data sources; the data that enter a pipeline are fetched once per condition run.
 
     Subclass it and define `fetch`, or decorate a function with `data_source`.
     """
@@ -76,7 +76,7 @@ class ConstantSource(DataSource):
 
     @property
     def name(self) -> str:
-        """Say that it is a constant."""
+        """Name that says that it is a constant."""
         return "constant"
 
     def fetch(self, ctx: FrozenContext) -> Any:
@@ -92,7 +92,7 @@ class GivenSource(DataSource):
 
     @property
     def name(self) -> str:
-        """Say that they were given."""
+        """Name that says that they were given."""
         return "given data"
 
     def fetch(self, ctx: FrozenContext) -> Any:
@@ -101,7 +101,7 @@ class GivenSource(DataSource):
 
 
 class DataSourceFactory(Declared):
-    """What `data_source` makes of a function: call it with parameters to get a `DataSource`."""
+    """Factory of a `DataSource`, called with its parameters; made by `data_source`."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__(function)
@@ -136,7 +136,7 @@ def data_source(function: Callable[..., Any] | None = None, /) -> Any:
 
 
 class ExperimentInput(DataSource):
-    """Several named sources, fetched into a dictionary.
+    """Named data sources, fetched into a dictionary.
 
     Parameters
     ----------

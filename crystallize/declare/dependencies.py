@@ -12,7 +12,7 @@ from crystallize.errors import DefinitionError
 
 @dataclass(frozen=True, slots=True)
 class Caching:
-    """What the records of an experiment depend on beside its code and its values.
+    """Dependencies of an experiment's records beside its code and its values.
 
     Attributes
     ----------

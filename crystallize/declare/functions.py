@@ -226,7 +226,7 @@ if hasattr(os, "register_at_fork"):  # a connection or a handle can't be shared 
 
 
 class ResourceFactory(Declared):
-    """Makes a resource once per process and thread; see `resource_factory`."""
+    """Factory of a resource, made once per process and thread; see `resource_factory`."""
 
     def __call__(self, ctx: FrozenContext) -> Any:
         """Return this thread's resource for what the factory reads from `ctx`, making it if there is none."""

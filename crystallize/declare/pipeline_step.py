@@ -17,7 +17,7 @@ from crystallize.errors import DefinitionError
 
 
 class PipelineStep(ABC):
-    """One step: takes the data and the context, returns the data for the next step.
+    """Base of steps, which take the data and the context, and return the data for the next step.
 
     Subclass it and define `__call__`, or decorate a function with `pipeline_step`. A step that returns a
     pair ``(data, metrics)`` with a mapping as its second part records these metrics.
@@ -98,7 +98,7 @@ def code_of(step: PipelineStep) -> object:
 
 
 class StepFactory(Declared):
-    """What `pipeline_step` makes of a function: call it with parameters to get a `PipelineStep`."""
+    """Factory of a `PipelineStep`, called with its parameters; made by `pipeline_step`."""
 
     def __init__(
         self, function: Callable[..., Any], *, cacheable: bool = False, deterministic: bool = False

@@ -124,7 +124,7 @@ class Treatment:
 
     @property
     def change(self) -> Change:
-        """What the treatment changes: keys to add, a function of the context, or the data source."""
+        """Change that the treatment makes: keys to add, a function of the context, or the data source."""
         return next(c for c in (self.payload, self.function, self.source, {}) if c is not None)
 
     def without_source(self) -> Treatment:

@@ -14,7 +14,7 @@ from crystallize.run.plugins.execution import progress
 
 
 class DaskExecution(Execution):
-    """Runs units on the workers of a Dask cluster; metrics are those of `SerialExecution`, bit for bit.
+    """Execution on the workers of a Dask cluster; metrics are those of `SerialExecution`, bit for bit.
 
     The experiment, with the constants of its data source, is sent once to each worker. Its code reaches
     workers as any code does under Dask: it is installed there, or ``client.upload_file`` sends it, or it

@@ -18,7 +18,7 @@ _PER_WORKER: Final = 2  # blocks under way: one that runs, and one that waits
 
 
 class ExecutorExecution(Execution):
-    """Runs units on any `concurrent.futures.Executor`; metrics are those of `SerialExecution`, bit for bit.
+    """Execution on any `concurrent.futures.Executor`; metrics are those of `SerialExecution`, bit for bit.
 
     The executor is the user's: it is neither made nor shut down here. A pool of loky, of mpi4py
     (``MPIPoolExecutor``), or one of the standard library will do; for Dask there is `DaskExecution`. The

@@ -27,7 +27,7 @@ _AS_FAR_AS_POSSIBLE: Final = "what can't be identified is not compared"
 
 @dataclass(frozen=True)
 class Expectation:
-    """What units depend on, as it is in the process that sends them.
+    """Code, values and environment that units depend on, as they are in the process that sends them.
 
     Attributes
     ----------

@@ -38,7 +38,7 @@ from crystallize.text.warned import warn
 
 
 class _Task:
-    """What an executor calls with a block: in this process as it is, elsewhere what was pickled of it."""
+    """Callable that an executor is given with a block: as it is in this process, elsewhere pickled."""
 
     def __init__(self, plan: RunPlan, *, alone: bool, dumps: Callable[[Any], bytes] | None) -> None:
         self._plan = plan

@@ -156,7 +156,7 @@ GENERATORS: Final = threading.RLock()
 
 @dataclass(frozen=True)
 class BlockResult:
-    """What came of a block of units.
+    """Result of a block of units.
 
     Attributes
     ----------
@@ -322,7 +322,7 @@ def portable_dumps() -> Callable[[Any], bytes]:
 
 
 class _Kept(BasePlugin):
-    """Stands for the plugins that write artifacts, and keeps what they would write."""
+    """Stand-in for the plugins that write artifacts; it keeps what they would write."""
 
     def __init__(self) -> None:
         self._found: dict[Unit, tuple[KeptArtifact, ...]] = {}

@@ -20,7 +20,7 @@ _MISSING: Any = object()
 
 
 class PartsBuilder:
-    """Takes the parts of an experiment; every method returns the builder.
+    """Builder of the parts of an experiment; every method returns the builder.
 
     Parameters
     ----------

@@ -141,7 +141,7 @@ class ExperimentDeclaration:
 
     @property
     def label(self) -> str:
-        """What messages call it."""
+        """Name of the experiment in messages."""
         return f"experiment {self.name!r}"
 
     # Parts that may be set.
@@ -168,7 +168,7 @@ class ExperimentDeclaration:
 
     @property
     def replicates(self) -> int:
-        """How often each condition is run; may be set."""
+        """Number of replicates of each condition; may be set."""
         return 1 if self.declared_replicates is None else self.declared_replicates
 
     @replicates.setter
@@ -220,18 +220,18 @@ class ExperimentDeclaration:
 
     @property
     def analysis_plan(self) -> AnalysisPlan:
-        """What is claimed, and how it is judged."""
+        """Claims of the experiment, and the policy that they are judged by."""
         treatments = tuple(treatment.name for treatment in self.treatments)
         return AnalysisPlan(self.hypotheses, treatments, self.replicates, self.judging, self.treatment_keys)
 
     @property
     def treatment_keys(self) -> TreatmentKeys:
-        """Which keys of the treatments may stay unread."""
+        """Keys of the treatments that may stay unread."""
         return TreatmentKeys.of(self.treatments, self.shared_treatments)
 
     @property
     def execution(self) -> Execution:
-        """What runs the units."""
+        """Execution that runs the units."""
         return self.plugin(Execution)  # type: ignore[type-abstract]  # asked for, not made
 
     def plugin(self, kind: type[P]) -> P:

@@ -27,7 +27,7 @@ _SOURCE: Any = object()
 
 
 class Experiment(ExperimentDeclaration):
-    """Runs a baseline and treatments over seeded replicates, and verifies hypotheses about them.
+    """Baseline and treatments over seeded replicates, and hypotheses about them.
 
     Parameters
     ----------
@@ -282,7 +282,7 @@ class Experiment(ExperimentDeclaration):
 
 
 class ExperimentBuilder(PartsBuilder):
-    """Builds an experiment part by part; every method but `build` returns the builder.
+    """Builder of an experiment, part by part; every method but `build` returns the builder.
 
     Parameters
     ----------

@@ -387,7 +387,7 @@ class GraphRun:
 
 
 class _Finished:
-    """What the units of an experiment depend on, when the experiments upstream are done."""
+    """Dependencies of the units of an experiment, when the experiments upstream are done."""
 
     def __init__(self, run: GraphRun, name: str, results: Mapping[str, Result]) -> None:
         self._producers = [

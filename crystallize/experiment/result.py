@@ -63,7 +63,7 @@ class RunFailure:
 
 
 class Result:
-    """What an experiment gave.
+    """Result of an experiment.
 
     Attributes
     ----------
@@ -142,7 +142,7 @@ class Result:
 
     @cached_property
     def provenance(self) -> dict[str, Any]:
-        """Where the numbers come from: seeds, step parameters, context reads and writes, versions, commit."""
+        """Provenance of the numbers: seeds, step parameters, context reads and writes, versions, commit."""
         return {
             "experiment": self.name,
             "root_seed": self.root_seed,

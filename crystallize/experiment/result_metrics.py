@@ -85,7 +85,7 @@ class TreatmentMetrics(Mapping[str, ConditionMetrics]):
 
 
 class HypothesisResult:
-    """What became of one hypothesis.
+    """Verdicts on one hypothesis.
 
     Attributes
     ----------

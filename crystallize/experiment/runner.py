@@ -44,7 +44,7 @@ Strategy = Literal["rerun", "resume"]
 
 
 class Runner:
-    """One run of an experiment.
+    """Run of an experiment.
 
     Parameters
     ----------

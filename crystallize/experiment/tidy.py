@@ -12,7 +12,7 @@ from crystallize.errors import MissingExtraError
 
 
 class Row(NamedTuple):
-    """One value of a metric; nan where a replicate gave none."""
+    """Value of a metric; nan where a replicate gave none."""
 
     condition: str
     replicate: int

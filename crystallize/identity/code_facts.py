@@ -42,7 +42,7 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class CodeFacts:
-    """What there is to know of a code object, with those inside it.
+    """Facts about a code object, with those inside it.
 
     Attributes
     ----------
@@ -115,7 +115,7 @@ def _nested(code: types.CodeType) -> Iterator[types.CodeType]:
 
 
 class _CodeEncoder(Encoder):
-    """Writes code objects too: instructions, constants and names, but neither lines nor files."""
+    """Encoder of code objects, too: instructions, constants and names, but neither lines nor files."""
 
     __slots__ = ()
 

@@ -19,7 +19,7 @@ ADVICE: Final = "leave it out, or give cache_key= to say what identifies it"
 
 
 class Refusal(Exception):
-    """Says why a part of a value has no hash, and collects the path to it on its way up."""
+    """Reason why a part of a value has no hash, with the path to it, collected on the way up."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -47,7 +47,7 @@ def in_key(key: object) -> str:
 
 
 class Encoder:
-    """Writes values as bytes from which they could be told apart, and hashes the bytes."""
+    """Encoder of values as bytes from which they could be told apart, and of their hash."""
 
     __slots__ = ("_hash", "_held", "classes", "roots")
 

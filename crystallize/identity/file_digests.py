@@ -20,7 +20,7 @@ _MOST: Final = 50_000  # files that are remembered from one process to the next
 
 
 class Status(NamedTuple):
-    """What changes when a file does; the times alone are constant where packages are built reproducibly."""
+    """Status of a file, which changes with it; times alone are constant in reproducible packages."""
 
     device: int
     inode: int

@@ -32,7 +32,7 @@ _RANDOMISED: Final = (str, bytes)
 
 @dataclass
 class KeptState:
-    """What code of a project held at some moment.
+    """State that code of a project held at some moment.
 
     Attributes
     ----------
@@ -127,7 +127,7 @@ def refilled_alike(additions: Additions) -> bool:
 
 
 class _StateReach(Reach):
-    """Finds all parts, also those that have no identity."""
+    """Reach over all parts, also those that have no identity."""
 
     def __init__(self, name: str, roots: Roots, found: KeptState) -> None:
         super().__init__(name, roots)
@@ -156,7 +156,7 @@ class _StateReach(Reach):
 
 
 class _StateEncoder(PartEncoder):
-    """Writes what can be seen of what has no identity, instead of refusing it."""
+    """Encoder of what can be seen of what has no identity, instead of refusing it."""
 
     __slots__ = ("_found", "_holders")
 

@@ -67,7 +67,7 @@ class Opening:
 
 
 class OpenedFiles:
-    """All that was opened in this process, but for files of packages, of Python and of the machine."""
+    """Files that were opened in this process, but for those of packages, of Python and of the machine."""
 
     def __init__(self) -> None:
         self.version = 0

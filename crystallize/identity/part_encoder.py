@@ -34,7 +34,7 @@ _HEAP_TYPE: Final = 1 << 9  # Py_TPFLAGS_HEAPTYPE
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Something of the project that has a name.
+    """Named thing of a project.
 
     Attributes
     ----------
@@ -64,7 +64,7 @@ LabelPart = Callable[[Part], str]
 
 
 class PartEncoder(Encoder):
-    """Writes the content of one part, and the labels of those that it refers to.
+    """Encoder of the content of one part, and of the labels of those that it refers to.
 
     Texts and paths that lie below a root of the project are written relative to it, so that a checkout has
     the same fingerprint wherever it is.
@@ -202,7 +202,7 @@ class PartEncoder(Encoder):
 
 
 class _LoneEncoder(PartEncoder):
-    """Writes the names of other parts instead of numbered labels, and has nothing described."""
+    """Encoder of the names of other parts instead of numbered labels; it has nothing described."""
 
     __slots__ = ()
 
@@ -228,7 +228,7 @@ PartEncoder.packers = {kind: pack for kind, pack in Encoder.packers.items() if k
 
 
 def is_project_code(function: types.FunctionType, roots: Roots) -> bool:
-    """Tell by its file whether a function is the project's; code made at run time is its module's."""
+    """Return whether a function is the project's, by its file; code made at run time is its module's."""
     filename = function.__code__.co_filename
     if filename.startswith("<") and not filename.startswith("<frozen "):
         return is_project_name(function.__globals__.get("__name__", ""), roots)

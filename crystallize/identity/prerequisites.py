@@ -32,11 +32,11 @@ Entry = tuple[str, str, str]
 
 
 class Unprovable(Exception):
-    """Says why what a process has read can't be told any more."""
+    """Reason why what a process has read can't be told any more."""
 
 
 class Prerequisites:
-    """What the results of one experiment, or of steps, are to list, and whether what earlier ones list holds.
+    """Prerequisites that the results of one experiment, or of steps, are to list.
 
     Parameters
     ----------

@@ -23,7 +23,7 @@ _MISSING: Final = object()
 
 @dataclass(frozen=True)
 class Setting:
-    """Something of the process that can be looked at and put back."""
+    """Setting of the process that can be looked at and put back."""
 
     name: str
     get: Callable[[], Any]
@@ -63,7 +63,7 @@ def put_back(moved: Iterable[Move]) -> Iterator[None]:
 
 
 def came_again(move: Move) -> bool:
-    """Tell whether a setting that was put back has become the same again."""
+    """Return whether a setting that was put back has become the same again."""
     return _shown(move.setting.get()) == _shown(move.now)
 
 

@@ -29,7 +29,7 @@ def versions() -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What times depend on, as far as the system tells.
+    """Machine that times depend on, as far as the system tells.
 
     Attributes
     ----------

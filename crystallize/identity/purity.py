@@ -43,7 +43,7 @@ def is_incidental(reason: str) -> bool:
 
 
 class Watcher:
-    """Watches the runs of one experiment, or of one step, in this process.
+    """Watcher of the runs of one experiment, or of one step, in this process.
 
     Once a run has done something that the key can't see, every later one is impure as well: it may use what
     that one left in memory, be it data, a module or a connection.
@@ -85,7 +85,7 @@ class Watcher:
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """Why runs are impure, the network first, then in the order of their doing; about eight at most."""
+        """Reasons why runs are impure, the network first, then as they arose; about eight at most."""
         return tuple(sorted(self._noted, key=is_incidental)) if self._noted else ()
 
     def knows(self, path: str, *, directory: bool = False) -> bool:
@@ -114,7 +114,7 @@ def _places(paths: tuple[StrPath, ...]) -> Places:
 
 
 class Watch:
-    """One run under watch: what this thread or task does, and threads that belong to no other run.
+    """Run under watch: what this thread or task does, and threads that belong to no other run.
 
     Its reasons are complete when the run has ended. A class, since there are as many as runs.
 
@@ -144,7 +144,7 @@ class Watch:
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """Why this run, or an earlier one of the same watcher, is impure; empty if all are pure."""
+        """Reasons why this run, or an earlier one of the same watcher, is impure; empty if all are pure."""
         return self._watcher.reasons
 
     def _owns(self, path: Spelled) -> bool:

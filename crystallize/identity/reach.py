@@ -14,7 +14,7 @@ from crystallize.identity.part_encoder import Part, PartEncoder
 
 
 class Reach:
-    """Finds the parts that an object consists of, first those that it names itself.
+    """Parts that an object consists of, first those that it names itself.
 
     Functions, classes, variables of modules and whole modules are parts. What a part says of another is its
     label, so that its digest does not depend on what the other is; parts of equal names are numbered in the

@@ -82,7 +82,7 @@ def reached_modules(labels: Iterable[str]) -> dict[str, ModuleType]:
 
 
 class _Search:
-    """Follows what is executed from module to module."""
+    """Search through what is executed, from module to module."""
 
     def __init__(self, called: list[ModuleType]) -> None:
         self.executed: dict[str, list[Definition]] = {}

@@ -39,7 +39,7 @@ from crystallize.storage.run_directory import digest_of
 
 @dataclass(frozen=True, slots=True)
 class Outcomes:
-    """Which exceptions end a unit of work, and how they are described.
+    """Exceptions that end a unit of work, and their descriptions.
 
     Attributes
     ----------
@@ -139,7 +139,7 @@ async def aexecute(
 
 
 class Unit(NamedTuple):
-    """One unit of work."""
+    """Unit of work."""
 
     replicate: int
     condition: str
@@ -167,7 +167,7 @@ Arriving = Iterator[RunRecord | Awaitable[object]]
 
 
 class RecordSource(Protocol):
-    """Where records of units come from: they are run here or elsewhere, were stored, or arrive from others.
+    """Source of records of units: they are run here or elsewhere, were stored, or arrive from others.
 
     Who looks at them asks for some units and takes records in whatever order they arrive. Sources may stand
     behind one another: one gives what it has, and asks the next one for the rest.
@@ -183,7 +183,7 @@ class RecordSource(Protocol):
 
 @dataclass(frozen=True)
 class RunPlan:
-    """All that a process needs to run any unit of an experiment.
+    """Plan of a run: all that a process needs to run any unit of an experiment.
 
     Attributes
     ----------
@@ -246,7 +246,7 @@ class RunPlan:
 
     @cached_property
     def cacheable_steps(self) -> CacheableSteps | None:
-        """What calls the cacheable steps, if there are any."""
+        """Caller of the cacheable steps, if there are any."""
         if not self.pipeline.is_cacheable:
             return None
         return CacheableSteps(self.step_cache, self.seed_globals, shared=self.shares_generators)
@@ -390,7 +390,7 @@ class RunPlan:
 
     @cached_property
     def _sources(self) -> dict[str, DataSource]:
-        """What conditions fetch from, if not from the experiment's data source."""
+        """Sources that conditions fetch from, if not from the experiment's own."""
         return {t.name: t.source for t in self.treatments if t.source is not None}
 
     @cached_property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class Impurities:
-    """Which code may keep in memory what no key has seen, since an impure run of this process used it.
+    """Code that may keep in memory what no key has seen, since an impure run of this process used it.
 
     What is kept (by `functools.lru_cache`, in a variable of a module) may have come from any run, so another
     experiment that shares code with an impure one is impure as well.

@@ -65,15 +65,15 @@ def _hook(plugin: Any, name: str, experiment: Any) -> Callable[..., object]:
 
 
 class Around(Protocol):
-    """What surrounds a pass through a pipeline."""
+    """Calls before and behind a pass through a pipeline."""
 
     @property
     def hooks(self) -> Hooks:
-        """Called around each step."""
+        """Hooks around each step."""
 
     @property
     def cacheable_steps(self) -> CacheableSteps | None:
-        """What calls the cacheable steps; otherwise, they are called like all others."""
+        """Caller of the cacheable steps; without one they are called like all others."""
 
     def begin(self, ctx: FrozenContext) -> DataSource | None:
         """Act before the steps are set up; return what the data are fetched from, if they are."""

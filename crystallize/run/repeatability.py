@@ -25,7 +25,7 @@ CAUSES: Final = (
 
 
 class Repeatability:
-    """What is known of the runs that one process has made of an experiment.
+    """Knowledge of whether the runs of an experiment repeat, from those that one process has made.
 
     Parameters
     ----------

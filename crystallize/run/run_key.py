@@ -86,7 +86,7 @@ class RunIdentity:
 
 @dataclass(frozen=True)
 class Subject:
-    """What condition runs are made of, to be identified now and again.
+    """Ingredients of condition runs, to be identified now and again.
 
     Attributes
     ----------
@@ -210,7 +210,7 @@ def declared_inputs(root: Path, patterns: Iterable[str]) -> dict[str, str]:
 
 
 class _Parts:
-    """Takes up the parts of an identity, one by one."""
+    """Parts of an identity, taken up one by one."""
 
     def __init__(self, subject: Subject) -> None:
         self._subject = subject

@@ -87,7 +87,7 @@ CacheReport = tuple[Mapping[tuple[str, str], str], bool]
 
 
 class StepCache(Protocol):
-    """Where results of cacheable steps come from and go to; it can be pickled, and opens itself anew."""
+    """Cache of the results of cacheable steps; it can be pickled, and opens itself anew."""
 
     def unit(self) -> AbstractContextManager[object]:
         """Bracket a unit of work, so that what it does counts for no step of a unit beside it."""
@@ -177,7 +177,7 @@ def open_step_cache(
 
 
 class CacheableSteps:
-    """Calls the cacheable steps of a plan, or does what their stored results say they would do.
+    """Cacheable steps of a plan, called or stood for by their stored results.
 
     Parameters
     ----------
@@ -207,7 +207,7 @@ class CacheableSteps:
 
 @dataclass(slots=True)
 class _Effects:
-    """All that a step does.
+    """Effects of a step.
 
     Attributes
     ----------
@@ -256,7 +256,7 @@ class _Effects:
 
 
 class CacheableCall:
-    """One call of a cacheable step."""
+    """Call of a cacheable step."""
 
     def __init__(
         self, steps: CacheableSteps, step: PipelineStep, index: int, data: Any, ctx: FrozenContext

@@ -124,7 +124,7 @@ def clustered_t(
 
 
 class _Side(NamedTuple):
-    """One arm: its mean, and of each unit its part of the values and what it contributes to the variance."""
+    """Arm: its mean, and of each unit its part of the values and its contribution to the variance."""
 
     mean: float
     shares: Sample

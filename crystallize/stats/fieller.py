@@ -24,7 +24,7 @@ _FAR: Final = 2.0**20  # times as far apart as equal values: what these are wort
 
 
 class Ratio(NamedTuple):
-    """Two arms, in units that no multiple of them exceeds, whose means are compared by their ratio.
+    """Ratio of the means of two arms, in units that no multiple of them exceeds.
 
     The range of equal values is at most `rounding`.
     """

@@ -277,7 +277,7 @@ class _Density(NamedTuple):
 
 
 class _Step:
-    """One step of the recursion, from a density to the next look."""
+    """Step of the recursion, from a density to the next look."""
 
     def __init__(self, density: _Density, time: float, drift: float = 0.0) -> None:
         self._time = time

@@ -20,7 +20,7 @@ _TIE: Final = 1e-12
 
 @dataclass(frozen=True, slots=True)
 class MaxT:
-    """Several two-sided comparisons, each adjusted for all.
+    """Two-sided comparisons, each adjusted for all.
 
     Attributes
     ----------

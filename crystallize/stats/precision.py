@@ -58,7 +58,7 @@ class Precision:
 
 @dataclass(frozen=True, slots=True)
 class Arms:
-    """Two samples, divided by a power of two that brings the largest value into [1/2, 1).
+    """Samples of both arms, divided by a power of two that brings the largest value into [1/2, 1).
 
     Attributes
     ----------

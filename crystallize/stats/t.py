@@ -220,7 +220,7 @@ def welch_t(
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked of the samples; checked when made."""
+    """Question that is asked of the samples; checked when made."""
 
     test: str
     alternative: Alternative

@@ -260,7 +260,7 @@ def stored_versions(experiment: str, root_dir: str | os.PathLike[str] = "data") 
 
 
 class StoredVersion:
-    """What one run left on disk.
+    """Files of one run on disk.
 
     Parameters
     ----------
@@ -294,7 +294,7 @@ class StoredVersion:
 
     @cached_property
     def results(self) -> dict[str, Any]:
-        """What `Result.to_dict` gave; nan and infinities are the strings "nan", "inf" and "-inf".
+        """Dictionary of `Result.to_dict`; nan and infinities are the strings "nan", "inf" and "-inf".
 
         Raises
         ------

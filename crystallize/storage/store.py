@@ -56,7 +56,7 @@ class Encoded(NamedTuple):
 
 
 class Store:
-    """Keeps what was computed, for whoever has the same secret.
+    """Store of what was computed, for whoever has the same secret.
 
     There are two ways to keep it. A large value has a file of its own, under its key (`put`, `get`). Many
     small records that are needed together share files, called packs, under a slot and the parts of their keys

@@ -80,7 +80,7 @@ def _value(value: Any) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of one pair of samples."""
+    """Answer to one pair of samples."""
 
     verdict: Verdict
 
@@ -127,7 +127,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What is checked, and what is known of it."""
+    """Claim or verifier under check, and what is known of it."""
 
     hypothesis: Hypothesis
     metrics: tuple[str, ...]
@@ -139,7 +139,7 @@ class Subject:
 
     @property
     def label(self) -> str:
-        """What errors call it."""
+        """Name of the subject in errors."""
         kind = "verifier" if self.hypothesis.claim is None else "claim"
         return f"{kind} {self.hypothesis.name!r}"
 
@@ -159,13 +159,13 @@ class Subject:
         return Answer(verdict_on(self.hypothesis, baseline, treatment))
 
     def same_p(self, one: Answer, other: Answer) -> bool:
-        """Whether both have the same p-value, up to the tolerance, or both none."""
+        """Return whether both have the same p-value, up to the tolerance, or both none."""
         if not (one.decided and other.decided):
             return one.decided == other.decided
         return abs(one.p - other.p) <= self.tolerance
 
     def agree(self, one: Answer, other: Answer) -> bool:
-        """Whether both are the same; where p-values differ by rounding, alpha may lie between them."""
+        """Return whether both are the same; where p-values differ by rounding, alpha may lie between them."""
         same_verdict = (one.significant, one.passes) == (other.significant, other.passes)
         return self.same_p(one, other) and (same_verdict or one.p != other.p)
 

@@ -137,7 +137,7 @@ def _warned_of(results: Iterable[BlockResult]) -> Iterator[BlockResult]:
 
 @dataclass(frozen=True)
 class _Logging:
-    """How what units log is captured: the options of pytest's own capture."""
+    """Capture of what units log: the options of pytest's own capture."""
 
     format: str | None
     date_format: str | None

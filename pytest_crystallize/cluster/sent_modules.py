@@ -107,7 +107,7 @@ def _locations(name: str, source: _Source, path: Sequence[str] | None) -> list[s
 
 
 class _SentSource(SourceLoader):
-    """Loads one module from its text, whatever file there is; no bytecode is written."""
+    """Loader of one module from its text, whatever file there is; no bytecode is written."""
 
     def __init__(self, name: str, source: _Source) -> None:
         self._name = name

@@ -54,7 +54,7 @@ from pytest_crystallize.units.units import ExperimentRuns
 
 
 class ExperimentCollector(ShowsTraceback, pytest.Class):
-    """One ``experiment_*`` function; its children are the hypotheses of each of its parameter sets.
+    """Collector of one ``experiment_*`` function; its children are the hypotheses of each parameter set.
 
     It groups its tests as a class does, and is one for the sake of editors: they draw their trees of files
     and classes, and drop what is in neither.

@@ -33,7 +33,7 @@ _OBJECTS = {
 
 
 class RefusedDeclaration(pytest.Collector):
-    """Something that declares an experiment and can't be run; collecting it is an error of one line."""
+    """Declaration of an experiment that can't be run; collecting it is an error of one line."""
 
     def __init__(self, *, fault: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -45,7 +45,7 @@ class RefusedDeclaration(pytest.Collector):
 
 
 class Declarations:
-    """Finds experiments among the attributes of modules and classes.
+    """Experiments among the attributes of modules and classes.
 
     Parameters
     ----------

@@ -57,7 +57,7 @@ _OF_VERDICTS = ("skip", "skipif", "xfail")
 
 
 class NotSupported(AssertionError):
-    """A hypothesis was not supported; raised by its item."""
+    """Failure of an item whose hypothesis was not supported."""
 
 
 class ExperimentItem(ShowsTraceback, pytest.Item):
@@ -91,7 +91,7 @@ class ExperimentItem(ShowsTraceback, pytest.Item):
 
     @property
     def instance(self) -> Any:
-        """Of its class, in the latest condition run that was made here; None outside of classes."""
+        """Instance of its class in the latest condition run that was made here; None outside of classes."""
         return self.runs.instance
 
     @property

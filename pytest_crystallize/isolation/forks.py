@@ -29,11 +29,11 @@ if hasattr(os, "register_at_fork"):
 
 
 class ForkedProcessCameBack(Exception):
-    """A process that the code under test had forked came back, as if it were to go on with the session."""
+    """Return of a process that the code under test had forked, as if it were to go on with the session."""
 
 
 class Forks:
-    """Ends children that come back, and hears of it in their parent.
+    """Forked children of this process: those that come back are ended, and their parent hears of it.
 
     A child that does its work and exits, as those of `multiprocessing` do, never comes back.
     """
@@ -100,7 +100,7 @@ class Forks:
 
 
 class ForkHooks:
-    """Keeps children that come back from going on with the session.
+    """Hooks that keep children which come back from going on with the session.
 
     Parameters
     ----------

@@ -63,7 +63,7 @@ class _Arisen(NamedTuple):
 
 
 class LateErrors:
-    """Finds out to which condition run an error belongs.
+    """Errors beside the body of a condition run, and the runs that they belong to.
 
     An error belongs to the run that was under way when it arose: the one of the asynchronous task, if several
     are. Of an error that arises while garbage is collected this can't be told, since the garbage may be any

@@ -34,7 +34,7 @@ def with_output(record: RunRecord, out: str, err: str, log: str) -> RunRecord:
 
 
 class Output:
-    """Keeps the output of units apart, though many run in the call phase of one item."""
+    """Output of units, kept apart though many run in the call phase of one item."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config

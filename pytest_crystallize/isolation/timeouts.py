@@ -11,7 +11,7 @@ from pytest_crystallize.pytest_seam import fault_handler_stderr_fd_key
 
 
 class Timer:
-    """Restarts and suspends the timers of the item under way that are armed.
+    """Timers of the item under way, which are suspended and restarted.
 
     Parameters
     ----------

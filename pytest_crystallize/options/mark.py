@@ -73,7 +73,7 @@ def is_marked(marks: Sequence[pytest.Mark]) -> bool:
 
 
 class MarkReader:
-    """Reads the marks of a session; what an iterator gives is kept, since it gives it only once."""
+    """Reader of the marks of a session; what an iterator gives is kept, since it gives it only once."""
 
     def __init__(self) -> None:
         self._read: dict[int, tuple[Iterator[Any], tuple[Any, ...]]] = {}

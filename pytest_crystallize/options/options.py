@@ -31,7 +31,7 @@ from pytest_crystallize.options.values import (
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a session was asked for.
+    """Settled options of a session.
 
     Attributes
     ----------
@@ -152,12 +152,12 @@ class Options:
 
     @property
     def artifact_root(self) -> Path:
-        """Where artifacts go if an experiment doesn't say."""
+        """Directory of artifacts where an experiment says none."""
         return self.directory / "artifacts"
 
     @property
     def steps(self) -> Path:
-        """Where results of cacheable steps lie."""
+        """Directory of the results of cacheable steps."""
         return self.directory / "steps"
 
     @property

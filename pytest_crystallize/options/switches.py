@@ -15,7 +15,7 @@ _LARGEST: Final = 1 << 20
 
 
 class Switches:
-    """Which treatments are switched off.
+    """Treatments that are switched off.
 
     Parameters
     ----------

@@ -313,7 +313,7 @@ class SharedExchange(Exchange):
 
 
 class _Count:
-    """Up to where the replicates of an experiment have been claimed, as a number in a file.
+    """Number of the replicates of an experiment that have been claimed, in a file.
 
     It may be lost: who claims what another process has claimed waits for it, and finds nothing to run.
 

@@ -19,7 +19,7 @@ APPENDED_EVERY: Final = 0.05
 
 
 class Key(NamedTuple):
-    """Which unit of work: experiment id, replicate, condition."""
+    """Key of a unit of work: experiment id, replicate, condition."""
 
     experiment: str
     replicate: int
@@ -48,7 +48,7 @@ class Block:
 
 
 class Log:
-    """Appends to the log of this process.
+    """Log of this process, which it appends to.
 
     Records are gathered and appended together, since each time costs as much as a short run; what is under
     way is known to others all the same, and each of them at once.
@@ -117,7 +117,7 @@ def _block(experiment: str, records: Sequence[RunRecord]) -> bytes:
 
 
 class LogReader:
-    """Reads what was appended to another process's log since the last time.
+    """Reader of another process's log, from where it was left the last time.
 
     Parameters
     ----------

@@ -39,7 +39,7 @@ _OF_REQUEST = frozenset({"param", "param_index", "addfinalizer", "scope", "fixtu
 
 
 class RecordCache:
-    """What the experiments of a session share of the cache.
+    """Cache that the experiments of a session share.
 
     Parameters
     ----------

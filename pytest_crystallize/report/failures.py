@@ -49,7 +49,7 @@ class Failure:
 
     @property
     def cause(self) -> tuple[str, ...]:
-        """What failures that a session shows once have in common.
+        """Cause that failures which a session shows once have in common.
 
         Where no line of the user's raised, what was declared is wrong in every condition, whatever the
         numbers.

@@ -16,7 +16,7 @@ ATTRIBUTE = "crystallize"
 
 @dataclass(frozen=True, slots=True)
 class CacheUse:
-    """What no record tells of how the runs that a test rests on were stored.
+    """Use of stored runs by a test, of which no record tells.
 
     Attributes
     ----------
@@ -41,7 +41,7 @@ class CacheUse:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What became of one test, and what no record tells of the runs that it rests on.
+    """Verdict on one test, and what no record tells of the runs that it rests on.
 
     Attributes
     ----------

@@ -19,7 +19,7 @@ _BROKEN = ("failed", "error", "not run")
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one test: a hypothesis under one treatment, or the runs of an experiment without one.
+    """Outcome of one test: a hypothesis under one treatment, or the runs of an experiment without one.
 
     Attributes
     ----------
@@ -78,7 +78,7 @@ class Outcome:
 
     @property
     def reason(self) -> str:
-        """Why it is not supported, or has no verdict."""
+        """Reason why it is not supported, or has no verdict."""
         given = self.verdict.reason if self.verdict is not None else (self.calibration or {}).get("reason")
         return self.message or str(given or "")
 
@@ -136,7 +136,7 @@ class Used:
 
 @dataclass(frozen=True, slots=True)
 class ExperimentResults:
-    """What one experiment gave.
+    """Results of one experiment.
 
     Attributes
     ----------
@@ -206,12 +206,12 @@ class ExperimentResults:
 
     @property
     def variant(self) -> str:
-        """What its name says that its node id doesn't."""
+        """Part of its name that its node id lacks."""
         return variant(self.name, self.node)
 
     @property
     def extent(self) -> str:
-        """How many replicates of how many conditions, in words."""
+        """Numbers of replicates and of conditions, in words."""
         many = counted(self.planned, "replicate")
         if self.run < self.planned:
             many = f"{self.run} of {many}"
@@ -220,7 +220,7 @@ class ExperimentResults:
 
 @dataclass(frozen=True, slots=True)
 class SessionResults:
-    """What a session gave.
+    """Results of a session.
 
     Attributes
     ----------

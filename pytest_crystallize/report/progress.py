@@ -18,7 +18,7 @@ _SAVE, _RESTORE, _CLEAR = "\x1b7", "\x1b8", "\x1b[K"
 
 
 class Progress:
-    """Writes what `describe` says from a thread of its own, to the file that pytest reports to.
+    """Writer of what `describe` says, from a thread of its own, to the file that pytest reports to.
 
     Parameters
     ----------

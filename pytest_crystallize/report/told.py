@@ -12,7 +12,7 @@ from pytest_crystallize.report.judged import Judged, judged_of
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What the reports of one test told.
+    """Contents of the reports of one test.
 
     Attributes
     ----------
@@ -33,7 +33,7 @@ class Told:
 
 
 class ToldTests:
-    """Takes in the reports of a session's tests.
+    """Contents of the reports of a session's tests, by test.
 
     Attributes
     ----------

@@ -24,7 +24,7 @@ _SHOWN = 3
 
 
 class AbsenceGuard:
-    """Ends a session that has no experiment, or compares none, as pytest ends one that has no test.
+    """Guard that ends a session without experiments or comparisons as pytest ends one without tests.
 
     Parameters
     ----------

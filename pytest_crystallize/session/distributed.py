@@ -17,7 +17,7 @@ _HANGS_AFTER_CRASH = ("loadscope", "loadfile", "loadgroup")
 
 
 class ControllerHooks:
-    """Tells workers what they need, keeps tokens out of the counts, and names what a dead worker ran."""
+    """Hooks of the controlling process, which instruct workers and tell what becomes of those that die."""
 
     def __init__(self, config: pytest.Config, session: Any, reporter: Reporter) -> None:
         self.config = config
@@ -66,7 +66,7 @@ class ControllerHooks:
 
     @property
     def tests(self) -> int:
-        """How many tests were collected, tokens not counted."""
+        """Number of tests that were collected, tokens not counted."""
         return len(self._tests or ())
 
     @pytest.hookimpl(tryfirst=True)

@@ -14,7 +14,7 @@ from pytest_crystallize.isolation.late_errors import LateErrors, is_late
 
 
 class LateErrorHooks:
-    """Raises errors that belong to no run, and withdraws stored runs that may have caused one.
+    """Hooks that raise errors of no run, and withdraw stored runs that may have caused one.
 
     Parameters
     ----------

@@ -33,7 +33,7 @@ STEP_SUMMARY_BYTES = 1024 * 1024
 
 
 class Publisher:
-    """Calls the hooks of others while a session runs, and writes its reports at the end.
+    """Publisher of a session: it calls the hooks of others, and writes reports at the end.
 
     Parameters
     ----------

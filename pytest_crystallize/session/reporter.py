@@ -37,7 +37,7 @@ _MOST_FAILURES = 5
 
 
 class Reporter:
-    """Collects the reports of a session and shows what became of its experiments.
+    """Reporter of a session, from the reports of its tests to what is shown of its experiments.
 
     Parameters
     ----------

@@ -52,7 +52,7 @@ def to_be_saved(runs: ExperimentRuns) -> dict[str, Any]:
 
 
 class ReferenceWriter:
-    """Writes the references of a session.
+    """Writer of the references of a session.
 
     Parameters
     ----------

@@ -108,7 +108,7 @@ def activate(config: pytest.Config) -> None:
 
 
 class CrystallizeSession:
-    """Collects experiments, adds the prefetch tokens, and runs them.
+    """Session with experiments: hooks that collect them, add the prefetch tokens, and run them.
 
     Parameters
     ----------
@@ -134,7 +134,7 @@ class CrystallizeSession:
 
     @property
     def _told(self) -> dict[str, Any] | None:
-        """What the controlling process told this one, if it is a worker."""
+        """Words of the controlling process to this one, if it is a worker."""
         return None if self.workerinput is None else self.workerinput[_WORKERINPUT]
 
     def _cluster(self) -> Cluster | None:

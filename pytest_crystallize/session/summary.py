@@ -21,7 +21,7 @@ WIDEST = 120
 
 
 class SessionSummary:
-    """Shows what became of the experiments of a session.
+    """Summary of the experiments of a session.
 
     Parameters
     ----------

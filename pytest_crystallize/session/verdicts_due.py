@@ -15,7 +15,7 @@ _GOOD = (*PASSING, "calibrated", "planned")
 
 
 class VerdictsDue:
-    """Takes in the reports of a session, and tells why it can't have succeeded.
+    """Verdicts that a session owes, and the reasons why it can't have succeeded.
 
     Only what was reported as good counts: a verdict that supports its hypothesis, a skip, an expected
     failure.

@@ -18,7 +18,7 @@ FAULTS = "crystallize_faults"
 
 
 class WorkerHooks:
-    """Runs tokens, and has the session end as it would in one process.
+    """Hooks of a worker, which runs tokens and ends as one process would.
 
     Parameters
     ----------

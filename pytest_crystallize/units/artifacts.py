@@ -23,7 +23,7 @@ from pytest_crystallize.records.exchange import Exchange
 
 
 class SharedArtifacts(BasePlugin):
-    """Has every process of a session write an experiment's artifacts to one version, made when needed."""
+    """Version of an experiment's artifacts to which every process of a session writes, made when needed."""
 
     stays_local = True
 

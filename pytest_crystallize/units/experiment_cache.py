@@ -28,7 +28,7 @@ _TOLD_CHANGES = 4
 
 @dataclass
 class Recalled:
-    """What the processes of a session agree on about the stored runs of an experiment.
+    """Stored runs of an experiment that the processes of a session agree on.
 
     Attributes
     ----------

@@ -19,7 +19,7 @@ _LOOKS: Final = 50  # times as long as the last look at what is in memory is wai
 
 
 class Repeats:
-    """Whether runs of one experiment repeat, as far as this process can tell.
+    """Knowledge of whether runs of one experiment repeat, as far as this process can tell.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class Repeats:
 
     @cached_property
     def _known(self) -> Repeatability | None:
-        """What is known; None where nothing is to be: runs that can't repeat, or are vouched for."""
+        """Knowledge so far; None where nothing is to be known: runs that can't repeat, or are vouched for."""
         caching = self._runs.caching
         if not caching.repeatable or caching.cache_key is not None:
             return None

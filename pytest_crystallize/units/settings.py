@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Settings:
-    """What the experiments of a session share in one process, and what becomes of it while it runs.
+    """Objects that the experiments of a session share in one process, and what becomes of it while it runs.
 
     Attributes
     ----------

@@ -59,7 +59,7 @@ class Claimant(Protocol):
 
 
 class SettledExperiment:
-    """One experiment (one parameter set of one function) as this session is to run it, and what it needs.
+    """Experiment (one parameter set of one function) as this session is to run it, and what it needs.
 
     Attributes
     ----------
@@ -219,7 +219,7 @@ class SettledExperiment:
 
     @cached_property
     def references(self) -> References:
-        """What the hypotheses are against."""
+        """References that the hypotheses are against."""
         plan = self.later_plan if self.settings.options.plan else self.analysis_plan
         hypotheses, root = plan.hypotheses, self.settings.config.rootpath
         found = find_references(

@@ -20,7 +20,7 @@ from pytest_crystallize.units.settled import SettledExperiment
 
 
 class UnitRuns(SettledExperiment, ABC):
-    """What runs single units of an experiment, watches them, stores their records and makes these known.
+    """Runner of single units of an experiment: it watches them, stores their records and makes these known.
 
     Attributes
     ----------

@@ -116,16 +116,16 @@ class ExperimentRuns(UnitRuns):
 
     @property
     def size(self) -> int:
-        """Up to which replicate to run until the next look; in the end, how many were run."""
+        """Number of replicates to run until the next look; in the end, of those that were run."""
         return self._interim.size
 
     def is_wanted(self, record: RunRecord) -> bool:
-        """Tell whether a record counts so far: it lies before the look that is to come, or that decided."""
+        """Return whether a record counts so far: it lies before the look that is to come, or that decided."""
         return record.replicate < self._interim.wanted(record.condition)
 
     @property
     def enough(self) -> dict[str, int]:
-        """Of conditions that are not run on, since all about them is decided, how many replicates count."""
+        """Number of replicates that count of conditions that are not run on, as all about them is decided."""
         return self._interim.enough
 
     @property

@@ -115,7 +115,7 @@ class _Listed(BaseOptimizer):
 
 
 class GridSearch(_Listed):
-    """Tries every combination of given values, the last key changing fastest.
+    """Search through every combination of given values, the last key changing fastest.
 
     Parameters
     ----------
@@ -151,7 +151,7 @@ Treatment('depth=2, rate=0.1', {'depth': 2, 'rate': 0.1})]
 
 
 class RandomSearch(_Listed):
-    """Tries values drawn at random.
+    """Search through values drawn at random.
 
     Parameters
     ----------

@@ -18,7 +18,7 @@ _GOALS = ("minimize", "maximize")
 
 @dataclass(frozen=True)
 class Objective:
-    """What a search is after.
+    """Metric or metrics that a search is to minimise or maximise.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ class Objective:
 
     @property
     def worst(self) -> dict[str, float]:
-        """What is told of a trial that failed: inf for what is minimized, -inf for what is maximized."""
+        """Value told of a trial that failed: inf where it is minimized, -inf where it is maximized."""
         return {name: math.inf if goal == "minimize" else -math.inf for name, goal in self.directions.items()}
 
     def losses(self, values: Mapping[str, float]) -> tuple[float, ...]:

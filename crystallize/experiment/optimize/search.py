@@ -12,7 +12,7 @@ from crystallize.experiment.optimize.objective import Objective
 
 
 class Search:
-    """One course of a search: asks, tells, counts trials, and keeps why they failed.
+    """Course of one search: its asks, tells and trials, and why some of these failed.
 
     Parameters
     ----------

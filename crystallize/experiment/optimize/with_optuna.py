@@ -16,7 +16,7 @@ from crystallize.experiment.optimize.space import TrialNames, checked_batch_size
 
 
 class OptunaOptimizer(BaseOptimizer):
-    """Lets Optuna say what to try next; needs the extra ``optuna``.
+    """Search that Optuna leads; it needs the extra ``optuna``.
 
     Parameters
     ----------

@@ -29,7 +29,7 @@ _reserving = threading.Lock()
 
 
 class ArtifactPlugin(BasePlugin):
-    """Writes artifacts to ``<root_dir>/<experiment>/v<N>/replicate_<i>/<condition>/<step>/<name>``.
+    """Artifacts as files ``<root_dir>/<experiment>/v<N>/replicate_<i>/<condition>/<step>/<name>``.
 
     Beside them lie ``metadata.json``, ``results.json`` and, once the run has ended, ``manifest.json``;
     `stored_versions` reads them. Names of experiments, conditions and steps are percent-encoded where a file
@@ -143,7 +143,7 @@ class ArtifactPlugin(BasePlugin):
 
 
 class _Writing:
-    """Where a run writes its artifacts, as soon as it has any."""
+    """Directory that a run writes its artifacts to, made as soon as it has any."""
 
     def __init__(self, metadata: dict[str, Any]) -> None:
         self.metadata = metadata

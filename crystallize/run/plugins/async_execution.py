@@ -14,11 +14,11 @@ from crystallize.run.plugins.execution import Execution, generators_shared, prog
 
 
 class _Ended(Exception):
-    """Something that is no failure of a unit ended the run; the other units are cancelled."""
+    """End of a run by something that is no failure of a unit; the other units are cancelled."""
 
 
 class AsyncExecution(Execution):
-    """Runs units concurrently on one event loop, for ``async def`` steps and data sources that wait.
+    """Execution of units concurrently on one event loop, for ``async def`` steps and data sources that wait.
 
     While one unit awaits something, others go on; code that does not await (a plain step) holds up all of
     them. Inside a running event loop, ``await experiment.arun()`` uses that loop. Metrics are those of

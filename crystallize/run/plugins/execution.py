@@ -50,7 +50,7 @@ Execution.kind = Execution
 
 
 class SerialExecution(Execution):
-    """Runs one unit after the other in the calling thread; the default."""
+    """Execution of one unit after the other in the calling thread; the default."""
 
     def execute(self, plan: RunPlan, units: Sequence[Unit]) -> Iterator[RunRecord]:
         """Yield the records in order."""
@@ -59,7 +59,7 @@ class SerialExecution(Execution):
 
 
 class ParallelExecution(Execution):
-    """Runs units in threads or in processes; metrics are those of `SerialExecution`, bit for bit.
+    """Execution of units in threads or in processes; metrics are those of `SerialExecution`, bit for bit.
 
     Threads share the global generators (`random`, `numpy.random`), so under threads a step has to draw from
     ``ctx.rng``; a run in which something draws from the global ones warns. Processes are sent the experiment

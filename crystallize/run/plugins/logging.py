@@ -16,7 +16,7 @@ _FAILURES_SHOWN = 5
 
 
 class LoggingPlugin(BasePlugin):
-    """Writes the course of a run to the logger ``crystallize``: its verdicts, and as warnings its failures.
+    """Plugin that logs the course of a run to ``crystallize``: its verdicts, and as warnings its failures.
 
     It changes neither the level nor the handlers of any logger. A program that has configured logging decides
     what becomes of the messages; in one that has not, they go to stderr.

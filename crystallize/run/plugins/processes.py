@@ -150,7 +150,7 @@ class _Pool:
 
 
 class _Worker:
-    """What a worker process keeps."""
+    """State of a worker process."""
 
     payload: ClassVar[bytes]
     running: ClassVar[Any]

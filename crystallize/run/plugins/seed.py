@@ -9,7 +9,7 @@ from crystallize.run.plugins.base import BasePlugin
 
 
 class SeedPlugin(BasePlugin):
-    """Says where seeds come from, and what is seeded.
+    """Plugin that says where seeds come from, and what is seeded.
 
     Replicate i gets the same seed in every condition, ``ctx.seed``: the top 32 bits of raw word i of
     ``numpy.random.PCG64(numpy.random.SeedSequence(seed))``. The word is also what ``ctx.rng`` derives from.
@@ -40,7 +40,7 @@ class SeedPlugin(BasePlugin):
 
     @property
     def seed_globals(self) -> Callable[[int], object] | None:
-        """What seeds the global generators, if anything does."""
+        """Function that seeds the global generators, if anything does."""
         return (self.seed_fn or seed_globals) if self.auto_seed else None
 
 

@@ -8,7 +8,7 @@ from crystallize.stats.result import Alternative
 
 
 class Design(Protocol):
-    """How two conditions are compared, with the nuisance parameters that its power depends on."""
+    """Design of a comparison of two conditions, with the nuisance parameters that its power depends on."""
 
     @property
     def name(self) -> str:
@@ -29,4 +29,4 @@ class Design(Protocol):
         """Return the probability of rejection with n pairs, or n values per arm."""
 
     def __hash__(self) -> int:
-        """Designs are values."""
+        """Hash the design by its values."""

@@ -17,7 +17,7 @@ from crystallize.stats.tails import t_quantile
 
 @dataclass(frozen=True, slots=True)
 class _TDesign:
-    """What the t designs share.
+    """Base of the t designs.
 
     Parameters
     ----------
