@@ -4,12 +4,13 @@ import importlib.metadata
 import json
 import re
 from dataclasses import dataclass, field
+from string import Template
 
 import pytest
 
 pytestmark = pytest.mark.plugins
 
-SOURCE = """
+SOURCE = Template("""
 import asyncio, os, time
 import pytest
 from crystallize import Hypothesis
@@ -19,15 +20,15 @@ GREEN = Hypothesis(metric="total", direction="increase")
 RED = Hypothesis(metric="total", direction="decrease")
 
 @pytest.mark.experiment(**MARK, hypotheses=[GREEN])
-@KIND experiment_green(FIXTURES delta=0.0):
-    BODY
+$kind experiment_green($fixtures delta=0.0):
+    $body
     return {"total": rng.normal() + delta * rng.uniform(0.5, 1.5)}
 
 @pytest.mark.experiment(**MARK, hypotheses=[RED])
-@KIND experiment_red(FIXTURES delta=0.0):
-    BODY
+$kind experiment_red($fixtures delta=0.0):
+    $body
     return {"total": rng.normal() + delta * rng.uniform(0.5, 1.5)}
-"""
+""")
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ def run(pytester, monkeypatch):
 
     def run(case, workers, *more):
         fixtures = f"{case.fixtures}, rng," if case.fixtures else "rng,"
-        source = SOURCE.replace("@KIND", case.kind).replace("FIXTURES", fixtures).replace("BODY", case.body)
+        source = SOURCE.substitute(kind=case.kind, fixtures=fixtures, body=case.body)
         pytester.path.joinpath("experiment_a.py").write_text(source)
         pytester.path.joinpath("pytest.ini").write_text(f"[pytest]\n{case.ini}\n")
         loaded = ("-p", "xdist", "-p", "crystallize", "-p", case.plugin)

@@ -18,22 +18,23 @@ class A:
 class D:
     x: int = 1
 """
-STEP = """
+
+
+def step(value: str = "float(np.sum(data)) + delta", *, more: str = "") -> str:
+    """Return a step that records a value, with noise."""
+    return f"""
 @pipeline_step()
-def s(data, ctx, *, delta=0.0):
-    return data, {'y': float(np.sum(data)) + delta EXTRA + ctx.rng.normal()}
+def s(data, ctx, *, delta=0.0{more}):
+    return data, {{'y': {value} + ctx.rng.normal()}}
 """
-CACHED = """
-@pipeline_step(cacheable=True)
-def c(data, ctx):
-    return data + VALUE
-"""
+
+
+STEP = step()
 
 
 def factory(
     code: str = STEP,
     *,
-    extra: str = "",
     source: str = "1.0",
     steps: str = "s",
     change: str = "{'delta': 1.0}",
@@ -44,28 +45,35 @@ def factory(
     return f"""
 from crystallize import *
 import decimal, fractions, numpy as np, random, shop
-{code.replace("EXTRA", extra)}
+{code}
 def experiment_a():
     {inside or "pass"}
     return Experiment({source}, [{steps}], treatments=[Treatment("t", {change})], replicates=2{more})
 """
 
 
-def cached(value: str) -> str:
+def cached(
+    value: str, *, returned: str = "data + {}", declared: str = "", then: str = STEP, **options: str
+) -> str:
     """Return a module with a factory whose first step is cached."""
-    return factory(CACHED.replace("VALUE", value) + STEP, steps="c, s")
+    first = f"""
+@pipeline_step(cacheable=True{declared})
+def c(data, ctx):
+    return {returned.format(value)}
+"""
+    return factory(first + then, steps="c, s", **options)
 
 
 RATE = ("def rate(): return 1", "def rate(): return 2")
 METHOD = ("def m(self): return 1", "def m(self): return 2")
 INSIDE = {  # what is edited in `shop`
-    "step's helper": (factory(extra="+ shop.rate()"), *RATE),
+    "step's helper": (factory(step("float(np.sum(data)) + delta + shop.rate()")), *RATE),
     "data source's helper": (
         factory("@data_source\ndef src(ctx): return shop.rate()\n" + STEP, source="src"),
         *RATE,
     ),
     "data's class": (
-        factory(STEP.replace("float(np.sum(data))", "data.m()"), source="shop.A()"),
+        factory(step("data.m() + delta"), source="shop.A()"),
         *METHOD,
     ),
     "treatment's function": (factory(change="lambda ctx: ctx.add('delta', float(shop.rate()))"), *RATE),
@@ -98,11 +106,11 @@ INSIDE = {  # what is edited in `shop`
     "cached step's class": (cached("shop.A().m()"), *METHOD),
     "cached step's field": (cached("shop.D().x"), "x: int = 1", "x: int = 2"),
     "deterministic step's helper": (
-        cached("shop.rate()").replace("cacheable=True", "cacheable=True, deterministic=True"),
+        cached("shop.rate()", declared=", deterministic=True"),
         *RATE,
     ),
     "cached step's data": (
-        cached("0").replace("return data + 0", "return data.m()").replace("(1.0, ", "(shop.A(), "),
+        cached("data.m()", returned="{}", source="shop.A()"),
         *METHOD,
     ),
     "cached step, class body": (
@@ -116,7 +124,7 @@ ITSELF = {  # what is edited in the factory's module
     "treatment": (factory(), "'delta': 1.0", "'delta': 2.0"),
     "initial context": (
         factory(
-            STEP.replace("delta=0.0", "delta=0.0, other=0"),
+            step(more=", other=0"),
             change="{'other': 1}",
             more=", initial_ctx={'delta': 1.0}",
         ),
@@ -124,7 +132,7 @@ ITSELF = {  # what is edited in the factory's module
         "'delta': 2.0",
     ),
     "parameter of a step": (
-        factory(STEP.replace("delta=0.0", "delta=0.0, k=0"), extra="+ k", steps="s(k=1)"),
+        factory(step("float(np.sum(data)) + delta + k", more=", k=0"), steps="s(k=1)"),
         "s(k=1)",
         "s(k=2)",
     ),
@@ -141,8 +149,8 @@ ITSELF = {  # what is edited in the factory's module
     "seed": (factory(more=", plugins=[SeedPlugin(seed=1)]"), "seed=1", "seed=2"),
     "function that seeds": (
         factory(
-            STEP + "def seeding(seed): random.seed(seed + 1)\n",
-            extra="+ random.random()",
+            step("float(np.sum(data)) + delta + random.random()")
+            + "def seeding(seed): random.seed(seed + 1)\n",
             more=", plugins=[SeedPlugin(seed=1, seed_fn=seeding)]",
         ),
         "seed + 1",
@@ -158,12 +166,15 @@ ITSELF = {  # what is edited in the factory's module
         "[b, a, s]",
     ),
     "what the factory does": (
-        factory(extra="+ fractions.Fraction.shop_rate", inside="fractions.Fraction.shop_rate = 1"),
+        factory(
+            step("float(np.sum(data)) + delta + fractions.Fraction.shop_rate"),
+            inside="fractions.Fraction.shop_rate = 1",
+        ),
         "shop_rate = 1",
         "shop_rate = 2",
     ),
     "cached step's key of the context": (
-        cached("ctx.get('delta', 0.0)").replace("delta EXTRA", "0"),
+        cached("ctx.get('delta', 0.0)", then=step("float(np.sum(data)) + 0")),
         "'delta': 1.0",
         "'delta': 2.0",
     ),
@@ -176,7 +187,7 @@ BESIDE = {  # what is edited in other files
         "import decimal\ndecimal.getcontext().prec = 5\n",
     ),
     "cached step, declared file": (
-        cached("float(open('table').read())").replace("replicates=2", "replicates=2, inputs=['table']"),
+        cached("float(open('table').read())", more=", inputs=['table']"),
         "table",
         "1",
         "2",
@@ -201,5 +212,5 @@ def of_factories() -> Iterator[Case]:
         yield Case("factory", name, files, {"experiment_a.py": text.replace(old, new)})
     for name, (text, path, old, new) in BESIDE.items():
         shop = SHOP + (memo + "table()\n" if "memo" in name else "")
-        files = {"experiment_a.py": text.replace("EXTRA", ""), "shop.py": shop, path: old}
+        files = {"experiment_a.py": text, "shop.py": shop, path: old}
         yield Case("factory", name, files, {path: new})

@@ -9,6 +9,18 @@ from collections.abc import Iterator
 from edit_harness import Case, Content, experiment
 
 
+def in_class(method: str, value: int) -> str:
+    """Return an experiment of a class, one of whose methods sets what its runs read."""
+    return f"""
+import fractions, pytest
+class TestShop:
+    {method}: fractions.Fraction.shop_rate = {value}
+    @pytest.mark.experiment(replicates=2, treatments={{'t': {{'delta': 1.0}}}})
+    def experiment_a(self, rng, delta=0.0):
+        return {{'y': float(fractions.Fraction.shop_rate), 'z': rng.normal() + delta}}
+"""
+
+
 def fixtures() -> Iterator[Case]:
     """Yield what pytest gives to runs."""
     ways = {
@@ -44,21 +56,14 @@ def fixtures() -> Iterator[Case]:
             },
             after,
         )
-    body = "import fractions, pytest\nclass TestShop:\n    @pytest.fixture(autouse=True)\n    def prepare(self): fractions.Fraction.shop_rate = {}\n    @pytest.mark.experiment(replicates=2, treatments={{'t': {{'delta': 1.0}}}})\n    def experiment_a(self, rng, delta=0.0):\n        return {{'y': float(fractions.Fraction.shop_rate), 'z': rng.normal() + delta}}\n"
-    yield Case(
-        "fixture",
-        "autouse in a class",
-        {"experiment_a.py": body.format(1)},
-        {"experiment_a.py": body.format(2)},
-    )
-    body = body.replace("@pytest.fixture(autouse=True)\n    def prepare(self)", "def setup_method(self)")
-    yield Case(
-        "fixture", "setup_method", {"experiment_a.py": body.format(1)}, {"experiment_a.py": body.format(2)}
-    )
-    body = body.replace("def setup_method(self)", "@classmethod\n    def setup_class(cls)")
-    yield Case(
-        "fixture", "setup_class", {"experiment_a.py": body.format(1)}, {"experiment_a.py": body.format(2)}
-    )
+    methods = {
+        "autouse in a class": "@pytest.fixture(autouse=True)\n    def prepare(self)",
+        "setup_method": "def setup_method(self)",
+        "setup_class": "@classmethod\n    def setup_class(cls)",
+    }
+    for name, method in methods.items():
+        before, after = ({"experiment_a.py": in_class(method, value)} for value in (1, 2))
+        yield Case("fixture", name, before, after)
     body = "import pytest\n@pytest.fixture\ndef shop(request): return request.param\n@pytest.mark.parametrize('shop', [{}], indirect=True, ids=['x'])\n@pytest.mark.experiment(replicates=2, treatments={{'t': {{'delta': 1.0}}}})\ndef experiment_a(rng, shop, delta=0.0):\n    return {{'y': float(shop), 'z': rng.normal() + delta}}\n"
     yield Case(
         "fixture",

@@ -12,6 +12,7 @@ import pickle
 import sqlite3
 import zipfile
 from collections.abc import Iterator
+from string import Template
 
 import numpy as np
 from edit_harness import ROOT, Case, Content, Link, experiment
@@ -194,65 +195,70 @@ def set_up() -> Iterator[Case]:
     def case(
         name: str, files: dict[str, str], *, unseen: bool = False, value: str = JOIN, path: str = ""
     ) -> Case:
-        before = {path: text.replace("PATCH\n", SHORT) for path, text in files.items()}
-        after: dict[str, Content] = {p: t.replace("PATCH\n", LONG) for p, t in files.items() if "PATCH" in t}
+        templates = {path: Template(text) for path, text in files.items()}
+        before = {path: template.substitute(patch=SHORT.rstrip()) for path, template in templates.items()}
+        after: dict[str, Content] = {
+            path: template.substitute(patch=LONG.rstrip())
+            for path, template in templates.items()
+            if template.get_identifiers()
+        }
         text = {"experiment_a.py": experiment(value, imports)}
         variables = {"PYTHONPATH": f"{ROOT}:{path}"} if path else {}
         return Case(
             "set-up, roundabout", name, text | before, after, variables=(variables, variables), unseen=unseen
         )
 
-    yield case("plain test module", {"test_a.py": "import fractions\nPATCH\ndef test_a(): pass\n"})
+    yield case("plain test module", {"test_a.py": "import fractions\n$patch\ndef test_a(): pass\n"})
     yield case(
-        "another experiment's module", {"experiment_0.py": "import fractions\nPATCH\n" + experiment("1")}
+        "another experiment's module", {"experiment_0.py": "import fractions\n$patch\n" + experiment("1")}
     )
     yield case(
-        "plain test's body", {"a_test.py": "import fractions\ndef test_a():\n    PATCH\n"}, unseen=True
+        "plain test's body", {"a_test.py": "import fractions\ndef test_a():\n    $patch\n"}, unseen=True
     )
     yield case(
         "module that a plain test imports",
-        {"test_a.py": "import shop\ndef test_a(): pass\n", "shop.py": "import fractions\nPATCH\n"},
+        {"test_a.py": "import shop\ndef test_a(): pass\n", "shop.py": "import fractions\n$patch\n"},
     )
-    yield case("sitecustomize", {"sitecustomize.py": "import fractions\nPATCH\n"}, path=".")
+    yield case("sitecustomize", {"sitecustomize.py": "import fractions\n$patch\n"}, path=".")
     yield case(
         "registered plugin",
         {
             "conftest.py": "import shop\ndef pytest_configure(config): config.pluginmanager.register(shop.P())\n",
-            "shop.py": "import fractions\nclass P:\n    def pytest_collection_finish(self):\n        PATCH\n",
+            "shop.py": "import fractions\nclass P:\n    def pytest_collection_finish(self):\n        $patch\n",
         },
     )
     yield case(
         "conftest of a directory",
-        {"inner/conftest.py": "import fractions\nPATCH\n", "inner/test_b.py": "def test_b(): pass\n"},
+        {"inner/conftest.py": "import fractions\n$patch\n", "inner/test_b.py": "def test_b(): pass\n"},
     )
     yield case(
         "namespace package",
-        {"conftest.py": "import space.inner\n", "space/inner.py": "import fractions\nPATCH\n"},
+        {"conftest.py": "import space.inner\n", "space/inner.py": "import fractions\n$patch\n"},
     )
     yield case(
         "thread of conftest",
         {
-            "conftest.py": "import fractions, threading\ndef work():\n    PATCH\nt = threading.Thread(target=work)\nt.start()\nt.join()\n"
+            "conftest.py": "import fractions, threading\ndef work():\n    $patch\nt = threading.Thread(target=work)\nt.start()\nt.join()\n"
         },
     )
     yield case(
         "class that conftest instantiates",
         {
             "conftest.py": "import shop\nS = shop.S()\n",
-            "shop.py": "import fractions\nclass S:\n    def __init__(self): self.go()\n    def go(self):\n        PATCH\n",
+            "shop.py": "import fractions\nclass S:\n    def __init__(self): self.go()\n    def go(self):\n        $patch\n",
         },
     )
     yield case(
         "lambda in a table of conftest's",
         {
-            "conftest.py": "import fractions\ndef apply():\n    PATCH\nTABLE = {'a': apply}\nfor f in TABLE.values(): f()\n"
+            "conftest.py": "import fractions\ndef apply():\n    $patch\nTABLE = {'a': apply}\nfor f in TABLE.values(): f()\n"
         },
     )
     yield case(
         "decorator that conftest uses",
         {
             "conftest.py": "import shop\n@shop.now\ndef f(): pass\n",
-            "shop.py": "import fractions\ndef now(f):\n    PATCH\n    return f\n",
+            "shop.py": "import fractions\ndef now(f):\n    $patch\n    return f\n",
         },
     )
     yield case(
@@ -260,20 +266,20 @@ def set_up() -> Iterator[Case]:
         {
             "experiment_a.py": "import other\n" + experiment(JOIN, imports),
             "other.py": "import shop\n@shop.now\ndef f(): pass\n",
-            "shop.py": "import fractions\ndef now(f):\n    PATCH\n    return f\n",
+            "shop.py": "import fractions\ndef now(f):\n    $patch\n    return f\n",
         },
     )
     yield case(
         "module of a module's import hook",
         {
             "conftest.py": "import sys, shop\nsys.meta_path.insert(0, shop.F())\n",
-            "shop.py": "import fractions\nclass F:\n    def find_spec(self, name, path, target=None):\n        PATCH\n        return None\n",
+            "shop.py": "import fractions\nclass F:\n    def find_spec(self, name, path, target=None):\n        $patch\n        return None\n",
         },
     )
     yield case(
         "setup_module of the experiment's file",
         {
-            "experiment_a.py": "def setup_module(module):\n    import fractions\n    PATCH\n"
+            "experiment_a.py": "def setup_module(module):\n    import fractions\n    $patch\n"
             + experiment(JOIN, imports),
         },
     )
@@ -281,13 +287,13 @@ def set_up() -> Iterator[Case]:
         "fixture named in usefixtures",
         {
             "pytest.ini": "[pytest]\npythonpath = .\nusefixtures = sep\n",
-            "conftest.py": "import fractions, pytest\n@pytest.fixture\ndef sep():\n    PATCH\n",
+            "conftest.py": "import fractions, pytest\n@pytest.fixture\ndef sep():\n    $patch\n",
         },
     )
     yield case(
         "fixture of a plain test",
         {
-            "conftest.py": "import fractions, pytest\n@pytest.fixture(scope='session')\ndef sep():\n    PATCH\n",
+            "conftest.py": "import fractions, pytest\n@pytest.fixture(scope='session')\ndef sep():\n    $patch\n",
             "a_test.py": "def test_a(sep): pass\n",
         },
         unseen=True,
@@ -295,7 +301,7 @@ def set_up() -> Iterator[Case]:
     yield case(
         "codec registered in conftest",
         {
-            "conftest.py": "import codecs, fractions\ndef search(name):\n    if name == 'shop':\n        PATCH\n        return codecs.CodecInfo(codecs.lookup('ascii').encode, codecs.lookup('ascii').decode, name='shop')\ncodecs.register(search)\n"
+            "conftest.py": "import codecs, fractions\ndef search(name):\n    if name == 'shop':\n        $patch\n        return codecs.CodecInfo(codecs.lookup('ascii').encode, codecs.lookup('ascii').decode, name='shop')\ncodecs.register(search)\n"
         },
         value="len('a'.encode('shop')) + " + JOIN,
     )

@@ -15,22 +15,60 @@ import pytest
 
 PRELUDE = "import os, random, sys, warnings\nimport numpy as np\nimport pytest\nfrom crystallize import *\n"
 
-MARK = """
-@pytest.mark.experiment(
-    replicates=6,
-    treatments={"boost": {"delta": 3.0}},
-    hypotheses=[Hypothesis(metric="total", direction="increase")],
-)
-"""
-"""The mark of an experiment whose only hypothesis is supported, if its body is `BODY`."""
 
-BODY = """
-def experiment_total(rng, delta=0.0):
-    return {"total": rng.normal() + delta * rng.uniform(0.5, 1.5)}
-"""
+def mark(above: str = "", *, direction: str = "increase", **declared: Any) -> str:
+    """Return the mark of an experiment whose only hypothesis is supported, if its body is `BODY`.
 
-TOTAL = MARK + BODY
-"""An experiment whose only hypothesis is supported."""
+    Parameters
+    ----------
+    above : str
+        Lines above it, of other marks or of what it needs.
+    direction : str
+        Of the hypothesis.
+    **declared
+        Keywords of the mark, in place of these or further ones; a text is code, and stands as it is.
+    """
+    keywords = {
+        "replicates": 6,
+        "treatments": '{"boost": {"delta": 3.0}}',
+        "hypotheses": f'[Hypothesis(metric="total", direction="{direction}")]',
+    }
+    lines = [f"    {name}={value},\n" for name, value in {**keywords, **declared}.items()]
+    return "\n" + (above and f"{above}\n") + f"@pytest.mark.experiment(\n{''.join(lines)})\n"
+
+
+VALUE = "rng.normal() + delta * rng.uniform(0.5, 1.5)"
+
+
+def body(
+    name: str = "experiment_total", *, arguments: str = "rng", lines: str = "", value: str = VALUE
+) -> str:
+    """Return the function of an experiment; lines of its own come before it returns."""
+    lines = textwrap.indent(lines and f"{lines}\n", "    ")
+    return f'\ndef {name}({arguments}, delta=0.0):\n{lines}    return {{"total": {value}}}\n'
+
+
+def total(above: str = "", *, name: str = "experiment_total", **changes: Any) -> str:
+    """Return an experiment whose only hypothesis is supported, but for what is changed of it.
+
+    Parameters
+    ----------
+    above, name : str
+        As those of `mark` and `body`, whose keywords are taken, too.
+    """
+    inside = {key: changes.pop(key) for key in ("arguments", "lines", "value") if key in changes}
+    return mark(above, **changes) + body(name, **inside)
+
+
+MARK, BODY, TOTAL = mark(), body(), total()
+"""The mark, the function, and both: an experiment whose only hypothesis is supported."""
+
+
+def edited(source: str, old: str, new: str) -> str:
+    """Return a program behind an edit of a part that it has."""
+    assert old in source
+    return source.replace(old, new)
+
 
 ITEM = "experiment_a.py::experiment_total::total_increase[boost]"
 """Node id of its only test."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from string import Template
 
 import pytest
 
@@ -13,8 +14,8 @@ HELPERS = """
     def factor():
         return FACTOR
 """
-FACTORY = """
-    import helpers, logging, os, time
+STEPS = Template("""
+    import $imported, logging, os, time
     from pathlib import Path
 
     @data_source
@@ -26,7 +27,7 @@ FACTORY = """
         assert len(data) == 3, "asserts are rewritten by pytest"
         time.sleep(seconds)
         drawn = random.random() + np.random.random()
-        return data, {"total": helpers.factor() * data.sum() + drawn + delta * ctx.rng.uniform(0.5, 1.5)}
+        return data, {"total": $factor * data.sum() + drawn + delta * ctx.rng.uniform(0.5, 1.5)}
 
     @pipeline_step()
     def log(data, ctx, *, path=""):
@@ -39,7 +40,15 @@ FACTORY = """
         declared = {"treatments": [Treatment("boost", {"delta": 3.0})], "replicates": 12}
         declared |= {"hypotheses": [Hypothesis(metric="total", direction="increase")]}
         return Experiment(numbers, [*steps, total], **declared | options)
-"""
+""")
+
+
+def factory(imported="helpers", factor="helpers.factor()"):
+    """Return steps, and a function that makes experiments of them."""
+    return STEPS.substitute(imported=imported, factor=factor)
+
+
+FACTORY = factory()
 TOTAL = (
     FACTORY
     + """

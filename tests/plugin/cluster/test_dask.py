@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import re
 import signal
+import textwrap
+from string import Template
 
 import pytest
 
-from plugin.cluster.conftest import FACTORY, TOTAL, digests, on, write
-from plugin.conftest import MARK, properties
+from plugin.cluster.conftest import FACTORY, TOTAL, digests, factory, on, write
+from plugin.conftest import properties, total
 
 pytest.importorskip("distributed")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
@@ -50,12 +52,7 @@ def test_marked_functions_run_where_they_are(suite, start_cluster):
     """Their fixtures can't travel, and the summary says so."""
     write(
         suite,
-        TOTAL
-        + MARK.replace("\n", "\n    ")
-        + """
-    def experiment_marked(rng, tmp_path, delta=0.0):
-        return {"total": rng.normal() + delta * rng.uniform(0.5, 1.5)}
-    """,
+        TOTAL + textwrap.indent(total(name="experiment_marked", arguments="rng, tmp_path"), "    "),
     )
     session = suite.run_apart(*on(start_cluster(1)))
     session.assert_outcomes(passed=2)
@@ -345,7 +342,7 @@ def test_runs_of_the_cluster_that_do_not_repeat_are_not_stored(suite, start_clus
     """Before they are stored, the cluster makes one again."""
     write(
         suite,
-        FACTORY.replace('"total": helpers', '"total": int.from_bytes(os.urandom(2), "big") * helpers')
+        factory(factor='int.from_bytes(os.urandom(2), "big") * helpers.factor()')
         + """
     def experiment_total():
         return build(hypotheses=[])
@@ -356,14 +353,14 @@ def test_runs_of_the_cluster_that_do_not_repeat_are_not_stored(suite, start_clus
     assert "from cache" not in suite.run_apart("-v", "--crystallize-cache=reuse").stdout.str()
 
 
-MEMO = (
+MEMO = Template(
     FACTORY
     + """
     import functools
 
     @functools.cache
     def table(key):
-        return VALUE
+        return $value
 
     @pipeline_step()
     def looked_up(data, ctx, *, delta=0.0):
@@ -378,7 +375,7 @@ MEMO = (
 @pytest.mark.parametrize(("value", "kept"), [("1.0", True), ("np.random.default_rng().random()", False)])
 def test_memos_of_workers_are_emptied_before_runs_are_stored(suite, start_cluster, value, kept):
     """There, since nobody else could: a memo that only loads is kept, one of draws is not, and named."""
-    write(suite, MEMO.replace("VALUE", value))
+    write(suite, MEMO.substitute(value=value))
     told = " ".join(suite.run_apart("-v", *on(start_cluster(1))).stdout.str().split())
     assert ("runs depend on others of their process: metric 'total'" in told) is not kept
     assert ("with empty memos (experiment_a.table)" in told) is not kept

@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from plugin.cluster.conftest import FACTORY, HELPERS, TOTAL, digests, on, write
+from plugin.cluster.conftest import FACTORY, HELPERS, TOTAL, digests, factory, on, write
+from plugin.conftest import edited
 
 pytest.importorskip("distributed")
 
@@ -27,7 +28,7 @@ def test_edits_reach_workers_that_have_an_older_version(suite, start_cluster):
     write(suite, TOTAL)
     cluster = start_cluster(1)
     suite.run_apart(*on(cluster)).assert_outcomes(passed=1)
-    suite.raw("helpers.py", HELPERS.replace("FACTOR = 1.0", "FACTOR = 1.5"))
+    suite.raw("helpers.py", edited(HELPERS, "FACTOR = 1.0", "FACTOR = 1.5"))
     session = suite.run_apart("-v", *on(cluster))
     session.assert_outcomes(passed=1)
     assert digests(session) == digests(suite.run_apart("-v", "--crystallize-cache=off"))
@@ -64,7 +65,7 @@ def test_two_sessions_on_one_cluster_have_each_their_own_code(suite, start_clust
         suite.raw(f"{name}/conftest.py", "")
         write(
             suite,
-            FACTORY.replace("import helpers, ", "import ").replace("helpers.factor()", "1.0")
+            factory(imported="os", factor="1.0")
             + """
     @pipeline_step()
     def late(data, ctx):

@@ -3,12 +3,14 @@
 # ruff: noqa: E501 - lines of projects under test, and of what pytest prints
 
 from fnmatch import fnmatchcase as fnmatch
+from string import Template
 
 import pytest
 
 from plugin.collect.test_wrong_declarations import refused
+from plugin.conftest import mark
 
-MARK = '@pytest.mark.experiment(replicates=3, treatments={"up": {"d": 1.0}})\n'
+MARK = '@pytest.mark.experiment(replicates=3, treatments={"up": {"d": 1.0}})'
 KNOWN = "ctx, seed, rng, replicate, condition"
 
 REFUSED = {
@@ -21,11 +23,11 @@ REFUSED = {
         "treatment 'up' sets 'd', so argument 'd' needs a default *",
     ),
     "a fixture": (
-        "@pytest.fixture\ndef d(): return 1\nMARK\ndef experiment_x(d): pass",
+        "@pytest.fixture\ndef d(): return 1\n$mark\ndef experiment_x(d): pass",
         "treatment 'up' sets 'd', so argument 'd' needs a default (it is the baseline's value); it is a fixture now",
     ),
     "a parameter": (
-        "@pytest.mark.parametrize('d', [1, 2])\nMARK\ndef experiment_x(d): pass",
+        "@pytest.mark.parametrize('d', [1, 2])\n$mark\ndef experiment_x(d): pass",
         "treatment 'up' sets 'd', but parametrize gives argument 'd'; rename one of them",
     ),
     "another argument": (
@@ -45,18 +47,19 @@ REFUSED = {
         f"experiment_x asks for fixture 'rnd', which does not exist; did you mean 'rng'? arguments without default are fixtures ({KNOWN} and what pytest --fixtures lists), those with one are filled from the treatment",
     ),
     "no such fixture behind a fixture": (
-        "@pytest.fixture\ndef model(dataa): pass\n@pytest.fixture\ndef data(): pass\nMARK\ndef experiment_x(model, d=0): pass",
+        "@pytest.fixture\ndef model(dataa): pass\n@pytest.fixture\ndef data(): pass\n$mark\ndef experiment_x(model, d=0): pass",
         "fixture 'model' asks for fixture 'dataa', which does not exist; did you mean 'data'? *",
     ),
     "no such fixture to be used": (
-        "@pytest.mark.usefixtures('nothing')\nMARK\ndef experiment_x(d=0): pass",
+        "@pytest.mark.usefixtures('nothing')\n$mark\ndef experiment_x(d=0): pass",
         "experiment_x asks for fixture 'nothing', which does not exist; *",
     ),
 }
 
 
 def write(project, source):
-    project.write((source if "MARK" in source else "MARK\n" + source).replace("MARK\n", MARK) + "\n")
+    program = Template(f"{source}\n").substitute(mark=MARK)
+    project.write(program if "@pytest.mark.experiment" in program else f"{MARK}\n{program}")
 
 
 @pytest.mark.parametrize("case", REFUSED)
@@ -68,14 +71,14 @@ def test_slips_are_told_at_collection(project, case):
 
 
 RUN = {
-    "a fixture asks for ctx": "@pytest.fixture\ndef depth(ctx): return ctx.get('d', 0)\nMARK\ndef experiment_x(depth): return {'y': depth}",
-    "a fixture of the key's name asks for ctx": "@pytest.fixture\ndef d(ctx): return ctx.get('d', 0)\nMARK\ndef experiment_x(d): return {'y': d}",
-    "an autouse fixture asks for ctx": "@pytest.fixture(autouse=True)\ndef sets(ctx): ctx.get('d')\nMARK\ndef experiment_x(): return {'y': 1}",
-    "by request": "MARK\ndef experiment_x(request): return {'y': request.getfixturevalue('ctx').get('d', 0)}",
-    "by request of a fixture": "@pytest.fixture\ndef d2(request): return request.getfixturevalue('ctx').get('d', 0)\nMARK\ndef experiment_x(d2): return {'y': d2}",
-    "skipped": "@pytest.mark.skipif(True, reason='not here')\nMARK\ndef experiment_x(not_installed, d=0): pass",
-    "optional": "@pytest.mark.experiment(replicates=2, treatments=Treatment('up', {'d': 1, 'e': 2}, optional={'e'}))\ndef experiment_x(d=0): return {'y': d}  # MARK\n",
-    "a function may set anything": "@pytest.mark.experiment(replicates=2, treatments={'up': lambda ctx: ctx.add('d', 1)})\ndef experiment_x(d=0): return {'y': d}  # MARK\n",
+    "a fixture asks for ctx": "@pytest.fixture\ndef depth(ctx): return ctx.get('d', 0)\n$mark\ndef experiment_x(depth): return {'y': depth}",
+    "a fixture of the key's name asks for ctx": "@pytest.fixture\ndef d(ctx): return ctx.get('d', 0)\n$mark\ndef experiment_x(d): return {'y': d}",
+    "an autouse fixture asks for ctx": "@pytest.fixture(autouse=True)\ndef sets(ctx): ctx.get('d')\n$mark\ndef experiment_x(): return {'y': 1}",
+    "by request": "$mark\ndef experiment_x(request): return {'y': request.getfixturevalue('ctx').get('d', 0)}",
+    "by request of a fixture": "@pytest.fixture\ndef d2(request): return request.getfixturevalue('ctx').get('d', 0)\n$mark\ndef experiment_x(d2): return {'y': d2}",
+    "skipped": "@pytest.mark.skipif(True, reason='not here')\n$mark\ndef experiment_x(not_installed, d=0): pass",
+    "optional": "@pytest.mark.experiment(replicates=2, treatments=Treatment('up', {'d': 1, 'e': 2}, optional={'e'}))\ndef experiment_x(d=0): return {'y': d}\n",
+    "a function may set anything": "@pytest.mark.experiment(replicates=2, treatments={'up': lambda ctx: ctx.add('d', 1)})\ndef experiment_x(d=0): return {'y': d}\n",
 }
 
 
@@ -130,9 +133,11 @@ def test_errors_in_constructors_show_the_users_line(project):
 )
 def test_what_is_no_mapping_of_metrics(project, returned):
     """The error shows what was returned and what to return, once, and no line of our own."""
-    claims = "hypotheses=[Hypothesis(metric='y', direction='increase')]"
-    mark = MARK.replace("replicates=3", f"replicates=6, {claims}")
-    project.write(f"{mark}def experiment_x(replicate, d=0):\n    return {returned}\n")
+    claims = "[Hypothesis(metric='y', direction='increase')]"
+    project.write(
+        mark(treatments={"up": {"d": 1.0}}, hypotheses=claims)
+        + f"def experiment_x(replicate, d=0):\n    return {returned}\n"
+    )
     result = project.run()
     result.assert_outcomes(failed=1)
     told = "MetricError: experiment_x returned * (*); return a mapping of metrics such as {'accuracy': *}"

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from plugin.conftest import ITEM, MARK, TOTAL
+from plugin.conftest import ITEM, MARK, TOTAL, total
 
 
 def test_nothing_without_the_option(project):
@@ -103,9 +103,7 @@ def test_ini_functions(project):
     project.ini("crystallize_functions = study *_trial\n")
     for name in ("study_a", "study", "b_trial", "experiment_c", "trial"):
         marked = name not in ("experiment_c", "trial")
-        source = (
-            TOTAL.replace("experiment_total", name) if marked else f"def {name}():\n    raise ValueError\n"
-        )
+        source = total(name=name) if marked else f"def {name}():\n    raise ValueError\n"
         project.write(source, f"experiment_{name}.py")
     result = project.run("--collect-only", "-q")
     assert sorted(line.split("::")[1] for line in result.outlines if "::" in line) == [
@@ -118,7 +116,7 @@ def test_ini_functions(project):
 def test_ini_functions_that_are_tests(project):
     """A function that both pytest and we would collect is an experiment."""
     project.ini("crystallize_functions = test_experiment_*\n")
-    project.write(TOTAL.replace("experiment_total", "test_experiment_total"), "test_a.py")
+    project.write(total(name="test_experiment_total"), "test_a.py")
     project.write("def test_other():\n    pass\n", "test_b.py")
     result = project.run("-v")
     result.assert_outcomes(passed=2)
@@ -272,7 +270,7 @@ def test_generate_tests(project):
                 metafunc.parametrize("size", [1, 2])
         """,
     )
-    project.write(TOTAL.replace("(rng,", "(size, rng,"))
+    project.write(total(arguments="size, rng"))
     result = project.run("-v")
     result.assert_outcomes(passed=2)
     result.stdout.fnmatch_lines(
@@ -313,7 +311,7 @@ def experiment_total(size, scale, rng, delta=0.0):
 
 def test_empty_parameter_set(project):
     """An empty parameter set is skipped, as in pytest."""
-    project.write("@pytest.mark.parametrize('size', [])\n" + TOTAL.strip().replace("(rng,", "(size, rng,"))
+    project.write(total(above="@pytest.mark.parametrize('size', [])", arguments="size, rng"))
     result = project.run("-rs")
     result.assert_outcomes(skipped=1)
     result.stdout.fnmatch_lines(["SKIPPED*got empty parameter set*"])
@@ -321,9 +319,7 @@ def test_empty_parameter_set(project):
 
 def test_parameters_differ_in_the_digest_of_nothing(project):
     """Parameter sets see the same seeds: a parameter changes nothing but itself."""
-    project.write(
-        "@pytest.mark.parametrize('size', [1, 2])\n" + TOTAL.strip().replace("(rng,", "(size, rng,")
-    )
+    project.write(total(above="@pytest.mark.parametrize('size', [1, 2])", arguments="size, rng"))
     result = project.run("-v")
     digests = [line for line in result.outlines if line.startswith("  digest")]
     assert len(digests) == 2

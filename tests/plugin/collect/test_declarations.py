@@ -2,9 +2,11 @@
 
 # ruff: noqa: E501 - lines of projects under test, and of what pytest prints
 
+from string import Template
+
 import pytest
 
-from plugin.conftest import MARK, TOTAL
+from plugin.conftest import MARK, TOTAL, total
 
 CLAIM = (
     'CLAIM = dict(replicates=12, treatments={"t": {"delta": 5.0}}, '
@@ -324,9 +326,7 @@ REFUSED = {
 def test_what_can_not_be_run_is_refused(project, case):
     """By one line that says where it is and what to write; nothing is run."""
     source, line, message = REFUSED[case]
-    header = "import functools, unittest\nmark = pytest.mark.experiment(replicates=2)\n" + STEP.replace(
-        "@pipe", "@pipe"
-    )
+    header = "import functools, unittest\nmark = pytest.mark.experiment(replicates=2)\n" + STEP
     project.raw("pytest.ini", "[pytest]\nmarkers = slow\n")
     project.write(header + source + "\n")
     result = project.run("-W", "error")
@@ -443,11 +443,11 @@ def test_only_what_is_asked_for_is_refused(project):
 
 
 EDITED = {
-    "lru_cache": "@MARK\n@functools.lru_cache\ndef experiment_x(delta=0.0):\n    return {'y': VALUE + delta}\n",
-    "partial": "@MARK\ndef body(value, delta=0.0):\n    return {'y': value + delta}\nexperiment_x = functools.partial(body, VALUE)\n",
-    "compiled": "@MARK\n@jit\ndef experiment_x(delta=0.0):\n    return {'y': VALUE + delta}\n",
-    "instance": "class Body:\n    __name__ = 'body'\n    def __call__(self, delta=0.0):\n        return {'y': VALUE + delta}\nexperiment_x = Body()\nMARK(experiment_x)\n",
-    "static": "class TestX:\n    @staticmethod\n    @MARK\n    def experiment_x(delta=0.0):\n        return {'y': VALUE + delta}\n",
+    "lru_cache": "@MARK\n@functools.lru_cache\ndef experiment_x(delta=0.0):\n    return {'y': $value + delta}\n",
+    "partial": "@MARK\ndef body(value, delta=0.0):\n    return {'y': value + delta}\nexperiment_x = functools.partial(body, $value)\n",
+    "compiled": "@MARK\n@jit\ndef experiment_x(delta=0.0):\n    return {'y': $value + delta}\n",
+    "instance": "class Body:\n    __name__ = 'body'\n    def __call__(self, delta=0.0):\n        return {'y': $value + delta}\nexperiment_x = Body()\nMARK(experiment_x)\n",
+    "static": "class TestX:\n    @staticmethod\n    @MARK\n    def experiment_x(delta=0.0):\n        return {'y': $value + delta}\n",
 }
 
 
@@ -459,7 +459,7 @@ def test_stored_runs_depend_on_what_is_called(project, case):
         project.write(
             WRAPPED
             + "MARK = pytest.mark.experiment(replicates=6, treatments={'t': {'delta': 5.0}}, hypotheses=[Hypothesis(verifier=lambda b, t: {'p_value': 0.0, 'significant': b['y'][0] > 0}, metrics='y', name='h')])\n"
-            + EDITED[case].replace("VALUE", value)
+            + Template(EDITED[case]).substitute(value=value)
         )
         for _ in range(2):
             result = project.run()
@@ -469,14 +469,12 @@ def test_stored_runs_depend_on_what_is_called(project, case):
 def test_hypotheses_of_a_generator(project):
     """A generator in a mark is read once, so that every parameter set has the same hypotheses."""
     project.write(
-        "@pytest.mark.parametrize('sign', [1, -1])\n"
-        + MARK.strip()
-        .replace("[Hypothesis", "(Hypothesis")
-        .replace('"increase")]', '"increase") for _ in range(1))')
-        + """
-def experiment_total(sign, rng, delta=0.0):
-    return {"total": rng.normal() + sign * delta}
-"""
+        total(
+            above="@pytest.mark.parametrize('sign', [1, -1])",
+            hypotheses='(Hypothesis(metric="total", direction="increase") for _ in range(1))',
+            arguments="sign, rng",
+            value="rng.normal() + sign * delta",
+        )
     )
     result = project.run("-v")
     result.assert_outcomes(passed=1, failed=1)

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from plugin.conftest import TOTAL
+from plugin.conftest import TOTAL, total
 from pytest_crystallize.records.exchange import SharedExchange
 from pytest_crystallize.session import session
 
@@ -73,9 +73,9 @@ def test_without_the_cache_plugin_on_workers(project):
 def test_directory_that_vanishes(project):
     """If somebody removes the directory in the middle of a session, it ends all the same."""
     project.write(
-        TOTAL.replace("(rng,", "(replicate, rng,").replace(
-            "    return",
-            "    import shutil\n    if replicate == 3: shutil.rmtree('.pytest_cache', ignore_errors=True)\n    return",
+        total(
+            arguments="replicate, rng",
+            lines="import shutil\nif replicate == 3: shutil.rmtree('.pytest_cache', ignore_errors=True)",
         )
     )
     result = project.run_workers(timeout=40)
@@ -108,7 +108,7 @@ def test_full_disk(project):
         logs.os = Full()
         """,
     )
-    project.write(TOTAL.replace("replicates=6", "replicates=30"))
+    project.write(total(replicates=30))
     result = project.run_workers(timeout=40)
     result.stdout.no_fnmatch_line("*INTERNALERROR*")
     assert result.ret in (0, 1)

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from tests.plugin.conftest import ITEM, TOTAL
+from plugin.conftest import ITEM, edited, total
 
-WITH_TMP_PATH = TOTAL.replace("(rng,", "(tmp_path, rng,")
-REFUTED = WITH_TMP_PATH.replace('"delta": 3.0', '"delta": -9.0')
+WITH_TMP_PATH = total(arguments="tmp_path, rng")
+REFUTED = total(arguments="tmp_path, rng", treatments={"boost": {"delta": -9.0}})
 
 
 @pytest.mark.parametrize("workers", ["0", "2"])
@@ -85,11 +85,7 @@ RESULT_IN_FIXTURES = """
 def test_fixtures_learn_how_their_run_went(project, workers):
     """A fixture's test is the condition run: it finds the reports that a hook keeps on its node."""
     project.raw("conftest.py", RESULT_IN_FIXTURES)
-    project.write(
-        TOTAL.replace("(rng,", "(something, replicate, rng,").replace(
-            "    return", "    assert not (delta and replicate == 2)\n    return"
-        )
-    )
+    project.write(total(arguments="something, replicate, rng", lines="assert not (delta and replicate == 2)"))
     result = project.run_apart("-n", workers, "--crystallize-cache", "off")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*replicate 2*"])
@@ -102,8 +98,7 @@ def test_an_expected_failure_is_expected_of_the_verdict(project):
     project.raw("conftest.py", RESULT_IN_FIXTURES)
     hypothesis = 'Hypothesis(metric="total", direction="decrease")'
     marked = f"pytest.param({hypothesis}, marks=pytest.mark.xfail(strict=True))"
-    source = TOTAL.replace('Hypothesis(metric="total", direction="increase")', marked)
-    project.write(source.replace("(rng,", "(something, rng,"))
+    project.write(total(arguments="something, rng", hypotheses=f"[{marked}]"))
     project.run("-n", "0").assert_outcomes(xfailed=1)
     assert set((project.path / "outcomes").read_text().split()) == {"passed"}
 
@@ -168,9 +163,8 @@ def test_editors_show_every_experiment(project):
     """Under its own name: in classes, parametrised, factories, graphs, and beside ordinary tests."""
     project.raw("conftest.py", EDITOR)
     project.write(
-        TOTAL.replace("experiment_total", "experiment_plain")
-        + "\n@pytest.mark.parametrize('size', [1, 2])"
-        + TOTAL.replace("(rng,", "(size, rng,")
+        total(name="experiment_plain")
+        + total(above="@pytest.mark.parametrize('size', [1, 2])", arguments="size, rng")
         + """
 class TestGroup:
     class TestInner:
@@ -247,7 +241,7 @@ def test_a_debugger_stops_where_the_verdict_was_given(project, against):
     if against:
         project.run("--crystallize-save=main", "-n0")
         path = project.path / "experiment_a.py"
-        path.write_text(path.read_text().replace("replicate + delta", "replicate - 1 + delta"))
+        path.write_text(edited(path.read_text(), "replicate + delta", "replicate - 1 + delta"))
     shift = 1 if against else 0
     project.pytester.syspathinsert()
     result = project.run("-n0", "-s", "--pdb", "--pdbcls=debugger:Debugger", "-k", "less")

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from plugin.conftest import PRELUDE, TOTAL
+from plugin.conftest import PRELUDE, edited, total
 
 NAMES = [
     "with space",
@@ -93,9 +93,8 @@ def test_all_names_at_once(project):
     assert len(project.cases()) == len(NAMES)
     source = (project.path / "experiment_a.py").read_text()
     for index in (0, 6, 8, 10, 12):
-        changed = source.replace(
-            "for name in NAMES}\n", f"for name in NAMES}}\nTREATMENTS[NAMES[{index}]] = {{}}\n", 1
-        )
+        end = "for name in NAMES}\n"
+        changed = edited(source, end, f"{end}TREATMENTS[NAMES[{index}]] = {{}}\n")
         (project.path / "experiment_a.py").write_text(changed)
         result = project.run("-q")
         result.assert_outcomes(passed=len(NAMES) - 1, failed=1)
@@ -206,10 +205,13 @@ import json
 def test_one_name_under_two_ids(project):
     """Hypotheses of one name are told apart by their ids: in the table, too, each has its own rows."""
     project.write(
-        TOTAL.replace(
-            'Hypothesis(metric="total", direction="increase")',
-            'pytest.param(Hypothesis(metric="total", direction="increase", name="same"), id="first one"), '
-            'pytest.param(Hypothesis(metric="total", direction="no_increase", margin=9, name="same"), id="second")',
+        total(
+            hypotheses="""[
+                pytest.param(Hypothesis(metric="total", direction="increase", name="same"), id="first one"),
+                pytest.param(
+                    Hypothesis(metric="total", direction="no_increase", margin=9, name="same"), id="second"
+                ),
+            ]"""
         )
     )
     result = project.run("-v")

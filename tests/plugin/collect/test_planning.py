@@ -1,10 +1,11 @@
 """``--crystallize-plan``: how many replicates claims need; nothing is tested."""
 
 import json
+from string import Template
 
 import pytest
 
-SOURCE = """
+SOURCE = Template("""
 @pytest.mark.experiment(
     replicates=30,
     treatments={"a": {"delta": 5.0}, "b": {"delta": 0.0}},
@@ -18,18 +19,27 @@ SOURCE = """
     ],
 )
 def experiment_x(rng, seed, condition, delta=0.0):
-    with open("seeds.txt", "a") as file:
-        print(seed, file=file)
+    $first
     own = np.random.default_rng([seed, len(condition) + ord(condition[0])]).normal()
     return {"x": 10 + rng.normal() + delta + 0.3 * own}
-"""
+""")
+
+
+NOTE = 'with open("seeds.txt", "a") as file:\n        print(seed, file=file)'
+
+
+def source(first=NOTE):
+    """Return an experiment that notes its seeds, or does something else first."""
+    return SOURCE.substitute(first=first)
+
+
 PLAN = "--crystallize-plan"
 
 
 @pytest.fixture
 def seeds(project):
     """Return a function that returns the seeds that were run since it was asked last."""
-    project.write(SOURCE)
+    project.write(source())
     path = project.path / "seeds.txt"
 
     def ran():
@@ -68,13 +78,7 @@ def test_a_pilot_tells_how_many_replicates_claims_need(project, seeds):
 
 def test_a_pilot_is_as_large_as_is_typed_and_comes_from_the_cache(project, seeds):
     """Ten at least; the second time nothing is run."""
-    source = SOURCE.replace(
-        """    with open("seeds.txt", "a") as file:
-        print(seed, file=file)
-""",
-        "",
-    )
-    project.write(source)
+    project.write(source(first="pass"))
     result = project.run(PLAN, "--crystallize-replicates=12")
     result.stdout.fnmatch_lines(["*planned by 12 replicates of 3 conditions*", "*; 30 are declared; *"])
     result = project.run(PLAN, "--crystallize-replicates=12")
@@ -84,7 +88,7 @@ def test_a_pilot_is_as_large_as_is_typed_and_comes_from_the_cache(project, seeds
 @pytest.mark.parametrize("workers", ["0", pytest.param("2", marks=pytest.mark.slow)])
 def test_a_pilot_that_fails_plans_nothing(project, workers):
     """It has no spread."""
-    project.write(SOURCE.replace("return {", "assert delta < 1\n    return {"))
+    project.write(source(first="assert delta < 1"))
     result = project.run(PLAN, "-n", workers)
     result.assert_outcomes(failed=2, passed=2)
     result.stdout.fnmatch_lines(["*INVALID: 10 of 10 replicates of 'a' are missing*"])
@@ -92,7 +96,7 @@ def test_a_pilot_that_fails_plans_nothing(project, workers):
 
 def test_a_plan_implies_experiments_and_stands_alone(project):
     """Without hypotheses there is nothing to plan; with a recording it makes no sense."""
-    project.write(SOURCE)
+    project.write(source())
     assert project.run_plain(PLAN, "-q", "-p", "no:randomly").ret == 0
     result = project.run(PLAN, "--crystallize-save=main")
     assert result.ret == pytest.ExitCode.USAGE_ERROR

@@ -4,23 +4,19 @@
 
 import pytest
 
-from plugin.conftest import BODY, ITEM, MARK, TOTAL, properties
+from plugin.conftest import ITEM, TOTAL, properties, total
 
-MIXED = """
 
-import json
+def mixed(correction="none", **changes):
+    """Return an experiment of three treatments that notes which conditions it ran."""
+    declared = {
+        "treatments": {"good": {"delta": 3.0}, "bad": {"delta": -3.0}, "third": {"delta": 4.0}},
+        "arguments": "rng, condition, replicate",
+        "lines": 'with open("log", "a") as log:\n    print(json.dumps(condition), file=log)',
+    }
+    return total(above="import json\n", correction=repr(correction), **{**declared, **changes})
 
-@pytest.mark.experiment(
-    replicates=6,
-    treatments={"good": {"delta": 3.0}, "bad": {"delta": -3.0}, "third": {"delta": 4.0}},
-    hypotheses=[Hypothesis(metric="total", direction="increase")],
-    correction="none",
-)
-def experiment_total(rng, condition, replicate, delta=0.0):
-    with open("log", "a") as log:
-        print(json.dumps(condition), file=log)
-    return {"total": rng.normal() + delta * rng.uniform(0.5, 1.5)}
-"""
+
 ITEMS = [f"experiment_a.py::experiment_total::total_increase[{name}]" for name in ("good", "bad", "third")]
 
 
@@ -33,14 +29,14 @@ def ran(project):
 
 def test_every_unit_once(project):
     """Each condition is run once per replicate, however many hypotheses need it."""
-    project.write(MIXED)
+    project.write(mixed())
     project.run().assert_outcomes(passed=2, failed=1)
     assert ran(project) == {"baseline": 6, "bad": 6, "good": 6, "third": 6}
 
 
 def test_only_what_is_needed(project):
     """By node id, -k and --deselect, only the conditions that selected tests need are run."""
-    project.write(MIXED)
+    project.write(mixed())
     project.run(ITEMS[0]).assert_outcomes(passed=1)
     assert ran(project) == {"baseline": 6, "good": 6}
     project.run("-k", "third").assert_outcomes(passed=1, deselected=2)
@@ -51,7 +47,7 @@ def test_only_what_is_needed(project):
 
 def test_a_family_is_run_for_its_adjusted_p(project):
     """-k, a node id and --lf run the conditions that the adjusted p needs, say so, and change no number."""
-    project.write(MIXED.replace('correction="none"', 'correction="holm"'))
+    project.write(mixed("holm"))
     result = project.run("-v", "--junitxml=all.xml")
     result.assert_outcomes(passed=2, failed=1)
     result.stdout.no_fnmatch_line("*ran for the correction alone*")
@@ -78,8 +74,7 @@ def numbers(case):
 
 def test_what_is_not_tested_counts_in_the_family(project):
     """A treatment that is switched off, or whose tests are all skipped, is not run and counts with p = 1."""
-    holm = MIXED.replace('correction="none"', 'correction="holm"')
-    project.write(holm)
+    project.write(mixed("holm"))
     off = project.run("--crystallize-disable", "third", "--junitxml=off.xml")
     off.assert_outcomes(passed=1, failed=1, skipped=1)
     assert ran(project) == {"baseline": 6, "bad": 6, "good": 6}
@@ -94,12 +89,11 @@ def test_what_is_not_tested_counts_in_the_family(project):
     expected = {order[0]: 3 * order[0], order[1]: max(3 * order[0], 2 * order[1])}
     assert float(found["adjusted_p"]) == pytest.approx(expected[float(found["p_value"])], rel=1e-12)
     project.run("--crystallize-enable", "third", "--collect-only")
-    skipped = holm.replace(
-        'hypotheses=[Hypothesis(metric="total", direction="increase")]',
-        'hypotheses=[Hypothesis(metric="total", direction="increase", name="a"), '
-        'pytest.param(Hypothesis(metric="total", direction="decrease", name="b"), marks=pytest.mark.skip)]',
-    )
-    project.write(skipped)
+    claims = """[
+        Hypothesis(metric="total", direction="increase", name="a"),
+        pytest.param(Hypothesis(metric="total", direction="decrease", name="b"), marks=pytest.mark.skip),
+    ]"""
+    project.write(mixed("holm", hypotheses=claims))
     project.run("--junitxml=skipped.xml").assert_outcomes(passed=2, failed=1, skipped=3)
     cases = project.cases("skipped.xml")
     smallest = min(float(properties(cases[f"a[{name}]"])["p_value"]) for name in ("good", "bad", "third"))
@@ -109,7 +103,7 @@ def test_what_is_not_tested_counts_in_the_family(project):
 
 def test_by_function(project):
     """The node id of an experiment selects its tests."""
-    project.write(MIXED)
+    project.write(mixed())
     project.write(TOTAL, "experiment_b.py")
     result = project.run("experiment_a.py::experiment_total", "--collect-only", "-q")
     assert result.outlines[:3] == ITEMS
@@ -117,7 +111,7 @@ def test_by_function(project):
 
 def test_last_failed(project):
     """--lf reruns only what failed, and runs only the conditions for it; --ff runs it first."""
-    project.write(MIXED)
+    project.write(mixed())
     project.run()
     ran(project)
     result = project.run("--lf", "-v")
@@ -133,9 +127,12 @@ def test_last_failed(project):
 def test_last_failed_on_workers(project):
     """--lf on workers reruns only what failed, and its replicates are run in parallel."""
     project.write(
-        MIXED.replace("replicates=6", "replicates=40")
-        .replace("    return", "    sum(range(500_000))\n    return")
-        .replace("json.dumps(condition)", "json.dumps([condition, os.getpid()])")
+        mixed(
+            replicates=40,
+            lines="""with open("log", "a") as log:
+    print(json.dumps([condition, os.getpid()]), file=log)
+sum(range(500_000))""",
+        )
     )
     project.run("--crystallize-replicates=6").assert_outcomes(passed=2, failed=1)
     (project.path / "log").unlink()
@@ -149,11 +146,7 @@ def test_last_failed_on_workers(project):
 
 def test_failed_and_lost_replicates_are_last_failed_too(project):
     """A test that was INVALID is rerun by --lf."""
-    project.write(
-        TOTAL.replace("(rng,", "(replicate, rng,").replace(
-            "    return", "    assert replicate != 3\n    return"
-        )
-    )
+    project.write(total(arguments="replicate, rng", lines="assert replicate != 3"))
     project.run().assert_outcomes(failed=1)
     project.write(TOTAL)
     project.write(TOTAL, "experiment_b.py")
@@ -163,7 +156,7 @@ def test_failed_and_lost_replicates_are_last_failed_too(project):
 @pytest.mark.parametrize("option", ["-x", "--maxfail=1"])
 def test_stop_at_the_first_failure(project, option):
     """-x and --maxfail stop behind the first failure, and nothing is called NOT RUN that was not to be run."""
-    project.write(MIXED)
+    project.write(mixed())
     result = project.run(option, "-v")
     result.assert_outcomes(passed=1, failed=1)
     assert result.ret == 1
@@ -173,7 +166,7 @@ def test_stop_at_the_first_failure(project, option):
 
 def test_stepwise(project):
     """--stepwise goes on at the test that failed."""
-    project.write(MIXED)
+    project.write(mixed())
     project.run("--stepwise").assert_outcomes(passed=1, failed=1)
     project.run("--stepwise").assert_outcomes(failed=1, deselected=1)
 
@@ -181,7 +174,7 @@ def test_stepwise(project):
 @pytest.mark.parametrize("option", ["--collect-only", "--setup-plan", "--setup-only"])
 def test_nothing_is_run(project, option):
     """--collect-only, --setup-plan and --setup-only run nothing, and no verdict is missed."""
-    project.write(MIXED)
+    project.write(mixed())
     result = project.run(option)
     assert result.ret == 0
     assert ran(project) == {}
@@ -192,7 +185,7 @@ def test_nothing_is_run(project, option):
 @pytest.mark.slow
 def test_nothing_is_run_on_workers(project):
     """--setup-plan under -n runs nothing either."""
-    project.write(MIXED)
+    project.write(mixed())
     result = project.run_workers("--setup-plan")
     assert result.ret == 0
     assert ran(project) == {}
@@ -201,7 +194,7 @@ def test_nothing_is_run_on_workers(project):
 
 def test_collect_only_shows_the_tree(project):
     """--collect-only shows experiments and their tests."""
-    project.write(MIXED)
+    project.write(mixed())
     result = project.run("--collect-only")
     result.stdout.fnmatch_lines(
         ["*<ExperimentCollector experiment_total>", "*<HypothesisItem total_increase[[]good[]]>"]
@@ -210,7 +203,7 @@ def test_collect_only_shows_the_tree(project):
 
 def test_random_order(project):
     """pytest-randomly's order changes no number, and leaves the tests of other plugins in place."""
-    project.write(MIXED)
+    project.write(mixed())
     project.write(TOTAL, "experiment_b.py")
     runs = []
     for seed in ("1", "2", "3"):
@@ -253,8 +246,8 @@ def test_random_order(project):
 def test_without_other_plugins(project, options):
     """Experiments run without any plugin of pytest's that may be switched off, pass and fail alike."""
     project.write(TOTAL)
-    project.write(TOTAL.replace("increase", "decrease"), "experiment_b.py")
-    project.write(TOTAL.replace("    return", "    assert delta\n    return"), "experiment_c.py")
+    project.write(total(direction="decrease"), "experiment_b.py")
+    project.write(total(lines="assert delta"), "experiment_c.py")
     result = project.run(*options)
     assert result.ret == 1
     assert "INTERNALERROR" not in result.stdout.str() + result.stderr.str()
@@ -264,7 +257,7 @@ def test_without_other_plugins(project, options):
 
 def test_durations(project):
     """--durations shows the time of experiments."""
-    project.write(TOTAL.replace("    return", "    sum(range(300_000))\n    return"))
+    project.write(total(lines="sum(range(300_000))"))
     result = project.run("--durations=3", "--durations-min=0")
     result.stdout.fnmatch_lines([f"*s call *{ITEM.replace('[', '[[]')}"])
 
@@ -273,7 +266,7 @@ def test_warnings_as_errors(project):
     """-W error makes a warning of the body its failure, and nothing of ours warns."""
     project.write(TOTAL)
     project.run("-W", "error").assert_outcomes(passed=1)
-    project.write(TOTAL.replace("    return", "    warnings.warn('odd')\n    return"))
+    project.write(total(lines="warnings.warn('odd')"))
     result = project.run("-W", "error")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["INVALID: *UserWarning: odd*"])
@@ -281,15 +274,9 @@ def test_warnings_as_errors(project):
 
 def test_filterwarnings_mark(project):
     """The filterwarnings mark holds in the body."""
-    project.write(
-        "@pytest.mark.filterwarnings('error:odd')\n"
-        + (MARK + BODY).strip().replace("    return", "    warnings.warn('odd')\n    return")
-    )
+    project.write(total(above="@pytest.mark.filterwarnings('error:odd')", lines="warnings.warn('odd')"))
     project.run("-W", "ignore").assert_outcomes(failed=1)
-    project.write(
-        "@pytest.mark.filterwarnings('ignore:odd')\n"
-        + (MARK + BODY).strip().replace("    return", "    warnings.warn('odd')\n    return")
-    )
+    project.write(total(above="@pytest.mark.filterwarnings('ignore:odd')", lines="warnings.warn('odd')"))
     result = project.run("-W", "always")
     result.assert_outcomes(passed=1)
     result.stdout.no_fnmatch_line("*odd*")
@@ -298,11 +285,7 @@ def test_filterwarnings_mark(project):
 @pytest.mark.slow
 def test_timeout(project):
     """pytest-timeout ends a body that takes too long, as a failure of its replicate."""
-    project.write(
-        TOTAL.replace("(rng,", "(replicate, rng,").replace(
-            "    return", "    while replicate == 1: pass\n    return"
-        )
-    )
+    project.write(total(arguments="replicate, rng", lines="while replicate == 1: pass"))
     result = project.run_apart(
         "--timeout=1", "--crystallize-replicates=2", "--timeout-method=signal", timeout=20
     )

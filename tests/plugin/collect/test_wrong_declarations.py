@@ -4,7 +4,7 @@
 
 import pytest
 
-from plugin.conftest import BODY, MARK, TOTAL
+from plugin.conftest import TOTAL, total
 
 MARKED = {
     "unknown keyword": (
@@ -258,7 +258,7 @@ def test_hidden_by_parametrize(project):
 def test_same_names_where_they_hide_nothing(project):
     """A fixture named like ours is nobody's business where no experiment uses it, and in ordinary tests."""
     project.raw("conftest.py", "import pytest\n\n@pytest.fixture\ndef rng():\n    return 3\n")
-    project.write(TOTAL.replace("(rng,", "(ctx,").replace("rng.", "ctx.rng."))
+    project.write(total(arguments="ctx", value="ctx.rng.normal() + delta * ctx.rng.uniform(0.5, 1.5)"))
     project.raw("test_a.py", "def test_a(rng):\n    assert rng == 3\n")
     project.run(".").assert_outcomes(passed=2)
 
@@ -305,9 +305,11 @@ def test_other_experiments_are_shown_too(project):
 def test_two_parameter_sets_of_one_name(project):
     """Parameters and treatments whose names run together are refused, not mixed up."""
     project.write(
-        '@pytest.mark.parametrize("p", ["a", "a-b"])\n'
-        + MARK.replace('{"boost": {"delta": 3.0}}', '{"b-c": {"delta": 3.0}, "c": {"delta": 4.0}}').strip()
-        + BODY.replace("(rng,", "(p, rng,")
+        total(
+            above='@pytest.mark.parametrize("p", ["a", "a-b"])',
+            treatments={"b-c": {"delta": 3.0}, "c": {"delta": 4.0}},
+            arguments="p, rng",
+        )
     )
     refused(
         project.run(),

@@ -4,7 +4,7 @@
 
 import pytest
 
-from plugin.conftest import BODY, MARK, TOTAL
+from plugin.conftest import MARK, body, total
 
 LOG = """
 
@@ -172,11 +172,10 @@ def experiment_x(inner):
 def test_setup_error(project, scope):
     """An error in a fixture's set-up fails its replicates as what it is, with the fixture's line."""
     project.write(
-        MARK.replace(
-            "@pytest.mark",
-            f'@pytest.fixture(scope="{scope}")\ndef data():\n    raise OSError("no data")\n\n@pytest.mark',
+        total(
+            above=f'@pytest.fixture(scope="{scope}")\ndef data():\n    raise OSError("no data")\n',
+            arguments="data, rng",
         )
-        + BODY.replace("(rng,", "(data, rng,")
     )
     result = project.run()
     result.assert_outcomes(failed=1)
@@ -201,7 +200,7 @@ def data():
     raise OSError("can't close")
 """
         + MARK
-        + BODY.replace("(rng,", "(data, rng,")
+        + body(arguments="data, rng")
     )
     result = project.run()
     result.assert_outcomes(failed=1)
@@ -322,7 +321,7 @@ def scale(request):
     return request.param
 """
         + MARK
-        + BODY.replace("(rng,", "(scale, rng,")
+        + body(arguments="scale, rng")
     )
     result = project.run("-v")
     result.assert_outcomes(passed=2)
@@ -460,9 +459,7 @@ def test_fixtures_in_other_tests(project):
 
 def test_fixture_that_skips(project):
     """A fixture that skips in every condition run skips the test."""
-    project.write(
-        TOTAL.replace("(rng,", "(gpu, rng,") + "\n@pytest.fixture\ndef gpu():\n    pytest.skip('no gpu')\n"
-    )
+    project.write(total(arguments="gpu, rng") + "\n@pytest.fixture\ndef gpu():\n    pytest.skip('no gpu')\n")
     result = project.run("-rs")
     result.assert_outcomes(skipped=1)
     result.stdout.fnmatch_lines(["SKIPPED*no gpu"])

@@ -2,9 +2,11 @@
 
 # ruff: noqa: E501 - lines of projects under test, and of what pytest prints
 
+from string import Template
+
 import pytest
 
-from plugin.conftest import BODY, MARK, TOTAL
+from plugin.conftest import MARK, TOTAL, total
 
 STATE = """
 
@@ -128,7 +130,7 @@ def test_verifier_that_draws(project):
     assert values("-k", "two") == {name: p for name, p in first.items() if name.startswith("two")}
 
 
-HOOKS = """
+HOOKS = Template("""
 import json
 
 def note(*what):
@@ -137,10 +139,10 @@ def note(*what):
 
 class Plugin(BasePlugin):
     def before_run(self, experiment):
-        note("before_run")
+        $before_run
 
     def after_run(self, experiment, result):
-        note("after_run")
+        $after_run
 
     def before_replicate(self, experiment, ctx):
         note("before_replicate")
@@ -156,24 +158,31 @@ class Plugin(BasePlugin):
 
 @pipeline_step()
 def step(data, ctx, *, delta=0.0):
-    sum(range(200_000))
+    $step
     return data, {"m": ctx.rng.normal() + delta * ctx.rng.uniform(0.5, 1.5)}
 
+$above
 def experiment_x():
     return Experiment(
         [1], [step], [Plugin()],
-        treatments=[Treatment("a", {"delta": 3.0}), Treatment("b", {"delta": 4.0})],
+        treatments=[Treatment("a", {"delta": 3.0}), Treatment("b", {"delta": $b})],
         hypothesis=Hypothesis(metric="m", direction="increase"), replicates=6,
     )
-"""
+""")
+
+
+def hooks(**changes):
+    """Return an experiment whose hooks say that they are called."""
+    parts = {"before_run": 'note("before_run")', "after_run": 'note("after_run")', "step": "pass"}
+    return HOOKS.substitute({**parts, "above": "", "b": 4.0, **changes})
 
 
 def test_hooks(project):
     """Hooks around the run fire once per process that ran a unit, those around replicates and steps once per unit."""
-    project.write(HOOKS)
+    project.write(hooks())
     project.run().assert_outcomes(passed=2)
-    hooks = [hook for hook, _ in project.log()]
-    assert {hook: hooks.count(hook) for hook in set(hooks)} == {
+    called = [hook for hook, _ in project.log()]
+    assert {hook: called.count(hook) for hook in set(called)} == {
         "before_run": 1,
         "after_run": 1,
         "before_replicate": 18,
@@ -181,21 +190,16 @@ def test_hooks(project):
         "before_step": 18,
         "after_step": 18,
     }
-    assert hooks[0] == "before_run"
-    assert hooks[-1] == "after_run"
+    assert called[0] == "before_run"
+    assert called[-1] == "after_run"
 
 
 @pytest.mark.slow
 def test_hooks_and_artifacts_on_workers(project):
     """Hooks around the run fire once in each process that ran a unit, and all write artifacts to one version."""
     project.write(
-        HOOKS.replace(
-            "    sum(range(200_000))\n", "    sum(range(200_000))\n    ctx.artifacts.add('model.txt', b'x')\n"
-        )
-        + MARK
-        + BODY.replace("(rng,", "(ctx, rng,").replace(
-            "    return", "    ctx.artifacts.add('model.txt', b'x')\n    return"
-        )
+        hooks(step="sum(range(200_000)); ctx.artifacts.add('model.txt', b'x')")
+        + total(arguments="ctx, rng", lines="ctx.artifacts.add('model.txt', b'x')")
     )
     project.run_workers("--crystallize-replicates=30").assert_outcomes(passed=3)
     rows = project.log()
@@ -211,7 +215,7 @@ def test_hooks_and_artifacts_on_workers(project):
 
 def test_hooks_do_not_fire_where_nothing_is_run(project):
     """Without a unit no hook fires: not when collecting, not when skipped."""
-    project.write(HOOKS.replace("def experiment_x", "@pytest.mark.skip\ndef experiment_x"))
+    project.write(hooks(above="@pytest.mark.skip"))
     project.run("--collect-only")
     project.run().assert_outcomes(skipped=2)
     assert project.log() == []
@@ -229,11 +233,7 @@ def test_hooks_do_not_fire_where_nothing_is_run(project):
 )
 def test_after_run_that_raises(project, fault):
     """after_run that raises takes no verdict away, hides no failure, and is told."""
-    project.write(
-        HOOKS.replace('        note("after_run")', f"        {fault}").replace(
-            '"b", {"delta": 4.0}', '"b", {"delta": -4.0}'
-        )
-    )
+    project.write(hooks(after_run=fault, b=-4.0))
     result = project.run()
     result.assert_outcomes(passed=1, failed=1)
     assert result.ret == 1
@@ -242,9 +242,7 @@ def test_after_run_that_raises(project, fault):
 
 def test_before_run_that_raises_is_called_once(project):
     """before_run that raises fails every unit, and is not called again."""
-    project.write(
-        HOOKS.replace('        note("before_run")', '        note("before_run"); raise ValueError("here")')
-    )
+    project.write(hooks(before_run='note("before_run"); raise ValueError("here")'))
     result = project.run()
     result.assert_outcomes(failed=2)
     assert [hook for hook, _ in project.log()] == ["before_run"]
@@ -307,10 +305,10 @@ def test_artifacts_that_cannot_be_written(project):
 def test_artifacts_of_parameter_sets(project):
     """Parameter sets of one experiment don't write over each other's artifacts."""
     project.write(
-        "@pytest.mark.parametrize('p', [1, 2])\n"
-        + MARK.strip()
-        + BODY.replace("(rng,", "(p, ctx, rng,").replace(
-            "    return", "    ctx.artifacts.add('model.txt', str(p).encode())\n    return"
+        total(
+            above="@pytest.mark.parametrize('p', [1, 2])",
+            arguments="p, ctx, rng",
+            lines="ctx.artifacts.add('model.txt', str(p).encode())",
         )
     )
     project.run().assert_outcomes(passed=2)
@@ -329,9 +327,5 @@ def test_working_directory_is_clean(project):
 
 def test_environment_and_directory_of_bodies(project):
     """PYTEST_CURRENT_TEST names the test in a body, and the working directory is the user's."""
-    project.write(
-        TOTAL.replace(
-            "    return", "    assert 'experiment_total' in os.environ['PYTEST_CURRENT_TEST']\n    return"
-        )
-    )
+    project.write(total(lines="assert 'experiment_total' in os.environ['PYTEST_CURRENT_TEST']"))
     project.run().assert_outcomes(passed=1)

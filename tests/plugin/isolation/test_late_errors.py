@@ -2,14 +2,16 @@
 
 # ruff: noqa: E501 - lines of projects under test, and of what pytest prints
 
+from string import Template
+
 import pytest
 
-from plugin.conftest import TOTAL
+from plugin.conftest import total
 
 STRICT = ("-p", "no:asyncio", "-W", "error")
 """Every warning is an error; pytest-asyncio, where it is installed, would give one of its own."""
 
-THREAD = """
+THREAD = Template("""
 import threading
 
 def bad():
@@ -25,15 +27,16 @@ def experiment_total(rng, replicate, condition, delta=0.0):
         thread = threading.Thread(target=bad)
         thread.start()
         thread.join()
+        $then
     return {"total": rng.normal() + delta}
-"""
+""")
 
 LOST = "INVALID: 1 of 8 replicates of 'boost' are missing: replicate 5 failed with ValueError: the thread crashed"
 
 
 def test_error_of_a_thread(project):
     """It is that of the run that started the thread, here and on workers, with a cold and a warm cache."""
-    project.write(THREAD)
+    project.write(THREAD.substitute(then="pass"))
     results = [
         project.run("-n0", *STRICT),
         project.run("-n0", *STRICT),
@@ -117,7 +120,7 @@ def test_finalizers_and_coroutines(project, workers):
     assert output.count("11 of 12 runs from cache") == 6
 
 
-LATE = """
+LATE = Template("""
 import gc, threading
 
 class Ring:
@@ -148,13 +151,13 @@ def wide():
 @pytest.mark.experiment(
     replicates=6,
     treatments={"boost": {"delta": 5.0}},
-    hypotheses=[pytest.param(Hypothesis(metric="total", direction=d), marks=m) for d, m in CLAIMS],
+    hypotheses=[pytest.param(Hypothesis(metric="total", direction=d), marks=m) for d, m in $claims],
 )
-def experiment_total(rng, FIXTURES, replicate, delta=0.0):
+def experiment_total(rng, $fixtures, replicate, delta=0.0):
     if delta and replicate == 3:
-        CALL
+        $call
     return {"total": rng.normal() + delta}
-"""
+""")
 SUPPORTED = '[("increase", ())]'
 XFAIL = '[("decrease", pytest.mark.xfail)]'
 
@@ -172,7 +175,7 @@ XFAIL = '[("decrease", pytest.mark.xfail)]'
 @pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_errors_of_no_run(project, workers, fixtures, call, claims, message):
     """They fail the session, whoever ran what, and nothing that was run until then is stored."""
-    source = LATE.replace("FIXTURES", fixtures).replace("CALL", call).replace("CLAIMS", claims)
+    source = LATE.substitute(fixtures=fixtures, call=call, claims=claims)
     project.write(source)
     options = (*STRICT, "-o", "crystallize_cache_verify=0")
     for _ in range(2):
@@ -203,7 +206,7 @@ def wide(worker_id):
 @pytest.mark.slow
 def test_teardown_where_only_tokens_ran(project):
     """A worker that gave no verdict fails the session by what its wider fixtures raise, as the experiment's error."""
-    project.write(BOTH_WORK + TOTAL.replace("(rng,", "(rng, wide,"))
+    project.write(BOTH_WORK + total(arguments="rng, wide"))
     result = project.run_workers("--junitxml=junit.xml", "-v", timeout=100)
     assert result.ret == 1
     result.assert_outcomes(passed=1, errors=2)
@@ -224,8 +227,8 @@ def test_teardown_where_only_tokens_ran(project):
 @pytest.mark.slow
 def test_without_filter(project):
     """Without a filter they are warnings, told alike here and on workers, and nothing fails."""
-    source = LATE.replace("FIXTURES", "condition").replace("CLAIMS", SUPPORTED)
-    project.write(source.replace("CALL", "crash(); Ring(); gc.collect()"))
+    call = "crash(); Ring(); gc.collect()"
+    project.write(LATE.substitute(fixtures="condition", call=call, claims=SUPPORTED))
     told = []
     off = "--crystallize-cache=off"  # what a stored run warned of is not repeated
     for result in (project.run_apart("-n0", off), project.run_workers(off)):
@@ -245,7 +248,7 @@ def test_without_filter(project):
 def test_without_the_plugin_of_pytest(project, plugin):
     """Who switches pytest's plugin off hears of no such error; what is stored then is not used with it."""
     call = "crash()" if plugin == "threadexception" else "Closing()"
-    source = LATE.replace("FIXTURES", "condition").replace("CLAIMS", SUPPORTED).replace("CALL", call)
+    source = LATE.substitute(fixtures="condition", call=call, claims=SUPPORTED)
     project.write(
         source + "\nclass Closing:\n    def __del__(self):\n        raise ValueError('not closed')\n"
     )
@@ -297,10 +300,7 @@ def test_results_of_steps(project):
 
 def test_error_beside_a_failure(project):
     """A run that fails by itself fails by that, and shows what its thread raised, too."""
-    failing = THREAD.replace(
-        "        thread.join()\n", "        thread.join()\n        raise KeyError('own')\n"
-    )
-    project.write(failing)
+    project.write(THREAD.substitute(then="raise KeyError('own')"))
     result = project.run("-n0", *STRICT)
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
@@ -383,7 +383,7 @@ def test_wider_fixture_that_skips_in_its_teardown(project, workers):
             pytest.skip("no more")
         """,
     )
-    project.write(TOTAL.replace("(rng,", "(rng, wide,"))
+    project.write(total(arguments="rng, wide"))
     result = project.run_apart(f"-n{workers}")
     assert result.ret == 1
     result.assert_outcomes(passed=1, errors=1)
@@ -397,7 +397,7 @@ def test_filters_of_a_set_of_parameters(project, workers):
     project.write(
         'STRICT = pytest.mark.filterwarnings("error")\n'
         '@pytest.mark.parametrize("mood", [pytest.param("strict", marks=STRICT), "lenient"])'
-        + TOTAL.replace("(rng,", "(mood, rng,").replace("    return", "    warnings.warn('odd')\n    return")
+        + total(arguments="mood, rng", lines="warnings.warn('odd')")
     )
     result = project.run_apart(f"-n{workers}")
     result.assert_outcomes(passed=1, failed=1, warnings=1)

@@ -8,23 +8,27 @@ import textwrap
 
 import pytest
 
-from plugin.conftest import BODY, ITEM, MARK, TOTAL
+from plugin.conftest import TOTAL, total
 
-DECREASE = ITEM.replace("increase", "decrease").replace("[", "[[]")
+DECREASE = "experiment_a.py::experiment_total::total_decrease[[]boost]"
 
-MANY = """
+
+def many(good="good", other="other", first="pass"):
+    """Return an experiment of several treatments and hypotheses."""
+    return f"""
 
 @pytest.mark.experiment(
     replicates=6,
-    treatments={"good": {"delta": 3.0}, "bad": {"delta": -3.0}, "none": {"delta": 0.5}},
+    treatments={{"{good}": {{"delta": 3.0}}, "bad": {{"delta": -3.0}}, "none": {{"delta": 0.5}}}},
     hypotheses=[
         Hypothesis(metric="total", direction="increase"),
-        pytest.param(Hypothesis(metric="other", direction="increase", name="other"), marks=pytest.mark.xfail),
+        pytest.param(Hypothesis(metric="{other}", direction="increase", name="{other}"), marks=pytest.mark.xfail),
     ],
 )
 def experiment_total(ctx, rng, condition, delta=0.0):
+    {first}
     noise = 1.0 if condition == "none" else 0.0
-    return {"total": rng.normal() + delta * rng.uniform(0.5, 1.5) + noise * ctx.rng.normal() * 10, "other": -delta * rng.random()}
+    return {{"total": rng.normal() + delta * rng.uniform(0.5, 1.5) + noise * ctx.rng.normal() * 10, "{other}": -delta * rng.random()}}
 """
 
 
@@ -38,7 +42,7 @@ def section(result):
 
 def test_table(project):
     """Each experiment has a table of its hypotheses and treatments, replicates, seed and time above it."""
-    project.write(MANY)
+    project.write(many())
     result = project.run("--crystallize-seed", "3")
     text = "\n".join(section(result))
     heading = r"experiment_a\.py::experiment_total: 6 replicates of 4 conditions, seed 3,\s+\d+\.\d+ s\n"
@@ -92,7 +96,7 @@ def test_width(project, monkeypatch, columns):
 
 def test_no_colour_when_not_on_a_terminal(project):
     """Without a terminal there are no escape sequences; with --color=yes the verdicts are coloured."""
-    project.write(MANY)
+    project.write(many())
     assert "\x1b" not in project.run("-v").stdout.str()
     assert "\x1b" not in project.run("-v", "--color=no").stdout.str()
     coloured = project.run("-v", "--color=yes").stdout.str()
@@ -102,11 +106,7 @@ def test_no_colour_when_not_on_a_terminal(project):
 
 def test_escape_sequences_in_names(project):
     """Escape sequences in names don't reach the terminal, in no part of the output."""
-    project.write(
-        MANY.replace('"good"', '"g\\x1b[31mood"')
-        .replace('"other"', '"oth\\x1b[31mer"')
-        .replace("    noise", "    assert condition != 'bad', 'in\\x1b[31mred'\n    noise")
-    )
+    project.write(many(r"g\x1b[31mood", r"oth\x1b[31mer", r"assert condition != 'bad', 'in\x1b[31mred'"))
     result = project.run("-v", "-rA")
     for line in section(result):
         assert "\x1b" not in line
@@ -114,7 +114,7 @@ def test_escape_sequences_in_names(project):
 
 def test_quiet(project):
     """Under -q there is no section; under -qq no more than pytest shows."""
-    project.write(MANY)
+    project.write(many())
     result = project.run("-q")
     assert result.ret == 1
     result.stdout.no_fnmatch_line("*= experiments =*")
@@ -131,7 +131,7 @@ def test_quiet_success(project):
 
 def test_one_letter_per_test(project):
     """Without -v each test is one letter, and the percentage ends at 100."""
-    project.write(MANY)
+    project.write(many())
     result = project.run()
     (line,) = (line for line in result.outlines if line.startswith("experiment_a.py "))
     assert line.endswith("[100%]")
@@ -141,7 +141,7 @@ def test_one_letter_per_test(project):
 @pytest.mark.slow
 def test_words_on_workers(project):
     """On workers the same words and letters are shown, and the percentage ends at 100."""
-    project.write(MANY)
+    project.write(many())
     result = project.run_workers("-v")
     result.stdout.fnmatch_lines(["[[]gw*[]] [[]100%[]] *"])
     result.stdout.fnmatch_lines(["[[]gw*[]] [[]*%[]] SUPPORTED p* experiment_a.py::*"])
@@ -157,7 +157,7 @@ def test_words_on_workers(project):
 
 def test_xfail_in_the_table(project):
     """What is expected to fail is marked in the table, and its reason is told."""
-    project.write("@pytest.mark.xfail\n" + MARK.strip().replace("increase", "decrease") + BODY)
+    project.write(total(above="@pytest.mark.xfail", direction="decrease"))
     lines = section(project.run())
     assert any(line.endswith("REFUTED xfail") for line in lines)
     assert any("goes the other way" in line for line in lines)
@@ -165,9 +165,7 @@ def test_xfail_in_the_table(project):
 
 def test_tables_of_parametrized_experiments(project):
     """Every parameter set has a table of its own."""
-    project.write(
-        "@pytest.mark.parametrize('size', [1, 2])\n" + TOTAL.strip().replace("(rng,", "(size, rng,")
-    )
+    project.write(total(above="@pytest.mark.parametrize('size', [1, 2])", arguments="size, rng"))
     lines = section(project.run())
     assert sum(line.startswith("experiment_a.py::experiment_total [1]: ") for line in lines) == 1
     assert sum(line.startswith("experiment_a.py::experiment_total [2]: ") for line in lines) == 1
@@ -183,17 +181,13 @@ def test_same_name_in_two_files(project):
 
 def test_headings_can_be_pasted(project, monkeypatch):
     """What an experiment's heading begins with is taken by pytest from here, and selects that experiment."""
+    parameters = '@pytest.mark.parametrize("size", ["a b", "[x]", "größe", "a::b"])'
     directory, long = "deep" * 12, f"with space/experiment_{'long' * 10}.py"
-    function = TOTAL.strip()
     project.write(
-        f"""
-{function}
-
+        f"""{TOTAL}
 class TestGroup:
-{textwrap.indent(function.replace("(rng", "(self, rng"), "    ")}
-
-@pytest.mark.parametrize("size", ["a b", "[x]", "größe", "a::b"])
-{function.replace("experiment_total", "experiment_größe").replace("(rng", "(size, rng")}
+{textwrap.indent(total(arguments="self, rng"), "    ")}
+{total(above=parameters, name="experiment_größe", arguments="size, rng")}
 """,
         f"{directory}/{long}",
     )
@@ -217,7 +211,7 @@ def test_colours_are_those_of_verdicts(project):
     project.write(
         "@pytest.mark.experiment(replicates=2, treatments={'T  SUPPORTED': {'delta': 1.0}})\n"
         "def experiment_means(delta=0.0):\n    return {'y  REFUTED': 1.0}\n\n"
-        + TOTAL.replace('"boost"', f"'{'long' * 18}  REFUTED'")
+        + total(treatments={f"{'long' * 18}  REFUTED": {"delta": 3.0}})
     )
     lines = project.run("--color=yes").outlines
     assert [line for line in lines if "\x1b[31m" in line and "REFUTED" in line] == []
@@ -233,7 +227,7 @@ def test_no_section_without_experiments(project):
 
 def test_failure_text(project):
     """A claim that is not supported says why: interval, means, p, n and test, and no traceback."""
-    project.write(TOTAL.replace("increase", "decrease"))
+    project.write(total(direction="decrease"))
     result = project.run()
     result.stdout.fnmatch_lines(
         [
@@ -250,7 +244,7 @@ def test_failure_text(project):
 @pytest.mark.parametrize("style", ["long", "short", "line", "native", "no"])
 def test_failure_text_in_traceback_styles(project, style):
     """Under every --tb but "no" the verdict's reason is told."""
-    project.write(TOTAL.replace("increase", "decrease"))
+    project.write(total(direction="decrease"))
     result = project.run(f"--tb={style}")
     assert (
         "goes the other way" in result.stdout.str().split("short test summary")[0].split("= experiments =")[0]
@@ -260,7 +254,7 @@ def test_failure_text_in_traceback_styles(project, style):
 def test_short_summary(project, monkeypatch):
     """The short summary has the verdict, the test and the reason."""
     monkeypatch.setenv("COLUMNS", "140")
-    project.write(TOTAL.replace("increase", "decrease"))
+    project.write(total(direction="decrease"))
     project.run().stdout.fnmatch_lines([f"REFUTED p* {DECREASE} - total goes *"])
 
 
@@ -326,11 +320,7 @@ def test_xpass_in_the_table(project):
 
 def test_live_log(project):
     """Live logging shows the records of condition runs."""
-    project.write(
-        TOTAL.replace(
-            "    return", "    import logging; logging.getLogger('m').error('live record')\n    return"
-        )
-    )
+    project.write(total(lines="import logging; logging.getLogger('m').error('live record')"))
     result = project.run("--log-cli-level=INFO")
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(["*ERROR *live record*"])
@@ -338,7 +328,7 @@ def test_live_log(project):
 
 def test_report_log_of_all_outcomes(project):
     """-rA shows every test once."""
-    project.write(MANY)
+    project.write(many())
     result = project.run("-rA", "--tb=no")
     summary = result.stdout.str().split("short test summary info")[1]
     assert summary.count("experiment_a.py::") == 6

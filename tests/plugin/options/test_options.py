@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from plugin.conftest import TOTAL
+from plugin.conftest import TOTAL, total
 
 SOURCE = """
 
@@ -113,7 +113,7 @@ def test_random_seed(project):
 def test_random_seed_on_workers(project):
     """All workers use the one random seed that was printed, also for fixtures and in factories."""
     project.write(
-        TOTAL.replace("replicates=6", "replicates=12")
+        total(replicates=12)
         + """
 import json
 
@@ -143,7 +143,7 @@ def test_random_seed_by_ini(project):
 
 def test_random_seed_in_a_quiet_failure(project):
     """Under -q a seed that was drawn is still found in the output: without it nobody could repeat a failure."""
-    project.write(TOTAL.replace("increase", "decrease"))
+    project.write(total(direction="decrease"))
     result = project.run("-q", "--crystallize-seed", "random")
     assert result.ret == 1
     result.stdout.fnmatch_lines(["*--crystallize-seed=*"])
@@ -151,11 +151,7 @@ def test_random_seed_in_a_quiet_failure(project):
 
 def test_repeat_line_carries_the_seed(project):
     """The line that repeats a replicate carries what was given on the command line."""
-    project.write(
-        TOTAL.replace("(rng,", "(replicate, rng,").replace(
-            "    return", "    assert replicate != 8\n    return"
-        )
-    )
+    project.write(total(arguments="replicate, rng", lines="assert replicate != 8"))
     result = project.run("--crystallize-seed", "random", "--crystallize-replicates", "9")
     result.assert_outcomes(failed=1)
     (drawn,) = (line for line in result.outlines if line.startswith("crystallize: drew root seed"))

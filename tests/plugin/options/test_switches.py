@@ -4,17 +4,18 @@ import json
 
 import pytest
 
-TWO = """
-@pytest.mark.experiment(
-    replicates=6,
-    treatments={"boost": {"delta": 3.0}, "less": {"delta": -3.0}},
-    hypotheses=[Hypothesis(metric="total", direction="increase")],
-)
-def experiment_total(rng, condition, delta=0.0):
-    with open("log", "a") as log:
-        print(f'"{condition}"', file=log)
-    return {"total": rng.normal() + delta * rng.uniform(0.5, 1.5)}
-"""
+from plugin.conftest import total
+
+TREATMENTS = {"boost": {"delta": 3.0}, "less": {"delta": -3.0}}
+
+
+def two(**changes):
+    """Return an experiment of two treatments that notes which conditions it ran."""
+    lines = 'with open("log", "a") as log:\n    print(f\'"{condition}"\', file=log)'
+    return total(treatments=TREATMENTS, arguments="rng, condition", lines=lines, **changes)
+
+
+TWO = two()
 STATE = ".pytest_cache/d/crystallize/config.state.json"
 
 
@@ -81,7 +82,7 @@ def test_an_unknown_name_is_told(project):
 
 def test_an_experiment_without_hypotheses_leaves_it_out(project):
     """An experiment that claims nothing runs the conditions that are on."""
-    project.write(TWO.replace('hypotheses=[Hypothesis(metric="total", direction="increase")],', ""))
+    project.write(two(hypotheses=()))
     project.run("--crystallize-disable", "less").assert_outcomes(passed=1)
     assert set(project.log()) == {"baseline", "boost"}
 

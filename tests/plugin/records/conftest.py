@@ -2,22 +2,12 @@
 
 import re
 
-MODULE = """
-@pytest.mark.experiment(
-    replicates=5,
-    treatments={{"boost": {{"delta": 3.0}}}},
-    hypotheses=[Hypothesis(metric="total", direction="increase")],
-    {}
-)
-def experiment_total(rng, delta=0.0):
-{}
-    return {{"total": rng.normal() + delta * rng.uniform(0.5, 1.5)}}
-"""
+from plugin.conftest import total
 
 
-def experiment(body="    pass", mark=""):
+def experiment(lines="pass", **changes):
     """Return an experiment of ten runs whose body does something besides."""
-    return MODULE.format(mark, body)
+    return total(lines=lines, **{"replicates": 5, **changes})
 
 
 def cached(result):

@@ -1,13 +1,17 @@
 """Cacheable steps under pytest."""
 
+from string import Template
+
 import pytest
 
-STEPS = """
+from plugin.conftest import edited
+
+STEPS = Template("""
     from pathlib import Path
 
     @pipeline_step(cacheable=True)
     def train(data, ctx, *, width=1):
-        print("training")
+        $does
         return data + width + ctx.rng.normal(), {"width": float(width)}
 
     @pipeline_step()
@@ -21,8 +25,10 @@ STEPS = """
             treatments=[Treatment("bonus", {"bonus": 1.0})],
             hypotheses=[Hypothesis(metric="x", direction="increase")],
             replicates=8,
+            $declared
         )
-"""
+""")
+SOURCE = STEPS.substitute(does='print("training")', declared="")
 
 
 def run(project, *args):
@@ -38,34 +44,34 @@ def digests(result):
 @pytest.mark.parametrize("workers", ["0", pytest.param("2", marks=pytest.mark.slow)])
 def test_results_of_steps_are_kept_where_runs_are_not(project, workers):
     """An edit behind a step leaves its result; they lie in pytest's cache, and make no difference."""
-    project.write(STEPS)
+    project.write(SOURCE)
     off = run(project, "-n", workers, "-v", "--crystallize-cache", "off")
     assert not (project.path / ".pytest_cache/d/crystallize/steps").exists()
     cold = run(project, "-n", workers, "-v")
     stored = sorted((project.path / ".pytest_cache/d/crystallize/steps").rglob("*.value"))
     assert len(stored) == 8  # the baseline's and the treatment's are the same
-    project.write(STEPS.replace("bonus * ctx", "bonus * 1.0 * ctx"))
-    edited = run(project, "-n", workers, "-vv")
-    edited.stdout.fnmatch_lines(
+    project.write(edited(SOURCE, "bonus * ctx", "bonus * 1.0 * ctx"))
+    changed = run(project, "-n", workers, "-vv")
+    changed.stdout.fnmatch_lines(
         ["  step train from cache in 16 of 16 runs", "*recomputed: experiment_a.score changed"]
     )
     project.run("-n", "0").stdout.no_fnmatch_line("*step train*")  # runs from the cache call no step
     assert sorted((project.path / ".pytest_cache/d/crystallize/steps").rglob("*.value")) == stored
-    assert digests(off) == digests(cold) == digests(edited) != []
+    assert digests(off) == digests(cold) == digests(changed) != []
     assert not (project.path / ".cache").exists()
 
 
 @pytest.mark.slow
 def test_what_keeps_a_step_from_being_kept_is_said_once(project):
     """Whatever the number of workers; declared files are part of the key."""
-    reading = STEPS.replace('print("training")', 'print(Path("data.txt").read_text())')
     (project.path / "data.txt").write_text("1")
-    project.write(reading)
+    reads = 'print(Path("data.txt").read_text())'
+    project.write(STEPS.substitute(does=reads, declared=""))
     result = project.run_workers()
     result.assert_outcomes(passed=1)
     told = "".join(result.outlines).count("step 'train' is not cached: it opened data.txt")
     assert told == 1
-    project.write(reading.replace("replicates=8,", 'replicates=8, inputs=["data.txt"],'))
+    project.write(STEPS.substitute(does=reads, declared='inputs=["data.txt"],'))
     assert "is not cached" not in str(project.run().stdout)
     project.run().stdout.fnmatch_lines(["*16 of 16 runs from cache*"])
     (project.path / "data.txt").write_text("2")

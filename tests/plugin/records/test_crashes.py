@@ -5,12 +5,13 @@
 import os
 import re
 import signal
+from string import Template
 
 import pytest
 
-from plugin.conftest import ITEM, TOTAL
+from plugin.conftest import ITEM, TOTAL, total
 
-CRASHING = """
+CRASHING = Template("""
 
 import json, signal, subprocess, time
 
@@ -25,14 +26,14 @@ def note(*what):
 )
 def experiment_total(rng, replicate, condition, delta=0.0, other=0.0):
     note(replicate, condition, os.getpid())
-    if (replicate, condition) == CRASH:
-        DIE
+    if (replicate, condition) == $unit:
+        $how
     return {"total": rng.normal() + (delta + other) * rng.uniform(0.5, 1.5)}
-"""
+""")
 
 
 def crashing(project, where, how, name="experiment_a.py"):
-    project.write(CRASHING.replace("CRASH:", f"{where!r}:").replace("DIE", how), name)
+    project.write(CRASHING.substitute(unit=where, how=how), name)
 
 
 def check_lost(project, result, replicate, condition, *, passed=1, failed=1):
@@ -130,10 +131,7 @@ def test_exit_without_restart(project):
 @pytest.mark.slow
 def test_exit_of_every_worker_without_restart(project):
     """When every worker has died and none may be restarted, every selected test fails as NOT RUN."""
-    project.write(
-        TOTAL.replace("(rng,", "(replicate, rng,").replace("    return", "    os._exit(0)\n    return")
-        + "\ndef test_other():\n    pass\n"
-    )
+    project.write(total(arguments="replicate, rng", lines="os._exit(0)") + "\ndef test_other():\n    pass\n")
     result = project.run_workers("--max-worker-restart=0", "-v", "--junitxml", "junit.xml", timeout=40)
     assert result.ret not in (0, 5)
     result.stdout.fnmatch_lines(["*NOT RUN*"])
@@ -144,7 +142,7 @@ def test_exit_of_every_worker_without_restart(project):
 @pytest.mark.slow
 def test_crash_in_every_replicate(project):
     """An experiment that kills every process that runs it ends after one try per unit."""
-    project.write(TOTAL.replace("    return", "    os._exit(1)\n    return"))
+    project.write(total(lines="os._exit(1)"))
     result = project.run_workers("--crystallize-replicates=2", timeout=60)
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["INVALID: 2 of 2 replicates of 'baseline' are missing*ProcessDied*"])
@@ -196,12 +194,10 @@ def interrupted(project, *args):
     fifo = project.path / "ready"
     os.mkfifo(fifo)
     project.write(
-        TOTAL.replace("replicates=6", "replicates=50")
-        .replace("(rng,", "(replicate, condition, rng,")
-        .replace(
-            "    return",
-            "    if (replicate, condition) == (9, 'boost'):\n        import time\n        open('ready', 'w').close()\n"
-            "        time.sleep(30)\n    return",
+        total(
+            replicates=50,
+            arguments="replicate, condition, rng",
+            lines="if (replicate, condition) == (9, 'boost'):\n    import time\n    open('ready', 'w').close()\n    time.sleep(30)",
         )
     )
     process = project.start(*args)
@@ -226,7 +222,7 @@ def test_interrupt(project, workers):
 def test_other_verdicts_of_an_interrupted_session(project):
     """What was decided before an interrupt is shown in its table."""
     project.write(TOTAL)
-    project.write(TOTAL.replace("    return", "    raise KeyboardInterrupt\n    return"), "experiment_b.py")
+    project.write(total(lines="raise KeyboardInterrupt"), "experiment_b.py")
     result = project.run(no_reraise_ctrlc=True)
     assert result.ret == pytest.ExitCode.INTERRUPTED
     result.stdout.fnmatch_lines(["*boost *SUPPORTED", "NOT RUN: 1 selected test without verdict"])

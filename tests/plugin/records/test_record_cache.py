@@ -7,10 +7,11 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from string import Template
 
 import pytest
 
-from plugin.conftest import PRELUDE, TOTAL, properties
+from plugin.conftest import PRELUDE, TOTAL, edited, properties
 from plugin.records.conftest import cached, digests, experiment, hits
 
 
@@ -129,7 +130,7 @@ def test_an_edit_reruns_what_it_concerns(project, edit):
     project.run_apart()
     name, old, new, expected, said = EDITS[edit]
     assert EDITED[name].count(old) == 1
-    project.raw(name, EDITED[name].replace(old, new))
+    project.raw(name, edited(EDITED[name], old, new))
     result = project.run_apart("-vv")
     assert hits(result) == expected
     told = " ".join(line.strip() for line in result.outlines)
@@ -141,8 +142,7 @@ def test_an_edit_reruns_what_it_concerns(project, edit):
 def test_seed_parameters_and_environment(project, monkeypatch):
     """Another root seed, parameter or declared variable is another run; what was stored before counts again."""
     project.write(
-        "@pytest.mark.parametrize('depth', [1, 2])"
-        + experiment(mark="env=['SIZE']").replace("(rng,", "(rng, depth,")
+        experiment(above="@pytest.mark.parametrize('depth', [1, 2])", env=["SIZE"], arguments="rng, depth")
     )
     project.run()
     assert {name: n for name, (n, _, _) in cached(project.run()).items()} == {"total[1]": 10, "total[2]": 10}
@@ -159,8 +159,8 @@ def test_seed_parameters_and_environment(project, monkeypatch):
 def test_declared_inputs(project):
     """Declared files may be read; when their content changes, or there is another one, runs are run again."""
     project.raw("data/a.csv", "1")
-    body = "    import pathlib; sum(float(f.read_text()) for f in pathlib.Path('data').glob('*.csv'))"
-    project.write(experiment(body, "inputs=['data/*.csv']"))
+    body = "import pathlib; sum(float(f.read_text()) for f in pathlib.Path('data').glob('*.csv'))"
+    project.write(experiment(body, inputs=["data/*.csv"]))
     project.run()
     assert hits(project.run()) == 10
     project.raw("data/a.csv", "2")
@@ -172,7 +172,7 @@ def test_declared_inputs(project):
     project.raw("data/a.csv", "1")
     (project.path / "data/b.csv").unlink()
     assert hits(project.run()) == 10
-    project.write(experiment(body, "inputs=['data/*.txt']"))
+    project.write(experiment(body, inputs=["data/*.txt"]))
     result = project.run()
     assert hits(result) == 0
     assert "run each time: inputs= 'data/*.txt' names no file" in result.stdout.str()
@@ -217,19 +217,18 @@ def test_verification_can_be_switched_off(project):
 
 def test_measured_metrics(project):
     """A claim about a measured metric is never decided on stored runs; beside one, stored runs are used."""
-    source = experiment("    ctx.metrics.add('took', rng.random(), measured=True)").replace(
-        "(rng,", "(ctx, rng,"
-    )
-    project.write(source)
+    measures = {"lines": "ctx.metrics.add('took', rng.random(), measured=True)", "arguments": "ctx, rng"}
+    project.write(experiment(**measures))
     project.run()
     assert hits(project.run()) == 10
-    project.write(source.replace('"total", direction="increase"', '"took", direction="differ"'))
+    claimed = '[Hypothesis(metric="took", direction="differ")]'
+    project.write(experiment(**measures, hypotheses=claimed))
     result = project.run()
     assert hits(result) == 0
     assert "run each time: a hypothesis is about a measured metric" in result.stdout.str()
 
 
-FACTORY = """
+FACTORY = Template("""
 @pipeline_step()
 def step(data, ctx, *, delta=0.0, scale=1):
     return data, {"total": scale * (ctx.rng.normal() + delta) + len(data)}
@@ -244,11 +243,11 @@ def source(ctx):
 
 def experiment_total():
     return Experiment(
-        source, [step(scale=2)], PLUGINS,
+        source, [step(scale=2)], $plugins,
         name="title", treatments=[Treatment("boost", {"delta": 3.0})],
         hypotheses=[Hypothesis(metric="total", direction="increase")], initial_ctx={"k": 1}, replicates=5,
     )
-"""
+""")
 
 
 @pytest.mark.slow
@@ -261,16 +260,17 @@ def experiment_total():
         ("3.0", "4.0", 5),
         ("[1, 2]", "[1, 2, 3]", 0),
         ('"k": 1', '"k": 2', 0),
-        ("PLUGINS", "[SeedPlugin(seed_fn=random.seed)]", 0),
-        ("PLUGINS", "[SeedPlugin(seed=1)]", 0),
-        ("PLUGINS", "[LoggingPlugin()]", 10),
+        ("[]", "[SeedPlugin(seed_fn=random.seed)]", 0),
+        ("[]", "[SeedPlugin(seed=1)]", 0),
+        ("[]", "[LoggingPlugin()]", 10),
     ],
 )
 def test_edits_of_a_factory(project, old, new, expected):
     """Parameters, data, seeding and context count; titles and names do not."""
-    project.write(FACTORY.replace("PLUGINS", "[]"))
+    source = FACTORY.substitute(plugins="[]")
+    project.write(source)
     project.run()
-    project.write(FACTORY.replace(old, new).replace("PLUGINS", "[]"))
+    project.write(edited(source, old, new))
     result = project.run()
     (found,) = cached(result).values()
     assert found[0] == expected
@@ -278,12 +278,12 @@ def test_edits_of_a_factory(project, old, new, expected):
 
 def test_hooks_around_runs(project):
     """A stored run would not call a plugin's hooks, so there is none; unless a cache_key says so."""
-    project.write(FACTORY.replace("PLUGINS", "[Counting()]"))
+    project.write(FACTORY.substitute(plugins="[Counting()]"))
     project.run()
     result = project.run()
     assert hits(result) == 0
     assert "run each time: Counting.after_step is a hook around runs" in " ".join(result.outlines)
-    project.write(FACTORY.replace("PLUGINS", "[Counting()], cache_key='v'"))
+    project.write(FACTORY.substitute(plugins="[Counting()], cache_key='v'"))
     project.run()
     assert hits(project.run()) == 10
 
@@ -313,16 +313,14 @@ def experiment_graph():
     result = project.run("-v")
     assert cached(result)["graph: score"][:2] == (12, 12)
     assert cached(result)["graph: train"][0] == 0
-    project.write(source.replace("rate * x", "rate * x + 1"))
+    project.write(edited(source, "rate * x", "rate * x + 1"))
     assert cached(project.run())["graph: score"][0] == 0
 
 
 def test_early_stopping(project):
     """Stored runs are used up to the look that decides, and the verdict is that of a cold session."""
     project.write(
-        experiment(mark="stopping=GroupSequential(looks=4),")
-        .replace("replicates=5", "replicates=40")
-        .replace("3.0", "30.0")
+        experiment(stopping="GroupSequential(looks=4)", replicates=40, treatments={"boost": {"delta": 30.0}})
     )
     cold = project.run("-v")
     warm = project.run("-v")
@@ -343,16 +341,14 @@ def test_calibration(project):
 
 def test_a_single_run_is_not_taken_from_the_cache(project):
     """--crystallize-repro runs what it is asked to."""
-    project.write(experiment("    print('ran')"))
+    project.write(experiment("print('ran')"))
     project.run()
     assert project.run("-s", "--crystallize-repro=2:boost").stdout.str().count("ran\n") == 1
 
 
 def test_last_failed(project):
     """--lf takes the runs of the failed test from the cache."""
-    project.write(
-        experiment().replace('"boost": {"delta": 3.0}', '"boost": {"delta": 3.0}, "none": {"delta": 0.0}')
-    )
+    project.write(experiment(treatments={"boost": {"delta": 3.0}, "none": {"delta": 0.0}}))
     project.run().assert_outcomes(passed=1, failed=1)
     result = project.run("--lf")
     result.assert_outcomes(failed=1)
@@ -362,7 +358,7 @@ def test_last_failed(project):
 @pytest.mark.slow
 def test_any_hash_seed(project, monkeypatch):
     """Keys do not depend on the order of sets; one that was set by somebody counts."""
-    source = "names = {'a', 'b', 'c', 'd', 'e'}\n" + experiment("    sorted(names)")
+    source = "names = {'a', 'b', 'c', 'd', 'e'}\n" + experiment("sorted(names)")
     project.write(source)
     monkeypatch.delenv("PYTHONHASHSEED", raising=False)
     for _ in range(3):
@@ -381,13 +377,15 @@ def test_junit_and_words(project):
     assert properties(case)["cached_runs"] == "12"
 
 
-@pytest.mark.parametrize("mark", ["inputs='data'", "inputs=[1]", "env='SIZE'", "cache_key=''", "cache_key=3"])
-def test_wrong_declarations(project, mark):
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [("inputs", "'data'"), ("inputs", "[1]"), ("env", "'SIZE'"), ("cache_key", "''"), ("cache_key", "3")],
+)
+def test_wrong_declarations(project, name, given):
     """The error says what was given and what is to be given."""
-    project.write(experiment(mark=mark))
+    project.write(experiment(**{name: given}))
     result = project.run()
     result.assert_outcomes(errors=1)
-    name = mark.partition("=")[0]
     result.stdout.fnmatch_lines([f"*experiment_a.py:*{name} is *; give *"])
 
 

@@ -65,19 +65,21 @@ def test_no_secret(project, monkeypatch):
     assert packs(project) == []
 
 
-SLOW = (
-    experiment("    time.sleep(0.01)\n    if replicate == int(os.environ.get('STOP', -1)): STOPS")
-    .replace("(rng,", "(replicate, rng,")
-    .replace("replicates=5", "replicates=60")
-)
+def slow(stops):
+    """Return an experiment of 120 runs that ends in a replicate which the environment names."""
+    return experiment(
+        f"time.sleep(0.01)\nif replicate == int(os.environ.get('STOP', -1)): {stops}",
+        above="import signal, time",
+        arguments="replicate, rng",
+        replicates=60,
+    )
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_an_interrupted_session_goes_on(project, workers):
     """Behind an interrupt, all finished runs are there; the next session ends with the digest of an undisturbed one."""
-    source = "import time\n" + SLOW.replace("STOPS", "raise KeyboardInterrupt")
-    project.write(source)
+    project.write(slow("raise KeyboardInterrupt"))
     whole = project.run_apart("-v", "--crystallize-cache=off")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STOP", "30")
@@ -92,7 +94,7 @@ def test_an_interrupted_session_goes_on(project, workers):
 @pytest.mark.slow
 def test_a_killed_session_goes_on(project):
     """What a kill -9 loses is what was not stored yet; the rest is run, to the same digest."""
-    project.write("import time, signal\n" + SLOW.replace("STOPS", "os.kill(os.getpid(), signal.SIGKILL)"))
+    project.write(slow("os.kill(os.getpid(), signal.SIGKILL)"))
     whole = project.run_apart("-v", "--crystallize-cache=off")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STOP", "50")
@@ -107,7 +109,7 @@ def test_a_killed_session_goes_on(project):
 @pytest.mark.slow
 def test_a_killed_worker(project):
     """The verdict is INVALID in the session that lost a run, and stored runs complete it in the next one."""
-    project.write("import time, signal\n" + SLOW.replace("STOPS", "os.kill(os.getpid(), signal.SIGKILL)"))
+    project.write(slow("os.kill(os.getpid(), signal.SIGKILL)"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STOP", "50")
         result = project.run_workers("-v")
@@ -120,7 +122,7 @@ def test_a_killed_worker(project):
 @pytest.mark.slow
 def test_two_sessions_at_once(project):
     """Both end well, and the next one finds the runs of either."""
-    project.write(experiment("    import time; time.sleep(0.02)"))
+    project.write(experiment("import time; time.sleep(0.02)"))
     first, second = project.start(), project.start("-n2")
     assert first.communicate(timeout=60)[0].count("SUPPORTED") == 1
     assert second.communicate(timeout=60)[0].count("SUPPORTED") == 1

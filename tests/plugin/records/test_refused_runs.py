@@ -36,7 +36,7 @@ def test_impure_runs_are_run_each_time(project, kind, workers):
                 return Experiment(0, [step], [SeedPlugin(auto_seed=False)], treatments=[Treatment("boost", {"delta": 3.0})], replicates=5)
             """)
     else:
-        project.write(experiment("    " + code))
+        project.write(experiment(code))
     for _ in range(2):
         result = project.run_apart(f"-n{workers}")
         assert hits(result) == 0
@@ -46,12 +46,12 @@ def test_impure_runs_are_run_each_time(project, kind, workers):
 
 def test_a_cache_key_admits_all(project):
     """With cache_key=, impure runs are stored and not verified; another key is another run."""
-    body = "    with open('log', 'a') as log: log.write('x')"
-    project.write(experiment(body, "cache_key='v1'"))
+    body = "with open('log', 'a') as log: log.write('x')"
+    project.write(experiment(body, cache_key="'v1'"))
     project.run()
     assert cached(project.run())["total"] == (10, 10, 0)
     assert (project.path / "log").stat().st_size == 10
-    project.write(experiment(body, "cache_key='v2'"))
+    project.write(experiment(body, cache_key="'v2'"))
     assert hits(project.run()) == 0
 
 
@@ -59,13 +59,13 @@ def test_a_cache_key_admits_all(project):
 def test_what_cannot_be_fingerprinted_is_refused(project):
     """The part and the reason are said once; a cache_key stands for it."""
     project.raw("opened.py", "handle = open(__file__)\n")
-    body = "    import opened; opened.handle.name"
+    body = "import opened; opened.handle.name"
     project.write(experiment(body))
     for _ in range(2):
         result = project.run_apart("-W", "ignore")
         assert hits(result) == 0
         assert result.stdout.str().count("run each time: experiment_total reaches opened.handle") == 1
-    project.write(experiment(body, "cache_key='mine'"))
+    project.write(experiment(body, cache_key="'mine'"))
     project.run_apart("-W", "ignore")
     assert hits(project.run_apart("-W", "ignore")) == 10
 
@@ -82,7 +82,7 @@ def test_what_cannot_be_fingerprinted_is_refused(project):
 def test_fixtures_that_ask_pytest_are_refused(project, argument, code):
     """What a fixture gets from options, or from fixtures that it names at run time, is in no key."""
     project.write(
-        experiment().replace("(rng,", "(rng, asking,")
+        experiment(arguments="rng, asking")
         + f"""
 @pytest.fixture
 def other():
@@ -102,7 +102,7 @@ def asking({argument}):
 def test_parametrized_fixtures(project):
     """A fixture's parameter counts by its value."""
     project.write(
-        experiment().replace("(rng,", "(rng, level,")
+        experiment(arguments="rng, level")
         + """
 @pytest.fixture(params=[1, 2])
 def level(request):
@@ -182,7 +182,7 @@ def experiment_c():
 @pytest.mark.slow
 def test_code_that_changes_its_own_globals(project):
     """Runs whose code is not what it was are not stored, and what changed is said once."""
-    project.write("count = 0\n" + experiment("    global count\n    count += 1"))
+    project.write("count = 0\n" + experiment("global count\ncount += 1"))
     for _ in range(2):
         result = project.run_apart()
         assert hits(result) == 0
@@ -193,7 +193,7 @@ def test_code_that_changes_its_own_globals(project):
 def test_failures_skips_and_artifacts_are_not_stored(project):
     """Only whole runs are, and only those whose record is all that they made."""
     project.write(
-        experiment("    if replicate == 3: raise ValueError").replace("(rng,", "(replicate, rng,")
+        experiment("if replicate == 3: raise ValueError", arguments="replicate, rng")
         + """
 @pytest.mark.experiment(replicates=2)
 def experiment_keeps(ctx):

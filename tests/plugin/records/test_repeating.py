@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from plugin.conftest import ITEM, TOTAL
+from plugin.conftest import ITEM, TOTAL, total
 
 
 @pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
@@ -67,9 +67,7 @@ def test_a_drawn_seed_is_told_once(project, args):
 
 def test_experiments_of_one_name_are_told_apart_by_node_ids(project):
     """They can be given to pytest where it was started; parameters and parts stand behind them."""
-    project.write(
-        TOTAL.replace("@pytest", "@pytest.mark.parametrize('k', [1, 2])\n@pytest").replace("(rng", "(k, rng")
-    )
+    project.write(total(above="@pytest.mark.parametrize('k', [1, 2])", arguments="k, rng"))
     project.raw("sub/experiment_b.py", (project.path / "experiment_a.py").read_text())
     result = project.run()
     titles = re.findall(r"^(\S+::\S+) (\[\d\]): 6", result.stdout.str(), re.MULTILINE)

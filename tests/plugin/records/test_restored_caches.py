@@ -41,7 +41,7 @@ def test_a_cache_is_used_in_another_place_with_packages_installed_anew(project, 
     files = {
         "experiment_a.py": PRELUDE
         + "import scipy.stats, helpers\n"
-        + experiment("    delta *= helpers.factor() * scipy.stats.norm.cdf(9.0)"),
+        + experiment("delta *= helpers.factor() * scipy.stats.norm.cdf(9.0)"),
         "helpers.py": "import json\nFACTOR = json.load(open('factor.json'))\ndef factor(): return FACTOR\n",
         "factor.json": "1.0",
         "conftest.py": "import helpers\n",

@@ -1,10 +1,13 @@
 """What a `cache_key` vouches for: measured values, artifacts and the network, in whole runs and in steps."""
 
 import re
+from string import Template
 
 import pytest
 
-SOURCE = """
+from plugin.conftest import edited
+
+SOURCE = Template("""
 import socket, time
 
 def measure(ctx):
@@ -31,10 +34,11 @@ def nothing(ctx):
     pass
 
 def make(*steps, **options):
-    return Experiment(0, steps, treatments=[Treatment("t", {"delta": 3.0})], replicates=3, KEY, **options)
+    treatments = [Treatment("t", {"delta": 3.0})]
+    return Experiment(0, steps, treatments=treatments, replicates=3, $declared, **options)
 
 CLAIM = Hypothesis(metric="took", direction="increase", name="took")
-"""
+""")
 FACTORIES = {
     f"{do}_{place}": steps
     for do in ("measure", "write", "ask")
@@ -62,11 +66,9 @@ def told(result):
 def test_a_cache_key_vouches_for_runs_and_steps(project, workers):
     """Cold, warm, and with an edit behind the step; of claims about measured values only in whole runs."""
     factories = FACTORIES | {"claimed": CLAIMED}
-    source = SOURCE + "".join(
-        f"\ndef experiment_{name}():\n    return {made}\n" for name, made in factories.items()
-    )
-    vouched = source.replace("KEY", "cache_key='1'")
-    edited = vouched.replace("(data or 0.0) + delta", "(data or 0.0) + 2 * delta")
+    made = "".join(f"\ndef experiment_{name}():\n    return {made}\n" for name, made in factories.items())
+    vouched = SOURCE.substitute(declared="cache_key='1'") + made
+    changed = edited(vouched, "(data or 0.0) + delta", "(data or 0.0) + 2 * delta")
 
     def session(text, *args):
         project.write(text)
@@ -80,12 +82,12 @@ def test_a_cache_key_vouches_for_runs_and_steps(project, workers):
     warm = session(vouched)
     assert told(warm) == runs
     assert warm.stdout.str().count("measured on") == 1
-    assert told(session(edited)) == steps
-    saved = session(edited, "--crystallize-save", "main")
+    assert told(session(changed)) == steps
+    saved = session(changed, "--crystallize-save", "main")
     recorded = {(name, ""): 6 for name in factories if name != "claimed"}
     assert told(saved) == recorded
     assert "saved reference 'main'" in saved.stdout.str()
-    unvouched = source.replace("KEY", "inputs=[]")
+    unvouched = SOURCE.substitute(declared="inputs=[]") + made
     session(unvouched)
     left = {("measure_in_run", ""): 6, ("measure_in_step", ""): 6, ("write_in_step", "kept"): 6}
     assert told(session(unvouched)) == left

@@ -6,9 +6,11 @@ import os
 import sys
 import sysconfig
 from pathlib import Path
+from string import Template
 
 import pytest
 
+from plugin.conftest import edited
 from plugin.records.conftest import cached, digests, experiment, hits
 
 QUIET = ("-o", "crystallize_cache_verify=0")
@@ -36,7 +38,7 @@ def test_what_a_conftest_does_when_it_is_loaded_counts(project):
     project.run_apart("-W", "ignore").assert_outcomes(passed=1)
     project.raw("conftest.py", "# a comment\n" + source)
     assert hits(project.run_apart("-W", "ignore")) == 14
-    project.raw("conftest.py", source.replace("ignore", "raise"))
+    project.raw("conftest.py", edited(source, "ignore", "raise"))
     for _ in range(2):
         project.run_apart("-W", "ignore").assert_outcomes(failed=1)
 
@@ -57,7 +59,7 @@ def test_files_that_the_project_opened_before_count(project):
     """A memo that a plain test has filled is as good as the file it was read from."""
     project.raw("lookup.py", LOOKUP)
     project.raw("test_lookup.py", "import lookup\ndef test_weights():\n    assert lookup.weights()\n")
-    project.write("import lookup\n" + experiment("    delta *= lookup.weights()['new']"))
+    project.write("import lookup\n" + experiment("delta *= lookup.weights()['new']"))
     project.raw("weights.json", '{"new": 1.0}')
     files = ("-v", "test_lookup.py", "experiment_a.py")
     project.run_apart(*files).assert_outcomes(passed=2)
@@ -81,7 +83,7 @@ def loose_module():
 @pytest.mark.slow
 def test_loaded_files_of_site_packages_count(project, loose_module):
     """Whichever distribution they belong to, or none."""
-    project.write(f"import {loose_module.stem} as loose\n" + experiment("    delta *= loose.factor()"))
+    project.write(f"import {loose_module.stem} as loose\n" + experiment("delta *= loose.factor()"))
     loose_module.write_text("def factor(): return 1.0\n")
     project.run_apart().assert_outcomes(passed=1)
     assert hits(project.run_apart()) == 10
@@ -136,13 +138,13 @@ def test_state_that_outlives_a_run_is_told(project, cache):
 def test_names_in_a_directory_count(project):
     """A run that lists a directory of the project is impure unless a pattern says so."""
     project.raw("data/1.csv", "1")
-    body = "    delta += len(os.listdir('data'))"
+    body = "delta += len(os.listdir('data'))"
     project.write(experiment(body))
     for _ in range(2):
         result = project.run()
         assert hits(result) == 0
     assert "run each time: listed data, which is not declared in inputs=" in text_of(result)
-    project.write(experiment(body, "inputs=['data/*.csv']"))
+    project.write(experiment(body, inputs=["data/*.csv"]))
     project.run_apart()
     assert hits(project.run_apart()) == 10
     project.raw("data/2.broken", "")
@@ -232,27 +234,30 @@ def test_options_of_python_count(project, before, after):
     assert cached(run(*after))["total"][0] == 0
 
 
-MEASURED = """
-@pytest.mark.experiment(replicates=5, treatments={"slow": {"delay": 5.0}}, hypotheses=[Hypothesis(metric="took", direction="increase")], CACHE)
-def experiment_total(ctx, rng, delay=0.0):
-    ctx.metrics.add("took", delay + rng.random(), measured=True)
-    OTHER
-"""
+def measured(delay=5.0, **declared):
+    """Return an experiment that claims something of what it measures."""
+    claims = '[Hypothesis(metric="took", direction="increase")]'
+    return experiment(
+        "ctx.metrics.add('took', delay + rng.random(), measured=True)",
+        treatments={"slow": {"delay": delay}},
+        hypotheses=claims,
+        arguments="ctx, rng, delay=0.0",
+        **declared,
+    )
 
 
 @pytest.mark.slow
 def test_a_cache_key_vouches_for_what_was_measured(project):
     """Its values are used in whole pairs of one session, with their date; elsewhere they are measured anew."""
-    source = MEASURED.replace("CACHE", "cache_key='v1'").replace("OTHER", "pass")
-    project.write(source)
+    project.write(measured(cache_key="'v1'"))
     project.run()
     result = project.run()
     assert hits(result) == 10
     result.stdout.re_match_lines([r"  measured on \d{4}-\d\d-\d\d$"])
-    project.write(source.replace('"slow": {"delay": 5.0}', '"slow": {"delay": 6.0}'))
+    project.write(measured(6.0, cache_key="'v1'"))
     assert hits(project.run()) == 0  # the baseline's are those of another session
     assert hits(project.run()) == 10
-    project.write(source.replace("cache_key='v1'", ""))
+    project.write(measured())
     for _ in range(2):
         result = project.run()
     assert hits(result) == 0
@@ -262,18 +267,17 @@ def test_a_cache_key_vouches_for_what_was_measured(project):
 @pytest.mark.slow
 def test_a_cache_key_vouches_for_artifacts(project):
     """A stored run stands for one that wrote some, unless somebody reads them."""
-    source = MEASURED.replace("took", "y").replace(", measured=True", "")
-    source = source.replace("OTHER", "ctx.artifacts.add('a.bin', b'1')")
-    project.write(source.replace("CACHE", "cache_key='v1'"))
+    writes = {"lines": "ctx.artifacts.add('a.bin', b'1')", "arguments": "ctx, rng"}
+    project.write(experiment(**writes, cache_key="'v1'"))
     project.run()
     assert hits(project.run()) == 10
-    project.write(source.replace("CACHE", ""))
+    project.write(experiment(**writes))
     for _ in range(2):
         result = project.run()
     assert hits(result) == 0
 
 
-NETWORK = """
+NETWORK = Template("""
 @pipeline_step(cacheable=True)
 def asked(data, ctx):
     import socket
@@ -286,33 +290,31 @@ def total(data, ctx, *, delta=0.0):
     return data, {"total": data + delta}
 
 def experiment_total():
-    return Experiment(0, [asked, total], treatments=[Treatment("boost", {"delta": 3.0})], replicates=3, CACHE)
-"""
+    return Experiment(0, [asked, total], treatments=[Treatment("boost", {"delta": 3.0})], replicates=3, $key)
+""")
 
 
-@pytest.mark.parametrize(("key", "expected"), [("cache_key='v1'", 3), ("", 0)])
-def test_a_cache_key_vouches_for_steps_that_use_the_network(project, key, expected):
+@pytest.mark.parametrize(("keys", "expected"), [(("cache_key='v1'", "cache_key='v2'"), 3), (("", ""), 0)])
+def test_a_cache_key_vouches_for_steps_that_use_the_network(project, keys, expected):
     """Their results are stored, under the key."""
-    project.write(NETWORK.replace("CACHE", key))
-    project.run()
     steps = project.path / ".pytest_cache/d/crystallize/steps"
-    assert len(list(steps.rglob("*.value"))) == expected
-    project.write(NETWORK.replace("CACHE", key.replace("v1", "v2")))
-    project.run()
-    assert len(list(steps.rglob("*.value"))) == 2 * expected
+    for number, key in enumerate(keys, start=1):
+        project.write(NETWORK.substitute(key=key))
+        project.run()
+        assert len(list(steps.rglob("*.value"))) == number * expected
 
 
-UNSTEADY = """
-@pytest.mark.experiment(replicates=4, treatments={"t": {"gain": 0.5}} MORE)
+UNSTEADY = Template("""
+@pytest.mark.experiment(replicates=4, treatments={"t": {"gain": 0.5}} $more)
 def experiment_total(gain=0.0):
     return {"score": gain + int.from_bytes(os.urandom(4), "big")}
-"""
+""")
 
 
 @pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_runs_that_do_not_repeat_are_told_and_not_stored(project, workers):
     """Whatever the verbosity: experiment, replicate, condition, metric, both values and usual causes."""
-    project.write(UNSTEADY.replace("MORE", ""))
+    project.write(UNSTEADY.substitute(more=""))
     for _ in range(2):
         result = project.run_apart("-q", f"-n{workers}")
         assert result.ret == 0
@@ -324,7 +326,7 @@ def test_runs_that_do_not_repeat_are_told_and_not_stored(project, workers):
 
 def test_runs_that_do_not_repeat_can_be_errors(project):
     """If the ini file says so; of values without sense it is said."""
-    project.write(UNSTEADY.replace("MORE", ""))
+    project.write(UNSTEADY.substitute(more=""))
     project.ini("crystallize_repeatable = error\n")
     result = project.run()
     result.assert_outcomes(failed=1)
@@ -335,7 +337,7 @@ def test_runs_that_do_not_repeat_can_be_errors(project):
 
 def test_an_experiment_that_cannot_repeat_says_so(project):
     """Then nothing is stored, and nothing told."""
-    project.write(UNSTEADY.replace("MORE", ", repeatable=False"))
+    project.write(UNSTEADY.substitute(more=", repeatable=False"))
     project.ini("crystallize_repeatable = error\n")
     for _ in range(2):
         result = project.run()
@@ -345,23 +347,26 @@ def test_an_experiment_that_cannot_repeat_says_so(project):
     assert "run each time: it is declared repeatable=False" in text_of(result)
 
 
-LOADS = """
+def loads(replicates=5, first="pass"):
+    """Return an experiment with a memo that always loads the same."""
+    return f"""
 import functools
 
 @functools.lru_cache
 def table():
+    {first}
     return [1.0, 2.0, 3.0]
 
-@pytest.mark.experiment(replicates=5, treatments={"t": {"delta": 5.0}})
+@pytest.mark.experiment(replicates={replicates}, treatments={{"t": {{"delta": 5.0}}}})
 def experiment_total(rng, delta=0.0):
-    return {"y": rng.choice(table()) + delta}
+    return {{"y": rng.choice(table()) + delta}}
 """
 
 
 @pytest.mark.slow
 def test_a_memo_that_only_loads_is_stored(project):
     """A later run, made again with an empty memo, gave the same."""
-    project.write(LOADS)
+    project.write(loads())
     cold = project.run_apart("-v")
     assert "note" not in cold.stdout.str()
     assert hits(project.run_apart("-v")) == 10
@@ -370,14 +375,14 @@ def test_a_memo_that_only_loads_is_stored(project):
 @pytest.mark.slow
 def test_a_memo_that_no_later_run_has_used_is_not_stored(project):
     """There is nothing to tell whether the next run would have filled it in the same way."""
-    project.write(LOADS.replace("replicates=5", "replicates=1"))
+    project.write(loads(replicates=1))
     for _ in range(2):
         result = project.run_apart("-v")
         assert hits(result) == 0
     assert "experiment_a.table" in text_of(result)
 
 
-FILLED = """
+FILLED = Template("""
 import functools
 
 class Model:
@@ -402,8 +407,8 @@ def counted():
 
 @pytest.mark.experiment(replicates=5, treatments={"t": {"gain": 5.0}})
 def experiment_total(rng, gain=0.0):
-    return {"y": rng.random() + gain + EXPRESSION}
-"""
+    return {"y": rng.random() + gain + $expression}
+""")
 
 
 @pytest.mark.parametrize(
@@ -422,13 +427,13 @@ def experiment_total(rng, gain=0.0):
 )
 def test_what_runs_fill_and_never_change_is_stored(project, expression, kept):
     """A dictionary or a cached property, if a later run gives the same without what earlier ones left."""
-    project.write(FILLED.replace("EXPRESSION", expression))
+    project.write(FILLED.substitute(expression=expression))
     cold = project.run_apart("-v")
     assert ("experiment_a._CACHE" in text_of(cold)) is not kept
     assert hits(project.run_apart("-v")) == 10 * kept
 
 
-OUTSIDE = """
+OUTSIDE = Template("""
 import decimal, fractions, logging, scipy
 
 def patched(value):
@@ -453,8 +458,8 @@ def once():
 
 @pytest.mark.experiment(replicates=3, treatments={"t": {"gain": 5.0}})
 def experiment_total(rng, once, gain=0.0):
-    return {"y": rng.random() + gain + fractions.Fraction.shop_rate + EXPRESSION}
-"""
+    return {"y": rng.random() + gain + fractions.Fraction.shop_rate + $expression}
+""")
 SETTING = ("patched", "precise", "told", "kept")
 
 
@@ -463,7 +468,7 @@ SETTING = ("patched", "precise", "told", "kept")
 )
 def test_what_runs_set_of_their_process_is_stored_if_all_set_the_same(project, function):
     """Attributes of what is installed, settings, and variables of the environment."""
-    project.write(OUTSIDE.replace("EXPRESSION", f"{function}(1.0) / len(str(scipy.stats))"))
+    project.write(OUTSIDE.substitute(expression=f"{function}(1.0) / len(str(scipy.stats))"))
     assert "note" not in text_of(project.run_apart("-v"))
     assert hits(project.run_apart()) == 6
 
@@ -478,7 +483,7 @@ def test_what_runs_set_of_their_process_is_stored_if_all_set_the_same(project, f
 )
 def test_what_runs_set_of_their_process_is_told_if_they_set_something_else(project, function, named):
     """The first run decided for all, or each leaves something else to the next; nothing is stored."""
-    project.write(OUTSIDE.replace("EXPRESSION", f"{function}(os.urandom(1)[0])"))
+    project.write(OUTSIDE.substitute(expression=f"{function}(os.urandom(1)[0])"))
     assert named in text_of(project.run_apart("-v"))
     assert hits(project.run_apart()) == 0
 
@@ -489,7 +494,7 @@ def test_the_directory_of_a_session_counts(project):
     project.raw("data/rate.txt", "1")
     project.raw("inner/data/rate.txt", "2")
     project.ini("testpaths = .\n")
-    project.write(experiment("    delta *= float(open('data/rate.txt').read())", "inputs=['data/*']"))
+    project.write(experiment("delta *= float(open('data/rate.txt').read())", inputs=["data/*"]))
     project.run_apart()
     assert hits(project.run_apart()) == 10
     project.pytester.chdir()
@@ -501,7 +506,7 @@ def test_the_directory_of_a_session_counts(project):
 def test_what_python_executes_when_it_starts_counts(project, loose_module):
     """Lines of code in files of paths, which belong to no distribution."""
     path = loose_module.with_suffix(".pth")
-    project.write(experiment("    delta *= getattr(sys, 'shop_rate', 1.0)"))
+    project.write(experiment("delta *= getattr(sys, 'shop_rate', 1.0)"))
     try:
         path.write_text("import sys; sys.shop_rate = 1.0\n")
         project.run_apart().assert_outcomes(passed=1)
@@ -515,7 +520,6 @@ def test_what_python_executes_when_it_starts_counts(project, loose_module):
 @pytest.mark.slow
 def test_a_slow_memo_is_stored_once_a_later_run_can_be_made_again(project):
     """The first runs are held back until then."""
-    slow = "    import time\n    time.sleep(0.15)\n    return [1.0"
-    project.write(LOADS.replace("    return [1.0", slow))
+    project.write(loads(first="import time; time.sleep(0.15)"))
     project.run()
     assert hits(project.run()) == 10

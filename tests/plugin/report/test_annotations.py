@@ -5,12 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from plugin.conftest import BODY, MARK
+from plugin.conftest import total
 from pytest_crystallize.report.annotations import annotation
 
-FAILING = (
-    MARK.replace('"boost": {"delta": 3.0}', '"good": {"delta": 3.0}, "100%: a,b": {"delta": -3.0}') + BODY
-)
+FAILING = total(treatments={"good": {"delta": 3.0}, "100%: a,b": {"delta": -3.0}})
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 import pytest
 
 from crystallize.text.escaping import printable, printable_lines
+from plugin.conftest import edited
 from pytest_crystallize.report.annotations import annotation
 from pytest_crystallize.report.text import wrapped
 
@@ -171,7 +172,7 @@ def test_conditions_that_a_usage_error_lists(project):
 
 def test_a_repeated_run_that_raises(project):
     """The exception is pytest's to show, and comes escaped; the condition may be given as it was shown."""
-    source = EXPERIMENTS.replace("    record_property(", "    raise ValueError(H)\n    record_property(")
+    source = edited(EXPERIMENTS, "    record_property(", "    raise ValueError(H)\n    record_property(")
     project.ini("filterwarnings = always")
     project.write(source)
     result = project.run("-k", "refuted")

@@ -4,7 +4,7 @@
 
 import pytest
 
-from plugin.conftest import TOTAL, properties
+from plugin.conftest import TOTAL, properties, total
 
 TWO = """
 
@@ -80,9 +80,7 @@ def test_properties_switched_off(project):
 
 def test_failed_replicates(project):
     """A failed replicate's traceback and output are in the test case's failure."""
-    project.write(
-        TOTAL.replace("    return", "    print('printed')\n    assert not delta, 'bad luck'\n    return")
-    )
+    project.write(total(lines="print('printed')\nassert not delta, 'bad luck'"))
     project.run("--junitxml", "junit.xml").assert_outcomes(failed=1)
     failure = project.cases()["total_increase[boost]"].find("failure")
     assert "bad luck" in failure.text
@@ -107,7 +105,7 @@ def test_odd_values(project):
 
 def test_xfail_and_skip(project):
     """Xfail and skip are skipped test cases."""
-    project.write("@pytest.mark.xfail\n" + TOTAL.strip().replace("increase", "decrease"))
+    project.write(total(above="@pytest.mark.xfail", direction="decrease"))
     project.write("@pytest.mark.skip\n" + TOTAL.strip(), "experiment_b.py")
     project.run("--junitxml", "junit.xml").assert_outcomes(xfailed=1, skipped=1)
     cases = project.cases()

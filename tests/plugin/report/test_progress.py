@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from plugin.conftest import TOTAL
+from plugin.conftest import total
 from pytest_crystallize.report import progress
 from pytest_crystallize.report.progress import Progress
 
@@ -102,11 +102,7 @@ def test_file_without_descriptor():
 def test_session_shows_life(project, workers):
     """A session says how many of how many replicates are done, also while the body captures its output."""
     project.raw("conftest.py", "import pytest_crystallize.report.progress as p\np.LINE_SECONDS = 0.05\n")
-    project.write(
-        TOTAL.replace("replicates=6", "replicates=40").replace(
-            "    return", "    import time\n    time.sleep(0.02)\n    return"
-        )
-    )
+    project.write(total(replicates=40, lines="import time\ntime.sleep(0.02)"))
     result = project.run_apart(f"-n{workers}")
     result.assert_outcomes(passed=1)
     result.stdout.re_match_lines([r"\d\d:\d\d:\d\d \d+ of 40 replicates of experiment_total$"])
@@ -116,14 +112,14 @@ def test_session_shows_life(project, workers):
 def test_no_life_under_quiet(project):
     """Under -q no progress is shown."""
     project.raw("conftest.py", "import pytest_crystallize.report.progress as p\np.LINE_SECONDS = 0.01\n")
-    project.write(TOTAL.replace("    return", "    import time\n    time.sleep(0.02)\n    return"))
+    project.write(total(lines="import time\ntime.sleep(0.02)"))
     project.run_apart("-q").stdout.no_fnmatch_line("*of 6 replicates*")
 
 
 @pytest.mark.slow
 def test_percentage_ends_at_100(project):
     """The percentage counts tests, not tokens, and ends at 100."""
-    project.write(TOTAL.replace('{"boost"', '{"b1": {"delta": 2.0}, "b2": {"delta": 2.0}, "boost"'))
+    project.write(total(treatments={name: {"delta": 2.0} for name in ("b1", "b2", "b3")}))
     project.raw(
         "test_b.py", "import pytest\n@pytest.mark.parametrize('n', range(5))\ndef test_b(n):\n    pass\n"
     )

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from plugin.conftest import BODY, ITEM, MARK, TOTAL
+from plugin.conftest import ITEM, TOTAL, total
 from pytest_crystallize.session import publisher as publishing
 from pytest_crystallize.session import reporter
 
@@ -266,7 +266,7 @@ def test_nothing_is_written_unless_asked(project):
 @pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_session_that_stops_at_a_failure_still_reports(project, workers):
     """What was not run is told as not run."""
-    project.write(MARK.replace('"boost": {"delta": 3.0}', '"a": {"delta": -3.0}, "b": {"delta": 3.0}') + BODY)
+    project.write(total(treatments={"a": {"delta": -3.0}, "b": {"delta": 3.0}}))
     arguments = ("-x", *THREE, "--dist=loadfile") if workers else ("-x", *THREE)
     (project.run_workers if workers else project.run_apart)(*arguments)
     tests = load(project)["experiments"][0]["tests"]

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from plugin.conftest import TOTAL
+from plugin.conftest import TOTAL, total
 
 NOTHING = pytest.ExitCode.NO_TESTS_COLLECTED
 NOT_COLLECTED = "*no experiment was collected in *"
@@ -121,10 +121,17 @@ def test_asked_for_what_only_experiments_give(project, option):
 def test_compared_nothing(project):
     """Nor is a session whose experiments claim nothing against a reference."""
     project.write(
-        TOTAL.replace(
-            'direction="increase")]',
-            'direction="increase"), Hypothesis(metric="total", direction="no_decrease", margin=1.0, '
-            'against=Reference("main"), name="as_good")]',
+        total(
+            hypotheses="""[
+                Hypothesis(metric="total", direction="increase"),
+                Hypothesis(
+                    metric="total",
+                    direction="no_decrease",
+                    margin=1.0,
+                    against=Reference("main"),
+                    name="as_good",
+                ),
+            ]"""
         )
     )
     assert project.run("--crystallize-save=main").ret == 0

@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-from plugin.conftest import BODY, MARK, TOTAL
+from plugin.conftest import TOTAL, total
 
-REFUTED = MARK.replace('"increase"', '"decrease"') + BODY
+REFUTED = total(direction="decrease")
 TEST = "experiment_a.py::experiment_total::total_decrease[boost]"
 FIRST = "@pytest.hookimpl(wrapper=True, tryfirst=True)\n"
 ASKS = 'pytest.exit("enough", returncode=0)'
@@ -140,8 +140,8 @@ EAGER = """
 def eager(baseline, treatment):
     return {"p_value": 0.001, "significant": True}
 """
-EAGER += TOTAL.replace('metric="total", direction="increase"', 'eager, "total"')
-RAISING = TOTAL.replace("    return", "    assert not delta\n    return")
+EAGER += total(hypotheses='[Hypothesis(eager, "total")]')
+RAISING = total(lines="assert not delta")
 SAVE = "--crystallize-save=main"
 
 SESSIONS = {
@@ -201,7 +201,7 @@ def test_a_verifier_that_skips_gives_no_verdict(project, workers):
 
 def test_a_verifier_may_end_the_session(project):
     """`pytest.exit` means what it says, and the session has not succeeded."""
-    project.write(TOTAL.replace('metric="total", direction="increase"', f"lambda b, t: {ASKS}, 'total'"))
+    project.write(total(hypotheses=f"[Hypothesis(lambda b, t: {ASKS}, 'total')]"))
     result = project.run()
     assert result.ret == 1
     assert "gave no verdict" in told(result)
@@ -223,7 +223,7 @@ def test_a_factory_that_gives_no_experiment(project, raised):
 def test_a_fixture_that_skips_in_its_teardown_hides_nothing(project, fails):
     """What was run is not skipped any more."""
     conftest(project, "@pytest.fixture(autouse=True)\ndef late():\n    yield\n    pytest.skip('late')\n")
-    project.write(TOTAL.replace("    return", "    assert delta\n    return") if fails else TOTAL)
+    project.write(total(lines="assert delta") if fails else TOTAL)
     result = project.run()
     result.assert_outcomes(failed=1)
     assert "RuntimeError: a fixture skipped in its teardown: late" in told(result)
@@ -271,11 +271,7 @@ def test_a_value_without_repr_fails_its_test_alone(project):
 @pytest.mark.slow
 def test_a_process_that_ends_itself_is_noticed_by_the_controlling_one(project):
     """Its replicate is named; one worker is the way out where nothing else could catch it."""
-    project.write(
-        TOTAL.replace("replicates=6", "replicates=1").replace(
-            "    return", "    delta and os._exit(0)\n    return"
-        )
-    )
+    project.write(total(replicates=1, lines="delta and os._exit(0)"))
     result = project.run_workers(n=1)
     assert result.ret == 1
     assert "replicate 0 failed with ProcessDied" in told(result)
@@ -283,9 +279,9 @@ def test_a_process_that_ends_itself_is_noticed_by_the_controlling_one(project):
 
 def test_skips_are_counted(project):
     """By mark, by fixture or by switch: the heading of the summary says how many have no verdict."""
-    marked = "@pytest.mark.skip(reason='not today')" + MARK + BODY.replace("total(", "marked(")
+    marked = total(above="@pytest.mark.skip(reason='not today')", name="experiment_marked")
     fixture = "@pytest.fixture\ndef gpu():\n    pytest.skip('no GPU')\n"
-    needing = MARK + BODY.replace("total(rng", "needing(rng, gpu")
+    needing = total(name="experiment_needing", arguments="rng, gpu")
     project.write(TOTAL + marked + fixture + needing)
     result = project.run()
     result.assert_outcomes(passed=1, skipped=2)
@@ -299,12 +295,7 @@ def test_skips_are_counted(project):
 def test_a_module_that_skips_where_code_is_read_skips_no_test(project):
     """What the body may import is imported to identify it, before anything is run."""
     project.raw("optional_part.py", "import pytest\n\npytest.skip('not here', allow_module_level=True)\n")
-    project.write(
-        TOTAL.replace(
-            "    return",
-            "    if delta > 9:\n        import optional_part\n        optional_part.go()\n    return",
-        )
-    )
+    project.write(total(lines="if delta > 9:\n    import optional_part\n    optional_part.go()"))
     project.run().assert_outcomes(passed=1)
 
 
@@ -318,7 +309,7 @@ def test_exit_behind_every_verdict(project, code, missing, workers):
         "@pytest.fixture(scope='module')\ndef wide():\n    yield\n"
         f"    pytest.exit('enough', returncode={code})\n",
     )
-    project.write(TOTAL.replace("(rng,", "(rng, wide,"))
+    project.write(total(arguments="rng, wide"))
     if missing:
         project.write(TOTAL, "experiment_b.py")
     result = project.run_apart(workers)
@@ -332,7 +323,7 @@ def test_a_hook_that_skips_what_was_judged(project):
         hook(
             "pytest_runtest_call()",
             "try:\n        yield\n    except BaseException:\n        pytest.skip('flaky')",
-            FIRST.replace(", tryfirst=True", ""),
+            "@pytest.hookimpl(wrapper=True)\n",
         ),
     )
     project.write(REFUTED)
@@ -347,7 +338,7 @@ def test_a_hook_that_skips_what_was_judged(project):
     [
         "sys.exit(0)\n",
         "def name(value):\n    sys.exit(0)\n@pytest.mark.parametrize('depth', [1], ids=name)"
-        + TOTAL.replace("(rng,", "(rng, depth,"),
+        + total(arguments="rng, depth"),
     ],
     ids=["module", "ids"],
 )

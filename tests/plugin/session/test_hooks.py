@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from plugin.conftest import BODY, MARK, TOTAL
+from plugin.conftest import TOTAL, total
 
 SHIPPER = """
 import json
@@ -25,7 +25,7 @@ def pytest_crystallize_report(results):
     ship("report", *results.headline(), results.exit_status)
 """
 
-TWO = MARK.replace('"boost": {"delta": 3.0}', '"boost": {"delta": 3.0}, "worse": {"delta": -3.0}') + BODY
+TWO = total(treatments={"boost": {"delta": 3.0}, "worse": {"delta": -3.0}})
 
 
 @pytest.mark.slow

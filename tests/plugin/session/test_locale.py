@@ -2,7 +2,7 @@
 
 import pytest
 
-from plugin.conftest import ITEM, TOTAL
+from plugin.conftest import ITEM, total
 
 ASCII = {"PYTHONUTF8": "0", "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0"}
 
@@ -13,7 +13,7 @@ def test_ids_beyond_the_locale_are_escaped(project, monkeypatch, workers):
     """As pytest does with ids of parameters; the verdict is the same, and the id selects the test."""
     for name, value in ASCII.items():
         monkeypatch.setenv(name, value)
-    project.write(TOTAL.replace('"boost"', '"größer"'))
+    project.write(total(treatments={"größer": {"delta": 3.0}}))
     nodeid = ITEM.replace("boost", r"gr\xf6\xdfer")
     result = (project.run_workers if workers else project.run_apart)("-v", nodeid)
     result.assert_outcomes(passed=1)

@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from plugin.conftest import edited
+
 GATE = """
 @pytest.mark.experiment(
     replicates={replicates},
@@ -217,7 +219,7 @@ def test_a_directory_that_is_read_only_fails_the_session(project, gate, saved, m
 def test_renamed_experiments_and_conditions_say_what_to_rename(project, gate, saved):
     """The file of the one, the field of the other."""
     source = (project.path / "experiment_a.py").read_text(encoding="utf-8")
-    project.raw("experiment_a.py", source.replace("experiment_gate", "experiment_door"))
+    project.raw("experiment_a.py", edited(source, "experiment_gate", "experiment_door"))
     told = " ".join(project.run().stdout.str().split())
     assert "experiment_door.json is not there" in told
     assert "if the experiment was renamed, rename its file" in told

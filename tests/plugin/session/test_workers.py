@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from plugin.conftest import TOTAL
+from plugin.conftest import TOTAL, total
 
 SUITE = """
 
@@ -126,10 +126,10 @@ def test_selection_changes_no_number(project):
 def test_long_replicates_are_shared(project):
     """Replicates are run by more than one worker, though there is but one test, and each but once."""
     project.write(
-        TOTAL.replace("replicates=6", "replicates=30")
-        .replace("(rng,", "(rng, replicate, condition,")
-        .replace(
-            "    return", "    sum(range(1_000_000))\n    note(replicate, condition, os.getpid())\n    return"
+        total(
+            replicates=30,
+            arguments="rng, replicate, condition",
+            lines="sum(range(1_000_000))\nnote(replicate, condition, os.getpid())",
         )
         + """
 import json
@@ -150,11 +150,7 @@ def note(*what):
 @pytest.mark.slow
 def test_two_sessions_at_once(project):
     """Two sessions at once in one directory don't touch each other."""
-    project.write(
-        TOTAL.replace("replicates=6", "replicates=30").replace(
-            "    return", "    sum(range(300_000))\n    return"
-        )
-    )
+    project.write(total(replicates=30, lines="sum(range(300_000))"))
     processes = [project.start("-n2", "-v", "--crystallize-seed", str(seed)) for seed in (1, 2)]
     outputs = [process.communicate(timeout=60)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0]

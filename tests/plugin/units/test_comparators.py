@@ -1,23 +1,31 @@
 """What conditions are compared with under pytest: a number, another treatment, one another."""
 
 import json
+from string import Template
 
 import pytest
 
-SOURCE = """
+SOURCE = Template("""
 @pytest.mark.experiment(
     replicates=12,
     treatments={"old": {"delta": 1.0}, "new": {"delta": 2.5}},
     hypotheses=[
-        Hypothesis(metric="total", direction="increase", against=-0.8),
-        Hypothesis(metric="total", direction="increase", against="old", name="beats_old"),
+        Hypothesis(metric="total", direction="increase", against=$number),
+        Hypothesis(metric="total", direction="increase", against="$treatment", name="beats_old"),
         Hypothesis(metric="total", direction="differ", pairwise=True),
         Hypothesis(metric="total", direction="increase", treatments=["new"]),
     ],
 )
 def experiment_total(rng, delta=0.0):
     return {"total": rng.normal() + delta * rng.uniform(0.5, 1.5)}
-"""
+""")
+
+
+def source(number=-0.8, treatment="old"):
+    """Return an experiment that is compared with a number, with another treatment, and with itself."""
+    return SOURCE.substitute(number=number, treatment=treatment)
+
+
 TESTS = [
     "total_above_-0.8[baseline]",
     "total_above_-0.8[old]",
@@ -33,7 +41,7 @@ TESTS = [
 @pytest.fixture
 def reports(project):
     """Return a function that runs the experiment, and returns the result and the verdicts by test."""
-    project.write(SOURCE)
+    project.write(source())
 
     def run(*args, passed=8):
         formats = [f"--crystallize-report=r.{suffix}" for suffix in ("json", "html", "md")]
@@ -86,14 +94,14 @@ def test_a_treatment_that_is_switched_off_is_compared_with_nothing(project, repo
 
 def test_a_failure_names_what_it_was_compared_with(project):
     """In the message of the test."""
-    project.write(SOURCE.replace("against=-0.8", "against=9"))
+    project.write(source(number=9))
     result = project.run("-k", "above_9 and baseline")
     result.stdout.fnmatch_lines(["*REFUTED: total goes the other way*", "*total: against 9, baseline *"])
 
 
 def test_conditions_that_are_not_there_are_errors_of_collection(project):
     """They name those that are."""
-    project.write(SOURCE.replace('against="old"', 'against="odl"'))
+    project.write(source(treatment="odl"))
     result = project.run()
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(["*'beats_old' is about 'odl', and there is no such condition; there are*"])

@@ -1,14 +1,15 @@
 """Condition runs that end, or double, the process that they are in."""
 
 from fnmatch import fnmatch
+from string import Template
 
 import pytest
 
-from plugin.conftest import TOTAL
+from plugin.conftest import TOTAL, total
 
 # ruff: noqa: E501 - lines of projects under test, and of what pytest prints
 
-FORKING = """
+FORKING = Template("""
 import multiprocessing
 from pathlib import Path
 
@@ -26,45 +27,43 @@ def works():
 @pytest.fixture
 def forking_fixture(replicate):
     if replicate == 2:
-        FIXTURE
+        $fixture
     yield
     Path("torn_down").open("a").write("x")
 
 @pytest.mark.experiment(replicates=6, treatments=BOOST, hypotheses=CLAIM)
 def experiment_marked(rng, forking_fixture, replicate, condition, delta=0.0):
     if (condition, replicate) == ("boost", 2):
-        BODY
+        $body
     return {"total": rng.normal() + delta}
 
 @pipeline_step()
 def step(data, ctx, *, delta=0.0):
     if (ctx.condition, ctx.replicate) == ("boost", 2):
-        STEP
+        $step
     return data, {"total": ctx.rng.normal() + delta}
 
 @verifier
 def judge(baseline, treatment):
-    VERIFIER
+    $verifier
     return {"p_value": 0.0, "significant": True}
 
 def experiment_factory():
     claims = [*CLAIM, Hypothesis(verifier=judge(), metrics="total", name="judged")]
     return Experiment(0, [step], treatments=BOOST, hypotheses=claims, replicates=6)
-"""
+""")
 
 
 def forking(project, **where):
-    source = FORKING
-    for place in ("FIXTURE", "BODY", "STEP", "VERIFIER"):
-        source = source.replace(place, where.get(place, "pass"))
-    project.write(source)
+    nothing = dict.fromkeys(PLACES, "pass")
+    project.write(FORKING.substitute({**nothing, **where}))
 
 
 PLACES = {
-    "BODY": "replicate 2 of 'boost' of experiment_marked",
-    "FIXTURE": "replicate 2 of 'b*' of experiment_marked",
-    "STEP": "replicate 2 of 'boost' of experiment_factory",
-    "VERIFIER": "experiment_a.py::experiment_factory::judged[[]boost]",
+    "body": "replicate 2 of 'boost' of experiment_marked",
+    "fixture": "replicate 2 of 'b*' of experiment_marked",
+    "step": "replicate 2 of 'boost' of experiment_factory",
+    "verifier": "experiment_a.py::experiment_factory::judged[[]boost]",
 }
 
 
@@ -72,11 +71,11 @@ PLACES = {
 @pytest.mark.parametrize(
     ("place", "options"),
     [
-        ("BODY", ["-n0"]),
-        ("BODY", ["-n2"]),
-        ("VERIFIER", ["-n0"]),
-        *(pytest.param(place, ["-n0"], marks=pytest.mark.slow) for place in ("FIXTURE", "STEP")),
-        *(pytest.param(place, ["-n2"], marks=pytest.mark.slow) for place in ("FIXTURE", "STEP", "VERIFIER")),
+        ("body", ["-n0"]),
+        ("body", ["-n2"]),
+        ("verifier", ["-n0"]),
+        *(pytest.param(place, ["-n0"], marks=pytest.mark.slow) for place in ("fixture", "step")),
+        *(pytest.param(place, ["-n2"], marks=pytest.mark.slow) for place in ("fixture", "step", "verifier")),
     ],
 )
 def test_forked_child_that_comes_back(project, place, options):
@@ -91,7 +90,7 @@ def test_forked_child_that_comes_back(project, place, options):
     assert outcomes["passed"] == 3
     assert outcomes["errors"] >= 1
     assert result.stdout.str().count("experiment_marked: 6 replicates of 2 conditions") == 1
-    if place == "BODY":
+    if place == "body":
         assert (project.path / "torn_down").read_text() == 12 * "x"
 
 
@@ -155,7 +154,7 @@ def test_children_of_multiprocessing(project):
 )
 def test_exit_in_a_body(project, code, ends_with):
     """pytest.exit ends a session on workers as in one process, with the message and the code, if not 0."""
-    project.write(TOTAL.replace("    return", f"    pytest.exit('enough', returncode={code})\n    return"))
+    project.write(total(lines=f"pytest.exit('enough', returncode={code})"))
     result = project.run_workers(timeout=40)
     assert result.ret == ends_with
     result.stdout.no_fnmatch_line("*INTERNALERROR*")

@@ -9,35 +9,34 @@ import sys
 
 import pytest
 
-from plugin.conftest import ITEM, MARK, TOTAL
+from plugin.conftest import ITEM, MARK, TOTAL, VALUE, total
 
-FAILING = (
-    """
-
+COMPUTE = """
 import logging
 
 def compute(replicate, delta):
     print("computing", replicate)
     print("to stderr", file=sys.stderr)
     logging.getLogger("model").warning("depth is %d", replicate)
-    if replicate in (2, 4) and delta:
+    if replicate in FAIL and delta:
         raise ValueError(f"bad luck in {replicate}")
     return 1.0
 """
-    + MARK
-    + """
-def experiment_total(replicate, rng, delta=0.0):
-    return {"total": compute(replicate, delta)}
-"""
-)
+
+
+def failing(replicates=(2, 4), **changes):
+    """Return an experiment of which some replicates of the treatment fail."""
+    called = total(arguments="replicate, rng", value="compute(replicate, delta)", **changes)
+    return f"FAIL = {replicates}\n{COMPUTE}{called}"
 
 
 def test_shown_once(project):
     """A failure is shown once, however many hypotheses it concerns, with all that is needed to understand it."""
     project.write(
-        FAILING.replace(
-            'hypotheses=[Hypothesis(metric="total", direction="increase")]',
-            'hypotheses=[Hypothesis(metric="total", direction=d) for d in ("increase", "decrease", "differ")]',
+        failing(
+            hypotheses="""[
+                Hypothesis(metric="total", direction=d) for d in ("increase", "decrease", "differ")
+            ]"""
         )
     )
     result = project.run()
@@ -92,7 +91,7 @@ def test_different_failures(project):
 @pytest.mark.parametrize("style", ["auto", "long", "short", "line", "native", "no"])
 def test_traceback_styles(project, style):
     """--tb is obeyed; whatever the style, the exception is told unless it is "no"."""
-    project.write(FAILING)
+    project.write(failing())
     result = project.run(f"--tb={style}")
     result.assert_outcomes(failed=1)
     assert ("ValueError: bad luck in 2" in result.stdout.str()) == (style != "no")
@@ -102,7 +101,7 @@ def test_traceback_styles(project, style):
 
 def test_showlocals_and_full_trace(project):
     """--showlocals shows the locals, --full-trace all frames."""
-    project.write(FAILING)
+    project.write(failing())
     project.run("-l").stdout.fnmatch_lines(["replicate  = 2"])
     project.run("--full-trace").assert_outcomes(failed=1)
 
@@ -110,7 +109,7 @@ def test_showlocals_and_full_trace(project):
 @pytest.mark.parametrize("capture", ["no", "sys", "fd", "tee-sys"])
 def test_capture_modes(project, capture):
     """Under every capture mode a failing run is told, and what it printed is seen."""
-    project.write(FAILING)
+    project.write(failing())
     result = project.run(f"--capture={capture}")
     result.assert_outcomes(failed=1)
     assert "computing 2" in result.stdout.str()
@@ -119,7 +118,7 @@ def test_capture_modes(project, capture):
 
 def test_output_of_runs_that_succeed(project):
     """What successful runs print is kept quiet, also when their hypothesis is not supported."""
-    project.write(FAILING.replace("replicate in (2, 4)", "False"))
+    project.write(failing(replicates=()))
     result = project.run()
     result.assert_outcomes(failed=1)
     result.stdout.no_fnmatch_line("computing*")
@@ -134,7 +133,7 @@ def repeat(result):
 
 def test_repeat_line_in_a_shell(project):
     """The line that repeats a replicate works when it is pasted into a shell, and fails as the replicate did."""
-    project.write(FAILING)
+    project.write(failing())
     command = repeat(project.run())
     pytest_script = project.path / "bin" / "pytest"
     project.raw("bin/pytest", f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m pytest "$@"\n')
@@ -150,7 +149,7 @@ def test_repeat_line_in_a_shell(project):
 
 def test_repro_of_a_run_that_succeeds(project):
     """A replicate that succeeds when it is repeated skips its test: one replicate is no verdict."""
-    project.write(FAILING)
+    project.write(failing())
     for unit in ("0:baseline", "0:boost", "5:boost"):
         result = project.run(ITEM, "--crystallize-repro", unit, "-rs")
         result.assert_outcomes(skipped=1)
@@ -204,7 +203,7 @@ def test_repro_of_a_factory(project):
 
 def test_repro_of_an_xfail(project):
     """A replicate that fails when repeated fails the session, though its hypothesis is marked xfail."""
-    project.write(FAILING.replace("@pytest.mark.experiment", "@pytest.mark.xfail\n@pytest.mark.experiment"))
+    project.write(failing(above="@pytest.mark.xfail"))
     result = project.run("--crystallize-repro", "2:boost", ITEM)
     assert result.ret == 1
     result.stdout.fnmatch_lines(["E           ValueError: bad luck in 2"])
@@ -213,7 +212,7 @@ def test_repro_of_an_xfail(project):
 @pytest.mark.slow
 def test_repro_on_workers(project):
     """A repeated replicate is repeated under -n too."""
-    project.write(FAILING)
+    project.write(failing())
     result = project.run_workers("--crystallize-repro", "2:boost")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["E           ValueError: bad luck in 2"])
@@ -237,7 +236,7 @@ def test_repro_on_workers(project):
 )
 def test_bad_repro(project, text):
     """What is no unit of the selected experiments is a usage error, and the message says what there is."""
-    project.write(FAILING)
+    project.write(failing())
     result = project.run(f"--crystallize-repro={text}")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     output = result.stdout.str() + result.stderr.str()
@@ -254,7 +253,7 @@ def test_repro_beyond_one_experiment_of_several(project):
     """A replicate that only some of the selected experiments have is no replicate of the others."""
     project.write(TOTAL)
     project.write(
-        TOTAL.replace("replicates=6", "replicates=20").replace("experiment_total", "experiment_more"),
+        total(replicates=20, name="experiment_more"),
         "experiment_b.py",
     )
     result = project.run("--crystallize-repro", "10:boost", "-rs")
@@ -294,7 +293,7 @@ class Recorder:
 
 def test_pdb_of_a_repeated_replicate(project, monkeypatch):
     """--pdb enters at the failing line of the repeated replicate."""
-    project.write(FAILING)
+    project.write(failing())
     project.raw("recorder.py", DEBUGGER)
     monkeypatch.syspath_prepend(str(project.path))
     result = project.run("--crystallize-repro", "2:boost", "--pdb", "--pdbcls=recorder:Recorder")
@@ -304,7 +303,7 @@ def test_pdb_of_a_repeated_replicate(project, monkeypatch):
 
 def test_pdb_without_repro(project, monkeypatch):
     """--pdb enters at the failing line of the first replicate that fails, without --crystallize-repro too."""
-    project.write(FAILING)
+    project.write(failing())
     project.raw("recorder.py", DEBUGGER)
     monkeypatch.syspath_prepend(str(project.path))
     result = project.run("--pdb", "--pdbcls=recorder:Recorder")
@@ -334,8 +333,8 @@ def test_breakpoint(project):
 
 def test_failures_of_two_experiments(project):
     """The same failure in two experiments is shown for each."""
-    project.write(FAILING)
-    project.write(FAILING, "experiment_b.py")
+    project.write(failing())
+    project.write(failing(), "experiment_b.py")
     result = project.run()
     result.assert_outcomes(failed=2)
     assert result.stdout.str().count("repeat it: ") == 2
@@ -420,11 +419,7 @@ RAISES = """
 
 def test_numbers_make_no_kinds_of_failure(project):
     """Messages that differ in numbers alone, their signs and exponents among them, are of one kind."""
-    project.write(
-        TOTAL.replace('return {"total": ', "return (-1e-9 if rng.random() < 0.5 else 1) * (").replace(
-            "1.5)}", "1.5))"
-        )
-    )
+    project.write(total(lines=f"return (-1e-9 if rng.random() < 0.5 else 1) * ({VALUE})"))
     result = project.run()
     text = result.stdout.str()
     assert text.count("repeat it: ") == 1

@@ -1,17 +1,19 @@
 """Graphs of experiments, and asynchronous steps, under pytest."""
 
+from string import Template
+
 import pytest
 
 from crystallize import stored_versions
 
-CHAIN = """
+CHAIN = Template("""
 weights, scores = Artifact.json("weights.json"), Artifact.json("scores.json")
 
 @pipeline_step()
 def train(data, ctx, *, rate=1.0):
     with open("log", "a") as log:
         print(f'["train", {ctx.replicate}, "{ctx.condition}"]', file=log)
-    TRAIN
+    $train
     fitted = [rate * x + ctx.rng.normal() * rate for x in data]
     ctx.artifacts.add("weights.json", fitted)
     return data, {"loss": sum(fitted)}
@@ -35,10 +37,10 @@ def experiment_chain():
         Experiment(scores, [judge], name="judge", replicates=8,
                    hypotheses=[Hypothesis(metric="final", direction="increase")]),
     )
-"""
+""")
 ITEMS = ["train.loss_increase[fast]", "score.replicates", "judge.final_increase[fast]"]
 
-WAITING = """
+WAITING = Template("""
 import asyncio
 
 running = most = 0
@@ -51,17 +53,17 @@ async def wait(data, ctx, *, delta=0.0):
     for _ in range(5):
         await asyncio.sleep(0)
     running -= 1
-    DRAW
+    $draw
     return data, {"total": ctx.rng.normal() + delta * ctx.rng.uniform(0.5, 1.5)}
 
 def experiment_waiting():
     return Experiment([1], [wait], replicates=24, treatments=[Treatment("boost", {"delta": 9.0})],
                       hypotheses=[Hypothesis(metric="total", direction="increase")])
-"""
+""")
 
 
-def chain(project, train=""):
-    project.write(CHAIN.replace("TRAIN", train or "pass"))
+def chain(project, train="pass"):
+    project.write(CHAIN.substitute(train=train))
 
 
 def digests(result):
@@ -159,7 +161,7 @@ def test_asynchronous_replicates_share_a_loop(project, concurrency, most):
     """Replicates with asynchronous steps wait together, as many as the ini file allows; numbers stay."""
     if concurrency:
         project.ini(f"crystallize_max_concurrency = {concurrency}\n")
-    project.write(WAITING.replace("DRAW", 'with open("log", "a") as log: print(most, file=log)'))
+    project.write(WAITING.substitute(draw='with open("log", "a") as log: print(most, file=log)'))
     result = project.run("-v")
     result.assert_outcomes(passed=1)
     assert max(project.log()) == most
@@ -168,7 +170,7 @@ def test_asynchronous_replicates_share_a_loop(project, concurrency, most):
 
 def test_draws_from_shared_generators_are_told(project):
     """Concurrent replicates that draw from the global generators are warned of."""
-    project.write(WAITING.replace("DRAW", "random.random()"))
+    project.write(WAITING.substitute(draw="random.random()"))
     result = project.run()
     result.stdout.fnmatch_lines(
         ["*something drew from the global generators*crystallize_max_concurrency = 1*"]
@@ -177,7 +179,7 @@ def test_draws_from_shared_generators_are_told(project):
 
 def test_an_asynchronous_replicate_that_fails(project):
     """It is told like any other, and the others go on."""
-    project.write(WAITING.replace("DRAW", "if ctx.replicate == 5: raise ValueError('bad luck')"))
+    project.write(WAITING.substitute(draw="if ctx.replicate == 5: raise ValueError('bad luck')"))
     result = project.run()
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(

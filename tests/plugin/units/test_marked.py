@@ -2,7 +2,7 @@
 
 # ruff: noqa: E501 - lines of projects under test, and of what pytest prints
 
-from plugin.conftest import MARK, TOTAL
+from plugin.conftest import MARK, TOTAL, body, total
 
 
 def test_supported_passes(project):
@@ -51,13 +51,13 @@ def test_treatments_in_either_spelling(project):
             '{"boost": lambda ctx: ctx.add("delta", 3.0)}',
         )
     ):
-        project.write(TOTAL.replace('{"boost": {"delta": 3.0}}', spelling), f"experiment_{number}.py")
+        project.write(total(treatments=spelling), f"experiment_{number}.py")
     project.run().assert_outcomes(passed=5)
 
 
 def test_single_hypothesis(project):
     """A single hypothesis needs no list."""
-    project.write(TOTAL.replace("[Hypothesis", "Hypothesis").replace('"increase")]', '"increase")'))
+    project.write(total(hypotheses='Hypothesis(metric="total", direction="increase")'))
     project.run().assert_outcomes(passed=1)
 
 
@@ -200,9 +200,13 @@ def test_methods(project):
                 assert not hasattr(self, "used")
                 self.used = True
 
-{indented(TOTAL.replace("(rng,", "(self, rng,"))}
-{indented(TOTAL.replace("(rng,", "(rng,").replace("def experiment_total", "@staticmethod" + chr(10) + "def experiment_static"))}
-{indented(TOTAL.replace("(rng,", "(cls, rng,").replace("def experiment_total", "@classmethod" + chr(10) + "def experiment_class"))}
+{indented(total(arguments="self, rng"))}
+{indented(MARK)}
+            @staticmethod
+{indented(body("experiment_static"))}
+{indented(MARK)}
+            @classmethod
+{indented(body("experiment_class", arguments="cls, rng"))}
     """)
     result = project.run("-v")
     result.assert_outcomes(passed=3)
@@ -290,8 +294,8 @@ def test_without_hypotheses_fails(project):
 
 def test_treatment_key_that_nothing_reads(project):
     """A key of a treatment that nothing reads is noted, also where nothing is claimed."""
-    source = TOTAL.replace('{"delta": 3.0}', '{"delta": 3.0, "dleta": 1}').replace("(rng,", "(ctx, rng,")
-    project.write(source.replace("hypotheses=", "hypotheses=() and "))
+    treatments = {"boost": {"delta": 3.0, "dleta": 1}}
+    project.write(total(treatments=treatments, hypotheses=(), arguments="ctx, rng"))
     project.run().stdout.fnmatch_lines(["*note: treatment 'boost' sets 'dleta', which nothing read"])
 
 

@@ -4,13 +4,14 @@
 
 import json
 import re
+from string import Template
 
 import pytest
 
 from crystallize import Experiment, GroupSequential, Hypothesis, Treatment, pipeline_step
 from plugin.conftest import properties
 
-BODY = """
+SOURCE = Template("""
 import json
 
 def note(*words):
@@ -19,16 +20,16 @@ def note(*words):
 
 @pytest.mark.experiment(
     replicates=30,
-    treatments={"far": {"delta": 3.0}, "near": {"delta": 0.7}},
+    treatments={"far": {"delta": 3.0}, "near": {"delta": $near}},
     hypotheses=[
-        Hypothesis(metric="x", direction="increase", name="up"),
+        $up,
         Hypothesis(metric="x", direction="no_decrease", margin=1.0, name="guard"),
     ],
-    stopping=GroupSequential(looks=5),
+    $declared
 )
 def experiment_stopped(rng, condition, replicate, delta=0.0):
-    note("stopped", condition, replicate)
-    return {"x": rng.normal() + delta * rng.uniform(0.5, 1.5)}
+    $first
+    return {"x": $noise + delta * rng.uniform(0.5, 1.5)}
 
 @pytest.mark.experiment(
     replicates=30,
@@ -37,8 +38,22 @@ def experiment_stopped(rng, condition, replicate, delta=0.0):
 )
 def experiment_whole(rng, condition, replicate, delta=0.0):
     note("whole", condition, replicate)
-    return {"x": rng.normal() + delta * rng.uniform(0.5, 1.5)}
-"""
+    return {"x": $noise + delta * rng.uniform(0.5, 1.5)}
+""")
+PARTS = {
+    "near": 0.7,
+    "up": 'Hypothesis(metric="x", direction="increase", name="up")',
+    "declared": "stopping=GroupSequential(looks=5),",
+    "first": 'note("stopped", condition, replicate)',
+    "noise": "rng.normal()",
+}
+
+
+def source(*more, **changes):
+    """Return an experiment that is stopped early and one that is not; more is done first in the former."""
+    parts = {**PARTS, **changes}
+    return SOURCE.substitute({**parts, "first": "\n    ".join([parts["first"], *more])})
+
 
 OF_CASES = """
 @pytest.mark.experiment(
@@ -83,7 +98,7 @@ WAYS = [("-n0",), ("-n2",)]
 MORE_WAYS = [("-n0",), ("-n4", "--dist=load"), ("-n4", "--dist=worksteal")]
 
 
-OF_UNITS = """
+OF_UNITS = Template("""
 def looked_at(name, stopping):
     return pytest.mark.experiment(
         replicates=30,
@@ -92,22 +107,22 @@ def looked_at(name, stopping):
         **({} if stopping is None else {"stopping": stopping}),
     )
 
-@looked_at("crossed", STOPPING)
+@looked_at("crossed", $stopping)
 def experiment_crossed(ctx, rng, delta=0.0):
     for case in "abcdef":
         ctx.metrics.add("x", rng.normal() + delta * rng.uniform(0.5, 1.5), unit=case)
 
-@looked_at("nested", STOPPING)
+@looked_at("nested", $stopping)
 def experiment_nested(ctx, rng, replicate, delta=0.0):
     ctx.metrics.add("x", rng.normal() + delta * rng.uniform(0.5, 1.5), unit=f"case {replicate // 3}")
-"""
+""")
 
 
 def test_looks_at_units_find_the_same_in_a_cache(project):
     """Whatever it holds: nothing, the replicates of the looks, or all of them."""
     found = []
     for stopping in ("GroupSequential()", "GroupSequential()", "None", "GroupSequential()"):
-        project.write(OF_UNITS.replace("STOPPING", stopping))
+        project.write(OF_UNITS.substitute(stopping=stopping))
         result = project.run("-v", "--junitxml=junit.xml")
         result.assert_outcomes(passed=2)
         text = " ".join(result.stdout.str().split())
@@ -127,7 +142,7 @@ def test_looks_at_units_find_the_same_in_a_cache(project):
 @pytest.mark.parametrize("ways", [WAYS, pytest.param(MORE_WAYS, marks=pytest.mark.slow)], ids=["few", "many"])
 def test_the_same_verdicts_however_run(project, ways):
     """Verdict, p, level and n with and without workers; nothing behind the stopping look is run; the summary says so."""
-    project.write(BODY + OF_CASES)
+    project.write(source() + OF_CASES)
     outcomes = []
     for options in ways:
         result = project.run_apart(*options, "--junitxml=junit.xml", "-v")
@@ -192,7 +207,7 @@ def test_the_same_as_the_library(project):
 def test_switched_on_by_option_or_ini(project):
     """`--crystallize-early-stop` and its ini twin stop what declares nothing; verifiers and BH are left alone."""
     project.write(
-        BODY
+        source()
         + """
 
 @verifier
@@ -232,7 +247,7 @@ def experiment_verified(a=0):
 @pytest.mark.parametrize("stopping", ["GroupSequential()", "AnytimeValid()", "AnytimeValid(every=1)"])
 def test_few_replicates(project, n, stopping):
     """Below any sensible look there is a verdict, INVALID below three; what can't be reached is not run."""
-    project.write(BODY.replace("GroupSequential(looks=5)", stopping))
+    project.write(source(declared=f"stopping={stopping},"))
     result = project.run(f"--crystallize-replicates={n}", "-v", "-k", "stopped")
     assert "INTERNALERROR" not in result.stdout.str()
     if stopping.startswith("Anytime"):
@@ -251,12 +266,7 @@ def test_few_replicates(project, n, stopping):
 
 def test_a_failure_in_the_first_look(project):
     """INVALID, nothing behind it is run, and the failure can be repeated."""
-    project.write(
-        BODY.replace(
-            '    note("stopped", condition, replicate)\n',
-            '    note("stopped", condition, replicate)\n    assert replicate != 2\n',
-        )
-    )
+    project.write(source("assert replicate != 2"))
     result = project.run("-k", "stopped")
     result.assert_outcomes(failed=4, deselected=1)
     assert set(ran(project).values()) == {6}
@@ -267,7 +277,7 @@ def test_a_failure_in_the_first_look(project):
 
 def test_stop_at_the_first_failure(project):
     """-x behind a failing claim ends the session without running what only the other claims need."""
-    project.write(BODY.replace('direction="increase", name="up"', 'direction="decrease", name="up"'))
+    project.write(source(up='Hypothesis(metric="x", direction="decrease", name="up")'))
     result = project.run("-x", "-k", "stopped")
     result.assert_outcomes(failed=1, deselected=1)
     result.stdout.no_fnmatch_line("*INTERNALERROR*")
@@ -276,24 +286,15 @@ def test_stop_at_the_first_failure(project):
 
 def test_a_claim_that_is_expected_to_fail(project):
     """Xfail covers a claim that is not supported, and its looks are part of the experiment."""
-    project.write(
-        BODY.replace(
-            'Hypothesis(metric="x", direction="increase", name="up"),',
-            'pytest.param(Hypothesis(metric="x", direction="decrease", name="up"), marks=pytest.mark.xfail),',
-        )
-    )
+    claim = 'Hypothesis(metric="x", direction="decrease", name="up")'
+    project.write(source(up=f"pytest.param({claim}, marks=pytest.mark.xfail)"))
     project.run("-k", "stopped").assert_outcomes(passed=2, xfailed=2, deselected=1)
 
 
 @pytest.mark.slow
 def test_a_worker_that_dies_in_a_look(project):
     """The session ends, the verdicts that lack the replicate are INVALID, and later looks are not begun."""
-    project.write(
-        BODY.replace(
-            '    note("stopped", condition, replicate)\n',
-            '    note("stopped", condition, replicate)\n    if replicate == 3 and condition == "far": os._exit(3)\n',
-        )
-    )
+    project.write(source('if replicate == 3 and condition == "far": os._exit(3)'))
     result = project.run_workers("-k", "stopped", "-v")
     assert result.ret == 1
     text = result.stdout.str()
@@ -349,15 +350,13 @@ def test_a_graph_reads_behind_the_stop(project):
 )
 def test_nonsense_in_the_mark(project, keyword, message):
     """It is an error of collection, with the place and the reason."""
-    project.write(BODY.replace("stopping=GroupSequential(looks=5)", keyword))
+    project.write(source(declared=f"{keyword},"))
     result = project.run()
     assert result.ret == 2
     assert re.search(rf"experiment_a.py:\d+: {message}", " ".join(result.stdout.str().split()))
 
 
-OWN = BODY.replace("rng.normal()", "np.random.default_rng([replicate, len(condition)]).normal()").replace(
-    "0.7}", "0.6}"
-)
+OWN = {"noise": "np.random.default_rng([replicate, len(condition)]).normal()", "near": 0.6}
 
 
 def report_of(project, *args):
@@ -369,7 +368,7 @@ def report_of(project, *args):
 @pytest.mark.parametrize("workers", ["-n0", "-n2"])
 def test_a_condition_that_is_decided_is_not_run_on(project, workers):
     """The summary says so."""
-    project.write(OWN)
+    project.write(source(**OWN))
     result = project.run("-k", "stopped and up", "--crystallize-report=r.json", workers)
     (each,) = json.loads((project.path / "r.json").read_text())["experiments"]
     n = {test["treatment"]: test["verdict"]["n"] for test in each["tests"]}
@@ -383,11 +382,7 @@ def test_a_condition_that_is_decided_is_not_run_on(project, workers):
 
 def test_what_is_stored_beyond_a_decision_counts_in_nothing(project):
     """As if it were not there, whether the runs were made without looks or with them."""
-    project.write(
-        OWN.replace('    note("stopped", condition, replicate)\n', "").replace(
-            "    stopping=GroupSequential(looks=5),\n", ""
-        )
-    )
+    project.write(source(**OWN, first="pass", declared=""))
     early = "--crystallize-early-stop"
     cold = report_of(project, early)
     warm = report_of(project, early)

@@ -3,10 +3,11 @@
 # ruff: noqa: E501 - lines of projects under test, and of what pytest prints
 
 import json
+from string import Template
 
 import pytest
 
-from plugin.conftest import BODY, MARK
+from plugin.conftest import BODY, MARK, total
 
 XFAIL = "[pytest.param(Hypothesis(metric='total', direction='{}'), marks=pytest.mark.xfail({}))]"
 
@@ -125,7 +126,7 @@ def test_xfail(project, case):
 
 def test_xfail_on_the_function(project):
     """Xfail of the function holds for all its hypotheses; --runxfail ignores it."""
-    project.write("@pytest.mark.xfail\n" + MARK.strip().replace("increase", "decrease") + BODY)
+    project.write(total(above="@pytest.mark.xfail", direction="decrease"))
     project.run().assert_outcomes(xfailed=1)
     project.run("--runxfail").assert_outcomes(failed=1)
 
@@ -172,13 +173,9 @@ def test_xfail_of_one_hypothesis(project):
 
 def test_skip_marks(project):
     """Skip and skipif run nothing."""
+    project.write(total(above="@pytest.mark.skip(reason='slow')", lines="raise ValueError"))
     project.write(
-        "@pytest.mark.skip(reason='slow')\n" + MARK.strip() + BODY.replace("return", "raise ValueError #")
-    )
-    project.write(
-        "@pytest.mark.skipif(True, reason='slow')\n"
-        + MARK.strip()
-        + BODY.replace("return", "raise ValueError #"),
+        total(above="@pytest.mark.skipif(True, reason='slow')", lines="raise ValueError"),
         "experiment_b.py",
     )
     result = project.run("-rs")
@@ -193,7 +190,7 @@ def test_skip_in_every_run(project):
         "pytest.importorskip('nonesuch_module', reason='no gpu')",
         "import unittest; raise unittest.SkipTest('no gpu')",
     ):
-        project.write(MARK + BODY.replace("return", f"{line}\n    return"))
+        project.write(total(lines=line))
         result = project.run("-rs")
         result.assert_outcomes(skipped=1)
         assert result.ret == 0
@@ -272,18 +269,16 @@ VERIFIERS = {
 }
 
 
-@pytest.mark.parametrize("mark", ["", "@pytest.mark.xfail\n"], ids=["unmarked", "xfail"])
+@pytest.mark.parametrize("mark", ["", "@pytest.mark.xfail"], ids=["unmarked", "xfail"])
 @pytest.mark.parametrize("case", VERIFIERS)
 def test_verifier_without_a_verdict(project, case, mark):
     """A verifier that gives no verdict fails its test, under whatever marks."""
     line, message = VERIFIERS[case]
     project.write(
-        f"@verifier\ndef check(baseline, treatment):\n    {line}\n\n"
-        + mark
-        + MARK.strip().replace(
-            'Hypothesis(metric="total", direction="increase")', 'Hypothesis(check(), "total")'
+        total(
+            above=f"@verifier\ndef check(baseline, treatment):\n    {line}\n\n{mark}",
+            hypotheses='[Hypothesis(check(), "total")]',
         )
-        + BODY
     )
     result = project.run()
     result.assert_outcomes(failed=1)
@@ -300,11 +295,11 @@ def check(baseline, treatment, limit=0.5):
     share = np.mean(np.array(treatment["total"]) > baseline["total"])
     return {"p_value": 0.2, "significant": bool(share > limit), "share": share}
 """
-        + MARK.replace(
-            'Hypothesis(metric="total", direction="increase")',
-            'Hypothesis(check(), "total"), Hypothesis(check(limit=2.0), "total", name="strict")',
+        + total(
+            hypotheses="""[
+                Hypothesis(check(), "total"), Hypothesis(check(limit=2.0), "total", name="strict")
+            ]"""
         )
-        + BODY
     )
     result = project.run("-v")
     result.assert_outcomes(passed=1, failed=1)
@@ -387,7 +382,7 @@ def test_init_hook(project):
     result.stdout.fnmatch_lines(["E   ValueError: here"])
 
 
-RANKED = """
+RANKED = Template("""
     @verifier
     def largest(baseline, treatment):
         gain = sum(treatment["x"]) - sum(baseline["x"])
@@ -402,17 +397,17 @@ RANKED = """
     @pytest.mark.experiment(
         replicates=4,
         treatments={"some": {"by": 1.0}, "absurd": {"by": 9.0}, "more": {"by": 2.0}},
-        hypotheses=[by_gain],
+        hypotheses=$hypotheses,
     )
     def experiment_ranked(rng, by=0.0):
         return {"x": rng.normal() + by}
-"""
+""")
 
 
 @pytest.mark.parametrize("workers", ["0", pytest.param("2", marks=pytest.mark.slow)])
 def test_rankers_are_called(project, workers):
     """The summary shows the order; one that raises ranks its treatment last, which is warned of."""
-    project.write(RANKED)
+    project.write(RANKED.substitute(hypotheses="[by_gain]"))
     result = project.run_apart("-n", workers, "--crystallize-report=r.json", "-v")
     result.assert_outcomes(passed=3, warnings=1)
     result.stdout.fnmatch_lines(
@@ -429,5 +424,5 @@ def test_rankers_are_called(project, workers):
 
 def test_the_default_order_is_not_told(project):
     """Only a ranker of the user's own is."""
-    project.write(RANKED.replace("hypotheses=[by_gain]", "hypotheses=[Hypothesis(largest(), 'x')]"))
+    project.write(RANKED.substitute(hypotheses="[Hypothesis(largest(), 'x')]"))
     project.run().stdout.no_fnmatch_line("*ranks*")
