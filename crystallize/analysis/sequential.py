@@ -8,9 +8,9 @@ from typing import Final
 from crystallize.analysis.anytime import anytime_tested
 from crystallize.analysis.comparison import Comparisons
 from crystallize.analysis.curtailment import certain_status
-from crystallize.analysis.decide import Levels, Tested, claim_tested
+from crystallize.analysis.decide import Levels, Tested, claim_of, claim_tested
 from crystallize.analysis.deterministic import compared_directly
-from crystallize.analysis.sample import ONE_SEED
+from crystallize.analysis.sample import ONE_SEED, ClaimSample
 from crystallize.analysis.verdict import Status, Verdict
 from crystallize.claims.hypothesis import Hypothesis
 from crystallize.claims.stopping import AnytimeValid, Curtailment, GroupSequential
@@ -25,6 +25,7 @@ class ClaimLooks:
 
     def __init__(self, comparisons: Comparisons, hypothesis: Hypothesis, treatment: str) -> None:
         self._comparisons = comparisons
+        self._plan = comparisons.plan
         self._hypothesis = hypothesis
         self._treatment = treatment
         self._looked = 0
@@ -39,7 +40,7 @@ class ClaimLooks:
 
     def until(self, look: int) -> Verdict | None:
         """Return the verdict, if a look up to this one (from 0) gives it."""
-        sizes = self._comparisons.plan.sizes
+        sizes = self._plan.sizes
         while self._verdict is None and self._looked <= look:
             verdict = self._at(self._looked)
             self._looked += 1
@@ -50,25 +51,49 @@ class ClaimLooks:
 
     def _at(self, look: int) -> Verdict | None:
         """Return the verdict that a look gives; None if it leaves the claim open."""
+        sample = self._sample(look)
+        if not isinstance(sample, ClaimSample):
+            return sample
+        stopping, last = self._plan.judging.stopping, self._is_last(look)
+        if isinstance(stopping, GroupSequential):
+            return self._within_boundaries(sample, look, stopping)
+        alpha, share = self._shares
+        levels = Levels.alone(alpha, share)
+        if isinstance(stopping, AnytimeValid):
+            outcome = anytime_tested(self._hypothesis, sample, g=stopping.g, level=alpha, best=self._best)
+        else:
+            outcome = self._tested(sample, alpha, alpha)
+        if isinstance(outcome, Verdict):
+            return outcome if last else None  # an early look may be too small for the test
+        if isinstance(stopping, Curtailment) and not last:
+            planned = [self._plan.replicates]
+            status = certain_status(outcome.outcome, planned, [levels.alpha], [levels.mirror_alpha])
+            return None if status is None else self._curtailed(outcome, status, look, levels)
+        verdict = self._judged(outcome, look, levels)
+        return verdict if last or verdict.status != "inconclusive" else None
+
+    def _is_last(self, look: int) -> bool:
+        return look == len(self._plan.sizes) - 1
+
+    def _sample(self, look: int) -> ClaimSample | Verdict | None:
+        """Return what a look tests; the verdict where nothing is tested, or None where it is too early."""
         comparisons, hypothesis, treatment = self._comparisons, self._hypothesis, self._treatment
-        plan, claim = comparisons.plan, hypothesis.claim
-        stopping, sizes = plan.judging.stopping, plan.sizes
-        last = look == len(sizes) - 1
+        claim, size, last = hypothesis.claim, self._plan.sizes[look], self._is_last(look)
         if (fault := comparisons.why_unreferenced(hypothesis, treatment)) is not None:
             return Verdict.invalid(fault)
-        if (fault := comparisons.why_without_effect(hypothesis, treatment, sizes[look])) is not None:
+        if (fault := comparisons.why_without_effect(hypothesis, treatment, size)) is not None:
             return Verdict.invalid(fault) if last else None  # a later replicate may read what none has so far
         if claim is None:  # a verifier speaks of all replicates, and only once
             return comparisons.verified(hypothesis, treatment) if last else None
-        same_units = comparisons.are_same_units(hypothesis, treatment, sizes[look])
-        if same_units is not None and isinstance(stopping, AnytimeValid):
+        same_units = comparisons.are_same_units(hypothesis, treatment, size)
+        if same_units is not None and isinstance(self._plan.judging.stopping, AnytimeValid):
             return Verdict.invalid(
                 f"metric {claim.metric!r} has units, and AnytimeValid() tests replicates only; use "
                 "GroupSequential(), or run all replicates without stopping= and --crystallize-early-stop"
             )
         if same_units is False and not last:
             return None  # all units have to be there: see `are_same_units`
-        sample = comparisons.sample(hypothesis, treatment, sizes[look])
+        sample = comparisons.sample(hypothesis, treatment, size)
         if isinstance(sample, str):
             # Too many are missing so far, perhaps not of all; other faults do not go away.
             is_open = claim.nan_policy == "omit" and not last
@@ -77,79 +102,77 @@ class ClaimLooks:
             return None  # other seeds are to come
         if claim.deterministic:
             return compared_directly(claim, sample, comparisons.names(hypothesis, treatment))
-        alpha = claim.level / plan.family if plan.is_corrected(hypothesis) else claim.deciding_level
+        return sample
+
+    @property
+    def _shares(self) -> tuple[float, float]:
+        """The parts of alpha for a claim, and for its opposite."""
+        plan, claim = self._plan, claim_of(self._hypothesis)
+        alpha = claim.level / plan.family if plan.is_corrected(self._hypothesis) else claim.deciding_level
         # What refutes a guard allows for all guards, though each has to hold at its own level.
-        share = alpha if claim.is_superiority else plan.guard_share(claim.level)
-        once = False
-        if isinstance(stopping, Curtailment):
-            levels = Levels.alone(alpha, share)
-            outcome = claim_tested(
-                hypothesis, sample, level=alpha, planning_level=alpha, resampled=plan.judging.resampled
-            )
-            if not last:
-                return self._certain(outcome, sizes[look], levels)
-        elif isinstance(stopping, AnytimeValid):
-            outcome = anytime_tested(hypothesis, sample, g=stopping.g, level=alpha, best=self._best)
-            levels = Levels.alone(alpha, share)
-        else:
-            assert isinstance(stopping, GroupSequential)
-            boundaries = stopping.boundaries(plan.replicates, alpha, claim.alternative_of_p)
-            mirrored = stopping.boundaries(plan.replicates, share, claim.alternative_of_p)
-            levels = Levels.alone(boundaries.levels[look], mirrored.levels[look])
-            planning_level = boundaries.levels[-1]
-            if once := same_units is False and not self._trail:
-                levels, planning_level = Levels.alone(alpha, share), alpha
-            outcome = claim_tested(
-                hypothesis,
-                sample,
-                level=levels.alpha,
-                planning_level=planning_level,
-                resampled=plan.judging.resampled,
-            )
-            if isinstance(outcome, Tested):
-                outcome = replace(outcome, growth=plan.replicates / sizes[look])
+        return alpha, alpha if claim.is_superiority else plan.guard_share(claim.level)
+
+    def _tested(self, sample: ClaimSample, level: float, planning_level: float) -> Tested | Verdict:
+        return claim_tested(
+            self._hypothesis,
+            sample,
+            level=level,
+            planning_level=planning_level,
+            resampled=self._plan.judging.resampled,
+        )
+
+    def _judged(self, outcome: Tested, look: int, levels: Levels) -> Verdict:
+        """Return the verdict on what a look has tested, which leaves a trace."""
+        self._best = outcome.p_value
+        self._trail.append((self._plan.sizes[look], outcome.p_value, levels.alpha))
+        return outcome.verdict(levels)
+
+    def _within_boundaries(self, sample: ClaimSample, look: int, stopping: GroupSequential) -> Verdict | None:
+        """Return the verdict that a look gives against the boundaries of all looks together."""
+        plan, claim, last = self._plan, claim_of(self._hypothesis), self._is_last(look)
+        alpha, share = self._shares
+        boundaries, mirrored = (
+            stopping.boundaries(plan.replicates, level, claim.alternative_of_p) for level in (alpha, share)
+        )
+        levels = Levels.alone(boundaries.levels[look], mirrored.levels[look])
+        planning_level = boundaries.levels[-1]
+        if once := last and not self._trail and self._has_other_units(look):
+            levels, planning_level = Levels.alone(alpha, share), alpha
+        outcome = self._tested(sample, levels.alpha, planning_level)
         if isinstance(outcome, Verdict):
             return outcome if last else None  # an early look may be too small for the test
-        self._best = outcome.p_value
-        self._trail.append((sizes[look], outcome.p_value, levels.alpha))
-        verdict = outcome.verdict(levels)
+        outcome = replace(outcome, growth=plan.replicates / plan.sizes[look])
+        verdict = self._judged(outcome, look, levels)
         if once:
             verdict = replace(verdict, caveat="; ".join(filter(None, (_ONCE, verdict.caveat))))
         if last or verdict.status != "inconclusive":
             return verdict
-        if isinstance(stopping, GroupSequential):
-            rest = slice(look + 1, None)
-            nominal = boundaries.levels, mirrored.levels
-            status = certain_status(outcome.outcome, sizes[rest], *(levels[rest] for levels in nominal))
-            if status is not None:
-                return self._curtailed(
-                    outcome, status, sizes[look], Levels.alone(*(levels[-1] for levels in nominal))
-                )
-        if isinstance(stopping, GroupSequential) and stopping.futility:
-            side = outcome.outcome.result.side
-            z = boundaries.z(outcome.p_value, side)
-            futile = boundaries.is_futile(look, z, claim.claimed)
-            if futile and not mirrored.shows_harm(look, z, claim.claimed):
-                reason = (
-                    f"stopped for futility at {sizes[look]} of {plan.replicates} replicates, which would "
-                    f"hardly show the effect that they are planned for any more: {outcome.shown}; "
-                    "futility=False runs them all"
-                )
-                return replace(verdict, reason=reason)
-        return None
-
-    def _certain(self, outcome: Tested | Verdict, size: int, levels: Levels) -> Verdict | None:
-        """Return the verdict that the last look alone will give, if it is certain already."""
-        if isinstance(outcome, Verdict):
+        rest, nominal = slice(look + 1, None), (boundaries.levels, mirrored.levels)
+        status = certain_status(outcome.outcome, plan.sizes[rest], *(levels[rest] for levels in nominal))
+        if status is not None:
+            final = Levels.alone(*(levels[-1] for levels in nominal))
+            return self._curtailed(outcome, status, look, final)
+        if not stopping.futility:
             return None
-        planned = [self._comparisons.plan.replicates]
-        status = certain_status(outcome.outcome, planned, [levels.alpha], [levels.mirror_alpha])
-        return None if status is None else self._curtailed(outcome, status, size, levels)
+        z = boundaries.z(outcome.p_value, outcome.outcome.result.side)
+        futile = boundaries.is_futile(look, z, claim.claimed)
+        if not futile or mirrored.shows_harm(look, z, claim.claimed):
+            return None
+        return replace(
+            verdict,
+            reason=f"stopped for futility at {plan.sizes[look]} of {plan.replicates} replicates, which would "
+            f"hardly show the effect that they are planned for any more: {outcome.shown}; futility=False "
+            "runs them all",
+        )
 
-    def _curtailed(self, outcome: Tested, status: Status, size: int, levels: Levels) -> Verdict:
+    def _has_other_units(self, look: int) -> bool:
+        size = self._plan.sizes[look]
+        return self._comparisons.are_same_units(self._hypothesis, self._treatment, size) is False
+
+    def _curtailed(self, outcome: Tested, status: Status, look: int, levels: Levels) -> Verdict:
         """Return the verdict that no replicate to come can change: what the last look will say."""
         verdict = replace(outcome.verdict(levels), status=status)
-        planned = self._comparisons.plan.replicates
+        size, planned = self._plan.sizes[look], self._plan.replicates
         why = f"decided at {size} of {planned} replicates: whatever the others give, it will be so"
         if status == "inconclusive":
             return replace(verdict, reason=f"{why}: {outcome.shown}")
