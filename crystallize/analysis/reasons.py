@@ -8,7 +8,8 @@ from crystallize.analysis.claim_test import Outcome, largest_loss
 from crystallize.analysis.condition_runs import mean
 from crystallize.analysis.sample import SEEDS
 from crystallize.analysis.sensitivity import DIFFERENCES, Sensitivity, advice
-from crystallize.claims.claim import EXCLUSION, Claim
+from crystallize.claims.claim import Claim
+from crystallize.claims.claim_terms import EXCLUSION
 from crystallize.claims.policy import why_not_anytime
 from crystallize.stats import is_too_skewed
 from crystallize.stats.crossed import FEW as CROSSED_FEW

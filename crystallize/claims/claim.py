@@ -1,4 +1,4 @@
-"""Claims about a metric."""
+"""Claims about a metric: terms that make sense together."""
 
 from __future__ import annotations
 
@@ -6,36 +6,15 @@ import sys
 from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args
 
-from crystallize.claims.stat_test import StatisticalTest
+from crystallize.claims.claim_terms import ClaimTerms, Direction, Kind, NanPolicy, Pairing
 from crystallize.claims.tests_of_units import ClusteredTTest
 from crystallize.errors import DefinitionError
-from crystallize.stats import Alternative
-
-Direction = Literal["increase", "decrease", "differ", "equal", "no_decrease", "no_increase"]
-Pairing = Literal["auto", "intersect", "none"]
-NanPolicy = Literal["invalid", "omit", "worst"]
-Kind = Literal["auto", "numeric", "binary"]
-
-_SUPERIORITY: Final[dict[str, Alternative]] = {
-    "increase": "greater",
-    "decrease": "less",
-    "differ": "two-sided",
-}
-_GUARDS: Final[dict[str, Alternative]] = {
-    "no_decrease": "greater",
-    "no_increase": "less",
-    "equal": "greater",  # the side is that of the test with the larger p
-}
-
 
 _HARMS: Final = ("no_decrease", "no_increase")
 
-EXCLUSION: Final = 0.2
-"""One-sided level at which a claim of no harm excludes the loss that it is to detect."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Claim:
+class Claim(ClaimTerms):
     """A claim about one metric, decided by a statistical test.
 
     Superiority (increase, decrease, differ) is supported if p is at most the level and the difference has the
@@ -55,25 +34,6 @@ class Claim:
     DefinitionError
         If they make no sense together.
     """
-
-    metric: str
-    direction: Direction
-    per: str | None = None
-    covariate: str | None = None
-    statistical_test: StatisticalTest | Literal["auto"] = "auto"
-    alpha: float | None = None
-    margin: float | None = None
-    at_least: float | None = None
-    detects: float | None = None
-    relative: bool = False
-    effect: float | None = None
-    alternative: Literal["two-sided", "one-sided"] = "two-sided"
-    pairing: Pairing = "auto"
-    nan_policy: NanPolicy = "invalid"
-    max_missing: float | None = None
-    worst: float | None = None
-    kind: Kind = "auto"
-    deterministic: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.metric, str) or not self.metric:
@@ -343,76 +303,9 @@ class Claim:
             )
 
     @property
-    def second(self) -> str | None:
-        """The metric that is read beside: a denominator, or a covariate."""
-        return self.covariate if self.per is None else self.per
-
-    @property
-    def label(self) -> str:
-        """Subject of the claim, in words."""
-        return self.metric if self.per is None else f"{self.metric} per {self.per}"
-
-    @property
-    def test(self) -> StatisticalTest | None:
-        """The test, where one is named."""
-        return self.statistical_test if isinstance(self.statistical_test, StatisticalTest) else None
-
-    @property
-    def level(self) -> float:
-        """Significance level."""
-        assert self.alpha is not None  # settled when it was made
-        return self.alpha
-
-    @property
-    def deciding_level(self) -> float:
-        """Level of the test that supports it: of a loss that is to be excluded, .2."""
-        return self.level if self.detects is None else EXCLUSION
-
-    @property
-    def is_superiority(self) -> bool:
-        """Whether a difference is claimed, rather than its absence."""
-        return self.direction in _SUPERIORITY
-
-    @property
-    def size(self) -> float | None:
-        """Size that a difference has to have, or may have, for support: `margin`, `at_least` or `detects`."""
-        return next((s for s in (self.margin, self.at_least, self.detects) if s is not None), None)
-
-    @property
     def _named_size(self) -> str:
         name = next(name for name in ("margin", "at_least", "detects") if getattr(self, name) is not None)
         return f"direction={self.direction!r}, {name}={self.size!r}"
-
-    @property
-    def shift(self) -> float:
-        """Difference under the null hypothesis of a claim with a sign."""
-        least = self.at_least or 0.0
-        return -least if self.claimed == "less" else least
-
-    @property
-    def has_relative_size(self) -> bool:
-        """Whether `size`, and so the difference, is a part of the baseline's mean."""
-        return self.relative and self.size is not None
-
-    @property
-    def in_percent(self) -> bool:
-        """Whether the difference is shown as a part of the baseline's mean."""
-        return self.has_relative_size or self.is_ratio
-
-    @property
-    def is_ratio(self) -> bool:
-        """Whether the test itself compares by ratio."""
-        return self.test is not None and self.test.scale == "ratio"
-
-    @property
-    def claimed(self) -> Alternative:
-        """Side of the null hypothesis on which the claim lies."""
-        return _SUPERIORITY[self.direction] if self.is_superiority else _GUARDS[self.direction]
-
-    @property
-    def alternative_of_p(self) -> Alternative:
-        """Alternative that the p-value is of."""
-        return self.claimed if not self.is_superiority or self.alternative == "one-sided" else "two-sided"
 
 
 def _is_number(value: Any) -> bool:

@@ -7,7 +7,8 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import fields
 from typing import Any, Literal
 
-from crystallize.claims.claim import Claim, Direction, Kind, NanPolicy, Pairing
+from crystallize.claims.claim import Claim
+from crystallize.claims.claim_terms import Direction, Kind, NanPolicy, Pairing
 from crystallize.claims.comparator import Comparator, checked_comparator, checked_subjects
 from crystallize.claims.ratio import Ratio
 from crystallize.claims.reference import Reference
