@@ -125,6 +125,11 @@ class Exchange:
     def refresh(self) -> None:
         """Learn what other processes have published."""
 
+    def catch_up(self) -> None:
+        """Learn of it what can be read: what is shown, or written at the end, does without the rest."""
+        with suppress(OSError):
+            self.refresh()
+
     def agree(self, name: str, make: Callable[[], str]) -> str:
         """Return what the first process of the session that asked for `name` made."""
         if name not in self._agreed:

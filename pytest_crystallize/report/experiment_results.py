@@ -10,6 +10,7 @@ from typing import Any
 
 from crystallize import ConditionRuns, RunRecord
 from crystallize.seam import digest, runs_by_condition
+from pytest_crystallize.report.announced import Announced
 from pytest_crystallize.report.failures import failures_of
 from pytest_crystallize.report.judged import Judged
 from pytest_crystallize.report.model import ExperimentResults, Outcome, Used
@@ -19,7 +20,7 @@ from pytest_crystallize.report.told import Told, ToldTests
 
 def experiment_results(
     key: str,
-    known: Mapping[str, Any],
+    known: Announced,
     told: ToldTests,
     records: Iterable[RunRecord],
     *,
@@ -32,8 +33,8 @@ def experiment_results(
     ----------
     key : str
         Id of the experiment.
-    known : mapping
-        Its announcement.
+    known : Announced
+        What is known of it without its runs.
     told : ToldTests
         What the reports of its tests told.
     records : iterable of RunRecord
@@ -48,24 +49,24 @@ def experiment_results(
     run = min(max((each.run for each in judged), default=last), last)
     enough = {name: n for each in judged for name, n in each.enough.items()}
     records = [record for record in records if record.replicate < enough.get(record.condition, run)]
-    conditions = known["conditions"]
+    conditions = known.conditions
     there = {record.condition for record in records}
     arms = runs_by_condition(records, [name for name in conditions if name in there], run)
     kept = list(_records(arms))
     tests = tuple(
-        _outcome(nodeid, known["tests"][nodeid], told.of_test(nodeid), command)
+        _outcome(nodeid, known.tests[nodeid], told.of_test(nodeid), command)
         for nodeid, command in commands.items()
     )
     return ExperimentResults(
         id=key,
-        name=known["name"],
-        where=known["where"],
-        seed=known["seed"],
-        seed_drawn=known["seed_drawn"],
-        planned=known["replicates"],
+        name=known.name,
+        where=known.where,
+        seed=known.seed,
+        seed_drawn=known.seed_drawn,
+        planned=known.replicates,
         run=run,
         conditions=tuple(conditions),
-        off=tuple(known["off"]),
+        off=tuple(known.off),
         condition_runs=len(kept),
         cached=sum(record.cached for record in kept),
         seconds={name: _seconds(arm) for name, arm in arms.items()},
@@ -118,14 +119,14 @@ def _seconds(arm: ConditionRuns) -> float:
     return math.fsum(record.seconds for record in arm.records if record is not None and not record.cached)
 
 
-def _used(known: Mapping[str, Any], arms: Mapping[str, ConditionRuns], judged: Sequence[Judged]) -> Used:
+def _used(known: Announced, arms: Mapping[str, ConditionRuns], judged: Sequence[Judged]) -> Used:
     about = {name for each in judged for name in each.conditions}
     used = {name: arm for name, arm in arms.items() if name in about}
     records = list(_records(used))
     steps = {(r.replicate, r.condition, step) for r in records if not r.cached for step in r.cached_steps}
     caches = [each.cache for each in judged]
     return Used(
-        tuple(name for name in known["conditions"] if name in about),
+        tuple(name for name in known.conditions if name in about),
         max(each.run for each in judged),
         math.fsum(map(_seconds, used.values())),
         sum(record.cached for record in records),
@@ -135,14 +136,14 @@ def _used(known: Mapping[str, Any], arms: Mapping[str, ConditionRuns], judged: S
         next((cache.changes for cache in caches if cache.changes), ""),
         next((cache.measured_on for cache in caches if cache.measured_on), ()),
         {}
-        if any(hypothesis for hypothesis, _ in known["tests"].values())
+        if any(hypothesis for hypothesis, _ in known.tests.values())
         else {name: {metric: arm.mean(metric) for metric in arm.metrics} for name, arm in used.items()},
         len(records),
     )
 
 
 def _notes(
-    known: Mapping[str, Any],
+    known: Announced,
     run: int,
     enough: Mapping[str, int],
     judged: Sequence[Judged],
@@ -150,8 +151,8 @@ def _notes(
 ) -> Iterator[str]:
     """Yield what else is worth knowing of an experiment's verdicts."""
     yield from dict.fromkeys(line for each in judged for line in each.unread)
-    if known["for_family"]:
-        listed = ", ".join(map(repr, known["for_family"]))
+    if known.for_family:
+        listed = ", ".join(map(repr, known.for_family))
         yield f"{listed} ran for the correction alone, which allows for claims that are not selected"
     verdicts = [test.verdict for test in tests if test.verdict is not None]
     if fewer := [f"{name!r} after {n}" for name, n in enough.items()]:

@@ -7,9 +7,9 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from crystallize.seam import printable
+from pytest_crystallize.report.announced import Announced
 
 TERMINAL_SECONDS = 1.0
 LINE_SECONDS = 60.0
@@ -85,7 +85,7 @@ class Progress:
 
 
 def progress_text(
-    announced: Mapping[str, Mapping[str, Any]], done: Mapping[str, int], run: Callable[[str], int]
+    announced: Mapping[str, Announced], done: Mapping[str, int], run: Callable[[str], int]
 ) -> str:
     """Say how many of how many replicates of the experiment under way are done; nothing if none is.
 
@@ -101,11 +101,11 @@ def progress_text(
     under_way = [
         (known, done[key])
         for key, known in announced.items()
-        if 0 < done.get(key, 0) < known["units"] and not 0 < run(key) < known["replicates"]  # stopped early
+        if 0 < done.get(key, 0) < known.units and not 0 < run(key) < known.replicates  # stopped early
     ]
     if not under_way:
         return ""
     first, made = under_way[0]
     more = f" (and {len(under_way) - 1} more under way)" if len(under_way) > 1 else ""
-    name, replicates = printable(first["name"]), first["replicates"]
-    return f"{made * replicates // first['units']} of {replicates} replicates of {name}{more}"
+    name, replicates = printable(first.name), first.replicates
+    return f"{made * replicates // first.units} of {replicates} replicates of {name}{more}"

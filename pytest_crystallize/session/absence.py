@@ -73,7 +73,7 @@ class AbsenceGuard:
             session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
 
     def _compares(self) -> bool:
-        against = {nodeid for known in self.reporter.announced.values() for nodeid in known["against"]}
+        against = {nodeid for known in self.reporter.announced.values() for nodeid in known.against}
         return not against.isdisjoint(self.reporter.expected)
 
     def _is_narrowed(self) -> bool:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from crystallize.seam import write_whole
 from pytest_crystallize.collect.items import HypothesisItem
+from pytest_crystallize.report.announced import Announced
 from pytest_crystallize.session.saving import to_be_saved
 from pytest_crystallize.units.units import ExperimentRuns
 
@@ -16,36 +18,54 @@ _FILE = "items.json"
 """In the directory of the session."""
 
 
-def _announcement(runs: ExperimentRuns) -> dict[str, Any]:
-    """Return what the controlling process is told of an experiment before it runs."""
-    return {
-        "name": runs.name,
-        "node": "" if runs.members[0].parent is None else runs.members[0].parent.nodeid,
-        "units": runs.replicates * len(runs.needed),
-        "replicates": runs.replicates,
-        "off": [name for name in runs.treatments if name in runs.settings.options.off],
-        "experiment": runs.experiment_name,
-        "keep_versions": runs.keep_versions,
-        "conditions": list(runs.conditions),
-        "seed": runs.root_seed,
-        "save": to_be_saved(runs),
-        "seed_drawn": runs.seed_drawn,
-        "for_family": runs.for_family(),
-        "where": runs.where,
-        "against": [
-            item.nodeid for item in runs.members if item.hypothesis and item.hypothesis.reference is not None
-        ],
-        "stays": runs.stays if runs.settings.cluster is not None else "",
-        "tests": {
-            item.nodeid: [item.hypothesis.name if item.hypothesis else "", item.treatment or ""]
+def _announced(runs: ExperimentRuns) -> Announced:
+    return Announced(
+        name=runs.name,
+        where=runs.where,
+        node="" if runs.members[0].parent is None else runs.members[0].parent.nodeid,
+        tests={
+            item.nodeid: (item.hypothesis.name if item.hypothesis else "", item.treatment or "")
             for item in runs.members
         },
-    }
+        against=[
+            item.nodeid for item in runs.members if item.hypothesis and item.hypothesis.reference is not None
+        ],
+        conditions=runs.conditions,
+        off=[name for name in runs.treatments if name in runs.settings.options.off],
+        for_family=runs.for_family(),
+        replicates=runs.replicates,
+        units=runs.replicates * len(runs.needed),
+        seed=runs.root_seed,
+        seed_drawn=runs.seed_drawn,
+        artifacts=runs.experiment_name,
+        keep_versions=runs.keep_versions,
+        stays=runs.stays if runs.settings.cluster is not None else "",
+        save=to_be_saved(runs),
+    )
 
 
-def announcements(selected: Iterable[HypothesisItem]) -> dict[str, dict[str, Any]]:
-    """Return what is to be known of the experiments of the selected tests, by id; plain data."""
-    return {item.runs.id: _announcement(item.runs) for item in selected}
+def announcements(selected: Iterable[HypothesisItem]) -> dict[str, Announced]:
+    """Return what is known of the experiments of the selected tests, by id."""
+    return {item.runs.id: _announced(item.runs) for item in selected}
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """The tests that a session is to run.
+
+    Attributes
+    ----------
+    collected : int
+        How many tests of experiments there were before any was deselected.
+    tests : list of str
+        Node ids of those that are selected.
+    experiments : dict of str to Announced
+        Theirs, by id.
+    """
+
+    collected: int
+    tests: list[str]
+    experiments: dict[str, Announced]
 
 
 def announce(directory: Path, selected: Sequence[HypothesisItem], collected: int) -> None:
@@ -53,15 +73,19 @@ def announce(directory: Path, selected: Sequence[HypothesisItem], collected: int
     path = directory / _FILE
     if path.exists():
         return
-    expected = {
-        "collected": collected,
-        "items": [item.nodeid for item in selected],
-        "experiments": announcements(selected),
-    }
-    write_whole(path, json.dumps(expected).encode())
+    expected = Expected(collected, [item.nodeid for item in selected], announcements(selected))
+    write_whole(path, json.dumps(expected, default=_fields_of).encode())
 
 
-def announced(directory: Path) -> dict[str, Any] | None:
+def announced(directory: Path) -> Expected | None:
     """Return what `announce` wrote; None if no worker has collected yet."""
     path = directory / _FILE
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    if not path.exists():
+        return None
+    data = json.loads(path.read_text(encoding="utf-8"))
+    experiments = {key: Announced(**known) for key, known in data["experiments"].items()}
+    return Expected(data["collected"], data["tests"], experiments)
+
+
+def _fields_of(known: Any) -> dict[str, Any]:
+    return {field.name: getattr(known, field.name) for field in fields(known)}

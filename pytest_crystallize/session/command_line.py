@@ -44,6 +44,11 @@ def settle_flag(config: pytest.Config) -> None:
             raise pytest.UsageError(text) from warning
 
 
+def runs_tests(option: argparse.Namespace) -> bool:
+    """Return whether tests are run, rather than shown."""
+    return not (option.collectonly or option.setuponly or option.setupplan)
+
+
 # Values that pytest takes for paths of tests.
 
 

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from pytest_crystallize.records.exchange import SharedExchange
-from pytest_crystallize.session.reporter import TOKEN, Reporter
+from pytest_crystallize.session.reporter import Reporter
+from pytest_crystallize.session.tokens import is_token
 from pytest_crystallize.session.workers import EXIT_CODE, FAULTS
 
 _HANGS_AFTER_CRASH = ("loadscope", "loadfile", "loadgroup")
@@ -54,7 +55,7 @@ class ControllerHooks:
         scheduler = self.config.pluginmanager.getplugin("dsession").sched
         if node not in scheduler.nodes:
             scheduler.add_node(node)  # no test is sent to a worker that is shutting down
-        self._tests = frozenset(nodeid for nodeid in ids if not TOKEN.search(nodeid))
+        self._tests = frozenset(nodeid for nodeid in ids if not is_token(nodeid))
         shown = self.config.pluginmanager.getplugin("terminaldistreporter")
         if shown is not None and not isinstance(shown.setstatus, partial):
             shown.setstatus = partial(_with_tests, shown.setstatus, self)
@@ -121,7 +122,7 @@ class ControllerHooks:
         exchange = self.reporter.settings.exchange
         if not isinstance(exchange, SharedExchange):
             return []
-        exchange.refresh()
+        exchange.catch_up()
         return exchange.died(worker)
 
     @pytest.hookimpl
@@ -131,7 +132,7 @@ class ControllerHooks:
         The replicate is not run again, so a test in whose call phase it happened to be run can be: otherwise
         its verdict would depend on who ran what. A token is not reported, its replicate's hypotheses are.
         """
-        if not TOKEN.search(crashitem):
+        if not is_token(crashitem):
             keys = self._under_way(report.node.gateway.id)
             if not keys:
                 return

@@ -6,7 +6,7 @@ import os
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from pytest_crystallize.report.json import json_report
 from pytest_crystallize.report.judged import judged_of
 from pytest_crystallize.report.markdown import markdown_report
 from pytest_crystallize.report.model import SessionResults
+from pytest_crystallize.session.command_line import runs_tests
 from pytest_crystallize.session.reporter import Reporter, is_rerun
 from pytest_crystallize.session.verdicts_due import VerdictsDue
 
@@ -75,8 +76,7 @@ class Publisher:
         if not self._is_implemented("pytest_crystallize_record"):
             return
         exchange = self.reporter.settings.exchange
-        with suppress(OSError):
-            exchange.refresh()
+        exchange.catch_up()
         for key in exchange.known(self._passed_on):
             self._passed_on += 1
             record = exchange.record(key)
@@ -101,8 +101,7 @@ class Publisher:
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Pass on what is left, and write the reports."""
-        option = self.config.option
-        if option.collectonly or option.setuponly or option.setupplan:
+        if not runs_tests(self.config.option):
             return
         try:
             self._pass_on_records()

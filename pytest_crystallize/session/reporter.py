@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 import shlex
 from collections.abc import Generator, Iterator
 from typing import Any
@@ -18,6 +17,7 @@ from pytest_crystallize.naming.ids import pasteable, seen_from
 from pytest_crystallize.options.coverage import not_executed
 from pytest_crystallize.pytest_seam import ExceptionChainRepr, file_of, writer_of, xml_key
 from pytest_crystallize.records.exchange import Exchange, SharedExchange
+from pytest_crystallize.report.announced import Announced
 from pytest_crystallize.report.experiment_results import experiment_results
 from pytest_crystallize.report.failures import failures_of
 from pytest_crystallize.report.judged import Judged, judged_of
@@ -26,11 +26,10 @@ from pytest_crystallize.report.progress import Progress, progress_text
 from pytest_crystallize.report.terminal import failure_lines, status_word
 from pytest_crystallize.report.told import ToldTests
 from pytest_crystallize.session.announcement import announced, announcements
+from pytest_crystallize.session.command_line import runs_tests
 from pytest_crystallize.session.saving import ReferenceWriter
 from pytest_crystallize.units.artifacts import conclude_versions
 from pytest_crystallize.units.settings import Settings
-
-TOKEN = re.compile(r"::block-[0-9a-f]{8}-\d+::run\Z")
 
 _MOST_FAILURES = 5
 """Kinds of failure that one report shows."""
@@ -58,7 +57,7 @@ class Reporter:
         self.skipped: set[str] = set()
         self.started = False
         self.progress: Progress | None = None
-        self.announced: dict[str, dict[str, Any]] = {}
+        self.announced: dict[str, Announced] = {}
         self._shown_failures: set[tuple[Any, ...]] = set()
         self.saved: list[str] = []
         self.not_saved: list[str] = []
@@ -84,9 +83,9 @@ class Reporter:
         if self.knows_expected or not isinstance(exchange, SharedExchange):
             return
         if (found := announced(exchange.directory)) is not None:
-            self.settings.collected = found["collected"]
-            self.expected = found["items"]
-            self.announced = found["experiments"]
+            self.settings.collected = found.collected
+            self.expected = found.tests
+            self.announced = found.experiments
             self.knows_expected = True
 
     # The run.
@@ -108,8 +107,7 @@ class Reporter:
     @property
     def verdicts_due(self) -> bool:
         """Whether every selected test had to give a verdict."""
-        option = self.config.option
-        return self.started and not (option.collectonly or option.setuponly or option.setupplan)
+        return self.started and runs_tests(self.config.option)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
@@ -198,8 +196,7 @@ class Reporter:
         """Return what became of each experiment that was selected; made again only where more is known."""
         self.learn_expected()
         exchange = self.settings.exchange
-        with contextlib.suppress(OSError):
-            exchange.refresh()
+        exchange.catch_up()
         state = self.told.taken, len(exchange.known())
         if self._made is None or self._made[0] != state:
             self._made = state, tuple(self._experiments(exchange))
@@ -212,16 +209,16 @@ class Reporter:
                 records.setdefault(unit.experiment, []).append(record)
         places = {nodeid: place for place, nodeid in enumerate(self.expected)}
         for key, known in self.announced.items():
-            tests = sorted((nodeid for nodeid in known["tests"] if nodeid in places), key=places.__getitem__)
+            tests = sorted((nodeid for nodeid in known.tests if nodeid in places), key=places.__getitem__)
             commands = {nodeid: self._command(nodeid, known) for nodeid in tests}
-            node = self.from_here(known["node"])
+            node = self.from_here(known.node)
             yield experiment_results(
                 key, known, self.told, records.get(key, ()), node=node, commands=commands
             )
 
-    def _command(self, nodeid: str, known: dict[str, Any]) -> list[str]:
+    def _command(self, nodeid: str, known: Announced) -> list[str]:
         """Return what repeats a test."""
-        options = self.options_to_repeat(known["seed"], drawn=known["seed_drawn"])
+        options = self.options_to_repeat(known.seed, drawn=known.seed_drawn)
         return ["pytest", "--crystallize", *options, self.from_here(nodeid)]
 
     def options_to_repeat(self, seed: int, *, drawn: bool) -> list[str]:
@@ -244,8 +241,7 @@ class Reporter:
             return
         command = self._command(report.nodeid, known)
         exchange = self.settings.exchange
-        with contextlib.suppress(OSError):
-            exchange.refresh()
+        exchange.catch_up()
         records = exchange.runs(judged.experiment, judged.conditions, judged.run)
         failures = [*failures_of(records, lambda condition, repro: shlex.join([*command, repro]))]
         lines: list[str] = []
@@ -312,11 +308,7 @@ class Reporter:
         """Say how many of how many replicates of the experiment under way are done."""
         exchange = self.settings.exchange
         self.learn_expected()
-        try:
-            if isinstance(exchange, SharedExchange):
-                exchange.refresh()
-        except OSError:
-            return ""
+        exchange.catch_up()
         return progress_text(self.announced, exchange.counts(), self.told.run)
 
     # The end.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -32,6 +31,7 @@ from crystallize.seam import (
 )
 from pytest_crystallize.naming.ids import relative, shortened
 from pytest_crystallize.records.exchange import Exchange, unlike
+from pytest_crystallize.report.announced import Announced
 from pytest_crystallize.units.units import ExperimentRuns
 
 
@@ -78,31 +78,30 @@ class ReferenceWriter:
         self.told: list[str] = []
         self.faults: list[str] = []
 
-    def save(self, announced: Mapping[str, Mapping[str, Any]]) -> None:
+    def save(self, announced: Mapping[str, Announced]) -> None:
         """Write a file for each experiment whose runs are complete."""
-        with contextlib.suppress(OSError):
-            self.exchange.refresh()
+        self.exchange.catch_up()
         with git_commit(self.root) as ask:
             dirty = has_changes(self.root)
             commit = ask()
         written: dict[tuple[Path, str], str] = {}
         for key, known in announced.items():
-            name, path = known["name"], Path(known["save"]["path"])
+            name, path = known.name, Path(known.save["path"])
             other = written.setdefault((path.parent, file_key(path.name)), key)
             if other != key:
                 self._refuse(
-                    f"{name} would have the file of {announced[other]['name']} (upper and lower case are the "
+                    f"{name} would have the file of {announced[other].name} (upper and lower case are the "
                     "same on some file systems); give its parameters other ids"
                 )
                 continue
-            here = None if known["save"]["on_cluster"] else machine()
+            here = None if known.save["on_cluster"] else machine()
             try:
                 self.told += self._save(key, known, path, commit=commit, dirty=dirty, here=here)
             except ReferenceFileError as fault:
                 self._refuse(f"{fault}{_what_stays(path)}")
             except OSError as fault:
                 why = fault.strerror or fault
-                self._refuse(f"{known['name']}: {path} can't be written: {why}{_what_stays(path)}")
+                self._refuse(f"{known.name}: {path} can't be written: {why}{_what_stays(path)}")
 
     def _refuse(self, reason: str) -> None:
         self.faults.append(f"NOT SAVED: {shortened(reason, self.root)}")
@@ -110,7 +109,7 @@ class ReferenceWriter:
     def _save(
         self,
         key: str,
-        known: Mapping[str, Any],
+        known: Announced,
         path: Path,
         *,
         commit: str | None,
@@ -118,19 +117,19 @@ class ReferenceWriter:
         here: Machine | None,
     ) -> Iterator[str]:
         """Write one file; yield what is to be said of it."""
-        name, plan = known["name"], known["save"]
-        runs = runs_by_condition(self.exchange.records(key), plan["conditions"], known["replicates"])
+        name, plan = known.name, known.save
+        runs = runs_by_condition(self.exchange.records(key), plan["conditions"], known.replicates)
         if all(record is not None and record.skipped for arm in runs.values() for record in arm.records):
             yield f"{name} was skipped, so it has no reference of today"
             return
         origin = Origin.now(commit=commit, dirty=dirty, machine=here, inputs=plan["inputs"])
         claimed = [Claimed(*entry) for entry in plan["claimed"]]
-        recording, left_out = recorded(name, runs, origin, root_seed=known["seed"], claimed=claimed)
+        recording, left_out = recorded(name, runs, origin, root_seed=known.seed, claimed=claimed)
         yield from (f"{name}: not in the reference, since {fault}" for fault in left_out)
         if recording.is_empty:
             yield f"{name} has no metric to record, so it has no reference of today"
             return
-        partial = len(runs) < len(known["conditions"])
+        partial = len(runs) < len(known.conditions)
         earlier = write_reference(path, name, recording, partial=partial)
         before = "" if earlier is None else f"; before, it was recorded {earlier}"
         yield f"saved reference {self.name!r}: {relative(path, self.root)}"

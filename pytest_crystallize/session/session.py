@@ -7,7 +7,7 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ import pytest
 from crystallize.errors import CrystallizeError
 from crystallize.seam import global_state_restored, open_store, printable, seed_globals, write_whole
 from pytest_crystallize.collect.declarations import Declarations
-from pytest_crystallize.collect.items import ExperimentItem, HypothesisItem, NotSupported, PrefetchItem
+from pytest_crystallize.collect.items import ExperimentItem, HypothesisItem, NotSupported
 from pytest_crystallize.exit_code import VERDICTS
 from pytest_crystallize.isolation.fixtures import hidden_by
 from pytest_crystallize.isolation.forks import ForkHooks
@@ -34,6 +34,7 @@ from pytest_crystallize.session.late_error_hooks import LateErrorHooks
 from pytest_crystallize.session.publisher import Publisher
 from pytest_crystallize.session.reporter import Reporter
 from pytest_crystallize.session.summary import SessionSummary, told_seed
+from pytest_crystallize.session.tokens import with_tokens
 from pytest_crystallize.session.verdicts_due import VerdictsDue
 from pytest_crystallize.session.workers import WorkerHooks
 from pytest_crystallize.units.settings import Settings
@@ -43,7 +44,6 @@ from pytest_crystallize.units.units import ExperimentRuns
 if TYPE_CHECKING:
     from pytest_crystallize.cluster.cluster import Cluster
 
-TOKENS_PER_WORKER = 32
 STALE_SECONDS = 60
 _WORKERINPUT = "crystallize"
 NOT_RUN = pytest.xfail.Exception
@@ -239,7 +239,7 @@ class CrystallizeSession:
         except OSError as error:  # a full disk
             self.settings.fail(f"the controlling process can't be told which tests were selected: {error}")
         if self.settings.repro is None:
-            items[:] = self._with_tokens(items, int(self.workerinput["workercount"]))
+            items[:] = with_tokens(items, int(self.workerinput["workercount"]))
 
     def _check_switches(self, selected: Sequence[HypothesisItem]) -> None:
         """Say which switched-off names no collected experiment has: they may be misspelt."""
@@ -275,36 +275,6 @@ class CrystallizeSession:
         if unit.replicate >= most:
             raise pytest.UsageError(
                 f"--crystallize-repro: there is no replicate {unit.replicate}; replicates are 0 to {most - 1}"
-            )
-
-    def _with_tokens(self, items: Sequence[pytest.Item], workers: int) -> Iterator[pytest.Item]:
-        """Put an experiment's tokens before its first item."""
-        seen: set[str] = set()
-        for item in items:
-            if isinstance(item, HypothesisItem) and self._is_shared(item) and item.runs.id not in seen:
-                seen.add(item.runs.id)
-                yield from self._tokens(item, workers)
-            yield item
-
-    def _is_shared(self, item: HypothesisItem) -> bool:
-        """Say whether other workers are to help: not with a group, whose replicates are to stay with it."""
-        grouped = self.config.getoption("loadgroup", False) and item.get_closest_marker("xdist_group")
-        return bool(item.runs.needed) and not grouped and not item.runs.on_cluster
-
-    def _tokens(self, item: HypothesisItem, workers: int) -> Iterator[PrefetchItem]:
-        replicates = item.runs.replicates
-        count = min(replicates, TOKENS_PER_WORKER * workers)
-        share = -(-replicates // count)
-        parent = item.parent
-        assert parent is not None
-        place = checksum(item.runs.id)
-        for number in range(count):
-            yield PrefetchItem.from_parent(
-                parent,
-                name=f"block-{number}::run",
-                nodeid=f"{parent.nodeid}::block-{place:08x}-{number}::run",
-                runs=item.runs,
-                share=share,
             )
 
     # Running.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ from crystallize.seam import failure
 from pytest_crystallize.naming.ids import pasteable, variant
 from pytest_crystallize.pytest_seam import writer_of
 from pytest_crystallize.records.exchange import unlike
+from pytest_crystallize.report.announced import Announced
 from pytest_crystallize.report.model import ExperimentResults
 from pytest_crystallize.report.terminal import MDE_LEGEND, experiment_lines
 from pytest_crystallize.report.text import VerdictLine, counted, headed, wrapped
@@ -88,26 +89,26 @@ class SessionSummary:
         found = (unlike(self.settings.exchange, key) for key in self.reporter.announced)
         return [*self.reporter.not_saved, *(text for text in found if text is not None)]
 
-    def _about(self, known: Mapping[str, Any], text: str) -> tuple[str, str]:
+    def _about(self, known: Announced, text: str) -> tuple[str, str]:
         """Return what pytest is to be given to run an experiment, and what is said of it."""
-        return self.reporter.from_here(known["node"]), f"{variant(known['name'], known['node'])}: {text}"
+        return self.reporter.from_here(known.node), f"{variant(known.name, known.node)}: {text}"
 
     def _switched_off(self) -> list[tuple[str, str]]:
         """Return a line per experiment with treatments that are switched off."""
         self.reporter.learn_expected()
         return [
-            self._about(known, f"switched off, so not tested: {', '.join(known['off'])}")
+            self._about(known, f"switched off, so not tested: {', '.join(known.off)}")
             for known in self.reporter.announced.values()
-            if known["off"]
+            if known.off
         ]
 
     def _not_on_cluster(self) -> list[tuple[str, str]]:
         """Return a line per reason for which experiments ran here although there is a cluster."""
         reasons: dict[str, list[str]] = {}
         for key, known in self.reporter.announced.items():
-            if known["stays"] and self.reporter.told.run(key):
-                reasons.setdefault(known["stays"], []).append(
-                    pasteable(known["name"], self.reporter.from_here(known["node"]))
+            if known.stays and self.reporter.told.run(key):
+                reasons.setdefault(known.stays, []).append(
+                    pasteable(known.name, self.reporter.from_here(known.node))
                 )
         return [
             ("", f"ran here, not on the cluster, since {why}: {', '.join(n)}") for why, n in reasons.items()
@@ -118,13 +119,13 @@ class SessionSummary:
         missing = [nodeid for nodeid in self.reporter.expected if nodeid not in self.reporter.reported]
         if not missing or not self.reporter.verdicts_due:
             return ()
-        self.settings.exchange.refresh()
+        self.settings.exchange.catch_up()
         done = self.settings.exchange.counts()
         lines = [("", f"NOT RUN: {counted(len(missing), 'selected test')} without verdict")]
         for key, known in self.reporter.announced.items():
             if not self.reporter.told.run(key) and done.get(key):
-                runs = f"{done[key]} of {known['units']} condition runs"
-                lines.append(self._about(known, f"{runs} of {known['replicates']} replicates are done"))
+                runs = f"{done[key]} of {known.units} condition runs"
+                lines.append(self._about(known, f"{runs} of {known.replicates} replicates are done"))
         return lines
 
 

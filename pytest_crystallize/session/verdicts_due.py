@@ -9,6 +9,7 @@ import pytest
 from crystallize.seam import PASSING
 from pytest_crystallize.exit_code import is_success
 from pytest_crystallize.report.judged import judged_of
+from pytest_crystallize.session.command_line import runs_tests
 from pytest_crystallize.session.reporter import Reporter
 
 _GOOD = (*PASSING, "calibrated", "planned")
@@ -34,8 +35,7 @@ class VerdictsDue:
     """
 
     def __init__(self, config: pytest.Config, reporter: Reporter) -> None:
-        option = config.option
-        self._is_due = not (option.collectonly or option.setuponly or option.setupplan)
+        self._is_due = runs_tests(config.option)
         self._reporter = reporter
         self._began = False
         self.corrected = False

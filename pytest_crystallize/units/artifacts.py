@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from crystallize.seam import (
     write_artifacts,
 )
 from pytest_crystallize.records.exchange import Exchange
+from pytest_crystallize.report.announced import Announced
 
 
 class SharedArtifacts(BasePlugin):
@@ -57,10 +57,9 @@ class SharedArtifacts(BasePlugin):
         return str(path)
 
 
-def conclude_versions(exchange: Exchange, announced: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+def conclude_versions(exchange: Exchange, announced: Mapping[str, Announced]) -> Iterator[str]:
     """Write metadata, results and manifest of the artifacts of a session; yield what went wrong."""
-    with contextlib.suppress(OSError):
-        exchange.refresh()
+    exchange.catch_up()
     versions = {key: version for key in announced if (version := exchange.agreed(key)) is not None}
     if not versions:
         return
@@ -68,11 +67,11 @@ def conclude_versions(exchange: Exchange, announced: Mapping[str, Mapping[str, A
         commit = ask()
     for key, version in versions.items():
         known = announced[key]
-        runs = runs_by_condition(exchange.records(key), known["conditions"], known["replicates"])
-        result = Result(known["experiment"], runs, root_seed=known["seed"], git_commit=commit)
+        runs = runs_by_condition(exchange.records(key), known.conditions, known.replicates)
+        result = Result(known.artifacts, runs, root_seed=known.seed, git_commit=commit)
         try:
             conclude_version(Path(version), result)
-            if known["keep_versions"] is not None:
-                prune_versions(Path(version).parent, known["keep_versions"])
+            if known.keep_versions is not None:
+                prune_versions(Path(version).parent, known.keep_versions)
         except OSError as error:
-            yield f"{known['name']}: its artifacts have no manifest: {error}"
+            yield f"{known.name}: its artifacts have no manifest: {error}"

@@ -1,0 +1,59 @@
+"""What is known of an experiment before it runs, in the process that reports on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Announced:
+    """An experiment that is to be run, as the process that collected it describes it; plain data.
+
+    Attributes
+    ----------
+    name, where : str
+        What reports call it, and ``file:line`` of its function.
+    node : str
+        Node id of what its tests stand under.
+    tests : mapping of str to pair of str
+        Node id of each test -> names of its hypothesis and its treatment, empty where it has none.
+    against : sequence of str
+        Node ids of the tests whose hypothesis is against a reference.
+    conditions : sequence of str
+        All of them, the baseline first.
+    off, for_family : sequence of str
+        Those that are switched off, and those that are run for the correction alone.
+    replicates, units : int
+        How many replicates, and how many condition runs, are planned.
+    seed : int
+        The root seed.
+    seed_drawn : bool
+        Whether it was drawn for this session.
+    artifacts : str
+        What directories of its artifacts are called after.
+    keep_versions : int or None
+        How many versions of them are kept; None for all.
+    stays : str
+        Why it runs here although there is a cluster; empty if it does not.
+    save : mapping
+        How what it gives is saved as a reference, if it is.
+    """
+
+    name: str
+    where: str
+    node: str
+    tests: Mapping[str, Sequence[str]]
+    against: Sequence[str]
+    conditions: Sequence[str]
+    off: Sequence[str]
+    for_family: Sequence[str]
+    replicates: int
+    units: int
+    seed: int
+    seed_drawn: bool
+    artifacts: str
+    keep_versions: int | None
+    stays: str
+    save: Mapping[str, Any]
