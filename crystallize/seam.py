@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from crystallize.analysis.calibration import calibrate as calibrate
     from crystallize.analysis.claim_plan import told as told
     from crystallize.analysis.claim_test import suited as suited
-    from crystallize.analysis.condition_runs import mean as mean
+    from crystallize.analysis.columns import mean as mean
     from crystallize.analysis.evaluation import digest as digest
     from crystallize.analysis.evaluation import ranked as ranked
     from crystallize.analysis.evaluation import runs_by_condition as runs_by_condition

@@ -100,7 +100,7 @@ class Analysis:
         enough: dict[str, int] = {}
         for look, size in enumerate(self.plan.sizes[:-1]):
             open_ = [name for name in conditions if name not in enough]
-            if any(record is None for name in open_ for record in self.runs[name].records[:size]):
+            if any(not self.runs[name].records.resized(size).is_complete for name in open_):
                 return {name: enough.get(name, size) for name in conditions}
             waiting = [member for member in waiting if self._looks(*member).until(look) is None]
             needed = {name for member in waiting for name in self.plan.rests_on(*member)}

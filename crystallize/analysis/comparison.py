@@ -11,7 +11,7 @@ from crystallize.analysis.family import AnalysisPlan, Member
 from crystallize.analysis.references import References, measured_metrics
 from crystallize.analysis.sample import ClaimSample
 from crystallize.analysis.second_metric import sample_of
-from crystallize.analysis.unit_samples import are_same_units, nested_in_units
+from crystallize.analysis.unit_samples import are_same_units, is_nested_in_units
 from crystallize.analysis.verdict import Verdict
 from crystallize.analysis.verifying import verified
 from crystallize.claims.hypothesis import Hypothesis
@@ -135,7 +135,7 @@ class Comparisons:
         arms = self.arms(hypothesis, condition)
         if hypothesis.reference is not None and hypothesis.metrics is None and not arms[1].lacking:
             # It is given the metrics that both have; what the reference alone has is gone.
-            lost = (arms[1].gap(metric) for metric in arms[0].metrics if arms[0].gap(metric) is None)
+            lost = (arms[1].gap(metric) for metric in arms[0].names if arms[0].gap(metric) is None)
             if (reason := next((gap for gap in lost if gap), None)) is not None:
                 return Verdict.invalid(reason)
         return verified(hypothesis, *arms)
@@ -161,7 +161,7 @@ class Comparisons:
         claim = hypothesis.claim
         if claim is None:
             return False
-        return all(nested_in_units(runs.entries(claim.metric)) for runs in self.arms(hypothesis, condition))
+        return all(is_nested_in_units(claim.metric, runs) for runs in self.arms(hypothesis, condition))
 
     def _today(self, condition: str) -> ConditionRuns:
         return self.runs.get(condition, ConditionRuns(condition, ()))  # it may be gone

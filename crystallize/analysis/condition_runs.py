@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import copy
-import math
-from collections.abc import Iterable, Iterator, Sequence
+from array import array
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
+from crystallize.analysis.columns import (
+    NOTHING,
+    SINGLE,
+    Column,
+    Several,
+    all_finite,
+    column_of,
+    finite_means,
+    in_each,
+    mean,
+    scalars,
+    single_values,
+)
 from crystallize.context.record import RunRecord
+from crystallize.context.record_table import Records
 from crystallize.context.recording import is_finite, is_number
 
 _ADVICE = "; record float(...) of a value, a mean, or each value by ctx.metrics.add(name, value, unit=...)"
-
-
-class _Several(list[Any]):
-    """Several values of a metric in one replicate, where a plain list would be one value."""
-
-
-_NOTHING: Any = object()
-"""Stands where a replicate gave no value of a metric."""
 
 
 class ConditionRuns:
@@ -36,68 +42,69 @@ class ConditionRuns:
 
     def __init__(self, condition: str, records: Sequence[RunRecord | None]) -> None:
         self.condition = condition
-        self.records = tuple(records)
+        self.records = Records.of(records)
+        self._columns: dict[str, Column | None] = {}
         self._gaps: dict[str, str | None] = {}
 
+    def _column(self, metric: str) -> Column | None:
+        if metric not in self._columns:
+            single = self._single.get(metric, {})
+            self._columns[metric] = column_of(self.records, metric, single) if metric in self.names else None
+        return self._columns[metric]
+
     @cached_property
-    def _columns(self) -> dict[str, list[Any]]:
-        """Metric -> per replicate, the value recorded, `_Several` of them, or `_NOTHING`."""
-        columns: dict[str, list[Any]] = {}
-        for replicate, record in enumerate(self.records):
-            if record is None or record.error is not None or record.skipped is not None:
-                continue
-            for name, value, _, _, _ in record.metrics:
-                column = columns.get(name)
-                if column is None:
-                    column = columns[name] = [_NOTHING] * len(self.records)
-                before = column[replicate]
-                if before is _NOTHING:
-                    column[replicate] = value
-                elif type(before) is _Several:
-                    before.append(value)
-                else:
-                    column[replicate] = _Several([before, value])
-        return columns
+    def _single(self) -> dict[str, dict[int, Any]]:
+        return single_values(self.records)
+
+    @cached_property
+    def names(self) -> Sequence[str]:
+        """The metrics that successful runs recorded, in order."""
+        if self.records.are_whole:
+            return tuple(self._single)
+        known = self.records.entries(succeeded=True)
+        return tuple(dict.fromkeys(entry.name for entries in known for entry in entries))
+
+    def values(self, metric: str) -> list[Any]:
+        """Return one value of a metric per replicate, position i for replicate i.
+
+        Several numbers recorded in one replicate are averaged, several other values stay a list, and nan
+        stands where a replicate gave no value. Without any, there is no list of them.
+        """
+        column = self._column(metric)
+        return [] if column is None else in_each(column)
 
     @cached_property
     def metrics(self) -> dict[str, list[Any]]:
-        """Metric -> one value per replicate, position i for replicate i.
-
-        Several numbers recorded in one replicate are averaged, several other values stay a list, and nan
-        stands where a replicate gave no value.
-        """
-        return {
-            name: [item if type(item) in _SINGLE else _one_value(item) for item in column]
-            for name, column in self._columns.items()
-        }
+        """Metric -> its `values`; all of them, which are kept."""
+        return {name: self.values(name) for name in self.names}
 
     @cached_property
     def measured(self) -> frozenset[str]:
         """Metrics that no seed repeats."""
-        return frozenset(e.name for record in self.records if record for e in record.metrics if e.measured)
+        return frozenset(e.name for entries in self.records.entries() for e in entries if e.measured)
 
     @cached_property
     def lacking(self) -> tuple[int, ...]:
         """Replicates without a successful run."""
-        return tuple(
-            i
-            for i, record in enumerate(self.records)
-            if record is None or record.error is not None or record.skipped is not None
-        )
+        return self.records.lacking()
+
+    @cached_property
+    def seeds(self) -> Sequence[int | None]:
+        """The seed of each replicate."""
+        return self.records.seeds()
 
     @property
     def reached(self) -> int:
         """Number of replicates up to the last of which there is a record; all, if there is none."""
-        last = max((i for i, record in enumerate(self.records) if record is not None), default=None)
-        return len(self.records) if last is None else last + 1
+        return self.records.reached or len(self.records)
 
     def first(self, replicates: int) -> ConditionRuns:
         """Return the first replicates."""
-        return (
-            self
-            if replicates >= len(self.records)
-            else ConditionRuns(self.condition, self.records[:replicates])
-        )
+        return self if replicates >= len(self.records) else self.padded(replicates)
+
+    def padded(self, replicates: int) -> ConditionRuns:
+        """Return the runs of another number of replicates; there may be none of the last ones."""
+        return ConditionRuns(self.condition, self.records.resized(replicates))
 
     def with_constant(self, metric: str, value: float) -> ConditionRuns:
         """Return runs that recorded a number wherever these recorded a finite value of a metric."""
@@ -139,25 +146,21 @@ class ConditionRuns:
         return ConditionRuns(self.condition, records)
 
     def _has_several(self, metric: str) -> bool:
-        return any(type(item) is _Several for item in self._columns.get(metric, ()))
+        return any(type(item) is Several for item in self._column(metric) or ())
 
-    def column(self, metric: str) -> list[float | None]:
+    def column(self, metric: str) -> Sequence[float | None]:
         """Return the mean of a metric in each replicate; None where it is no finite number.
 
         Whole numbers that no float holds stay what they are.
         """
-        column = self._columns.get(metric)
-        if column is None:
-            return [None] * len(self.records)
-        if _all_finite(column):
-            return [_exact(value) for value in column]
-        return [_finite_mean(item) for item in column]
+        column = self._column(metric)
+        return [None] * len(self.records) if column is None else finite_means(column)
 
     def holds_rates(self, metric: str) -> bool:
         """Return whether each replicate holds several values of a metric, and every one is 0 or 1."""
-        column = self._columns.get(metric, [])
+        column = self._column(metric) or ()
         return bool(column) and all(
-            type(item) is _Several and all(value in (0, 1) for value in item) for item in column
+            type(item) is Several and all(value in (0, 1) for value in item) for item in column
         )
 
     def entries(self, metric: str) -> list[list[tuple[Any, str | int | None]]]:
@@ -172,14 +175,12 @@ class ConditionRuns:
     @cached_property
     def with_units(self) -> frozenset[str]:
         """Metrics of which a value belongs to a unit."""
-        return frozenset(
-            e.name for record in self.records if record for e in record.metrics if e.unit is not None
-        )
+        return frozenset(e.name for entries in self.records.entries() for e in entries if e.unit is not None)
 
     def sample(self, metrics: Iterable[str]) -> dict[str, list[Any]]:
         """Return copies of the samples of these metrics, which their receiver may change."""
         return {
-            name: [item if type(item) in _SINGLE else copy.deepcopy(item) for item in self.metrics[name]]
+            name: [item if type(item) in SINGLE else copy.deepcopy(item) for item in self.values(name)]
             for name in metrics
         }
 
@@ -193,20 +194,20 @@ class ConditionRuns:
         return self._gaps[metric]
 
     def _gap(self, metric: str) -> str | None:
-        column = self._columns.get(metric)
+        column = self._column(metric)
         if column is None:
-            column = [_NOTHING] * len(self.records)
-        elif _all_finite(column):
+            column = [NOTHING] * len(self.records)
+        elif all_finite(column):
             return None
         for replicate, item in enumerate(column):
             where = f"in replicate {replicate} of {self.condition!r}"
-            if item is _NOTHING:
+            if item is NOTHING:
                 record = self.records[replicate]
                 names = dict.fromkeys(entry.name for entry in record.metrics) if record else ()
                 known = ", ".join(map(repr, names))
                 known = known or f"nothing; return {{{metric!r}: ...}} (a step: behind its data)"
                 return f"metric {metric!r} is missing {where}; recorded there: {known}"
-            for value in _scalars(item):
+            for value in scalars(item):
                 if value is None or (is_number(value) and not is_finite(value)):
                     verb = "holds" if type(item) in (list, dict) else "is"
                     return f"metric {metric!r} {verb} {value} {where}"
@@ -214,12 +215,12 @@ class ConditionRuns:
 
     def not_numeric(self, metric: str) -> str | None:
         """Say where a metric is something else than a number; None if it is a number wherever it is there."""
-        column = self._columns.get(metric, ())
-        if _all_finite(column):
+        column = self._column(metric) or ()
+        if all_finite(column):
             return None
         for replicate, item in enumerate(column):
-            for value in item if type(item) is _Several else (item,):
-                if value is not _NOTHING and value is not None and not is_number(value):
+            for value in item if type(item) is Several else (item,):
+                if value is not NOTHING and value is not None and not is_number(value):
                     return (
                         f"metric {metric!r} is {_short(value)} in replicate {replicate} of "
                         f"{self.condition!r}, not a number{_ADVICE if isinstance(value, list) else ''}"
@@ -228,14 +229,17 @@ class ConditionRuns:
 
     def mean(self, metric: str) -> float | None:
         """Return the mean over replicates, or None if it has none."""
-        values = self.metrics.get(metric, [])
-        return mean(values) if values and (_all_finite(values) or all(map(is_finite, values))) else None
+        column = self._column(metric)
+        if column is None:
+            return None
+        values = column if type(column) is array else in_each(column)
+        return mean(values) if all_finite(values) or all(map(is_finite, values)) else None
 
     def never_run(self) -> str | None:
         """Say which replicates left no record at all; None if all did."""
-        lost = [i for i, record in enumerate(self.records) if record is None]
-        if not lost:
+        if self.records.is_complete:
             return None
+        lost = [i for i, record in enumerate(self.records) if record is None]
         return f"{len(lost)} of {len(self.records)} replicates of {self.condition!r} were not run: {lost[:5]}"
 
     def missing_evidence(self) -> str | None:
@@ -262,66 +266,6 @@ def _first_line(text: str) -> str:
     return line if len(line) <= 200 else line[:197] + "..."
 
 
-def _finite_mean(item: Any) -> float | None:
-    if item is _NOTHING:
-        return None
-    if type(item) is not _Several:
-        return _exact(item) if is_finite(item) else None
-    return mean(item) if all(map(is_finite, item)) else None
-
-
-def _exact(value: float) -> float:
-    """Return a number as a float, or as the whole number that it is where no float is."""
-    return value if type(value) is int and abs(value) > _LARGEST_EXACT else float(value)
-
-
-_LARGEST_EXACT = 2**53
-
-
-_SINGLE = frozenset({float, int, bool, str})
-
-
-def _one_value(item: Any) -> Any:
-    if item is _NOTHING:
-        return math.nan
-    if type(item) is not _Several:
-        return item
-    return mean(item) if all(map(is_number, item)) else list(item)
-
-
-def _all_finite(column: Sequence[Any]) -> bool:
-    """Return whether every value is a finite number; quick, and False where it would have to look closer."""
-    if not {float, int, bool}.issuperset(map(type, column)):
-        return False
-    try:
-        return all(map(math.isfinite, column))
-    except OverflowError:
-        return False
-
-
-def _scalars(value: Any) -> Iterator[Any]:
-    """Yield every scalar in a metric's value."""
-    if isinstance(value, list):
-        for item in value:
-            yield from _scalars(item)
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from _scalars(item)
-    else:
-        yield value
-
-
 def _short(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
-
-
-def mean(values: Sequence[float]) -> float:
-    """Return the arithmetic mean, correctly rounded where the sum is representable."""
-    try:
-        return math.fsum(values) / len(values)
-    except (OverflowError, ValueError):  # partial sums beyond the largest float; inf - inf
-        try:
-            return math.fsum(value / len(values) for value in values)
-        except (OverflowError, ValueError):
-            return math.nan

@@ -12,6 +12,7 @@ from crystallize.analysis.verdict import Verdict
 from crystallize.boundary import failure
 from crystallize.claims.hypothesis import Hypothesis
 from crystallize.context.record import RunRecord
+from crystallize.context.record_table import Records, RecordTable
 from crystallize.text.warned import warn
 
 
@@ -51,7 +52,11 @@ def digest(records: Iterable[RunRecord]) -> str:
         values = [[e.name, e.value, e.unit] for e in record.metrics if not e.measured]
         state = "ok" if record.succeeded else "failed" if record.error else "skipped"
         lines.append(json.dumps([record.condition, record.replicate, record.seed, state, values]))
-    return hashlib.blake2b("\n".join(sorted(lines)).encode(), digest_size=8).hexdigest()
+    lines.sort()
+    found = hashlib.blake2b(digest_size=8)
+    for number, line in enumerate(lines):  # a copy of all of them would be large
+        found.update(f"\n{line}".encode() if number else line.encode())
+    return found.hexdigest()
 
 
 def runs_by_condition(
@@ -61,11 +66,9 @@ def runs_by_condition(
 
     Where a unit has several records, one that did not succeed counts, in whatever order they come.
     """
-    table: dict[str, list[RunRecord | None]] = {name: [None] * replicates for name in conditions}
+    tables = {name: RecordTable() for name in conditions}
     for record in records:
-        row = table.get(record.condition)
-        if row is not None and 0 <= record.replicate < replicates:
-            known = row[record.replicate]
-            if known is None or known.succeeded:
-                row[record.replicate] = record
-    return {name: ConditionRuns(name, row) for name, row in table.items()}
+        table = tables.get(record.condition)
+        if table is not None and 0 <= record.replicate < replicates and not table.failed(record.replicate):
+            table.put(record)
+    return {name: ConditionRuns(name, Records(table, replicates)) for name, table in tables.items()}

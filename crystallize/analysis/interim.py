@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 
 from crystallize.analysis.analysis import Analysis
 from crystallize.analysis.condition_runs import ConditionRuns
-from crystallize.analysis.evaluation import runs_by_condition
 from crystallize.analysis.family import AnalysisPlan, Member
 from crystallize.analysis.references import References
 from crystallize.context.record import RunRecord
-from crystallize.run.execute import Unit, units
+from crystallize.context.record_table import Records, RecordTable
+from crystallize.run.execute import Unit, Units
 
 
 class Interim:
@@ -62,7 +62,7 @@ class Interim:
         """
         before, planned = self.size, self.plan.replicates
         if self.is_open:
-            here = {name: _padded(known, planned) for name, known in runs.items()}
+            here = {name: known.padded(planned) for name, known in runs.items()}
             look = Analysis(self.plan, here, self._references)
             needed = look.replicates_needed(claims, here) if claims else {}
             self.size = max(needed.values(), default=planned)
@@ -98,25 +98,26 @@ class Schedule:
         self._interim = interim
         self._claims = claims
         self._conditions = conditions
-        self._records: list[RunRecord] = []
+        self._tables = {name: RecordTable() for name in conditions}
         self._counts = [0] * interim.plan.replicates
         self._whole = [len(conditions)] * interim.plan.replicates
         self._asked = 0
         self._complete = 0
 
-    def units_to_come(self, *, ahead: bool = False) -> list[Unit]:
+    def units_to_come(self, *, ahead: bool = False) -> Sequence[Unit]:
         """Return the units up to the next look, or all that are left; none if nothing is left to find out."""
         if self._complete >= self._interim.size:
-            return []
+            return ()
         first, self._asked = self._asked, len(self._counts) if ahead else self._interim.size
         on = [name for name in self._conditions if ahead or name not in self._interim.enough]
         self._whole[first : self._asked] = [len(on)] * (self._asked - first)
-        return list(units(on, range(first, self._asked)))
+        return Units(on, range(first, self._asked))
 
     def take_in(self, record: RunRecord) -> bool:
         """Take in a record; tell whether no more are needed, so that what is still to come was run ahead."""
-        counts, whole = self._counts, self._whole
-        self._records.append(record)
+        counts, whole, table = self._counts, self._whole, self._tables[record.condition]
+        if not table.failed(record.replicate):
+            table.put(record)
         counts[record.replicate] += 1
         while self._complete < len(counts) and counts[self._complete] == whole[self._complete]:
             self._complete += 1
@@ -124,16 +125,10 @@ class Schedule:
             return False
         return self._interim.size < self._asked
 
-    def records(self) -> list[RunRecord]:
-        """Return the records that count: none beyond the look that decided all claims about a condition."""
-        wanted = self._interim.wanted
-        return [record for record in self._records if record.replicate < wanted(record.condition)]
+    def runs(self) -> dict[str, ConditionRuns]:
+        """Return the runs that count: none beyond the look that decided all claims about a condition."""
+        return {name: runs.first(self._interim.wanted(name)) for name, runs in self._runs().items()}
 
     def _runs(self) -> dict[str, ConditionRuns]:
-        return runs_by_condition(self._records, self._conditions, len(self._counts))
-
-
-def _padded(runs: ConditionRuns, replicates: int) -> ConditionRuns:
-    """Return the runs with gaps for the replicates that are still to come."""
-    gap = (None,) * (replicates - len(runs.records))
-    return ConditionRuns(runs.condition, (*runs.records, *gap)) if gap else runs
+        size = len(self._counts)
+        return {name: ConditionRuns(name, Records(table, size)) for name, table in self._tables.items()}

@@ -128,11 +128,7 @@ class Planner:
 
     def _seconds(self, hypothesis: Hypothesis, subject: str) -> float:
         arms = (self._runs.get(name) for name in self.plan.rests_on(hypothesis, subject))
-        return math.fsum(
-            math.fsum(record.seconds for record in arm.records if record) / max(len(arm.records), 1)
-            for arm in arms
-            if arm is not None
-        )
+        return math.fsum(arm.records.seconds() / max(len(arm.records), 1) for arm in arms if arm is not None)
 
     def _sample(self, hypothesis: Hypothesis, subject: str) -> ClaimSample | str:
         """Return values that vary as those of the run will: against a reference, those that it recorded."""
@@ -257,9 +253,7 @@ class Planner:
             return []
         first, second = self._comparisons.arms(hypothesis, subject)
         return [
-            name
-            for name in first.metrics
-            if name in second.metrics and name not in (hypothesis.metrics or ())
+            name for name in first.names if name in second.names and name not in (hypothesis.metrics or ())
         ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from crystallize.analysis.claim_test import Outcome, largest_loss
-from crystallize.analysis.condition_runs import mean
+from crystallize.analysis.columns import mean
 from crystallize.analysis.sample import SEEDS
 from crystallize.analysis.sensitivity import DIFFERENCES, Sensitivity, advice
 from crystallize.claims.claim import Claim

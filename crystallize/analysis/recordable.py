@@ -70,21 +70,20 @@ def recorded(
             )
     left_out: dict[str, str] = {}
     for known in runs.values():
-        for metric in known.metrics:
+        for metric in known.names:
             if (fault := _why_left_out(known, metric)) is not None:
                 left_out.setdefault(metric, fault)
     kept = {condition: _without(known, left_out) for condition, known in runs.items()}
-    records = next(iter(runs.values())).records
-    seeds = [record.seed for record in records if record is not None]
+    seeds = [seed for seed in next(iter(runs.values())).seeds if seed is not None]
     return Recording(origin, root_seed, seeds, kept), list(left_out.values())
 
 
 def unrecordable(runs: ConditionRuns, claimed: Iterable[Claimed]) -> str | None:
     """Say why what is claimed of complete runs can't be recorded; None if it can."""
     for metric, numeric in claimed:
-        if metric is None and not runs.metrics:
+        if metric is None and not runs.names:
             return f"no metric was recorded in {runs.condition!r}"
-        for one in runs.metrics if metric is None else (metric,):
+        for one in runs.names if metric is None else (metric,):
             fault = (runs.not_numeric(one) if numeric else None) or _why_left_out(runs, one)
             if fault is not None:
                 return fault
@@ -96,7 +95,8 @@ def _why_left_out(runs: ConditionRuns, metric: str) -> str | None:
 
     When and where stored runs measured something, nobody knows.
     """
-    stored = any(r is not None and (r.cached or metric in r.measured_by_stored_steps) for r in runs.records)
+    kinds = (record for record, _ in runs.records.kinds())
+    stored = any(one.cached or metric in one.measured_by_stored_steps for one in kinds)
     if stored and metric in runs.measured:
         return f"metric {metric!r} of {runs.condition!r} was measured in an earlier session, and stored"
     return runs.gap(metric)

@@ -81,7 +81,7 @@ class References:
         if against is None or held is None:
             return None
         runs, origin = held.conditions[condition], held.origin
-        metrics = runs.metrics if hypothesis.metrics is None else hypothesis.metrics
+        metrics = runs.names if hypothesis.metrics is None else hypothesis.metrics
         return {
             "name": against.name,
             "recorded": origin.recorded,
@@ -91,7 +91,7 @@ class References:
             "replicates": held.replicates,
             "root_seed": held.root_seed,
             "seeds": list(held.seeds),
-            "samples": runs.sample(metric for metric in metrics if metric in runs.metrics),
+            "samples": runs.sample(metric for metric in metrics if metric in runs.names),
         }
 
     def why_not(
@@ -187,7 +187,7 @@ class References:
 
 def measured_metrics(hypothesis: Hypothesis, held: ConditionRuns, today: ConditionRuns) -> list[str]:
     """Return the metrics of a hypothesis that no seed repeats, then or now."""
-    metrics = (*held.metrics, *today.metrics) if hypothesis.metrics is None else hypothesis.metrics
+    metrics = (*held.names, *today.names) if hypothesis.metrics is None else hypothesis.metrics
     measured = held.measured | today.measured
     return [metric for metric in dict.fromkeys(metrics) if metric in measured]
 
@@ -199,11 +199,11 @@ def _other_replicates(named: str, held: Recording, today: ConditionRuns, replica
             f"{named}, and today's replicates are {replicates}; to compare, record {replicates} replicates "
             f"at that commit, or run {held.replicates} today"
         )
-    for record in today.records:
-        if record is not None and record.seed != held.seeds[record.replicate]:
+    for replicate, (seed, then) in enumerate(zip(today.seeds, held.seeds, strict=False)):
+        if seed is not None and seed != then:
             return (
-                f"{named}: its replicate {record.replicate} has seed {held.seeds[record.replicate]}, and "
-                f"today's has {record.seed}; to compare, run today's with root seed {held.root_seed}"
+                f"{named}: its replicate {replicate} has seed {then}, and today's has {seed}; to compare, "
+                f"run today's with root seed {held.root_seed}"
             )
     return None
 

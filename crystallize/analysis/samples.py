@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from array import array
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal
@@ -10,7 +11,7 @@ from typing import Any, Literal
 from crystallize.analysis.condition_runs import ConditionRuns
 from crystallize.analysis.sample import CASES, SEEDS, SESSIONS, ClaimSample
 from crystallize.analysis.unit_samples import (
-    nested_in_units,
+    is_nested_in_units,
     of_units,
     other_recurring_units,
     paired_by_unit,
@@ -60,7 +61,7 @@ def _sample(
     if reason is not None:
         return reason
     by_unit = by_unit and is_of_units(claim)
-    if by_unit and all(nested_in_units(arm.entries(claim.metric)) for arm in arms):
+    if by_unit and all(is_nested_in_units(claim.metric, arm) for arm in arms):
         return paired_by_unit(claim, *arms)
     overlap = _overlap(*arms)
     if pairing == "intersect":
@@ -103,6 +104,9 @@ def _by_replicate(
     claim: Claim, baseline: ConditionRuns, treatment: ConditionRuns, *, paired: bool
 ) -> ClaimSample | str:
     columns = baseline.column(claim.metric), treatment.column(claim.metric)
+    first, second = columns
+    if isinstance(first, array) and isinstance(second, array):  # complete, and finite
+        return ClaimSample(first, second, paired)
     if claim.nan_policy == "worst":
         rates = all(arm.holds_rates(claim.metric) for arm in (baseline, treatment))
         return _worst(claim, *columns, paired=paired, of_rates=rates)
@@ -112,10 +116,11 @@ def _by_replicate(
     omitted = max(map(len, lacking))
     if omitted and (fault := _too_many(claim, omitted, lacking, baseline, treatment)) is not None:
         return fault
-    first, second = (
+    kept = (
         [value for i, value in enumerate(column) if value is not None and i not in left_out]
         for column, left_out in zip(columns, lacking, strict=True)
     )
+    first, second = kept
     if not first or not second:
         return f"no replicate has a finite value of metric {claim.metric!r} in both conditions"
     of_rates = all(arm.holds_rates(claim.metric) for arm in (baseline, treatment))
@@ -209,25 +214,26 @@ def _other_units(metric: str, baseline: ConditionRuns, treatment: ConditionRuns)
 
 def _overlap(baseline: ConditionRuns, treatment: ConditionRuns) -> Literal["same", "disjoint", "partial"]:
     """Tell how the seeds of both conditions meet."""
+    if baseline.seeds == treatment.seeds and baseline.records.is_complete:
+        return "same"
     shared = _shared_seeds(baseline, treatment)
     if len(shared) == len(baseline.records) == len(treatment.records):
         return "same"
     if shared:
         return "partial"
-    seeds = ({r.seed for r in arm.records if r is not None} for arm in (baseline, treatment))
-    return "partial" if set.intersection(*seeds) else "disjoint"
+    return "partial" if {*baseline.seeds} & {*treatment.seeds} - {None} else "disjoint"
 
 
 def _shared_seeds(baseline: ConditionRuns, treatment: ConditionRuns) -> list[int]:
-    pairs = zip(baseline.records, treatment.records, strict=False)
-    return [i for i, (b, t) in enumerate(pairs) if b is not None and t is not None and b.seed == t.seed]
+    pairs = zip(baseline.seeds, treatment.seeds, strict=False)
+    return [i for i, (b, t) in enumerate(pairs) if b is not None and b == t]
 
 
 def _partial(baseline: ConditionRuns, treatment: ConditionRuns) -> str:
-    for i, (b, t) in enumerate(zip(baseline.records, treatment.records, strict=False)):
-        if b is not None and t is not None and b.seed != t.seed:
+    for i, (b, t) in enumerate(zip(baseline.seeds, treatment.seeds, strict=False)):
+        if b is not None and t is not None and b != t:
             where = (
-                f"replicate {i} has seed {b.seed} in {baseline.condition!r} and {t.seed} in "
+                f"replicate {i} has seed {b} in {baseline.condition!r} and {t} in "
                 f"{treatment.condition!r}, while other replicates share theirs"
             )
             break
@@ -265,7 +271,7 @@ def verifier_metrics(
     if metrics is not None:
         gaps = (arm.gap(name) for name in metrics for arm in arms)
         return next((gap for gap in gaps if gap), None), tuple(metrics)
-    recorded = dict.fromkeys((*baseline.metrics, *treatment.metrics))
+    recorded = dict.fromkeys((*baseline.names, *treatment.names))
     gaps_of = {name: baseline.gap(name) or treatment.gap(name) for name in recorded}
     complete = tuple(name for name, gap in gaps_of.items() if gap is None)
     if complete:
@@ -281,10 +287,12 @@ def _not_pairs(baseline: ConditionRuns, treatment: ConditionRuns) -> str | None:
             f"{sizes[0]} replicates of {baseline.condition!r} and {sizes[1]} of {treatment.condition!r}; a "
             "verdict needs the same replicates of both, and at least one"
         )
-    for replicate, (one, other) in enumerate(zip(baseline.records, treatment.records, strict=True)):
-        if one is not None and other is not None and one.seed != other.seed:
+    if baseline.seeds == treatment.seeds:
+        return None
+    for replicate, (one, other) in enumerate(zip(baseline.seeds, treatment.seeds, strict=True)):
+        if one is not None and other is not None and one != other:
             return (
-                f"replicate {replicate} has seed {one.seed} in {baseline.condition!r} and {other.seed} in "
+                f"replicate {replicate} has seed {one} in {baseline.condition!r} and {other} in "
                 f"{treatment.condition!r}; both need the same root seed"
             )
     return None

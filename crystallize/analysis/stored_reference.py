@@ -102,7 +102,7 @@ class Recording:
     @property
     def is_empty(self) -> bool:
         """Whether it holds no metric."""
-        return not any(runs.metrics for runs in self.conditions.values())
+        return not any(runs.names for runs in self.conditions.values())
 
     def __str__(self) -> str:
         many = "1 replicate" if self.replicates == 1 else f"{self.replicates} replicates"
@@ -224,7 +224,7 @@ def _columns(runs: ConditionRuns) -> dict[str, list[Any]]:
     for i, record in enumerate(runs.records):
         assert record is not None  # only complete runs are recorded
         for entry in record.metrics:
-            column = columns.setdefault(entry.name, [[] for _ in runs.records])
+            column = columns.setdefault(entry.name, [[] for _ in range(len(runs.records))])
             column[i].append([entry.unit, entry.value])
     return {name: [_plain(values) for values in column] for name, column in columns.items()}
 

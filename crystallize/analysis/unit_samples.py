@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from crystallize.analysis.condition_runs import ConditionRuns, mean
+from crystallize.analysis.columns import mean
+from crystallize.analysis.condition_runs import ConditionRuns
 from crystallize.analysis.sample import CASES, CROSSED, ONE_SEED, ClaimSample
 from crystallize.claims.claim import Claim
 from crystallize.context.recording import is_finite
@@ -19,9 +20,11 @@ Cells = Mapping[str | int, float]
 """Unit -> mean of its values in one replicate."""
 
 
-def nested_in_units(entries: Entries) -> bool:
+def is_nested_in_units(metric: str, runs: ConditionRuns) -> bool:
     """Return whether each replicate is of one unit, and some unit has several: samples of one case each."""
-    units = [{unit for _, unit in row} for row in entries if row]
+    if metric not in runs.with_units:
+        return False
+    units = [{unit for _, unit in row} for row in runs.entries(metric) if row]
     if not units or any(len(names) != 1 or None in names for names in units):
         return False
     return len(set().union(*units)) < len(units)
@@ -112,6 +115,8 @@ def are_same_units(metric: str, runs: ConditionRuns) -> bool | None:
     other units, the first ones may be the first of a file, which nobody has drawn, and which belong together
     is not known before all have run.
     """
+    if metric not in runs.with_units:
+        return None
     rows = [{unit for _, unit in row} for row in runs.entries(metric) if row]
     if not set().union(*rows) - {None}:
         return None

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from crystallize.analysis.condition_runs import ConditionRuns
-from crystallize.context.record import RunRecord
 from crystallize.context.seeding import TREATMENT
 from crystallize.context.trace import Scope
 from crystallize.declare.treatment import Treatment
@@ -38,7 +37,7 @@ class TreatmentKeys:
 
         Without a successful run there is nothing to tell, and the list is empty.
         """
-        if not any(record is not None and record.succeeded for record in runs.records):
+        if len(runs.lacking) == len(runs.records):
             return []
         scopes = _scopes(runs)
         written: dict[str, None] = {}
@@ -51,9 +50,9 @@ class TreatmentKeys:
 
     def fault(self, runs: ConditionRuns) -> str | None:
         """Say why a condition is not what its treatment declares; None if it is, or a run is missing."""
-        if None in runs.records or not (unread := self.unread(runs)):
+        if not runs.records.is_complete or not (unread := self.unread(runs)):
             return None
-        read = keys_read(record for record in runs.records if record is not None)
+        read = keys_read(_scopes(runs))
         if runs.condition in self.shared and any(
             key in read for scope in _scopes(runs) if scope.index == TREATMENT for key in scope.writes
         ):
@@ -86,19 +85,11 @@ def looked_up(runs: ConditionRuns) -> list[str]:
     return sorted({key for scope in scopes for key in (*scope.reads, *scope.absent)})
 
 
-def keys_read(records: Iterable[RunRecord]) -> frozenset[str]:
+def keys_read(scopes: Iterable[Scope]) -> frozenset[str]:
     """Return the keys that something else than a treatment read."""
-    return frozenset(
-        key for record in records for s in record.scopes if s.index != TREATMENT for key in s.reads
-    )
+    return frozenset(key for scope in scopes if scope.index != TREATMENT for key in scope.reads)
 
 
 def _scopes(runs: ConditionRuns) -> Iterable[Scope]:
-    """Return the traces of runs; mostly a run leaves the same as the one before."""
-    found: dict[int, Scope] = {}
-    last: list[int] = []
-    for record in runs.records:
-        if record is not None and (ids := list(map(id, record.scopes))) != last:
-            last = ids
-            found.update(zip(ids, record.scopes, strict=True))
-    return found.values()
+    """Return the traces of the parts of all runs, each once."""
+    return {id(scope): scope for trace in runs.records.traces() for scope in trace}.values()

@@ -56,7 +56,7 @@ def _no_variance(metrics: Iterable[str], baseline: ConditionRuns, treatment: Con
     numeric = [m for m in metrics if not baseline.not_numeric(m) and not treatment.not_numeric(m)]
     if not numeric or len(baseline.records) < 2:
         return False
-    return all(_equal_differences(baseline.metrics[m], treatment.metrics[m]) for m in numeric)
+    return all(_equal_differences(baseline.values(m), treatment.values(m)) for m in numeric)
 
 
 def _equal_differences(baseline: Sequence[float], treatment: Sequence[float]) -> bool:

@@ -295,7 +295,7 @@ class GraphRun:
             experiment.conditions,
             None if record.error is None else f"{record.error.step!r}: {record.error}",
             record.skipped,
-            keys_read([record]),
+            keys_read(record.scopes),
         )
 
     def plan(
@@ -363,7 +363,8 @@ class GraphRun:
         for name, ways in arms.items():
             if any(len(runs.lacking) == len(runs.records) for _, runs in ways):
                 continue  # what failed throughout might have read it
-            read = keys_read(record for _, runs in ways for record in runs.records if record)
+            traces = (trace for _, runs in ways for trace in runs.records.traces())
+            read = keys_read(scope for trace in traces for scope in trace)
             missed = (key for experiment, runs in ways for key in experiment.treatment_keys.unread(runs))
             for key in dict.fromkeys(key for key in missed if key not in read):
                 warn_of_unread(name, key, self._where, [runs for _, runs in ways])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import math
 import os
@@ -10,6 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,9 +20,9 @@ from crystallize.analysis.evaluation import digest
 from crystallize.analysis.recordable import claimed_metrics, recorded
 from crystallize.analysis.reference_file import write_reference
 from crystallize.analysis.stored_reference import Origin
-from crystallize.context.record import RunRecord
 from crystallize.errors import ReferenceFileError
 from crystallize.experiment.result_metrics import ExperimentMetrics, HypothesisResult, listed, sample_text
+from crystallize.experiment.run_records import RunRecords
 from crystallize.experiment.tidy import frame, tidy_rows
 from crystallize.experiment.tree import encodable, tree_lines
 from crystallize.identity.provenance import git_commit as asked_commit
@@ -77,8 +77,8 @@ class Result:
         Verdicts, in the order of declaration.
     errors : tuple of RunFailure
         What raised, by replicate and condition.
-    records : tuple of RunRecord
-        Every condition run, by replicate, the baseline first.
+    records : sequence of RunRecord
+        Every condition run, by replicate, the baseline first; each record is made when it is looked at.
     version_dir : Path or None
         Where its artifacts are, with a copy of this result; None if there are none.
     """
@@ -107,9 +107,10 @@ class Result:
         self._inputs, self._elsewhere = inputs, elsewhere
         self.hypotheses = tuple(hypotheses)
         self.metrics = ExperimentMetrics(conditions, self.hypotheses, self._version)
+        failed = (each for runs in conditions.values() for each in runs.records.whole())
         self.errors = tuple(
             RunFailure(r.condition, r.replicate, r.error.step, str(r.error), r.error.traceback)
-            for r in self.records
+            for _, r in sorted(failed, key=itemgetter(0))
             if r.error is not None
         )
 
@@ -117,10 +118,9 @@ class Result:
         return FIRST_VERSION if self.version_dir is None else self.version_dir.name
 
     @cached_property
-    def records(self) -> tuple[RunRecord, ...]:
+    def records(self) -> RunRecords:
         """Every condition run, by replicate, the baseline first."""
-        rows = itertools.zip_longest(*(runs.records for runs in self._conditions.values()))
-        return tuple(record for row in rows for record in row if record is not None)
+        return RunRecords([runs.records for runs in self._conditions.values()])
 
     def get_hypothesis(self, name: str) -> HypothesisResult:
         """Return what became of the hypothesis `name`.

@@ -25,22 +25,27 @@ class ConditionMetrics(Mapping[str, list[Any]]):
 
     def __init__(self, runs: ConditionRuns) -> None:
         self.runs = runs
+        self._samples: dict[str, list[Any]] = {}
 
-    @cached_property
+    @property
     def metrics(self) -> dict[str, list[Any]]:
         """Metric -> one value per replicate; copies, so that changing them changes no verdict."""
-        return self.runs.sample(self.runs.metrics)
+        return dict(self)
 
     def __getitem__(self, metric: str) -> list[Any]:
-        if metric not in self.metrics:
-            raise KeyError(f"no metric {metric!r} in {self.runs.condition!r}; it has {listed(self.metrics)}")
-        return self.metrics[metric]
+        if metric not in self._samples:
+            if metric not in self.runs.names:
+                raise KeyError(
+                    f"no metric {metric!r} in {self.runs.condition!r}; it has {listed(self.runs.names)}"
+                )
+            self._samples |= self.runs.sample([metric])
+        return self._samples[metric]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.metrics)
+        return iter(self.runs.names)
 
     def __len__(self) -> int:
-        return len(self.metrics)
+        return len(self.runs.names)
 
     def __repr__(self) -> str:
         return repr(self.metrics)

@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 import math
 import traceback
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
@@ -96,10 +96,10 @@ class Runner:
                             await record
                         elif schedule.take_in(record):
                             break
-            records = schedule.records()
+            runs = schedule.runs()
             if stored is not None:
-                stored.conclude(records)
-            result = self.conclude(records, commit())
+                stored.conclude(record for known in runs.values() for record, _ in known.records.kinds())
+            result = self.conclude(runs, commit())
         self._warn_of_notes()
         return result
 
@@ -143,11 +143,13 @@ class Runner:
                 experiment.plugin(ArtifactPlugin).tidy(experiment)
                 raise
 
-    def made_of(self, records: Sequence[RunRecord], commit: str | None) -> Result:
-        """Return what records say, with the verdicts on what is claimed."""
+    def made_of(self, runs: Mapping[str, ConditionRuns], commit: str | None) -> Result:
+        """Return what runs say, with the verdicts on what is claimed."""
         experiment, plan = self.experiment, self.plan
-        replicates = 1 + max(record.replicate for record in records)
-        conditions = runs_by_condition(records, plan.conditions, replicates)
+        replicates = max(known.records.reached for known in runs.values())
+        conditions = {
+            name: runs.get(name, ConditionRuns(name, ())).padded(replicates) for name in plan.conditions
+        }
         if experiment.judging.stopping is not None:  # of some conditions fewer may have been enough
             conditions = {name: known.first(known.reached) for name, known in conditions.items()}
         inputs, elsewhere = self._input_digests(), experiment.execution.is_elsewhere
@@ -181,9 +183,9 @@ class Runner:
 
         return declared_inputs(Path.cwd(), self.experiment.caching.inputs)
 
-    def conclude(self, records: Sequence[RunRecord], commit: str | None) -> Result:
-        """Return what records say, when the hooks behind the run have been called."""
-        result = self.made_of(records, commit)
+    def conclude(self, runs: Mapping[str, ConditionRuns], commit: str | None) -> Result:
+        """Return what runs say, when the hooks behind the run have been called."""
+        result = self.made_of(runs, commit)
         for plugin in self.experiment.plugins:
             try:
                 plugin.after_run(self.experiment, result)
@@ -204,7 +206,7 @@ class Runner:
         """Run one unit of the last condition, and return what its last step returned."""
         with self.bracketed() as commit:
             record, output = self.plan.run_for_output(Unit(0, self.plan.conditions[-1]))
-            result = self.made_of([record], commit())
+            result = self.made_of(runs_by_condition([record], self.plan.conditions, 1), commit())
             for plugin in self.experiment.plugins:
                 plugin.after_run(self.experiment, result)
         self._warn_of_notes()
@@ -215,7 +217,7 @@ class Runner:
         with self.bracketed() as commit:
             records = [self.plan.run(Unit(replicate, name), RAISED) for name in self.plan.conditions]
             counted = [dataclasses.replace(record, replicate=0) for record in records]
-            result = self.conclude(counted, commit())
+            result = self.conclude(runs_by_condition(counted, self.plan.conditions, 1), commit())
         self._warn_of_notes()
         return result
 
@@ -273,9 +275,9 @@ async def plan_claims(
         units = trial.run_plan(anew=True)  # its values are what claims are planned by
         units = dataclasses.replace(units, stream=SeedStream(units.stream.root, (PLANNING,)))
         result = await Runner(trial, units, on_loop=on_loop).result(conditions, strategy)
-        runs = runs_by_condition(result.records, conditions, pilot)
+        runs = {name: result.metrics[name].runs.padded(pilot) for name in conditions}
     planner = Planner(plan, runs, references, effect=effect, target=power)
-    seconds = math.fsum(record.seconds for arm in runs.values() for record in arm.records if record) / pilot
+    seconds = math.fsum(arm.records.seconds() for arm in runs.values()) / pilot
     return ExperimentPlan(experiment.name, tuple(planner.claim(*claim) for claim in claims), seconds)
 
 

@@ -31,10 +31,10 @@ def tidy_rows(conditions: Iterable[ConditionRuns]) -> Iterator[Row]:
     is.
     """
     runs = list(conditions)
-    known = list(dict.fromkeys(name for one in runs for name in one.metrics))
+    known = list(dict.fromkeys(name for one in runs for name in one.names))
     measured = frozenset[str]().union(*(one.measured for one in runs))
     for one in runs:
-        expected = list(one.metrics) or known
+        expected = one.names or known
         for replicate, record in enumerate(one.records):
             seed = None if record is None else record.seed
             entries = record.metrics if record is not None and record.succeeded else ()

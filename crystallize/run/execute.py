@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Se
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, overload
 
 from crystallize.boundary import text_of
 from crystallize.context.context import LOGGER, FrozenContext, context_of, journal_of
@@ -154,6 +154,43 @@ def units(conditions: Sequence[str], replicates: Iterable[int]) -> Iterator[Unit
     for replicate in replicates:
         for condition in rotated(conditions, replicate):
             yield Unit(replicate, condition)
+
+
+class Units(Sequence[Unit]):
+    """The units of some replicates as `units` yields them; each is made when it is asked for.
+
+    Parameters
+    ----------
+    conditions : sequence of str
+        In the order of the first replicate.
+    replicates : range
+        Which replicates.
+    """
+
+    __slots__ = ("_conditions", "_replicates")
+
+    def __init__(self, conditions: Sequence[str], replicates: range) -> None:
+        self._conditions = conditions
+        self._replicates = replicates
+
+    def __len__(self) -> int:
+        return len(self._conditions) * len(self._replicates)
+
+    def __iter__(self) -> Iterator[Unit]:
+        return units(self._conditions, self._replicates)
+
+    @overload
+    def __getitem__(self, place: int) -> Unit: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> list[Unit]: ...
+
+    def __getitem__(self, place: int | slice) -> Any:
+        if isinstance(place, slice):
+            return [self[i] for i in range(len(self))[place]]
+        number, condition = divmod(range(len(self))[place], len(self._conditions))
+        replicate = self._replicates[number]
+        return Unit(replicate, rotated(self._conditions, replicate)[condition])
 
 
 def rotated(conditions: Sequence[str], replicate: int) -> list[str]:

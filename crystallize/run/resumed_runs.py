@@ -103,7 +103,13 @@ class ResumedRuns(StoredRuns):
             self.flush()
 
     def conclude(self, records: Iterable[RunRecord]) -> None:
-        """Warn if runs could not be stored, and keep the cache within its size."""
+        """Warn if runs could not be stored, and keep the cache within its size.
+
+        Parameters
+        ----------
+        records : iterable of RunRecord
+            What was run; of those that differ in values alone, one is enough.
+        """
         impure = next((record.impure for record in records if record.impure is not None), None)
         reason = self.runs.refusal or self.changed or self.unproven or impure or self.fault
         if reason is not None:

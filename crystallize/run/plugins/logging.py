@@ -71,7 +71,9 @@ class LoggingPlugin(BasePlugin):
 
     def after_run(self, experiment: Any, result: Any) -> None:
         """Tell what came from the cache, failures and verdicts."""
-        hits = Counter(step for record in result.records for step in record.cached_steps)
+        hits = Counter[str]()
+        for record, times in result.records.kinds():
+            hits.update(dict.fromkeys(record.cached_steps, times))
         for step, times in hits.items():
             message = "%s: step %s from the cache in %d of %d runs"
             self._log(logging.INFO, message, experiment.name, step, times, len(result.records))

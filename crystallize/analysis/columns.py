@@ -1,0 +1,156 @@
+"""The values of one metric by replicate, and whether they are numbers."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from crystallize.context.record_table import Records
+from crystallize.context.recording import is_finite, is_number
+from crystallize.context.rows import OBJECT
+
+Column = Sequence[Any]
+"""By replicate, the value recorded, `Several` of them, or `NOTHING`; of plain numbers an array."""
+
+
+class Several(list[Any]):
+    """Several values of a metric in one replicate, where a plain list would be one value."""
+
+
+NOTHING: Any = object()
+"""Stands where a replicate gave no value of a metric."""
+
+SINGLE: Final = frozenset({float, int, bool, str})
+_LARGEST_EXACT: Final = 2**53
+
+
+def single_values(records: Records) -> dict[str, dict[int, Any]]:
+    """Return metric -> replicate -> value, of records that succeeded and are in no column."""
+    found: dict[str, dict[int, Any]] = {}
+    for replicate, record in records.whole():
+        if record.error is None and record.skipped is None:
+            for name, value, _, _, _ in record.metrics:
+                values = found.get(name)
+                if values is None:
+                    found[name] = {replicate: value}
+                elif replicate not in values:
+                    values[replicate] = value
+                elif type(before := values[replicate]) is Several:
+                    before.append(value)
+                else:
+                    values[replicate] = Several([before, value])
+    return found
+
+
+def column_of(records: Records, metric: str, single: Mapping[int, Any]) -> Column:
+    """Return the values of a metric, some of which are known already by their replicates."""
+    if len(single) == len(records):
+        return list(single.values())
+    if not single and (numbers := _array_of(records, metric)) is not None:
+        return numbers
+    column: list[Any] = [NOTHING] * len(records)
+    for replicate, value in single.items():
+        column[replicate] = value
+    for rows, counted, replicates in records.parts():
+        places = [place for place, name in enumerate(rows.kind.names) if name == metric]
+        if places:
+            values: Any = rows.column(places[0])
+            if len(places) > 1:
+                values = list(map(Several, zip(*map(rows.column, places), strict=True)))
+            for row, replicate in zip(counted.tolist(), replicates.tolist(), strict=True):
+                column[replicate] = values[row]
+    return column
+
+
+def _array_of(records: Records, metric: str) -> Column | None:
+    """Return an array if each replicate has one plain number, all of the same type."""
+    found: list[tuple[Any, Any, str]] = []
+    for rows, counted, replicates in records.parts():
+        if rows.kind.names.count(metric) != 1:
+            return None
+        place = rows.kind.names.index(metric)
+        code = rows.kind.codes[place]
+        if code == OBJECT or (found and found[0][2] != code):
+            return None
+        found.append((replicates, np.array(rows.column(place))[counted], code))
+    if not found or sum(len(values) for _, values, _ in found) != len(records):
+        return None
+    column = np.empty(len(records), dtype=found[0][1].dtype)
+    for replicates, values, _ in found:
+        column[replicates] = values
+    return array(found[0][2], column.tobytes())
+
+
+def in_each(column: Column) -> list[Any]:
+    """Return one value per replicate: the mean of several numbers, several other values as a list, or nan."""
+    return [item if type(item) in SINGLE else _one_value(item) for item in column]
+
+
+def _one_value(item: Any) -> Any:
+    if item is NOTHING:
+        return math.nan
+    if type(item) is not Several:
+        return item
+    return mean(item) if all(map(is_number, item)) else list(item)
+
+
+def finite_means(column: Column) -> Sequence[float | None]:
+    """Return the mean in each replicate; None where it is no finite number.
+
+    Whole numbers that no float holds stay what they are.
+    """
+    if all_finite(column):
+        return column if type(column) is array and column.typecode == "d" else [_exact(v) for v in column]
+    return [_finite_mean(item) for item in column]
+
+
+def _finite_mean(item: Any) -> float | None:
+    if item is NOTHING:
+        return None
+    if type(item) is not Several:
+        return _exact(item) if is_finite(item) else None
+    return mean(item) if all(map(is_finite, item)) else None
+
+
+def _exact(value: float) -> float:
+    """Return a number as a float, or as the whole number that it is where no float is."""
+    return value if type(value) is int and abs(value) > _LARGEST_EXACT else float(value)
+
+
+def all_finite(column: Column) -> bool:
+    """Return whether every value is a finite number; quick, and False where it would have to look closer."""
+    if type(column) is array:
+        return bool(np.isfinite(np.array(column)).all())
+    if not {float, int, bool}.issuperset(map(type, column)):
+        return False
+    try:
+        return all(map(math.isfinite, column))
+    except OverflowError:
+        return False
+
+
+def scalars(value: Any) -> Iterator[Any]:
+    """Yield every scalar in a metric's value."""
+    if isinstance(value, list):
+        for item in value:
+            yield from scalars(item)
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from scalars(item)
+    else:
+        yield value
+
+
+def mean(values: Sequence[float]) -> float:
+    """Return the arithmetic mean, correctly rounded where the sum is representable."""
+    try:
+        return math.fsum(values) / len(values)
+    except (OverflowError, ValueError):  # partial sums beyond the largest float; inf - inf
+        try:
+            return math.fsum(value / len(values) for value in values)
+        except (OverflowError, ValueError):
+            return math.nan

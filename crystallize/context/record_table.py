@@ -1,0 +1,298 @@
+"""The records of one condition by replicate: many are kept in columns, and made when looked at."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from operator import itemgetter
+from typing import Any, Final, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystallize.context.record import RunRecord
+from crystallize.context.recording import MetricEntry
+from crystallize.context.rows import Kind, Rows, kind_of
+from crystallize.context.trace import Scope
+
+_MOST_WHOLE: Final = 1024
+"""Records that are kept as they are, before it is worth while to have columns."""
+
+_ROWS_PER_KIND: Final = 16  # at least, on average: few are alike where each has units of its own
+_ROW: Final = (1 << 40) - 1
+
+
+class RecordTable:
+    """The records of one condition, by replicate; the latest of each counts.
+
+    What differs from run to run is kept in columns, so that a record of five metrics takes less than a
+    hundred bytes. Records that failed, were skipped, or have artifacts or output are kept as they are.
+    """
+
+    __slots__ = ("_kinds", "_limit", "_packed", "_rows", "_where", "_whole")
+
+    def __init__(self) -> None:
+        self._whole: dict[int, RunRecord] = {}
+        self._kinds: dict[Kind, int] = {}
+        self._rows: list[Rows] = []
+        self._where = array("q")  # by replicate, of what rows and which of them; -1 where there is none
+        self._packed = 0
+        self._limit = _MOST_WHOLE
+
+    def __len__(self) -> int:
+        return len(self._whole) + self._packed
+
+    def __contains__(self, replicate: int) -> bool:
+        return replicate in self._whole or self._place(replicate) >= 0
+
+    def get(self, replicate: int) -> RunRecord | None:
+        """Return the record of a replicate; None if there is none."""
+        found = self._whole.get(replicate)
+        if found is None and (place := self._place(replicate)) >= 0:
+            return self._rows[place >> 40].record(place & _ROW)
+        return found
+
+    def failed(self, replicate: int) -> bool:
+        """Tell whether there is a record of a replicate that did not succeed."""
+        found = self._whole.get(replicate)
+        return found is not None and not found.succeeded
+
+    def put(self, record: RunRecord) -> None:
+        """Have a record stand for its replicate."""
+        if self._packed:
+            self._drop(record.replicate)
+        self._whole[record.replicate] = record
+        if len(self._whole) > self._limit:
+            self._pack()
+
+    def add(self, rows: Rows) -> None:
+        """Have rows stand for their replicates, except where there is a record already."""
+        known = self._rows_of(rows.kind)
+        for row, replicate in enumerate(rows.replicates):
+            if replicate in self:
+                rows.replicates[row] = -1
+            elif known is None:
+                self._whole[replicate] = rows.record(row)
+        if known is not None:
+            place = known << 40 | self._rows[known].extend(rows)
+            for row, replicate in enumerate(rows.replicates, place):
+                if replicate >= 0:
+                    self._put_at(replicate, row)
+
+    def settle(self) -> None:
+        """Have columns hold all that they can, if there are some."""
+        if self._rows and self._whole:
+            self._pack()
+
+    def _place(self, replicate: int) -> int:
+        return self._where[replicate] if 0 <= replicate < len(self._where) else -1
+
+    def _put_at(self, replicate: int, place: int) -> None:
+        missing = replicate + 1 - len(self._where)
+        if missing > 0:
+            self._where.extend([-1] * missing)
+        self._where[replicate] = place
+        self._packed += 1
+
+    def _drop(self, replicate: int) -> None:
+        place = self._place(replicate)
+        if place >= 0:
+            self._rows[place >> 40].replicates[place & _ROW] = self._where[replicate] = -1
+            self._packed -= 1
+
+    def _pack(self) -> None:
+        for replicate, record in list(self._whole.items()):
+            if replicate != record.replicate or (found := kind_of(record)) is None:
+                continue
+            kind, values = found
+            number = self._rows_of(kind)
+            if number is not None:
+                self._put_at(replicate, number << 40 | self._rows[number].append(record, values))
+                del self._whole[replicate]
+        self._limit = _MOST_WHOLE + 2 * len(self._whole)
+
+    def _rows_of(self, kind: Kind) -> int | None:
+        """Return the number of the rows of a kind; None if too many records are like few others."""
+        number = self._kinds.get(kind)
+        if number is None and len(self._kinds) * _ROWS_PER_KIND < _MOST_WHOLE + self._packed:
+            number = self._kinds[kind] = len(self._rows)
+            self._rows.append(Rows(kind))
+        return number
+
+    # What a `Records` looks at.
+
+    def whole(self) -> Iterable[tuple[int, RunRecord]]:
+        """Return the records that are in no column, with their replicates."""
+        return self._whole.items()
+
+    @property
+    def rows(self) -> Sequence[Rows]:
+        """The records that are in columns."""
+        return self._rows
+
+    @classmethod
+    def of(cls, records: Iterable[RunRecord | None]) -> RecordTable:
+        """Return a table of records as they are, by their position."""
+        table = cls()
+        table._whole = {place: record for place, record in enumerate(records) if record is not None}
+        table._limit = len(table._whole)
+        return table
+
+
+class Records(Sequence[RunRecord | None]):
+    """The records of the first replicates of a table; None where there is none.
+
+    Parameters
+    ----------
+    table : RecordTable
+        Where they are.
+    size : int
+        How many replicates.
+    reach : int, optional
+        Up to which of them records count; up to the last, if left out.
+    """
+
+    __slots__ = ("_reach", "_size", "_table")
+
+    def __init__(self, table: RecordTable, size: int, reach: int | None = None) -> None:
+        table.settle()
+        self._table = table
+        self._size = size
+        self._reach = size if reach is None else min(reach, size)
+
+    @classmethod
+    def of(cls, records: Iterable[RunRecord | None]) -> Records:
+        """Return records as they are, by position."""
+        if isinstance(records, Records):
+            return records
+        listed = list(records)
+        return cls(RecordTable.of(listed), len(listed))
+
+    def resized(self, size: int) -> Records:
+        """Return those of another number of replicates; beyond these there are none."""
+        return Records(self._table, size, self._reach)
+
+    def __len__(self) -> int:
+        return self._size
+
+    @overload
+    def __getitem__(self, place: int) -> RunRecord | None: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[RunRecord | None]: ...
+
+    def __getitem__(self, place: int | slice) -> Any:
+        if isinstance(place, slice):
+            return [self._get(i) for i in range(self._size)[place]]
+        return self._get(range(self._size)[place])
+
+    def __iter__(self) -> Iterator[RunRecord | None]:
+        return map(self._get, range(self._size))
+
+    def _get(self, replicate: int) -> RunRecord | None:
+        return self._table.get(replicate) if replicate < self._reach else None
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"Records.of({list(self)!r})"
+
+    # Of all of them, without making one.
+
+    def whole(self) -> list[tuple[int, RunRecord]]:
+        """Return those that are in no column, with their replicates, in order."""
+        return sorted((each for each in self._table.whole() if each[0] < self._reach), key=itemgetter(0))
+
+    def parts(self) -> Iterator[tuple[Rows, NDArray[np.intp], NDArray[np.int64]]]:
+        """Yield those that are in columns: rows, which of them count, and the replicates of these."""
+        for rows in self._table.rows:
+            replicates = np.array(rows.replicates, dtype=np.int64)
+            counted = np.flatnonzero((replicates >= 0) & (replicates < self._reach))
+            if len(counted):
+                yield rows, counted, replicates[counted]
+
+    @property
+    def are_whole(self) -> bool:
+        """Whether none is in a column."""
+        return not self._table.rows
+
+    @property
+    def present(self) -> int:
+        """How many there are."""
+        return len(self.whole()) + sum(len(counted) for _, counted, _ in self.parts())
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether there is one of each replicate."""
+        return self.present == self._size
+
+    @property
+    def reached(self) -> int:
+        """Number of replicates up to the last of which there is a record."""
+        in_columns = (int(replicates.max()) for _, _, replicates in self.parts())
+        return 1 + max(itertools.chain((place for place, _ in self.whole()), in_columns), default=-1)
+
+    def has(self, replicate: int) -> bool:
+        """Return whether there is one of a replicate."""
+        return replicate < self._reach and replicate in self._table
+
+    def lacking(self) -> tuple[int, ...]:
+        """Return the replicates of which none succeeded."""
+        lacks = np.ones(self._size, dtype=bool)
+        for _, _, replicates in self.parts():
+            lacks[replicates] = False
+        lacks[[place for place, record in self.whole() if record.succeeded]] = False
+        return tuple(np.flatnonzero(lacks).tolist())
+
+    def seeds(self) -> Sequence[int | None]:
+        """Return the seed of each."""
+        seeds: list[int | None] = [None] * self._size
+        whole = self.whole()
+        for place, record in whole:
+            seeds[place] = record.seed
+        if not whole and self.is_complete:
+            known = np.empty(self._size, dtype=np.int64)
+            for rows, counted, replicates in self.parts():
+                known[replicates] = np.array(rows.seeds, dtype=np.int64)[counted]
+            return array("q", known.tobytes())
+        for rows, counted, replicates in self.parts():
+            for row, replicate in zip(counted.tolist(), replicates.tolist(), strict=True):
+                seeds[replicate] = rows.seeds[row]
+        return seeds
+
+    def seconds(self, *, cached: bool = True) -> float:
+        """Return the sum of their times; without `cached`, of those that were not stored earlier."""
+        of_whole = [record.seconds for _, record in self.whole() if cached or not record.cached]
+        of_rows = (
+            np.array(rows.seconds)[counted].tolist()
+            for rows, counted, _ in self.parts()
+            if cached or not rows.kind.cached
+        )
+        return math.fsum(itertools.chain(of_whole, *of_rows))
+
+    def traces(self) -> list[tuple[Scope, ...]]:
+        """Return the traces that they left, each once, in the order of replicates."""
+        found = [(place, record.scopes) for place, record in self.whole()]
+        for rows, counted, replicates in self.parts():
+            found += rows.traces(counted, replicates)
+        return list({tuple(map(id, trace)): trace for _, trace in sorted(found, key=itemgetter(0))}.values())
+
+    def entries(self, *, succeeded: bool = False) -> list[tuple[MetricEntry, ...]]:
+        """Return entries of metrics of all kinds that there are, whatever their values, in order."""
+        found = [
+            (place, record.metrics) for place, record in self.whole() if record.succeeded or not succeeded
+        ]
+        for rows, counted, replicates in self.parts():
+            first = int(replicates.argmin())
+            found.append((int(replicates[first]), rows.record(int(counted[first])).metrics))
+        return [metrics for _, metrics in sorted(found, key=itemgetter(0))]
+
+    def kinds(self) -> Iterator[tuple[RunRecord, int]]:
+        """Yield one of each kind of record, and how many are of that kind."""
+        yield from ((record, 1) for _, record in self.whole())
+        yield from ((rows.record(int(counted[0])), len(counted)) for rows, counted, _ in self.parts())

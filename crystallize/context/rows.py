@@ -1,0 +1,249 @@
+"""Records that are alike, in columns."""
+
+from __future__ import annotations
+
+from array import array
+from binascii import a2b_base64, b2a_base64
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystallize.context.record import RunRecord, record_of
+from crystallize.context.recording import MetricEntry
+from crystallize.context.trace import Scope
+
+FLOAT: Final = "d"
+INT: Final = "q"
+OBJECT: Final = "o"
+_CODES: Final = {float: FLOAT, int: INT}
+_WORD: Final = 1 << 63
+_NO_METRICS: Final[tuple[tuple[Any, ...], ...]] = ((),) * 5
+_new_tuple: Final = tuple.__new__
+
+
+class Kind(NamedTuple):
+    """What records have in common whose values are kept in the same columns.
+
+    Attributes
+    ----------
+    condition : str
+        As in `RunRecord`.
+    names, units, measured, steps : tuple
+        Those of each entry of its metrics.
+    codes : str
+        How the value of each entry is kept: as a float, as a whole number of 64 bits, or as an object.
+    unit_types : tuple of type
+        Which tells 1 from True.
+    cached, impure, cached_steps
+        As in `RunRecord`.
+    """
+
+    condition: str
+    names: tuple[str, ...]
+    units: tuple[str | int | None, ...]
+    measured: tuple[bool, ...]
+    steps: tuple[str, ...]
+    codes: str
+    unit_types: tuple[type, ...]
+    cached: bool
+    impure: str | None
+    cached_steps: tuple[str, ...]
+
+
+def kind_of(record: RunRecord) -> tuple[Kind, tuple[Any, ...]] | None:
+    """Return the kind of a record with the values of its metrics; None of one that is like no other."""
+    if (
+        record.error is not None
+        or record.skipped is not None
+        or record.artifacts
+        or record.sections
+        or type(record.seconds) is not float
+        or type(record.seed) is not int
+        or not 0 <= record.seed < _WORD
+    ):
+        return None
+    metrics = record.metrics
+    names, values, units, measured, steps = zip(*metrics, strict=True) if metrics else _NO_METRICS
+    codes = "".join([_CODES.get(type(value), OBJECT) for value in values])
+    if INT in codes:
+        codes = "".join(
+            [
+                OBJECT if code == INT and not -_WORD <= value < _WORD else code
+                for code, value in zip(codes, values, strict=True)
+            ]
+        )
+    kind = (
+        record.condition,
+        names,
+        units,
+        measured,
+        steps,
+        codes,
+        tuple(map(type, units)),
+        record.cached,
+        record.impure,
+        record.cached_steps,
+    )
+    return _new_tuple(Kind, kind), values
+
+
+class Rows:
+    """Records of one kind; one takes 36 bytes beside the values of its metrics.
+
+    Parameters
+    ----------
+    kind : Kind
+        What they have in common.
+
+    Attributes
+    ----------
+    replicates : array
+        That of each row; -1 of a row that does not count any more.
+    seeds, seconds : array
+        Those of each row.
+    """
+
+    __slots__ = ("_places", "_traces", "_values", "_where", "kind", "replicates", "seconds", "seeds")
+
+    def __init__(self, kind: Kind) -> None:
+        self.kind = kind
+        self.replicates = array("q")
+        self.seeds = array("q")
+        self.seconds = array("d")
+        self._where = array("I")
+        self._traces: list[tuple[Scope, ...]] = []
+        self._places: dict[tuple[int, ...], int] = {}
+        self._values: dict[str, Any] = {
+            code: [] if code == OBJECT else array(code) for code in (FLOAT, INT, OBJECT) if code in kind.codes
+        }
+
+    def __len__(self) -> int:
+        return len(self.replicates)
+
+    def append(self, record: RunRecord, values: tuple[Any, ...]) -> int:
+        """Append a record of this kind; return its row."""
+        row = len(self.replicates)
+        self.replicates.append(record.replicate)
+        self.seeds.append(record.seed)
+        self.seconds.append(record.seconds)
+        self._where.append(self._place(record.scopes))
+        if len(self._values) == 1:
+            (column,) = self._values.values()
+            column.extend(values)
+        else:
+            for code, value in zip(self.kind.codes, values, strict=True):
+                self._values[code].append(value)
+        return row
+
+    def _place(self, scopes: tuple[Scope, ...]) -> int:
+        place = self._places.setdefault(tuple(map(id, scopes)), len(self._traces))
+        if place == len(self._traces):
+            self._traces.append(scopes)  # which keeps the ids valid
+        return place
+
+    def extend(self, other: Rows) -> int:
+        """Append other rows of this kind; return the first of them."""
+        first = len(self.replicates)
+        self.replicates.extend(other.replicates)
+        self.seeds.extend(other.seeds)
+        self.seconds.extend(other.seconds)
+        places = [self._place(scopes) for scopes in other._traces]
+        self._where.extend([places[place] for place in other._where])
+        for code, values in other._values.items():
+            self._values[code].extend(values)
+        return first
+
+    def record(self, row: int) -> RunRecord:
+        """Return the record of a row."""
+        condition, names, units, measured, steps, codes, _, cached, impure, cached_steps = self.kind
+        taken: dict[str, Iterator[Any]] = {}
+        for code, column in self._values.items():
+            width = codes.count(code)
+            taken[code] = iter(column[row * width : (row + 1) * width])
+        values = [next(taken[code]) for code in codes]
+        entries = zip(names, values, units, measured, steps, strict=True)
+        return record_of(
+            condition,
+            self.replicates[row],
+            self.seeds[row],
+            tuple([_new_tuple(MetricEntry, entry) for entry in entries]),
+            self.trace(row),
+            (),
+            None,
+            None,
+            self.seconds[row],
+            (),
+            cached,
+            impure,
+            cached_steps,
+        )
+
+    def trace(self, row: int) -> tuple[Scope, ...]:
+        """Return the trace of a row."""
+        return self._traces[self._where[row]]
+
+    def traces(
+        self, counted: NDArray[np.intp], replicates: NDArray[np.int64]
+    ) -> list[tuple[int, tuple[Scope, ...]]]:
+        """Return each trace that some rows have, with the first of their replicates."""
+        order = np.argsort(replicates)
+        places, first = np.unique(np.array(self._where)[counted[order]], return_index=True)
+        pairs = zip(places.tolist(), replicates[order[first]].tolist(), strict=True)
+        return [(replicate, self._traces[place]) for place, replicate in pairs]
+
+    def column(self, entry: int) -> Any:
+        """Return the values of one entry of the metrics, by row: an array, or a list of objects."""
+        codes = self.kind.codes
+        code = codes[entry]
+        return self._values[code][codes[:entry].count(code) :: codes.count(code)]
+
+    # As JSON data.
+
+    def to_json(self) -> list[Any]:
+        """Return the rows as JSON data; numbers come back bit for bit."""
+        arrays = (self.replicates, self.seeds, self.seconds, self._where)
+        traces = [[scope.to_json() for scope in trace] for trace in self._traces]
+        values = {code: _text(column) for code, column in self._values.items()}
+        kind = self.kind._replace(unit_types=())
+        return [kind, traces, [_text(column) for column in arrays], values]
+
+    @classmethod
+    def from_json(cls, data: Sequence[Any]) -> Rows:
+        """Build rows from what `to_json` returned.
+
+        Raises
+        ------
+        ValueError
+            If columns are not of the same length.
+        """
+        common, traces, arrays, values = data
+        condition, *lists, codes, _, cached, impure, cached_steps = common
+        names, units, measured, steps = map(tuple, lists)
+        types = tuple(map(type, units))
+        kind = Kind(
+            condition, names, units, measured, steps, codes, types, cached, impure, tuple(cached_steps)
+        )
+        rows = cls(kind)
+        columns: tuple[array[Any], ...] = (rows.replicates, rows.seeds, rows.seconds, rows._where)
+        for column, text in zip(columns, arrays, strict=True):
+            column.frombytes(a2b_base64(text))
+        for code, kept in rows._values.items():
+            if code == OBJECT:
+                kept.extend(values[code])
+            else:
+                kept.frombytes(a2b_base64(values[code]))
+            if len(kept) != codes.count(code) * len(rows):
+                raise ValueError(f"{len(kept)} values of {len(rows)} records")
+        if any(len(column) != len(rows) for column in columns):
+            raise ValueError("columns differ in length")
+        for trace in traces:
+            rows._place(tuple(map(Scope.from_json, trace)))
+        if len(rows._traces) != len(traces) or any(place >= len(traces) for place in rows._where):
+            raise ValueError("a trace is missing")
+        return rows
+
+
+def _text(column: Any) -> Any:
+    return column if type(column) is list else b2a_base64(column, newline=False).decode()
