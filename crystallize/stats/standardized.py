@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import chdtri, gammaln, nctdtr
+from scipy.special import chdtri, gammaln, nctdtr, ndtri
 
 from crystallize.stats.degenerate import spread
 from crystallize.stats.effect import Effect
 from crystallize.stats.moments import moments
 from crystallize.stats.precision import as_arms, as_paired_arms
+from crystallize.stats.roots import falling_root
 from crystallize.stats.samples import check_alpha
 from crystallize.stats.tails import normal_quantile
 
@@ -130,10 +132,9 @@ def d_z(baseline: ArrayLike, treatment: ArrayLike, *, alpha: float = 0.05) -> Ef
     alpha = float(alpha)
     check_alpha(_D_Z, alpha)
     arms = as_paired_arms(_D_Z, baseline, treatment, minimum=2)
-    differences = arms.differences
-    mean, variance = moments(differences)
-    sd = 0.0 if spread(differences) <= arms.precision.constant else math.sqrt(variance)
-    n = differences.size
+    mean, variance, range_ = arms.paired
+    sd = 0.0 if range_ <= arms.precision.constant else math.sqrt(variance)
+    n = arms.differences.size
     mean = _without_noise(mean, arms.precision.zero)
     return _standardized(_D_Z, mean, sd, n - 1, math.sqrt(n), alpha)
 
@@ -158,6 +159,7 @@ def hedges_correction(df: float) -> float:
     return math.exp(gammaln(df / 2) - gammaln((df - 1) / 2)) / math.sqrt(df / 2)
 
 
+@lru_cache(maxsize=1024)
 def noncentrality_interval(t: float, df: float, alpha: float) -> tuple[float, float]:
     """Return the noncentralities under which neither tail of the observed t has less than alpha/2.
 
@@ -176,19 +178,21 @@ def noncentrality_interval(t: float, df: float, alpha: float) -> tuple[float, fl
     if t > _LARGEST_T:
         chi = np.sqrt(chdtri(df, np.array([1 - alpha / 2, alpha / 2])) / df)
         return t * float(chi[0]), t * float(chi[1])
-    least = -normal_quantile(alpha) - 1  # both limits rise with t, and the lower one of t = 0 is -z
+    z = normal_quantile(alpha)
+    least = -z - 1  # both limits rise with t, and the lower one of t = 0 is -z
+    spread = math.sqrt(1 + t * t / (2 * df))  # of t, were it normal with this noncentrality
 
-    def crossing(level: float) -> float:
+    def crossing(level: float, guess: float) -> float:
         """Return the noncentrality at which the distribution function of t, which falls in it, is `level`."""
-        low, high, step = least, t + 1.0, 1.0
-        while nctdtr(df, high, t) > level:
-            high, step = high + step, 2 * step
-        while high - low > 1e-13 * max(1.0, abs(high)):
-            middle = (low + high) / 2
-            low, high = (middle, high) if nctdtr(df, middle, t) > level else (low, middle)
-        return (low + high) / 2
+        probit = float(ndtri(level))
 
-    return crossing(1 - alpha / 2), crossing(alpha / 2)
+        def excess(noncentrality: float) -> float:
+            """Return by how much the probit, almost linear in the noncentrality, is too large."""
+            return float(ndtri(nctdtr(df, noncentrality, t))) - probit
+
+        return falling_root(excess, guess, step=spread / 8, low=least)
+
+    return crossing(1 - alpha / 2, t - z * spread), crossing(alpha / 2, t + z * spread)
 
 
 def _standardized(name: str, difference: float, sd: float, df: int, root_size: float, alpha: float) -> Effect:
