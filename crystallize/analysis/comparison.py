@@ -39,6 +39,7 @@ class Comparisons:
         self.references = references
         self._prefixes: dict[tuple[int, int], ConditionRuns] = {}
         self._constants: dict[Member, ConditionRuns] = {}
+        self._unread: dict[ConditionRuns, str | None] = {}
         self._binary: dict[tuple[Reference | None, str, int | None], bool] = {}
 
     def subjects(self, hypothesis: Hypothesis) -> tuple[str, ...]:
@@ -146,7 +147,10 @@ class Comparisons:
         """Say why a treatment reached nothing that was measured in the first replicates; None if it did."""
         first, second = self.arms(hypothesis, condition, size)
         compared = (second,) if hypothesis.reference is not None else (first, second)
-        return next((fault for runs in compared if (fault := self.plan.keys.fault(runs))), None)
+        for runs in compared:
+            if runs not in self._unread:
+                self._unread[runs] = self.plan.keys.fault(runs)
+        return next((fault for runs in compared if (fault := self._unread[runs])), None)
 
     def why_unreferenced(self, hypothesis: Hypothesis, condition: str) -> str | None:
         """Say why there is nothing to compare a condition with; None if there is."""

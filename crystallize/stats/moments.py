@@ -16,7 +16,7 @@ from crystallize.stats.samples import Sample
 
 def largest(*samples: Sample) -> float:
     """Return the largest absolute value."""
-    return max(float(np.max(np.abs(sample))) for sample in samples)
+    return max(float(np.abs(sample).max()) for sample in samples)
 
 
 def common_exponent(*samples: Sample) -> int:
@@ -31,9 +31,11 @@ def scaled(values: Sample, exponent: int) -> Sample:
 
 
 def scaled_float(value: float, exponent: int) -> float:
-    """Return the value times 2^exponent; infinite beyond floats, where math.ldexp would raise."""
-    with np.errstate(all="ignore"):
-        return float(np.ldexp(value, exponent))
+    """Return the value times 2^exponent; infinite beyond floats."""
+    try:
+        return math.ldexp(value, exponent)
+    except OverflowError:
+        return math.copysign(math.inf, value)
 
 
 def moments(values: Sample) -> tuple[float, float]:

@@ -8,13 +8,16 @@ place (ulp) of the largest value in play. Whole numbers have no rounding: they a
 from __future__ import annotations
 
 import math
+from array import array
 from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from crystallize.stats.samples import Sample, as_sample, check_lengths
+from crystallize.stats.moments import largest, moments, scaled_float
+from crystallize.stats.samples import REMEMBERED, Sample, as_sample, check_lengths
 
 _ZERO: Final = 4
 """Differences of so many ulp are none."""
@@ -56,9 +59,9 @@ class Precision:
         return _CONSTANT[self.ulp] * self.ulp
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Arms:
-    """Samples of both arms, divided by a power of two that brings the largest value into [1/2, 1).
+    """Two samples, divided by a power of two that brings the largest value into [1/2, 1); never changed.
 
     Attributes
     ----------
@@ -75,11 +78,16 @@ class Arms:
     exponent: int
     precision: Precision
 
-    @property
+    @cached_property
     def differences(self) -> Sample:
         """Treatment minus baseline of each pair; what rounding alone makes is 0."""
         differences = self.treatment - self.baseline
-        return np.where(np.abs(differences) <= self.precision.zero, 0.0, differences)
+        return _fixed(np.where(np.abs(differences) <= self.precision.zero, 0.0, differences))
+
+    @cached_property
+    def paired(self) -> tuple[float, float, float]:
+        """Mean, variance and range of the differences."""
+        return *moments(self.differences), float(np.ptp(self.differences))
 
     def first(self, n: int) -> Arms:
         """Return the first values of both, on the same scale."""
@@ -87,13 +95,11 @@ class Arms:
 
     def scaled(self, value: float) -> float:
         """Return a number, such as a shift, on the scale of the samples."""
-        with np.errstate(all="ignore"):
-            return float(np.ldexp(value, -self.exponent))
+        return scaled_float(value, -self.exponent)
 
     def unscaled(self, value: float) -> float:
         """Return a number on the scale of what was given; infinite beyond floats."""
-        with np.errstate(all="ignore"):
-            return float(np.ldexp(value, self.exponent))
+        return scaled_float(value, self.exponent)
 
 
 def as_arms(test: str, baseline: ArrayLike, treatment: ArrayLike, *, minimum: int) -> Arms:
@@ -113,13 +119,39 @@ def as_arms(test: str, baseline: ArrayLike, treatment: ArrayLike, *, minimum: in
     """
     first = as_sample(test, "baseline", baseline, minimum=minimum)
     second = as_sample(test, "treatment", treatment, minimum=minimum)
+    if first.size + second.size <= REMEMBERED and _are_doubles(baseline) and _are_doubles(treatment):
+        return _arms_of_doubles(first.tobytes(), second.tobytes())
+    return _arms(baseline, treatment, first, second)
+
+
+@lru_cache(maxsize=128)
+def _arms_of_doubles(baseline: bytes, treatment: bytes) -> Arms:
+    """Return the arms of doubles: the same samples are tested for several claims, and at several levels."""
+    first, second = np.frombuffer(baseline), np.frombuffer(treatment)
+    return _arms(first, second, first, second)
+
+
+def _are_doubles(given: Any) -> bool:
+    if isinstance(given, list | tuple):
+        return {float} == set(map(type, given))
+    return (isinstance(given, array) and given.typecode == "d") or getattr(given, "dtype", None) == np.float64
+
+
+def _arms(baseline: Any, treatment: Any, first: Sample, second: Sample) -> Arms:
     precision = precision_of((baseline, first), (treatment, second))
-    if precision.ulp == 0 and max(np.abs(first).max(), np.abs(second).max()) > _LARGE:
+    size = largest(first, second)
+    if precision.ulp == 0 and size > _LARGE:
         first, second = _centred(baseline, treatment)
-    largest = max(float(np.max(np.abs(sample))) for sample in (first, second))
-    exponent = math.frexp(largest)[1]
+        size = largest(first, second)
+    exponent = math.frexp(size)[1]
     with np.errstate(all="ignore"):  # what is lost is below the smallest float beside the largest value
-        return Arms(np.ldexp(first, -exponent), np.ldexp(second, -exponent), exponent, precision)
+        first, second = np.ldexp(first, -exponent), np.ldexp(second, -exponent)
+    return Arms(_fixed(first), _fixed(second), exponent, precision)
+
+
+def _fixed(sample: Sample) -> Sample:
+    sample.flags.writeable = False
+    return sample
 
 
 def as_paired_arms(test: str, baseline: ArrayLike, treatment: ArrayLike, *, minimum: int) -> Arms:
@@ -148,10 +180,15 @@ def precision_of(*arms: tuple[ArrayLike, Sample]) -> Precision:
     if max(known) > _DOUBLE:
         return Precision(max(known))
     with np.errstate(all="ignore"):
-        single = all(np.array_equal(sample.astype(np.float32), sample) for _, sample in arms)
+        single = all(_are_singles(sample) for _, sample in arms)
     if not single:
         return Precision(_DOUBLE)
     return Precision(_HALF if _are_halves(np.concatenate([sample for _, sample in arms])) else _SINGLE)
+
+
+def _are_singles(values: Sample) -> bool:
+    # Mostly the first value tells that they are not.
+    return float(np.float32(values[0])) == values[0] and np.array_equal(values.astype(np.float32), values)
 
 
 def _are_halves(values: Sample) -> bool:
@@ -200,6 +237,8 @@ def _spacing(given: Any) -> float:
 
 def _is_whole(given: Any, sample: Sample) -> bool:
     """Return whether all values are whole numbers; a double beyond 2^53 need not be one."""
+    if not float(sample[0]).is_integer():
+        return False
     if (np.abs(sample) <= _EXACT).all():
         return bool((sample == np.rint(sample)).all())
     if isinstance(given, np.ndarray) and given.dtype.kind != "O":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import get_args
+from typing import Final, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,6 +12,9 @@ from crystallize.errors import SampleError
 from crystallize.stats.result import Alternative
 
 Sample = NDArray[np.float64]
+
+REMEMBERED: Final = 2**11
+"""Up to so many values it is worth remembering what was made of them."""
 
 _ALTERNATIVES: tuple[str, ...] = get_args(Alternative)
 
@@ -186,6 +189,8 @@ def _as_floats(test: str, arm: str, values: ArrayLike) -> Sample:
             f"{test}: {arm} holds values of type {array.dtype}; "
             "allowed are real numbers and booleans; convert the metric first"
         )
+    if array.dtype == np.float64:
+        return array.astype(np.float64)
     with np.errstate(all="ignore"):  # a long double may exceed float64: it is found as infinite
         return array.astype(np.float64)
 

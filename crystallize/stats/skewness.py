@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from crystallize.stats.moments import common_exponent, moments, scaled
+from crystallize.stats.moments import common_exponent, largest, moments, scaled
 from crystallize.stats.result import Alternative
-from crystallize.stats.samples import as_sample
+from crystallize.stats.samples import REMEMBERED, Sample, as_sample
 
 _NAME: Final = "skewness"
 _HARMFUL: Final = 0.148
@@ -31,14 +32,17 @@ def skewness(values: ArrayLike) -> float:
     >>> round(skewness([0, 0, 0, 0, 1]), 4)
     1.5
     """
-    sample = as_sample(_NAME, "values", values, minimum=1)
-    largest = float(np.abs(sample).max())
-    if float(np.ptp(sample)) <= 1e-12 * largest:
+    return _skewness(as_sample(_NAME, "values", values, minimum=1))
+
+
+def _skewness(sample: Sample) -> float:
+    size = largest(sample)
+    if float(np.ptp(sample)) <= 1e-12 * size:
         return 0.0
-    centred = sample / largest
-    centred = centred - centred.mean()
-    second = float(np.mean(centred**2))
-    return float(np.mean(centred**3)) / math.pow(second, 1.5)
+    centred = sample / size
+    centred -= centred.mean()
+    second = float((centred**2).mean())
+    return float((centred**3).mean()) / math.pow(second, 1.5)
 
 
 def is_too_skewed(*samples: ArrayLike, claimed: Alternative) -> bool:
@@ -76,16 +80,28 @@ def is_too_skewed(*samples: ArrayLike, claimed: Alternative) -> bool:
     arms = [as_sample(_NAME, "values", values, minimum=1) for values in samples]
     if min(arm.size for arm in arms) < _FEWEST:
         return False
+    known = sum(arm.size for arm in arms) <= REMEMBERED
+    skew, noise = _skew_of_bytes(*(arm.tobytes() for arm in arms)) if known else _skew(*arms)
+    against = {"greater": -skew, "less": skew, "two-sided": abs(skew)}[claimed]
+    return against > max(_HARMFUL, _ONE_IN_TWENTY * math.sqrt(noise))
+
+
+@lru_cache(maxsize=128)
+def _skew_of_bytes(*arms: bytes) -> tuple[float, float]:
+    return _skew(*map(np.frombuffer, arms))
+
+
+def _skew(*arms: Sample) -> tuple[float, float]:
+    """Return the skewness of the mean, or of the difference of two, and its variance of normal samples."""
     exponent = common_exponent(*arms)
     variances = [moments(scaled(arm, -exponent))[1] / arm.size for arm in arms]
     total = math.fsum(variances)
     if total == 0:
-        return False
+        return 0.0, 0.0
     skew = noise = 0.0
     signs = (-1, 1)[-len(arms) :]  # treatment minus baseline
     for sign, arm, variance in zip(signs, arms, variances, strict=True):
         n, share = arm.size, variance / total
-        skew += sign * skewness(arm) * share**1.5 / math.sqrt(n)
+        skew += sign * _skewness(arm) * share**1.5 / math.sqrt(n)
         noise += share**3 * 6 * (n - 2) / ((n + 1) * (n + 3)) / n
-    against = {"greater": -skew, "less": skew, "two-sided": abs(skew)}[claimed]
-    return against > max(_HARMFUL, _ONE_IN_TWENTY * math.sqrt(noise))
+    return skew, noise

@@ -262,17 +262,16 @@ class MeanDifference:
 
 def paired_difference(arms: Arms, variance_factor: float) -> MeanDifference:
     """Return the mean of the differences; its variance is that of one of them times the factor."""
-    differences = arms.differences
-    n = differences.size
-    mean, variance = moments(differences)
-    constant = spread(differences) <= arms.precision.constant
+    n = arms.differences.size
+    mean, variance, range_ = arms.paired
+    constant = range_ <= arms.precision.constant
     return MeanDifference(
         mean=mean,
         error=0.0 if constant else math.sqrt(variance * variance_factor),
         df=n - 1.0,
         n=n,
         arms=arms,
-        spread=spread(differences),
+        spread=range_,
         floor=paired_floor(1 / variance_factor),
     )
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from crystallize.stats import clustered_t, crossed_t, paired_t, resampled_t, welch_t, wilcoxon
+from crystallize.stats.precision import as_paired_arms
 
 NEAR_ONE = np.linspace(1.0, 1.5, 8)
 
@@ -114,3 +115,24 @@ def test_whole_numbers_that_differ_a_little_do_differ():
     first = [4 * 10**12 + i for i in range(6)]
     result = paired_t(first, [value + 3 for value in first])
     assert (result.estimate, result.p_value, result.degenerate) == (3.0, 2**-5, True)
+
+
+def test_what_was_made_of_a_sample_is_that_of_its_values():
+    """A list that is changed in place is another sample; whole numbers are none of the doubles like them."""
+    first, second = [0.1, 0.2, 0.4, 0.3], [0.2, 0.4, 0.3, 0.7]
+    before = paired_t(first, second)
+    assert paired_t(list(first), np.array(second)) == before
+    second[2] = 2.0
+    assert paired_t(first, second) != before
+    whole = [2**60, 2**60 + 1, 2**60 + 2], [2**60 + 1, 2**60 + 2, 2**60 + 3]
+    rounded = tuple([float(value) for value in arm] for arm in whole)
+    assert (paired_t(*rounded).estimate, paired_t(*whole).estimate) == (0.0, 1.0)
+
+
+def test_nothing_changes_arms_that_are_remembered():
+    """Two tests of one sample have the same arrays."""
+    arms = as_paired_arms("a test", [0.1, 0.2], [0.3, 0.5], minimum=2)
+    assert as_paired_arms("another", (0.1, 0.2), [0.3, 0.5], minimum=2) is arms
+    for values in (arms.baseline, arms.treatment, arms.differences):
+        with pytest.raises(ValueError, match="read-only"):
+            values[0] = 1.0
