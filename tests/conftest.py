@@ -22,7 +22,7 @@ for package in (crystallize, crystallize.seam):
     for name in package.__all__:
         getattr(package, name)  # what a run imports and forgets would come back as another class
 
-pytest_plugins = ["pytester", "clusters"]
+pytest_plugins = ["pytester", "clusters", "model_servers"]
 
 # Processes that tests start share what one of them has compiled: else each compiles the packages for longer
 # than most tests take. Those of this process keep to what it was started with.
