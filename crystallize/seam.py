@@ -129,6 +129,7 @@ if TYPE_CHECKING:
     from crystallize.run.watched_runs import Judge as Judge
     from crystallize.run.watched_runs import WatchedRuns as WatchedRuns
     from crystallize.storage.atomic import write_whole as write_whole
+    from crystallize.storage.locks import Locks as Locks
     from crystallize.storage.names import file_key as file_key
     from crystallize.storage.names import is_encodable as is_encodable
     from crystallize.storage.names import path_component as path_component
@@ -232,6 +233,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "run.watched_plan": ("WatchedPlan",),
     "run.watched_runs": ("ARTIFACTS", "Judge", "WatchedRuns"),
     "storage.atomic": ("write_whole",),
+    "storage.locks": ("Locks",),
     "storage.names": ("file_key", "is_encodable", "path_component", "unsafe_file_name"),
     "storage.place": ("open_store",),
     "storage.regular": ("read_regular",),

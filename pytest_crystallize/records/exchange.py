@@ -14,8 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
-from crystallize.seam import write_whole
-from pytest_crystallize.records.locks import Locks
+from crystallize.seam import Locks, write_whole
 from pytest_crystallize.records.logs import Block, Key, Log, LogReader
 
 if TYPE_CHECKING:
