@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from crystallize.analysis.condition_runs import ConditionRuns as ConditionRuns
     from crystallize.analysis.evaluation import digest as digest
     from crystallize.analysis.verdict import Verdict as Verdict
+    from crystallize.calls.remote import remote as remote
     from crystallize.claims.hypothesis import Hypothesis as Hypothesis
     from crystallize.claims.hypothesis import hypothesis as hypothesis
     from crystallize.claims.ratio import Ratio as Ratio
@@ -81,6 +82,7 @@ _NAMES = {
     "analysis.condition_runs": ("ConditionRuns",),
     "analysis.evaluation": ("digest",),
     "analysis.verdict": ("Verdict",),
+    "calls.remote": ("remote",),
     "claims.hypothesis": ("Hypothesis", "hypothesis"),
     "claims.ratio": ("Ratio",),
     "claims.reference": ("Reference",),

@@ -53,6 +53,18 @@ class NotStorableError(CrystallizeError, TypeError):
     """Value that can't be turned into bytes that are to be stored, or not back."""
 
 
+class RemoteError(CrystallizeError, RuntimeError):
+    """A call of a remote function can't be made, or its reply can't be kept or read."""
+
+
+class MissingReplyError(RemoteError):
+    """A reply is not among those that are kept, where no calls are made."""
+
+
+class RemoteTimeoutError(RemoteError, TimeoutError):
+    """A call of a remote function gave no reply in time."""
+
+
 class EventLoopError(CrystallizeError, RuntimeError):
     """Asynchronous code that can't be run to completion, as an event loop is running already."""
 

@@ -23,6 +23,7 @@ ROOMS = [
     "crystallize.storage",
     "crystallize.identity",
     "crystallize.context",
+    "crystallize.calls",
     "crystallize.declare",
     "crystallize.claims",
     "crystallize.run",
@@ -65,7 +66,7 @@ THIRD_PARTY = {
     "hypothesis",
     "cloudpickle",
 }
-THIRD_PARTY |= {"distributed"}
+THIRD_PARTY |= {"distributed", "tenacity"}
 
 
 def is_type_checking(node):
@@ -121,7 +122,10 @@ CACHING |= {f"crystallize.run.{name}" for name in ("watched_plan", "watched_runs
 CACHING |= {f"crystallize.engines.{name}" for name in ("expectation", "interference", "payload")}
 CACHING |= {f"crystallize.engines.{name}" for name in ("on_executor", "on_dask")}
 STORES = tuple(f"crystallize.storage.{name}" for name in ("codec", "place", "secret", "store"))
-DIGESTS = ("crystallize.identity.",)
+DIGESTS = (
+    "crystallize.identity.",
+    *(f"crystallize.calls.{name}" for name in ("endpoint", "making", "replies")),
+)
 """What only those load who store runs, or send them elsewhere; the others at need."""
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 import numpy as np
 
 from crystallize.context.freezing import summarize
-from crystallize.context.recording import KeptArtifact, MetricEntry
+from crystallize.context.recording import CallEntry, KeptArtifact, MetricEntry
 from crystallize.context.seeding import generator
 from crystallize.context.trace import Event, Scope, untouched
 
@@ -58,6 +58,8 @@ class Journal:
         What the run depends on in other experiments.
     cached_steps : tuple of str
         The steps that were not called, since the cache had their results.
+    calls : tuple of CallEntry
+        Calls of remote functions, in whatever order their replies came.
     asked : set or None
         What else the current part asked for, noted while a cacheable step runs.
     """
@@ -67,6 +69,7 @@ class Journal:
         "artifacts",
         "asked",
         "cached_steps",
+        "calls",
         "condition",
         "inputs",
         "logger",
@@ -96,6 +99,7 @@ class Journal:
         self.outputs = _NO_OUTPUTS
         self.inputs: Any = None
         self.cached_steps: tuple[str, ...] = ()
+        self.calls: tuple[CallEntry, ...] = ()
         self.asked: set[tuple[Any, str]] | None = None
         self._rng: np.random.Generator | None = None
 

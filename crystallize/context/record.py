@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from crystallize.boundary import text_of
-from crystallize.context.recording import MetricEntry
+from crystallize.context.recording import CallEntry, MetricEntry
 from crystallize.context.trace import Scope
 
 _PACKAGE = str(Path(__file__).resolve().parent.parent) + os.sep
 _ABOVE_USERS = (_PACKAGE, str(Path(asyncio.__file__).parent) + os.sep)
-_FORMAT: Final = "crystallize-run-3"
+_FORMAT: Final = "crystallize-run-4"
 
 
 def _encoder() -> Callable[[object], str]:
@@ -110,6 +110,8 @@ class RunRecord:
         What the run did, so that a stored record can't stand for it.
     cached_steps : tuple of str
         The cacheable steps whose results an earlier call had stored.
+    calls : tuple of CallEntry
+        Calls of remote functions, sorted.
     """
 
     condition: str
@@ -125,6 +127,7 @@ class RunRecord:
     cached: bool = field(default=False, compare=False)
     impure: str | None = field(default=None, compare=False)
     cached_steps: tuple[str, ...] = field(default=(), compare=False)
+    calls: tuple[CallEntry, ...] = field(default=(), compare=False)
 
     @property
     def succeeded(self) -> bool:
@@ -198,12 +201,13 @@ def _parts(record: RunRecord) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
         record.cached,
         record.impure,
         record.cached_steps,
+        record.calls,
     )
 
 
 def _record(before: Sequence[Any], scopes: tuple[Scope, ...], behind: Sequence[Any]) -> RunRecord:
     condition, replicate, seed, metrics = before
-    artifacts, error, skipped, seconds, sections, cached, impure, cached_steps = behind
+    artifacts, error, skipped, seconds, sections, cached, impure, cached_steps, calls = behind
     return record_of(
         condition,
         replicate,
@@ -218,6 +222,7 @@ def _record(before: Sequence[Any], scopes: tuple[Scope, ...], behind: Sequence[A
         cached,
         impure,
         tuple(cached_steps),
+        tuple([CallEntry(*entry) for entry in calls]),
     )
 
 
@@ -254,6 +259,7 @@ class _Unfrozen:
             self.cached,
             self.impure,
             self.cached_steps,
+            self.calls,
         ) = values
 
 

@@ -22,6 +22,27 @@ class MetricEntry(NamedTuple):
     step: str
 
 
+class CallEntry(NamedTuple):
+    """A call of a remote function whose reply a condition run was given.
+
+    Attributes
+    ----------
+    function : str
+        Name of the function.
+    call : str
+        What tells the call from others.
+    reply : str
+        What tells its reply from others.
+    seconds : float
+        How long the call took when it was made.
+    """
+
+    function: str
+    call: str
+    reply: str
+    seconds: float
+
+
 class KeptArtifact(NamedTuple):
     """Bytes that a step wants kept."""
 

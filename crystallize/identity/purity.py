@@ -12,13 +12,14 @@ import sys
 import tempfile
 import threading
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
-from crystallize.identity.audit import caller, is_heard, listen
+from crystallize.identity.audit import caller, is_heard, listen, unheard
 from crystallize.identity.places import (
     Places,
     Spelled,
@@ -295,6 +296,11 @@ _LISTING_FOR_PYTHON = ("_frozen_importlib_external", "importlib._bootstrap_exter
 """Who lists directories to find modules and distributions."""
 _TOOLS = frozenset({"crystallize", "pytest_crystallize", "importlib_metadata", "pkg_resources"})
 
+_LOOK_UPS = frozenset(
+    {"socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr", "socket.getnameinfo"}
+)
+"""What event loops have threads do that belong to no run."""
+
 _active: dict[Watch, None] = {}  # one operation at a time, so that it needs no lock
 _current: ContextVar[tuple[Watch, ...]] = ContextVar("crystallize_watches", default=())
 
@@ -311,6 +317,23 @@ def exempt_threads(threads: Iterable[threading.Thread]) -> None:
     _exempt.update(threads)
 
 
+_vouched: list[None] = []  # an entry for each that is under way, in whatever thread
+
+
+@contextmanager
+def vouched() -> Iterator[None]:
+    """Do what something else vouches for: it is no act of the run.
+
+    Nor are look-ups of addresses meanwhile, which an event loop leaves to threads that belong to no run.
+    """
+    _vouched.append(None)
+    try:
+        with unheard():
+            yield
+    finally:
+        _vouched.pop()
+
+
 def _hear(event: str, args: tuple[Any, ...]) -> None:
     if _exempt and event in _THREAD_STARTS and not _current.get() and threading.current_thread() in _exempt:
         thread = getattr(args[0], "__self__", None)
@@ -325,6 +348,8 @@ def _hear(event: str, args: tuple[Any, ...]) -> None:
     active = tuple(_active)
     own = [watch for watch in _current.get() if watch in active]
     if not own and _exempt and threading.current_thread() in _exempt:
+        return
+    if not own and _vouched and event in _LOOK_UPS:
         return
     for watch in own or active:
         if len(watch._watcher._noted) < _MOST or event.startswith("socket."):

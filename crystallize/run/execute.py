@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol, overload
 
 from crystallize.boundary import text_of
 from crystallize.context.context import LOGGER, FrozenContext, context_of, journal_of
+from crystallize.context.current import CURRENT
 from crystallize.context.journal import OUTSIDE, Journal
 from crystallize.context.record import ArtifactEntry, RunError, RunRecord, record_of
 from crystallize.context.recording import KeptArtifact
@@ -83,6 +84,8 @@ def execute(
     error: RunError | None = None
     skipped: str | None = None
     seed = journal.seed
+    outer = CURRENT.get()
+    CURRENT.set(journal)
     start = time.perf_counter()
     try:
         if seed_globals is not None:
@@ -92,8 +95,10 @@ def execute(
         skipped = text_of(reason)
     except outcomes.failures as fault:
         error = outcomes.describe(fault, journal.scope.name)
+    finally:
+        CURRENT.set(outer)
     seconds = time.perf_counter() - start
-    kept = journal.artifacts
+    kept, calls = journal.artifacts, journal.calls
     return record_of(
         journal.condition,
         journal.replicate,
@@ -108,6 +113,7 @@ def execute(
         False,
         None,
         journal.cached_steps,
+        tuple(sorted(calls)) if calls else (),
     )
 
 
@@ -125,12 +131,16 @@ async def aexecute(
 ) -> RunRecord:
     """Do what `execute` does with a body that is awaited."""
     run = shared.begin()
+    outer = CURRENT.get()
+    CURRENT.set(journal)
     try:
         if seed_globals is not None:
             seed_globals(journal.seed)
         ending = await body(context_of(journal))
     except BaseException as fault:
         ending = None, fault
+    finally:
+        CURRENT.set(outer)
     seconds = shared.end(run)
     if isinstance(ending[1], asyncio.CancelledError):
         raise ending[1]

@@ -13,6 +13,8 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
 
+from crystallize.calls.keeping import keeping
+from crystallize.calls.replies import replaced
 from crystallize.claims.hypothesis import Hypothesis, metrics_of_claims
 from crystallize.context.record import RunRecord
 from crystallize.identity.opened_files import OPENED
@@ -108,15 +110,18 @@ class StoredRuns:
                 record = _decoded(body, unit)
                 if body is None or record is None or not self.runs.may_lack(record.artifacts):
                     continue
-                if self._is_proven(body):
+                if self._is_proven(body, record):
                     self._made[unit] = body.kind.split(" ")[2]
                     found[unit] = dataclasses.replace(record, cached=True)
         return found
 
-    def _is_proven(self, body: Encoded) -> bool:
-        """Return whether the files that a record lists are what they were."""
+    def _is_proven(self, body: Encoded, record: RunRecord) -> bool:
+        """Return whether the files that a record lists are what they were, and the replies it was made of."""
         assert self._prerequisites is not None
         broken = self._prerequisites.broken(body.kind.split(" ")[1])
+        if broken is None and record.calls:
+            function = replaced(record.calls, keeping().directory)
+            broken = None if function is None else f"a reply of {function}"
         if broken is not None:
             self.broken.add(broken)
         return broken is None

@@ -1,0 +1,84 @@
+"""How many calls of remote functions were made, and how many were not."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(slots=True)
+class Counts:
+    """Calls of one remote function.
+
+    Attributes
+    ----------
+    calls : int
+        How often it was called.
+    made : int
+        How many calls left this machine, each once, however often it was tried.
+    awaited : int
+        Calls that waited for an equal one, and took its reply.
+    retries : int
+        Tries after the first of a call.
+    refusals : int
+        Tries that were refused since there were too many.
+    waited : float
+        Seconds for which calls waited until they were tried again, and until everybody's pause was over.
+    """
+
+    calls: int = 0
+    made: int = 0
+    awaited: int = 0
+    retries: int = 0
+    refusals: int = 0
+    waited: float = 0.0
+
+    def plus(self, other: Counts) -> Counts:
+        """Return the sum."""
+        mine, theirs = dataclasses.astuple(self), dataclasses.astuple(other)
+        return Counts(*(a + b for a, b in zip(mine, theirs, strict=True)))
+
+    def line(self, name: str) -> str:
+        """Say what became of the calls."""
+        saved = self.calls - self.made
+        parts = [f"{self.made} of {self.calls} calls made, {saved} saved"]
+        if self.awaited:
+            parts[0] += f" ({self.awaited} by waiting for an equal one)"
+        if self.retries or self.refusals:
+            refused = f" ({self.refusals} refused)" if self.refusals else ""
+            parts.append(f"{self.retries} retries{refused}, {self.waited:.1f} s waited for them")
+        return f"remote {name}: {', '.join(parts)}"
+
+
+_counts: dict[str, Counts] = {}
+_lock = threading.Lock()
+
+
+def count(name: str, **more: float) -> None:
+    """Add to the counts of a function."""
+    with _lock:
+        counts = _counts.setdefault(name, Counts())
+        for field, number in more.items():
+            setattr(counts, field, getattr(counts, field) + number)
+
+
+def counted(*, anew: bool = False) -> dict[str, Counts]:
+    """Return name -> counts of each function that this process has called; on request, forget them."""
+    with _lock:
+        found = {name: dataclasses.replace(counts) for name, counts in sorted(_counts.items())}
+        if anew:
+            _counts.clear()
+    return found
+
+
+def to_json(counts: Mapping[str, Counts]) -> dict[str, Any]:
+    """Return plain data."""
+    return {name: dataclasses.astuple(known) for name, known in counts.items()}
+
+
+def from_json(data: Mapping[str, Any]) -> dict[str, Counts]:
+    """Return what `to_json` was given."""
+    return {name: Counts(*known) for name, known in data.items()}
