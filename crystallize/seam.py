@@ -46,6 +46,13 @@ if TYPE_CHECKING:
     from crystallize.boundary import failure as failure
     from crystallize.boundary import shown as shown
     from crystallize.boundary import text_of as text_of
+    from crystallize.calls.counts import Counts as Counts
+    from crystallize.calls.counts import calls_made as calls_made
+    from crystallize.calls.counts import counts_from_json as counts_from_json
+    from crystallize.calls.keeping import Keeping as Keeping
+    from crystallize.calls.keeping import keep_replies as keep_replies
+    from crystallize.calls.keeping import replies_kept as replies_kept
+    from crystallize.calls.replies import prune_replies as prune_replies
     from crystallize.claims.claim import Claim as Claim
     from crystallize.claims.hypothesis import Sample as Sample
     from crystallize.claims.hypothesis import metrics_of_claims as metrics_of_claims
@@ -55,6 +62,7 @@ if TYPE_CHECKING:
     from crystallize.context.context import LOGGER as LOGGER
     from crystallize.context.context import FrozenContext as FrozenContext
     from crystallize.context.context import journal_of as journal_of
+    from crystallize.context.current import outside_runs as outside_runs
     from crystallize.context.journal import Journal as Journal
     from crystallize.context.record import RunError as RunError
     from crystallize.context.record import RunRecord as RunRecord
@@ -176,11 +184,23 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "analysis.unchanged": ("unrepeated",),
     "analysis.unread": ("TreatmentKeys", "unread_text"),
     "analysis.verdict": ("PASSING",),
+    "calls.counts": (
+        "Counts",
+        "calls_made",
+        "counts_from_json",
+    ),
+    "calls.keeping": (
+        "Keeping",
+        "keep_replies",
+        "replies_kept",
+    ),
+    "calls.replies": ("prune_replies",),
     "boundary": ("check_failure", "ends_everything", "failure", "shown", "text_of"),
     "claims.claim": ("Claim",),
     "claims.hypothesis": ("Sample", "metrics_of_claims"),
     "claims.policy": ("DEFAULT_JUDGING", "Judging"),
     "claims.tests_of_units": ("ClusteredTTest",),
+    "context.current": ("outside_runs",),
     "context.context": ("FrozenContext", "LOGGER", "journal_of"),
     "context.journal": ("Journal",),
     "context.record": ("RunError", "RunRecord", "records_from_json", "records_to_json"),

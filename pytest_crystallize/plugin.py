@@ -10,6 +10,7 @@ from pytest_crystallize import exit_code, hookspecs
 from pytest_crystallize.naming.patterns import FILES, FUNCTIONS
 from pytest_crystallize.options.values import (
     parse_address,
+    parse_days,
     parse_reference,
     parse_replicates,
     parse_report,
@@ -116,6 +117,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         choices=("reuse", "refresh", "off"),
         help="whether runs that are sure to repeat are taken from earlier sessions (reuse, the default), run "
         "and stored again (refresh), or neither read nor stored (off); --cache-clear deletes them",
+    )
+    group.addoption(
+        "--crystallize-remote",
+        choices=("live", "replay", "refresh"),
+        help="whether remote functions are called where no reply is kept (live, the default), not at all, so "
+        "that a missing reply is an error (replay), or once more each (refresh)",
+    )
+    parser.addini("crystallize_remote", "calls of remote functions, as by --crystallize-remote")
+    group.addoption(
+        "--crystallize-prune-replies",
+        type=parse_days,
+        metavar="DAYS",
+        help="at the end, delete the replies of remote functions that were not used for so many days; "
+        "nothing else does",
     )
     group.addoption(
         "--crystallize-dask",

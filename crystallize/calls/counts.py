@@ -65,7 +65,7 @@ def count(name: str, **more: float) -> None:
             setattr(counts, field, getattr(counts, field) + number)
 
 
-def counted(*, anew: bool = False) -> dict[str, Counts]:
+def calls_made(*, anew: bool = False) -> dict[str, Counts]:
     """Return name -> counts of each function that this process has called; on request, forget them."""
     with _lock:
         found = {name: dataclasses.replace(counts) for name, counts in sorted(_counts.items())}
@@ -74,11 +74,6 @@ def counted(*, anew: bool = False) -> dict[str, Counts]:
     return found
 
 
-def to_json(counts: Mapping[str, Counts]) -> dict[str, Any]:
-    """Return plain data."""
-    return {name: dataclasses.astuple(known) for name, known in counts.items()}
-
-
-def from_json(data: Mapping[str, Any]) -> dict[str, Counts]:
-    """Return what `to_json` was given."""
+def counts_from_json(data: Mapping[str, Any]) -> dict[str, Counts]:
+    """Return name -> counts of plain data: name -> fields in order."""
     return {name: Counts(*known) for name, known in data.items()}

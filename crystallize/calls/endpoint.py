@@ -102,8 +102,8 @@ class Endpoint:
         if reply is None and self._mode == "replay":
             cassette = "" if self._cassette is None else f"{self._cassette.directory} and "
             raise MissingReplyError(
-                f"{call.shown()}: no reply is kept of this call under key {self.remote.key!r}, and replay makes "
-                f"none (call {call.digest}; looked in {cassette}{self._settled.directory}); run it live once"
+                f"{call.shown()}: no reply is kept under key {self.remote.key!r}, and replay makes no calls; "
+                f"looked in {cassette}{self._settled.directory}; run it live once"
             )
         return reply
 
@@ -113,10 +113,15 @@ class Endpoint:
         if reply is None:
             reply = kept.get(digest)
             if reply is not None and self._cassette is not None and self._is_new(reply):
-                if self._mode != "replay":
-                    shown = self._redacted(arguments, reply.value)["arguments"]
-                    self._cassette.put(digest, reply, self._about(shown))
+                self._copy(digest, reply, arguments)
         return reply if reply is not None and self._is_new(reply) else None
+
+    def _copy(self, digest: str, reply: Reply, arguments: Mapping[str, Any]) -> None:
+        """Have the cassette hold what a call would give it."""
+        if self._mode != "replay":
+            assert self._cassette is not None
+            shown = self._redacted(arguments, reply.value)["arguments"]
+            self._cassette.put(digest, reply, self._about(shown))
 
     def _is_new(self, reply: Reply) -> bool:
         return self._mode != "refresh" or reply.made >= self._settled.started

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from crystallize.errors import DefinitionError
 
@@ -35,6 +36,15 @@ class Keeping:
     mode: Mode | None = None
     started: float = 0.0
 
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data."""
+        return {"directory": str(self.directory), "mode": self.mode, "started": self.started}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Keeping:
+        """Return what `to_json` was called of."""
+        return cls(Path(data["directory"]), data["mode"], data["started"])
+
 
 _settled: Keeping | None = None
 
@@ -49,26 +59,43 @@ def keeping() -> Keeping:
     """
     global _settled
     if _settled is None:
-        from crystallize.storage.place import cache_directory  # loads the store, which declarations need not
-
-        _settled = from_environment(cache_directory())
+        _settled = replies_kept()
     return _settled
 
 
-def from_environment(cache: Path) -> Keeping:
-    """Return what the environment says, with replies below the directory of a cache.
+def keep_replies(settled: Keeping | None) -> None:
+    """Settle where replies are kept from now on, and whether calls are made; None has it be asked anew."""
+    global _settled
+    _settled = settled
+
+
+def replies_kept(root: Path | None = None, mode: str | None = None, where: str = "mode") -> Keeping:
+    """Return what is asked for, and what the environment says of the rest.
+
+    Parameters
+    ----------
+    root : path, optional
+        Of the project; the current directory if left out.
+    mode : str, optional
+        What is to be done.
+    where : str
+        How an error names it.
 
     Raises
     ------
     DefinitionError
-        If ``CRYSTALLIZE_REMOTE`` is no mode.
+        If that is no mode, or ``CRYSTALLIZE_REMOTE`` is none.
     """
+    from crystallize.storage.place import cache_directory  # loads the store, which declarations need not
+
     given = os.environ.get(VARIABLE)
-    mode = None if not given else checked_mode(given, VARIABLE)
+    if mode is None and given:
+        mode, where = given, VARIABLE
+    checked = None if mode is None else checked_mode(mode, where)
     started = 0.0
-    if mode == "refresh":  # processes that this one starts are of the same session
-        started = float(os.environ.setdefault(_STARTED, repr(time.time())))
-    return Keeping(cache / "replies", mode, started)
+    if checked == "refresh":  # processes that this one starts are of the same session
+        started = float(os.environ.setdefault(_STARTED, repr(time.time()))) if root is None else time.time()
+    return Keeping(cache_directory(root) / "replies", checked, started)
 
 
 def checked_mode(text: str, where: str) -> Mode:
@@ -83,14 +110,3 @@ def checked_mode(text: str, where: str) -> Mode:
         if text == mode:
             return mode
     raise DefinitionError(f"{where} is {text!r}; allowed are {', '.join(MODES)}")
-
-
-def keep(settled: Keeping | None) -> None:
-    """Settle where replies are kept from now on, and whether calls are made; None has it be asked anew."""
-    global _settled
-    _settled = settled
-
-
-def with_mode(settled: Keeping, mode: Mode) -> Keeping:
-    """Return it with a mode that was asked for."""
-    return replace(settled, mode=mode, started=settled.started or time.time())

@@ -8,6 +8,7 @@ import sys
 import weakref
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Final, TypeVar, cast
 
 from crystallize.calls.arguments import DATA
@@ -18,6 +19,7 @@ from crystallize.errors import DefinitionError
 F = TypeVar("F", bound=Callable[..., Any])
 Passing = Callable[[BaseException], bool] | type[BaseException] | tuple[type[BaseException], ...]
 
+_BETWEEN: Final = ("crystallize.calls.", "tenacity", "concurrent.futures", "contextlib")
 _declared: Final[dict[tuple[str, str], weakref.ref[Any]]] = {}
 
 
@@ -135,7 +137,12 @@ def _wrapped(declared: Remote) -> Callable[..., Any]:
         async def acall(*args: Any, **kwargs: Any) -> Any:
             from crystallize.calls.endpoint import endpoint_of  # heavy, and needed where calls are made
 
-            return await endpoint_of(declared).acall(args, kwargs)
+            __tracebackhide__ = True
+            try:
+                return await endpoint_of(declared).acall(args, kwargs)
+            except Exception as error:
+                error.__traceback__ = _of_users(error.__traceback__)
+                raise
 
         return acall
 
@@ -143,9 +150,27 @@ def _wrapped(declared: Remote) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
         from crystallize.calls.endpoint import endpoint_of  # as above
 
-        return endpoint_of(declared).call(args, kwargs)
+        __tracebackhide__ = True
+        try:
+            return endpoint_of(declared).call(args, kwargs)
+        except Exception as error:
+            error.__traceback__ = _of_users(error.__traceback__)
+            raise
 
     return call
+
+
+def _of_users(traceback: TracebackType | None) -> TracebackType | None:
+    """Return a traceback without the frames of what makes calls."""
+    frames = []
+    while traceback is not None:
+        if not traceback.tb_frame.f_globals.get("__name__", "").startswith(_BETWEEN):
+            frames.append(traceback)
+        traceback = traceback.tb_next
+    found = None
+    for each in reversed(frames):
+        found = TracebackType(found, each.tb_frame, each.tb_lasti, each.tb_lineno)
+    return found
 
 
 def _check_numbers(

@@ -28,7 +28,6 @@ _JSON: Final = "json"
 _BYTES: Final = "bytes"
 _FORMAT: Final = "crystallize-reply-1"
 _LARGEST: Final = 1 << 28  # bytes of a cassette's file
-_DAY: Final = 86400.0
 
 
 class Reply(NamedTuple):
@@ -261,16 +260,22 @@ def _unreadable(value: object) -> str:
     return f"<{type(value).__qualname__}>"
 
 
-def prune(directory: Path, days: float) -> tuple[int, int]:
-    """Delete the replies that were not used for so many days; return how many, and how many are left.
+def prune_replies(directory: Path, before: float) -> tuple[int, int]:
+    """Delete the replies that were not used since a time; return how many, and how many are left.
 
     Cassettes are left alone.
+
+    Parameters
+    ----------
+    directory : path
+        Of the replies.
+    before : float
+        The time, in seconds of `time.time`.
     """
     gone = left = 0
-    oldest = time.time() - days * _DAY
     for path in _files(directory):
         with suppress(OSError):
-            if os.stat(path).st_mtime < oldest:  # noqa: PTH116 - many, and a Path for each costs more
+            if os.stat(path).st_mtime < before:  # noqa: PTH116 - many, and a Path for each costs more
                 os.unlink(path)  # noqa: PTH108 - as above
                 gone += 1
             else:

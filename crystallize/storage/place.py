@@ -10,10 +10,13 @@ from crystallize.storage.secret import find_secret
 from crystallize.storage.store import Store
 
 
-def cache_directory() -> Path:
-    """Return the directory that ``CRYSTALLIZE_CACHE_DIR`` names, or ``.cache/crystallize`` where we are."""
+def cache_directory(root: Path | None = None) -> Path:
+    """Return the directory that ``CRYSTALLIZE_CACHE_DIR`` names, or ``.cache/crystallize`` in a root.
+
+    Without a root, it is where we are.
+    """
     named = os.environ.get("CRYSTALLIZE_CACHE_DIR")
-    return (Path(named) if named else Path(".cache") / "crystallize").absolute()
+    return (Path(named) if named else (root or Path()) / ".cache" / "crystallize").absolute()
 
 
 @lru_cache(maxsize=8)

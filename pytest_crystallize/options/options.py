@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from crystallize.seam import Unit
+from crystallize.errors import DefinitionError
+from crystallize.seam import Keeping, Unit, replies_kept
 from pytest_crystallize.options.coverage import RUN_AGAIN, is_measured
 from pytest_crystallize.options.switches import STATE_FILE, Switches
 from pytest_crystallize.options.values import (
@@ -69,6 +70,10 @@ class Options:
         Part of the time saved by stored runs that is spent on running some again.
     hides_from_coverage : bool
         Whether stored runs are used although coverage is measured.
+    remote : Keeping
+        Where replies of remote functions are kept, and whether calls are made.
+    prune_replies : float or None
+        For how many days replies are kept that nobody uses, if they are to be deleted.
     directory : Path
         What the plugin keeps from session to session lies below it.
     notes : tuple of str
@@ -94,6 +99,8 @@ class Options:
     cache_mode: Mode
     cache_share: float
     hides_from_coverage: bool
+    remote: Keeping
+    prune_replies: float | None
     directory: Path
     notes: tuple[str, ...]
 
@@ -123,6 +130,9 @@ class Options:
         off, notes = (frozenset(told["off"]), ()) if told is not None else _switched_off(config, directory)
         mode = _cache_mode(config) if told is None else told["cache_mode"]
         asked: Mode | None = option.crystallize_cache
+        remote = _remote(config) if told is None else Keeping.from_json(told["remote"])
+        if remote.mode == "refresh" and mode == "reuse":
+            mode = "refresh"  # stored runs were given the replies of before
         is_hidden = told is None and mode == "reuse" and is_measured()
         if is_hidden and asked is None:
             mode, is_hidden, notes = "refresh", False, (*notes, RUN_AGAIN)
@@ -146,6 +156,8 @@ class Options:
             cache_mode=mode,
             cache_share=_ini(config, "crystallize_cache_verify", parse_share),
             hides_from_coverage=is_hidden,
+            remote=remote,
+            prune_replies=option.crystallize_prune_replies,
             directory=directory,
             notes=notes,
         )
@@ -167,7 +179,23 @@ class Options:
 
     def for_workers(self) -> dict[str, Any]:
         """Return what workers can't settle for themselves; plain data."""
-        return {"drawn_seed": self.drawn_seed, "off": sorted(self.off), "cache_mode": self.cache_mode}
+        return {
+            "drawn_seed": self.drawn_seed,
+            "off": sorted(self.off),
+            "cache_mode": self.cache_mode,
+            "remote": self.remote.to_json(),
+        }
+
+
+def _remote(config: pytest.Config) -> Keeping:
+    """Return where replies are kept, and whether calls are made."""
+    asked, where = config.option.crystallize_remote, "--crystallize-remote"
+    if asked is None:
+        asked, where = config.getini("crystallize_remote").strip() or None, "ini option crystallize_remote"
+    try:
+        return replies_kept(config.rootpath, asked, where)
+    except DefinitionError as fault:
+        raise pytest.UsageError(str(fault)) from fault
 
 
 def cache_directory(config: pytest.Config) -> Path:

@@ -37,6 +37,17 @@ def parse_address(text: str) -> str:
     return text
 
 
+def parse_days(text: str) -> float:
+    """Read a number of days."""
+    try:
+        days = float(text)
+    except ValueError:
+        days = -1.0
+    if not 0 <= days < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of days >= 0")
+    return days
+
+
 def parse_reference(text: str) -> str:
     """Read the name of a reference, which is that of a directory."""
     from crystallize.seam import unsafe_file_name  # not where nobody asks for a reference

@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from crystallize.errors import CrystallizeError
-from crystallize.seam import global_state_restored, open_store, printable, seed_globals, write_whole
+from crystallize.seam import (
+    global_state_restored,
+    open_store,
+    outside_runs,
+    printable,
+    seed_globals,
+    write_whole,
+)
 from pytest_crystallize.collect.declarations import Declarations
 from pytest_crystallize.collect.items import ExperimentItem, HypothesisItem, NotSupported
 from pytest_crystallize.exit_code import VERDICTS
@@ -32,6 +39,7 @@ from pytest_crystallize.session.absence import AbsenceGuard
 from pytest_crystallize.session.announcement import announce
 from pytest_crystallize.session.late_error_hooks import LateErrorHooks
 from pytest_crystallize.session.publisher import Publisher
+from pytest_crystallize.session.remote_calls import RemoteCalls
 from pytest_crystallize.session.reporter import Reporter
 from pytest_crystallize.session.summary import SessionSummary, told_seed
 from pytest_crystallize.session.tokens import with_tokens
@@ -58,6 +66,7 @@ PARTS = [
         "declarations",
         "late-errors",
         "forks",
+        "remote",
         "worker",
         "reporter",
         "summary",
@@ -91,6 +100,7 @@ def activate(config: pytest.Config) -> None:
     late_errors = LateErrorHooks(settings.late_errors, session.withdraw, settings.fail)
     manager.register(late_errors, "crystallize-late-errors")
     manager.register(ForkHooks(settings.forks, settings.fail), "crystallize-forks")
+    manager.register(RemoteCalls(settings, is_worker=session.is_worker), "crystallize-remote")
     if session.is_worker:
         manager.register(WorkerHooks(config, settings), "crystallize-worker")
     else:
@@ -288,7 +298,7 @@ class CrystallizeSession:
         if fixturedef.scope == "function" or fixturedef not in self.settings.wide_fixtures:
             return (yield)
         name = f"{self.options.session_seed}:{fixturedef.baseid}:{fixturedef.argname}:{request.param_index}"
-        with global_state_restored() if in_unit else nullcontext(), ExitStack() as watches:
+        with global_state_restored() if in_unit else nullcontext(), outside_runs(), ExitStack() as watches:
             for watch in watching_set_up(self._runs.values(), fixturedef):
                 watches.enter_context(watch)
             seed_globals(checksum(name))

@@ -15,6 +15,7 @@ from pytest_crystallize.report.announced import Announced
 from pytest_crystallize.report.model import ExperimentResults
 from pytest_crystallize.report.terminal import MDE_LEGEND, experiment_lines
 from pytest_crystallize.report.text import VerdictLine, counted, headed, wrapped
+from pytest_crystallize.session.remote_calls import remote_lines
 from pytest_crystallize.session.reporter import Reporter
 
 WIDEST = 120
@@ -52,7 +53,8 @@ class SessionSummary:
         skipped = len(self.reporter.skipped.intersection(expected))
         judged, fault = self._judged()
         saved = [*self.reporter.saved, *self._faults()]
-        if not (judged or fault or self.settings.notes or unfinished or skipped or saved):
+        remote = [*remote_lines(self.settings)]
+        if not (judged or fault or self.settings.notes or unfinished or skipped or saved or remote):
             return
         count = f": {skipped} of {counted(len(expected), 'selected test')} skipped" if skipped else ""
         terminalreporter.write_sep("=", f"experiments{count}")
@@ -69,6 +71,8 @@ class SessionSummary:
         if any(verdict is not None and verdict.detectable is not None for verdict in verdicts):
             terminalreporter.write_line("")
             terminalreporter.write_line(MDE_LEGEND)
+        for line in (line for text in remote for line in wrapped(text, width)):
+            terminalreporter.write_line(line)
         notes = (f"note: {note}" for note in self.settings.notes)
         others = (("", text) for text in (*saved, *notes))
         for node, text in (*self._not_on_cluster(), *unfinished, *others):
