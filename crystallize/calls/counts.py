@@ -19,6 +19,8 @@ class Counts:
         How often it was called.
     made : int
         How many calls left this machine, each once, however often it was tried.
+    kept : int
+        Calls whose reply was kept already.
     awaited : int
         Calls that waited for an equal one, and took its reply.
     retries : int
@@ -31,6 +33,7 @@ class Counts:
 
     calls: int = 0
     made: int = 0
+    kept: int = 0
     awaited: int = 0
     retries: int = 0
     refusals: int = 0
@@ -43,8 +46,7 @@ class Counts:
 
     def line(self, name: str) -> str:
         """Say what became of the calls."""
-        saved = self.calls - self.made
-        parts = [f"{self.made} of {self.calls} calls made, {saved} saved"]
+        parts = [f"{self.made} of {self.calls} calls made, {self.kept + self.awaited} saved"]
         if self.awaited:
             parts[0] += f" ({self.awaited} by waiting for an equal one)"
         if self.retries or self.refusals:

@@ -97,8 +97,8 @@ class Endpoint:
 
     def _found(self, call: Call) -> Reply | None:
         """Return the reply that is kept; None if the call is to be made."""
-        count(call.name, calls=1)
         reply = call.find()
+        count(call.name, calls=1, kept=int(reply is not None))
         if reply is None and self._mode == "replay":
             cassette = "" if self._cassette is None else f"{self._cassette.directory} and "
             raise MissingReplyError(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -14,6 +16,7 @@ from crystallize.errors import DefinitionError
 Mode = Literal["live", "replay", "refresh"]
 MODES: Final[tuple[Mode, ...]] = ("live", "replay", "refresh")
 VARIABLE: Final = "CRYSTALLIZE_REMOTE"
+_SETTLED: Final = "CRYSTALLIZE_REPLIES"
 _STARTED: Final = "CRYSTALLIZE_REMOTE_STARTED"
 
 
@@ -50,23 +53,32 @@ _settled: Keeping | None = None
 
 
 def keeping() -> Keeping:
-    """Return what is settled; by the environment, if nobody did before.
+    """Return what is settled here, or by the process that started this one; else what the environment says.
 
     Raises
     ------
     DefinitionError
         If ``CRYSTALLIZE_REMOTE`` is no mode.
     """
-    global _settled
-    if _settled is None:
-        _settled = replies_kept()
-    return _settled
+    return _settled or _of_environment(*map(os.environ.get, (_SETTLED, VARIABLE, "CRYSTALLIZE_CACHE_DIR")))
+
+
+@lru_cache(maxsize=8)
+def _of_environment(settled: str | None, *_: str | None) -> Keeping:
+    return replies_kept() if settled is None else Keeping.from_json(json.loads(settled))
 
 
 def keep_replies(settled: Keeping | None) -> None:
-    """Settle where replies are kept from now on, and whether calls are made; None has it be asked anew."""
+    """Settle where replies are kept, and whether calls are made, here and in processes that are started.
+
+    None leaves it to the environment again.
+    """
     global _settled
     _settled = settled
+    if settled is None:
+        os.environ.pop(_SETTLED, None)
+    else:
+        os.environ[_SETTLED] = json.dumps(settled.to_json())
 
 
 def replies_kept(root: Path | None = None, mode: str | None = None, where: str = "mode") -> Keeping:

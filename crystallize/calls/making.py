@@ -95,7 +95,7 @@ class UnderWay:
             try:
                 # It may have come between the look before and the lock.
                 if (reply := call.find()) is not None:
-                    count(call.name, awaited=int(waited))
+                    count(call.name, **{"awaited" if waited else "kept": 1})
                     return reply
                 return (yield from make())
             finally:
