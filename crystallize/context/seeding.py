@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -169,29 +169,53 @@ class _TorchImport(MetaPathFinder):
 _torch_import = _TorchImport()
 
 
-def _global_state() -> tuple[Any, Any, Any]:
-    torch = sys.modules.get("torch")
-    return (
-        random.getstate(),
-        np.random.get_state(legacy=False),  # noqa: NPY002 - as in seed_globals
-        torch.get_rng_state() if torch is not None else None,
-    )
+class GlobalState(NamedTuple):
+    """State of the global generators.
+
+    Attributes
+    ----------
+    python, numpy : object
+        Of `random` and `numpy.random`.
+    torch : object
+        Of torch; None if it is not loaded.
+    torch_seed : int
+        What torch is seeded with when something imports it.
+    """
+
+    python: Any
+    numpy: Any
+    torch: Any
+    torch_seed: int
+
+    @classmethod
+    def now(cls) -> GlobalState:
+        """Return what it is now."""
+        torch = sys.modules.get("torch")
+        return cls(
+            random.getstate(),
+            np.random.get_state(legacy=False),  # noqa: NPY002 - as in seed_globals
+            torch.get_rng_state() if torch is not None else None,
+            _torch_import.seed,
+        )
+
+    def put_back(self) -> None:
+        """Give the generators this state."""
+        random.setstate(self.python)
+        np.random.set_state(self.numpy)  # noqa: NPY002 - as in seed_globals
+        if self.torch is not None:
+            sys.modules["torch"].set_rng_state(self.torch)
+        _torch_import.seed = self.torch_seed
 
 
 @contextmanager
 def global_state_restored() -> Iterator[None]:
     """Put the state of the global generators back on leaving, whatever happened inside."""
-    python, numpy, torch_state = _global_state()
+    before = GlobalState.now()
     watching = _torch_import in sys.meta_path
-    seed = _torch_import.seed
     try:
         yield
     finally:
-        random.setstate(python)
-        np.random.set_state(numpy)  # noqa: NPY002 - as in seed_globals
-        if torch_state is not None:
-            sys.modules["torch"].set_rng_state(torch_state)
-        _torch_import.seed = seed
+        before.put_back()
         if not watching:
             _torch_import.leave()
 
@@ -206,10 +230,10 @@ def seeded_alike() -> Iterator[None]:
 
 def global_draws_detector() -> Callable[[], bool]:
     """Return a function that tells whether `random`, `numpy.random` or torch, if loaded, moved since now."""
-    python, numpy, torch = _global_state()
+    python, numpy, torch, _ = GlobalState.now()
 
     def moved() -> bool:
-        python_now, numpy_now, torch_now = _global_state()
+        python_now, numpy_now, torch_now, _ = GlobalState.now()
         return bool(
             python_now != python
             or numpy_now["state"]["pos"] != numpy["state"]["pos"]
