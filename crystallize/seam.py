@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from crystallize.claims.tests_of_units import ClusteredTTest as ClusteredTTest
     from crystallize.context.context import LOGGER as LOGGER
     from crystallize.context.context import FrozenContext as FrozenContext
+    from crystallize.context.context import context_of as context_of
     from crystallize.context.context import journal_of as journal_of
     from crystallize.context.current import outside_runs as outside_runs
     from crystallize.context.journal import Journal as Journal
@@ -71,13 +72,18 @@ if TYPE_CHECKING:
     from crystallize.context.seeding import CALIBRATION as CALIBRATION
     from crystallize.context.seeding import PLANNING as PLANNING
     from crystallize.context.seeding import TREATMENT as TREATMENT
+    from crystallize.context.seeding import GlobalState as GlobalState
     from crystallize.context.seeding import SeedStream as SeedStream
     from crystallize.context.seeding import check_root_seed as check_root_seed
     from crystallize.context.seeding import global_state_restored as global_state_restored
     from crystallize.context.seeding import seed_globals as seed_globals
     from crystallize.declare.artifact import Inputs as Inputs
     from crystallize.declare.artifact import UpstreamUnit as UpstreamUnit
-    from crystallize.declare.awaiting import run_to_completion as run_to_completion
+    from crystallize.declare.awaiting import Ending as Ending
+    from crystallize.declare.awaiting import SharedTime as SharedTime
+    from crystallize.declare.awaiting import given as given
+    from crystallize.declare.awaiting import is_async as is_async
+    from crystallize.declare.awaiting import refuse_inside_a_loop as refuse_inside_a_loop
     from crystallize.declare.dependencies import Caching as Caching
     from crystallize.declare.functions import Parameters as Parameters
     from crystallize.declare.treatment import BASELINE as BASELINE
@@ -121,7 +127,6 @@ if TYPE_CHECKING:
     from crystallize.run.pipeline import Hooks as Hooks
     from crystallize.run.plugins import Execution as Execution
     from crystallize.run.plugins.artifacts import write_artifacts as write_artifacts
-    from crystallize.run.plugins.execution import generators_shared as generators_shared
     from crystallize.run.repeatability import Repeatability as Repeatability
     from crystallize.run.run_key import Subject as Subject
     from crystallize.run.run_key import declared_inputs as declared_inputs
@@ -201,11 +206,12 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "claims.policy": ("DEFAULT_JUDGING", "Judging"),
     "claims.tests_of_units": ("ClusteredTTest",),
     "context.current": ("outside_runs",),
-    "context.context": ("FrozenContext", "LOGGER", "journal_of"),
+    "context.context": ("FrozenContext", "LOGGER", "context_of", "journal_of"),
     "context.journal": ("Journal",),
     "context.record": ("RunError", "RunRecord", "records_from_json", "records_to_json"),
     "context.seeding": (
         "CALIBRATION",
+        "GlobalState",
         "PLANNING",
         "SeedStream",
         "TREATMENT",
@@ -214,7 +220,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
         "seed_globals",
     ),
     "declare.artifact": ("Inputs", "UpstreamUnit"),
-    "declare.awaiting": ("run_to_completion",),
+    "declare.awaiting": ("Ending", "SharedTime", "given", "is_async", "refuse_inside_a_loop"),
     "declare.dependencies": ("Caching",),
     "declare.functions": ("Parameters",),
     "declare.treatment": ("BASELINE",),
@@ -244,7 +250,6 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "run.pipeline": ("Hooks",),
     "run.plugins": ("Execution",),
     "run.plugins.artifacts": ("write_artifacts",),
-    "run.plugins.execution": ("generators_shared",),
     "run.repeatability": ("Repeatability",),
     "run.run_key": ("Subject", "declared_inputs", "subject_of"),
     "run.step_cache": ("StepCache", "open_step_cache"),

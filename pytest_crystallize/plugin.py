@@ -18,9 +18,9 @@ from pytest_crystallize.options.values import (
 )
 
 MARKER = (
-    "experiment(*, replicates, treatments, hypotheses, seed, plugins, correction, stopping, resampled, "
-    "repeatable, inputs, env, cache_key): declare that the body of this function is one condition run of an "
-    "experiment."
+    "experiment(*, replicates, treatments, hypotheses, seed, plugins, max_concurrency, correction, stopping, "
+    "resampled, repeatable, inputs, env, cache_key): declare that the body of this function is one condition "
+    "run of an experiment."
 )
 
 
@@ -181,7 +181,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     parser.addini(
         "crystallize_max_concurrency",
-        "how many replicates with asynchronous steps a process runs at the same time",
+        "how many replicates of an asynchronous experiment a process runs at the same time",
         default="10",
     )
     parser.addini(

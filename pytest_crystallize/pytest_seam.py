@@ -6,9 +6,10 @@ load it only to refuse what was typed wrongly.
 
 from __future__ import annotations
 
+import dataclasses
 import os
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Literal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Literal, Self
 
 import _pytest
 import pytest
@@ -30,7 +31,11 @@ from _pytest.capture import CaptureManager, EncodedFile  # whether a run printed
 from _pytest.compat import get_real_func, safe_isclass  # what pytest sees behind objects that it collects
 from _pytest.config.findpaths import determine_setup  # how rootdir would have been settled without a value
 from _pytest.faulthandler import fault_handler_stderr_fd_key  # where its timer writes, which is restarted
-from _pytest.fixtures import FuncFixtureInfo, getfixturemarker  # a fixture is no experiment
+from _pytest.fixtures import (  # a fixture is no experiment; of those that runs have copies of, the function
+    FuncFixtureInfo,
+    getfixturemarker,
+    resolve_fixture_function,
+)
 from _pytest.junitxml import xml_key  # a crash that is told as a replicate's is no test case of its own
 from _pytest.logging import DatetimeFormatter, caplog_handler_key  # what units log looks as a test's does
 from _pytest.mark.structures import ParameterSet  # public only in recent releases
@@ -167,6 +172,52 @@ def known_fixtures(function: pytest.Function) -> list[str]:
     names = ("_arg2fixturedefs", "_arg2node2fixturedefs")  # of pytest up to 9.1, and since
     by_name: Mapping[str, Any] = next((vars(manager)[name] for name in names if name in vars(manager)), {})
     return [name for name in by_name if manager.getfixturedefs(name, function)]
+
+
+class FixtureCopy(pytest.FixtureDef[Any]):
+    """A fixture's definition with a value of its own; in a definition there is room for one.
+
+    Attributes
+    ----------
+    declared : FixtureDef
+        What it is a copy of.
+    """
+
+    declared: Any
+
+    @classmethod
+    def of(cls, declared: Any) -> Self:
+        """Return a copy without a value."""
+        copy = object.__new__(cls)
+        vars(copy).update(vars(declared), declared=declared, cached_result=None, _finalizers=[])
+        return copy
+
+
+def fixture_function(definition: Any, request: Any) -> Callable[..., Any]:
+    """Return the function of a fixture, bound to the instance of the test that asks for it."""
+    return resolve_fixture_function(definition, request)
+
+
+def definitions_of(name: str, function: pytest.Function) -> Sequence[Any] | None:
+    """Return the definitions of a fixture that a function may ask for, the closest last."""
+    known = fixtures_of(function).name2fixturedefs.get(name)
+    return known or function.session._fixturemanager.getfixturedefs(name, function)
+
+
+def replace_definitions(function: pytest.Function, definitions: dict[str, Sequence[Any]]) -> None:
+    """Have a function make its fixtures from other definitions."""
+    function._fixtureinfo = dataclasses.replace(fixtures_of(function), name2fixturedefs=definitions)
+
+
+def open_beside(node: pytest.Item) -> None:
+    """Have fixtures be made for a node within the item under way, beside those of other such nodes."""
+    node.session._setupstate.stack[node] = ([node.teardown], None)
+
+
+def finalizers_of(node: pytest.Item) -> list[Callable[[], object]]:
+    """Return what ends the fixtures of such a node, the first one last; no more are made for it."""
+    finalizers, _ = node.session._setupstate.stack.pop(node, ([], None))
+    return finalizers
 
 
 def setup_state(node: pytest.Item) -> SetupState:

@@ -109,6 +109,11 @@ class Repeatability:
         moved = {} if self._before is None else self._before.moved()
         return {label: move for label, move in moved.items() if label not in self._sound}
 
+    @property
+    def has_suspects(self) -> bool:
+        """Whether there are any of these, which a run made again would find emptied."""
+        return bool(self.filled() or self.grown() or self.moved())
+
     def as_before(self) -> AbstractContextManager[None]:
         """Set aside what runs have filled and may keep, since others would fill it in the same way."""
         grown = {} if self._before is None else self._before.grown()
@@ -194,7 +199,7 @@ class Repeatability:
         """
         for record in records:
             self.took(record)
-        if self.filled() or self.grown() or self.moved():
+        if self.has_suspects:
             for condition in self._first.keys() - self._later.keys():
                 first = self._first[condition]
                 if first.seconds <= _CHEAP:  # one that this process was not sent tells as much

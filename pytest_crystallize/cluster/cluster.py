@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager, nullcontext, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
@@ -31,7 +31,7 @@ from crystallize.seam import (
 )
 from pytest_crystallize.boundary import FAILURES, SKIPS
 from pytest_crystallize.cluster.sent_modules import SentModules
-from pytest_crystallize.isolation.output import with_output
+from pytest_crystallize.isolation.output import Printed, with_output
 from pytest_crystallize.naming.tracebacks import users_part
 from pytest_crystallize.pytest_seam import DatetimeFormatter, log_format_of
 
@@ -109,7 +109,7 @@ class UnitsOnCluster:
     work: SessionWork
     note: Callable[[str], None]
 
-    def records(self, units: Sequence[Unit]) -> Generator[RunRecord, None, None]:
+    def records(self, units: Iterable[Unit]) -> Generator[RunRecord, None, None]:
         """Have the cluster run the units; if closed, have what is queued there be cancelled."""
         plan, tell = self.plan, self.note
         payload = Payload(
@@ -117,7 +117,7 @@ class UnitsOnCluster:
         )
         try:
             client = self.cluster.connect()
-            run = DaskRun(client, payload, plan, units, timeout=WITHOUT_WORKERS_SECONDS, tell=tell)
+            run = DaskRun(client, payload, plan, list(units), timeout=WITHOUT_WORKERS_SECONDS, tell=tell)
             with closing(run.results()) as results:
                 yield from told_once(_warned_of(results), plan, tell)
         except OtherCodeError:
@@ -198,9 +198,7 @@ class SessionWork(RemoteWork):
         logged = nullcontext() if self._log is None else self._log.into(log)
         with redirect_stdout(out), redirect_stderr(err), logged:
             record = self.plan.run(unit, _OUTCOMES)
-        if record.error is None:
-            return record
-        return with_output(record, out.getvalue(), err.getvalue(), log.getvalue().strip())
+        return with_output(record, Printed(out.getvalue(), err.getvalue(), log.getvalue().strip()))
 
 
 def _pattern(found: Any) -> str:

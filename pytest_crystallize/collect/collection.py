@@ -49,6 +49,7 @@ from pytest_crystallize.pytest_seam import (
 )
 from pytest_crystallize.units.factories import FactoryRuns, GraphRuns
 from pytest_crystallize.units.marked import MarkedRuns
+from pytest_crystallize.units.marked_async import AsyncMarkedRuns, has_to_await
 from pytest_crystallize.units.settings import Settings
 from pytest_crystallize.units.units import ExperimentRuns
 
@@ -170,7 +171,8 @@ class ExperimentCollector(ShowsTraceback, pytest.Class):
         treatments = as_treatments(keywords.get("treatments", ()))
         check_arguments(function, treatments)
         claims = [self._compared(claim) for claim in claimed(keywords.get("hypotheses", ()))]
-        runs = MarkedRuns(
+        kind = AsyncMarkedRuns if has_to_await(function) else MarkedRuns
+        runs = kind(
             function,
             self.settings,
             name=self.name,
@@ -182,6 +184,7 @@ class ExperimentCollector(ShowsTraceback, pytest.Class):
             hypotheses=[claim.hypothesis for claim in claims],
             judging=judging_of(DEFAULT_JUDGING, keywords),
             caching=caching_of(Caching(), keywords),
+            max_concurrency=keywords.get("max_concurrency"),
         )
         _check_claims(claims, runs, self.name)
         return runs, claims
@@ -205,7 +208,8 @@ class ExperimentCollector(ShowsTraceback, pytest.Class):
                     made = made.build()
         except (SystemExit, GeneratorExit) as error:  # which pytest would not take for errors of collection
             raise DefinitionError(f"{self.name} raised {failure(error)}") from error
-        options: dict[str, Any] = {"name": self.name, "where": self.where, "seed": keywords.get("seed")}
+        options: dict[str, Any] = {"name": self.name, "where": self.where}
+        options |= {keyword: keywords.get(keyword) for keyword in ("seed", "max_concurrency")}
         if isinstance(made, ExperimentGraph):
             graph = made.settled(replicates=self.settings.options.replicates)
             for experiment in graph.experiments.values():  # copies of this session's

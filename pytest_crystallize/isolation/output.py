@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import pytest
 
@@ -27,9 +27,31 @@ def with_properties(record: RunRecord, properties: list[tuple[str, object]]) -> 
     return replace(record, sections=(*record.sections, *sections))
 
 
-def with_output(record: RunRecord, out: str, err: str, log: str) -> RunRecord:
-    """Return the record with what its run printed and logged."""
-    found = (("Captured stdout", out), ("Captured stderr", err), ("Captured log", log))
+class Printed(NamedTuple):
+    """What was printed and logged."""
+
+    out: str = ""
+    err: str = ""
+    log: str = ""
+
+    def followed_by(self, later: Printed) -> Printed:
+        """Return this with what came later behind it."""
+        if later is NOTHING:
+            return self
+        log = "\n".join(filter(None, (self.log, later.log)))
+        return Printed(self.out + later.out, self.err + later.err, log)
+
+
+NOTHING: Final = Printed()
+"""Of a run that prints and logs nothing."""
+
+
+def with_output(record: RunRecord, printed: Printed) -> RunRecord:
+    """Return the record of a failure with what its run printed and logged; any other as it is."""
+    if record.error is None:
+        return record
+    titles = ("Captured stdout", "Captured stderr", "Captured log")
+    found = zip(titles, printed, strict=True)
     return replace(record, sections=(*record.sections, *(section for section in found if section[1])))
 
 
@@ -43,23 +65,26 @@ class Output:
 
     def captured(self, host: pytest.Item, run: Callable[[], RunRecord]) -> RunRecord:
         """Run a unit; what it printed and logged goes into its record if it failed, else nowhere."""
+        self.forget_log(host)
+        record = run()
+        return with_output(record, self.taken())
+
+    def forget_log(self, host: pytest.Item) -> None:
+        """Forget what was logged until now under an item."""
         if (log := self._log) is not None:
             if log.records:
                 log.reset()
             if (handler := host.stash.get(caplog_handler_key, None)) is not None and handler.records:
                 handler.clear()
-        return self.with_sections(run())
 
-    def with_sections(self, record: RunRecord) -> RunRecord:
-        """Put what was printed and logged since the last time into a record, if it is of a failure."""
+    def taken(self) -> Printed:
+        """Return what was printed and logged since the last time."""
         logged = ""
         if (log := self._log) is not None and log.records:
             logged = log.stream.getvalue().strip()
             log.reset()
         out, err = ("", "") if self._capture is None else read_captured(self._capture)
-        if record.error is None:
-            return record
-        return with_output(record, out, err, logged)
+        return Printed(out, err, logged) if out or err or logged else NOTHING
 
     @cached_property
     def _log(self) -> Any:

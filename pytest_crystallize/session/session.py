@@ -295,11 +295,12 @@ class CrystallizeSession:
         in_unit = self.settings.fixtures.current is not None
         if in_unit and (fault := hidden_by(fixturedef, self.config.rootpath)):
             pytest.fail(fault, pytrace=False)
-        if fixturedef.scope == "function" or fixturedef not in self.settings.wide_fixtures:
+        declared = None if fixturedef.scope == "function" else self.settings.wide_fixtures.get(fixturedef)
+        if declared is None:
             return (yield)
         name = f"{self.options.session_seed}:{fixturedef.baseid}:{fixturedef.argname}:{request.param_index}"
         with global_state_restored() if in_unit else nullcontext(), outside_runs(), ExitStack() as watches:
-            for watch in watching_set_up(self._runs.values(), fixturedef):
+            for watch in watching_set_up(self._runs.values(), declared):
                 watches.enter_context(watch)
             seed_globals(checksum(name))
             return (yield)
@@ -372,7 +373,8 @@ class CrystallizeSession:
         )
 
     def pytest_unconfigure(self) -> None:
-        """Close the files and remove the directory of the session."""
+        """Close the event loop and the files, and remove the directory of the session."""
+        self.settings.loop.close()
         self.settings.exchange.close()
         if not self.is_worker and self.directory is not None:
             shutil.rmtree(self.directory, ignore_errors=True)

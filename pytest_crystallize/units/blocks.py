@@ -25,14 +25,11 @@ class Blocks:
         Who else claims some.
     experiment : str
         Id of the experiment.
-    at_once : int
-        How many replicates are run at the same time.
     """
 
-    def __init__(self, exchange: Exchange, experiment: str, at_once: int) -> None:
+    def __init__(self, exchange: Exchange, experiment: str) -> None:
         self._exchange = exchange
         self._experiment = experiment
-        self._at_once = at_once
         self._last = 0
         self._each = 0.0
 
@@ -55,9 +52,9 @@ class Blocks:
             self._each = (time.perf_counter() - began) / len(block)
 
     def _most(self, left: int) -> int:
-        """Return how many replicates to claim next if so many are left; of asynchronous ones, one group."""
-        if not self._last or self._at_once > 1:
-            return self._at_once
+        """Return how many replicates to claim next if so many are left."""
+        if not self._last:
+            return 1
         each = max(self._each, 1e-9)
         fair = max(left / (2 * self._exchange.workers), LEAST / each)
         return max(1, int(min(WORTH / each, GROWTH * self._last, fair)))

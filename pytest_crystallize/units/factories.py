@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import copy
 import dataclasses
 import json
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
 from functools import cached_property
 from typing import Any
@@ -32,26 +31,27 @@ from crystallize.seam import (
     Unit,
     UpstreamUnit,
     WatchedPlan,
-    generators_shared,
+    given,
     global_state_restored,
     metrics_of_claims,
     open_step_cache,
     open_store,
-    run_to_completion,
     runs_by_condition,
     subject_of,
     text_of,
 )
 from pytest_crystallize.boundary import FAILURES, SKIPS
+from pytest_crystallize.isolation.process_loop import RunTask
 from pytest_crystallize.naming.tracebacks import describe
 from pytest_crystallize.records.record_cache import surroundings
 from pytest_crystallize.units.artifacts import SharedArtifacts
 from pytest_crystallize.units.settings import Settings
-from pytest_crystallize.units.sources import Records, SharedRecords, Source, UnderWay, UnitsHere
+from pytest_crystallize.units.sources import Records, SharedRecords, Source, UnitsHere
+from pytest_crystallize.units.together import AwaitedRuns, Script, UnitsTogether
 from pytest_crystallize.units.units import ExperimentRuns
 
 
-class FactoryRuns(ExperimentRuns):
+class FactoryRuns(ExperimentRuns, AwaitedRuns):
     """Units of an `Experiment` that a factory returned."""
 
     default_replicates = 1
@@ -67,6 +67,7 @@ class FactoryRuns(ExperimentRuns):
         seed: int | None,
         replicates: int | None = None,
         part: str = "",
+        max_concurrency: int | None = None,
     ) -> None:
         declared = experiment.plugin(SeedPlugin).seed
         super().__init__(
@@ -82,9 +83,9 @@ class FactoryRuns(ExperimentRuns):
             caching=experiment.caching,
             keys=experiment.treatment_keys,
             part=part,
+            max_concurrency=max_concurrency,
         )
-        if experiment.run_plan().is_async:
-            self.at_once = settings.options.at_once
+        self.awaits = experiment.run_plan().is_async and not self.on_cluster
         self.experiment_name = self.name if experiment.name == DEFAULT_NAME else experiment.name
         for plugin in experiment.given_plugins:
             if isinstance(plugin, Execution):
@@ -168,7 +169,7 @@ class FactoryRuns(ExperimentRuns):
 
     def source(self, host: pytest.Item) -> Source:
         """Return the cluster, if there is one, or what runs units here, asynchronous ones together."""
-        one_by_one = self.at_once == 1 and not self.on_cluster
+        one_by_one = not (self.awaits or self.on_cluster)
         if one_by_one or self._refused(Unit(0, BASELINE), self._outcomes(host)) is not None:
             return UnitsHere(self, host)
         return self._cluster() if self.on_cluster else UnitsTogether(self, host)
@@ -232,17 +233,38 @@ class FactoryRuns(ExperimentRuns):
             return refused
         return self.settings.output.captured(host, lambda: self.judged(self.plan.run(unit, outcomes), host))
 
-    async def await_unit(self, plan: RunPlan, unit: Unit, host: pytest.Item) -> RunRecord:
-        """Run a unit on the running event loop."""
-        return self.judged(await plan.arun(unit, self._outcomes(host)), host)
+    def script(
+        self,
+        unit: Unit,
+        host: pytest.Item,
+        task: RunTask,
+        *,
+        outcomes: Outcomes | None = None,
+        again: bool = False,
+    ) -> Script:
+        """Run a unit through the experiment's pipeline, on the event loop."""
+        plan = self._without_hooks if again else self.plan
+        ending = yield plan.arun(unit, outcomes or self._outcomes(host))
+        record: RunRecord = given(ending)
+        return record if again or outcomes is not None else self.judged(record, host)
+
+    @property
+    def _without_hooks(self) -> RunPlan:
+        return dataclasses.replace(self.plan, hooks=Hooks(self.experiment, ()))
 
     def run_again(self, unit: Unit, host: pytest.Item) -> RunRecord:
         """Run a unit without the hooks of plugins."""
-        plan = dataclasses.replace(self.plan, hooks=Hooks(self.experiment, ()))
+        plan = self._without_hooks
         return self.settings.output.captured(host, lambda: plan.run(unit, self._outcomes(host)))
+
+    def again(self, host: pytest.Item, unit: Unit) -> RunRecord:
+        """Run a unit again, for nothing but to see what it gives."""
+        return UnitsTogether(self, host).again(unit) if self.awaits else super().again(host, unit)
 
     def run_alone(self, unit: Unit, host: pytest.Item) -> RunRecord:
         """Run a unit whose exceptions come through."""
+        if self.awaits:
+            return UnitsTogether(self, host).alone(unit)
         with global_state_restored():
             self.prepare(unit, host)
             return self.plan.run(unit, RAISED)
@@ -285,51 +307,6 @@ class FactoryRuns(ExperimentRuns):
             except FAILURES as error:  # `pytest.exit`, too: there is nothing left to end
                 told = f"{type(error).__name__}: {text_of(error)}"
                 self.settings.note(f"{self.name}: {type(plugin).__name__}.after_run failed: {told}")
-
-
-class UnitsTogether:
-    """Asynchronous units that this process runs at the same time, on one event loop; as `UnitsHere`."""
-
-    def __init__(self, runs: FactoryRuns, host: pytest.Item) -> None:
-        self._runs = runs
-        self._host = host
-
-    def records(self, units: Sequence[Unit]) -> Records:
-        """Run the units; each record is concluded as it ends, since the process may end before the others."""
-        runs, host = self._runs, self._host
-        if len(units) < 2:
-            yield from UnitsHere(runs, host).records(units)
-            return
-        begun: list[Unit] = []
-        for unit in units:
-            lost = runs.begin(unit, host)
-            if lost is None:
-                begun.append(unit)
-            else:
-                yield lost
-        ended: list[RunRecord] = []
-        with generators_shared(runs.plan, "pytest", "crystallize_max_concurrency = 1") as plan:
-            run_to_completion(self._run(plan, begun, ended))
-        yield from ended
-
-    async def _run(self, plan: RunPlan, units: Sequence[Unit], ended: list[RunRecord]) -> None:
-        seeded = plan.seed_globals is not None and len(units) == 1
-
-        async def run(unit: Unit) -> None:
-            runs = self._runs
-            with UnderWay(runs, unit), runs.watching(seeded=seeded) as judge:
-                record = await runs.await_unit(plan, unit, self._host)
-            record = judge(runs.settings.output.with_sections(record))
-            runs.repeats.took(record)
-            runs.conclude(record)
-            ended.append(record)
-
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                for unit in units:
-                    tasks.create_task(run(unit))
-        except BaseExceptionGroup as group:  # what ends a session comes through as it was raised
-            raise group.exceptions[0] from None
 
 
 class GraphRuns(FactoryRuns):

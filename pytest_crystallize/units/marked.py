@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import inspect
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
 from pathlib import Path
@@ -41,6 +42,7 @@ from pytest_crystallize.pytest_seam import (
     begin_afresh,
     call_of,
     fixtures_of,
+    replace_definitions,
     setup_state,
     tmppath_result_key,
 )
@@ -59,11 +61,25 @@ class ConditionFunction(pytest.Function):
 
     def begin(self, host: pytest.Item) -> None:
         """Prepare for the next condition run inside the call phase of `host`."""
+        self._begin_under(host)
+        self.user_properties.clear()
+        begin_afresh(self, host)
+
+    def _begin_under(self, host: pytest.Item) -> None:
         if host is not self._host:
             self._host, self._chain = host, [*host.listchain(), self]
             self._unit_hooks.settle()
-        self.user_properties.clear()
-        begin_afresh(self, host)
+
+    def beside_others(self, host: pytest.Item, definitions: dict[str, Sequence[Any]]) -> ConditionFunction:
+        """Return a node for a condition run beside others, with definitions of fixtures of its own."""
+        self._begin_under(host)
+        _ = self._has_reports  # found once for all
+        node = copy.copy(self)
+        node._chain = [*host.listchain(), node]
+        node.user_properties = []
+        replace_definitions(node, definitions)
+        begin_afresh(node, host)
+        return node
 
     def listchain(self) -> list[Any]:
         """Return the chain of the host item and this node, so that wider fixtures survive."""
@@ -78,16 +94,17 @@ class ConditionFunction(pytest.Function):
         """Hooks of the session, looked up once."""
         return self._unit_hooks
 
-    @cached_property
-    def reported(self) -> Callable[[Phase], AbstractContextManager[None]]:
+    def reported(self, phase: Phase) -> AbstractContextManager[None]:
         """Bracket a phase of a condition run, and make its report if the project has a hook for it.
 
         Fixtures learn of such a hook how their test went, and their test is the condition run.
         """
+        return self._reported(phase) if self._has_reports else _UNREPORTED
+
+    @cached_property
+    def _has_reports(self) -> bool:
         hooks = self.ihook.pytest_runtest_makereport.get_hookimpls()
-        if any(self._is_local(Path(inspect.getfile(hook.function))) for hook in hooks):
-            return self._reported
-        return lambda phase: _UNREPORTED
+        return any(self._is_local(Path(inspect.getfile(hook.function))) for hook in hooks)
 
     def _is_local(self, file: Path) -> bool:
         return file.is_relative_to(self.config.rootpath) and "site-packages" not in file.parts
@@ -112,7 +129,17 @@ _UNREPORTED = nullcontext()
 
 
 class MarkedRuns(ExperimentRuns):
-    """Units of a function whose body is one condition run."""
+    """Units of a function whose body is one condition run.
+
+    Attributes
+    ----------
+    seeding : callable or None
+        Seeds the global generators at the start of each.
+    node : ConditionFunction
+        The node of a run.
+    artifacts : SharedArtifacts
+        Where artifacts go.
+    """
 
     stays = "the fixtures of a marked function can't travel"
 
@@ -127,10 +154,10 @@ class MarkedRuns(ExperimentRuns):
     ) -> None:
         seeding = next(plugin for plugin in plugins if isinstance(plugin, SeedPlugin))
         super().__init__(function, settings, seed=seeding.seed if seed is None else seed, **kwargs)
-        self._seed_globals = seeding.seed_globals
-        self.seeds_globals = self._seed_globals is not None
+        self.seeding = seeding.seed_globals
+        self.seeds_globals = self.seeding is not None
         self.treatment_by_name = {treatment.name: treatment for treatment in self.treatment_objects}
-        self._node: ConditionFunction = ConditionFunction.from_parent(
+        self.node: ConditionFunction = ConditionFunction.from_parent(
             function.parent,
             name=function.name,
             callspec=getattr(function, "callspec", None),
@@ -140,7 +167,7 @@ class MarkedRuns(ExperimentRuns):
         )
         definitions = fixtures_of(function).name2fixturedefs.values()
         self.fixture_definitions = frozenset(d for known in definitions for d in known)
-        settings.wide_fixtures.update(d for d in self.fixture_definitions if d.scope != "function")
+        settings.wide_fixtures.update((d, d) for d in self.fixture_definitions if d.scope != "function")
         self._arguments = fixtures_of(function).argnames
         bound = Parameters(function.obj, (), "experiment")
         bound.defaults = {
@@ -151,7 +178,7 @@ class MarkedRuns(ExperimentRuns):
         self._parameters = bound
         artifacts = next((plugin for plugin in plugins if isinstance(plugin, ArtifactPlugin)), None)
         self.keep_versions = None if artifacts is None else artifacts.keep_versions
-        self._artifacts = SharedArtifacts(
+        self.artifacts = SharedArtifacts(
             artifacts or ArtifactPlugin(settings.options.artifact_root),
             self.name,
             self.id,
@@ -161,12 +188,12 @@ class MarkedRuns(ExperimentRuns):
     @property
     def instance(self) -> Any:
         """The instance of the latest run: each has its own."""
-        return self._node.instance
+        return self.node.instance
 
     def subject(self) -> Subject:
         """Return the function with all that it uses, and the treatments."""
         root = self.settings.config.rootpath
-        components = {**marked_components(self.function), "seeding": self._seed_globals}
+        components = {**marked_components(self.function), "seeding": self.seeding}
         names = marked_names(self.function) if self.caching.cache_key is None else (self.id,)
         treatments = {name: self.treatment_by_name.get(name) for name in self.conditions}
         return Subject(names, components, treatments, self.stream, self.caching, root, (root,))
@@ -175,9 +202,9 @@ class MarkedRuns(ExperimentRuns):
         """Set up the function's fixtures, call it, tear them down."""
         outcomes = Outcomes(FAILURES, SKIPS, self._describe)
         record = self.settings.output.captured(
-            host, lambda: self.judged(self._run(unit, host, outcomes), self._node)
+            host, lambda: self.judged(self._run(unit, host, outcomes), self.node)
         )
-        return with_properties(record, self._node.user_properties)
+        return with_properties(record, self.node.user_properties)
 
     def run_alone(self, unit: Unit, host: pytest.Item) -> RunRecord:
         """Run a unit whose exceptions come through."""
@@ -188,11 +215,11 @@ class MarkedRuns(ExperimentRuns):
         word = self.stream.word(unit.replicate)
         journal = Journal({}, word, unit.condition, unit.replicate, LOGGER)
         self._unit, self._phase = unit, "setup"
-        seeding = self._seed_globals
+        seeding = self.seeding
         return execute(journal, lambda ctx: self._body(ctx, host), seed_globals=seeding, outcomes=outcomes)
 
     def _describe(self, error: BaseException, step: str) -> RunError:
-        return describe(error, step if step in self.treatments else self._phase, self._node)
+        return describe(error, step if step in self.treatments else self._phase, self.node)
 
     def _body(self, ctx: FrozenContext, host: pytest.Item) -> None:
         journal = journal_of(ctx)
@@ -200,7 +227,7 @@ class MarkedRuns(ExperimentRuns):
             journal.enter(condition, TREATMENT)
             self.treatment_by_name[condition].apply(ctx)
         journal.enter(self.function.originalname, 0)
-        node, state, fixtures = self._node, setup_state(host), self.settings.fixtures
+        node, state, fixtures = self.node, setup_state(host), self.settings.fixtures
         node.begin(host)
         fixtures.current = ctx
         self._phase = "setup"
@@ -223,18 +250,26 @@ class MarkedRuns(ExperimentRuns):
             finally:
                 fixtures.current = None
             self._phase = phase
-        self._artifacts.after_replicate(self, ctx)
+        self.artifacts.after_replicate(self, ctx)
 
     def _call(self, ctx: FrozenContext) -> None:
-        node = self._node
-        given = {name: node.funcargs[name] for name in self._arguments}
-        arguments = self._parameters.fill(given, ctx)
+        node = self.node
+        arguments = self.arguments(node, ctx)
         try:
             returned = node.obj(**arguments)
             if inspect.iscoroutine(returned):
                 returned = asyncio.run(returned)
         finally:
             self.leave_if_forked(self._unit)  # before hooks and fixtures hear of the end
+        self.take_metrics(ctx, returned)
+
+    def arguments(self, node: ConditionFunction, ctx: FrozenContext) -> dict[str, Any]:
+        """Return what the function is called with in a run: values of fixtures, and of the context."""
+        given = {name: node.funcargs[name] for name in self._arguments}
+        return self._parameters.fill(given, ctx)
+
+    def take_metrics(self, ctx: FrozenContext, returned: object) -> None:
+        """Record what the function has returned."""
         if isinstance(returned, Mapping):
             for name, value in returned.items():
                 ctx.metrics.add(name, value)

@@ -79,8 +79,13 @@ class Repeats:
             self._taken += 1
 
     def settle(
-        self, run_again: Callable[[Unit], RunRecord], *, last: bool = False, more: bool = False
-    ) -> None:
+        self,
+        run_again: Callable[[Unit], RunRecord],
+        *,
+        last: bool = False,
+        more: bool = False,
+        beside: bool = False,
+    ) -> bool:
         """Make runs again if some are to be stored, or are the last of this process for now.
 
         Parameters
@@ -91,20 +96,29 @@ class Repeats:
             Whether no more runs follow under that item.
         more : bool
             Whether others may follow under another one, so that there is no need to look each time.
+        beside : bool
+            Whether others are under way, from which no memo can be taken.
+
+        Returns
+        -------
+        bool
+            Whether it has to wait until none is.
         """
         known, stored = self._known, self._stored()
         if not last and (stored is None or not stored.is_due):
-            return
+            return False
         if known is None or not self._began or not (last or known.is_ready):
-            return
+            return False
         started, spent = time.perf_counter(), known.spent_again
         if last and more and started < self._next_look:
-            return
+            return False
         if last:
             seen = self._taken, len(self._runs.settings.exchange.of_others(self._runs.id))
             if seen == self._seen:
-                return
+                return False
             self._seen = seen
+        if beside and known.has_suspects:
+            return True
         objection = known.check(
             run_again,
             self._of_others() if last else (),
@@ -118,6 +132,7 @@ class Repeats:
             stored.release(objection)
         ended = time.perf_counter()
         self._next_look = ended + _LOOKS * (ended - started - (known.spent_again - spent))
+        return False
 
     def hold(self) -> None:
         """Have nothing stored of runs that another machine makes, before one was made again."""

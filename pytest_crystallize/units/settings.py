@@ -13,6 +13,9 @@ from pytest_crystallize.isolation.fixtures import UnitFixtures
 from pytest_crystallize.isolation.forks import Forks
 from pytest_crystallize.isolation.late_errors import LateErrors
 from pytest_crystallize.isolation.output import Output
+from pytest_crystallize.isolation.process_loop import ProcessLoop
+from pytest_crystallize.isolation.run_fixtures import WideFixtures
+from pytest_crystallize.isolation.switching import Switch
 from pytest_crystallize.isolation.timeouts import Timer
 from pytest_crystallize.naming.ids import checksum
 from pytest_crystallize.options.mark import MarkReader
@@ -37,6 +40,8 @@ class Settings:
         What the condition run under way offers to fixtures.
     output : Output
         Captured output and warnings of units.
+    loop : ProcessLoop
+        On which asynchronous units are run.
     late_errors : LateErrors
         Errors that arise beside units: in threads, in finalizers.
     forks : Forks
@@ -45,8 +50,10 @@ class Settings:
         Of the item under way.
     marks : MarkReader
         Reads the marks of experiments.
-    wide_fixtures : set of FixtureDef
-        Fixtures wider than a function on which experiments depend.
+    wide_fixtures : dict of FixtureDef to FixtureDef
+        Fixtures wider than a function on which experiments depend, each with the one that was declared.
+    async_fixtures : WideFixtures
+        Those of them that are made on the loop.
     repro : Unit or None
         The unit to repeat, its condition as it is declared.
     repro_fault : str or None
@@ -69,11 +76,13 @@ class Settings:
         self.exchange = exchange
         self.fixtures = UnitFixtures()
         self.output = Output(config)
+        self.loop = ProcessLoop(Switch(self.fixtures, self.output))
         self.late_errors = LateErrors(config)
         self.forks = Forks()
         self.timer = Timer(config)
         self.marks = MarkReader()
-        self.wide_fixtures: set[Any] = set()
+        self.wide_fixtures: dict[Any, Any] = {}
+        self.async_fixtures = WideFixtures(self.loop, self.wide_fixtures)
         self.repro = options.repro
         self.repro_fault: str | None = None
         self.records: RecordCache | None = None

@@ -88,8 +88,10 @@ class SettledExperiment:
         How many to run: as many, or for A/A tests of them.
     judging : Judging
         How claims are judged.
+    awaits : bool
+        Whether runs are awaited on the event loop of the process.
     at_once : int
-        How many replicates a process runs at the same time.
+        How many replicates a process runs at the same time, if they are.
     keep_versions : int or None
         How many versions of its artifacts are kept; None for all.
     default_replicates : int or None
@@ -104,7 +106,7 @@ class SettledExperiment:
         Why its units can't run on a cluster; empty if they can.
     """
 
-    at_once = 1
+    awaits = False
     keep_versions: int | None = None
     default_replicates: int | None = None
     stays = ""
@@ -124,6 +126,7 @@ class SettledExperiment:
         caching: Caching = _NOTHING_DECLARED,
         keys: TreatmentKeys | None = None,
         part: str = "",
+        max_concurrency: int | None = None,
     ) -> None:
         self.function = function
         self.settings = settings
@@ -142,6 +145,7 @@ class SettledExperiment:
         self.conditions = (BASELINE, *self.treatments)
         self.experiment_name = self.name
         self.needed: set[str] = set()
+        self.at_once = self._settled_concurrency(max_concurrency)
         self.sample_size = self._settled_replicates(replicates)
         plans = settings.options.plan
         pilot = max(FEWEST, settings.options.replicates or 0)
@@ -179,6 +183,13 @@ class SettledExperiment:
         except DefinitionError as error:
             self.settings.note(f"{self.name} is not stopped early: {error}")
             return declared
+
+    def _settled_concurrency(self, declared: object) -> int:
+        if declared is None:
+            return self.settings.options.at_once
+        if type(declared) is not int or declared < 1:
+            raise DefinitionError(f"{self.name}: max_concurrency is {declared!r}; give an integer >= 1")
+        return declared
 
     def _settled_replicates(self, declared: int | None) -> int:
         options = self.settings.options

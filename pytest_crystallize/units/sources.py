@@ -5,7 +5,7 @@ Each is a `crystallize.run.execute.RecordSource`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from typing import Protocol
 
@@ -20,9 +20,9 @@ Records = Generator[RunRecord, None, None]
 
 
 class Source(Protocol):
-    """A `RecordSource` that yields nothing that is to be awaited."""
+    """A `RecordSource` that yields nothing that is to be awaited, and may ask for units as it goes on."""
 
-    def records(self, units: Sequence[Unit]) -> Records:
+    def records(self, units: Iterable[Unit]) -> Records:
         """Yield the record of every unit."""
 
 
@@ -81,7 +81,7 @@ class UnitsHere:
         self._runs = runs
         self._host = host
 
-    def records(self, units: Sequence[Unit]) -> Records:
+    def records(self, units: Iterable[Unit]) -> Records:
         """Run the units, each between what brackets it."""
         runs, host = self._runs, self._host
         for unit in units:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from functools import cached_property, partial
 from typing import Any
@@ -35,7 +35,8 @@ class ExperimentRuns(UnitRuns):
         host : pytest.Item
             The item in whose call phase this happens.
         seconds : float, optional
-            Stop after that time, but not before `at_least` replicates were run here; wait for nobody.
+            Stop after that time, but not before `at_least` replicates were run here, nor where several are
+            under way at the same time; wait for nobody.
         at_least : int
             Replicates to run here before stopping.
         """
@@ -47,7 +48,7 @@ class ExperimentRuns(UnitRuns):
                 self._recall()
                 settings.exchange.refresh()
                 self._pull(host, seconds, at_least)
-                self.repeats.settle(UnitsHere(self, host).again, last=True, more=seconds is not None)
+                self.repeats.settle(partial(self.again, host), last=True, more=seconds is not None)
             finally:
                 if self.cache is not None and seconds is None:  # behind a token there is more to come
                     self.cache.flush()
@@ -61,7 +62,8 @@ class ExperimentRuns(UnitRuns):
             with closing(self.batches(partial(self.source, host), wait=waits)) as batches:
                 for records in batches:
                     done_here += self.take_in(records)
-                    out_of_time = seconds is not None and time.perf_counter() - started > seconds
+                    passed = time.perf_counter() - started
+                    out_of_time = seconds is not None and not self.awaits and passed > seconds
                     if out_of_time and done_here >= at_least:
                         return
             if not self.advance():
@@ -73,6 +75,8 @@ class ExperimentRuns(UnitRuns):
         At first those of what nobody has claimed; if it is to be waited for, then of what others have.
         """
         settings = self.settings
+        if self.awaits:
+            yield self._one_by_one(source)
         for block in self._blocks.claimed(self.first_missing, self.size):
             try:
                 if units := [unit for replicate in block for unit in self.missing(replicate)]:
@@ -84,9 +88,38 @@ class ExperimentRuns(UnitRuns):
             if missing := self.missing(replicate):
                 yield SharedRecords(self, source, waits=True).records(missing)
 
+    def _one_by_one(self, source: Callable[[], Source]) -> Records:
+        """Yield the records of replicates of which each is claimed when there is room for it."""
+        exchange = self.settings.exchange
+        under_way: dict[int, int] = {}
+
+        def release(replicate: int) -> None:
+            del under_way[replicate]
+            self.write(exchange.release, self.id, range(replicate, replicate + 1))
+
+        def claimed() -> Iterator[Unit]:
+            while block := exchange.claim(self.id, self.first_missing(), self.size, 1):
+                for replicate in block:
+                    missing = self.missing(replicate)
+                    under_way[replicate] = len(missing)
+                    yield from missing
+                    if not missing:
+                        release(replicate)
+
+        try:
+            with closing(source().records(claimed())) as records:
+                for record in records:
+                    yield record
+                    under_way[record.replicate] -= 1
+                    if not under_way[record.replicate]:
+                        release(record.replicate)
+        finally:
+            for replicate in list(under_way):
+                release(replicate)
+
     @cached_property
     def _blocks(self) -> Blocks:
-        return Blocks(self.settings.exchange, self.id, self.at_once)
+        return Blocks(self.settings.exchange, self.id)
 
     def take_in(self, arriving: Records) -> int:
         """Conclude records as they arrive; return of how many replicates they were."""
@@ -100,6 +133,10 @@ class ExperimentRuns(UnitRuns):
     def source(self, host: pytest.Item) -> Source:
         """Return what runs units of replicates that this process has claimed."""
         return UnitsHere(self, host)
+
+    def again(self, host: pytest.Item, unit: Unit) -> RunRecord:
+        """Run a unit again, for nothing but to see what it gives."""
+        return UnitsHere(self, host).again(unit)
 
     def _recall(self) -> None:
         """Learn which runs are stored, before any is run."""

@@ -1,0 +1,186 @@
+"""Units of marked functions that are asynchronous, or whose fixtures are: several are under way at a time."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from crystallize import RunRecord
+from crystallize.seam import (
+    BASELINE,
+    LOGGER,
+    TREATMENT,
+    Ending,
+    FrozenContext,
+    Journal,
+    Outcomes,
+    RunError,
+    SharedTime,
+    Unit,
+    context_of,
+    execute,
+    given,
+    is_async,
+)
+from pytest_crystallize.boundary import FAILURES, SKIPS, too_late
+from pytest_crystallize.isolation.output import with_properties
+from pytest_crystallize.isolation.process_loop import RunTask
+from pytest_crystallize.isolation.run_fixtures import (
+    OF_PROCESS,
+    RunFixtures,
+    Waiting,
+    is_async_fixture,
+    set_up,
+    torn_down,
+)
+from pytest_crystallize.naming.tracebacks import describe
+from pytest_crystallize.pytest_seam import definitions_of, fixtures_of, tmppath_result_key
+from pytest_crystallize.units.marked import MarkedRuns
+from pytest_crystallize.units.sources import Source
+from pytest_crystallize.units.together import AwaitedRuns, Script, UnitsTogether
+
+
+def has_to_await(function: pytest.Function) -> bool:
+    """Return whether a marked function, or one of its fixtures, is asynchronous."""
+    known = fixtures_of(function).name2fixturedefs.values()
+    return is_async(function.obj) or any(map(is_async_fixture, [d for found in known for d in found]))
+
+
+class AsyncMarkedRuns(MarkedRuns, AwaitedRuns):
+    """Units of a function whose body is one condition run, and that is awaited."""
+
+    awaits = True
+
+    def __init__(self, function: pytest.Function, *args: Any, **kwargs: Any) -> None:
+        super().__init__(function, *args, **kwargs)
+        self._allowed = self.at_once
+        self._of_process = [name for name in fixtures_of(function).names_closure if name in OF_PROCESS]
+        if self._of_process or not is_async(function.obj):
+            self.at_once = 1
+        self.shared_time = SharedTime()
+        self.latest = self.node
+
+    @property
+    def instance(self) -> Any:
+        """The instance of the latest run: each has its own."""
+        return self.latest.instance
+
+    def source(self, host: pytest.Item) -> Source:
+        """Return what runs units together; say so if they can only be run one by one."""
+        if self._of_process and self._allowed > 1:
+            self.settings.note(
+                f"{self.name}: runs are made one by one, since fixture {self._of_process[0]!r} is about what "
+                "the whole process shares"
+            )
+        return UnitsTogether(self, host)
+
+    def again(self, host: pytest.Item, unit: Unit) -> RunRecord:
+        """Run a unit again, for nothing but to see what it gives."""
+        return UnitsTogether(self, host).again(unit)
+
+    def run_alone(self, unit: Unit, host: pytest.Item) -> RunRecord:
+        """Run a unit whose exceptions come through."""
+        return UnitsTogether(self, host).alone(unit)
+
+    def script(
+        self,
+        unit: Unit,
+        host: pytest.Item,
+        task: RunTask,
+        *,
+        outcomes: Outcomes | None = None,
+        again: bool = False,
+    ) -> Script:
+        """Set up the function's fixtures, call it, tear them down."""
+        return _MarkedRun(self, unit, host, task).script(outcomes)
+
+
+class _MarkedRun:
+    """One run, with a node of its own."""
+
+    def __init__(self, runs: AsyncMarkedRuns, unit: Unit, host: pytest.Item, task: RunTask) -> None:
+        self._runs = runs
+        self._unit = unit
+        self._host = host
+        self._task = task
+        self._phase = "setup"
+        settings = runs.settings
+        definitions = RunFixtures(
+            task,
+            lambda name: definitions_of(name, runs.function),
+            settings.async_fixtures,
+            alone=runs.at_once == 1,
+        )
+        self.node = runs.latest = runs.node.beside_others(host, definitions)
+
+    def script(self, outcomes: Outcomes | None) -> Script:
+        """Do all that a run does, and return its record."""
+        runs, (replicate, condition) = self._runs, self._unit
+        journal = Journal({}, runs.stream.word(replicate), condition, replicate, LOGGER)
+        time = runs.shared_time.begin()
+        endings: list[Ending] = []  # none is left, so that no fault holds the frame that it stands in
+        try:
+            yield from self._body(context_of(journal), journal)
+            endings.append((None, None))
+        except BaseException as fault:
+            endings.append((None, fault))
+        seconds = runs.shared_time.end(time)
+        record = execute(
+            journal,
+            lambda _: given(endings.pop()),
+            seed_globals=None,
+            outcomes=outcomes or Outcomes(FAILURES, SKIPS, self._describe),
+        )
+        record = replace(record, seconds=seconds)
+        if outcomes is None:
+            record = runs.judged(record, self.node)
+        return with_properties(record, self.node.user_properties)
+
+    def _describe(self, error: BaseException, step: str) -> RunError:
+        return describe(error, step if step in self._runs.treatments else self._phase, self.node)
+
+    def _body(self, ctx: FrozenContext, journal: Journal) -> Waiting:
+        runs, node, switch = self._runs, self.node, self._runs.settings.loop.switch
+        if runs.seeding is not None:
+            runs.seeding(journal.seed)
+        if (condition := journal.condition) != BASELINE:
+            journal.enter(condition, TREATMENT)
+            runs.treatment_by_name[condition].apply(ctx)
+        name = runs.function.originalname
+        journal.enter(name, 0)
+        switch.speak_of(ctx)
+        try:
+            with node.reported("setup"):
+                yield from set_up(node)
+            self._host.funcargs = node.funcargs  # type: ignore[attr-defined]  # the host is an item of ours
+            self._phase = name
+            with node.reported("call"):
+                yield from self._call(ctx)
+            node.stash[tmppath_result_key]["call"] = True
+        finally:
+            runs.leave_if_forked(self._unit)
+            if (phase := self._phase) == name:
+                self._phase = "teardown"
+            self._task.is_ending = True
+            try:
+                yield from torn_down(node)
+            except SKIPS as reason:
+                raise too_late(reason) from reason
+            finally:
+                switch.speak_of(None)
+            self._phase = phase
+        runs.artifacts.after_replicate(runs, ctx)
+
+    def _call(self, ctx: FrozenContext) -> Waiting:
+        runs, node = self._runs, self.node
+        arguments = runs.arguments(node, ctx)
+        try:
+            returned = node.obj(**arguments)
+            if inspect.isawaitable(returned):
+                returned = given((yield returned))
+        finally:
+            runs.leave_if_forked(self._unit)  # before hooks and fixtures hear of the end
+        runs.take_metrics(ctx, returned)
