@@ -16,12 +16,7 @@ from crystallize.seam import (
     Unit,
     check_failure,
     claimed_metrics,
-    compared,
-    digest,
     failure,
-    level_of,
-    name_of_p,
-    number,
     printable,
     printable_lines,
     score,
@@ -38,14 +33,13 @@ from pytest_crystallize.pytest_seam import (
     ShowsTraceback,
     evaluate_skip_marks,
     evaluate_xfail_marks,
-    saferepr,
     share_fixtures,
     skip_of_item,
 )
 from pytest_crystallize.records.exchange import unlike
+from pytest_crystallize.report.explained import explain, run_line
 from pytest_crystallize.report.failures import PROPERTY
 from pytest_crystallize.report.judged import CacheUse, Judged, plain
-from pytest_crystallize.report.text import CORRECTIONS, effect_of, extra_numbers, interval_of, sides_of
 
 if TYPE_CHECKING:
     from crystallize import Hypothesis, RunRecord
@@ -269,7 +263,7 @@ class HypothesisItem(ExperimentItem):
             raise _skipped(f"there is no replicate {unit.replicate}: {self.runs.replicates} are declared")
         with self.runs.settings.output.of_units(self.runs.id):
             record = self.runs.run_alone(unit, self)
-        self.runs.settings.note(f"{self.runs.name}: {run_told(record)}")
+        self.runs.settings.note(f"{self.runs.name}: {run_line(record)}")
         raise _skipped(f"no verdict: 1 of {self.runs.replicates} replicates")
 
     def _judged_of(self, arms: dict[str, ConditionRuns], records: Iterable[RunRecord]) -> Judged:
@@ -344,15 +338,6 @@ def refuse(message: str, *, baseline: Sample, treatment: Sample, verdict: Verdic
     raise NotSupported(message)
 
 
-def run_told(record: RunRecord) -> str:
-    """Return in one line what a run gave, exactly."""
-    metrics = ", ".join(f"{entry.name} = {saferepr(entry.value)}" for entry in record.metrics)
-    return (
-        f"replicate {record.replicate} of {record.condition!r}, seed {record.seed}: "
-        f"{metrics or 'no metrics'}; digest {digest([record])}"
-    )
-
-
 def lines_entry(lines: Sequence[str]) -> ReprEntry:
     """Return lines as a part of what a report says of a failure.
 
@@ -368,61 +353,10 @@ def _skipped(reason: str) -> BaseException:
     return skip
 
 
-def explain(verdict: Verdict, drawn_seed: int | None = None) -> str:
-    """Return what a test that does not pass says of its verdict."""
-    lines = [f"{verdict.status.upper()}: {verdict.reason}" if verdict.reason else verdict.status.upper()]
-    row = verdict.to_dict()
-    numbers = []
-    if verdict.baseline_mean is not None and verdict.treatment_mean is not None:
-        metric = verdict.metric.split(", ")[0]
-        shown = (
-            f", {verdict.estimand or 'difference'} {effect_of(row)} {interval_of(row)}"
-            if verdict.interval
-            else ""
-        )
-        before, after = (number(mean, digits=6) for mean in (verdict.baseline_mean, verdict.treatment_mean))
-        numbers.append(f"{metric}: {_compared_with(row)} {before}, {sides_of(row)[1]} {after}{shown}")
-    if verdict.p_value is not None:
-        name = name_of_p(row)
-        shown, _ = compared(row["p_value" if name == "p" else "opposite_p"], level_of(row))
-        numbers.append(f"{name} = {shown}{_compared(verdict)}, n = {verdict.n}, {verdict.test}")
-    if extra := extra_numbers(row):
-        numbers.append(extra)
-    if verdict.population:
-        numbers.append(f"speaks of {verdict.population}")
-    if verdict.recorded and verdict.recorded not in verdict.reason:
-        numbers.append(f"reference {verdict.against!r} was {verdict.recorded}")
-        if verdict.caveat:
-            numbers.append(f"but {verdict.caveat}")
-    if drawn_seed is not None:
-        numbers.append(f"the root seed was drawn; repeat with --crystallize-seed={drawn_seed}")
-    return "\n".join(map(printable, [*lines, *(f"  {line}" for line in numbers)]))
-
-
 def _as_property(value: Any) -> Any:
     """Return a value as XML, and whoever prints it, can take it."""
     value = plain(value)
     return printable_lines(value) if isinstance(value, str) else value
-
-
-def _compared_with(row: Mapping[str, Any]) -> str:
-    return f"reference {row['against']!r}" if row["comparator"] == "reference" else sides_of(row)[0]
-
-
-def _compared(verdict: Verdict) -> str:
-    """Say what the p-value was compared with."""
-    if verdict.adjusted_p is not None:
-        by = CORRECTIONS[verdict.correction]
-        if name_of_p(verdict.to_dict()) != "p":
-            return f", adjusted by {by} for {verdict.family} claims (alpha {verdict.alpha:g})"
-        return (
-            f", adjusted by {by} for {verdict.family} claims "
-            f"{compared(verdict.adjusted_p, level_of(verdict.to_dict()))[0]} (alpha {verdict.alpha:g})"
-        )
-    if verdict.looks and verdict.level is not None and verdict.p_value is not None:
-        _, level = compared(verdict.p_value, verdict.level, digits=3)
-        return f" (level {level} at look {verdict.look} of {verdict.looks}, alpha {verdict.alpha:g})"
-    return f" (alpha {verdict.alpha:g})" if verdict.alpha is not None else ""
 
 
 class PrefetchItem(ExperimentItem):
