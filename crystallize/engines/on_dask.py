@@ -393,8 +393,7 @@ class DaskRun:
             error = RunError(
                 "WorkerDied", message, "worker", f"WorkerDied: {message}\nIt is not run again.\n"
             )
-            seed = self._plan.stream.seed(unit.replicate)
-            yield BlockResult([RunRecord(unit.condition, unit.replicate, seed, error=error)], {})
+            yield BlockResult([self._plan.failed(unit, error)], {})
 
     def _was_retired(self, worker: str) -> bool:
         """Return whether a worker left as the cluster was scaled down: nothing that it ran is to blame."""

@@ -178,8 +178,7 @@ class ExecutorRun:
 
 
 def _failed(units: Sequence[Unit], fault: BaseException, plan: RunPlan) -> Iterator[RunRecord]:
-    """Yield the records of units whose future failed."""
+    """Return the records of units whose future failed."""
     text = "".join(traceback.format_exception(fault))
     error = RunError(type(fault).__qualname__, str(fault), "executor", text)
-    for unit in units:
-        yield RunRecord(unit.condition, unit.replicate, plan.stream.seed(unit.replicate), error=error)
+    return (plan.failed(unit, error) for unit in units)

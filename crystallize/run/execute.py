@@ -316,6 +316,10 @@ class RunPlan:
             journal.inputs = self.inputs(unit)
         return journal
 
+    def failed(self, unit: Unit, error: RunError) -> RunRecord:
+        """Return the record of a unit that was ended from outside, or not begun."""
+        return RunRecord(unit.condition, unit.replicate, self.stream.seed(unit.replicate), error=error)
+
     def with_data(self, source: DataSource) -> RunPlan:
         """Return a plan that fetches from another source, under whatever treatment."""
         treatments = tuple(treatment.without_source() for treatment in self.treatments)

@@ -279,11 +279,7 @@ class FactoryRuns(ExperimentRuns, AwaitedRuns):
                 _ = self.plan
             except FAILURES as fault:
                 self._refusal = outcomes.describe(fault, "before_run")
-        if self._refusal is None:
-            return None
-        return RunRecord(
-            unit.condition, unit.replicate, self.stream.seed(unit.replicate), error=self._refusal
-        )
+        return None if self._refusal is None else self.failed(unit, self._refusal)
 
     def finish(self) -> None:
         """Call the hooks behind the run, once in each process that ran a unit."""

@@ -50,8 +50,7 @@ class UnitRuns(SettledExperiment, ABC):
     def ended_session(self, unit: Unit, error: BaseException) -> None:
         """Take in that a unit ended the session; other workers may wait for its record."""
         fault = RunError.from_exception(error, self.name)
-        seed = self.stream.seed(unit.replicate)
-        self.publish(unit, RunRecord(unit.condition, unit.replicate, seed, error=fault))
+        self.publish(unit, self.failed(unit, fault))
         self.settings.note(f"{self._place(*unit)} ended the session: {fault}")
 
     def leave_if_forked(self, unit: Unit) -> None:
@@ -127,7 +126,7 @@ class UnitRuns(SettledExperiment, ABC):
         """Note that a unit is about to be run; of one that ended a process, return the record instead."""
         exchange, key = self.settings.exchange, Key(self.id, *unit)
         if (worker := exchange.begun_by(key)) is not None:
-            lost = self._lost(key, worker)
+            lost = self._lost(unit, worker)
             self.publish(unit, lost)
             return lost
         self.repeats.begin()
@@ -150,10 +149,14 @@ class UnitRuns(SettledExperiment, ABC):
         except OSError as error:
             self.settings.note(f"records could not be written for other processes to read: {error}")
 
-    def _lost(self, key: Key, worker: str) -> RunRecord:
+    def _lost(self, unit: Unit, worker: str) -> RunRecord:
         message = f"process {worker!r} died while it ran this condition"
         error = RunError(LOST, message, self.name, f"{message}.\nIt is not run again.\n")
-        return RunRecord(key.condition, key.replicate, self.stream.seed(key.replicate), error=error)
+        return self.failed(unit, error)
+
+    def failed(self, unit: Unit, error: RunError) -> RunRecord:
+        """Return the record of a unit that was ended from outside, or not begun."""
+        return RunRecord(unit.condition, unit.replicate, self.stream.seed(unit.replicate), error=error)
 
     @property
     def instance(self) -> Any:

@@ -51,7 +51,7 @@ def run_in_processes(plan: RunPlan, units: Sequence[Unit], workers: int) -> Gene
         killers = pool.killers(done)
         for unit, message in killers.items():
             error = RunError("ProcessDied", message, "process", f"ProcessDied: {message}\n")
-            yield RunRecord(unit.condition, unit.replicate, plan.stream.seed(unit.replicate), error=error)
+            yield plan.failed(unit, error)
         left = [unit for unit in left if unit not in done and unit not in killers]
 
 
