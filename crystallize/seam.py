@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from crystallize.analysis.calibration import BLIND_SPOT as BLIND_SPOT
     from crystallize.analysis.calibration import Calibration as Calibration
     from crystallize.analysis.calibration import calibrate as calibrate
-    from crystallize.analysis.claim_plan import told as told
+    from crystallize.analysis.claim_plan import plan_lines as plan_lines
     from crystallize.analysis.claim_test import suited as suited
     from crystallize.analysis.columns import mean as mean
     from crystallize.analysis.evaluation import digest as digest
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from crystallize.analysis.planning import Planner as Planner
     from crystallize.analysis.recordable import Claimed as Claimed
     from crystallize.analysis.recordable import claimed_metrics as claimed_metrics
-    from crystallize.analysis.recordable import recorded as recorded
+    from crystallize.analysis.recordable import make_recording as make_recording
     from crystallize.analysis.recordable import unrecordable as unrecordable
     from crystallize.analysis.reference_file import load_reference as load_reference
     from crystallize.analysis.reference_file import write_reference as write_reference
@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from crystallize.context.record import RunRecord as RunRecord
     from crystallize.context.record import records_from_json as records_from_json
     from crystallize.context.record import records_to_json as records_to_json
+    from crystallize.context.recording import is_finite as is_finite
     from crystallize.context.seeding import CALIBRATION as CALIBRATION
     from crystallize.context.seeding import PLANNING as PLANNING
     from crystallize.context.seeding import TREATMENT as TREATMENT
@@ -104,6 +105,7 @@ if TYPE_CHECKING:
     from crystallize.experiment.checks import with_defaults as with_defaults
     from crystallize.experiment.declaration import DEFAULT_NAME as DEFAULT_NAME
     from crystallize.experiment.graph import GraphRun as GraphRun
+    from crystallize.experiment.result import strict_json as strict_json
     from crystallize.identity.environment import Environment as Environment
     from crystallize.identity.environment import environment as environment
     from crystallize.identity.fingerprint import fingerprint as fingerprint
@@ -173,14 +175,14 @@ if TYPE_CHECKING:
 _NAMES: dict[str, tuple[str, ...]] = {
     "analysis.analysis": ("Analysis",),
     "analysis.calibration": ("BLIND_SPOT", "Calibration", "calibrate"),
-    "analysis.claim_plan": ("told",),
+    "analysis.claim_plan": ("plan_lines",),
     "analysis.claim_test": ("suited",),
     "analysis.condition_runs": ("mean",),
     "analysis.evaluation": ("digest", "ranked", "runs_by_condition", "score"),
     "analysis.family": ("AnalysisPlan",),
     "analysis.interim": ("Interim",),
     "analysis.planning": ("FEWEST", "Planner"),
-    "analysis.recordable": ("Claimed", "claimed_metrics", "recorded", "unrecordable"),
+    "analysis.recordable": ("Claimed", "claimed_metrics", "make_recording", "unrecordable"),
     "analysis.reference_file": ("load_reference", "write_reference"),
     "analysis.references": ("References", "find_references"),
     "analysis.sample": ("SESSIONS",),
@@ -209,6 +211,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "context.context": ("FrozenContext", "LOGGER", "context_of", "journal_of"),
     "context.journal": ("Journal",),
     "context.record": ("RunError", "RunRecord", "records_from_json", "records_to_json"),
+    "context.recording": ("is_finite",),
     "context.seeding": (
         "CALIBRATION",
         "GlobalState",
@@ -238,6 +241,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     ),
     "experiment.declaration": ("DEFAULT_NAME",),
     "experiment.graph": ("GraphRun",),
+    "experiment.result": ("strict_json",),
     "identity.environment": ("Environment", "environment"),
     "identity.fingerprint": ("fingerprint",),
     "identity.opened_files": ("OPENED",),

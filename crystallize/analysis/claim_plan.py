@@ -107,14 +107,14 @@ class ExperimentPlan:
         return max(known) if known and len(known) == len(needed) else None
 
     def __str__(self) -> str:
-        lines = [line for claim in self.claims for line in told(claim.to_dict())]
+        lines = [line for claim in self.claims for line in plan_lines(claim.to_dict())]
         if self.replicates is not None:
             time = _time(self.replicates * self.seconds)
             lines.append(f"in all {self.replicates} replicates of every condition, {time} of computing")
         return "\n".join(lines)
 
 
-def told(plan: Mapping[str, Any]) -> Iterator[str]:
+def plan_lines(plan: Mapping[str, Any]) -> Iterator[str]:
     """Yield the plan of a claim in words, from its fields."""
     name = f"{plan['hypothesis']} [{plan['treatment']}]"
     if plan["size"] is not None and plan["needed"] is not None:

@@ -38,7 +38,7 @@ def claimed_metrics(hypotheses: Iterable[Hypothesis]) -> list[Claimed]:
     ]
 
 
-def recorded(
+def make_recording(
     name: str,
     runs: Mapping[str, ConditionRuns],
     origin: Origin,

@@ -148,7 +148,7 @@ def new_key() -> str:
 
 
 STOPPED: Final[set[str]] = set()
-"""Keys of cargoes of which this process wants nothing to be run any more, also not by workers within it."""
+"""Keys of remote work of which nothing is to be run any more in this process, nor by workers within it."""
 
 GENERATORS: Final = threading.RLock()
 """Held by a unit that seeds the global generators, which all threads of a process share."""
@@ -229,11 +229,11 @@ class Payload:
         self.expectation = replace(work.expectation, subject=None, parts={})  # type: ignore[arg-type]
         self.data = pickled(work.plan, work, dumps=dumps or portable_dumps(), advice=advice)
         self.is_exclusive = work.is_exclusive
-        self._cargo: RemoteWork | None = None
+        self._work: RemoteWork | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Send the bytes, whatever was made of them here."""
-        return vars(self) | {"_cargo": None}
+        return vars(self) | {"_work": None}
 
     def run_block(self, units: Sequence[Unit], *, seconds: float = BLOCK_SECONDS) -> BlockResult:
         """Run units in this process, which are to take that long."""
@@ -241,10 +241,10 @@ class Payload:
         host, number = _process()
         where = f"process {number} on {host}"
         with _unpacking:
-            work = self._cargo or _cargoes.get(self.key)
+            work = self._work or _unpacked_works.get(self.key)
             if work is None:
-                work = _cargoes[self.key] = self._unpacked(where)
-            self._cargo = work
+                work = _unpacked_works[self.key] = self._unpacked(where)
+            self._work = work
         with GENERATORS if self.modules is not None else nullcontext(), self._modules():
             return work.context.copy().run(work.run_block, units, where, seconds=seconds)
 
@@ -275,7 +275,7 @@ class Payload:
 
 
 _unpacking = threading.RLock()
-_cargoes: weakref.WeakValueDictionary[str, RemoteWork] = weakref.WeakValueDictionary()
+_unpacked_works: weakref.WeakValueDictionary[str, RemoteWork] = weakref.WeakValueDictionary()
 
 
 def told_once(

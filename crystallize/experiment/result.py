@@ -17,7 +17,7 @@ import numpy as np
 
 from crystallize.analysis.condition_runs import ConditionRuns
 from crystallize.analysis.evaluation import digest
-from crystallize.analysis.recordable import claimed_metrics, recorded
+from crystallize.analysis.recordable import claimed_metrics, make_recording
 from crystallize.analysis.reference_file import write_reference
 from crystallize.analysis.stored_reference import Origin
 from crystallize.errors import ReferenceFileError
@@ -200,7 +200,7 @@ class Result:
         here = None if self._elsewhere else machine()
         origin = Origin.now(commit=self._git_commit, dirty=dirty, machine=here, inputs=self._inputs)
         claimed = claimed_metrics(result.hypothesis for result in self.hypotheses)
-        recording, left_out = recorded(
+        recording, left_out = make_recording(
             self.name, self._conditions, origin, root_seed=self.root_seed, claimed=claimed
         )
         if recording.is_empty:
@@ -268,7 +268,7 @@ class Result:
 
     def to_json(self, *, indent: int | None = 2) -> str:
         """Return `to_dict` as JSON; nan and infinities become the strings "nan", "inf" and "-inf"."""
-        return json.dumps(_strict(self.to_dict()), indent=indent, allow_nan=False)
+        return json.dumps(strict_json(self.to_dict()), indent=indent, allow_nan=False)
 
     def __str__(self) -> str:
         planned = self.planned_replicates
@@ -294,17 +294,18 @@ class Result:
         return f"<Result of {self.name!r}: {self.replicates} replicates, {len(self.errors)} errors>"
 
 
-def _strict(value: Any) -> Any:
+def strict_json(value: Any) -> Any:
+    """Return a value as data that JSON has: nan and infinities as text, of what it does not know the repr."""
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, Mapping):
-        return {str(key): _strict(item) for key, item in value.items()}
+        return {str(key): strict_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_strict(item) for item in value]
+        return [strict_json(item) for item in value]
     if isinstance(value, set | frozenset):
-        return [_strict(item) for item in sorted(value, key=repr)]
+        return [strict_json(item) for item in sorted(value, key=repr)]
     if isinstance(value, np.generic | np.ndarray):
-        return _strict(value.tolist())
+        return strict_json(value.tolist())
     if value is None or isinstance(value, bool | int | float | str):
         return value
     return repr(value)

@@ -18,19 +18,19 @@ from crystallize.seam import (
     SESSIONS,
     compared,
     interval,
+    is_finite,
     level_of,
     mean,
     number,
     p_value,
+    plan_lines,
     printable,
     printable_lines,
-    told,
 )
 from pytest_crystallize.report.failures import Failure
 from pytest_crystallize.report.model import ExperimentResults, Outcome, SessionResults
 from pytest_crystallize.report.plots import MOST_PAIRS, estimation_plot, looks_plot, power_plot
 from pytest_crystallize.report.text import (
-    duration,
     effect_of,
     group_line,
     interval_of,
@@ -70,7 +70,7 @@ def _page(results: SessionResults) -> Iterator[str]:
     yield '<a class="skip" href="#main">Skip to the verdicts</a>'
     yield f"<header><h1>{_text(done)}</h1>"
     yield f'<p class="rest">{_text(rest)}</p>' if rest else ""
-    yield f"<p>{_text(_provenance(results))}</p></header>"
+    yield f"<p>{_text(results.provenance)}</p></header>"
     if len(results.experiments) > 1:
         yield '<nav aria-label="Experiments"><ul>'
         yield from (
@@ -89,13 +89,6 @@ def _page(results: SessionResults) -> Iterator[str]:
     command = shlex.join(["pytest", *results.arguments])
     yield f"<p><code>{_text(command)}</code>, exit status {results.exit_status}</p>"
     yield "</footer></body></html>"
-
-
-def _provenance(results: SessionResults) -> str:
-    parts = [results.started, duration(results.seconds)]
-    if results.commit is not None:
-        parts.append(f"commit {results.commit[:12]}")
-    return ", ".join([*parts, *(f"{name} {version}" for name, version in results.versions.items())])
 
 
 def _overview(results: SessionResults) -> Iterator[str]:
@@ -122,9 +115,7 @@ def _overview(results: SessionResults) -> Iterator[str]:
 
 def _experiment(each: ExperimentResults, key: str) -> Iterator[str]:
     yield f'<section class="experiment" aria-labelledby="{key}"><h2 id="{key}">{_text(each.name)}</h2>'
-    cached = f", {each.cached} of {each.condition_runs} runs from cache" if each.cached else ""
-    time = duration(math.fsum(each.seconds.values()))
-    yield f"<p>{_text(each.extent)}, seed {each.seed}, {time}{cached}; <code>{_text(each.where)}</code></p>"
+    yield f"<p>{_text(each.extent)}; <code>{_text(each.where)}</code></p>"
     if each.off:
         yield f"<p>Switched off, so not tested: {', '.join(map(_text, each.off))}</p>"
     for number_, outcome in enumerate(each.tests):
@@ -158,7 +149,7 @@ def _outcome(each: ExperimentResults, outcome: Outcome, key: str) -> Iterator[st
     if outcome.planned is not None:
         plot = power_plot(outcome.planned, key=f"{key}-power")
         said = "Power by replicates, by the upper 80 % limit of the pilot's spread."
-        yield from (f"<p>{_text(line.strip())}</p>" for line in told(outcome.planned))
+        yield from (f"<p>{_text(line.strip())}</p>" for line in plan_lines(outcome.planned))
         yield (
             f'<div class="figures"><figure>{plot}<figcaption>{said}</figcaption></figure></div>'
             if plot
@@ -268,7 +259,7 @@ def _samples(each: ExperimentResults) -> Iterator[str]:
     rows = []
     for metric, arms in each.samples.items():
         for condition, values in arms.items():
-            known = [float(v) for v in values if isinstance(v, int | float) and _is_finite(v)]
+            known = [float(value) for value in values if is_finite(value)]
             lacking = sum(value is None for value in values)
             shown = [number(f(known)) if known else "-" for f in (mean, _deviation, min, max)]
             rows.append((_text(metric), _text(condition), str(len(values) - lacking), *shown))
@@ -278,13 +269,6 @@ def _samples(each: ExperimentResults) -> Iterator[str]:
         yield from _table(f"Samples of {each.name}", columns, rows)
         digests = ", ".join(f"{name} {value}" for name, value in each.digests.items())
         yield f"<p>Digests: <code>{_text(digests)}</code></p></details>"
-
-
-def _is_finite(value: float) -> bool:
-    try:
-        return math.isfinite(value)
-    except OverflowError:
-        return False
 
 
 def _deviation(values: Sequence[float]) -> float | None:

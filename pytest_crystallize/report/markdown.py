@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from crystallize.seam import PASSING, number, printable, printable_lines, told
+from crystallize.seam import PASSING, number, plan_lines, printable, printable_lines
 from pytest_crystallize.report.failures import Failure
 from pytest_crystallize.report.model import ExperimentResults, Outcome, SessionResults
-from pytest_crystallize.report.text import duration, effect_of, interval_of, ranges
+from pytest_crystallize.report.text import effect_of, interval_of, ranges
 
 COLUMNS = ("experiment", "hypothesis", "treatment", "effect", "p", "n", "verdict")
 _SPECIAL = re.compile(
@@ -50,7 +50,7 @@ def markdown_report(results: SessionResults, *, limit: int | None = None) -> str
     table = ["|".join(("", *cells, "")) + "\n" for cells in (COLUMNS, ["---"] * len(COLUMNS))] if rows else []
     details = [_details(each) for each in results.experiments]
     notes = [f"> {text(note)}\n" for note in results.notes]
-    foot = f"{text(_provenance(results))}\n"
+    foot = f"{text(results.provenance)}\n"
     pieces = [*blocks, "\n", *table, *rows, "\n", *details, *(line + "\n" for line in notes), foot]
     return "".join(pieces if limit is None else _fitting(pieces, limit))
 
@@ -102,20 +102,15 @@ def _row(experiment: ExperimentResults, outcome: Outcome) -> str:
 
 
 def _details(experiment: ExperimentResults) -> str:
-    seconds = duration(sum(experiment.seconds.values()))
-    cached = (
-        f", {experiment.cached} of {experiment.condition_runs} runs from cache" if experiment.cached else ""
-    )
     lines = [
-        f"<details><summary>{code(experiment.name)}: {text(experiment.extent)}, seed {experiment.seed}, "
-        f"{seconds}{cached}</summary>",
+        f"<details><summary>{code(experiment.name)}: {text(experiment.extent)}</summary>",
         "",
         f"{code(experiment.where)}",
         "",
     ]
     for outcome in experiment.tests:
         name = " ".join(code(part) for part in (outcome.hypothesis, outcome.treatment) if part)
-        planned = "" if outcome.planned is None else "; ".join(line.strip() for line in told(outcome.planned))
+        planned = "" if outcome.planned is None else "; ".join(map(str.strip, plan_lines(outcome.planned)))
         said = f": {text(outcome.reason or planned)}" if outcome.reason or planned else ""
         expected = f" (expected: {text(outcome.expected)})" if outcome.expected else ""
         lines.append(
@@ -150,12 +145,6 @@ def _failure(failure: Failure) -> Iterator[str]:
     yield from fenced(failure.traceback.rstrip()[-_TRACEBACK_CHARACTERS:])
     yield ""
     yield code(failure.command)
-
-
-def _provenance(results: SessionResults) -> str:
-    parts = [f"{name} {version}" for name, version in results.versions.items()]
-    commit = [] if results.commit is None else [f"commit {results.commit[:12]}"]
-    return ", ".join([results.started, duration(results.seconds), *commit, *parts])
 
 
 def fenced(content: str) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
@@ -10,7 +11,7 @@ from typing import Any
 from crystallize import Verdict
 from pytest_crystallize.naming.ids import variant
 from pytest_crystallize.report.failures import Failure
-from pytest_crystallize.report.text import counted, p_of
+from pytest_crystallize.report.text import counted, duration, p_of
 
 SCHEMA = "crystallize-report-1"
 _OPEN = ("refuted", "inconclusive", "miscalibrated", "invalid", "error", "skipped", "not run")
@@ -211,11 +212,13 @@ class ExperimentResults:
 
     @property
     def extent(self) -> str:
-        """Numbers of replicates and of conditions, in words."""
+        """Extent of the runs in words: replicates, conditions, seed, compute time, what was cached."""
         many = counted(self.planned, "replicate")
         if self.run < self.planned:
             many = f"{self.run} of {many}"
-        return f"{many} of {counted(len(self.seconds), 'condition')}"
+        many += f" of {counted(len(self.seconds), 'condition')}"
+        cached = f", {self.cached} of {self.condition_runs} runs from cache" if self.cached else ""
+        return f"{many}, seed {self.seed}, {duration(math.fsum(self.seconds.values()))}{cached}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +258,13 @@ class SessionResults:
         """Return every field, and the name of the schema first."""
         plain = {field.name: getattr(self, field.name) for field in fields(self)}
         return {"schema": SCHEMA, **plain, "experiments": [each.to_dict() for each in self.experiments]}
+
+    @property
+    def provenance(self) -> str:
+        """When it was, how long it took, and with which code."""
+        commit = [] if self.commit is None else [f"commit {self.commit[:12]}"]
+        versions = (f"{name} {version}" for name, version in self.versions.items())
+        return ", ".join([self.started, duration(self.seconds), *commit, *versions])
 
     def headline(self) -> tuple[str, str]:
         """Return how many hypotheses passed, and what became of the others."""

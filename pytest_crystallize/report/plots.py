@@ -16,6 +16,7 @@ from crystallize import Verdict
 from crystallize.seam import (
     compared,
     effect,
+    is_finite,
     mean,
     name_of_p,
     number,
@@ -157,21 +158,12 @@ class _Arm:
 
     @classmethod
     def of(cls, name: str, sample: Sequence[Any]) -> _Arm:
-        values = {i: value for i, given in enumerate(sample) if (value := _finite(given)) is not None}
+        values = {i: float(value) for i, value in enumerate(sample) if is_finite(value)}
         return cls(name, values, _spread(values.values()))
 
     @property
     def mean(self) -> float:
         return mean(list(self.values.values()))
-
-
-def _finite(value: Any) -> float | None:
-    if not isinstance(value, int | float):
-        return None
-    try:
-        return float(value) if math.isfinite(value) else None
-    except OverflowError:
-        return None
 
 
 def _left(arms: tuple[_Arm, _Arm], pairs: Mapping[int, tuple[float, float]]) -> tuple[list[str], float]:

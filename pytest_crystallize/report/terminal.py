@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from crystallize.seam import BLIND_SPOT, number, printable, printable_lines, told
+from crystallize.seam import BLIND_SPOT, number, plan_lines, printable, printable_lines
 from pytest_crystallize.report.failures import Failure
 from pytest_crystallize.report.judged import Judged
 from pytest_crystallize.report.model import ExperimentResults, Outcome, Used
@@ -33,7 +33,7 @@ def experiment_lines(each: ExperimentResults, width: int, *, verbosity: int = 0)
     yield from _cache_lines(used, width, verbosity)
     yield from _calibration_lines([t.calibration for t in each.tests if t.calibration is not None], width)
     for plan in (test.planned for test in each.tests if test.planned is not None):
-        for line in told(plan):
+        for line in plan_lines(plan):
             yield from wrapped(line, width, indent="    " if line.startswith(" ") else "  ")
     claims = [test for test in each.tests if test.verdict is not None]
     rows = [_row(test) for test in claims]

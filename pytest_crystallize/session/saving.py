@@ -23,7 +23,7 @@ from crystallize.seam import (
     is_of_units,
     load_reference,
     machine,
-    recorded,
+    make_recording,
     runs_by_condition,
     suited,
     unrepeated,
@@ -124,7 +124,7 @@ class ReferenceWriter:
             return
         origin = Origin.now(commit=commit, dirty=dirty, machine=here, inputs=plan["inputs"])
         claimed = [Claimed(*entry) for entry in plan["claimed"]]
-        recording, left_out = recorded(name, runs, origin, root_seed=known.seed, claimed=claimed)
+        recording, left_out = make_recording(name, runs, origin, root_seed=known.seed, claimed=claimed)
         yield from (f"{name}: not in the reference, since {fault}" for fault in left_out)
         if recording.is_empty:
             yield f"{name} has no metric to record, so it has no reference of today"

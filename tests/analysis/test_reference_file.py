@@ -13,7 +13,7 @@ from references import held, origin, runs_of
 
 from crystallize.analysis import reference_file
 from crystallize.analysis.condition_runs import ConditionRuns
-from crystallize.analysis.recordable import Claimed, recorded
+from crystallize.analysis.recordable import Claimed, make_recording
 from crystallize.analysis.reference_file import load_reference, parse_json, to_json, write_reference
 from crystallize.analysis.stored_reference import FORMAT, Recording, StoredReference
 from crystallize.context.record import RunError, RunRecord
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("empty_working_directory")
 def record(*conditions, commit="c0ffee", root_seed=0, claimed=()):
     """Record conditions, and return the recording and what is left out of it."""
     runs = {runs.condition: runs for runs in conditions}
-    return recorded("demo", runs, origin(commit), root_seed=root_seed, claimed=claimed)
+    return make_recording("demo", runs, origin(commit), root_seed=root_seed, claimed=claimed)
 
 
 def stored(*conditions, commit="c0ffee", root_seed=0):

@@ -19,7 +19,7 @@ from crystallize.analysis.analysis import Analysis
 from crystallize.analysis.claim_test import chosen_test
 from crystallize.analysis.condition_runs import ConditionRuns
 from crystallize.analysis.family import AnalysisPlan
-from crystallize.analysis.recordable import recorded
+from crystallize.analysis.recordable import make_recording
 from crystallize.analysis.references import References
 from crystallize.analysis.samples import claim_sample
 from crystallize.analysis.stored_reference import Origin, StoredReference
@@ -163,7 +163,7 @@ def test_cases_that_differ_are_named_without_pairs_too(pairing, first_seed):
 def against_a_recording(claim, then, today, *, repeats=False):
     """Return the verdict on rows of today against those of a reference, which no seed repeats."""
     origin = Origin.now(commit=None, dirty=None, machine=None, inputs={})
-    recording, _ = recorded("e", {"baseline": runs("baseline", then)}, origin, root_seed=0)
+    recording, _ = make_recording("e", {"baseline": runs("baseline", then)}, origin, root_seed=0)
     stored = StoredReference("e", (recording,)).labelled("main")
     references = References({claim.against: stored}, repeats=lambda: repeats)
     plan = AnalysisPlan((claim,), (), len(today))
