@@ -22,7 +22,7 @@ _LONGEST: Final = 240
 
 
 class Arguments:
-    """Tells which arguments of a function decide what it replies.
+    """Arguments of a function, and which of them decide what it replies.
 
     Parameters
     ----------

@@ -13,7 +13,7 @@ from crystallize.calls.transient import is_transient
 
 @dataclass(frozen=True)
 class Remote:
-    """What is declared of a remote function; see `remote`."""
+    """Declaration of a remote function; see `remote`."""
 
     function: Callable[..., Any]
     key: str
@@ -31,7 +31,7 @@ class Remote:
 
     @property
     def arguments(self) -> Arguments:
-        """What tells which arguments count."""
+        """Arguments that count, as the function tells them."""
         return Arguments(self.function, self.name, self.ignore)
 
     def passes(self, error: BaseException) -> bool:

@@ -22,7 +22,7 @@ _STARTED: Final = "CRYSTALLIZE_REMOTE_STARTED"
 
 @dataclass(frozen=True, slots=True)
 class Keeping:
-    """What is settled for all remote functions of a process.
+    """Settings of all remote functions of a process.
 
     Attributes
     ----------

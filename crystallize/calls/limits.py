@@ -31,7 +31,7 @@ _FAR: Final = 86400.0  # seconds; what lies farther ahead a clock that was set b
 
 
 class Wait(NamedTuple):
-    """What a call waits for, so many seconds at most.
+    """Wait of a call, so many seconds at most.
 
     Attributes
     ----------

@@ -244,7 +244,7 @@ async def _asent(
 
 
 class _Apart:
-    """What is awaited without moving the generator that `random` shares with the run."""
+    """Awaitable that does not move the generator which `random` shares with the run."""
 
     def __init__(self, awaitable: Awaitable[Any]) -> None:
         self._awaitable = awaitable

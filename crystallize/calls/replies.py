@@ -31,7 +31,7 @@ _LARGEST: Final = 1 << 28  # bytes of a cassette's file
 
 
 class Reply(NamedTuple):
-    """What came back of a call.
+    """Reply to a call.
 
     Attributes
     ----------
@@ -52,12 +52,12 @@ class Reply(NamedTuple):
 
     @property
     def value(self) -> Any:
-        """What the call gives: made anew each time."""
+        """Value of the call, made anew each time."""
         return json.loads(self.data) if self.kind == _JSON else self.data
 
     @property
     def digest(self) -> str:
-        """What tells replies apart, 16 hexadecimal digits."""
+        """Digest that tells replies apart, 16 hexadecimal digits."""
         return blake2b(self.kind.encode() + b" " + self.data, digest_size=8).hexdigest()
 
 
@@ -149,7 +149,7 @@ class Kept:
 
     @property
     def fault(self) -> str | None:
-        """Why replies can't be read or kept."""
+        """Reason why replies can't be read or kept."""
         return self._store.fault
 
 

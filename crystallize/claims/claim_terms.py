@@ -30,7 +30,7 @@ EXCLUSION: Final = 0.2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimTerms:
-    """What is claimed of one metric, and how it is to be decided.
+    """Terms of a claim about one metric, and how it is to be decided.
 
     The parameters are those of `Hypothesis`.
     """
@@ -61,7 +61,7 @@ class ClaimTerms:
 
     @property
     def label(self) -> str:
-        """What it is about, in words."""
+        """Subject of the claim, in words."""
         return self.metric if self.per is None else f"{self.metric} per {self.per}"
 
     @property
@@ -87,7 +87,7 @@ class ClaimTerms:
 
     @property
     def size(self) -> float | None:
-        """How large a difference has to be, or may be, to be supported: `margin`, `at_least` or `detects`."""
+        """Size that a difference has to have, or may have, for support: `margin`, `at_least` or `detects`."""
         return next((s for s in (self.margin, self.at_least, self.detects) if s is not None), None)
 
     @property

@@ -27,7 +27,7 @@ from crystallize.stats.power import Design
 
 
 class _Resampling(BuiltInTest):
-    """What tests share that may be of a statistic of one's own."""
+    """Base of tests that may be of a statistic of one's own."""
 
     __slots__ = ()
 

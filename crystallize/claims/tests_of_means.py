@@ -17,7 +17,7 @@ from crystallize.stats.power import Design, PairedT, ResampledT, TwoSampleT
 
 
 class PairedMeansTest(BackedTest):
-    """What tests of the mean of paired differences share."""
+    """Base of tests of the mean of paired differences."""
 
     __slots__ = ()
 
@@ -28,7 +28,7 @@ class PairedMeansTest(BackedTest):
 
 
 class IndependentMeansTest(BackedTest):
-    """What tests of the difference of two means share."""
+    """Base of tests of the difference of two means."""
 
     __slots__ = ()
 

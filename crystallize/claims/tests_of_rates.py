@@ -66,7 +66,7 @@ class McNemarTest(BackedTest):
 
 
 class _IndependentRates(BackedTest):
-    """What exact tests of two independent 0/1 samples share."""
+    """Base of exact tests of two independent 0/1 samples."""
 
     __slots__ = ()
 

@@ -55,7 +55,7 @@ class RecordTable:
         return found
 
     def failed(self, replicate: int) -> bool:
-        """Tell whether there is a record of a replicate that did not succeed."""
+        """Return whether there is a record of a replicate that did not succeed."""
         found = self._whole.get(replicate)
         return found is not None and not found.succeeded
 
@@ -223,7 +223,7 @@ class Records(Sequence[RunRecord | None]):
 
     @property
     def present(self) -> int:
-        """How many there are."""
+        """Number of the records that there are."""
         return len(self.whole()) + sum(len(counted) for _, counted, _ in self.parts())
 
     @property

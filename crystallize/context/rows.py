@@ -24,7 +24,7 @@ _new_tuple: Final = tuple.__new__
 
 
 class Kind(NamedTuple):
-    """What records have in common whose values are kept in the same columns.
+    """Kind of records whose values are kept in the same columns.
 
     Attributes
     ----------

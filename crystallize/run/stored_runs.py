@@ -201,7 +201,7 @@ class StoredRuns:
 
     @property
     def fault(self) -> str | None:
-        """What keeps files from being written."""
+        """Reason why files can't be written."""
         return self._store.fault
 
     def tidy(self) -> None:

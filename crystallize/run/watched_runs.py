@@ -223,7 +223,7 @@ class WatchedRuns:
 
 
 class _Watched:
-    """One run that is watched; a class, since there are as many as runs."""
+    """Run that is watched; a class, since there are as many as runs."""
 
     __slots__ = ("_drew", "_moved", "_runs", "_watch")
 

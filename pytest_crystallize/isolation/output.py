@@ -28,7 +28,7 @@ def with_properties(record: RunRecord, properties: list[tuple[str, object]]) -> 
 
 
 class Printed(NamedTuple):
-    """What was printed and logged."""
+    """Output of a run: what it printed and logged."""
 
     out: str = ""
     err: str = ""

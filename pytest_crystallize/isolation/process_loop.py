@@ -19,7 +19,7 @@ _NOTHING: Final = object()
 
 
 class ProcessLoop:
-    """One event loop, made when it is first needed, and closed behind all fixtures.
+    """Event loop of this process, made when it is first needed, and closed behind all fixtures.
 
     Between two waits it stands still, with its tasks where they are.
 

@@ -20,7 +20,7 @@ _of_task: ContextVar[RunState | None] = ContextVar("what the tasks of a run find
 
 
 class RunState:
-    """What the process is to hold while the code of one run goes on.
+    """State that the process is to hold while the code of one run goes on.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ class RunState:
 
 
 class Switch:
-    """Switches the process from one run to another.
+    """Switch of the process from one run to another.
 
     Parameters
     ----------

@@ -19,7 +19,7 @@ _DAY: Final = 86400.0  # seconds
 
 
 class RemoteCalls:
-    """Settles for this process what remote functions do, and counts what they did.
+    """Remote functions in this process: what they do is settled here, and what they did is counted.
 
     Parameters
     ----------

@@ -99,7 +99,7 @@ class AsyncMarkedRuns(MarkedRuns, AwaitedRuns):
 
 
 class _MarkedRun:
-    """One run, with a node of its own."""
+    """Run with a node of its own."""
 
     def __init__(self, runs: AsyncMarkedRuns, unit: Unit, host: pytest.Item, task: RunTask) -> None:
         self._runs = runs

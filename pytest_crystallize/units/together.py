@@ -190,7 +190,7 @@ class UnitsTogether:
 
 
 class _Run:
-    """One unit under way.
+    """Unit under way.
 
     Attributes
     ----------
