@@ -22,7 +22,7 @@ from typing import Any, Final
 from crystallize.calls.counts import count
 from crystallize.calls.limits import Limits, Wait
 from crystallize.calls.replies import Reply, as_data
-from crystallize.calls.transient import is_refusal, tries
+from crystallize.calls.transient import is_refusal, pause_of, tries
 from crystallize.errors import RemoteTimeoutError
 from crystallize.storage.locks import Locks
 
@@ -125,7 +125,6 @@ def making(
     waits: list[float] = []
     began = time.monotonic()
     made = 0
-    refused = False
 
     def goes_on(error: BaseException) -> bool:
         return isinstance(error, Exception) and passes(error)
@@ -134,8 +133,6 @@ def making(
         for attempt in tries(retries, goes_on, waits):
             if waits:
                 seconds = waits.pop()
-                if refused:
-                    limits.pause(seconds)
                 count(call.name, retries=1, waited=seconds)
                 yield Wait(seconds)
             fault: Exception | None = None
@@ -149,10 +146,11 @@ def making(
                 return call.keep(as_data(value, call.name), time.perf_counter() - sent)
             except Exception as error:
                 fault = error
+                if retries and is_refusal(error) and goes_on(error):
+                    count(call.name, refusals=1)
+                    limits.pause(pause_of(error, made))  # before another call has the slot
             finally:
                 limits.give_back(slot)
-            refused = is_refusal(fault) and goes_on(fault)
-            count(call.name, refusals=int(refused))
             with attempt:
                 raise fault
     except Exception as error:

@@ -80,6 +80,12 @@ def _status(error: BaseException) -> int | None:
     return None
 
 
+def pause_of(error: BaseException, tries: int) -> float:
+    """Return for how many seconds nobody should call, since a server has refused so many tries of a call."""
+    asked = retry_after(error)
+    return min(_LONGEST, _FIRST * 2.0 ** min(tries - 1, 10)) if asked is None else asked
+
+
 def tries(retries: int, passes: Callable[[BaseException], bool], waits: list[float]) -> Iterator[Any]:
     """Yield tries of a call, as tenacity does, until one succeeds or fails for good.
 
@@ -119,9 +125,9 @@ def tries(retries: int, passes: Callable[[BaseException], bool], waits: list[flo
         return failed > retries
 
     def wait(state: tenacity.RetryCallState) -> float:
-        asked = retry_after(_error_of(state))
-        if asked is not None:
-            return asked
+        error = _error_of(state)
+        if is_refusal(error):
+            return pause_of(error, state.attempt_number)
         return grown(state) * _JITTER.uniform(0.5, 1.0)
 
     yield from tenacity.Retrying(
