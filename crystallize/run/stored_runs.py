@@ -230,6 +230,13 @@ class StoredRuns:
 
     def _publish(self) -> None:
         buffered, self._buffer = self._buffer, {}
+        try:
+            self._write(buffered)
+        except KeyboardInterrupt:  # they are stored when the session ends
+            self._buffer = buffered
+            raise
+
+    def _write(self, buffered: dict[Unit, RunRecord]) -> None:
         identity = self.runs.identity
         if not buffered or identity is None:
             return

@@ -151,8 +151,9 @@ class RunTask:
         except BaseException as fault:
             while self._task.cancelling():
                 self._task.uncancel()
-            is_ours = isinstance(fault, asyncio.CancelledError) and self._fault is not None
-            return None, self._fault if is_ours else fault
+            if isinstance(fault, asyncio.CancelledError) and self._fault is not None:
+                return None, self._fault.with_traceback(fault.__traceback__)
+            return None, fault
         finally:
             self._is_awaiting = False
             self._fault = None

@@ -130,20 +130,20 @@ class _RunFixture(FixtureCopy):
         fixtures = self.fixtures
         if self.cached_result is not None:
             return super().execute(request)
-        if not fixtures.depth:
+        if fixtures.can_await:
             for name in self.argnames:
                 request.getfixturevalue(name)
         if self.is_async and self.ending is None:
             arguments = {name: request.getfixturevalue(name) for name in self.argnames}
             self.value = _AsyncValue(fixture_function(self.declared, request), arguments)
-            if not fixtures.depth:
+            if fixtures.can_await:
                 raise Awaited(self.value.make, self._take)
             self.ending = fixtures.until(self.value.make, self.argname), None
-        fixtures.depth += 1
+        could_await, fixtures.can_await = fixtures.can_await, False
         try:
             return super().execute(request)
         finally:
-            fixtures.depth -= 1
+            fixtures.can_await = could_await
 
     def _take(self, ending: Ending) -> None:
         self.ending = ending
@@ -255,8 +255,8 @@ class RunFixtures(dict[str, Sequence[Any]]):
 
     Attributes
     ----------
-    depth : int
-        How many fixtures are being made: what one asks for meanwhile can't be awaited before.
+    can_await : bool
+        Whether a fixture that is asked for now can be awaited before whoever asks for it goes on.
     """
 
     def __init__(self, task: RunTask, definitions: Definitions, wide: WideFixtures, *, alone: bool) -> None:
@@ -265,7 +265,7 @@ class RunFixtures(dict[str, Sequence[Any]]):
         self._definitions = definitions
         self._wide = wide
         self._is_alone = alone
-        self.depth = 0
+        self.can_await = False
 
     def get(self, name: str, default: Any = None) -> Any:
         """Return the definitions of a name, also of one that is asked for while the run is under way."""
@@ -292,6 +292,21 @@ class RunFixtures(dict[str, Sequence[Any]]):
             stand_in(copy)
         return copy
 
+    def set_up(self, node: pytest.Function) -> Waiting:
+        """Make the fixtures of the run."""
+        open_beside(node)
+        while True:
+            self.can_await = True
+            try:
+                node.setup()
+            except Awaited as needed:
+                waiting = needed
+            else:
+                return
+            finally:
+                self.can_await = False
+            waiting.take((yield waiting.make()))
+
     def until(self, make: Callable[[], Awaitable[Any]], name: str) -> Any:
         """Return an asynchronous value that another fixture asks for while it is made."""
         return _waited_for(self._task, make, name, seen=True)
@@ -315,18 +330,6 @@ def stand_in(copy: Any) -> None:
         return copy.made(**arguments)
 
     copy.func = made
-
-
-def set_up(node: pytest.Function) -> Waiting:
-    """Make the fixtures of a run."""
-    open_beside(node)
-    while True:
-        try:
-            node.setup()
-        except Awaited as needed:
-            needed.take((yield needed.make()))
-        else:
-            return
 
 
 def torn_down(node: pytest.Function) -> Waiting:

@@ -33,7 +33,6 @@ from pytest_crystallize.isolation.run_fixtures import (
     RunFixtures,
     Waiting,
     is_async_fixture,
-    set_up,
     torn_down,
 )
 from pytest_crystallize.naming.tracebacks import describe
@@ -108,13 +107,13 @@ class _MarkedRun:
         self._task = task
         self._phase = "setup"
         settings = runs.settings
-        definitions = RunFixtures(
+        self._fixtures = RunFixtures(
             task,
             lambda name: definitions_of(name, runs.function),
             settings.async_fixtures,
             alone=runs.at_once == 1,
         )
-        self.node = runs.latest = runs.node.beside_others(host, definitions)
+        self.node = runs.latest = runs.node.beside_others(host, self._fixtures)
 
     def script(self, outcomes: Outcomes | None) -> Script:
         """Do all that a run does, and return its record."""
@@ -154,7 +153,7 @@ class _MarkedRun:
         switch.speak_of(ctx)
         try:
             with node.reported("setup"):
-                yield from set_up(node)
+                yield from self._fixtures.set_up(node)
             self._host.funcargs = node.funcargs  # type: ignore[attr-defined]  # the host is an item of ours
             self._phase = name
             with node.reported("call"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import deque
-from collections.abc import Awaitable, Generator, Iterable, Iterator
+from collections.abc import Awaitable, Generator, Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -88,9 +88,11 @@ class UnitsTogether:
                     if not drains:
                         return
                     drains = runs.repeats.settle(self.again)
-                for _, record in self._ended():
-                    yield record
-                    drains = drains or runs.repeats.settle(self.again, beside=bool(self._under_way))
+                self._wait()
+                while self._answers:
+                    if (record := self._advanced(*self._answers.popleft())) is not None:
+                        yield record
+                        drains = drains or runs.repeats.settle(self.again, beside=bool(self._under_way))
         except GeneratorExit:
             self._cancelled()
             raise
@@ -125,8 +127,8 @@ class UnitsTogether:
         self._under_way[run] = None
         return self._advanced(run)
 
-    def _ended(self) -> Iterator[tuple[_Run, RunRecord]]:
-        """Wait until something has come of what is awaited; yield the runs that end by it."""
+    def _wait(self) -> None:
+        """Wait until something has come of what is awaited, if anything is."""
         if not self._under_way:
             return
         try:
@@ -135,10 +137,6 @@ class UnitsTogether:
             check_failure(fault)
             self._blamed(fault).task.cancel(fault)
             self._runs.settings.timer.restart()
-        while self._answers:
-            run, ending = self._answers.popleft()
-            if (record := self._advanced(run, ending)) is not None:
-                yield run, record
 
     def _blamed(self, fault: BaseException) -> _Run:
         """Return the run that an exception belongs to which came out of the loop."""
@@ -177,13 +175,15 @@ class UnitsTogether:
         records: list[RunRecord] = []
         while self._under_way:
             try:
-                for run, record in self._ended():
-                    if run not in cancelled:
-                        records.append(record)
+                self._wait()
             except KeyboardInterrupt:  # once more: nobody is waited for
                 break
-            except BaseException:  # the first one counts
-                continue
+            while self._answers:
+                run, ending = self._answers.popleft()
+                with suppress(BaseException):  # the first one counts
+                    record = self._advanced(run, ending)
+                    if record is not None and run not in cancelled:
+                        records.append(record)
         for run in self._under_way:
             run.abandon()
         return records
