@@ -1,8 +1,8 @@
 """What runs that wait cost when several are under way: marked functions under pytest, and the library.
 
-For runs that wait 50 ms: the time of the experiment, and what there is beside the waiting, by how many
-replicates are under way. For some waits of 3 s among them: the time against `AsyncExecution`, and on two workers,
-without what a session takes whose runs do not wait.
+For runs that wait 50 ms: the time of the experiment, and what there is beside the waiting, by how many are
+under way. For some waits of 3 s among them: the time against `AsyncExecution`, and on two workers, without
+what a session takes whose runs do not wait.
 """
 
 from __future__ import annotations
