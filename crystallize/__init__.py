@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from crystallize.calls.remote import remote as remote
     from crystallize.claims.hypothesis import Hypothesis as Hypothesis
     from crystallize.claims.hypothesis import hypothesis as hypothesis
+    from crystallize.claims.pass_at import PassAll as PassAll
+    from crystallize.claims.pass_at import PassAt as PassAt
     from crystallize.claims.ratio import Ratio as Ratio
     from crystallize.claims.reference import Reference as Reference
     from crystallize.claims.stat_test import StatisticalTest as StatisticalTest
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from crystallize.context.context import FrozenContext as FrozenContext
     from crystallize.context.record import RunRecord as RunRecord
     from crystallize.declare.artifact import Artifact as Artifact
+    from crystallize.declare.cases import Cases as Cases
     from crystallize.declare.datasource import DataSource as DataSource
     from crystallize.declare.datasource import ExperimentInput as ExperimentInput
     from crystallize.declare.datasource import data_source as data_source
@@ -84,6 +87,7 @@ _NAMES = {
     "analysis.verdict": ("Verdict",),
     "calls.remote": ("remote",),
     "claims.hypothesis": ("Hypothesis", "hypothesis"),
+    "claims.pass_at": ("PassAll", "PassAt"),
     "claims.ratio": ("Ratio",),
     "claims.reference": ("Reference",),
     "claims.stat_test": ("StatisticalTest",),
@@ -104,6 +108,7 @@ _NAMES = {
     "context.context": ("FrozenContext",),
     "context.record": ("RunRecord",),
     "declare.artifact": ("Artifact",),
+    "declare.cases": ("Cases",),
     "declare.datasource": ("DataSource", "ExperimentInput", "data_source"),
     "declare.functions": ("inject_from_ctx", "resource_factory"),
     "declare.pipeline_step": ("PipelineStep", "exit_step", "pipeline_step"),

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from crystallize.analysis.calibration import BLIND_SPOT as BLIND_SPOT
     from crystallize.analysis.calibration import Calibration as Calibration
     from crystallize.analysis.calibration import calibrate as calibrate
+    from crystallize.analysis.case_runs import CaseRuns as CaseRuns
     from crystallize.analysis.claim_plan import plan_lines as plan_lines
     from crystallize.analysis.claim_test import suited as suited
     from crystallize.analysis.columns import mean as mean
@@ -85,6 +86,9 @@ if TYPE_CHECKING:
     from crystallize.declare.awaiting import given as given
     from crystallize.declare.awaiting import is_async as is_async
     from crystallize.declare.awaiting import refuse_inside_a_loop as refuse_inside_a_loop
+    from crystallize.declare.case_design import CaseDesign as CaseDesign
+    from crystallize.declare.case_design import CaseStream as CaseStream
+    from crystallize.declare.case_design import check_case_key as check_case_key
     from crystallize.declare.dependencies import Caching as Caching
     from crystallize.declare.functions import Parameters as Parameters
     from crystallize.declare.treatment import BASELINE as BASELINE
@@ -175,6 +179,7 @@ if TYPE_CHECKING:
 _NAMES: dict[str, tuple[str, ...]] = {
     "analysis.analysis": ("Analysis",),
     "analysis.calibration": ("BLIND_SPOT", "Calibration", "calibrate"),
+    "analysis.case_runs": ("CaseRuns",),
     "analysis.claim_plan": ("plan_lines",),
     "analysis.claim_test": ("suited",),
     "analysis.condition_runs": ("mean",),
@@ -216,6 +221,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     ),
     "declare.artifact": ("Inputs", "UpstreamUnit"),
     "declare.awaiting": ("Ending", "SharedTime", "given", "is_async", "refuse_inside_a_loop"),
+    "declare.case_design": ("CaseDesign", "CaseStream", "check_case_key"),
     "declare.dependencies": ("Caching",),
     "declare.functions": ("Parameters",),
     "declare.treatment": ("BASELINE",),

@@ -45,6 +45,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="run N replicates, whatever the experiments declare",
     )
     group.addoption(
+        "--crystallize-samples",
+        type=parse_replicates,
+        metavar="N",
+        help="run each condition N times on each case, whatever the experiments that have cases declare",
+    )
+    group.addoption(
         "--crystallize-seed",
         type=parse_seed,
         metavar="N|random",

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
+from crystallize.analysis.case_runs import CaseRuns
 from crystallize.analysis.comparison import Comparisons
 from crystallize.analysis.condition_runs import ConditionRuns
 from crystallize.analysis.decide import Levels, Tested, claim_tested
@@ -15,6 +16,7 @@ from crystallize.analysis.family import AnalysisPlan, Member
 from crystallize.analysis.references import References
 from crystallize.analysis.second_metric import ratio_of
 from crystallize.analysis.sequential import ClaimLooks
+from crystallize.analysis.slices import by_slice
 from crystallize.analysis.steps import too_few_to_flip
 from crystallize.analysis.unread import TreatmentKeys
 from crystallize.analysis.verdict import Verdict
@@ -23,6 +25,7 @@ from crystallize.claims.comparator import kind_of
 from crystallize.claims.hypothesis import Hypothesis
 from crystallize.claims.policy import DEFAULT_JUDGING, Judging
 from crystallize.claims.reference import Reference
+from crystallize.declare.case_design import CaseStream
 from crystallize.declare.treatment import BASELINE
 from crystallize.stats.undisturbed import undisturbed
 
@@ -50,8 +53,9 @@ class Analysis:
         references: References | None = None,
     ) -> None:
         self.plan = plan
-        self.runs = runs
+        self.given = runs
         self._comparisons = Comparisons(plan, runs, references or References())
+        self.runs = self._comparisons.runs
         self._tested: dict[Member, Tested | Verdict] = {}
         self._verdicts: dict[Member, Verdict] = {}
         self._looked: dict[Member, ClaimLooks] = {}
@@ -161,6 +165,19 @@ class Analysis:
             return outcome if fault is None else Verdict.invalid(fault, test=outcome.outcome.test.name)
         return outcome
 
+    def _slices(
+        self, hypothesis: Hypothesis, baseline: ConditionRuns, treatment: ConditionRuns
+    ) -> dict[str, dict[str, Any]]:
+        """Return what a claim of all cases is in each slice of them."""
+        assert self.plan.cases is not None
+        known = self.plan.cases.design.by_slice
+        claim = hypothesis.claim
+        if hypothesis.slices or not known or claim is None or claim.deterministic or claim.per is not None:
+            return {}
+        if not isinstance(baseline, CaseRuns) or not isinstance(treatment, CaseRuns):
+            return {}
+        return by_slice(hypothesis, baseline, treatment, known)
+
     @cached_property
     def _levels(self) -> dict[Member, Levels]:
         """Levels with which the p-values of each claim are compared."""
@@ -187,6 +204,9 @@ class Analysis:
         if claim is not None and claim.per is not None:
             means = hypothesis.number, ratio_of(treatment, claim)
             means = (ratio_of(baseline, claim) if hypothesis.number is None else means[0], means[1])
+        slices = {}
+        if plan.cases is not None and claim is not None and verdict.status != "invalid":
+            slices = self._slices(hypothesis, baseline, treatment)
         relative = claim is not None and claim.in_percent
         difference = verdict.difference
         if difference is None and means[0] is not None and means[1] is not None:
@@ -198,6 +218,7 @@ class Analysis:
         caveats = [verdict.caveat]
         if verdict.status != "invalid":
             caveats += references.caveats(hypothesis, treatment.condition, treatment)
+            caveats.append(self._comparisons.changed_cases(hypothesis, subject))
         corrected = plan.is_corrected(hypothesis)
         correction = "none"
         if corrected:
@@ -221,7 +242,8 @@ class Analysis:
             at_least=None if claim is None else claim.at_least,
             detects=None if claim is None else claim.detects,
             relative=relative,
-            planned=plan.replicates,
+            planned=plan.planned(hypothesis, subject),
+            slices=slices,
             caveat="; ".join(filter(None, caveats)),
             against=_against(hypothesis, baseline),
             comparator=kind_of(hypothesis.against, pairwise=hypothesis.pairwise),
@@ -246,13 +268,17 @@ def evaluate(
     *,
     judging: Judging = DEFAULT_JUDGING,
     keys: TreatmentKeys | None = None,
+    cases: CaseStream | None = None,
 ) -> Verdict:
     """Decide one hypothesis for one treatment; whatever evidence is missing makes it invalid.
 
-    So does a key of the treatment that no run read, unless `keys` says that it may stay unread.
+    So does a key of the treatment that no run read, unless `keys` says that it may stay unread. Where the
+    replicates are samples of cases, `cases` says of which.
     """
     replicates = max(len(baseline.records), len(treatment.records))
-    plan = AnalysisPlan((hypothesis,), (treatment.condition,), replicates, judging, keys or TreatmentKeys())
+    replicates //= 1 if cases is None else cases.samples
+    known = keys or TreatmentKeys()
+    plan = AnalysisPlan((hypothesis,), (treatment.condition,), replicates, judging, known, cases=cases)
     return Analysis(plan, {BASELINE: baseline, treatment.condition: treatment}).verdict(
         hypothesis, treatment.condition
     )

@@ -15,6 +15,7 @@ from crystallize.claims.hypothesis import Hypothesis
 from crystallize.claims.policy import DEFAULT_JUDGING, Judging
 from crystallize.context.record import RunRecord
 from crystallize.context.recording import is_number
+from crystallize.declare.case_design import CaseStream
 from crystallize.declare.treatment import BASELINE
 from crystallize.stats import clopper_pearson_interval
 from crystallize.stats.undisturbed import undisturbed
@@ -75,7 +76,12 @@ class Calibration:
 
 @undisturbed()
 def calibrate(
-    hypothesis: Hypothesis, baseline: ConditionRuns, n: int, *, judging: Judging = DEFAULT_JUDGING
+    hypothesis: Hypothesis,
+    baseline: ConditionRuns,
+    n: int,
+    *,
+    judging: Judging = DEFAULT_JUDGING,
+    cases: CaseStream | None = None,
 ) -> Calibration:
     """Test the baseline against itself, on fresh replicates each time.
 
@@ -91,9 +97,11 @@ def calibrate(
         Replicates on each side.
     judging : Judging
         Of the experiment; what is corrected for there is a family, which a single hypothesis is not.
+    cases : CaseStream, optional
+        Which case each replicate is of: both sides of a test are other samples of the same cases.
     """
     hypothesis = copy.copy(hypothesis)
-    hypothesis.treatments, hypothesis.pairwise = None, False
+    hypothesis.treatments, hypothesis.pairwise, hypothesis.slices = None, False, False
     if hypothesis.number is None:
         hypothesis.against = None  # both sides are of today
     claim, alpha = hypothesis.claim, _alpha(hypothesis)
@@ -108,7 +116,7 @@ def calibrate(
     shift = _shift(claim, baseline, number) if claim is not None and moved else None
     found = invalid = 0
     for a, b in _pairs(baseline.records, n, shift):
-        verdict = evaluate(hypothesis, a, b, judging=alone)
+        verdict = evaluate(hypothesis, a, b, judging=alone, cases=cases)
         found += verdict.passed
         if verdict.status == "invalid":
             invalid += 1

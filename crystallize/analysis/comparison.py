@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from crystallize.analysis.case_runs import CaseRuns, aligned, by_case, other_cases, recorded_by_case
 from crystallize.analysis.condition_runs import ConditionRuns
 from crystallize.analysis.decide import claim_of
 from crystallize.analysis.family import AnalysisPlan, Member
@@ -12,10 +13,12 @@ from crystallize.analysis.references import References, measured_metrics
 from crystallize.analysis.sample import ClaimSample
 from crystallize.analysis.second_metric import sample_of
 from crystallize.analysis.unit_samples import are_same_units, is_nested_in_units
+from crystallize.analysis.unread import without_reading
 from crystallize.analysis.verdict import Verdict
 from crystallize.analysis.verifying import verified
 from crystallize.claims.hypothesis import Hypothesis
 from crystallize.claims.reference import Reference
+from crystallize.declare.cases import CASE
 from crystallize.stats import is_binary
 
 
@@ -26,6 +29,11 @@ class Comparisons:
     ----------
     plan, runs, references
         As in `Analysis`.
+
+    Attributes
+    ----------
+    runs : mapping of str to ConditionRuns
+        By condition; where runs are samples of cases, by case.
     """
 
     def __init__(
@@ -35,8 +43,11 @@ class Comparisons:
         references: References,
     ) -> None:
         self.plan = plan
-        self.runs = runs
+        self.runs = (
+            runs if plan.cases is None else {n: by_case(known, plan.cases) for n, known in runs.items()}
+        )
         self.references = references
+        self._of_cases: dict[tuple[Hypothesis, str, int | None], tuple[CaseRuns, CaseRuns]] = {}
         self._prefixes: dict[tuple[int, int], ConditionRuns] = {}
         self._constants: dict[Member, ConditionRuns] = {}
         self._unread: dict[ConditionRuns, str | None] = {}
@@ -61,9 +72,32 @@ class Comparisons:
             baseline = self._constant(hypothesis, today)
         else:
             assert hypothesis.reference is not None
-            baseline = self.references.runs(hypothesis.reference, condition)
+            baseline = self.references.runs(hypothesis.reference, second)
         arms = baseline, today
+        if isinstance(today, CaseRuns):
+            return self._by_case(hypothesis, condition, baseline, today, size)
         return arms if size is None else (self._prefix(arms[0], size), self._prefix(arms[1], size))
+
+    def _by_case(
+        self, hypothesis: Hypothesis, subject: str, baseline: ConditionRuns, today: CaseRuns, size: int | None
+    ) -> tuple[CaseRuns, CaseRuns]:
+        """Return both sides of the cases that a claim is about, of which the first ones are taken."""
+        key = hypothesis, subject, size
+        if key not in self._of_cases:
+            claim, part = hypothesis.claim, self.plan.slice_of(hypothesis, subject)
+            if not isinstance(baseline, CaseRuns):
+                ids = self.references.cases(hypothesis.reference, today.condition)
+                shared = claim is not None and claim.pairing == "intersect"
+                baseline, today = aligned(recorded_by_case(baseline, ids), today, shared=shared)
+            arms = []
+            for runs in (baseline, today):
+                if size is not None:
+                    runs = runs.chosen(range(min(size, len(runs.ids))))
+                if part is not None:
+                    runs = runs.of_ids(part)
+                arms.append(runs.with_passes(claim.passes) if claim is not None and claim.passes else runs)
+            self._of_cases[key] = arms[0], arms[1]
+        return self._of_cases[key]
 
     def _constant(self, hypothesis: Hypothesis, today: ConditionRuns) -> ConditionRuns:
         """Return runs that give a number wherever those of today give a value."""
@@ -149,16 +183,59 @@ class Comparisons:
         compared = (second,) if hypothesis.reference is not None else (first, second)
         for runs in compared:
             if runs not in self._unread:
-                self._unread[runs] = self.plan.keys.fault(runs)
+                fault = self.plan.keys.fault(runs)
+                if fault is None and self.plan.cases is not None:
+                    fault = without_reading(runs, CASE)
+                self._unread[runs] = fault
         return next((fault for runs in compared if (fault := self._unread[runs])), None)
+
+    def changed_cases(self, hypothesis: Hypothesis, subject: str) -> str:
+        """Tell of how many cases a reference was recorded when they held something else; empty if of none."""
+        if hypothesis.reference is None or self.plan.cases is None:
+            return ""
+        condition = self.plan.sides(hypothesis, subject)[1]
+        held = self.references.recording(hypothesis.reference, condition)
+        before = dict(() if held is None else held.cases)
+        changed = [
+            case.id
+            for case in self.plan.cases.order
+            if case.id in before and not case.digest.startswith(before[case.id])
+        ]
+        if not changed:
+            return ""
+        many = f"case {changed[0]!r} holds" if len(changed) == 1 else f"{len(changed)} cases hold"
+        return f"{many} something else than when reference {hypothesis.reference.name!r} was recorded"
 
     def why_unreferenced(self, hypothesis: Hypothesis, condition: str) -> str | None:
         """Say why there is nothing to compare a condition with; None if there is."""
         if hypothesis.reference is None:
             return None
-        today = self._today(condition) if condition in self.plan.subjects(hypothesis) else None
-        by_unit = self._is_by_unit(hypothesis, condition)
-        return self.references.why_not(hypothesis, condition, today, self.plan.replicates, by_unit=by_unit)
+        is_there = condition in self.plan.subjects(hypothesis)
+        name = self.plan.sides(hypothesis, condition)[1] if is_there else condition
+        today = self._today(name) if is_there else None
+        by_case = self.plan.cases is not None
+        by_unit = not by_case and self._is_by_unit(hypothesis, condition)
+        fault = self.references.why_not(
+            hypothesis, name, today, self.plan.replicates, by_unit=by_unit, by_case=by_case
+        )
+        if fault is not None or not isinstance(today, CaseRuns):
+            return fault
+        return self._why_other_cases(hypothesis, condition, name)
+
+    def _why_other_cases(self, hypothesis: Hypothesis, subject: str, condition: str) -> str | None:
+        """Say why cases of today do not pair with those of a reference; None if they do."""
+        against, claim = hypothesis.reference, hypothesis.claim
+        assert against is not None
+        told = self.references.told(against, condition)
+        if not self.references.cases(against, condition):
+            return f"reference {against.name!r} ({told}) says of no case what it gave; record it anew"
+        arms = self.arms(hypothesis, subject)
+        assert isinstance(arms[0], CaseRuns)
+        assert isinstance(arms[1], CaseRuns)
+        if claim is not None and claim.pairing != "auto":
+            return None
+        fault = other_cases(arms[0], arms[1])
+        return None if fault is None else f"against reference {against.name!r} ({told}): {fault}"
 
     def _is_by_unit(self, hypothesis: Hypothesis, condition: str) -> bool:
         """Return whether each replicate is of one case on both sides: then cases pair, not replicates."""

@@ -40,6 +40,9 @@ class ConditionRuns:
         One entry per replicate, in order; None where there is no record.
     """
 
+    noun = "replicate"
+    """What messages call what there is a record of."""
+
     def __init__(self, condition: str, records: Sequence[RunRecord | None]) -> None:
         self.condition = condition
         self.records = Records.of(records)
@@ -82,6 +85,14 @@ class ConditionRuns:
     def measured(self) -> frozenset[str]:
         """Metrics that no seed repeats."""
         return frozenset(e.name for entries in self.records.entries() for e in entries if e.measured)
+
+    def called(self, position: int) -> str:
+        """Return what messages call the replicate at a position."""
+        return f"replicate {position}"
+
+    def chosen(self, positions: Iterable[int]) -> ConditionRuns:
+        """Return the runs of some replicates, in the order of their positions."""
+        return ConditionRuns(self.condition, [self.records[i] for i in positions])
 
     @cached_property
     def lacking(self) -> tuple[int, ...]:
@@ -200,7 +211,7 @@ class ConditionRuns:
         elif all_finite(column):
             return None
         for replicate, item in enumerate(column):
-            where = f"in replicate {replicate} of {self.condition!r}"
+            where = f"in {self.called(replicate)} of {self.condition!r}"
             if item is NOTHING:
                 record = self.records[replicate]
                 names = dict.fromkeys(entry.name for entry in record.metrics) if record else ()
@@ -222,7 +233,7 @@ class ConditionRuns:
             for value in item if type(item) is Several else (item,):
                 if value is not NOTHING and value is not None and not is_number(value):
                     return (
-                        f"metric {metric!r} is {_short(value)} in replicate {replicate} of "
+                        f"metric {metric!r} is {_short(value)} in {self.called(replicate)} of "
                         f"{self.condition!r}, not a number{_ADVICE if isinstance(value, list) else ''}"
                     )
         return None
@@ -240,7 +251,8 @@ class ConditionRuns:
         if self.records.is_complete:
             return None
         lost = [i for i, record in enumerate(self.records) if record is None]
-        return f"{len(lost)} of {len(self.records)} replicates of {self.condition!r} were not run: {lost[:5]}"
+        which = lost[:5] if self.noun == "replicate" else ", ".join(map(self.called, lost[:5]))
+        return f"{len(lost)} of {len(self.records)} {self.noun}s of {self.condition!r} were not run: {which}"
 
     def missing_evidence(self) -> str | None:
         """Say which replicates have no successful run; None if all have."""
@@ -256,8 +268,8 @@ class ConditionRuns:
             what = f"was skipped: {record.skipped}"
         more = f" (as did {len(self.lacking) - 1} more)" if len(self.lacking) > 1 else ""
         return (
-            f"{len(self.lacking)} of {len(self.records)} replicates of {self.condition!r} are missing: "
-            f"replicate {first} {what}{more}"
+            f"{len(self.lacking)} of {len(self.records)} {self.noun}s of {self.condition!r} are missing: "
+            f"{self.called(first)} {what}{more}"
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -14,6 +14,7 @@ from crystallize.claims.comparator import pairs_of
 from crystallize.claims.hypothesis import Hypothesis
 from crystallize.claims.policy import DEFAULT_JUDGING, Judging
 from crystallize.claims.stopping import AnytimeValid
+from crystallize.declare.case_design import CaseStream
 from crystallize.declare.treatment import BASELINE
 from crystallize.errors import DefinitionError
 from crystallize.stats import Correction
@@ -41,6 +42,8 @@ class AnalysisPlan:
     claims : int, optional
         Over how many claims alpha is split, those of other experiments too: this one has as large a share of
         it as it has claims.
+    cases : CaseStream, optional
+        Which case each run is of, where they are samples of cases. Then what is counted and judged are cases.
     """
 
     hypotheses: tuple[Hypothesis, ...]
@@ -49,6 +52,12 @@ class AnalysisPlan:
     judging: Judging = DEFAULT_JUDGING
     keys: TreatmentKeys = field(default_factory=TreatmentKeys)
     claims: int | None = None
+    cases: CaseStream | None = None
+
+    @property
+    def samples(self) -> int:
+        """How many runs of a condition there are of each replicate here: samples of a case, or one."""
+        return 1 if self.cases is None else self.cases.samples
 
     @property
     def family(self) -> int:
@@ -65,12 +74,31 @@ class AnalysisPlan:
         if hypothesis.pairwise:
             return tuple(self._pairs(hypothesis))
         about = (BASELINE, *self.treatments) if hypothesis.is_by_itself else self.treatments
-        return tuple(name for name in self._named(hypothesis, about) if name != hypothesis.against)
+        named = tuple(name for name in self._named(hypothesis, about) if name != hypothesis.against)
+        return tuple(self._sliced(named)) if hypothesis.slices else named
+
+    def _sliced(self, conditions: Iterable[str]) -> dict[str, tuple[str, str]]:
+        """Return what a claim of each slice is about -> condition and slice."""
+        slices = () if self.cases is None else self.cases.design.by_slice
+        return {f"{name} in {part}": (name, part) for name in conditions for part in slices}
+
+    def slice_of(self, hypothesis: Hypothesis, subject: str) -> frozenset[str] | None:
+        """Return the ids of the cases that a claim is about; None for all."""
+        if not hypothesis.slices or self.cases is None:
+            return None
+        return self.cases.design.by_slice[self._sliced((BASELINE, *self.treatments))[subject][1]]
+
+    def planned(self, hypothesis: Hypothesis, subject: str) -> int:
+        """Return how many replicates, or cases, a verdict was to rest on."""
+        part = self.slice_of(hypothesis, subject)
+        return self.replicates if part is None else len(part)
 
     def sides(self, hypothesis: Hypothesis, subject: str) -> tuple[str | None, str]:
         """Return the condition of today that stands for the baseline, if one does, and the other side."""
         if hypothesis.pairwise:
             return self._pairs(hypothesis)[subject]
+        if hypothesis.slices:
+            subject = self._sliced((BASELINE, *self.treatments))[subject][0]
         against = BASELINE if hypothesis.against is None else hypothesis.against
         return against if isinstance(against, str) else None, subject
 
@@ -118,6 +146,23 @@ class AnalysisPlan:
         for hypothesis in self.hypotheses:
             if (fault := self.why_out_of_reach(hypothesis)) is not None:
                 raise DefinitionError(f"{where}: hypothesis {hypothesis.name!r} can't be supported: {fault}")
+
+    def check_cases(self, where: str) -> None:
+        """Raise `DefinitionError` if a claim is about cases that there are not, or more samples of them."""
+        for hypothesis in self.hypotheses:
+            passes = None if hypothesis.claim is None else hypothesis.claim.passes
+            fault = None
+            if passes is not None and self.cases is None:
+                fault = f"metric={passes!r} is of samples of cases, and there are none; give cases="
+            elif passes is not None and passes.k > self.samples:
+                fault = (
+                    f"metric={passes!r} is of {passes.k} samples of each case, of which there are "
+                    f"{self.samples}; give samples={passes.k} or more"
+                )
+            elif hypothesis.slices and (self.cases is None or self.cases.design.slices is None):
+                fault = "slices=True, and nothing says what the slices are; give the experiment slices='key'"
+            if fault is not None:
+                raise DefinitionError(f"{where}: hypothesis {hypothesis.name!r} has {fault}")
 
     def why_out_of_reach(self, hypothesis: Hypothesis) -> str | None:
         """Say why no result could ever support a claim; None if one could, or a test says it itself."""

@@ -27,6 +27,8 @@ class Interim:
 
     Attributes
     ----------
+    planned : int
+        Replicates at the end: of cases, their samples.
     size : int
         Replicates that have to be run before the next look, or were enough.
     enough : dict of str to int
@@ -43,12 +45,13 @@ class Interim:
         self.plan = plan
         self._references = references
         self.enough: dict[str, int] = {}
-        self.size = plan.replicates if to_the_end else plan.sizes[0]
+        self.planned = plan.replicates * plan.samples
+        self.size = self.planned if to_the_end else plan.sizes[0] * plan.samples
 
     @property
     def is_open(self) -> bool:
         """Whether a look is to come before the end, so that what is run beyond it may be in vain."""
-        return self.size < self.plan.replicates
+        return self.size < self.planned
 
     def advance(self, runs: Mapping[str, ConditionRuns], claims: Sequence[Member]) -> bool:
         """Look at the replicates up to `size`, and go on to the next look; tell whether there is one.
@@ -60,18 +63,19 @@ class Interim:
         claims : sequence of (Hypothesis, str)
             Those that have to be decided, with what they are about; without any, all replicates are run.
         """
-        before, planned = self.size, self.plan.replicates
+        before, planned, samples = self.size, self.planned, self.plan.samples
         if self.is_open:
             here = {name: known.padded(planned) for name, known in runs.items()}
             look = Analysis(self.plan, here, self._references)
             needed = look.replicates_needed(claims, here) if claims else {}
+            needed = {name: n * samples for name, n in needed.items()}  # looks take whole cases
             self.size = max(needed.values(), default=planned)
             self.enough = {name: n for name, n in needed.items() if n < self.size}
         return self.size > before
 
     def is_wanted(self, condition: str, replicate: int) -> bool:
         """Return whether a replicate of a condition is to be run, now or after a look that is to come."""
-        return replicate < self.enough.get(condition, self.plan.replicates)
+        return replicate < self.enough.get(condition, self.planned)
 
     def wanted(self, condition: str) -> int:
         """Return how many replicates of a condition are to be run so far."""
@@ -99,8 +103,8 @@ class Schedule:
         self._claims = claims
         self._conditions = conditions
         self._tables = {name: RecordTable() for name in conditions}
-        self._counts = [0] * interim.plan.replicates
-        self._whole = [len(conditions)] * interim.plan.replicates
+        self._counts = [0] * interim.planned
+        self._whole = [len(conditions)] * interim.planned
         self._asked = 0
         self._complete = 0
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -45,6 +45,7 @@ def make_recording(
     *,
     root_seed: int,
     claimed: Iterable[Claimed] = (),
+    cases: Sequence[tuple[str, str]] = (),
 ) -> tuple[Recording, list[str]]:
     """Return a recording made of runs, and why which metrics are not in it.
 
@@ -75,7 +76,7 @@ def make_recording(
                 left_out.setdefault(metric, fault)
     kept = {condition: _without(known, left_out) for condition, known in runs.items()}
     seeds = [seed for seed in next(iter(runs.values())).seeds if seed is not None]
-    return Recording(origin, root_seed, seeds, kept), list(left_out.values())
+    return Recording(origin, root_seed, seeds, kept, cases), list(left_out.values())
 
 
 def unrecordable(runs: ConditionRuns, claimed: Iterable[Claimed]) -> str | None:

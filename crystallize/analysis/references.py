@@ -69,6 +69,11 @@ class References:
         held = self.recording(against, condition)
         return ConditionRuns(condition, ()) if held is None else held.conditions[condition]
 
+    def cases(self, against: Reference | None, condition: str) -> list[str]:
+        """Return the id of the case of each recorded replicate; none, where they are of no cases."""
+        held = None if against is None else self.recording(against, condition)
+        return [] if held is None else [name for name, _ in held.cases]
+
     def told(self, against: Reference, condition: str) -> str:
         """Return which recording a condition is compared with, in words; empty if with none."""
         held = self.recording(against, condition)
@@ -102,6 +107,7 @@ class References:
         replicates: int,
         *,
         by_unit: bool = False,
+        by_case: bool = False,
     ) -> str | None:
         """Say why a condition can't be compared with its past; None if it can.
 
@@ -119,6 +125,8 @@ class References:
             How many are planned.
         by_unit : bool
             Whether units pair with themselves, whatever replicates they are recorded in.
+        by_case : bool
+            Whether replicates are samples of cases, which pair with themselves.
         """
         against = hypothesis.reference
         if against is None:
@@ -141,6 +149,8 @@ class References:
             )
         if (fault := self._other_machine(hypothesis, held, condition, today)) is not None:
             return f"{named}, {fault}"
+        if by_case:
+            return None
         if hypothesis.claim is None or (hypothesis.claim.pairing == "auto" and not by_unit):
             return _other_replicates(named, held, today, replicates)
         return None

@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
+from crystallize.analysis.case_runs import CaseRuns
 from crystallize.analysis.condition_runs import ConditionRuns
 from crystallize.analysis.sample import CASES, SEEDS, SESSIONS, ClaimSample
 from crystallize.analysis.unit_samples import (
     is_nested_in_units,
+    of_cases,
     of_units,
     other_recurring_units,
     paired_by_unit,
@@ -36,6 +38,8 @@ def claim_sample(
     Without `by_unit` replicates are what varies, whatever units their values belong to.
     """
     sample = _sample(claim, baseline, treatment, of_sessions=of_sessions, by_unit=by_unit)
+    if isinstance(baseline, CaseRuns) and isinstance(sample, ClaimSample):
+        sample = of_cases(claim.metric, sample, baseline)
     if isinstance(claim.test, CrossedTTest) and isinstance(sample, ClaimSample) and sample.replicates is None:
         return (
             f"the crossed t test needs units of {claim.metric!r} that recur in several replicates, whose "
@@ -68,10 +72,7 @@ def _sample(
         shared = _shared_seeds(*arms)
         if not shared:
             return f"{_sizes(*arms)} share no seed, so that pairing='intersect' leaves nothing"
-        arms = (
-            ConditionRuns(baseline.condition, [baseline.records[i] for i in shared]),
-            ConditionRuns(treatment.condition, [treatment.records[i] for i in shared]),
-        )
+        arms = baseline.chosen(shared), treatment.chosen(shared)
     elif overlap == "partial" and pairing == "auto":
         return _partial(*arms)
     paired = pairing == "intersect" or (pairing == "auto" and overlap == "same")
@@ -142,8 +143,9 @@ def _too_many(
         return None
     first = min(lacking[0] | lacking[1])
     return (
-        f"{omitted} of {n} replicates lack a finite value of {claim.metric!r} (the first is replicate "
-        f"{first}), and max_missing={allowed!r} allows {most}; mend them: what is dropped may be what is bad"
+        f"{omitted} of {n} {baseline.noun}s lack a finite value of {claim.metric!r} (the first is "
+        f"{baseline.called(first)}), and max_missing={allowed!r} allows {most}; mend them: what is dropped "
+        "may be what is bad"
     )
 
 

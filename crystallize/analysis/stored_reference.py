@@ -87,12 +87,16 @@ class Recording:
         Seed of each replicate.
     conditions : mapping of str to ConditionRuns
         By condition, of these replicates.
+    cases : sequence of (str, str)
+        Of each replicate, the id of the case that it is of, and the digest of what that held; none where
+        replicates are of no cases.
     """
 
     origin: Origin
     root_seed: int
     seeds: Sequence[int]
     conditions: Mapping[str, ConditionRuns]
+    cases: Sequence[tuple[str, str]] = ()
 
     @property
     def replicates(self) -> int:
@@ -114,6 +118,7 @@ class Recording:
             **asdict(self.origin),
             "root_seed": self.root_seed,
             "seeds": list(self.seeds),
+            **({"cases": [list(case) for case in self.cases]} if self.cases else {}),
             "conditions": {
                 name: {
                     "metrics": {
@@ -138,6 +143,7 @@ class Recording:
             _part(data["root_seed"], int, f"'root_seed' of {where}"),
             seeds,
             {name: _condition(name, stored, seeds) for name, stored in conditions.items()},
+            _cases(data.get("cases", []), len(seeds), where),
         )
 
 
@@ -254,6 +260,17 @@ def _condition(name: str, stored: Any, seeds: Sequence[int]) -> ConditionRuns:
 
 
 _UNITS: Final = (type(None), str, int)
+
+
+def _cases(data: Any, replicates: int, where: str) -> list[tuple[str, str]]:
+    """Return id and digest of the case of each replicate, if a recording has them."""
+    cases = _part(data, list, f"'cases' of {where}")
+    if cases and len(cases) != replicates:
+        raise ValueError(f"{where} has {len(cases)} cases of {replicates} replicates")
+    for case in cases:
+        if not isinstance(case, list) or len(case) != 2 or {type(text) for text in case} != {str}:
+            raise ValueError(f"{where} holds {case!r:.60}, not the id and the digest of a case")
+    return [(name, digest) for name, digest in cases]
 
 
 def _origin(data: Mapping[str, Any], where: str) -> Origin:

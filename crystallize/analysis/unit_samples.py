@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+from crystallize.analysis.case_runs import CaseRuns
 from crystallize.analysis.columns import mean
 from crystallize.analysis.condition_runs import ConditionRuns
-from crystallize.analysis.sample import CASES, CROSSED, ONE_SEED, ClaimSample
+from crystallize.analysis.sample import CASES, CROSSED, ONE_SEED, SEEDS, ClaimSample
 from crystallize.claims.claim import Claim
 from crystallize.context.recording import is_finite
 
@@ -50,6 +52,23 @@ def paired_by_unit(claim: Claim, baseline: ConditionRuns, treatment: ConditionRu
         binary_elsewhere=False,
         of_rates=_of_rates(columns),
         noise=_noise([columns[0][unit] for unit in shared]),
+    )
+
+
+def of_cases(metric: str, sample: ClaimSample, baseline: CaseRuns) -> ClaimSample:
+    """Return the sample of values by case as one that speaks of cases."""
+    samples = [
+        values
+        for record, values in zip(baseline.records, baseline.samples_of(metric), strict=True)
+        if record is not None and record.succeeded and values and all(map(is_finite, values))
+    ]
+    several = any(len(row) > 1 for row in baseline.rows)
+    # That all samples of each case agree is no reason to read their means as yes/no.
+    return replace(
+        sample,
+        population=CASES if sample.population == SEEDS else sample.population,
+        binary_elsewhere=sample.binary_elsewhere and not several,
+        noise=_noise(samples) if samples else None,
     )
 
 

@@ -65,6 +65,15 @@ class TreatmentKeys:
         )
 
 
+def without_reading(runs: ConditionRuns, key: str) -> str | None:
+    """Say that no run read a key; None if one did, or a run is missing."""
+    if not runs.records.is_complete or len(runs.lacking) == len(runs.records):
+        return None
+    if key in keys_read(_scopes(runs)):
+        return None
+    return f"no run read {key!r} in {runs.condition!r}, so that what was measured says nothing of it"
+
+
 def unread_text(treatment: str, key: str, of: str = "") -> str:
     """Say that nothing read a key of a treatment, and what that is a treatment of."""
     return f"treatment {treatment!r}{of and f' of {of}'} sets {key!r}, which nothing read"

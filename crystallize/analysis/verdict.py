@@ -102,6 +102,9 @@ class Verdict:
         delta of independent samples.
     rank : float or None
         What the hypothesis's own ranker gave for it under pytest; treatments are ranked smallest first.
+    slices : mapping
+        Slice of the cases -> ``n``, ``difference`` and ``interval`` there, or a ``reason`` why there is none;
+        they are not corrected for their number.
     """
 
     hypothesis: str = ""
@@ -148,6 +151,7 @@ class Verdict:
     effect_sizes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     covariate: str = ""
     saved: float | None = None
+    slices: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @classmethod
     def invalid(cls, reason: str, *, test: str = "", **known: Any) -> Verdict:
@@ -169,7 +173,7 @@ class Verdict:
     def to_dict(self) -> dict[str, Any]:
         """Return every field, as copies."""
         known = {name: getattr(self, name) for name in _FIELDS}  # `asdict` walks through each of them
-        for name in ("details", "effect_sizes"):
+        for name in ("details", "effect_sizes", "slices"):
             known[name] = copy.deepcopy(dict(known[name]))
         return known
 

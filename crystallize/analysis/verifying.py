@@ -45,6 +45,8 @@ def answered(hypothesis: Hypothesis, baseline: Sample, treatment: Sample) -> Ver
 
 def shown_metric(hypothesis: Hypothesis, baseline: ConditionRuns, treatment: ConditionRuns) -> str:
     """Return the metric whose means are shown: the first that the hypothesis is about."""
+    if hypothesis.claim is not None:
+        return hypothesis.claim.metric
     if hypothesis.metrics:
         return hypothesis.metrics[0]
     reason, metrics = verifier_metrics(None, baseline, treatment)

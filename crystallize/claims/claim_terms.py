@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from crystallize.claims.pass_at import PassAt
 from crystallize.claims.stat_test import StatisticalTest
 from crystallize.stats import Alternative
 
@@ -38,6 +39,7 @@ class ClaimTerms:
     metric: str
     direction: Direction
     per: str | None = None
+    passes: PassAt | None = None
     covariate: str | None = None
     statistical_test: StatisticalTest | Literal["auto"] = "auto"
     alpha: float | None = None

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from crystallize.claims.claim import Claim
 from crystallize.claims.claim_terms import Direction, Kind, NanPolicy, Pairing
 from crystallize.claims.comparator import Comparator, checked_comparator, checked_subjects
+from crystallize.claims.pass_at import PassAt
 from crystallize.claims.ratio import Ratio
 from crystallize.claims.reference import Reference
 from crystallize.claims.stat_test import StatisticalTest
@@ -61,9 +62,9 @@ class Hypothesis:
     pairwise : bool
         Compare all conditions, or those of `treatments`, with one another, each pair for itself; the
         direction is "differ". Corrected by the step-down max-t of `crystallize.stats.step_down_max_t`.
-    metric : str or Ratio
+    metric : str, Ratio, PassAt or PassAll
         Metric of a claim. Several values in one replicate are averaged: they are one unit. Or the ratio of
-        the totals of two metrics.
+        the totals of two metrics; or how likely some, or all, of k samples of a case pass.
     direction : {"increase", "decrease", "differ", "equal", "no_decrease", "no_increase"}
         What the treatment is claimed to do to the metric's mean. The last three claim the absence of a change
         beyond `margin`.
@@ -111,6 +112,9 @@ class Hypothesis:
     covariate : str
         Another metric, which the treatment does not change: what it explains of the difference by chance is
         taken out.
+    slices : bool
+        Claim it of each slice of the cases by itself (the experiment's `slices` says which those are), with
+        p-values that are corrected together like those of other claims.
 
     Raises
     ------
@@ -129,7 +133,7 @@ class Hypothesis:
         against: Reference | str | float | None = None,
         treatments: str | Sequence[str] | None = None,
         pairwise: bool = False,
-        metric: str | Ratio | None = None,
+        metric: str | Ratio | PassAt | None = None,
         direction: Direction | None = None,
         statistical_test: StatisticalTest | Literal["auto"] = "auto",
         alpha: float | None = None,
@@ -146,6 +150,7 @@ class Hypothesis:
         kind: Kind = "auto",
         deterministic: bool = False,
         covariate: str | None = None,
+        slices: bool = False,
     ) -> None:
         if (verifier is None) == (metric is None):
             raise DefinitionError(
@@ -158,6 +163,7 @@ class Hypothesis:
         self.ranker: Ranker = ranker or _by_evidence
         self.against: Comparator = checked_comparator(against)
         self.pairwise = pairwise
+        self.slices = slices
         self.treatments = checked_subjects(treatments, "" if pairwise else self.against)
         self.claim: Claim | None = None
         self.verifier: Callable[..., Any] | None = None
@@ -184,11 +190,14 @@ class Hypothesis:
                 raise DefinitionError(
                     f"a claim is about one metric=; metrics={metrics!r} belongs to a verifier"
                 )
-            name_, per = (
-                (metric.numerator, metric.denominator) if isinstance(metric, Ratio) else (metric, None)
-            )
-            self.claim = Claim(metric=name_, per=per, **options)
-            self.metrics: tuple[str, ...] | None = tuple(filter(None, (name_, self.claim.second)))
+            named: dict[str, Any] = {"metric": metric}
+            if isinstance(metric, Ratio):
+                named = {"metric": metric.numerator, "per": metric.denominator}
+            elif isinstance(metric, PassAt):
+                named = {"metric": metric.name, "passes": metric}
+            self.claim = Claim(**named, **options)
+            read = metric.metric if isinstance(metric, PassAt) else self.claim.metric
+            self.metrics: tuple[str, ...] | None = tuple(filter(None, (read, self.claim.second)))
             default_name = self._named(self.claim.label.replace(" ", "_"), direction)
         else:
             defaults = {field.name: field.default for field in fields(Claim)} | {"direction": None}
@@ -222,6 +231,14 @@ class Hypothesis:
         """Raise `DefinitionError` if what is claimed can't be compared in this way."""
         if not isinstance(self.pairwise, bool):
             raise DefinitionError(f"pairwise is {self.pairwise!r}; allowed are True and False")
+        if not isinstance(self.slices, bool):
+            raise DefinitionError(
+                f"slices is {self.slices!r}; allowed are True and False: the key of the cases is the "
+                "experiment's slices="
+            )
+        if self.slices and (self.claim is None or self.pairwise):
+            other = "a verifier" if self.claim is None else "pairwise=True"
+            raise DefinitionError(f"slices=True and {other}: only claims against one side are made of slices")
         if self.pairwise and self.against is not None:
             raise DefinitionError(
                 f"pairwise=True and against={self.against!r}: pairs are of conditions of today"

@@ -10,7 +10,7 @@ import numpy as np
 
 from crystallize.context.freezing import ATOMIC, freeze, summarize, thaw
 from crystallize.context.journal import Journal
-from crystallize.context.outputs import Artifacts, Metrics
+from crystallize.context.outputs import Artifacts, Metrics, add_note
 from crystallize.context.seeding import check_root_seed
 from crystallize.context.trace import Scope
 from crystallize.errors import ContextMutationError, ContextValueError
@@ -71,9 +71,9 @@ class FrozenContext:
 
     @property
     def replicate(self) -> int:
-        """0-based number of the replicate."""
+        """0-based number of the replicate; where there are cases, of the sample of its case."""
         self._journal.ask("replicate")
-        return self._journal.replicate
+        return self._journal.number
 
     @property
     def scopes(self) -> list[Scope]:
@@ -166,6 +166,27 @@ class FrozenContext:
     def record(self, name: str, value: Any, *, unit: str | int | None = None, measured: bool = False) -> None:
         """Record a metric, as `ctx.metrics.add` does."""
         self.metrics.add(name, value, unit=unit, measured=measured)
+
+    def note(self, name: str, value: Any) -> None:
+        """Note a text, or other plain data, for who reads the reports: it decides nothing.
+
+        It is kept with the run, stored and shown with it: in the reports of cases side by side for all
+        conditions. Texts of more than 4,000 characters, and other values whose JSON is longer, are cut; there
+        may be several of one name.
+
+        Parameters
+        ----------
+        name : str
+            What it is, such as ``"answer"``.
+        value : number, str, bool, None, or lists and dicts of them
+            numpy scalars are converted.
+
+        Raises
+        ------
+        MetricError
+            If the name is not a non-empty string, JSON can't carry the value, or it is the 101st of the run.
+        """
+        add_note(self._journal, name, value)
 
     @property
     def seed(self) -> int:

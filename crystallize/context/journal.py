@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 import numpy as np
 
 from crystallize.context.freezing import summarize
-from crystallize.context.recording import CallEntry, KeptArtifact, MetricEntry
+from crystallize.context.recording import CallEntry, KeptArtifact, MetricEntry, Note
 from crystallize.context.seeding import generator
 from crystallize.context.trace import Event, Scope, untouched
 
@@ -62,6 +62,12 @@ class Journal:
         Calls of remote functions, in whatever order their replies came.
     asked : set or None
         What else the current part asked for, noted while a cacheable step runs.
+    notes : tuple of (str, any)
+        Name and JSON value of what was noted, in order.
+    case : str or None
+        Id of the case that the run is of, if it is of one; the replicate is then one of its samples.
+    sample : int
+        Which sample of its case the run is.
     """
 
     __slots__ = (
@@ -70,12 +76,15 @@ class Journal:
         "asked",
         "cached_steps",
         "calls",
+        "case",
         "condition",
         "inputs",
         "logger",
         "metrics",
+        "notes",
         "outputs",
         "replicate",
+        "sample",
         "scope",
         "scopes",
         "traced",
@@ -101,12 +110,20 @@ class Journal:
         self.cached_steps: tuple[str, ...] = ()
         self.calls: tuple[CallEntry, ...] = ()
         self.asked: set[tuple[Any, str]] | None = None
+        self.notes: tuple[Note, ...] = ()
+        self.case: str | None = None
+        self.sample = 0
         self._rng: np.random.Generator | None = None
 
     @property
     def seed(self) -> int:
         """Seed of the replicate, 32 bits."""
         return self.word >> 32
+
+    @property
+    def number(self) -> int:
+        """Number of the replicate as users are told it: of a case, that of its sample."""
+        return self.replicate if self.case is None else self.sample
 
     def enter(self, name: str, index: int) -> None:
         """Begin the data source, treatment or step `name`; what follows is traced under it."""

@@ -12,10 +12,12 @@ from crystallize.context.recording import (
     as_json,
     checked_name,
     checked_unit,
+    cut,
 )
-from crystallize.errors import ArtifactError
+from crystallize.errors import ArtifactError, MetricError
 from crystallize.storage.names import unsafe_file_name
 
+_MOST_NOTES: Final = 100
 _BYTES: Final = (bytes, bytearray, memoryview)
 _new_tuple: Final = tuple.__new__  # the shortest way: metrics are recorded in every run
 
@@ -72,6 +74,18 @@ def record(
     if measured is not False:
         measured = bool(measured)
     journal.metrics.append(_new_tuple(MetricEntry, (name, value, unit, measured, step)))
+
+
+def add_note(journal: Journal, name: str, value: Any) -> None:
+    """Note something; see `FrozenContext.note`."""
+    step = journal.scope.name
+    if not isinstance(name, str) or not name:
+        raise MetricError(f"a note of {step!r} is named {name!r}; a name is a non-empty string")
+    if len(journal.notes) >= _MOST_NOTES:
+        raise MetricError(
+            f"note {name!r} of {step!r} is one more than the {_MOST_NOTES} of a run; note a list of several"
+        )
+    journal.notes += ((str.__str__(name), cut(as_json(value, name, step, what="note"))),)
 
 
 class Artifacts:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from crystallize.boundary import text_of
-from crystallize.context.recording import CallEntry, MetricEntry
+from crystallize.context.recording import CallEntry, MetricEntry, Note
 from crystallize.context.trace import Scope
 
 _PACKAGE = str(Path(__file__).resolve().parent.parent) + os.sep
@@ -112,6 +112,8 @@ class RunRecord:
         The cacheable steps whose results an earlier call had stored.
     calls : tuple of CallEntry
         Calls of remote functions, sorted.
+    notes : tuple of (str, any)
+        Name and value of what was noted, in order.
     """
 
     condition: str
@@ -128,6 +130,7 @@ class RunRecord:
     impure: str | None = field(default=None, compare=False)
     cached_steps: tuple[str, ...] = field(default=(), compare=False)
     calls: tuple[CallEntry, ...] = field(default=(), compare=False)
+    notes: tuple[Note, ...] = field(default=(), compare=False)
 
     @property
     def succeeded(self) -> bool:
@@ -202,12 +205,13 @@ def _parts(record: RunRecord) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
         record.impure,
         record.cached_steps,
         record.calls,
+        record.notes,
     )
 
 
 def _record(before: Sequence[Any], scopes: tuple[Scope, ...], behind: Sequence[Any]) -> RunRecord:
     condition, replicate, seed, metrics = before
-    artifacts, error, skipped, seconds, sections, cached, impure, cached_steps, calls = behind
+    artifacts, error, skipped, seconds, sections, cached, impure, cached_steps, calls, notes = behind
     return record_of(
         condition,
         replicate,
@@ -223,6 +227,7 @@ def _record(before: Sequence[Any], scopes: tuple[Scope, ...], behind: Sequence[A
         impure,
         tuple(cached_steps),
         tuple([CallEntry(*entry) for entry in calls]),
+        tuple([(name, value) for name, value in notes]),
     )
 
 
@@ -260,6 +265,7 @@ class _Unfrozen:
             self.impure,
             self.cached_steps,
             self.calls,
+            self.notes,
         ) = values
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -68,13 +69,31 @@ def checked_unit(unit: object, name: str, step: str) -> str | int:
     raise MetricError(f"metric {name!r} of {step!r} has unit {unit!r}; a unit is a string or an int")
 
 
-def as_json(value: Any, name: str, step: str) -> Any:
-    """Return the value of a metric as exact JSON types; refuse what JSON can't carry."""
+Note = tuple[str, Any]
+"""Name and JSON value of something that was noted."""
+
+_LONGEST_NOTE: Final = 4000  # characters
+
+
+def cut(value: Any) -> Any:
+    """Return what is kept of the value of a note: what is too long as the beginning of its text."""
+    text = value if isinstance(value, str) else json.dumps(value)
+    if len(text) <= _LONGEST_NOTE:
+        return value
+    return f"{text[:_LONGEST_NOTE]} ... ({len(text) - _LONGEST_NOTE} characters more)"
+
+
+def as_json(value: Any, name: str, step: str, *, what: str = "metric") -> Any:
+    """Return the value of a metric, or note, as exact JSON types; refuse what JSON can't carry."""
     try:
         return _to_json(value, name, step)
+    except MetricError as error:
+        if what == "metric":
+            raise
+        raise MetricError(f"{what} {str(error).removeprefix('metric ')}") from None
     except RecursionError as error:
         raise MetricError(
-            f"metric {name!r} of {step!r} contains itself, or is nested too deep; record parts of it"
+            f"{what} {name!r} of {step!r} contains itself, or is nested too deep; record parts of it"
         ) from error
 
 
@@ -135,6 +154,11 @@ def _checked_int(value: int, name: str, step: str) -> int:
             "floats, so that no statistic could use it; record its logarithm"
         ) from None
     return value
+
+
+def of_unit(metrics: Iterable[MetricEntry], unit: str) -> tuple[MetricEntry, ...]:
+    """Return entries that belong to a unit, unless they say that they belong to another one."""
+    return tuple([entry if entry.unit is not None else entry._replace(unit=unit) for entry in metrics])
 
 
 def artifact_key(step: str, name: str) -> str:

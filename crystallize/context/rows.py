@@ -59,6 +59,8 @@ def kind_of(record: RunRecord) -> tuple[Kind, tuple[Any, ...]] | None:
         or record.skipped is not None
         or record.artifacts
         or record.sections
+        or record.calls
+        or record.notes
         or type(record.seconds) is not float
         or type(record.seed) is not int
         or not 0 <= record.seed < _WORD
@@ -178,6 +180,8 @@ class Rows:
             cached,
             impure,
             cached_steps,
+            (),
+            (),
         )
 
     def trace(self, row: int) -> tuple[Scope, ...]:

@@ -78,6 +78,8 @@ class SeedStream:
     """
 
     __slots__ = ("_blocks", "branch", "root")
+    samples = 0
+    """How many replicates there are of each case; 0 where replicates are of none."""
 
     def __init__(self, root: int, branch: tuple[int, ...] = ()) -> None:
         self.root = root
@@ -98,7 +100,22 @@ class SeedStream:
         """Return the replicate's seed: the top 32 bits of its word, which every library accepts."""
         return self.word(replicate) >> 32
 
-    def __reduce__(self) -> tuple[type[SeedStream], tuple[int, tuple[int, ...]]]:
+    def branched(self, branch: tuple[int, ...]) -> SeedStream:
+        """Return an independent stream of the same root seed."""
+        return SeedStream(self.root, branch)
+
+    def key(self, replicate: int) -> bytes:
+        """Return what identifies a replicate beside the root seed."""
+        return b"%d" % replicate
+
+    def label(self, replicate: int) -> str:
+        """Return what messages call a replicate."""
+        return f"replicate {replicate}"
+
+    def begin(self, journal: Any) -> None:
+        """Have a journal begin with what its replicate is of."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
         return (SeedStream, (self.root, self.branch))
 
 

@@ -244,10 +244,10 @@ class ResourceFactory(Declared):
             seed_globals(_name_seed(self.__qualname__))
             resource = self.function(context_of(inner))
         scope = inner.scope
-        if scope.writes or inner.metrics or inner.artifacts:
+        if scope.writes or inner.metrics or inner.artifacts or inner.notes:
             raise ContextMutationError(
                 f"resource factory {self.__name__!r} wrote to the context; a resource is made once and "
-                "shared, so context keys, metrics and artifacts belong into a step"
+                "shared, so context keys, metrics, notes and artifacts belong into a step"
             )
         keys = [*scope.reads, *scope.absent] + ([_SEED] if scope.seeded else [])
         keys += [_EVERY_KEY] if ("everything", "") in asked else []

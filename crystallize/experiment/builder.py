@@ -8,6 +8,7 @@ from typing import Any, Self
 from crystallize.claims.hypothesis import Hypothesis
 from crystallize.claims.stopping import Stopping
 from crystallize.declare.artifact import Artifact
+from crystallize.declare.cases import Cases
 from crystallize.declare.pipeline_step import PipelineStep, StepFactory, as_step
 from crystallize.declare.treatment import Treatments
 from crystallize.errors import DefinitionError
@@ -64,6 +65,10 @@ class PartsBuilder:
     def replicates(self, replicates: int) -> Self:
         """Set how often each condition is run."""
         return self._set(replicates=replicates)
+
+    def cases(self, cases: Cases, *, samples: int = 1, slices: str | None = None) -> Self:
+        """Set the cases that it is run on, how often on each, and by which key they are sliced."""
+        return self._set(cases=cases, samples=samples, slices=slices)
 
     def correction(self, correction: Correction) -> Self:
         """Set how p-values are corrected for the number of claims."""

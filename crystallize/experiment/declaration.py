@@ -15,6 +15,8 @@ from crystallize.claims.stopping import Stopping
 from crystallize.context.context import frozen_mapping
 from crystallize.context.seeding import SeedStream
 from crystallize.declare.artifact import Artifact, alone, artifacts_in, checked_outputs
+from crystallize.declare.case_design import CaseDesign, check_case_key
+from crystallize.declare.cases import Cases
 from crystallize.declare.datasource import DataSource, as_data_source
 from crystallize.declare.dependencies import Caching
 from crystallize.declare.pipeline_step import PipelineStep, StepFactory
@@ -68,6 +70,8 @@ class ExperimentDeclaration:
         How often each condition is run, if that was said.
     shared_treatments : frozenset of str
         In a graph, the treatments of experiments that are not upstream.
+    design : CaseDesign or None
+        The cases that it is run on, if there are any.
     """
 
     name: str
@@ -81,6 +85,7 @@ class ExperimentDeclaration:
     judging: Judging
     caching: Caching
     shared_treatments: frozenset[str]
+    design: CaseDesign | None
 
     @checked_keywords
     def __init__(
@@ -104,6 +109,9 @@ class ExperimentDeclaration:
         env: Iterable[str] = (),
         cache_key: str | None = None,
         repeatable: bool = True,
+        cases: Cases | None = None,
+        samples: int | None = None,
+        slices: str | None = None,
     ) -> None:
         if not isinstance(name, str) or not name.strip():
             raise DefinitionError(f"an experiment is named {name!r}; a name is a non-empty string")
@@ -125,6 +133,8 @@ class ExperimentDeclaration:
             raise DefinitionError("give hypothesis= or hypotheses=, not both")
         self.hypotheses = given if hypothesis is None else (hypothesis,)
         self.declared_replicates = None if replicates is None else check_replicates(replicates, self.label)
+        self.design = CaseDesign.declared(cases, samples, slices, replicates=replicates, where=self.label)
+        self._check_case_key()
         for plugin in self.plugins:
             plugin.init_hook(self)
 
@@ -168,12 +178,23 @@ class ExperimentDeclaration:
 
     @property
     def replicates(self) -> int:
-        """Number of replicates of each condition; may be set."""
+        """Number of replicates of each condition, of cases their samples; may be set where there are none."""
+        if self.design is not None:
+            return self.design.replicates
         return 1 if self.declared_replicates is None else self.declared_replicates
 
     @replicates.setter
     def replicates(self, replicates: int) -> None:
+        if self.design is not None:
+            raise DefinitionError(
+                f"{self.label} has cases, so replicates={replicates!r} can't be set: a replicate is one "
+                "sample of one case; declare cases= and samples="
+            )
         self.declared_replicates = check_replicates(replicates, self.label)
+
+    def _check_case_key(self) -> None:
+        if self.design is not None:
+            check_case_key(self.initial_ctx, self.treatments, self.label)
 
     def varied(self, **parts: Any) -> Self:
         """Return a copy with other parts, which are checked as when they are set."""
@@ -185,6 +206,7 @@ class ExperimentDeclaration:
             if name in parts:
                 setattr(changed, name, parts[name])
         changed.judging.check(changed.hypotheses, changed.label)
+        changed._check_case_key()
         return changed
 
     def for_run(
@@ -222,7 +244,11 @@ class ExperimentDeclaration:
     def analysis_plan(self) -> AnalysisPlan:
         """Claims of the experiment, and the policy that they are judged by."""
         treatments = tuple(treatment.name for treatment in self.treatments)
-        return AnalysisPlan(self.hypotheses, treatments, self.replicates, self.judging, self.treatment_keys)
+        cases = None if self.design is None else self.design.stream(self.plugin(SeedPlugin).seed or 0)
+        counted = self.replicates if self.design is None else len(self.design.cases)
+        return AnalysisPlan(
+            self.hypotheses, treatments, counted, self.judging, self.treatment_keys, cases=cases
+        )
 
     @property
     def treatment_keys(self) -> TreatmentKeys:
@@ -264,6 +290,7 @@ class ExperimentDeclaration:
         for artifact in artifacts_in(self.datasource):
             raise DefinitionError(f"{self.label}: {alone(artifact.name)}")
         check_decidable(self.conditions, self.hypotheses, self.label)
+        self.analysis_plan.check_cases(self.label)
 
     def run_plan(self, root_seed: int | None = None, *, anew: bool = False) -> RunPlan:
         """Return what a process needs to run any unit.
@@ -292,7 +319,7 @@ class ExperimentDeclaration:
             self.pipeline,
             self.treatments,
             self.initial_ctx,
-            SeedStream(root or 0),
+            SeedStream(root or 0) if self.design is None else self.design.stream(root or 0),
             seeding.seed_globals,
             Hooks(self, hooked),
             outputs={output.name: output.writer for output in self.outputs},

@@ -49,7 +49,15 @@ class Experiment(ExperimentDeclaration):
     outputs : list of Artifact
         What a step writes in every run, for other experiments of an `ExperimentGraph` to read.
     replicates : int, optional
-        How often each condition is run, >= 1; once if left out.
+        How often each condition is run, >= 1; once if left out. Not where there are cases.
+    cases : Cases, optional
+        The data set that it is run on, case by case. Every condition is run on each; the context has the case
+        of a run under ``"case"``. Claims are of means over cases, and speak of cases like these.
+    samples : int, optional
+        How often each condition is run on each case; once if left out.
+    slices : str, optional
+        Key of the cases whose values part them: each verdict shows what it is in each slice, and a hypothesis
+        with ``slices=True`` claims something of each.
     correction : {"holm", "bh", "none"}
         How the p-values of all claims of superiority (each hypothesis, under each treatment) are corrected
         for their number. Claims with a margin must all hold anyway, and verifiers decide by themselves.

@@ -145,6 +145,11 @@ class ExperimentGraph:
                     raise DefinitionError(
                         f"graph {self.name!r}: two experiments are named {built.name!r}; give each a name="
                     )
+                if built.design is not None:
+                    raise DefinitionError(
+                        f"graph {self.name!r}: experiment {built.name!r} has cases, and in a graph runs pair "
+                        "by the numbers of their replicates; run it by itself"
+                    )
                 names.add(built.name)
                 yield built
         if not names:

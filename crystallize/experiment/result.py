@@ -20,6 +20,7 @@ from crystallize.analysis.evaluation import digest
 from crystallize.analysis.recordable import claimed_metrics, make_recording
 from crystallize.analysis.reference_file import write_reference
 from crystallize.analysis.stored_reference import Origin
+from crystallize.declare.case_design import CaseStream
 from crystallize.errors import ReferenceFileError
 from crystallize.experiment.result_metrics import ExperimentMetrics, HypothesisResult, listed, sample_text
 from crystallize.experiment.run_records import RunRecords
@@ -95,6 +96,7 @@ class Result:
         planned: int | None = None,
         inputs: Mapping[str, str] | None = None,
         elsewhere: bool = False,
+        cases: CaseStream | None = None,
     ) -> None:
         self.name = name
         self.replicates = max(len(known.records) for known in conditions.values())
@@ -105,6 +107,7 @@ class Result:
         self._git_commit = git_commit
         self.planned_replicates = self.replicates if planned is None else planned
         self._inputs, self._elsewhere = inputs, elsewhere
+        self._cases = cases
         self.hypotheses = tuple(hypotheses)
         self.metrics = ExperimentMetrics(conditions, self.hypotheses, self._version)
         failed = (each for runs in conditions.values() for each in runs.records.whole())
@@ -200,8 +203,9 @@ class Result:
         here = None if self._elsewhere else machine()
         origin = Origin.now(commit=self._git_commit, dirty=dirty, machine=here, inputs=self._inputs)
         claimed = claimed_metrics(result.hypothesis for result in self.hypotheses)
+        cases = [] if self._cases is None else [self._cases.named(i) for i in range(fewest)]
         recording, left_out = make_recording(
-            self.name, self._conditions, origin, root_seed=self.root_seed, claimed=claimed
+            self.name, self._conditions, origin, root_seed=self.root_seed, claimed=claimed, cases=cases
         )
         if recording.is_empty:
             raise ReferenceFileError(f"{self.name} has no metric to record")

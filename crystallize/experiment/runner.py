@@ -22,7 +22,7 @@ from crystallize.analysis.unread import warn_of_unread
 from crystallize.boundary import failure
 from crystallize.context.context import LOGGER
 from crystallize.context.record import RunRecord
-from crystallize.context.seeding import PLANNING, SEARCH, SeedStream, global_state_restored
+from crystallize.context.seeding import PLANNING, SEARCH, global_state_restored
 from crystallize.declare.awaiting import driven
 from crystallize.declare.treatment import Treatment
 from crystallize.errors import DefinitionError
@@ -173,6 +173,7 @@ class Runner:
             git_commit=commit,
             inputs=inputs,
             elsewhere=elsewhere,
+            cases=self._analysis_plan.cases,
         )
 
     def _input_digests(self) -> dict[str, str]:
@@ -237,7 +238,7 @@ async def search(
     while asked := found.ask():
         trial = experiment.for_run(asked, (), replicates)
         plan = trial.run_plan(anew=True)  # an objective may be about it
-        plan = dataclasses.replace(plan, stream=SeedStream(plan.stream.root, (SEARCH,)))
+        plan = dataclasses.replace(plan, stream=plan.stream.branched((SEARCH,)))
         names = [treatment.name for treatment in asked]
         result = await Runner(trial, plan, on_loop=on_loop).result(names)
         found.tell(result.metrics.treatments[name].runs for name in names)
@@ -273,7 +274,7 @@ async def plan_claims(
     if conditions := [name for name in experiment.conditions if name in needed]:
         trial = experiment.varied(hypotheses=(), replicates=pilot)
         units = trial.run_plan(anew=True)  # its values are what claims are planned by
-        units = dataclasses.replace(units, stream=SeedStream(units.stream.root, (PLANNING,)))
+        units = dataclasses.replace(units, stream=units.stream.branched((PLANNING,)))
         result = await Runner(trial, units, on_loop=on_loop).result(conditions, strategy)
         runs = {name: result.metrics[name].runs.padded(pilot) for name in conditions}
     planner = Planner(plan, runs, references, effect=effect, target=power)

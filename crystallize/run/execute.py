@@ -16,7 +16,7 @@ from crystallize.context.context import LOGGER, FrozenContext, context_of, journ
 from crystallize.context.current import CURRENT
 from crystallize.context.journal import OUTSIDE, Journal
 from crystallize.context.record import ArtifactEntry, RunError, RunRecord, record_of
-from crystallize.context.recording import KeptArtifact
+from crystallize.context.recording import KeptArtifact, of_unit
 from crystallize.context.seeding import HOOKS, TREATMENT, SeedStream
 from crystallize.declare.artifact import Inputs
 from crystallize.declare.awaiting import (
@@ -99,11 +99,12 @@ def execute(
         CURRENT.set(outer)
     seconds = time.perf_counter() - start
     kept, calls = journal.artifacts, journal.calls
+    metrics = tuple(journal.metrics)
     return record_of(
         journal.condition,
         journal.replicate,
         seed,
-        tuple(journal.metrics),
+        metrics if journal.case is None else of_unit(metrics, journal.case),
         tuple(journal.scopes),
         tuple([_entry(artifact) for artifact in kept]) if kept else (),
         error,
@@ -114,6 +115,7 @@ def execute(
         None,
         journal.cached_steps,
         tuple(sorted(calls)) if calls else (),
+        journal.notes,
     )
 
 
@@ -310,6 +312,8 @@ class RunPlan:
         """Return a fresh journal for a unit, before its treatment is applied."""
         replicate, condition = unit
         journal = Journal(self.initial, self.stream.word(replicate), condition, replicate, self.logger)
+        if self.stream.samples:
+            self.stream.begin(journal)
         if self.outputs:
             journal.outputs = self.outputs
         if self.inputs is not None:

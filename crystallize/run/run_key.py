@@ -52,10 +52,12 @@ class RunIdentity:
     digest: str
     seals: Mapping[str, bytes] = field(repr=False)
     names: tuple[str, ...] = field(repr=False)
+    stream: SeedStream = field(repr=False)
 
     def key(self, unit: Unit) -> str:
         """Return the key of a unit's record, 32 hexadecimal digits."""
-        return blake2b(b"%d" % unit.replicate, digest_size=16, key=self.seals[unit.condition]).hexdigest()
+        of = self.stream.key(unit.replicate)
+        return blake2b(of, digest_size=16, key=self.seals[unit.condition]).hexdigest()
 
     def slot(self, condition: str) -> str:
         """Return what records of a condition are stored under: names of code, so that titles may change."""
@@ -164,7 +166,9 @@ class Subject:
             labels |= own.labels
             complete = complete and own.complete
         digest = blake2b(repr(sorted(seals.items())).encode(), digest_size=32).hexdigest()
-        return RunIdentity(parts, frozenset(labels) if complete else None, digest, seals, self.names)
+        return RunIdentity(
+            parts, frozenset(labels) if complete else None, digest, seals, self.names, self.stream
+        )
 
     def with_readable_inputs(self) -> Subject:
         """Return it without the patterns of `inputs` that name no file, or one that can't be read."""

@@ -221,6 +221,8 @@ class _Effects:
         Name, value and unit of each, and whether it is measured.
     artifacts : list of lists
         Name and bytes of each.
+    notes : list of lists
+        Name and value of each.
     """
 
     output: Any
@@ -228,12 +230,13 @@ class _Effects:
     written: dict[str, Any]
     metrics: list[Any]
     artifacts: list[Any]
+    notes: list[Any]
 
     def encoded(self) -> tuple[str, bytes]:
         """Return bytes; the output keeps a format of its own, which for most is not pickle."""
         from crystallize.storage.codec import encode  # as in open_step_cache
 
-        rest = [self.events, self.written, self.metrics, self.artifacts]
+        rest = [self.events, self.written, self.metrics, self.artifacts, self.notes]
         one, other = encode(self.output), encode(rest)
         return f"{one.kind} {other.kind}", len(one.data).to_bytes(8, "big") + one.data + other.data
 
@@ -271,7 +274,7 @@ class CacheableCall:
         self._before = {**journal.values}
         self._events: list[tuple[Event, str]] = []
         self._asked: set[Read] = set()
-        self._recorded = len(journal.metrics), len(journal.artifacts)
+        self._recorded = len(journal.metrics), len(journal.artifacts), len(journal.notes)
         self._calls = journal.calls
         self._effects: _Effects | None = None
         self._entry: StepEntry | None = None
@@ -317,6 +320,7 @@ class CacheableCall:
             journal.metrics.append(MetricEntry(name, value, unit, measured, step))
         for name, data in effects.artifacts:
             journal.artifacts.append(KeptArtifact(name, data, step, artifact_key(step, name)))
+        journal.notes += tuple((name, value) for name, value in effects.notes)
         self._effects = effects
 
     def _begin(self) -> None:
@@ -341,13 +345,14 @@ class CacheableCall:
         moved = self._moved()
         if self._step.deterministic:
             self._check_determinism(moved)
-        metrics, artifacts = self._recorded
+        metrics, artifacts, notes = self._recorded
         effects = _Effects(
             output,
             [list(event) for event in self._events],
             {key: journal.values[key] for event, key in self._events if event == "write"},
             [[entry.name, entry.value, entry.unit, entry.measured] for entry in journal.metrics[metrics:]],
             [[entry.name, entry.data] for entry in journal.artifacts[artifacts:]],
+            [list(note) for note in journal.notes[notes:]],
         )
         try:
             encoded = effects.encoded()
@@ -405,7 +410,7 @@ class CacheableCall:
         """Return what there was to be seen before the call."""
         kind, name = read
         journal = self._journal
-        metrics, artifacts = self._recorded
+        metrics, artifacts, _ = self._recorded
         match kind:
             case "key":
                 return self._before[name]
@@ -414,7 +419,7 @@ class CacheableCall:
             case "condition":
                 return journal.condition
             case "replicate":
-                return journal.replicate
+                return journal.number
             case "metrics":
                 return [tuple(entry) for entry in journal.metrics[:metrics]]
             case "artifacts":

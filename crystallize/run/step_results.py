@@ -24,7 +24,7 @@ from crystallize.identity.stable_hash import stable_hash
 from crystallize.storage.place import cache_directory, open_store
 from crystallize.storage.store import Encoded, Store
 
-SCHEMA: Final = "crystallize-step-2"
+SCHEMA: Final = "crystallize-step-3"
 """Version of the keys."""
 
 _MOST_SHOWN: Final = 3  # changes that a message names

@@ -107,7 +107,7 @@ class StoredRuns:
             for replicate in range(replicates) if bodies else ():
                 unit = Unit(replicate, condition)
                 body = bodies.get(identity.key(unit))
-                record = _decoded(body, unit)
+                record = _decoded(body, unit, moves=identity.stream.samples > 0)
                 if body is None or record is None or not self.runs.may_lack(record.artifacts):
                     continue
                 if self._is_proven(body, record):
@@ -277,11 +277,14 @@ def _machine() -> str:
     return blake2b(platform.node().encode(), digest_size=4).hexdigest()
 
 
-def _decoded(body: Encoded | None, unit: Unit) -> RunRecord | None:
+def _decoded(body: Encoded | None, unit: Unit, *, moves: bool) -> RunRecord | None:
+    """Return a stored record as that of a unit; a sample of a case may be another replicate by now."""
     if body is None or not body.kind.startswith(_KIND):
         return None
     try:
         record = RunRecord.from_json(body.data)
     except ValueError:
         return None
+    if moves and record.condition == unit.condition:
+        record = dataclasses.replace(record, replicate=unit.replicate)
     return record if (record.replicate, record.condition) == unit and storable(record) else None

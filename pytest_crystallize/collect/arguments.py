@@ -12,7 +12,7 @@ import pytest
 
 from crystallize import Treatment
 from crystallize.errors import DefinitionError
-from pytest_crystallize.isolation.fixtures import RESERVED, hidden_by
+from pytest_crystallize.isolation.fixtures import CASE, RESERVED, hidden_by, is_ours
 from pytest_crystallize.pytest_seam import evaluate_skip_marks, fixtures_of, is_direct, known_fixtures
 
 _INSTALLED = Path(pytest.__file__).parent.parent
@@ -32,19 +32,22 @@ def is_parameter(function: pytest.Function, name: str) -> bool:
     return not definitions or is_direct(definitions[-1])
 
 
-def check_arguments(function: pytest.Function, treatments: Iterable[Treatment]) -> None:
+def check_arguments(
+    function: pytest.Function, treatments: Iterable[Treatment], *, has_cases: bool = False
+) -> None:
     """Raise `DefinitionError` if an argument of a marked function is not what it is meant to be.
 
     Fixtures have to exist, and to be those of this plugin where they are named like them; what a treatment
     sets has to be read by an argument with a default, unless something asks for the context.
     """
-    _check_reserved(function)
+    _check_reserved(function, (*RESERVED, CASE) if has_cases else RESERVED)
+    _check_case(function, has_cases=has_cases)
     _check_treatments(function, treatments)
     if not _is_skipped(function):  # it may be so because what it asks for is not there
         _check_fixtures(function)
 
 
-def _check_reserved(function: pytest.Function) -> None:
+def _check_reserved(function: pytest.Function, reserved: Sequence[str]) -> None:
     info = fixtures_of(function)
     if "subtests" in info.names_closure:
         raise DefinitionError(
@@ -52,7 +55,7 @@ def _check_reserved(function: pytest.Function) -> None:
             "or raise"
         )
     parameters = inspect.signature(function.obj).parameters
-    for name in RESERVED:
+    for name in reserved:
         if name in params_of(function):
             raise DefinitionError(f"parameter {name!r} hides the fixture {name!r} of crystallize; rename it")
         if name in parameters and parameters[name].default is not inspect.Parameter.empty:
@@ -63,6 +66,22 @@ def _check_reserved(function: pytest.Function) -> None:
         for definition in info.name2fixturedefs.get(name, ())[-1:]:
             if fault := hidden_by(definition, function.config.rootpath):
                 raise DefinitionError(fault)
+
+
+def _check_case(function: pytest.Function, *, has_cases: bool) -> None:
+    """Refuse a function that asks for a case where there are none, and one that can't see its case."""
+    info = fixtures_of(function)
+    asks = CASE in info.names_closure and CASE not in params_of(function)
+    if has_cases and not asks and not _may_ask_for_context(function):
+        raise DefinitionError(
+            f"cases= are declared, and {function.originalname} never sees its case: add the argument {CASE!r}"
+        )
+    if not has_cases and asks and all(map(is_ours, info.name2fixturedefs.get(CASE, ()))):
+        given = "" if CASE in info.name2fixturedefs else ", which does not exist"
+        raise DefinitionError(
+            f"{function.originalname} asks for {CASE!r}{given}, and declares no cases; give the mark "
+            "cases=Cases(rows, id='id')"
+        )
 
 
 def _check_treatments(function: pytest.Function, treatments: Iterable[Treatment]) -> None:

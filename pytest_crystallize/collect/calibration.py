@@ -16,7 +16,13 @@ class CalibrationItem(HypothesisItem):
         """Make the A/A tests."""
         assert self.hypothesis is not None
         runs = self.runs
-        found = calibrate(self.hypothesis, arms[BASELINE], runs.sample_size, judging=runs.judging)
+        found = calibrate(
+            self.hypothesis,
+            arms[BASELINE],
+            runs.sample_size,
+            judging=runs.judging,
+            cases=runs.analysis_plan.cases,
+        )
         assert self.judged is not None
         self.evidence_missing = found.status == "invalid"
         self.carry(replace(self.judged, calibration={**found.to_dict(), "rate": found.rate}))

@@ -19,7 +19,9 @@ from crystallize.seam import (
     BASELINE,
     DEFAULT_JUDGING,
     Caching,
+    CaseDesign,
     as_treatments,
+    check_case_key,
     check_decidable,
     failure,
     printable,
@@ -32,6 +34,7 @@ from pytest_crystallize.naming.ids import escape, relative
 from pytest_crystallize.naming.places import place_of
 from pytest_crystallize.naming.tracebacks import is_projects
 from pytest_crystallize.options.mark import (
+    CASES,
     MARK,
     ClaimedHypothesis,
     caching_of,
@@ -169,7 +172,12 @@ class ExperimentCollector(ShowsTraceback, pytest.Class):
     def _marked_runs(self, function: pytest.Function) -> _Declared:
         keywords = self.settings.marks.keywords(self)
         treatments = as_treatments(keywords.get("treatments", ()))
-        check_arguments(function, treatments)
+        design = CaseDesign.declared(
+            *(keywords.get(name) for name in CASES), replicates=keywords.get("replicates"), where=self.name
+        )
+        if design is not None:
+            check_case_key({}, treatments, self.name)
+        check_arguments(function, treatments, has_cases=design is not None)
         claims = [self._compared(claim) for claim in claimed(keywords.get("hypotheses", ()))]
         kind = AsyncMarkedRuns if has_to_await(function) else MarkedRuns
         runs = kind(
@@ -185,6 +193,7 @@ class ExperimentCollector(ShowsTraceback, pytest.Class):
             judging=judging_of(DEFAULT_JUDGING, keywords),
             caching=caching_of(Caching(), keywords),
             max_concurrency=keywords.get("max_concurrency"),
+            design=design,
         )
         _check_claims(claims, runs, self.name)
         return runs, claims
@@ -232,15 +241,20 @@ class ExperimentCollector(ShowsTraceback, pytest.Class):
         claims = [] if made.hypotheses else claimed(keywords.get("hypotheses", ()))
         claims = [self._compared(claim) for claim in claims]
         hypotheses = [claim.hypothesis for claim in claims] or [*map(self._with_reference, made.hypotheses)]
+        replicates = keywords.get("replicates")
+        design = made.design
+        if design is None and made.declared_replicates is None:
+            design = CaseDesign.declared(
+                *(keywords.get(name) for name in CASES), replicates=replicates, where=self.name
+            )
         made = made.varied(
+            design=design,
             treatments=made.treatments or keywords.get("treatments", ()),
             judging=judging_of(made.judging, keywords),
             caching=caching_of(made.caching, keywords),
             hypotheses=hypotheses,
         )
-        runs = FactoryRuns(
-            function, self.settings, experiment=made, replicates=keywords.get("replicates"), **options
-        )
+        runs = FactoryRuns(function, self.settings, experiment=made, replicates=replicates, **options)
         return [self._declared(runs, claims)]
 
     def _compared(self, claim: ClaimedHypothesis) -> ClaimedHypothesis:

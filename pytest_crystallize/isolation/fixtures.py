@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from crystallize import FrozenContext
 
 RESERVED = ("ctx", "seed", "rng", "replicate", "condition")
+CASE = "case"
+"""The fixture that is there where cases are declared; elsewhere the name is anybody's."""
 
 
 class UnitFixtures:
@@ -53,7 +55,7 @@ class UnitFixtures:
 
     @pytest.fixture
     def replicate(self) -> int:
-        """Count replicates from 0."""
+        """Count replicates from 0; of a case, its samples."""
         return self._context("replicate").replicate  # type: ignore[no-any-return]
 
     @pytest.fixture
@@ -61,11 +63,24 @@ class UnitFixtures:
         """Name of the condition: 'baseline' or the treatment's."""
         return self._context("condition").condition  # type: ignore[no-any-return]
 
+    @pytest.fixture
+    def case(self) -> dict[str, Any]:
+        """Case of the run, a copy, where the experiment declares cases=."""
+        ctx = self._context(CASE)
+        if CASE not in ctx:
+            pytest.fail("fixture 'case' exists only where an experiment declares cases=", pytrace=False)
+        return ctx[CASE]  # type: ignore[no-any-return]
+
+
+def is_ours(definition: Any) -> bool:
+    """Return whether a fixture is one of these."""
+    return isinstance(getattr(definition.func, "__self__", None), UnitFixtures)
+
 
 def hidden_by(definition: Any, root: Path) -> str | None:
     """Say which fixture of the user's hides one of these; None if a definition hides none."""
     name = definition.argname
-    if name not in RESERVED or isinstance(getattr(definition.func, "__self__", None), UnitFixtures):
+    if name not in (*RESERVED, CASE) or is_ours(definition):
         return None
     path, line = getfslineno(definition.func)
     return (

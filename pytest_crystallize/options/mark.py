@@ -27,7 +27,18 @@ from pytest_crystallize.pytest_seam import ParameterSet
 MARK = "experiment"
 JUDGED = tuple(field.name for field in fields(Judging))
 CACHED = tuple(field.name for field in fields(Caching))
-KEYWORDS = ("replicates", "treatments", "hypotheses", "seed", "plugins", "max_concurrency", *JUDGED, *CACHED)
+CASES = ("cases", "samples", "slices")
+KEYWORDS = (
+    "replicates",
+    *CASES,
+    "treatments",
+    "hypotheses",
+    "seed",
+    "plugins",
+    "max_concurrency",
+    *JUDGED,
+    *CACHED,
+)
 PLUGINS = (SeedPlugin, ArtifactPlugin)
 """What runs of a marked function can use: pytest itself executes and logs them, and has hooks around them."""
 

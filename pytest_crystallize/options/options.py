@@ -36,7 +36,7 @@ class Options:
 
     Attributes
     ----------
-    seed, replicates : int or None
+    seed, replicates, samples : int or None
         From the command line.
     ini_seed, ini_replicates : int or None
         From the ini file.
@@ -82,6 +82,7 @@ class Options:
 
     seed: int | None
     replicates: int | None
+    samples: int | None
     ini_seed: int | None
     ini_replicates: int | None
     drawn_seed: int | None
@@ -139,6 +140,7 @@ class Options:
         return cls(
             seed=drawn if typed == "random" else typed,
             replicates=option.crystallize_replicates,
+            samples=option.crystallize_samples,
             ini_seed=drawn if declared == "random" else declared,
             ini_replicates=_ini(config, "crystallize_replicates", parse_replicates),
             drawn_seed=drawn,

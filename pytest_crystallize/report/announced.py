@@ -39,6 +39,8 @@ class Announced:
         Why it runs here although there is a cluster; empty if it does not.
     save : mapping
         How what it gives is saved as a reference, if it is.
+    cases : mapping or None
+        What `CaseNames` are made of, if it is run on cases.
     """
 
     name: str
@@ -57,3 +59,4 @@ class Announced:
     keep_versions: int | None
     stays: str
     save: Mapping[str, Any]
+    cases: Mapping[str, Any] | None

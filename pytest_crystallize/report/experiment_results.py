@@ -11,11 +11,13 @@ from typing import Any
 from crystallize import ConditionRuns, RunRecord
 from crystallize.seam import digest, runs_by_condition
 from pytest_crystallize.report.announced import Announced
+from pytest_crystallize.report.case_names import CaseNames
 from pytest_crystallize.report.failures import failures_of
 from pytest_crystallize.report.judged import Judged
 from pytest_crystallize.report.model import ExperimentResults, Outcome, Used
 from pytest_crystallize.report.text import counted
 from pytest_crystallize.report.told import Told, ToldTests
+from pytest_crystallize.report.unit_results import unit_results
 
 
 def experiment_results(
@@ -45,6 +47,7 @@ def experiment_results(
         By node id, what repeats a test; the selected tests in order of collection.
     """
     records, judged = list(records), list(told.judged(key))
+    cases = CaseNames.announced(known.cases)
     last = max((record.replicate + 1 for record in records), default=0)
     run = min(max((each.run for each in judged), default=last), last)
     enough = {name: n for each in judged for name, n in each.enough.items()}
@@ -75,7 +78,9 @@ def experiment_results(
         samples=_samples(arms),
         measured=tuple(sorted(frozenset().union(*(arm.measured for arm in arms.values())))),
         tests=tests,
-        failures=tuple(failures_of(kept, lambda *about: _repeated(tests, commands, *about))),
+        failures=tuple(failures_of(kept, lambda *about: _repeated(tests, commands, *about), cases)),
+        cases=cases,
+        units=() if cases is None else tuple(unit_results(cases, arms)),
         notes=tuple(_notes(known, run, enough, judged, tests)) if judged else (),
         node=node,
         used=_used(known, arms, judged) if judged else None,
@@ -159,7 +164,7 @@ def _notes(
         yield f"not run on, since all that is claimed of them was decided: {', '.join(fewer)} of {run}"
     for verdict in verdicts:
         if verdict.omitted:
-            many = counted(verdict.omitted, "replicate")
+            many = counted(verdict.omitted, "replicate" if known.cases is None else "case")
             verb = "lacks" if verdict.omitted == 1 else "lack"
             yield f"{verdict.hypothesis} [{verdict.treatment}]: {many} of {verdict.planned} {verb} a value"
     yield from dict.fromkeys(verdict.caveat for verdict in verdicts if verdict.caveat)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from crystallize import RunRecord
 from pytest_crystallize.naming.ids import typed
+from pytest_crystallize.report.case_names import CaseNames
+from pytest_crystallize.report.text import counted_list
 
+_CASES_SHOWN: Final = 5
 PROPERTY: Final = "property "
 """What the heading of a section begins with that holds a property recorded by `record_property`."""
 
@@ -36,6 +39,8 @@ class Failure:
         What repeats the first, in the directory in which pytest was started.
     sections : tuple of (str, str)
         What the first printed and logged, by heading.
+    cases : tuple of str
+        Of which samples of which cases the replicates are, in words; empty where there are none.
     """
 
     condition: str
@@ -46,6 +51,25 @@ class Failure:
     traceback: str
     command: str
     sections: tuple[tuple[str, str], ...] = ()
+    cases: tuple[str, ...] = ()
+
+    @property
+    def which(self) -> str:
+        """Which runs they are, in words: replicates, or samples of cases."""
+        return self.called(self.replicates, self.cases)
+
+    @property
+    def others(self) -> str:
+        """Which runs they are but for the first."""
+        return self.called(self.replicates[1:], self.cases[1:])
+
+    @staticmethod
+    def called(replicates: Sequence[int], cases: Sequence[str]) -> str:
+        """Return replicates as text, or the cases that they are of."""
+        if not cases:
+            return counted_list(replicates)
+        more = f" and {len(cases) - _CASES_SHOWN} more" if len(cases) > _CASES_SHOWN else ""
+        return "; ".join(cases[:_CASES_SHOWN]) + more
 
     @property
     def cause(self) -> tuple[str, ...]:
@@ -59,7 +83,9 @@ class Failure:
         return self.condition, self.step, self.error
 
 
-def failures_of(records: Iterable[RunRecord], command: Callable[[str, str], str]) -> Iterator[Failure]:
+def failures_of(
+    records: Iterable[RunRecord], command: Callable[[str, str], str], cases: CaseNames | None = None
+) -> Iterator[Failure]:
     """Yield the failures among records, one for each kind, in the order in which they come.
 
     Parameters
@@ -68,6 +94,8 @@ def failures_of(records: Iterable[RunRecord], command: Callable[[str, str], str]
         Failed or not.
     command : callable
         Takes a condition and the option that repeats a run of it; returns what repeats it.
+    cases : CaseNames, optional
+        The cases that the runs are of, if they are of any.
     """
     groups: dict[tuple[str, ...], list[RunRecord]] = {}
     for record in records:
@@ -86,6 +114,7 @@ def failures_of(records: Iterable[RunRecord], command: Callable[[str, str], str]
             first.error.traceback,
             command(first.condition, repro),
             tuple((title, text) for title, text in first.sections if not title.startswith(PROPERTY)),
+            () if cases is None else tuple(cases.label(record.replicate) for record in group),
         )
 
 

@@ -27,6 +27,7 @@ from crystallize.seam import (
     printable,
     printable_lines,
 )
+from pytest_crystallize.report.case_table import case_table
 from pytest_crystallize.report.failures import Failure
 from pytest_crystallize.report.model import ExperimentResults, Outcome, SessionResults
 from pytest_crystallize.report.plots import MOST_PAIRS, estimation_plot, looks_plot, power_plot
@@ -36,7 +37,6 @@ from pytest_crystallize.report.text import (
     interval_of,
     mde_of,
     p_of,
-    ranges,
     sides_of,
 )
 
@@ -123,6 +123,7 @@ def _experiment(each: ExperimentResults, key: str) -> Iterator[str]:
     for failure in each.failures:
         yield from _failure(failure)
     yield from (f'<p class="note">{_text(note)}</p>' for note in each.notes)
+    yield from case_table(each, key)
     yield from _samples(each)
     yield "</section>"
 
@@ -243,10 +244,10 @@ def _sizes(verdict: Verdict) -> str | None:
 
 
 def _failure(failure: Failure) -> Iterator[str]:
-    which = "Replicate" if len(failure.replicates) == 1 else "Replicates"
+    which = failure.which[:1].upper() + failure.which[1:]
     error = failure.error.partition("\n")[0]
     yield (
-        f"<details><summary>{which} {ranges(failure.replicates)} of <code>{_text(failure.condition)}</code> "
+        f"<details><summary>{_text(which)} of <code>{_text(failure.condition)}</code> "
         f"failed in <code>{_text(failure.step)}</code>: {_text(error)}</summary>"
     )
     yield f'<pre tabindex="0">{escape(printable_lines(failure.traceback.rstrip()))}</pre>'

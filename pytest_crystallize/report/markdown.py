@@ -11,9 +11,10 @@ import re
 from collections.abc import Iterator
 
 from crystallize.seam import PASSING, number, plan_lines, printable, printable_lines
+from pytest_crystallize.report.case_changes import change_lines, changes, shown_by_name
 from pytest_crystallize.report.failures import Failure
 from pytest_crystallize.report.model import ExperimentResults, Outcome, SessionResults
-from pytest_crystallize.report.text import effect_of, interval_of, ranges
+from pytest_crystallize.report.text import effect_of, interval_of
 
 COLUMNS = ("experiment", "hypothesis", "treatment", "effect", "p", "n", "verdict")
 _SPECIAL = re.compile(
@@ -29,6 +30,7 @@ _MARKS = {
     "not run": "⛔",
 }
 _TRACEBACK_CHARACTERS = 4000
+_CASES_SHOWN = 20
 _ROOM_FOR_NOTE = 200
 
 
@@ -122,6 +124,7 @@ def _details(experiment: ExperimentResults) -> str:
     if experiment.off:
         lines += ["", f"switched off: {' '.join(map(code, experiment.off))}"]
     lines += [line for note in experiment.notes for line in ("", text(note))]
+    lines += _cases(experiment)
     digests = " ".join(code(f"{name}={value}") for name, value in experiment.digests.items())
     if digests:
         lines += ["", f"digest {digests}"]
@@ -138,9 +141,26 @@ def _against(outcome: Outcome) -> str:
     return f"<br>reference {code(verdict.against)}{held}; {code(verdict.treatment)} today{today}"
 
 
+def _cases(experiment: ExperimentResults) -> Iterator[str]:
+    """Yield which cases changed, and the worst of them folded, with what was noted."""
+    for line in change_lines(experiment, verbosity=0):
+        yield from ("", text(line))
+    for found in changes(experiment):
+        if not found.worse:
+            continue
+        left, right = found.baseline, found.treatment
+        yield from ("", f"<details><summary>{text(found.head(_CASES_SHOWN))}</summary>", "")
+        yield f"|case|{code(found.metric)}|{code(left)}|{code(right)}|"
+        yield "|---|---|---|---|"
+        for unit in found.worse[:_CASES_SHOWN]:
+            sides = (shown_by_name(unit.conditions[name].notes) for name in (left, right))
+            cells = (code(unit.id), text(found.values(unit)), *map(text, sides))
+            yield "|".join(("", *cells, ""))
+        yield from ("", "</details>")
+
+
 def _failure(failure: Failure) -> Iterator[str]:
-    which = "replicate" if len(failure.replicates) == 1 else "replicates"
-    yield f"{which} {ranges(failure.replicates)} of {code(failure.condition)} failed in {code(failure.step)}:"
+    yield f"{text(failure.which)} of {code(failure.condition)} failed in {code(failure.step)}:"
     yield ""
     yield from fenced(failure.traceback.rstrip()[-_TRACEBACK_CHARACTERS:])
     yield ""

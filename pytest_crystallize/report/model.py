@@ -10,8 +10,10 @@ from typing import Any
 
 from crystallize import Verdict
 from pytest_crystallize.naming.ids import variant
+from pytest_crystallize.report.case_names import CaseNames
 from pytest_crystallize.report.failures import Failure
 from pytest_crystallize.report.text import counted, duration, p_of
+from pytest_crystallize.report.unit_results import UnitResults
 
 SCHEMA = "crystallize-report-1"
 _OPEN = ("refuted", "inconclusive", "miscalibrated", "invalid", "error", "skipped", "not run")
@@ -174,6 +176,10 @@ class ExperimentResults:
         Node id of its function, as it can be given to pytest.
     used : Used or None
         The runs that its verdicts rest on; None if none of its tests was judged.
+    cases : CaseNames or None
+        The cases that its replicates are samples of, if they are.
+    units : tuple of UnitResults
+        What each case gave, in the order of the data set.
     """
 
     id: str
@@ -197,13 +203,16 @@ class ExperimentResults:
     notes: tuple[str, ...]
     node: str = ""
     used: Used | None = None
+    cases: CaseNames | None = None
+    units: tuple[UnitResults, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return every field but those that only sort out or repeat what others say."""
         known = asdict(self)
         for failure in known["failures"]:
             del failure["sections"]
-        return {name: value for name, value in known.items() if name not in ("node", "used")}
+        left_out = ("node", "used", "cases") if self.units else ("node", "used", "cases", "units")
+        return {name: value for name, value in known.items() if name not in left_out}
 
     @property
     def variant(self) -> str:
@@ -213,12 +222,18 @@ class ExperimentResults:
     @property
     def extent(self) -> str:
         """Extent of the runs in words: replicates, conditions, seed, compute time, what was cached."""
-        many = counted(self.planned, "replicate")
-        if self.run < self.planned:
-            many = f"{self.run} of {many}"
-        many += f" of {counted(len(self.seconds), 'condition')}"
+        many = f"{self.often} of {counted(len(self.seconds), 'condition')}"
         cached = f", {self.cached} of {self.condition_runs} runs from cache" if self.cached else ""
         return f"{many}, seed {self.seed}, {duration(math.fsum(self.seconds.values()))}{cached}"
+
+    @property
+    def often(self) -> str:
+        """How many replicates, or samples of cases, there are of each condition, in words."""
+        if self.cases is not None:
+            whole, run = self.cases.extent(self.planned), self.run // self.cases.samples
+        else:
+            whole, run = counted(self.planned, "replicate"), self.run
+        return f"{run} of {whole}" if self.run < self.planned else whole
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from crystallize.seam import BLIND_SPOT, number, plan_lines, printable, printable_lines
+from pytest_crystallize.report.case_changes import change_lines
 from pytest_crystallize.report.failures import Failure
 from pytest_crystallize.report.judged import Judged
 from pytest_crystallize.report.model import ExperimentResults, Outcome, Used
 from pytest_crystallize.report.text import (
     VerdictLine,
     counted,
-    counted_list,
     duration,
     headed,
     p_of,
@@ -52,6 +52,8 @@ def experiment_lines(each: ExperimentResults, width: int, *, verbosity: int = 0)
         yield from wrapped(f"{condition}: {shown}", width, indent="  ")
     for line in each.notes:
         yield from wrapped(f"note: {line}", width, indent="  ")
+    for line in change_lines(each, verbosity=verbosity):
+        yield from wrapped(line, width, indent="    " if line.startswith(" ") else "  ")
     if verbosity > 0:
         known = [condition for condition in used.conditions if condition in each.digests]
         digests = " ".join(f"{condition}={each.digests[condition]}" for condition in known)
@@ -64,10 +66,12 @@ def _heading(each: ExperimentResults, used: Used) -> str:
     if calibration is not None:
         tests, n = counted(calibration["tests"], "A/A test"), calibration["n"]
         return f"{tests} of {n} and {n} replicates, {rest}"
-    many = counted(each.planned, "replicate")
+    many = each.often if each.cases is not None else counted(each.planned, "replicate")
     if any(test.planned is not None for test in each.tests):
         return f"planned by {many} of {counted(len(used.conditions), 'condition')}, {rest}"
     if 0 < used.run < each.planned:
+        many = f"stopped at {each.often}" if each.cases is not None else many
+    if 0 < used.run < each.planned and each.cases is None:
         many = f"stopped at {used.run} of {many}"
     return f"{many} of {counted(len(used.conditions), 'condition')}, {rest}"
 
@@ -125,18 +129,16 @@ def _calibration_lines(rows: Sequence[Mapping[str, Any]], width: int) -> Iterato
 
 def failure_lines(failure: Failure) -> Iterator[str]:
     """Yield a failed replicate: where, the user's traceback, what was captured, and how to repeat it."""
-    replicates = failure.replicates
+    first = failure.called(failure.replicates[:1], failure.cases[:1])
     yield ""
-    yield printable(
-        f"replicate {replicates[0]} of {failure.condition!r}, seed {failure.seed}, in {failure.step}:"
-    )
+    yield printable(f"{first} of {failure.condition!r}, seed {failure.seed}, in {failure.step}:")
     yield ""
     yield from printable_lines(failure.traceback.rstrip()).split("\n")
     for title, text in failure.sections:
         yield f" {title} ".center(80, "-")
         yield from printable_lines(text.rstrip()).split("\n")
-    if len(replicates) > 1:
-        yield f"and {len(replicates) - 1} more in the same way: {counted_list(replicates[1:])}"
+    if (more := len(failure.replicates) - 1) > 0:
+        yield printable(f"and {more} more in the same way: {failure.others}")
     yield printable(f"repeat it: {failure.command}")
 
 

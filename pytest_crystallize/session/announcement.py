@@ -11,6 +11,7 @@ from typing import Any
 from crystallize.seam import write_whole
 from pytest_crystallize.collect.items import HypothesisItem
 from pytest_crystallize.report.announced import Announced
+from pytest_crystallize.report.case_names import announced_cases
 from pytest_crystallize.session.saving import to_be_saved
 from pytest_crystallize.units.units import ExperimentRuns
 
@@ -41,6 +42,7 @@ def _announced(runs: ExperimentRuns) -> Announced:
         keep_versions=runs.keep_versions,
         stays=runs.stays if runs.settings.cluster is not None else "",
         save=to_be_saved(runs),
+        cases=announced_cases(runs.analysis_plan.cases),
     )
 
 

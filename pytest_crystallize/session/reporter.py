@@ -18,6 +18,7 @@ from pytest_crystallize.options.coverage import not_executed
 from pytest_crystallize.pytest_seam import ExceptionChainRepr, file_of, writer_of, xml_key
 from pytest_crystallize.records.exchange import Exchange, SharedExchange
 from pytest_crystallize.report.announced import Announced
+from pytest_crystallize.report.case_names import CaseNames
 from pytest_crystallize.report.experiment_results import experiment_results
 from pytest_crystallize.report.failures import failures_of
 from pytest_crystallize.report.judged import Judged, judged_of
@@ -227,6 +228,8 @@ class Reporter:
         options = [f"--crystallize-seed={seed}"] if given.crystallize_seed is not None or drawn else []
         if given.crystallize_replicates is not None:
             options.append(f"--crystallize-replicates={given.crystallize_replicates}")
+        if given.crystallize_samples is not None:
+            options.append(f"--crystallize-samples={given.crystallize_samples}")
         if given.crystallize_calibrate is not None:
             options.append(f"--crystallize-calibrate={given.crystallize_calibrate}")
         if given.crystallize_plan:
@@ -243,7 +246,8 @@ class Reporter:
         exchange = self.settings.exchange
         exchange.catch_up()
         records = exchange.runs(judged.experiment, judged.conditions, judged.run)
-        failures = [*failures_of(records, lambda condition, repro: shlex.join([*command, repro]))]
+        names = CaseNames.announced(known.cases)
+        failures = [*failures_of(records, lambda condition, repro: shlex.join([*command, repro]), names)]
         lines: list[str] = []
         for failure in failures[:_MOST_FAILURES]:
             key = (judged.experiment, *failure.cause)

@@ -32,6 +32,7 @@ from crystallize.seam import (
 from pytest_crystallize.naming.ids import relative, shortened
 from pytest_crystallize.records.exchange import Exchange, unlike
 from pytest_crystallize.report.announced import Announced
+from pytest_crystallize.report.case_names import CaseNames
 from pytest_crystallize.units.units import ExperimentRuns
 
 
@@ -124,7 +125,11 @@ class ReferenceWriter:
             return
         origin = Origin.now(commit=commit, dirty=dirty, machine=here, inputs=plan["inputs"])
         claimed = [Claimed(*entry) for entry in plan["claimed"]]
-        recording, left_out = make_recording(name, runs, origin, root_seed=known.seed, claimed=claimed)
+        names = CaseNames.announced(known.cases)
+        cases = [] if names is None else [names.named(i) for i in range(known.replicates)]
+        recording, left_out = make_recording(
+            name, runs, origin, root_seed=known.seed, claimed=claimed, cases=cases
+        )
         yield from (f"{name}: not in the reference, since {fault}" for fault in left_out)
         if recording.is_empty:
             yield f"{name} has no metric to record, so it has no reference of today"
@@ -135,7 +140,7 @@ class ReferenceWriter:
         yield f"saved reference {self.name!r}: {relative(path, self.root)}"
         yield f"{name}: {', '.join(map(repr, runs))} recorded {recording}{before}"
         repeats = plan["repeats"] and unlike(self.exchange, key) is None
-        yield from _unrepeated(name, plan["guards"], runs, repeats=repeats)
+        yield from _unrepeated(name, plan["guards"], runs, names, repeats=repeats)
 
 
 def _guards(hypotheses: Iterable[Hypothesis], resampled: float | None) -> dict[str, dict[str, Any]]:
@@ -173,6 +178,7 @@ def _unrepeated(
     name: str,
     guards: Mapping[str, Mapping[str, Any]],
     runs: Mapping[str, ConditionRuns],
+    names: CaseNames | None,
     *,
     repeats: bool,
 ) -> Iterator[str]:
@@ -186,7 +192,8 @@ def _unrepeated(
             measured = claim.metric in arm.measured
             if repeats and not measured:
                 continue
-            sample = claim_sample(claim, arm, arm, of_sessions=measured, by_unit=known["by_unit"])
+            of = arm if names is None else names.by_case(arm)
+            sample = claim_sample(claim, of, of, of_sessions=measured, by_unit=known["by_unit"])
             if isinstance(sample, str):
                 continue
             test, sample = suited(claim, sample, known["resampled"])

@@ -84,6 +84,7 @@ class FactoryRuns(ExperimentRuns, AwaitedRuns):
             keys=experiment.treatment_keys,
             part=part,
             max_concurrency=max_concurrency,
+            design=experiment.design,
         )
         self.awaits = experiment.run_plan().is_async and not self.on_cluster
         self.experiment_name = self.name if experiment.name == DEFAULT_NAME else experiment.name
@@ -96,7 +97,7 @@ class FactoryRuns(ExperimentRuns, AwaitedRuns):
         self.artifacts = self._shared_artifacts(experiment)
         self.experiment = experiment.varied(
             name=self.experiment_name,
-            replicates=self.replicates,
+            **({"replicates": self.replicates} if self.design is None else {"design": self.design}),
             plugins=[
                 self.artifacts if isinstance(plugin, ArtifactPlugin) else plugin
                 for plugin in experiment.plugins

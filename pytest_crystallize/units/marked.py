@@ -214,6 +214,8 @@ class MarkedRuns(ExperimentRuns):
     def _run(self, unit: Unit, host: pytest.Item, outcomes: Outcomes) -> RunRecord:
         word = self.stream.word(unit.replicate)
         journal = Journal({}, word, unit.condition, unit.replicate, LOGGER)
+        if self.design is not None:
+            self.stream.begin(journal)
         self._unit, self._phase = unit, "setup"
         seeding = self.seeding
         return execute(journal, lambda ctx: self._body(ctx, host), seed_globals=seeding, outcomes=outcomes)

@@ -21,6 +21,7 @@ from crystallize.seam import (
     Analysis,
     AnalysisPlan,
     Caching,
+    CaseDesign,
     Judging,
     References,
     SeedStream,
@@ -100,6 +101,8 @@ class SettledExperiment:
         What is claimed, also while A/A tests are made of it.
     caching : Caching
         What runs depend on, as declared.
+    design : CaseDesign or None
+        The cases that it is run on, if there are any.
     fixture_definitions : frozenset of FixtureDef
         The fixtures that runs may use.
     stays : str
@@ -127,6 +130,7 @@ class SettledExperiment:
         keys: TreatmentKeys | None = None,
         part: str = "",
         max_concurrency: int | None = None,
+        design: CaseDesign | None = None,
     ) -> None:
         self.function = function
         self.settings = settings
@@ -146,26 +150,36 @@ class SettledExperiment:
         self.experiment_name = self.name
         self.needed: set[str] = set()
         self.at_once = self._settled_concurrency(max_concurrency)
+        self.design = design if design is None else self._settled_design(design)
         self.sample_size = self._settled_replicates(replicates)
         plans = settings.options.plan
         pilot = max(FEWEST, settings.options.replicates or 0)
         self.replicates = 2 * self.sample_size * tests if tests else pilot if plans else self.sample_size
         self.root_seed = self._settled_seed(seed)
-        self.stream = SeedStream(self.root_seed, (CALIBRATION,) if tests else (PLANNING,) if plans else ())
+        branch = (CALIBRATION,) if tests else (PLANNING,) if plans else ()
+        self.stream = SeedStream(self.root_seed, branch)
+        cases = None
+        if self.design is not None:
+            self.stream = cases = self.design.stream(self.root_seed, branch)
         judging.check(hypotheses, self.name)
         self.judging = self._settled_judging(judging, hypotheses)
         self.later_plan = AnalysisPlan(
             tuple(hypotheses),
             self.treatments,
-            self.sample_size if plans else self.replicates,
+            self._counted(self.sample_size if plans else self.replicates),
             self.judging,
             keys or TreatmentKeys.of(treatments),
             self.settings.options.claims,
+            cases,
         )
+        self.later_plan.check_cases(self.name)
         self.analysis_plan = self.later_plan
         if tests or plans:  # no claim is judged
             self.analysis_plan = replace(
-                self.later_plan, hypotheses=(), replicates=self.replicates, judging=DEFAULT_JUDGING
+                self.later_plan,
+                hypotheses=(),
+                replicates=self._counted(self.replicates),
+                judging=DEFAULT_JUDGING,
             )
         self.analysis_plan.check_reach(self.name)
         self.hypotheses = tuple(hypotheses)
@@ -191,8 +205,29 @@ class SettledExperiment:
             raise DefinitionError(f"{self.name}: max_concurrency is {declared!r}; give an integer >= 1")
         return declared
 
+    def _counted(self, replicates: int) -> int:
+        """Return how many replicates, or cases, a verdict is to rest on."""
+        return replicates if self.design is None else replicates // self.design.samples
+
+    def _settled_design(self, declared: CaseDesign) -> CaseDesign:
+        """Return the cases, with as many samples of each as the command line says."""
+        options = self.settings.options
+        if options.replicates is not None:
+            raise DefinitionError(
+                f"{self.name} is run on {len(declared.cases)} cases, not on a number of replicates "
+                "(--crystallize-replicates); how often on each, says "
+                f"--crystallize-samples={options.replicates}"
+            )
+        if options.plan:
+            raise DefinitionError(
+                f"{self.name} is run on the cases that there are, so --crystallize-plan has no number to plan"
+            )
+        return declared if options.samples is None else replace(declared, samples=options.samples)
+
     def _settled_replicates(self, declared: int | None) -> int:
         options = self.settings.options
+        if self.design is not None:
+            return self.design.replicates
         if declared is not None:
             check_replicates(declared, self.name)
         ways = (options.replicates, declared, options.ini_replicates, self.default_replicates)

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from crystallize import ConditionRuns, RunRecord
+from crystallize import Cases, ConditionRuns, RunRecord
+from crystallize.errors import EngineError
 from crystallize.seam import Analysis, Interim, Unit, global_state_restored, rotated, unread_text
 from pytest_crystallize.records.logs import Key
 from pytest_crystallize.units.blocks import Blocks
@@ -140,8 +141,19 @@ class ExperimentRuns(UnitRuns):
 
     def _recall(self) -> None:
         """Learn which runs are stored, before any is run."""
+        if self.design is not None:
+            self._check_cases(self.design.cases)
         if self.cache is not None:
             self.cache.recall()
+
+    def _check_cases(self, cases: Cases) -> None:
+        """Raise `EngineError` if another process of the session has read other cases."""
+        agreed = self.settings.exchange.agree(f"cases of {self.id}", lambda: cases.digest)
+        if agreed != cases.digest:
+            raise EngineError(
+                f"{cases!r} are others in {self.settings.exchange.worker} than in another process of this "
+                "session: they changed while it began; run it again"
+            )
 
     # Looks.
 
@@ -193,7 +205,7 @@ class ExperimentRuns(UnitRuns):
         """The verdicts on what is needed, made once where all runs are there."""
         arms = self.runs(condition for condition in self.conditions if condition in self.needed)
         known = self._analysis
-        if known is None or any(known.runs[name] is not runs for name, runs in arms.items()):
+        if known is None or any(known.given[name] is not runs for name, runs in arms.items()):
             known = self._analysis = Analysis(self.analysis_plan, arms, self.references)
         return known
 

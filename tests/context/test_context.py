@@ -14,7 +14,7 @@ import pytest
 from crystallize import Experiment, FrozenContext, Treatment, pipeline_step
 from crystallize.context import context
 from crystallize.context.context import journal_of
-from crystallize.errors import ContextMutationError, ContextValueError, CrystallizeWarning
+from crystallize.errors import ContextMutationError, ContextValueError, CrystallizeWarning, MetricError
 
 
 class Colour(enum.Enum):
@@ -312,3 +312,21 @@ def test_a_cached_step_knows_that_it_asked_for_its_run(tmp_path, monkeypatch):
             metrics = experiment.run().metrics
         assert metrics.baseline["who"] == ["baseline 0", "baseline 1"]
         assert metrics.treatments["other"]["who"] == ["other 0", "other 1"]
+
+
+def test_notes_are_kept_and_bounded():
+    """They are plain data with a name; what is too long is cut, and there is an end to their number."""
+    ctx = FrozenContext()
+    ctx.note("answer", "yes")
+    ctx.note("reply", {"tokens": np.int64(3), "parts": ("a", None)})
+    ctx.note("long", "x" * 5000)
+    notes = journal_of(ctx).notes
+    assert notes[:2] == (("answer", "yes"), ("reply", {"tokens": 3, "parts": ["a", None]}))
+    assert notes[2] == ("long", "x" * 4000 + " ... (1000 characters more)")
+    for number in range(97):
+        ctx.note("again", number)
+    for name, told in (("", "is named ''"), ("o", "one more than the 100 of a run")):
+        with pytest.raises(MetricError, match=told):
+            ctx.note(name, 1)
+    with pytest.raises(MetricError, match="note 'o' of 'run' holds a "):
+        FrozenContext().note("o", object())

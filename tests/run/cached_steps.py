@@ -75,6 +75,7 @@ def telling(data, ctx):
     ctx.record("seed", ctx.seed)
     ctx.add("note", {"weights": np.arange(6.0).reshape(2, 3).T})
     ctx.artifacts.add("model.bin", b"\x00\xff")
+    ctx.note("said", ["yes", 1])
     return data, {"returned": len(data)}
 
 

@@ -1,0 +1,67 @@
+"""Claims about how likely some, or all, of k samples of a case pass."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from crystallize.errors import DefinitionError
+from crystallize.stats.pass_at import pass_all_k, pass_at_k
+
+
+@dataclass(frozen=True, slots=True)
+class PassAt:
+    """The metric of a claim: how likely at least one of k samples of a case passes.
+
+    Each case is estimated without bias from its samples (`crystallize.stats.pass_at_k`); the claim is about
+    the mean over cases.
+
+    Parameters
+    ----------
+    k : int
+        How many samples, at most the `samples` of the experiment.
+    metric : str
+        The metric, 0 or 1, that says whether a sample passes.
+
+    Raises
+    ------
+    DefinitionError
+        If k is no integer >= 1, or the metric has no name.
+    """
+
+    k: int
+    metric: str = "correct"
+    _word: ClassVar[str] = "pass@"
+
+    def __post_init__(self) -> None:
+        kind = type(self).__name__
+        if type(self.k) is not int or self.k < 1:
+            raise DefinitionError(f"{kind}({self.k!r}): k is an integer >= 1")
+        if not isinstance(self.metric, str) or not self.metric:
+            raise DefinitionError(f"{kind}({self.k}, {self.metric!r}): give the name of a metric of 0 and 1")
+
+    @property
+    def name(self) -> str:
+        """What the metric is called that it makes."""
+        return f"{self.metric} {self._word}{self.k}"
+
+    def estimate(self, values: Sequence[Any]) -> float:
+        """Return the estimate for one case; nan where a sample is neither 0 nor 1, or too few are there."""
+        if len(values) < self.k or any(value not in (0, 1) for value in values):
+            return math.nan
+        return self._of_counts(len(values), sum(map(int, values)))
+
+    def _of_counts(self, n: int, passed: int) -> float:
+        return pass_at_k(n, passed, self.k)
+
+
+@dataclass(frozen=True, slots=True)
+class PassAll(PassAt):
+    """The metric of a claim: how likely all of k samples of a case pass; see `PassAt`."""
+
+    _word: ClassVar[str] = "pass^"
+
+    def _of_counts(self, n: int, passed: int) -> float:
+        return pass_all_k(n, passed, self.k)

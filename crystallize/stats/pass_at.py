@@ -1,0 +1,63 @@
+"""How likely some, or all, of k samples pass, of which n were tried."""
+
+from __future__ import annotations
+
+from math import comb
+
+from crystallize.errors import SampleError
+
+
+def pass_at_k(n: int, passed: int, k: int) -> float:
+    """Return the unbiased estimate that at least one of k samples passes.
+
+    ``1 - C(n - c, k) / C(n, k)``: the part of the k-subsets of the n samples in which one of the c is that
+    passed. (The plug-in ``1 - (1 - c/n)**k`` is biased downwards.)
+
+    Parameters
+    ----------
+    n, passed : int
+        Samples that were tried, and how many of them passed.
+    k : int
+        How many one would be given, 1 <= k <= n.
+
+    Raises
+    ------
+    SampleError
+        If there are fewer samples than k, or more passed than were tried.
+
+    References
+    ----------
+    Chen et al. (2021), Evaluating large language models trained on code, section 2.1, arXiv:2107.03374.
+
+    Examples
+    --------
+    >>> pass_at_k(10, 3, 1), round(pass_at_k(10, 3, 5), 6)
+    (0.3, 0.916667)
+    """
+    _check(n, passed, k)
+    return 1 - comb(n - passed, k) / comb(n, k)
+
+
+def pass_all_k(n: int, passed: int, k: int) -> float:
+    """Return the unbiased estimate that all of k samples pass: ``C(c, k) / C(n, k)``.
+
+    The parameters and errors are those of `pass_at_k`.
+
+    References
+    ----------
+    Yao et al. (2024), tau-bench, section 3.3 (pass^k), arXiv:2406.12045.
+
+    Examples
+    --------
+    >>> pass_all_k(10, 3, 1), round(pass_all_k(10, 8, 5), 6)
+    (0.3, 0.222222)
+    """
+    _check(n, passed, k)
+    return comb(passed, k) / comb(n, k)
+
+
+def _check(n: int, passed: int, k: int) -> None:
+    if not 1 <= k <= n:
+        raise SampleError(f"k is {k} and there are {n} samples; k lies between 1 and their number")
+    if not 0 <= passed <= n:
+        raise SampleError(f"{passed} of {n} samples passed")

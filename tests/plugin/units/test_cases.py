@@ -1,0 +1,244 @@
+"""Experiments on cases under pytest."""
+
+# ruff: noqa: E501 - lines of projects under test
+
+import json
+
+import pytest
+
+ROWS = [{"id": f"q{i}", "topic": ["a", "b"][i % 2], "level": i / 10} for i in range(12)]
+
+SOURCE = """
+    @pytest.mark.experiment(
+        cases=Cases.jsonl("cases.jsonl", id="id"), samples=2, treatments={"v2": {"gain": 9.0}},
+        hypotheses=[Hypothesis(metric="score", direction="increase", name="up")],
+    )
+    def experiment_a(case, replicate, rng, gain=0.0):
+        return {"score": case["level"] + replicate + rng.normal() + gain * rng.uniform()}
+"""
+
+
+def write_cases(project, rows):
+    """Write rows as lines of JSON."""
+    project.raw("cases.jsonl", "\n".join(map(json.dumps, rows)))
+
+
+def written(project, *args):
+    """Run the project, and return the experiment of its JSON report."""
+    project.run("--crystallize-report=r.json", *args).assert_outcomes(passed=1)
+    return project.json("r.json")["experiments"][0]
+
+
+def test_only_what_a_change_of_the_file_concerns_is_run_again(project):
+    """A case that is inserted, dropped or moved reruns no other one, and an edited one itself only."""
+    project.write(SOURCE)
+    project.ini("crystallize_cache_verify = 0")
+    for rows, new in (
+        (ROWS, 12),
+        (ROWS, 0),
+        ([{**ROWS[0], "level": 5.0}, *ROWS[1:]], 1),
+        (ROWS[:0:-1], 0),
+        ([{"id": "new/[é]::1", "level": 0}, *ROWS], 1),
+    ):
+        write_cases(project, rows)
+        found = written(project)
+        assert found["condition_runs"] - found["cached"] == 4 * new, rows
+
+
+def test_workers_give_the_same(project):
+    """Whoever runs which sample of which case: digest and verdict are those of one process."""
+    write_cases(project, ROWS)
+    project.write(SOURCE)
+    alone = written(project, "-p", "no:cacheprovider")
+    result = project.run_workers("--crystallize-report=w.json", "-p", "no:cacheprovider")
+    result.assert_outcomes(passed=1)
+    together = project.json("w.json")["experiments"][0]
+    for what in ("digests", "seeds", "tests", "units"):
+        assert together[what] == alone[what]
+
+
+def test_samples_are_set_on_the_command_line(project):
+    """A number of replicates is refused, with what to say instead."""
+    write_cases(project, ROWS)
+    project.write(SOURCE)
+    result = project.run("--crystallize-replicates=3")
+    result.stdout.fnmatch_lines(["*run on 12 cases, not on a number of replicates*--crystallize-samples=3*"])
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    assert written(project, "--crystallize-samples=3")["planned"] == 36
+    result = project.run("--crystallize-plan")
+    result.stdout.fnmatch_lines(["*--crystallize-plan has no number to plan*"])
+
+
+FACTORY = """
+    @pipeline_step()
+    def scored(data, ctx, *, gain=0.0):
+        return data, {"score": data["level"] + ctx.rng.normal() + gain * ctx.rng.uniform()}
+
+    def experiment_f():
+        return Experiment(lambda ctx: ctx["case"], [scored], cases=Cases.jsonl("cases.jsonl"), samples=2,
+            treatments={"v2": {"gain": 9.0}}, hypotheses=[Hypothesis(metric="score", direction="increase")])
+
+    @pytest.mark.experiment(cases=Cases.jsonl("cases.jsonl"), samples=2, treatments={"v2": {"gain": 9.0}},
+        hypotheses=[Hypothesis(metric="score", direction="increase", slices=True)], slices="topic")
+    class TestMarked:
+        @pytest.mark.parametrize("shift", [0, 1])
+        def experiment_m(self, case, rng, shift, gain=0.0):
+            return {"score": case["level"] + shift + rng.normal() + gain * rng.uniform()}
+"""
+
+
+def test_factories_parameters_and_slices(project):
+    """Each parameter set is run on all cases; a test per slice is selected by -k like any other."""
+    write_cases(project, ROWS)
+    project.write(FACTORY)
+    result = project.run("--collect-only", "-q")
+    assert [line for line in result.outlines if "::" in line] == [
+        "experiment_a.py::experiment_f::score_increase[v2]",
+        "experiment_a.py::TestMarked::experiment_m::score_increase[0-v2 in a]",
+        "experiment_a.py::TestMarked::experiment_m::score_increase[0-v2 in b]",
+        "experiment_a.py::TestMarked::experiment_m::score_increase[1-v2 in a]",
+        "experiment_a.py::TestMarked::experiment_m::score_increase[1-v2 in b]",
+    ]
+    project.run("-k", "experiment_f or (experiment_m and b)").assert_outcomes(passed=3, deselected=2)
+
+
+def test_calibration_on_cases(project):
+    """A/A tests compare other samples of the same cases."""
+    write_cases(project, ROWS)
+    project.write(SOURCE)
+    result = project.run("--crystallize-calibrate=40", "-rA")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["*40 A/A tests of 24 and 24 replicates*"])
+
+
+def test_a_saved_reference_pairs_by_id(project):
+    """What was recorded of a case is compared with it, wherever it stands in today's file."""
+    write_cases(project, ROWS)
+    claim = 'Hypothesis(metric="score", direction="no_decrease", margin=1.0, against=Reference("main"))'
+    project.write(SOURCE.replace('Hypothesis(metric="score", direction="increase", name="up")', claim))
+    project.run("--crystallize-save=main")
+    write_cases(project, ROWS[::-1])
+    project.run("-k", "baseline").assert_outcomes(passed=1, deselected=1)
+    write_cases(project, [*ROWS[1:], {"id": "z", "level": 1}])
+    result = project.run("-k", "baseline")
+    result.assert_outcomes(failed=1, deselected=1)
+    result.stdout.fnmatch_lines(["*INVALID*case 'q0' is in*case 'z' is in*"])
+
+
+def test_reports_name_cases(project):
+    """Which got worse, with what was noted of them under both conditions, in every format."""
+    write_cases(project, [*ROWS[:6], {"id": "<b>|x", "topic": "a", "level": 9.0}])
+    project.write("""
+        @pytest.mark.experiment(
+            cases=Cases.jsonl("cases.jsonl"), slices="topic", treatments={"v2": {"gain": 1.0}},
+            hypotheses=[Hypothesis(metric="score", direction="no_decrease", margin=30.0, name="h",
+                                   nan_policy="omit", max_missing=1)],
+        )
+        def experiment_a(case, ctx, condition, gain=0.0):
+            ctx.note("answer", f"{condition} of {case['id']}")
+            if case["id"] == "q3" and gain:
+                raise ValueError("refused")
+            change = -case["level"] if case["id"] in ("q1", "<b>|x") else 1 if case["id"] == "q2" else 0
+            return {"score": case["level"] + gain * change}
+    """)
+    names = ("html", "md", "json")
+    result = project.run("-v", *(f"--crystallize-report=r.{name}" for name in names))
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines([
+        "*experiment_a: 7 cases of 2 conditions*",
+        "  score [[]v2[]]: 2 cases got worse, 1 better, 3 the same, 1 without a value",
+        "*'<b>|x': 9 -> 0; answer: 'baseline of <b>|x' -> 'v2 of <b>|x'",
+        "*'q1': 0.1 -> 0;*",
+        "*'q3': failed under 'v2': ValueError: refused",
+        "  h [[]v2[]] in a: *n = 4",
+    ])  # fmt: skip
+    page, text = ((project.path / f"r.{name}").read_text(encoding="utf-8") for name in names[:2])
+    assert '<tr class="worse"><th scope="row">&lt;b&gt;|x</th><td>a</td><td>9</td><td>0</td>' in page
+    assert "worse (2)" in page
+    assert '<tr class="failed"><th scope="row">q3</th>' in page
+    assert "<details><summary>All 2 that got worse: score &#91;v2&#93;</summary>" in text
+    assert "v2 of &#60;b&#62;&#124;x" in text
+    units = {unit["id"]: unit for unit in project.json("r.json")["experiments"][0]["units"]}
+    assert list(units) == [*(row["id"] for row in ROWS[:6]), "<b>|x"]
+    assert units["q1"]["conditions"]["v2"] == {
+        "metrics": {"score": 0.0},
+        "notes": {"answer": ["v2 of q1"]},
+        "errors": [],
+    }
+    assert units["q3"]["conditions"]["v2"]["errors"] == ["ValueError: refused"]
+    again = project.run("-v", "--crystallize-report=again.json")
+    again.stdout.fnmatch_lines(["*from cache*", "*'q1': 0.1 -> 0; answer: *"])
+
+
+def test_failures_name_the_case(project):
+    """So does what is missing of a verdict."""
+    write_cases(project, ROWS)
+    project.write(SOURCE.replace("return {", 'assert case["id"] != "q7"\n        return {'))
+    result = project.run()
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*INVALID: 1 of 12 cases of 'baseline' are missing: case 'q7' failed*"])
+    result.stdout.fnmatch_lines(
+        ["case 'q7', sample 0 of 'baseline', seed *", "and 1 more in the same way: case 'q7', sample 1"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("(case, replicate, rng,", "(rng,", "experiment_a never sees its case: add the argument 'case'"),
+        ('cases=Cases.jsonl("cases.jsonl", id="id"), samples=2', "replicates=2", "asks for 'case', and declares no cases"),
+        ("samples=2", "samples=2, replicates=3", "say by samples="),
+        ("samples=2", "samples=0", "samples=0; a number of samples is an integer >= 1"),
+        ('{"gain": 9.0}', '{"case": 1}', "sets the key 'case'"),
+        ("gain=0.0", "gain=0.0, case=None", "argument 'case' has a default"),
+        ("\n    @pytest", "\n    @pytest.fixture\n    def case():\n        return 1\n\n    @pytest", "hides the one of crystallize"),
+        ("\n    @pytest", '\n    @pytest.mark.parametrize("case", [1])\n    @pytest', "parameter 'case' hides the fixture"),
+        ('id="id"', 'id="nr"', "cases.jsonl, line 1 has no key 'nr'"),
+    ],
+)  # fmt: skip
+def test_wrong_declarations(project, old, new, told):
+    """Each is an error of collection that says what to do."""
+    write_cases(project, ROWS)
+    source = SOURCE.replace(old, new, 1)
+    if "gain=0.0, case" in source:
+        source = source.replace("(case, ", "(")
+    if '"case": 1' in source:
+        source = source.replace("gain=0.0", "ctx").replace("gain *", "")
+    project.write(source)
+    result = project.run()
+    assert result.ret in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.USAGE_ERROR)
+    assert told in " ".join(result.stdout.str().split())
+
+
+def test_fixtures_named_case_elsewhere_are_anybodys(project):
+    """Where no cases are declared, the name is free: for fixtures, and for parameters."""
+    project.write("""
+        @pytest.fixture
+        def case():
+            return 3
+
+        @pytest.mark.experiment(replicates=2)
+        def experiment_own(case):
+            return {"score": case}
+
+        @pytest.mark.experiment(replicates=2)
+        @pytest.mark.parametrize("case", [1, 2])
+        def experiment_parameter(case):
+            return {"score": case}
+    """)
+    project.run().assert_outcomes(passed=3)
+
+
+def test_workers_that_read_other_cases_give_no_verdict(project):
+    """A file that changes while a session begins: records of its processes are not mixed."""
+    project.write("""
+        rows = [{"id": str(i), "of": os.environ.get("PYTEST_XDIST_WORKER", "")} for i in range(40)]
+
+        @pytest.mark.experiment(cases=Cases(rows), treatments={"v2": {"gain": 1}},
+            hypotheses=[Hypothesis(metric="m", direction="increase", name=str(i)) for i in range(8)])
+        def experiment_a(case, rng, gain=0):
+            return {"m": gain + rng.normal() + len(case)}
+    """)
+    result = project.run_workers()
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(["*<40 cases of Cases> are others in gw*run it again*"])
