@@ -211,11 +211,16 @@ class MarkedRuns(ExperimentRuns):
         with global_state_restored():
             return self._run(unit, host, RAISED)
 
-    def _run(self, unit: Unit, host: pytest.Item, outcomes: Outcomes) -> RunRecord:
+    def journal(self, unit: Unit) -> Journal:
+        """Return a fresh journal for a unit."""
         word = self.stream.word(unit.replicate)
         journal = Journal({}, word, unit.condition, unit.replicate, LOGGER)
         if self.design is not None:
             self.stream.begin(journal)
+        return journal
+
+    def _run(self, unit: Unit, host: pytest.Item, outcomes: Outcomes) -> RunRecord:
+        journal = self.journal(unit)
         self._unit, self._phase = unit, "setup"
         seeding = self.seeding
         return execute(journal, lambda ctx: self._body(ctx, host), seed_globals=seeding, outcomes=outcomes)

@@ -11,7 +11,6 @@ import pytest
 from crystallize import RunRecord
 from crystallize.seam import (
     BASELINE,
-    LOGGER,
     TREATMENT,
     Ending,
     FrozenContext,
@@ -117,8 +116,8 @@ class _MarkedRun:
 
     def script(self, outcomes: Outcomes | None) -> Script:
         """Do all that a run does, and return its record."""
-        runs, (replicate, condition) = self._runs, self._unit
-        journal = Journal({}, runs.stream.word(replicate), condition, replicate, LOGGER)
+        runs = self._runs
+        journal = runs.journal(self._unit)
         time = runs.shared_time.begin()
         endings: list[Ending] = []  # none is left, so that no fault holds the frame that it stands in
         try:

@@ -57,6 +57,18 @@ def test_workers_give_the_same(project):
         assert together[what] == alone[what]
 
 
+def test_asynchronous_runs_have_their_cases(project):
+    """Runs that are under way at the same time give what they give one by one."""
+    write_cases(project, ROWS)
+    project.write(SOURCE)
+    known = written(project)
+    later = SOURCE.replace("    def", "    async def").replace(
+        "        return", "        await asyncio.sleep(0)\n        return"
+    )
+    project.write("    import asyncio\n" + later)
+    assert written(project)["units"] == known["units"]
+
+
 def test_samples_are_set_on_the_command_line(project):
     """A number of replicates is refused, with what to say instead."""
     write_cases(project, ROWS)
