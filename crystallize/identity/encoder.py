@@ -93,18 +93,27 @@ class Encoder:
 
     def sequence(self, tag: bytes, items: Any) -> None:
         """Add items in their order; many of one simple type are added at once."""
-        count = len(items)
-        self._held.append(b"%s%d:" % (tag, count))
-        kinds = set(map(type, items))
-        if len(kinds) == 1:
-            pack = self.packers.get(kinds.pop())
-            packed = pack and pack(items)
-            if packed is not None:
-                self._held.append(packed)
-                return
+        self._held.append(b"%s%d:" % (tag, len(items)))
+        if not self.at_once(set(map(type, items)), items):
+            self.one_by_one(items)
+
+    def at_once(self, kinds: set[type], items: Any) -> bool:
+        """Add items of these types at once, and return whether that is possible."""
+        if len(kinds) != 1:
+            return False
+        (kind,) = kinds
+        pack = self.packers.get(kind)
+        packed = pack and pack(items)
+        if packed is None:
+            return False
+        self._held.append(packed)
+        return True
+
+    def one_by_one(self, items: Iterable[Any], first: int = 0) -> None:
+        """Add items in their order; messages count them from `first`."""
         index, write, writers = 0, self.write, self.writers
         try:
-            for index, item in enumerate(items):  # noqa: B007 - the index is for the message
+            for index, item in enumerate(items, first):  # noqa: B007 - the index is for the message
                 writer = writers.get(type(item))
                 writer(self, item) if writer else write(item)
         except Refusal as refusal:

@@ -7,7 +7,8 @@ import crystallize.identity.builtin_hash
 import crystallize.identity.pandas_hash  # noqa: F401 - the three teach the encoder their types
 from crystallize.boundary import failure
 from crystallize.errors import UnhashableValueError
-from crystallize.identity.encoder import ADVICE, Encoder, Refusal
+from crystallize.identity.column_encoder import ColumnEncoder
+from crystallize.identity.encoder import ADVICE, Refusal
 
 
 def stable_hash(value: object, *, name: str = "value", classes: set[type] | None = None) -> str:
@@ -33,7 +34,7 @@ def stable_hash(value: object, *, name: str = "value", classes: set[type] | None
     UnhashableValueError
         If a part of the value has no hash by value, or the value contains itself; the message has the path.
     """
-    encoder = Encoder(classes=classes)
+    encoder = ColumnEncoder(classes=classes)
     try:
         encoder.write(value)
     except Refusal as refusal:

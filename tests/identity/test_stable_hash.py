@@ -28,6 +28,7 @@ from hypothesis.extra import numpy as hnp
 
 from crystallize.context.freezing import freeze, thaw
 from crystallize.errors import UnhashableValueError
+from crystallize.identity import column_encoder
 from crystallize.identity.stable_hash import stable_hash
 
 ROOT = Path(__file__).parents[2]
@@ -93,6 +94,28 @@ VALUES = st.recursive(
     max_leaves=12,
 )
 
+ALIKE = st.lists(
+    st.recursive(
+        st.sampled_from([None, False, True, 0, 1, 1.0, 0.0, "", "a", "ab", "b", 2**63]),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.lists(inner, max_size=3).map(tuple)
+            | st.dictionaries(st.sampled_from(["a", "b", 1, True, 1.0]), inner, max_size=3)
+        ),
+        max_leaves=6,
+    ),
+    max_size=5,
+)
+
+
+def typed(value):
+    """Return a value as it would be, did equality respect types and the order of dicts."""
+    if isinstance(value, dict):
+        return dict, [(typed(key), typed(item)) for key, item in value.items()]
+    return type(value), [typed(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+ROWS = [{"name": f"case {i}", "score": i / 7, "tags": ["a"], "kept": None, "at": (i, {})} for i in range(9)]
 DISTINCT = [
     *(1, True, 1.0, "1", b"1", 1j + 1, np.float64(1), np.float32(1), np.int64(1)),
     *(np.array(1.0), np.bool_(True)),
@@ -124,6 +147,15 @@ DISTINCT = [
     *(pd.Series([1, None], dtype="Int64"), pd.Series([1, 0], dtype="Int64")),
     *(pd.Timestamp("2020"), pd.Timedelta(1)),
     *(pd.date_range("2020", periods=2), pd.date_range("2020", periods=2, tz="UTC"), pd.Period("2020-01")),
+    *(ROWS, ROWS[:8], ROWS[::-1], [*ROWS[:8], {}], [*ROWS[:8], {**ROWS[8], "kept": True}]),
+    *([{**row, "kept": False} for row in ROWS], [{**row, "kept": 0} for row in ROWS], tuple(ROWS)),
+    *([dict(reversed(row.items())) for row in ROWS], [collections.OrderedDict(row) for row in ROWS]),
+    *([{Named("a"): 1}] * 9, [{"a": 1}] * 9, [{"a": 1.0}] * 9, [{"a": True}] * 8 + [{"a": 1}], [{1: 1}] * 9),
+    *([{1.0: 1}] * 9, [{True: 1}] * 9, [{"a": 1}] * 8 + [{Named("a"): 1}], [{}] * 9, [[]] * 9, [()] * 9),
+    *([[1], [2, 3]] * 8, [[1, 2], [3]] * 8, [(1,), (2, 3)] * 8, [[1], (2, 3)] * 8, [[[1], [2, 3]]] * 8),
+    *([True] * 9, [1] * 9, [False] * 9, [None] * 9, [None] * 8, [["*l"]] * 9, ["*l"] * 9, [[None]] * 9),
+    *([[i] for i in range(1024)], [[i] for i in range(1025)], [[i] for i in range(1024)] + [(1024,)]),
+    *(collections.deque([[1]] * 9), [[2**63]] * 9, [[2**64]] * 9, [Pair(1, 2)] * 9, [(1, 2)] * 9),
     *(pd.MultiIndex.from_tuples([(1, 2)]), pd.Interval(0, 1), pd.Interval(0, 1, closed="both")),
     pd.RangeIndex(2),
 ]  # fmt: skip
@@ -158,6 +190,24 @@ def test_values_that_python_tells_apart_hash_apart(first, second):
         context.traps[decimal.InvalidOperation] = False  # which a signalling nan raises where it is compared
         assume(first != second)
     assert stable_hash(first) != stable_hash(second)
+
+
+@pytest.fixture(scope="module")
+def early_columns():
+    """Write by column what is too short for it to be worth it, in blocks of two."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {"_FEWEST": 1, "_BLOCK": 2, "_MOST": 5, "_DEEPEST": 3}.items():
+            patch.setattr(column_encoder, name, value)
+        yield
+
+
+@given(ALIKE, ALIKE)
+def test_columns_keep_values_apart(early_columns, first, second):
+    """Lists of what is alike are written by column, and hash apart and alike as all others do."""
+    assert (stable_hash(first) == stable_hash(second)) == (typed(first) == typed(second))
+    assert stable_hash(
+        [types.MappingProxyType(row) if type(row) is dict else row for row in first]
+    ) == stable_hash(copy.deepcopy(first))
 
 
 @given(st.lists(st.integers() | st.text(), unique=True), st.randoms())
@@ -227,6 +277,11 @@ def test_classes_of_instances_are_handed_out():
 @pytest.mark.parametrize(
     ("value", "where"),
     [
+        (
+            [*({"a": [1], "b": (2,)} for _ in range(1030)), {"a": [1], "b": (len, iter([]))}],
+            r"data\[1030\]\['b'\]\[1\] is",
+        ),
+        ([[1, lambda: 0]] * 9, r"data\[0\]\[1\] is a builtins.function"),
         ({"model": [1, 2, 3, threading.local()]}, r"data\['model'\]\[3\] is a _thread._local"),
         (Plain(rows=(1, (i for i in ()))), r"data\.rows\[1\] is a builtins.generator"),
         ({(1, "a"): lambda: 0}, r"data\[\(1, 'a'\)\] is a builtins.function"),
@@ -249,12 +304,14 @@ def test_open_things_are_refused(tmp_path):
         stable_hash([connection])
 
 
-@pytest.mark.parametrize("make", [list, dict, Plain])
-def test_what_contains_itself_is_refused(make):
+@pytest.mark.parametrize(
+    ("make", "width"), [(list, 1), (list, 2), (list, 9), (list, 10**4), (dict, 1), (Plain, 1)]
+)
+def test_what_contains_itself_is_refused(make, width):
     """It has no end."""
     value = make()
     if isinstance(value, list):
-        value.append(value)
+        value.extend([value] * width)
     elif isinstance(value, dict):
         value["self"] = value
     else:
