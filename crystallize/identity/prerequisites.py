@@ -7,11 +7,14 @@ each with its digest, and a result is used only while all of them are what they 
 from __future__ import annotations
 
 import json
+import math
 import operator
 import os
 import sys
+import time
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
 
@@ -26,6 +29,7 @@ from crystallize.storage.store import Encoded, Store
 
 _KEY: Final = "prerequisites "
 _MISSING: Final = "missing"
+_MOMENT: Final = 0.5  # seconds
 
 Entry = tuple[str, str, str]
 """Kind (``content``, ``names`` or ``loaded``), place and digest."""
@@ -81,9 +85,8 @@ class Prerequisites:
         state = OPENED.version, len(files)
         if self._listed is None or self._listed[0] != state:
             DIGESTS.load(self._store)
-            entries = sorted([*_loaded(files), *(self._of_opened() if self._opened else ())])
-            data = json.dumps(entries).encode("utf-8", "surrogatepass")
-            name = blake2b(data, digest_size=16).hexdigest()
+            opened = self._of_opened() if self._opened else ()
+            name, data = _named(tuple(sorted([*_LOOK.entries(files), *opened])))
             if self._store.get(_KEY + name, "list") is None:  # most experiments have the same
                 self._store.put(_KEY + name, Encoded("json", data), "list")
             self._holds[name] = None
@@ -153,6 +156,38 @@ def _digest_as_opened(opening: Opening) -> str | None:
     with suppress(OSError):
         status = Status.of(opening.path)
     return _digest(opening.kind, opening.path) if status == opening.status else None
+
+
+class _Look:
+    """The entries of loaded files, which the experiments of a moment have in common."""
+
+    def __init__(self) -> None:
+        self._entries: list[Entry] = []
+        self._at = -math.inf
+
+    def entries(self, files: dict[str, str]) -> list[Entry]:
+        """Return the entries of files that were loaded so far; they are looked at again after a moment.
+
+        Raises
+        ------
+        Unprovable
+            If a file has changed since this process began.
+        """
+        if len(files) != len(self._entries) or time.monotonic() - self._at > _MOMENT:
+            began = time.monotonic()
+            self._entries = list(_loaded(files))
+            self._at = began
+        return self._entries
+
+
+_LOOK: Final = _Look()
+
+
+@lru_cache(maxsize=8)
+def _named(entries: tuple[Entry, ...]) -> tuple[str, bytes]:
+    """Return the name of a list and what is stored of it; most experiments have the same."""
+    data = json.dumps(entries).encode("utf-8", "surrogatepass")
+    return blake2b(data, digest_size=16).hexdigest(), data
 
 
 def _loaded(files: dict[str, str]) -> Iterable[Entry]:
