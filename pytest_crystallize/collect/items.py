@@ -374,6 +374,13 @@ class PrefetchItem(ExperimentItem):
         assert self.parent is not None
         return self.parent.nodeid, printable(self.runs.name)
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether there is nothing to run: others have claimed all replicates, or this process has."""
+        return (
+            self.runs.settings.exchange.is_claimed(self.runs.id, self.runs.size) and not self.runs.looks_again
+        )
+
     def runtest(self) -> None:
         """Run unclaimed replicates for a while."""
         self.runs.pull(self, seconds=PREFETCH_SECONDS, at_least=self.share)

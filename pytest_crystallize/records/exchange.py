@@ -114,6 +114,10 @@ class Exchange:
         self._next[experiment] = last = max(first, min(first + most, size))
         return range(first, last)
 
+    def is_claimed(self, experiment: str, size: int) -> bool:
+        """Return whether it is known here that somebody has claimed each of the first replicates."""
+        return self._next.get(experiment, 0) >= size
+
     def acquire(self, experiment: str, replicate: int, *, wait: bool) -> bool:
         """Claim a replicate; without `wait`, return False if another process holds it."""
         return True
@@ -169,7 +173,9 @@ class SharedExchange(Exchange):
         self._attempts: dict[Key, str] = {}
         self._under_way: dict[Key, str] = {}
         self._log = None if worker is None else Log(directory / f"{worker}.log")
-        self._claimed_so_far = _Count(directory)
+        self._named = directory / "named"  # many files, which who looks for new logs need not pass
+        self._named.mkdir(exist_ok=True)
+        self._claimed_so_far = _Count(self._named)
         self._locks = Locks(directory / "claims")
         if worker is None:
             self._locks.acquire(_ALIVE, wait=False)
@@ -303,7 +309,7 @@ class SharedExchange(Exchange):
         return path.read_text(encoding="utf-8") if path.exists() else None
 
     def _agreed_path(self, name: str) -> Path:
-        return self.directory / f"{_NAMES + _offset(name, 0):x}.agreed"
+        return self._named / f"{_NAMES + _offset(name, 0):x}.agreed"
 
     def close(self) -> None:
         """Close the files; this gives back every claim."""
@@ -324,7 +330,7 @@ class _Count:
     Parameters
     ----------
     directory : Path
-        Of the session.
+        Where these files are.
     """
 
     def __init__(self, directory: Path) -> None:

@@ -38,6 +38,8 @@ class WorkerHooks:
         """Run a token; what failed in a unit is in its record, but what failed beside them is reported."""
         if not isinstance(item, PrefetchItem):
             return None
+        if item.is_idle and nextitem is not None and nextitem.parent is item.parent:
+            return True  # the next one needs what is set up, as this one would have
         for report in runtestprotocol(item, log=False, nextitem=nextitem):
             if report.failed and self._is_new(item, report):
                 report.crystallize_of = item.experiment  # type: ignore[attr-defined]

@@ -238,12 +238,27 @@ def test_blocks(tmp_path):
     exchange.close()
 
 
+def test_who_finds_nothing_to_claim_knows_that_all_is_claimed(pair):
+    """Before it has looked it does not; more replicates may be to come."""
+    one, two = pair
+    one.claim("e", 0, 4, 3)
+    assert not one.is_claimed("e", 4)
+    one.claim("e", 0, 4, 3)
+    assert one.is_claimed("e", 4)
+    assert not one.is_claimed("e", 5)
+    assert not two.is_claimed("e", 4)
+    assert not two.claim("e", 0, 4, 3)
+    assert two.is_claimed("e", 4)
+    assert not two.claim("of stored runs", 6, 6, 1)
+    assert two.is_claimed("of stored runs", 6)
+
+
 @pytest.mark.parametrize("text", [b"", b"x", None])
 def test_a_count_of_blocks_that_is_lost(tmp_path, text):
     """Who does not know what others have claimed waits for them, and claims it again."""
     exchange = SharedExchange(tmp_path, "gw0")
     exchange.release("e", exchange.claim("e", 0, 4, 4))
-    (count,) = tmp_path.glob("*.next")
+    (count,) = tmp_path.rglob("*.next")
     count.unlink() if text is None else count.write_bytes(text)
     assert elsewhere(tmp_path, "print(exchange.claim('e', 0, 4, 3))") == "range(0, 3)"
     exchange.close()

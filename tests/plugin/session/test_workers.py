@@ -147,6 +147,22 @@ def note(*what):
     assert "block-" not in result.stdout.str()
 
 
+def test_tokens_are_not_set_up_for_nothing(project):
+    """Of ten tokens of ten short replicates the first runs all."""
+    project.raw(
+        "conftest.py",
+        """
+        def pytest_runtest_setup(item):
+            with open("setups", "a") as file:
+                print(item.nodeid, file=file)
+        """,
+    )
+    project.write(total(replicates=10) + total(name="experiment_other", replicates=10))
+    project.run_workers(n=1).assert_outcomes(passed=2)
+    setups = (project.path / "setups").read_text().splitlines()
+    assert [sum("::block-" in setup for setup in setups), len(set(setups))] == [2, 4]
+
+
 @pytest.mark.slow
 def test_two_sessions_at_once(project):
     """Two sessions at once in one directory don't touch each other."""
