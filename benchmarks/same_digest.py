@@ -73,6 +73,10 @@ def pytest_configure(config: Any) -> None:
         config.pluginmanager.register(Collector())
 
 
+ON_CASES = ("experiment_prompt.py",)
+"""Files whose experiments are run on cases, not on a number of replicates that could be set."""
+
+
 def under_pytest(suite: Path, options: Iterable[str], replicates: int | None) -> Facts:
     """Run the suite in a session of its own and return what its reports told."""
     with tempfile.TemporaryDirectory() as directory:
@@ -83,6 +87,7 @@ def under_pytest(suite: Path, options: Iterable[str], replicates: int | None) ->
             options += ["-p", "no:randomly"]
         if replicates is not None:
             options.append(f"--crystallize-replicates={replicates}")
+            options += [f"--ignore={suite / name}" for name in ON_CASES]
         session = subprocess.run(
             [*_PYTEST, *options, str(suite)],
             env={**os.environ, "PYTHONPATH": path, OUTPUT: str(output)},
@@ -213,7 +218,11 @@ def main(arguments: list[str] | None = None) -> int:
     modes = [*PYTEST_MODES, *CLUSTER_MODES, *LIBRARY_MODES]
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--suite", type=Path, default=ROOT / "example_suite")
-    parser.add_argument("--replicates", type=int, help="in place of those that the experiments declare")
+    parser.add_argument(
+        "--replicates",
+        type=int,
+        help="in place of those declared; leaves out experiments on cases",
+    )
     parser.add_argument("--only", nargs="+", choices=modes, default=modes, metavar="MODE", help="only these")
     parser.add_argument("--list", action="store_true", help="list the modes")
     options = parser.parse_args(arguments)

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -33,7 +34,7 @@ def test_is_collected():
     assert session.returncode == 0, session.stdout + session.stderr
     found = [line for line in session.stdout.splitlines() if "::" in line]
     assert {line.split("::")[0] for line in found} == {path.name for path in SUITE.glob("experiment_*.py")}
-    assert len(found) == 19
+    assert len(found) == 21
 
 
 @pytest.mark.slow
@@ -47,6 +48,21 @@ def test_light_examples_are_supported(options):
     assert len(re.findall(r" SUPPORTED\*?$", session.stdout, re.MULTILINE)) == 9
     report = session.stdout.split(" experiments ")[1]
     assert max(map(len, report.splitlines()[1:])) <= 80
+
+
+@pytest.mark.slow
+def test_prompts_are_compared_without_a_call_the_second_time(tmp_path):
+    """The model of the example is asked once; workers, and a later session, give the same verdicts."""
+    pytest.importorskip("openai")
+    copied = shutil.copytree(SUITE, tmp_path / "suite", ignore=shutil.ignore_patterns(".*", "__pycache__"))
+    first, again = (
+        run_suite(n, "-p", "no:randomly", str(copied / "experiment_prompt.py")).stdout for n in ("-n0", "-n2")
+    )
+    assert "2 passed" in first
+    assert "remote chat: 160 of 160 calls made, 0 saved" in first
+    assert "remote chat: 0 of 160 calls made, 160 saved" in again
+    rows = [re.findall(r"^    stepwise .*", said, re.MULTILINE) for said in (first, again)]
+    assert rows[0] == rows[1] != []
 
 
 @pytest.mark.slow
