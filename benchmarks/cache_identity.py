@@ -121,16 +121,21 @@ def megabytes_per_second(value: object, size: int, repetitions: int) -> float:
     return size / 1e6 / min(seconds(stable_hash) for _ in range(repetitions))
 
 
+def nested_data() -> list[dict[str, object]]:
+    """Return rows such as a file of JSON lines has."""
+    return [
+        {"name": f"case {i}", "score": i / 7, "tags": ["a", "b"], "kept": i % 2 == 0, "place": (i, i + 1)}
+        for i in range(50_000)
+    ]
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repetitions", type=int, default=5)
     repetitions = parser.parse_args().repetitions
     numbers = random.Random(0)
     floats = [numbers.random() for _ in range(10**6)]
-    nested = [
-        {"name": f"case {i}", "score": i / 7, "tags": ["a", "b"], "kept": i % 2 == 0, "place": (i, i + 1)}
-        for i in range(50_000)
-    ]
+    nested = nested_data()
     subjects = {
         "list of floats": (floats, 8 * len(floats)),
         "array": (np.arange(1e7), 80_000_000),

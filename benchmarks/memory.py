@@ -107,6 +107,12 @@ def under_pytest(workers: str, replicates: int, conditions: int, metrics: int) -
         return {label: float(value)}
 
 
+def measured(row: str) -> dict[str, float]:
+    """Return what the judging process of a row said of itself: KB of memory, and seconds of verdicts."""
+    size = ROWS[row]
+    return under_pytest(row.split()[1], *size) if row.startswith("pytest") else in_library(*size)
+
+
 def main() -> None:
     """Print every row."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
@@ -114,11 +120,10 @@ def main() -> None:
     for row in parser.parse_args().rows or ROWS:
         size = ROWS[row]
         if row.startswith("pytest"):
-            workers = row.split()[1]
-            found, least = under_pytest(workers, *size), under_pytest(workers, 10_000, size[1], size[2])
+            found, least = measured(row), under_pytest(row.split()[1], 10_000, size[1], size[2])
             least["rss"] -= (found["rss"] - least["rss"]) / 9  # of what even few replicates take
         else:
-            found, least = in_library(*size), in_library(*size, runs=False)
+            found, least = measured(row), in_library(*size, runs=False)
         megabytes = (found["rss"] - least["rss"]) / 1024
         said = f", the verdict {found['verdict']:.1f} s behind the last run" if "verdict" in found else ""
         replicates, conditions, metrics = size
