@@ -212,7 +212,8 @@ def subject_of(
                 )
         if claim.deterministic:
             raise DefinitionError(f"{verifier!r} is deterministic: it makes no test that could be checked")
-        paired = claim.pairing != "none" and (claim.test is None or claim.test.paired)
+        test = claim.test
+        paired = claim.pairing != "none" and (test is None or test.paired or test.follows_design)
         alternative = claim.alternative if claim.is_superiority else "margin"
         binary = binary or isinstance(claim.test, McNemarTest)
         enough = _fewest_replicates(claim)

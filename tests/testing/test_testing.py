@@ -12,7 +12,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from crystallize import Hypothesis, McNemarTest, StatisticalTest, WelchTTest, hypothesis, verifier
+from crystallize import (
+    Hypothesis,
+    McNemarTest,
+    QuantileTest,
+    StatisticalTest,
+    WelchTTest,
+    hypothesis,
+    verifier,
+)
 from crystallize.errors import CrystallizeError, DefinitionError, MissingExtraError, VerifierCheckError
 from crystallize.stats import paired_t
 from crystallize.testing import check_verifier
@@ -137,6 +145,7 @@ CLAIMS = [
     ("increase", "two-sided", McNemarTest()),
     ("decrease", "one-sided", McNemarTest(exact=True)),
     ("differ", "two-sided", McNemarTest()),
+    ("decrease", "one-sided", QuantileTest(0.5)),
 ]
 
 
