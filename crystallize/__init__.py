@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from crystallize.claims.tests_of_scores import LogRatioTest as LogRatioTest
     from crystallize.claims.tests_of_scores import QuantileTest as QuantileTest
     from crystallize.claims.tests_of_scores import WinRateTest as WinRateTest
+    from crystallize.claims.tests_of_trimmed_means import YuenTest as YuenTest
     from crystallize.claims.tests_of_units import ClusteredTTest as ClusteredTTest
     from crystallize.claims.tests_of_units import CrossedTTest as CrossedTTest
     from crystallize.claims.verifier import verifier as verifier
@@ -103,6 +104,7 @@ _NAMES = {
         "McNemarTest",
     ),
     "claims.tests_of_scores": ("LogRatioTest", "QuantileTest", "WinRateTest"),
+    "claims.tests_of_trimmed_means": ("YuenTest",),
     "claims.tests_of_units": ("ClusteredTTest", "CrossedTTest"),
     "claims.verifier": ("verifier",),
     "context.context": ("FrozenContext",),

@@ -53,6 +53,7 @@ from crystallize.stats.standardized import d_z, hedges_g
 from crystallize.stats.superiority import cliffs_delta, probability_of_superiority
 from crystallize.stats.t import paired_t, resampled_t, welch_t
 from crystallize.stats.tango import tango_interval
+from crystallize.stats.trimmed import fewest_to_trim, yuen_t
 from crystallize.stats.unconditional import barnard_p_value, boschloo_p_value, fisher_p_value
 from crystallize.stats.unpaired_binary import barnard, boschloo, fisher_exact, smallest_binary_p
 from crystallize.stats.win_rate import win_rate, win_scores
@@ -90,6 +91,7 @@ __all__ = [
     "equivalence",
     "exit_probabilities",
     "fewest_for_quantile",
+    "fewest_to_trim",
     "fisher_exact",
     "fisher_p_value",
     "group_sequential_boundaries",
@@ -138,4 +140,5 @@ __all__ = [
     "wilcoxon",
     "win_rate",
     "win_scores",
+    "yuen_t",
 ]

@@ -22,6 +22,7 @@ bootstrap t         as the t test           as the t test        [c, c]
 Welch t             both arms constant      2/C(n+m, n)          [c, c]
 paired permutation  needs no substitute     2^(1-n), counted     [c, c], unbounded if p > alpha
 permutation         needs no substitute     2/C(n+m, n), counted [c, c], unbounded if p > alpha
+Yuen t, h left      winsorized as in t      as t, with h for n   [c, c]
 Wilcoxon            needs no substitute     2^(1-n), counted     [c, c], unbounded if p > alpha
 Mann-Whitney        needs no substitute     2/C(n+m, n), counted [c, c], unbounded if p > alpha
 Brunner-Munzel      arms do not overlap     2/C(n+m, n)          Newcombe's, with 1/2 if p > alpha

@@ -17,6 +17,7 @@ from crystallize import (
     RunRecord,
     Treatment,
     WinRateTest,
+    YuenTest,
     evaluate,
     pipeline_step,
 )
@@ -24,7 +25,7 @@ from crystallize.analysis.calibration import calibrate
 from crystallize.claims.policy import Judging
 from crystallize.context.recording import MetricEntry
 from crystallize.errors import DefinitionError
-from crystallize.stats import adjusted_t, crossed_t, quantile_test, ratio_of_totals, win_rate
+from crystallize.stats import adjusted_t, crossed_t, quantile_test, ratio_of_totals, win_rate, yuen_t
 
 COST, SUCCESS = [5.0, 7.0, 4.0, 6.0, 8.0, 5.5], [2, 3, 1, 2, 4, 2]
 CHEAPER, MORE = [4.0, 6.0, 4.0, 5.0, 6.5, 4.5], [2, 3, 2, 3, 4, 2]
@@ -223,6 +224,28 @@ def test_quantiles_of_replicates():
     assert relative.difference == pytest.approx(0.6, abs=0.02)
     bar = experiment(values, [claim(against=9.0, statistical_test=QuantileTest(0.9))])().run()
     assert bar.hypotheses[0].verdicts["baseline"].status == "supported"
+
+
+def test_trimmed_means_follow_the_design():
+    """Pairs, independent samples, one sample; units under several seeds are refused."""
+    values = noise(7, 20)
+    larger = [v + 1 for v in noise(8, 20)[:-1]] + [1e9]
+    hypothesis = claim("increase", statistical_test=YuenTest())
+    verdict = evaluate(hypothesis, *arms(values, larger))
+    assert (verdict.status, verdict.test) == ("supported", "Yuen t")
+    assert verdict.p_value == yuen_t(values, larger).p_value
+    assert verdict.estimand == "difference of the 20 % trimmed means"
+    apart = evaluate(hypothesis, arm("baseline", values), arm("t", larger, first_seed=900))
+    assert apart.p_value == yuen_t(values, larger, paired=False).p_value
+    bar = experiment(values, [claim(against=9.0, statistical_test=YuenTest())])().run()
+    assert bar.hypotheses[0].verdicts["baseline"].status == "supported"
+    guard = claim("no_increase", margin=0.2, statistical_test=YuenTest())
+    assert evaluate(guard, *arms(values, larger)).status == "refuted"
+    cells = [[1.0, 2.0]] * 20
+    crossed = evaluate(hypothesis, *arms(cells, cells, units=["a", "b"]))
+    assert "record the trimmed mean of each replicate as a metric" in crossed.reason
+    few = evaluate(hypothesis, *arms(values[:4], values[:4]))
+    assert "the Yuen t test needs at least 5 replicates, not 4" in few.reason
 
 
 def test_few_beyond_a_quantile_are_told_and_fewer_refused():

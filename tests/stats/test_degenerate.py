@@ -20,6 +20,7 @@ from crystallize.stats import (
     resampled_t,
     welch_t,
     wilcoxon,
+    yuen_t,
 )
 
 resampled = partial(resampled_t, test_fraction=0.2)
@@ -69,7 +70,9 @@ def test_a_constant_difference_of_ranks():
     assert three.interval[0] <= 0.5 < six.interval[0]
 
 
+trimmed = partial(yuen_t, paired=False)
 NAMES = [paired_t, resampled, welch_t, clustered, paired_permutation, permutation, wilcoxon, mann_whitney]
+NAMES += [yuen_t, trimmed]
 
 
 @pytest.mark.parametrize("test", [*NAMES, brunner_munzel, anytime])
@@ -95,7 +98,7 @@ def test_a_constant_difference_that_is_the_margin(test):
     assert non_inferiority(test, [0.5] * 6, [0.6] * 6, margin=0.1, guard="no_increase").p_value == 1.0
 
 
-@pytest.mark.parametrize("test", [welch_t, permutation, mann_whitney, brunner_munzel])
+@pytest.mark.parametrize("test", [welch_t, permutation, mann_whitney, brunner_munzel, trimmed])
 def test_one_constant_arm_is_data(test):
     """A constant baseline is nothing degenerate."""
     result = test([1.0] * 5, [0.9, 1.4, 1.2, 1.6, 1.1])

@@ -18,6 +18,7 @@ from crystallize import (
     QuantileTest,
     StatisticalTest,
     WelchTTest,
+    YuenTest,
     hypothesis,
     verifier,
 )
@@ -145,6 +146,7 @@ CLAIMS = [
     ("increase", "two-sided", McNemarTest()),
     ("decrease", "one-sided", McNemarTest(exact=True)),
     ("differ", "two-sided", McNemarTest()),
+    ("increase", "two-sided", YuenTest()),
     ("decrease", "one-sided", QuantileTest(0.5)),
 ]
 
