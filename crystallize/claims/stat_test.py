@@ -54,19 +54,20 @@ class StatisticalTest(ABC):
 
     Examples
     --------
-    >>> from crystallize.stats import welch_t
-    >>> class TrimmedTTest(StatisticalTest):
-    ...     '''Welch's t without the smallest and the largest value of each arm.'''
+    >>> import numpy as np
+    >>> from crystallize.stats import paired_t
+    >>> class RootTTest(StatisticalTest):
+    ...     '''Paired t of square roots, for counts, which vary the more the larger they are.'''
     ...
-    ...     name = "trimmed t"
-    ...     paired = False
-    ...     minimum_n = 5
+    ...     name = "root t"
+    ...     paired = True
+    ...     minimum_n = 3
     ...
     ...     def compare(self, baseline, treatment, *, alpha=0.05, alternative="two-sided", shift=0.0):
-    ...         first, second = sorted(baseline)[1:-1], sorted(treatment)[1:-1]
-    ...         return welch_t(first, second, alternative=alternative, alpha=alpha, shift=shift)
-    >>> TrimmedTTest().compare([1, 2, 3, 4, 90], [3, 4, 5, 6, 90]).estimate
-    2.0
+    ...         first, second = np.sqrt(baseline), np.sqrt(treatment)
+    ...         return paired_t(first, second, alternative=alternative, alpha=alpha, shift=shift)
+    >>> RootTTest().compare([1, 4, 9, 4], [4, 9, 16, 16]).estimate
+    1.25
     """
 
     __slots__ = ()
