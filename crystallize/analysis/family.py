@@ -56,7 +56,7 @@ class AnalysisPlan:
 
     @property
     def samples(self) -> int:
-        """How many runs of a condition there are of each replicate here: samples of a case, or one."""
+        """Number of runs of a condition in each replicate here: samples of a case, or one."""
         return 1 if self.cases is None else self.cases.samples
 
     @property

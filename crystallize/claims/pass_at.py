@@ -44,7 +44,7 @@ class PassAt:
 
     @property
     def name(self) -> str:
-        """What the metric is called that it makes."""
+        """Name of the metric that it makes."""
         return f"{self.metric} {self._word}{self.k}"
 
     def estimate(self, values: Sequence[Any]) -> float:

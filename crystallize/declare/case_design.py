@@ -96,7 +96,7 @@ class CaseDesign:
 
     @property
     def replicates(self) -> int:
-        """How many samples there are of all cases."""
+        """Number of samples of all cases."""
         return len(self.cases) * self.samples
 
     def stream(self, root: int, branch: tuple[int, ...] = ()) -> CaseStream:

@@ -22,7 +22,7 @@ _LONGEST: Final = 200  # characters of an id, which stands in names, tables and 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One row of a data set.
+    """Row of a data set.
 
     Attributes
     ----------

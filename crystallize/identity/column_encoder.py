@@ -19,7 +19,7 @@ _ROWS: Final = frozenset({dict, types.MappingProxyType})
 
 
 class ColumnEncoder(Encoder):
-    """Writes lists of dicts with the same keys, of lists and of tuples by column.
+    """Encoder of lists of dicts with the same keys, of lists and of tuples by column.
 
     A block of such containers is one item that begins with an asterisk, as no single value does: the keys, or
     the lengths, and then the items of each column as a sequence.

@@ -20,7 +20,7 @@ _SHORT: Final = 60  # characters of a note in a line
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """Which cases one claim finds changed.
+    """Cases that one claim finds changed.
 
     Attributes
     ----------

@@ -55,12 +55,12 @@ class Failure:
 
     @property
     def which(self) -> str:
-        """Which runs they are, in words: replicates, or samples of cases."""
+        """Runs that they are, in words: replicates, or samples of cases."""
         return self.called(self.replicates, self.cases)
 
     @property
     def others(self) -> str:
-        """Which runs they are but for the first."""
+        """Runs that they are but for the first."""
         return self.called(self.replicates[1:], self.cases[1:])
 
     @staticmethod

@@ -228,7 +228,7 @@ class ExperimentResults:
 
     @property
     def often(self) -> str:
-        """How many replicates, or samples of cases, there are of each condition, in words."""
+        """Number of replicates, or of samples of cases, of each condition, in words."""
         if self.cases is not None:
             whole, run = self.cases.extent(self.planned), self.run // self.cases.samples
         else:

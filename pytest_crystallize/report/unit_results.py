@@ -12,7 +12,7 @@ from pytest_crystallize.report.case_names import CaseNames
 
 @dataclass(frozen=True, slots=True)
 class OfCondition:
-    """What one case gave under one condition.
+    """Results of one case under one condition.
 
     Attributes
     ----------
@@ -31,7 +31,7 @@ class OfCondition:
 
 @dataclass(frozen=True, slots=True)
 class UnitResults:
-    """What one case gave.
+    """Results of one case.
 
     Attributes
     ----------
