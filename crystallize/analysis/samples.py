@@ -283,12 +283,9 @@ def verifier_metrics(
 
 def _not_pairs(baseline: ConditionRuns, treatment: ConditionRuns) -> str | None:
     """Say why the values of two complete conditions are not pairs of the same seeds; None if they are."""
-    sizes = len(baseline.records), len(treatment.records)
-    if sizes[0] != sizes[1] or not sizes[0]:
-        return (
-            f"{sizes[0]} replicates of {baseline.condition!r} and {sizes[1]} of {treatment.condition!r}; a "
-            "verdict needs the same replicates of both, and at least one"
-        )
+    if not len(baseline.records) == len(treatment.records) > 0:
+        sizes = _sizes(baseline, treatment)
+        return f"{sizes}; a verdict needs the same replicates of both, and at least one"
     if baseline.seeds == treatment.seeds:
         return None
     for replicate, (one, other) in enumerate(zip(baseline.seeds, treatment.seeds, strict=True)):

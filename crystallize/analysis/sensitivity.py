@@ -11,6 +11,7 @@ import math
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
+from crystallize.analysis.claim_plan import POWER
 from crystallize.analysis.claim_test import Outcome
 from crystallize.analysis.sample import RESPLITS, ClaimSample
 from crystallize.boundary import check_failure
@@ -30,7 +31,6 @@ from crystallize.stats.power import (
     upper_sd_factor,
 )
 
-POWER: Final = 0.8
 DIFFERENCES: Final = ("mean difference", "risk difference")
 """Estimands in the units of the metric."""
 

@@ -18,9 +18,6 @@ from crystallize.context.recording import is_finite
 Entries = Sequence[Sequence[tuple[Any, str | int | None]]]
 """By replicate, values with their units."""
 
-Cells = Mapping[str | int, float]
-"""Unit -> mean of its values in one replicate."""
-
 
 def is_nested_in_units(metric: str, runs: ConditionRuns) -> bool:
     """Return whether each replicate is of one unit, and some unit has several: samples of one case each."""

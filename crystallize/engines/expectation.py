@@ -67,6 +67,12 @@ class Expectation:
         subject = subject_of(plan, sent, compared, root=root, roots=roots).with_readable_inputs()
         return cls(plan.name, here.parts, subject, subject.identify(here).parts)
 
+    @classmethod
+    def of_run(cls, plan: RunPlan) -> Expectation:
+        """Return what the units of an experiment that is run from the working directory depend on now."""
+        experiment = plan.hooks.experiment
+        return cls.of_plan(plan, experiment.given_plugins, experiment.caching, root=Path.cwd())
+
     def check_environment(self, where: str) -> None:
         """Raise `OtherCodeError` if Python, numpy, scipy or Crystallize are of another version here."""
         self._refuse(where, self._fatal(self._other_parts(), loaded=frozenset()))

@@ -12,7 +12,6 @@ from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 from crystallize.context.record import RunError, RunRecord
@@ -89,9 +88,7 @@ def records_on_dask(
     client: Any, plan: RunPlan, units: Sequence[Unit], *, timeout: float
 ) -> Generator[RunRecord, None, None]:
     """Yield the records of units that a cluster runs; warn of workers whose environment is another one."""
-    experiment = plan.hooks.experiment
-    expectation = Expectation.of_plan(plan, experiment.given_plugins, experiment.caching, root=Path.cwd())
-    payload = Payload(RemoteWork(plan, expectation))
+    payload = Payload(RemoteWork(plan, Expectation.of_run(plan)))
     run = DaskRun(client, payload, plan, units, timeout=timeout, tell=plan.logger.warning)
     with closing(run.results()) as results:
         yield from told_once(results, plan, warn)

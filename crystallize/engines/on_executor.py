@@ -16,7 +16,6 @@ from concurrent.futures import (
     wait,
 )
 from contextlib import nullcontext
-from pathlib import Path
 from typing import Any, Final
 
 from crystallize.context.record import RunError, RunRecord
@@ -59,11 +58,8 @@ class _Task:
 
     @functools.cached_property
     def _payload(self) -> Payload:
-        experiment = self._plan.hooks.experiment
-        expectation = Expectation.of_plan(
-            self._plan, experiment.given_plugins, experiment.caching, root=Path.cwd()
-        )
-        return Payload(RemoteWork(self._plan, expectation, self._key), dumps=self._dumps)
+        work = RemoteWork(self._plan, Expectation.of_run(self._plan), self._key)
+        return Payload(work, dumps=self._dumps)
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         try:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import site
 import sys
-import sysconfig
 import time
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
 from crystallize.identity.file_digests import DIGESTS
+from crystallize.identity.origin import package_directories
 
 _HERE: Final = str(Path(__file__).parents[1])
 _OURS: Final = (_HERE + os.sep, os.path.join(os.path.dirname(_HERE), "pytest_crystallize") + os.sep)  # noqa: PTH118, PTH120
@@ -22,10 +21,7 @@ STARTED: Final = time.time_ns()
 @lru_cache(maxsize=1)
 def homes() -> tuple[str, ...]:
     """Return the directories of installed packages, each with a separator behind it."""
-    paths = sysconfig.get_paths()
-    found = [paths["purelib"], paths["platlib"]]
-    found += site.getsitepackages() if hasattr(site, "getsitepackages") else []
-    found.append(site.getusersitepackages())
+    found = package_directories()
     spelled = [spelling for path in found for spelling in (path, os.path.realpath(path))]
     return tuple(dict.fromkeys(path.rstrip(os.sep) + os.sep for path in spelled))
 

@@ -17,12 +17,17 @@ Roots = tuple[str, ...]
 """Directories whose code belongs to the project wherever they are, as real paths."""
 
 
+def package_directories() -> list[str]:
+    """Return the directories that packages are installed in, as Python spells them."""
+    paths = sysconfig.get_paths()
+    of_python = site.getsitepackages() if hasattr(site, "getsitepackages") else []
+    return [paths["purelib"], paths["platlib"], *of_python, site.getusersitepackages()]
+
+
 def _directories() -> tuple[str, ...]:
     """Return the directories of installed code, as real paths that end with a separator."""
     paths = sysconfig.get_paths()
-    found = [paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")]
-    found += site.getsitepackages() if hasattr(site, "getsitepackages") else []
-    found.append(site.getusersitepackages())
+    found = [paths["stdlib"], paths["platstdlib"], *package_directories()]
     ours = Path(__file__).resolve().parents[1]
     found += [str(ours), str(ours.with_name("pytest_crystallize"))]  # `environment` gives their identity
     return tuple({os.path.realpath(path) + os.sep for path in found})
