@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from crystallize.analysis.columns import mean as mean
     from crystallize.analysis.evaluation import digest as digest
     from crystallize.analysis.evaluation import ranked as ranked
-    from crystallize.analysis.evaluation import runs_by_condition as runs_by_condition
     from crystallize.analysis.evaluation import score as score
     from crystallize.analysis.family import AnalysisPlan as AnalysisPlan
     from crystallize.analysis.interim import Interim as Interim
@@ -68,9 +67,11 @@ if TYPE_CHECKING:
     from crystallize.context.journal import Journal as Journal
     from crystallize.context.record import RunError as RunError
     from crystallize.context.record import RunRecord as RunRecord
-    from crystallize.context.record import records_from_json as records_from_json
-    from crystallize.context.record import records_to_json as records_to_json
+    from crystallize.context.record_table import Records as Records
+    from crystallize.context.record_table import RecordTable as RecordTable
     from crystallize.context.recording import is_finite as is_finite
+    from crystallize.context.rows import records_from_json as records_from_json
+    from crystallize.context.rows import records_to_json as records_to_json
     from crystallize.context.seeding import CALIBRATION as CALIBRATION
     from crystallize.context.seeding import PLANNING as PLANNING
     from crystallize.context.seeding import TREATMENT as TREATMENT
@@ -182,8 +183,8 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "analysis.case_runs": ("CaseRuns",),
     "analysis.claim_plan": ("plan_lines",),
     "analysis.claim_test": ("suited",),
-    "analysis.condition_runs": ("mean",),
-    "analysis.evaluation": ("digest", "ranked", "runs_by_condition", "score"),
+    "analysis.columns": ("mean",),
+    "analysis.evaluation": ("digest", "ranked", "score"),
     "analysis.family": ("AnalysisPlan",),
     "analysis.interim": ("Interim",),
     "analysis.planning": ("FEWEST", "Planner"),
@@ -207,8 +208,10 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "context.current": ("outside_runs",),
     "context.context": ("FrozenContext", "LOGGER", "context_of", "journal_of"),
     "context.journal": ("Journal",),
-    "context.record": ("RunError", "RunRecord", "records_from_json", "records_to_json"),
+    "context.record": ("RunError", "RunRecord"),
+    "context.record_table": ("RecordTable", "Records"),
     "context.recording": ("is_finite",),
+    "context.rows": ("records_from_json", "records_to_json"),
     "context.seeding": (
         "CALIBRATION",
         "GlobalState",

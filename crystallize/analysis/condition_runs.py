@@ -76,6 +76,13 @@ class ConditionRuns:
         column = self._column(metric)
         return [] if column is None else in_each(column)
 
+    def without(self, metric: str) -> list[int]:
+        """Return the replicates that gave no value of a metric."""
+        column = self._column(metric)
+        if type(column) is array:
+            return []
+        return [i for i, item in enumerate(column or [NOTHING] * len(self.records)) if item is NOTHING]
+
     @cached_property
     def metrics(self) -> dict[str, list[Any]]:
         """Metric -> its `values`; all of them, which are kept."""

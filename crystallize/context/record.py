@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -157,39 +157,10 @@ class RunRecord:
         ValueError
             If the text is not a whole record of this format.
         """
-        with _well_formed("a run record"):
+        with well_formed("a run record"):
             version, condition, replicate, seed, metrics, scopes, *behind = json.loads(text)
             _check_format(version)
             return _record((condition, replicate, seed, metrics), tuple(map(Scope.from_json, scopes)), behind)
-
-
-def records_to_json(records: Iterable[RunRecord]) -> str:
-    """Return records as JSON text, traces that they share once."""
-    places: dict[tuple[int, ...], int] = {}
-    traces: list[tuple[Scope, ...]] = []
-    rows = []
-    for record in records:
-        before, behind = _parts(record)
-        place = places.setdefault(tuple(map(id, record.scopes)), len(traces))
-        if place == len(traces):
-            traces.append(record.scopes)
-        rows.append((before, place, behind))
-    return _text((_FORMAT, [[scope.to_json() for scope in trace] for trace in traces], rows))
-
-
-def records_from_json(text: str | bytes) -> list[RunRecord]:
-    """Build records from what `records_to_json` returned.
-
-    Raises
-    ------
-    ValueError
-        If the text does not hold whole records of this format.
-    """
-    with _well_formed("run records"):
-        version, traces, rows = json.loads(text)
-        _check_format(version)
-        known = [tuple(map(Scope.from_json, trace)) for trace in traces]
-        return [_record(before, known[place], behind) for before, place, behind in rows]
 
 
 def _parts(record: RunRecord) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
@@ -232,7 +203,8 @@ def _record(before: Sequence[Any], scopes: tuple[Scope, ...], behind: Sequence[A
 
 
 @contextmanager
-def _well_formed(what: str) -> Iterator[None]:
+def well_formed(what: str) -> Iterator[None]:
+    """Raise `ValueError` for whatever is wrong with data that was read."""
     try:
         yield
     except (TypeError, ValueError, KeyError, IndexError) as fault:

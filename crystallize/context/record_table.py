@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import math
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import itemgetter
 from typing import Any, Final, overload
 
@@ -22,6 +23,8 @@ _MOST_WHOLE: Final = 1024
 
 _ROWS_PER_KIND: Final = 16  # at least, on average: few are alike where each has units of its own
 _ROW: Final = (1 << 40) - 1
+_NONE: Final = -1
+_EXPECTED: Final = -2
 
 
 class RecordTable:
@@ -31,13 +34,14 @@ class RecordTable:
     hundred bytes. Records that failed, were skipped, or have artifacts or output are kept as they are.
     """
 
-    __slots__ = ("_kinds", "_limit", "_packed", "_rows", "_where", "_whole")
+    __slots__ = ("_expected", "_kinds", "_limit", "_packed", "_rows", "_where", "_whole")
 
     def __init__(self) -> None:
         self._whole: dict[int, RunRecord] = {}
         self._kinds: dict[Kind, int] = {}
         self._rows: list[Rows] = []
-        self._where = array("q")  # by replicate, of what rows and which of them; -1 where there is none
+        self._where = array("q")  # by replicate, of what rows and which of them; or one of the below
+        self._expected: deque[Callable[[], object]] = deque()
         self._packed = 0
         self._limit = _MOST_WHOLE
 
@@ -45,10 +49,12 @@ class RecordTable:
         return len(self._whole) + self._packed
 
     def __contains__(self, replicate: int) -> bool:
-        return replicate in self._whole or self._place(replicate) >= 0
+        return replicate in self._whole or self._place(replicate) != _NONE
 
     def get(self, replicate: int) -> RunRecord | None:
         """Return the record of a replicate; None if there is none."""
+        if self._place(replicate) == _EXPECTED:
+            self.load()
         found = self._whole.get(replicate)
         if found is None and (place := self._place(replicate)) >= 0:
             return self._rows[place >> 40].record(place & _ROW)
@@ -61,17 +67,22 @@ class RecordTable:
 
     def put(self, record: RunRecord) -> None:
         """Have a record stand for its replicate."""
-        if self._packed:
+        if self._where:
             self._drop(record.replicate)
         self._whole[record.replicate] = record
         if len(self._whole) > self._limit:
             self._pack()
 
+    def take(self, record: RunRecord) -> None:
+        """Have a record stand for its replicate, except where there is one already."""
+        if not self._holds(record.replicate):
+            self.put(record)
+
     def add(self, rows: Rows) -> None:
         """Have rows stand for their replicates, except where there is a record already."""
         known = self._rows_of(rows.kind)
         for row, replicate in enumerate(rows.replicates):
-            if replicate in self:
+            if self._holds(replicate):
                 rows.replicates[row] = -1
             elif known is None:
                 self._whole[replicate] = rows.record(row)
@@ -81,26 +92,57 @@ class RecordTable:
                 if replicate >= 0:
                     self._put_at(replicate, row)
 
+    def expect(self, replicates: Iterable[int], load: Callable[[], object]) -> list[int]:
+        """Know of records before they are read; return the replicates of which none was known.
+
+        Parameters
+        ----------
+        replicates : iterable of int
+            Those that there are records of.
+        load : callable
+            Has them be added, when one of them is looked at; those that are known already, for nothing.
+        """
+        new = [replicate for replicate in replicates if replicate not in self]
+        for replicate in new:
+            self._set(replicate, _EXPECTED)
+        if new:
+            self._expected.append(load)
+        return new
+
+    def load(self) -> None:
+        """Have all records be read that are known of."""
+        while self._expected:
+            self._expected.popleft()()
+
     def settle(self) -> None:
         """Have columns hold all that they can, if there are some."""
+        self.load()
         if self._rows and self._whole:
             self._pack()
 
-    def _place(self, replicate: int) -> int:
-        return self._where[replicate] if 0 <= replicate < len(self._where) else -1
+    def _holds(self, replicate: int) -> bool:
+        return replicate in self._whole or self._place(replicate) >= 0
 
-    def _put_at(self, replicate: int, place: int) -> None:
+    def _place(self, replicate: int) -> int:
+        return self._where[replicate] if 0 <= replicate < len(self._where) else _NONE
+
+    def _set(self, replicate: int, place: int) -> None:
         missing = replicate + 1 - len(self._where)
         if missing > 0:
-            self._where.extend([-1] * missing)
+            self._where.extend([_NONE] * missing)
         self._where[replicate] = place
+
+    def _put_at(self, replicate: int, place: int) -> None:
+        self._set(replicate, place)
         self._packed += 1
 
     def _drop(self, replicate: int) -> None:
         place = self._place(replicate)
         if place >= 0:
-            self._rows[place >> 40].replicates[place & _ROW] = self._where[replicate] = -1
+            self._rows[place >> 40].replicates[place & _ROW] = -1
             self._packed -= 1
+        if place != _NONE:
+            self._where[replicate] = _NONE
 
     def _pack(self) -> None:
         for replicate, record in list(self._whole.items()):
@@ -185,13 +227,14 @@ class Records(Sequence[RunRecord | None]):
 
     def __getitem__(self, place: int | slice) -> Any:
         if isinstance(place, slice):
-            return [self._get(i) for i in range(self._size)[place]]
-        return self._get(range(self._size)[place])
+            return [self.get(i) for i in range(self._size)[place]]
+        return self.get(range(self._size)[place])
 
     def __iter__(self) -> Iterator[RunRecord | None]:
-        return map(self._get, range(self._size))
+        return map(self.get, range(self._size))
 
-    def _get(self, replicate: int) -> RunRecord | None:
+    def get(self, replicate: int) -> RunRecord | None:
+        """Return the record of a replicate; None if there is none."""
         return self._table.get(replicate) if replicate < self._reach else None
 
     def __eq__(self, other: object) -> bool:
@@ -293,6 +336,7 @@ class Records(Sequence[RunRecord | None]):
         return [metrics for _, metrics in sorted(found, key=itemgetter(0))]
 
     def kinds(self) -> Iterator[tuple[RunRecord, int]]:
-        """Yield one of each kind of record, and how many are of that kind."""
+        """Yield the first of each kind of record, and how many are of that kind."""
         yield from ((record, 1) for _, record in self.whole())
-        yield from ((rows.record(int(counted[0])), len(counted)) for rows, counted, _ in self.parts())
+        for rows, counted, replicates in self.parts():
+            yield rows.record(int(counted[replicates.argmin()])), len(counted)

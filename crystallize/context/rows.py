@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from array import array
 from binascii import a2b_base64, b2a_base64
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from crystallize.context.record import RunRecord, record_of
+from crystallize.context.record import RunRecord, record_of, well_formed
 from crystallize.context.recording import MetricEntry
 from crystallize.context.trace import Scope
 
@@ -19,6 +20,7 @@ INT: Final = "q"
 OBJECT: Final = "o"
 _CODES: Final = {float: FLOAT, int: INT}
 _WORD: Final = 1 << 63
+_FORMAT: Final = "crystallize-rows-1"
 _NO_METRICS: Final[tuple[tuple[Any, ...], ...]] = ((),) * 5
 _new_tuple: Final = tuple.__new__
 
@@ -251,3 +253,37 @@ class Rows:
 
 def _text(column: Any) -> Any:
     return column if type(column) is list else b2a_base64(column, newline=False).decode()
+
+
+# Records that are sent to other processes.
+
+
+def records_to_json(records: Iterable[RunRecord]) -> str:
+    """Return records as JSON text: those that are alike in columns, the others one by one."""
+    known: dict[Kind, Rows] = {}
+    others = []
+    for record in records:
+        if (found := kind_of(record)) is None:
+            others.append(record.to_json())
+        else:
+            kind, values = found
+            rows = known.get(kind)
+            if rows is None:
+                rows = known[kind] = Rows(kind)
+            rows.append(record, values)
+    return json.dumps([_FORMAT, [rows.to_json() for rows in known.values()], others])
+
+
+def records_from_json(text: str | bytes) -> tuple[list[Rows], list[RunRecord]]:
+    """Return what `records_to_json` was given: records that are alike, and the others.
+
+    Raises
+    ------
+    ValueError
+        If the text does not hold whole records of this format.
+    """
+    with well_formed("run records"):
+        version, alike, others = json.loads(text)
+        if version != _FORMAT:
+            raise ValueError(f"format {version!r}, not {_FORMAT!r}")
+        return list(map(Rows.from_json, alike)), list(map(RunRecord.from_json, others))

@@ -12,7 +12,7 @@ from pytest_crystallize.collect.items import HypothesisItem, NotSupported
 class CalibrationItem(HypothesisItem):
     """A hypothesis on samples of the baseline against itself; passes if it keeps to its alpha."""
 
-    def decide(self, arms: dict[str, Any], records: list[Any]) -> None:
+    def decide(self, arms: dict[str, Any]) -> None:
         """Make the A/A tests."""
         assert self.hypothesis is not None
         runs = self.runs

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -42,7 +42,7 @@ from pytest_crystallize.report.failures import PROPERTY
 from pytest_crystallize.report.judged import CacheUse, Judged, plain
 
 if TYPE_CHECKING:
-    from crystallize import Hypothesis, RunRecord
+    from crystallize import Hypothesis
     from pytest_crystallize.units.units import ExperimentRuns
 
 PREFETCH_SECONDS = 0.1
@@ -188,13 +188,13 @@ class HypothesisItem(ExperimentItem):
         if found is not None and self.runs.settings.options.repeatable == "error":
             raise NotSupported(f"INVALID: {found}")
         arms = self.runs.runs(self.conditions)
-        records = [record for arm in arms.values() for record in arm.records if record is not None]
-        self.carry(self._judged_of(arms, records))
-        if records and all(record.skipped is not None for record in records):
-            raise _skipped(records[0].skipped or "skipped")
-        self.decide(arms, records)
+        self.carry(self._judged_of(arms))
+        kinds = [record for arm in arms.values() for record, _ in arm.records.kinds()]
+        if kinds and all(record.skipped is not None for record in kinds):
+            raise _skipped(kinds[0].skipped or "skipped")
+        self.decide(arms)
 
-    def decide(self, arms: dict[str, ConditionRuns], records: list[RunRecord]) -> None:
+    def decide(self, arms: dict[str, ConditionRuns]) -> None:
         """Give the verdict on complete runs, and raise `NotSupported` unless it is that they support."""
         assert self.judged is not None
         if self.hypothesis is not None and (saved := self.runs.settings.options.save) is not None:
@@ -204,7 +204,7 @@ class HypothesisItem(ExperimentItem):
         self.evidence_missing = verdict.status == "invalid"
         named = replace(verdict, hypothesis=self.label)
         self.carry(replace(self.judged, verdict=named, reference=self._reference()))
-        self._add_properties(verdict, records)
+        self._add_properties(verdict, arms)
         if not verdict.passed:
             drawn = self.runs.root_seed if self.runs.seed_drawn else None
             baseline, treatment = self._compared()
@@ -266,7 +266,7 @@ class HypothesisItem(ExperimentItem):
         self.runs.settings.note(f"{self.runs.name}: {run_line(record)}")
         raise _skipped(f"no verdict: 1 of {self.runs.replicates} replicates")
 
-    def _judged_of(self, arms: dict[str, ConditionRuns], records: Iterable[RunRecord]) -> Judged:
+    def _judged_of(self, arms: dict[str, ConditionRuns]) -> Judged:
         """Return what is known before there is a verdict."""
         cache = self.runs.cache
         return Judged(
@@ -274,11 +274,12 @@ class HypothesisItem(ExperimentItem):
             tuple(arms),
             self.runs.size,
             unread=tuple(self.runs.unread(arms)),
-            cache=CacheUse() if cache is None else cache.told(records),
+            cache=CacheUse() if cache is None else cache.told(arms),
             enough=self.runs.enough,
         )
 
-    def _add_properties(self, verdict: Verdict, records: list[Any]) -> None:
+    def _add_properties(self, verdict: Verdict, arms: dict[str, ConditionRuns]) -> None:
+        kinds = [kind for arm in arms.values() for kind in arm.records.kinds()]
         values = {
             "verdict": verdict.status if self.hypothesis is not None else None,
             "p_value": verdict.p_value,
@@ -295,10 +296,10 @@ class HypothesisItem(ExperimentItem):
             "at_least": verdict.at_least,
             "detects": verdict.detects,
             "seed": self.runs.root_seed,
-            "compute_seconds": round(sum(record.seconds for record in records if not record.cached), 6),
-            "cached_runs": sum(record.cached for record in records) or None,
+            "compute_seconds": round(sum(arm.records.seconds(cached=False) for arm in arms.values()), 6),
+            "cached_runs": sum(times for record, times in kinds if record.cached) or None,
         }
-        recorded = (section for record in records for section in record.sections)
+        recorded = (section for record, _ in kinds for section in record.sections)
         values |= {
             title.removeprefix(PROPERTY): text for title, text in recorded if title.startswith(PROPERTY)
         }

@@ -12,7 +12,7 @@ from pytest_crystallize.collect.items import HypothesisItem, NotSupported
 class PlanItem(HypothesisItem):
     """A hypothesis under one treatment, of which a pilot says how many replicates it needs."""
 
-    def decide(self, arms: dict[str, Any], records: list[Any]) -> None:
+    def decide(self, arms: dict[str, Any]) -> None:
         """Plan the claim; without the runs of the pilot there is nothing to plan by."""
         assert self.hypothesis is not None
         assert self.judged is not None

@@ -9,8 +9,10 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
@@ -18,7 +20,8 @@ from crystallize.seam import Locks, write_whole
 from pytest_crystallize.records.logs import Block, Key, Log, LogReader
 
 if TYPE_CHECKING:
-    from crystallize import RunRecord
+    from crystallize import ConditionRuns, RunRecord
+    from crystallize.seam import RecordTable
 
 LOST = "ProcessDied"
 """Error type of a record that stands for a unit which ended its process."""
@@ -31,45 +34,55 @@ class Exchange:
     workers = 1
 
     def __init__(self) -> None:
-        self._records: dict[Key, RunRecord | Block] = {}
+        self._tables: dict[tuple[str, str], RecordTable] = {}
+        self._places: dict[tuple[str, str], int] = {}
+        self._order = array("I"), array("I")  # places of experiments with conditions; replicates
         self._counts: dict[str, int] = {}
         self._next: dict[str, int] = {}
         self._agreed: dict[str, str] = {}
 
     def has(self, key: Key) -> bool:
         """Return whether the record is there."""
-        return key in self._records
+        experiment, replicate, condition = key
+        table = self._tables.get((experiment, condition))
+        return table is not None and replicate in table
 
     def record(self, key: Key) -> RunRecord | None:
         """Return a record, or None if it is not there."""
-        found = self._records.get(key)
-        if type(found) is Block:
-            for record in found.records():
-                other = Key(key.experiment, record.replicate, record.condition)
-                if self._records.get(other) is found:
-                    self._records[other] = record
-            found = self._records[key]
-        return found  # type: ignore[return-value]
+        table = self._tables.get((key.experiment, key.condition))
+        return None if table is None else table.get(key.replicate)
 
-    def known(self, start: int = 0) -> list[Key]:
-        """Return what there are records of, in the order in which they became known, from one on."""
-        return list(self._records)[start:]
+    def known(self, start: int = 0) -> Iterator[Key]:
+        """Yield what there are records of, in the order in which they became known, from one on."""
+        names = list(self._places)
+        for place, replicate in zip(*(column[start:] for column in self._order), strict=True):
+            experiment, condition = names[place]
+            yield Key(experiment, replicate, condition)
 
-    def records(self, experiment: str) -> Iterator[RunRecord]:
-        """Yield the records of an experiment that are there."""
-        for key in list(self._records):
-            if key.experiment == experiment:
-                record = self.record(key)
-                assert record is not None
-                yield record
+    def runs(self, experiment: str, size: int, conditions: Iterable[str]) -> dict[str, ConditionRuns]:
+        """Return what there is of the first replicates under some conditions."""
+        from crystallize import ConditionRuns  # heavy: whoever judges has loaded it
+        from crystallize.seam import Records
 
-    def runs(self, experiment: str, conditions: Iterable[str], size: int) -> Iterator[RunRecord]:
-        """Yield the records that are there of the first replicates under some conditions, in order."""
-        for condition in conditions:
-            for replicate in range(size):
-                record = self.record(Key(experiment, replicate, condition))
-                if record is not None:
-                    yield record
+        return {
+            name: ConditionRuns(name, Records(self._table(experiment, name), size)) for name in conditions
+        }
+
+    def _table(self, experiment: str, condition: str) -> RecordTable:
+        table = self._tables.get((experiment, condition))
+        if table is None:
+            from crystallize.seam import RecordTable  # heavy: the first record needs it
+
+            table = self._tables[experiment, condition] = RecordTable()
+            self._places[experiment, condition] = len(self._places)
+        return table
+
+    def _note(self, experiment: str, condition: str, replicates: Sequence[int]) -> None:
+        """Take in that records have become known."""
+        place = self._places[experiment, condition]
+        self._order[0].extend([place] * len(replicates))
+        self._order[1].extend(replicates)
+        self._counts[experiment] = self._counts.get(experiment, 0) + len(replicates)
 
     def counts(self) -> dict[str, int]:
         """Return how many records there are, by experiment."""
@@ -81,9 +94,11 @@ class Exchange:
 
     def publish(self, key: Key, record: RunRecord) -> None:
         """Make a record known, to others before long."""
-        if key not in self._records:
-            self._counts[key.experiment] = self._counts.get(key.experiment, 0) + 1
-        self._records[key] = record
+        experiment, replicate, condition = key
+        table = self._table(experiment, condition)
+        if replicate not in table:
+            self._note(experiment, condition, (replicate,))
+        table.put(record)
 
     def flush(self) -> None:
         """Make known at once what others do not know yet."""
@@ -94,8 +109,12 @@ class Exchange:
     def end(self, key: Key) -> None:
         """Note that a unit has been run, if it was begun here."""
 
-    def of_others(self, experiment: str) -> Sequence[Key]:
-        """Return units of an experiment that other processes have run."""
+    def of_others(self, experiment: str) -> int:
+        """Return how many units of an experiment other processes have run."""
+        return 0
+
+    def some_of_others(self, experiment: str) -> Sequence[Key]:
+        """Return the first of these units."""
         return ()
 
     def claim(self, experiment: str, start: int, size: int, most: int) -> range:
@@ -168,7 +187,8 @@ class SharedExchange(Exchange):
         self._readers: dict[str, LogReader] = {}
         self._reading = threading.Lock()  # a thread that shows progress reads too
         self._scanned = 0.0
-        self._of_others: dict[str, list[Key]] = {}
+        self._of_others: dict[str, int] = {}
+        self._first_of_others: dict[str, list[Key]] = {}
         self._begun: set[Key] = set()
         self._attempts: dict[Key, str] = {}
         self._under_way: dict[Key, str] = {}
@@ -219,9 +239,13 @@ class SharedExchange(Exchange):
         record = self.record(key)
         return record is not None and record.error is not None and record.error.type == LOST
 
-    def of_others(self, experiment: str) -> Sequence[Key]:
-        """Return units of an experiment that other processes have run."""
-        return self._of_others.get(experiment, ())
+    def of_others(self, experiment: str) -> int:
+        """Return how many units of an experiment other processes have run."""
+        return self._of_others.get(experiment, 0)
+
+    def some_of_others(self, experiment: str) -> Sequence[Key]:
+        """Return the first of these units."""
+        return self._first_of_others.get(experiment, ())
 
     def refresh(self) -> None:
         """Read what has been appended to the logs since the last time."""
@@ -231,14 +255,32 @@ class SharedExchange(Exchange):
             for reader in self._readers.values():
                 if (begun := reader.under_way()) is not None:  # read before the records, which may end it
                     under_way[begun] = reader.worker
-                for key, block in reader.entries():
-                    if block is None:
-                        self._attempts[key] = reader.worker
-                    elif key not in self._records:
-                        self._records[key] = block
-                        self._counts[key.experiment] = self._counts.get(key.experiment, 0) + 1
-                        self._of_others.setdefault(key.experiment, []).append(key)
+                for entry in reader.entries():
+                    if isinstance(entry, Key):
+                        self._attempts[entry] = reader.worker
+                    else:
+                        self._expect(entry)
             self._under_way = under_way
+
+    def _expect(self, block: Block) -> None:
+        """Know of records of another process, which are read when one of them is looked at."""
+        experiment = block.experiment
+        load = partial(self._load, block)
+        for condition, replicates in block.replicates.items():
+            new = self._table(experiment, condition).expect(replicates, load)
+            self._note(experiment, condition, new)
+            self._of_others[experiment] = self._of_others.get(experiment, 0) + len(new)
+            first = self._first_of_others.setdefault(experiment, [])
+            first += [Key(experiment, i, condition) for i in new[: _MOST_NAMED - len(first)]]
+
+    def _load(self, block: Block) -> None:
+        from crystallize.seam import records_from_json  # heavy, as records are
+
+        alike, others = records_from_json(block.text)
+        for rows in alike:
+            self._table(block.experiment, rows.kind.condition).add(rows)
+        for record in others:
+            self._table(block.experiment, record.condition).take(record)
 
     def _find_logs(self) -> None:
         changed = self.directory.stat().st_mtime
@@ -391,6 +433,7 @@ def is_abandoned(directory: Path) -> bool:
         locks.close()
 
 
+_MOST_NAMED = 200
 _DIGITS = 20
 _NEXT = 1 << 59  # claims of replicates lie below
 _NAMES = 1 << 60

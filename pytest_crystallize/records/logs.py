@@ -26,25 +26,22 @@ class Key(NamedTuple):
     condition: str
 
 
-class Block:
-    """Records that were appended at once, as text until one of them is asked for."""
+class Block(NamedTuple):
+    """Records that were appended at once, as text until one of them is asked for.
 
-    __slots__ = ("text",)
+    Attributes
+    ----------
+    experiment : str
+        Id of their experiment.
+    replicates : dict of str to list of int
+        Those of each condition.
+    text : bytes
+        The records.
+    """
 
-    def __init__(self, text: bytes) -> None:
-        self.text = text
-
-    def records(self) -> list[RunRecord]:
-        """Return the records.
-
-        Raises
-        ------
-        ValueError
-            If the text is not that of records.
-        """
-        from crystallize.seam import records_from_json  # the controller may never need it
-
-        return records_from_json(self.text)
+    experiment: str
+    replicates: dict[str, list[int]]
+    text: bytes
 
 
 class Log:
@@ -107,13 +104,13 @@ class Log:
 
 def _block(experiment: str, records: Sequence[RunRecord]) -> bytes:
     """Return two lines: which records these are with the length of the second, and that, the records."""
-    from crystallize.seam import records_to_json  # as above
+    from crystallize.seam import records_to_json  # the controller never needs it
 
     text = records_to_json(records).encode()
-    conditions = list(dict.fromkeys(record.condition for record in records))
-    place = {condition: number for number, condition in enumerate(conditions)}
-    units = [record.replicate for record in records], [place[record.condition] for record in records]
-    return b"%s\n%s\n" % (json.dumps(["records", len(text), experiment, conditions, *units]).encode(), text)
+    replicates: dict[str, list[int]] = {}
+    for record in records:
+        replicates.setdefault(record.condition, []).append(record.replicate)
+    return b"%s\n%s\n" % (json.dumps(["records", len(text), experiment, replicates]).encode(), text)
 
 
 class LogReader:
@@ -130,28 +127,26 @@ class LogReader:
         self._file = path.open("rb", buffering=0)
         self._slot = _slot_of(path).open("rb", buffering=0)
         self._rest = b""
-        self._head: tuple[int, Sequence[Key]] = 0, ()
+        self._head: Block | None = None
 
     def under_way(self) -> Key | None:
         """Return the unit that its process is running, or was when it died."""
         self._slot.seek(0)
         return _key_in(self._slot.read())
 
-    def entries(self) -> Iterator[tuple[Key, Block | None]]:
-        """Yield what is new: each record with its block, and units that were begun with None."""
+    def entries(self) -> Iterator[Block | Key]:
+        """Yield what is new: records, and units that were begun."""
         *lines, self._rest = (self._rest + self._file.read()).split(b"\n")
         for line in lines:
-            size, keys = self._head
-            self._head = 0, ()
-            if size and len(line) == size:
-                block = Block(line)
-                yield from ((key, block) for key in keys)
-            else:
-                size, keys = _head(line)
-                if size:
-                    self._head = size, keys
-                else:
-                    yield from ((key, None) for key in keys)
+            head, self._head = self._head, None
+            if head is not None and len(line) == int(head.text):
+                yield head._replace(text=line)
+                continue
+            found = _head(line)
+            if isinstance(found, Block):
+                self._head = found
+            elif found is not None:
+                yield found
 
     def close(self) -> None:
         """Close the files."""
@@ -159,8 +154,8 @@ class LogReader:
         self._slot.close()
 
 
-def _head(line: bytes) -> tuple[int, Sequence[Key]]:
-    """Return the length of the records in the next line, and which these are; 0 and what was begun otherwise.
+def _head(line: bytes) -> Block | Key | None:
+    """Return a block with the length of its text, which is the next line, or a unit that was begun.
 
     What a full disk or a killed process has torn is nothing.
     """
@@ -168,13 +163,12 @@ def _head(line: bytes) -> tuple[int, Sequence[Key]]:
         kind, *data = json.loads(line)
         if kind == "attempt":
             (key,) = data
-            return 0, [Key(*key)]
-        size, experiment, conditions, replicates, places = data
-        pairs = zip(replicates, places, strict=True)
-        keys = [Key(experiment, replicate, conditions[place]) for replicate, place in pairs]
-        return (size, keys) if kind == "records" else (0, ())
-    except (ValueError, TypeError, IndexError):
-        return 0, ()
+            return Key(*key)
+        size, experiment, replicates = data
+        whole = kind == "records" and all(type(i) is int for known in replicates.values() for i in known)
+        return Block(experiment, replicates, b"%d" % size) if whole and replicates else None
+    except (ValueError, TypeError, AttributeError):
+        return None
 
 
 # What is under way.

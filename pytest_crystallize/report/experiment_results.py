@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
-from crystallize import ConditionRuns, RunRecord
-from crystallize.seam import digest, runs_by_condition
+from crystallize import ConditionRuns
+from crystallize.seam import digest
 from pytest_crystallize.report.announced import Announced
 from pytest_crystallize.report.case_names import CaseNames
 from pytest_crystallize.report.failures import failures_of
@@ -19,12 +19,14 @@ from pytest_crystallize.report.text import counted
 from pytest_crystallize.report.told import Told, ToldTests
 from pytest_crystallize.report.unit_results import unit_results
 
+T = TypeVar("T")
+
 
 def experiment_results(
     key: str,
     known: Announced,
     told: ToldTests,
-    records: Iterable[RunRecord],
+    runs: Mapping[str, ConditionRuns],
     *,
     node: str,
     commands: Mapping[str, Sequence[str]],
@@ -39,23 +41,20 @@ def experiment_results(
         What is known of it without its runs.
     told : ToldTests
         What the reports of its tests told.
-    records : iterable of RunRecord
-        Every condition run that is there, in whatever order.
+    runs : mapping of str to ConditionRuns
+        All conditions, with as many replicates as were planned.
     node : str
         See `ExperimentResults`.
     commands : mapping of str to sequence of str
         By node id, what repeats a test; the selected tests in order of collection.
     """
-    records, judged = list(records), list(told.judged(key))
-    cases = CaseNames.announced(known.cases)
-    last = max((record.replicate + 1 for record in records), default=0)
+    judged, cases = list(told.judged(key)), CaseNames.announced(known.cases)
+    last = max(arm.records.reached for arm in runs.values())
     run = min(max((each.run for each in judged), default=last), last)
     enough = {name: n for each in judged for name, n in each.enough.items()}
-    records = [record for record in records if record.replicate < enough.get(record.condition, run)]
     conditions = known.conditions
-    there = {record.condition for record in records}
-    arms = runs_by_condition(records, [name for name in conditions if name in there], run)
-    kept = list(_records(arms))
+    counted = {name: arm.first(min(enough.get(name, run), run)).padded(run) for name, arm in runs.items()}
+    arms = {name: arm for name, arm in counted.items() if arm.records.present}
     tests = tuple(
         _outcome(nodeid, known.tests[nodeid], told.of_test(nodeid), command)
         for nodeid, command in commands.items()
@@ -70,25 +69,21 @@ def experiment_results(
         run=run,
         conditions=tuple(conditions),
         off=tuple(known.off),
-        condition_runs=len(kept),
-        cached=sum(record.cached for record in kept),
+        condition_runs=sum(arm.records.present for arm in arms.values()),
+        cached=_cached(arms),
         seconds={name: _seconds(arm) for name, arm in arms.items()},
-        digests={name: digest(_records({name: arm})) for name, arm in arms.items()},
-        seeds=_seeds(kept, run),
+        digests=MadeWhenRead(arms, lambda name: digest(filter(None, arms[name].records))),
+        seeds=_seeds(arms, run),
         samples=_samples(arms),
         measured=tuple(sorted(frozenset().union(*(arm.measured for arm in arms.values())))),
         tests=tests,
-        failures=tuple(failures_of(kept, lambda *about: _repeated(tests, commands, *about), cases)),
+        failures=tuple(failures_of(arms.values(), lambda *about: _repeated(tests, commands, *about), cases)),
         cases=cases,
         units=() if cases is None else tuple(unit_results(cases, arms)),
         notes=tuple(_notes(known, run, enough, judged, tests)) if judged else (),
         node=node,
         used=_used(known, arms, judged) if judged else None,
     )
-
-
-def _records(arms: Mapping[str, ConditionRuns]) -> Iterator[RunRecord]:
-    return (record for arm in arms.values() for record in arm.records if record is not None)
 
 
 def _outcome(nodeid: str, names: Sequence[str], told: Told | None, command: Sequence[str]) -> Outcome:
@@ -121,29 +116,36 @@ def _repeated(
 
 
 def _seconds(arm: ConditionRuns) -> float:
-    return math.fsum(record.seconds for record in arm.records if record is not None and not record.cached)
+    return arm.records.seconds(cached=False)
+
+
+def _cached(arms: Mapping[str, ConditionRuns]) -> int:
+    return sum(times for arm in arms.values() for one, times in arm.records.kinds() if one.cached)
 
 
 def _used(known: Announced, arms: Mapping[str, ConditionRuns], judged: Sequence[Judged]) -> Used:
     about = {name for each in judged for name in each.conditions}
     used = {name: arm for name, arm in arms.items() if name in about}
-    records = list(_records(used))
-    steps = {(r.replicate, r.condition, step) for r in records if not r.cached for step in r.cached_steps}
+    steps = Counter[str]()
+    for arm in used.values():
+        for one, times in arm.records.kinds():
+            if not one.cached:
+                steps.update(dict.fromkeys(one.cached_steps, times))
     caches = [each.cache for each in judged]
     return Used(
         tuple(name for name in known.conditions if name in about),
         max(each.run for each in judged),
         math.fsum(map(_seconds, used.values())),
-        sum(record.cached for record in records),
+        _cached(used),
         len({unit for cache in caches for unit in cache.verified}),
-        Counter(step for _, _, step in sorted(steps)),
+        steps,
         next((cache.why_run for cache in caches if cache.why_run), None),
         next((cache.changes for cache in caches if cache.changes), ""),
         next((cache.measured_on for cache in caches if cache.measured_on), ()),
         {}
         if any(hypothesis for hypothesis, _ in known.tests.values())
-        else {name: {metric: arm.mean(metric) for metric in arm.metrics} for name, arm in used.items()},
-        len(records),
+        else {name: {metric: arm.mean(metric) for metric in arm.names} for name, arm in used.items()},
+        sum(arm.records.present for arm in used.values()),
     )
 
 
@@ -170,23 +172,62 @@ def _notes(
     yield from dict.fromkeys(verdict.caveat for verdict in verdicts if verdict.caveat)
 
 
-def _seeds(records: Iterable[RunRecord], run: int) -> tuple[int | None, ...]:
+def _seeds(arms: Mapping[str, ConditionRuns], run: int) -> tuple[int | None, ...]:
     """Return the seed of each replicate; all conditions share them."""
-    seeds = {record.replicate: record.seed for record in records}
-    return tuple(seeds.get(replicate) for replicate in range(run))
+    seeds: list[int | None] = [None] * run
+    for arm in arms.values():
+        if None not in seeds:
+            break
+        seeds = [now if now is not None else then for now, then in zip(seeds, arm.seeds, strict=True)]
+    return tuple(seeds)
 
 
-def _samples(arms: Mapping[str, ConditionRuns]) -> dict[str, dict[str, list[Any]]]:
-    samples: dict[str, dict[str, list[Any]]] = {}
-    for condition, arm in arms.items():
-        names = [
-            frozenset()
-            if record is None or not record.succeeded
-            else {entry.name for entry in record.metrics}
-            for record in arm.records
-        ]
-        for metric, values in arm.sample(arm.metrics).items():
-            samples.setdefault(metric, {})[condition] = [
-                value if metric in recorded else None for value, recorded in zip(values, names, strict=True)
-            ]
-    return samples
+def _samples(arms: Mapping[str, ConditionRuns]) -> Mapping[str, Mapping[str, Sequence[Any]]]:
+    names = dict.fromkeys(metric for arm in arms.values() for metric in arm.names)
+
+    def of_metric(metric: str) -> Mapping[str, Sequence[Any]]:
+        having = [name for name, arm in arms.items() if metric in arm.names]
+        return MadeWhenRead(having, lambda name: _sample(arms[name], metric))
+
+    return MadeWhenRead(names, of_metric)
+
+
+def _sample(arm: ConditionRuns, metric: str) -> list[Any]:
+    """Return the values of a metric by replicate; None where there is none."""
+    (values,) = arm.sample([metric]).values()
+    for replicate in arm.without(metric):
+        values[replicate] = None
+    return values
+
+
+class MadeWhenRead(Mapping[str, T]):
+    """A mapping whose values are made each time they are read, since together they would be large.
+
+    Parameters
+    ----------
+    keys : iterable of str
+        In order.
+    make : callable
+        Returns the value of a key.
+    """
+
+    def __init__(self, keys: Iterable[str], make: Callable[[str], T]) -> None:
+        self._keys = dict.fromkeys(keys)
+        self._make = make
+
+    def __getitem__(self, key: str) -> T:
+        if key not in self._keys:
+            raise KeyError(key)
+        return self._make(key)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._keys)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def __repr__(self) -> str:
+        return repr(dict(self))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return dict, (dict(self),)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from crystallize import RunRecord
+from crystallize import ConditionRuns, RunRecord
 from pytest_crystallize.naming.ids import typed
 from pytest_crystallize.report.case_names import CaseNames
 from pytest_crystallize.report.text import counted_list
@@ -84,13 +84,13 @@ class Failure:
 
 
 def failures_of(
-    records: Iterable[RunRecord], command: Callable[[str, str], str], cases: CaseNames | None = None
+    arms: Iterable[ConditionRuns], command: Callable[[str, str], str], cases: CaseNames | None = None
 ) -> Iterator[Failure]:
-    """Yield the failures among records, one for each kind, in the order in which they come.
+    """Yield the failures among runs, one for each kind, in the order in which they come.
 
     Parameters
     ----------
-    records : iterable of RunRecord
+    arms : iterable of ConditionRuns
         Failed or not.
     command : callable
         Takes a condition and the option that repeats a run of it; returns what repeats it.
@@ -98,7 +98,7 @@ def failures_of(
         The cases that the runs are of, if they are of any.
     """
     groups: dict[tuple[str, ...], list[RunRecord]] = {}
-    for record in records:
+    for record in (record for arm in arms for _, record in arm.records.whole()):
         if record.error is not None:
             groups.setdefault(_kind(record), []).append(record)
     for group in groups.values():

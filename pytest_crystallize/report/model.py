@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from crystallize import Verdict
@@ -208,7 +208,9 @@ class ExperimentResults:
 
     def to_dict(self) -> dict[str, Any]:
         """Return every field but those that only sort out or repeat what others say."""
-        known = asdict(self)
+        known = asdict(replace(self, digests={}, samples={}, used=None))
+        known["digests"] = dict(self.digests)
+        known["samples"] = {metric: dict(arms) for metric, arms in self.samples.items()}
         for failure in known["failures"]:
             del failure["sections"]
         left_out = ("node", "used", "cases") if self.units else ("node", "used", "cases", "units")

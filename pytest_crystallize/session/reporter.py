@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from crystallize import RunRecord
 from crystallize.seam import printable
 from pytest_crystallize.collect.items import HypothesisItem, lines_entry
 from pytest_crystallize.naming.ids import pasteable, seen_from
@@ -198,24 +197,19 @@ class Reporter:
         self.learn_expected()
         exchange = self.settings.exchange
         exchange.catch_up()
-        state = self.told.taken, len(exchange.known())
+        state = self.told.taken, sum(exchange.counts().values())
         if self._made is None or self._made[0] != state:
             self._made = state, tuple(self._experiments(exchange))
         return self._made[1]
 
     def _experiments(self, exchange: Exchange) -> Iterator[ExperimentResults]:
-        records: dict[str, list[RunRecord]] = {}
-        for unit in exchange.known():
-            if (record := exchange.record(unit)) is not None:
-                records.setdefault(unit.experiment, []).append(record)
         places = {nodeid: place for place, nodeid in enumerate(self.expected)}
         for key, known in self.announced.items():
             tests = sorted((nodeid for nodeid in known.tests if nodeid in places), key=places.__getitem__)
             commands = {nodeid: self._command(nodeid, known) for nodeid in tests}
             node = self.from_here(known.node)
-            yield experiment_results(
-                key, known, self.told, records.get(key, ()), node=node, commands=commands
-            )
+            runs = exchange.runs(key, known.replicates, known.conditions)
+            yield experiment_results(key, known, self.told, runs, node=node, commands=commands)
 
     def _command(self, nodeid: str, known: Announced) -> list[str]:
         """Return what repeats a test."""
@@ -245,9 +239,9 @@ class Reporter:
         command = self._command(report.nodeid, known)
         exchange = self.settings.exchange
         exchange.catch_up()
-        records = exchange.runs(judged.experiment, judged.conditions, judged.run)
+        arms = exchange.runs(judged.experiment, judged.run, judged.conditions).values()
         names = CaseNames.announced(known.cases)
-        failures = [*failures_of(records, lambda condition, repro: shlex.join([*command, repro]), names)]
+        failures = [*failures_of(arms, lambda condition, repro: shlex.join([*command, repro]), names)]
         lines: list[str] = []
         for failure in failures[:_MOST_FAILURES]:
             key = (judged.experiment, *failure.cause)

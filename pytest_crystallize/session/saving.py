@@ -24,7 +24,6 @@ from crystallize.seam import (
     load_reference,
     machine,
     make_recording,
-    runs_by_condition,
     suited,
     unrepeated,
     write_reference,
@@ -119,8 +118,9 @@ class ReferenceWriter:
     ) -> Iterator[str]:
         """Write one file; yield what is to be said of it."""
         name, plan = known.name, known.save
-        runs = runs_by_condition(self.exchange.records(key), plan["conditions"], known.replicates)
-        if all(record is not None and record.skipped for arm in runs.values() for record in arm.records):
+        runs = self.exchange.runs(key, known.replicates, plan["conditions"])
+        are_complete = all(arm.records.is_complete for arm in runs.values())
+        if are_complete and all(one.skipped for arm in runs.values() for one, _ in arm.records.kinds()):
             yield f"{name} was skipped, so it has no reference of today"
             return
         origin = Origin.now(commit=commit, dirty=dirty, machine=here, inputs=plan["inputs"])

@@ -14,7 +14,6 @@ from crystallize.seam import (
     discard_ahead,
     git_commit,
     prune_versions,
-    runs_by_condition,
     versions,
     write_artifacts,
 )
@@ -67,7 +66,7 @@ def conclude_versions(exchange: Exchange, announced: Mapping[str, Announced]) ->
         commit = ask()
     for key, version in versions.items():
         known = announced[key]
-        runs = runs_by_condition(exchange.records(key), known.conditions, known.replicates)
+        runs = exchange.runs(key, known.replicates, known.conditions)
         result = Result(known.artifacts, runs, root_seed=known.seed, git_commit=commit)
         try:
             conclude_version(Path(version), result)

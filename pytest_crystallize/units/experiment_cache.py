@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from crystallize import RunRecord
+from crystallize import ConditionRuns, RunRecord
 from crystallize.seam import (
     StoredRuns,
     Subject,
@@ -161,9 +161,9 @@ class ExperimentCache:
                 told_once = self._runs.settings.exchange.agree(f"changed {self._runs.id}", lambda: why)
                 self._runs.settings.note(f"{self._runs.name}: its runs are not stored, {told_once}")
 
-    def told(self, records: Iterable[RunRecord]) -> CacheUse:
-        """Return what reports say of the records that were used."""
-        used = list(records)
+    def told(self, arms: Mapping[str, ConditionRuns]) -> CacheUse:
+        """Return what reports say of the runs that were used."""
+        used = [record for arm in arms.values() for record, _ in arm.records.kinds()]
         impure = min(
             (
                 (is_incidental(r.impure), r.replicate, r.condition, r.impure)
@@ -176,18 +176,20 @@ class ExperimentCache:
         measured = MEASURED if ignores_stored(self._runs.hypotheses, used) else None
         if measured and self._runs.caching.cache_key is not None:
             measured = None
-        verified = (_unit(record) for record in used if record.cached)
+        verified = (
+            unit
+            for unit in sorted(self._verified)
+            if unit.condition in arms
+            and (record := arms[unit.condition].records.get(unit.replicate)) is not None
+            and record.cached
+        )
         return CacheUse(
             is_complete=bool(used) and all(record.cached for record in used),
-            verified=tuple((*unit,) for unit in verified if self.is_verified(unit)),
+            verified=tuple((*unit,) for unit in verified),
             why_run=recalled.refusal or measured or (impure and impure[-1]),
             changes=told_changes(recalled.changes),
             measured_on=tuple(recalled.measured_on),
         )
-
-
-def _unit(record: RunRecord) -> Unit:
-    return Unit(record.replicate, record.condition)
 
 
 def told_changes(changes: list[str]) -> str:

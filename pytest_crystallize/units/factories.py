@@ -36,7 +36,6 @@ from crystallize.seam import (
     metrics_of_claims,
     open_step_cache,
     open_store,
-    runs_by_condition,
     subject_of,
     text_of,
 )
@@ -291,8 +290,7 @@ class FactoryRuns(ExperimentRuns, AwaitedRuns):
             for (step, _), why in notes.items():
                 of_step = f"step {step!r} is not cached: " if step else ""
                 self.settings.note(f"{self.name}: {of_step}{why}")
-        known = filter(self.is_wanted, self.settings.exchange.records(self.id))
-        runs = runs_by_condition(known, self.conditions, self.size)
+        runs = {name: known.padded(self.size) for name, known in self.runs(self.conditions).items()}
         result = Result(
             self.experiment.name, runs, root_seed=self.root_seed, steps=self.experiment.pipeline.described
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
-from itertools import islice
 from typing import Final
 
 from crystallize import RunRecord
@@ -14,7 +13,6 @@ from crystallize.seam import Repeatability, StoredRuns, Subject, Unit
 from pytest_crystallize.records.exchange import STATE, UNLIKE
 from pytest_crystallize.units.settled import SettledExperiment
 
-_MOST_OF_OTHERS: Final = 200
 _LOOKS: Final = 50  # times as long as the last look at what is in memory is waited until the next
 
 
@@ -113,7 +111,7 @@ class Repeats:
         if last and more and started < self._next_look:
             return False
         if last:
-            seen = self._taken, len(self._runs.settings.exchange.of_others(self._runs.id))
+            seen = self._taken, self._runs.settings.exchange.of_others(self._runs.id)
             if seen == self._seen:
                 return False
             self._seen = seen
@@ -165,7 +163,7 @@ class Repeats:
     def _of_others(self) -> Iterator[RunRecord]:
         """Yield runs that other processes have made: not all, since the cheapest of some is as good."""
         exchange = self._runs.settings.exchange
-        for key in islice(exchange.of_others(self._runs.id), _MOST_OF_OTHERS):
+        for key in exchange.some_of_others(self._runs.id):
             record = exchange.record(key)
             if record is not None:
                 yield record

@@ -235,9 +235,8 @@ class ExperimentRuns(UnitRuns):
         known, wanted = self._complete.get(condition), self._interim.wanted(condition)
         if known is not None and len(known.records) == wanted:
             return known
-        record = self.settings.exchange.record
-        runs = ConditionRuns(condition, [record(Key(self.id, i, condition)) for i in range(wanted)])
-        if None not in runs.records:
+        runs = self.settings.exchange.runs(self.id, wanted, [condition])[condition]
+        if runs.records.is_complete:
             self._complete[condition] = runs
         return runs
 
