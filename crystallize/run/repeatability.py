@@ -40,6 +40,7 @@ class Repeatability:
         self._before: KeptState | None = None
         self._first: dict[str, RunRecord] = {}  # by condition
         self._later: dict[str, RunRecord] = {}  # by condition: the cheapest run behind its first
+        self._cheapest: RunRecord | None = None  # of those that other machines have made
         self._again = 0.0
         self._spent = 0.0
         self._sound: set[str] = set()
@@ -140,10 +141,17 @@ class Repeatability:
         allowed = max(_CHEAP if not self._again else 0.0, SHARE * self._spent - self._again)
         return [record for record in chosen if record.seconds <= allowed]
 
-    def cheapest_of(self, records: Sequence[RunRecord]) -> list[RunRecord]:
+    def took_from(self, record: RunRecord) -> None:
+        """Take in the record of a run that another machine has made."""
+        self._spent += record.seconds
+        cheapest = self._cheapest
+        if is_comparable(record) and (cheapest is None or record.seconds < cheapest.seconds):
+            self._cheapest = record
+
+    def cheapest_elsewhere(self) -> list[RunRecord]:
         """Return the run of other machines that is to be made again there, if it may cost that."""
-        self._spent += sum(record.seconds for record in records)
-        return self.to_repeat(records, memos=())
+        others, self._cheapest = self._cheapest, None
+        return self.to_repeat(() if others is None else (others,), memos=())
 
     def compare(self, before: RunRecord, again: RunRecord, memos: Iterable[str] = ()) -> None:
         """Take in what a run gave that was made again."""

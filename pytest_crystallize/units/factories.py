@@ -190,11 +190,12 @@ class FactoryRuns(ExperimentRuns, AwaitedRuns):
         if not self.on_cluster:
             return super().take_in(arriving)
         self.repeats.hold()
-        arrived: list[RunRecord] = []
+        replicates: set[int] = set()
         ahead: list[RunRecord] = []
         with closing(arriving):
             for record in arriving:
-                arrived.append(record)
+                replicates.add(record.replicate)
+                self.repeats.took_from(record)
                 ahead.append(record)
                 if self._decides(ahead):
                     break  # what is queued on the cluster is cancelled
@@ -205,8 +206,8 @@ class FactoryRuns(ExperimentRuns, AwaitedRuns):
             self.artifacts.discard(
                 {name: self.enough.get(name, self.size) for name in self.experiment.conditions}
             )
-        self.repeats.settle_elsewhere(arrived, self._again_on_cluster)
-        return len({record.replicate for record in arrived})
+        self.repeats.settle_elsewhere(self._again_on_cluster)
+        return len(replicates)
 
     def _again_on_cluster(self, unit: Unit) -> RunRecord | None:
         """Have the cluster run a unit once more."""

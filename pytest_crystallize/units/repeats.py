@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import Final
 
@@ -137,22 +137,23 @@ class Repeats:
         if self._known is not None and (stored := self._stored()) is not None:
             stored.is_held = True
 
-    def settle_elsewhere(
-        self, records: Iterable[RunRecord], run_again: Callable[[Unit], RunRecord | None]
-    ) -> None:
+    def took_from(self, record: RunRecord) -> None:
+        """Take in the record of a run that another machine has made."""
+        if self._known is not None:
+            self._known.took_from(record)
+
+    def settle_elsewhere(self, run_again: Callable[[Unit], RunRecord | None]) -> None:
         """Make the cheapest run again where it was made, and store the runs if it gives the same.
 
         Parameters
         ----------
-        records : iterable of RunRecord
-            What was made there.
         run_again : callable
             Runs a unit there; None if it was not run.
         """
         known, stored = self._known, self._stored()
         if known is None or stored is None:
             return
-        for record in known.cheapest_of(list(records)):
+        for record in known.cheapest_elsewhere():
             again = run_again(Unit(record.replicate, record.condition))
             if again is not None:
                 known.compare(record, again)
