@@ -81,16 +81,20 @@ class RecordTable:
     def add(self, rows: Rows) -> None:
         """Have rows stand for their replicates, except where there is a record already."""
         known = self._rows_of(rows.kind)
-        for row, replicate in enumerate(rows.replicates):
-            if self._holds(replicate):
-                rows.replicates[row] = -1
-            elif known is None:
-                self._whole[replicate] = rows.record(row)
-        if known is not None:
-            place = known << 40 | self._rows[known].extend(rows)
-            for row, replicate in enumerate(rows.replicates, place):
-                if replicate >= 0:
-                    self._put_at(replicate, row)
+        if known is None:
+            for row, replicate in enumerate(rows.replicates):
+                if not self._holds(replicate):
+                    self._whole[replicate] = rows.record(row)
+            return
+        self._reach(max(rows.replicates, default=-1))
+        where, whole = self._where, self._whole
+        place = known << 40 | self._rows[known].extend(rows)
+        for row, replicate in enumerate(rows.replicates, place):
+            if where[replicate] >= 0 or replicate in whole:
+                self._rows[known].replicates[row & _ROW] = -1
+            else:
+                where[replicate] = row
+                self._packed += 1
 
     def expect(self, replicates: Iterable[int], load: Callable[[], object]) -> list[int]:
         """Know of records before they are read; return the replicates of which none was known.
@@ -103,8 +107,9 @@ class RecordTable:
             Has them be added, when one of them is looked at; those that are known already, for nothing.
         """
         new = [replicate for replicate in replicates if replicate not in self]
+        self._reach(max(new, default=-1))
         for replicate in new:
-            self._set(replicate, _EXPECTED)
+            self._where[replicate] = _EXPECTED
         if new:
             self._expected.append(load)
         return new
@@ -126,15 +131,10 @@ class RecordTable:
     def _place(self, replicate: int) -> int:
         return self._where[replicate] if 0 <= replicate < len(self._where) else _NONE
 
-    def _set(self, replicate: int, place: int) -> None:
+    def _reach(self, replicate: int) -> None:
         missing = replicate + 1 - len(self._where)
         if missing > 0:
-            self._where.extend([_NONE] * missing)
-        self._where[replicate] = place
-
-    def _put_at(self, replicate: int, place: int) -> None:
-        self._set(replicate, place)
-        self._packed += 1
+            self._where.extend([_NONE] * max(missing, len(self._where) // 8))
 
     def _drop(self, replicate: int) -> None:
         place = self._place(replicate)
@@ -151,7 +151,9 @@ class RecordTable:
             kind, values = found
             number = self._rows_of(kind)
             if number is not None:
-                self._put_at(replicate, number << 40 | self._rows[number].append(record, values))
+                self._reach(replicate)
+                self._where[replicate] = number << 40 | self._rows[number].append(record, values)
+                self._packed += 1
                 del self._whole[replicate]
         self._limit = _MOST_WHOLE + 2 * len(self._whole)
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from crystallize.context.record import RunRecord, record_of, well_formed
 from crystallize.context.recording import MetricEntry
-from crystallize.context.trace import Scope
+from crystallize.context.trace import Scope, scope_of
 
 FLOAT: Final = "d"
 INT: Final = "q"
@@ -210,7 +210,7 @@ class Rows:
     def to_json(self) -> list[Any]:
         """Return the rows as JSON data; numbers come back bit for bit."""
         arrays = (self.replicates, self.seeds, self.seconds, self._where)
-        traces = [[scope.to_json() for scope in trace] for trace in self._traces]
+        traces = [[scope.to_text() for scope in trace] for trace in self._traces]
         values = {code: _text(column) for code, column in self._values.items()}
         kind = self.kind._replace(unit_types=())
         return [kind, traces, [_text(column) for column in arrays], values]
@@ -245,8 +245,8 @@ class Rows:
         if any(len(column) != len(rows) for column in columns):
             raise ValueError("columns differ in length")
         for trace in traces:
-            rows._place(tuple(map(Scope.from_json, trace)))
-        if len(rows._traces) != len(traces) or any(place >= len(traces) for place in rows._where):
+            rows._place(tuple(map(scope_of, trace)))
+        if len(rows._traces) != len(traces) or max(rows._where, default=-1) >= len(traces):
             raise ValueError("a trace is missing")
         return rows
 

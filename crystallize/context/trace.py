@@ -136,6 +136,12 @@ class Scope:
         return f"Scope.from_json({[*self.to_json()]})"
 
 
+@lru_cache(maxsize=1000)
+def scope_of(text: str) -> Scope:
+    """Return the scope that `Scope.to_text` was called of."""
+    return Scope.from_json(json.loads(text))
+
+
 class _Kept:
     """Count of the scopes made, so that a process that runs for long does not keep all of them."""
 
