@@ -181,11 +181,22 @@ def _own_source() -> str:
     digest = blake2b(digest_size=8)
     package = Path(__file__).parents[1]
     for home in (package, package.with_name("pytest_crystallize")):
-        for path in sorted(home.rglob("*.py")):
-            source = path.read_bytes()
-            digest.update(b"%s:%d:" % (path.relative_to(home.parent).as_posix().encode(), len(source)))
+        for name, path in sorted(_sources(str(home), home.name)):
+            with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - a Path costs more
+                source = file.read()
+            digest.update(b"%s:%d:" % (name.encode(), len(source)))
             digest.update(source)
     return f"files {digest.hexdigest()}"
+
+
+def _sources(directory: str, name: str) -> Iterator[tuple[str, str]]:
+    """Yield name and path of each file of source in a directory and those in it."""
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _sources(entry.path, f"{name}/{entry.name}")
+            elif entry.name.endswith(".py"):
+                yield f"{name}/{entry.name}", entry.path
 
 
 def _threads() -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import platform
 import secrets
 import threading
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Container, Iterable
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
@@ -16,7 +15,7 @@ from typing import Final
 from crystallize.calls.keeping import keeping
 from crystallize.calls.replies import replaced
 from crystallize.claims.hypothesis import Hypothesis, metrics_of_claims
-from crystallize.context.record import RunRecord
+from crystallize.context.record import RunRecord, as_cached
 from crystallize.identity.opened_files import OPENED
 from crystallize.identity.prerequisites import Prerequisites, Unprovable
 from crystallize.run.execute import Unit
@@ -96,8 +95,10 @@ class StoredRuns:
 
     # What is there.
 
-    def load(self, conditions: Iterable[str], replicates: int) -> dict[Unit, RunRecord]:
-        """Return the stored records of these conditions, up to a number of replicates."""
+    def load(
+        self, conditions: Iterable[str], replicates: int, *, only: Container[Unit] | None = None
+    ) -> dict[Unit, RunRecord]:
+        """Return the stored records of these conditions, up to a number of replicates; or some of them."""
         found: dict[Unit, RunRecord] = {}
         identity = self.runs.identity
         if identity is None or self.runs.refusal is not None:
@@ -106,13 +107,15 @@ class StoredRuns:
             bodies = self._store.load(identity.slot(condition), identity.parts[condition])
             for replicate in range(replicates) if bodies else ():
                 unit = Unit(replicate, condition)
+                if only is not None and unit not in only:
+                    continue
                 body = bodies.get(identity.key(unit))
                 record = _decoded(body, unit, moves=identity.stream.samples > 0)
                 if body is None or record is None or not self.runs.may_lack(record.artifacts):
                     continue
                 if self._is_proven(body, record):
                     self._made[unit] = body.kind.split(" ")[2]
-                    found[unit] = dataclasses.replace(record, cached=True)
+                    found[unit] = as_cached(record)
         return found
 
     def _is_proven(self, body: Encoded, record: RunRecord) -> bool:

@@ -115,7 +115,9 @@ class ExperimentCache:
             if stored.measured_on and runs.settings.options.save is not None:
                 hits, verified = {}, set()  # a reference is compared with other commits
             for unit, record in hits.items():
-                if unit not in verified:
+                if unit in verified:
+                    self._before[unit] = record
+                else:
                     self._publish(unit, record)
             recalled.verified = [list(unit) for unit in sorted(verified)]
             recalled.measured_on = stored.measured_on if hits else []
@@ -133,8 +135,8 @@ class ExperimentCache:
         if not self.is_verified(unit):
             self.stored.add(record)
             return record
-        if not self._before:
-            self._before = self.stored.load(self._runs.needed, self._runs.replicates)
+        if not self._before:  # another process has looked what is stored
+            self._before = self.stored.load(self._runs.needed, self._runs.replicates, only=self._verified)
         before = self._before.get(unit)  # it may be gone meanwhile
         return record if before is None else compared_with_stored(before, record)
 
