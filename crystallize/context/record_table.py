@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from crystallize.context.record import RunRecord
 from crystallize.context.recording import MetricEntry
-from crystallize.context.rows import Kind, Rows, kind_of
+from crystallize.context.rows import Kind, Rows, alike, kind_of
 from crystallize.context.trace import Scope
 
 _MOST_WHOLE: Final = 1024
@@ -145,17 +145,26 @@ class RecordTable:
             self._where[replicate] = _NONE
 
     def _pack(self) -> None:
-        for replicate, record in list(self._whole.items()):
-            if replicate != record.replicate or (found := kind_of(record)) is None:
-                continue
-            kind, values = found
-            number = self._rows_of(kind)
-            if number is not None:
-                self._reach(replicate)
-                self._where[replicate] = number << 40 | self._rows[number].append(record, values)
-                self._packed += 1
-                del self._whole[replicate]
+        records = [record for replicate, record in self._whole.items() if replicate == record.replicate]
+        if records:
+            self._reach(max(record.replicate for record in records))
+            if (found := alike(records)) is None or not self._moved(records, *found):
+                for record in records:
+                    if (one := kind_of(record)) is not None:
+                        self._moved((record,), *one)
         self._limit = _MOST_WHOLE + 2 * len(self._whole)
+
+    def _moved(self, records: Sequence[RunRecord], kind: Kind, values: Iterable[Any]) -> bool:
+        """Move records of one kind to columns; tell whether there are some for it."""
+        number = self._rows_of(kind)
+        if number is None:
+            return False
+        place = number << 40 | self._rows[number].append_all(records, values)
+        for row, record in enumerate(records, place):
+            self._where[record.replicate] = row
+            del self._whole[record.replicate]
+        self._packed += len(records)
+        return True
 
     def _rows_of(self, kind: Kind) -> int | None:
         """Return the number of the rows of a kind; None if too many records are like few others."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from array import array
 from binascii import a2b_base64, b2a_base64
@@ -93,6 +94,44 @@ def kind_of(record: RunRecord) -> tuple[Kind, tuple[Any, ...]] | None:
     return _new_tuple(Kind, kind), values
 
 
+def alike(records: Sequence[RunRecord]) -> tuple[Kind, Iterable[Any]] | None:
+    """Return the kind of records that all are of one, with the values of one after the other.
+
+    None says that they may be of several, and that each has to be looked at: that takes four times as long.
+    """
+    first = kind_of(records[0])
+    if first is None:
+        return None
+    kind, n = first[0], len(records)
+    common = {(r.condition, r.cached, r.impure, r.cached_steps, len(r.metrics)) for r in records}
+    seeds = [record.seed for record in records]
+    if (
+        len(common) > 1
+        or any(r.error is not None or r.skipped is not None or r.artifacts or r.sections for r in records)
+        or {type(record.seconds) for record in records} != {float}
+        or {*map(type, seeds)} != {int}
+        or not 0 <= min(seeds) <= max(seeds) < _WORD
+    ):
+        return None
+    columns = []
+    for place, code in enumerate(kind.codes):
+        entries = [record.metrics[place] for record in records]
+        names, values, units, measured, steps = zip(*entries, strict=True)
+        same = (names, kind.names), (units, kind.units), (measured, kind.measured), (steps, kind.steps)
+        if any(column.count(known[place]) < n for column, known in same):
+            return None
+        if {*map(type, units)} != {kind.unit_types[place]}:
+            return None
+        if {_CODES.get(type_, OBJECT) for type_ in set(map(type, values))} != {code}:
+            return None
+        if code == INT and not -_WORD <= min(values) <= max(values) < _WORD:
+            return None
+        columns.append(values)
+    if len(columns) == 1:
+        return kind, columns[0]
+    return kind, itertools.chain.from_iterable(zip(*columns, strict=True))
+
+
 class Rows:
     """Records of one kind; one takes 36 bytes beside the values of its metrics.
 
@@ -128,16 +167,20 @@ class Rows:
 
     def append(self, record: RunRecord, values: tuple[Any, ...]) -> int:
         """Append a record of this kind; return its row."""
+        return self.append_all((record,), values)
+
+    def append_all(self, records: Sequence[RunRecord], values: Iterable[Any]) -> int:
+        """Append records of this kind, with the values of one after the other; return the first row."""
         row = len(self.replicates)
-        self.replicates.append(record.replicate)
-        self.seeds.append(record.seed)
-        self.seconds.append(record.seconds)
-        self._where.append(self._place(record.scopes))
+        self.replicates.extend([record.replicate for record in records])
+        self.seeds.extend([record.seed for record in records])
+        self.seconds.extend([record.seconds for record in records])
+        self._where.extend([self._place(record.scopes) for record in records])
         if len(self._values) == 1:
             (column,) = self._values.values()
             column.extend(values)
         else:
-            for code, value in zip(self.kind.codes, values, strict=True):
+            for code, value in zip(itertools.cycle(self.kind.codes), values, strict=False):
                 self._values[code].append(value)
         return row
 
@@ -262,15 +305,23 @@ def records_to_json(records: Iterable[RunRecord]) -> str:
     """Return records as JSON text: those that are alike in columns, the others one by one."""
     known: dict[Kind, Rows] = {}
     others = []
+    conditions: dict[str, list[RunRecord]] = {}
     for record in records:
-        if (found := kind_of(record)) is None:
-            others.append(record.to_json())
-        else:
-            kind, values = found
-            rows = known.get(kind)
-            if rows is None:
-                rows = known[kind] = Rows(kind)
-            rows.append(record, values)
+        conditions.setdefault(record.condition, []).append(record)
+    for of_condition in conditions.values():
+        if (all_of_one := alike(of_condition)) is not None:
+            kind, values = all_of_one
+            known[kind] = Rows(kind)
+            known[kind].append_all(of_condition, values)
+            continue
+        for record in of_condition:
+            if (found := kind_of(record)) is None:
+                others.append(record.to_json())
+            else:
+                kind = found[0]
+                if kind not in known:
+                    known[kind] = Rows(kind)
+                known[kind].append(record, found[1])
     return json.dumps([_FORMAT, [rows.to_json() for rows in known.values()], others])
 
 
