@@ -55,19 +55,21 @@ class Kind(NamedTuple):
     cached_steps: tuple[str, ...]
 
 
+def _is_plain(record: RunRecord) -> bool:
+    """Return whether a record holds nothing beside what columns, and what is common to them, can."""
+    return (
+        record.error is None
+        and record.skipped is None
+        and not (record.artifacts or record.sections or record.calls or record.notes)
+        and type(record.seconds) is float
+        and type(record.seed) is int
+        and 0 <= record.seed < _WORD
+    )
+
+
 def kind_of(record: RunRecord) -> tuple[Kind, tuple[Any, ...]] | None:
     """Return the kind of a record with the values of its metrics; None of one that is like no other."""
-    if (
-        record.error is not None
-        or record.skipped is not None
-        or record.artifacts
-        or record.sections
-        or record.calls
-        or record.notes
-        or type(record.seconds) is not float
-        or type(record.seed) is not int
-        or not 0 <= record.seed < _WORD
-    ):
+    if not _is_plain(record):
         return None
     metrics = record.metrics
     names, values, units, measured, steps = zip(*metrics, strict=True) if metrics else _NO_METRICS
@@ -104,14 +106,7 @@ def alike(records: Sequence[RunRecord]) -> tuple[Kind, Iterable[Any]] | None:
         return None
     kind, n = first[0], len(records)
     common = {(r.condition, r.cached, r.impure, r.cached_steps, len(r.metrics)) for r in records}
-    seeds = [record.seed for record in records]
-    if (
-        len(common) > 1
-        or any(r.error is not None or r.skipped is not None or r.artifacts or r.sections for r in records)
-        or {type(record.seconds) for record in records} != {float}
-        or {*map(type, seeds)} != {int}
-        or not 0 <= min(seeds) <= max(seeds) < _WORD
-    ):
+    if len(common) > 1 or not all(map(_is_plain, records)):
         return None
     columns = []
     for place, code in enumerate(kind.codes):

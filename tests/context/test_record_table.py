@@ -1,5 +1,6 @@
 """Records in columns are those that were put there, bit for bit."""
 
+import dataclasses
 import json
 import struct
 
@@ -10,10 +11,10 @@ from hypothesis import strategies as st
 from crystallize import ConditionRuns, RunRecord
 from crystallize.analysis.evaluation import digest, runs_by_condition
 from crystallize.context import record_table
-from crystallize.context.record import RunError
+from crystallize.context.record import ArtifactEntry, RunError
 from crystallize.context.record_table import Records, RecordTable
-from crystallize.context.recording import MetricEntry
-from crystallize.context.rows import Rows, kind_of
+from crystallize.context.recording import CallEntry, MetricEntry
+from crystallize.context.rows import Rows, kind_of, records_from_json, records_to_json
 from crystallize.context.trace import untouched
 
 REPLICATES = 6
@@ -172,3 +173,34 @@ def test_of_several_records_one_that_failed_counts(monkeypatch):
     bad = RunRecord("boost", 0, 1, error=RunError("ValueError", "no", "fit", ""))
     for arriving in ([good, bad], [bad, good], [good, good, bad, good]):
         assert runs_by_condition(arriving, ["boost"], 1)["boost"].lacking == (0,)
+
+
+@pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(RunRecord)])
+def test_every_field_of_a_record_comes_back(name):
+    entry = MetricEntry("x", 0.5, None, False, "fit")
+    plain = [RunRecord("boost", replicate, 7, (entry,), seconds=0.1) for replicate in range(3)]
+    other = {
+        "condition": "more",
+        "replicate": 3,
+        "seed": 8,
+        "metrics": (entry, entry._replace(name="y", unit="1")),
+        "scopes": (untouched("fit", 1),),
+        "artifacts": (ArtifactEntry("model", "fit", 3, "d"),),
+        "error": RunError("ValueError", "no", "fit", ""),
+        "skipped": "why",
+        "seconds": 0.2,
+        "sections": (("output", "text"),),
+        "cached": True,
+        "impure": "it opened a socket",
+        "cached_steps": ("fit",),
+        "calls": (CallEntry("ask", "call", "reply", 1.0),),
+        "notes": (("answer", "yes"),),
+    }
+    changed = dataclasses.replace(plain[1], **{name: other[name]})
+    arriving = [plain[0], changed, plain[2]]
+    for most_whole in (0, 2):
+        table = table_of(arriving, most_whole)
+        assert [table.get(each.replicate).to_json() for each in arriving] == [e.to_json() for e in arriving]
+    alike, others = records_from_json(records_to_json(arriving))
+    found = [rows.record(row) for rows in alike for row in range(len(rows))] + others
+    assert sorted(each.to_json() for each in found) == sorted(each.to_json() for each in arriving)
