@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import opcode
 import sys
 import types
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
 import crystallize.identity.builtin_hash  # noqa: F401 - it teaches the encoder what constants can be
 from crystallize.identity.encoder import Encoder
@@ -15,6 +16,7 @@ from crystallize.identity.named_by_text import paths_in
 
 _MOST_READ: Final = 50_000  # code objects that are kept alive
 
+T = TypeVar("T")
 Kind = Literal["const", "global", "free", "local", "attribute", "import", "from", "store", "other"]
 
 
@@ -62,21 +64,26 @@ class CodeFacts:
     paths: tuple[str, ...]
 
 
-_read: dict[int, tuple[types.CodeType, CodeFacts]] = {}
-
-
-def code_facts(code: types.CodeType) -> CodeFacts:
-    """Read a code object; each is read once in a process."""
+def read_once(read: Callable[[types.CodeType], T]) -> Callable[[types.CodeType], T]:
+    """Decorate what reads a code object: each is read once in a process."""
     # By identity: code objects compare equal that differ in qualified name or in their exception table.
-    known = _read.get(id(code))
-    if known is None:
-        if len(_read) >= _MOST_READ:
-            _read.clear()
-        known = _read[id(code)] = code, _read_code(code)
-    return known[1]
+    found: dict[int, tuple[types.CodeType, T]] = {}
+
+    @functools.wraps(read)
+    def look(code: types.CodeType) -> T:
+        known = found.get(id(code))
+        if known is None:
+            if len(found) >= _MOST_READ:
+                found.clear()
+            known = found[id(code)] = code, read(code)
+        return known[1]
+
+    return look
 
 
-def _read_code(code: types.CodeType) -> CodeFacts:
+@read_once
+def code_facts(code: types.CodeType) -> CodeFacts:
+    """Return the facts about a code object."""
     encoder = _CodeEncoder()
     encoder.write(code)
     bound: dict[str, list[Reference]] = {}

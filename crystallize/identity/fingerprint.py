@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 
+from crystallize.identity.origin import real_directory
 from crystallize.identity.reach import Reach
 
 
@@ -68,7 +69,8 @@ def fingerprint(
     project's. The bytecode of each function is read once in a process, so that to compute a fingerprint again
     takes a fraction of the time: do so before a result is stored, since code may change its own globals.
     """
-    paths = [function(root) for root in project_roots for function in (os.path.abspath, os.path.realpath)]
+    roots = [os.path.abspath(root) for root in project_roots]  # noqa: PTH100 - links are kept
+    paths = [path for root in roots for path in (root, real_directory(root))]
     reach = Reach(name, tuple(dict.fromkeys(paths)))
     total = blake2b(reach.explore(target), digest_size=32)
     for label in sorted(reach.digests):

@@ -19,7 +19,7 @@ from typing import Any, Final
 from crystallize.boundary import check_failure
 from crystallize.identity.bodies import DESCRIPTIONS
 from crystallize.identity.encoder import Refusal
-from crystallize.identity.origin import Roots
+from crystallize.identity.origin import Roots, real_directory
 from crystallize.identity.part_encoder import LabelPart, Part, PartEncoder
 from crystallize.identity.process_state import Move, Setting, moves, settings_of
 from crystallize.identity.reach import Reach
@@ -59,7 +59,7 @@ class KeptState:
     def of(cls, components: Mapping[str, Any], roots: Iterable[str | os.PathLike[str]]) -> KeptState:
         """Return what components hold now."""
         found = cls()
-        paths = tuple(os.path.realpath(root) for root in roots)
+        paths = tuple(real_directory(os.path.abspath(root)) for root in roots)  # noqa: PTH100 - it is cheap
         for name, component in components.items():
             reach = _StateReach(name, paths, found)
             reach.explore(component)
@@ -213,6 +213,10 @@ def _seen(value: Any) -> str:
 
 def _walked(function: types.FunctionType) -> list[str]:
     """Return the sets of texts in variables that a function does more with than to look something up."""
+    code = function.__code__
+    names = (*code.co_names, *code.co_freevars, *code.co_cellvars)
+    if not any(isinstance(function.__globals__.get(name), set | frozenset) for name in names):
+        return []  # as mostly
     found = []
     instructions = [i for i in dis.get_instructions(function) if i.opname not in ("CACHE", "PRECALL", "NOP")]
     for place, instruction in enumerate(instructions):

@@ -41,10 +41,13 @@ def real_path(filename: str) -> str:
     directory, name = os.path.split(filename)
     if os.path.islink(filename) or name in ("", os.curdir, os.pardir):  # noqa: PTH114 - a Path costs more
         return os.path.realpath(filename)
-    return f"{_real_directory(directory).rstrip(os.sep)}{os.sep}{name}"
+    return f"{real_directory(directory).rstrip(os.sep)}{os.sep}{name}"
 
 
-_real_directory = lru_cache(maxsize=100_000)(os.path.realpath)
+@lru_cache(maxsize=100_000)
+def real_directory(directory: str) -> str:
+    """Return the path of a directory without links, as they were when it was first asked for."""
+    return os.path.realpath(directory)
 
 
 @lru_cache(maxsize=100_000)
@@ -81,16 +84,21 @@ def _is_project_spec(spec: importlib.machinery.ModuleSpec | None, name: str, roo
 
 def import_root(module: types.ModuleType) -> Roots:
     """Return the directory that a module was imported from, as it is and as a real path."""
-    filename, name = vars(module).get("__file__"), module.__name__
+    filename = vars(module).get("__file__")
     if not isinstance(filename, str):
         return ()
-    path = Path(os.path.abspath(filename))  # noqa: PTH100 - links are kept
+    return _import_root(os.path.abspath(filename), module.__name__)  # noqa: PTH100 - links are kept
+
+
+@lru_cache(maxsize=100_000)
+def _import_root(filename: str, name: str) -> Roots:
+    path = Path(filename)
     parts = name.split(".")
     levels = len(parts) + 1 if path.stem == "__init__" else len(parts)
     directory = path.parents[levels - 1] if levels <= len(path.parents) else path.parent
     if name == "__main__" or len(directory.parts) < 2:
         directory = path.parent
-    return tuple(dict.fromkeys((str(directory), os.path.realpath(directory))))
+    return tuple(dict.fromkeys((str(directory), real_directory(str(directory)))))
 
 
 def is_project_name(name: str, roots: Roots = ()) -> bool:

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
-from crystallize.identity.code_facts import Import, code_facts
+from crystallize.identity.code_facts import Import, code_facts, read_once
 from crystallize.identity.origin import Roots, is_project_module, is_project_name
 
 _SCALARS: Final = (bool, int, float, complex, str, bytes, dict, list, tuple, decimal.Context, type(None))
@@ -122,12 +122,13 @@ def settings_of(function: types.FunctionType, roots: Roots) -> Iterator[Setting]
     if "environ" in names and (items or names & _SETTING_VARIABLES):
         yield from map(_variable, sorted(name for name in names if name.isupper() or name in os.environ))
     if "setattr" in names:
-        stored |= names
+        stored = stored | names
     if stored:
         yield from _attributes(function, stored, roots)
 
 
-def _stored(code: types.CodeType) -> tuple[set[str], bool]:
+@read_once
+def _stored(code: types.CodeType) -> tuple[frozenset[str], bool]:
     """Return the attributes that code assigns, and whether it assigns items."""
     attributes: set[str] = set()
     items = False
@@ -140,7 +141,7 @@ def _stored(code: types.CodeType) -> tuple[set[str], bool]:
             inner, with_items = _stored(constant)
             attributes |= inner
             items = items or with_items
-    return attributes, items
+    return frozenset(attributes), items
 
 
 def _variable(name: str) -> Setting:
@@ -153,7 +154,7 @@ def _variable(name: str) -> Setting:
     return Setting(f"os.environ[{name!r}]", lambda: os.environ.get(name), put)
 
 
-def _attributes(function: types.FunctionType, stored: set[str], roots: Roots) -> Iterator[Setting]:
+def _attributes(function: types.FunctionType, stored: frozenset[str], roots: Roots) -> Iterator[Setting]:
     """Yield the attributes of installed modules and classes that a function assigns."""
     for reference in code_facts(function.__code__).references:
         root, chain = reference.root, reference.attributes
