@@ -260,7 +260,10 @@ class Records(Sequence[RunRecord | None]):
 
     def whole(self) -> list[tuple[int, RunRecord]]:
         """Return those that are in no column, with their replicates, in order."""
-        return sorted((each for each in self._table.whole() if each[0] < self._reach), key=itemgetter(0))
+        found = sorted(self._table.whole(), key=itemgetter(0))
+        if found and found[-1][0] >= self._reach:
+            found = [each for each in found if each[0] < self._reach]
+        return found
 
     def parts(self) -> Iterator[tuple[Rows, NDArray[np.intp], NDArray[np.int64]]]:
         """Yield those that are in columns: rows, which of them count, and the replicates of these."""
@@ -334,7 +337,12 @@ class Records(Sequence[RunRecord | None]):
         found = [(place, record.scopes) for place, record in self.whole()]
         for rows, counted, replicates in self.parts():
             found += rows.traces(counted, replicates)
-        return list({tuple(map(id, trace)): trace for _, trace in sorted(found, key=itemgetter(0))}.values())
+        distinct: dict[tuple[int, ...], tuple[Scope, ...]] = {}
+        last: tuple[Scope, ...] | None = None
+        for _, trace in sorted(found, key=itemgetter(0)):
+            if trace != last:  # as mostly it is not
+                distinct[tuple(map(id, trace))] = last = trace
+        return list(distinct.values())
 
     def entries(self, *, succeeded: bool = False) -> list[tuple[MetricEntry, ...]]:
         """Return entries of metrics of all kinds that there are, whatever their values, in order."""

@@ -73,7 +73,8 @@ class LoggingPlugin(BasePlugin):
         """Tell what came from the cache, failures and verdicts."""
         hits = Counter[str]()
         for record, times in result.records.kinds():
-            hits.update(dict.fromkeys(record.cached_steps, times))
+            if record.cached_steps:
+                hits.update(dict.fromkeys(record.cached_steps, times))
         for step, times in hits.items():
             message = "%s: step %s from the cache in %d of %d runs"
             self._log(logging.INFO, message, experiment.name, step, times, len(result.records))
