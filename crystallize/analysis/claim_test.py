@@ -187,6 +187,9 @@ def suited(claim: Claim, sample: ClaimSample, resampled: float | None) -> tuple[
     test = chosen_test(claim, sample, resampled)
     if sample.paired and (isinstance(test, ResampledTTest) or (resampled and test.follows_design)):
         sample = replace(sample, population=RESPLITS)
+    if type(test).__module__.partition(".")[0] != __name__.partition(".")[0]:
+        # What a test of the user's changes in place is its own.
+        sample = replace(sample, baseline=list(sample.baseline), treatment=list(sample.treatment))
     return test, sample
 
 

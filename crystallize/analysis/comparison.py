@@ -245,4 +245,5 @@ class Comparisons:
         return all(is_nested_in_units(claim.metric, runs) for runs in self.arms(hypothesis, condition))
 
     def _today(self, condition: str) -> ConditionRuns:
-        return self.runs.get(condition, ConditionRuns(condition, ()))  # it may be gone
+        known = self.runs.get(condition)
+        return ConditionRuns(condition, ()) if known is None else known  # it may be gone

@@ -48,6 +48,7 @@ class ConditionRuns:
         self.records = Records.of(records)
         self._columns: dict[str, Column | None] = {}
         self._gaps: dict[str, str | None] = {}
+        self._means: dict[str, float | None] = {}
 
     def _column(self, metric: str) -> Column | None:
         if metric not in self._columns:
@@ -247,6 +248,11 @@ class ConditionRuns:
 
     def mean(self, metric: str) -> float | None:
         """Return the mean over replicates, or None if it has none."""
+        if metric not in self._means:
+            self._means[metric] = self._mean(metric)
+        return self._means[metric]
+
+    def _mean(self, metric: str) -> float | None:
         column = self._column(metric)
         if column is None:
             return None

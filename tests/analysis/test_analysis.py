@@ -24,7 +24,7 @@ from crystallize.analysis.analysis import Analysis
 from crystallize.analysis.family import AnalysisPlan
 from crystallize.claims.policy import Judging
 from crystallize.errors import DefinitionError
-from crystallize.stats import benjamini_hochberg, holm
+from crystallize.stats import benjamini_hochberg, holm, paired_t
 
 BASELINE = [0.0] * 8
 NOISE = [0.3, -0.9, 1.2, -0.4, 0.8, -1.1, 0.5, -0.4]
@@ -83,6 +83,29 @@ def test_published_adjustments():
     found = verdicts([hypothesis], correction="bh", **samples)
     assert [v.adjusted_p for v in found.values()] == pytest.approx([0.02, 0.04, 0.04, 0.02])
     assert all(v.passed for v in found.values())
+
+
+class Consuming(StatisticalTest):
+    """A test whose samples are lists, which are its own to change."""
+
+    name, paired, scale = "consuming", True, "difference"
+
+    def compare(self, baseline, treatment, **options):
+        result = paired_t(baseline, treatment, **options)
+        baseline.sort()
+        treatment.clear()
+        treatment += [0.0] * len(baseline)
+        return result
+
+
+def test_what_a_test_changes_of_its_samples_is_its_own():
+    """Other claims about the metric, and the means that are shown, are as without it."""
+    found, expected = (
+        verdicts([claim(name="first", statistical_test=test), claim(name="plain")], a=shifted(1.2))
+        for test in (Consuming(), PairedTTest())
+    )
+    assert found["first", "a"].status == "supported"
+    assert found["plain", "a"] == expected["plain", "a"]
 
 
 class Told(StatisticalTest):
