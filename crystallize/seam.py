@@ -61,7 +61,6 @@ if TYPE_CHECKING:
     from crystallize.claims.tests_of_units import ClusteredTTest as ClusteredTTest
     from crystallize.context.context import LOGGER as LOGGER
     from crystallize.context.context import FrozenContext as FrozenContext
-    from crystallize.context.context import context_of as context_of
     from crystallize.context.context import journal_of as journal_of
     from crystallize.context.current import outside_runs as outside_runs
     from crystallize.context.journal import Journal as Journal
@@ -124,6 +123,7 @@ if TYPE_CHECKING:
     from crystallize.identity.provenance import versions as versions
     from crystallize.identity.purity import is_incidental as is_incidental
     from crystallize.identity.set_up import set_up_by as set_up_by
+    from crystallize.run.awaiting_unit import execute_awaiting as execute_awaiting
     from crystallize.run.execute import RAISED as RAISED
     from crystallize.run.execute import Outcomes as Outcomes
     from crystallize.run.execute import RunPlan as RunPlan
@@ -206,7 +206,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "claims.policy": ("DEFAULT_JUDGING", "Judging"),
     "claims.tests_of_units": ("ClusteredTTest",),
     "context.current": ("outside_runs",),
-    "context.context": ("FrozenContext", "LOGGER", "context_of", "journal_of"),
+    "context.context": ("FrozenContext", "LOGGER", "journal_of"),
     "context.journal": ("Journal",),
     "context.record": ("RunError", "RunRecord"),
     "context.record_table": ("RecordTable", "Records"),
@@ -250,6 +250,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "identity.provenance": ("Machine", "git_commit", "has_changes", "machine", "versions"),
     "identity.purity": ("is_incidental",),
     "identity.set_up": ("set_up_by",),
+    "run.awaiting_unit": ("execute_awaiting",),
     "run.execute": ("Outcomes", "RAISED", "RunPlan", "Unit", "execute", "rotated"),
     "run.impurities": ("Impurities",),
     "run.pipeline": ("Hooks",),

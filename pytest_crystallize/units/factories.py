@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
+from asyncio import CancelledError
 from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
 from functools import cached_property
@@ -245,8 +246,14 @@ class FactoryRuns(ExperimentRuns, AwaitedRuns):
     ) -> Script:
         """Run a unit through the experiment's pipeline, on the event loop."""
         plan = self._without_hooks if again else self.plan
-        ending = yield plan.arun(unit, outcomes or self._outcomes(host))
-        record: RunRecord = given(ending)
+        recorded = outcomes or self._outcomes(host)
+        ending = yield plan.arun(unit, recorded)
+        try:
+            record: RunRecord = given(ending)
+        except recorded.failures as fault:  # a time-out; what a step raises is in the record
+            if isinstance(fault, CancelledError):
+                raise
+            return self.failed(unit, recorded.describe(fault, self.name))
         return record if again or outcomes is not None else self.judged(record, host)
 
     @property

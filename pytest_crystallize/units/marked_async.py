@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,17 +11,15 @@ from crystallize import RunRecord
 from crystallize.seam import (
     BASELINE,
     TREATMENT,
-    Ending,
     FrozenContext,
-    Journal,
     Outcomes,
     RunError,
     SharedTime,
     Unit,
-    context_of,
-    execute,
+    execute_awaiting,
     given,
     is_async,
+    journal_of,
 )
 from pytest_crystallize.boundary import FAILURES, SKIPS, too_late
 from pytest_crystallize.isolation.output import with_properties
@@ -117,22 +114,13 @@ class _MarkedRun:
     def script(self, outcomes: Outcomes | None) -> Script:
         """Do all that a run does, and return its record."""
         runs = self._runs
-        journal = runs.journal(self._unit)
-        time = runs.shared_time.begin()
-        endings: list[Ending] = []  # none is left, so that no fault holds the frame that it stands in
-        try:
-            yield from self._body(context_of(journal), journal)
-            endings.append((None, None))
-        except BaseException as fault:
-            endings.append((None, fault))
-        seconds = runs.shared_time.end(time)
-        record = execute(
-            journal,
-            lambda _: given(endings.pop()),
-            seed_globals=None,
+        record = yield from execute_awaiting(
+            runs.journal(self._unit),
+            self._body,
+            seed_globals=runs.seeding,
             outcomes=outcomes or Outcomes(FAILURES, SKIPS, self._describe),
+            shared=runs.shared_time,
         )
-        record = replace(record, seconds=seconds)
         if outcomes is None:
             record = runs.judged(record, self.node)
         return with_properties(record, self.node.user_properties)
@@ -140,10 +128,9 @@ class _MarkedRun:
     def _describe(self, error: BaseException, step: str) -> RunError:
         return describe(error, step if step in self._runs.treatments else self._phase, self.node)
 
-    def _body(self, ctx: FrozenContext, journal: Journal) -> Waiting:
+    def _body(self, ctx: FrozenContext) -> Waiting:
         runs, node, switch = self._runs, self.node, self._runs.settings.loop.switch
-        if runs.seeding is not None:
-            runs.seeding(journal.seed)
+        journal = journal_of(ctx)
         if (condition := journal.condition) != BASELINE:
             journal.enter(condition, TREATMENT)
             runs.treatment_by_name[condition].apply(ctx)

@@ -408,3 +408,31 @@ def test_one_run_by_itself(project):
         result = project.run(f"--crystallize-repro={place}", OFF)
         result.assert_outcomes(**outcome)
     assert project.log() == [[what, n] for n in (5, 6) for what in ("up", "down")]
+
+
+def test_remote_calls_belong_to_their_run(project):
+    """A reply is kept for the seed of the run that asked for it, also in an asynchronous fixture."""
+    write(
+        project,
+        """
+        import crystallize
+
+        @crystallize.remote(key="1")
+        async def ask(question):
+            note("asked", question)
+            await asyncio.sleep(0)
+            return random.random()
+
+        @pytest.fixture
+        async def first():
+            return await ask("first")
+
+        @pytest.mark.experiment(replicates=4, treatments={"again": {}})
+        async def experiment_total(first):
+            await asyncio.sleep(0)
+            return {"total": first + sum(await asyncio.gather(ask("second"), ask("third")))}
+        """,
+    )
+    found = [digests(project.run("-v", OFF)) for _ in range(2)]
+    assert found[0] == found[1] != []
+    assert len(project.log()) == 3 * 4
