@@ -94,6 +94,49 @@ def test_the_option_has_a_twin_in_the_ini_file(project, served, models):
     result.stderr.fnmatch_lines(["ERROR: ini option crystallize_remote is 'off'; allowed are live*"])
 
 
+TOGETHER = """
+import asyncio
+from crystallize import remote
+
+@remote(key="k")
+async def chat(question):
+    await asyncio.sleep(0.01)
+    return len(question)
+
+@remote(key="k")
+def plain(question):
+    return len(question)
+
+@pytest.fixture(scope="session")
+async def wide():
+    return await chat("wide")
+
+@pytest.fixture
+async def own():
+    return await chat("own")
+
+@pytest.fixture
+def of_thread():
+    return plain("own")
+
+@pytest.mark.experiment(replicates=5)
+async def experiment_a(wide, own, of_thread):
+    body = await asyncio.gather(chat("body"), asyncio.to_thread(plain, "thread"))
+    return {"m": wide + own + of_thread + sum(body)}
+"""
+
+
+def test_runs_on_one_loop_have_replies_of_their_own(project, monkeypatch):
+    """Whatever of a run calls; what is wider than runs is called once."""
+    monkeypatch.delenv("CRYSTALLIZE_CACHE_DIR", raising=False)
+    project.write(TOGETHER)
+    result = project.run()
+    result.assert_outcomes(passed=1)
+    chat, plain = sorted(line.split(" calls")[0] for line in told(result))
+    assert chat.startswith("chat: 11 of ")
+    assert plain.startswith("plain: 10 of ")
+
+
 def test_a_hung_call_is_named(project, served, models):
     """It costs its run, and no other."""
     served(options="retries=0, timeout=0.1")
