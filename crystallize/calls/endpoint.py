@@ -151,6 +151,7 @@ class Endpoint:
 
     def _making(self, call: Call) -> Making:
         remote = self.remote
+        kept_in(self._settled.directory).check()
         limits = _limits(
             self._settled.directory, remote.key, remote.name, remote.concurrency, remote.interval
         )

@@ -68,17 +68,18 @@ def _of_environment(settled: str | None, *_: str | None) -> Keeping:
     return replies_kept() if settled is None else Keeping.from_json(json.loads(settled))
 
 
-def keep_replies(settled: Keeping | None) -> None:
+def keep_replies(settled: Keeping | None) -> Keeping | None:
     """Settle where replies are kept, and whether calls are made, here and in processes that are started.
 
-    None leaves it to the environment again.
+    None leaves it to the environment again. Returns what was settled before.
     """
     global _settled
-    _settled = settled
+    before, _settled = _settled, settled
     if settled is None:
         os.environ.pop(_SETTLED, None)
     else:
         os.environ[_SETTLED] = json.dumps(settled.to_json())
+    return before
 
 
 def replies_kept(root: Path | None = None, mode: str | None = None, where: str = "mode") -> Keeping:
@@ -104,9 +105,8 @@ def replies_kept(root: Path | None = None, mode: str | None = None, where: str =
     if mode is None and given:
         mode, where = given, VARIABLE
     checked = None if mode is None else checked_mode(mode, where)
-    started = 0.0
-    if checked == "refresh":  # processes that this one starts are of the same session
-        started = float(os.environ.setdefault(_STARTED, repr(time.time()))) if root is None else time.time()
+    # Processes that this one starts are of the same session.
+    started = time.time() if root is not None else float(os.environ.setdefault(_STARTED, repr(time.time())))
     return Keeping(cache_directory(root) / "replies", checked, started)
 
 

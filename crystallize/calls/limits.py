@@ -85,7 +85,7 @@ class Limits:
         self._queue: deque[_Turn] = deque()
         self._held: set[int] = set()
         self._row = next((i for i in range(_ROWS) if self._locks.acquire(_FIRST_ROW + i, wait=False)), None)
-        self._lacking = 0.0
+        self._lacking = self._others_first = 0.0
         self._poll = max(_POLL, concurrency * 2e-5)  # to try every slot takes a while
 
     # The rate, and pauses.
@@ -175,6 +175,8 @@ class Limits:
                 self._rouse_first()
             else:
                 self._release(slot)
+                if self._queue:  # they look for it as often as this process does
+                    self._others_first = time.time() + 4 * self._poll
 
     def _release(self, slot: int) -> None:
         self._held.discard(slot)
@@ -185,7 +187,7 @@ class Limits:
             self._queue[0].rouse()
 
     def _free_slot(self) -> int | None:
-        if len(self._held) < self._share():
+        if len(self._held) < self._share() and time.time() >= self._others_first:
             begin = (self._row or 0) * 7
             for number in range(self.concurrency):
                 slot = (begin + number) % self.concurrency
@@ -195,12 +197,12 @@ class Limits:
         self._tell_lack()
         return None
 
-    def _share(self) -> int:
-        """Return how many slots this process may have while others lack some."""
+    def _share(self) -> float:
+        """Return how many slots are this process's while others lack some: less than one is one by turns."""
         now = time.time()
         rows = self._read()[2:]
         others = sum(now < until <= now + _LACKING for i, until in enumerate(rows) if i != self._row)
-        return max(1, self.concurrency // (1 + others))
+        return self.concurrency / (1 + others)
 
     def _tell_lack(self) -> None:
         now = time.time()

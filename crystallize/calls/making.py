@@ -22,7 +22,7 @@ from typing import Any, Final
 from crystallize.calls.counts import count
 from crystallize.calls.limits import Limits, Wait
 from crystallize.calls.replies import Reply, as_data
-from crystallize.calls.transient import is_refusal, pause_of, tries
+from crystallize.calls.transient import PATIENCE, is_refusal, pause_of, tries
 from crystallize.errors import RemoteTimeoutError
 from crystallize.storage.locks import Locks
 
@@ -148,7 +148,7 @@ def making(
                 fault = error
                 if retries and is_refusal(error) and goes_on(error):
                     count(call.name, refusals=1)
-                    limits.pause(pause_of(error, made))  # before another call has the slot
+                    limits.pause(min(pause_of(error, made), PATIENCE))  # before another call has the slot
             finally:
                 limits.give_back(slot)
             with attempt:

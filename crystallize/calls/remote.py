@@ -98,6 +98,11 @@ def remote(
             raise DefinitionError(f"remote: {name} is no function; declare one with def or async def")
         if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
             raise DefinitionError(f"remote: {name} yields; gather what it yields, and return that")
+        if not (retry_on is None or callable(retry_on) or isinstance(retry_on, tuple)):
+            raise DefinitionError(
+                f"remote: {name}: retry_on is {retry_on!r:.60}; "
+                "give a tuple of exception types, or a function"
+            )
         _check_numbers(name, key, concurrency, retries, timeout, requests_per_minute)
         if isinstance(ignore, str):  # a collection of its letters
             raise DefinitionError(

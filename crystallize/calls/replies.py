@@ -15,6 +15,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from crystallize.calls.keeping import Keeping
 from crystallize.context.recording import CallEntry
 from crystallize.errors import NotStorableError, RemoteError
 from crystallize.identity.purity import vouched
@@ -22,6 +23,7 @@ from crystallize.storage.atomic import write_whole
 from crystallize.storage.names import path_component
 from crystallize.storage.place import open_store
 from crystallize.storage.regular import read_regular
+from crystallize.storage.secret import find_secret
 from crystallize.storage.store import Encoded
 
 _JSON: Final = "json"
@@ -126,6 +128,7 @@ class Kept:
 
     def __init__(self, directory: Path) -> None:
         self._store = open_store(directory)
+        self._secret_fault = find_secret().fault
 
     def get(self, call: str) -> Reply | None:
         """Return the reply of a call, or None."""
@@ -146,6 +149,17 @@ class Kept:
         data = b"%r %r %s" % (reply.seconds, reply.made, reply.data)
         if not self._store.put(call, Encoded(reply.kind, data)):
             raise RemoteError(f"a reply can't be kept, so that its call would be made again: {self.fault}")
+
+    def check(self) -> None:
+        """Refuse to keep replies without a secret, before any is paid.
+
+        Raises
+        ------
+        RemoteError
+            If there is none.
+        """
+        if self._secret_fault is not None:
+            raise RemoteError(f"no reply could be kept, so no call is made: {self._secret_fault}")
 
     @property
     def fault(self) -> str | None:
@@ -241,17 +255,18 @@ def cassette_of(function: str, directory: Path) -> Cassette:
     return Cassette(directory, function)
 
 
-def replaced(calls: Iterable[CallEntry], directory: Path) -> str | None:
-    """Name the function of a call to which another reply is kept by now, or return None.
+def replaced(calls: Iterable[CallEntry], settled: Keeping) -> str | None:
+    """Name the function of a call to which another reply is kept by now, or is to be, or return None.
 
     Replies that are kept no more speak against nothing.
     """
     for function, call, digest, _ in calls:
         cassettes = [Cassette(place, function) for place in _cassettes.get(function, ())]
         with vouched():
-            found = [*(cassette.get(call) for cassette in cassettes), kept_in(directory).get(call)]
+            found = [*(cassette.get(call) for cassette in cassettes), kept_in(settled.directory).get(call)]
         reply = next((reply for reply in found if reply is not None), None)
-        if reply is not None and reply.digest != digest:
+        is_old = settled.mode == "refresh" and (reply is None or reply.made < settled.started)
+        if is_old or (reply is not None and reply.digest != digest):
             return function
     return None
 

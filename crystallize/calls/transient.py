@@ -26,7 +26,8 @@ _CONNECTIONS: Final = frozenset(
 _PERMANENT: Final = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
 _FIRST: Final = 0.5  # seconds of the first wait
 _LONGEST: Final = 60.0
-_PATIENCE: Final = 600.0  # seconds for which a call is refused before it is given up
+PATIENCE: Final = 600.0
+"""Seconds for which a call is refused before it is given up."""
 
 _JITTER: Final = random.SystemRandom()
 """No run's: its generators are those of `random` and numpy."""
@@ -120,7 +121,7 @@ def tries(retries: int, passes: Callable[[BaseException], bool], waits: list[flo
         nonlocal failed
         error = _error_of(state)
         if is_refusal(error):
-            return bool((state.seconds_since_start or 0.0) > _PATIENCE)
+            return (state.seconds_since_start or 0.0) + pause_of(error, state.attempt_number) > PATIENCE
         failed += 1
         return failed > retries
 

@@ -124,7 +124,7 @@ class StoredRuns:
         assert self._prerequisites is not None
         broken = self._prerequisites.broken(body.kind.split(" ")[1])
         if broken is None and record.calls:
-            function = replaced(record.calls, keeping().directory)
+            function = replaced(record.calls, keeping())
             broken = None if function is None else f"a reply of {function}"
         if broken is not None:
             self.broken.add(broken)

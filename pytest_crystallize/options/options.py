@@ -132,8 +132,6 @@ class Options:
         mode = _cache_mode(config) if told is None else told["cache_mode"]
         asked: Mode | None = option.crystallize_cache
         remote = _remote(config) if told is None else Keeping.from_json(told["remote"])
-        if remote.mode == "refresh" and mode == "reuse":
-            mode = "refresh"  # stored runs were given the replies of before
         is_hidden = told is None and mode == "reuse" and is_measured()
         if is_hidden and asked is None:
             mode, is_hidden, notes = "refresh", False, (*notes, RUN_AGAIN)

@@ -33,7 +33,7 @@ class RemoteCalls:
         self._settings = settings
         self._is_worker = is_worker
         self._started = time.time()
-        keep_replies(settings.options.remote)
+        self._before = keep_replies(settings.options.remote)
         calls_made(anew=True)
 
     @pytest.hookimpl(trylast=True)
@@ -53,8 +53,8 @@ class RemoteCalls:
             self._settings.note(f"{gone} replies were deleted {unused}; {where}")
 
     def pytest_unconfigure(self) -> None:
-        """Leave what is settled to whoever comes next in this process."""
-        keep_replies(None)
+        """Settle what was settled before."""
+        keep_replies(self._before)
 
 
 def remote_lines(settings: Settings) -> Iterator[str]:

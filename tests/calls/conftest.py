@@ -41,6 +41,7 @@ def directory(tmp_path, monkeypatch):
     """Keep replies in a directory of the test; return it."""
     monkeypatch.setenv("CRYSTALLIZE_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.delenv("CRYSTALLIZE_REMOTE", raising=False)
+    monkeypatch.delenv("CRYSTALLIZE_REMOTE_STARTED", raising=False)
     calls_made(anew=True)
     return tmp_path / "cache" / "replies"
 

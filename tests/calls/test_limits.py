@@ -72,15 +72,15 @@ def ended(processes):
     return [int(process.communicate(timeout=60)[0]) for process in processes]
 
 
-def test_slots_are_those_of_all_processes(start):
-    """No more calls are under way than declared, and nobody is left without."""
+@pytest.mark.parametrize("slots", [3, pytest.param(1, marks=pytest.mark.slow)])
+def test_slots_are_those_of_all_processes(start, slots):
+    """No more calls are under way than declared, and nobody waits until others have ended."""
     with ModelServer(latency=0.02) as server:
-        assert ended(start(server, [(0, 20), (20, 20)], concurrency=3)) == [20, 20]
+        assert ended(start(server, [(0, 20), (20, 20)], concurrency=slots)) == [20, 20]
     assert (server.total, server.unique) == (40, 40)
-    assert 2 <= server.peak <= 3
-    half = [call.request["messages"][0]["content"] for call in server.calls][:20]
-    early = [int(question.split()[1]) for question in half]
-    assert 4 <= sum(number < 20 for number in early) <= 16
+    assert server.peak <= slots
+    asked = [int(call.request["messages"][0]["content"].split()[1]) for call in server.calls]
+    assert 2 <= sum(number < 20 for number in asked[:20]) <= 18
 
 
 def test_equal_calls_of_all_processes_are_made_once(start):
@@ -90,6 +90,7 @@ def test_equal_calls_of_all_processes_are_made_once(start):
     assert server.total == 8
 
 
+@pytest.mark.slow
 def test_the_rate_is_that_of_all_processes(start):
     """Calls begin evenly."""
     with ModelServer() as server:
@@ -106,6 +107,7 @@ def test_a_refusal_has_all_processes_pause(start):
     assert sum(later - earlier > 0.2 for earlier, later in itertools.pairwise(began)) >= 3
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
 def test_a_killed_process_leaves_its_slots_and_its_calls(start):
     """Others go on; only what was under way is asked again."""

@@ -190,6 +190,7 @@ def declare(**options):
         ({"requests_per_minute": -1}, "requests_per_minute is -1"),
         ({"ignore": "question"}, r"ignore is the text 'question'; give a tuple"),
         ({"ignore": ("client",)}, "ignore= names 'client'; its parameters are question"),
+        ({"retry_on": [KeyError]}, "retry_on is .*KeyError.*give a tuple of exception types"),
         ({"mode": "reply"}, "mode is 'reply'; allowed are live, replay, refresh"),
     ],
 )
@@ -338,6 +339,14 @@ def test_a_refusal_is_not_among_the_retries(ask, elsewhere):
     assert counts.waited == pytest.approx(0.2)
 
 
+def test_who_is_to_wait_too_long_gives_up_at_once(ask, elsewhere):
+    """Ten minutes are as long as a call is refused."""
+    elsewhere.faults = [Refused(429, **{"retry-after": "3600"})]
+    with pytest.raises(Refused):
+        ask()("a")
+    assert elsewhere.asked == ["a"]
+
+
 def test_a_hung_call_is_ended_and_named(ask, elsewhere):
     """In a thread, and on an event loop."""
     elsewhere.seconds = 0.5
@@ -450,6 +459,17 @@ def test_a_stored_run_is_used_only_with_the_replies_it_was_made_of():
         patch.setenv("CRYSTALLIZE_REMOTE_STARTED", repr(time.time()))
         assert asking(seed=False)("why?") == 2
     assert resumed(abs, asking(seed=False)) == ([False, False], [2, 2], 2)
+
+
+@pytest.mark.usefixtures("project")
+def test_a_refresh_makes_runs_with_calls_again(monkeypatch):
+    """Each call once more, and the runs that were given its reply."""
+    assert resumed(abs, asking(seed=False)) == ([False, False], [1, 1], 1)
+    monkeypatch.setenv("CRYSTALLIZE_REMOTE", "refresh")
+    monkeypatch.setenv("CRYSTALLIZE_REMOTE_STARTED", repr(time.time()))
+    assert resumed(abs, asking(seed=False)) == ([False, False], [2, 2], 2)
+    cached, values, asked = resumed(abs, asking(seed=False))
+    assert (any(cached), values, asked) == (True, [2, 2], 2)
 
 
 @pytest.mark.usefixtures("project")

@@ -11,6 +11,7 @@ import pytest
 from crystallize import remote
 from crystallize.calls.replies import prune_replies
 from crystallize.errors import DefinitionError, MissingReplyError, RemoteError
+from crystallize.storage.secret import Secret
 
 
 @pytest.fixture
@@ -94,6 +95,14 @@ def test_a_reply_that_can_not_be_kept_is_an_error(ask, elsewhere, directory):
     directory.parent.mkdir()
     directory.write_text("no directory")
     with pytest.raises(RemoteError, match="replies can't be kept in"):
+        ask()("a")
+    assert elsewhere.asked == []
+
+
+def test_without_a_secret_nothing_is_paid(ask, elsewhere, monkeypatch):
+    """No reply could be believed later."""
+    monkeypatch.setattr("crystallize.calls.replies.find_secret", lambda: Secret(None, "there is no home"))
+    with pytest.raises(RemoteError, match="no call is made: there is no home"):
         ask()("a")
     assert elsewhere.asked == []
 
