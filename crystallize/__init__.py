@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from crystallize.context.context import FrozenContext as FrozenContext
     from crystallize.context.record import RunRecord as RunRecord
     from crystallize.declare.artifact import Artifact as Artifact
+    from crystallize.declare.budget import Budget as Budget
     from crystallize.declare.cases import Cases as Cases
     from crystallize.declare.datasource import DataSource as DataSource
     from crystallize.declare.datasource import ExperimentInput as ExperimentInput
@@ -110,6 +111,7 @@ _NAMES = {
     "context.context": ("FrozenContext",),
     "context.record": ("RunRecord",),
     "declare.artifact": ("Artifact",),
+    "declare.budget": ("Budget",),
     "declare.cases": ("Cases",),
     "declare.datasource": ("DataSource", "ExperimentInput", "data_source"),
     "declare.functions": ("inject_from_ctx", "resource_factory"),

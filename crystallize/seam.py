@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from crystallize.boundary import failure as failure
     from crystallize.boundary import shown as shown
     from crystallize.boundary import text_of as text_of
+    from crystallize.calls.counts import METER as METER
     from crystallize.calls.counts import Counts as Counts
     from crystallize.calls.counts import calls_made as calls_made
     from crystallize.calls.counts import counts_from_json as counts_from_json
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
     from crystallize.context.context import journal_of as journal_of
     from crystallize.context.current import outside_runs as outside_runs
     from crystallize.context.journal import Journal as Journal
+    from crystallize.context.record import NOT_BEGUN as NOT_BEGUN
     from crystallize.context.record import RunError as RunError
     from crystallize.context.record import RunRecord as RunRecord
     from crystallize.context.record_table import Records as Records
@@ -86,6 +88,7 @@ if TYPE_CHECKING:
     from crystallize.declare.awaiting import given as given
     from crystallize.declare.awaiting import is_async as is_async
     from crystallize.declare.awaiting import refuse_inside_a_loop as refuse_inside_a_loop
+    from crystallize.declare.budget import check_budget as check_budget
     from crystallize.declare.case_design import CaseDesign as CaseDesign
     from crystallize.declare.case_design import CaseStream as CaseStream
     from crystallize.declare.case_design import check_case_key as check_case_key
@@ -198,7 +201,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "analysis.unread": ("TreatmentKeys", "unread_text"),
     "analysis.verdict": ("PASSING",),
     "boundary": ("check_failure", "ends_everything", "failure", "shown", "text_of"),
-    "calls.counts": ("Counts", "calls_made", "counts_from_json"),
+    "calls.counts": ("METER", "Counts", "calls_made", "counts_from_json"),
     "calls.keeping": ("Keeping", "keep_replies", "replies_kept"),
     "calls.replies": ("prune_replies",),
     "claims.claim": ("Claim",),
@@ -208,7 +211,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "context.current": ("outside_runs",),
     "context.context": ("FrozenContext", "LOGGER", "journal_of"),
     "context.journal": ("Journal",),
-    "context.record": ("RunError", "RunRecord"),
+    "context.record": ("NOT_BEGUN", "RunError", "RunRecord"),
     "context.record_table": ("RecordTable", "Records"),
     "context.recording": ("is_finite",),
     "context.rows": ("records_from_json", "records_to_json"),
@@ -224,6 +227,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     ),
     "declare.artifact": ("Inputs", "UpstreamUnit"),
     "declare.awaiting": ("Ending", "SharedTime", "given", "is_async", "refuse_inside_a_loop"),
+    "declare.budget": ("check_budget",),
     "declare.case_design": ("CaseDesign", "CaseStream", "check_case_key"),
     "declare.dependencies": ("Caching",),
     "declare.functions": ("Parameters",),

@@ -10,6 +10,7 @@ from pytest_crystallize import exit_code, hookspecs
 from pytest_crystallize.naming.patterns import FILES, FUNCTIONS
 from pytest_crystallize.options.values import (
     parse_address,
+    parse_budget,
     parse_days,
     parse_reference,
     parse_replicates,
@@ -18,9 +19,9 @@ from pytest_crystallize.options.values import (
 )
 
 MARKER = (
-    "experiment(*, replicates, treatments, hypotheses, seed, plugins, max_concurrency, correction, stopping, "
-    "resampled, repeatable, inputs, env, cache_key): declare that the body of this function is one condition "
-    "run of an experiment."
+    "experiment(*, replicates, cases, samples, slices, budget, treatments, hypotheses, seed, plugins, "
+    "max_concurrency, correction, stopping, resampled, repeatable, inputs, env, cache_key): declare that the "
+    "body of this function is one condition run of an experiment."
 )
 
 
@@ -49,6 +50,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type=parse_replicates,
         metavar="N",
         help="run each condition N times on each case, whatever the experiments that have cases declare",
+    )
+    group.addoption(
+        "--crystallize-budget",
+        type=parse_budget,
+        metavar="LIMITS",
+        help="begin no run once all experiments have spent this, as in calls=3000,minutes=10,cost=5.0 (cost: "
+        "the sum of a metric of that name); what is not decided then fails, and the next session goes on",
     )
     group.addoption(
         "--crystallize-seed",

@@ -9,7 +9,7 @@ from typing import Any
 from crystallize.analysis.columns import mean
 from crystallize.analysis.condition_runs import ConditionRuns
 from crystallize.claims.pass_at import PassAt
-from crystallize.context.record import RunRecord
+from crystallize.context.record import NOT_BEGUN, RunRecord
 from crystallize.context.recording import MetricEntry, is_finite, is_number
 from crystallize.declare.case_design import CaseStream
 
@@ -101,8 +101,8 @@ class CaseRuns(ConditionRuns):
     def missing_evidence(self) -> str | None:
         """Say which cases have no successful run of each sample; None if all have."""
         fault = super().missing_evidence()
-        if fault is None:
-            return None
+        if fault is None or self._not_begun() is not None:
+            return fault
         return f"{fault}; to judge the others: nan_policy='worst', or 'omit' with max_missing="
 
 
@@ -162,9 +162,10 @@ def _as_one(
     first = row[0]
     if first is None or None in row:
         return None
-    for record in row:
-        if record is not None and not record.succeeded:
-            return replace(record, replicate=position, seed=_seed_of(name))
+    failed = [record for record in row if record is not None and not record.succeeded]
+    if failed:
+        fault = next((r for r in failed if r.error is not None and r.error.type == NOT_BEGUN), failed[0])
+        return replace(fault, replicate=position, seed=_seed_of(name))
     own = [_metrics_of(record) for record in row if record is not None]
     metrics = []
     for metric, (measured, step) in _entries_of(row).items():

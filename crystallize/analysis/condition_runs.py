@@ -22,7 +22,7 @@ from crystallize.analysis.columns import (
     scalars,
     single_values,
 )
-from crystallize.context.record import RunRecord
+from crystallize.context.record import NOT_BEGUN, RunRecord
 from crystallize.context.record_table import Records
 from crystallize.context.recording import is_finite, is_number
 
@@ -262,15 +262,29 @@ class ConditionRuns:
     def never_run(self) -> str | None:
         """Say which replicates left no record at all; None if all did."""
         if self.records.is_complete:
-            return None
+            return self._not_begun()
         lost = [i for i, record in enumerate(self.records) if record is None]
         which = lost[:5] if self.noun == "replicate" else ", ".join(map(self.called, lost[:5]))
         return f"{len(lost)} of {len(self.records)} {self.noun}s of {self.condition!r} were not run: {which}"
+
+    def _not_begun(self) -> str | None:
+        """Say how far a budget has reached; None if it has reached for all."""
+        failed = [record for i in self.lacking if (record := self.records[i]) is not None]
+        left = [r.error for r in failed if r.error is not None and r.error.type == NOT_BEGUN]
+        if not left:
+            return None
+        n = len(self.records)
+        return (
+            f"budget spent at {n - len(left)} of {n} {self.noun}s of {self.condition!r}: {left[0].message}; "
+            "what was run stays stored, so that the next run goes on from there"
+        )
 
     def missing_evidence(self) -> str | None:
         """Say which replicates have no successful run; None if all have."""
         if not self.lacking:
             return None
+        if (fault := self._not_begun()) is not None:
+            return fault
         first = self.lacking[0]
         record = self.records[first]
         if record is None:

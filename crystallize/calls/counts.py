@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,6 +56,9 @@ class Counts:
         return f"remote {name}: {', '.join(parts)}"
 
 
+METER: ContextVar[Callable[[int], object] | None] = ContextVar("crystallize_meter", default=None)
+"""Is told of each call that is made, where a budget holds; tasks and threads of a run inherit it."""
+
 _counts: dict[str, Counts] = {}
 _lock = threading.Lock()
 
@@ -65,6 +69,9 @@ def count(name: str, **more: float) -> None:
         counts = _counts.setdefault(name, Counts())
         for field, number in more.items():
             setattr(counts, field, getattr(counts, field) + number)
+    meter = METER.get()
+    if meter is not None and (made := int(more.get("made", 0))):
+        meter(made)
 
 
 def calls_made(*, anew: bool = False) -> dict[str, Counts]:

@@ -18,6 +18,8 @@ from crystallize.context.trace import Scope
 
 _PACKAGE = str(Path(__file__).resolve().parent.parent) + os.sep
 _ABOVE_USERS = (_PACKAGE, str(Path(asyncio.__file__).parent) + os.sep)
+NOT_BEGUN: Final = "BudgetSpent"
+"""Error type of the record of a run that was not begun, since a budget was spent."""
 _FORMAT: Final = "crystallize-run-4"
 
 

@@ -194,6 +194,7 @@ class ExperimentCollector(ShowsTraceback, pytest.Class):
             caching=caching_of(Caching(), keywords),
             max_concurrency=keywords.get("max_concurrency"),
             design=design,
+            budget=keywords.get("budget"),
         )
         _check_claims(claims, runs, self.name)
         return runs, claims
@@ -218,7 +219,7 @@ class ExperimentCollector(ShowsTraceback, pytest.Class):
         except (SystemExit, GeneratorExit) as error:  # which pytest would not take for errors of collection
             raise DefinitionError(f"{self.name} raised {failure(error)}") from error
         options: dict[str, Any] = {"name": self.name, "where": self.where}
-        options |= {keyword: keywords.get(keyword) for keyword in ("seed", "max_concurrency")}
+        options |= {keyword: keywords.get(keyword) for keyword in ("seed", "max_concurrency", "budget")}
         if isinstance(made, ExperimentGraph):
             graph = made.settled(replicates=self.settings.options.replicates)
             for experiment in graph.experiments.values():  # copies of this session's

@@ -31,6 +31,7 @@ CASES = ("cases", "samples", "slices")
 KEYWORDS = (
     "replicates",
     *CASES,
+    "budget",
     "treatments",
     "hypotheses",
     "seed",

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from crystallize import Budget
 from crystallize.errors import DefinitionError
 from crystallize.seam import Keeping, Unit, replies_kept
 from pytest_crystallize.options.coverage import RUN_AGAIN, is_measured
@@ -38,6 +39,8 @@ class Options:
     ----------
     seed, replicates, samples : int or None
         From the command line.
+    budget : Budget or None
+        What the session may spend.
     ini_seed, ini_replicates : int or None
         From the ini file.
     drawn_seed : int or None
@@ -83,6 +86,7 @@ class Options:
     seed: int | None
     replicates: int | None
     samples: int | None
+    budget: Budget | None
     ini_seed: int | None
     ini_replicates: int | None
     drawn_seed: int | None
@@ -139,6 +143,7 @@ class Options:
             seed=drawn if typed == "random" else typed,
             replicates=option.crystallize_replicates,
             samples=option.crystallize_samples,
+            budget=option.crystallize_budget,
             ini_seed=drawn if declared == "random" else declared,
             ini_replicates=_ini(config, "crystallize_replicates", parse_replicates),
             drawn_seed=drawn,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 REPORTS = (".html", ".json", ".md")
 Mode = Literal["reuse", "refresh", "off"]
@@ -26,6 +26,31 @@ def parse_seed(text: str) -> int | str:
     if text != "random" and not (text.isascii() and text.isdigit()):
         raise argparse.ArgumentTypeError(f"{text!r} is neither an integer >= 0 nor 'random'")
     return text if text == "random" else int(text)
+
+
+def parse_budget(text: str) -> Any:
+    """Read the limits of a budget."""
+    from crystallize import Budget  # not where nobody asks for one
+    from crystallize.errors import DefinitionError
+
+    known: dict[str, Any] = {}
+    for part in text.split(","):
+        name, _, amount = (piece.strip() for piece in part.partition("="))
+        try:
+            number = int(amount) if name == "calls" else float(amount)
+        except ValueError:
+            number = None
+        of_metric = name not in ("calls", "minutes")
+        if number is None or not name or name in known or (of_metric and "metric" in known):
+            raise argparse.ArgumentTypeError(
+                f"{text!r}: {part!r} is no limit; give calls=N, minutes=N and the total of one metric, as in "
+                "calls=3000,minutes=10,cost=5.0"
+            )
+        known |= {"metric": name, "total": number} if of_metric else {name: number}
+    try:
+        return Budget(**known)
+    except DefinitionError as error:
+        raise argparse.ArgumentTypeError(f"{text!r}: {error}") from error
 
 
 def parse_address(text: str) -> str:

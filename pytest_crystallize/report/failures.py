@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from crystallize import ConditionRuns, RunRecord
+from crystallize.seam import NOT_BEGUN
 from pytest_crystallize.naming.ids import typed
 from pytest_crystallize.report.case_names import CaseNames
 from pytest_crystallize.report.text import counted_list
@@ -99,7 +100,7 @@ def failures_of(
     """
     groups: dict[tuple[str, ...], list[RunRecord]] = {}
     for record in (record for arm in arms for _, record in arm.records.whole()):
-        if record.error is not None:
+        if record.error is not None and record.error.type != NOT_BEGUN:
             groups.setdefault(_kind(record), []).append(record)
     for group in groups.values():
         first = group[0]

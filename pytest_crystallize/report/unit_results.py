@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from crystallize import ConditionRuns
+from crystallize.seam import NOT_BEGUN
 from pytest_crystallize.report.case_names import CaseNames
 
 
@@ -74,7 +75,7 @@ def unit_results(cases: CaseNames, arms: Mapping[str, ConditionRuns]) -> Iterato
             for record in ran:
                 for note, value in record.notes:
                     notes[note] = (*notes.get(note, ()), value)
-            errors = tuple(str(record.error) for record in ran if record.error is not None)
+            errors = tuple(str(r.error) for r in ran if r.error is not None and r.error.type != NOT_BEGUN)
             found[name] = OfCondition(values, notes, errors)
         if found:
             yield UnitResults(case, slices.get(case), found)

@@ -13,7 +13,16 @@ from typing import Any
 
 import pytest
 
-from crystallize import ArtifactPlugin, BasePlugin, ConditionRuns, Experiment, Result, RunRecord, SeedPlugin
+from crystallize import (
+    ArtifactPlugin,
+    BasePlugin,
+    Budget,
+    ConditionRuns,
+    Experiment,
+    Result,
+    RunRecord,
+    SeedPlugin,
+)
 from crystallize.seam import (
     ARTIFACTS,
     BASELINE,
@@ -68,6 +77,7 @@ class FactoryRuns(ExperimentRuns, AwaitedRuns):
         replicates: int | None = None,
         part: str = "",
         max_concurrency: int | None = None,
+        budget: Budget | None = None,
     ) -> None:
         declared = experiment.plugin(SeedPlugin).seed
         super().__init__(
@@ -85,6 +95,7 @@ class FactoryRuns(ExperimentRuns, AwaitedRuns):
             part=part,
             max_concurrency=max_concurrency,
             design=experiment.design,
+            budget=budget,
         )
         self.awaits = experiment.run_plan().is_async and not self.on_cluster
         self.experiment_name = self.name if experiment.name == DEFAULT_NAME else experiment.name

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from crystallize import GroupSequential, Hypothesis, Treatment
+from crystallize import Budget, GroupSequential, Hypothesis, Treatment
 from crystallize.errors import DefinitionError
 from crystallize.seam import (
     BASELINE,
@@ -26,6 +26,7 @@ from crystallize.seam import (
     References,
     SeedStream,
     TreatmentKeys,
+    check_budget,
     check_replicates,
     check_root_seed,
     declared_inputs,
@@ -101,6 +102,8 @@ class SettledExperiment:
         What is claimed, also while A/A tests are made of it.
     caching : Caching
         What runs depend on, as declared.
+    budget : Budget or None
+        What it may spend.
     design : CaseDesign or None
         The cases that it is run on, if there are any.
     fixture_definitions : frozenset of FixtureDef
@@ -131,6 +134,7 @@ class SettledExperiment:
         part: str = "",
         max_concurrency: int | None = None,
         design: CaseDesign | None = None,
+        budget: Budget | None = None,
     ) -> None:
         self.function = function
         self.settings = settings
@@ -151,6 +155,7 @@ class SettledExperiment:
         self.needed: set[str] = set()
         self.at_once = self._settled_concurrency(max_concurrency)
         self.design = design if design is None else self._settled_design(design)
+        self.budget = check_budget(budget, self.name)
         self.sample_size = self._settled_replicates(replicates)
         plans = settings.options.plan
         pilot = max(FEWEST, settings.options.replicates or 0)

@@ -10,13 +10,15 @@ from typing import Any
 import pytest
 
 from crystallize import RunRecord
-from crystallize.seam import Judge, RunError, StoredRuns, Subject, Unit
+from crystallize.errors import EngineError
+from crystallize.seam import METER, NOT_BEGUN, Judge, RunError, StoredRuns, Subject, Unit
 from pytest_crystallize.naming.tracebacks import describe
 from pytest_crystallize.records.exchange import LOST
 from pytest_crystallize.records.logs import Key
 from pytest_crystallize.units.experiment_cache import ExperimentCache
 from pytest_crystallize.units.repeats import Repeats
 from pytest_crystallize.units.settled import SettledExperiment
+from pytest_crystallize.units.spending import Spending
 
 
 class UnitRuns(SettledExperiment, ABC):
@@ -33,6 +35,10 @@ class UnitRuns(SettledExperiment, ABC):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._cache: ExperimentCache | None = None
+        budgets = {self.id: self.budget, "the session": self.settings.options.budget}
+        self._spending = [
+            Spending(budget, self.settings.exchange, name) for name, budget in budgets.items() if budget
+        ]
         self.repeats = Repeats(self, self.subject, self._stored)
 
     @abstractmethod
@@ -119,6 +125,8 @@ class UnitRuns(SettledExperiment, ABC):
         exchange, cache, unit = self.settings.exchange, self.cache, Unit(record.replicate, record.condition)
         key = Key(self.id, *unit)
         if not exchange.has(key):
+            for spending in self._spending if cache is None or not cache.is_verified(unit) else ():
+                spending.took(record)
             self.write(exchange.publish, key, record if cache is None else cache.take(unit, record))
         self.write(exchange.end, key)
 
@@ -129,11 +137,40 @@ class UnitRuns(SettledExperiment, ABC):
             lost = self._lost(unit, worker)
             self.publish(unit, lost)
             return lost
+        if self._spending and (spent := self._spent(unit)) is not None:
+            return spent
         self.repeats.begin()
         self.prepare(unit, host)
         self.write(exchange.begin, key)
         self.settings.timer.restart()
         return None
+
+    def _spent(self, unit: Unit) -> RunRecord | None:
+        """Return the record of a unit that is not begun; None if there is something left of each budget."""
+        METER.set(self._called)
+        why = next((why for spending in self._spending if (why := spending.why_spent())), None)
+        if why is None:
+            return None
+        record = self.failed(unit, RunError(NOT_BEGUN, why, self.name, f"{NOT_BEGUN}: {why}"))
+        self.publish(unit, record)
+        return record
+
+    def check_budget(self) -> None:
+        """Raise `EngineError` if nobody could hold to a budget."""
+        if self._spending and self.on_cluster:
+            raise EngineError(
+                f"{self.name} has a budget, and is run on a cluster, which does not ask for it: run it "
+                "here, or leave the budget out"
+            )
+
+    def end_spending(self) -> None:
+        """Leave what is called from now on to others' budgets."""
+        if self._spending:
+            METER.set(None)
+
+    def _called(self, made: int) -> None:
+        for spending in self._spending:
+            spending.called(made)
 
     def prepare(self, unit: Unit, host: pytest.Item) -> None:
         """Obtain what a unit depends on."""

@@ -46,11 +46,13 @@ class ExperimentRuns(UnitRuns):
         heard = settings.late_errors.heard(self.id)
         with global_state_restored(), settings.output.of_units(self.id), heard:
             try:
+                self.check_budget()
                 self._recall()
                 settings.exchange.refresh()
                 self._pull(host, seconds, at_least)
                 self.repeats.settle(partial(self.again, host), last=True, more=seconds is not None)
             finally:
+                self.end_spending()
                 if self.cache is not None and seconds is None:  # behind a token there is more to come
                     self.cache.flush()
         settings.timer.restart()

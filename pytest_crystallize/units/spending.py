@@ -1,0 +1,106 @@
+"""What all processes of a session have spent of a budget."""
+
+from __future__ import annotations
+
+import math
+import os
+import struct
+import threading
+import time
+from pathlib import Path
+from typing import Final
+
+from crystallize import Budget, RunRecord
+from crystallize.seam import is_finite
+from pytest_crystallize.naming.ids import checksum
+from pytest_crystallize.records.exchange import Exchange, SharedExchange
+
+_AMOUNT: Final = struct.Struct("<d")
+
+
+class Ledger:
+    """Amounts that the processes of a session add up, in a file that each appends to.
+
+    Parameters
+    ----------
+    path : Path or None
+        Of the file; None where there is one process.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._read = 0
+        self._total = 0.0
+
+    def add(self, amount: float) -> None:
+        """Add an amount."""
+        if self._path is None:
+            with self._lock:
+                self._total += amount
+            return
+        file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        try:
+            os.write(file, _AMOUNT.pack(amount))
+        finally:
+            os.close(file)
+
+    def total(self) -> float:
+        """Return the sum of what all have added."""
+        with self._lock:
+            if self._path is not None and self._path.exists():
+                with self._path.open("rb") as file:
+                    file.seek(self._read)
+                    added = file.read()
+                whole = len(added) - len(added) % _AMOUNT.size
+                self._total += math.fsum(amount for (amount,) in _AMOUNT.iter_unpack(added[:whole]))
+                self._read += whole
+            return self._total
+
+
+class Spending:
+    """What is left of one budget.
+
+    Parameters
+    ----------
+    budget : Budget
+        What may be spent.
+    exchange : Exchange
+        Of the session.
+    name : str
+        What it is of: an experiment's id, or the session.
+    """
+
+    def __init__(self, budget: Budget, exchange: Exchange, name: str) -> None:
+        self.budget = budget
+        self._exchange = exchange
+        self._name = f"budget of {name}"
+        directory = exchange.directory if isinstance(exchange, SharedExchange) else None
+        paths = [directory and directory / f"{checksum(self._name)}.{kind}" for kind in ("made", "cost")]
+        self._calls, self._cost = Ledger(paths[0]), Ledger(paths[1])
+        self._began: float | None = None
+
+    def called(self, made: int) -> None:
+        """Take in that calls are made."""
+        if self.budget.calls is not None:
+            self._calls.add(made)
+
+    def took(self, record: RunRecord) -> None:
+        """Take in what a run has cost."""
+        if self.budget.metric is not None:
+            values = [e.value for e in record.metrics if e.name == self.budget.metric]
+            self._cost.add(math.fsum(value for value in values if is_finite(value)))
+
+    def why_spent(self) -> str | None:
+        """Say what is spent; None if something is left of everything."""
+        budget = self.budget
+        if budget.calls is not None and (made := self._calls.total()) >= budget.calls:
+            return f"{made:.0f} calls were made, of {budget.calls}"
+        if budget.total is not None and (cost := self._cost.total()) >= budget.total:
+            return f"{budget.metric} is {cost:.4g} in all, of {budget.total:g}"
+        if budget.minutes is not None:
+            if self._began is None:
+                self._began = float(self._exchange.agree(self._name, lambda: repr(time.time())))
+            if time.time() - self._began >= 60 * budget.minutes:
+                return f"{budget.minutes:g} minutes are over"
+        return None
