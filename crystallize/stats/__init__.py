@@ -4,6 +4,7 @@ Every test takes the values of the baseline and of the treatment and returns a `
 alternatives speak of treatment minus baseline. Power and sample sizes are in `crystallize.stats.power`.
 """
 
+from crystallize.stats.agreement import cohen_kappa
 from crystallize.stats.anytime import anytime_mcnemar, anytime_t, log_binary_e_value, log_t_e_value
 from crystallize.stats.binomial import binomial, binomial_p_value, smallest_binomial_p
 from crystallize.stats.bootstrap import bootstrap_t
@@ -34,6 +35,7 @@ from crystallize.stats.margins import (
 from crystallize.stats.max_t import MaxT, step_down_max_t
 from crystallize.stats.mcnemar import mcnemar, mcnemar_p_value, smallest_mcnemar_p
 from crystallize.stats.multiplicity import Correction, adjust, benjamini_hochberg, holm
+from crystallize.stats.pass_at import pass_all_k, pass_at_k
 from crystallize.stats.permutation import (
     Statistic,
     paired_permutation,
@@ -85,6 +87,7 @@ __all__ = [
     "cliffs_delta",
     "clopper_pearson_interval",
     "clustered_t",
+    "cohen_kappa",
     "conditional_power",
     "crossed_t",
     "d_z",
@@ -114,6 +117,8 @@ __all__ = [
     "one_sample_quantile_test",
     "paired_permutation",
     "paired_t",
+    "pass_all_k",
+    "pass_at_k",
     "permutation",
     "planned_drift",
     "pocock_spending",

@@ -35,7 +35,7 @@ def pass_at_k(n: int, passed: int, k: int) -> float:
     (0.3, 0.916667)
     """
     _check(n, passed, k)
-    return 1 - comb(n - passed, k) / comb(n, k)
+    return (comb(n, k) - comb(n - passed, k)) / comb(n, k)
 
 
 def pass_all_k(n: int, passed: int, k: int) -> float:
