@@ -49,8 +49,8 @@ def single_values(records: Records) -> dict[str, dict[int, Any]]:
 def column_of(records: Records, metric: str, single: Mapping[int, Any]) -> Column:
     """Return the values of a metric, some of which are known already by their replicates."""
     if len(single) == len(records):
-        values = list(single.values())
-        return array("d", values) if {float} == set(map(type, values)) else values
+        in_order = list(single.values())
+        return array("d", in_order) if {float} == set(map(type, in_order)) else in_order
     if not single and (numbers := _array_of(records, metric)) is not None:
         return numbers
     column: list[Any] = [NOTHING] * len(records)
