@@ -38,6 +38,7 @@ class Repeatability:
         self._components: dict[str, Any] = {**subject.components, **treatments}
         self._roots = subject.roots
         self._before: KeptState | None = None
+        self._seen: KeptState | None = None
         self._first: dict[str, RunRecord] = {}  # by condition
         self._later: dict[str, RunRecord] = {}  # by condition: the cheapest run behind its first
         self._cheapest: RunRecord | None = None  # of those that other machines have made
@@ -58,6 +59,7 @@ class Repeatability:
 
     def took(self, record: RunRecord) -> None:
         """Take in the record of a run that this process has made."""
+        self._seen = None
         self._spent += record.seconds
         condition = record.condition
         cheapest = self._later.get(condition)
@@ -90,14 +92,17 @@ class Repeatability:
         """Return what runs have changed of what later ones use, apart from memos."""
         if self._before is None:
             return []
-        with set_aside(self._before.grown().values()):
-            return sorted({*self._before.changed(self._now()), *self._changing})
+        grown, seen, self._seen = self._before.grown(), self._seen, None
+        with set_aside(grown.values()):
+            later = self._now() if grown or seen is None else seen  # where runs were checked just before
+            return sorted({*self._before.changed(later), *self._changing})
 
     def filled(self) -> dict[str, Any]:
         """Return the memos that runs have filled and that no run made again has cleared of suspicion."""
         if self._before is None:
             return {}
-        filled = self._before.filled(self._now())
+        self._seen = self._now()
+        filled = self._before.filled(self._seen)
         return {label: memo for label, memo in filled.items() if label not in self._sound}
 
     def grown(self) -> dict[str, Additions]:
@@ -155,6 +160,7 @@ class Repeatability:
 
     def compare(self, before: RunRecord, again: RunRecord, memos: Iterable[str] = ()) -> None:
         """Take in what a run gave that was made again."""
+        self._seen = None
         self._again += again.seconds
         if not is_comparable(again):
             return
