@@ -237,7 +237,8 @@ SEAM = "pytest_crystallize.pytest_seam"
 PLUGIN = [module for module in MODULES if module.startswith("pytest_crystallize") and module != SEAM]
 PRIVATE_ELSEWHERE = {"_replace", "_asdict", "_fields"}
 """Public names of named tuples."""
-PRIVATE_ELSEWHERE |= {"_exit", "_getframe", "_xoptions", "_lru_cache_wrapper", "_GenericAlias"}
+PRIVATE_ELSEWHERE |= {"_current_frames", "_exit", "_getframe"}
+PRIVATE_ELSEWHERE |= {"_xoptions", "_lru_cache_wrapper", "_GenericAlias"}
 PRIVATE_ELSEWHERE |= {"_threads_queues", "_get_running_loop", "_set_running_loop", "_swap_current_task"}
 PRIVATE_ELSEWHERE |= {
     "_data",

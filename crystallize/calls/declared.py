@@ -9,6 +9,9 @@ from typing import Any
 from crystallize.calls.arguments import Arguments
 from crystallize.calls.keeping import Mode
 from crystallize.calls.transient import is_transient
+from crystallize.context.current import ask_for_runs
+
+ask_for_runs("remote functions")  # when this is loaded, be it with a function that came by pickle
 
 
 @dataclass(frozen=True)

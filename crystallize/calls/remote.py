@@ -9,12 +9,14 @@ import weakref
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from crystallize.calls.arguments import DATA
-from crystallize.calls.declared import Remote
 from crystallize.calls.keeping import Mode, checked_mode
 from crystallize.errors import DefinitionError
+
+if TYPE_CHECKING:
+    from crystallize.calls.declared import Remote
 
 F = TypeVar("F", bound=Callable[..., Any])
 Passing = Callable[[BaseException], bool] | type[BaseException] | tuple[type[BaseException], ...]
@@ -93,6 +95,9 @@ def remote(
     """
 
     def decorate(function: F) -> F:
+        # Loaded at need: from then on, each run says that it is under way.
+        from crystallize.calls.declared import Remote
+
         name = getattr(function, "__qualname__", repr(function))
         if not inspect.isfunction(inspect.unwrap(function)):
             raise DefinitionError(f"remote: {name} is no function; declare one with def or async def")

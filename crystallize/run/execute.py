@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol, overload
 
 from crystallize.boundary import text_of
 from crystallize.context.context import LOGGER, FrozenContext, context_of, journal_of
-from crystallize.context.current import CURRENT
+from crystallize.context.current import ASKING, CURRENT
 from crystallize.context.journal import OUTSIDE, Journal
 from crystallize.context.record import ArtifactEntry, RunError, RunRecord, record_of
 from crystallize.context.recording import KeptArtifact, of_unit
@@ -84,8 +84,9 @@ def execute(
     error: RunError | None = None
     skipped: str | None = None
     seed = journal.seed
-    outer = CURRENT.get()
-    CURRENT.set(journal)
+    outer = CURRENT.get() if ASKING else None
+    if ASKING:
+        CURRENT.set(journal)
     start = time.perf_counter()
     try:
         if seed_globals is not None:
@@ -96,7 +97,8 @@ def execute(
     except outcomes.failures as fault:
         error = outcomes.describe(fault, journal.scope.name)
     finally:
-        CURRENT.set(outer)
+        if ASKING:
+            CURRENT.set(outer)
     seconds = time.perf_counter() - start
     kept, calls = journal.artifacts, journal.calls
     metrics = tuple(journal.metrics)
