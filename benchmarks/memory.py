@@ -13,9 +13,10 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+from contextlib import ExitStack
 from pathlib import Path
 
-SCRIPT = """
+PARTS = """
     import resource, time
     from crystallize import Experiment, Hypothesis, Treatment, data_source, pipeline_step
     import scipy.special, scipy.stats
@@ -35,13 +36,17 @@ SCRIPT = """
         ended = time.perf_counter()
         return data
 
-    experiment = Experiment(
-        nothing(),
-        [measure()],
-        treatments=[Treatment(f"t{{n}}", {{"delta": 0.01 * n}}) for n in range(1, {conditions})],
-        hypotheses=[Hypothesis(metric="m0", direction="increase")],
-        replicates={replicates},
-    )
+    def experiment_many():
+        return Experiment(
+            nothing(),
+            [measure()],
+            treatments=[Treatment(f"t{{n}}", {{"delta": 0.01 * n}}) for n in range(1, {conditions})],
+            hypotheses=[Hypothesis(metric="m0", direction="increase")],
+            replicates={replicates},
+        )
+"""
+SCRIPT = """
+    experiment = experiment_many()
     if {runs}:
         result = experiment.run()
         assert all(v.status == "supported" for h in result.hypotheses for v in h.verdicts.values())
@@ -68,49 +73,60 @@ CONFTEST = """
     import resource
 
     def pytest_unconfigure(config):
-        if not hasattr(config, "workerinput"):
-            with open("rss", "w") as file:
-                print("rss", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=file)
+        name = config.workerinput["workerid"] if hasattr(config, "workerinput") else "main"
+        with open(f"rss.{name}", "w") as file:
+            file.write(str(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))
 """
 
 ROWS = {
     "library": (100_000, 3, 5),
     "pytest -n0": (100_000, 3, 5),
     "pytest -n2": (100_000, 3, 5),
+    "pytest on Dask": (100_000, 3, 5),
     "million": (1_000_000, 2, 1),
 }
-LIMITS = {"library": 200, "pytest -n0": 200, "pytest -n2": 200, "million": 1000}
+LIMITS = {"library": 200, "pytest -n0": 200, "pytest -n2": 200, "pytest on Dask": 200, "million": 1000}
 
 
 def in_library(replicates: int, conditions: int, metrics: int, *, runs: bool = True) -> dict[str, float]:
     """Return what a script of the library said of itself."""
-    script = textwrap.dedent(SCRIPT).format(
+    script = textwrap.dedent(PARTS + SCRIPT).format(
         replicates=replicates, conditions=conditions, metrics=metrics, runs=runs
     )
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     return {name: float(value) for name, value in map(str.split, done.stdout.splitlines())}
 
 
-def under_pytest(workers: str, replicates: int, conditions: int, metrics: int) -> dict[str, float]:
-    """Return what the controlling process of a session said of itself."""
-    with tempfile.TemporaryDirectory() as name:
-        directory = Path(name)
-        text = textwrap.dedent(SUITE).format(replicates=replicates, conditions=conditions, metrics=metrics)
+def under_pytest(way: str, replicates: int, conditions: int, metrics: int) -> dict[str, float]:
+    """Return the most that a process of a session took, be it the controlling one or a worker."""
+    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
+        directory, options = Path(name), [way.split()[1]]
+        suite = SUITE
+        if way.endswith("Dask"):
+            from distributed import LocalCluster
+
+            cluster = stack.enter_context(
+                LocalCluster("127.0.0.1:0", n_workers=2, threads_per_worker=1, dashboard_address=None)
+            )
+            suite, options = PARTS, ["-n0", "--crystallize-dask", cluster.scheduler.address]
+        text = textwrap.dedent(suite).format(replicates=replicates, conditions=conditions, metrics=metrics)
         (directory / "pytest.ini").write_text("[pytest]\n")
         (directory / "experiment_many.py").write_text(text)
         (directory / "conftest.py").write_text(textwrap.dedent(CONFTEST))
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:randomly", workers, "--crystallize"]
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:randomly", "--crystallize"]
         environ = {**os.environ, "CRYSTALLIZE_CACHE_SECRET": "benchmark"}
-        command += ["--crystallize-cache=off"]
-        subprocess.run(command, cwd=directory, env=environ, check=True, capture_output=True)
-        label, value = (directory / "rss").read_text().split()
-        return {label: float(value)}
+        command += [*options, "--crystallize-cache=off"]
+        done = subprocess.run(
+            command, cwd=directory, env=environ, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout
+        return {"rss": max(float(path.read_text()) for path in directory.glob("rss.*"))}
 
 
 def measured(row: str) -> dict[str, float]:
     """Return what the judging process of a row said of itself: KB of memory, and seconds of verdicts."""
     size = ROWS[row]
-    return under_pytest(row.split()[1], *size) if row.startswith("pytest") else in_library(*size)
+    return under_pytest(row, *size) if row.startswith("pytest") else in_library(*size)
 
 
 def main() -> None:
@@ -120,7 +136,7 @@ def main() -> None:
     for row in parser.parse_args().rows or ROWS:
         size = ROWS[row]
         if row.startswith("pytest"):
-            found, least = measured(row), under_pytest(row.split()[1], 10_000, size[1], size[2])
+            found, least = measured(row), under_pytest(row, 10_000, size[1], size[2])
             least["rss"] -= (found["rss"] - least["rss"]) / 9  # of what even few replicates take
         else:
             found, least = measured(row), in_library(*size, runs=False)
