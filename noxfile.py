@@ -75,7 +75,9 @@ def types(session: nox.Session) -> None:
 def benchmarks(session: nox.Session) -> None:
     """Run the benchmarks that are named, or all."""
     session.install("-e", ".[test,examples]")
-    for path in session.posargs or sorted(str(path) for path in Path("benchmarks").glob("*.py")):
+    apart = {"prompt_tools.py"}  # in an environment of its own
+    found = sorted(str(path) for path in Path("benchmarks").glob("*.py") if path.name not in apart)
+    for path in session.posargs or found:
         session.run("python", path)
 
 
@@ -85,3 +87,10 @@ def simulation(session: nox.Session) -> None:
     session.install("-e", ".[test]")
     session.run("python", "benchmarks/statistics_simulation.py", *session.posargs)
     session.run("python", "benchmarks/statistics_simulation.py", "--designs", "--markdown", *session.posargs)
+
+
+@nox.session(python=PYTHONS[0])
+def prompt_tools(session: nox.Session) -> None:
+    """Run one comparison of two prompts in other tools, too: lines of code and wall time."""
+    session.install("-e", ".[remote]", "openai", "inspect-ai", "pytest-evals")
+    session.run("python", "benchmarks/prompt_tools.py")

@@ -59,7 +59,7 @@ def server():
         yield server
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 async def client(server):
     async with AsyncOpenAI(base_url=server.url, api_key="of nobody", max_retries=0) as client:
         yield client
