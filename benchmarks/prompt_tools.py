@@ -156,9 +156,8 @@ def main() -> None:
                 taken.append(seconds(Path(directory), commands, server.url))
                 calls.append(server.forget())
             lines = sum(bool(line.strip()) for line in text.splitlines())
-            print(
-                f"{name:14}{lines:5}{taken[0]:7.1f} s{taken[1]:7.1f} s {calls[0]:8} {calls[1]:8}   {says[name]}"
-            )
+            figures = f"{lines:5}{taken[0]:7.1f} s{taken[1]:7.1f} s {calls[0]:8} {calls[1]:8}"
+            print(f"{name:14}{figures}   {says[name]}")
 
 
 if __name__ == "__main__":
