@@ -14,21 +14,16 @@ from crystallize import Budget, GroupSequential, Hypothesis, Treatment
 from crystallize.errors import DefinitionError
 from crystallize.seam import (
     BASELINE,
-    CALIBRATION,
     DEFAULT_JUDGING,
-    FEWEST,
-    PLANNING,
     Analysis,
     AnalysisPlan,
     Caching,
     CaseDesign,
+    CaseStream,
     Judging,
     References,
-    SeedStream,
     TreatmentKeys,
     check_budget,
-    check_replicates,
-    check_root_seed,
     declared_inputs,
     find_references,
     path_component,
@@ -36,6 +31,7 @@ from crystallize.seam import (
 from pytest_crystallize.naming.ids import shortened
 from pytest_crystallize.naming.places import place_of
 from pytest_crystallize.records.exchange import unlike
+from pytest_crystallize.units.amounts import Amounts
 from pytest_crystallize.units.settings import Settings
 
 _NOTHING_DECLARED = Caching()
@@ -154,28 +150,30 @@ class SettledExperiment:
         self.experiment_name = self.name
         self.needed: set[str] = set()
         self.at_once = self._settled_concurrency(max_concurrency)
-        self.design = design if design is None else self._settled_design(design)
         self.budget = check_budget(budget, self.name)
-        self.sample_size = self._settled_replicates(replicates)
-        plans = settings.options.plan
-        pilot = max(FEWEST, settings.options.replicates or 0)
-        self.replicates = 2 * self.sample_size * tests if tests else pilot if plans else self.sample_size
-        self.root_seed = self._settled_seed(seed)
-        branch = (CALIBRATION,) if tests else (PLANNING,) if plans else ()
-        self.stream = SeedStream(self.root_seed, branch)
-        cases = None
-        if self.design is not None:
-            self.stream = cases = self.design.stream(self.root_seed, branch)
+        amounts = Amounts.settled(
+            self.name,
+            settings.options,
+            replicates=replicates,
+            by_default=self.default_replicates,
+            seed=seed,
+            design=design,
+        )
+        self.design = amounts.design
+        self.sample_size, self.replicates = amounts.sample_size, amounts.replicates
+        self.root_seed, self.seed_drawn = amounts.root_seed, amounts.seed_drawn
+        self.stream = amounts.stream()
         judging.check(hypotheses, self.name)
         self.judging = self._settled_judging(judging, hypotheses)
+        plans = settings.options.plan
         self.later_plan = AnalysisPlan(
             tuple(hypotheses),
             self.treatments,
-            self._counted(self.sample_size if plans else self.replicates),
+            amounts.counted(self.sample_size if plans else self.replicates),
             self.judging,
             keys or TreatmentKeys.of(treatments),
-            self.settings.options.claims,
-            cases,
+            settings.options.claims,
+            self.stream if isinstance(self.stream, CaseStream) else None,
         )
         self.later_plan.check_cases(self.name)
         self.analysis_plan = self.later_plan
@@ -183,7 +181,7 @@ class SettledExperiment:
             self.analysis_plan = replace(
                 self.later_plan,
                 hypotheses=(),
-                replicates=self._counted(self.replicates),
+                replicates=amounts.counted(self.replicates),
                 judging=DEFAULT_JUDGING,
             )
         self.analysis_plan.check_reach(self.name)
@@ -209,49 +207,6 @@ class SettledExperiment:
         if type(declared) is not int or declared < 1:
             raise DefinitionError(f"{self.name}: max_concurrency is {declared!r}; give an integer >= 1")
         return declared
-
-    def _counted(self, replicates: int) -> int:
-        """Return how many replicates, or cases, a verdict is to rest on."""
-        return replicates if self.design is None else replicates // self.design.samples
-
-    def _settled_design(self, declared: CaseDesign) -> CaseDesign:
-        """Return the cases, with as many samples of each as the command line says."""
-        options = self.settings.options
-        if options.replicates is not None:
-            raise DefinitionError(
-                f"{self.name} is run on {len(declared.cases)} cases, not on a number of replicates "
-                "(--crystallize-replicates); how often on each, says "
-                f"--crystallize-samples={options.replicates}"
-            )
-        if options.plan:
-            raise DefinitionError(
-                f"{self.name} is run on the cases that there are, so --crystallize-plan has no number to plan"
-            )
-        return declared if options.samples is None else replace(declared, samples=options.samples)
-
-    def _settled_replicates(self, declared: int | None) -> int:
-        options = self.settings.options
-        if self.design is not None:
-            return self.design.replicates
-        if declared is not None:
-            check_replicates(declared, self.name)
-        ways = (options.replicates, declared, options.ini_replicates, self.default_replicates)
-        if options.plan:  # what is typed is the pilot's
-            ways = (declared, options.ini_replicates, self.default_replicates, options.replicates)
-        chosen = next((n for n in ways if n is not None), None)
-        if chosen is None:
-            raise DefinitionError(
-                f"{self.name} declares no replicates; give replicates= in the mark, crystallize_replicates "
-                "in the ini file, or --crystallize-replicates"
-            )
-        return chosen
-
-    def _settled_seed(self, declared: int | None) -> int:
-        if declared is not None:
-            check_root_seed(declared)
-        options = self.settings.options
-        self.seed_drawn = options.drawn_seed is not None and (declared is None or options.seed is not None)
-        return next(n for n in (options.seed, declared, options.ini_seed, 0) if n is not None)
 
     @property
     def on_cluster(self) -> bool:
