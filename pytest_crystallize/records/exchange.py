@@ -7,6 +7,7 @@ others. A claim is a lock on bytes of a lock file; the system releases it when i
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 import time
 from array import array
@@ -335,12 +336,14 @@ class SharedExchange(Exchange):
             path = self._agreed_path(name)
             self._locks.acquire(place, wait=True)
             try:
-                if not path.exists():
+                if path.exists():
+                    made = path.read_bytes().decode()
+                else:
                     made = make()
                     with suppress(OSError):  # others run then what this one has found stored
                         self.flush()
                     write_whole(path, made.encode())  # others look without the lock
-                self._agreed[name] = path.read_text(encoding="utf-8")
+                self._agreed[name] = made
             finally:
                 self._locks.release(place)
         return self._agreed[name]
@@ -348,7 +351,7 @@ class SharedExchange(Exchange):
     def agreed(self, name: str) -> str | None:
         """Return what was made for `name`, if anything was."""
         path = self._agreed_path(name)
-        return path.read_text(encoding="utf-8") if path.exists() else None
+        return path.read_bytes().decode() if path.exists() else None
 
     def _agreed_path(self, name: str) -> Path:
         return self._named / f"{_NAMES + _offset(name, 0):x}.agreed"
@@ -386,8 +389,7 @@ class _Count:
             if name != self._name or self._file is None:
                 self.close()
                 path = self._directory / f"{name}.next"
-                path.touch(0o600)
-                self._name, self._file = name, path.open("r+b", buffering=0)
+                self._name, self._file = name, os.fdopen(os.open(path, _FLAGS, 0o600), "r+b", buffering=0)
             self._file.seek(0)
             return int(self._file.read(_DIGITS))
         except (OSError, ValueError):
@@ -434,6 +436,7 @@ def is_abandoned(directory: Path) -> bool:
 
 
 _MOST_NAMED = 200
+_FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
 _DIGITS = 20
 _NEXT = 1 << 59  # claims of replicates lie below
 _NAMES = 1 << 60
