@@ -166,8 +166,9 @@ class Endpoint:
         if run is not None:
             entry = CallEntry(call.name, call.digest, reply.digest, reply.seconds)
             with self._lock:
-                if entry not in run.calls:
-                    run.calls += (entry,)
+                if not run.calls:
+                    run.calls = {}
+                run.calls[entry] = None
         return reply.value
 
 

@@ -135,20 +135,20 @@ def making(
                 seconds = waits.pop()
                 count(call.name, retries=1, waited=seconds)
                 yield Wait(seconds)
-            fault: Exception | None = None
             slot = yield from limits.admitted()
             count(call.name, made=int(made == 0))
             made += 1
             sent = time.perf_counter()
             try:
                 value = yield Request(timeout)
-                # What can't be kept is no failure that may pass.
-                return call.keep(as_data(value, call.name), time.perf_counter() - sent)
             except Exception as error:
                 fault = error
                 if retries and is_refusal(error) and goes_on(error):
                     count(call.name, refusals=1)
                     limits.pause(min(pause_of(error, made), PATIENCE))  # before another call has the slot
+            else:
+                # What can't be kept is no failure that may pass: the call is paid.
+                return call.keep(as_data(value, call.name), time.perf_counter() - sent)
             finally:
                 limits.give_back(slot)
             with attempt:

@@ -24,6 +24,7 @@ _CONNECTIONS: Final = frozenset(
     }
 )
 _PERMANENT: Final = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
+_LOST: Final = ConnectionError, TimeoutError
 _FIRST: Final = 0.5  # seconds of the first wait
 _LONGEST: Final = 60.0
 PATIENCE: Final = 600.0
@@ -40,7 +41,8 @@ def is_transient(error: BaseException) -> bool:
     """
     if (status := _status(error)) is not None:
         return status in _STATUS and getattr(error, "code", None) not in _PERMANENT
-    if isinstance(error, ConnectionError | TimeoutError):
+    reason = getattr(error, "reason", None)  # of urllib
+    if isinstance(error, _LOST) or isinstance(reason, _LOST):
         return True
     return any(kind.__name__ in _CONNECTIONS for kind in type(error).__mro__)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from types import MappingProxyType
 from typing import Any, Final, Literal
 
@@ -21,6 +21,8 @@ Asked = Literal["key", "everything", "condition", "replicate", "metrics", "artif
 """What a cacheable step may ask of a context beside the look-ups and seeds that every scope traces."""
 
 _NO_OUTPUTS: Final[Mapping[str, Callable[[Any], Any] | None]] = MappingProxyType({})
+_NO_CALLS: Final[MutableMapping[CallEntry, None]] = {}
+"""What a run without calls has; the first one is put into another."""
 
 
 class Journal:
@@ -58,8 +60,8 @@ class Journal:
         What the run depends on in other experiments.
     cached_steps : tuple of str
         The steps that were not called, since the cache had their results.
-    calls : tuple of CallEntry
-        Calls of remote functions, in whatever order their replies came.
+    calls : dict
+        Calls of remote functions, in whatever order their replies came; the values say nothing.
     asked : set or None
         What else the current part asked for, noted while a cacheable step runs.
     notes : tuple of (str, any)
@@ -108,7 +110,7 @@ class Journal:
         self.outputs = _NO_OUTPUTS
         self.inputs: Any = None
         self.cached_steps: tuple[str, ...] = ()
-        self.calls: tuple[CallEntry, ...] = ()
+        self.calls = _NO_CALLS
         self.asked: set[tuple[Any, str]] | None = None
         self.notes: tuple[Note, ...] = ()
         self.case: str | None = None

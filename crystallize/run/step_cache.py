@@ -275,7 +275,7 @@ class CacheableCall:
         self._events: list[tuple[Event, str]] = []
         self._asked: set[Read] = set()
         self._recorded = len(journal.metrics), len(journal.artifacts), len(journal.notes)
-        self._calls = journal.calls
+        self._calls = len(journal.calls)
         self._effects: _Effects | None = None
         self._entry: StepEntry | None = None
         if steps.cache is not None:
@@ -366,7 +366,7 @@ class CacheableCall:
         self._effects = effects
         if (why := self._why_anew(effects.metrics)) is not None:
             self._refuse(why)
-        elif journal.calls != self._calls:
+        elif len(journal.calls) != self._calls:
             self._refuse("it makes remote calls, whose replies are kept by themselves")
         elif moved and (why := self._unseeded()):
             self._refuse(f"the global generators: it draws from random, numpy.random or torch, {why}")

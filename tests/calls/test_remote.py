@@ -8,6 +8,7 @@ import threading
 import time
 from datetime import date
 from pathlib import Path
+from urllib.error import URLError
 
 import pytest
 
@@ -112,12 +113,15 @@ def test_models_of_pydantic_are_their_dump():
 def test_what_json_does_not_keep_is_refused(value, said):
     """And not called again, since that would not help."""
 
-    @remote(key="k", ignore=("value",))
-    def fetch(value):
+    @remote(key="k", ignore=("value", "tries"), retry_on=lambda error: True)
+    def fetch(value, tries):
+        tries.append(1)
         return value
 
+    tries = []
     with pytest.raises(NotStorableError, match="fetch") as raised:
-        fetch(value)
+        fetch(value, tries)
+    assert tries == [1]
     assert said in str(raised.value)
 
 
@@ -300,7 +304,7 @@ def test_failures_that_may_pass_are_tried_again(ask, elsewhere, monkeypatch):
     """As often as declared; then the last one is raised, and says how often it was tried."""
     monkeypatch.setattr("crystallize.calls.transient._FIRST", 0.001)
     chat = ask(retries=2)
-    elsewhere.faults = [Refused(500), ConnectionResetError()]
+    elsewhere.faults = [Refused(500), URLError(ConnectionRefusedError())]
     assert chat("a")["number"] == 3
     elsewhere.faults = [Refused(503)] * 3
     with pytest.raises(Refused, match="status 503") as raised:
