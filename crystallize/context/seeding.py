@@ -20,6 +20,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from crystallize.errors import DefinitionError
+from crystallize.identity.seed_sequences import SEQUENCES
 
 # What asks for random numbers in a replicate, and the number of its stream: 0 is the data source, k the k-th
 # step. The others are beyond any pipeline's length.
@@ -94,6 +95,7 @@ class SeedStream:
             bits = np.random.PCG64(np.random.SeedSequence(self.root, spawn_key=self.branch))
             bits.advance(block * _BLOCK)
             words = self._blocks[block] = bits.random_raw(_BLOCK).tolist()
+            SEQUENCES.know(words)
         return words[offset]
 
     def seed(self, replicate: int) -> int:
@@ -121,7 +123,7 @@ class SeedStream:
 
 def generator(word: int, scope: int) -> np.random.Generator:
     """Return the generator of one scope (the data source, or a step) of one replicate."""
-    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(word, spawn_key=(scope,))))
+    return np.random.Generator(np.random.PCG64(SEQUENCES.of(word, scope)))
 
 
 def scope_seed(word: int, scope: int) -> int:

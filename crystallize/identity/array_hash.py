@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from crystallize.identity.encoder import FAMILIES, Encoder, Refusal, refuse
+from crystallize.identity.seed_sequences import PreparedSeedSequence
 
 _PADDED: Final = np.finfo(np.longdouble).nmant == 63
 """Whether a long double is the x87's: ten bytes of value, and padding that may hold anything."""
@@ -91,7 +92,7 @@ def _write_legacy_generator(encoder: Encoder, generator: np.random.RandomState) 
     encoder.write(generator.get_state(legacy=False))
 
 
-def _write_seeds(encoder: Encoder, seeds: np.random.SeedSequence) -> None:
+def _write_seeds(encoder: Encoder, seeds: np.random.SeedSequence | PreparedSeedSequence) -> None:
     encoder.add(b"g")
     encoder.write(seeds.state)
 
@@ -118,4 +119,5 @@ FAMILIES |= {
     np.random.RandomState: _write_legacy_generator,
     np.random.BitGenerator: _write_bit_generator,
     np.random.SeedSequence: _write_seeds,
+    PreparedSeedSequence: _write_seeds,
 }
