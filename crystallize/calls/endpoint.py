@@ -6,7 +6,7 @@ import json
 import os
 import threading
 from collections.abc import Mapping
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final
@@ -152,13 +152,15 @@ class Endpoint:
     def _making(self, call: Call) -> Making:
         remote = self.remote
         kept_in(self._settled.directory).check()
-        limits = _limits(
-            self._settled.directory, remote.key, remote.name, remote.concurrency, remote.interval
-        )
+        with _creating:
+            limits = _limits(
+                self._settled.directory, remote.key, remote.name, remote.concurrency, remote.interval
+            )
+            under_way = _under_way(self._settled.directory)
         make = partial(
             making, call, limits, retries=remote.retries, timeout=remote.timeout, passes=remote.passes
         )
-        return _under_way(self._settled.directory).alone(call, make)
+        return under_way.alone(call, make)
 
     def _noted(self, call: Call, reply: Reply) -> Any:
         """Have the record of the run hold what it was made of; return what the call gives."""
@@ -182,13 +184,17 @@ def endpoint_of(remote: Remote) -> Endpoint:
     return _endpoint(remote, keeping())
 
 
-@lru_cache(maxsize=256)
+_creating = threading.Lock()
+"""Two of one file would not see each other's locks: these are the process's."""
+
+
+@cache
 def _limits(directory: Path, key: str, name: str, concurrency: int, interval: float) -> Limits:
     digest = blake2b(json.dumps([key, name]).encode(), digest_size=8).hexdigest()
-    return Limits(_shared(directory) / f"{path_component(name)[:80]}-{digest}", concurrency, interval)
+    return Limits(_shared(directory), f"{path_component(name)[:80]}-{digest}", concurrency, interval)
 
 
-@lru_cache(maxsize=8)
+@cache
 def _under_way(directory: Path) -> UnderWay:
     return UnderWay(_shared(directory))
 
@@ -208,6 +214,8 @@ def _shared(directory: Path) -> Path:
 
 def _begin_anew() -> None:
     """Forget what belongs to the process that this one was forked from: its slots, and its calls."""
+    global _creating
+    _creating = threading.Lock()
     for known in (_endpoint, _limits, _under_way):
         known.cache_clear()
 

@@ -67,20 +67,22 @@ class Limits:
 
     Parameters
     ----------
-    path : Path
-        Of two files, with the suffixes ``.lock`` and ``.state``.
+    directory : Path
+        What processes share.
+    name : str
+        Of two files in it.
     concurrency : int
         Number of slots.
     interval : float
         Seconds between requests.
     """
 
-    def __init__(self, path: Path, concurrency: int, interval: float) -> None:
+    def __init__(self, directory: Path, name: str, concurrency: int, interval: float) -> None:
         self.concurrency = concurrency
         self.interval = interval
-        self._locks = Locks(path.with_suffix(".lock"))
+        self._locks = Locks(directory / f"{name}.lock")
         flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
-        self._state = os.open(path.with_suffix(".state"), flags, 0o600)
+        self._state = os.open(directory / f"{name}.state", flags, 0o600)
         self._lock = threading.Lock()
         self._queue: deque[_Turn] = deque()
         self._held: set[int] = set()
