@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from crystallize.calls.arguments import Arguments
-from crystallize.calls.keeping import Mode
+from crystallize.calls.keeping import CASSETTES, Mode
 from crystallize.calls.transient import is_transient
 from crystallize.context.current import ask_for_runs
 
@@ -31,6 +31,9 @@ class Remote:
     retry_on: Any
     ignore: frozenset[str] | None
     mode: Mode | None
+
+    def __post_init__(self) -> None:
+        CASSETTES[self.name, self.key] = self.cassette
 
     @property
     def arguments(self) -> Arguments:

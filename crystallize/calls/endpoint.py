@@ -16,7 +16,7 @@ from crystallize.calls.declared import Remote
 from crystallize.calls.keeping import Keeping, keeping
 from crystallize.calls.limits import Limits
 from crystallize.calls.making import Call, Making, UnderWay, amade, made, making
-from crystallize.calls.replies import Reply, as_data, cassette_of, kept_in, reply_of
+from crystallize.calls.replies import Cassette, Reply, as_data, kept_in, reply_of
 from crystallize.context.current import CURRENT
 from crystallize.context.journal import Journal
 from crystallize.context.recording import CallEntry
@@ -43,7 +43,7 @@ class Endpoint:
         self._settled = settled
         self._mode = settled.mode or remote.mode or "live"
         self._arguments = remote.arguments
-        self._cassette = None if remote.cassette is None else cassette_of(remote.name, Path(remote.cassette))
+        self._cassette = None if remote.cassette is None else Cassette(Path(remote.cassette), remote.name)
         self._lock = threading.Lock()
 
     def call(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:

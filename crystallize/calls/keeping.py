@@ -19,6 +19,9 @@ VARIABLE: Final = "CRYSTALLIZE_REMOTE"
 _SETTLED: Final = "CRYSTALLIZE_REPLIES"
 _STARTED: Final = "CRYSTALLIZE_REMOTE_STARTED"
 
+CASSETTES: Final[dict[tuple[str, str], str | None]] = {}
+"""Name and key of each remote function -> the directory of its cassette, as it was declared last."""
+
 
 @dataclass(frozen=True, slots=True)
 class Keeping:

@@ -15,7 +15,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from crystallize.calls.keeping import Keeping
+from crystallize.calls.keeping import CASSETTES, Keeping
 from crystallize.context.recording import CallEntry
 from crystallize.errors import NotStorableError, RemoteError
 from crystallize.identity.purity import vouched
@@ -246,22 +246,14 @@ class Cassette:
         return self.directory / f"{self._name}-{call}.json"
 
 
-_cassettes: Final[dict[str, dict[Path, None]]] = {}
-
-
-def cassette_of(function: str, directory: Path) -> Cassette:
-    """Return the cassette of a function, which is looked into when its replies are proven, too."""
-    _cassettes.setdefault(function, {})[directory] = None
-    return Cassette(directory, function)
-
-
 def replaced(calls: Iterable[CallEntry], settled: Keeping) -> str | None:
     """Name the function of a call to which another reply is kept by now, or is to be, or return None.
 
     Replies that are kept no more speak against nothing.
     """
     for function, call, digest, _ in calls:
-        cassettes = [Cassette(place, function) for place in _cassettes.get(function, ())]
+        places = [place for (name, _), place in CASSETTES.items() if name == function and place is not None]
+        cassettes = [Cassette(Path(place), function) for place in places]
         with vouched():
             found = [*(cassette.get(call) for cassette in cassettes), kept_in(settled.directory).get(call)]
         reply = next((reply for reply in found if reply is not None), None)

@@ -14,6 +14,7 @@ import pytest
 
 from crystallize import Experiment, pipeline_step, remote
 from crystallize.calls.counts import calls_made
+from crystallize.calls.keeping import CASSETTES
 from crystallize.errors import (
     CrystallizeWarning,
     DefinitionError,
@@ -22,6 +23,7 @@ from crystallize.errors import (
     RemoteTimeoutError,
     UnhashableValueError,
 )
+from crystallize.identity.audit import unheard
 
 
 def test_a_call_is_made_once(ask, elsewhere):
@@ -463,6 +465,18 @@ def test_a_stored_run_is_used_only_with_the_replies_it_was_made_of():
         patch.setenv("CRYSTALLIZE_REMOTE_STARTED", repr(time.time()))
         assert asking(seed=False)("why?") == 2
     assert resumed(abs, asking(seed=False)) == ([False, False], [2, 2], 2)
+
+
+@pytest.mark.usefixtures("project")
+def test_a_cassette_that_was_changed_makes_runs_again(tmp_path):
+    """As by a colleague who has called anew: its replies are compared with those of runs before any call."""
+    options = {"seed": False, "cassette": tmp_path / "cassette"}
+    assert resumed(abs, asking(**options)) == ([False, False], [1, 1], 1)
+    (path,) = (tmp_path / "cassette").iterdir()
+    with unheard():  # it is the work of another process
+        path.write_text(path.read_text().replace('"reply": 1', '"reply": 5'))
+    CASSETTES.clear()  # as in a new process
+    assert resumed(abs, asking(**options)) == ([False, False], [5, 5], 1)
 
 
 @pytest.mark.usefixtures("project")
