@@ -433,7 +433,7 @@ def resumed(score, chat):
         return data, {"score": score(chat("why?"))}
 
     result = experiment_of(step(), replicates=2).run(strategy="resume")
-    assert not result.errors
+    assert not result.errors, result.errors
     asked = Path(os.environ["ASKED"]).stat().st_size // len("why?\n")  # nothing else but calls opens it
     return [record.cached for record in result.records], result.metrics.baseline.metrics["score"], asked
 
@@ -473,10 +473,14 @@ def test_a_cassette_that_was_changed_makes_runs_again(tmp_path):
     options = {"seed": False, "cassette": tmp_path / "cassette"}
     assert resumed(abs, asking(**options)) == ([False, False], [1, 1], 1)
     (path,) = (tmp_path / "cassette").iterdir()
-    with unheard():  # it is the work of another process
-        path.write_text(path.read_text().replace('"reply": 1', '"reply": 5'))
     CASSETTES.clear()  # as in a new process
+    with unheard():  # it is the work of another one
+        path.write_text(path.read_text().replace('"reply": 1', '"reply": 5'))
     assert resumed(abs, asking(**options)) == ([False, False], [5, 5], 1)
+    with unheard():
+        path.write_text("{")
+    with pytest.raises(AssertionError, match="restore it, or delete it"):
+        resumed(abs, asking(**options))
 
 
 @pytest.mark.usefixtures("project")
