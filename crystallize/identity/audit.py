@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextvars import Context, ContextVar
 from types import FrameType
 from typing import Any
@@ -16,21 +16,24 @@ from typing import Any
 Listener = Callable[[str, tuple[Any, ...]], None]
 
 _lock = threading.Lock()
-_listeners: tuple[Listener, ...] = ()
 _installed = _works = False
+_known: set[Listener] = set()
 _silent: ContextVar[bool] = ContextVar("crystallize_unheard", default=False)
 _PROBE = "crystallize.probe"
+_listeners: dict[str, tuple[Listener, ...]] = {_PROBE: ()}  # by event; most events have none
 _LISTENING = frozenset(f"{__package__}.{name}" for name in ("audit", "purity", "opened_files"))
 
 
-def listen(listener: Listener) -> None:
-    """Have a function called with the name and the arguments of every event from now on."""
-    global _installed, _listeners
-    if _installed and listener in _listeners:
+def listen(listener: Listener, events: Iterable[str]) -> None:
+    """Have a function called with the name and the arguments of each of these events from now on."""
+    global _installed
+    if _installed and listener in _known:
         return
     with _lock:
-        if listener not in _listeners:
-            _listeners = (*_listeners, listener)
+        if listener not in _known:
+            for event in events:
+                _listeners[event] = (*_listeners.get(event, ()), listener)
+            _known.add(listener)
         if not _installed:
             with contextlib.suppress(Exception):  # another hook's refusal
                 sys.addaudithook(_hear)
@@ -62,11 +65,12 @@ def caller() -> FrameType | None:
 
 
 def _hear(event: str, args: tuple[Any, ...]) -> None:
-    if _silent.get():
+    listeners = _listeners.get(event)
+    if listeners is None or _silent.get():
         return
     if not _works:
         _find_out(event)
-    for listener in _listeners:
+    for listener in listeners:
         listener(event, args)
 
 

@@ -33,6 +33,14 @@ from crystallize.identity.purity import current
 Kind = Literal["content", "names", "code"]
 
 _TOOLS: Final = frozenset({"_pytest", "pytest", "pluggy", "xdist", "execnet", "coverage", "crystallize"})
+_EVENTS: Final = (
+    "open",
+    "os.listdir",
+    "os.scandir",
+    "sqlite3.connect",
+    "ctypes.dlopen",
+    "pickle.find_class",
+)
 _TOOLS_PREFIX: Final = "pytest_"
 _WRITES: Final = os.O_WRONLY | os.O_TRUNC
 _LISTING_FOR_PYTHON: Final = frozenset({"importlib.metadata", "pkgutil"})
@@ -83,7 +91,7 @@ class OpenedFiles:
         """Begin to note."""
         if self._ignored is None:
             self._ignored = Places(installation())
-            listen(self._hear)
+            listen(self._hear, _EVENTS)
 
     def _hear(self, event: str, args: tuple[Any, ...]) -> None:
         if event == "open":

@@ -131,7 +131,7 @@ class Watch:
         self._made: set[str] = set()  # directories, each with a separator behind it
 
     def __enter__(self) -> Watch:
-        listen(_hear)
+        listen(_hear, _EVENTS)
         _active[self] = None
         _current.set((*_current.get(), self))
         if not is_heard():
@@ -296,6 +296,7 @@ _LISTING_FOR_PYTHON = ("_frozen_importlib_external", "importlib._bootstrap_exter
 """Who lists directories to find modules and distributions."""
 _TOOLS = frozenset({"crystallize", "pytest_crystallize", "importlib_metadata", "pkg_resources"})
 
+_EVENTS = frozenset({*_JUDGES, *_THREAD_STARTS})
 _LOOK_UPS = frozenset(
     {"socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr", "socket.getnameinfo"}
 )
@@ -313,7 +314,7 @@ def exempt_threads(threads: Iterable[threading.Thread]) -> None:
 
     What they do in a run of their own counts as ever.
     """
-    listen(_hear)
+    listen(_hear, _EVENTS)
     _exempt.update(threads)
 
 
