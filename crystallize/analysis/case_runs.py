@@ -101,7 +101,7 @@ class CaseRuns(ConditionRuns):
     def missing_evidence(self) -> str | None:
         """Say which cases have no successful run of each sample; None if all have."""
         fault = super().missing_evidence()
-        if fault is None or self._not_begun() is not None:
+        if fault is None or self.out_of_budget() is not None:
             return fault
         return f"{fault}; to judge the others: nan_policy='worst', or 'omit' with max_missing="
 

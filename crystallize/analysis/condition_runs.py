@@ -262,12 +262,12 @@ class ConditionRuns:
     def never_run(self) -> str | None:
         """Say which replicates left no record at all; None if all did."""
         if self.records.is_complete:
-            return self._not_begun()
+            return self.out_of_budget()
         lost = [i for i, record in enumerate(self.records) if record is None]
         which = lost[:5] if self.noun == "replicate" else ", ".join(map(self.called, lost[:5]))
         return f"{len(lost)} of {len(self.records)} {self.noun}s of {self.condition!r} were not run: {which}"
 
-    def _not_begun(self) -> str | None:
+    def out_of_budget(self) -> str | None:
         """Say how far a budget has reached; None if it has reached for all."""
         failed = [record for i in self.lacking if (record := self.records[i]) is not None]
         left = [r.error for r in failed if r.error is not None and r.error.type == NOT_BEGUN]
@@ -283,7 +283,7 @@ class ConditionRuns:
         """Say which replicates have no successful run; None if all have."""
         if not self.lacking:
             return None
-        if (fault := self._not_begun()) is not None:
+        if (fault := self.out_of_budget()) is not None:
             return fault
         first = self.lacking[0]
         record = self.records[first]

@@ -10,7 +10,7 @@ from crystallize.errors import DefinitionError
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What an experiment may spend in a session, over all of its processes.
+    """Limits of what an experiment may spend in a session, over all of its processes.
 
     Once one of these is spent, no run is begun any more, and those under way end. What is not decided then is
     invalid. What was run is stored like all else, so that the next session goes on from there, with a budget

@@ -59,7 +59,7 @@ class Ledger:
 
 
 class Spending:
-    """What is left of one budget.
+    """Rest of one budget.
 
     Parameters
     ----------
