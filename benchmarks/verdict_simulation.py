@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from crystallize import (
     AnytimeValid,
     BootstrapTTest,
+    Cases,
     ClusteredTTest,
     ConditionRuns,
     GroupSequential,
@@ -32,7 +33,10 @@ from crystallize.analysis.samples import claim_sample
 from crystallize.analysis.unchanged import unchanged_passes
 from crystallize.analysis.verdict import Verdict
 from crystallize.claims.policy import Judging
+from crystallize.claims.stopping import Stopping
 from crystallize.context.recording import MetricEntry
+from crystallize.context.trace import untouched
+from crystallize.declare.case_design import CaseDesign, CaseStream
 from crystallize.stats import is_too_skewed
 from crystallize.stats.power import PairedT, power, replicates, upper_sd_factor
 
@@ -226,6 +230,60 @@ def crossed_looks(checks: Checks) -> None:
             for _ in range(repetitions)
         )
         checks.at_most(f"crossed t, five looks at {r} seeds of {c} cases", rate, 0.059, repetitions)
+
+
+def cases(checks: Checks) -> None:
+    """Simulate cases that vary, as does what a treatment does to them, with several samples of each."""
+    differ, guard = claim("differ"), claim("no_decrease", margin=0.05)
+    for number, samples, looks in ((20, 1, None), (20, 3, None), (200, 3, None), (40, 3, GroupSequential())):
+        repetitions = checks.share(0.2 if number * samples < 200 else 0.05)
+        rng = generator(checks, "cases", number, samples)
+        design = CaseDesign(Cases([{"id": str(i)} for i in range(number)]), samples).stream(0)
+        what = f"{number} cases of {samples} sample{'s'[: samples - 1]}"
+        what += "" if looks is None else ", five looks"
+
+        def numbers(rng: np.random.Generator = rng, shape: tuple[int, int] = (number, samples)) -> Array:
+            return (rng.normal(size=(shape[0], 1)) + rng.normal(size=shape)).ravel()
+
+        rate = share(
+            _on_cases(differ, numbers(), numbers(), design, looks).status in DECIDED
+            for _ in range(repetitions)
+        )
+        checks.at_most(f"default test, {what}: numbers", rate, 0.06, repetitions)
+
+        def rates(loss: float, n: int = number, k: int = samples, rng: Any = rng) -> tuple[Array, Array]:
+            level = rng.beta(2, 1, size=(n, 1)) * 0.7 + 0.15
+            changed = level - loss + rng.choice([-0.05, 0.05], size=(n, 1))
+            return tuple((rng.random((n, k)) < p).ravel().astype(float) for p in (level, changed))
+
+        rate = share(
+            _on_cases(differ, *rates(0.0), design, looks).status in DECIDED for _ in range(repetitions)
+        )
+        checks.at_most(f"default test, {what}: yes/no", rate, 0.06, repetitions)
+        rate = share(
+            _on_cases(guard, *rates(0.05), design, looks).status == "supported" for _ in range(repetitions)
+        )
+        checks.at_most(f"default test, {what}: yes/no that lose the margin of .05", rate, 0.06, repetitions)
+
+
+_READS_CASE: Final = (untouched("step", 0).then("read", "case", None),)
+
+
+def _on_cases(
+    claim: Hypothesis, baseline: Array, treatment: Array, cases: CaseStream, stopping: Stopping | None
+) -> Verdict:
+    made = {
+        name: ConditionRuns(
+            name,
+            [
+                RunRecord(name, i, i, (MetricEntry("x", value, None, False, "step"),), _READS_CASE)
+                for i, value in enumerate(values.tolist())
+            ],
+        )
+        for name, values in (("baseline", baseline), ("t", treatment))
+    }
+    plan = AnalysisPlan((claim,), ("t",), len(cases.order), Judging(stopping=stopping), cases=cases)
+    return Analysis(plan, made).verdict(claim, "t")
 
 
 def nested(checks: Checks) -> None:
@@ -454,6 +512,7 @@ DESIGNS: Final = (
     crossed,
     crossed_looks,
     nested,
+    cases,
     skewed,
     identical,
     growing,

@@ -100,8 +100,7 @@ def cohen_kappa(a: Iterable[Hashable], b: Iterable[Hashable], *, alpha: float = 
 def _check(first: list[Hashable], second: list[Hashable]) -> None:
     if len(first) != len(second) or len(first) < 2:
         raise SampleError(
-            f"Cohen's kappa: {len(first)} and {len(second)} labels; both raters label the same cases, "
-            "2 or more"
+            f"Cohen's kappa: {len(first)} and {len(second)} labels; both label the same cases, 2 or more"
         )
     for place, labels in enumerate(zip(first, second, strict=True)):
         for label in labels:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +41,8 @@ class Announced:
         How what it gives is saved as a reference, if it is.
     cases : mapping or None
         What `CaseNames` are made of, if it is run on cases.
+    stored : int
+        Of an experiment on cases, how many of its runs are stored.
     """
 
     name: str
@@ -60,3 +62,9 @@ class Announced:
     stays: str
     save: Mapping[str, Any]
     cases: Mapping[str, Any] | None
+    stored: int
+
+    def lines(self) -> Iterator[str]:
+        """Yield what is to be said of an experiment on cases before it is run: runs may cost something."""
+        if self.cases is not None:
+            yield f"{self.name}: {self.units} runs, of which {self.stored} are stored"

@@ -70,12 +70,17 @@ class Reporter:
 
     # Which verdicts to expect.
 
+    @pytest.hookimpl(tryfirst=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Note the items of a session that runs in this process."""
         selected = [item for item in session.items if isinstance(item, HypothesisItem)]
         self.expected = [item.nodeid for item in selected]
         self.announced = announcements(selected)
         self.knows_expected = True
+
+    def pytest_report_collectionfinish(self) -> list[str]:
+        """Say how many runs of experiments on cases are to come, and how many are stored."""
+        return [line for known in self.announced.values() for line in known.lines()]
 
     def learn_expected(self) -> None:
         """Read from the session's directory what the workers collected."""
@@ -87,6 +92,10 @@ class Reporter:
             self.expected = found.tests
             self.announced = found.experiments
             self.knows_expected = True
+            terminal = self.terminal
+            for line in self.pytest_report_collectionfinish() if terminal is not None else ():
+                terminal.ensure_newline()
+                terminal.write_line(printable(line))
 
     # The run.
 

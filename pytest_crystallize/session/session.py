@@ -166,7 +166,7 @@ class CrystallizeSession:
         """Return where runs are stored, if they are."""
         options, option = self.options, self.config.option
         cache = getattr(self.config, "cache", None)
-        if options.cache_mode == "off" or cache is None or option.collectonly or options.repro is not None:
+        if options.cache_mode == "off" or cache is None or options.repro is not None:
             return None
         try:
             directory = Path(cache.mkdir("crystallize")) / "records"
@@ -236,7 +236,8 @@ class CrystallizeSession:
             self._runs[item.runs.id] = item.runs
             if item.will_run():
                 item.runs.needs(item)
-        if selected and self.settings.records is not None:
+        looks_up = not self.config.option.collectonly or any(item.runs.design for item in selected)
+        if selected and self.settings.records is not None and looks_up:
             self.settings.records.learn_set_up(self.config)
         self._check_switches(selected)
         self._check_repro(selected)

@@ -126,6 +126,14 @@ class ExperimentCache:
                 recalled.changes = list(dict.fromkeys(said))
         return json.dumps(vars(recalled))
 
+    def count(self) -> int:
+        """Return how many runs are stored that this session may use."""
+        runs, stored = self._runs, self.stored
+        if stored.runs.refusal is not None or self._cache.mode != "reuse":
+            return 0
+        needed = [condition for condition in runs.conditions if condition in runs.needed]
+        return len(stored.recall(needed, runs.replicates, runs.hypotheses, 0.0)[0])
+
     def is_verified(self, unit: Unit) -> bool:
         """Return whether a unit is run although it is stored."""
         return bool(self.recall().verified) and unit in self._verified

@@ -41,8 +41,12 @@ def test_only_what_a_change_of_the_file_concerns_is_run_again(project):
         ([{"id": "new/[é]::1", "level": 0}, *ROWS], 1),
     ):
         write_cases(project, rows)
+        ahead = project.run("--collect-only").stdout
         found = written(project)
         assert found["condition_runs"] - found["cached"] == 4 * new, rows
+        ahead.fnmatch_lines(
+            [f"experiment_a: {4 * len(rows)} runs, of which {4 * (len(rows) - new)} are stored"]
+        )
 
 
 def test_workers_give_the_same(project):
