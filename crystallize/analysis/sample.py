@@ -46,6 +46,8 @@ class ClaimSample:
         Values of a second metric beside those of both arms: denominators, or a covariate.
     number : float or None
         What one sample is compared with: every value of the baseline is this number.
+    noun : str
+        What messages call units.
     """
 
     baseline: Sequence[float]
@@ -61,6 +63,7 @@ class ClaimSample:
     noise: float | None = None
     number: float | None = None
     beside: tuple[Sequence[float], Sequence[float]] | None = None
+    noun: str = "units"
 
     @property
     def is_binary(self) -> bool:
@@ -90,4 +93,4 @@ class ClaimSample:
         """Number and kind of what is alike where all differences are: of crossed values the fewer of both."""
         if self.replicates is not None and self.units is not None:
             return min((self.n, "replicates"), (len(set(self.units[0])), "units"))
-        return self.n, "units" if self.population in (CASES, ONE_SEED) else "replicates"
+        return self.n, self.noun if self.population in (CASES, ONE_SEED) else "replicates"

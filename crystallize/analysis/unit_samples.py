@@ -66,6 +66,7 @@ def of_cases(metric: str, sample: ClaimSample, baseline: CaseRuns) -> ClaimSampl
         population=CASES if sample.population == SEEDS else sample.population,
         binary_elsewhere=sample.binary_elsewhere and not several,
         noise=_noise(samples) if samples else None,
+        noun="cases",
     )
 
 

@@ -50,6 +50,8 @@ class RunFailure:
         Type and text of the exception.
     traceback : str
         Its traceback.
+    case : str
+        Which sample of which case it is, in words; empty where there are no cases.
     """
 
     condition: str
@@ -57,9 +59,11 @@ class RunFailure:
     step: str
     message: str
     traceback: str
+    case: str = ""
 
     def __str__(self) -> str:
-        where = f"replicate {self.replicate} of {self.condition!r}, " if self.condition else ""
+        which = self.case or f"replicate {self.replicate}"
+        where = f"{which} of {self.condition!r}, " if self.condition else ""
         return f"{where}{self.step}: {self.message}"
 
 
@@ -112,7 +116,14 @@ class Result:
         self.metrics = ExperimentMetrics(conditions, self.hypotheses, self._version)
         failed = (each for runs in conditions.values() for each in runs.records.whole())
         self.errors = tuple(
-            RunFailure(r.condition, r.replicate, r.error.step, str(r.error), r.error.traceback)
+            RunFailure(
+                r.condition,
+                r.replicate,
+                r.error.step,
+                str(r.error),
+                r.error.traceback,
+                "" if cases is None else cases.label(r.replicate),
+            )
             for _, r in sorted(failed, key=itemgetter(0))
             if r.error is not None
         )

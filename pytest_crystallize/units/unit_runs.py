@@ -66,7 +66,7 @@ class UnitRuns(SettledExperiment, ABC):
             forks.leave(self._place(*unit))
 
     def _place(self, replicate: int, condition: str) -> str:
-        return f"replicate {replicate} of {condition!r} of {self.name}"
+        return f"{self.stream.label(replicate)} of {condition!r} of {self.name}"
 
     def judged(self, record: RunRecord, node: pytest.Item) -> RunRecord:
         """Return the record of a unit, as a failure if it left errors in threads or finalizers."""
@@ -125,8 +125,9 @@ class UnitRuns(SettledExperiment, ABC):
         exchange, cache, unit = self.settings.exchange, self.cache, Unit(record.replicate, record.condition)
         key = Key(self.id, *unit)
         if not exchange.has(key):
-            for spending in self._spending if cache is None or not cache.is_verified(unit) else ():
-                spending.took(record)
+            if self._spending and (cache is None or not cache.is_verified(unit)):
+                for spending in self._spending:
+                    spending.took(record)
             self.write(exchange.publish, key, record if cache is None else cache.take(unit, record))
         self.write(exchange.end, key)
 

@@ -193,6 +193,12 @@ def test_failures_count_in_cases():
         )
         return declared.run().get_hypothesis("h").verdicts["v2"]
 
+    failures = Experiment(
+        failing, [scored], cases=Cases(ROWS), samples=3, treatments={"v2": {"gain": 5.0}}
+    ).run()
+    assert {str(error).partition(",")[0] for error in failures.errors} == {"case 'q3'", "case 'q7'"}
+    few = experiment(ROWS[:2], samples=1).run().get_hypothesis("up").verdicts["v2"]
+    assert "at least 3 cases, not 2" in few.reason
     plain = verdict(direction="increase")
     assert plain.status == "invalid"
     assert "2 of 20 cases of 'v2' are missing: case 'q" in plain.reason
