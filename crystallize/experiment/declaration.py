@@ -209,6 +209,11 @@ class ExperimentDeclaration:
         changed._check_case_key()
         return changed
 
+    @property
+    def once(self) -> int | None:
+        """Number of replicates of one pass; None where there are cases, which have theirs."""
+        return 1 if self.design is None else None
+
     def for_run(
         self,
         treatments: Treatments | None = None,

@@ -209,7 +209,7 @@ class Experiment(ExperimentDeclaration):
         num_trials : int
             How many treatments to evaluate at most; an optimizer that asks for nothing ends the search.
         replicates_per_trial : int
-            How often to run each.
+            How often to run each; where there are cases, each is run on all samples of them.
 
         Returns
         -------
@@ -261,7 +261,7 @@ class Experiment(ExperimentDeclaration):
             is marked.
         """
         chosen = () if treatment is None else (self.treatment(treatment),)
-        used = self.for_run(chosen, (), 1)
+        used = self.for_run(chosen, (), self.once)
         plan = used.run_plan(None if seed is None else check_root_seed(seed))
         if data is not _SOURCE:
             plan = plan.with_data(as_given_source(data))
@@ -280,7 +280,7 @@ class Experiment(ExperimentDeclaration):
             Which replicate's seed to use.
         """
         chosen = () if treatment is None else (self.treatment(treatment),)
-        used = self.for_run(chosen, (), 1)
+        used = self.for_run(chosen, (), self.once)
         used.plugins = with_defaults([*used.plugins, LoggingPlugin(verbose=True)], DEFAULT_PLUGINS)
         return Runner(used, used.run_plan()).debugged(replicate)
 

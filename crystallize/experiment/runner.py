@@ -236,7 +236,7 @@ async def search(
 ) -> Treatment:
     """Search for a promising treatment; see `Experiment.optimize`."""
     while asked := found.ask():
-        trial = experiment.for_run(asked, (), replicates)
+        trial = experiment.for_run(asked, (), experiment.once if replicates == 1 else replicates)
         plan = trial.run_plan(anew=True)  # an objective may be about it
         plan = dataclasses.replace(plan, stream=plan.stream.branched((SEARCH,)))
         names = [treatment.name for treatment in asked]
@@ -260,6 +260,10 @@ async def plan_claims(
     if not experiment.hypotheses:
         raise DefinitionError(
             f"{experiment.label} claims nothing that could be planned; give hypotheses=[...]"
+        )
+    if experiment.design is not None:
+        raise DefinitionError(
+            f"{experiment.label} is run on the cases that there are: no number is to be planned"
         )
     plan = experiment.analysis_plan
     references = references_by_path(experiment.hypotheses, repeats=lambda: experiment.caching.repeatable)

@@ -7,8 +7,10 @@ from crystallize import (
     Cases,
     Experiment,
     ExperimentGraph,
+    GridSearch,
     GroupSequential,
     Hypothesis,
+    Objective,
     ParallelExecution,
     PassAll,
     PassAt,
@@ -274,6 +276,18 @@ def test_replicates_can_not_be_set():
         experiment().run(replicates=3)
     with pytest.raises(DefinitionError, match="has cases, and in a graph"):
         ExperimentGraph(experiment())
+
+
+def test_one_pass_and_searches():
+    """A pass takes the first case, a trial all of them; there is no number of cases to be planned."""
+    made = experiment(samples=2)
+    first = made.run().records[0].metrics[0].unit
+    assert made.apply("v2")["id"] == first
+    assert {r.metrics[0].unit for r in made.debug("v2").records} == {first}
+    search = GridSearch({"gain": [0.0, 5.0]}, Objective("score", direction="maximize"))
+    assert made.optimize(search, num_trials=2).payload == {"gain": 5.0}
+    with pytest.raises(DefinitionError, match="no number is to be planned"):
+        made.plan()
 
 
 def test_builder():
