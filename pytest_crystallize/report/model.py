@@ -213,8 +213,7 @@ class ExperimentResults:
         known["samples"] = {metric: dict(arms) for metric, arms in self.samples.items()}
         for failure in known["failures"]:
             del failure["sections"]
-        left_out = ("node", "used", "cases") if self.units else ("node", "used", "cases", "units")
-        return {name: value for name, value in known.items() if name not in left_out}
+        return {name: value for name, value in known.items() if name not in ("node", "used", "cases")}
 
     @property
     def variant(self) -> str:
