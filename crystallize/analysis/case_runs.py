@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final
 
 from crystallize.analysis.columns import mean
 from crystallize.analysis.condition_runs import ConditionRuns
@@ -12,6 +13,8 @@ from crystallize.claims.pass_at import PassAt
 from crystallize.context.record import NOT_BEGUN, RunRecord
 from crystallize.context.recording import MetricEntry, is_finite, is_number
 from crystallize.declare.case_design import CaseStream
+
+_NO_CONSTANTS: Final[Mapping[str, float]] = MappingProxyType({})
 
 
 class CaseRuns(ConditionRuns):
@@ -31,6 +34,8 @@ class CaseRuns(ConditionRuns):
         By case, the records of its samples.
     passes : tuple of PassAt
         What is estimated of each case beside its means.
+    constants : mapping of str to float
+        What stands in place of the finite values of a metric.
     """
 
     noun = "case"
@@ -41,12 +46,17 @@ class CaseRuns(ConditionRuns):
         ids: Sequence[str],
         rows: Sequence[Sequence[RunRecord | None]],
         passes: tuple[PassAt, ...] = (),
+        constants: Mapping[str, float] = _NO_CONSTANTS,
     ) -> None:
-        one = (_as_one(i, name, row, passes) for i, (name, row) in enumerate(zip(ids, rows, strict=True)))
-        super().__init__(condition, list(one))
+        one = [_as_one(i, name, row, passes) for i, (name, row) in enumerate(zip(ids, rows, strict=True))]
+        of_cases = ConditionRuns(condition, one)
+        for metric, value in constants.items():
+            of_cases = of_cases.with_constant(metric, value)
+        super().__init__(condition, of_cases.records)
         self.ids = tuple(ids)
         self.rows = rows
         self.passes = passes
+        self.constants = constants
 
     def called(self, position: int) -> str:
         """Return what messages call a case."""
@@ -56,7 +66,11 @@ class CaseRuns(ConditionRuns):
         """Return the runs of some cases, in the order of their positions."""
         kept = list(positions)
         return CaseRuns(
-            self.condition, [self.ids[i] for i in kept], [self.rows[i] for i in kept], self.passes
+            self.condition,
+            [self.ids[i] for i in kept],
+            [self.rows[i] for i in kept],
+            self.passes,
+            self.constants,
         )
 
     def of_ids(self, ids: Collection[str]) -> CaseRuns:
@@ -69,7 +83,8 @@ class CaseRuns(ConditionRuns):
 
     def with_constant(self, metric: str, value: float) -> ConditionRuns:
         """Return runs that recorded a number wherever these recorded a finite value of a metric."""
-        return self._of_samples(lambda runs: runs.with_constant(metric, value))
+        known = {**self.constants, metric: value}
+        return CaseRuns(self.condition, self.ids, self.rows, self.passes, known)
 
     def with_totals(self, metrics: Iterable[str]) -> ConditionRuns:
         """Return runs in which what a metric has several times in one sample, of one unit, is added up."""
@@ -78,11 +93,11 @@ class CaseRuns(ConditionRuns):
 
     def with_passes(self, of: PassAt) -> CaseRuns:
         """Return runs with the estimate for each case of how likely some, or all, of k samples pass."""
-        return CaseRuns(self.condition, self.ids, self.rows, (*self.passes, of))
+        return CaseRuns(self.condition, self.ids, self.rows, (*self.passes, of), self.constants)
 
     def _of_samples(self, change: Any) -> CaseRuns:
         rows = [tuple(change(ConditionRuns(self.condition, row)).records) for row in self.rows]
-        return CaseRuns(self.condition, self.ids, rows, self.passes)
+        return CaseRuns(self.condition, self.ids, rows, self.passes, self.constants)
 
     def holds_rates(self, metric: str) -> bool:
         """Return whether each case has several samples, whose every value of a metric is 0 or 1."""

@@ -19,6 +19,7 @@ from crystallize.analysis.verifying import verified
 from crystallize.claims.hypothesis import Hypothesis
 from crystallize.claims.reference import Reference
 from crystallize.declare.cases import CASE
+from crystallize.declare.treatment import BASELINE
 from crystallize.stats import is_binary
 
 
@@ -57,7 +58,8 @@ class Comparisons:
         """Return what a hypothesis has verdicts on: those that the reference alone has come last."""
         held = self.references.conditions(hypothesis.reference)
         named = hypothesis.treatments
-        gone = (name for name in held if named is None or name in named)
+        known = (BASELINE, *self.plan.treatments) if hypothesis.slices else ()
+        gone = (name for name in held if (named is None or name in named) and name not in known)
         return tuple(dict.fromkeys((*self.plan.subjects(hypothesis), *gone)))
 
     def arms(

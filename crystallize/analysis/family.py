@@ -86,7 +86,8 @@ class AnalysisPlan:
         """Return the ids of the cases that a claim is about; None for all."""
         if not hypothesis.slices or self.cases is None:
             return None
-        return self.cases.design.by_slice[self._sliced((BASELINE, *self.treatments))[subject][1]]
+        _, part = self._sliced((BASELINE, *self.treatments)).get(subject, ("", ""))
+        return self.cases.design.by_slice.get(part)
 
     def planned(self, hypothesis: Hypothesis, subject: str) -> int:
         """Return how many replicates, or cases, a verdict was to rest on."""
@@ -98,7 +99,7 @@ class AnalysisPlan:
         if hypothesis.pairwise:
             return self._pairs(hypothesis)[subject]
         if hypothesis.slices:
-            subject = self._sliced((BASELINE, *self.treatments))[subject][0]
+            subject = self._sliced((BASELINE, *self.treatments)).get(subject, (subject, ""))[0]
         against = BASELINE if hypothesis.against is None else hypothesis.against
         return against if isinstance(against, str) else None, subject
 

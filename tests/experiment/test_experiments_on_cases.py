@@ -157,6 +157,10 @@ def test_pass_at_k_and_all_k():
     verdict = experiment(hypotheses=[numbers]).run().get_hypothesis("at").verdicts["v2"]
     assert verdict.status == "invalid"
     assert "is nan in case 'q" in verdict.reason
+    against = Hypothesis(metric=PassAt(2), direction="increase", against=0.1, name="at")
+    above = experiment(hypotheses=[against]).run().get_hypothesis("at").verdicts["v2"]
+    assert (above.status, above.baseline_mean) == ("supported", 0.1)
+    assert above.treatment_mean == pytest.approx(at.treatment_mean)
     with pytest.raises(DefinitionError, match="of which there are 3; give samples=4"):
         experiment(hypotheses=[Hypothesis(metric=PassAt(4), direction="increase")]).run()
 
@@ -243,6 +247,18 @@ def test_references_pair_by_id(tmp_path):
     ]  # fmt: skip
     shared = verdict([*ROWS[1:], {"id": "new", "level": 0.1}])
     assert (shared.status, shared.difference, shared.n) == ("supported", 0.0, 19)
+    sliced = Hypothesis(
+        metric="score", direction="no_decrease", margin=1.0, slices=True, name="h",
+        against=Reference("main", path=file),
+    )  # fmt: skip
+    found = (
+        experiment(**{**claims, "hypotheses": [sliced]}, slices="topic").run().get_hypothesis("h").verdicts
+    )
+    assert {name: (v.status, v.n) for name, v in found.items()} == {
+        "baseline in even": ("supported", 10),
+        "baseline in odd": ("supported", 10),
+        "v2": ("invalid", 0),  # it is gone
+    }
     changed = verdict([{**row, "topic": "other"} for row in ROWS[:3]] + ROWS[3:])
     assert "3 cases hold something else than when" in changed.caveat
 
