@@ -75,7 +75,7 @@ class UnitsTogether:
     def records(self, units: Iterable[Unit]) -> Records:
         """Run the units; each is asked for when there is room for it, and its record given when it ends."""
         runs = self._runs
-        room = 1 if runs.at_once == 1 else runs.at_once * len(runs.needed)
+        room = 1 if runs.at_once == 1 else runs.at_once * max(1, len(runs.needed))
         coming, drains = iter(units), False
         try:
             while True:

@@ -80,9 +80,13 @@ def test_every_experiment_of_a_graph_has_its_items(project):
     assert len(project.log()) == 16
 
 
-def test_a_selected_item_pulls_what_is_upstream(project):
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
+def test_a_selected_item_pulls_what_is_upstream(project, is_async):
     """A node id of an experiment downstream runs the experiments that it depends on, each unit once."""
     chain(project)
+    if is_async:
+        path = project.path / "experiment_a.py"
+        path.write_text(path.read_text().replace("def train(", "async def train("))
     everything = project.run("-v")
     (project.path / "log").unlink()
     alone = project.run("-v", f"experiment_a.py::experiment_chain::{ITEMS[2]}")
