@@ -197,3 +197,76 @@ def test_the_page_of_html_is_complete(run):
     page = (run.path / "report.html").read_text()
     for nodeid in ("experiment_green::total_increase", "experiment_red::total_decrease"):
         assert nodeid in page
+
+
+ASYNC_FIXTURES = """
+import asyncio
+import pytest
+IMPORT
+
+@DECLARED(scope="module"LOOP)
+async def server(BACKEND):
+    queue = asyncio.Queue()
+
+    async def serve():
+        while True:
+            reply, number = await queue.get()
+            reply.set_result(2 * number)
+
+    task = asyncio.create_task(serve())
+    yield queue
+    assert asyncio.get_running_loop() is task.get_loop()
+    task.cancel()
+
+@DECLARED(scope="function"LOOP)
+async def client(server):
+    async with GROUP as tasks:
+        async def ask(number):
+            reply = asyncio.get_running_loop().create_future()
+            START(server.put((reply, number)))
+            return await reply
+        yield ask
+
+@pytest.mark.experiment(replicates=6)
+async def experiment_served(client, replicate):
+    assert await client(replicate) == 2 * replicate
+
+@pytest.mark.MARK
+async def test_ordinary(client):
+    assert await client(3) == 6
+"""
+
+DECLARATIONS = {
+    "pytest-asyncio": {
+        "IMPORT": "import pytest_asyncio",
+        "DECLARED": "pytest_asyncio.fixture",
+        "BACKEND": "",
+        "GROUP": "asyncio.TaskGroup()",
+        "START": "tasks.create_task",
+        "MARK": "asyncio(loop_scope='module')",
+        "LOOP": ", loop_scope='module'",
+    },
+    "anyio": {
+        "IMPORT": "import anyio\nanyio_backend = pytest.fixture(scope='module')(lambda: 'asyncio')",
+        "DECLARED": "pytest.fixture",
+        "BACKEND": "anyio_backend",
+        "GROUP": "anyio.create_task_group()",
+        "START": "(lambda sent: tasks.start_soon(lambda: sent))",
+        "MARK": "anyio",
+        "LOOP": "",
+    },
+}
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+@pytest.mark.parametrize("distribution", list(DECLARATIONS))
+def test_asynchronous_fixtures(distribution, workers, run):
+    """Whoever declares them: runs share a server on the loop of their process, other tests have theirs."""
+    case = installed(distribution)
+    source = ASYNC_FIXTURES
+    for name, value in DECLARATIONS[distribution].items():
+        source = source.replace(name, value)
+    run.path.joinpath("test_served.py").write_text(source)
+    result = run(case, workers, "-k", "served or ordinary", "test_served.py")
+    result.stdout.no_fnmatch_line("*INTERNALERROR*")
+    result.assert_outcomes(passed=2)
