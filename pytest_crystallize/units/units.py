@@ -44,6 +44,7 @@ class ExperimentRuns(UnitRuns):
         settings = self.settings
         settings.timer.belongs_to(host)
         heard = settings.late_errors.heard(self.id)
+        more = False
         with global_state_restored(), settings.output.of_units(self.id), heard:
             try:
                 self.check_budget()
@@ -51,9 +52,10 @@ class ExperimentRuns(UnitRuns):
                 settings.exchange.refresh()
                 self._pull(host, seconds, at_least)
                 self.repeats.settle(partial(self.again, host), last=True, more=seconds is not None)
+                more = seconds is not None  # behind a token, unless it was interrupted
             finally:
                 self.end_spending()
-                if self.cache is not None and seconds is None:  # behind a token there is more to come
+                if self.cache is not None and not more:
                     self.cache.flush()
         settings.timer.restart()
 
