@@ -26,7 +26,7 @@ from crystallize.seam import (
 from pytest_crystallize.collect.declarations import Declarations
 from pytest_crystallize.collect.items import ExperimentItem, HypothesisItem, NotSupported
 from pytest_crystallize.exit_code import VERDICTS
-from pytest_crystallize.isolation.fixtures import hidden_by
+from pytest_crystallize.isolation.fixtures import RESERVED, hidden_by
 from pytest_crystallize.isolation.forks import ForkHooks
 from pytest_crystallize.naming.ids import checksum, escape
 from pytest_crystallize.options.options import Options
@@ -294,7 +294,8 @@ class CrystallizeSession:
     def pytest_fixture_setup(self, fixturedef: Any, request: Any) -> Generator[None, object, object]:
         """Make fixtures wider than a function under globals seeded from the root seed and the fixture."""
         in_unit = self.settings.fixtures.current is not None
-        if in_unit and (fault := hidden_by(fixturedef, self.config.rootpath)):
+        reserved = in_unit and fixturedef.argname in RESERVED
+        if reserved and (fault := hidden_by(fixturedef, self.config.rootpath)):
             pytest.fail(fault, pytrace=False)
         declared = None if fixturedef.scope == "function" else self.settings.wide_fixtures.get(fixturedef)
         if declared is None:
