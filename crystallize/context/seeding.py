@@ -19,8 +19,8 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from crystallize.context.seed_sequences import SEQUENCES
 from crystallize.errors import DefinitionError
-from crystallize.identity.seed_sequences import SEQUENCES
 
 # What asks for random numbers in a replicate, and the number of its stream: 0 is the data source, k the k-th
 # step. The others are beyond any pipeline's length.

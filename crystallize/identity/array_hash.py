@@ -6,9 +6,9 @@ import sys
 from typing import Any, Final
 
 import numpy as np
+from numpy.random.bit_generator import ISpawnableSeedSequence
 
 from crystallize.identity.encoder import FAMILIES, Encoder, Refusal, refuse
-from crystallize.identity.seed_sequences import PreparedSeedSequence
 
 _PADDED: Final = np.finfo(np.longdouble).nmant == 63
 """Whether a long double is the x87's: ten bytes of value, and padding that may hold anything."""
@@ -92,9 +92,11 @@ def _write_legacy_generator(encoder: Encoder, generator: np.random.RandomState) 
     encoder.write(generator.get_state(legacy=False))
 
 
-def _write_seeds(encoder: Encoder, seeds: np.random.SeedSequence | PreparedSeedSequence) -> None:
+def _write_seeds(encoder: Encoder, seeds: Any) -> None:
+    if not isinstance(state := getattr(seeds, "state", None), dict):
+        raise refuse(seeds, "it does not say what its state is, as numpy's own does")
     encoder.add(b"g")
-    encoder.write(seeds.state)
+    encoder.write(state)
 
 
 def _write_function(encoder: Encoder, function: np.ufunc) -> None:
@@ -119,5 +121,5 @@ FAMILIES |= {
     np.random.RandomState: _write_legacy_generator,
     np.random.BitGenerator: _write_bit_generator,
     np.random.SeedSequence: _write_seeds,
-    PreparedSeedSequence: _write_seeds,
+    ISpawnableSeedSequence: _write_seeds,
 }

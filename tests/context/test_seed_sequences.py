@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from crystallize.context.seed_sequences import PreparedSeedSequence, states
 from crystallize.context.seeding import SeedStream, generator
-from crystallize.identity.seed_sequences import PreparedSeedSequence, states
 from crystallize.identity.stable_hash import stable_hash
 
 edges = st.sampled_from([0, 1, 2**32 - 1, 2**32, 2**64 - 1])
