@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from crystallize import RunRecord
+from crystallize.errors import DefinitionError
 from crystallize.seam import (
     BASELINE,
     TREATMENT,
@@ -51,12 +52,24 @@ class AsyncMarkedRuns(MarkedRuns, AwaitedRuns):
 
     def __init__(self, function: pytest.Function, *args: Any, **kwargs: Any) -> None:
         super().__init__(function, *args, **kwargs)
+        self._check_backend()
         self._allowed = self.at_once
         self._of_process = [name for name in fixtures_of(function).names_closure if name in OF_PROCESS]
         if self._of_process or not is_async(function.obj):
             self.at_once = 1
         self.shared_time = SharedTime()
         self.latest = self.node
+
+    def _check_backend(self) -> None:
+        """Raise `DefinitionError` if anyio's fixture asks for another event loop."""
+        callspec = getattr(self.function, "callspec", None)
+        asked = "asyncio" if callspec is None else callspec.params.get("anyio_backend", "asyncio")
+        backend = asked if isinstance(asked, str) else asked[0]  # with options
+        if backend != "asyncio":
+            raise DefinitionError(
+                f"{self.name}: anyio_backend is {backend!r}, and asynchronous runs share a loop of asyncio; "
+                "define a fixture anyio_backend that returns 'asyncio'"
+            )
 
     @property
     def instance(self) -> Any:

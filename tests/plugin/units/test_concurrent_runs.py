@@ -436,3 +436,21 @@ def test_remote_calls_belong_to_their_run(project):
     found = [digests(project.run("-v", OFF)) for _ in range(2)]
     assert found[0] == found[1] != []
     assert len(project.log()) == 3 * 4
+
+
+def test_other_event_loops_are_refused(project):
+    """As anyio's fixture asks for them by default, beside asyncio's."""
+    project.write(
+        """
+        @pytest.fixture(params=["asyncio", ("trio", {"restrict_keyboard_interrupt_to_checkpoints": True})])
+        def anyio_backend(request): return request.param
+
+        @pytest.mark.experiment(replicates=2)
+        async def experiment_total(anyio_backend): pass
+        """
+    )
+    result = project.run()
+    assert result.ret == 2
+    result.stdout.fnmatch_lines(
+        ["*experiment_total*: anyio_backend is 'trio', and asynchronous runs share a *"]
+    )
