@@ -106,13 +106,16 @@ class UnitsTogether:
         """Run a unit again, for nothing but to see what it gives; those under way go on."""
         self._runs.prepare(unit, self._host)
         self._runs.settings.timer.restart()
-        return _Run(self._runs, unit, self._host, again=True).record()
+        return self._recorded(_Run(self._runs, unit, self._host, again=True))
 
     def alone(self, unit: Unit) -> RunRecord:
         """Run a unit whose exceptions come through."""
         self._runs.prepare(unit, self._host)
+        return self._recorded(_Run(self._runs, unit, self._host, outcomes=RAISED))
+
+    def _recorded(self, run: _Run) -> RunRecord:
         try:
-            return _Run(self._runs, unit, self._host, outcomes=RAISED).record()
+            return run.record()
         finally:
             self._loop.switch.to(None)
 
