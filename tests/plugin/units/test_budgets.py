@@ -44,6 +44,7 @@ def test_a_budget_is_spent_and_the_next_session_goes_on(project, budget, option,
     project.run(*options).assert_outcomes(passed=1)
 
 
+@pytest.mark.slow
 def test_workers_share_a_budget(project):
     """All of them together make as many calls as it allows, but for those that are under way."""
     project.write(SOURCE.replace("BUDGET", "budget=Budget(calls=16)"))

@@ -122,9 +122,9 @@ def test_calibration_on_cases(project):
     """A/A tests compare other samples of the same cases."""
     write_cases(project, ROWS)
     project.write(SOURCE)
-    result = project.run("--crystallize-calibrate=40", "-rA")
+    result = project.run("--crystallize-calibrate=20", "-rA")
     result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines(["*40 A/A tests of 24 and 24 replicates*"])
+    result.stdout.fnmatch_lines(["*20 A/A tests of 24 and 24 replicates*"])
 
 
 def test_a_saved_reference_pairs_by_id(project):
@@ -245,6 +245,7 @@ def test_fixtures_named_case_elsewhere_are_anybodys(project):
     project.run().assert_outcomes(passed=3)
 
 
+@pytest.mark.slow
 def test_workers_that_read_other_cases_give_no_verdict(project):
     """A file that changes while a session begins: records of its processes are not mixed."""
     project.write("""
