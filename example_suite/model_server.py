@@ -5,6 +5,7 @@ keeps what it was asked, and when, so that a test can see which calls were made.
 """
 
 import json
+import sys
 import threading
 import time
 from collections import deque
@@ -183,6 +184,8 @@ class _Server(ThreadingHTTPServer):
 
     def handle_error(self, request, client_address):
         """Say nothing of clients that have gone away."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):
