@@ -109,7 +109,7 @@ def test_what_a_test_changes_of_its_samples_is_its_own():
 
 
 class Told(StatisticalTest):
-    """Gives the p-value that belongs to the treatment's first value."""
+    """Test whose p-value belongs to the treatment's first value."""
 
     name, paired, minimum_n = "told", True, 1
 

@@ -10,7 +10,7 @@ from crystallize.calls.counts import calls_made
 
 
 class Elsewhere:
-    """Answers, and keeps what it was asked; faults come first, one each."""
+    """Server that keeps what it was asked, and answers; faults come first, one each."""
 
     def __init__(self):
         self.asked = []

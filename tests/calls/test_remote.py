@@ -60,7 +60,7 @@ def test_arguments_tell_calls_apart_by_value_however_they_are_given(elsewhere):
 
 
 class Model:
-    """What has `model_dump`, as models of pydantic have."""
+    """Object with `model_dump`, as models of pydantic are."""
 
     def __init__(self, **fields):
         self.fields = fields
@@ -293,7 +293,7 @@ def test_equal_calls_under_way_are_awaited(ask, elsewhere):
 
 
 class Refused(Exception):
-    """What a client raises when its server replies a status."""
+    """Exception that a client raises when its server replies a status."""
 
     def __init__(self, status, code=None, **headers):
         super().__init__(f"status {status}")

@@ -128,7 +128,7 @@ def test_a_test_that_can_not_reach_alpha_is_invalid():
 
 
 class Fixed(StatisticalTest):
-    """Returns what it is made with, or raises it."""
+    """Test that returns what it is made with, or raises it."""
 
     name, paired, minimum_n, scale = "fixed", True, 1, "difference"
 

@@ -25,7 +25,7 @@ class Name(enum.StrEnum):
 
 
 class Tensor:
-    """Holds one number, as tensors of other packages do."""
+    """Holder of one number, as tensors of other packages are."""
 
     shape = (1, 1)
 

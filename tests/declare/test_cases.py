@@ -37,7 +37,7 @@ def test_files(tmp_path):
 
 
 class Polars:
-    """Has rows as a polars data frame has them."""
+    """Table with rows as a polars data frame has them."""
 
     columns = ("id", "n")
 
@@ -47,7 +47,7 @@ class Polars:
 
 
 class Arrow:
-    """Has rows as a pyarrow table has them."""
+    """Table with rows as a pyarrow table has them."""
 
     def to_pylist(self):
         """Return them."""

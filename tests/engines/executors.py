@@ -33,7 +33,7 @@ def keeps(data, ctx):
 
 
 class Inline(Executor):
-    """Calls what is submitted at once, in the thread that submits it."""
+    """Executor that calls what is submitted at once, in the thread that submits it."""
 
     def submit(self, fn, /, *args, **kwargs):
         future = Future()

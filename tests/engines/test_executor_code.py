@@ -117,7 +117,7 @@ def scaled(data, ctx):
 
 
 class Measuring(ArtifactPlugin):
-    """Has hooks of its own around units, unlike the class that acts at home."""
+    """Plugin with hooks of its own around units, unlike the class that acts at home."""
 
     def after_step(self, experiment, step, data, ctx):
         ctx.metrics.add(f"after_{step.name}", 1.0)

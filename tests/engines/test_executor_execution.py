@@ -49,7 +49,7 @@ def interrupts(data, ctx):
 
 
 class Late(Inline):
-    """Pickles what is submitted, as Dask does within a process; only begins what lies behind a look."""
+    """Executor that pickles, as Dask does within a process, and only begins what lies behind a look."""
 
     def __init__(self, look):
         self.look = look
@@ -66,7 +66,7 @@ class Late(Inline):
 
 
 class Held(Executor):
-    """Runs what is submitted when it is told to, newest first, in one thread."""
+    """Executor that runs what is submitted when it is told to, newest first, in one thread."""
 
     def __init__(self, most=10**6):
         self.submitted = []
@@ -88,7 +88,7 @@ class Held(Executor):
 
 
 class Failing(Inline):
-    """Fails for blocks that hold a replicate."""
+    """Executor that fails for blocks that hold a replicate."""
 
     def __init__(self, error, replicate):
         self.error, self.replicate = error, replicate

@@ -36,7 +36,7 @@ def draw(data, ctx):
 
 
 class Logged(PipelineStep):
-    """Notes what is called, and passes the data on."""
+    """Step that notes that it is called, and passes the data on."""
 
     def __init__(self, label, log, fails=False):
         self._label, self._log, self._fails = label, log, fails
@@ -55,7 +55,7 @@ class Logged(PipelineStep):
 
 
 class Hooks(BasePlugin):
-    """Notes every hook."""
+    """Plugin that notes every hook."""
 
     def __init__(self, log):
         self.log = log

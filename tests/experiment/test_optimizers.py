@@ -41,7 +41,7 @@ def fragile(data, ctx, *, delta=0.0):
 
 
 class Scripted(BaseOptimizer):
-    """Asks for what it was given, and keeps what it was told."""
+    """Search that asks for what it was given, and keeps what it was told."""
 
     def __init__(self, batches, objective=LOWEST):
         super().__init__(objective)

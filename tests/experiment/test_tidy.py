@@ -111,7 +111,7 @@ def test_without_pandas_the_error_names_the_extra(monkeypatch):
 
 
 class Handle(PipelineStep):
-    """Has a metric in its setup and in its call."""
+    """Step with a metric in its setup and in its call."""
 
     def setup(self, ctx):
         ctx.add("handle", 7)

@@ -151,7 +151,7 @@ def forked(directory: Path, environ: dict[str, str], arguments: list[str]) -> st
 
 @dataclass(frozen=True)
 class Judged:
-    """What became of a case.
+    """Outcome of a case.
 
     Attributes
     ----------

@@ -314,7 +314,7 @@ def cases() -> list[Case]:
 
 
 def is_wrong(judged: Judged) -> bool:
-    """Tell whether a case came out otherwise than the guide says, or is none."""
+    """Return whether a case came out otherwise than the guide says, or is none."""
     return judged.stale != judged.case.unseen or not judged.changed
 
 

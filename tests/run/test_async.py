@@ -56,7 +56,7 @@ async def from_the_globals(data, ctx):
 
 
 class Together(PipelineStep):
-    """Counts the units that are under way at the same time, and waits until `meet` of them are."""
+    """Count of the units that are under way at the same time, which waits until `meet` of them are."""
 
     def __init__(self, meet=1):
         self._meet, self._now, self.most = meet, 0, 0

@@ -229,7 +229,7 @@ def test_what_can_not_be_rebuilt_in_a_process_is_told():
 
 
 class Interrupt(Exception):
-    """Stands for Ctrl-C where a thread must not raise KeyboardInterrupt."""
+    """Stand-in for Ctrl-C where a thread must not raise KeyboardInterrupt."""
 
 
 @pytest.mark.parametrize("kind", ["thread", "process"])

@@ -18,7 +18,7 @@ def report(data, ctx):
 
 
 class Logged(PipelineStep):
-    """Notes what is called; fails where it is told to."""
+    """Step that notes that it is called, and fails where it is told to."""
 
     def __init__(self, label, log, fails=()):
         self.label, self.log, self.fails = label, log, fails

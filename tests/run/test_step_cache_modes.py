@@ -147,7 +147,7 @@ def test_cold_warm_and_off_are_the_same(tmp_path_factory, steps, changed):
 
 
 class Meddling(BasePlugin):
-    """Looks up, draws and records around every step."""
+    """Plugin that looks up, draws and records around every step."""
 
     def __init__(self):
         self.seen = []
@@ -214,7 +214,7 @@ def test_arrays_have_one_layout_with_and_without_a_cache():
 
 
 class Lazy:
-    """Is copied with what it has worked out, and pickled without."""
+    """Object that is copied with what it has worked out, and pickled without."""
 
     def __init__(self, known=None):
         self.known = known

@@ -463,7 +463,7 @@ def test_a_refusal_is_said_once_by_all_processes_together():
 
 
 class _Meeting(logging.Handler):
-    """Holds a step up until something has happened beside it."""
+    """Meeting that holds a step up until something has happened beside it."""
 
     def __init__(self):
         super().__init__()

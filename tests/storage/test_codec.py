@@ -19,7 +19,7 @@ from crystallize.storage.store import Encoded
 
 
 def same(a, b):
-    """Tell whether two values are alike in types, bits and order."""
+    """Return whether two values are alike in types, bits and order."""
     if type(a) is not type(b):
         return False
     if isinstance(a, float):

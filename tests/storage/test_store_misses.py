@@ -13,7 +13,7 @@ from crystallize.storage.store import Encoded, Store
 
 
 class Intruder:
-    """Makes a file where it is unpickled."""
+    """Object that makes a file where it is unpickled."""
 
     def __init__(self, path):
         self.path = path

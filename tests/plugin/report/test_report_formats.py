@@ -136,7 +136,7 @@ def shown(name):
 
 
 class Page(HTMLParser):
-    """What a browser would make of a page: elements with their attributes, and the text."""
+    """Page as a browser would read it: elements with their attributes, and the text."""
 
     def __init__(self, page):
         super().__init__(convert_charrefs=True)
