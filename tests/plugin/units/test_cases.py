@@ -1,20 +1,38 @@
 """Experiments on cases under pytest."""
 
-# ruff: noqa: E501 - lines of projects under test
-
 import json
 
 import pytest
 
 ROWS = [{"id": f"q{i}", "topic": ["a", "b"][i % 2], "level": i / 10} for i in range(12)]
 
-SOURCE = """
-    @pytest.mark.experiment(
-        cases=Cases.jsonl("cases.jsonl", id="id"), samples=2, treatments={"v2": {"gain": 9.0}},
-        hypotheses=[Hypothesis(metric="score", direction="increase", name="up")],
-    )
-    def experiment_a(case, replicate, rng, gain=0.0):
-        return {"score": case["level"] + replicate + rng.normal() + gain * rng.uniform()}
+DECLARED = {
+    "cases": 'Cases.jsonl("cases.jsonl", id="id")',
+    "samples": 2,
+    "treatments": {"v2": {"gain": 9.0}},
+    "hypotheses": '[Hypothesis(metric="score", direction="increase", name="up")]',
+}
+SCORE = 'case["level"] + replicate + rng.normal() + gain * rng.uniform()'
+
+
+def source(
+    above="",
+    *,
+    function="def",
+    arguments="case, replicate, rng, gain=0.0",
+    lines="pass",
+    score=SCORE,
+    **declared,
+):
+    """Return an experiment on the cases of a file, each of which scores higher under a treatment."""
+    given = {**DECLARED, **declared}
+    declared = ", ".join(f"{name}={value}" for name, value in given.items() if value is not None)
+    return f"""
+{above}
+@pytest.mark.experiment({declared})
+{function} experiment_a({arguments}):
+    {lines}
+    return {{"score": {score}}}
 """
 
 
@@ -31,7 +49,7 @@ def written(project, *args):
 
 def test_only_what_a_change_of_the_file_concerns_is_run_again(project):
     """A case that is inserted, dropped or moved reruns no other one, and an edited one itself only."""
-    project.write(SOURCE)
+    project.write(source())
     project.ini("crystallize_cache_verify = 0")
     for rows, new in (
         (ROWS, 12),
@@ -52,7 +70,7 @@ def test_only_what_a_change_of_the_file_concerns_is_run_again(project):
 def test_workers_give_the_same(project):
     """Whoever runs which sample of which case: digest and verdict are those of one process."""
     write_cases(project, ROWS)
-    project.write(SOURCE)
+    project.write(source())
     alone = written(project, "-p", "no:cacheprovider")
     result = project.run_workers("--crystallize-report=w.json", "-p", "no:cacheprovider")
     result.assert_outcomes(passed=1)
@@ -64,19 +82,16 @@ def test_workers_give_the_same(project):
 def test_asynchronous_runs_have_their_cases(project):
     """Runs that are under way at the same time give what they give one by one."""
     write_cases(project, ROWS)
-    project.write(SOURCE)
+    project.write(source())
     known = written(project)
-    later = SOURCE.replace("    def", "    async def").replace(
-        "        return", "        await asyncio.sleep(0)\n        return"
-    )
-    project.write("    import asyncio\n" + later)
+    project.write(source("import asyncio", function="async def", lines="await asyncio.sleep(0)"))
     assert written(project)["units"] == known["units"]
 
 
 def test_samples_are_set_on_the_command_line(project):
     """A number of replicates is refused, with what to say instead."""
     write_cases(project, ROWS)
-    project.write(SOURCE)
+    project.write(source())
     result = project.run("--crystallize-replicates=3")
     result.stdout.fnmatch_lines(["*run on 12 cases, not on a number of replicates*--crystallize-samples=3*"])
     assert result.ret == pytest.ExitCode.INTERRUPTED
@@ -121,7 +136,7 @@ def test_factories_parameters_and_slices(project):
 def test_calibration_on_cases(project):
     """A/A tests compare other samples of the same cases."""
     write_cases(project, ROWS)
-    project.write(SOURCE)
+    project.write(source())
     result = project.run("--crystallize-calibrate=20", "-rA")
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(["*20 A/A tests of 24 and 24 replicates*"])
@@ -131,7 +146,7 @@ def test_a_saved_reference_pairs_by_id(project):
     """What was recorded of a case is compared with it, wherever it stands in today's file."""
     write_cases(project, ROWS)
     claim = 'Hypothesis(metric="score", direction="no_decrease", margin=1.0, against=Reference("main"))'
-    project.write(SOURCE.replace('Hypothesis(metric="score", direction="increase", name="up")', claim))
+    project.write(source(hypotheses=f"[{claim}]"))
     project.run("--crystallize-save=main")
     write_cases(project, ROWS[::-1])
     project.run("-k", "baseline").assert_outcomes(passed=1, deselected=1)
@@ -189,7 +204,7 @@ def test_reports_name_cases(project):
 def test_failures_name_the_case(project):
     """So does what is missing of a verdict."""
     write_cases(project, ROWS)
-    project.write(SOURCE.replace("return {", 'assert case["id"] != "q7"\n        return {'))
+    project.write(source(lines='assert case["id"] != "q7"'))
     result = project.run()
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*INVALID: 1 of 12 cases of 'baseline' are missing: case 'q7' failed*"])
@@ -198,29 +213,29 @@ def test_failures_name_the_case(project):
     )
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "told"),
-    [
-        ("(case, replicate, rng,", "(rng,", "experiment_a never sees its case: add the argument 'case'"),
-        ('cases=Cases.jsonl("cases.jsonl", id="id"), samples=2', "replicates=2", "asks for 'case', and declares no cases"),
-        ("samples=2", "samples=2, replicates=3", "say by samples="),
-        ("samples=2", "samples=0", "samples=0; a number of samples is an integer >= 1"),
-        ('{"gain": 9.0}', '{"case": 1}', "sets the key 'case'"),
-        ("gain=0.0", "gain=0.0, case=None", "argument 'case' has a default"),
-        ("\n    @pytest", "\n    @pytest.fixture\n    def case():\n        return 1\n\n    @pytest", "hides the one of crystallize"),
-        ("\n    @pytest", '\n    @pytest.mark.parametrize("case", [1])\n    @pytest', "parameter 'case' hides the fixture"),
-        ('id="id"', 'id="nr"', "cases.jsonl, line 1 has no key 'nr'"),
-    ],
-)  # fmt: skip
-def test_wrong_declarations(project, old, new, told):
+WITHOUT_CASE = {"arguments": "rng, gain=0.0", "score": "gain"}
+FIXTURE = "@pytest.fixture\ndef case():\n    return 1\n"
+WRONG = [
+    (WITHOUT_CASE, "experiment_a never sees its case: add the argument 'case'"),
+    ({"cases": None, "samples": None, "replicates": 2}, "asks for 'case', and declares no cases"),
+    ({"replicates": 3}, "say by samples="),
+    ({"samples": 0}, "samples=0; a number of samples is an integer >= 1"),
+    (
+        {"treatments": {"v2": {"case": 1}}, "arguments": "case, replicate, rng, ctx", "score": "1"},
+        "sets the key 'case'",
+    ),
+    ({"arguments": "replicate, rng, gain=0.0, case=None"}, "argument 'case' has a default"),
+    ({"above": FIXTURE}, "hides the one of crystallize"),
+    ({"above": '@pytest.mark.parametrize("case", [1])'}, "parameter 'case' hides the fixture"),
+    ({"cases": 'Cases.jsonl("cases.jsonl", id="nr")'}, "cases.jsonl, line 1 has no key 'nr'"),
+]
+
+
+@pytest.mark.parametrize(("changes", "told"), WRONG)
+def test_wrong_declarations(project, changes, told):
     """Each is an error of collection that says what to do."""
     write_cases(project, ROWS)
-    source = SOURCE.replace(old, new, 1)
-    if "gain=0.0, case" in source:
-        source = source.replace("(case, ", "(")
-    if '"case": 1' in source:
-        source = source.replace("gain=0.0", "ctx").replace("gain *", "")
-    project.write(source)
+    project.write(source(**changes))
     result = project.run()
     assert result.ret in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.USAGE_ERROR)
     assert told in " ".join(result.stdout.str().split())
