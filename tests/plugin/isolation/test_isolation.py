@@ -171,10 +171,9 @@ def experiment_x():
 """)
 
 
-def hooks(**changes):
+def hooks(*, before_run='note("before_run")', after_run='note("after_run")', step="pass", above="", b=4.0):
     """Return an experiment whose hooks say that they are called."""
-    parts = {"before_run": 'note("before_run")', "after_run": 'note("after_run")', "step": "pass"}
-    return HOOKS.substitute({**parts, "above": "", "b": 4.0, **changes})
+    return HOOKS.substitute(before_run=before_run, after_run=after_run, step=step, above=above, b=b)
 
 
 def test_hooks(project):

@@ -54,9 +54,8 @@ def experiment_factory():
 """)
 
 
-def forking(project, **where):
-    nothing = dict.fromkeys(PLACES, "pass")
-    project.write(FORKING.substitute({**nothing, **where}))
+def forking(project, *, fixture="pass", body="pass", step="pass", verifier="pass"):
+    project.write(FORKING.substitute(fixture=fixture, body=body, step=step, verifier=verifier))
 
 
 PLACES = {
@@ -141,7 +140,7 @@ def test_forked_child_around_condition_runs(project, place, options):
 @pytest.mark.slow
 def test_children_of_multiprocessing(project):
     """Processes that end by themselves disturb nothing."""
-    forking(project, BODY="works()", STEP="works()")
+    forking(project, body="works()", step="works()")
     result = project.run_workers(timeout=60)
     result.assert_outcomes(passed=3)
     assert result.ret == 0

@@ -40,19 +40,16 @@ def experiment_whole(rng, condition, replicate, delta=0.0):
     note("whole", condition, replicate)
     return {"x": $noise + delta * rng.uniform(0.5, 1.5)}
 """)
-PARTS = {
-    "near": 0.7,
-    "up": 'Hypothesis(metric="x", direction="increase", name="up")',
-    "declared": "stopping=GroupSequential(looks=5),",
-    "first": 'note("stopped", condition, replicate)',
-    "noise": "rng.normal()",
-}
+CLAIM = 'Hypothesis(metric="x", direction="increase", name="up")'
+NOTE = 'note("stopped", condition, replicate)'
 
 
-def source(*more, **changes):
+def source(
+    *more, near=0.7, up=CLAIM, declared="stopping=GroupSequential(looks=5),", first=NOTE, noise="rng.normal()"
+):
     """Return an experiment that is stopped early and one that is not; more is done first in the former."""
-    parts = {**PARTS, **changes}
-    return SOURCE.substitute({**parts, "first": "\n    ".join([parts["first"], *more])})
+    first = "\n    ".join([first, *more])
+    return SOURCE.substitute(near=near, up=up, declared=declared, first=first, noise=noise)
 
 
 OF_CASES = """
