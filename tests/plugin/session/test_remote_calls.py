@@ -3,15 +3,16 @@
 import os
 import signal
 import time
+from string import Template
 
 import pytest
 from model_servers import Fault, ModelServer
 
-SOURCE = """
+SOURCE = Template("""
 import json, os, urllib.request
 from crystallize import remote
 
-@remote(key=KEY, concurrency=4, OPTIONS)
+@remote(key=$key, concurrency=4, $options)
 def chat(**request):
     body = json.dumps({"model": "small", **request}).encode()
     asked = urllib.request.Request(os.environ["MODELS"] + "/chat/completions", body)
@@ -23,14 +24,14 @@ def introduction():
     return chat(messages=[{"role": "user", "content": "Who are you?"}])["choices"][0]["message"]["content"]
 
 @pytest.mark.experiment(
-    replicates=REPLICATES,
+    replicates=$replicates,
     treatments={"v2": {"prompt": "Think step by step."}},
     hypotheses=[Hypothesis(metric="tokens", direction="increase")],
 )
 def experiment_prompt(seed, introduction, prompt="Answer."):
     messages = [{"role": "system", "content": prompt}, {"role": "user", "content": introduction}]
-    return {"tokens": SCORE(chat(messages=messages, seed=seed)["usage"]["total_tokens"])}
-"""
+    return {"tokens": $score(chat(messages=messages, seed=seed)["usage"]["total_tokens"])}
+""")
 
 
 @pytest.fixture
@@ -40,8 +41,8 @@ def served(project, models, monkeypatch):
     monkeypatch.delenv("CRYSTALLIZE_CACHE_DIR", raising=False)
 
     def write(key="a", score="int", options="retries=1", replicates=6):
-        source = SOURCE.replace("KEY", repr(key)).replace("SCORE", score)
-        project.write(source.replace("OPTIONS", options).replace("REPLICATES", str(replicates)))
+        parts = {"key": repr(key), "score": score, "options": options, "replicates": replicates}
+        project.write(SOURCE.substitute(parts))
 
     return write
 

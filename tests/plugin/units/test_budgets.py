@@ -2,9 +2,11 @@
 
 # ruff: noqa: E501 - lines of projects under test
 
+from string import Template
+
 import pytest
 
-SOURCE = """
+SOURCE = Template("""
     @remote(key="1")
     def chat(text):
         return text * 2
@@ -12,12 +14,17 @@ SOURCE = """
     @pytest.mark.experiment(
         cases=Cases([{"id": f"q{i}", "text": "x" * (1 + i % 7) + str(i)} for i in range(20)]), treatments={"v2": {"gain": 9.0}},
         hypotheses=[Hypothesis(metric="score", direction="increase", nan_policy="omit", max_missing=0.9)],
-        BUDGET
+        $budget
     )
     def experiment_a(case, rng, gain=0.0):
-        chat(f"{case['text']} {gain}")
+        $called(f"{case['text']} {gain}")
         return {"score": rng.normal() + gain * rng.uniform(), "cost": 0.25}
-"""
+""")
+
+
+def source(budget, called="chat"):
+    """Return an experiment on twenty cases that calls a remote function, or another one."""
+    return SOURCE.substitute(budget=budget, called=called)
 
 
 @pytest.mark.parametrize(
@@ -31,8 +38,7 @@ SOURCE = """
 )
 def test_a_budget_is_spent_and_the_next_session_goes_on(project, budget, option, told):
     """What was run is stored; the claim is invalid until everything has run, whatever may be omitted."""
-    source = SOURCE.replace("BUDGET", budget)
-    project.write(source if "calls were" in told else source.replace("chat(f", "str(f"))
+    project.write(source(budget, "chat" if "calls were" in told else "str"))
     options = [option] if option else []
     for done in (8, 16):
         result = project.run(*options)
@@ -47,7 +53,7 @@ def test_a_budget_is_spent_and_the_next_session_goes_on(project, budget, option,
 @pytest.mark.slow
 def test_workers_share_a_budget(project):
     """All of them together make as many calls as it allows, but for those that are under way."""
-    project.write(SOURCE.replace("BUDGET", "budget=Budget(calls=16)"))
+    project.write(source("budget=Budget(calls=16)"))
     result = project.run_workers()
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*budget spent at * of 20 cases of *", "remote chat: 1[678] of *"])
@@ -55,8 +61,7 @@ def test_workers_share_a_budget(project):
 
 def test_time_is_up(project):
     """Minutes count from the first run of the experiment."""
-    source = SOURCE.replace("BUDGET", "budget=Budget(minutes=1e-9)")
-    project.write(source)
+    project.write(source("budget=Budget(minutes=1e-9)"))
     result = project.run()
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*budget spent at 0 of 20 cases*1e-09 minutes are over*"])
@@ -94,7 +99,7 @@ def test_factories_have_budgets(project):
 )
 def test_wrong_budgets(project, budget, told):
     """The message says what to give."""
-    project.write(SOURCE.replace("BUDGET", f"budget={budget}"))
+    project.write(source(f"budget={budget}"))
     result = project.run()
     assert result.ret in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.USAGE_ERROR)
     assert told in " ".join(result.stdout.str().split())

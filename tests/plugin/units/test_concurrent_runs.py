@@ -1,6 +1,7 @@
 """Asynchronous marked functions, whose runs are under way at the same time."""
 
 import textwrap
+from string import Template
 
 import pytest
 
@@ -28,10 +29,8 @@ MARK = dict(replicates=12, treatments={"boost": {"delta": 5.0}}, hypotheses=CLAI
 """
 
 
-def write(project, source, **values):
-    for name, value in values.items():
-        source = source.replace(name, str(value))
-    project.write(WAITING + textwrap.dedent(source))
+def write(project, source, **parts):
+    project.write(WAITING + Template(textwrap.dedent(source)).substitute(parts))
 
 
 def digests(result):
@@ -58,7 +57,7 @@ async def part():
     await asyncio.sleep(0)
     return random.random()
 
-@pytest.mark.experiment(**MARK, max_concurrency=MOST, cache_key="1")
+@pytest.mark.experiment($mark, max_concurrency=$most, cache_key="1")
 async def experiment_total(rng, drawn, delta=0.0):
     await wait()
     parts = await asyncio.gather(part(), part())
@@ -83,7 +82,7 @@ def test_numbers_are_those_of_runs_one_by_one(project):
     write(project, PLAIN)
     plain = digests(project.run("-v", OFF))
     for most, running in ((1, 1), (6, 12)):
-        write(project, DRAWING, MOST=most)
+        write(project, DRAWING, mark="**MARK", most=most)
         result = project.run("-v", OFF)
         result.assert_outcomes(passed=1)
         assert most_running(project) == running
@@ -94,9 +93,9 @@ def test_numbers_are_those_of_runs_one_by_one(project):
 @pytest.mark.slow
 def test_numbers_on_workers_and_from_the_cache(project):
     """They are the same there; runs are stored, and each is made once."""
-    write(project, DRAWING, MOST=1)
+    write(project, DRAWING, mark="**MARK", most=1)
     one_by_one = digests(project.run("-v", OFF))
-    write(project, DRAWING, MOST=5)
+    write(project, DRAWING, mark="**MARK", most=5)
     for options, cached in (("-v",), 0), (("-v", "-o", "crystallize_cache_verify=0"), 24):
         result = project.run_workers(*options)
         result.assert_outcomes(passed=1)
@@ -124,9 +123,9 @@ def test_a_replicate_is_claimed_when_there_is_room(project):
 
 def test_looks_are_waited_for(project):
     """Early stopping ends after as many replicates as one by one, though more could be under way."""
-    write(project, DRAWING.replace("MARK, ", "MARK | {'replicates': 40}, "), MOST="4")
+    write(project, DRAWING, mark="**MARK | {'replicates': 40}", most="4")
     many = project.run("-v", OFF, "--crystallize-early-stop")
-    write(project, DRAWING.replace("MARK, ", "MARK | {'replicates': 40}, "), MOST="1")
+    write(project, DRAWING, mark="**MARK | {'replicates': 40}", most="1")
     single = project.run("-v", OFF, "--crystallize-early-stop")
     assert digests(many) == digests(single) != []
     many.stdout.fnmatch_lines(["*stopped at 16 of 40 replicates*"])
@@ -343,7 +342,7 @@ async def client(replicate):
 @pytest.mark.experiment(**MARK, max_concurrency=3, cache_key="1")
 async def experiment_total(rng, client, replicate, condition, delta=0.0):
     if (replicate, condition) == (6, "baseline"):
-        END
+        $end
     await asyncio.sleep(0.001)
     return {"total": rng.normal() + delta}
 """
@@ -361,7 +360,7 @@ async def experiment_total(rng, client, replicate, condition, delta=0.0):
 )
 def test_interrupts_tear_every_run_down(project, monkeypatch, end, code):
     """Those under way are cancelled, and torn down; those that had ended are stored."""
-    write(project, ENDING, END=f"if os.environ.get('END'): {end}")
+    write(project, ENDING, end=f"if os.environ.get('END'): {end}")
     monkeypatch.setenv("END", "1")
     result = project.run_apart("-n0")
     assert result.ret == code
@@ -377,7 +376,7 @@ def test_interrupts_tear_every_run_down(project, monkeypatch, end, code):
 def test_a_run_that_hangs_is_ended_by_its_time_out(project):
     """The others go on; the failure names it, and the line in which it waits."""
     pytest.importorskip("pytest_timeout")
-    write(project, ENDING, END="await asyncio.Event().wait()")
+    write(project, ENDING, end="await asyncio.Event().wait()")
     result = project.run_apart("-n0", OFF, "--timeout=1")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
@@ -403,7 +402,7 @@ def test_max_concurrency_is_a_number(project, given):
 
 def test_one_run_by_itself(project):
     """The line that repeats a run works, and lets its exception through."""
-    write(project, ENDING, END="raise ValueError('bad luck')")
+    write(project, ENDING, end="raise ValueError('bad luck')")
     for place, outcome in (("5:boost", {"skipped": 1}), ("6:baseline", {"failed": 1})):
         result = project.run(f"--crystallize-repro={place}", OFF)
         result.assert_outcomes(**outcome)
