@@ -20,7 +20,7 @@ from crystallize.boundary import check_failure
 from crystallize.identity.bodies import DESCRIPTIONS
 from crystallize.identity.encoder import Refusal
 from crystallize.identity.origin import Roots, real_directory
-from crystallize.identity.part_encoder import LabelPart, Part, PartEncoder
+from crystallize.identity.part_encoder import LabelPart, Part, PartEncoder, is_of_asyncio
 from crystallize.identity.process_state import Move, Setting, moves, settings_of
 from crystallize.identity.reach import Reach
 
@@ -172,6 +172,13 @@ class _StateEncoder(PartEncoder):
         if type(items) is dict:
             self._holders.append((items, len(items)))
         super().mapping(tag, items)
+
+    def write_instance(self, value: Any) -> None:
+        """Add an instance; of an event loop, from which all that is under way can be reached, its class."""
+        if is_of_asyncio(value, "AbstractEventLoop"):
+            self.write_class(type(value))
+        else:
+            super().write_instance(value)
 
     def state(self, value: Any) -> None:
         """Add the attributes of an instance, and note where they are."""

@@ -30,6 +30,7 @@ _PLAIN_WRAPPERS: Final = (staticmethod, classmethod, property, types.MethodType,
 _NAMED: Final = (type, types.FunctionType, types.BuiltinFunctionType, functools._lru_cache_wrapper)
 """What has a name of its own, wherever it is met."""
 _HEAP_TYPE: Final = 1 << 9  # Py_TPFLAGS_HEAPTYPE
+_LOCKS: Final = ("Lock", "Condition", "Semaphore")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +110,8 @@ class PartEncoder(Encoder):
 
     def write_instance(self, value: Any) -> None:
         """Add an instance; one that the part contains already is referred to by its number."""
-        if isinstance(value, logging.Logger | logging.Handler):  # what is logged decides nothing
-            self.write_class(type(value))
+        if isinstance(value, logging.Logger | logging.Handler) or is_of_asyncio(value, *_LOCKS):
+            self.write_class(type(value))  # what is logged, and who waits for whom, decides nothing
             return
         if isinstance(value, contextvars.ContextVar):
             self.text(b"V", value.name)
@@ -211,6 +212,12 @@ class _LoneEncoder(PartEncoder):
         self.text(b">", part.name)
         if isinstance(part.value, types.FunctionType):
             self.add(code_facts(part.value.__code__).digest)
+
+
+def is_of_asyncio(value: object, *names: str) -> bool:
+    """Return whether a value is an instance of one of these classes of asyncio, which need not be loaded."""
+    asyncio = sys.modules.get("asyncio")
+    return asyncio is not None and any(getattr(asyncio, name) in type(value).__mro__ for name in names)
 
 
 def _write_text(encoder: PartEncoder, value: str) -> None:

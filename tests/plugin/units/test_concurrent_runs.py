@@ -121,6 +121,26 @@ def test_a_replicate_is_claimed_when_there_is_room(project):
     project.run(OFF).assert_outcomes(passed=1)
 
 
+def test_locks_of_tasks_are_no_memory(project):
+    """Runs that take turns by a lock of their module, and put something on their loop, are stored."""
+    write(
+        project,
+        """
+        GATE = asyncio.Semaphore(2)
+
+        @pytest.mark.experiment(replicates=9)
+        async def experiment_total(rng):
+            async with GATE:
+                loop = asyncio.get_running_loop()
+                loop.seen = getattr(loop, "seen", 0) + 1
+                await asyncio.sleep(0)
+            return {"total": rng.normal()}
+        """,
+    )
+    project.run().stdout.no_fnmatch_line("*GATE changed*")
+    project.run("-o", "crystallize_cache_verify=0").stdout.fnmatch_lines(["*9 of 9 runs from cache*"])
+
+
 def test_looks_are_waited_for(project):
     """Early stopping ends after as many replicates as one by one, though more could be under way."""
     write(project, DRAWING, mark="**MARK | {'replicates': 40}", most="4")
