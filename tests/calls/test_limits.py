@@ -92,6 +92,7 @@ def test_the_rate_is_that_of_all_processes(start):
     assert max(call.began for call in server.calls) - start.began >= 19 * 0.05
 
 
+@pytest.mark.slow
 def test_a_refusal_has_all_processes_pause(start):
     """Calls under way may still be refused; then nobody calls until the time is over, and no call is lost."""
     with ModelServer(faults=[Fault(429, retry_after=0.3)] * 12, latency=0.01) as server:

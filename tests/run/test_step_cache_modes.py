@@ -58,6 +58,7 @@ async def awaited(data, ctx):
     return [x + ctx.rng.normal() for x in data], {"async": ctx.rng.normal()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "execution",
     [SerialExecution(), ParallelExecution(2), ParallelExecution(2, "process"), AsyncExecution(3)],

@@ -10,6 +10,7 @@ WITH_TMP_PATH = total(arguments="tmp_path, rng")
 REFUTED = total(arguments="tmp_path, rng", treatments={"boost": {"delta": -9.0}})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", ["0", "2"])
 def test_failures_are_post_processed(project, workers):
     """What `fixturenames` lists can be looked up in `funcargs` in a hook, whoever made the runs."""

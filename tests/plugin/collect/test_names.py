@@ -83,6 +83,7 @@ def test_name(project, name):
     )
 
 
+@pytest.mark.slow
 def test_all_names_at_once(project):
     """Tests of all names pass together, fail together, and --lf reruns exactly the one that failed."""
     write(project, NAMES)

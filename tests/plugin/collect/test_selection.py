@@ -45,6 +45,7 @@ def test_only_what_is_needed(project):
     assert ran(project) == {"baseline": 6, "good": 6, "third": 6}
 
 
+@pytest.mark.slow
 def test_a_family_is_run_for_its_adjusted_p(project):
     """-k, a node id and --lf run the conditions that the adjusted p needs, say so, and change no number."""
     project.write(mixed("holm"))

@@ -34,6 +34,7 @@ def experiment_total(rng, replicate, condition, delta=0.0):
 LOST = "INVALID: 1 of 8 replicates of 'boost' are missing: replicate 5 failed with ValueError: the thread crashed"
 
 
+@pytest.mark.slow
 def test_error_of_a_thread(project):
     """It is that of the run that started the thread, here and on workers, with a cold and a warm cache."""
     project.write(THREAD.substitute(then="pass"))

@@ -179,6 +179,7 @@ def test_same_name_in_two_files(project):
     assert len({re.sub(r"[\d.]+ s", "", head) for head in heads}) == 2
 
 
+@pytest.mark.slow
 def test_headings_can_be_pasted(project, monkeypatch):
     """What an experiment's heading begins with is taken by pytest from here, and selects that experiment."""
     parameters = '@pytest.mark.parametrize("size", ["a b", "[x]", "größe", "a::b"])'

@@ -208,6 +208,7 @@ def interrupted(project, *args):
     return process.returncode, output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 def test_interrupt(project, workers):
     """Ctrl-C ends the session with a summary of what is known."""

@@ -15,6 +15,7 @@ from plugin.conftest import PRELUDE, TOTAL, edited, properties
 from plugin.records.conftest import cached, digests, experiment, hits
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("second", [0, pytest.param(2, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("first", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_cold_and_warm_sessions_agree(project, first, second):
@@ -156,6 +157,7 @@ def test_seed_parameters_and_environment(project, monkeypatch):
     assert hits(project.run(), "total[2]") == 10
 
 
+@pytest.mark.slow
 def test_declared_inputs(project):
     """Declared files may be read; when their content changes, or there is another one, runs are run again."""
     project.raw("data/a.csv", "1")
@@ -276,6 +278,7 @@ def test_edits_of_a_factory(project, old, new, expected):
     assert found[0] == expected
 
 
+@pytest.mark.slow
 def test_hooks_around_runs(project):
     """A stored run would not call a plugin's hooks, so there is none; unless a cache_key says so."""
     project.write(FACTORY.substitute(plugins="[Counting()]"))
@@ -328,6 +331,7 @@ def test_early_stopping(project):
     assert cached(warm)["total"][:2] == (20, 20)
 
 
+@pytest.mark.slow
 def test_calibration(project):
     """A/A tests have runs of their own, which are stored as well."""
     project.write(experiment())

@@ -18,6 +18,7 @@ IMPURE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     "kind", [kind if kind == "file" else pytest.param(kind, marks=pytest.mark.slow) for kind in IMPURE]
@@ -70,6 +71,7 @@ def test_what_cannot_be_fingerprinted_is_refused(project):
     assert hits(project.run_apart("-W", "ignore")) == 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("argument", "code"),
     [

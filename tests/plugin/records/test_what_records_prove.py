@@ -152,6 +152,7 @@ def test_names_in_a_directory_count(project):
     assert hits(project.run_apart()) == 10
 
 
+@pytest.mark.slow
 def test_directories_of_tools_are_looked_through_in_vain(project):
     """Code that looks for files of the project meets what Python, git and pytest keep beside them."""
     project.raw("parts/__pycache__/one.pyc", "")
@@ -311,6 +312,7 @@ def experiment_total(gain=0.0):
 """)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_runs_that_do_not_repeat_are_told_and_not_stored(project, workers):
     """Whatever the verbosity: experiment, replicate, condition, metric, both values and usual causes."""
@@ -411,6 +413,7 @@ def experiment_total(rng, gain=0.0):
 """)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("expression", "kept"),
     [
@@ -463,6 +466,7 @@ def experiment_total(rng, once, gain=0.0):
 SETTING = ("patched", "precise", "told", "kept")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "function", [SETTING[0], *(pytest.param(f, marks=pytest.mark.slow) for f in SETTING[1:])]
 )
@@ -473,6 +477,7 @@ def test_what_runs_set_of_their_process_is_stored_if_all_set_the_same(project, f
     assert hits(project.run_apart()) == 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("function", "named"),
     [

@@ -402,6 +402,7 @@ def test_ordinary_sessions_add_nothing_to_the_job_summary(project, monkeypatch):
     assert not summary.exists()
 
 
+@pytest.mark.slow
 def test_the_job_summary_keeps_to_what_github_takes(project, monkeypatch):
     """What has no room is left out; where there is none at all, the summary of pytest says so."""
     monkeypatch.setattr("pytest_crystallize.session.publisher.STEP_SUMMARY_BYTES", 1000)

@@ -28,6 +28,7 @@ HOOKS = ("record(record)", "verdict(verdict)", "report(results)")
 SLOW = pytest.mark.slow
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("hooked", "workers"),
     [

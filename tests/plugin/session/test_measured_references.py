@@ -49,6 +49,7 @@ def verdicts(project, *options):
     return [test["verdict"] for each in report["experiments"] for test in each["tests"]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("factor", "status"), [(1.02, "supported"), (2.0, "refuted")])
 def test_times_are_compared_on_their_machine(project, times, factor, status):
     """As of two sessions, which no seed pairs; on another machine not at all."""

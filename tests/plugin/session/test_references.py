@@ -197,6 +197,7 @@ def test_a_condition_that_is_gone_is_found_with_workers(project, suite, saved):
 # Options.
 
 
+@pytest.mark.slow
 def test_another_reference_can_be_compared_with(project, suite, saved):
     """By the option, by its ini twin, and by the option in spite of the twin; what is missing fails."""
     suite(change=" - 1.0")

@@ -51,6 +51,7 @@ def told(result):
     return [line.removeprefix("remote ") for line in result.outlines if line.startswith("remote ")]
 
 
+@pytest.mark.slow
 def test_sessions_make_only_calls_whose_replies_are_not_kept(project, served, models):
     """Cold all, warm and with another scorer none, with another key all; a wide fixture's once."""
     served()

@@ -147,6 +147,7 @@ def note(*what):
     assert "block-" not in result.stdout.str()
 
 
+@pytest.mark.slow
 def test_tokens_are_not_set_up_for_nothing(project):
     """Of ten tokens of ten short replicates the first runs all."""
     project.raw(

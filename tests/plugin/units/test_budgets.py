@@ -31,8 +31,15 @@ def source(budget, called="chat"):
     ("budget", "option", "told"),
     [
         ("budget=Budget(calls=16)", "", "16 calls were made, of 16"),
-        ('budget=Budget(metric="cost", total=4)', "", "cost is 4 in all, of 4"),
-        ("", "--crystallize-budget=calls=16,minutes=30", "16 calls were made, of 16"),
+        pytest.param(
+            'budget=Budget(metric="cost", total=4)', "", "cost is 4 in all, of 4", marks=pytest.mark.slow
+        ),
+        pytest.param(
+            "",
+            "--crystallize-budget=calls=16,minutes=30",
+            "16 calls were made, of 16",
+            marks=pytest.mark.slow,
+        ),
         ("budget=Budget(calls=500)", "--crystallize-budget=cost=4", "cost is 4 in all, of 4"),
     ],
 )

@@ -67,6 +67,7 @@ def test_only_what_a_change_of_the_file_concerns_is_run_again(project):
         )
 
 
+@pytest.mark.slow
 def test_workers_give_the_same(project):
     """Whoever runs which sample of which case: digest and verdict are those of one process."""
     write_cases(project, ROWS)

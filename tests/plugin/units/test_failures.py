@@ -88,6 +88,7 @@ def test_different_failures(project):
     assert shown == 8 or any("more" in line and "fail" in line for line in result.outlines)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("style", ["auto", "long", "short", "line", "native", "no"])
 def test_traceback_styles(project, style):
     """--tb is obeyed; whatever the style, the exception is told unless it is "no"."""
@@ -106,6 +107,7 @@ def test_showlocals_and_full_trace(project):
     project.run("--full-trace").assert_outcomes(failed=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("capture", ["no", "sys", "fd", "tee-sys"])
 def test_capture_modes(project, capture):
     """Under every capture mode a failing run is told, and what it printed is seen."""
@@ -131,6 +133,7 @@ def repeat(result):
     )
 
 
+@pytest.mark.slow
 def test_repeat_line_in_a_shell(project):
     """The line that repeats a replicate works when it is pasted into a shell, and fails as the replicate did."""
     project.write(failing())

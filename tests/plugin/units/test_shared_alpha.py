@@ -34,6 +34,7 @@ def verdicts(project, *args):
     }
 
 
+@pytest.mark.slow
 def test_verdicts_do_not_depend_on_what_else_is_selected(project):
     """A file, an experiment or a test alone has the verdict that it has among all."""
     project.write(SOURCE)

@@ -115,6 +115,7 @@ def experiment_nested(ctx, rng, replicate, delta=0.0):
 """)
 
 
+@pytest.mark.slow
 def test_looks_at_units_find_the_same_in_a_cache(project):
     """Whatever it holds: nothing, the replicates of the looks, or all of them."""
     found = []
@@ -162,6 +163,7 @@ def test_the_same_verdicts_however_run(project, ways):
     assert len({values["n"] for name, values in outcomes[0][0].items() if "all" not in name}) > 1
 
 
+@pytest.mark.slow
 def test_the_same_as_the_library(project):
     """A factory's experiment stops where `Experiment.run` does, and so it does if one claim is selected."""
     project.write("""
@@ -362,6 +364,7 @@ def report_of(project, *args):
     return each
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", ["-n0", "-n2"])
 def test_a_condition_that_is_decided_is_not_run_on(project, workers):
     """The summary says so."""
@@ -377,6 +380,7 @@ def test_a_condition_that_is_decided_is_not_run_on(project, workers):
     assert f"not run on, since all that is claimed of them was decided: 'far' after {n['far']} of" in text
 
 
+@pytest.mark.slow
 def test_what_is_stored_beyond_a_decision_counts_in_nothing(project):
     """As if it were not there, whether the runs were made without looks or with them."""
     project.write(source(**OWN, first="pass", declared=""))

@@ -269,7 +269,9 @@ VERIFIERS = {
 }
 
 
-@pytest.mark.parametrize("mark", ["", "@pytest.mark.xfail"], ids=["unmarked", "xfail"])
+@pytest.mark.parametrize(
+    "mark", ["", pytest.param("@pytest.mark.xfail", marks=pytest.mark.slow)], ids=["unmarked", "xfail"]
+)
 @pytest.mark.parametrize("case", VERIFIERS)
 def test_verifier_without_a_verdict(project, case, mark):
     """A verifier that gives no verdict fails its test, under whatever marks."""
