@@ -362,6 +362,7 @@ Experiment([1, 2], [total], [ParallelExecution(2, "process")], replicates=4).run
 """
 
 
+@pytest.mark.slow
 def test_a_script_without_main_guard_is_told_so_once(tmp_path):
     """Where processes import the script that starts them: one traceback, of the script itself."""
     script = tmp_path / "script.py"

@@ -495,6 +495,7 @@ def test_a_ranked_hypothesis_is_checked_by_its_verifier():
         check_verifier(order_by_p, examples=8)
 
 
+@pytest.mark.slow
 def test_no_warning_gets_out():
     """Neither numpy's nor scipy's, nor what the verifier says thousands of times."""
 

@@ -202,6 +202,7 @@ def test_collect_only_shows_the_tree(project):
     )
 
 
+@pytest.mark.slow
 def test_random_order(project):
     """pytest-randomly's order changes no number, and leaves the tests of other plugins in place."""
     project.write(mixed())

@@ -399,6 +399,7 @@ class TestX:
     assert project.log() == [["module"], ["class"], *run, *run]
 
 
+@pytest.mark.slow
 def test_wider_fixtures_draw_alike_whoever_is_first(project):
     """A module-scoped fixture draws the same numbers from the global generators, whichever test runs first."""
     project.write(

@@ -94,6 +94,7 @@ def test_width(project, monkeypatch, columns):
             assert wcswidth(line) <= columns, line
 
 
+@pytest.mark.slow
 def test_no_colour_when_not_on_a_terminal(project):
     """Without a terminal there are no escape sequences; with --color=yes the verdicts are coloured."""
     project.write(many())

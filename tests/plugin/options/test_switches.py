@@ -24,6 +24,7 @@ def outside_ci(monkeypatch):
     monkeypatch.delenv("CI", raising=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_off_until_on_again(project, workers):
     """A treatment that is switched off is not run, its tests are skipped, and the next run remembers it."""
@@ -48,6 +49,7 @@ def test_off_until_on_again(project, workers):
         project.run().assert_outcomes(passed=1, failed=1)
 
 
+@pytest.mark.slow
 def test_ci_ignores_what_is_remembered(project, monkeypatch):
     """Where CI is set, a restored cache silences no gate, and that is said."""
     project.write(TWO)

@@ -217,6 +217,7 @@ def test_verification_can_be_switched_off(project):
     assert "crystallize_cache_verify: '2' is not a number from 0 to 1" in result.stderr.str()
 
 
+@pytest.mark.slow
 def test_measured_metrics(project):
     """A claim about a measured metric is never decided on stored runs; beside one, stored runs are used."""
     measures = {"lines": "ctx.metrics.add('took', rng.random(), measured=True)", "arguments": "ctx, rng"}
@@ -291,6 +292,7 @@ def test_hooks_around_runs(project):
     assert hits(project.run()) == 10
 
 
+@pytest.mark.slow
 def test_graphs(project):
     """Of a graph, what writes artifacts is run each time; what reads them is stored, under what is upstream."""
     source = """

@@ -45,6 +45,7 @@ def test_impure_runs_are_run_each_time(project, kind, workers):
         assert text.count(f"run each time: {said}") == 1
 
 
+@pytest.mark.slow
 def test_a_cache_key_admits_all(project):
     """With cache_key=, impure runs are stored and not verified; another key is another run."""
     body = "with open('log', 'a') as log: log.write('x')"

@@ -263,6 +263,7 @@ def test_nothing_is_written_unless_asked(project):
     assert {path.name for path in project.path.iterdir()} - {"__pycache__"} == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_session_that_stops_at_a_failure_still_reports(project, workers):
     """What was not run is told as not run."""

@@ -68,6 +68,7 @@ def test_arguments_may_be_left_out(project):
     project.run("-s").stdout.fnmatch_lines(["*got supported Verdict tuple", "got 0"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", ["-n0", "-n2"])
 def test_a_conftest_with_hooks_loads_without_the_option(project, workers):
     """It does no harm, and nothing is called."""

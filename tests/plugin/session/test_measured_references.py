@@ -115,6 +115,7 @@ def test_runs_on_a_cluster_have_no_machine(project, times):
     assert "on machines that nobody knows" in found["reason"]
 
 
+@pytest.mark.slow
 def test_a_verifier_of_times_is_asked_on_their_machine_alone(project):
     """It may read any metric, or every one."""
     project.write(

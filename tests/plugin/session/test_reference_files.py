@@ -206,6 +206,7 @@ def test_two_experiments_of_one_file_are_refused(project, suite):
     assert references(project) == ["references/main/experiment_a/experiment_x[A].json"]
 
 
+@pytest.mark.slow
 def test_a_graph_has_a_file_for_each_experiment(project, suite):
     """Upstream and downstream; the hypotheses of both are compared, also with another reference."""
     project.write(
@@ -249,6 +250,7 @@ def test_a_graph_has_a_file_for_each_experiment(project, suite):
     result.stdout.fnmatch_lines(["INVALID: there is no reference 'none'*"])
 
 
+@pytest.mark.slow
 def test_files_of_one_stem_in_two_directories(project, suite):
     """Each has its references beside it, and messages name the file."""
     suite(replicates=5)

@@ -218,6 +218,7 @@ def test_another_reference_can_be_compared_with(project, suite, saved):
     result.stderr.fnmatch_lines(["*a run that records judges nothing; give one of them*"])
 
 
+@pytest.mark.slow
 def test_a_factory_is_compared_with_another_reference(project, suite):
     """Its hypotheses are against what the option names; the path that the library reads is not used."""
     project.write(

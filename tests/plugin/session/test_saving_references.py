@@ -183,6 +183,7 @@ def test_what_is_replaced_is_named(project, gate, saved):
     assert f"; before, it was recorded with 12 replicates of root seed 0 at commit {commit} on 20" in told
 
 
+@pytest.mark.slow
 def test_changed_inputs_are_told(project, gate, saved):
     """Their digests are kept; a verdict says which are others now."""
     data = project.raw("data/a.csv", "1")

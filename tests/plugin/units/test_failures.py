@@ -314,6 +314,7 @@ def test_pdb_without_repro(project, monkeypatch):
     assert (project.path / "log").read_text().startswith("compute 2 3.0\n")
 
 
+@pytest.mark.slow
 def test_breakpoint(project):
     """A breakpoint in a body reaches the user though output is captured."""
     project.raw(
