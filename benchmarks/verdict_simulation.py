@@ -263,7 +263,7 @@ def cases(checks: Checks) -> None:
         rate = share(
             _on_cases(guard, *rates(0.05), design, looks).status == "supported" for _ in range(repetitions)
         )
-        checks.at_most(f"default test, {what}: yes/no that lose the margin of .05", rate, 0.06, repetitions)
+        checks.at_most(f"default test, {what}: yes/no at the margin", rate, 0.06, repetitions)
 
 
 _READS_CASE: Final = (untouched("step", 0).then("read", "case", None),)

@@ -94,7 +94,7 @@ def test_full_disk(project):
 
         class Full:
             def __init__(self):
-                self.left = 6000
+                self.left = 1000
 
             def __getattr__(self, name):
                 return getattr(os, name)
