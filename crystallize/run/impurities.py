@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 
 class Impurities:
     """Code that may keep in memory what no key has seen, since an impure run of this process used it.
@@ -19,7 +21,9 @@ class Impurities:
         if labels is None:
             self._all = self._all or reason
         else:
-            self._fed.update((label, reason) for label in labels if label not in self._fed)
+            self._fed.update(
+                (label, reason) for label in labels if label not in self._fed and not _is_of_python(label)
+            )
 
     def reason(self, labels: frozenset[str]) -> str | None:
         """Say why code can't be trusted, or None."""
@@ -30,3 +34,12 @@ class Impurities:
                 if label in self._fed:
                     return f"shares {label} with {self._fed[label]}"
         return None
+
+
+def _is_of_python(label: str) -> bool:
+    """Return whether code is of the standard library.
+
+    A function of it that encloses something, such as those that `dataclasses` makes for each class, is
+    another one each time; what code of the project keeps in one, it shares itself.
+    """
+    return label.partition(".")[0] in sys.stdlib_module_names

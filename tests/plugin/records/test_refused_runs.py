@@ -216,3 +216,28 @@ def experiment_skips(replicate):
     assert cached(result)["keeps"][0] == 0
     text = " ".join(line.strip() for line in result.outlines)
     assert text.count("run each time: wrote artifacts, which are not stored with its record") == 1
+
+
+def test_functions_that_python_makes_for_each_are_not_shared(project):
+    """Two data classes have nothing in common but who made them."""
+    for name, line in (("a", "str(Point()) + Path('data.txt').read_text()"), ("b", "str(Point())")):
+        project.write(
+            f"""
+            from dataclasses import dataclass
+            from pathlib import Path
+
+            @dataclass
+            class Point:
+                x: int = 0
+
+            @pytest.mark.experiment(replicates=3, treatments={{"t": {{"delta": 1.0}}}})
+            def experiment_{name}(rng, delta=0.0):
+                {line}
+                return {{"y": rng.normal() + delta}}
+            """,
+            f"experiment_{name}.py",
+        )
+    project.raw("data.txt", "1")
+    result = project.run("-o", "crystallize_cache_verify=0")
+    assert "shares" not in result.stdout.str()
+    result.stdout.fnmatch_lines(["*run each time: *"])
