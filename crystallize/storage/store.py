@@ -33,7 +33,7 @@ _STALE = 3600.0  # seconds after which nobody finishes a temporary file any more
 
 _MANY = 8  # small packs of one group that are worth making one of
 _SMALL = 1 << 20  # bytes; larger packs are not written again
-_REMOVALS = 9  # of a directory or an unfinished file that one write bears; the first: it was never made
+_REMOVALS = 2  # of a directory that one write bears, the first being that it was never made
 _LISTINGS = 3  # of a shard whose packs are replaced while they are read
 
 
@@ -308,7 +308,8 @@ class Store:
                     self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
                     path.parent.mkdir(mode=0o700, exist_ok=True)
             if used is not None:
-                os.utime(path, ns=(used, used))
+                with contextlib.suppress(FileNotFoundError):  # another process has evicted it already
+                    os.utime(path, ns=(used, used))
         except OSError as error:
             self._note("written", error)
             return False

@@ -153,9 +153,9 @@ def test_a_removed_directory_is_made_again(store):
     assert store.fault is None
 
 
-@pytest.mark.parametrize("times", [1, 9])
-def test_a_directory_removed_during_a_write_is_made_again(store, monkeypatch, times):
-    """Again and again is a fault, and no endless loop."""
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_directory_removed_during_a_write_is_made_again_once(store, monkeypatch, times):
+    """Twice in a row is a fault, and no endless loop."""
     store.put("z", A)
     left = iter(range(times))
     real = os.replace
