@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 
+from crystallize.identity.origin import is_project_name
+
 
 class Impurities:
     """Code that may keep in memory what no key has seen, since an impure run of this process used it.
@@ -37,9 +39,10 @@ class Impurities:
 
 
 def _is_of_python(label: str) -> bool:
-    """Return whether code is of the standard library.
+    """Return whether code is of the standard library; a module of the project may have the name of one of it.
 
     A function of it that encloses something, such as those that `dataclasses` makes for each class, is
     another one each time; what code of the project keeps in one, it shares itself.
     """
-    return label.partition(".")[0] in sys.stdlib_module_names
+    top = label.partition(".")[0]
+    return top in sys.stdlib_module_names and not is_project_name(top)
