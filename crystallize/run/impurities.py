@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import sys
 
-from crystallize.identity.origin import is_project_name
-
 
 class Impurities:
     """Code that may keep in memory what no key has seen, since an impure run of this process used it.
@@ -44,5 +42,7 @@ def _is_of_python(label: str) -> bool:
     A function of it that encloses something, such as those that `dataclasses` makes for each class, is
     another one each time; what code of the project keeps in one, it shares itself.
     """
+    from crystallize.identity.origin import is_project_name  # needed where a run was impure
+
     top = label.partition(".")[0]
     return top in sys.stdlib_module_names and not is_project_name(top)
