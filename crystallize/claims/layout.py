@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from crystallize.errors import SampleError
 from crystallize.stats import Comparison, crossed_t, paired_t, resampled_t, welch_t
 
 
@@ -45,3 +46,17 @@ class Layout:
         if self.test_fraction is not None:
             return partial(resampled_t, test_fraction=self.test_fraction)
         return paired_t if self.paired else welch_t
+
+    def refuse_parts(self, test: str, statistic: str) -> None:
+        """Refuse a layout in which a replicate has more than one value, or shares its data with others.
+
+        Raises
+        ------
+        SampleError
+            If so; it says how the claim can be made.
+        """
+        if self.units is not None or self.test_fraction is not None:
+            raise SampleError(
+                f"{test}: it takes one value of each replicate, or unit; record the {statistic} of each "
+                "replicate as a metric, and compare its mean"
+            )

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from crystallize.claims.layout import Layout
 from crystallize.claims.stat_test import BuiltInTest, Scale, StatisticalTest, Values
 from crystallize.claims.tests_of_means import PairedTTest, WelchTTest
-from crystallize.errors import DefinitionError, SampleError
+from crystallize.errors import DefinitionError
 from crystallize.stats import (
     Comparison,
     TestResult,
@@ -213,11 +213,7 @@ class QuantileTest(BuiltInTest):
 
     def comparison(self, layout: Layout) -> Comparison:
         """Return the comparison of pairs, of independent samples, or of one sample with a number."""
-        if layout.units is not None or layout.test_fraction is not None:
-            raise SampleError(
-                "quantile: it takes one value of each replicate, or unit; record the quantile of each "
-                "replicate as a metric, and compare its mean"
-            )
+        layout.refuse_parts("quantile", "quantile")
         compare: Callable[..., TestResult] = partial(quantile_test, q=self.q, paired=layout.paired)
         if layout.number is not None:
             number = layout.number

@@ -55,9 +55,5 @@ class YuenTest(BuiltInTest):
 
     def comparison(self, layout: Layout) -> Comparison:
         """Return the comparison of pairs, or of independent samples."""
-        if layout.units is not None or layout.test_fraction is not None:
-            raise SampleError(
-                "Yuen t: it takes one value of each replicate, or unit; record the trimmed mean of each "
-                "replicate as a metric, and compare its mean"
-            )
+        layout.refuse_parts("Yuen t", "trimmed mean")
         return partial(yuen_t, trim=self.trim, paired=layout.paired)

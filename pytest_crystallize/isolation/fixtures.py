@@ -87,3 +87,9 @@ def hidden_by(definition: Any, root: Path) -> str | None:
         f"fixture {name!r} at {relative(path, root)}:{line + 1} hides the one of crystallize, so replicates "
         "would not differ as they should; rename it"
     )
+
+
+def refuse_hiding(definition: Any, root: Path) -> None:
+    """Fail a test in which a fixture of the user's stands for a reserved one."""
+    if fault := hidden_by(definition, root):
+        pytest.fail(fault, pytrace=False)

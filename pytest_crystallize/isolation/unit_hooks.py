@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pytest_crystallize.isolation.fixtures import RESERVED, hidden_by
+from pytest_crystallize.isolation.fixtures import RESERVED, refuse_hiding
 
 _IDLE = {"setuponly": "setupshow", "setupplan": "setupplan"}
 """Plugins of pytest's -> the option without which their hooks around fixtures do nothing."""
@@ -53,8 +53,8 @@ class UnitHooks:
 
     def _set_up(self, *, fixturedef: Any, request: Any) -> Any:
         __tracebackhide__ = True
-        if fixturedef.argname in RESERVED and (fault := hidden_by(fixturedef, self._config.rootpath)):
-            pytest.fail(fault, pytrace=False)
+        if fixturedef.argname in RESERVED:
+            refuse_hiding(fixturedef, self._config.rootpath)
         return self._make(fixturedef=fixturedef, request=request)
 
 

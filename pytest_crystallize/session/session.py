@@ -26,7 +26,7 @@ from crystallize.seam import (
 from pytest_crystallize.collect.declarations import Declarations
 from pytest_crystallize.collect.items import ExperimentItem, HypothesisItem, NotSupported
 from pytest_crystallize.exit_code import VERDICTS
-from pytest_crystallize.isolation.fixtures import RESERVED, hidden_by
+from pytest_crystallize.isolation.fixtures import RESERVED, refuse_hiding
 from pytest_crystallize.isolation.forks import ForkHooks
 from pytest_crystallize.naming.ids import checksum, escape
 from pytest_crystallize.options.options import Options
@@ -294,9 +294,8 @@ class CrystallizeSession:
     def pytest_fixture_setup(self, fixturedef: Any, request: Any) -> Generator[None, object, object]:
         """Make fixtures wider than a function under globals seeded from the root seed and the fixture."""
         in_unit = self.settings.fixtures.current is not None
-        reserved = in_unit and fixturedef.argname in RESERVED
-        if reserved and (fault := hidden_by(fixturedef, self.config.rootpath)):
-            pytest.fail(fault, pytrace=False)
+        if in_unit and fixturedef.argname in RESERVED:
+            refuse_hiding(fixturedef, self.config.rootpath)
         declared = None if fixturedef.scope == "function" else self.settings.wide_fixtures.get(fixturedef)
         if declared is None:
             return (yield)
