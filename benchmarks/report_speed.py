@@ -10,7 +10,7 @@ import sys
 import time
 
 from crystallize import Verdict
-from pytest_crystallize.report.model import ExperimentResults, Outcome, SessionResults
+from crystallize.report.model import ExperimentResults, Outcome, SessionResults
 from pytest_crystallize.session.publisher import FORMATS
 
 EXPERIMENTS, HYPOTHESES, REPLICATES = 50, 4, 30

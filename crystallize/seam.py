@@ -14,10 +14,8 @@ if TYPE_CHECKING:
     from crystallize.analysis.calibration import BLIND_SPOT as BLIND_SPOT
     from crystallize.analysis.calibration import Calibration as Calibration
     from crystallize.analysis.calibration import calibrate as calibrate
-    from crystallize.analysis.case_runs import CaseRuns as CaseRuns
     from crystallize.analysis.claim_plan import plan_lines as plan_lines
     from crystallize.analysis.claim_test import suited as suited
-    from crystallize.analysis.columns import mean as mean
     from crystallize.analysis.evaluation import digest as digest
     from crystallize.analysis.evaluation import ranked as ranked
     from crystallize.analysis.evaluation import score as score
@@ -33,7 +31,6 @@ if TYPE_CHECKING:
     from crystallize.analysis.reference_file import write_reference as write_reference
     from crystallize.analysis.references import References as References
     from crystallize.analysis.references import find_references as find_references
-    from crystallize.analysis.sample import SESSIONS as SESSIONS
     from crystallize.analysis.samples import claim_sample as claim_sample
     from crystallize.analysis.samples import is_of_units as is_of_units
     from crystallize.analysis.stored_reference import Origin as Origin
@@ -112,7 +109,6 @@ if TYPE_CHECKING:
     from crystallize.experiment.checks import with_defaults as with_defaults
     from crystallize.experiment.declaration import DEFAULT_NAME as DEFAULT_NAME
     from crystallize.experiment.graph import GraphRun as GraphRun
-    from crystallize.experiment.result import strict_json as strict_json
     from crystallize.identity.environment import Environment as Environment
     from crystallize.identity.environment import environment as environment
     from crystallize.identity.fingerprint import fingerprint as fingerprint
@@ -126,6 +122,33 @@ if TYPE_CHECKING:
     from crystallize.identity.provenance import versions as versions
     from crystallize.identity.purity import is_incidental as is_incidental
     from crystallize.identity.set_up import set_up_by as set_up_by
+    from crystallize.report.case_changes import change_lines as change_lines
+    from crystallize.report.case_names import CaseNames as CaseNames
+    from crystallize.report.case_names import announced_cases as announced_cases
+    from crystallize.report.failures import PROPERTY as PROPERTY
+    from crystallize.report.failures import Failure as Failure
+    from crystallize.report.failures import failures_of as failures_of
+    from crystallize.report.html import html_report as html_report
+    from crystallize.report.json import json_report as json_report
+    from crystallize.report.markdown import markdown_report as markdown_report
+    from crystallize.report.model import ExperimentResults as ExperimentResults
+    from crystallize.report.model import Outcome as Outcome
+    from crystallize.report.model import SessionResults as SessionResults
+    from crystallize.report.model import Used as Used
+    from crystallize.report.run_facts import cached_runs as cached_runs
+    from crystallize.report.run_facts import facts_of as facts_of
+    from crystallize.report.run_facts import seconds_of as seconds_of
+    from crystallize.report.unit_results import unit_results as unit_results
+    from crystallize.report.wording import CORRECTIONS as CORRECTIONS
+    from crystallize.report.wording import counted as counted
+    from crystallize.report.wording import duration as duration
+    from crystallize.report.wording import effect_of as effect_of
+    from crystallize.report.wording import extra_numbers as extra_numbers
+    from crystallize.report.wording import group_line as group_line
+    from crystallize.report.wording import interval_of as interval_of
+    from crystallize.report.wording import mde_of as mde_of
+    from crystallize.report.wording import p_of as p_of
+    from crystallize.report.wording import sides_of as sides_of
     from crystallize.run.awaiting_unit import execute_awaiting as execute_awaiting
     from crystallize.run.execute import RAISED as RAISED
     from crystallize.run.execute import Outcomes as Outcomes
@@ -169,24 +192,16 @@ if TYPE_CHECKING:
     from crystallize.text.escaping import printable as printable
     from crystallize.text.escaping import printable_lines as printable_lines
     from crystallize.text.formatting import compared as compared
-    from crystallize.text.formatting import effect as effect
-    from crystallize.text.formatting import interval as interval
     from crystallize.text.formatting import level_of as level_of
     from crystallize.text.formatting import name_of_p as name_of_p
     from crystallize.text.formatting import number as number
-    from crystallize.text.formatting import or_zero as or_zero
-    from crystallize.text.formatting import p_value as p_value
-    from crystallize.text.formatting import percent as percent
-    from crystallize.text.formatting import scale_of as scale_of
     from crystallize.text.keywords import unknown_keyword as unknown_keyword
 
 _NAMES: dict[str, tuple[str, ...]] = {
     "analysis.analysis": ("Analysis",),
     "analysis.calibration": ("BLIND_SPOT", "Calibration", "calibrate"),
-    "analysis.case_runs": ("CaseRuns",),
     "analysis.claim_plan": ("plan_lines",),
     "analysis.claim_test": ("suited",),
-    "analysis.columns": ("mean",),
     "analysis.evaluation": ("digest", "ranked", "score"),
     "analysis.family": ("AnalysisPlan",),
     "analysis.interim": ("Interim",),
@@ -194,22 +209,21 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "analysis.recordable": ("Claimed", "claimed_metrics", "make_recording", "unrecordable"),
     "analysis.reference_file": ("load_reference", "write_reference"),
     "analysis.references": ("References", "find_references"),
-    "analysis.sample": ("SESSIONS",),
     "analysis.samples": ("claim_sample", "is_of_units"),
     "analysis.stored_reference": ("Origin",),
     "analysis.unchanged": ("unrepeated",),
     "analysis.unread": ("TreatmentKeys", "unread_text"),
     "analysis.verdict": ("PASSING",),
     "boundary": ("check_failure", "ends_everything", "failure", "shown", "text_of"),
-    "calls.counts": ("METER", "Counts", "calls_made", "counts_from_json"),
+    "calls.counts": ("Counts", "METER", "calls_made", "counts_from_json"),
     "calls.keeping": ("Keeping", "keep_replies", "replies_kept"),
     "calls.replies": ("prune_replies",),
     "claims.claim": ("Claim",),
     "claims.hypothesis": ("Sample", "metrics_of_claims"),
     "claims.policy": ("DEFAULT_JUDGING", "Judging"),
     "claims.tests_of_units": ("ClusteredTTest",),
-    "context.current": ("outside_runs",),
     "context.context": ("FrozenContext", "LOGGER", "journal_of"),
+    "context.current": ("outside_runs",),
     "context.journal": ("Journal",),
     "context.record": ("NOT_BEGUN", "RunError", "RunRecord"),
     "context.record_table": ("RecordTable", "Records"),
@@ -246,7 +260,6 @@ _NAMES: dict[str, tuple[str, ...]] = {
     ),
     "experiment.declaration": ("DEFAULT_NAME",),
     "experiment.graph": ("GraphRun",),
-    "experiment.result": ("strict_json",),
     "identity.environment": ("Environment", "environment"),
     "identity.fingerprint": ("fingerprint",),
     "identity.opened_files": ("OPENED",),
@@ -254,6 +267,27 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "identity.provenance": ("Machine", "git_commit", "has_changes", "machine", "versions"),
     "identity.purity": ("is_incidental",),
     "identity.set_up": ("set_up_by",),
+    "report.case_changes": ("change_lines",),
+    "report.case_names": ("CaseNames", "announced_cases"),
+    "report.failures": ("Failure", "PROPERTY", "failures_of"),
+    "report.html": ("html_report",),
+    "report.json": ("json_report",),
+    "report.markdown": ("markdown_report",),
+    "report.model": ("ExperimentResults", "Outcome", "SessionResults", "Used"),
+    "report.run_facts": ("cached_runs", "facts_of", "seconds_of"),
+    "report.unit_results": ("unit_results",),
+    "report.wording": (
+        "CORRECTIONS",
+        "counted",
+        "duration",
+        "effect_of",
+        "extra_numbers",
+        "group_line",
+        "interval_of",
+        "mde_of",
+        "p_of",
+        "sides_of",
+    ),
     "run.awaiting_unit": ("execute_awaiting",),
     "run.execute": ("Outcomes", "RAISED", "RunPlan", "Unit", "execute", "rotated"),
     "run.impurities": ("Impurities",),
@@ -274,18 +308,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "storage.regular": ("read_regular",),
     "storage.run_directory": ("begin_version", "conclude_version", "discard_ahead", "prune_versions"),
     "text.escaping": ("LEGACY_COMMAND", "disarmed", "escaped", "printable", "printable_lines"),
-    "text.formatting": (
-        "compared",
-        "effect",
-        "interval",
-        "level_of",
-        "name_of_p",
-        "number",
-        "or_zero",
-        "p_value",
-        "percent",
-        "scale_of",
-    ),
+    "text.formatting": ("compared", "level_of", "name_of_p", "number"),
     "text.keywords": ("unknown_keyword",),
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from crystallize import RunRecord, Verdict
-    from pytest_crystallize.report.model import SessionResults
+    from crystallize.seam import SessionResults
 
 
 def pytest_crystallize_record(experiment: str, record: RunRecord) -> None:

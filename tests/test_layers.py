@@ -29,6 +29,7 @@ ROOMS = [
     "crystallize.run",
     "crystallize.analysis",
     "crystallize.engines",
+    "crystallize.report",
     "crystallize.experiment",
     "crystallize",
     "crystallize.seam",

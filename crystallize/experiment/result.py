@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -12,8 +11,6 @@ from functools import cached_property
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final
-
-import numpy as np
 
 from crystallize.analysis.condition_runs import ConditionRuns
 from crystallize.analysis.evaluation import digest
@@ -30,6 +27,7 @@ from crystallize.identity.provenance import git_commit as asked_commit
 from crystallize.identity.provenance import has_changes, machine, versions
 from crystallize.text.escaping import printable_lines
 from crystallize.text.formatting import compared, level_of, name_of_p
+from crystallize.text.strict_json import strict_json
 
 FIRST_VERSION: Final = "v0"
 
@@ -307,20 +305,3 @@ class Result:
 
     def __repr__(self) -> str:
         return f"<Result of {self.name!r}: {self.replicates} replicates, {len(self.errors)} errors>"
-
-
-def strict_json(value: Any) -> Any:
-    """Return a value as data that JSON has: nan and infinities as text, of what it does not know the repr."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if isinstance(value, Mapping):
-        return {str(key): strict_json(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [strict_json(item) for item in value]
-    if isinstance(value, set | frozenset):
-        return [strict_json(item) for item in sorted(value, key=repr)]
-    if isinstance(value, np.generic | np.ndarray):
-        return strict_json(value.tolist())
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    return repr(value)

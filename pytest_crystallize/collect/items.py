@@ -12,6 +12,7 @@ import pytest
 from crystallize import ConditionRuns, Verdict
 from crystallize.errors import EngineError, NotPicklableError
 from crystallize.seam import (
+    PROPERTY,
     Sample,
     Unit,
     check_failure,
@@ -38,7 +39,6 @@ from pytest_crystallize.pytest_seam import (
 )
 from pytest_crystallize.records.exchange import unlike
 from pytest_crystallize.report.explained import explain, run_line
-from pytest_crystallize.report.failures import PROPERTY
 from pytest_crystallize.report.judged import CacheUse, Judged, plain
 
 if TYPE_CHECKING:

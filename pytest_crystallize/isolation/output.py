@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import pytest
 
-from crystallize.seam import printable_lines
+from crystallize.seam import PROPERTY, printable_lines
 from pytest_crystallize.pytest_seam import caplog_handler_key, read_captured, writer_of
-from pytest_crystallize.report.failures import PROPERTY
 
 if TYPE_CHECKING:
     from crystallize import RunRecord

@@ -34,6 +34,11 @@ def typed(name: str) -> str:
     return name if printable(name) == name and is_encodable(name) else escape(name)
 
 
+def repro_option(condition: str, replicate: int) -> str:
+    """Return the option that repeats one run of a condition."""
+    return f"--crystallize-repro={replicate}:{typed(condition)}"
+
+
 def variant(name: str, node: str) -> str:
     """Return what tells an experiment from others of its function: parameters, or a part of a graph."""
     rest = name.removeprefix(node.rpartition("::")[2])

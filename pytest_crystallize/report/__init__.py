@@ -1,1 +1,1 @@
-"""One model of what a session gave, and the formats that are made of it; pure functions."""
+"""What a session gave, put together from its records and reports, and as a terminal shows it."""

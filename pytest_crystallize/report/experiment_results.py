@@ -5,21 +5,25 @@ from __future__ import annotations
 import math
 import shlex
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterator, Mapping, Sequence
 
 from crystallize import ConditionRuns
-from crystallize.seam import digest
+from crystallize.seam import (
+    CaseNames,
+    ExperimentResults,
+    Outcome,
+    Used,
+    cached_runs,
+    counted,
+    facts_of,
+    failures_of,
+    seconds_of,
+    unit_results,
+)
+from pytest_crystallize.naming.ids import repro_option
 from pytest_crystallize.report.announced import Announced
-from pytest_crystallize.report.case_names import CaseNames
-from pytest_crystallize.report.failures import failures_of
 from pytest_crystallize.report.judged import Judged
-from pytest_crystallize.report.model import ExperimentResults, Outcome, Used
-from pytest_crystallize.report.text import counted
 from pytest_crystallize.report.told import Told, ToldTests
-from pytest_crystallize.report.unit_results import unit_results
-
-T = TypeVar("T")
 
 
 def experiment_results(
@@ -69,17 +73,11 @@ def experiment_results(
         run=run,
         conditions=tuple(conditions),
         off=tuple(known.off),
-        condition_runs=sum(arm.records.present for arm in arms.values()),
-        cached=_cached(arms),
-        seconds={name: _seconds(arm) for name, arm in arms.items()},
-        digests=MadeWhenRead(arms, lambda name: digest(filter(None, arms[name].records))),
-        seeds=_seeds(arms, run),
-        samples=_samples(arms),
-        measured=tuple(sorted(frozenset().union(*(arm.measured for arm in arms.values())))),
+        **facts_of(arms, run),
         tests=tests,
         failures=tuple(failures_of(arms.values(), lambda *about: _repeated(tests, commands, *about), cases)),
         cases=cases,
-        units=() if cases is None else tuple(unit_results(cases, arms)),
+        units=unit_results(cases, arms),
         notes=tuple(_notes(known, run, enough, judged, tests)) if judged else (),
         node=node,
         used=_used(known, arms, judged) if judged else None,
@@ -108,19 +106,11 @@ def _outcome(nodeid: str, names: Sequence[str], told: Told | None, command: Sequ
 
 
 def _repeated(
-    tests: Sequence[Outcome], commands: Mapping[str, Sequence[str]], condition: str, repro: str
+    tests: Sequence[Outcome], commands: Mapping[str, Sequence[str]], condition: str, replicate: int
 ) -> str:
     """Return what repeats a run: by a test that is about its condition, if there is one."""
     about = next((t for t in tests if t.treatment in ("", condition)), None) or next(iter(tests), None)
-    return "" if about is None else shlex.join([*commands[about.test], repro])
-
-
-def _seconds(arm: ConditionRuns) -> float:
-    return arm.records.seconds(cached=False)
-
-
-def _cached(arms: Mapping[str, ConditionRuns]) -> int:
-    return sum(times for arm in arms.values() for one, times in arm.records.kinds() if one.cached)
+    return "" if about is None else shlex.join([*commands[about.test], repro_option(condition, replicate)])
 
 
 def _used(known: Announced, arms: Mapping[str, ConditionRuns], judged: Sequence[Judged]) -> Used:
@@ -135,8 +125,8 @@ def _used(known: Announced, arms: Mapping[str, ConditionRuns], judged: Sequence[
     return Used(
         tuple(name for name in known.conditions if name in about),
         max(each.run for each in judged),
-        math.fsum(map(_seconds, used.values())),
-        _cached(used),
+        math.fsum(map(seconds_of, used.values())),
+        cached_runs(used.values()),
         len({unit for cache in caches for unit in cache.verified}),
         steps,
         next((cache.why_run for cache in caches if cache.why_run), None),
@@ -170,64 +160,3 @@ def _notes(
             verb = "lacks" if verdict.omitted == 1 else "lack"
             yield f"{verdict.hypothesis} [{verdict.treatment}]: {many} of {verdict.planned} {verb} a value"
     yield from dict.fromkeys(verdict.caveat for verdict in verdicts if verdict.caveat)
-
-
-def _seeds(arms: Mapping[str, ConditionRuns], run: int) -> tuple[int | None, ...]:
-    """Return the seed of each replicate; all conditions share them."""
-    seeds: list[int | None] = [None] * run
-    for arm in arms.values():
-        if None not in seeds:
-            break
-        seeds = [now if now is not None else then for now, then in zip(seeds, arm.seeds, strict=True)]
-    return tuple(seeds)
-
-
-def _samples(arms: Mapping[str, ConditionRuns]) -> Mapping[str, Mapping[str, Sequence[Any]]]:
-    names = dict.fromkeys(metric for arm in arms.values() for metric in arm.names)
-
-    def of_metric(metric: str) -> Mapping[str, Sequence[Any]]:
-        having = [name for name, arm in arms.items() if metric in arm.names]
-        return MadeWhenRead(having, lambda name: _sample(arms[name], metric))
-
-    return MadeWhenRead(names, of_metric)
-
-
-def _sample(arm: ConditionRuns, metric: str) -> list[Any]:
-    """Return the values of a metric by replicate; None where there is none."""
-    (values,) = arm.sample([metric]).values()
-    for replicate in arm.without(metric):
-        values[replicate] = None
-    return values
-
-
-class MadeWhenRead(Mapping[str, T]):
-    """A mapping whose values are made each time they are read, since together they would be large.
-
-    Parameters
-    ----------
-    keys : iterable of str
-        In order.
-    make : callable
-        Returns the value of a key.
-    """
-
-    def __init__(self, keys: Iterable[str], make: Callable[[str], T]) -> None:
-        self._keys = dict.fromkeys(keys)
-        self._make = make
-
-    def __getitem__(self, key: str) -> T:
-        if key not in self._keys:
-            raise KeyError(key)
-        return self._make(key)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._keys)
-
-    def __len__(self) -> int:
-        return len(self._keys)
-
-    def __repr__(self) -> str:
-        return repr(dict(self))
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return dict, (dict(self),)

@@ -6,9 +6,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from crystallize import RunRecord, Verdict
-from crystallize.seam import compared, digest, level_of, name_of_p, number, printable
+from crystallize.seam import (
+    CORRECTIONS,
+    compared,
+    digest,
+    effect_of,
+    extra_numbers,
+    interval_of,
+    level_of,
+    name_of_p,
+    number,
+    printable,
+    sides_of,
+)
 from pytest_crystallize.pytest_seam import saferepr
-from pytest_crystallize.report.text import CORRECTIONS, effect_of, extra_numbers, interval_of, sides_of
 
 
 def explain(verdict: Verdict, drawn_seed: int | None = None) -> str:

@@ -5,21 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from crystallize.seam import BLIND_SPOT, number, plan_lines, printable, printable_lines
-from pytest_crystallize.report.case_changes import change_lines
-from pytest_crystallize.report.failures import Failure
-from pytest_crystallize.report.judged import Judged
-from pytest_crystallize.report.model import ExperimentResults, Outcome, Used
-from pytest_crystallize.report.text import (
-    VerdictLine,
+from crystallize.seam import (
+    BLIND_SPOT,
+    ExperimentResults,
+    Failure,
+    Outcome,
+    Used,
+    change_lines,
     counted,
     duration,
-    headed,
+    number,
     p_of,
-    rankings,
-    table,
-    wrapped,
+    plan_lines,
+    printable,
+    printable_lines,
 )
+from pytest_crystallize.naming.ids import variant
+from pytest_crystallize.report.judged import Judged
+from pytest_crystallize.report.text import VerdictLine, headed, rankings, table, wrapped
 
 MDE_LEGEND = "MDE: the smallest difference that samples like these show with probability .8"
 _MARKED = ("skipped", "xfailed", "xpassed")
@@ -29,7 +32,7 @@ _MARKED = ("skipped", "xfailed", "xpassed")
 def experiment_lines(each: ExperimentResults, width: int, *, verbosity: int = 0) -> Iterator[str]:
     """Yield the lines of one experiment's table, none but a node id wider than `width`."""
     used = each.used or Used()
-    yield from headed(each.node, f"{each.variant}: {_heading(each, used)}", width)
+    yield from headed(each.node, f"{variant(each.name, each.node)}: {_heading(each, used)}", width)
     yield from _cache_lines(used, width, verbosity)
     yield from _calibration_lines([t.calibration for t in each.tests if t.calibration is not None], width)
     for plan in (test.planned for test in each.tests if test.planned is not None):

@@ -8,10 +8,9 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from crystallize.seam import write_whole
+from crystallize.seam import announced_cases, write_whole
 from pytest_crystallize.collect.items import HypothesisItem
 from pytest_crystallize.report.announced import Announced
-from pytest_crystallize.report.case_names import announced_cases
 from pytest_crystallize.session.saving import to_be_saved
 from pytest_crystallize.units.units import ExperimentRuns
 

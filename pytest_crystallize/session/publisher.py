@@ -13,13 +13,19 @@ from typing import Any
 
 import pytest
 
-from crystallize.seam import failure, git_commit, printable, versions, write_whole
+from crystallize.seam import (
+    SessionResults,
+    failure,
+    git_commit,
+    html_report,
+    json_report,
+    markdown_report,
+    printable,
+    versions,
+    write_whole,
+)
 from pytest_crystallize.report.annotations import annotation, wanted
-from pytest_crystallize.report.html import html_report
-from pytest_crystallize.report.json import json_report
 from pytest_crystallize.report.judged import judged_of
-from pytest_crystallize.report.markdown import markdown_report
-from pytest_crystallize.report.model import SessionResults
 from pytest_crystallize.session.command_line import runs_tests
 from pytest_crystallize.session.reporter import Reporter, is_rerun
 from pytest_crystallize.session.verdicts_due import VerdictsDue

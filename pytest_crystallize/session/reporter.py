@@ -10,18 +10,15 @@ from typing import Any
 
 import pytest
 
-from crystallize.seam import printable
+from crystallize.seam import CaseNames, ExperimentResults, failures_of, printable
 from pytest_crystallize.collect.items import HypothesisItem, lines_entry
-from pytest_crystallize.naming.ids import pasteable, seen_from
+from pytest_crystallize.naming.ids import pasteable, repro_option, seen_from
 from pytest_crystallize.options.coverage import not_executed
 from pytest_crystallize.pytest_seam import ExceptionChainRepr, file_of, writer_of, xml_key
 from pytest_crystallize.records.exchange import Exchange, SharedExchange
 from pytest_crystallize.report.announced import Announced
-from pytest_crystallize.report.case_names import CaseNames
 from pytest_crystallize.report.experiment_results import experiment_results
-from pytest_crystallize.report.failures import failures_of
 from pytest_crystallize.report.judged import Judged, judged_of
-from pytest_crystallize.report.model import ExperimentResults
 from pytest_crystallize.report.progress import Progress, progress_text
 from pytest_crystallize.report.terminal import failure_lines, status_word
 from pytest_crystallize.report.told import ToldTests
@@ -250,7 +247,7 @@ class Reporter:
         exchange.catch_up()
         arms = exchange.runs(judged.experiment, judged.run, judged.conditions).values()
         names = CaseNames.announced(known.cases)
-        failures = [*failures_of(arms, lambda condition, repro: shlex.join([*command, repro]), names)]
+        failures = [*failures_of(arms, lambda *which: shlex.join([*command, repro_option(*which)]), names)]
         lines: list[str] = []
         for failure in failures[:_MOST_FAILURES]:
             key = (judged.experiment, *failure.cause)

@@ -9,6 +9,7 @@ from typing import Any
 from crystallize import ConditionRuns, Hypothesis, LogRatioTest
 from crystallize.errors import ReferenceFileError
 from crystallize.seam import (
+    CaseNames,
     Claim,
     Claimed,
     ClusteredTTest,
@@ -31,7 +32,6 @@ from crystallize.seam import (
 from pytest_crystallize.naming.ids import relative, shortened
 from pytest_crystallize.records.exchange import Exchange, unlike
 from pytest_crystallize.report.announced import Announced
-from pytest_crystallize.report.case_names import CaseNames
 from pytest_crystallize.units.units import ExperimentRuns
 
 

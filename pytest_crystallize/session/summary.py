@@ -7,14 +7,13 @@ from typing import Any
 
 import pytest
 
-from crystallize.seam import failure
+from crystallize.seam import ExperimentResults, counted, failure
 from pytest_crystallize.naming.ids import pasteable, variant
 from pytest_crystallize.pytest_seam import writer_of
 from pytest_crystallize.records.exchange import unlike
 from pytest_crystallize.report.announced import Announced
-from pytest_crystallize.report.model import ExperimentResults
 from pytest_crystallize.report.terminal import MDE_LEGEND, experiment_lines
-from pytest_crystallize.report.text import VerdictLine, counted, headed, wrapped
+from pytest_crystallize.report.text import VerdictLine, headed, wrapped
 from pytest_crystallize.session.remote_calls import remote_lines
 from pytest_crystallize.session.reporter import Reporter
 

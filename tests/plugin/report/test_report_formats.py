@@ -15,11 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crystallize import Verdict
-from pytest_crystallize.report.html import html_report
-from pytest_crystallize.report.json import json_report
-from pytest_crystallize.report.markdown import code, markdown_report, text
-from pytest_crystallize.report.model import ExperimentResults, Failure, Outcome, SessionResults
-from pytest_crystallize.report.plots import MOST_PAIRS, estimation_plot, looks_plot
+from crystallize.report.html import html_report
+from crystallize.report.json import json_report
+from crystallize.report.markdown import code, markdown_report, text
+from crystallize.report.model import ExperimentResults, Failure, Outcome, SessionResults
+from crystallize.report.plots import MOST_PAIRS, estimation_plot, looks_plot
 
 DOCS = Path(__file__).parent.parent.parent.parent / "docs" / "reports.md"
 SVG = "{http://www.w3.org/2000/svg}"
@@ -394,7 +394,7 @@ def luminance(colour):
 
 def test_colours_have_contrast():
     """Each colour of text has at least 4.5 to 1 on both grounds: in light, in dark, and in print."""
-    style = resources.files("pytest_crystallize").joinpath("report.css").read_text(encoding="utf-8")
+    style = resources.files("crystallize.report").joinpath("report.css").read_text(encoding="utf-8")
     schemes = re.findall(r":root \{(.*?)\}", style, re.DOTALL)
     assert len(schemes) == 3
     for scheme in schemes:

@@ -9,10 +9,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from crystallize import Verdict
+from crystallize.report.model import ExperimentResults, Outcome, Used
+from crystallize.report.wording import counted, counted_list, duration, ranges
 from crystallize.text.formatting import compared, effect, interval, number, p_value
-from pytest_crystallize.report.model import ExperimentResults, Outcome, Used
 from pytest_crystallize.report.terminal import experiment_lines
-from pytest_crystallize.report.text import counted, counted_list, duration, ranges, table, wrapped
+from pytest_crystallize.report.text import table, wrapped
 
 laws = settings(deadline=None, database=None, max_examples=80)
 names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=150)

@@ -12,33 +12,18 @@ from html import escape
 from importlib import resources
 from typing import Any
 
-from crystallize import Verdict
-from crystallize.seam import (
-    PASSING,
-    SESSIONS,
-    compared,
-    interval,
-    is_finite,
-    level_of,
-    mean,
-    number,
-    p_value,
-    plan_lines,
-    printable,
-    printable_lines,
-)
-from pytest_crystallize.report.case_table import case_table
-from pytest_crystallize.report.failures import Failure
-from pytest_crystallize.report.model import ExperimentResults, Outcome, SessionResults
-from pytest_crystallize.report.plots import MOST_PAIRS, estimation_plot, looks_plot, power_plot
-from pytest_crystallize.report.text import (
-    effect_of,
-    group_line,
-    interval_of,
-    mde_of,
-    p_of,
-    sides_of,
-)
+from crystallize.analysis.claim_plan import plan_lines
+from crystallize.analysis.columns import mean
+from crystallize.analysis.sample import SESSIONS
+from crystallize.analysis.verdict import PASSING, Verdict
+from crystallize.context.recording import is_finite
+from crystallize.report.case_table import case_table
+from crystallize.report.failures import Failure
+from crystallize.report.model import ExperimentResults, Outcome, SessionResults
+from crystallize.report.plots import MOST_PAIRS, estimation_plot, looks_plot, power_plot
+from crystallize.report.wording import effect_of, group_line, interval_of, mde_of, p_of, sides_of
+from crystallize.text.escaping import printable, printable_lines
+from crystallize.text.formatting import compared, interval, level_of, number, p_value
 
 _KINDS = {
     **dict.fromkeys(PASSING, "good"),
@@ -65,7 +50,7 @@ def _page(results: SessionResults) -> Iterator[str]:
     yield '<meta name="color-scheme" content="light dark"/>'
     yield f"<title>{_text(done)}: experiments</title>"
     yield '<link rel="icon" href="data:,"/>'  # or a browser asks the server for one
-    style = resources.files("pytest_crystallize").joinpath("report.css").read_text(encoding="utf-8")
+    style = resources.files("crystallize.report").joinpath("report.css").read_text(encoding="utf-8")
     yield f"<style>{style}</style></head><body>"
     yield '<a class="skip" href="#main">Skip to the verdicts</a>'
     yield f"<header><h1>{_text(done)}</h1>"

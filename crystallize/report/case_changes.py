@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from crystallize.seam import number
-from pytest_crystallize.report.model import ExperimentResults
-from pytest_crystallize.report.text import counted, effect_of, interval_of, sides_of
-from pytest_crystallize.report.unit_results import UnitResults
+from crystallize.report.model import ExperimentResults
+from crystallize.report.unit_results import UnitResults
+from crystallize.report.wording import counted, effect_of, interval_of, sides_of
+from crystallize.text.formatting import number
 
 _UP: Final = ("increase", "no_decrease")
 _DOWN: Final = ("decrease", "no_increase")

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from crystallize import ConditionRuns
-from crystallize.seam import NOT_BEGUN
-from pytest_crystallize.report.case_names import CaseNames
+from crystallize.analysis.condition_runs import ConditionRuns
+from crystallize.context.record import NOT_BEGUN
+from crystallize.report.case_names import CaseNames
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +55,12 @@ class UnitResults:
         return None if first is None or second is None else second - first
 
 
-def unit_results(cases: CaseNames, arms: Mapping[str, ConditionRuns]) -> Iterator[UnitResults]:
-    """Yield what each case gave of which a run is there, in the order of the data set."""
+def unit_results(cases: CaseNames | None, arms: Mapping[str, ConditionRuns]) -> tuple[UnitResults, ...]:
+    """Return what each case gave of which a run is there, in the order of the data set."""
+    return () if cases is None else tuple(_results(cases, arms))
+
+
+def _results(cases: CaseNames, arms: Mapping[str, ConditionRuns]) -> Iterator[UnitResults]:
     by_case = {name: cases.by_case(arm) for name, arm in arms.items()}
     metrics = {
         name: {metric: runs.column(metric) for metric in runs.metrics} for name, runs in by_case.items()

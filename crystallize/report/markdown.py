@@ -10,11 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from crystallize.seam import PASSING, number, plan_lines, printable, printable_lines
-from pytest_crystallize.report.case_changes import change_lines, changes, shown_by_name
-from pytest_crystallize.report.failures import Failure
-from pytest_crystallize.report.model import ExperimentResults, Outcome, SessionResults
-from pytest_crystallize.report.text import effect_of, interval_of
+from crystallize.analysis.claim_plan import plan_lines
+from crystallize.analysis.verdict import PASSING
+from crystallize.report.case_changes import change_lines, changes, shown_by_name
+from crystallize.report.failures import Failure
+from crystallize.report.model import ExperimentResults, Outcome, SessionResults
+from crystallize.report.wording import effect_of, interval_of
+from crystallize.text.escaping import printable, printable_lines
+from crystallize.text.formatting import number
 
 COLUMNS = ("experiment", "hypothesis", "treatment", "effect", "p", "n", "verdict")
 _SPECIAL = re.compile(

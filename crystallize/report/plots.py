@@ -12,20 +12,12 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from crystallize import Verdict
-from crystallize.seam import (
-    compared,
-    effect,
-    is_finite,
-    mean,
-    name_of_p,
-    number,
-    or_zero,
-    percent,
-    printable,
-    scale_of,
-)
-from pytest_crystallize.report.text import effect_of, interval_of, p_of
+from crystallize.analysis.columns import mean
+from crystallize.analysis.verdict import Verdict
+from crystallize.context.recording import is_finite
+from crystallize.report.wording import effect_of, interval_of, p_of
+from crystallize.text.escaping import printable
+from crystallize.text.formatting import compared, effect, name_of_p, number, or_zero, percent, scale_of
 
 WIDTH = 360
 MOST_PAIRS = 60

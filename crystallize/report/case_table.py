@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from typing import Any, Final
 
-from crystallize.seam import number, printable, printable_lines
-from pytest_crystallize.report.case_changes import change_lines, changes, shown_notes
-from pytest_crystallize.report.model import ExperimentResults
-from pytest_crystallize.report.unit_results import OfCondition, UnitResults
+from crystallize.report.case_changes import change_lines, changes, shown_notes
+from crystallize.report.model import ExperimentResults
+from crystallize.report.unit_results import OfCondition, UnitResults
+from crystallize.text.escaping import printable, printable_lines
+from crystallize.text.formatting import number
 
 _FILTERS: Final = (("all", "all"), ("worse", "worse"), ("better", "better"), ("failed", "without a value"))
 _EMPTY: Final = OfCondition({}, {}, ())

@@ -7,11 +7,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from crystallize import ConditionRuns, RunRecord
-from crystallize.seam import NOT_BEGUN
-from pytest_crystallize.naming.ids import typed
-from pytest_crystallize.report.case_names import CaseNames
-from pytest_crystallize.report.text import counted_list
+from crystallize.analysis.condition_runs import ConditionRuns
+from crystallize.context.record import NOT_BEGUN, RunRecord
+from crystallize.report.case_names import CaseNames
+from crystallize.report.wording import counted_list
 
 _CASES_SHOWN: Final = 5
 PROPERTY: Final = "property "
@@ -85,7 +84,7 @@ class Failure:
 
 
 def failures_of(
-    arms: Iterable[ConditionRuns], command: Callable[[str, str], str], cases: CaseNames | None = None
+    arms: Iterable[ConditionRuns], command: Callable[[str, int], str], cases: CaseNames | None = None
 ) -> Iterator[Failure]:
     """Yield the failures among runs, one for each kind, in the order in which they come.
 
@@ -94,7 +93,7 @@ def failures_of(
     arms : iterable of ConditionRuns
         Failed or not.
     command : callable
-        Takes a condition and the option that repeats a run of it; returns what repeats it.
+        Takes the condition and the replicate of a run; returns what repeats it.
     cases : CaseNames, optional
         The cases that the runs are of, if they are of any.
     """
@@ -105,7 +104,6 @@ def failures_of(
     for group in groups.values():
         first = group[0]
         assert first.error is not None
-        repro = f"--crystallize-repro={first.replicate}:{typed(first.condition)}"
         yield Failure(
             first.condition,
             tuple(record.replicate for record in group),
@@ -113,7 +111,7 @@ def failures_of(
             first.error.step,
             str(first.error),
             first.error.traceback,
-            command(first.condition, repro),
+            command(first.condition, first.replicate),
             tuple((title, text) for title, text in first.sections if not title.startswith(PROPERTY)),
             () if cases is None else tuple(cases.label(record.replicate) for record in group),
         )

@@ -8,12 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
-from crystallize import Verdict
-from pytest_crystallize.naming.ids import variant
-from pytest_crystallize.report.case_names import CaseNames
-from pytest_crystallize.report.failures import Failure
-from pytest_crystallize.report.text import counted, duration, p_of
-from pytest_crystallize.report.unit_results import UnitResults
+from crystallize.analysis.verdict import Verdict
+from crystallize.report.case_names import CaseNames
+from crystallize.report.failures import Failure
+from crystallize.report.unit_results import UnitResults
+from crystallize.report.wording import counted, duration, p_of
 
 SCHEMA = "crystallize-report-1"
 _OPEN = ("refuted", "inconclusive", "miscalibrated", "invalid", "error", "skipped", "not run")
@@ -214,11 +213,6 @@ class ExperimentResults:
         for failure in known["failures"]:
             del failure["sections"]
         return {name: value for name, value in known.items() if name not in ("node", "used", "cases")}
-
-    @property
-    def variant(self) -> str:
-        """Part of its name that its node id lacks."""
-        return variant(self.name, self.node)
 
     @property
     def extent(self) -> str:

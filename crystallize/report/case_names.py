@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from crystallize import ConditionRuns
-from crystallize.seam import CaseRuns, CaseStream
-from pytest_crystallize.report.text import counted
+from crystallize.analysis.case_runs import CaseRuns
+from crystallize.analysis.condition_runs import ConditionRuns
+from crystallize.declare.case_design import CaseStream
+from crystallize.report.wording import counted
 
 
 def announced_cases(stream: CaseStream | None) -> dict[str, Any] | None:

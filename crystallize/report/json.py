@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import re
 
-from crystallize.seam import LEGACY_COMMAND, strict_json
-from pytest_crystallize.report.model import SessionResults
+from crystallize.report.model import SessionResults
+from crystallize.text.escaping import LEGACY_COMMAND
+from crystallize.text.strict_json import strict_json
 
 
 def json_report(results: SessionResults) -> str:

@@ -1,0 +1,1 @@
+"""One model of what runs gave, and its formats."""

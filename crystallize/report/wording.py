@@ -1,0 +1,138 @@
+"""Verdicts, numbers of things and times in words, which every report uses; pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from crystallize.text.formatting import effect, interval, level_of, number, p_value, percent, scale_of
+
+CORRECTIONS = {
+    "holm": "Holm",
+    "bh": "Benjamini and Hochberg",
+    "bonferroni": "Bonferroni",
+    "max-t": "step-down max-t",
+}
+TOLD_APART = frozenset({"p_value", "significant", "accepted"})
+"""What a verifier returns that has a place of its own in every report."""
+
+
+def group_line(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return what is common to the verdicts on one hypothesis: metric, test, intervals, population."""
+
+    def common(key: str) -> Any:
+        values = [row[key] for row in rows if row["status"] != "invalid"]
+        return values[0] if values and values.count(values[0]) == len(values) else None
+
+    first = rows[0]
+    parts = [f"{first['hypothesis']} ({first['metric']})"]
+    if first["comparator"] == "pair":
+        parts[0] += ", all pairs"
+    elif first["comparator"] != "baseline":
+        kind = "" if first["comparator"] == "number" else f"{first['comparator']} "
+        parts[0] += f" against {kind}{first['against']}"
+        if recorded := common("recorded"):
+            parts[0] += f" ({recorded})"
+    mean = common("baseline_mean")
+    if mean is not None and first["comparator"] not in ("pair", "number"):
+        parts[0] += f", {'baseline' if first['comparator'] == 'baseline' else 'there'} {number(mean)}"
+    if test := common("test"):
+        parts.append(f"{test} over {population}" if (population := common("population")) else test)
+    if first["margin"] is not None:
+        parts.append(f"margin {effect(first['margin'], relative=first['relative'], sign=False)}")
+    if first["detects"] is not None:
+        size = effect(first["detects"], relative=first["relative"], sign=False)
+        parts.append(f"detects {size}")
+    if first["at_least"] is not None:
+        parts.append(f"at least {effect(first['at_least'], relative=first['relative'], sign=False)}")
+    if common("reading"):
+        parts.append(f"read as {common('reading')}")
+    if (confidence := common("confidence")) is not None:
+        parts.append(f"{percent(confidence)} interval")
+    elif any(row["confidence"] is not None for row in rows):
+        parts.append("interval at this claim's level")
+    if estimand := common("estimand"):
+        parts.append(f"diff is the {estimand}")
+    if (correction := common("correction") or first["correction"]) in CORRECTIONS:
+        by = CORRECTIONS[correction]
+        what = "alpha split" if correction == "bonferroni" else "p adjusted"
+        parts.append(f"{what} by {by} for {first['family']} claims")
+    return f"{parts[0]}: {', '.join(parts[1:])}" if parts[1:] else parts[0]
+
+
+def sides_of(row: Mapping[str, Any]) -> tuple[str, str]:
+    """Return what to call both sides of a verdict: what stands for the baseline, and what is compared."""
+    against, compared = row["against"], row["treatment"]
+    if row["comparator"] == "pair":
+        return against, compared.removesuffix(f"-vs-{against}")
+    return {
+        "baseline": "baseline",
+        "number": "against",
+        "treatment": against,
+        "reference": f"reference {against}",
+    }[row["comparator"]], compared
+
+
+def extra_numbers(row: Mapping[str, Any]) -> str:
+    """Return what a verifier gave beside the p-value."""
+    if row["saved"] is not None:
+        return f"covariate {row['covariate']} saves {number(100 * row['saved'], digits=2)} % of the variance"
+    if row["direction"]:
+        return ""
+    return ", ".join(
+        f"{key} = {number(value, digits=6)}" if isinstance(value, float) else f"{key} = {value}"
+        for key, value in row["details"].items()
+        if key not in TOLD_APART and isinstance(value, int | float | str | bool)
+    )
+
+
+def effect_of(row: Mapping[str, Any]) -> str:
+    """Return the difference that a verdict rests on, or a dash."""
+    return effect(row["difference"], relative=row["relative"], scale=scale_of(row))
+
+
+def mde_of(row: Mapping[str, Any]) -> str:
+    """Return the smallest difference that a sample like a verdict's shows, or a dash."""
+    relative = row["relative"]
+    return effect(row["detectable"], relative=relative, sign=False, digits=3, scale=scale_of(row))
+
+
+def interval_of(row: Mapping[str, Any]) -> str:
+    """Return the interval of a verdict's difference, or a dash."""
+    size = row["margin"] or row["at_least"] or row["detects"]
+    return interval(row["interval"], relative=row["relative"], scale=scale_of(row), margin=size)
+
+
+def p_of(row: Mapping[str, Any]) -> str:
+    """Return the p-value that decides, or a dash: as `Verdict.deciding_p`."""
+    given = (row[name] for name in ("opposite_p", "adjusted_p", "p_value"))
+    return p_value(next((p for p in given if p is not None), None), level_of(row))
+
+
+def duration(seconds: float) -> str:
+    """Return a time in a unit that suits it."""
+    if seconds < 120:
+        return f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s"
+
+
+def counted(n: int, noun: str) -> str:
+    """Return a number with its noun."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def ranges(numbers: Sequence[int]) -> str:
+    """Return numbers with runs of neighbours written as ranges."""
+    parts: list[list[int]] = []
+    for value in sorted(numbers):
+        if parts and value == parts[-1][-1] + 1:
+            parts[-1].append(value)
+        else:
+            parts.append([value])
+    return ", ".join(str(p[0]) if len(p) == 1 else f"{p[0]}-{p[-1]}" for p in parts)
+
+
+def counted_list(replicates: Sequence[int]) -> str:
+    """Return replicates as text."""
+    return f"{'replicate' if len(replicates) == 1 else 'replicates'} {ranges(replicates)}"

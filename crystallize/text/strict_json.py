@@ -1,0 +1,26 @@
+"""Values as data that JSON has."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+
+def strict_json(value: Any) -> Any:
+    """Return a value as data that JSON has: nan and infinities as text, of what it does not know the repr."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {str(key): strict_json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [strict_json(item) for item in value]
+    if isinstance(value, set | frozenset):
+        return [strict_json(item) for item in sorted(value, key=repr)]
+    if isinstance(value, np.generic | np.ndarray):
+        return strict_json(value.tolist())
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    return repr(value)
