@@ -62,9 +62,11 @@ def test_package_is_typed_and_shipped(package):
 
 
 def test_version_is_that_of_the_changelog():
-    """The newest entry of the changelog is the project's version."""
+    """The newest entry of the changelog is the project's version, and so is what is cited."""
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert re.search(r"^## \[([^\]]+)\]", changelog, re.MULTILINE)[1] == PROJECT["project"]["version"]
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert re.search(r"^version: (.+)$", citation, re.MULTILINE)[1] == PROJECT["project"]["version"]
 
 
 def test_every_public_name_can_be_imported():
