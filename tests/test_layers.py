@@ -67,7 +67,7 @@ THIRD_PARTY = {
     "hypothesis",
     "cloudpickle",
 }
-THIRD_PARTY |= {"distributed", "tenacity"}
+THIRD_PARTY |= {"distributed", "tenacity", "yaml"}
 
 
 def is_type_checking(node):

@@ -5,13 +5,15 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
+from os import PathLike
+from pathlib import Path
 from typing import Any, SupportsIndex, overload
 
 from crystallize.context.context import FrozenContext, frozen_mapping
 from crystallize.declare.artifact import artifacts_in
 from crystallize.declare.datasource import DataSource, DataSourceFactory
 from crystallize.declare.functions import named
-from crystallize.errors import DefinitionError
+from crystallize.errors import ContextValueError, DefinitionError
 from crystallize.text.keywords import checked_keywords
 
 BASELINE = "baseline"
@@ -97,6 +99,25 @@ class Treatment:
             )
         self.optional = self._checked_optional(optional)
 
+    @classmethod
+    def from_file(cls, path: str | PathLike[str]) -> list[Treatment]:
+        """Return the treatments that a file declares, in its order.
+
+        Parameters
+        ----------
+        path : path
+            Of a YAML (extra ``yaml``), TOML or JSON file, relative to the file of the code that calls this.
+            It maps the name of each treatment to the keys that it adds.
+
+        Raises
+        ------
+        DefinitionError
+            If the file can't be read, or declares something else, or something twice.
+        MissingExtraError
+            If it is a YAML file, and PyYAML is not installed.
+        """
+        return list(treatments_of_file(path))
+
     def _checked_optional(self, optional: Iterable[str]) -> frozenset[str]:
         listed = isinstance(optional, Iterable) and not isinstance(optional, str | bytes)
         keys = tuple(optional) if listed else ()
@@ -165,8 +186,19 @@ class Treatment:
         return f"Treatment({self.name!r}, {self.change!r})"
 
 
-Treatments = Treatment | Iterable[Treatment] | Mapping[str, Change]
-"""What stands for the treatments of an experiment: one, several, or a mapping of names to changes."""
+Treatments = Treatment | Iterable[Treatment] | Mapping[str, Change] | str | PathLike[str]
+"""What stands for the treatments of an experiment: one, several, a mapping of names to changes, or a file."""
+
+
+def treatments_of_file(path: str | PathLike[str], beside: Path | None = None) -> tuple[Treatment, ...]:
+    """Return the treatments that a file declares; see `changes_of_file`."""
+    from crystallize.declare.arms import changes_of_file  # parsers, which few need
+
+    file, changes = changes_of_file(path, beside)
+    try:
+        return tuple(Treatment(name, change) for name, change in changes.items())
+    except (DefinitionError, ContextValueError) as error:
+        raise DefinitionError(f"{file}, {error}") from error
 
 
 def _import_named(module: str, qualname: str) -> Any:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from os import PathLike
+from pathlib import Path
 from typing import Any
 
 from crystallize.claims.comparator import pairs_of
 from crystallize.claims.hypothesis import Hypothesis
 from crystallize.context.freezing import summarize
-from crystallize.declare.treatment import Treatment
+from crystallize.declare.treatment import Treatment, treatments_of_file
 from crystallize.errors import DefinitionError
 from crystallize.run.plugins.base import BasePlugin
 
@@ -37,19 +39,29 @@ def read_once(declared: Iterable[Any], keyword: str) -> tuple[Any, ...]:
     return entries
 
 
-def as_treatments(declared: Any) -> tuple[Treatment, ...]:
-    """Return treatments, which may be given as one, as an iterable, or as a mapping of names to changes.
+def as_treatments(declared: Any, *, beside: Path | None = None) -> tuple[Treatment, ...]:
+    """Return treatments, which may be one, an iterable, a mapping of names to changes, or a file of these.
+
+    Parameters
+    ----------
+    declared : treatments
+        As an experiment takes them.
+    beside : Path, optional
+        Where a relative path is looked up; by default, in the directory of the code that calls the library.
 
     Raises
     ------
     DefinitionError
-        If something else is given, or two have one name.
+        If something else is given, two have one name, or the file is none of treatments.
     """
+    if isinstance(declared, str | PathLike):
+        return treatments_of_file(declared, beside)
     if isinstance(declared, Treatment):
         declared = (declared,)
     if isinstance(declared, Mapping):
         return tuple(_of_mapping(name, change) for name, change in declared.items())
-    treatments = listed(declared, "treatments", "a list of treatments or a mapping of names to changes")
+    allowed = "a list of treatments, a mapping of names to changes, or the path of a file"
+    treatments = listed(declared, "treatments", allowed)
     names: set[str] = set()
     for treatment in treatments:
         if not isinstance(treatment, Treatment):

@@ -72,6 +72,7 @@ class ExperimentCollector(ShowsTraceback, pytest.Class):
         self.own_markers.extend(marks_on(obj))
         self.keywords.update((mark.name, mark) for mark in self.own_markers)
         path, line = place_of(obj)
+        self.beside = Path(path).parent
         self.where = f"{relative(path, self.config.rootpath)}:{line + 1}"
 
     def collect(self) -> Iterable[pytest.Item]:
@@ -171,7 +172,7 @@ class ExperimentCollector(ShowsTraceback, pytest.Class):
 
     def _marked_runs(self, function: pytest.Function) -> _Declared:
         keywords = self.settings.marks.keywords(self)
-        treatments = as_treatments(keywords.get("treatments", ()))
+        treatments = as_treatments(keywords.get("treatments", ()), beside=self.beside)
         design = CaseDesign.declared(
             *(keywords.get(name) for name in CASES), replicates=keywords.get("replicates"), where=self.name
         )
@@ -242,7 +243,7 @@ class ExperimentCollector(ShowsTraceback, pytest.Class):
         claims = [] if made.hypotheses else claimed(keywords.get("hypotheses", ()))
         claims = [self._compared(claim) for claim in claims]
         hypotheses = [claim.hypothesis for claim in claims] or [*map(self._with_reference, made.hypotheses)]
-        replicates = keywords.get("replicates")
+        replicates, marked = keywords.get("replicates"), keywords.get("treatments", ())
         design = made.design
         if design is None and made.declared_replicates is None:
             design = CaseDesign.declared(
@@ -250,7 +251,7 @@ class ExperimentCollector(ShowsTraceback, pytest.Class):
             )
         made = made.varied(
             design=design,
-            treatments=made.treatments or keywords.get("treatments", ()),
+            treatments=made.treatments or as_treatments(marked, beside=self.beside),
             judging=judging_of(made.judging, keywords),
             caching=caching_of(made.caching, keywords),
             hypotheses=hypotheses,
