@@ -50,6 +50,13 @@ def plugins(session: nox.Session) -> None:
 
 
 @nox.session(python=PYTHONS[0])
+def ray(session: nox.Session) -> None:
+    """Search with searchers of Ray Tune."""
+    session.install("-e", ".[ray,optuna,testing]", "hyperopt", "pytest-timeout")
+    session.run("pytest", "-n0", "tests/experiment/test_ray_searchers.py", *session.posargs)
+
+
+@nox.session(python=PYTHONS[0])
 def edits(session: nox.Session) -> None:
     """Try all edits of what stored runs depend on; print the table of the guide, docs/caching-edits.md."""
     session.install("-e", ".[test,examples]")

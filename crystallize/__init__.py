@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from crystallize.experiment.optimize.listed import RandomSearch as RandomSearch
     from crystallize.experiment.optimize.objective import Objective as Objective
     from crystallize.experiment.optimize.with_optuna import OptunaOptimizer as OptunaOptimizer
+    from crystallize.experiment.optimize.with_searcher import SearcherOptimizer as SearcherOptimizer
     from crystallize.experiment.result import Result as Result
     from crystallize.run.pipeline import Pipeline as Pipeline
     from crystallize.run.pipeline import pipeline as pipeline
@@ -125,6 +126,7 @@ _NAMES = {
     "experiment.optimize.listed": ("GridSearch", "RandomSearch"),
     "experiment.optimize.objective": ("Objective",),
     "experiment.optimize.with_optuna": ("OptunaOptimizer",),
+    "experiment.optimize.with_searcher": ("SearcherOptimizer",),
     "experiment.result": ("Result",),
     "run.pipeline": ("Pipeline", "pipeline"),
     "run.plugins.artifacts": ("ArtifactPlugin",),

@@ -6,7 +6,16 @@ from crystallize.experiment.optimize import (
     Objective,
     OptunaOptimizer,
     RandomSearch,
+    SearcherOptimizer,
     Trial,
 )
 
-__all__ = ["BaseOptimizer", "GridSearch", "Objective", "OptunaOptimizer", "RandomSearch", "Trial"]
+__all__ = [
+    "BaseOptimizer",
+    "GridSearch",
+    "Objective",
+    "OptunaOptimizer",
+    "RandomSearch",
+    "SearcherOptimizer",
+    "Trial",
+]
