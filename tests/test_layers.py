@@ -48,6 +48,7 @@ ROOMS = [
     "pytest_crystallize.records",
     "pytest_crystallize.isolation",
     "pytest_crystallize.cluster",
+    "pytest_crystallize.against",
     "pytest_crystallize.units",
     "pytest_crystallize.collect",
     "pytest_crystallize.session",

@@ -1,0 +1,185 @@
+"""Imports of a process that stands for another commit: the project's modules come from its worktree.
+
+Loaded before pytest, so that it imports nothing that a project may want to have loaded from elsewhere.
+"""
+
+from __future__ import annotations
+
+import importlib.machinery
+import importlib.util
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from importlib import metadata
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+
+def moved(path: str | os.PathLike[str], top: str, tree: str) -> str | None:
+    """Return what a path below one directory is below another one; None if it is outside."""
+    real = Path(os.path.realpath(path))
+    return os.fspath(Path(tree, real.relative_to(top))) if real.is_relative_to(top) else None
+
+
+class Remap:
+    """Finder that gives modules of the worktree where other finders would give those of the user's checkout.
+
+    Parameters
+    ----------
+    top, tree : str
+        Directories of the user's checkout and of the worktree, without links.
+    name : str
+        What messages call the other commit.
+    linked : sequence of str
+        What in the worktree is linked to the checkout, and may be imported from there.
+    """
+
+    def __init__(self, top: str, tree: str, name: str, linked: Sequence[str] = ()) -> None:
+        self._top = top
+        self._tree = tree
+        self._name = name
+        ours = [Path(__file__).parents[1], Path(__file__).parents[2] / "crystallize"]
+        prefixes = {os.path.realpath(p) for p in (sys.prefix, sys.base_prefix, sys.exec_prefix)}
+        inside = [p for p in prefixes if Path(p).is_relative_to(top)]
+        outside = [p for p in prefixes if not Path(top).is_relative_to(p)]
+        shared = [str(Path(top, link)) for link in linked]
+        self._kept = [str(Path(tree).parent), *map(str, ours), *inside, *outside, *shared]
+        self._seen: set[str] = set()
+        self._copies: list[str] | None = None
+        self._before: list[str] = []
+
+    def is_here(self, path: str) -> bool:
+        """Return whether a file is of the user's checkout, which this process must not load."""
+        real = Path(os.path.realpath(path))
+        return real.is_relative_to(self._top) and not any(map(real.is_relative_to, self._kept))
+
+    def there(self, path: str) -> str:
+        """Return what such a file is in the worktree."""
+        found = moved(path, self._top, self._tree)
+        assert found is not None
+        return found
+
+    def install(self) -> None:
+        """Map the search path, and stand before all other finders."""
+        self._before = sys.path[:]
+        changed = (self.there(entry) if entry and self.is_here(entry) else entry for entry in sys.path)
+        sys.path[:] = [entry for entry in changed if not entry.startswith(self._tree) or Path(entry).exists()]
+        sys.meta_path.insert(0, self)
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        """Find a module as the other finders do, but in the worktree if it is of the project."""
+        for finder in [finder for finder in sys.meta_path if finder is not self]:
+            find: Callable[..., Any] | None = getattr(finder, "find_spec", None)
+            spec = None if find is None else find(name, path, target)
+            if spec is not None:
+                return self._mapped(name, spec)
+        self._check_generated(name, path)
+        return None
+
+    def _mapped(self, name: str, spec: importlib.machinery.ModuleSpec) -> importlib.machinery.ModuleSpec:
+        origin = spec.origin if spec.has_location else None
+        places = spec.submodule_search_locations
+        homes = None if places is None else [*places]
+        if not any(self.is_here(place) for place in (*filter(None, [origin]), *(homes or ()))):
+            return spec
+        if homes is not None:
+            known = (self.there(home) if self.is_here(home) else home for home in homes)
+            homes = [home for home in known if Path(home).is_dir()]
+        if origin is None:
+            if not homes:
+                raise self._missing(name, (places or [name])[0])
+            spec.submodule_search_locations = homes
+            return spec
+        if not Path(self.there(origin)).exists():
+            raise self._missing(name, origin)
+        found = importlib.util.spec_from_file_location(
+            name, self.there(origin), submodule_search_locations=homes
+        )
+        assert found is not None
+        return found
+
+    def _check_generated(self, name: str, path: Sequence[str] | None) -> None:
+        """Raise `ModuleNotFoundError` for a module that the checkout has where the worktree lacks it."""
+        places = self._before if path is None else [self._back(place) for place in path]
+        spec = importlib.machinery.PathFinder.find_spec(name, places)
+        if spec is not None and spec.has_location and spec.origin and self.is_here(spec.origin):
+            raise self._missing(name, spec.origin)
+
+    def _back(self, place: str) -> str:
+        return moved(place, self._tree, self._top) or place
+
+    def _missing(self, name: str, origin: str) -> ModuleNotFoundError:
+        file = os.path.relpath(os.path.realpath(origin), self._top)
+        return ModuleNotFoundError(
+            f"No module named {name!r} at {self._name}, which has no {file}; if it is generated or compiled, "
+            f"so that git does not track it, share it: crystallize_against_link = {file}",
+            name=name,
+        )
+
+    # What was loaded.
+
+    def strays(self) -> list[str]:
+        """Return which modules that were loaded since the last time are not of the other commit."""
+        found = []
+        for name in [name for name in sys.modules if name not in self._seen]:
+            self._seen.add(name)
+            module = sys.modules.get(name)
+            files = [getattr(module, "__file__", None), *_path_of(module)]
+            for file in files:
+                if not isinstance(file, str):
+                    continue
+                if self.is_here(file):
+                    found.append(f"{name} was loaded from {file}, which is not of {self._name}")
+                elif any(map(os.path.realpath(file).startswith, self.copies)):
+                    found.append(
+                        f"{name} was loaded from {file}, a copy of the project that is installed, so that it "
+                        "would be the same at every commit; install the project as pip install -e ."
+                    )
+                else:
+                    continue
+                break
+        return found
+
+    @property
+    def copies(self) -> list[str]:
+        """Paths of what was installed from the user's checkout, and is no link to it."""
+        if self._copies is None:
+            self._copies = list(dict.fromkeys(_copied(self._top)))
+        return self._copies
+
+
+def _path_of(module: ModuleType | None) -> list[Any]:
+    try:
+        return list(getattr(module, "__path__", None) or ())
+    except Exception:  # a module that makes attributes up
+        return []
+
+
+def _copied(top: str) -> Iterator[str]:
+    """Yield the top-level packages and modules of distributions that were built of the checkout."""
+    for found in metadata.distributions():
+        if _is_of(found, top):
+            yield from _packages(found)
+
+
+def _is_of(distribution: metadata.Distribution, top: str) -> bool:
+    text = distribution.read_text("direct_url.json")
+    if text is None:
+        return False
+    said = json.loads(text)
+    if said.get("dir_info", {}).get("editable"):
+        return False
+    url = urlsplit(str(said.get("url", "")))
+    return url.scheme == "file" and Path(os.path.realpath(unquote(url.path))).is_relative_to(top)
+
+
+def _packages(distribution: metadata.Distribution) -> Iterable[str]:
+    for file in distribution.files or ():
+        if file.suffix == ".py" and ".." not in file.parts:
+            home = os.path.realpath(str(distribution.locate_file(file.parts[0])))
+            yield home + os.sep if len(file.parts) > 1 else home
