@@ -10,8 +10,6 @@ from xml.etree import ElementTree
 
 import pytest
 
-from pytest_crystallize import plugin
-
 ROOT = Path(__file__).resolve().parent.parent
 WORKFLOW = ROOT / "example_suite" / "github-workflow.yml"
 PROJECT = "https://github.com/crystallize-dev/crystallize"
@@ -145,24 +143,6 @@ def experiment_same(rng):
         "sub/",
     }
     assert "2 passed" in shell(compare.replace("-n auto", "-n0"))
-
-
-def test_the_guide_names_every_option():
-    """The page of options holds those of the plugin, and no other."""
-    help_text = pytest_run(ROOT, "--help", "-p", "no:cacheprovider").stdout
-    described = (ROOT / "docs" / "options.md").read_text(encoding="utf-8")
-    options = set(re.findall(r"^\s+(--crystallize[a-z-]*)", help_text, re.MULTILINE))
-    assert options == set(re.findall(r"--crystallize[a-z-]*", described))
-    inis = set(re.findall(r"^\s+(crystallize_[a-z_]+) \(", help_text, re.MULTILINE))
-    assert inis == set(re.findall(r"crystallize_[a-z_]+", described))
-
-
-def test_the_guide_names_what_the_mark_takes():
-    """The table of its keywords holds those that `pytest --markers` shows, and no other."""
-    page = (ROOT / "docs" / "under-pytest.md").read_text(encoding="utf-8")
-    table = page.split("### The mark\n", 1)[1].split("\n\n", 2)[1]
-    named = {name for row in table.splitlines() for name in re.findall(r"`(\w+)`", row.split("|")[1])}
-    assert named == set(re.findall(r"\w+", plugin.MARKER.split("*,", 1)[1].split(")", 1)[0]))
 
 
 LINKS = re.findall(r"\]\(([^)]+)\)", README)
