@@ -25,17 +25,7 @@ def test_installed_metadata_is_that_of_the_project(distribution):
     assert distribution.metadata["Requires-Python"] == project["requires-python"] == ">=3.11"
     assert distribution.metadata["License-Expression"] == project["license"] == "MIT"
     assert set(distribution.metadata.get_all("Classifier")) == set(project["classifiers"])
-    extras = {
-        "compatibility",
-        "dask",
-        "examples",
-        "optuna",
-        "pandas",
-        "progress",
-        "remote",
-        "test",
-        "testing",
-    }
+    extras = set(project["optional-dependencies"])
     assert set(distribution.metadata.get_all("Provides-Extra")) == extras
 
 
