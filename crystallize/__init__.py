@@ -71,6 +71,8 @@ if TYPE_CHECKING:
     from crystallize.experiment.optimize.with_optuna import OptunaOptimizer as OptunaOptimizer
     from crystallize.experiment.optimize.with_searcher import SearcherOptimizer as SearcherOptimizer
     from crystallize.experiment.result import Result as Result
+    from crystallize.experiment.stored_results import StoredResult as StoredResult
+    from crystallize.experiment.stored_results import stored_results as stored_results
     from crystallize.run.pipeline import Pipeline as Pipeline
     from crystallize.run.pipeline import pipeline as pipeline
     from crystallize.run.plugins.artifacts import ArtifactPlugin as ArtifactPlugin
@@ -128,6 +130,7 @@ _NAMES = {
     "experiment.optimize.with_optuna": ("OptunaOptimizer",),
     "experiment.optimize.with_searcher": ("SearcherOptimizer",),
     "experiment.result": ("Result",),
+    "experiment.stored_results": ("StoredResult", "stored_results"),
     "run.pipeline": ("Pipeline", "pipeline"),
     "run.plugins.artifacts": ("ArtifactPlugin",),
     "run.plugins.async_execution": ("AsyncExecution",),

@@ -107,5 +107,9 @@ class ReferenceFileError(CrystallizeError, ValueError):
     """Stored reference that can't be read, or does not fit what was run."""
 
 
+class ResultFileError(CrystallizeError, ValueError):
+    """File that holds no result, or not all of one that was saved in it."""
+
+
 class CrystallizeWarning(UserWarning):
     """Warning of something that works, but not as well as its user may think."""

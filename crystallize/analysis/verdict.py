@@ -158,6 +158,12 @@ class Verdict:
         """Return the verdict that there is none, with the reason."""
         return cls(status="invalid", reason=reason, test=test, **known)
 
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Verdict:
+        """Return the verdict whose `to_dict` went through JSON."""
+        interval = None if data["interval"] is None else tuple(data["interval"])
+        return cls(**{**data, "interval": interval, "trail": tuple(map(tuple, data["trail"]))})
+
     @property
     def passed(self) -> bool:
         """Whether the hypothesis is supported, or no harm is shown where that is what is claimed."""

@@ -112,6 +112,7 @@ class Experiment(ExperimentDeclaration):
         hypotheses: Iterable[Hypothesis] | Hypothesis | None = None,
         replicates: int | None = None,
         strategy: Strategy = "rerun",
+        store_results: bool = False,
     ) -> Result:
         """Run every condition in every replicate, and verify the hypotheses.
 
@@ -127,6 +128,8 @@ class Experiment(ExperimentDeclaration):
             names or in ``.cache/crystallize``, and uses those that are stored: after an interruption it goes
             on from there, and it runs only what a change concerns. Only runs that are sure to give the same
             again are stored; a warning says why others are not. "rerun" neither reads nor writes.
+        store_results : bool
+            Keep the result in ``results`` of that directory, for `stored_results`.
 
         Raises
         ------
@@ -136,7 +139,7 @@ class Experiment(ExperimentDeclaration):
             If a part can't be sent to the processes it is to run in.
         """
         used = self.for_run(treatments, hypotheses, replicates)
-        return driven(runner.run(used, strategy, on_loop=False))
+        return driven(runner.run(used, strategy, on_loop=False, store_results=store_results))
 
     async def arun(
         self,
@@ -145,13 +148,16 @@ class Experiment(ExperimentDeclaration):
         hypotheses: Iterable[Hypothesis] | Hypothesis | None = None,
         replicates: int | None = None,
         strategy: Strategy = "rerun",
+        store_results: bool = False,
     ) -> Result:
         """Do what `run` does, so that the running event loop goes on meanwhile.
 
         With `AsyncExecution`, on that loop; with any other execution, in a thread of its own.
         """
         used = self.for_run(treatments, hypotheses, replicates)
-        return await beside_loop(used, lambda awaits: runner.run(used, strategy, on_loop=awaits))
+        return await beside_loop(
+            used, lambda awaits: runner.run(used, strategy, on_loop=awaits, store_results=store_results)
+        )
 
     def plan(
         self,

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property
 from operator import itemgetter
 from pathlib import Path
@@ -14,55 +14,24 @@ from typing import Any, Final
 
 from crystallize.analysis.condition_runs import ConditionRuns
 from crystallize.analysis.evaluation import digest
-from crystallize.analysis.recordable import claimed_metrics, make_recording
+from crystallize.analysis.recordable import make_recording
 from crystallize.analysis.reference_file import write_reference
 from crystallize.analysis.stored_reference import Origin
 from crystallize.declare.case_design import CaseStream
 from crystallize.errors import ReferenceFileError
-from crystallize.experiment.result_metrics import ExperimentMetrics, HypothesisResult, listed, sample_text
+from crystallize.experiment.result_metrics import ExperimentMetrics, HypothesisResult, listed
+from crystallize.experiment.result_parts import ResultParts
+from crystallize.experiment.result_text import result_lines
+from crystallize.experiment.run_failure import RunFailure
 from crystallize.experiment.run_records import RunRecords
-from crystallize.experiment.tidy import frame, tidy_rows
+from crystallize.experiment.tidy import frame, tidy_rows, verdict_frame
 from crystallize.experiment.tree import encodable, tree_lines
 from crystallize.identity.provenance import git_commit as asked_commit
 from crystallize.identity.provenance import has_changes, machine, versions
-from crystallize.text.escaping import printable_lines
-from crystallize.text.formatting import compared, level_of, name_of_p
+from crystallize.report.case_names import CaseNames
 from crystallize.text.strict_json import strict_json
 
 FIRST_VERSION: Final = "v0"
-
-
-@dataclass(frozen=True, slots=True)
-class RunFailure:
-    """A condition run, or a hook around the whole run, that raised.
-
-    Attributes
-    ----------
-    condition : str
-        Name of the condition; empty for a hook around the whole run.
-    replicate : int or None
-        Number of the replicate.
-    step : str
-        Data source, treatment, step or hook that raised.
-    message : str
-        Type and text of the exception.
-    traceback : str
-        Its traceback.
-    case : str
-        Which sample of which case it is, in words; empty where there are no cases.
-    """
-
-    condition: str
-    replicate: int | None
-    step: str
-    message: str
-    traceback: str
-    case: str = ""
-
-    def __str__(self) -> str:
-        which = self.case or f"replicate {self.replicate}"
-        where = f"{which} of {self.condition!r}, " if self.condition else ""
-        return f"{where}{self.step}: {self.message}"
 
 
 class Result:
@@ -99,6 +68,7 @@ class Result:
         inputs: Mapping[str, str] | None = None,
         elsewhere: bool = False,
         cases: CaseStream | None = None,
+        started: str = "",
     ) -> None:
         self.name = name
         self.replicates = max(len(known.records) for known in conditions.values())
@@ -108,8 +78,11 @@ class Result:
         self._steps = steps
         self._git_commit = git_commit
         self.planned_replicates = self.replicates if planned is None else planned
-        self._inputs, self._elsewhere = inputs, elsewhere
-        self._cases = cases
+        self.started = started or datetime.now(UTC).isoformat(timespec="seconds")
+        self._inputs = dict(inputs or {})
+        self._elsewhere = elsewhere
+        self._cases = CaseNames.of(cases)
+        self._read: ResultParts | None = None
         self.hypotheses = tuple(hypotheses)
         self.metrics = ExperimentMetrics(conditions, self.hypotheses, self._version)
         failed = (each for runs in conditions.values() for each in runs.records.whole())
@@ -179,9 +152,90 @@ class Result:
                 }
                 for record in self.records
             ],
-            "versions": versions(),
+            "versions": versions() if self._read is None else dict(self._read.versions),
             "git_commit": self._git_commit,
         }
+
+    def _parts(self) -> ResultParts:
+        read = self._read
+        here = None if self._elsewhere else machine()
+        return ResultParts(
+            name=self.name,
+            started=self.started,
+            root_seed=self.root_seed,
+            planned=self.planned_replicates,
+            conditions=self._conditions,
+            hypotheses=self.hypotheses,
+            errors=self.errors,
+            steps=self._steps,
+            commit=self._git_commit,
+            versions=versions() if read is None else read.versions,
+            machine=here if read is None else read.machine,
+            inputs=self._inputs,
+            cases=self._cases,
+            version_dir=None if self.version_dir is None else str(self.version_dir),
+        )
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write it to a file that `load` reads; see `docs/notebooks.md` for what is kept.
+
+        Raises
+        ------
+        OSError
+            If the file can't be written. What was there stays there.
+        """
+        from crystallize.experiment.result_file import write_result  # not needed to run
+
+        write_result(Path(path), self._parts())
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Result:
+        """Return the result that `save` wrote: the same values, bit for bit, and the verdicts given then.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        ResultFileError
+            If the file holds no saved result, or was changed or damaged since.
+        """
+        from crystallize.experiment.result_file import read_result  # not needed to run
+
+        read = read_result(Path(path))
+        result = cls(
+            read.name,
+            read.conditions,
+            read.hypotheses,
+            root_seed=read.root_seed,
+            steps=read.steps,
+            git_commit=read.commit,
+            planned=read.planned,
+            inputs=read.inputs,
+            elsewhere=read.machine is None,
+            started=read.started,
+        )
+        result.errors, result._cases, result._read = read.errors, read.cases, read
+        result.version_dir = None if read.version_dir is None else Path(read.version_dir)
+        return result
+
+    def report(self, path: str | os.PathLike[str]) -> None:
+        """Write a report; the suffix says which: ``.html`` for readers, ``.md`` for GitHub.
+
+        Raises
+        ------
+        DefinitionError
+            If the suffix is another one.
+        OSError
+            If the file can't be written.
+        """
+        from crystallize.experiment.result_report import write_report  # not needed to run
+
+        write_report(Path(path), self._parts())
+
+    def _repr_html_(self) -> str:
+        from crystallize.experiment.result_report import section  # not needed to run
+
+        return section(self._parts())
 
     def save_reference(self, path: str | os.PathLike[str]) -> list[str]:
         """Write what was measured to a file that later runs can be compared with; see `Reference`.
@@ -206,20 +260,31 @@ class Result:
                 f"{self.name} was stopped early, after {fewest} of {self.planned_replicates} "
                 "replicates, and only complete runs are recorded; run it without stopping="
             )
-        with asked_commit() as ask:
-            changed = has_changes()
-            dirty = changed if ask() == self._git_commit else None  # another commit is checked out by now
-        here = None if self._elsewhere else machine()
-        origin = Origin.now(commit=self._git_commit, dirty=dirty, machine=here, inputs=self._inputs)
-        claimed = claimed_metrics(result.hypothesis for result in self.hypotheses)
+        claimed = [metric for result in self.hypotheses for metric in result.claimed]
         cases = [] if self._cases is None else [self._cases.named(i) for i in range(fewest)]
         recording, left_out = make_recording(
-            self.name, self._conditions, origin, root_seed=self.root_seed, claimed=claimed, cases=cases
+            self.name,
+            self._conditions,
+            self._origin(),
+            root_seed=self.root_seed,
+            claimed=claimed,
+            cases=cases,
         )
         if recording.is_empty:
             raise ReferenceFileError(f"{self.name} has no metric to record")
         write_reference(Path(path), self.name, recording)
         return left_out
+
+    def _origin(self) -> Origin:
+        """Return the origin of a reference that is made of it."""
+        if self._read is not None:  # when and where it was run then; nobody can tell whether code differed
+            known = self._read
+            return Origin(known.started, known.commit, None, known.machine, known.versions, known.inputs)
+        with asked_commit() as ask:
+            changed = has_changes()
+            dirty = changed if ask() == self._git_commit else None  # another commit is checked out by now
+        here = None if self._elsewhere else machine()
+        return Origin.now(commit=self._git_commit, dirty=dirty, machine=here, inputs=self._inputs)
 
     def to_dict(self) -> dict[str, Any]:
         """Return metrics, verdicts, errors and provenance as plain data."""
@@ -261,6 +326,16 @@ class Result:
         """
         return frame(tidy_rows(self._conditions.values()))
 
+    @property
+    def verdicts(self) -> Any:
+        """Every verdict as a row of a pandas DataFrame; needs the extra ``pandas``.
+
+        The columns are the fields of `Verdict`, without those that hold several values. The two ends of the
+        interval are ``low`` and ``high``, the p-value that decides is ``deciding_p``.
+        """
+        known = (verdict for each in self.hypotheses for verdict in each.verdicts.values())
+        return verdict_frame(known)
+
     def print_tree(self, levels: str = "treatment > replicate > step > action") -> None:
         """Print what each step of each run read and wrote of the context, recorded and kept, as a tree.
 
@@ -284,24 +359,7 @@ class Result:
         return json.dumps(strict_json(self.to_dict()), indent=indent, allow_nan=False)
 
     def __str__(self) -> str:
-        planned = self.planned_replicates
-        stopped = f" (stopped at {self.replicates} of {planned})" if planned > self.replicates else ""
-        lines = [f"{self.name}: {self.replicates} replicates{stopped}, seed {self.root_seed}"]
-        for name, condition in self.metrics.items():
-            lines += [f"  {name}.{metric}: {sample_text(values)}" for metric, values in condition.items()]
-        for result in self.hypotheses:
-            for treatment, verdict in result.verdicts.items():
-                shown, row = verdict.deciding_p, verdict.to_dict()
-                name = ("" if verdict.adjusted_p is None else "adjusted ") + name_of_p(row)
-                p_value = (
-                    "" if shown is None else f" ({name} = {compared(shown, level_of(row), digits=3)[0]})"
-                )
-                reason = f": {verdict.reason}" if verdict.reason else ""
-                lines.append(f"  {result.name} [{treatment}]: {verdict.status.upper()}{p_value}{reason}")
-        lines += [f"  error in {error}" for error in self.errors[:5]]
-        if len(self.errors) > 5:
-            lines.append(f"  and {len(self.errors) - 5} more errors")
-        return "\n".join(map(printable_lines, lines))
+        return "\n".join(result_lines(self._parts(), self.metrics))
 
     def __repr__(self) -> str:
         return f"<Result of {self.name!r}: {self.replicates} replicates, {len(self.errors)} errors>"

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from crystallize.analysis.condition_runs import ConditionRuns
 from crystallize.analysis.evaluation import rank
+from crystallize.analysis.recordable import Claimed, claimed_metrics
 from crystallize.analysis.verdict import Verdict
 from crystallize.claims.hypothesis import Hypothesis
 from crystallize.declare.treatment import BASELINE
@@ -98,12 +99,33 @@ class HypothesisResult:
         Name of the hypothesis.
     verdicts : dict of str to Verdict
         By treatment.
+    hypothesis : Hypothesis or None
+        The hypothesis; None of a result that was read from a file.
+    claimed : list of Claimed
+        The metrics that it is about.
     """
 
     def __init__(self, hypothesis: Hypothesis, verdicts: Mapping[str, Verdict]) -> None:
-        self.hypothesis = hypothesis
+        self.hypothesis: Hypothesis | None = hypothesis
         self.name = hypothesis.name
         self.verdicts = dict(verdicts)
+        self.claimed = claimed_metrics([hypothesis])
+
+    @classmethod
+    def read(
+        cls,
+        name: str,
+        verdicts: Mapping[str, Verdict],
+        *,
+        claimed: Sequence[Claimed],
+        ranking: Sequence[str],
+    ) -> HypothesisResult:
+        """Return what a file tells of one."""
+        known = cls.__new__(cls)
+        known.hypothesis = None
+        known.name, known.verdicts, known.claimed = name, dict(verdicts), list(claimed)
+        known.ranking = list(ranking)
+        return known
 
     @cached_property
     def results(self) -> dict[str, dict[str, Any]]:
@@ -113,6 +135,7 @@ class HypothesisResult:
     @cached_property
     def ranking(self) -> list[str]:
         """Treatments by the hypothesis's ranker, best (smallest) first."""
+        assert self.hypothesis is not None  # else it was read
         return rank(self.hypothesis, self.verdicts)
 
     def __repr__(self) -> str:

@@ -8,6 +8,7 @@ import math
 import traceback
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
@@ -28,8 +29,9 @@ from crystallize.declare.treatment import Treatment
 from crystallize.errors import DefinitionError
 from crystallize.experiment.declaration import ExperimentDeclaration
 from crystallize.experiment.optimize.search import Search
-from crystallize.experiment.result import Result, RunFailure
+from crystallize.experiment.result import Result
 from crystallize.experiment.result_metrics import HypothesisResult
+from crystallize.experiment.run_failure import RunFailure
 from crystallize.identity.provenance import git_commit
 from crystallize.run.execute import RAISED, RecordSource, RunPlan, Unit
 from crystallize.run.plugins import ArtifactPlugin, AsyncExecution
@@ -71,6 +73,7 @@ class Runner:
         self._analysis_plan = experiment.analysis_plan
         self._on_loop = on_loop
         self._to_the_end = to_the_end
+        self._started = datetime.now(UTC).isoformat(timespec="seconds")
 
     async def result(self, conditions: Sequence[str] | None = None, strategy: Strategy = "rerun") -> Result:
         """Run conditions in every replicate, or until every claim is decided.
@@ -174,6 +177,7 @@ class Runner:
             inputs=inputs,
             elsewhere=elsewhere,
             cases=self._analysis_plan.cases,
+            started=self._started,
         )
 
     def _input_digests(self) -> dict[str, str]:
@@ -223,11 +227,17 @@ class Runner:
         return result
 
 
-async def run(experiment: ExperimentDeclaration, strategy: Strategy, *, on_loop: bool) -> Result:
+async def run(
+    experiment: ExperimentDeclaration, strategy: Strategy, *, on_loop: bool, store_results: bool = False
+) -> Result:
     """Run an experiment that is to be run for itself; see `Experiment.run`."""
     experiment.validate()
     result = await Runner(experiment, experiment.run_plan(), on_loop=on_loop).result(strategy=strategy)
     _warn_of_unread_keys(experiment, result, set())
+    if store_results:
+        from crystallize.experiment.stored_results import store_result  # only where they are stored
+
+        store_result(result)
     return result
 
 

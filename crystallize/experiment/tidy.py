@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from dataclasses import fields
+from typing import Any, Final, NamedTuple
 
 from crystallize.analysis.condition_runs import ConditionRuns
+from crystallize.analysis.verdict import Verdict
 from crystallize.context.recording import is_number
 from crystallize.errors import MissingExtraError
+
+_SEVERAL: Final = ("details", "trail", "effect_sizes", "slices")
+_ENDS: Final = ("low", "high")
 
 
 class Row(NamedTuple):
@@ -54,15 +59,42 @@ def frame(rows: Iterable[Row]) -> Any:
     MissingExtraError
         If pandas is not installed.
     """
-    try:
-        import pandas as pd  # optional: extra "pandas"
-    except ImportError as error:
-        raise MissingExtraError(
-            "to_frame needs pandas; install it with pip install 'pytest-crystallize[pandas]'"
-        ) from error
+    pd = _pandas("to_frame")
     listed = list(rows)
     table = pd.DataFrame(listed, columns=list(Row._fields))
     table["unit"] = pd.Series([row.unit for row in listed], dtype=object)  # ints stay ints beside None
     if all(map(is_number, table["value"])):
         table["value"] = table["value"].astype(float)
     return table
+
+
+def verdict_frame(verdicts: Iterable[Verdict]) -> Any:
+    """Return verdicts as a pandas DataFrame; see `Result.verdicts`.
+
+    Raises
+    ------
+    MissingExtraError
+        If pandas is not installed.
+    """
+    pd = _pandas("verdicts")
+    names = [each.name for each in fields(Verdict) if each.name not in _SEVERAL]
+    columns = [column for name in names for column in (_ENDS if name == "interval" else (name,))]
+    columns.insert(columns.index("alpha"), "deciding_p")
+    table = pd.DataFrame(list(map(_verdict_row, verdicts)), columns=columns)
+    numbers = [each.name for each in fields(Verdict) if each.type == "float | None"]
+    return table.astype(dict.fromkeys((*numbers, *_ENDS, "deciding_p"), float))
+
+
+def _verdict_row(verdict: Verdict) -> dict[str, Any]:
+    ends = dict(zip(_ENDS, verdict.interval or (None, None), strict=True))
+    return {**verdict.to_dict(), **ends, "deciding_p": verdict.deciding_p}
+
+
+def _pandas(what: str) -> Any:
+    try:
+        import pandas as pd  # optional: extra "pandas"
+    except ImportError as error:
+        raise MissingExtraError(
+            f"{what} needs pandas; install it with pip install 'pytest-crystallize[pandas]'"
+        ) from error
+    return pd

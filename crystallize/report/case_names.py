@@ -47,6 +47,11 @@ class CaseNames:
     slices: Mapping[str, Sequence[str]]
 
     @classmethod
+    def of(cls, stream: CaseStream | None) -> CaseNames | None:
+        """Return the cases of a stream; None where there is none."""
+        return cls.announced(announced_cases(stream))
+
+    @classmethod
     def announced(cls, told: Mapping[str, Any] | None) -> CaseNames | None:
         """Return what `announced_cases` told; None where there are no cases."""
         if told is None:

@@ -42,6 +42,18 @@ def html_report(results: SessionResults) -> str:
     return "\n".join(_page(results)) + "\n"
 
 
+def html_section(results: SessionResults) -> str:
+    """Return a session's results as a section of a page of others, with its own style."""
+    parts = [f'<div class="crystallize"><style>{_style()}</style>']
+    for i, each in enumerate(results.experiments):
+        parts += _experiment(each, f"e{i}")
+    return "\n".join([*parts, "</div>"])
+
+
+def _style() -> str:
+    return resources.files("crystallize.report").joinpath("report.css").read_text(encoding="utf-8")
+
+
 def _page(results: SessionResults) -> Iterator[str]:
     done, rest = results.headline()
     yield "<!DOCTYPE html>"
@@ -50,8 +62,7 @@ def _page(results: SessionResults) -> Iterator[str]:
     yield '<meta name="color-scheme" content="light dark"/>'
     yield f"<title>{_text(done)}: experiments</title>"
     yield '<link rel="icon" href="data:,"/>'  # or a browser asks the server for one
-    style = resources.files("crystallize.report").joinpath("report.css").read_text(encoding="utf-8")
-    yield f"<style>{style}</style></head><body>"
+    yield f"<style>{_style()}</style></head><body>"
     yield '<a class="skip" href="#main">Skip to the verdicts</a>'
     yield f"<header><h1>{_text(done)}</h1>"
     yield f'<p class="rest">{_text(rest)}</p>' if rest else ""
@@ -71,8 +82,9 @@ def _page(results: SessionResults) -> Iterator[str]:
         yield '<section aria-labelledby="notes"><h2 id="notes">Notes</h2><ul>'
         yield from (f"<li>{_text(note)}</li>" for note in results.notes)
         yield "</ul></section>"
-    command = shlex.join(["pytest", *results.arguments])
-    yield f"<p><code>{_text(command)}</code>, exit status {results.exit_status}</p>"
+    if results.exit_status is not None:
+        command = shlex.join(["pytest", *results.arguments])
+        yield f"<p><code>{_text(command)}</code>, exit status {results.exit_status}</p>"
     yield "</footer></body></html>"
 
 

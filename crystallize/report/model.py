@@ -241,8 +241,8 @@ class SessionResults:
         Date and time, ISO 8601, UTC.
     seconds : float
         Wall time.
-    exit_status : int
-        Of pytest.
+    exit_status : int or None
+        Of pytest; None of a run without pytest.
     arguments : tuple of str
         Command line.
     commit : str or None
@@ -257,7 +257,7 @@ class SessionResults:
 
     started: str
     seconds: float
-    exit_status: int
+    exit_status: int | None
     arguments: tuple[str, ...]
     commit: str | None
     versions: Mapping[str, str]

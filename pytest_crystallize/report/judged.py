@@ -109,10 +109,8 @@ class Judged:
         verified = tuple((replicate, condition) for replicate, condition in known["cache"]["verified"])
         measured_on = tuple(known["cache"]["measured_on"])
         known["cache"] = CacheUse(**{**known["cache"], "verified": verified, "measured_on": measured_on})
-        if (verdict := known["verdict"]) is not None:
-            interval = None if verdict["interval"] is None else tuple(verdict["interval"])
-            trail = tuple(map(tuple, verdict["trail"]))
-            known["verdict"] = Verdict(**{**verdict, "interval": interval, "trail": trail})
+        if known["verdict"] is not None:
+            known["verdict"] = Verdict.from_dict(known["verdict"])
         return cls(**known)
 
 

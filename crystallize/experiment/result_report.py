@@ -1,0 +1,35 @@
+"""Reports of a result: files for readers, and a section for notebooks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from crystallize.errors import DefinitionError
+from crystallize.experiment.result_parts import ResultParts
+from crystallize.experiment.result_session import session_of
+from crystallize.report.html import html_report, html_section
+from crystallize.report.markdown import markdown_report
+from crystallize.report.model import SessionResults
+from crystallize.storage.atomic import write_whole
+
+_FORMATS: Final[dict[str, Callable[[SessionResults], str]]] = {".html": html_report, ".md": markdown_report}
+
+
+def write_report(path: Path, parts: ResultParts) -> None:
+    """Write a report; see `Result.report`."""
+    make = _FORMATS.get(path.suffix.lower())
+    if make is None:
+        raise DefinitionError(
+            f"a report {str(path)!r} has the suffix {path.suffix!r}; allowed are {' and '.join(_FORMATS)}; "
+            "for Result.load, write it by Result.save"
+        )
+    text = make(session_of(parts))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, text.encode())
+
+
+def section(parts: ResultParts) -> str:
+    """Return a result as a notebook shows it."""
+    return html_section(session_of(parts))
