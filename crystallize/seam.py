@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from crystallize.context.record_table import Records as Records
     from crystallize.context.record_table import RecordTable as RecordTable
     from crystallize.context.recording import is_finite as is_finite
+    from crystallize.context.rows import Rows as Rows
     from crystallize.context.rows import records_from_json as records_from_json
     from crystallize.context.rows import records_to_json as records_to_json
     from crystallize.context.seeding import CALIBRATION as CALIBRATION
@@ -228,7 +229,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "context.record": ("NOT_BEGUN", "RunError", "RunRecord"),
     "context.record_table": ("RecordTable", "Records"),
     "context.recording": ("is_finite",),
-    "context.rows": ("records_from_json", "records_to_json"),
+    "context.rows": ("Rows", "records_from_json", "records_to_json"),
     "context.seeding": (
         "CALIBRATION",
         "GlobalState",

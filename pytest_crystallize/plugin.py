@@ -127,6 +127,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="write a report at the end, whose suffix says its format: .html, .json or .md; may be repeated",
     )
     group.addoption(
+        "--crystallize-events",
+        metavar="PATH",
+        help="write what happens, as it happens, to a file or a named pipe: a line of JSON for each event",
+    )
+    group.addoption(
         "--crystallize-cache",
         choices=("reuse", "refresh", "off"),
         help="whether runs that are sure to repeat are taken from earlier sessions (reuse, the default), run "

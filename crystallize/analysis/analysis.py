@@ -77,7 +77,7 @@ class Analysis:
                 verdict = self._at_once(hypothesis, treatment)
                 size = None
             else:
-                looks = self._looks(hypothesis, treatment)
+                looks = self.looks(hypothesis, treatment)
                 last = looks.until(len(self.plan.sizes) - 1)
                 assert last is not None  # the last look decides
                 verdict = replace(last, trail=looks.trail)
@@ -106,7 +106,7 @@ class Analysis:
             open_ = [name for name in conditions if name not in enough]
             if any(not self.runs[name].records.resized(size).is_complete for name in open_):
                 return {name: enough.get(name, size) for name in conditions}
-            waiting = [member for member in waiting if self._looks(*member).until(look) is None]
+            waiting = [member for member in waiting if self.looks(*member).until(look) is None]
             needed = {name for member in waiting for name in self.plan.rests_on(*member)}
             for name in open_:
                 if not waiting or (name in about and name not in needed):
@@ -115,7 +115,8 @@ class Analysis:
                 break
         return {name: enough.get(name, self.plan.replicates) for name in conditions}
 
-    def _looks(self, hypothesis: Hypothesis, treatment: str) -> ClaimLooks:
+    def looks(self, hypothesis: Hypothesis, treatment: str) -> ClaimLooks:
+        """Return the looks at a hypothesis under a treatment, as far as somebody has asked for them."""
         key = hypothesis, treatment
         if key not in self._looked:
             self._looked[key] = ClaimLooks(self._comparisons, hypothesis, treatment)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from crystallize.analysis.analysis import Analysis
 from crystallize.analysis.condition_runs import ConditionRuns
@@ -24,6 +24,8 @@ class Interim:
         As in `Analysis`.
     to_the_end : bool
         Run all replicates, whatever they show.
+    told : callable, optional
+        Called behind each look but the last, with the analysis that looked and the replicates it looked at.
 
     Attributes
     ----------
@@ -41,7 +43,9 @@ class Interim:
         references: References,
         *,
         to_the_end: bool = False,
+        told: Callable[[Analysis, int], None] | None = None,
     ) -> None:
+        self._told = told
         self.plan = plan
         self._references = references
         self.enough: dict[str, int] = {}
@@ -71,6 +75,8 @@ class Interim:
             needed = {name: n * samples for name, n in needed.items()}  # looks take whole cases
             self.size = max(needed.values(), default=planned)
             self.enough = {name: n for name, n in needed.items() if n < self.size}
+            if self._told is not None and claims:
+                self._told(look, before)
         return self.size > before
 
     def is_wanted(self, condition: str, replicate: int) -> bool:

@@ -38,6 +38,11 @@ class ClaimLooks:
         """Replicates, p-value and level at each look that gave a p-value."""
         return tuple(self._trail)
 
+    @property
+    def decided(self) -> Verdict | None:
+        """The verdict, if a look so far gave it."""
+        return self._verdict
+
     def until(self, look: int) -> Verdict | None:
         """Return the verdict, if a look up to this one (from 0) gives it."""
         sizes = self._plan.sizes

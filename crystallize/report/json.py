@@ -1,9 +1,11 @@
-"""The report for programs: everything, exactly."""
+"""What is written for programs: everything, exactly."""
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from crystallize.report.model import SessionResults
 from crystallize.text.escaping import LEGACY_COMMAND
@@ -12,6 +14,15 @@ from crystallize.text.strict_json import strict_json
 
 def json_report(results: SessionResults) -> str:
     """Return a session's results as JSON text; nan and infinities are the strings nan, inf and -inf."""
-    written = json.dumps(strict_json(results.to_dict()), indent=1, allow_nan=False)
+    return _written(results.to_dict(), indent=1)
+
+
+def json_line(data: Mapping[str, Any]) -> str:
+    """Return data as a line of JSON, numbers as in the report."""
+    return _written(data)
+
+
+def _written(data: Mapping[str, Any], indent: int | None = None) -> str:
+    written = json.dumps(strict_json(data), indent=indent, allow_nan=False)
     # The same text to who parses it, and no command to a job's runner if the file is printed there.
     return re.sub(LEGACY_COMMAND, r"\\u0023", written) + "\n"

@@ -135,7 +135,7 @@ class HypothesisItem(ExperimentItem):
         self.hypothesis = hypothesis
         self.label = label
         self.treatment = treatment
-        off = runs.settings.options.off
+        off = runs.settings.options.off.of(runs.id)
         if treatment is None or hypothesis is None:
             self.conditions = tuple(name for name in runs.conditions if name not in off)
         else:

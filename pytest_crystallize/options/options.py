@@ -18,7 +18,7 @@ from crystallize import Budget
 from crystallize.errors import DefinitionError
 from crystallize.seam import Keeping, Unit, replies_kept
 from pytest_crystallize.options.coverage import RUN_AGAIN, is_measured
-from pytest_crystallize.options.switches import STATE_FILE, Switches
+from pytest_crystallize.options.switches import STATE_FILE, SwitchedOff, Switches
 from pytest_crystallize.options.values import (
     MODES,
     Mode,
@@ -49,7 +49,7 @@ class Options:
         Over how many claims alpha is split.
     at_once : int
         How many replicates with asynchronous steps a process runs at the same time.
-    off : frozenset of str
+    off : SwitchedOff
         Treatments that are switched off.
     calibrate : int or None
         How many A/A tests to make of each hypothesis, in place of testing it.
@@ -75,6 +75,8 @@ class Options:
         Whether stored runs are used although coverage is measured.
     remote : Keeping
         Where replies of remote functions are kept, and whether calls are made.
+    events : str or None
+        Where to write what happens.
     prune_replies : float or None
         For how many days replies are kept that nobody uses, if they are to be deleted.
     directory : Path
@@ -92,7 +94,7 @@ class Options:
     drawn_seed: int | None
     claims: int | None
     at_once: int
-    off: frozenset[str]
+    off: SwitchedOff
     calibrate: int | None
     plan: bool
     save: str | None
@@ -105,6 +107,7 @@ class Options:
     cache_share: float
     hides_from_coverage: bool
     remote: Keeping
+    events: str | None
     prune_replies: float | None
     directory: Path
     notes: tuple[str, ...]
@@ -132,7 +135,7 @@ class Options:
         drawn: int | None = None
         if "random" in (typed, declared):
             drawn = secrets.randbits(32) if told is None else int(told["drawn_seed"])
-        off, notes = (frozenset(told["off"]), ()) if told is not None else _switched_off(config, directory)
+        off, notes = _switched_off(config) if told is None else (SwitchedOff.from_dict(told["off"]), ())
         mode = _cache_mode(config) if told is None else told["cache_mode"]
         asked: Mode | None = option.crystallize_cache
         remote = _remote(config) if told is None else Keeping.from_json(told["remote"])
@@ -162,6 +165,7 @@ class Options:
             cache_share=_ini(config, "crystallize_cache_verify", parse_share),
             hides_from_coverage=is_hidden,
             remote=remote,
+            events=option.crystallize_events,
             prune_replies=option.crystallize_prune_replies,
             directory=directory,
             notes=notes,
@@ -186,7 +190,7 @@ class Options:
         """Return what workers can't settle for themselves; plain data."""
         return {
             "drawn_seed": self.drawn_seed,
-            "off": sorted(self.off),
+            "off": self.off.to_dict(),
             "cache_mode": self.cache_mode,
             "remote": self.remote.to_json(),
         }
@@ -227,9 +231,13 @@ def _check(option: argparse.Namespace) -> None:
         )
 
 
-def _switched_off(config: pytest.Config, directory: Path) -> tuple[frozenset[str], tuple[str, ...]]:
-    option = config.option
-    path = None if getattr(config, "cache", None) is None else directory / STATE_FILE
+def state_path(config: pytest.Config) -> Path | None:
+    """Return where it is remembered which treatments are switched off; None without a cache."""
+    return None if getattr(config, "cache", None) is None else cache_directory(config) / STATE_FILE
+
+
+def _switched_off(config: pytest.Config) -> tuple[SwitchedOff, tuple[str, ...]]:
+    option, path = config.option, state_path(config)
     switches = Switches(path, option.crystallize_disable, option.crystallize_enable)
     switches.remember()
     return switches.off, () if switches.note is None else (switches.note,)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-import time
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from crystallize.seam import Locks, write_whole
-from pytest_crystallize.records.logs import Block, Key, Log, LogReader
+from pytest_crystallize.records.logs import Block, Key, Log, LogReaders
 
 if TYPE_CHECKING:
     from crystallize import ConditionRuns, RunRecord
@@ -185,9 +184,8 @@ class SharedExchange(Exchange):
         self.directory = directory
         self.workers = workers
         self.worker = worker or "controller"
-        self._readers: dict[str, LogReader] = {}
+        self._readers = LogReaders(directory, but=self.worker)
         self._reading = threading.Lock()  # a thread that shows progress reads too
-        self._scanned = 0.0
         self._of_others: dict[str, int] = {}
         self._first_of_others: dict[str, list[Key]] = {}
         self._begun: set[Key] = set()
@@ -251,9 +249,8 @@ class SharedExchange(Exchange):
     def refresh(self) -> None:
         """Read what has been appended to the logs since the last time."""
         with self._reading:
-            self._find_logs()
             under_way = {}
-            for reader in self._readers.values():
+            for reader in self._readers.current():
                 if (begun := reader.under_way()) is not None:  # read before the records, which may end it
                     under_way[begun] = reader.worker
                 for entry in reader.entries():
@@ -282,16 +279,6 @@ class SharedExchange(Exchange):
             self._table(block.experiment, rows.kind.condition).add(rows)
         for record in others:
             self._table(block.experiment, record.condition).take(record)
-
-    def _find_logs(self) -> None:
-        changed = self.directory.stat().st_mtime
-        if changed == self._scanned:
-            return
-        for path in self.directory.glob("*.log"):
-            if path.stem not in self._readers and path.stem != self.worker:
-                self._readers[path.stem] = LogReader(path)
-        # A log made within the clock's resolution of this scan would not change the time again.
-        self._scanned = changed if time.time() - changed > 1 else 0.0
 
     def claim(self, experiment: str, start: int, size: int, most: int) -> range:
         """Claim a block of replicates, and learn what was published until then."""
@@ -359,8 +346,7 @@ class SharedExchange(Exchange):
     def close(self) -> None:
         """Close the files; this gives back every claim."""
         self._locks.close()
-        for reader in self._readers.values():
-            reader.close()
+        self._readers.close()
         self._claimed_so_far.close()
         if self._log is not None:
             self._log.close()

@@ -7,7 +7,7 @@ import mmap
 import os
 import struct
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -152,6 +152,40 @@ class LogReader:
         """Close the files."""
         self._file.close()
         self._slot.close()
+
+
+class LogReaders:
+    """Readers of the logs in a session's directory, from where each was left the last time.
+
+    Parameters
+    ----------
+    directory : Path
+        Of the session.
+    but : str
+        Whose log not to read.
+    """
+
+    def __init__(self, directory: Path, *, but: str = "") -> None:
+        self._directory = directory
+        self._but = but
+        self._readers: dict[str, LogReader] = {}
+        self._scanned = 0.0
+
+    def current(self) -> Iterable[LogReader]:
+        """Return the readers of all logs that there are by now."""
+        changed = self._directory.stat().st_mtime
+        if changed != self._scanned:
+            for path in self._directory.glob("*.log"):
+                if path.stem not in self._readers and path.stem != self._but:
+                    self._readers[path.stem] = LogReader(path)
+            # A log made within the clock's resolution of this scan would not change the time again.
+            self._scanned = changed if time.time() - changed > 1 else 0.0
+        return self._readers.values()
+
+    def close(self) -> None:
+        """Close the files."""
+        for reader in self._readers.values():
+            reader.close()
 
 
 def _head(line: bytes) -> Block | Key | None:

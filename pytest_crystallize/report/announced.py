@@ -21,12 +21,18 @@ class Announced:
         Node id of each test -> names of its hypothesis and its treatment, empty where it has none.
     against : sequence of str
         Node ids of the tests whose hypothesis is against a reference.
+    part : str
+        Which experiment of a graph it is; empty outside of graphs.
+    reads : sequence of str
+        Ids of the experiments of the graph whose output it reads.
     conditions : sequence of str
         All of them, the baseline first.
     off, for_family : sequence of str
         Those that are switched off, and those that are run for the correction alone.
     replicates, units : int
         How many replicates, and how many condition runs, are planned.
+    looks : sequence of int
+        After how many replicates, or cases, its claims are looked at; empty without early stopping.
     seed : int
         The root seed.
     seed_drawn : bool
@@ -50,11 +56,14 @@ class Announced:
     node: str
     tests: Mapping[str, Sequence[str]]
     against: Sequence[str]
+    part: str
+    reads: Sequence[str]
     conditions: Sequence[str]
     off: Sequence[str]
     for_family: Sequence[str]
     replicates: int
     units: int
+    looks: Sequence[int]
     seed: int
     seed_drawn: bool
     artifacts: str

@@ -60,7 +60,7 @@ def experiment_results(
     counted = {name: arm.first(min(enough.get(name, run), run)).padded(run) for name, arm in runs.items()}
     arms = {name: arm for name, arm in counted.items() if arm.records.present}
     tests = tuple(
-        _outcome(nodeid, known.tests[nodeid], told.of_test(nodeid), command)
+        outcome_told(nodeid, known.tests[nodeid], told.of_test(nodeid), command)
         for nodeid, command in commands.items()
     )
     return ExperimentResults(
@@ -84,7 +84,8 @@ def experiment_results(
     )
 
 
-def _outcome(nodeid: str, names: Sequence[str], told: Told | None, command: Sequence[str]) -> Outcome:
+def outcome_told(nodeid: str, names: Sequence[str], told: Told | None, command: Sequence[str]) -> Outcome:
+    """Return what was told of a test, which is about a hypothesis and a treatment, as its outcome."""
     hypothesis, treatment = names
     repeat = shlex.join(command)
     if told is None:

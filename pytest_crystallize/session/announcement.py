@@ -19,6 +19,7 @@ _FILE = "items.json"
 
 
 def _announced(runs: ExperimentRuns) -> Announced:
+    off, plan = runs.settings.options.off.of(runs.id), runs.analysis_plan
     return Announced(
         name=runs.name,
         where=runs.where,
@@ -30,18 +31,21 @@ def _announced(runs: ExperimentRuns) -> Announced:
         against=[
             item.nodeid for item in runs.members if item.hypothesis and item.hypothesis.reference is not None
         ],
+        part=runs.part,
+        reads=runs.reads,
         conditions=runs.conditions,
-        off=[name for name in runs.treatments if name in runs.settings.options.off],
+        off=[name for name in runs.treatments if name in off],
         for_family=runs.for_family(),
         replicates=runs.replicates,
         units=runs.replicates * len(runs.needed),
+        looks=plan.sizes if len(plan.sizes) > 1 else (),
         seed=runs.root_seed,
         seed_drawn=runs.seed_drawn,
         artifacts=runs.experiment_name,
         keep_versions=runs.keep_versions,
         stays=runs.stays if runs.settings.cluster is not None else "",
         save=to_be_saved(runs),
-        cases=announced_cases(runs.analysis_plan.cases),
+        cases=announced_cases(plan.cases),
         stored=runs.cache.count() if runs.design is not None and runs.cache is not None else 0,
     )
 

@@ -212,12 +212,12 @@ class Reporter:
         places = {nodeid: place for place, nodeid in enumerate(self.expected)}
         for key, known in self.announced.items():
             tests = sorted((nodeid for nodeid in known.tests if nodeid in places), key=places.__getitem__)
-            commands = {nodeid: self._command(nodeid, known) for nodeid in tests}
+            commands = {nodeid: self.command(nodeid, known) for nodeid in tests}
             node = self.from_here(known.node)
             runs = exchange.runs(key, known.replicates, known.conditions)
             yield experiment_results(key, known, self.told, runs, node=node, commands=commands)
 
-    def _command(self, nodeid: str, known: Announced) -> list[str]:
+    def command(self, nodeid: str, known: Announced) -> list[str]:
         """Return what repeats a test."""
         options = self.options_to_repeat(known.seed, drawn=known.seed_drawn)
         return ["pytest", "--crystallize", *options, self.from_here(nodeid)]
@@ -242,7 +242,7 @@ class Reporter:
         known = self.announced.get(judged.experiment)
         if known is None:
             return
-        command = self._command(report.nodeid, known)
+        command = self.command(report.nodeid, known)
         exchange = self.settings.exchange
         exchange.catch_up()
         arms = exchange.runs(judged.experiment, judged.run, judged.conditions).values()

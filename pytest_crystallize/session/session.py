@@ -31,6 +31,7 @@ from pytest_crystallize.isolation.forks import ForkHooks
 from pytest_crystallize.naming.ids import checksum, escape
 from pytest_crystallize.options.options import Options
 from pytest_crystallize.pytest_seam import shown_in_short
+from pytest_crystallize.records.arrivals import HeardExchange
 from pytest_crystallize.records.exchange import Exchange, SharedExchange, is_abandoned
 from pytest_crystallize.records.record_cache import RecordCache
 from pytest_crystallize.report.escaped_reports import escape_report
@@ -74,6 +75,7 @@ PARTS = [
         "exit-code",
         "absence",
         "publisher",
+        "events",
         "xdist",
     )
 ]
@@ -111,6 +113,12 @@ def activate(config: pytest.Config) -> None:
         manager.register(AbsenceGuard(config, reporter), "crystallize-absence")
         manager.register(Publisher(config, reporter, verdicts), "crystallize-publisher")
         manager.register(verdicts, VERDICTS)
+        if session.options.events is not None:
+            from pytest_crystallize.session.events import EventStream  # only when it is asked for
+
+            manager.register(
+                EventStream(config, reporter, verdicts, session.options.events), "crystallize-events"
+            )
         if manager.hasplugin("xdist"):
             from pytest_crystallize.session.distributed import ControllerHooks  # needs pytest-xdist
 
@@ -209,7 +217,7 @@ class CrystallizeSession:
 
     def _exchange(self) -> Exchange:
         if self.directory is None:
-            return Exchange()
+            return Exchange() if self.options.events is None else HeardExchange()
         if self.workerinput is None:
             return SharedExchange(self.directory, None)
         worker, workers = str(self.workerinput["workerid"]), int(self.workerinput["workercount"])

@@ -352,6 +352,7 @@ class GraphRuns(FactoryRuns):
         self._others = others
         self._inputs: dict[Unit, Inputs] = {}
         others[part] = self
+        self.reads = tuple(f"{function.nodeid}::{name}" for name in graph.producers[part])
         self.stream = self.make_plan().stream
 
     def subject(self) -> Subject:

@@ -70,6 +70,10 @@ class SettledExperiment:
         ``file:line`` of the function.
     conditions : tuple of str
         All conditions, the baseline first.
+    part : str
+        Which experiment of a graph it is; empty outside of graphs.
+    reads : tuple of str
+        Ids of the experiments of the graph whose output it reads.
     experiment_name : str
         What directories of artifacts are called after.
     needed : set of str
@@ -111,6 +115,7 @@ class SettledExperiment:
     awaits = False
     keep_versions: int | None = None
     default_replicates: int | None = None
+    reads: tuple[str, ...] = ()
     stays = ""
 
     def __init__(

@@ -14,6 +14,7 @@ from crystallize import Cases, ConditionRuns, RunRecord
 from crystallize.errors import EngineError
 from crystallize.seam import Analysis, Interim, Unit, global_state_restored, rotated, unread_text
 from pytest_crystallize.records.logs import Key
+from pytest_crystallize.records.looks import tell_look
 from pytest_crystallize.units.blocks import Blocks
 from pytest_crystallize.units.sources import Records, SharedRecords, Source, UnitsHere
 from pytest_crystallize.units.unit_runs import UnitRuns
@@ -165,7 +166,13 @@ class ExperimentRuns(UnitRuns):
     def _interim(self) -> Interim:
         # What is to be a reference is run to its end.
         to_the_end = self.settings.options.save is not None
-        return Interim(self.analysis_plan, self.references, to_the_end=to_the_end)
+        told = None if self.settings.options.events is None else self._tell_look
+        return Interim(self.analysis_plan, self.references, to_the_end=to_the_end, told=told)
+
+    def _tell_look(self, analysis: Analysis, size: int) -> None:
+        tell_look(
+            self.settings.exchange, self.id, self.selected, analysis, size // self.analysis_plan.samples
+        )
 
     @property
     def size(self) -> int:

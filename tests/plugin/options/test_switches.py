@@ -5,6 +5,7 @@ import json
 import pytest
 
 from plugin.conftest import total
+from pytest_crystallize.options.switches import Switches
 
 TREATMENTS = {"boost": {"delta": 3.0}, "less": {"delta": -3.0}}
 
@@ -96,3 +97,39 @@ def test_without_cache_nothing_is_remembered(project):
         passed=1, skipped=1
     )
     project.run("-p", "no:cacheprovider").assert_outcomes(passed=1, failed=1)
+
+
+def test_one_experiment_may_differ(project):
+    """A treatment may be off in one experiment, and on in one although it is off elsewhere."""
+    project.write(TWO + two(name="experiment_other"))
+    path = project.path / STATE
+    path.parent.mkdir(parents=True)
+    own = {
+        "experiment_a.py::experiment_total": {"enabled": ["less"]},
+        "experiment_a.py::experiment_other": {"disabled": ["boost"]},
+    }
+    state = {"disabled_treatments": ["less"], "experiments": own}
+    path.write_text(json.dumps(state))
+    result = project.run("-rs")
+    result.assert_outcomes(passed=1, failed=1, skipped=2)
+    result.stdout.fnmatch_lines(
+        ["experiment_a.py::experiment_other: switched off, so not tested: boost, less"], consecutive=True
+    )
+    assert json.loads(path.read_text()) == state
+    project.run("--crystallize-enable=boost", "--crystallize-enable=less").assert_outcomes(passed=2, failed=2)
+    assert json.loads(path.read_text()) == {"disabled_treatments": []}
+
+
+def test_switching_in_one_experiment(tmp_path):
+    """What is switched there and back leaves nothing behind, whatever is off everywhere."""
+    path = tmp_path / "config.state.json"
+    switches = Switches(path, ["less"])
+    for treatment, off in (("boost", True), ("less", False)):
+        switches.switch("a.py::x", treatment, off=off)
+    switches.remember()
+    assert Switches(path).off.of("a.py::x") == {"boost"}
+    assert Switches(path).off.of("a.py::y") == {"less"}
+    for treatment, off in (("boost", False), ("less", True)):
+        switches.switch("a.py::x", treatment, off=off)
+    switches.remember()
+    assert json.loads(path.read_text()) == {"disabled_treatments": ["less"]}

@@ -183,7 +183,7 @@ def test_every_part_is_known(project):
                     print(f"\\npart {name}")
         """,
     )
-    result = project.run("-s")
+    result = project.run("-s", "--crystallize-events=events.jsonl")
     parts = [line.split()[1] for line in result.outlines if line.startswith("part ")]
     assert sorted([*parts, "crystallize-worker"]) == sorted(PARTS)  # one is of workers only
 
