@@ -64,6 +64,21 @@ def edits(session: nox.Session) -> None:
 
 
 @nox.session(python=PYTHONS[0])
+def docs(session: nox.Session) -> None:
+    """Build the documentation site into docs/_build/html; every warning is an error."""
+    session.install("-e", ".[docs]")
+    session.run("sphinx-build", "-W", "--keep-going", "-j", "auto", "docs", "docs/_build/html")
+
+
+@nox.session(python=PYTHONS[0])
+def links(session: nox.Session) -> None:
+    """Check the links of the documentation that lead elsewhere; needs a network."""
+    session.install("-e", ".[docs]")
+    online = {"DOCS_ONLINE": "1"}
+    session.run("sphinx-build", "-W", "-b", "linkcheck", "docs", "docs/_build/links", env=online)
+
+
+@nox.session(python=PYTHONS[0])
 def lint(session: nox.Session) -> None:
     """Check style and format."""
     session.install("-e", ".[test]")

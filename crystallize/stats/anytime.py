@@ -34,7 +34,7 @@ def anytime_t(
     The null hypothesis is :math:`E[d] = \text{shift}` for normal differences of unknown variance. The
     evidence at n pairs is :math:`E_n`, see `log_t_e_value`: the likelihood ratio of the t statistic, averaged
     over effects d_z that are normal with variance g. :math:`P(\sup_n E_n \ge 1/\alpha) \le \alpha`, whatever
-    decides when to stop.
+    decides when to stop [2]_.
 
     Parameters
     ----------

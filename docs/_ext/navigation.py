@@ -1,0 +1,41 @@
+"""Navigation of the site: the lists of the index page, and the pages of names below the list of names.
+
+The pages stay plain Markdown, which hosts of repositories show, too; what else Sphinx needs is added here.
+"""
+
+import re
+
+import reference
+
+
+def toctree(caption, pages):
+    """Return a hidden tree of pages, as MyST writes it."""
+    head = f":caption: {caption}\n" if caption else ""
+    return "\n\n```{toctree}\n:hidden:\n" + head + "\n" + "\n".join(pages) + "\n```\n"
+
+
+def trees_of(index):
+    """Return a tree for each section of the index: the pages that its lists lead to, each once."""
+    seen = set()
+    trees = []
+    for section in re.split(r"^## ", index, flags=re.MULTILINE)[1:]:
+        title, text = section.split("\n", 1)
+        pages = [page for page in re.findall(r"\]\(([\w-]+)\.md[#)]", text) if page not in seen]
+        pages = list(dict.fromkeys(pages))
+        seen.update(pages)
+        trees.append(toctree(title, pages))
+    return "".join(trees)
+
+
+def add_trees(app, name, content):
+    """Add what Sphinx needs to the pages that lead to others."""
+    if name == "index":
+        content[0] += trees_of(content[0])
+    if name == "names":
+        content[0] += toctree("", [f"api/{module}" for module in reference.MODULES])
+
+
+def setup(app):
+    """Register with Sphinx."""
+    app.connect("source-read", add_trees)
+    return {"parallel_read_safe": True}
