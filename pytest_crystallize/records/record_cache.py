@@ -171,7 +171,9 @@ def marked_names(function: pytest.Function) -> tuple[str, ...]:
     digests = [f"{name}={fingerprint(value, name=name).digest}" for name, value in params.items()]
     if not hasattr(body, "__qualname__"):  # a partial function, an object that is called
         return (f"{function.module.__name__}.{function.originalname}", *digests)
-    return (f"{body.__module__}.{body.__qualname__}", *digests)
+    # One function may have made many, which differ in the names that they were given.
+    given = () if function.originalname == body.__name__ else (function.originalname,)
+    return (f"{body.__module__}.{body.__qualname__}", *given, *digests)
 
 
 def _body(function: pytest.Function) -> Any:

@@ -128,3 +128,22 @@ def test_two_sessions_at_once(project):
     assert second.communicate(timeout=60)[0].count("SUPPORTED") == 1
     assert (first.returncode, second.returncode) == (0, 0)
     assert hits(project.run()) == 10
+
+
+def test_experiments_that_one_function_made(project):
+    """Runs of each lie in files of their own, so that a session reads those of none of the others for it."""
+    project.write(
+        """
+        import pytest
+
+        def made():
+            @pytest.mark.experiment(replicates=2)
+            def experiment(rng):
+                return {"total": rng.normal()}
+            return experiment
+
+        experiment_first, experiment_second = made(), made()
+        """
+    )
+    project.run()
+    assert len({path.name.rpartition("-")[0] for path in packs(project)}) == 2
