@@ -130,6 +130,7 @@ if TYPE_CHECKING:
     from crystallize.report.failures import Failure as Failure
     from crystallize.report.failures import failures_of as failures_of
     from crystallize.report.html import html_report as html_report
+    from crystallize.report.json import json_line as json_line
     from crystallize.report.json import json_report as json_report
     from crystallize.report.markdown import markdown_report as markdown_report
     from crystallize.report.model import ExperimentResults as ExperimentResults
@@ -272,7 +273,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "report.case_names": ("CaseNames", "announced_cases"),
     "report.failures": ("Failure", "PROPERTY", "failures_of"),
     "report.html": ("html_report",),
-    "report.json": ("json_report",),
+    "report.json": ("json_line", "json_report"),
     "report.markdown": ("markdown_report",),
     "report.model": ("ExperimentResults", "Outcome", "SessionResults", "Used"),
     "report.run_facts": ("cached_runs", "facts_of", "seconds_of"),

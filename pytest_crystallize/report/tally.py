@@ -6,8 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
-from crystallize.seam import NOT_BEGUN
-from pytest_crystallize.report.failures import PROPERTY
+from crystallize.seam import NOT_BEGUN, PROPERTY
 
 if TYPE_CHECKING:
     from crystallize import RunRecord

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from pytest_crystallize.report.json import json_line
+from crystallize.seam import json_line
 
 PATIENCE: Final = 5.0
 """Seconds after which the reader of a pipe that takes nothing is given up."""

@@ -14,7 +14,7 @@ from typing import Any, Final
 import pytest
 
 from crystallize import RunRecord
-from crystallize.seam import failure
+from crystallize.seam import Outcome, failure
 from pytest_crystallize.naming.ids import typed
 from pytest_crystallize.options.options import state_path
 from pytest_crystallize.options.switches import in_ci
@@ -23,7 +23,6 @@ from pytest_crystallize.records.exchange import SharedExchange
 from pytest_crystallize.records.looks import look_name
 from pytest_crystallize.report.announced import Announced
 from pytest_crystallize.report.experiment_results import outcome_told
-from pytest_crystallize.report.model import Outcome
 from pytest_crystallize.report.tally import STATES, Tally
 from pytest_crystallize.session.announcement import announced
 from pytest_crystallize.session.event_file import EventFile
