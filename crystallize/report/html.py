@@ -18,9 +18,10 @@ from crystallize.analysis.sample import SESSIONS
 from crystallize.analysis.verdict import PASSING, Verdict
 from crystallize.context.recording import is_finite
 from crystallize.report.case_table import case_table
+from crystallize.report.drawing import MOST_DOTS
 from crystallize.report.failures import Failure
 from crystallize.report.model import ExperimentResults, Outcome, SessionResults
-from crystallize.report.plots import MOST_PAIRS, estimation_plot, looks_plot, power_plot
+from crystallize.report.plots import estimation_plot, looks_plot, power_plot
 from crystallize.report.wording import effect_of, group_line, interval_of, mde_of, p_of, sides_of
 from crystallize.text.escaping import printable, printable_lines
 from crystallize.text.formatting import compared, interval, level_of, number, p_value
@@ -188,8 +189,8 @@ def _are_pairs(held: Sequence[int], seeds: Sequence[int | None]) -> bool:
 
 def _caption(metric: str, replicates: int, *, paired: bool) -> str:
     dots = "a dot per replicate" + (", lines join the same seed" if paired else "")
-    if replicates > MOST_PAIRS:
-        dots = f"{MOST_PAIRS} quantiles of {replicates} replicates"
+    if replicates > MOST_DOTS:
+        dots = f"{MOST_DOTS} quantiles of {replicates} replicates"
     return f"{metric}: {dots}"
 
 

@@ -15,11 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crystallize import Verdict
+from crystallize.report.drawing import MOST_DOTS
 from crystallize.report.html import html_report
 from crystallize.report.json import json_report
 from crystallize.report.markdown import code, markdown_report, text
 from crystallize.report.model import ExperimentResults, Failure, Outcome, SessionResults
-from crystallize.report.plots import MOST_PAIRS, estimation_plot, looks_plot
+from crystallize.report.plots import estimation_plot, looks_plot
 
 DOCS = Path(__file__).parent.parent.parent.parent / "docs" / "reports.md"
 SVG = "{http://www.w3.org/2000/svg}"
@@ -450,9 +451,9 @@ def test_many_replicates_are_drawn_as_quantiles():
     values = [math.sin(i) for i in range(1000)]
     svg = estimation_plot(verdict(), values, [2 * value for value in values], key="k")
     root, paths = drawn(svg)
-    assert [d.count("M") for d in of_class(paths, "dot")] == [MOST_PAIRS] * 3
+    assert [d.count("M") for d in of_class(paths, "dot")] == [MOST_DOTS] * 3
     assert not of_class(paths, "pair")
-    assert f"{MOST_PAIRS} quantiles" in root.find(f"{SVG}desc").text
+    assert f"{MOST_DOTS} quantiles" in root.find(f"{SVG}desc").text
     assert len(svg) < 10_000
 
 
