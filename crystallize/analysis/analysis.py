@@ -275,6 +275,34 @@ def evaluate(
 
     So does a key of the treatment that no run read, unless `keys` says that it may stay unread. Where the
     replicates are samples of cases, `cases` says of which.
+
+    Parameters
+    ----------
+    hypothesis : Hypothesis
+        What is claimed.
+    baseline, treatment : ConditionRuns
+        The runs of both conditions, of the same replicates.
+    judging : Judging
+        How the claim is judged; by default as by an experiment that says nothing.
+    keys : TreatmentKeys, optional
+        The keys that the treatment adds, and those that may stay unread.
+    cases : CaseStream, optional
+        The cases of which the replicates are samples.
+
+    Examples
+    --------
+    >>> from crystallize import Experiment, Hypothesis, pipeline_step
+    >>> @pipeline_step()
+    ... def score(data, ctx, *, boost=0.0):
+    ...     return data, {"score": boost + ctx.rng.normal()}
+    >>> better = Hypothesis(metric="score", direction="increase")
+    >>> result = Experiment(0, [score], treatments={"boosted": {"boost": 3.0}}, replicates=10).run()
+    >>> baseline, boosted = (
+    ...     ConditionRuns(name, [r for r in result.records if r.condition == name])
+    ...     for name in ("baseline", "boosted")
+    ... )
+    >>> evaluate(better, baseline, boosted).status
+    'supported'
     """
     replicates = max(len(baseline.records), len(treatment.records))
     replicates //= 1 if cases is None else cases.samples

@@ -38,6 +38,17 @@ class ConditionRuns:
         Name of the condition.
     records : sequence of RunRecord or None
         One entry per replicate, in order; None where there is no record.
+
+    Examples
+    --------
+    >>> from crystallize import Experiment, pipeline_step
+    >>> @pipeline_step()
+    ... def score(data, ctx, *, boost=0.0):
+    ...     return data, {"score": boost + ctx.rng.normal()}
+    >>> result = Experiment(0, [score], replicates=3).run()
+    >>> runs = ConditionRuns("baseline", result.records)
+    >>> len(runs.records), runs.condition
+    (3, 'baseline')
     """
 
     noun = "replicate"

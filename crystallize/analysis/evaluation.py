@@ -46,6 +46,21 @@ def digest(records: Iterable[RunRecord]) -> str:
     """Return a short digest of every metric that is not measured, by condition and replicate.
 
     Two executions of the same experiment agree bit for bit exactly if their digests agree.
+
+    Parameters
+    ----------
+    records : iterable of RunRecord
+        Of one experiment, in any order.
+
+    Examples
+    --------
+    >>> from crystallize import Experiment, pipeline_step
+    >>> @pipeline_step()
+    ... def score(data, ctx, *, boost=0.0):
+    ...     return data, {"score": boost + ctx.rng.normal()}
+    >>> first, second = (Experiment(0, [score], replicates=3).run() for _ in range(2))
+    >>> digest(first.records) == digest(second.records) == first.digest
+    True
     """
     lines = []
     for record in records:

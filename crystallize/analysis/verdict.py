@@ -105,6 +105,19 @@ class Verdict:
     slices : mapping
         Slice of the cases -> ``n``, ``difference`` and ``interval`` there, or a ``reason`` why there is none;
         they are not corrected for their number.
+
+    Examples
+    --------
+    >>> from crystallize import Experiment, Hypothesis, pipeline_step
+    >>> @pipeline_step()
+    ... def score(data, ctx, *, boost=0.0):
+    ...     return data, {"score": boost + ctx.rng.normal()}
+    >>> better = Hypothesis(metric="score", direction="increase")
+    >>> boosted = {"boosted": {"boost": 3.0}}
+    >>> result = Experiment(0, [score], treatments=boosted, hypotheses=[better], replicates=10).run()
+    >>> verdict = result.get_hypothesis("score_increase").verdicts["boosted"]
+    >>> verdict.status, verdict.n, verdict.test, verdict.p_value < 0.01
+    ('supported', 10, 'paired t', True)
     """
 
     hypothesis: str = ""

@@ -120,6 +120,15 @@ class Hypothesis:
     ------
     DefinitionError
         If the arguments make no sense together; the message says which.
+
+    Examples
+    --------
+    >>> fewer_errors = Hypothesis(metric="errors", direction="decrease")
+    >>> fewer_errors.name
+    'errors_decrease'
+    >>> no_slower = Hypothesis(metric="seconds", direction="no_increase", margin=0.1, relative=True)
+    >>> no_slower.name
+    'seconds_no_increase'
     """
 
     @checked_keywords
@@ -345,6 +354,26 @@ def hypothesis(
 
     The ranker is given what the verifier returned for a treatment and returns the number by which treatments
     are ranked, smallest first.
+
+    Parameters
+    ----------
+    verifier : callable
+        Decides; as for `Hypothesis`.
+    metrics : str or sequence of str, optional
+        The metrics that the verifier needs.
+    name : str, optional
+        Another name than the ranker's.
+
+    Examples
+    --------
+    >>> def larger(baseline, treatment):
+    ...     won = sum(treatment["total"]) > sum(baseline["total"])
+    ...     return {"p_value": None, "significant": won, "gain": sum(treatment["total"])}
+    >>> @hypothesis(verifier=larger, metrics="total")
+    ... def by_gain(answer):
+    ...     return -answer["gain"]
+    >>> by_gain.name
+    'by_gain'
     """
     names = _metric_names(metrics)
 

@@ -29,6 +29,12 @@ class PassAt:
     ------
     DefinitionError
         If k is no integer >= 1, or the metric has no name.
+
+    Examples
+    --------
+    >>> from crystallize import Hypothesis
+    >>> Hypothesis(metric=PassAt(3, "solved"), direction="increase", name="solved_in_three").name
+    'solved_in_three'
     """
 
     k: int
@@ -59,7 +65,19 @@ class PassAt:
 
 @dataclass(frozen=True, slots=True)
 class PassAll(PassAt):
-    """The metric of a claim: how likely all of k samples of a case pass; see `PassAt`."""
+    """The metric of a claim: how likely all of k samples of a case pass; see `PassAt`.
+
+    Parameters
+    ----------
+    k, metric
+        As for `PassAt`.
+
+    Examples
+    --------
+    >>> from crystallize import Hypothesis
+    >>> Hypothesis(metric=PassAll(3, "safe"), direction="no_decrease", margin=0.02, name="always_safe").name
+    'always_safe'
+    """
 
     _word: ClassVar[str] = "pass^"
 

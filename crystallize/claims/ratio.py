@@ -20,6 +20,18 @@ class Ratio:
     ------
     DefinitionError
         If they are no names, or one.
+
+    Examples
+    --------
+    >>> from crystallize import Experiment, Hypothesis, pipeline_step
+    >>> @pipeline_step()
+    ... def call(data, ctx, *, cost=1.0):
+    ...     return data, {"cost": cost, "success": int(ctx.rng.random() < 0.8)}
+    >>> cheaper = Hypothesis(metric=Ratio("cost", "success"), direction="decrease", name="cheaper")
+    >>> small = {"small": {"cost": 0.5}}
+    >>> result = Experiment(0, [call], treatments=small, hypotheses=[cheaper], replicates=20).run()
+    >>> result.get_hypothesis("cheaper").verdicts["small"].status
+    'supported'
     """
 
     numerator: str

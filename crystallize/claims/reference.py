@@ -32,6 +32,12 @@ class Reference:
     ------
     DefinitionError
         If the name can't be that of a directory, or `other_machines` is none of these.
+
+    Examples
+    --------
+    >>> from crystallize import Hypothesis
+    >>> Hypothesis(metric="recall", direction="no_decrease", margin=0.01, against=Reference("main")).name
+    'recall_no_decrease'
     """
 
     name: str

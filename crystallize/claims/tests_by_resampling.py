@@ -83,6 +83,14 @@ class PermutationTest(_Resampling):
     ------
     DefinitionError
         If an argument is none of these.
+
+    Examples
+    --------
+    >>> before = [0.71, 0.69, 0.74, 0.70, 0.72]
+    >>> after = [0.73, 0.72, 0.76, 0.74, 0.73]
+    >>> result = PermutationTest().compare(before, after, alternative="greater")
+    >>> round(result.estimate, 3), round(result.p_value, 4)
+    (0.024, 0.0312)
     """
 
     name: ClassVar[str] = "permutation"
@@ -128,6 +136,15 @@ class BootstrapTTest(_Resampling):
     ------
     DefinitionError
         If an argument is none of these.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> before, after = rng.lognormal(0.0, 1.0, 30), rng.lognormal(0.8, 1.0, 30)
+    >>> result = BootstrapTTest().compare(before, after, alternative="greater")
+    >>> result.p_value < 0.05
+    True
     """
 
     name: ClassVar[str] = "bootstrap t"

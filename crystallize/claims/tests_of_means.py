@@ -52,7 +52,16 @@ def _sd(values: Values) -> float:
 
 @dataclass(frozen=True, slots=True)
 class PairedTTest(PairedMeansTest):
-    """Paired t test of the mean difference; see `crystallize.stats.paired_t`."""
+    """Paired t test of the mean difference; see `crystallize.stats.paired_t`.
+
+    Examples
+    --------
+    >>> before = [0.71, 0.69, 0.74, 0.70, 0.72]
+    >>> after = [0.73, 0.72, 0.76, 0.74, 0.73]
+    >>> result = PairedTTest().compare(before, after, alternative="greater")
+    >>> round(result.estimate, 3), round(result.p_value, 4)
+    (0.024, 0.0046)
+    """
 
     name: ClassVar[str] = "paired t"
     minimum_n: ClassVar[int] = 3
@@ -62,7 +71,16 @@ class PairedTTest(PairedMeansTest):
 
 @dataclass(frozen=True, slots=True)
 class WelchTTest(IndependentMeansTest):
-    """Welch's t test of the difference of two means; see `crystallize.stats.welch_t`."""
+    """Welch's t test of the difference of two means; see `crystallize.stats.welch_t`.
+
+    Examples
+    --------
+    >>> before = [0.71, 0.69, 0.74, 0.70, 0.72]
+    >>> after = [0.73, 0.72, 0.76, 0.74, 0.73]
+    >>> result = WelchTTest().compare(before, after, alternative="greater")
+    >>> round(result.estimate, 3), round(result.p_value, 4)
+    (0.024, 0.0308)
+    """
 
     name: ClassVar[str] = "Welch t"
     minimum_n: ClassVar[int] = 3
@@ -83,6 +101,14 @@ class ResampledTTest(PairedMeansTest):
     ------
     DefinitionError
         If the fraction is not between 0 and 1.
+
+    Examples
+    --------
+    >>> before = [0.71, 0.69, 0.74, 0.70, 0.72]
+    >>> after = [0.73, 0.72, 0.76, 0.74, 0.73]
+    >>> result = ResampledTTest(test_fraction=0.2).compare(before, after, alternative="greater")
+    >>> round(result.estimate, 3), round(result.p_value, 4)
+    (0.024, 0.0175)
     """
 
     name: ClassVar[str] = "resampled t"

@@ -16,6 +16,14 @@ class WilcoxonTest(PairedMeansTest):
     """Wilcoxon's signed-rank test of paired differences; see `crystallize.stats.wilcoxon`.
 
     It speaks of the pseudo-median of the differences, not of their mean.
+
+    Examples
+    --------
+    >>> before = [0.71, 0.69, 0.74, 0.70, 0.72]
+    >>> after = [0.73, 0.72, 0.76, 0.74, 0.73]
+    >>> result = WilcoxonTest().compare(before, after, alternative="greater")
+    >>> round(result.estimate, 3), round(result.p_value, 4)
+    (0.025, 0.0312)
     """
 
     name: ClassVar[str] = "Wilcoxon"
@@ -33,6 +41,14 @@ class MannWhitneyTest(IndependentMeansTest):
     """Mann and Whitney's rank-sum test of two independent samples; see `crystallize.stats.mann_whitney`.
 
     It speaks of a shift in location (Hodges and Lehmann's), not of means.
+
+    Examples
+    --------
+    >>> before = [0.71, 0.69, 0.74, 0.70, 0.72]
+    >>> after = [0.73, 0.72, 0.76, 0.74, 0.73]
+    >>> result = MannWhitneyTest().compare(before, after, alternative="greater")
+    >>> round(result.estimate, 3), round(result.p_value, 4)
+    (0.02, 0.0476)
     """
 
     name: ClassVar[str] = "Mann-Whitney"
@@ -50,6 +66,14 @@ class BrunnerMunzelTest(BackedTest):
     """Brunner and Munzel's test of two independent samples; see `crystallize.stats.brunner_munzel`.
 
     It speaks of the probability that a value of the treatment is the larger one, which is 1/2 without effect.
+
+    Examples
+    --------
+    >>> before = [0.71, 0.69, 0.74, 0.70, 0.72]
+    >>> after = [0.73, 0.72, 0.76, 0.74, 0.73]
+    >>> result = BrunnerMunzelTest().compare(before, after, alternative="greater")
+    >>> round(result.estimate, 3), round(result.p_value, 4)
+    (0.84, 0.0329)
     """
 
     name: ClassVar[str] = "Brunner-Munzel"

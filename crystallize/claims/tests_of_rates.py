@@ -40,6 +40,14 @@ class McNemarTest(BackedTest):
     ----------
     exact : bool
         Keep the size below alpha at the price of power.
+
+    Examples
+    --------
+    >>> before = [0, 0, 1, 0, 1, 0, 0, 1, 0, 0]
+    >>> after = [1, 1, 1, 0, 1, 1, 0, 1, 1, 1]
+    >>> result = McNemarTest().compare(before, after, alternative="greater")
+    >>> round(result.estimate, 3), round(result.p_value, 4)
+    (0.5, 0.0156)
     """
 
     name: ClassVar[str] = "McNemar"
@@ -90,6 +98,14 @@ class BoschlooTest(_IndependentRates):
     """Boschloo's exact test of two independent 0/1 samples; see `crystallize.stats.boschloo`.
 
     With a margin it is Farrington and Manning's score test, with Miettinen and Nurminen's interval.
+
+    Examples
+    --------
+    >>> before = [0, 0, 1, 0, 1, 0, 0, 1, 0, 0]
+    >>> after = [1, 1, 1, 0, 1, 1, 0, 1, 1, 1]
+    >>> result = BoschlooTest().compare(before, after, alternative="greater")
+    >>> round(result.estimate, 3), round(result.p_value, 4)
+    (0.5, 0.0207)
     """
 
     name: ClassVar[str] = "Boschloo"
@@ -99,7 +115,16 @@ class BoschlooTest(_IndependentRates):
 
 @dataclass(frozen=True, slots=True)
 class FisherExactTest(_IndependentRates):
-    """Fisher's exact test of two independent 0/1 samples; see `crystallize.stats.fisher_exact`."""
+    """Fisher's exact test of two independent 0/1 samples; see `crystallize.stats.fisher_exact`.
+
+    Examples
+    --------
+    >>> before = [0, 0, 1, 0, 1, 0, 0, 1, 0, 0]
+    >>> after = [1, 1, 1, 0, 1, 1, 0, 1, 1, 1]
+    >>> result = FisherExactTest().compare(before, after, alternative="greater")
+    >>> round(result.estimate, 3), round(result.p_value, 4)
+    (0.5, 0.0349)
+    """
 
     name: ClassVar[str] = "Fisher"
     function: ClassVar[Callable[..., TestResult]] = staticmethod(fisher_exact)
@@ -113,7 +138,16 @@ class FisherExactTest(_IndependentRates):
 
 @dataclass(frozen=True, slots=True)
 class BarnardTest(_IndependentRates):
-    """Barnard's exact test of two independent 0/1 samples; see `crystallize.stats.barnard`."""
+    """Barnard's exact test of two independent 0/1 samples; see `crystallize.stats.barnard`.
+
+    Examples
+    --------
+    >>> before = [0, 0, 1, 0, 1, 0, 0, 1, 0, 0]
+    >>> after = [1, 1, 1, 0, 1, 1, 0, 1, 1, 1]
+    >>> result = BarnardTest().compare(before, after, alternative="greater")
+    >>> round(result.estimate, 3), round(result.p_value, 4)
+    (0.5, 0.0207)
+    """
 
     name: ClassVar[str] = "Barnard"
     function: ClassVar[Callable[..., TestResult]] = staticmethod(barnard)
@@ -135,6 +169,12 @@ class BinomialTest(BuiltInTest):
     ----------
     rate : float
         What the rate is compared with; `compare` does not look at the baseline.
+
+    Examples
+    --------
+    >>> result = BinomialTest(rate=0.5).compare([], [1, 1, 1, 0, 1, 1, 0, 1, 1, 1], alternative="greater")
+    >>> round(result.estimate, 3), round(result.p_value, 4)
+    (0.3, 0.0547)
     """
 
     name: ClassVar[str] = "exact binomial"

@@ -65,6 +65,14 @@ class LogRatioTest(ScoredTest):
 
     For times, costs per item and tokens, which differ by factors. Its margins, effects and intervals are
     relative (``relative=True``). It does not speak of totals, which follow arithmetic means.
+
+    Examples
+    --------
+    >>> before = [10.0, 12.0, 9.0, 11.0, 10.5]
+    >>> after = [8.1, 9.4, 7.3, 8.6, 8.5]
+    >>> result = LogRatioTest().compare(before, after, alternative="less")
+    >>> round(result.estimate, 3), round(result.p_value, 4)
+    (-0.201, 0.0)
     """
 
     name: ClassVar[str] = "log ratio"
@@ -86,6 +94,14 @@ class WinRateTest(ScoredTest):
 
     For ratings and preferences, of which only the order in each pair counts. A margin is of the win rate,
     which is 1/2 where both are alike. Smaller values win nothing: claim a "decrease" of what is to be small.
+
+    Examples
+    --------
+    >>> before = [3, 4, 2, 3, 5, 2, 3, 4]
+    >>> after = [4, 5, 4, 3, 5, 4, 4, 4]
+    >>> result = WinRateTest().compare(before, after, alternative="greater")
+    >>> round(result.estimate, 3), round(result.p_value, 4)
+    (0.812, 0.0056)
     """
 
     name: ClassVar[str] = "win rate"
@@ -186,6 +202,14 @@ class QuantileTest(BuiltInTest):
     ------
     DefinitionError
         If q is none.
+
+    Examples
+    --------
+    >>> before = [9.1, 8.7, 9.9, 9.4, 8.9, 9.6, 9.2, 9.3, 9.0, 9.5]
+    >>> after = [8.2, 8.0, 8.9, 8.5, 8.1, 8.8, 8.3, 8.2, 8.4, 8.6]
+    >>> result = QuantileTest(0.5).compare(before, after, alternative="less")
+    >>> round(result.estimate, 3), round(result.p_value, 4)
+    (-0.9, 0.002)
     """
 
     name: ClassVar[str] = "quantile"

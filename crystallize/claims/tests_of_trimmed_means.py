@@ -28,6 +28,14 @@ class YuenTest(BuiltInTest):
     ------
     DefinitionError
         If it is none.
+
+    Examples
+    --------
+    >>> before = [3.1, 2.9, 3.0, 3.2, 9.9, 3.1]
+    >>> after = [3.4, 3.1, 3.3, 3.6, 3.3, 3.4]
+    >>> result = YuenTest(trim=0.2).compare(before, after, alternative="two-sided")
+    >>> round(result.estimate, 3), round(result.p_value, 4)
+    (0.25, 0.019)
     """
 
     name: ClassVar[str] = "Yuen t"

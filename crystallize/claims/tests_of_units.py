@@ -23,6 +23,21 @@ class CrossedTTest(BuiltInTest):
 
     The default where a metric is recorded with ``unit=`` and the same units recur under the seeds of several
     replicates, which both conditions share. It speaks of other seeds and other cases like these.
+
+    Examples
+    --------
+    >>> from crystallize import Experiment, Hypothesis, pipeline_step
+    >>> @pipeline_step()
+    ... def score(data, ctx, *, boost=0.0):
+    ...     for case in range(6):
+    ...         ctx.metrics.add("score", (1 + boost) * ctx.rng.exponential(), unit=case)
+    ...     return data
+    >>> better = Hypothesis(metric="score", direction="increase", statistical_test=CrossedTTest())
+    >>> treatments = {"boosted": {"boost": 4.0}}
+    >>> result = Experiment(0, [score], treatments=treatments, hypotheses=[better], replicates=8).run()
+    >>> verdict = result.get_hypothesis("score_increase").verdicts["boosted"]
+    >>> verdict.test, verdict.status
+    ('crossed t', 'supported')
     """
 
     name: ClassVar[str] = "crossed t"
@@ -45,6 +60,21 @@ class ClusteredTTest(BuiltInTest):
     The units are those of ``metrics.add(name, value, unit=...)``, which are the same in every replicate, such
     as cases; without units, the replicates. It speaks of units: more replicates of the same ones make it
     no surer.
+
+    Examples
+    --------
+    >>> from crystallize import Experiment, Hypothesis, pipeline_step
+    >>> @pipeline_step()
+    ... def score(data, ctx, *, boost=0.0):
+    ...     for case in range(6):
+    ...         ctx.metrics.add("score", (1 + boost) * ctx.rng.exponential(), unit=case)
+    ...     return data
+    >>> better = Hypothesis(metric="score", direction="increase", statistical_test=ClusteredTTest())
+    >>> treatments = {"boosted": {"boost": 4.0}}
+    >>> result = Experiment(0, [score], treatments=treatments, hypotheses=[better], replicates=8).run()
+    >>> verdict = result.get_hypothesis("score_increase").verdicts["boosted"]
+    >>> verdict.test, verdict.status
+    ('clustered t', 'supported')
     """
 
     name: ClassVar[str] = "clustered t"

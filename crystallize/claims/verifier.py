@@ -51,6 +51,11 @@ def verifier(function: Callable[..., Mapping[str, Any]]) -> Verifier:
     with ``p_value`` and ``significant``, and whatever else is worth showing. If it returns ``accepted``,
     that decides instead of ``significant``.
 
+    Parameters
+    ----------
+    function : callable
+        The function; its parameters behind the first two are given when the verifier is made.
+
     Examples
     --------
     >>> @verifier

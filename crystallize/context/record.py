@@ -116,6 +116,18 @@ class RunRecord:
         Calls of remote functions, sorted.
     notes : tuple of (str, any)
         Name and value of what was noted, in order.
+
+    Examples
+    --------
+    >>> from crystallize import Experiment, pipeline_step
+    >>> @pipeline_step()
+    ... def score(data, ctx, *, boost=0.0):
+    ...     return data, {"score": boost + ctx.rng.normal()}
+    >>> record = Experiment(0, [score], replicates=2).run().records[1]
+    >>> record.condition, record.replicate, record.error
+    ('baseline', 1, None)
+    >>> [(entry.name, entry.step) for entry in record.metrics]
+    [('score', 'score')]
     """
 
     condition: str

@@ -31,6 +31,13 @@ class Budget:
     ------
     DefinitionError
         If it limits nothing, or by something that is no number > 0.
+
+    Examples
+    --------
+    >>> Budget(calls=3000, minutes=10)
+    Budget(calls=3000, minutes=10, metric=None, total=None)
+    >>> Budget(metric="cost", total=5.0).total
+    5.0
     """
 
     calls: int | None = None

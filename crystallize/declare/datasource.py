@@ -19,6 +19,20 @@ class DataSource(ABC):
     """Base of data sources; the data that enter a pipeline are fetched once per condition run.
 
     Subclass it and define `fetch`, or decorate a function with `data_source`.
+
+    Examples
+    --------
+    >>> from crystallize import Experiment, pipeline_step
+    >>> class Numbers(DataSource):
+    ...     def __init__(self, size):
+    ...         self.size = size
+    ...     def fetch(self, ctx):
+    ...         return ctx.rng.integers(10, size=self.size)
+    >>> @pipeline_step()
+    ... def total(data):
+    ...     return data, {"total": int(data.sum())}
+    >>> Experiment(Numbers(4), [total], replicates=2).run().metrics.baseline["total"]
+    [22, 23]
     """
 
     @property
@@ -123,6 +137,11 @@ def data_source(function: Callable[..., Any] | None = None, /) -> Any:
 
     Parameters behind the context are given when the source is made, or filled from the context, or have
     defaults. The function may be ``async def``; see `AsyncExecution`.
+
+    Parameters
+    ----------
+    function : callable
+        The function, if it is decorated without parentheses.
 
     Examples
     --------

@@ -147,6 +147,23 @@ def inject_from_ctx(function: Callable[..., Any]) -> Callable[..., Any]:
 
     The decorated function is called with a `FrozenContext` among its positional arguments; parameters
     behind it come from the call, then from the context, then from their defaults.
+
+    Parameters
+    ----------
+    function : callable
+        The function, which may be ``async def``.
+
+    Examples
+    --------
+    >>> from crystallize import Experiment, pipeline_step
+    >>> @inject_from_ctx
+    ... def scaled(value, ctx, *, factor=1.0):
+    ...     return factor * value
+    >>> @pipeline_step()
+    ... def measure(data, ctx):
+    ...     return data, {"size": scaled(data, ctx)}
+    >>> Experiment(2.0, [measure], treatments={"triple": {"factor": 3.0}}).run().metrics["triple"]["size"]
+    [6.0]
     """
     by_arity: dict[int, Parameters] = {}
 

@@ -30,6 +30,17 @@ class PipelineStep(ABC):
         Whether a run may take what the step gives from the cache; see `pipeline_step`.
     deterministic : bool
         Whether a cacheable step uses neither seed nor replicate, so that all replicates share its result.
+
+    Examples
+    --------
+    >>> from crystallize import Experiment
+    >>> class Total(PipelineStep):
+    ...     def __init__(self, weight):
+    ...         self.weight = weight
+    ...     def __call__(self, data, ctx):
+    ...         return data, {"total": self.weight * sum(data)}
+    >>> Experiment([1, 2, 3], [Total(0.5)]).run().metrics.baseline["total"]
+    [3.0]
     """
 
     is_exit: bool = False
@@ -146,6 +157,8 @@ def pipeline_step(
 
     Parameters
     ----------
+    function : callable
+        The function, if it is decorated without parentheses.
     cacheable : bool
         Whether a run may take what the step gives (output, metrics, context keys, artifacts) from the cache
         instead of calling it. It may as long as the step's code and parameters, its input data, the keys of
@@ -191,7 +204,25 @@ def check_caching(name: str, cacheable: object, deterministic: object) -> None:
 
 
 def exit_step(step: PipelineStep | StepFactory) -> PipelineStep:
-    """Mark the step whose output a single pass of the pipeline returns; `run` goes on behind it."""
+    """Mark the step whose output a single pass of the pipeline returns; `run` goes on behind it.
+
+    Parameters
+    ----------
+    step : PipelineStep
+        The step, or its un-called factory.
+
+    Examples
+    --------
+    >>> from crystallize import Experiment
+    >>> @pipeline_step()
+    ... def double(data):
+    ...     return 2 * data
+    >>> @pipeline_step()
+    ... def judge(data):
+    ...     return None, {"size": data}
+    >>> Experiment(3, [exit_step(double), judge]).apply()
+    6
+    """
     marked = copy.copy(as_step(step))
     marked.is_exit = True
     return marked

@@ -31,8 +31,9 @@ class Treatment:
         Its name in results and reports; ``"baseline"`` is taken.
     apply : mapping, callable or DataSource
         Keys to add; or a function that is given the context and adds keys; or a data source (also its
-        un-called factory), from which the condition fetches in place of the experiment's. `apply_fn` is
-        another spelling.
+        un-called factory), from which the condition fetches in place of the experiment's.
+    apply_fn : callable, optional
+        Another spelling of `apply`.
     optional : iterable of str
         Keys that nothing need read. Another key that no run reads is taken for a slip: what is claimed of
         the treatment is then invalid.
@@ -214,6 +215,11 @@ def treatment(
 ) -> Callable[[Callable[[FrozenContext], Any]], Treatment]: ...
 def treatment(name: str, apply: Change | None = None, *, optional: Iterable[str] = ()) -> Any:
     """Make a treatment of a mapping, or, as a decorator, of a function of the context; see `Treatment`.
+
+    Parameters
+    ----------
+    name, apply, optional
+        As for `Treatment`; without `apply` it decorates a function that makes the change.
 
     Examples
     --------

@@ -43,6 +43,15 @@ class DaskExecution(Execution):
     ------
     DefinitionError
         If an argument is none of these.
+
+    Examples
+    --------
+    >>> from crystallize import Experiment, pipeline_step
+    >>> @pipeline_step()
+    ... def draw(data, ctx):
+    ...     return data, {"x": ctx.rng.normal()}
+    >>> cluster = DaskExecution("tcp://10.0.0.1:8786")
+    >>> Experiment(0, [draw], [cluster], replicates=1_000).run()  # doctest: +SKIP
     """
 
     runs_ahead = True

@@ -44,6 +44,18 @@ class ExecutorExecution(Execution):
     ------
     DefinitionError
         If an argument is none of these.
+
+    Examples
+    --------
+    >>> from concurrent.futures import ThreadPoolExecutor
+    >>> from crystallize import Experiment, pipeline_step
+    >>> @pipeline_step()
+    ... def draw(data, ctx):
+    ...     return data, {"x": ctx.rng.normal()}
+    >>> with ThreadPoolExecutor(2) as pool:
+    ...     there = Experiment(0, [draw], [ExecutorExecution(pool)], replicates=4).run()
+    >>> there.digest == Experiment(0, [draw], replicates=4).run().digest
+    True
     """
 
     runs_ahead = True

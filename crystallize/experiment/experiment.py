@@ -45,7 +45,9 @@ class Experiment(ExperimentDeclaration):
     treatments : list of Treatment, or mapping of str to change
         The conditions beside the baseline; a mapping gives their changes by name.
     hypotheses : list of Hypothesis
-        Claims about each treatment; `hypothesis` is another spelling for a single one.
+        Claims about each treatment.
+    hypothesis : Hypothesis, optional
+        Another spelling for a single one.
     outputs : list of Artifact
         What a step writes in every run, for other experiments of an `ExperimentGraph` to read.
     replicates : int, optional

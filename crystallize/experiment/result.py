@@ -53,6 +53,20 @@ class Result:
         Every condition run, by replicate, the baseline first; each record is made when it is looked at.
     version_dir : Path or None
         Where its artifacts are, with a copy of this result; None if there are none.
+
+    Examples
+    --------
+    >>> from crystallize import Experiment, Hypothesis, pipeline_step
+    >>> @pipeline_step()
+    ... def score(data, ctx, *, boost=0.0):
+    ...     return data, {"score": boost + ctx.rng.normal()}
+    >>> better = Hypothesis(metric="score", direction="increase")
+    >>> boosted = {"boosted": {"boost": 3.0}}
+    >>> result = Experiment(0, [score], treatments=boosted, hypotheses=[better], replicates=10).run()
+    >>> len(result.metrics.baseline["score"]), result.errors
+    (10, ())
+    >>> result.get_hypothesis("score_increase").results["boosted"]["verdict"]
+    'supported'
     """
 
     def __init__(

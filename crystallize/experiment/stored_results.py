@@ -78,6 +78,20 @@ class StoredResult:
     ----------
     path : path
         Its file.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from crystallize import Experiment, pipeline_step
+    >>> @pipeline_step()
+    ... def draw(data, ctx):
+    ...     return data, {"x": ctx.rng.normal()}
+    >>> with tempfile.TemporaryDirectory() as directory:
+    ...     result = Experiment(0, [draw], name="draws", replicates=3).run()
+    ...     result.save(f"{directory}/draws.json")
+    ...     stored = StoredResult(f"{directory}/draws.json")
+    ...     print(stored.summary["replicates"], stored.load().digest == result.digest)
+    3 True
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:

@@ -108,6 +108,18 @@ class Pipeline:
     ------
     DefinitionError
         If there is no step, or something is not a step.
+
+    Examples
+    --------
+    >>> from crystallize import Experiment, pipeline_step
+    >>> @pipeline_step()
+    ... def double(data):
+    ...     return 2 * data
+    >>> @pipeline_step()
+    ... def size(data):
+    ...     return data, {"size": data}
+    >>> Experiment(3, Pipeline([double, size])).run().metrics.baseline["size"]
+    [6]
     """
 
     def __init__(self, steps: Iterable[PipelineStep | StepFactory]) -> None:
@@ -265,7 +277,17 @@ class Pipeline:
 
 
 def pipeline(*steps: PipelineStep | StepFactory) -> Pipeline:
-    """Make a pipeline of steps given one by one."""
+    """Make a pipeline of steps given one by one.
+
+    Examples
+    --------
+    >>> from crystallize import Experiment, pipeline_step
+    >>> @pipeline_step()
+    ... def size(data):
+    ...     return data, {"size": data}
+    >>> Experiment(3, pipeline(size)).run().metrics.baseline["size"]
+    [3]
+    """
     return Pipeline(steps)
 
 

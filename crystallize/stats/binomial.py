@@ -93,6 +93,15 @@ def binomial(
 def binomial_p_value(ones: int, n: int, rate: float, alternative: Alternative = "two-sided") -> float:
     """Return the p-value of so many ones among n, if each has this probability.
 
+    Parameters
+    ----------
+    ones, n : int
+        How many ones there are, among how many values.
+    rate : float
+        Probability of a one under the null hypothesis, in (0, 1).
+    alternative : {"two-sided", "greater", "less"}
+        What is claimed of the rate; "two-sided" adds all that is no more probable.
+
     Examples
     --------
     >>> round(binomial_p_value(10, 10, 0.85, "greater"), 4)
@@ -104,6 +113,13 @@ def binomial_p_value(ones: int, n: int, rate: float, alternative: Alternative = 
 
 def smallest_binomial_p(n: int, rate: float, alternative: Alternative = "two-sided") -> float:
     """Return the smallest p-value that n values can give against a rate.
+
+    Parameters
+    ----------
+    n : int
+        How many values.
+    rate, alternative
+        As in `binomial_p_value`.
 
     Examples
     --------

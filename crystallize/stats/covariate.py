@@ -106,7 +106,10 @@ def variance_saved(
 ) -> float:
     """Return the part of the variance of the estimated difference that a covariate saves; below 0 if none.
 
-    The parameters are those of `adjusted_t`.
+    Parameters
+    ----------
+    baseline, treatment, covariates, compare
+        As in `adjusted_t`.
 
     Examples
     --------

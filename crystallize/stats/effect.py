@@ -20,6 +20,13 @@ class Effect:
         Two-sided interval (low, high) at level `confidence`; infinite ends where the data set no bound.
     confidence : float
         Level of the interval, 1 - alpha.
+
+    Examples
+    --------
+    >>> from crystallize.stats import hedges_g
+    >>> effect = hedges_g([1.0, 2.0, 3.0, 4.0], [2.0, 3.0, 4.0, 5.5])
+    >>> effect.name, round(effect.estimate, 3), effect.confidence
+    ('Hedges g', 0.7, 0.95)
     """
 
     name: str

@@ -96,10 +96,21 @@ def log_ratio(
 def logarithms(baseline: ArrayLike, treatment: ArrayLike) -> tuple[Sample, Sample]:
     """Return the logarithms of two samples, less what is common to both, in the precision of the values.
 
+    Parameters
+    ----------
+    baseline, treatment : array_like, shapes (n,) and (m,)
+        Finite numbers, > 0.
+
     Raises
     ------
     SampleError
         If a value is not positive and finite.
+
+    Examples
+    --------
+    >>> first, second = logarithms([1.0, 2.0, 4.0], [2.0, 4.0, 8.0])
+    >>> (second - first).round(4).tolist()
+    [0.6931, 0.6931, 0.6931]
     """
     arms = []
     for arm, values in (("baseline", baseline), ("treatment", treatment)):

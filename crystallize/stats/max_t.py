@@ -29,6 +29,12 @@ class MaxT:
     levels : tuple of float
         Level of the paired t interval of each at the step at which it was compared: the interval excludes 0
         exactly where the adjusted p-value is at most alpha.
+
+    Examples
+    --------
+    >>> found = step_down_max_t([[0.1, 1.1], [-0.2, 0.9], [0.1, 1.2], [0.0, 1.0], [0.2, 0.8], [-0.1, 1.3]])
+    >>> [p < 0.05 for p in found.adjusted]
+    [False, True]
     """
 
     adjusted: tuple[float, ...]

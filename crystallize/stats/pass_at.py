@@ -41,7 +41,10 @@ def pass_at_k(n: int, passed: int, k: int) -> float:
 def pass_all_k(n: int, passed: int, k: int) -> float:
     """Return the unbiased estimate that all of k samples pass: ``C(c, k) / C(n, k)``.
 
-    The parameters and errors are those of `pass_at_k`.
+    Parameters
+    ----------
+    n, passed, k : int
+        As in `pass_at_k`, and so are the errors.
 
     References
     ----------

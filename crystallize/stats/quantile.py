@@ -183,6 +183,11 @@ def one_sample_quantile_test(
 def fewest_for_quantile(q: float) -> int:
     """Return how many values it takes so that five are to be expected beyond a quantile.
 
+    Parameters
+    ----------
+    q : float
+        The quantile, in (0, 1).
+
     Examples
     --------
     >>> fewest_for_quantile(0.95), fewest_for_quantile(0.5)

@@ -119,7 +119,19 @@ def ratio_of_totals(
 def ratio_scores(
     baseline: ArrayLike, treatment: ArrayLike, denominators: tuple[ArrayLike, ArrayLike]
 ) -> tuple[Sample, Sample]:
-    """Return what varies in each arm's ratio: residuals over the mean denominator."""
+    """Return what varies in each arm's ratio: residuals over the mean denominator.
+
+    Parameters
+    ----------
+    baseline, treatment, denominators
+        As in `ratio_of_totals`.
+
+    Examples
+    --------
+    >>> first, second = ratio_scores([2.0, 4.0], [3.0, 5.0], ([1.0, 2.0], [1.0, 2.0]))
+    >>> first.round(3).tolist(), second.round(3).tolist()
+    ([-0.222, -0.444], [0.444, 0.222])
+    """
     arms = _arms(baseline, treatment, denominators)
     first, second = _residuals(arms, 0.0, relative=False)
     return first / arms[0][1].mean(), second / arms[1][1].mean()

@@ -46,6 +46,15 @@ class TestResult:
         Value of the estimand where both arms are alike: 0, but of a win rate 1/2.
     degenerate : bool
         True if the data do not vary, so that the usual reference distribution says nothing.
+
+    Examples
+    --------
+    >>> from crystallize.stats import paired_t
+    >>> result = paired_t([10.1, 9.8, 10.4, 10.0], [10.9, 10.3, 11.4, 10.6])
+    >>> result.test, result.n, round(result.estimate, 3), round(result.p_value, 4)
+    ('paired t', 4, 0.725, 0.0073)
+    >>> [round(bound, 2) for bound in result.interval]
+    [0.37, 1.08]
     """
 
     __test__: ClassVar[bool] = False  # its name begins with Test, but pytest has nothing to collect here

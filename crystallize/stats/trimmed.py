@@ -109,10 +109,20 @@ def yuen_t(
 def fewest_to_trim(trim: float) -> int:
     """Return the fewest values of which one is trimmed at each end, and three are left.
 
+    Parameters
+    ----------
+    trim : float
+        Part of the values that is trimmed at each end, in (0, .25].
+
     Raises
     ------
     SampleError
         If the part is not in (0, .25].
+
+    Examples
+    --------
+    >>> fewest_to_trim(0.2), fewest_to_trim(0.05)
+    (5, 20)
     """
     if isinstance(trim, bool) or not isinstance(trim, int | float) or not 0 < trim <= 0.25:
         raise SampleError(f"{_NAME}: trim is {trim!r}; allowed is a number above 0, up to 0.25")

@@ -93,6 +93,11 @@ def barnard_p_value(x: int, n: int, y: int, m: int, alternative: Alternative = "
     ----------
     x, n, y, m, alternative
         As in `fisher_p_value`; n * m is at most `LARGEST_TABLE`.
+
+    Examples
+    --------
+    >>> round(barnard_p_value(7, 10, 2, 10), 4)
+    0.0414
     """
     scores = _pooled_scores(n, m)
     if alternative == "two-sided":

@@ -83,6 +83,17 @@ def win_rate(
 
 
 def win_scores(baseline: ArrayLike, treatment: ArrayLike) -> Sample:
-    """Return the score of each pair less 1/2; differences that rounding makes are ties."""
+    """Return the score of each pair less 1/2; differences that rounding makes are ties.
+
+    Parameters
+    ----------
+    baseline, treatment : array_like, shape (n,)
+        Finite numbers; the i-th values belong together.
+
+    Examples
+    --------
+    >>> win_scores([1, 2, 3], [2, 2, 1]).tolist()
+    [0.5, 0.0, -0.5]
+    """
     scores: Sample = np.sign(as_paired_arms(_NAME, baseline, treatment, minimum=1).differences) / 2
     return scores

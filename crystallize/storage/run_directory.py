@@ -266,6 +266,20 @@ class StoredVersion:
     ----------
     path : path
         Its directory, ``<root>/<experiment>/v<N>``.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from crystallize import ArtifactPlugin, Experiment, pipeline_step
+    >>> @pipeline_step()
+    ... def write(data, ctx):
+    ...     ctx.artifacts.add("sum.txt", str(sum(data)).encode())
+    ...     return data, {"sum": sum(data)}
+    >>> with tempfile.TemporaryDirectory() as root:
+    ...     result = Experiment([1, 2], [write], [ArtifactPlugin(root)], name="sums").run()
+    ...     (version,) = stored_versions("sums", root)
+    ...     print(version.number, version.complete, version.metrics["baseline"])
+    0 True {'sum': [3]}
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:

@@ -5,7 +5,7 @@ The pages stay plain Markdown, which hosts of repositories show, too; what else 
 
 import re
 
-import reference
+import public
 
 
 def toctree(caption, pages):
@@ -32,7 +32,7 @@ def add_trees(app, name, content):
     if name == "index":
         content[0] += trees_of(content[0])
     if name == "names":
-        content[0] += toctree("", [f"api/{module}" for module in reference.MODULES])
+        content[0] += toctree("", [f"api/{module}" for module in public.MODULES])
 
 
 def setup(app):

@@ -3,38 +3,19 @@
 import builtins
 import inspect
 import re
-from importlib import import_module
 from pathlib import Path
 
 from docutils import nodes
+from public import MODULES, is_defined, public_of
 from sphinx.addnodes import pending_xref
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.nodes import make_refnode
 
-MODULES = {
-    "crystallize": "what experiments are declared with, and what they give",
-    "crystallize.stats": "statistics as pure functions of arrays",
-    "crystallize.stats.power": "power, sample sizes, and what a pilot knows",
-    "crystallize.testing": "checks of verifiers",
-    "crystallize.core.optimizers": "searches",
-    "crystallize.errors": "what is raised",
-    "pytest_crystallize.results": "what hooks are given",
-}
 TOGETHER = {*MODULES} - {"crystallize", "crystallize.stats", "crystallize.stats.power"}
 """Modules whose names share a page."""
 PAGES = Path(__file__).parent.parent / "api"
 LISTS = {"names", "statistics"}
 """Pages that name functions without their module."""
-
-
-def public(module):
-    """Return the public names of a module that have their page there, each with its object."""
-    loaded = import_module(module)
-    names = getattr(loaded, "__all__", None) or [
-        name for name, value in vars(loaded).items() if getattr(value, "__module__", None) == module
-    ]
-    first = {} if module == "crystallize" else public("crystallize")
-    return {name: getattr(loaded, name) for name in sorted(names) if name not in first and name[0] != "_"}
 
 
 def summary(value):
@@ -43,11 +24,6 @@ def summary(value):
         return alias(value)
     first = inspect.getdoc(value).split("\n\n")[0].replace("\n", " ")
     return re.sub(r" ?\[\d\]_", "", first)  # footnotes are on the page of the name
-
-
-def is_defined(value):
-    """Return whether something is a class or a function, rather than another name of a type."""
-    return inspect.isclass(value) or inspect.isroutine(value)
 
 
 def alias(value):
@@ -94,10 +70,10 @@ def make_pages(app):
     """Write a page for each name, and one for each module."""
     PAGES.mkdir(exist_ok=True)
     made = set()
-    known = {value for module in MODULES for value in public(module).values() if inspect.isclass(value)}
+    known = {value for module in MODULES for value in public_of(module).values() if inspect.isclass(value)}
     app.env.public_names = {}
     for module, what in MODULES.items():
-        names = public(module)
+        names = public_of(module)
         rows, tree, entries = "", "", ""
         for name, value in names.items():
             rows += f"   * - :py:obj:`~{module}.{name}`\n     - {summary(value)}\n"

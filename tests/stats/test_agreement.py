@@ -1,6 +1,5 @@
 """Cohen's kappa, and how likely some or all of k samples pass."""
 
-import doctest
 import itertools
 import math
 
@@ -8,7 +7,7 @@ import numpy as np
 import pytest
 
 from crystallize.errors import SampleError
-from crystallize.stats import agreement, cohen_kappa, pass_all_k, pass_at, pass_at_k
+from crystallize.stats import cohen_kappa, pass_all_k, pass_at_k
 
 
 def labelled(table):
@@ -99,9 +98,3 @@ def test_what_can_not_be_estimated(n, passed, k):
     for estimate in (pass_at_k, pass_all_k):
         with pytest.raises(SampleError, match="samples"):
             estimate(n, passed, k)
-
-
-@pytest.mark.parametrize("module", [agreement, pass_at])
-def test_examples(module):
-    """They give what stands there."""
-    assert doctest.testmod(module).failed == 0

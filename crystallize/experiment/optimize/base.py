@@ -23,6 +23,25 @@ class BaseOptimizer(ABC):
         The same.
     trials_left : int or None
         How many trials `Experiment.optimize` still wants; it sets this before every `ask`.
+
+    Examples
+    --------
+    >>> from crystallize import Experiment, Objective, Treatment, pipeline_step
+    >>> class Upwards(BaseOptimizer):
+    ...     best = (float("inf"), 0)
+    ...     def ask(self):
+    ...         self.x = getattr(self, "x", -1) + 1
+    ...         return [Treatment(f"x={self.x}", {"x": self.x})]
+    ...     def tell(self, values):
+    ...         self.best = min(self.best, (values["loss"], self.x))
+    ...     def get_best_treatment(self):
+    ...         return Treatment("best", {"x": self.best[1]})
+    >>> @pipeline_step()
+    ... def loss(data, ctx, *, x=0.0):
+    ...     return data, {"loss": (x - 3) ** 2}
+    >>> search = Upwards(Objective("loss", "minimize"))
+    >>> Experiment(0, [loss]).optimize(search, num_trials=5)
+    Treatment('best', {'x': 3})
     """
 
     trials_left: int | None = None

@@ -104,6 +104,16 @@ class RandomSearch(_Listed):
     ------
     DefinitionError
         If a key has nothing that could be drawn from.
+
+    Examples
+    --------
+    >>> from crystallize import Experiment, Objective, pipeline_step
+    >>> @pipeline_step()
+    ... def loss(data, ctx, *, x=0.0):
+    ...     return data, {"loss": (x - 2.0) ** 2}
+    >>> search = RandomSearch({"x": [0.0, 1.0, 2.0, 3.0]}, Objective("loss", "minimize"))
+    >>> Experiment(0, [loss]).optimize(search, num_trials=8)
+    Treatment('x=2', {'x': 2.0})
     """
 
     def __init__(

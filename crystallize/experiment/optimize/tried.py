@@ -22,6 +22,17 @@ class Trial:
         The treatment.
     values : dict
         What was told of it.
+
+    Examples
+    --------
+    >>> from crystallize import Experiment, GridSearch, Objective, pipeline_step
+    >>> @pipeline_step()
+    ... def loss(data, ctx, *, x=0.0):
+    ...     return data, {"loss": (x - 2.0) ** 2}
+    >>> search = GridSearch({"x": [0.0, 2.0]}, Objective("loss", "minimize"))
+    >>> best = Experiment(0, [loss]).optimize(search, num_trials=2)
+    >>> [(trial.treatment.name, trial.values["loss"]) for trial in search.trials]
+    [('x=0', 4.0), ('x=2', 0.0)]
     """
 
     treatment: Treatment

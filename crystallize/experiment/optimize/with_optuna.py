@@ -43,6 +43,16 @@ class OptunaOptimizer(BaseOptimizer):
         If Optuna is not installed.
     DefinitionError
         If a key has nothing that could be drawn from.
+
+    Examples
+    --------
+    >>> from crystallize import Experiment, Objective, pipeline_step
+    >>> @pipeline_step()
+    ... def loss(data, ctx, *, x=0.0):
+    ...     return data, {"loss": (x - 2.0) ** 2}
+    >>> search = OptunaOptimizer({"x": [0.0, 1.0, 2.0]}, Objective("loss", "minimize"))
+    >>> Experiment(0, [loss]).optimize(search, num_trials=9)
+    Treatment('x=2', {'x': 2.0})
     """
 
     def __init__(

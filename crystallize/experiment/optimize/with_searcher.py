@@ -47,6 +47,26 @@ class SearcherOptimizer(Tried):
     DefinitionError
         If the searcher lacks a method, has a space besides the one that is given, or is after something else
         than the objective.
+
+    Examples
+    --------
+    >>> from crystallize import Experiment, Objective, pipeline_step
+    >>> class Upwards:
+    ...     x = -1.0
+    ...     def suggest(self, trial_id):
+    ...         self.x += 1.0
+    ...         return {"x": self.x}
+    ...     def on_trial_complete(self, trial_id, result=None, error=False):
+    ...         print(trial_id, result["loss"])
+    >>> @pipeline_step()
+    ... def loss(data, ctx, *, x=0.0):
+    ...     return data, {"loss": (x - 2.0) ** 2}
+    >>> search = SearcherOptimizer(Upwards(), Objective("loss", "minimize"))
+    >>> Experiment(0, [loss]).optimize(search, num_trials=3)
+    trial_0 4.0
+    trial_1 1.0
+    trial_2 0.0
+    Treatment('x=2', {'x': 2.0})
     """
 
     def __init__(

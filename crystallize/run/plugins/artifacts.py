@@ -56,6 +56,20 @@ class ArtifactPlugin(BasePlugin):
     ----------
     version_dir : Path or None
         Where the latest run that ended wrote; None if it wrote nothing.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from crystallize import Experiment, pipeline_step
+    >>> @pipeline_step()
+    ... def write(data, ctx):
+    ...     ctx.artifacts.add("sum.txt", str(sum(data)).encode())
+    ...     return data
+    >>> with tempfile.TemporaryDirectory() as root:
+    ...     result = Experiment([1, 2], [write], [ArtifactPlugin(root)], name="sums").run()
+    ...     file = next(result.version_dir.rglob("sum.txt"))
+    ...     print(file.relative_to(root).as_posix(), file.read_text())
+    sums/v0/replicate_0/baseline/write/sum.txt 3
     """
 
     stays_local = True

@@ -35,6 +35,17 @@ class AsyncExecution(Execution):
     ------
     DefinitionError
         If it is none of these numbers.
+
+    Examples
+    --------
+    >>> import asyncio
+    >>> from crystallize import Experiment, pipeline_step
+    >>> @pipeline_step()
+    ... async def ask(data, ctx):
+    ...     await asyncio.sleep(0)  # a request
+    ...     return data, {"reply": ctx.replicate}
+    >>> Experiment(0, [ask], [AsyncExecution(2)], replicates=4).run().metrics.baseline["reply"]
+    [0, 1, 2, 3]
     """
 
     def __init__(self, max_concurrency: int = 10) -> None:

@@ -19,6 +19,18 @@ class BasePlugin:
 
     They are given the `Experiment` that is run, which a plugin may read and leaves as it is, and behind the
     run its `Result`.
+
+    Examples
+    --------
+    >>> from crystallize import Experiment, pipeline_step
+    >>> class Names(BasePlugin):
+    ...     def after_run(self, experiment, result):
+    ...         print(experiment.name, len(result.records))
+    >>> @pipeline_step()
+    ... def nothing(data):
+    ...     return data
+    >>> result = Experiment(0, [nothing], [Names()], name="empty", replicates=2).run()
+    empty 2
     """
 
     kind: ClassVar[type[BasePlugin] | None] = None

@@ -50,7 +50,18 @@ Execution.kind = Execution
 
 
 class SerialExecution(Execution):
-    """Execution of one unit after the other in the calling thread; the default."""
+    """Execution of one unit after the other in the calling thread; the default.
+
+    Examples
+    --------
+    >>> from crystallize import Experiment, pipeline_step
+    >>> @pipeline_step()
+    ... def draw(data, ctx):
+    ...     return data, {"x": ctx.rng.normal()}
+    >>> alone = Experiment(0, [draw], [SerialExecution()], replicates=3).run()
+    >>> alone.digest == Experiment(0, [draw], replicates=3).run().digest
+    True
+    """
 
     def execute(self, plan: RunPlan, units: Sequence[Unit]) -> Iterator[RunRecord]:
         """Yield the records in order."""
@@ -76,6 +87,16 @@ class ParallelExecution(Execution):
     ------
     DefinitionError
         If an argument is none of these.
+
+    Examples
+    --------
+    >>> from crystallize import Experiment, pipeline_step
+    >>> @pipeline_step()
+    ... def draw(data, ctx):
+    ...     return data, {"x": ctx.rng.normal()}
+    >>> beside = Experiment(0, [draw], [ParallelExecution(max_workers=2)], replicates=4).run()
+    >>> beside.digest == Experiment(0, [draw], replicates=4).run().digest
+    True
     """
 
     def __init__(

@@ -32,6 +32,15 @@ class LoggingPlugin(BasePlugin):
     ------
     DefinitionError
         If there is no such level.
+
+    Examples
+    --------
+    >>> from crystallize import Experiment, pipeline_step
+    >>> @pipeline_step()
+    ... def nothing(data):
+    ...     return data
+    >>> Experiment(0, [nothing], [LoggingPlugin(log_level="CRITICAL")]).run().errors
+    ()
     """
 
     def __init__(self, verbose: bool = False, log_level: str | int = "INFO") -> None:

@@ -29,6 +29,16 @@ class SeedPlugin(BasePlugin):
     ------
     DefinitionError
         If the seed is not an integer >= 0.
+
+    Examples
+    --------
+    >>> from crystallize import Experiment, pipeline_step
+    >>> @pipeline_step()
+    ... def draw(data, ctx):
+    ...     return data, {"seed": ctx.seed, "x": ctx.rng.normal()}
+    >>> first, second = (Experiment(0, [draw], [SeedPlugin(seed)]).run() for seed in (7, 7))
+    >>> first.digest == second.digest
+    True
     """
 
     def __init__(

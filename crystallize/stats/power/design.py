@@ -8,7 +8,15 @@ from crystallize.stats.result import Alternative
 
 
 class Design(Protocol):
-    """Design of a comparison of two conditions, with the nuisance parameters that its power depends on."""
+    """Design of a comparison of two conditions, with the nuisance parameters that its power depends on.
+
+    Examples
+    --------
+    >>> from crystallize.stats.power import PairedT, power, replicates
+    >>> design = PairedT(sd=1.0)
+    >>> replicates(design, effect=0.5), round(power(design, 34, effect=0.5), 3)
+    (34, 0.808)
+    """
 
     @property
     def name(self) -> str:

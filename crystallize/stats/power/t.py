@@ -44,7 +44,12 @@ class _TDesign:
 
 @dataclass(frozen=True, slots=True)
 class PairedT(_TDesign):
-    """Paired t test; `sd` is the standard deviation of the differences.
+    """Paired t test.
+
+    Parameters
+    ----------
+    sd : float
+        Standard deviation of the differences, > 0.
 
     Examples
     --------
@@ -61,7 +66,12 @@ class PairedT(_TDesign):
 
 @dataclass(frozen=True, slots=True)
 class TwoSampleT(_TDesign):
-    """Two-sample t test (Welch's, at equal variances); `sd` is the standard deviation of one value.
+    """Two-sample t test (Welch's, at equal variances).
+
+    Parameters
+    ----------
+    sd : float
+        Standard deviation of one value, > 0.
 
     Examples
     --------
@@ -78,12 +88,14 @@ class TwoSampleT(_TDesign):
 
 @dataclass(frozen=True, slots=True)
 class ResampledT(_TDesign):
-    """Corrected t test over n resplits of one data set; `sd` is that of the differences.
+    """Corrected t test over n resplits of one data set.
 
     More resplits do not help without end: the standard error stays above sd * sqrt(f / (1 - f)).
 
     Parameters
     ----------
+    sd : float
+        Standard deviation of the differences, > 0.
     test_fraction : float
         Part f of the data set that each resplit holds out, in (0, 1).
 
