@@ -5,6 +5,7 @@ A block marked ``requires=package`` is left out where the package is not install
 """
 
 import importlib.util
+import itertools
 import re
 import sys
 import types
@@ -139,6 +140,34 @@ def test_a_page_that_is_wrong_fails(page, error, capsys):
     with pytest.raises(error):
         run_page("page.md", page, capsys)
     assert "guide" not in sys.modules
+
+
+def headings(text):
+    """Return the headings of a page: level and anchor."""
+    found = re.findall(
+        r"^(#+) (.*)$", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL), re.MULTILINE
+    )
+    return [
+        (len(level), re.sub(r"[^\w -]", "", title).strip().lower().replace(" ", "-"))
+        for level, title in found
+    ]
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda page: page.name)
+def test_a_page_is_one_of_a_site(page):
+    """It has one title and no gap between levels; its links lead to files, and to headings in them."""
+    text = page.read_text(encoding="utf-8")
+    levels = [level for level, _ in headings(text)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(below <= level + 1 for level, below in itertools.pairwise(levels))
+    for target, anchor in re.findall(r"\]\((?!\w+:)([^)#\s]*)#?([^)\s]*)\)", text):
+        other = page if not target else DOCS / target
+        assert other.exists(), target
+        if anchor:
+            assert anchor in [name for _, name in headings(other.read_text(encoding="utf-8"))], (
+                f"{target}#{anchor}"
+            )
 
 
 def named_in(page):

@@ -43,7 +43,7 @@ def experiment_chain():
 def fields_of(text):
     """Return what the guide says of each event -> of each field, its types; those of an experiment, too."""
     found = {}
-    for part in re.split(r"^### ", text, flags=re.MULTILINE)[1:]:
+    for part in re.split(r"^## ", text, flags=re.MULTILINE)[1:]:
         event = found.setdefault(re.match(r"`(\w+)`", part)[1], {})
         for line in part.splitlines():
             if line.startswith("| field of an"):
