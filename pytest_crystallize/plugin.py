@@ -20,8 +20,8 @@ from pytest_crystallize.options.values import (
 
 MARKER = (
     "experiment(*, replicates, cases, samples, slices, budget, treatments, hypotheses, seed, plugins, "
-    "max_concurrency, correction, stopping, resampled, repeatable, inputs, env, cache_key): declare that the "
-    "body of this function is one condition run of an experiment."
+    "max_concurrency, correction, stopping, resampled, repeatable, inputs, env, cache_key): run a function "
+    "many times, as a baseline and under each treatment, and test hypotheses about what it returns."
 )
 
 
@@ -37,86 +37,80 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--crystallize",
         action="store_true",
-        help="collect and run experiments; one test per hypothesis and treatment",
+        help="Run experiments: one test for each hypothesis and treatment",
     )
     group.addoption(
         "--crystallize-replicates",
         type=parse_replicates,
         metavar="N",
-        help="run N replicates, whatever the experiments declare",
+        help="Run each condition N times, whatever the experiments declare",
     )
     group.addoption(
         "--crystallize-samples",
         type=parse_replicates,
         metavar="N",
-        help="run each condition N times on each case, whatever the experiments that have cases declare",
+        help="Run each condition N times on each case, where experiments have cases",
     )
     group.addoption(
         "--crystallize-budget",
         type=parse_budget,
         metavar="LIMITS",
-        help="begin no run once all experiments have spent this, as in calls=3000,minutes=10,cost=5.0 (cost: "
-        "the sum of a metric of that name); what is not decided then fails, and the next session goes on",
+        help="Begin no run once this is spent: calls=3000,minutes=10,cost=5.0 (cost: a metric)",
     )
     group.addoption(
         "--crystallize-seed",
         type=parse_seed,
         metavar="N|random",
-        help="root seed of all experiments, whatever they declare; 'random' draws and prints one",
+        help="Root seed of all experiments; 'random' draws one and prints it",
     )
     group.addoption(
         "--crystallize-repro",
         metavar="I:CONDITION",
-        help="run only replicate I of a condition of the selected experiments, as in 7:baseline; no verdict",
+        help="Run only replicate I of a condition, without a verdict: 7:baseline",
     )
     group.addoption(
         "--crystallize-disable",
         action="append",
         default=[],
         metavar="NAME",
-        help="switch a treatment off, in this run and (but in CI) the next ones: its tests are skipped",
+        help="Skip a treatment, now and in later sessions (in CI only now); may be repeated",
     )
     group.addoption(
         "--crystallize-enable",
         action="append",
         default=[],
         metavar="NAME",
-        help="switch a treatment on again",
+        help="Run a treatment again that was disabled; may be repeated",
     )
     group.addoption(
         "--crystallize-calibrate",
         type=parse_replicates,
         metavar="N",
-        help="test no treatment, but each hypothesis: run the baseline against itself N times on fresh "
-        "seeds, and "
-        "fail a hypothesis that is supported more often than its alpha allows",
+        help="Compare the baseline with itself N times, to see if a hypothesis is supported too often",
     )
     group.addoption(
         "--crystallize-plan",
         action="store_const",
         const=True,
-        help="test nothing, but run a pilot of 10 replicates on seeds of its own (as many as "
-        "--crystallize-replicates says, if that is more), and tell how many replicates each claim needs",
+        help="Say how many replicates each hypothesis needs, after a short trial run",
     )
     group.addoption(
         "--crystallize-save",
         type=parse_reference,
         metavar="NAME",
-        help="write what was measured to references/NAME beside each experiment's file, for hypotheses "
-        "against it",
+        help="Record the results as reference NAME, to compare later code with; no verdicts",
     )
     group.addoption(
         "--crystallize-compare",
         type=parse_reference,
         metavar="NAME",
-        help="compare with reference NAME, whatever reference the hypotheses name",
+        help="Compare with reference NAME, whatever reference the hypotheses name",
     )
-    parser.addini("crystallize_compare", "reference to compare with, as by --crystallize-compare")
+    parser.addini("crystallize_compare", "Default of --crystallize-compare")
     group.addoption(
         "--crystallize-early-stop",
         action="store_true",
-        help="look several times, and stop an experiment once every claim is decided, also where it declares "
-        "no stopping=",
+        help="Stop an experiment as soon as all its hypotheses are decided",
     )
     group.addoption(
         "--crystallize-report",
@@ -124,88 +118,82 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=[],
         type=parse_report,
         metavar="PATH",
-        help="write a report at the end, whose suffix says its format: .html, .json or .md; may be repeated",
+        help="Write a report at the end: .html, .json or .md; may be repeated",
     )
     group.addoption(
         "--crystallize-events",
         metavar="PATH",
-        help="write what happens, as it happens, to a file or a named pipe: a line of JSON for each event",
+        help="Write a line of JSON for each event, as it happens, to a file or a named pipe",
     )
     group.addoption(
         "--crystallize-cache",
         choices=("reuse", "refresh", "off"),
-        help="whether runs that are sure to repeat are taken from earlier sessions (reuse, the default), run "
-        "and stored again (refresh), or neither read nor stored (off); --cache-clear deletes them",
+        help="Use earlier results that are sure to be the same (reuse, the default), renew them, or neither",
     )
     group.addoption(
         "--crystallize-remote",
         choices=("live", "replay", "refresh"),
-        help="whether remote functions are called where no reply is kept (live, the default), not at all, so "
-        "that a missing reply is an error (replay), or once more each (refresh)",
+        help="Call remote functions that lack a reply (live, the default), none (replay), or all (refresh)",
     )
-    parser.addini("crystallize_remote", "calls of remote functions, as by --crystallize-remote")
+    parser.addini("crystallize_remote", "Default of --crystallize-remote")
     group.addoption(
         "--crystallize-prune-replies",
         type=parse_days,
         metavar="DAYS",
-        help="at the end, delete the replies of remote functions that were not used for so many days; "
-        "nothing else does",
+        help="Delete replies of remote functions that were not used for DAYS days",
     )
     group.addoption(
         "--crystallize-dask",
         type=parse_address,
         metavar="ADDRESS",
-        help="have the workers of a Dask scheduler run the replicates of experiments in factory form",
+        help="Run experiments that a function returns on the workers of this Dask scheduler",
     )
-    parser.addini("crystallize_dask", "address of a Dask scheduler, as by --crystallize-dask")
-    parser.addini("crystallize_cache", "use of stored runs, as by --crystallize-cache", default="reuse")
+    parser.addini("crystallize_dask", "Default of --crystallize-dask")
+    parser.addini("crystallize_cache", "Default of --crystallize-cache", default="reuse")
     parser.addini(
         "crystallize_cache_verify",
-        "part of the time saved by stored runs that is spent on running some again (the cheapest at least), "
-        "to see that they give the same; 0 for never",
+        "Part of the time saved by earlier results that is spent on checking some of them; 0.05 by default",
         default="0.05",
     )
     parser.addini(
         "crystallize_repeatable",
-        "whether runs that give something else when they are made again are told (note, the default), or "
-        "fail the tests of their experiment (error)",
+        "What becomes of runs that give something else when repeated: note (the default) or error",
         default="note",
     )
     parser.addini(
         "crystallize_early_stop",
-        "stop experiments early, as by --crystallize-early-stop",
+        "Default of --crystallize-early-stop",
         type="bool",
         default=False,
     )
     parser.addini(
         "crystallize_files",
-        "globs of the files that hold experiments",
+        "Globs of the files that hold experiments; experiment_*.py by default",
         type="args",
         default=list(FILES),
     )
     parser.addini(
         "crystallize_functions",
-        "prefixes or globs of the functions that are experiments",
+        "Prefixes or globs of the functions that are experiments; experiment_* by default",
         type="args",
         default=list(FUNCTIONS),
     )
-    parser.addini("crystallize_replicates", "number of replicates where an experiment declares none")
+    parser.addini(
+        "crystallize_replicates", "How often conditions are run, where an experiment does not say it"
+    )
     parser.addini(
         "crystallize_claims",
-        "over how many claims (hypotheses by what they are about) of all experiments alpha is split; more of "
-        "them are an error",
+        "Number of claims, in all experiments together, that alpha is corrected for; more are an error",
     )
-    parser.addini(
-        "crystallize_seed", "root seed where an experiment declares none: an integer >= 0, or 'random'"
-    )
+    parser.addini("crystallize_seed", "Root seed where an experiment has none: an integer >= 0, or random")
     parser.addini(
         "crystallize_max_concurrency",
-        "how many replicates of an asynchronous experiment a process runs at the same time",
+        "How many replicates of an async experiment a process runs at the same time; 10 by default",
         default="10",
     )
     parser.addini(
         "crystallize_junit_properties",
-        "write p-values, means and times to the JUnit report",
+        "Write p-values, means and times to the JUnit report; on by default",
         type="bool",
         default=True,
     )

@@ -81,3 +81,25 @@ def test_exit_codes():
     """Pytest's, all of them; older ones have fewer."""
     names, _ = section("Exit codes")
     assert {*pytest.ExitCode} <= {int(name) for name in names.split()}
+
+
+JARGON = re.compile(r"\b(A/A|condition run|factory|journal|look|pilot|plan|records?|units?)s?\b")
+
+
+def test_help_is_a_line_for_each(declared):
+    """A phrase that fits two lines of a narrow terminal, in words that a user of pytest knows."""
+    texts = declared.options | declared.inis
+    assert {
+        name for name, text in texts.items() if not re.fullmatch(r"[A-Z][^\n]{10,108}[^\n.]", text)
+    } == set()
+    assert {name for name, text in texts.items() if JARGON.search(text)} == set()
+    assert {name for name, text in texts.items() if re.search(r"[a-z]\. [A-Z]", text)} == set()
+
+
+def test_the_mark_and_the_fixtures_are_a_line_each():
+    """As ``--markers`` and ``--fixtures`` show them."""
+    said = [plugin.MARKER.split("): ")[1]]
+    said += [getattr(UnitFixtures, name).__doc__ for name in (*RESERVED, CASE)]
+    assert [
+        text for text in said if not re.fullmatch(r"\w[^\n]{10,110}\.", text) or JARGON.search(text)
+    ] == []

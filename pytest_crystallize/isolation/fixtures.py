@@ -40,32 +40,32 @@ class UnitFixtures:
 
     @pytest.fixture
     def ctx(self) -> FrozenContext:
-        """Context of the condition run: treatment keys, metrics, artifacts, seed and generator."""
+        """Context of the run: what the treatment changes, metrics, artifacts, notes."""
         return self._context("ctx")  # type: ignore[no-any-return]
 
     @pytest.fixture
     def seed(self) -> int:
-        """Seed of the replicate, 32 bits, the same in every condition."""
+        """Seed of the replicate (32 bits), the same for every treatment."""
         return self._context("seed").seed  # type: ignore[no-any-return]
 
     @pytest.fixture
     def rng(self) -> np.random.Generator:
-        """Random generator (numpy) of the replicate, the same in every condition."""
+        """Random generator (numpy) of the replicate, the same for every treatment."""
         return self._context("rng").rng  # type: ignore[no-any-return]
 
     @pytest.fixture
     def replicate(self) -> int:
-        """Count replicates from 0; of a case, its samples."""
+        """Replicate's number, from 0; with cases, the sample's."""
         return self._context("replicate").replicate  # type: ignore[no-any-return]
 
     @pytest.fixture
     def condition(self) -> str:
-        """Name of the condition: 'baseline' or the treatment's."""
+        """Name of the treatment, or 'baseline'."""
         return self._context("condition").condition  # type: ignore[no-any-return]
 
     @pytest.fixture
     def case(self) -> dict[str, Any]:
-        """Case of the run, a copy, where the experiment declares cases=."""
+        """Case that is run, a copy, where the experiment declares cases=."""
         ctx = self._context(CASE)
         if CASE not in ctx:
             pytest.fail("fixture 'case' exists only where an experiment declares cases=", pytrace=False)
