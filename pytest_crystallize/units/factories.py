@@ -353,7 +353,7 @@ class GraphRuns(FactoryRuns):
         self._inputs: dict[Unit, Inputs] = {}
         others[part] = self
         self.reads = tuple(f"{function.nodeid}::{name}" for name in graph.producers[part])
-        self.stream = self.make_plan().stream
+        self.stream = graph.joined(part, super().make_plan()).stream
 
     def subject(self) -> Subject:
         """Return what the experiment runs, and what those upstream run."""
@@ -370,7 +370,7 @@ class GraphRuns(FactoryRuns):
 
     def make_plan(self) -> RunPlan:
         """Return the plan of the experiment as part of the graph."""
-        plan = self._graph.joined(self._part, super().make_plan())
+        plan = super().make_plan()  # whose stream is the one of its place in the graph
         return plan.with_inputs(self._inputs.pop) if self._graph.producers[self._part] else plan
 
     def prepare(self, unit: Unit, host: pytest.Item) -> None:

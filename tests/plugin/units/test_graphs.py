@@ -1,5 +1,6 @@
 """Graphs of experiments, and asynchronous steps, under pytest."""
 
+import runpy
 from string import Template
 
 import pytest
@@ -68,6 +69,19 @@ def chain(project, train="pass"):
 
 def digests(result):
     return sorted(line for line in result.outlines if line.startswith("  digest"))
+
+
+def test_experiments_downstream_give_what_they_give_in_the_library(project):
+    """Their seeds are drawn from the stream of their place in the graph, once."""
+    chain(project)
+    project.run("--crystallize-report=report.json")
+    made = runpy.run_path(str(project.path / "experiment_a.py"))["experiment_chain"]().run()
+    found = {each["name"]: each["samples"] for each in project.json("report.json")["experiments"]}
+    for name, metric in (("train", "loss"), ("score", "score"), ("judge", "final")):
+        metrics = made[name].metrics
+        known = found[f"experiment_chain: {name}"][metric]
+        assert known["baseline"] == metrics.baseline[metric]
+        assert known["fast"] == metrics.treatments["fast"][metric]
 
 
 def test_every_experiment_of_a_graph_has_its_items(project):
