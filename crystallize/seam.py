@@ -112,6 +112,7 @@ if TYPE_CHECKING:
     from crystallize.experiment.graph import GraphRun as GraphRun
     from crystallize.identity.environment import Environment as Environment
     from crystallize.identity.environment import environment as environment
+    from crystallize.identity.environment import environment_changes as environment_changes
     from crystallize.identity.fingerprint import fingerprint as fingerprint
     from crystallize.identity.opened_files import OPENED as OPENED
     from crystallize.identity.origin import is_project_file as is_project_file
@@ -165,6 +166,8 @@ if TYPE_CHECKING:
     from crystallize.run.repeatability import Repeatability as Repeatability
     from crystallize.run.run_key import Subject as Subject
     from crystallize.run.run_key import declared_inputs as declared_inputs
+    from crystallize.run.run_key import explain as explain
+    from crystallize.run.run_key import is_environment as is_environment
     from crystallize.run.run_key import subject_of as subject_of
     from crystallize.run.step_cache import StepCache as StepCache
     from crystallize.run.step_cache import open_step_cache as open_step_cache
@@ -262,7 +265,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     ),
     "experiment.declaration": ("DEFAULT_NAME",),
     "experiment.graph": ("GraphRun",),
-    "identity.environment": ("Environment", "environment"),
+    "identity.environment": ("Environment", "environment", "environment_changes"),
     "identity.fingerprint": ("fingerprint",),
     "identity.opened_files": ("OPENED",),
     "identity.origin": ("is_project_file", "is_project_module"),
@@ -297,7 +300,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "run.plugins": ("Execution",),
     "run.plugins.artifacts": ("write_artifacts",),
     "run.repeatability": ("Repeatability",),
-    "run.run_key": ("Subject", "declared_inputs", "subject_of"),
+    "run.run_key": ("Subject", "declared_inputs", "explain", "is_environment", "subject_of"),
     "run.step_cache": ("StepCache", "open_step_cache"),
     "run.stored_runs": ("StoredRuns",),
     "run.verification": ("VERIFIED", "compared_with_stored", "ignores_stored"),

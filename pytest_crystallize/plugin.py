@@ -16,6 +16,7 @@ from pytest_crystallize.options.values import (
     parse_replicates,
     parse_report,
     parse_seed,
+    parse_shard,
 )
 
 MARKER = (
@@ -67,6 +68,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--crystallize-repro",
         metavar="I:CONDITION",
         help="Run only replicate I of a condition, without a verdict: 7:baseline",
+    )
+    group.addoption(
+        "--crystallize-shard",
+        type=parse_shard,
+        metavar="I/N",
+        help="run every N-th replicate, from the I-th on, judge nothing, and write "
+        "crystallize-shard-I-of-N.json; crystallize merge judges the files of all N",
     )
     group.addoption(
         "--crystallize-disable",

@@ -53,6 +53,7 @@ ROOMS = [
     "pytest_crystallize.collect",
     "pytest_crystallize.session",
     "pytest_crystallize.plugin",
+    "pytest_crystallize.command",
 ]
 """The rooms, from the ground up: each imports from itself and from those above it in this list."""
 

@@ -262,14 +262,15 @@ def explain(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
     """Say what differs between the parts of two identities, such as ``helpers.clean changed``."""
 
     def split(parts: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-        of = {n.removeprefix(_ENVIRONMENT): p for n, p in parts.items() if _is_environment(n)}
-        return of, {name: part for name, part in parts.items() if not _is_environment(name)}
+        of = {n.removeprefix(_ENVIRONMENT): p for n, p in parts.items() if is_environment(n)}
+        return of, {name: part for name, part in parts.items() if not is_environment(name)}
 
     (was, before), (now, after) = split(old), split(new)
     return [*changes(before, after), *environment_changes(was, now)]
 
 
-def _is_environment(name: str) -> bool:
+def is_environment(name: str) -> bool:
+    """Return whether a part of an identity is of the environment, the variables that are declared apart."""
     return name.startswith(_ENVIRONMENT) and not name.startswith(_ENVIRONMENT + "variable ")
 
 

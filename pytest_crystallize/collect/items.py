@@ -200,6 +200,8 @@ class HypothesisItem(ExperimentItem):
         if self.hypothesis is not None and (saved := self.runs.settings.options.save) is not None:
             self._check_evidence(self.hypothesis, arms)
             raise _skipped(f"run to be recorded as reference {saved!r}, so nothing is judged")
+        if (shard := self.runs.settings.options.shard) is not None:
+            raise _skipped(f"not judged here: shard {shard} of the replicates; crystallize merge judges all")
         verdict = self._verdict(arms)
         self.evidence_missing = verdict.status == "invalid"
         named = replace(verdict, hypothesis=self.label)

@@ -22,6 +22,7 @@ from pytest_crystallize.options.switches import STATE_FILE, SwitchedOff, Switche
 from pytest_crystallize.options.values import (
     MODES,
     Mode,
+    Shard,
     parse_address,
     parse_reference,
     parse_repeatable,
@@ -65,6 +66,8 @@ class Options:
         What comes of runs that do not repeat.
     repro : Unit or None
         The unit to repeat.
+    shard : Shard or None
+        The part of the replicates that this session runs.
     cluster : str or None
         Address of the scheduler whose workers run the units of factories.
     cache_mode : str
@@ -102,6 +105,7 @@ class Options:
     early_stop: bool
     repeatable: str
     repro: Unit | None
+    shard: Shard | None
     cluster: str | None
     cache_mode: Mode
     cache_share: float
@@ -134,6 +138,11 @@ class Options:
         declared = declared if typed is None else None
         drawn: int | None = None
         if "random" in (typed, declared):
+            if option.crystallize_shard is not None:
+                raise pytest.UsageError(
+                    "--crystallize-shard: each shard would draw a root seed of its own; give all the same, "
+                    "as in --crystallize-seed=7"
+                )
             drawn = secrets.randbits(32) if told is None else int(told["drawn_seed"])
         off, notes = _switched_off(config) if told is None else (SwitchedOff.from_dict(told["off"]), ())
         mode = _cache_mode(config) if told is None else told["cache_mode"]
@@ -160,6 +169,7 @@ class Options:
             early_stop=option.crystallize_early_stop or config.getini("crystallize_early_stop"),
             repeatable=_ini(config, "crystallize_repeatable", parse_repeatable) or "note",
             repro=_unit(option.crystallize_repro),
+            shard=option.crystallize_shard,
             cluster=option.crystallize_dask or _ini(config, "crystallize_dask", parse_address),
             cache_mode=mode,
             cache_share=_ini(config, "crystallize_cache_verify", parse_share),
@@ -216,9 +226,22 @@ def cache_directory(config: pytest.Config) -> Path:
     return Path(tempfile.gettempdir()) / f"pytest-crystallize-{getpass.getuser()}"
 
 
+_UNSHARED = {
+    "save": "only all shards together are a reference; give it to crystallize merge, behind --",
+    "calibrate": "A/A tests are no shards of one; run them in one session",
+    "plan": "a pilot is judged at once; run it in one session",
+    "repro": "one run is no part of a suite; leave one of them out",
+    "budget": "each shard would spend as much; declare budgets for each experiment, which hold in each shard",
+}
+"""Why what a session is asked for can't be asked of a shard."""
+
+
 def _check(option: argparse.Namespace) -> None:
     if option.crystallize_save and option.crystallize_calibrate:
         raise pytest.UsageError("--crystallize-save: A/A tests (--crystallize-calibrate) are no reference")
+    for other in ("save", "calibrate", "plan", "repro", "budget"):
+        if option.crystallize_shard and getattr(option, f"crystallize_{other}"):
+            raise pytest.UsageError(f"--crystallize-shard and --crystallize-{other}: {_UNSHARED[other]}")
     for other in ("save", "calibrate"):
         if option.crystallize_plan and getattr(option, f"crystallize_{other}"):
             raise pytest.UsageError(

@@ -5,13 +5,47 @@ from __future__ import annotations
 import argparse
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 REPORTS = (".html", ".json", ".md")
 Mode = Literal["reuse", "refresh", "off"]
 MODES: tuple[Mode, ...] = ("reuse", "refresh", "off")
 REPEATABLE: tuple[str, ...] = ("note", "error")
 """Whether runs that do not repeat are told, or fail the tests of their experiment."""
+
+
+class Shard(NamedTuple):
+    """Part of the replicates of all experiments that one of several sessions runs.
+
+    Attributes
+    ----------
+    number, total : int
+        Which one it is, from 1 on, and of how many.
+    """
+
+    number: int
+    total: int
+
+    def has(self, replicate: int) -> bool:
+        """Return whether a replicate is of this part."""
+        return replicate % self.total == self.number - 1
+
+    @property
+    def file(self) -> str:
+        """Name of the file that the session writes."""
+        return f"crystallize-shard-{self.number}-of-{self.total}.json"
+
+    def __str__(self) -> str:
+        return f"{self.number} of {self.total}"
+
+
+def parse_shard(text: str) -> Shard:
+    """Read which part of the replicates is to be run."""
+    found = re.fullmatch(r"([1-9]\d{0,4})/([1-9]\d{0,4})", text, re.ASCII)
+    shard = Shard(*map(int, found.groups())) if found else Shard(1, 0)
+    if shard.number > shard.total:
+        raise argparse.ArgumentTypeError(f"{text!r} is no shard; give which of how many, as in 1/4 to 4/4")
+    return shard
 
 
 def parse_replicates(text: str) -> int:

@@ -45,6 +45,8 @@ class Announced:
         Why it runs here although there is a cluster; empty if it does not.
     save : mapping
         How what it gives is saved as a reference, if it is.
+    shard : mapping
+        What the file of a shard says of it besides its runs, if there is to be one.
     cases : mapping or None
         What `CaseNames` are made of, if it is run on cases.
     stored : int
@@ -70,6 +72,7 @@ class Announced:
     keep_versions: int | None
     stays: str
     save: Mapping[str, Any]
+    shard: Mapping[str, Any]
     cases: Mapping[str, Any] | None
     stored: int
 

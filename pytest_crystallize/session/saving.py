@@ -47,7 +47,7 @@ def to_be_saved(runs: ExperimentRuns) -> dict[str, Any]:
         "guards": _guards(runs.hypotheses, runs.judging.resampled),
         "repeats": runs.caching.repeatable,
         "inputs": declared_inputs(runs.settings.config.rootpath, runs.caching.inputs),
-        "on_cluster": runs.on_cluster,
+        "on_cluster": runs.is_elsewhere,
     }
 
 

@@ -22,6 +22,7 @@ from pytest_crystallize.options.mark import MarkReader
 from pytest_crystallize.options.options import Options
 from pytest_crystallize.records.exchange import Exchange
 from pytest_crystallize.records.record_cache import RecordCache
+from pytest_crystallize.records.shards import MergedShards
 
 if TYPE_CHECKING:
     from pytest_crystallize.cluster.cluster import Cluster
@@ -60,6 +61,8 @@ class Settings:
         Why it can't be.
     records : RecordCache or None
         Where runs are stored, if they are.
+    merged : MergedShards or None
+        What shards have run, if it is to be judged.
     cluster : Cluster or None
         Where units of factories run, if not here.
     claims : dict
@@ -86,6 +89,7 @@ class Settings:
         self.repro = options.repro
         self.repro_fault: str | None = None
         self.records: RecordCache | None = None
+        self.merged: MergedShards | None = None
         self.cluster: Cluster | None = None
         self.claims: dict[str, int] = {}
         self.collected = 0

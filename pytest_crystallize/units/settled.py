@@ -218,6 +218,11 @@ class SettledExperiment:
         """Whether a cluster runs the units."""
         return self.settings.cluster is not None and not self.stays
 
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether units are run on other machines than this one."""
+        return self.on_cluster or self.settings.merged is not None
+
     # References.
 
     def reference_file(self, name: str) -> Path:
@@ -241,7 +246,7 @@ class SettledExperiment:
         return References(
             {key: shortened(it, root) if isinstance(it, str) else it for key, it in found.items()},
             inputs=declared_inputs(root, self.caching.inputs),
-            elsewhere=self.on_cluster,
+            elsewhere=self.is_elsewhere,
             repeats=lambda: self.caching.repeatable and unlike(self.settings.exchange, self.id) is None,
         )
 

@@ -15,7 +15,9 @@ from crystallize.errors import EngineError
 from crystallize.seam import Analysis, Interim, Unit, global_state_restored, rotated, unread_text
 from pytest_crystallize.records.logs import Key
 from pytest_crystallize.records.looks import tell_look
+from pytest_crystallize.records.shards import MergedShards
 from pytest_crystallize.units.blocks import Blocks
+from pytest_crystallize.units.merging import take_merged
 from pytest_crystallize.units.sources import Records, SharedRecords, Source, UnitsHere
 from pytest_crystallize.units.unit_runs import UnitRuns
 
@@ -28,6 +30,8 @@ class ExperimentRuns(UnitRuns):
         self._first_missing = 0
         self._complete: dict[str, ConditionRuns] = {}
         self._analysis: Analysis | None = None
+        self._is_merged = False
+        self._shard = self.settings.options.shard
 
     def pull(self, host: pytest.Item, *, seconds: float | None = None, at_least: int = 1) -> None:
         """Run every needed unit that nobody has claimed, and wait for the claimed ones.
@@ -43,6 +47,9 @@ class ExperimentRuns(UnitRuns):
             Replicates to run here before stopping.
         """
         settings = self.settings
+        if settings.merged is not None:
+            self._take_merged(settings.merged)
+            return
         settings.timer.belongs_to(host)
         heard = settings.late_errors.heard(self.id)
         more = False
@@ -59,6 +66,14 @@ class ExperimentRuns(UnitRuns):
                 if self.cache is not None and not more:
                     self.cache.flush()
         settings.timer.restart()
+
+    def _take_merged(self, merged: MergedShards) -> None:
+        """Take what shards have run, up to the look that decides, and run nothing."""
+        if not self._is_merged:
+            take_merged(self, merged)
+            self._is_merged = True
+        while self.advance():
+            pass
 
     def _pull(self, host: pytest.Item, seconds: float | None, at_least: int) -> None:
         started = time.perf_counter()
@@ -164,8 +179,8 @@ class ExperimentRuns(UnitRuns):
 
     @cached_property
     def _interim(self) -> Interim:
-        # What is to be a reference is run to its end.
-        to_the_end = self.settings.options.save is not None
+        # What is to be a reference, or is judged together with other shards, is run to its end.
+        to_the_end = self.settings.options.save is not None or self._shard is not None
         told = None if self.settings.options.events is None else self._tell_look
         return Interim(self.analysis_plan, self.references, to_the_end=to_the_end, told=told)
 
@@ -232,6 +247,8 @@ class ExperimentRuns(UnitRuns):
 
     def missing(self, replicate: int) -> list[Unit]:
         """Return the units of a replicate that have to be run, in the order in which they are."""
+        if self._shard is not None and not self._shard.has(replicate):
+            return []
         has, order = self.settings.exchange.has, rotated(self.conditions, replicate)
         needed, wanted = self.needed, self._interim.is_wanted
         todo = (c for c in order if c in needed and wanted(c, replicate))

@@ -1,0 +1,1 @@
+"""The command ``crystallize``, beside ``pytest --crystallize``, which runs experiments."""

@@ -1,0 +1,115 @@
+"""Entry of the command: what may be typed; each subcommand is loaded when it is asked for."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from importlib.metadata import version
+from typing import Any, Final, NoReturn
+
+GOOD: Final = 0
+NOT_SUPPORTED: Final = 1
+USAGE: Final = 2
+"""Exit codes of all subcommands but `merge`, which has those of pytest, too."""
+
+_EPILOG: Final = """\
+Experiments are run by pytest --crystallize. Without arguments, the run screen (extra "screen"); what stands
+behind -- is given to its pytest.
+
+exit codes: 0 all is well, and every claim supported; 1 a claim is not; 2 wrong usage, or a file that can't be
+read; of merge, those of pytest, too (3 internal error, 4 wrong usage of pytest, 5 no experiment).
+"""
+
+
+class CommandError(Exception):
+    """Reason why a command can't do what it was asked for."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command, and return its exit code.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Arguments; by default, those of the process.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    here, behind = _parted(arguments)
+    try:
+        if not here:
+            return _screen(behind)
+        given = _parser().parse_args(here)
+        if behind and given.command != "merge":
+            raise CommandError(
+                f"crystallize {given.command} gives nothing to pytest, so nothing stands behind --"
+            )
+        run: Callable[..., int] = getattr(import_module(given.module), given.function)
+        options = {
+            k: v for k, v in vars(given).items() if k not in ("command", "action", "module", "function")
+        }
+        if given.command == "merge":
+            options["behind"] = behind
+        return run(**options)
+    except CommandError as fault:
+        print(f"crystallize: {fault}", file=sys.stderr)
+        return USAGE
+
+
+def console() -> NoReturn:
+    """Run the command as a program."""
+    sys.exit(main())
+
+
+def _parted(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return what stands before a ``--``, and what behind it."""
+    if "--" not in arguments:
+        return list(arguments), []
+    place = arguments.index("--")
+    return list(arguments[:place]), list(arguments[place + 1 :])
+
+
+def _screen(arguments: list[str]) -> int:
+    try:
+        run_screen = import_module("pytest_crystallize.screen").run_screen
+    except ModuleNotFoundError as error:
+        raise CommandError(
+            f"the run screen needs {error.name}; install it with pip install 'pytest-crystallize[screen]'. "
+            "Without it, pytest --crystallize runs experiments; crystallize --help tells what else there is"
+        ) from error
+    return int(run_screen(arguments))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="crystallize",
+        description="Begin, read, compare and merge experiments.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"crystallize {_version()}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, function: str, text: str, to: Any = commands) -> argparse.ArgumentParser:
+        module, _, called = function.partition(":")
+        made: argparse.ArgumentParser = to.add_parser(name, help=text, description=text, allow_abbrev=False)
+        made.set_defaults(module=f"pytest_crystallize.command.{module}", function=called)
+        return made
+
+    new = command("new", "new:new", "write an experiment that runs as it stands, and a workflow for CI")
+    new.add_argument("name", metavar="NAME", help="of the experiment, such as cache")
+
+    merge = command("merge", "merge:merge", "judge what all shards of a suite have run (--crystallize-shard)")
+    merge.add_argument(
+        "files", metavar="SHARD", nargs="+", help="crystallize-shard-1-of-4.json, and all others"
+    )
+    for suffix in ("json", "html", "md"):
+        merge.add_argument(f"--{suffix}", metavar="PATH", help=f"write a report ending in .{suffix}")
+    merge.epilog = "what stands behind -- is given to pytest beside the arguments of the shards"
+    return parser
+
+
+def _version() -> str:
+    return version("pytest-crystallize")

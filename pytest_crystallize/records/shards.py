@@ -1,0 +1,252 @@
+"""Files of shards: the runs that each of several sessions made of one suite, and all of them together."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, Final
+
+from crystallize import RunRecord
+from crystallize.errors import CrystallizeError
+from crystallize.seam import environment_changes, read_regular, records_from_json, write_whole
+from pytest_crystallize.options.values import Shard
+
+_FORMAT: Final = "crystallize-shard-1"
+_LARGEST: Final = 1 << 32  # bytes of a file
+_OF_MACHINES: Final = ("machine", "system", "threads of libraries")
+"""Parts of an environment that belong to the machine, which shards need not share."""
+_MOST_NAMED: Final = 3
+
+
+class ShardError(CrystallizeError):
+    """Files that are no shards of one suite."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExperimentShard:
+    """Runs of one experiment that one session made.
+
+    Attributes
+    ----------
+    name : str
+        What reports call it.
+    seed, replicates : int
+        Root seed, and how many replicates there are in all shards together.
+    conditions, needed : tuple of str
+        All, and those that were run.
+    cases : str
+        Digest of the cases; empty without.
+    code : mapping of str to mapping
+        Condition -> name of each part that its runs depend on -> digest; empty where that can't be known.
+    unlike : str or None
+        What was found if its runs do not repeat.
+    records : str
+        As `records_to_json` gives them.
+    """
+
+    name: str
+    seed: int
+    replicates: int
+    conditions: tuple[str, ...]
+    needed: tuple[str, ...]
+    cases: str
+    code: Mapping[str, Mapping[str, str]]
+    unlike: str | None
+    records: str
+
+    def decoded(self) -> Iterator[RunRecord]:
+        """Yield the records."""
+        alike, others = records_from_json(self.records)
+        for rows in alike:
+            yield from (rows.record(row) for row in range(len(rows)))
+        yield from others
+
+
+@dataclass(frozen=True, slots=True)
+class ShardFile:
+    """Session of those that share a suite, as its file tells it.
+
+    Attributes
+    ----------
+    shard : Shard
+        Which one it is.
+    arguments : tuple of str
+        What pytest was given, without what may differ from shard to shard.
+    commit : str or None
+        Git commit that was checked out.
+    dirty : bool or None
+        Whether the code differed from it.
+    versions : mapping of str to str
+        Of Python and packages.
+    environment : mapping of str to str
+        Parts of the environment.
+    notes : tuple of str
+        What the session had to say.
+    experiments : mapping of str to ExperimentShard
+        By id.
+    path : str
+        Of the file.
+    """
+
+    shard: Shard
+    arguments: tuple[str, ...]
+    commit: str | None
+    dirty: bool | None
+    versions: Mapping[str, str]
+    environment: Mapping[str, str]
+    notes: tuple[str, ...]
+    experiments: Mapping[str, ExperimentShard]
+    path: str = ""
+
+    def write(self, path: Path) -> None:
+        """Write the file whole or not at all, with a digest of what it holds."""
+        known = {name: getattr(self, name) for name in self.__slots__ if name not in ("path", "experiments")}
+        experiments = {key: asdict(each) for key, each in self.experiments.items()}
+        body = {**known, "experiments": experiments, "byteorder": sys.byteorder}
+        text = json.dumps({"format": _FORMAT, "digest": _digest(body), **body}, indent=1)
+        write_whole(path, text.encode())
+
+    @classmethod
+    def read(cls, path: str | Path) -> ShardFile:
+        """Read a file.
+
+        Raises
+        ------
+        ShardError
+            If it can't be read, is none, or is not as it was written.
+        """
+        try:
+            data = json.loads(read_regular(path, _LARGEST))
+        except OSError as fault:
+            raise ShardError(f"{path} can't be read: {fault.strerror or fault}") from fault
+        except (ValueError, RecursionError) as fault:
+            raise ShardError(f"{path} is no file of a shard, or was cut off: {fault}") from fault
+        version = data.pop("format", None) if isinstance(data, dict) else None
+        if version != _FORMAT:
+            given = f"its format is {version!r}" if version else "it names no format"
+            raise ShardError(
+                f"{path} is no file of a shard: {given}, not {_FORMAT!r}; --crystallize-shard=1/4 writes "
+                "crystallize-shard-1-of-4.json, which no report is"
+            )
+        if data.pop("digest", None) != _digest(data):
+            raise ShardError(f"{path} is not as it was written: its digest is another; run that shard again")
+        if data.pop("byteorder") != sys.byteorder:
+            raise ShardError(f"{path} was written by a machine of another byte order than this one")
+        experiments = {key: _experiment(each) for key, each in data.pop("experiments").items()}
+        data |= {name: tuple(data[name]) for name in ("arguments", "notes")}
+        return cls(**{**data, "shard": Shard(*data["shard"]), "experiments": experiments, "path": str(path)})
+
+
+def _experiment(data: Mapping[str, Any]) -> ExperimentShard:
+    lists = {name: tuple(data[name]) for name in ("conditions", "needed")}
+    return ExperimentShard(**{**data, **lists})
+
+
+def _digest(body: Mapping[str, Any]) -> str:
+    text = json.dumps(body, sort_keys=True, separators=(",", ":"))
+    return blake2b(text.encode(), digest_size=32).hexdigest()
+
+
+class MergedShards:
+    """All shards of a suite, put together.
+
+    Parameters
+    ----------
+    files : sequence of ShardFile
+        In any order.
+
+    Raises
+    ------
+    ShardError
+        If one is missing or there twice, or they are not of one suite, code and environment.
+    """
+
+    def __init__(self, files: Sequence[ShardFile]) -> None:
+        self.files = sorted(files, key=lambda file: file.shard)
+        if not files:
+            raise ShardError("there is no shard to merge; give the files of all shards")
+        _check_whole(self.files)
+        for file in self.files[1:]:
+            _check_alike(self.files[0], file)
+        self._machines = {json.dumps([f.environment.get(name) for name in _OF_MACHINES]) for f in files}
+
+    @property
+    def first(self) -> ShardFile:
+        """First shard: what is the same in all is taken from it."""
+        return self.files[0]
+
+    @cached_property
+    def notes(self) -> list[str]:
+        """Lines that the sessions had to say, each once."""
+        said = dict.fromkeys(note for file in self.files for note in file.notes)
+        names = ", ".join(file.path for file in self.files)
+        others = (
+            [] if len(self._machines) == 1 else ["shards ran on different machines: last bits may differ"]
+        )
+        return [f"merged from {len(self.files)} shards: {names}", *others, *said]
+
+    def of(self, experiment: str) -> list[tuple[ShardFile, ExperimentShard]]:
+        """Return what each shard holds of an experiment."""
+        return [(f, f.experiments[experiment]) for f in self.files if experiment in f.experiments]
+
+
+def _check_whole(files: Sequence[ShardFile]) -> None:
+    count = files[0].shard.total
+    by_number: dict[int, str] = {}
+    for file in files:
+        if file.shard.total != count:
+            raise ShardError(
+                f"{files[0].path} is shard {files[0].shard}, and {file.path} is shard {file.shard}; merge "
+                "the shards of one suite"
+            )
+        if (other := by_number.setdefault(file.shard.number, file.path)) != file.path:
+            raise ShardError(f"{other} and {file.path} both are shard {file.shard}; give each once")
+    numbers = [file.shard.number for file in files]
+    if twice := next((file for file in files if numbers.count(file.shard.number) > 1), None):
+        raise ShardError(f"{twice.path} is given twice; give each shard once")
+    if missing := [str(number) for number in range(1, count + 1) if number not in by_number]:
+        raise ShardError(
+            f"of {count} shards, {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing; "
+            "without all there is no verdict"
+        )
+
+
+def _check_alike(first: ShardFile, other: ShardFile) -> None:
+    """Raise `ShardError` unless two shards ran one suite: code, environment, selection, experiments."""
+
+    def refuse(what: str) -> None:
+        raise ShardError(f"{first.path} and {other.path} are of different suites: {what}")
+
+    if first.commit != other.commit:
+        refuse(f"commit {first.commit} and commit {other.commit}")
+    if first.dirty != other.dirty:
+        refuse("the code of one differs from its commit")
+    if changed := environment_changes(_shared(first.environment), _shared(other.environment)):
+        refuse(_some(changed))
+    if first.arguments != other.arguments:
+        refuse(f"pytest {' '.join(first.arguments)} and pytest {' '.join(other.arguments)}")
+    if odd := first.experiments.keys() ^ other.experiments.keys():
+        refuse(f"only one has {_some(sorted(odd))}")
+    for key, one in first.experiments.items():
+        two = other.experiments[key]
+        for name in ("seed", "replicates", "conditions", "needed", "cases"):
+            if getattr(one, name) != getattr(two, name):
+                refuse(f"{name} of {key} are {getattr(one, name)} and {getattr(two, name)}")
+        if one.code != two.code:
+            refuse(f"the code, the inputs or the variables of {key} are others")
+
+
+def _shared(parts: Mapping[str, str]) -> dict[str, str]:
+    """Return the parts of an environment that belong to no machine."""
+    return {name: part for name, part in parts.items() if name not in _OF_MACHINES}
+
+
+def _some(texts: Iterable[str]) -> str:
+    listed = list(texts)
+    more = f" and {len(listed) - _MOST_NAMED} more" if len(listed) > _MOST_NAMED else ""
+    return ", ".join(listed[:_MOST_NAMED]) + more

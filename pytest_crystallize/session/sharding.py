@@ -1,0 +1,185 @@
+"""Sessions that share a suite: what one of them writes, and the one that judges what all have run."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Generator, Iterable
+from pathlib import Path
+
+import pytest
+
+from crystallize import RunRecord
+from crystallize.errors import CrystallizeError
+from crystallize.seam import (
+    environment,
+    environment_changes,
+    failure,
+    git_commit,
+    has_changes,
+    records_to_json,
+    versions,
+)
+from pytest_crystallize.collect.items import HypothesisItem
+from pytest_crystallize.naming.ids import relative
+from pytest_crystallize.options.values import Shard
+from pytest_crystallize.records.exchange import unlike
+from pytest_crystallize.records.logs import Key
+from pytest_crystallize.records.shards import ExperimentShard, MergedShards, ShardFile
+from pytest_crystallize.report.announced import Announced
+from pytest_crystallize.report.text import counted
+from pytest_crystallize.session.reporter import Reporter
+
+LOADED_ALREADY = "ignore:Module already imported:pytest.PytestAssertRewriteWarning"
+"""Filter of pytest's warning of modules of ours that were loaded before it."""
+_OF_ONE_SESSION = (
+    *("--crystallize-shard", "--crystallize-report", "--crystallize-cache", "--crystallize-dask"),
+    *("--crystallize-remote", "--crystallize-events", "--junitxml", "--junit-xml", "--basetemp"),
+    *("-n", "--numprocesses", "--maxprocesses", "--dist", "--tx"),
+)
+"""Options, each with a value, that may differ from shard to shard."""
+
+
+def shared_arguments(arguments: Iterable[str]) -> tuple[str, ...]:
+    """Return what all shards of a suite give pytest."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for option in _OF_ONE_SESSION:
+        parser.add_argument(option)
+    return tuple(parser.parse_known_args(list(arguments))[1])
+
+
+class ShardWriter:
+    """Writer of the file of a shard, at the end of its session.
+
+    Parameters
+    ----------
+    config : pytest.Config
+        Of the controlling process, or of the only one.
+    reporter : Reporter
+        Which knows the experiments.
+    shard : Shard
+        Which one it is.
+    """
+
+    def __init__(self, config: pytest.Config, reporter: Reporter, shard: Shard) -> None:
+        self.config = config
+        self.reporter = reporter
+        self.shard = shard
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self) -> None:
+        """Write what was run; a shard that lacks a run fails."""
+        if not self.reporter.verdicts_due:
+            return
+        settings = self.reporter.settings
+        path = self.config.invocation_params.dir / self.shard.file
+        try:
+            self.reporter.gather_notes()
+            settings.exchange.catch_up()
+            file = self._file()
+            file.write(path)
+        except (OSError, CrystallizeError) as fault:
+            settings.fail(f"shard {self.shard} could not be written to {path}: {failure(fault)}")
+            return
+        self._tell(file, path)
+
+    def _file(self) -> ShardFile:
+        root, reporter = self.config.rootpath, self.reporter
+        exchange = reporter.settings.exchange
+        with git_commit(root) as ask:
+            dirty = has_changes(root)
+            commit = ask()
+        return ShardFile(
+            shard=self.shard,
+            arguments=shared_arguments(map(str, self.config.invocation_params.args)),
+            commit=commit,
+            dirty=dirty,
+            versions=versions() | {"pytest": pytest.__version__},
+            environment=environment().to_json(),
+            notes=tuple(reporter.settings.notes),
+            experiments={
+                key: ExperimentShard(
+                    **{**known.shard, "conditions": tuple(known.conditions)},
+                    unlike=unlike(exchange, key),
+                    records=records_to_json(self._records(key, known)),
+                )
+                for key, known in reporter.announced.items()
+            },
+        )
+
+    def _records(self, key: str, known: Announced) -> list[RunRecord]:
+        record = self.reporter.settings.exchange.record
+        own = [i for i in range(known.replicates) if self.shard.has(i)]
+        made = (record(Key(key, i, condition)) for condition in known.shard["needed"] for i in own)
+        return [each for each in made if each is not None]
+
+    def _tell(self, file: ShardFile, path: Path) -> None:
+        settings = self.reporter.settings
+        made = failed = 0
+        for key, each in file.experiments.items():
+            records = list(each.decoded())
+            made += len(records)
+            failed += sum(record.error is not None for record in records)
+            own = sum(map(self.shard.has, range(each.replicates)))
+            if missing := own * len(each.needed) - len(records):
+                settings.fail(f"shard {self.shard} lacks {counted(missing, 'run')} of {key}")
+        shown = relative(str(path), self.config.rootpath)
+        told = f", of which {failed} failed" if failed else ""
+        settings.note(
+            f"shard {self.shard}: {counted(made, 'run')}{told}, in {shown}; nothing is judged before all "
+            "shards are merged: crystallize merge"
+        )
+
+
+class MergingSession:
+    """Plugin of the session that judges what all shards have run, and runs nothing.
+
+    Parameters
+    ----------
+    merged : MergedShards
+        What they have run.
+    """
+
+    def __init__(self, merged: MergedShards) -> None:
+        self.merged = merged
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_cmdline_main(self, config: pytest.Config) -> Generator[None, object, object]:
+        """Keep pytest-xdist, whatever ``addopts`` says, from distributing what takes no time."""
+        if hasattr(config.option, "numprocesses"):
+            config.option.numprocesses = 0
+        return (yield)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_configure(self, config: pytest.Config) -> None:
+        """Take back the filter that the shards did not have: what runs depend on includes filters."""
+        given = config.option.pythonwarnings or []
+        config.option.pythonwarnings = [each for each in given if each != LOADED_ALREADY] or None
+
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        """Refuse to judge by another commit or other packages than those that ran."""
+        first, root = self.merged.first, session.config.rootpath
+        with git_commit(root) as ask:
+            dirty = has_changes(root)
+            commit = ask()
+        if commit != first.commit:
+            raise pytest.UsageError(f"the shards ran commit {first.commit}, and {commit} is checked out here")
+        if dirty is False and first.dirty:
+            raise pytest.UsageError("the code of the shards differed from their commit, and does not here")
+        here = versions() | {"pytest": pytest.__version__}
+        if changed := environment_changes(first.versions, here):
+            raise pytest.UsageError(f"the shards ran in another environment: {', '.join(changed)}")
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Have the session fail by what the shards ran and nothing here judges."""
+        here = {item.runs.id for item in session.items if isinstance(item, HypothesisItem)}
+        settings = session.config.pluginmanager.getplugin("crystallize-session").settings
+        for key in self.merged.first.experiments:
+            if key not in here:
+                settings.fail(f"the shards ran {key}, of which no test is selected here")
+
+
+def merged_by(config: pytest.Config) -> MergedShards | None:
+    """Return the shards that a session is to judge, if it is one that judges shards."""
+    plugins = (it for it in config.pluginmanager.get_plugins() if isinstance(it, MergingSession))
+    return next((it.merged for it in plugins), None)

@@ -1,0 +1,50 @@
+"""The command itself: what may be typed, and what it loads."""
+
+import subprocess
+import sys
+
+from pytest_crystallize.command.main import main
+
+
+def test_help_loads_nothing_heavy():
+    """Neither numpy nor pytest; each subcommand has one line, and the exit codes are told."""
+    code = (
+        "import sys\n"
+        "from pytest_crystallize.command.main import main\n"
+        "try:\n    main(['--help'])\n"
+        "except SystemExit as end:\n    assert end.code == 0\n"
+        "assert not {'numpy', 'scipy', 'pytest', '_pytest', 'textual', 'crystallize'} & set(sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "exit codes: 0 " in done.stdout
+    assert "    new  " in done.stdout
+
+
+def test_what_may_not_be_typed_is_a_usage_error(capsys):
+    """Exit code 2, as argparse has it."""
+    for arguments in (["nothing"], ["new"], ["new", "a", "--", "-v"], ["merge"]):
+        try:
+            code = main(arguments)
+        except SystemExit as end:
+            code = end.code
+        assert code == 2, arguments
+    assert "nothing stands behind --" in capsys.readouterr().err
+
+
+def test_without_textual_the_screen_names_its_extra(monkeypatch, capsys):
+    """And what does without."""
+    monkeypatch.setitem(sys.modules, "textual", None)
+    monkeypatch.setitem(sys.modules, "pytest_crystallize.screen", None)
+    assert main([]) == 2
+    assert "pip install 'pytest-crystallize[screen]'" in capsys.readouterr().err
+
+
+def test_the_screen_is_given_what_stands_behind_the_dashes(monkeypatch):
+    """And its exit code is the command's."""
+    given = []
+    module = type(sys)("pytest_crystallize.screen")
+    module.run_screen = lambda arguments: given.append(arguments) or 7
+    monkeypatch.setitem(sys.modules, "pytest_crystallize.screen", module)
+    assert main([]) == 7
+    assert main(["--", "tests", "-k", "x"]) == 7
+    assert given == [[], ["tests", "-k", "x"]]
