@@ -46,7 +46,8 @@ if TYPE_CHECKING:
     from crystallize.calls.counts import METER as METER
     from crystallize.calls.counts import Counts as Counts
     from crystallize.calls.counts import calls_made as calls_made
-    from crystallize.calls.counts import counts_from_json as counts_from_json
+    from crystallize.calls.counts import counts_of_lines as counts_of_lines
+    from crystallize.calls.counts import hear_counts as hear_counts
     from crystallize.calls.keeping import Keeping as Keeping
     from crystallize.calls.keeping import keep_replies as keep_replies
     from crystallize.calls.keeping import replies_kept as replies_kept
@@ -220,7 +221,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "analysis.unread": ("TreatmentKeys", "unread_text"),
     "analysis.verdict": ("PASSING",),
     "boundary": ("check_failure", "ends_everything", "failure", "shown", "text_of"),
-    "calls.counts": ("Counts", "METER", "calls_made", "counts_from_json"),
+    "calls.counts": ("Counts", "METER", "calls_made", "counts_of_lines", "hear_counts"),
     "calls.keeping": ("Keeping", "keep_replies", "replies_kept"),
     "calls.replies": ("prune_replies",),
     "claims.claim": ("Claim",),

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
 
 
 @dataclass(slots=True)
@@ -59,7 +59,11 @@ class Counts:
 METER: ContextVar[Callable[[int], object] | None] = ContextVar("crystallize_meter", default=None)
 """Is told of each call that is made, where a budget holds; tasks and threads of a run inherit it."""
 
+Heard = Callable[[str, dict[str, float]], object]
+"""Is told what is added to the counts of a function, as soon as it is."""
+
 _counts: dict[str, Counts] = {}
+_heard: list[Heard] = []
 _lock = threading.Lock()
 
 
@@ -69,6 +73,8 @@ def count(name: str, **more: float) -> None:
         counts = _counts.setdefault(name, Counts())
         for field, number in more.items():
             setattr(counts, field, getattr(counts, field) + number)
+        for heard in _heard:
+            heard(name, more)
     meter = METER.get()
     if meter is not None and (made := int(more.get("made", 0))):
         meter(made)
@@ -83,6 +89,19 @@ def calls_made(*, anew: bool = False) -> dict[str, Counts]:
     return found
 
 
-def counts_from_json(data: Mapping[str, Any]) -> dict[str, Counts]:
-    """Return name -> counts of plain data: name -> fields in order."""
-    return {name: Counts(*known) for name, known in data.items()}
+def hear_counts(heard: Heard | None) -> None:
+    """Have every count from now on be told, in the order in which they are made; None: tell nobody."""
+    with _lock:
+        _heard[:] = [] if heard is None else [heard]
+
+
+def counts_of_lines(lines: Iterable[bytes]) -> dict[str, Counts]:
+    """Return name -> counts of lines of JSON, each a name and what is added; what is torn is left out."""
+    total: dict[str, Counts] = {}
+    for line in lines:
+        try:
+            name, more = json.loads(line)
+            total[name] = total.get(name, Counts()).plus(Counts(**more))
+        except (ValueError, TypeError):
+            continue
+    return total

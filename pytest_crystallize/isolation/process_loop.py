@@ -54,13 +54,18 @@ class ProcessLoop:
         while not is_over():
             self._is_waited_on = True
             try:
-                with self._interrupts_kept():
+                with self.interrupts_kept():
+                    if self._interrupts:
+                        self.loop.call_soon(self.loop.stop)
                     self.loop.run_forever()
             finally:
                 self._is_waited_on = False
-            if self._interrupts:
-                self._interrupts = 0
-                raise KeyboardInterrupt
+            self._raise_kept()
+
+    def _raise_kept(self) -> None:
+        if self._interrupts:
+            self._interrupts = 0
+            raise KeyboardInterrupt
 
     def wake(self) -> None:
         """Have who waits see whether what was waited for is so."""
@@ -68,8 +73,11 @@ class ProcessLoop:
             self.loop.stop()
 
     @contextmanager
-    def _interrupts_kept(self) -> Iterator[None]:
-        """Keep the first interrupt from tearing the loop out of the middle of what it does."""
+    def interrupts_kept(self) -> Iterator[None]:
+        """Keep the first interrupt until something has been waited for, or this ends; not a second one.
+
+        It is torn out of the middle neither of what the loop does nor of what is done with a run that ended.
+        """
         is_main = threading.current_thread() is threading.main_thread()
         if not is_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
             yield
@@ -79,13 +87,15 @@ class ProcessLoop:
             yield
         finally:
             signal.signal(signal.SIGINT, signal.default_int_handler)
+        self._raise_kept()
 
     def _interrupted(self, number: int, frame: FrameType | None) -> None:
         self._interrupts += 1
         if self._interrupts > 1:
             self._interrupts = 0
             raise KeyboardInterrupt
-        self.loop.call_soon_threadsafe(self.loop.stop)
+        if self._is_waited_on:
+            self.loop.call_soon_threadsafe(self.loop.stop)
 
     def close(self) -> None:
         """End what is left on the loop, and close it."""
@@ -97,7 +107,10 @@ class ProcessLoop:
             left = asyncio.all_tasks(loop)
             for task in left:
                 task.cancel()
-            loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+            loop.call_soon(loop.stop)
+            loop.run_forever()  # until here; an interrupt may have asked it to stop when it no longer ran
+            if left:
+                loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
             loop.run_until_complete(loop.shutdown_asyncgens())
             loop.run_until_complete(loop.shutdown_default_executor())
         finally:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
 import json
+import os
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Final
 
 import pytest
 
-from crystallize.seam import Counts, calls_made, counts_from_json, keep_replies, prune_replies, write_whole
+from crystallize.seam import Counts, calls_made, counts_of_lines, hear_counts, keep_replies, prune_replies
 from pytest_crystallize.records.exchange import SharedExchange
 from pytest_crystallize.units.settings import Settings
 
@@ -35,17 +35,26 @@ class RemoteCalls:
         self._started = time.time()
         self._before = keep_replies(settings.options.remote)
         calls_made(anew=True)
+        if is_worker:
+            hear_counts(self._tell)
+
+    def _tell(self, name: str, more: dict[str, float]) -> None:
+        """Tell what is counted at once: a worker may be killed, and what it did has been paid for."""
+        exchange = self._settings.exchange
+        if isinstance(exchange, SharedExchange):
+            with suppress(OSError):
+                path = exchange.directory / f"{exchange.worker}.calls"
+                file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+                try:
+                    os.write(file, json.dumps([name, more]).encode() + b"\n")
+                finally:
+                    os.close(file)
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self) -> None:
-        """Hand over the counts of a worker; in the controlling process, delete replies on request."""
-        options, exchange = self._settings.options, self._settings.exchange
-        if self._is_worker:
-            counts = {name: dataclasses.astuple(known) for name, known in calls_made().items()}
-            if counts and isinstance(exchange, SharedExchange):
-                with contextlib.suppress(OSError):
-                    write_whole(exchange.directory / f"{exchange.worker}.calls", json.dumps(counts).encode())
-        elif options.prune_replies is not None:
+        """In the controlling process, delete replies on request."""
+        options = self._settings.options
+        if not self._is_worker and options.prune_replies is not None:
             before = self._started - options.prune_replies * _DAY
             gone, left = prune_replies(options.remote.directory, before)
             unused = f"that were not used for {options.prune_replies:g} days, nor by this session"
@@ -54,6 +63,8 @@ class RemoteCalls:
 
     def pytest_unconfigure(self) -> None:
         """Settle what was settled before."""
+        if self._is_worker:
+            hear_counts(None)
         keep_replies(self._before)
 
 
@@ -63,8 +74,8 @@ def remote_lines(settings: Settings) -> Iterator[str]:
     exchange = settings.exchange
     if isinstance(exchange, SharedExchange):
         for path in sorted(exchange.directory.glob("*.calls")):
-            with contextlib.suppress(OSError, ValueError, TypeError):
-                for name, counts in counts_from_json(json.loads(path.read_bytes())).items():
+            with suppress(OSError):
+                for name, counts in counts_of_lines(path.read_bytes().splitlines()).items():
                     total[name] = counts.plus(total.get(name, Counts()))
     for name, counts in sorted(total.items()):
         yield counts.line(name)

@@ -75,7 +75,14 @@ class UnitsTogether:
     def records(self, units: Iterable[Unit]) -> Records:
         """Run the units; each is asked for when there is room for it, and its record given when it ends."""
         runs = self._runs
-        room = 1 if runs.at_once == 1 else runs.at_once * max(1, len(runs.needed))
+        if runs.at_once == 1:
+            yield from self._records(units, 1)
+        else:
+            with self._loop.interrupts_kept():
+                yield from self._records(units, runs.at_once * max(1, len(runs.needed)))
+
+    def _records(self, units: Iterable[Unit], room: int) -> Records:
+        runs = self._runs
         coming, drains = iter(units), False
         try:
             while True:
@@ -93,8 +100,9 @@ class UnitsTogether:
                     if (record := self._advanced(*self._answers.popleft())) is not None:
                         yield record
                         drains = drains or runs.repeats.settle(self.again, beside=bool(self._under_way))
-        except GeneratorExit:
-            self._cancelled()
+        except GeneratorExit:  # who asked has failed, and takes no more
+            for record in self._cancelled():
+                runs.conclude(record)
             raise
         except BaseException:  # it ends the session
             yield from self._cancelled()

@@ -181,6 +181,34 @@ def test_a_killed_session_pays_again_only_what_was_under_way(project, served, mo
     assert models.total <= 25 + 2
 
 
+KILLED = """
+import signal
+from crystallize import remote
+
+@remote(key="k")
+def chat(question, replicate, condition):
+    return len(question)
+
+@pytest.mark.experiment(replicates=6, treatments={"b": {}})
+def experiment_a(replicate, condition):
+    answered = chat("?", replicate, condition)
+    if (replicate, condition) == (3, "b"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return {"m": answered}
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="signals")
+def test_calls_of_a_killed_worker_are_counted(project, monkeypatch):
+    """They were made, and have been paid for."""
+    monkeypatch.delenv("CRYSTALLIZE_CACHE_DIR", raising=False)
+    project.write(KILLED)
+    result = project.run_workers("--crystallize-cache=off")
+    assert result.ret == 1
+    assert told(result) == ["chat: 12 of 12 calls made, 0 saved"]
+
+
 CLIENT = """
 import openai, os
 from crystallize import remote

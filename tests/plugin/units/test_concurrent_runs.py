@@ -398,6 +398,43 @@ def test_interrupts_tear_every_run_down(project, monkeypatch, end, code):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("where", ["body", "teardown"])
+def test_an_interrupt_loses_no_run_whose_body_has_ended(project, monkeypatch, where, workers):
+    """Wherever code is when it comes that is not asynchronous: of a run, or behind its body."""
+    write(project, INTERRUPTED, where=where)
+    monkeypatch.setenv("WHERE", where)
+    process = project.start(f"-n{workers}")
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == pytest.ExitCode.INTERRUPTED, output
+    ran = [entry for entry in project.log() if entry[0] == "ran"]
+    monkeypatch.delenv("WHERE")
+    again = project.run_apart("-n0", "-o", "crystallize_cache_verify=0")
+    again.assert_outcomes(passed=1)
+    (stored,) = re.findall(r"(\d+) of 80 runs from cache", again.stdout.str())
+    assert int(stored) == len(ran) < 80
+
+
+INTERRUPTED = """
+def interrupt(where, replicate, condition):
+    if os.environ.get("WHERE") == where and (replicate, condition) == (6, "baseline"):
+        os.killpg(os.getpgrp(), 2)
+
+@pytest.fixture
+def client(replicate, condition):
+    yield
+    interrupt("teardown", replicate, condition)
+
+@pytest.mark.experiment(**{**MARK, "replicates": 40}, max_concurrency=3, cache_key="1")
+async def experiment_total(rng, client, replicate, condition, delta=0.0):
+    await asyncio.sleep(0.1)
+    note("ran", replicate)
+    interrupt("body", replicate, condition)
+    return {"total": rng.normal() + delta}
+"""
+
+
+@pytest.mark.slow
 def test_a_run_that_hangs_is_ended_by_its_time_out(project):
     """The others go on; the failure names it, and the line in which it waits."""
     pytest.importorskip("pytest_timeout")
