@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from crystallize.claims.pass_at import PassAt as PassAt
     from crystallize.claims.ratio import Ratio as Ratio
     from crystallize.claims.reference import Reference as Reference
+    from crystallize.claims.reference import Revision as Revision
     from crystallize.claims.stat_test import StatisticalTest as StatisticalTest
     from crystallize.claims.stopping import AnytimeValid as AnytimeValid
     from crystallize.claims.stopping import Curtailment as Curtailment
@@ -94,7 +95,7 @@ _NAMES = {
     "claims.hypothesis": ("Hypothesis", "hypothesis"),
     "claims.pass_at": ("PassAll", "PassAt"),
     "claims.ratio": ("Ratio",),
-    "claims.reference": ("Reference",),
+    "claims.reference": ("Reference", "Revision"),
     "claims.stat_test": ("StatisticalTest",),
     "claims.stopping": ("AnytimeValid", "Curtailment", "GroupSequential"),
     "claims.tests_by_resampling": ("BootstrapTTest", "PermutationTest"),

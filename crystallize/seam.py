@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from crystallize.analysis.analysis import Analysis as Analysis
+    from crystallize.analysis.blocks import blocks_of as blocks_of
     from crystallize.analysis.calibration import BLIND_SPOT as BLIND_SPOT
     from crystallize.analysis.calibration import Calibration as Calibration
     from crystallize.analysis.calibration import calibrate as calibrate
@@ -31,9 +32,11 @@ if TYPE_CHECKING:
     from crystallize.analysis.reference_file import write_reference as write_reference
     from crystallize.analysis.references import References as References
     from crystallize.analysis.references import find_references as find_references
+    from crystallize.analysis.revision_runs import RevisionRuns as RevisionRuns
     from crystallize.analysis.samples import claim_sample as claim_sample
     from crystallize.analysis.samples import is_of_units as is_of_units
     from crystallize.analysis.stored_reference import Origin as Origin
+    from crystallize.analysis.stored_reference import Recording as Recording
     from crystallize.analysis.unchanged import unrepeated as unrepeated
     from crystallize.analysis.unread import TreatmentKeys as TreatmentKeys
     from crystallize.analysis.unread import unread_text as unread_text
@@ -205,6 +208,7 @@ if TYPE_CHECKING:
 
 _NAMES: dict[str, tuple[str, ...]] = {
     "analysis.analysis": ("Analysis",),
+    "analysis.blocks": ("blocks_of",),
     "analysis.calibration": ("BLIND_SPOT", "Calibration", "calibrate"),
     "analysis.claim_plan": ("plan_lines",),
     "analysis.claim_test": ("suited",),
@@ -215,8 +219,9 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "analysis.recordable": ("Claimed", "claimed_metrics", "make_recording", "unrecordable"),
     "analysis.reference_file": ("load_reference", "write_reference"),
     "analysis.references": ("References", "find_references"),
+    "analysis.revision_runs": ("RevisionRuns",),
     "analysis.samples": ("claim_sample", "is_of_units"),
-    "analysis.stored_reference": ("Origin",),
+    "analysis.stored_reference": ("Origin", "Recording"),
     "analysis.unchanged": ("unrepeated",),
     "analysis.unread": ("TreatmentKeys", "unread_text"),
     "analysis.verdict": ("PASSING",),

@@ -116,6 +116,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     parser.addini("crystallize_compare", "Default of --crystallize-compare")
     group.addoption(
+        "--crystallize-against",
+        metavar="REV",
+        help="judge claims against a reference or Revision() on runs of another commit made in this session: "
+        "a branch, a tag, a commit, or merge-base:main for where this branch began",
+    )
+    parser.addini(
+        "crystallize_against_link",
+        "untracked files and directories that the commit of --crystallize-against is to have as well",
+        type="args",
+        default=[],
+    )
+    group.addoption(
         "--crystallize-early-stop",
         action="store_true",
         help="Stop an experiment as soon as all its hypotheses are decided",

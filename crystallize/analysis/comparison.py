@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from crystallize.analysis.blocks import in_blocks
 from crystallize.analysis.case_runs import CaseRuns, aligned, by_case, other_cases, recorded_by_case
 from crystallize.analysis.condition_runs import ConditionRuns
 from crystallize.analysis.decide import claim_of
 from crystallize.analysis.family import AnalysisPlan, Member
 from crystallize.analysis.references import References, measured_metrics
-from crystallize.analysis.sample import ClaimSample
+from crystallize.analysis.sample import PROCESSES, ClaimSample
 from crystallize.analysis.second_metric import sample_of
 from crystallize.analysis.unit_samples import are_same_units, is_nested_in_units
 from crystallize.analysis.unread import without_reading
@@ -142,18 +143,40 @@ class Comparisons:
         claim, against = claim_of(hypothesis), hypothesis.reference
         arms = self.arms(hypothesis, condition, size)
         of_sessions = against is not None and bool(measured_metrics(hypothesis, *arms))
-        sample = sample_of(claim, *arms, of_sessions=of_sessions, by_unit=self._is_by_case)
+        sample: ClaimSample | str
+        if of_sessions and (blocks := self.references.blocks(hypothesis, condition)):
+            sample = self._of_processes(hypothesis, arms, blocks)
+        else:
+            sample = sample_of(claim, *arms, of_sessions=of_sessions, by_unit=self._is_by_case)
         if claim.per is not None and hypothesis.number is not None and not isinstance(sample, str):
             assert sample.beside is not None  # the number is what each replicate's denominator is worth
             sample = replace(sample, baseline=[hypothesis.number * d for d in sample.beside[1]])
         if not isinstance(sample, str):
             elsewhere = sample.binary_elsewhere and self._is_binary(hypothesis, claim.metric, size)
-            repeats = against is None or (sample.paired and self.references.repeats())
+            repeats = against is None or (
+                sample.paired and sample.population != PROCESSES and self.references.repeats()
+            )
             return replace(sample, binary_elsewhere=elsewhere, repeats=repeats, number=hypothesis.number)
         if against is None:
             return sample
         told = self.references.told(against, condition)
-        return f"against reference {against.name!r} ({told}): {sample}"
+        return f"against {against} ({told}): {sample}"
+
+    def _of_processes(
+        self, hypothesis: Hypothesis, arms: tuple[ConditionRuns, ConditionRuns], blocks: Sequence[int]
+    ) -> ClaimSample | str:
+        """Return the sample of a claim whose pairs are processes, or say why there is none."""
+        if self.plan.judging.stopping is not None:
+            return (
+                "measured values of two commits are compared once, when all pairs of processes have run; "
+                "stop no such experiment early"
+            )
+        claim = claim_of(hypothesis)
+        means = in_blocks(*arms, hypothesis.metrics or (claim.metric,), blocks)
+        if isinstance(means, str):
+            return means
+        sample = sample_of(claim, *means, by_unit=False)
+        return sample if isinstance(sample, str) else replace(sample, population=PROCESSES)
 
     @property
     def _is_by_case(self) -> bool:
@@ -175,6 +198,11 @@ class Comparisons:
             lost = (arms[1].gap(metric) for metric in arms[0].names if arms[0].gap(metric) is None)
             if (reason := next((gap for gap in lost if gap), None)) is not None:
                 return Verdict.invalid(reason)
+        if blocks := self.references.blocks(hypothesis, condition):
+            means = in_blocks(*arms, hypothesis.metrics or arms[0].names, blocks)
+            if isinstance(means, str):
+                return Verdict.invalid(means)
+            return replace(verified(hypothesis, *means), population=PROCESSES)
         return verified(hypothesis, *arms)
 
     def why_without_effect(
@@ -206,7 +234,7 @@ class Comparisons:
         if not changed:
             return ""
         many = f"case {changed[0]!r} holds" if len(changed) == 1 else f"{len(changed)} cases hold"
-        return f"{many} something else than when reference {hypothesis.reference.name!r} was recorded"
+        return f"{many} something else than when {hypothesis.reference} was recorded"
 
     def why_unreferenced(self, hypothesis: Hypothesis, condition: str) -> str | None:
         """Say why there is nothing to compare a condition with; None if there is."""
@@ -230,14 +258,14 @@ class Comparisons:
         assert against is not None
         told = self.references.told(against, condition)
         if not self.references.cases(against, condition):
-            return f"reference {against.name!r} ({told}) says of no case what it gave; record it anew"
+            return f"{against} ({told}) says of no case what it gave; record it anew"
         arms = self.arms(hypothesis, subject)
         assert isinstance(arms[0], CaseRuns)
         assert isinstance(arms[1], CaseRuns)
         if claim is not None and claim.pairing != "auto":
             return None
         fault = other_cases(arms[0], arms[1])
-        return None if fault is None else f"against reference {against.name!r} ({told}): {fault}"
+        return None if fault is None else f"against {against} ({told}): {fault}"
 
     def _is_by_unit(self, hypothesis: Hypothesis, condition: str) -> bool:
         """Return whether each replicate is of one case on both sides: then cases pair, not replicates."""

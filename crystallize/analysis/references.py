@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from crystallize.analysis.condition_runs import ConditionRuns
 from crystallize.analysis.reference_file import load_reference
 from crystallize.analysis.stored_reference import Recording, StoredReference
-from crystallize.claims.reference import Reference
+from crystallize.claims.reference import Reference, Revision
 from crystallize.errors import ReferenceFileError
 from crystallize.identity.provenance import Machine, machine
 
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from crystallize.claims.hypothesis import Hypothesis
 
 HOW: Final = "check out the commit to compare with and record it there (--crystallize-save)"
+WITHOUT_OPTION: Final = (
+    "it is claimed against another commit, and nothing says which: run it under pytest with "
+    "--crystallize-against=REV (a branch, a tag, a commit, or merge-base:main)"
+)
 _MOST_NAMED: Final = 3
 
 
@@ -54,14 +58,18 @@ class References:
         """The machine of today's runs; None if nobody knows it."""
         return None if self._elsewhere else machine()
 
+    def known(self, against: Reference) -> StoredReference | str | None:
+        """Return a reference, or why there is none."""
+        return self._found.get(against)
+
     def conditions(self, against: Reference | None) -> Sequence[str]:
         """Return the conditions that a reference holds."""
-        known = None if against is None else self._found.get(against)
+        known = None if against is None else self.known(against)
         return list(known.conditions) if isinstance(known, StoredReference) else []
 
     def recording(self, against: Reference, condition: str) -> Recording | None:
         """Return the recording that speaks of a condition."""
-        known = self._found.get(against)
+        known = self.known(against)
         return known.conditions.get(condition) if isinstance(known, StoredReference) else None
 
     def runs(self, against: Reference, condition: str) -> ConditionRuns:
@@ -73,6 +81,10 @@ class References:
         """Return the id of the case of each recorded replicate; none, where they are of no cases."""
         held = None if against is None else self.recording(against, condition)
         return [] if held is None else [name for name, _ in held.cases]
+
+    def blocks(self, hypothesis: Hypothesis, condition: str) -> Sequence[int]:
+        """Return the block of each replicate, where processes are what varies; nothing where they are not."""
+        return ()
 
     def told(self, against: Reference, condition: str) -> str:
         """Return which recording a condition is compared with, in words; empty if with none."""
@@ -131,14 +143,14 @@ class References:
         against = hypothesis.reference
         if against is None:
             return None
-        known = self._found.get(against, f"there is no reference {against.name!r}")
-        if isinstance(known, str):
-            return known
+        known = self.known(against)
+        if known is None or isinstance(known, str):
+            return known or f"there is no {against}"
         held = known.conditions.get(condition)
         if held is None:
             return (
                 f"reference {against.name!r} has no condition {condition!r}, but "
-                f"{_listed(known.conditions)}, recorded {known}; if it was renamed, rename it in the file, "
+                f"{listed(known.conditions)}, recorded {known}; if it was renamed, rename it in the file, "
                 "too; if it is new, it has no past, so look at its values before you record it"
             )
         named = f"reference {against.name!r} was recorded {held}"
@@ -171,7 +183,7 @@ class References:
         else:
             return None
         return (
-            f"{where}, and {_listed(measured)} is measured, which no other machine repeats; record that "
+            f"{where}, and {listed(measured)} is measured, which no other machine repeats; record that "
             f"commit on this machine, or say Reference({against.name!r}, other_machines='allow')"
         )
 
@@ -187,12 +199,12 @@ class References:
             same = there is not None and here is not None and not there.differences(here)
             where = "" if same else ", on another machine"
             yield (
-                f"{_listed(measured)} was measured in another session{where} ({name}): seeds do not pair "
+                f"{listed(measured)} was measured in another session{where} ({name}): seeds do not pair "
                 "measured values, and how fast one process is by chance is in no interval"
             )
         if changed := _changed(held.origin.inputs, self._inputs):
             more = f" and {len(changed) - _MOST_NAMED} more" if len(changed) > _MOST_NAMED else ""
-            yield f"inputs are others than those of {name}: {_listed(changed[:_MOST_NAMED])}{more}"
+            yield f"inputs are others than those of {name}: {listed(changed[:_MOST_NAMED])}{more}"
 
 
 def measured_metrics(hypothesis: Hypothesis, held: ConditionRuns, today: ConditionRuns) -> list[str]:
@@ -222,7 +234,8 @@ def _changed(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
     return sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
 
 
-def _listed(names: Iterable[str]) -> str:
+def listed(names: Iterable[str]) -> str:
+    """Return names in quotes."""
     return ", ".join(map(repr, names))
 
 
@@ -249,6 +262,9 @@ def find_references(
         if against is None or against in found:
             continue
         path = where(against)
+        if isinstance(against, Revision):
+            found[against] = WITHOUT_OPTION
+            continue
         if path is None:
             found[against] = (
                 f"nothing says where reference {against.name!r} is: give Reference({against.name!r}, "

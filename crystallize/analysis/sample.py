@@ -14,6 +14,7 @@ CASES = "cases"
 ONE_SEED = "cases under one seed"
 CROSSED = "seeds and cases"
 SESSIONS = "runs of two sessions"
+PROCESSES = "pairs of processes"
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 FORMAT: Final = "crystallize-reference-2"
 _FIRST_FORMAT: Final = "crystallize-reference-1"
-_COMMIT_DIGITS: Final = 12
+COMMIT_DIGITS: Final = 12
 
 T = TypeVar("T")
 
@@ -68,7 +68,7 @@ class Origin:
         return cls(date, commit, None if commit is None else dirty, machine, versions(), inputs or {})
 
     def __str__(self) -> str:
-        commit = "an unknown commit" if self.commit is None else f"commit {self.commit[:_COMMIT_DIGITS]}"
+        commit = "an unknown commit" if self.commit is None else f"commit {self.commit[:COMMIT_DIGITS]}"
         changes = " with changes that were not committed" if self.dirty else ""
         return f"at {commit}{changes} on {self.recorded[:16].replace('T', ' ')} UTC"
 
@@ -90,6 +90,9 @@ class Recording:
     cases : sequence of (str, str)
         Of each replicate, the id of the case that it is of, and the digest of what that held; none where
         replicates are of no cases.
+    blocks : sequence of int
+        Of each replicate, the block of those that one pair of processes ran, then and now; none where
+        processes are of no account.
     """
 
     origin: Origin
@@ -97,6 +100,7 @@ class Recording:
     seeds: Sequence[int]
     conditions: Mapping[str, ConditionRuns]
     cases: Sequence[tuple[str, str]] = ()
+    blocks: Sequence[int] = ()
 
     @property
     def replicates(self) -> int:
@@ -220,7 +224,7 @@ def _commits(data: Mapping[str, Any]) -> str:
     conditions = data.get("conditions")
     stored = conditions.values() if isinstance(conditions, dict) else ()
     commits = {c.get("git_commit") for c in stored if isinstance(c, dict)}
-    named = sorted(commit[:_COMMIT_DIGITS] for commit in commits if isinstance(commit, str))
+    named = sorted(commit[:COMMIT_DIGITS] for commit in commits if isinstance(commit, str))
     return f" (at commit {', '.join(named)})" if named else ""
 
 

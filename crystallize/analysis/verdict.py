@@ -86,7 +86,7 @@ class Verdict:
         Replicates that were planned.
     comparator : str
         What stands for the baseline: ``"baseline"`` itself, ``"treatment"``, ``"number"``, ``"reference"``,
-        or, of pairs, the first of each (``"pair"``).
+        ``"revision"``, or, of pairs, the first of each (``"pair"``).
     against : str
         Which treatment, number, reference or condition it is; empty of the baseline.
     recorded : str

@@ -7,14 +7,14 @@ import math
 from collections.abc import Iterable
 from typing import Any, Literal
 
-from crystallize.claims.reference import Reference
+from crystallize.claims.reference import Reference, Revision
 from crystallize.declare.treatment import BASELINE
 from crystallize.errors import DefinitionError
 
 Comparator = Reference | str | float | None
 """A reference, the name of a treatment, a number; or None for the baseline."""
 
-Kind = Literal["baseline", "treatment", "number", "reference", "pair"]
+Kind = Literal["baseline", "treatment", "number", "reference", "revision", "pair"]
 
 
 def checked_comparator(against: Any) -> Comparator:
@@ -59,5 +59,5 @@ def kind_of(against: Comparator, *, pairwise: bool = False) -> Kind:
     if against is None:
         return "baseline"
     if isinstance(against, Reference):
-        return "reference"
+        return "revision" if isinstance(against, Revision) else "reference"
     return "treatment" if isinstance(against, str) else "number"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, Self, get_args
 
 from crystallize.errors import DefinitionError
 from crystallize.storage.names import unsafe_file_name
@@ -52,7 +52,37 @@ class Reference:
         if fault is not None:
             raise DefinitionError(f"a reference is named {self.name!r}, but {fault}; give a name like 'main'")
 
+    def __str__(self) -> str:
+        return f"reference {self.name!r}"
+
     @property
     def file(self) -> Path | None:
         """The path, where one is given."""
         return None if self.path is None else Path(self.path)
+
+
+@dataclass(frozen=True, slots=True)
+class Revision(Reference):
+    """Another commit of the project, of which the same session makes runs: what a change of the code does.
+
+    Which commit it is, ``--crystallize-against=REV`` says; without that option, and without pytest, a claim
+    against it is invalid. A claim against a `Reference` is judged on runs of that commit, too, if the option
+    is given.
+    """
+
+    name: str = field(default="another commit", init=False)
+    path: None = field(default=None, init=False)
+    other_machines: OtherMachines = field(default="refuse", init=False)
+
+    def __post_init__(self) -> None:
+        """Accept whatever git takes for the name of a commit."""
+
+    def __str__(self) -> str:
+        return f"revision {self.name!r}"
+
+    @classmethod
+    def called(cls, name: str) -> Self:
+        """Return the revision that was asked for by a name."""
+        revision = cls()
+        object.__setattr__(revision, "name", name)
+        return revision

@@ -14,7 +14,7 @@ from typing import Any
 
 from crystallize.analysis.claim_plan import plan_lines
 from crystallize.analysis.columns import mean
-from crystallize.analysis.sample import SESSIONS
+from crystallize.analysis.sample import PROCESSES, SESSIONS
 from crystallize.analysis.verdict import PASSING, Verdict
 from crystallize.context.recording import is_finite
 from crystallize.report.case_table import case_table
@@ -34,6 +34,7 @@ _KINDS = {
     "inconclusive": "unsure",
     "skipped": "unsure",
 }
+_PASTS = {"reference": "Reference", "revision": "Revision"}
 _SIGNS = {"good": "✓", "bad": "✗", "unsure": "?"}
 _COLUMNS = ("Verdict", "Experiment", "Hypothesis", "Treatment", "Effect", "Interval", "p", "n")
 
@@ -166,11 +167,13 @@ def _figures(each: ExperimentResults, outcome: Outcome, verdict: Verdict, key: s
     paired, recorded = verdict.comparator != "number", ""
     if verdict.comparator == "number":
         left, arms[0] = verdict.against, [float(verdict.against)] * len(arms[1])
-    if verdict.comparator == "reference":
+    if verdict.comparator in _PASTS:
         held = {} if reference is None else reference
         arms[0] = held.get("samples", {}).get(metric, ())[: each.run if verdict.looks else None]
         recorded = f"; left, what was {verdict.recorded}"
-        paired = verdict.population != SESSIONS and _are_pairs(held.get("seeds", ()), each.seeds)
+        paired = verdict.population not in (SESSIONS, PROCESSES) and _are_pairs(
+            held.get("seeds", ()), each.seeds
+        )
     plot = estimation_plot(verdict, *arms, key=f"{key}-plot", names=(left, right), paired=paired)
     caption = _caption(metric, max(map(len, arms)), paired=paired) + recorded
     plots = [
@@ -207,12 +210,13 @@ def _facts(verdict: Verdict) -> Iterator[str]:
         p = verdict.deciding_p
         level = number(verdict.level) if p is None else compared(p, verdict.level)[1]
     left, right = sides_of(row)
-    if verdict.comparator == "reference":
-        left, right = "reference", "today"
+    if verdict.comparator in _PASTS:
+        left, right = verdict.comparator, "today"
+    held = f"{verdict.against}, {verdict.recorded}" if verdict.recorded else None
     facts = {
         "Claim": group_line([row]),
         "Means": f"{left} {number(verdict.baseline_mean)}, {right} {number(verdict.treatment_mean)}",
-        "Reference": f"{verdict.against}, {verdict.recorded}" if verdict.recorded else None,
+        _PASTS.get(verdict.comparator, "Reference"): held,
         "Effect": None if verdict.difference is None else effect_of(row),
         "Interval": None if verdict.interval is None else interval_of(row),
         "p": None if verdict.p_value is None else p_value(verdict.p_value, level_of(row)),

@@ -141,7 +141,7 @@ def _against(outcome: Outcome) -> str:
         return ""
     held = text(f": mean {number(verdict.baseline_mean)}, {verdict.recorded}")
     today = text(f": mean {number(verdict.treatment_mean)}")
-    return f"<br>reference {code(verdict.against)}{held}; {code(verdict.treatment)} today{today}"
+    return f"<br>{verdict.comparator} {code(verdict.against)}{held}; {code(verdict.treatment)} today{today}"
 
 
 def _cases(experiment: ExperimentResults) -> Iterator[str]:

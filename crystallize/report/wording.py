@@ -70,6 +70,7 @@ def sides_of(row: Mapping[str, Any]) -> tuple[str, str]:
         "number": "against",
         "treatment": against,
         "reference": f"reference {against}",
+        "revision": f"revision {against}",
     }[row["comparator"]], compared
 
 

@@ -43,11 +43,11 @@ class Remap:
         self._name = name
         ours = [Path(__file__).parents[1], Path(__file__).parents[2] / "crystallize"]
         prefixes = {os.path.realpath(p) for p in (sys.prefix, sys.base_prefix, sys.exec_prefix)}
-        inside = [p for p in prefixes if Path(p).is_relative_to(top)]
-        outside = [p for p in prefixes if not Path(top).is_relative_to(p)]
+        inside = [p for p in prefixes if Path(p).is_relative_to(top) and p != top]  # an environment in it
         shared = [str(Path(top, link)) for link in linked]
-        self._kept = [str(Path(tree).parent), *map(str, ours), *inside, *outside, *shared]
+        self._kept = [str(Path(tree).parent), *map(str, ours), *inside, *shared]
         self._seen: set[str] = set()
+        self._loaded = 0
         self._copies: list[str] | None = None
         self._before: list[str] = []
 
@@ -125,7 +125,10 @@ class Remap:
 
     def strays(self) -> list[str]:
         """Return which modules that were loaded since the last time are not of the other commit."""
-        found = []
+        found: list[str] = []
+        if len(sys.modules) == self._loaded:
+            return found
+        self._loaded = len(sys.modules)
         for name in [name for name in sys.modules if name not in self._seen]:
             self._seen.add(name)
             module = sys.modules.get(name)

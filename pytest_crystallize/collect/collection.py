@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import pytest_crystallize
-from crystallize import Experiment, ExperimentBuilder, ExperimentGraph, Hypothesis
+from crystallize import Experiment, ExperimentBuilder, ExperimentGraph, Hypothesis, Revision
 from crystallize.errors import CrystallizeError, DefinitionError
 from crystallize.seam import (
     BASELINE,
@@ -264,10 +264,12 @@ class ExperimentCollector(ShowsTraceback, pytest.Class):
 
     def _with_reference(self, hypothesis: Hypothesis) -> Hypothesis:
         """Return a hypothesis against the reference that the command line names, if it is against one."""
-        if self.settings.options.compare is None or hypothesis.reference is None:
-            return hypothesis
-        changed = copy.copy(hypothesis)
-        changed.against = replace(hypothesis.reference, name=self.settings.options.compare, path=None)
+        named, revision = self.settings.options.compare, self.settings.options.against
+        reference, changed = hypothesis.reference, copy.copy(hypothesis)
+        if reference is not None and revision is not None:
+            changed.against = Revision.called(revision)
+        elif reference is not None and named is not None and not isinstance(reference, Revision):
+            changed.against = replace(reference, name=named, path=None)
         return changed
 
     def _declared(self, runs: FactoryRuns, claims: Sequence[ClaimedHypothesis] = ()) -> _Declared:

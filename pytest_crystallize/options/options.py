@@ -60,6 +60,8 @@ class Options:
         Under which name to write a reference.
     compare : str or None
         The reference to compare with, whatever the hypotheses say.
+    against : str or None
+        The commit to compare with, as it was asked for.
     early_stop : bool
         Whether experiments that declare no early stopping are stopped early, too.
     repeatable : {"note", "error"}
@@ -102,6 +104,7 @@ class Options:
     plan: bool
     save: str | None
     compare: str | None
+    against: str | None
     early_stop: bool
     repeatable: str
     repro: Unit | None
@@ -134,6 +137,8 @@ class Options:
         """
         option, directory = config.option, cache_directory(config)
         _check(option)
+        if option.crystallize_against is not None:
+            _check_against(config)
         typed, declared = option.crystallize_seed, _ini(config, "crystallize_seed", parse_seed)
         declared = declared if typed is None else None
         drawn: int | None = None
@@ -166,6 +171,7 @@ class Options:
             plan=bool(option.crystallize_plan),
             save=option.crystallize_save,
             compare=option.crystallize_compare or _ini(config, "crystallize_compare", parse_reference),
+            against=None if option.crystallize_repro else option.crystallize_against,
             early_stop=option.crystallize_early_stop or config.getini("crystallize_early_stop"),
             repeatable=_ini(config, "crystallize_repeatable", parse_repeatable) or "note",
             repro=_unit(option.crystallize_repro),
@@ -257,6 +263,22 @@ def _check(option: argparse.Namespace) -> None:
 def state_path(config: pytest.Config) -> Path | None:
     """Return where it is remembered which treatments are switched off; None without a cache."""
     return None if getattr(config, "cache", None) is None else cache_directory(config) / STATE_FILE
+
+
+def _check_against(config: pytest.Config) -> None:
+    """Raise `UsageError` for what makes no sense while two commits are compared."""
+    option = config.option
+    for other in ("save", "compare", "calibrate", "plan"):
+        if getattr(option, f"crystallize_{other}"):
+            raise pytest.UsageError(
+                f"--crystallize-against and --crystallize-{other}: a session that compares two commits does "
+                "nothing else; give one of them"
+            )
+    if option.crystallize_dask or config.getini("crystallize_dask"):
+        raise pytest.UsageError(
+            "--crystallize-against: both commits are run by processes of this machine; leave out the cluster "
+            "(--crystallize-dask, ini option crystallize_dask)"
+        )
 
 
 def _switched_off(config: pytest.Config) -> tuple[SwitchedOff, tuple[str, ...]]:

@@ -45,7 +45,7 @@ def explain(verdict: Verdict, drawn_seed: int | None = None) -> str:
     if verdict.population:
         numbers.append(f"speaks of {verdict.population}")
     if verdict.recorded and verdict.recorded not in verdict.reason:
-        numbers.append(f"reference {verdict.against!r} was {verdict.recorded}")
+        numbers.append(f"{verdict.comparator} {verdict.against!r} was {verdict.recorded}")
         if verdict.caveat:
             numbers.append(f"but {verdict.caveat}")
     if drawn_seed is not None:
@@ -54,7 +54,8 @@ def explain(verdict: Verdict, drawn_seed: int | None = None) -> str:
 
 
 def _compared_with(row: Mapping[str, Any]) -> str:
-    return f"reference {row['against']!r}" if row["comparator"] == "reference" else sides_of(row)[0]
+    kind = row["comparator"]
+    return f"{kind} {row['against']!r}" if kind in ("reference", "revision") else sides_of(row)[0]
 
 
 def _compared(verdict: Verdict) -> str:

@@ -64,9 +64,12 @@ class AbsenceGuard:
         if not self.reporter.expected:
             asked = "".join(f"--crystallize-{name}: " for name in asking)
             self.reporter.absent.append(asked + self._what_is_absent())
-        elif "compare" in asking and not self._compares():
+        elif (option := next((o for o in asking if o in ("compare", "against")), None)) is not None and (
+            not self._compares()
+        ):
+            what = " or against Revision()" if option == "against" else ""
             self.reporter.absent.append(
-                "--crystallize-compare: no selected hypothesis is against a reference"
+                f"--crystallize-{option}: no selected hypothesis is against a reference{what}"
             )
         else:
             return

@@ -15,7 +15,7 @@ import pytest
 from pytest_crystallize.naming.ids import seen_from
 from pytest_crystallize.naming.patterns import is_named_by
 
-ASKING = ("save", "compare", "calibrate", "plan", "repro", "shard")
+ASKING = ("save", "compare", "against", "calibrate", "plan", "repro", "shard")
 """Options, without their prefix, that ask for something which only experiments can give."""
 
 

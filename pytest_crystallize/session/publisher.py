@@ -81,10 +81,12 @@ class Publisher:
     def _pass_on_records(self) -> None:
         if not self._is_implemented("pytest_crystallize_record"):
             return
-        exchange = self.reporter.settings.exchange
+        exchange, commit = self.reporter.settings.exchange, self.reporter.settings.commit
         exchange.catch_up()
         for key in exchange.known(self._passed_on):
             self._passed_on += 1
+            if commit is not None and commit.is_of_it(key.experiment):
+                continue
             record = exchange.record(key)
             self._call("pytest_crystallize_record", experiment=key.experiment, record=record)
 

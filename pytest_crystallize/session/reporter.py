@@ -234,6 +234,8 @@ class Reporter:
             options.append(f"--crystallize-calibrate={given.crystallize_calibrate}")
         if given.crystallize_plan:
             options.append("--crystallize-plan")
+        if given.crystallize_against is not None:
+            options.append(f"--crystallize-against={given.crystallize_against}")
         return options
 
     def _append_failures(self, report: pytest.TestReport, judged: Judged) -> None:

@@ -53,6 +53,7 @@ from pytest_crystallize.units.units import ExperimentRuns
 
 if TYPE_CHECKING:
     from pytest_crystallize.cluster.cluster import Cluster
+    from pytest_crystallize.session.other_commit import OtherCommit
 
 STALE_SECONDS = 60
 _WORKERINPUT = "crystallize"
@@ -78,6 +79,7 @@ PARTS = [
         "publisher",
         "events",
         "shards",
+        "against",
         "xdist",
     )
 ]
@@ -101,6 +103,8 @@ def activate(config: pytest.Config) -> None:
     functions = config.getini("crystallize_functions")
     manager.register(Declarations(session.settings, functions), "crystallize-declarations")
     settings = session.settings
+    if session.other_commit is not None:
+        manager.register(session.other_commit, "crystallize-against")
     late_errors = LateErrorHooks(settings.late_errors, session.withdraw, settings.fail)
     manager.register(late_errors, "crystallize-late-errors")
     manager.register(ForkHooks(settings.forks, settings.fail), "crystallize-forks")
@@ -157,12 +161,23 @@ class CrystallizeSession:
             self.settings.cluster = self._cluster()
         for note in () if self.settings.merged is None else self.settings.merged.notes:
             self.settings.note(note)
+        self.other_commit = self._other_commit()
         self._runs: dict[str, ExperimentRuns] = {}
 
     @property
     def _told(self) -> dict[str, Any] | None:
         """Words of the controlling process to this one, if it is a worker."""
         return None if self.workerinput is None else self.workerinput[_WORKERINPUT]
+
+    def _other_commit(self) -> OtherCommit | None:
+        """Return what makes runs of another commit, if the session compares with one."""
+        if self.options.against is None:
+            return None
+        from pytest_crystallize.session.other_commit import OtherCommit  # not in other sessions
+
+        told = None if self._told is None else self._told["other_commit"]
+        runs_units = self.is_worker or not self.distributed
+        return OtherCommit(self.config, self.settings, told=told, runs_units=runs_units)
 
     def _cluster(self) -> Cluster | None:
         """Return the cluster that is to run units; without a scheduler the session ends here."""
@@ -238,6 +253,7 @@ class CrystallizeSession:
         return {
             **self.options.for_workers(),
             "directory": str(self.directory),
+            "other_commit": None if self.other_commit is None else self.other_commit.for_workers(),
             "environment": None if records is None else records.environment.to_json(),
         }
 

@@ -25,6 +25,7 @@ from pytest_crystallize.records.record_cache import RecordCache
 from pytest_crystallize.records.shards import MergedShards
 
 if TYPE_CHECKING:
+    from pytest_crystallize.against.commit_runs import CommitRuns
     from pytest_crystallize.cluster.cluster import Cluster
 
 
@@ -65,6 +66,8 @@ class Settings:
         What shards have run, if it is to be judged.
     cluster : Cluster or None
         Where units of factories run, if not here.
+    commit : CommitRuns or None
+        What makes runs of another commit, if the session compares with one.
     claims : dict
         How many claims each experiment that is collected has, by its id.
     collected : int
@@ -91,6 +94,7 @@ class Settings:
         self.records: RecordCache | None = None
         self.merged: MergedShards | None = None
         self.cluster: Cluster | None = None
+        self.commit: CommitRuns | None = None
         self.claims: dict[str, int] = {}
         self.collected = 0
         self.notes: dict[str, None] = dict.fromkeys(options.notes)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
@@ -26,6 +26,7 @@ from crystallize.seam import (
     check_budget,
     declared_inputs,
     find_references,
+    metrics_of_claims,
     path_component,
 )
 from pytest_crystallize.naming.ids import shortened
@@ -33,6 +34,9 @@ from pytest_crystallize.naming.places import place_of
 from pytest_crystallize.records.exchange import unlike
 from pytest_crystallize.units.amounts import Amounts
 from pytest_crystallize.units.settings import Settings
+
+if TYPE_CHECKING:
+    from pytest_crystallize.against.side import OtherSide
 
 _NOTHING_DECLARED = Caching()
 
@@ -238,6 +242,8 @@ class SettledExperiment:
         """References that the hypotheses are against."""
         plan = self.later_plan if self.settings.options.plan else self.analysis_plan
         hypotheses, root = plan.hypotheses, self.settings.config.rootpath
+        if self.other_side is not None:
+            return self.other_side.references
         found = find_references(
             hypotheses, lambda known: self.reference_file(known.name), experiment=self.name
         )
@@ -248,6 +254,25 @@ class SettledExperiment:
             inputs=declared_inputs(root, self.caching.inputs),
             elsewhere=self.is_elsewhere,
             repeats=lambda: self.caching.repeatable and unlike(self.settings.exchange, self.id) is None,
+        )
+
+    @cached_property
+    def other_side(self) -> OtherSide | None:
+        """The experiment at another commit, if the session compares with one and a claim is against it."""
+        commit, exchange, cases = self.settings.commit, self.settings.exchange, self.analysis_plan.cases
+        against = [hypothesis for hypothesis in self.hypotheses if hypothesis.reference is not None]
+        if commit is None or not against:
+            return None
+        from pytest_crystallize.against.side import OtherSide  # not in other sessions
+
+        return OtherSide(
+            commit,
+            exchange,
+            self.id,
+            replicates=self.replicates,
+            cases=[] if cases is None else [cases.named(i)[0] for i in range(self.replicates)],
+            claimed=metrics_of_claims(against),
+            repeatable=self.caching.repeatable,
         )
 
     def subjects(self, hypothesis: Hypothesis) -> tuple[str, ...]:

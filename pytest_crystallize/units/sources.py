@@ -46,7 +46,7 @@ class SharedRecords:
 
     def records(self, units: Sequence[Unit]) -> Records:
         """Claim replicates, have run what is missing of them, and give them back."""
-        settings, experiment = self._runs.settings, self._runs.id
+        runs, settings, experiment = self._runs, self._runs.settings, self._runs.id
         exchange = settings.exchange
         held: set[int] = set()
         try:
@@ -57,7 +57,7 @@ class SharedRecords:
                     settings.timer.suspend()
                     exchange.acquire(experiment, replicate, wait=True)
                 held.add(replicate)
-            left = [u for u in units if u.replicate in held and not exchange.has(Key(experiment, *u))]
+            left = [u for u in units if u.replicate in held and not runs.is_there(u)]
             if left:
                 with closing(self._source().records(left)) as records:
                     yield from records

@@ -173,6 +173,16 @@ class UnitRuns(SettledExperiment, ABC):
         for spending in self._spending:
             spending.called(made)
 
+    def is_there(self, unit: Unit) -> bool:
+        """Return whether nothing of a unit is left to be run, here or at another commit."""
+        if not self.settings.exchange.has(Key(self.id, *unit)):
+            return False
+        return self.other_side is None or not self.other_side.is_needed(unit)
+
+    def forget(self, unit: Unit) -> None:
+        """Take a run for none; another one of the unit is to count."""
+        self.write(self.settings.exchange.end, Key(self.id, *unit))
+
     def prepare(self, unit: Unit, host: pytest.Item) -> None:
         """Obtain what a unit depends on."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, contextmanager
 from functools import cached_property, partial
 from typing import Any
 
@@ -46,26 +46,36 @@ class ExperimentRuns(UnitRuns):
         at_least : int
             Replicates to run here before stopping.
         """
-        settings = self.settings
-        if settings.merged is not None:
-            self._take_merged(settings.merged)
+        if self.settings.merged is not None:
+            self._take_merged(self.settings.merged)
             return
-        settings.timer.belongs_to(host)
-        heard = settings.late_errors.heard(self.id)
         more = False
-        with global_state_restored(), settings.output.of_units(self.id), heard:
+        with self.under_way(host):
             try:
                 self.check_budget()
                 self._recall()
-                settings.exchange.refresh()
+                self.settings.exchange.refresh()
                 self._pull(host, seconds, at_least)
-                self.repeats.settle(partial(self.again, host), last=True, more=seconds is not None)
+                self.settle(host, more=seconds is not None)
                 more = seconds is not None  # behind a token, unless it was interrupted
             finally:
                 self.end_spending()
                 if self.cache is not None and not more:
                     self.cache.flush()
-        settings.timer.restart()
+        self.settings.timer.restart()
+
+    @contextmanager
+    def under_way(self, host: pytest.Item) -> Iterator[None]:
+        """Let units be run in the call phase of an item: what they leave behind is seen, or undone."""
+        settings = self.settings
+        settings.timer.belongs_to(host)
+        heard = settings.late_errors.heard(self.id)
+        with global_state_restored(), settings.output.of_units(self.id), heard:
+            yield
+
+    def settle(self, host: pytest.Item, *, more: bool = False) -> None:
+        """Make some run again, so that what repeats can be stored; `more` may follow under another item."""
+        self.repeats.settle(partial(self.again, host), last=True, more=more)
 
     def _take_merged(self, merged: MergedShards) -> None:
         """Take what shards have run, up to the look that decides, and run nothing."""
@@ -80,7 +90,7 @@ class ExperimentRuns(UnitRuns):
         done_here = 0
         while True:
             waits = seconds is None or self.looks_again
-            with closing(self.batches(partial(self.source, host), wait=waits)) as batches:
+            with closing(self.batches(partial(self._sourced, host), wait=waits)) as batches:
                 for records in batches:
                     done_here += self.take_in(records)
                     passed = time.perf_counter() - started
@@ -154,6 +164,16 @@ class ExperimentRuns(UnitRuns):
     def source(self, host: pytest.Item) -> Source:
         """Return what runs units of replicates that this process has claimed."""
         return UnitsHere(self, host)
+
+    def _sourced(self, host: pytest.Item) -> Source:
+        """Return what runs units of such replicates on all sides that are compared."""
+        if self.settings.commit is None:
+            return self.source(host)
+        from pytest_crystallize.units.both_commits import BothCommits, InTurn  # not in other sessions
+
+        if self.other_side is None or self.other_side.fault is not None:
+            return InTurn(self, self.source(host), self.settings.commit.turns)
+        return BothCommits(self, self.other_side, partial(self.source, host), host)
 
     def again(self, host: pytest.Item, unit: Unit) -> RunRecord:
         """Run a unit again, for nothing but to see what it gives."""
@@ -239,8 +259,8 @@ class ExperimentRuns(UnitRuns):
         """Return the record of one unit: run it, or wait for whoever does."""
         exchange, key = self.settings.exchange, Key(self.id, *unit)
         self._recall()
-        if not exchange.has(key):
-            self.take_in(SharedRecords(self, partial(self.source, host), waits=True).records([unit]))
+        if not self.is_there(unit):
+            self.take_in(SharedRecords(self, partial(self._sourced, host), waits=True).records([unit]))
         record = exchange.record(key)
         assert record is not None
         return record
@@ -252,6 +272,8 @@ class ExperimentRuns(UnitRuns):
         has, order = self.settings.exchange.has, rotated(self.conditions, replicate)
         needed, wanted = self.needed, self._interim.is_wanted
         todo = (c for c in order if c in needed and wanted(c, replicate))
+        if self.other_side is not None:
+            return [unit for c in todo if not self.is_there(unit := Unit(replicate, c))]
         return [Unit(replicate, c) for c in todo if not has(Key(self.id, replicate, c))]
 
     def runs(self, conditions: Iterable[str]) -> dict[str, ConditionRuns]:

@@ -1,0 +1,68 @@
+"""Program of a process that makes runs for a session, of another commit or apart from the session's own.
+
+It is started as a file, and loads nothing of the project before what decides where from. The session speaks
+to it by its standard input and hears it by its standard output, a line of JSON each.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from typing import TextIO
+
+
+def _channels() -> tuple[TextIO, TextIO]:
+    """Return what the session says and what it hears; whoever prints something, prints to the log."""
+    requests = os.fdopen(os.dup(0), "r", encoding="utf-8")
+    replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.dup2(2, 1)
+    return requests, replies
+
+
+def _guarded(requests: TextIO, replies: TextIO) -> None:
+    """Leave a process behind that ends all others of this group when the session is gone, however it ended.
+
+    A process of its own, since a thread would make forks of the project unsafe, which elsewhere are safe.
+    """
+    if not hasattr(os, "fork"):
+        return
+    if os.fork() == 0:
+        return
+    import select  # there is none where nothing forks
+
+    replies.close()
+    hung_up = select.poll()
+    hung_up.register(requests.fileno(), 0)
+    hung_up.poll()
+    os.killpg(os.getpgrp(), signal.SIGKILL)
+
+
+def main() -> None:
+    """Make runs until the session ends."""
+    sys.path.pop(0)  # the directory of this file
+    requests, replies = _channels()
+    _guarded(requests, replies)
+    task = json.loads(requests.readline())
+    from pytest_crystallize.against.remap import Remap  # the directory of this file is no place to look in
+
+    remap = Remap(**task["remap"]) if task["remap"] else None
+    if task["first"] is not None:
+        sys.path.insert(0, task["first"])
+    if remap is not None:
+        remap.install()
+    import pytest  # only now: its plugins may be the project's
+
+    from pytest_crystallize.against.answers import Answers  # loads what the project may have another of
+
+    answers = Answers(task["options"], requests, replies, remap)
+    status = pytest.main(task["args"], plugins=[answers])
+    answers.say(kind="ended", status=int(status))
+
+
+if __name__ == "__main__":
+    main()

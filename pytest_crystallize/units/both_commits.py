@@ -1,0 +1,132 @@
+"""Units of two commits: each is run here and at the other commit, one directly after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, closing, nullcontext
+from typing import TYPE_CHECKING
+
+import pytest
+
+from crystallize import RunRecord
+from crystallize.seam import RunError, Unit
+from pytest_crystallize.records.logs import Key
+from pytest_crystallize.units.sources import Records, Source
+from pytest_crystallize.units.unit_runs import UnitRuns
+
+if TYPE_CHECKING:
+    from pytest_crystallize.against.side import OtherSide
+    from pytest_crystallize.against.turns import Turns
+
+
+class BothCommits:
+    """Units that are run at both commits, whose records count only if both are there.
+
+    Parameters
+    ----------
+    runs : UnitRuns
+        The experiment's, here.
+    other : OtherSide
+        The same at the other commit.
+    source : callable
+        Returns what runs units here.
+    host : pytest.Item
+        The item in whose call phase they are run.
+    """
+
+    def __init__(
+        self, runs: UnitRuns, other: OtherSide, source: Callable[[], Source], host: pytest.Item
+    ) -> None:
+        self._runs = runs
+        self._other = other
+        self._source = source
+        self._host = host
+
+    def records(self, units: Iterable[Unit]) -> Records:
+        """Run each unit on the sides where it is missing; yield what it gave here."""
+        for unit in units:
+            yield self._by_blocks(unit) or self._beside(unit)
+
+    def _beside(self, unit: Unit) -> RunRecord:
+        """Run a unit here and there, and return the record of what it gave here."""
+        with self._turn():
+            if not self._other.is_open and self._other.comes_first(unit):
+                self._there(unit)
+            record = self._here(unit)
+            if self._other.is_open:
+                self._other.settle(record)
+            if not self._other.by_blocks:
+                self._there(unit)
+                return record
+        self._runs.forget(unit)  # what was measured in this process is compared with nothing
+        return self._by_blocks(unit) or record
+
+    def _by_blocks(self, unit: Unit) -> RunRecord | None:
+        """Have the pair of processes of its block run a unit, if what is compared was measured."""
+        if not self._other.by_blocks:
+            return None
+        with self._other.turns.taken_alone():
+            return self._apart(unit)
+
+    def _turn(self) -> AbstractContextManager[None]:
+        # Others may wait for a unit upstream, which this process has claimed, while they are to have a turn.
+        return nullcontext() if self._runs.part else self._other.turns.taken()
+
+    def _here(self, unit: Unit) -> RunRecord:
+        """Return the record of a unit here, which may be there already."""
+        known = self._runs.settings.exchange.record(Key(self._runs.id, *unit))
+        if known is not None:
+            return known
+        with closing(self._source().records([unit])) as records:
+            (record,) = records
+        return record
+
+    def _there(self, unit: Unit) -> None:
+        """Have a unit be run at the other commit, if it was not yet."""
+        if self._other.is_needed(unit):
+            self._runs.settings.timer.restart()
+            self._publish(unit, self._other.run(unit), there=True)
+
+    def _apart(self, unit: Unit) -> RunRecord:
+        """Have both sides be run by processes of their own, and return the record of this one."""
+        first = self._other.comes_first(unit)
+        made: dict[bool, RunRecord] = {}
+        for there in (first, not first):
+            self._runs.settings.timer.restart()
+            made[there] = self._publish(unit, self._other.run_apart(unit, there=there), there=there)
+        return made[False]
+
+    def _publish(self, unit: Unit, made: RunRecord | RunError, *, there: bool) -> RunRecord:
+        runs = self._runs
+        record = runs.failed(unit, made) if isinstance(made, RunError) else made
+        key = self._other.key(unit) if there else Key(runs.id, *unit)
+        if not there or self._other.is_needed(unit):
+            runs.write(runs.settings.exchange.publish, key, record)
+        return record
+
+
+class InTurn:
+    """Units of an experiment that is not compared, run while no other process measures.
+
+    Parameters
+    ----------
+    runs : UnitRuns
+        The experiment's.
+    source : Source
+        What runs them.
+    turns : Turns
+        Of this process.
+    """
+
+    def __init__(self, runs: UnitRuns, source: Source, turns: Turns) -> None:
+        self._runs = runs
+        self._source = source
+        self._turns = turns
+
+    def records(self, units: Iterable[Unit]) -> Records:
+        """Run the units in one turn."""
+        if self._runs.part:
+            yield from self._source.records(units)
+            return
+        with self._turns.taken(), closing(self._source.records(units)) as records:
+            yield from records
