@@ -73,8 +73,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--crystallize-shard",
         type=parse_shard,
         metavar="I/N",
-        help="run every N-th replicate, from the I-th on, judge nothing, and write "
-        "crystallize-shard-I-of-N.json; crystallize merge judges the files of all N",
+        help="Run the I-th of N shares of all replicates, for `crystallize merge` to judge",
     )
     group.addoption(
         "--crystallize-disable",
@@ -118,12 +117,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--crystallize-against",
         metavar="REV",
-        help="judge claims against a reference or Revision() on runs of another commit made in this session: "
-        "a branch, a tag, a commit, or merge-base:main for where this branch began",
+        help="Compare with a commit that this session runs, too: a branch, a tag, or merge-base:main",
     )
     parser.addini(
         "crystallize_against_link",
-        "untracked files and directories that the commit of --crystallize-against is to have as well",
+        "Untracked files and directories that the commit of --crystallize-against is to have as well",
         type="args",
         default=[],
     )

@@ -11,6 +11,7 @@ import pytest
 from crystallize import RunRecord
 from crystallize.errors import CrystallizeError
 from crystallize.seam import (
+    counted,
     environment,
     environment_changes,
     failure,
@@ -26,7 +27,6 @@ from pytest_crystallize.records.exchange import unlike
 from pytest_crystallize.records.logs import Key
 from pytest_crystallize.records.shards import ExperimentShard, MergedShards, ShardFile
 from pytest_crystallize.report.announced import Announced
-from pytest_crystallize.report.text import counted
 from pytest_crystallize.session.reporter import Reporter
 
 LOADED_ALREADY = "ignore:Module already imported:pytest.PytestAssertRewriteWarning"
