@@ -12,7 +12,6 @@ from crystallize.seam import announced_cases, write_whole
 from pytest_crystallize.collect.items import HypothesisItem
 from pytest_crystallize.report.announced import Announced
 from pytest_crystallize.session.saving import to_be_saved
-from pytest_crystallize.units.merging import described
 from pytest_crystallize.units.units import ExperimentRuns
 
 _FILE = "items.json"
@@ -46,10 +45,18 @@ def _announced(runs: ExperimentRuns) -> Announced:
         keep_versions=runs.keep_versions,
         stays=runs.stays if runs.settings.cluster is not None else "",
         save=to_be_saved(runs),
-        shard={} if runs.settings.options.shard is None else described(runs),
+        shard=_described(runs),
         cases=announced_cases(plan.cases),
         stored=runs.cache.count() if runs.design is not None and runs.cache is not None else 0,
     )
+
+
+def _described(runs: ExperimentRuns) -> dict[str, Any]:
+    if runs.settings.options.shard is None:
+        return {}
+    from pytest_crystallize.units.merging import described  # only in shards
+
+    return described(runs)
 
 
 def announcements(selected: Iterable[HypothesisItem]) -> dict[str, Announced]:

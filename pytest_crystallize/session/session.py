@@ -42,7 +42,6 @@ from pytest_crystallize.session.late_error_hooks import LateErrorHooks
 from pytest_crystallize.session.publisher import Publisher
 from pytest_crystallize.session.remote_calls import RemoteCalls
 from pytest_crystallize.session.reporter import Reporter
-from pytest_crystallize.session.sharding import ShardWriter, merged_by
 from pytest_crystallize.session.summary import SessionSummary, told_seed
 from pytest_crystallize.session.tokens import with_tokens
 from pytest_crystallize.session.verdicts_due import VerdictsDue
@@ -126,6 +125,8 @@ def activate(config: pytest.Config) -> None:
                 EventStream(config, reporter, verdicts, session.options.events), "crystallize-events"
             )
         if settings.options.shard is not None:
+            from pytest_crystallize.session.sharding import ShardWriter  # only where it is asked for
+
             writer = ShardWriter(config, reporter, settings.options.shard)
             manager.register(writer, "crystallize-shards")  # behind the verdicts, which it may add a fault to
         if manager.hasplugin("xdist"):
@@ -155,7 +156,6 @@ class CrystallizeSession:
         self.options = Options.settled(config, self._told)
         self.directory = self._session_directory()
         self.settings = Settings(config, self.options, self._exchange())
-        self.settings.merged = merged_by(config)
         if self.settings.merged is None:
             self.settings.records = self._record_cache()
             self.settings.cluster = self._cluster()

@@ -28,6 +28,7 @@ from pytest_crystallize.records.logs import Key
 from pytest_crystallize.records.shards import ExperimentShard, MergedShards, ShardFile
 from pytest_crystallize.report.announced import Announced
 from pytest_crystallize.session.reporter import Reporter
+from pytest_crystallize.units.settings import MERGED
 
 LOADED_ALREADY = "ignore:Module already imported:pytest.PytestAssertRewriteWarning"
 """Filter of pytest's warning of modules of ours that were loaded before it."""
@@ -151,7 +152,8 @@ class MergingSession:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_configure(self, config: pytest.Config) -> None:
-        """Take back the filter that the shards did not have: what runs depend on includes filters."""
+        """Say what is to be judged, and take back the filter that the shards did not have."""
+        config.stash[MERGED] = self.merged
         given = config.option.pythonwarnings or []
         config.option.pythonwarnings = [each for each in given if each != LOADED_ALREADY] or None
 
@@ -177,9 +179,3 @@ class MergingSession:
         for key in self.merged.first.experiments:
             if key not in here:
                 settings.fail(f"the shards ran {key}, of which no test is selected here")
-
-
-def merged_by(config: pytest.Config) -> MergedShards | None:
-    """Return the shards that a session is to judge, if it is one that judges shards."""
-    plugins = (it for it in config.pluginmanager.get_plugins() if isinstance(it, MergingSession))
-    return next((it.merged for it in plugins), None)

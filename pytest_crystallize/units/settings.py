@@ -22,11 +22,14 @@ from pytest_crystallize.options.mark import MarkReader
 from pytest_crystallize.options.options import Options
 from pytest_crystallize.records.exchange import Exchange
 from pytest_crystallize.records.record_cache import RecordCache
-from pytest_crystallize.records.shards import MergedShards
 
 if TYPE_CHECKING:
     from pytest_crystallize.against.commit_runs import CommitRuns
     from pytest_crystallize.cluster.cluster import Cluster
+    from pytest_crystallize.records.shards import MergedShards
+
+MERGED: pytest.StashKey[MergedShards] = pytest.StashKey()
+"""What a session is to judge that shards have run, in the stash of its configuration."""
 
 
 class Settings:
@@ -92,7 +95,7 @@ class Settings:
         self.repro = options.repro
         self.repro_fault: str | None = None
         self.records: RecordCache | None = None
-        self.merged: MergedShards | None = None
+        self.merged = config.stash.get(MERGED, None)
         self.cluster: Cluster | None = None
         self.commit: CommitRuns | None = None
         self.claims: dict[str, int] = {}

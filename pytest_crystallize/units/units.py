@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from functools import cached_property, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,11 +15,12 @@ from crystallize.errors import EngineError
 from crystallize.seam import Analysis, Interim, Unit, global_state_restored, rotated, unread_text
 from pytest_crystallize.records.logs import Key
 from pytest_crystallize.records.looks import tell_look
-from pytest_crystallize.records.shards import MergedShards
 from pytest_crystallize.units.blocks import Blocks
-from pytest_crystallize.units.merging import take_merged
 from pytest_crystallize.units.sources import Records, SharedRecords, Source, UnitsHere
 from pytest_crystallize.units.unit_runs import UnitRuns
+
+if TYPE_CHECKING:
+    from pytest_crystallize.records.shards import MergedShards
 
 
 class ExperimentRuns(UnitRuns):
@@ -79,6 +80,8 @@ class ExperimentRuns(UnitRuns):
 
     def _take_merged(self, merged: MergedShards) -> None:
         """Take what shards have run, up to the look that decides, and run nothing."""
+        from pytest_crystallize.units.merging import take_merged  # only where shards are merged
+
         if not self._is_merged:
             take_merged(self, merged)
             self._is_merged = True
