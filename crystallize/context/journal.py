@@ -173,6 +173,15 @@ class Journal:
             self._rng = generator(self.word, self.scope.index)
         return self._rng
 
+    @property
+    def drawing(self) -> np.random.Generator | None:
+        """The generator of the current part, if it was asked for."""
+        return self._rng
+
+    def forget_generator(self) -> None:
+        """Have the current part draw from the beginning of its stream when it next asks for the generator."""
+        self._rng = None
+
     # Cacheable steps.
 
     def set_apart(self, asked: set[tuple[Any, str]]) -> tuple[Scope, set[str | None]]:

@@ -270,3 +270,33 @@ def test_asynchronous_fixtures(distribution, workers, run):
     result = run(case, workers, "-k", "served or ordinary", "test_served.py")
     result.stdout.no_fnmatch_line("*INTERNALERROR*")
     result.assert_outcomes(passed=2)
+
+
+TIMED = """
+import pytest
+from crystallize import Hypothesis, LogRatioTest
+
+TERMS = dict(direction="decrease", at_least=0.1, relative=True, statistical_test=LogRatioTest())
+
+@pytest.mark.experiment(
+    replicates=8,
+    treatments={"less": {"n": 3000}},
+    hypotheses=[Hypothesis(metric=name, name=name, **TERMS) for name in ("seconds", "seconds_min")],
+)
+def experiment_a(ctx, benchmark, n=9000):
+    ctx.time(sum, range(n))
+    benchmark(sum, range(n))
+    ctx.record("seconds", benchmark.stats.stats.min, measured=True)
+"""
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_times_of_a_benchmark_can_be_claimed(pytester, workers, run):
+    """Beside those of the context."""
+    installed("pytest-benchmark")
+    pytester.path.joinpath("experiment_a.py").write_text(TIMED)
+    loaded = ("-p", "xdist", "-p", "crystallize", "-p", "benchmark")
+    result = pytester.runpytest_subprocess(
+        *loaded, "--crystallize", "-n", workers, "--benchmark-enable", "--benchmark-max-time=0.01"
+    )
+    result.assert_outcomes(passed=2)
