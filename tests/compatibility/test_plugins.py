@@ -290,13 +290,10 @@ def experiment_a(ctx, benchmark, n=9000):
 """
 
 
-@pytest.mark.parametrize("workers", ["0", "2"])
-def test_times_of_a_benchmark_can_be_claimed(pytester, workers, run):
-    """Beside those of the context."""
+def test_times_of_a_benchmark_can_be_claimed(pytester, run):
+    """Beside those of the context; on workers it takes none."""
     installed("pytest-benchmark")
     pytester.path.joinpath("experiment_a.py").write_text(TIMED)
-    loaded = ("-p", "xdist", "-p", "crystallize", "-p", "benchmark")
-    result = pytester.runpytest_subprocess(
-        *loaded, "--crystallize", "-n", workers, "--benchmark-enable", "--benchmark-max-time=0.01"
-    )
+    loaded = ("-p", "crystallize", "-p", "benchmark")
+    result = pytester.runpytest_subprocess(*loaded, "--crystallize", "--benchmark-max-time=0.01")
     result.assert_outcomes(passed=2)
