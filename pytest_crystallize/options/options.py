@@ -268,7 +268,7 @@ def state_path(config: pytest.Config) -> Path | None:
 def _check_against(config: pytest.Config) -> None:
     """Raise `UsageError` for what makes no sense while two commits are compared."""
     option = config.option
-    for other in ("save", "compare", "calibrate", "plan"):
+    for other in ("save", "compare", "calibrate", "plan", "shard"):
         if getattr(option, f"crystallize_{other}"):
             raise pytest.UsageError(
                 f"--crystallize-against and --crystallize-{other}: a session that compares two commits does "

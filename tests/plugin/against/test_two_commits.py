@@ -148,6 +148,7 @@ def test_without_the_option_the_claim_is_invalid(repository):
     [
         (["--crystallize-against=nowhere"], "no commit 'nowhere'"),
         (["--crystallize-against=main", "--crystallize-save=main"], "give one of them"),
+        (["--crystallize-against=main", "--crystallize-shard=1/2"], "give one of them"),
         (["--crystallize-against=main", "--crystallize-dask=localhost:1"], "processes of this machine"),
     ],
 )
