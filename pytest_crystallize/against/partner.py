@@ -28,6 +28,7 @@ _OF_THE_SESSION: Final[dict[str, Any]] = {
     "crystallize": True,
     "crystallize_against": None,
     "crystallize_budget": None,
+    "crystallize_events": None,
     "crystallize_report": [],
     "crystallize_disable": [],
     "crystallize_enable": [],

@@ -1,0 +1,154 @@
+"""The processes that make runs of another commit: what they import, and how they end."""
+
+import os
+import signal
+import textwrap
+import time
+
+import pytest
+
+from plugin.against.conftest import leftovers
+
+BODY = """
+import os, time
+import pkg
+
+@pytest.mark.experiment(
+    replicates=12,
+    hypotheses=[
+        Hypothesis(metric="hits", direction="no_decrease", margin=0.2, against=Revision(), name="kept")
+    ],
+)
+def experiment_hits(rng, replicate):
+    {lines}
+    return {{"hits": rng.normal() - pkg.LOSS * rng.uniform(0.5, 1.5)}}
+"""
+TEST = "experiment_hits::kept[baseline]"
+
+
+def write(repository, lines=""):
+    repository.project.write(BODY.format(lines=textwrap.indent(textwrap.dedent(lines), "    ").lstrip()))
+
+
+@pytest.mark.slow
+def test_a_process_that_dies_is_told_and_the_next_run_is_made_by_another(repository):
+    """What it ran is missing; the session goes on."""
+    write(repository, "if pkg.LOSS == 0 and replicate == 3: os.kill(os.getpid(), 9)")
+    repository.commit("v1")
+    repository.package("LOSS = 0.01\n")
+    found, result = repository.compare(apart=True)
+    assert result.ret == 1
+    assert found[TEST]["status"] == "invalid"
+    assert "1 of 12 replicates of 'baseline in v1' are missing: replicate 3" in found[TEST]["reason"]
+    assert "the process died while it ran this condition" in found[TEST]["reason"]
+    assert not leftovers("against/program.py")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("workers", "side"), [("-n0", "here"), ("-n0", "there"), ("-n2", "there")])
+def test_a_session_that_is_killed_leaves_no_process_behind(repository, workers, side):
+    """While a run goes on for long, here, or there with a child of its own."""
+    loss = 0.0 if side == "there" else 0.01
+    write(
+        repository,
+        f"""
+        if pkg.LOSS == {loss}:
+            import subprocess, sys
+            if {side == "there"}:
+                subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)", os.getcwd()])
+            open({str(repository.path / "ran")!r}, "w").close()
+            time.sleep(600)
+        """,
+    )
+    repository.commit("v1")
+    repository.package("LOSS = 0.01\n")
+    before = repository.state()
+    session = repository.project.start("-q", workers, "--crystallize-against=v1")
+    wait_until(lambda: (repository.path / "ran").exists() or session.poll() is not None)
+    assert session.poll() is None, session.communicate()
+    os.kill(session.pid, signal.SIGKILL)
+    session.communicate()
+    wait_until(lambda: not leftovers(str(repository.path)))
+    assert not leftovers(str(repository.path))
+    assert repository.state() == before
+
+
+def wait_until(condition, seconds=60):
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.05)
+
+
+@pytest.mark.slow
+def test_generated_modules_are_named_and_may_be_shared(repository):
+    """What git does not track is at no commit."""
+    write(repository, "from pkg.generated import NUMBER")
+    repository.commit("v1")
+    repository.package("NUMBER = 1\n", "pkg/generated.py")
+    found, _ = repository.compare(apart=True)
+    assert found[TEST]["status"] == "invalid"
+    assert "crystallize_against_link = src/pkg/generated.py" in found[TEST]["reason"]
+    repository.project.ini("pythonpath = src\ncrystallize_against_link = src/pkg/generated.py\n")
+    found, _ = repository.compare(apart=True)
+    assert found[TEST]["status"] == "supported"
+
+
+FINDER = """
+import importlib.util, sys
+
+class Finder:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name == "pkg":
+            return importlib.util.spec_from_file_location(
+                name, {init!r}, submodule_search_locations=[{home!r}]
+            )
+
+sys.meta_path.append(Finder)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["path file", "finder", "copy", "flat", "environment"])
+def test_each_kind_of_install(repository, tmp_path_factory, monkeypatch, kind):
+    """Modules of the project come from the other commit; where they can't, it is an error."""
+    write(repository, "from pkg.part import PART")
+    repository.package("PART = 1\n", "pkg/part.py")
+    home = repository.path / "src" / "pkg"
+    site = tmp_path_factory.mktemp("site")
+    repository.project.ini("")
+    if kind == "flat":
+        home.rename(repository.path / "pkg")
+        repository.project.raw("conftest.py", "")
+    repository.commit("v1")
+    changed = "LOSS = 0.5\n"
+    if kind == "flat":
+        repository.project.raw("pkg/__init__.py", changed)
+    else:
+        repository.package(changed)
+    if kind == "path file":
+        (site / "pkg.pth").write_text(f"{home.parent}\n")
+        (site / "sitecustomize.py").write_text(f"import site\nsite.addsitedir({str(site)!r})\n")
+    elif kind == "finder":
+        text = FINDER.format(init=str(home / "__init__.py"), home=str(home))
+        (site / "sitecustomize.py").write_text(text)
+    elif kind == "environment":
+        monkeypatch.setenv("PYTHONPATH", str(home.parent))
+    elif kind == "copy":
+        (site / "pkg").mkdir()
+        for file in home.glob("*.py"):
+            (site / "pkg" / file.name).write_text(file.read_text())
+        info = site / "pkg-1.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: pkg\nVersion: 1\n")
+        (info / "direct_url.json").write_text(f'{{"url": "file://{repository.path}", "dir_info": {{}}}}')
+        (info / "RECORD").write_text("pkg/__init__.py,,\npkg/part.py,,\n")
+    if kind in ("path file", "finder", "copy"):
+        monkeypatch.setenv("PYTHONPATH", str(site))
+    found, _ = repository.compare(apart=True)
+    if kind == "copy":
+        assert found[TEST]["status"] == "invalid"
+        assert "a copy of the project that is installed" in found[TEST]["reason"]
+        assert "pip install -e ." in found[TEST]["reason"]
+    else:
+        assert found[TEST]["status"] == "refuted", found[TEST]
