@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from crystallize.analysis.samples import is_of_units as is_of_units
     from crystallize.analysis.stored_reference import Origin as Origin
     from crystallize.analysis.stored_reference import Recording as Recording
+    from crystallize.analysis.stored_reference import StoredReference as StoredReference
     from crystallize.analysis.unchanged import unrepeated as unrepeated
     from crystallize.analysis.unread import TreatmentKeys as TreatmentKeys
     from crystallize.analysis.unread import unread_text as unread_text
@@ -145,6 +146,8 @@ if TYPE_CHECKING:
     from crystallize.report.run_facts import cached_runs as cached_runs
     from crystallize.report.run_facts import facts_of as facts_of
     from crystallize.report.run_facts import seconds_of as seconds_of
+    from crystallize.report.unit_results import OfCondition as OfCondition
+    from crystallize.report.unit_results import UnitResults as UnitResults
     from crystallize.report.unit_results import unit_results as unit_results
     from crystallize.report.wording import CORRECTIONS as CORRECTIONS
     from crystallize.report.wording import counted as counted
@@ -221,7 +224,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "analysis.references": ("References", "find_references"),
     "analysis.revision_runs": ("RevisionRuns",),
     "analysis.samples": ("claim_sample", "is_of_units"),
-    "analysis.stored_reference": ("Origin", "Recording"),
+    "analysis.stored_reference": ("Origin", "Recording", "StoredReference"),
     "analysis.unchanged": ("unrepeated",),
     "analysis.unread": ("TreatmentKeys", "unread_text"),
     "analysis.verdict": ("PASSING",),
@@ -286,7 +289,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "report.markdown": ("markdown_report",),
     "report.model": ("ExperimentResults", "Outcome", "SessionResults", "Used"),
     "report.run_facts": ("cached_runs", "facts_of", "seconds_of"),
-    "report.unit_results": ("unit_results",),
+    "report.unit_results": ("OfCondition", "UnitResults", "unit_results"),
     "report.wording": (
         "CORRECTIONS",
         "counted",

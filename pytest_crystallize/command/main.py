@@ -101,6 +101,26 @@ def _parser() -> argparse.ArgumentParser:
     new = command("new", "new:new", "write an experiment that runs as it stands, and a workflow for CI")
     new.add_argument("name", metavar="NAME", help="of the experiment, such as cache")
 
+    show = command(
+        "show", "show:show", "print what a report, result, reference or shard holds; list kept results"
+    )
+    show.add_argument(
+        "file", metavar="FILE", nargs="?", help="without it, results that runs have kept are listed"
+    )
+    show.add_argument("-v", "--verbose", action="store_true", help="print digests, too")
+
+    compare = command("compare", "compare:compare", "judge the claims of one report against another session")
+    compare.add_argument("first", metavar="A.json", help="a report, whose claims they are")
+    compare.add_argument("second", metavar="B.json", help="a report or a reference: what it is compared with")
+    compare.add_argument(
+        "--claim",
+        dest="claims",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="only this one; may be repeated",
+    )
+
     merge = command("merge", "merge:merge", "judge what all shards of a suite have run (--crystallize-shard)")
     merge.add_argument(
         "files", metavar="SHARD", nargs="+", help="crystallize-shard-1-of-4.json, and all others"

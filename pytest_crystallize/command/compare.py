@@ -1,0 +1,296 @@
+"""``crystallize compare``: the claims of one session, judged against what another one measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import groupby
+from pathlib import Path
+from typing import Any, Final
+from zlib import crc32
+
+import crystallize
+from crystallize import ConditionRuns, Hypothesis, Reference, StatisticalTest, Verdict
+from crystallize.errors import DefinitionError, ReferenceFileError
+from crystallize.seam import (
+    BASELINE,
+    Analysis,
+    AnalysisPlan,
+    Judging,
+    References,
+    StoredReference,
+    is_finite,
+    load_reference,
+    printable,
+)
+from pytest_crystallize.command.main import GOOD, NOT_SUPPORTED, CommandError
+from pytest_crystallize.command.reading import (
+    REFERENCE,
+    REPORT,
+    SHARD,
+    other_than,
+    read_data,
+    session_results,
+)
+from pytest_crystallize.command.show import width
+from pytest_crystallize.report.text import table, wrapped
+from pytest_crystallize.results import ExperimentResults, SessionResults
+
+_BY_DESIGN: Final = ("", "paired t", "Welch t", "McNemar", "Boschloo")
+"""Tests that are chosen where none is named."""
+_CHANGES: Final = ("baseline", "reference")
+"""Comparators of claims that may be about a change."""
+_INSTEAD: Final = "run pytest --crystallize --crystallize-against=COMMIT, which runs both"
+
+
+def compare(first: str, second: str, *, claims: Sequence[str] = ()) -> int:
+    """Judge each claim of a report about a condition against the same condition of another session.
+
+    Parameters
+    ----------
+    first : str
+        A report, whose claims they are.
+    second : str
+        A report, or a reference, which speaks of one experiment.
+    claims : sequence of str
+        Names of hypotheses; all, where none is given.
+    """
+    schema, data = read_data(first)
+    if schema != REPORT:
+        raise other_than(first, schema, "a report first, which holds the claims")
+    today = session_results(first, data)
+    known = {test.hypothesis for each in today.experiments for test in each.tests if test.hypothesis}
+    if unknown := [name for name in claims if name not in known]:
+        listed = ", ".join(map(repr, sorted(known))) or "none"
+        raise CommandError(f"{first} has no claim {unknown[0]!r}; it has {listed}")
+    then = _Then.read(second)
+    supported, total = 0, 0
+    print(printable(f"{first} ({today.provenance}) against {second}"))
+    for each in today.experiments:
+        wanted = {test.hypothesis for test in each.tests} & set(claims or known)
+        if not wanted or not then.speaks_of(each):
+            continue
+        verdicts = list(_Comparison(each, then).verdicts(wanted))
+        total += len(verdicts)
+        supported += sum(verdict.passed for verdict in verdicts)
+        for line in _lines(each, verdicts):
+            print(line)
+    if not total:
+        raise CommandError(f"{second} and {first} have no experiment in common of which something is claimed")
+    print(f"{supported} of {total} supported against {printable(second)}")
+    return GOOD if supported == total else NOT_SUPPORTED
+
+
+def _lines(each: ExperimentResults, verdicts: Sequence[Verdict]) -> Iterator[str]:
+    yield ""
+    yield printable(each.id)
+    yield from table([{**verdict.to_dict(), "outcome": ""} for verdict in verdicts], width())
+    for verdict in verdicts:
+        if not verdict.passed:
+            text = f"{verdict.status.upper()} {verdict.hypothesis} [{verdict.treatment}]: {verdict.reason}"
+            yield from wrapped(text, width(), indent="  ")
+
+
+class _Then:
+    """Samples that another session has left."""
+
+    def __init__(self, path: str, results: SessionResults | None, reference: StoredReference | None) -> None:
+        self.path = path
+        self.results = results
+        self.reference = reference
+
+    @classmethod
+    def read(cls, path: str) -> _Then:
+        """Read a report or a reference."""
+        schema, data = read_data(path)
+        if schema == REPORT:
+            return cls(path, session_results(path, data), None)
+        if schema != REFERENCE:
+            wanted = (
+                "the report that crystallize merge writes" if schema == SHARD else "a report or a reference"
+            )
+            raise other_than(path, schema, wanted)
+        try:
+            return cls(path, None, load_reference(Path(path)))
+        except (ReferenceFileError, OSError) as fault:
+            raise CommandError(str(fault)) from fault
+
+    def speaks_of(self, each: ExperimentResults) -> bool:
+        """Return whether it is of the experiment; a reference is of one alone, a report of all there are."""
+        return self.reference is None or self.reference.experiment == each.name
+
+    def of(self, each: ExperimentResults) -> StoredReference | str:
+        """Return what it holds of an experiment, or why that is nothing."""
+        if self.reference is not None and each.units:
+            return f"a report does not pair cases with those of a reference: {_INSTEAD}"
+        if self.reference is not None:
+            return self.reference
+        assert self.results is not None
+        found = next((other for other in self.results.experiments if other.id == each.id), None)
+        if found is None:
+            return f"{self.path} has no experiment {each.id}"
+        return _stored(found, self.results, [unit.id for unit in each.units])
+
+
+def _stored(each: ExperimentResults, session: SessionResults, cases: Sequence[str]) -> StoredReference | str:
+    """Return the samples of an experiment, or the means of its cases, as a reference of that session."""
+    by_id = {unit.id: unit for unit in each.units}
+    if odd := sorted(by_id.keys() ^ set(cases)):
+        return f"only one of both has the case {odd[0]!r}" + (f", and {len(odd) - 1} more" if odd[1:] else "")
+    if not cases and (None in each.seeds or not each.seeds):
+        return f"a replicate of {each.id} was not run in the session of {session.started}"
+    seeds: list[int | None] = [crc32(case.encode("utf-8", "surrogatepass")) for case in cases]
+    metrics: dict[str, dict[str, Any]] = {}
+    for metric, arms in samples_of(each, cases).items():
+        for condition, values in arms.items():
+            if _why_incomplete(values) is None:
+                held = {"measured": metric in each.measured, "values": list(values)}
+                metrics.setdefault(condition, {})[metric] = held
+    recording = {
+        "recorded": session.started,
+        "commit": session.commit,
+        "dirty": None,
+        "machine": None,
+        "versions": dict(session.versions),
+        "inputs": {},
+        "root_seed": each.seed,
+        "seeds": seeds or list(each.seeds),
+        "conditions": {name: {"metrics": metrics.get(name, {})} for name in each.seconds},
+    }
+    try:
+        return StoredReference.from_data(
+            {"format": REFERENCE, "experiment": each.name, "recordings": [recording]}
+        )
+    except ValueError as fault:
+        return f"the samples of {each.id} can't be compared: {fault}"
+
+
+def samples_of(each: ExperimentResults, cases: Sequence[str]) -> Mapping[str, Mapping[str, Sequence[Any]]]:
+    """Return metric -> condition -> a value per replicate, or the mean of each case in a given order."""
+    if not cases:
+        return each.samples
+    by_id = {unit.id: unit for unit in each.units}
+    means = {
+        condition: [by_id[case].conditions.get(condition) for case in cases] for condition in each.seconds
+    }
+    return {
+        metric: {
+            condition: [None if of is None else of.metrics.get(metric) for of in found]
+            for condition, found in means.items()
+            if condition in each.samples[metric]
+        }
+        for metric in each.samples
+    }
+
+
+def _why_incomplete(values: Sequence[Any]) -> str | None:
+    """Say which value can't be compared; None if all can."""
+    for i, value in enumerate(values):
+        if value is None:
+            return f"value {i} of {len(values)} is missing"
+        if isinstance(value, int | float) and not is_finite(value):
+            return f"value {i} of {len(values)} is {value}"
+    return None
+
+
+class _Comparison:
+    """Comparison of one experiment of today with then."""
+
+    def __init__(self, each: ExperimentResults, then: _Then) -> None:
+        self.each = each
+        self.then = then
+        self.cases = [unit.id for unit in each.units]
+        self.held = then.of(each)
+
+    def verdicts(self, names: set[str]) -> Iterator[Verdict]:
+        """Yield a verdict for each test of some hypotheses."""
+        tests = [test for test in self.each.tests if test.hypothesis in names]
+        why: dict[str, str] = {}
+        hypotheses: dict[str, Hypothesis] = {}
+        against = Reference("then", other_machines="allow")
+        for name, group in groupby(sorted(tests, key=lambda test: test.hypothesis), lambda t: t.hypothesis):
+            known = next((test.verdict for test in group if test.verdict is not None), None)
+            made = "no verdict says what is claimed" if known is None else _hypothesis(name, known, against)
+            if isinstance(made, str):
+                why[name] = made
+            else:
+                hypotheses[name] = made
+        analysis = self._analysis(list(hypotheses.values()), against)
+        for test in tests:
+            known = test.verdict
+            reason = analysis if isinstance(analysis, str) else why.get(test.hypothesis)
+            if reason is None and known is not None:
+                reason = self._why_not(known.metric, test.treatment)
+            if reason is not None or isinstance(analysis, str):
+                verdict = Verdict.invalid(str(reason), metric="" if known is None else known.metric)
+            else:
+                verdict = analysis.verdict(hypotheses[test.hypothesis], test.treatment)
+            yield replace(verdict, hypothesis=test.hypothesis, treatment=test.treatment)
+
+    def _analysis(self, hypotheses: Sequence[Hypothesis], against: Reference) -> Analysis | str:
+        if isinstance(self.held, str):
+            return self.held
+        session = SessionResults("1970-01-01T00:00:00+00:00", 0.0, 0, (), None, {})
+        today = _stored(self.each, session, self.cases)
+        if isinstance(today, str):
+            return today
+        (recording,) = today.recordings
+        arms: Mapping[str, ConditionRuns] = recording.conditions
+        treatments = tuple(name for name in self.each.conditions if name != BASELINE)
+        corrections = {t.verdict.correction for t in self.each.tests if t.verdict and t.verdict.correction}
+        judging = Judging(correction=min(corrections, default="holm"))  # type: ignore[arg-type]  # as it was declared
+        plan = AnalysisPlan(tuple(hypotheses), treatments, len(self.cases) or self.each.planned, judging)
+        found = {against: self.held.labelled(Path(self.then.path).name)}
+        return Analysis(plan, arms, References(found, elsewhere=True))
+
+    def _why_not(self, metric: str, condition: str) -> str | None:
+        """Say why a condition can't be compared by a metric; None if nothing stands against it."""
+        if metric in self.each.measured:
+            return f"{metric!r} is measured, which no other session repeats: {_INSTEAD}, one after the other"
+        values = samples_of(self.each, self.cases).get(metric, {}).get(condition)
+        if values is None:
+            return f"{condition!r} has no sample of {metric!r}"
+        fault = _why_incomplete(values)
+        return None if fault is None else f"{metric!r} of {condition!r}: {fault}"
+
+
+def _hypothesis(name: str, known: Verdict, against: Reference) -> Hypothesis | str:
+    """Return the hypothesis that a verdict is on, against a reference; or why it can't be made again."""
+    if known.comparator not in _CHANGES:
+        return f"it compares with {known.against or known.comparator}, not with another session; leave it out"
+    if not known.direction or not known.metric:
+        return f"a verifier decides it, which is code: {_INSTEAD}"
+    test: Any = "auto"
+    if known.test not in (*_BY_DESIGN, "deterministic"):
+        test = _tests().get(known.test)
+        if test is None:
+            return f"its test, {known.test!r}, can't be made again from its name: {_INSTEAD}"
+    given = {name: getattr(known, name) for name in ("margin", "at_least", "detects", "alpha")}
+    try:
+        return Hypothesis(
+            name=name,
+            metric=known.metric,
+            direction=known.direction,  # type: ignore[arg-type]  # as it was declared
+            relative=known.relative,
+            against=against,
+            statistical_test=test,
+            deterministic=known.test == "deterministic",
+            covariate=known.covariate or None,
+            **{key: value for key, value in given.items() if value is not None},
+        )
+    except DefinitionError as fault:
+        return f"it can't be made again from its verdict: {fault}"
+
+
+def _tests() -> dict[str, StatisticalTest]:
+    """Return the tests of the library that take no argument, by name."""
+    found = {}
+    for name in crystallize.__all__:
+        kind = getattr(crystallize, name)
+        if isinstance(kind, type) and issubclass(kind, StatisticalTest) and kind is not StatisticalTest:
+            try:
+                made = kind()
+            except TypeError:  # its name says which argument it had, in words
+                continue
+            found[made.name] = made
+    return found

@@ -1,0 +1,188 @@
+"""`crystallize show` and `crystallize compare`: what sessions have left, read and judged again."""
+
+import json
+
+import pytest
+
+from crystallize import Experiment, Hypothesis, pipeline_step
+from plugin.conftest import body, edited, mark
+from pytest_crystallize.command.main import main
+
+CLAIMS = """[
+    Hypothesis(metric="total", direction="increase"),
+    Hypothesis(metric="total", direction="no_decrease", margin=0.5, name="safe"),
+    Hypothesis(metric="total", direction="increase", against=0.0, name="positive"),
+    Hypothesis(metric="took", direction="no_increase", margin=5.0, name="quick"),
+    Hypothesis(verifier=lambda a, b: {"significant": True, "p_value": 0.01}, metrics="total",
+               name="verified"),
+]"""
+SUITE = (
+    mark(replicates=20, hypotheses=CLAIMS)
+    + """
+def experiment_total(rng, ctx, delta=0.0):
+    ctx.metrics.add("took", rng.random(), measured=True)
+    ctx.metrics.add("odd", float("nan") if ctx.replicate == 3 else 0.1 + 0.2)
+    return {"total": 1 + rng.normal() + delta * rng.uniform(0.5, 1.5)}
+"""
+)
+
+
+REFERENCE = "references/main/experiment_a/experiment_total.json"
+_MADE = {}
+
+
+@pytest.fixture
+def reports(project):
+    """Return a project with reports of two sessions, between which the total of the treatment has changed."""
+    if not _MADE:
+        _MADE.update(_made(project))
+    for name, text in _MADE.items():
+        project.raw(name, text)
+    return project
+
+
+def _made(project):
+    path = project.write(SUITE)
+    project.run("-p", "no:cacheprovider", "--crystallize-report=then.json", "--crystallize-save=main")
+    project.run("-p", "no:cacheprovider", "--crystallize-report=then.json")
+    path.write_text(edited(path.read_text(), '"delta": 3.0', '"delta": 4.0'))
+    project.run("-p", "no:cacheprovider", "--crystallize-report=now.json")
+    names = "experiment_a.py", "then.json", "now.json", REFERENCE
+    return {name: (project.path / name).read_text() for name in names}
+
+
+def run(project, monkeypatch, capsys, *arguments):
+    monkeypatch.chdir(project.path)
+    code = main(arguments)
+    captured = capsys.readouterr()
+    return code, " ".join((captured.out + captured.err).split())
+
+
+def test_claims_are_judged_against_another_session(reports, monkeypatch, capsys):
+    """As a reference would be: each condition against itself; what can't be compared does not pass."""
+    for then in ("then.json", REFERENCE):
+        code, out = run(reports, monkeypatch, capsys, "compare", "now.json", then, "--claim=safe")
+        assert code == 0
+        assert "boost +1.019" in out
+        assert "1 of 1 supported" in out
+    code, out = run(reports, monkeypatch, capsys, "compare", "then.json", "now.json", "--claim=safe")
+    assert code == 1
+    assert "REFUTED safe [boost]: total changes by more than the margin 0.5" in out
+    code, out = run(reports, monkeypatch, capsys, "compare", "now.json", "then.json")
+    assert code == 1
+    assert "2 of 6 supported" in out
+    assert "INVALID quick [boost]: 'took' is measured, which no other session repeats" in out
+    assert "INVALID verified [boost]: a verifier decides it, which is code" in out
+    assert "INVALID positive [boost]: it compares with 0, not with another session; leave it out" in out
+
+
+def test_what_is_compared_is_what_a_session_compares(reports, monkeypatch, capsys):
+    """The same estimate, interval and p-value as of a claim against the reference."""
+    (reports.path / "experiment_a.py").write_text(
+        (reports.path / "experiment_a.py")
+        .read_text()
+        .replace('name="safe"', 'name="safe", against=Reference("main")')
+    )
+    reports.run("-p", "no:cacheprovider", "--crystallize-report=session.json", "-k", "safe and boost")
+    (test,) = reports.json("session.json")["experiments"][0]["tests"]
+    reports.run("-p", "no:cacheprovider", "-k", "safe and boost")
+    _, out = run(reports, monkeypatch, capsys, "compare", "now.json", "then.json", "--claim=safe")
+    assert f"{test['verdict']['difference']:+.4g}" in out
+    assert "[{:.3g}, {:.3g}]".format(*test["verdict"]["interval"]) in out
+
+
+def test_a_report_is_shown_as_its_session_showed_it(reports, monkeypatch, capsys):
+    """Tables, reasons and notes; nothing is judged again."""
+    code, out = run(reports, monkeypatch, capsys, "show", "now.json", "-v")
+    assert code == 0
+    assert "hypotheses supported" in out
+    assert "experiment_a.py::experiment_total: 20 replicates of 2 conditions, seed 0" in out
+    assert "boost +4.075" in out
+    digests = reports.json("now.json")["experiments"][0]["digests"]
+    assert f"digest baseline={digests['baseline']} boost={digests['boost']}" in out
+    code, out = run(reports, monkeypatch, capsys, "show", REFERENCE)
+    assert code == 0
+    assert "reference of experiment_total" in out
+
+
+def test_numbers_of_a_report_come_back_bit_for_bit(reports):
+    """Also those that JSON lacks."""
+    samples = reports.json("now.json")["experiments"][0]["samples"]["odd"]["baseline"]
+    assert samples == [0.1 + 0.2] * 3 + ["nan"] + [0.1 + 0.2] * 16
+
+
+def test_results_of_the_library_are_shown_and_listed(tmp_path, monkeypatch, capsys):
+    """Those that were saved, and those that were kept."""
+
+    @pipeline_step()
+    def draw(data, ctx, *, delta=0.0):
+        return data, {"x": ctx.rng.normal() + delta * ctx.rng.uniform(0.5, 1.5)}
+
+    claim = Hypothesis(metric="x", direction="increase")
+    experiment = Experiment(
+        0, [draw], name="draws", treatments={"up": {"delta": 3}}, hypotheses=[claim], replicates=9
+    )
+    monkeypatch.delenv("CRYSTALLIZE_CACHE_DIR", raising=False)
+    monkeypatch.chdir(tmp_path)
+    assert main(["show"]) == 0
+    assert "no result is kept" in capsys.readouterr().out
+    experiment.run(store_results=True).save("draws.json")
+    assert main(["show", "draws.json"]) == 0
+    assert "x_increase" in capsys.readouterr().out
+    assert main(["show"]) == 0
+    assert "draws: 9 replicates, 1 supported" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "is no JSON, or was cut off"),
+        ('{"a": 1}', "names no schema, and is none of what this version reads: a report"),
+        ('{"schema": "crystallize-report-9"}', "has the schema 'crystallize-report-9'"),
+        ('{"schema": "crystallize-report-1"}', "is no whole report: KeyError: 'arguments'"),
+        ('{"format": "crystallize-result-1", "check": ""}', "draws.json"),
+        (json.dumps({"format": "crystallize-shard-1"}), "is not as it was written"),
+    ],
+)
+def test_files_that_are_none_are_told(tmp_path, capsys, text, message):
+    """With exit code 2, whatever is wrong with them."""
+    path = tmp_path / "draws.json"
+    path.write_text(text)
+    assert main(["show", str(path)]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_what_holds_no_claims_is_told(reports, monkeypatch, capsys):
+    """A reference first, an experiment that the other lacks, a claim that nobody made."""
+    code, out = run(reports, monkeypatch, capsys, "compare", REFERENCE, "now.json")
+    assert code == 2
+    assert "is a reference (--crystallize-save); give a report first, which holds the claims" in out
+    code, out = run(reports, monkeypatch, capsys, "compare", "now.json", "then.json", "--claim=none")
+    assert code == 2
+    assert "has no claim 'none'; it has 'positive', 'quick', 'safe', 'total_increase', 'verified'" in out
+    other = reports.json("then.json")
+    other["experiments"][0]["id"] = "experiment_b.py::experiment_other"
+    (reports.path / "other.json").write_text(json.dumps(other))
+    code, out = run(reports, monkeypatch, capsys, "compare", "now.json", "other.json", "--claim=safe")
+    assert code == 1
+    assert "INVALID safe [boost]: other.json has no experiment experiment_a.py::experiment_total" in out
+
+
+def test_cases_pair_by_their_ids(project, monkeypatch, capsys):
+    """In whatever order they are; where one of both lacks a case, nothing is compared."""
+    claim = '[Hypothesis(metric="total", direction="no_decrease", margin=0.5, name="safe")]'
+    cases = 'Cases([{"id": f"q{i}", "size": i} for i in range(9)], id="id")'
+    project.write(
+        mark(cases=cases, replicates=None, hypotheses=claim)
+        + body(arguments="rng, case", value="case['size'] + delta")
+    )
+    project.run("-p", "no:cacheprovider", "--crystallize-report=now.json")
+    then = project.json("now.json")
+    then["experiments"][0]["units"].reverse()
+    (project.path / "then.json").write_text(json.dumps(then))
+    assert run(project, monkeypatch, capsys, "compare", "now.json", "then.json")[0] == 0
+    del then["experiments"][0]["units"][0]
+    (project.path / "then.json").write_text(json.dumps(then))
+    code, out = run(project, monkeypatch, capsys, "compare", "now.json", "then.json")
+    assert code == 1
+    assert "INVALID safe [boost]: only one of both has the case 'q8'" in out
