@@ -1,4 +1,4 @@
-"""The sessions on the page about pytest print what it shows."""
+"""Sessions on the pages of the guide print what is shown there."""
 
 import os
 import re
@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from test_guides import run_page
 
 PAGE_DIRECTORY = Path(__file__).parent.parent / "docs"
 PAGE = (PAGE_DIRECTORY / "under-pytest.md").read_text(encoding="utf-8")
@@ -129,4 +130,30 @@ def test_the_page_about_references_shows_what_is_printed(tmp_path):
         assert done.returncode == status, done.stdout + done.stderr
         printed = iter(_undated(done.stdout).splitlines())
         missing = [line for line in _undated(shown).splitlines() if line not in printed]
+        assert not missing, done.stdout
+
+
+def _untimed(text):
+    """Return the lines of a text without times, and with rulers of one length."""
+    text = re.sub(r"=+", "=", re.sub(r"\d+\.\d+ ?s\b", "<time>", text))
+    return [line for line in text.splitlines() if line]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", ["first-verdict", "compare-models", "search-and-confirm", "simulate"])
+def test_other_pages_show_what_is_printed(page, tmp_path, monkeypatch, capsys):
+    """Behind their blocks of Python, which write the files; times apart, line by line."""
+    if page == "compare-models":
+        pytest.importorskip("sklearn")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    text = (PAGE_DIRECTORY / f"{page}.md").read_text(encoding="utf-8")
+    run_page(page, text, capsys)
+    sessions = re.findall(r"^```console\n\$ ([^\n]*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    assert sessions
+    for command, shown in sessions:
+        done = run(tmp_path, command)
+        assert (done.returncode == 1) == ("INCONCLUSIVE" in shown), done.stdout + done.stderr
+        printed = iter(_untimed(done.stdout))
+        missing = [line for line in _untimed(shown) if line not in printed]
         assert not missing, done.stdout

@@ -1,6 +1,7 @@
 """Every python block of the guides, run page by page in the order in which it stands there.
 
 The blocks of a page share their names. A block of "output" directly behind one of "python" is what it prints.
+A block behind the name of a file, as in "`machine.py`:", is such a file, which others may import, too.
 A block marked ``requires=package`` is left out where the package is not installed.
 """
 
@@ -24,6 +25,7 @@ DOCS = Path(__file__).parent.parent / "docs"
 PAGES = sorted({*DOCS.rglob("*.md")} - {DOCS / "architecture.md"})  # its blocks are files
 
 _BLOCK = re.compile(r"^```(\w+)([^\n`]*)\n(.*?)^```[ \t]*$", re.MULTILINE | re.DOTALL)
+_NAMED = re.compile(r"`(\w+\.py)`:\n\n\Z")
 
 
 class Block(NamedTuple):
@@ -33,6 +35,7 @@ class Block(NamedTuple):
     code: str
     requires: tuple[str, ...]
     output: str | None
+    file: str | None
 
 
 def blocks(text):
@@ -43,7 +46,9 @@ def blocks(text):
         language, rest, body = match.groups()
         if language == "python":
             requires = tuple(re.findall(r"requires=(\w+)", rest))
-            found.append(Block(text[: match.start(3)].count("\n"), body, requires, None))
+            named = _NAMED.search(text, 0, match.start())
+            file = named and named[1]
+            found.append(Block(text[: match.start(3)].count("\n"), body, requires, None, file))
         elif language == "output":
             assert found, "output stands behind no python"
             assert not text[end : match.start()].strip(), "output stands directly behind python"
@@ -54,10 +59,14 @@ def blocks(text):
 
 def run_page(name, text, capsys):
     """Run the blocks of a page; errors point to its lines."""
+    found = blocks(text)
     module = types.ModuleType("guide")
+    ours = {"guide", *(Path(block.file).stem for block in found if block.file)} - {*sys.modules}
     sys.modules["guide"] = module  # so that its functions can be sent to processes
     try:
-        for block in blocks(text):
+        for block in found:
+            if block.file is not None:
+                Path(block.file).write_text(block.code, encoding="utf-8")
             if not all(importlib.util.find_spec(package) for package in block.requires):
                 continue
             code = compile("\n" * block.line + block.code, name, "exec", dont_inherit=True)
@@ -67,7 +76,8 @@ def run_page(name, text, capsys):
             if block.output is not None:
                 assert printed == block.output, f"{name}, line {block.line}"
     finally:
-        del sys.modules["guide"]
+        for each in ours:
+            sys.modules.pop(each, None)
 
 
 LONG = {"hypotheses.md"}
@@ -82,6 +92,7 @@ def _of_page(page):
 def test_every_block_of_the_guides_runs(page, capsys, tmp_path, monkeypatch):
     """In an empty directory, without a warning, and printing what the page says."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("CRYSTALLIZE_CACHE_SECRET", "of the guides")  # rather than one in the user's files
     monkeypatch.delenv("CRYSTALLIZE_CACHE_DIR", raising=False)
     text = page.read_text(encoding="utf-8")

@@ -68,6 +68,12 @@ class Revision(Reference):
     Which commit it is, ``--crystallize-against=REV`` says; without that option, and without pytest, a claim
     against it is invalid. A claim against a `Reference` is judged on runs of that commit, too, if the option
     is given.
+
+    Examples
+    --------
+    >>> from crystallize import Hypothesis
+    >>> Hypothesis(metric="recall", direction="no_decrease", margin=0.01, against=Revision()).name
+    'recall_no_decrease'
     """
 
     name: str = field(default="another commit", init=False)
