@@ -53,6 +53,7 @@ ROOMS = [
     "pytest_crystallize.collect",
     "pytest_crystallize.session",
     "pytest_crystallize.plugin",
+    "pytest_crystallize.screen",
     "pytest_crystallize.command",
 ]
 """The rooms, from the ground up: each imports from itself and from those above it in this list."""
@@ -69,7 +70,7 @@ THIRD_PARTY = {
     "hypothesis",
     "cloudpickle",
 }
-THIRD_PARTY |= {"distributed", "tenacity", "yaml"}
+THIRD_PARTY |= {"distributed", "rich", "tenacity", "textual", "yaml"}
 
 
 def is_type_checking(node):

@@ -1,0 +1,231 @@
+"""What the screen shows and does, driven by keys and the mouse."""
+
+import asyncio
+import json
+
+import pytest
+
+pytest.importorskip("textual")
+
+from textual.widgets import DataTable, Footer, Static, TabbedContent
+
+from plugin.screen.conftest import Recorded
+from plugin.session.test_events import named, read
+from pytest_crystallize.screen.app import RunScreen
+from pytest_crystallize.screen.child import Child
+from pytest_crystallize.screen.widgets import ExperimentTree, FailureView, Panel, TreatmentTree
+
+
+def shown(app, selector, kind=Static):
+    """Return the text of a widget."""
+    return str(app.query_one(selector, kind).render())
+
+
+def drive(script, children, size=(80, 24)):
+    """Run a script of a pilot on a screen whose sessions are given, and return what was asked of pytest."""
+    asked, left = [], list(children)
+
+    def start(arguments):
+        asked.append(list(arguments))
+        return left.pop(0)
+
+    async def run():
+        app = RunScreen(["-q"], child=start)
+        app.animation_level = "none"
+        async with app.run_test(size=size) as pilot:
+            await told(app, pilot)
+            await script(app, pilot)
+
+    asyncio.run(run())
+    return asked
+
+
+async def told(app, pilot):
+    """Have the screen take in what its child has told."""
+    app.tick()
+    await pilot.pause()
+    await pilot.pause()
+
+
+def ended(events, status=0):
+    child = Recorded(events)
+    child.exit_status = status
+    return child
+
+
+def text_of(tree):
+    """Return the lines of a tree."""
+    found = []
+
+    def visit(node):
+        for child in node.children:
+            found.append(str(child.label))
+            visit(child)
+
+    visit(tree.root)
+    return found
+
+
+def test_from_what_is_there_to_what_came_out(collected, events):
+    """Experiments left, graphs with members; treatments right; run, fail, open, sum up; by keys and mouse."""
+    child = Recorded(events[:8])
+
+    async def script(app, pilot):
+        tree, treatments = app.query_one(ExperimentTree), app.query_one(TreatmentTree)
+        names = [line.split()[1] if " " in line else line for line in text_of(tree)]
+        assert names == ["experiment_total", "experiment_failing", "experiment_chain", "first", "second"]
+        assert text_of(treatments)[0] == "experiment_total"
+        assert [line.split()[1] for line in text_of(treatments)[1:]] == ["boost", "less"]
+        keys = {binding.binding.key for binding in app.active_bindings.values() if binding.binding.show}
+        assert {"r", "e", "c", "x", "f", "s", "q"} <= keys
+        assert app.query_one(Footer).display
+
+        await pilot.press("r")
+        await told(app, pilot)
+        assert "running · 0 of 4 experiments" in shown(app, "#status")
+        assert "%" in text_of(tree)[0]
+        child.left, child.exit_status = events[8:], 1
+        await told(app, pilot)
+        assert app.exit_status == 1
+        assert text_of(tree)[0].endswith("1 off")
+        assert text_of(tree)[1].endswith("1 failed")
+        assert "1 off, not tested" in shown(app, "#status")
+
+        await pilot.press("down", "down")  # the graph: treatments of each of its experiments
+        assert [line.split()[0] for line in text_of(treatments)] == ["first", "●", "second", "●"]
+        assert "reads first" in text_of(treatments)[2]
+
+        await pilot.press("f")
+        await pilot.pause()
+        assert app.query_one("#failures", DataTable).row_count == 1
+        await pilot.press("enter")
+        assert isinstance(app.screen, FailureView)
+        await pilot.press("escape")
+        await pilot.click("#--content-tab-summary-pane")
+        await pilot.pause()
+        assert app.query_one(TabbedContent).active == "summary-pane"
+        assert "less: SWITCHED OFF" in shown(app, "#verdicts", Panel)
+        before = app.theme
+        await pilot.press("t")
+        assert app.theme != before
+        assert app.export_screenshot()
+
+    assert drive(script, [ended(collected), child]) == [["-q", "--collect-only", "-q"], ["-q"]]
+
+
+def test_x_toggles_the_highlighted_treatment(collected, tmp_path):
+    """In its experiment alone, in the file that the next session reads, and back again."""
+    state = tmp_path / "config.state.json"
+    collected[0]["state"] = str(state)
+    collected[1]["experiments"][0]["off"] = []
+
+    async def script(app, pilot):
+        treatments = app.query_one(TreatmentTree)
+        await pilot.press("tab", "down", "x")
+        assert treatments.highlighted == ("experiment_a.py::experiment_total", "less")
+        own = {"experiment_a.py::experiment_total": {"disabled": ["less"]}}
+        assert json.loads(state.read_text()) == {"disabled_treatments": [], "experiments": own}
+        assert text_of(treatments)[2].startswith("○ less  switched off")
+        await pilot.press("x")
+        assert json.loads(state.read_text()) == {"disabled_treatments": []}
+        assert text_of(treatments)[2].startswith("● less")
+        await pilot.press("up", "up", "x")
+        assert len(app._notifications) == 1  # an experiment is no treatment
+
+    drive(script, [ended(collected)])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [(40, 12), (200, 60)])
+def test_any_size_run_one_and_cancel(collected, events, size):
+    """Run the highlighted one alone, cancel it, and leave while a session goes on, which ends first."""
+    one, all_ = Recorded(events[:6]), Recorded(events[:6])
+    looking = Recorded(collected)
+
+    async def script(app, pilot):
+        await pilot.press("e")  # it waits for the end of looking
+        looking.exit_status = 0
+        await told(app, pilot)
+        await told(app, pilot)
+        await pilot.press("r")  # nothing else begins meanwhile
+        await pilot.press("c")
+        await told(app, pilot)
+        assert one.interrupted == 1
+        assert "cancelled" in text_of(app.query_one(ExperimentTree))[0]
+        await pilot.press("r")
+        await told(app, pilot)
+        await pilot.press("q")
+        assert all_.interrupted == 1
+        await told(app, pilot)
+
+    asked = drive(script, [looking, one, all_], size)
+    assert asked[1:] == [["-q", "/project/experiment_a.py::experiment_total"], ["-q"]]
+
+
+def test_what_could_not_be_collected_is_told(collected):
+    """Also that pytest itself did not begin."""
+    broken = {"event": "collection_error", "time": 0.0, "node": "experiment_b.py", "message": "no"}
+    started, _, finished = collected
+
+    async def script(app, pilot):
+        assert "1 file could not be collected" in shown(app, "#status")
+        await pilot.press("g")
+        await told(app, pilot)
+        assert "pytest ended with status 4: see the log" in shown(app, "#status")
+        assert app.query_one(TabbedContent).active == "log-pane"
+
+    nothing = {"event": "collected", "time": 0.0, "experiments": []}
+    drive(script, [ended([started, broken, nothing, finished], 1), ended([], 4)])
+
+
+PROJECT = """
+@pytest.mark.experiment(
+    replicates=30,
+    treatments={"boost": {"delta": 3.0}, "less": {"delta": -3.0}},
+    hypotheses=[Hypothesis(metric="total", direction="increase")],
+)
+def experiment_total(rng, delta=0.0):
+    return {"total": rng.normal() + delta * rng.uniform(0.5, 1.5)}
+"""
+
+
+async def until(app, pilot, condition):
+    """Wait for a condition of the screen, as long as the test may last."""
+    while not condition():
+        await pilot.pause(0.05)
+
+
+@pytest.mark.slow
+def test_what_the_screen_shows_is_what_pytest_gave(project, monkeypatch):
+    """What is switched off here is off in the next session of pytest, too, until it is on again."""
+    project.write(PROJECT)
+    monkeypatch.chdir(project.path)
+
+    async def run():
+        app = RunScreen(["-n0", "-p", "no:randomly"])
+        async with app.run_test(size=(80, 24)) as pilot:
+            await until(app, pilot, lambda: app._child is None)
+            await pilot.press("tab", "down", "x", "r")
+            await until(app, pilot, lambda: app._child is None)
+            assert app.exit_status == 0
+            await pilot.press("s")
+            await pilot.pause()
+            assert "less: SWITCHED OFF" in shown(app, "#verdicts", Panel)
+            assert "1 off, not tested" in shown(app, "#status")
+
+    asyncio.run(run())
+    project.run_apart("--crystallize-events=events.jsonl").assert_outcomes(passed=1, skipped=1)
+    events = read(project.path / "events.jsonl")
+    assert {key for e in named(events, "runs") for key, n in e["counts"].items() if n} == {"cached"}
+    project.run("--crystallize-enable=less").assert_outcomes(passed=1, failed=1)
+
+
+def test_a_child_that_is_closed_is_ended_and_leaves_nothing(project, monkeypatch, tmp_path):
+    """Its processes end with it, and so do its files."""
+    monkeypatch.chdir(project.path)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    child = Child(["--version"])
+    while child.exit_status is None:
+        child.output()
+    child.close()
+    assert list(tmp_path.iterdir()) == []
