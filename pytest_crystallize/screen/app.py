@@ -21,7 +21,7 @@ from pytest_crystallize.screen.state import Experiment, ScreenState
 from pytest_crystallize.screen.texts import failure_text, looks, progress, status_line, summary
 from pytest_crystallize.screen.widgets import ExperimentTree, FailureView, Panel, TreatmentTree
 
-SECONDS = 0.1
+SECONDS = 0.2
 """How often is looked what pytest has told."""
 MOST_FAILURES = 1000
 """Failed runs that are listed."""
@@ -122,12 +122,12 @@ class RunScreen(App[None]):
     def show_state(self) -> None:
         """Show what is known by now."""
         palette = self.palette
-        self.query_one("#status", Static).update(status_line(self.state, self._doing, palette))
+        line = status_line(self.state, self._doing, palette)
+        self.query_one("#status", Static).update(line, layout=False)
         self.query_one(ExperimentTree).fill(self.state, palette)
         self._show_highlighted()
         self._show_failures()
         self._show_summary()
-        self.refresh_bindings()
 
     def _show_highlighted(self) -> None:
         palette, chosen = self.palette, self._highlighted
@@ -157,7 +157,9 @@ class RunScreen(App[None]):
                 table.add_row(*(Text(printable(cell.partition("\n")[0])) for cell in cells))
         self._failures_shown = min(len(failures), MOST_FAILURES)
         tab = self.query_one(TabbedContent).get_tab("failures-pane")
-        tab.label = f"Failures {len(failures)}" if failures else "Failures"
+        label = f"Failures {len(failures)}" if failures else "Failures"
+        if tab.label_text != label:
+            tab.label = label
 
     def _show_summary(self) -> None:
         state, palette = self.state, self.palette
@@ -184,6 +186,7 @@ class RunScreen(App[None]):
         self.state.finished = None
         self._child = self._start_child(arguments)
         self._doing = doing
+        self.refresh_bindings()
         self.show_state()
 
     def tick(self) -> None:
@@ -212,6 +215,7 @@ class RunScreen(App[None]):
         told = self.state.finished is not None
         self.state.end()
         self._doing = "" if told else f"pytest ended with status {status}: see the log"
+        self.refresh_bindings()
         if not told and not self._is_leaving:
             self.action_show("log")
         following, self._next = self._next, None
@@ -260,6 +264,7 @@ class RunScreen(App[None]):
             self._next = None
             self._child.interrupt()
             self._doing = "cancelled: what is finished is kept"
+            self.refresh_bindings()
             self.show_state()
 
     def action_switch(self) -> None:

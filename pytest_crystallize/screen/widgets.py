@@ -25,6 +25,7 @@ class Panel(Static):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._make: Callable[[int], Text] = lambda _: Text()
+        self._lines = 0
 
     def show(self, make: Callable[[int], Text]) -> None:
         """Show what a callable returns for a width."""
@@ -34,7 +35,10 @@ class Panel(Static):
     def on_resize(self) -> None:
         """Make the text anew."""
         if self.size.width:
-            self.update(self._make(self.size.width))
+            text = self._make(self.size.width)
+            lines = text.plain.count("\n")
+            self.update(text, layout=lines != self._lines)  # to lay out is most of the work
+            self._lines = lines
 
 
 class ExperimentTree(Tree[str]):
