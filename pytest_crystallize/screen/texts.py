@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from rich.text import Text
 
-from crystallize.seam import number, p_value, printable, printable_lines
+from crystallize.seam import PASSING, number, p_value, printable, printable_lines
 from pytest_crystallize.report.text import VerdictLine, counted, duration, table, wrapped
 from pytest_crystallize.screen.palette import Meaning, Palette
 from pytest_crystallize.screen.state import Experiment, ScreenState
@@ -179,7 +179,7 @@ def looks(each: Experiment, palette: Palette, width: int) -> Iterator[Text]:
             continue
         yield Text(f"  {printable(test['hypothesis'])} [{printable(test['treatment'])}]", palette["plain"])
         words = [
-            f" p {p_value(p, level)} needs {number(level, digits=2)}{f' {status}' if status else ''}"
+            f" p {p_value(p, level)} needs {number(level, digits=2)}{_outcome(status, width)}"
             for _, p, level, status in trail
         ]
         scale = max(4, min(width - 11 - max(map(len, words)), 40))
@@ -207,6 +207,13 @@ def _trails(each: Experiment) -> Iterator[tuple[str, list[tuple[int, float, floa
                 if claim["test"] == test and claim["p_value"] is not None
             ],
         )
+
+
+def _outcome(status: str | None, width: int) -> str:
+    """Return what a look decided; where there is little room, as a sign."""
+    if status is None:
+        return ""
+    return f" {status}" if width >= 60 else " ✓" if status in PASSING else " ✗"
 
 
 def _log(p: float) -> float:
