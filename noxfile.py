@@ -11,7 +11,7 @@ from pathlib import Path
 import nox
 
 PYTHONS = ("3.11", "3.12", "3.13")
-PYTESTS = ("9.0", "9.1", "9.2")
+PYTESTS = ("8.4", "9.0", "9.1", "9.2")
 PARALLEL = {"xdist": (), "no-xdist": ("-p", "no:xdist")}
 
 OTHER_PLUGINS = ("benchmark", "freezer", "html", "repeat", "sugar")

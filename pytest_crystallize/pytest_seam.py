@@ -6,9 +6,12 @@ load it only to refuse what was typed wrongly.
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
+import inspect
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal, Self
 
 import _pytest
@@ -67,7 +70,6 @@ __all__ = [
     "caplog_handler_key",
     "collect_thread_exception",
     "collect_unraisable",
-    "determine_setup",
     "evaluate_skip_marks",
     "evaluate_xfail_marks",
     "fault_handler_stderr_fd_key",
@@ -97,6 +99,21 @@ PYTEST_FILE: str = _pytest.__file__
 def parser_of(config: pytest.Config) -> pytest.Parser:
     """Return the only parser that knows the options of every plugin."""
     return config._parser
+
+
+def rootdir_and_inifile(
+    known: argparse.Namespace, paths: Iterable[str], directory: Path
+) -> tuple[Path, Path | None]:
+    """Return root directory and ini file as pytest finds them if it takes these, too, for paths."""
+    given: dict[str, Any] = {
+        "inifile": known.inifilename,
+        "override_ini": known.override_ini,
+        "args": [*known.file_or_dir, *paths],
+        "rootdir_cmd_arg": known.rootdir or None,
+        "invocation_dir": directory,
+    }
+    taken = inspect.signature(determine_setup).parameters  # up to 9.0 without `override_ini`
+    return determine_setup(**{name: value for name, value in given.items() if name in taken})[:2]
 
 
 def unconfigure(config: pytest.Config) -> None:

@@ -58,7 +58,7 @@ def refuse_values_that_moved_rootdir(early_config: pytest.Config, parser: pytest
     pytest settles both before it knows the options of plugins: a value behind a space is a path to it,
     if there is something of that name.
     """
-    from pytest_crystallize.pytest_seam import determine_setup  # for nobody who types no such option
+    from pytest_crystallize.pytest_seam import rootdir_and_inifile  # for nobody who types no such option
 
     typed = [*shlex.split(os.environ.get("PYTEST_ADDOPTS", "")), *early_config.invocation_params.args]
     values = [
@@ -68,14 +68,8 @@ def refuse_values_that_moved_rootdir(early_config: pytest.Config, parser: pytest
     ]
 
     def setup(*paths: str) -> tuple[Path, Path | None]:
-        """Return root directory and ini file as pytest finds them if it takes these, too, for paths."""
-        return determine_setup(
-            inifile=known.inifilename,
-            override_ini=known.override_ini,
-            args=[*known.file_or_dir, *paths],
-            rootdir_cmd_arg=known.rootdir or None,
-            invocation_dir=early_config.invocation_params.dir,
-        )[:2]
+        """Return what pytest finds if it takes these, too, for paths."""
+        return rootdir_and_inifile(known, paths, early_config.invocation_params.dir)
 
     known = parser.parse_known_args(typed)
     right = setup()

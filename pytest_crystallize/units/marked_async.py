@@ -54,7 +54,8 @@ class AsyncMarkedRuns(MarkedRuns, AwaitedRuns):
         super().__init__(function, *args, **kwargs)
         self._check_backend()
         self._allowed = self.at_once
-        self._of_process = [name for name in fixtures_of(function).names_closure if name in OF_PROCESS]
+        closure = fixtures_of(function).names_closure
+        self._of_process = [name for name in OF_PROCESS if name in closure]
         if self._of_process or not is_async(function.obj):
             self.at_once = 1
         self.shared_time = SharedTime()

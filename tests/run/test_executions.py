@@ -295,6 +295,7 @@ def test_conditions_rotate_within_a_replicate():
 
 def test_progress_is_shown_on_a_terminal_only(monkeypatch):
     """And only if tqdm is there."""
+    pytest.importorskip("tqdm")
     items = [1, 2]
     assert module.progress(items, 2, "label") is items
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)

@@ -65,11 +65,16 @@ def test_exit_probabilities_are_those_of_the_multivariate_normal(spending):
     for drift in (0.0, 2.0):
         exits = exit_probabilities(times, boundaries, drift=drift)
         for k in (1, 2, 3):
-            normal = reference.multivariate_normal(
-                drift * np.sqrt(times[:k]), covariance[:k, :k], abseps=1e-7, releps=1e-7, maxpts=200_000
-            )
             limit = np.array(boundaries[:k])
-            inside = normal.cdf(limit, lower_limit=-limit)
+            inside = reference.multivariate_normal.cdf(
+                limit,
+                drift * np.sqrt(times[:k]),
+                covariance[:k, :k],
+                abseps=1e-7,
+                releps=1e-7,
+                maxpts=200_000,
+                lower_limit=-limit,
+            )
             assert 1 - sum(map(sum, exits[:k])) == pytest.approx(inside, abs=1e-5)
 
 

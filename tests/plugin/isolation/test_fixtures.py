@@ -114,7 +114,9 @@ def test_tmp_path_is_kept_as_pytest_keeps_it(project):
         + """
 @pytest.mark.experiment(replicates=3)
 def experiment_x(tmp_path, replicate):
-    note(replicate, str(tmp_path))
+    path = tmp_path / str(replicate)  # a directory that was removed may be made again
+    path.touch()
+    note(replicate, str(path))
     assert replicate != 1
 """
     )
