@@ -6,11 +6,16 @@ pytest.
 
 from __future__ import annotations
 
+import os
+import re
+import shutil
+import tomllib
 from pathlib import Path
 
 import nox
 
 PYTHONS = ("3.11", "3.12", "3.13")
+NOT_YET_RUN = ("3.14", "3.14t")  # of which nobody has seen the tests pass
 PYTESTS = ("8.4", "9.0", "9.1", "9.2")
 PARALLEL = {"xdist": (), "no-xdist": ("-p", "no:xdist")}
 
@@ -23,7 +28,7 @@ nox.options.reuse_existing_virtualenvs = True
 nox.options.sessions = ["lint", "types", "tests-3.11(pytest='9.2', parallel='xdist')"]
 
 
-@nox.session(python=PYTHONS)
+@nox.session(python=(*PYTHONS, *NOT_YET_RUN))
 @nox.parametrize("parallel", list(PARALLEL))
 @nox.parametrize("pytest", PYTESTS)
 def tests(session: nox.Session, pytest: str, parallel: str) -> None:
@@ -32,6 +37,60 @@ def tests(session: nox.Session, pytest: str, parallel: str) -> None:
     session.run("pytest", *PARALLEL[parallel], *session.posargs)
     workers = ("-n", "auto") if parallel == "xdist" else PARALLEL[parallel]
     session.run("pytest", "--crystallize", *workers, "example_suite")
+
+
+def oldest() -> list[str]:
+    """Return the oldest version of each package that has to be there, as pyproject.toml allows it."""
+    project = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return [f"{name}=={version}.*" for name, version in (d.split(">=") for d in project["dependencies"])]
+
+
+@nox.session(python=PYTHONS[0])
+def lowest(session: nox.Session) -> None:
+    """Run the tests on the oldest packages that are allowed."""
+    session.install("-e", ".[test,examples]", *oldest())
+    session.run("pytest", *session.posargs)
+
+
+@nox.session(python=PYTHONS[-1])
+def newest(session: nox.Session) -> None:
+    """Run the tests on the newest python that they have passed on, and the newest packages."""
+    session.install("--upgrade", "--upgrade-strategy", "eager", "-e", ".[test,examples]")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session(python=PYTHONS[0])
+def package(session: nox.Session) -> None:
+    """Build and check both archives in dist/; try the wheel alone; run the tests of the sdist from its files.
+
+    Further arguments go to pytest.
+    """
+    session.install("build", "twine")
+    shutil.rmtree("dist", ignore_errors=True)
+    session.run("python", "-m", "build")
+    (wheel,), (sdist,) = (list(Path("dist").resolve().glob(suffix)) for suffix in ("*.whl", "*.tar.gz"))
+    session.run("twine", "check", "--strict", str(wheel), str(sdist))
+    place = Path(session.create_tmp()).resolve()
+
+    def install(name: str, *packages: str) -> str:
+        """Return the python of an environment of that name that holds these packages and nothing else."""
+        session.run("python", "-m", "venv", "--clear", str(place / name))
+        python = str(place / name / ("Scripts" if os.name == "nt" else "bin") / "python")
+        session.run(python, "-m", "pip", "install", "--quiet", *packages, external=True)
+        return python
+
+    example = re.findall(r"^```python\n(.*?)^```$", Path("README.md").read_text("utf-8"), re.M | re.S)[0]
+    bare = install("bare", str(wheel))
+    (place / "readme").mkdir(exist_ok=True)
+    (place / "readme" / "experiment_cache.py").write_text(example, encoding="utf-8")
+    with session.chdir(place / "readme"):
+        session.run(bare, "-m", "pytest", "--crystallize", external=True)
+    unpacked = place / sdist.name.removesuffix(".tar.gz")
+    shutil.rmtree(unpacked, ignore_errors=True)
+    shutil.unpack_archive(sdist, place, filter="data")
+    with session.chdir(unpacked):
+        full = install("full", f"{unpacked}[test,examples]")
+        session.run(full, "-m", "pytest", *session.posargs, external=True)
 
 
 @nox.session(python=PYTHONS[0])
@@ -88,9 +147,11 @@ def lint(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS[0])
 def types(session: nox.Session) -> None:
-    """Check the types of both packages."""
-    session.install("-e", ".[test]")
+    """Check the types of both packages, and those that a typed program sees."""
+    session.install("-e", ".[test]", "pyright")
     session.run("mypy", "--strict")
+    session.run("mypy", "--strict", "tests/typed")
+    session.run("pyright", "tests/typed")
 
 
 @nox.session(python=PYTHONS[0])

@@ -2,6 +2,7 @@
 
 import importlib
 import re
+import runpy
 import tomllib
 from importlib import metadata
 from pathlib import Path
@@ -57,6 +58,16 @@ def test_version_is_that_of_the_changelog():
     assert re.search(r"^## \[([^\]]+)\]", changelog, re.MULTILINE)[1] == PROJECT["project"]["version"]
     citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
     assert re.search(r"^version: (.+)$", citation, re.MULTILINE)[1] == PROJECT["project"]["version"]
+
+
+def test_a_typed_program_runs():
+    """What `mypy` and `pyright` check is no program that only they can read."""
+    runpy.run_path(str(ROOT / "tests" / "typed" / "program.py"), run_name="__main__")
+
+
+def test_no_newer_package_is_excluded():
+    """Nobody can say today that it will not work."""
+    assert [d for d in PROJECT["project"]["dependencies"] if not re.fullmatch(r"[\w-]+>=[\d.]+", d)] == []
 
 
 def test_every_public_name_can_be_imported():

@@ -547,4 +547,4 @@ def test_hooks_of_fixtures(project):
 def test_fixtures_listing(project):
     """--fixtures lists our fixtures with what they are."""
     result = project.run("--fixtures")
-    result.stdout.fnmatch_lines(["rng -- *", "    * of the replicate, the same in every condition."])
+    result.stdout.fnmatch_lines(["rng -- *", "    * of the replicate, the same for every treatment."])
