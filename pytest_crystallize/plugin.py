@@ -21,8 +21,8 @@ from pytest_crystallize.options.values import (
 
 MARKER = (
     "experiment(*, replicates, cases, samples, slices, budget, treatments, hypotheses, seed, plugins, "
-    "max_concurrency, correction, stopping, resampled, repeatable, inputs, env, cache_key): run a function "
-    "many times, as a baseline and under each treatment, and test hypotheses about what it returns."
+    "max_concurrency, exclusive, correction, stopping, resampled, repeatable, inputs, env, cache_key): run a "
+    "function many times, as a baseline and under each treatment, and test hypotheses about what it returns."
 )
 
 
@@ -210,6 +210,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="10",
     )
     parser.addini(
+        "crystallize_devices",
+        "Devices, as in 0 1, of which each worker sees one of its own",
+        type="args",
+        default=[],
+    )
+    parser.addini(
         "crystallize_junit_properties",
         "Write p-values, means and times to the JUnit report; on by default",
         type="bool",
@@ -235,6 +241,19 @@ def pytest_load_initial_conftests(
             from crystallize.seam import OPENED  # heavy: only when it is asked for
 
         OPENED.start()  # conftests may fill memos that runs use
+        distributes = getattr(given, "numprocesses", None) or getattr(given, "tx", None)
+        if early_config.getini("crystallize_devices") and not distributes and not given.collectonly:
+            with unrewritten():
+                from pytest_crystallize.isolation.devices import lease_here  # not in plain runs
+
+            lease_here(early_config)  # conftests may load what looks for devices
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """Have as many workers as there are devices, if each is to have one."""
+    devices = config.getini("crystallize_devices") if config.option.crystallize else ()
+    return len(devices) or None
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -197,6 +197,7 @@ class ExperimentCollector(ShowsTraceback, pytest.Class):
             design=design,
             budget=keywords.get("budget"),
         )
+        runs.declare_exclusive(keywords.get("exclusive", False))
         _check_claims(claims, runs, self.name)
         return runs, claims
 
@@ -230,6 +231,8 @@ class ExperimentCollector(ShowsTraceback, pytest.Class):
                 GraphRuns(function, self.settings, graph=graph, others=others, part=part, **options)
                 for part in graph.experiments
             ]
+            for part_runs in parts:
+                part_runs.declare_exclusive(keywords.get("exclusive", False))
             return [self._declared(runs) for runs in parts]
         if inspect.iscoroutine(made):
             made.close()  # nobody will await it
@@ -257,6 +260,7 @@ class ExperimentCollector(ShowsTraceback, pytest.Class):
             hypotheses=hypotheses,
         )
         runs = FactoryRuns(function, self.settings, experiment=made, replicates=replicates, **options)
+        runs.declare_exclusive(keywords.get("exclusive", False))
         return [self._declared(runs, claims)]
 
     def _compared(self, claim: ClaimedHypothesis) -> ClaimedHypothesis:

@@ -37,6 +37,7 @@ KEYWORDS = (
     "seed",
     "plugins",
     "max_concurrency",
+    "exclusive",
     *JUDGED,
     *CACHED,
 )

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from pytest_crystallize.isolation.devices import lease_for
 from pytest_crystallize.records.exchange import SharedExchange
 from pytest_crystallize.session.reporter import Reporter
 from pytest_crystallize.session.tokens import is_token
@@ -29,6 +30,10 @@ class ControllerHooks:
         self._pytest_session: pytest.Session | None = None
         self._exit_code: int | None = None
         self._beside: set[str] = set()
+
+    def pytest_xdist_setupnodes(self, config: pytest.Config, specs: Sequence[Any]) -> None:
+        """Give each worker a device, before it starts."""
+        lease_for(config, specs)
 
     def pytest_configure_node(self, node: Any) -> None:
         """Tell a worker the directory of the session, and the seed if one was drawn.

@@ -409,6 +409,7 @@ class CrystallizeSession:
     def pytest_unconfigure(self) -> None:
         """Close the event loop and the files, and remove the directory of the session."""
         self.settings.loop.close()
+        self.settings.turns.close()
         self.settings.exchange.close()
         if not self.is_worker and self.directory is not None:
             shutil.rmtree(self.directory, ignore_errors=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pytest_crystallize.collect.items import PrefetchItem
+from pytest_crystallize.collect.items import ExperimentItem, PrefetchItem
 from pytest_crystallize.pytest_seam import runtestprotocol
 from pytest_crystallize.units.settings import Settings
 
@@ -69,6 +69,14 @@ class WorkerHooks:
                 )
             item.session.shouldstop = f"{type(error).__name__}: {error}"
             return True
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True, specname="pytest_runtest_protocol")
+    def pytest_runtest_protocol_in_turn(self, item: pytest.Item) -> Generator[None, object, object]:
+        """Have tests that are no experiments wait while a unit of an exclusive one runs."""
+        if isinstance(item, ExperimentItem):  # its units wait
+            return (yield)
+        with self._settings.turns.taken(alone=False, timed=False):
+            return (yield)
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self) -> None:

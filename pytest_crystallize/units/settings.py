@@ -17,6 +17,7 @@ from pytest_crystallize.isolation.process_loop import ProcessLoop
 from pytest_crystallize.isolation.run_fixtures import WideFixtures
 from pytest_crystallize.isolation.switching import Switch
 from pytest_crystallize.isolation.timeouts import Timer
+from pytest_crystallize.isolation.turns import Turns
 from pytest_crystallize.naming.ids import checksum
 from pytest_crystallize.options.mark import MarkReader
 from pytest_crystallize.options.options import Options
@@ -53,6 +54,8 @@ class Settings:
         Forked processes that come back from a unit.
     timer : Timer
         Of the item under way.
+    turns : Turns
+        Taken where an experiment is exclusive.
     marks : MarkReader
         Reads the marks of experiments.
     wide_fixtures : dict of FixtureDef to FixtureDef
@@ -89,6 +92,7 @@ class Settings:
         self.late_errors = LateErrors(config)
         self.forks = Forks()
         self.timer = Timer(config)
+        self.turns = Turns(exchange, self.timer)
         self.marks = MarkReader()
         self.wide_fixtures: dict[Any, Any] = {}
         self.async_fixtures = WideFixtures(self.loop, self.wide_fixtures)

@@ -108,6 +108,8 @@ class SettledExperiment:
         What runs depend on, as declared.
     budget : Budget or None
         What it may spend.
+    exclusive : bool
+        Whether nothing else of the session runs while one of its units does.
     design : CaseDesign or None
         The cases that it is run on, if there are any.
     fixture_definitions : frozenset of FixtureDef
@@ -117,6 +119,7 @@ class SettledExperiment:
     """
 
     awaits = False
+    exclusive = False
     keep_versions: int | None = None
     default_replicates: int | None = None
     reads: tuple[str, ...] = ()
@@ -216,6 +219,25 @@ class SettledExperiment:
         if type(declared) is not int or declared < 1:
             raise DefinitionError(f"{self.name}: max_concurrency is {declared!r}; give an integer >= 1")
         return declared
+
+    def declare_exclusive(self, declared: object) -> None:
+        """Have each unit run while nothing else of the session does, if it is declared so.
+
+        Raises
+        ------
+        DefinitionError
+            If that is neither True nor False, or can't be had.
+        """
+        if not isinstance(declared, bool):
+            raise DefinitionError(f"{self.name}: exclusive is {declared!r}; give True or False")
+        if declared and self.on_cluster:
+            raise DefinitionError(
+                f"{self.name} is exclusive, and is run on a cluster, where nothing waits for it: run it "
+                "here, or leave exclusive= out"
+            )
+        if declared:
+            self.exclusive, self.at_once = True, 1
+            self.settings.turns.are_taken = True
 
     @property
     def on_cluster(self) -> bool:

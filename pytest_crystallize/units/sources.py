@@ -80,6 +80,8 @@ class UnitsHere:
     def __init__(self, runs: UnitRuns, host: pytest.Item) -> None:
         self._runs = runs
         self._host = host
+        self._run_unit = runs.settings.turns.each(runs.run_unit, alone=runs.exclusive)
+        self._run_again = runs.settings.turns.each(runs.run_again, alone=runs.exclusive)
 
     def records(self, units: Iterable[Unit]) -> Records:
         """Run the units, each between what brackets it."""
@@ -90,7 +92,7 @@ class UnitsHere:
                 yield lost
                 continue
             with UnderWay(runs, unit), runs.watching() as judge:
-                record = runs.run_unit(unit, host)
+                record = self._run_unit(unit, host)
             record = judge(record)
             runs.repeats.took(record)
             yield record
@@ -102,7 +104,7 @@ class UnitsHere:
         runs.prepare(unit, host)
         runs.settings.timer.restart()
         with UnderWay(runs, unit), runs.watching() as judge:
-            record = runs.run_again(unit, host)
+            record = self._run_again(unit, host)
         return judge(record)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Awaitable, Generator, Iterable
-from contextlib import suppress
+from contextlib import ExitStack, nullcontext, suppress
 from typing import Any
 
 import pytest
@@ -71,6 +71,7 @@ class UnitsTogether:
         self._loop = runs.settings.loop
         self._under_way: dict[_Run, None] = {}
         self._answers: deque[tuple[_Run, Ending]] = deque()
+        self._turn = ExitStack()  # taken while runs are under way
 
     def records(self, units: Iterable[Unit]) -> Records:
         """Run the units; each is asked for when there is room for it, and its record given when it ends."""
@@ -108,6 +109,7 @@ class UnitsTogether:
             yield from self._cancelled()
             raise
         finally:
+            self._turn.close()
             self._loop.switch.to(None)
 
     def again(self, unit: Unit) -> RunRecord:
@@ -122,8 +124,10 @@ class UnitsTogether:
         return self._recorded(_Run(self._runs, unit, self._host, outcomes=RAISED))
 
     def _recorded(self, run: _Run) -> RunRecord:
+        turns, alone = self._runs.settings.turns, self._runs.exclusive
         try:
-            return run.record()
+            with nullcontext() if self._under_way else turns.taken(alone=alone):
+                return run.record()
         finally:
             self._loop.switch.to(None)
 
@@ -132,6 +136,8 @@ class UnitsTogether:
         if (lost := self._runs.begin(unit, self._host)) is not None:
             return lost
         if not self._under_way:
+            if (turns := self._runs.settings.turns).are_taken:
+                self._turn.enter_context(turns.taken(alone=self._runs.exclusive))
             self._loop.switch.to(None)
             self._runs.settings.output.forget_log(self._host)
         run = _Run(self._runs, unit, self._host)
@@ -167,6 +173,8 @@ class UnitsTogether:
         except BaseException as end:
             del self._under_way[run]
             run.task.end()
+            if not self._under_way:
+                self._turn.close()
             if not isinstance(end, StopIteration):
                 raise
             record: RunRecord = end.value
