@@ -35,6 +35,8 @@ class LoadedFiles:
 
     def now(self) -> dict[str, str]:
         """Return name, relative to its home, -> path of each file; Crystallize's own are left out."""
+        if self._seen.issuperset(sys.modules):
+            return self._files
         # A list of pairs could have garbage collected, whose finalizers may import, while it is made.
         for name, module in sys.modules.copy().items():
             if name in self._seen:

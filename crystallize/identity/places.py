@@ -11,6 +11,7 @@ import sys
 import sysconfig
 import urllib.parse
 from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -147,8 +148,13 @@ def looked_through(inputs: Iterable[StrPath]) -> Callable[[Spelled], bool]:
     return lambda directory: not flat.isdisjoint(directory) or trees.hold_directory(directory)
 
 
-def installation() -> list[StrPath]:
+def installation() -> tuple[StrPath, ...]:
     """Return the directories of what is installed, and those of Crystallize."""
+    return _installation(tuple(sys.path))
+
+
+@lru_cache(maxsize=8)
+def _installation(searched: tuple[str, ...]) -> tuple[StrPath, ...]:
     paths = sysconfig.get_paths()
     installed: list[StrPath] = [paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")]
     site = sys.modules.get("site")
@@ -157,6 +163,6 @@ def installation() -> list[StrPath]:
         if site.ENABLE_USER_SITE:
             installed.append(site.getusersitepackages())
     archive = "python{}{}.zip".format(*sys.version_info)
-    installed += [path for path in sys.path if Path(path).name == archive]
+    installed += [path for path in searched if Path(path).name == archive]
     package = Path(__file__).parent.parent
-    return [*installed, package, package.with_name("pytest_crystallize")]
+    return (*installed, package, package.with_name("pytest_crystallize"))

@@ -87,8 +87,7 @@ class Prerequisites:
             DIGESTS.load(self._store)
             opened = self._of_opened() if self._opened else ()
             name, data = _named(tuple(sorted([*_LOOK.entries(files), *opened])))
-            if self._store.get(_KEY + name, "list") is None:  # most experiments have the same
-                self._store.put(_KEY + name, Encoded("json", data), "list")
+            _LOOK.keep(self._store, name, data)
             self._holds[name] = None
             DIGESTS.save(self._store)
             self._listed = state, name
@@ -164,6 +163,7 @@ class _Look:
     def __init__(self) -> None:
         self._entries: list[Entry] = []
         self._at = -math.inf
+        self._kept: tuple[Store, str] | None = None
 
     def entries(self, files: dict[str, str]) -> list[Entry]:
         """Return the entries of files that were loaded so far; they are looked at again after a moment.
@@ -178,6 +178,15 @@ class _Look:
             self._entries = list(_loaded(files))
             self._at = began
         return self._entries
+
+    def keep(self, store: Store, name: str, data: bytes) -> None:
+        """Have a list be stored; that of the last experiment is read no more."""
+        key = _KEY + name
+        if self._kept == (store, name) and store.has(key, "list"):
+            return
+        if store.get(key, "list") is None:
+            store.put(key, Encoded("json", data), "list")
+        self._kept = store, name
 
 
 _LOOK: Final = _Look()

@@ -51,22 +51,47 @@ def set_up_by(
     options : callable, optional
         Returns the options, and their values, of those names that it is given which are options.
     """
-    search = _Search(list(called))
+    files, words = _searched(list(loaded), list(called))
+    home = os.path.realpath(root) + os.sep
+    found = {path.removeprefix(home).replace(os.sep, "/"): digest for path, digest in files.items()}
+    if options is not None and not words.isdisjoint(_ASKING):
+        for name, value in options(sorted(words)).items():
+            found[name] = blake2b(repr(value).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+    return dict(sorted(found.items()))
+
+
+_Searched = tuple[dict[str, str], set[str]]
+"""File -> digest, and the words in what is executed of them."""
+
+_searched_before: dict[tuple[int, ...], tuple[list[ModuleType], _Searched]] = {}
+_MOST_SEARCHED: Final = 8
+
+
+def _searched(loaded: list[ModuleType], called: list[ModuleType]) -> _Searched:
+    """Return what is found from some modules, which experiments of a file have in common."""
+    modules = [*called, *loaded]
+    sizes = (number for module in modules for number in (id(module), len(vars(module))))
+    key = (len(sys.modules), len(called), *sizes)
+    known = _searched_before.get(key)
+    if known is None:
+        if len(_searched_before) >= _MOST_SEARCHED:
+            _searched_before.clear()
+        # An id is worth something as long as its object lives.
+        known = _searched_before[key] = modules, _search(loaded, called)
+    return known[1]
+
+
+def _search(loaded: list[ModuleType], called: list[ModuleType]) -> _Searched:
+    search = _Search(called)
     for module in loaded:
         search.load(module)
     search.run()
-    home = os.path.realpath(root) + os.sep
     found = {
         path: combined(definitions).hex()
         for path, definitions in search.executed.items()
         if any(definition.digests for definition in definitions)
     } | search.compiled
-    found = {path.removeprefix(home).replace(os.sep, "/"): digest for path, digest in found.items()}
-    words = {word for parts in search.executed.values() for part in parts for word in part.words}
-    if options is not None and not words.isdisjoint(_ASKING):
-        for name, value in options(sorted(words)).items():
-            found[name] = blake2b(repr(value).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
-    return dict(sorted(found.items()))
+    return found, {word for parts in search.executed.values() for part in parts for word in part.words}
 
 
 def reached_modules(labels: Iterable[str]) -> dict[str, ModuleType]:

@@ -107,6 +107,10 @@ class Store:
         _touch(path)
         return records[0].value
 
+    def has(self, key: str, sort: Sort = "value") -> bool:
+        """Return whether there is a file under a key, whoever wrote it."""
+        return self._place(key, sort).exists()
+
     def put(self, key: str, value: Encoded, sort: Sort = "value") -> bool:
         """Store a value under a key, in place of an earlier one; return whether it is there.
 

@@ -188,11 +188,15 @@ class HypothesisItem(ExperimentItem):
         if found is not None and self.runs.settings.options.repeatable == "error":
             raise NotSupported(f"INVALID: {found}")
         arms = self.runs.runs(self.conditions)
-        self.carry(self._judged_of(arms))
-        kinds = [record for arm in arms.values() for record, _ in arm.records.kinds()]
-        if kinds and all(record.skipped is not None for record in kinds):
-            raise _skipped(kinds[0].skipped or "skipped")
-        self.decide(arms)
+        self.judged = self._judged_of(arms)
+        try:
+            kinds = [record for arm in arms.values() for record, _ in arm.records.kinds()]
+            if kinds and all(record.skipped is not None for record in kinds):
+                raise _skipped(kinds[0].skipped or "skipped")
+            self.decide(arms)
+        finally:
+            if self.carried is None:  # no verdict was given
+                self.carry(self.judged)
 
     def decide(self, arms: dict[str, ConditionRuns]) -> None:
         """Give the verdict on complete runs, and raise `NotSupported` unless it is that they support."""

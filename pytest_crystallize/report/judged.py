@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from functools import lru_cache
 from typing import Any
 
 from crystallize import Verdict
@@ -102,8 +103,9 @@ class Judged:
         return json.dumps({**known, "cache": asdict(self.cache)})
 
     @classmethod
+    @lru_cache(maxsize=8)
     def from_json(cls, text: str) -> Judged:
-        """Return what `to_json` was called of."""
+        """Return what `to_json` was called of; several hooks hear of one report."""
         known = json.loads(text)
         known |= {name: tuple(known[name]) for name in ("conditions", "unread")}
         verified = tuple((replicate, condition) for replicate, condition in known["cache"]["verified"])
@@ -122,12 +124,13 @@ def judged_of(report: Any) -> Judged | None:
 
 def plain(value: Any) -> Any:
     """Reduce to what every report format and process boundary can carry."""
+    kind = type(value)
+    if value is None or kind is bool or kind is float or (kind is str and value.isascii()):
+        return value
     if isinstance(value, dict):
         return {plain(str(key)): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
-    if value is None or isinstance(value, bool):
-        return value
     if isinstance(value, float):
         return float(value)
     if isinstance(value, int) and abs(value) < 2**63:

@@ -103,8 +103,12 @@ class ConditionFunction(pytest.Function):
 
     @cached_property
     def _has_reports(self) -> bool:
-        hooks = self.ihook.pytest_runtest_makereport.get_hookimpls()
-        return any(self._is_local(Path(inspect.getfile(hook.function))) for hook in hooks)
+        known = self.config.stash.setdefault(_REPORTED_BELOW, {})
+        directory = self.path.parent  # which decides what conftests are heard
+        if directory not in known:
+            hooks = self.ihook.pytest_runtest_makereport.get_hookimpls()
+            known[directory] = any(self._is_local(Path(inspect.getfile(hook.function))) for hook in hooks)
+        return known[directory]
 
     def _is_local(self, file: Path) -> bool:
         return file.is_relative_to(self.config.rootpath) and "site-packages" not in file.parts
@@ -126,6 +130,7 @@ class ConditionFunction(pytest.Function):
 
 
 _UNREPORTED = nullcontext()
+_REPORTED_BELOW: pytest.StashKey[dict[Path, bool]] = pytest.StashKey()
 
 
 class MarkedRuns(ExperimentRuns):

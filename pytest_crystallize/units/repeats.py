@@ -49,8 +49,10 @@ class Repeats:
         caching = self._runs.caching
         if not caching.repeatable or caching.cache_key is not None:
             return None
+        stored = self._stored()
+        known = None if stored is None else stored.runs.subject
         try:
-            return Repeatability(self._subject())
+            return Repeatability(self._subject() if known is None else known)
         except FingerprintError:
             return None
 

@@ -29,6 +29,7 @@ class ExperimentRuns(UnitRuns):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._first_missing = 0
+        self._is_pulled = False
         self._complete: dict[str, ConditionRuns] = {}
         self._analysis: Analysis | None = None
         self._is_merged = False
@@ -50,6 +51,8 @@ class ExperimentRuns(UnitRuns):
         if self.settings.merged is not None:
             self._take_merged(self.settings.merged)
             return
+        if self._is_pulled and self.is_complete():
+            return
         more = False
         with self.under_way(host):
             try:
@@ -59,6 +62,7 @@ class ExperimentRuns(UnitRuns):
                 self._pull(host, seconds, at_least)
                 self.settle(host, more=seconds is not None)
                 more = seconds is not None  # behind a token, unless it was interrupted
+                self._is_pulled = not more
             finally:
                 self.end_spending()
                 if self.cache is not None and not more:
