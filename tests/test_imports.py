@@ -1,6 +1,7 @@
 """What importing costs, and which names there are."""
 
 import ast
+import gc
 import subprocess
 import sys
 from importlib import import_module
@@ -10,6 +11,7 @@ import pytest
 
 import crystallize
 import crystallize.core
+from pytest_crystallize.unrewritten import unrewritten
 
 HEAVY = ("numpy", "scipy", "pytest", "torch", "tqdm", "multiprocessing", "asyncio", "subprocess")
 
@@ -105,3 +107,17 @@ def test_an_unknown_name_is_an_attribute_error(module):
     """As with any module."""
     with pytest.raises(AttributeError, match=f"module '{module.__name__}' has no attribute 'Exprmnt'"):
         module.Exprmnt  # noqa: B018
+
+
+def test_garbage_is_collected_behind_the_first_imports(monkeypatch):
+    """While the plugin's modules are loaded nothing is looked for, and behind it as before, or not at all."""
+    monkeypatch.delitem(sys.modules, "pytest_crystallize.session.session", raising=False)
+    try:
+        for collects in (True, False):
+            (gc.enable if collects else gc.disable)()
+            with unrewritten():
+                assert not gc.isenabled()
+            assert gc.isenabled() is collects
+    finally:
+        gc.enable()
+        gc.unfreeze()
