@@ -207,6 +207,7 @@ if TYPE_CHECKING:
     from crystallize.text.formatting import level_of as level_of
     from crystallize.text.formatting import name_of_p as name_of_p
     from crystallize.text.formatting import number as number
+    from crystallize.text.formatting import p_value as p_value
     from crystallize.text.keywords import unknown_keyword as unknown_keyword
 
 _NAMES: dict[str, tuple[str, ...]] = {
@@ -322,7 +323,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "storage.regular": ("read_regular",),
     "storage.run_directory": ("begin_version", "conclude_version", "discard_ahead", "prune_versions"),
     "text.escaping": ("LEGACY_COMMAND", "disarmed", "escaped", "printable", "printable_lines"),
-    "text.formatting": ("compared", "level_of", "name_of_p", "number"),
+    "text.formatting": ("compared", "level_of", "name_of_p", "number", "p_value"),
     "text.keywords": ("unknown_keyword",),
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names}

@@ -116,8 +116,8 @@ class Remap:
     def _missing(self, name: str, origin: str) -> ModuleNotFoundError:
         file = os.path.relpath(os.path.realpath(origin), self._top)
         return ModuleNotFoundError(
-            f"No module named {name!r} at {self._name}; if it is generated or compiled, and not in git, share "
-            f"it: crystallize_against_link = {file}",
+            f"No module named {name!r} at {self._name}; if it is generated or compiled, and not in git, "
+            f"share it: crystallize_against_link = {file}",
             name=name,
         )
 

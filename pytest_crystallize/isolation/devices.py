@@ -1,4 +1,4 @@
-"""Devices that workers have to themselves: each is leased by a lock, which ends with the process that holds it."""
+"""Devices that workers have to themselves, each leased by a lock that ends with its process."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ class Lease:
         if count > len(named):
             raise pytest.UsageError(
                 f"ini option {INI} names {len(named)} device{'s' * (len(named) > 1)} ({' '.join(named)}) for "
-                f"{count} workers, of which each has one of its own: run at most -n{len(named)}, name more, or "
-                "name those twice that two workers may share"
+                f"{count} workers, of which each has one of its own: run at most -n{len(named)}, name more, "
+                "or name those twice that two workers may share"
             )
         self._locks = Locks(Path(tempfile.gettempdir()) / f"pytest-crystallize-devices-{getpass.getuser()}")
         self.devices = self._waited_for(named, count)
@@ -95,7 +95,7 @@ class Lease:
         capture: Any = self._config.pluginmanager.getplugin("capturemanager")
         with nullcontext() if capture is None else capture.global_and_fixture_disabled():
             print(
-                f"crystallize: waiting for {count} of the devices {' '.join(named)}, which other sessions have",
+                f"crystallize: waiting for {count} of the devices {' '.join(named)}, which others have",
                 file=sys.stderr,
                 flush=True,
             )
@@ -121,7 +121,7 @@ def lease_here(config: pytest.Config) -> None:
 
 
 def lease_for(config: pytest.Config, specs: Sequence[Any]) -> None:
-    """Have each process that is about to be started see a device of its own; one that replaces it has the same."""
+    """Have each process that is to be started see a device of its own, and one that replaces it the same."""
     if config.getini(INI) and DEVICE not in os.environ:
         lease = Lease(config, len(specs))
         config.add_cleanup(lease.close)

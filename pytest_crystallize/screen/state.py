@@ -57,7 +57,7 @@ class Experiment:
 
     @property
     def name(self) -> str:
-        """What to call it: in a graph, its name there."""
+        """The name to call it by: in a graph, its name there."""
         return str(self.told["part"] or self.told["name"])
 
     @property
@@ -137,7 +137,7 @@ class Pace:
 
 
 class ScreenState:
-    """What is known of all experiments, by id.
+    """State of all experiments, by id, as events tell it.
 
     Attributes
     ----------

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from rich.text import Text
 
-from crystallize.seam import PASSING, number, p_value, printable, printable_lines
-from pytest_crystallize.report.text import VerdictLine, counted, duration, table, wrapped
+from crystallize.seam import PASSING, counted, duration, number, p_value, printable, printable_lines
+from pytest_crystallize.report.text import VerdictLine, table, wrapped
 from pytest_crystallize.screen.palette import Meaning, Palette
 from pytest_crystallize.screen.state import Experiment, ScreenState
 
