@@ -29,6 +29,7 @@ _PARTS = "(parts)"  # kind of a pack's first record
 
 _SHARD = re.compile(r"[0-9a-f]{2}")
 _NAME = re.compile(r"[0-9a-f]{32}\.(?:value|list)|(?P<prefix>[0-9a-f]{32}-[0-9a-f]{32})-[0-9a-f]{32}\.pack")
+_DAY: Final = 86400.0  # seconds
 _STALE = 3600.0  # seconds after which nobody finishes a temporary file any more
 
 _MANY = 8  # small packs of one group that are worth making one of
@@ -222,6 +223,17 @@ class Store:
         for prefix, packs in small.items():
             if len(packs) >= _MANY:
                 self._merge(self._key, prefix, packs)
+
+    def prune(self, days: float) -> tuple[int, int]:
+        """Remove what was not used for some days; return how many bytes that were, and how many are left."""
+        removed = left = 0
+        for file in self._scan():
+            if time.time() - file.used / 1e9 > days * _DAY:
+                _remove(file.path)
+                removed += file.size
+            else:
+                left += file.size
+        return removed, left
 
     def _merge(self, secret: bytes, prefix: str, packs: list[_File]) -> None:
         """Make one pack of several."""

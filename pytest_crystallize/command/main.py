@@ -21,6 +21,8 @@ behind -- is given to its pytest.
 exit codes: 0 all is well, and every claim supported; 1 a claim is not; 2 wrong usage, or a file that can't be
 read; of merge, those of pytest, too (3 internal error, 4 wrong usage of pytest, 5 no experiment).
 """
+_GIVE_TO_PYTEST: Final = ("merge", "cache", "artifacts")
+"""Commands that start pytest, and give it what stands behind ``--``."""
 
 
 class CommandError(Exception):
@@ -41,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not here:
             return _screen(behind)
         given = _parser().parse_args(here)
-        if behind and given.command != "merge":
+        if behind and given.command not in _GIVE_TO_PYTEST:
             raise CommandError(
                 f"crystallize {given.command} gives nothing to pytest, so nothing stands behind --"
             )
@@ -49,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         options = {
             k: v for k, v in vars(given).items() if k not in ("command", "action", "module", "function")
         }
-        if given.command == "merge":
+        if given.command in _GIVE_TO_PYTEST:
             options["behind"] = behind
         return run(**options)
     except CommandError as fault:
@@ -98,6 +100,10 @@ def _parser() -> argparse.ArgumentParser:
         made.set_defaults(module=f"pytest_crystallize.command.{module}", function=called)
         return made
 
+    def group(name: str, text: str) -> Any:
+        made = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+        return made.add_subparsers(dest="action", required=True, metavar="ACTION")
+
     new = command("new", "new:new", "write an experiment that runs as it stands, and a workflow for CI")
     new.add_argument("name", metavar="NAME", help="of the experiment, such as cache")
 
@@ -127,8 +133,37 @@ def _parser() -> argparse.ArgumentParser:
     )
     for suffix in ("json", "html", "md"):
         merge.add_argument(f"--{suffix}", metavar="PATH", help=f"write a report ending in .{suffix}")
+
+    of_cache = group("cache", "stored runs: why some are made again, and which nobody uses")
+    why = command(
+        "why", "cache:why", "tell how many runs of a node are stored, and why the others are not", of_cache
+    )
+    why.add_argument("node", metavar="NODEID", help="a file, a function or a test, as pytest is given it")
+    prune = command(
+        "prune", "cache:prune", "delete stored runs and results of steps that nobody uses", of_cache
+    )
+    prune.add_argument("--days", type=_days, default=30.0, help="that were not used for so many days (30)")
+
+    of_artifacts = group("artifacts", "versions of files that runs have left: a list, and fewer of them")
+    listed = command("list", "artifacts:list_versions", "list all versions", of_artifacts)
+    fewer = command("prune", "artifacts:prune", "delete all but the latest versions", of_artifacts)
+    fewer.add_argument("--keep", type=_count, required=True, help="how many to leave of each experiment")
+    for each in (listed, fewer):
+        each.add_argument("--root", metavar="DIR", help="of an ArtifactPlugin; by default, in pytest's cache")
     merge.epilog = "what stands behind -- is given to pytest beside the arguments of the shards"
     return parser
+
+
+def _days(text: str) -> float:
+    from pytest_crystallize.options.values import parse_days  # it imports what reads options
+
+    return parse_days(text)
+
+
+def _count(text: str) -> int:
+    from pytest_crystallize.options.values import parse_replicates  # it imports what reads options
+
+    return parse_replicates(text)
 
 
 def _version() -> str:

@@ -9,7 +9,8 @@ import pytest
 
 from pytest_crystallize.command.main import CommandError
 from pytest_crystallize.records.shards import MergedShards, ShardError, ShardFile
-from pytest_crystallize.session.sharding import LOADED_ALREADY, MergingSession
+from pytest_crystallize.session.in_process import IN_PROCESS
+from pytest_crystallize.session.sharding import MergingSession
 
 
 def merge(
@@ -45,6 +46,5 @@ def merge(
         if path is not None and Path(path).suffix.lower() != f".{suffix}":
             raise CommandError(f"--{suffix}={path}: the file ends in .{suffix}")
         reports += [] if path is None else [f"--crystallize-report={path}"]
-    ours = ["--crystallize", "-W", LOADED_ALREADY]
-    arguments = [*ours, *merged.first.arguments, *reports, *behind]
+    arguments = ["--crystallize", *IN_PROCESS, *merged.first.arguments, *reports, *behind]
     return int(pytest.main(arguments, plugins=[MergingSession(merged)]))

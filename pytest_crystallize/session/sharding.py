@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Generator, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -27,11 +27,10 @@ from pytest_crystallize.records.exchange import unlike
 from pytest_crystallize.records.logs import Key
 from pytest_crystallize.records.shards import ExperimentShard, MergedShards, ShardFile
 from pytest_crystallize.report.announced import Announced
+from pytest_crystallize.session.in_process import InProcess
 from pytest_crystallize.session.reporter import Reporter
 from pytest_crystallize.units.settings import MERGED
 
-LOADED_ALREADY = "ignore:Module already imported:pytest.PytestAssertRewriteWarning"
-"""Filter of pytest's warning of modules of ours that were loaded before it."""
 _OF_ONE_SESSION = (
     *("--crystallize-shard", "--crystallize-report", "--crystallize-cache", "--crystallize-dask"),
     *("--crystallize-remote", "--crystallize-events", "--junitxml", "--junit-xml", "--basetemp"),
@@ -131,7 +130,7 @@ class ShardWriter:
         )
 
 
-class MergingSession:
+class MergingSession(InProcess):
     """Plugin of the session that judges what all shards have run, and runs nothing.
 
     Parameters
@@ -143,19 +142,11 @@ class MergingSession:
     def __init__(self, merged: MergedShards) -> None:
         self.merged = merged
 
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_cmdline_main(self, config: pytest.Config) -> Generator[None, object, object]:
-        """Keep pytest-xdist, whatever ``addopts`` says, from distributing what takes no time."""
-        if hasattr(config.option, "numprocesses"):
-            config.option.numprocesses = 0
-        return (yield)
-
     @pytest.hookimpl(tryfirst=True)
     def pytest_configure(self, config: pytest.Config) -> None:
-        """Say what is to be judged, and take back the filter that the shards did not have."""
+        """Say what is to be judged."""
+        super().pytest_configure(config)
         config.stash[MERGED] = self.merged
-        given = config.option.pythonwarnings or []
-        config.option.pythonwarnings = [each for each in given if each != LOADED_ALREADY] or None
 
     def pytest_sessionstart(self, session: pytest.Session) -> None:
         """Refuse to judge by another commit or other packages than those that ran."""

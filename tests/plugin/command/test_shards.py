@@ -10,7 +10,8 @@ import pytest
 from plugin.conftest import body, edited, mark, total
 from pytest_crystallize.command.main import main
 from pytest_crystallize.records.shards import MergedShards, ShardFile
-from pytest_crystallize.session.sharding import LOADED_ALREADY, MergingSession
+from pytest_crystallize.session.in_process import IN_PROCESS
+from pytest_crystallize.session.sharding import MergingSession
 
 CLAIMS = """[
     Hypothesis(metric="total", direction="increase"),
@@ -63,7 +64,7 @@ def shards(project, number, *args):
 def merge(project, files, *args):
     """Judge shards in this process, as the command does."""
     merged = MergedShards([ShardFile.read(file) for file in files])
-    return project.run("-W", LOADED_ALREADY, *merged.first.arguments, *args, plugins=[MergingSession(merged)])
+    return project.run(*IN_PROCESS, *merged.first.arguments, *args, plugins=[MergingSession(merged)])
 
 
 def told(project, name):

@@ -1,0 +1,82 @@
+"""``crystallize cache``: why runs are made again, and what is kept for too long."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import pytest
+
+from crystallize.seam import open_store, printable
+from pytest_crystallize.collect.items import HypothesisItem
+from pytest_crystallize.command.main import GOOD, CommandError
+from pytest_crystallize.command.session import ask
+from pytest_crystallize.options.options import cache_directory
+
+
+def why(node: str, *, behind: Sequence[str] = ()) -> int:
+    """Print, of each experiment of a node, how many runs are stored, and why the others are made.
+
+    Parameters
+    ----------
+    node : str
+        A file, a function or a test, as pytest is given it.
+    behind : sequence of str
+        Further arguments of pytest.
+    """
+    arguments = ["--crystallize", "--crystallize-cache=reuse", node, *behind]
+    ask(partial(_print_why, node), arguments, collects=True)
+    return GOOD
+
+
+def _print_why(node: str, session: pytest.Session) -> None:
+    found = {item.runs.id: item.runs for item in session.items if isinstance(item, HypothesisItem)}
+    if not found:
+        raise CommandError(f"{node} is no experiment, nor holds one; give a node id, as pytest -v prints it")
+    for runs in found.values():
+        if runs.settings.records is None:
+            raise CommandError("no run is stored: the cache is switched off, or can't be made")
+        runs.settings.records.learn_set_up(session.config)
+        for line in _lines(runs):
+            print(printable(line))
+
+
+def _lines(runs: Any) -> Iterator[str]:
+    stored = runs.cache.stored
+    yield f"{runs.id}: {runs.cache.count()} of {runs.replicates * len(runs.needed)} runs are stored"
+    if stored.runs.refusal is not None:
+        yield f"  run each time: {stored.runs.refusal}"
+        return
+    for condition in (name for name in runs.conditions if name in runs.needed):
+        hits = stored.recall([condition], runs.replicates, runs.hypotheses, 0.0)[0]
+        if len(hits) < runs.replicates:
+            changes = ", ".join(stored.explain(condition)) or "the others were not run, or not stored"
+            yield f"  {condition}: {len(hits)} of {runs.replicates}: {changes}"
+
+
+def prune(*, days: float = 30.0, behind: Sequence[str] = ()) -> int:
+    """Delete stored runs, and results of steps, that nobody has used for some days.
+
+    Parameters
+    ----------
+    days : float
+        How many.
+    behind : sequence of str
+        Further arguments of pytest, such as ``-o cache_dir=...``.
+    """
+    ask(partial(_prune, days), behind)
+    return GOOD
+
+
+def _prune(days: float, session: pytest.Session) -> None:
+    if getattr(session.config, "cache", None) is None:
+        raise CommandError("pytest has no cache here (-p no:cacheprovider)")
+    for name, what in (("records", "stored runs"), ("steps", "results of steps")):
+        store = open_store(cache_directory(session.config) / name)
+        removed, left = store.prune(days)
+        if store.fault is not None:
+            raise CommandError(store.fault)
+        print(
+            f"{what}: removed {removed:,} bytes that were not used for {days:g} days, {left:,} bytes are left"
+        )
