@@ -73,14 +73,13 @@ def _parted(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _screen(arguments: list[str]) -> int:
+    from crystallize.errors import MissingExtraError  # it imports the library
+    from pytest_crystallize.screen import run_screen  # an optional package
+
     try:
-        run_screen = import_module("pytest_crystallize.screen").run_screen
-    except ModuleNotFoundError as error:
-        raise CommandError(
-            f"the run screen needs {error.name}; install it with pip install 'pytest-crystallize[screen]'. "
-            "Without it, pytest --crystallize runs experiments; crystallize --help tells what else there is"
-        ) from error
-    return int(run_screen(arguments))
+        return run_screen(arguments)
+    except MissingExtraError as error:
+        raise CommandError(str(error)) from error
 
 
 def _parser() -> argparse.ArgumentParser:

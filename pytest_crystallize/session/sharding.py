@@ -37,6 +37,8 @@ _OF_ONE_SESSION = (
     *("-n", "--numprocesses", "--maxprocesses", "--dist", "--tx"),
 )
 """Options, each with a value, that may differ from shard to shard."""
+_OF_SESSIONS_THAT_RUN = ("shard", "against", "calibrate", "plan", "repro", "dask")
+"""Options, without their prefix, that make no sense where nothing is run."""
 
 
 def shared_arguments(arguments: Iterable[str]) -> tuple[str, ...]:
@@ -146,6 +148,9 @@ class MergingSession(InProcess):
     def pytest_configure(self, config: pytest.Config) -> None:
         """Say what is to be judged."""
         super().pytest_configure(config)
+        for name in _OF_SESSIONS_THAT_RUN:
+            if getattr(config.option, f"crystallize_{name}", None):
+                raise pytest.UsageError(f"--crystallize-{name}: a session that merges shards runs nothing")
         config.stash[MERGED] = self.merged
 
     def pytest_sessionstart(self, session: pytest.Session) -> None:
@@ -161,6 +166,14 @@ class MergingSession(InProcess):
         here = versions() | {"pytest": pytest.__version__}
         if changed := environment_changes(first.versions, here):
             raise pytest.UsageError(f"the shards ran in another environment: {', '.join(changed)}")
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        """Leave out tests that are no experiments': the shards have run them."""
+        others = [item for item in items if not isinstance(item, HypothesisItem)]
+        if others:
+            items[:] = [item for item in items if isinstance(item, HypothesisItem)]
+            config.hook.pytest_deselected(items=others)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:

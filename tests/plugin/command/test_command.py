@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+from pytest_crystallize import screen
 from pytest_crystallize.command.main import main
 
 
@@ -33,18 +34,17 @@ def test_what_may_not_be_typed_is_a_usage_error(capsys):
 
 def test_without_textual_the_screen_names_its_extra(monkeypatch, capsys):
     """And what does without."""
-    monkeypatch.setitem(sys.modules, "textual", None)
-    monkeypatch.setitem(sys.modules, "pytest_crystallize.screen", None)
+    monkeypatch.setattr(screen, "find_spec", lambda name: None)
     assert main([]) == 2
-    assert "pip install 'pytest-crystallize[screen]'" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "pip install 'pytest-crystallize[screen]'" in error
+    assert "run pytest --crystallize" in error
 
 
 def test_the_screen_is_given_what_stands_behind_the_dashes(monkeypatch):
     """And its exit code is the command's."""
     given = []
-    module = type(sys)("pytest_crystallize.screen")
-    module.run_screen = lambda arguments: given.append(arguments) or 7
-    monkeypatch.setitem(sys.modules, "pytest_crystallize.screen", module)
+    monkeypatch.setattr(screen, "run_screen", lambda arguments: given.append(arguments) or 7)
     assert main([]) == 7
     assert main(["--", "tests", "-k", "x"]) == 7
     assert given == [[], ["tests", "-k", "x"]]

@@ -22,6 +22,8 @@ SUITE = (
     mark(replicates=21, hypotheses=CLAIMS, treatments='{"boost": {"delta": 3.0}, "small": {"delta": 0.1}}')
     + body(lines='if seed % 7 == 0: raise ValueError("sevenths")', arguments="rng, seed")
     + total(name="experiment_early", replicates=40, stopping="GroupSequential()")
+    + mark(replicates=7, max_concurrency=3)
+    + body("experiment_async", lines="import asyncio\nawait asyncio.sleep(0)").replace("def ", "async def ")
     + mark(cases='Cases([{"id": f"q{i}", "size": i} for i in range(9)], id="id")', replicates=None)
     + body(
         "experiment_cases", arguments="rng, case", value="case['size'] / 7 + delta * rng.uniform(0.5, 1.5)"
@@ -85,11 +87,12 @@ def test_four_shards_merged_give_the_verdicts_and_digests_of_one_run(project):
     project.write(SUITE)
     files = shards(project, 4)
     one = project.run(*PLAIN, "--crystallize-report=one.json")
+    project.raw("test_other.py", "def test_other(): raise RuntimeError('the merge runs nothing')")
     result = merge(project, reversed(files), "--crystallize-report=merged.json")
-    assert result.parseoutcomes() == one.parseoutcomes()
+    assert result.parseoutcomes() == {**one.parseoutcomes(), "deselected": 1}
     assert result.ret == one.ret == 1
     assert told(project, "merged.json") == told(project, "one.json")
-    assert [each["run"] for each in told(project, "one.json")] == [21, 16, 9, 6, 6]
+    assert [each["run"] for each in told(project, "one.json")] == [21, 16, 7, 9, 6, 6]
     result.stdout.fnmatch_lines(["note: merged from 4 shards: *"])
 
 
@@ -178,6 +181,15 @@ def test_what_cannot_be_shared_is_a_usage_error(project, arguments, message):
     result = project.run(*arguments)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([message])
+
+
+def test_a_session_that_merges_runs_nothing(project):
+    """Nor may it be asked to."""
+    project.write(total())
+    files = shards(project, 2)
+    result = merge(project, files, "--crystallize-shard=1/2")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*--crystallize-shard: a session that merges shards runs nothing"])
 
 
 def test_files_that_are_no_shards_are_told(project, capsys):
