@@ -125,11 +125,15 @@ class _Then:
             return f"a report does not pair cases with those of a reference: {_INSTEAD}"
         if self.reference is not None:
             return self.reference
-        assert self.results is not None
-        found = next((other for other in self.results.experiments if other.id == each.id), None)
-        if found is None:
+        found = self.experiment(each)
+        if found is None or self.results is None:
             return f"{self.path} has no experiment {each.id}"
         return _stored(found, self.results, [unit.id for unit in each.units])
+
+    def experiment(self, each: ExperimentResults) -> ExperimentResults | None:
+        """Return the experiment of that session, if a report tells of it."""
+        known = () if self.results is None else self.results.experiments
+        return next((other for other in known if other.id == each.id), None)
 
 
 def _stored(each: ExperimentResults, session: SessionResults, cases: Sequence[str]) -> StoredReference | str:
@@ -203,11 +207,11 @@ class _Comparison:
         self.held = then.of(each)
 
     def verdicts(self, names: set[str]) -> Iterator[Verdict]:
-        """Yield a verdict for each test of some hypotheses."""
-        tests = [test for test in self.each.tests if test.hypothesis in names]
+        """Yield a verdict for each test of some hypotheses, corrected for all that are compared."""
+        tests = [test for test in self.each.tests if test.hypothesis]
         why: dict[str, str] = {}
         hypotheses: dict[str, Hypothesis] = {}
-        against = Reference("then", other_machines="allow")
+        against = _reference(self.then.path)
         for name, group in groupby(sorted(tests, key=lambda test: test.hypothesis), lambda t: t.hypothesis):
             known = next((test.verdict for test in group if test.verdict is not None), None)
             made = "no verdict says what is claimed" if known is None else _hypothesis(name, known, against)
@@ -216,7 +220,7 @@ class _Comparison:
             else:
                 hypotheses[name] = made
         analysis = self._analysis(list(hypotheses.values()), against)
-        for test in tests:
+        for test in (test for test in tests if test.hypothesis in names):
             known = test.verdict
             reason = analysis if isinstance(analysis, str) else why.get(test.hypothesis)
             if reason is None and known is not None:
@@ -240,18 +244,34 @@ class _Comparison:
         corrections = {t.verdict.correction for t in self.each.tests if t.verdict and t.verdict.correction}
         judging = Judging(correction=min(corrections, default="holm"))  # type: ignore[arg-type]  # as it was declared
         plan = AnalysisPlan(tuple(hypotheses), treatments, len(self.cases) or self.each.planned, judging)
-        found = {against: self.held.labelled(Path(self.then.path).name)}
+        found = {against: self.held.labelled(against.name)}
         return Analysis(plan, arms, References(found, elsewhere=True))
 
     def _why_not(self, metric: str, condition: str) -> str | None:
         """Say why a condition can't be compared by a metric; None if nothing stands against it."""
         if metric in self.each.measured:
             return f"{metric!r} is measured, which no other session repeats: {_INSTEAD}, one after the other"
+        for session in (self.each, self.then.experiment(self.each)):
+            if session is None:
+                continue
+            if session.run < session.planned:
+                return f"a session has {session.run} of {session.planned} replicates, since it was stopped"
+            failed = sum(len(f.replicates) for f in session.failures if f.condition == condition)
+            if failed:
+                return f"{failed} of {session.run} replicates of {condition!r} failed in a session"
         values = samples_of(self.each, self.cases).get(metric, {}).get(condition)
         if values is None:
             return f"{condition!r} has no sample of {metric!r}"
         fault = _why_incomplete(values)
         return None if fault is None else f"{metric!r} of {condition!r}: {fault}"
+
+
+def _reference(path: str) -> Reference:
+    """Return what claims are to be against: it is called as the file is, as far as that can be a name."""
+    try:
+        return Reference(Path(path).name)
+    except DefinitionError:
+        return Reference("then")
 
 
 def _hypothesis(name: str, known: Verdict, against: Reference) -> Hypothesis | str:

@@ -22,10 +22,12 @@ def experiment_total():
 }
 
 
-@pytest.mark.parametrize("source", DECLARED.values(), ids=DECLARED)
-def test_an_edited_file_runs_anew_what_it_changed(project, source):
+@pytest.mark.parametrize(
+    "how", [pytest.param(how, marks=[] if how == "mark" else [pytest.mark.slow]) for how in DECLARED]
+)
+def test_an_edited_file_runs_anew_what_it_changed(project, how):
     """The values are what runs depend on, not the file; which lies beside that of the experiment."""
-    project.write(source, "sub/experiment_a.py")
+    project.write(DECLARED[how], "sub/experiment_a.py")
     arms = project.raw("sub/arms.json", ARMS)
     project.run().assert_outcomes(passed=2)
     arms.write_text(ARMS.replace("2.0", "1.9"))

@@ -28,6 +28,15 @@ def experiment_total(rng, ctx, delta=0.0):
 
 
 REFERENCE = "references/main/experiment_a/experiment_total.json"
+FAILED = {
+    "condition": "boost",
+    "replicates": [3, 4],
+    "seed": 1,
+    "step": "experiment_total",
+    "error": "ValueError",
+    "traceback": "",
+    "command": "",
+}
 _MADE = {}
 
 
@@ -74,6 +83,21 @@ def test_claims_are_judged_against_another_session(reports, monkeypatch, capsys)
     assert "INVALID quick [boost]: 'took' is measured, which no other session repeats" in out
     assert "INVALID verified [boost]: a verifier decides it, which is code" in out
     assert "INVALID positive [boost]: it compares with 0, not with another session; leave it out" in out
+
+
+def test_failed_and_stopped_runs_are_compared_with_nothing(reports, monkeypatch, capsys):
+    """In whichever of both sessions they are."""
+    for change, message in (
+        ({"run": 12}, "a session has 12 of 20 replicates, since it was stopped"),
+        ({"failures": [FAILED]}, "2 of 20 replicates of 'boost' failed in a session"),
+    ):
+        then = reports.json("then.json")
+        then["experiments"][0] |= change
+        (reports.path / "changed.json").write_text(json.dumps(then))
+        for files in (("now.json", "changed.json"), ("changed.json", "now.json")):
+            code, out = run(reports, monkeypatch, capsys, "compare", *files, "--claim=safe")
+            assert code == 1
+            assert f"INVALID safe [boost]: {message}" in out
 
 
 def test_what_is_compared_is_what_a_session_compares(reports, monkeypatch, capsys):
