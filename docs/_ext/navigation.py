@@ -20,10 +20,12 @@ def trees_of(index):
     trees = []
     for section in re.split(r"^## ", index, flags=re.MULTILINE)[1:]:
         title, text = section.split("\n", 1)
-        pages = [page for page in re.findall(r"\]\(([\w-]+)\.md[#)]", text) if page not in seen]
-        pages = list(dict.fromkeys(pages))
-        seen.update(pages)
-        trees.append(toctree(title, pages))
+        entries = []
+        for name, page in re.findall(r"\[([^]]+)\]\(([\w-]+)\.md[#)]", text):
+            if page not in seen:
+                entries.append(f"{name[0].upper()}{name[1:]} <{page}>")
+            seen.add(page)
+        trees.append(toctree(title, entries))
     return "".join(trees)
 
 
