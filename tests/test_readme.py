@@ -11,7 +11,6 @@ from xml.etree import ElementTree
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-WORKFLOW = ROOT / "example_suite" / "github-workflow.yml"
 PROJECT = "https://github.com/crystallize-dev/crystallize"
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -99,50 +98,6 @@ def test_set_up_commands_are_what_ci_runs():
     assert '".[test,examples]"' in ci
     assert re.search(r'^step "example suite" pytest --crystallize -n auto example_suite$', ci, re.MULTILINE)
     assert re.search(r"^step tests pytest$", ci, re.MULTILINE)
-
-
-@pytest.mark.slow
-def test_the_workflow_serves_a_project_in_the_root(tmp_path, monkeypatch):
-    """Its commands record what main gives, wherever experiments lie, push that, and compare with it."""
-    for name in [name for name in os.environ if name.startswith(("PYTEST_", "GIT_"))]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
-    root = tmp_path / "project"
-
-    def shell(command, directory=root):
-        done = subprocess.run(
-            ["bash", "-e", "-c", command], cwd=directory, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    shell("git init -q --bare -b main origin.git && git clone -q origin.git project 2>&1", tmp_path)
-    experiment = """
-import pytest
-from crystallize import Hypothesis, Reference
-
-@pytest.mark.experiment(
-    replicates=8,
-    hypotheses=[Hypothesis(metric="m", direction="no_decrease", margin=0.1, against=Reference("main"))],
-)
-def experiment_same(rng):
-    return {"m": 1 + 0.001 * rng.normal()}
-"""
-    (root / "sub").mkdir()
-    for path in ("experiment_here.py", "sub/experiment_there.py"):
-        (root / path).write_text(experiment, encoding="utf-8")
-    shell("git switch -qc main; git add . && git -c user.name=a -c user.email=a@b commit -qm 1")
-    shell("git push -qu origin main")
-    workflow = WORKFLOW.read_text(encoding="utf-8")
-    (compare,) = re.findall(r"^ +run: (pytest .*)", workflow, re.MULTILINE)
-    (record,) = re.findall(r"run: \|\n((?: {10}.*\n)+)", workflow)
-    shell(re.sub("^ +", "", record, flags=re.MULTILINE).replace("-n auto", "-n0"))
-    pushed = shell("git ls-tree -r --name-only origin/main").split()
-    assert {path.partition("references/main/")[0] for path in pushed if path.endswith(".json")} == {
-        "",
-        "sub/",
-    }
-    assert "2 passed" in shell(compare.replace("-n auto", "-n0"))
 
 
 LINKS = re.findall(r"\]\(([^)]+)\)", README)
