@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from crystallize.analysis.evaluation import ranked as ranked
     from crystallize.analysis.evaluation import score as score
     from crystallize.analysis.family import AnalysisPlan as AnalysisPlan
+    from crystallize.analysis.history import add_recording as add_recording
     from crystallize.analysis.interim import Interim as Interim
     from crystallize.analysis.planning import FEWEST as FEWEST
     from crystallize.analysis.planning import Planner as Planner
@@ -124,6 +125,7 @@ if TYPE_CHECKING:
     from crystallize.identity.origin import is_project_module as is_project_module
     from crystallize.identity.provenance import Machine as Machine
     from crystallize.identity.provenance import git_commit as git_commit
+    from crystallize.identity.provenance import git_tags as git_tags
     from crystallize.identity.provenance import has_changes as has_changes
     from crystallize.identity.provenance import machine as machine
     from crystallize.identity.provenance import versions as versions
@@ -218,6 +220,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "analysis.claim_test": ("suited",),
     "analysis.evaluation": ("digest", "ranked", "score"),
     "analysis.family": ("AnalysisPlan",),
+    "analysis.history": ("add_recording",),
     "analysis.interim": ("Interim",),
     "analysis.planning": ("FEWEST", "Planner"),
     "analysis.recordable": ("Claimed", "claimed_metrics", "make_recording", "unrecordable"),
@@ -279,7 +282,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "identity.fingerprint": ("fingerprint",),
     "identity.opened_files": ("OPENED",),
     "identity.origin": ("is_project_file", "is_project_module"),
-    "identity.provenance": ("Machine", "git_commit", "has_changes", "machine", "versions"),
+    "identity.provenance": ("Machine", "git_commit", "git_tags", "has_changes", "machine", "versions"),
     "identity.purity": ("is_incidental",),
     "identity.set_up": ("set_up_by",),
     "report.case_changes": ("change_lines",),

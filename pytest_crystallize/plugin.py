@@ -108,6 +108,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="Record the results as reference NAME, to compare later code with; no verdicts",
     )
     group.addoption(
+        "--crystallize-append",
+        action="store_true",
+        help="With --crystallize-save, keep what is recorded, and add a file for each experiment: a history",
+    )
+    group.addoption(
         "--crystallize-compare",
         type=parse_reference,
         metavar="NAME",

@@ -220,6 +220,8 @@ class Analysis:
         if verdict.status != "invalid":
             caveats += references.caveats(hypothesis, treatment.condition, treatment)
             caveats.append(self._comparisons.changed_cases(hypothesis, subject))
+            used = references.used_margin(hypothesis, treatment.condition, difference, verdict.interval)
+            caveats.insert(0, used)
         corrected = plan.is_corrected(hypothesis)
         correction = "none"
         if corrected:

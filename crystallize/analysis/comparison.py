@@ -153,7 +153,8 @@ class Comparisons:
             sample = replace(sample, baseline=[hypothesis.number * d for d in sample.beside[1]])
         if not isinstance(sample, str):
             elsewhere = sample.binary_elsewhere and self._is_binary(hypothesis, claim.metric, size)
-            repeats = against is None or (
+            repeats = against is None or self.references.is_mean(against, condition)
+            repeats = repeats or (
                 sample.paired and sample.population != PROCESSES and self.references.repeats()
             )
             return replace(sample, binary_elsewhere=elsewhere, repeats=repeats, number=hypothesis.number)

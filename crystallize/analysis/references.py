@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from crystallize.analysis.condition_runs import ConditionRuns
-from crystallize.analysis.reference_file import load_reference
+from crystallize.analysis.history import WHOLE, chosen, course, load_history, session_spread, used_margin
 from crystallize.analysis.stored_reference import Recording, StoredReference
 from crystallize.claims.reference import Reference, Revision
 from crystallize.errors import ReferenceFileError
 from crystallize.identity.provenance import Machine, machine
+from crystallize.text.formatting import number
 
 if TYPE_CHECKING:
     from crystallize.claims.hypothesis import Hypothesis
@@ -72,6 +73,11 @@ class References:
         known = self.known(against)
         return known.conditions.get(condition) if isinstance(known, StoredReference) else None
 
+    def is_mean(self, against: Reference, condition: str) -> bool:
+        """Return whether a condition is compared with the mean of several recordings."""
+        held = self.recording(against, condition)
+        return held is not None and len(held.parts) > 1
+
     def runs(self, against: Reference, condition: str) -> ConditionRuns:
         """Return the recorded runs of a condition; none, where there is no recording."""
         held = self.recording(against, condition)
@@ -99,6 +105,9 @@ class References:
             return None
         runs, origin = held.conditions[condition], held.origin
         metrics = runs.names if hypothesis.metrics is None else hypothesis.metrics
+        known = self.known(against)
+        whole = known.history if isinstance(known, StoredReference) else ()
+        compared = held.parts or (held,)
         return {
             "name": against.name,
             "recorded": origin.recorded,
@@ -109,6 +118,10 @@ class References:
             "root_seed": held.root_seed,
             "seeds": list(held.seeds),
             "samples": runs.sample(metric for metric in metrics if metric in runs.names),
+            "recordings": {
+                metric: course(whole, condition, metric, compared=compared)
+                for metric in (metrics if len(whole) > 1 else ())
+            },
         }
 
     def why_not(
@@ -153,6 +166,9 @@ class References:
                 f"{listed(known.conditions)}, recorded {known}; if it was renamed, rename it in the file, "
                 "too; if it is new, it has no past, so look at its values before you record it"
             )
+        for metric in (WHOLE, *(hypothesis.metrics or ())):
+            if metric in held.left_out:
+                return f"reference {against.name!r} has no mean of recordings: {held.left_out[metric]}"
         named = f"reference {against.name!r} was recorded {held}"
         if today is None:
             return (
@@ -187,6 +203,20 @@ class References:
             f"commit on this machine, or say Reference({against.name!r}, other_machines='allow')"
         )
 
+    def used_margin(
+        self,
+        hypothesis: Hypothesis,
+        condition: str,
+        difference: float | None,
+        interval: tuple[float, float] | None,
+    ) -> str:
+        """Say how much of its margin a claim has used up since the recording that it is anchored at."""
+        against, claim = hypothesis.reference, hypothesis.claim
+        held = None if against is None else self.recording(against, condition)
+        if against is None or against.at is None or claim is None or held is None:
+            return ""
+        return used_margin(claim, difference, interval, f"{against.at} (recorded {held.origin})")
+
     def caveats(self, hypothesis: Hypothesis, condition: str, today: ConditionRuns) -> Iterator[str]:
         """Yield what a comparison with a recording relies on."""
         against = hypothesis.reference
@@ -201,10 +231,19 @@ class References:
             yield (
                 f"{listed(measured)} was measured in another session{where} ({name}): seeds do not pair "
                 "measured values, and how fast one process is by chance is in no interval"
+                f"{_spread(held, condition, measured[0])}"
             )
         if changed := _changed(held.origin.inputs, self._inputs):
             more = f" and {len(changed) - _MOST_NAMED} more" if len(changed) > _MOST_NAMED else ""
             yield f"inputs are others than those of {name}: {listed(changed[:_MOST_NAMED])}{more}"
+
+
+def _spread(held: Recording, condition: str, metric: str) -> str:
+    """Say by how much the means of pooled recordings vary, by which today's may differ by chance alone."""
+    spread = session_spread(held, condition, metric)
+    if spread is None:
+        return ""
+    return f" (the means of these {len(held.parts)} recordings have a standard deviation of {number(spread)})"
 
 
 def measured_metrics(hypothesis: Hypothesis, held: ConditionRuns, today: ConditionRuns) -> list[str]:
@@ -272,7 +311,7 @@ def find_references(
             )
             continue
         try:
-            found[against] = load_reference(path, experiment).labelled(against.name)
+            found[against] = chosen(load_history(path, experiment), against).labelled(against.name)
         except FileNotFoundError:
             found[against] = (
                 f"there is no reference {against.name!r}: {path} is not there; {HOW}, or, if the experiment "

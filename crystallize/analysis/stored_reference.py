@@ -8,7 +8,7 @@ reader ignores the fields that it does not know, and a writer leaves those of ot
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -93,6 +93,14 @@ class Recording:
     blocks : sequence of int
         Of each replicate, the block of those that one pair of processes ran, then and now; none where
         processes are of no account.
+    label : str
+        Name of its file, where it has one of its own.
+    tags : sequence of str
+        Tags that its commit had.
+    parts : sequence of Recording
+        Of what it is the mean, if it is one.
+    left_out : mapping of str to str
+        Metric -> why it has no mean; an empty name stands for all.
     """
 
     origin: Origin
@@ -101,6 +109,10 @@ class Recording:
     conditions: Mapping[str, ConditionRuns]
     cases: Sequence[tuple[str, str]] = ()
     blocks: Sequence[int] = ()
+    label: str = ""
+    tags: Sequence[str] = ()
+    parts: Sequence[Recording] = ()
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def replicates(self) -> int:
@@ -114,6 +126,10 @@ class Recording:
 
     def __str__(self) -> str:
         many = "1 replicate" if self.replicates == 1 else f"{self.replicates} replicates"
+        if len(self.parts) > 1:
+            first = self.parts[0].origin
+            often = f"{len(self.parts)} times, of which the mean counts, first {first} and last {self.origin}"
+            return f"with {many} of root seed {self.root_seed} {often}"
         return f"with {many} of root seed {self.root_seed} {self.origin}"
 
     def to_data(self) -> dict[str, Any]:
@@ -123,6 +139,7 @@ class Recording:
             "root_seed": self.root_seed,
             "seeds": list(self.seeds),
             **({"cases": [list(case) for case in self.cases]} if self.cases else {}),
+            **({"tags": list(self.tags)} if self.tags else {}),
             "conditions": {
                 name: {
                     "metrics": {
@@ -148,6 +165,9 @@ class Recording:
             seeds,
             {name: _condition(name, stored, seeds) for name, stored in conditions.items()},
             _cases(data.get("cases", []), len(seeds), where),
+            tags=[
+                _part(tag, str, f"a tag of {where}") for tag in _part(data.get("tags", []), list, "'tags'")
+            ],
         )
 
 
@@ -161,10 +181,13 @@ class StoredReference:
         Name of the experiment, with parameters.
     recordings : tuple of Recording
         The earliest first.
+    history : tuple of Recording
+        All that there are, where these are not all.
     """
 
     experiment: str
     recordings: tuple[Recording, ...]
+    history: tuple[Recording, ...] = ()
 
     @property
     def conditions(self) -> dict[str, Recording]:

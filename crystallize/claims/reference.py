@@ -24,6 +24,14 @@ class Reference:
     path : path, optional
         A reference file, written by `Result.save_reference`, for `Experiment.run`. Under pytest the name says
         where it is.
+    pool : int, optional
+        Compare with the mean of so many recordings, the last ones, whatever became of them: of each replicate
+        its mean over them. That is as many values as replicates, not more: the same seeds were run each time.
+        What varies from recording to recording by chance weighs less, and one that was lucky makes no gate
+        that only luck passes.
+    at : str, optional
+        Compare with one recording, for good: its file is called so, or its commit begins so, or had this tag.
+        The verdict says how much of the margin is used up since.
     other_machines : {"refuse", "allow"}
         Whether a metric that was measured (``measured=True``) on another machine, or by another Python, is
         compared with today's; by default such a claim is invalid.
@@ -31,7 +39,8 @@ class Reference:
     Raises
     ------
     DefinitionError
-        If the name can't be that of a directory, or `other_machines` is none of these.
+        If the name can't be that of a directory, `pool` is no positive number or given with `at`, or
+        `other_machines` is none of these.
 
     Examples
     --------
@@ -43,8 +52,22 @@ class Reference:
     name: str
     path: str | os.PathLike[str] | None = None
     other_machines: OtherMachines = "refuse"
+    pool: int | None = None
+    at: str | None = None
 
     def __post_init__(self) -> None:
+        if self.pool is not None and (type(self.pool) is not int or self.pool < 1):
+            raise DefinitionError(
+                f"pool is {self.pool!r}; give the number of recordings, an int from 1 on, or leave it out"
+            )
+        if self.at is not None and (not isinstance(self.at, str) or not self.at):
+            raise DefinitionError(
+                f"at is {self.at!r}; give the name of a recording, the beginning of its commit, or its tag"
+            )
+        if self.pool is not None and self.at is not None:
+            raise DefinitionError(
+                f"pool={self.pool} and at={self.at!r}: an anchor is one recording; give one"
+            )
         if self.other_machines not in get_args(OtherMachines):
             allowed = ", ".join(map(repr, get_args(OtherMachines)))
             raise DefinitionError(f"other_machines is {self.other_machines!r}; allowed are {allowed}")
@@ -79,6 +102,8 @@ class Revision(Reference):
     name: str = field(default="another commit", init=False)
     path: None = field(default=None, init=False)
     other_machines: OtherMachines = field(default="refuse", init=False)
+    pool: None = field(default=None, init=False)
+    at: None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         """Accept whatever git takes for the name of a commit."""

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from crystallize.analysis.condition_runs import ConditionRuns
 from crystallize.analysis.evaluation import digest
+from crystallize.analysis.history import add_recording
 from crystallize.analysis.recordable import make_recording
 from crystallize.analysis.reference_file import write_reference
 from crystallize.analysis.stored_reference import Origin
@@ -251,8 +252,16 @@ class Result:
 
         return section(self._parts())
 
-    def save_reference(self, path: str | os.PathLike[str]) -> list[str]:
+    def save_reference(self, path: str | os.PathLike[str], *, append: bool = False) -> list[str]:
         """Write what was measured to a file that later runs can be compared with; see `Reference`.
+
+        Parameters
+        ----------
+        path : path
+            The file, whose suffix is ``.json``.
+        append : bool
+            Leave it as it is, and add a file to the directory beside it of the same name without suffix: a
+            history, of which `Reference` takes the latest recording, the mean of some, or one for good.
 
         Returns
         -------
@@ -286,7 +295,10 @@ class Result:
         )
         if recording.is_empty:
             raise ReferenceFileError(f"{self.name} has no metric to record")
-        write_reference(Path(path), self.name, recording)
+        if append:
+            add_recording(Path(path), self.name, recording)
+        else:
+            write_reference(Path(path), self.name, recording)
         return left_out
 
     def _origin(self) -> Origin:

@@ -92,6 +92,23 @@ def has_changes(directory: Path | None = None) -> bool | None:
     return any(entry and (not entry.startswith(b"?? ") or entry.endswith(b".py")) for entry in entries)
 
 
+def git_tags(directory: Path | None = None) -> list[str]:
+    """Return the tags of the commit that is checked out; none if nobody can tell."""
+    command = ["git", "tag", "--points-at", "HEAD"]
+    try:
+        done = subprocess.run(
+            command,
+            cwd=directory,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_PATIENCE,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return done.stdout.split() if done.returncode == 0 else []
+
+
 @contextmanager
 def git_commit(directory: Path | None = None) -> Iterator[Callable[[], str | None]]:
     """Ask for the commit that is checked out now, without waiting.

@@ -20,6 +20,7 @@ from crystallize.context.recording import is_finite
 from crystallize.report.case_table import case_table
 from crystallize.report.drawing import MOST_DOTS
 from crystallize.report.failures import Failure
+from crystallize.report.history_plot import history_plot
 from crystallize.report.model import ExperimentResults, Outcome, SessionResults
 from crystallize.report.plots import estimation_plot, looks_plot, power_plot
 from crystallize.report.wording import effect_of, group_line, interval_of, mde_of, p_of, sides_of
@@ -179,6 +180,15 @@ def _figures(each: ExperimentResults, outcome: Outcome, verdict: Verdict, key: s
     plots = [
         (plot, f"{caption}; right, the difference and its interval."),
         (looks_plot(verdict, key=f"{key}-looks"), "p at each look, and the level that it is compared with."),
+        (
+            history_plot(
+                metric,
+                ({} if reference is None else reference).get("recordings", {}).get(metric, ()),
+                arms[1],
+                key=f"{key}-history",
+            ),
+            f"{metric} in each recording, with 95 % intervals, and today; large: what counts.",
+        ),
     ]
     shown = [f"<figure>{plot}<figcaption>{_text(said)}</figcaption></figure>" for plot, said in plots if plot]
     if shown:

@@ -58,6 +58,8 @@ class Options:
         Whether to tell how many replicates claims need, in place of testing them.
     save : str or None
         Under which name to write a reference.
+    append : bool
+        Whether a reference that is saved keeps what it holds.
     compare : str or None
         The reference to compare with, whatever the hypotheses say.
     against : str or None
@@ -103,6 +105,7 @@ class Options:
     calibrate: int | None
     plan: bool
     save: str | None
+    append: bool
     compare: str | None
     against: str | None
     early_stop: bool
@@ -170,6 +173,7 @@ class Options:
             calibrate=option.crystallize_calibrate,
             plan=bool(option.crystallize_plan),
             save=option.crystallize_save,
+            append=option.crystallize_append,
             compare=option.crystallize_compare or _ini(config, "crystallize_compare", parse_reference),
             against=None if option.crystallize_repro else option.crystallize_against,
             early_stop=option.crystallize_early_stop or config.getini("crystallize_early_stop"),
@@ -253,6 +257,10 @@ def _check(option: argparse.Namespace) -> None:
             raise pytest.UsageError(
                 f"--crystallize-plan and --crystallize-{other}: a pilot is no such run; give one of them"
             )
+    if option.crystallize_append and not option.crystallize_save:
+        raise pytest.UsageError(
+            "--crystallize-append adds to a reference: say which by --crystallize-save=NAME"
+        )
     if option.crystallize_save and option.crystallize_compare:
         raise pytest.UsageError(
             "--crystallize-save and --crystallize-compare: a run that records judges nothing; give one of "

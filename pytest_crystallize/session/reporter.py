@@ -286,7 +286,9 @@ class Reporter:
     def _save_references(self, session: pytest.Session, name: str) -> None:
         """Write the references of this session; one that can't be written fails the session."""
         self.learn_expected()
-        writer = ReferenceWriter(name, self.config.rootpath, self.settings.exchange)
+        writer = ReferenceWriter(
+            name, self.config.rootpath, self.settings.exchange, append=self.settings.options.append
+        )
         writer.save(self.announced)
         self.saved, self.not_saved = writer.told, writer.faults
         if self.not_saved and session.exitstatus == 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,13 @@ from crystallize.seam import (
     ClusteredTTest,
     Machine,
     Origin,
+    add_recording,
     claim_sample,
     claimed_metrics,
     declared_inputs,
     file_key,
     git_commit,
+    git_tags,
     has_changes,
     is_of_units,
     load_reference,
@@ -62,6 +65,8 @@ class ReferenceWriter:
         Of the project.
     exchange : Exchange
         Has the records.
+    append : bool
+        Whether recordings that are there stay.
 
     Attributes
     ----------
@@ -71,10 +76,11 @@ class ReferenceWriter:
         What was not saved, and why.
     """
 
-    def __init__(self, name: str, root: Path, exchange: Exchange) -> None:
+    def __init__(self, name: str, root: Path, exchange: Exchange, *, append: bool = False) -> None:
         self.name = name
         self.root = root
         self.exchange = exchange
+        self.append = append
         self.told: list[str] = []
         self.faults: list[str] = []
 
@@ -84,6 +90,7 @@ class ReferenceWriter:
         with git_commit(self.root) as ask:
             dirty = has_changes(self.root)
             commit = ask()
+        tags = git_tags(self.root) if self.append else []
         written: dict[tuple[Path, str], str] = {}
         for key, known in announced.items():
             name, path = known.name, Path(known.save["path"])
@@ -96,7 +103,7 @@ class ReferenceWriter:
                 continue
             here = None if known.save["on_cluster"] else machine()
             try:
-                self.told += self._save(key, known, path, commit=commit, dirty=dirty, here=here)
+                self.told += self._save(key, known, path, commit=commit, dirty=dirty, here=here, tags=tags)
             except ReferenceFileError as fault:
                 self._refuse(f"{fault}{_what_stays(path)}")
             except OSError as fault:
@@ -115,6 +122,7 @@ class ReferenceWriter:
         commit: str | None,
         dirty: bool | None,
         here: Machine | None,
+        tags: list[str],
     ) -> Iterator[str]:
         """Write one file; yield what is to be said of it."""
         name, plan = known.name, known.save
@@ -134,10 +142,15 @@ class ReferenceWriter:
         if recording.is_empty:
             yield f"{name} has no metric to record, so it has no reference of today"
             return
-        partial = len(runs) < len(known.conditions)
-        earlier = write_reference(path, name, recording, partial=partial)
+        earlier = None
+        if self.append:
+            path = add_recording(path, name, replace(recording, tags=tags))
+        else:
+            partial = len(runs) < len(known.conditions)
+            earlier = write_reference(path, name, recording, partial=partial)
         before = "" if earlier is None else f"; before, it was recorded {earlier}"
-        yield f"saved reference {self.name!r}: {relative(path, self.root)}"
+        what = "added to" if self.append else "saved"
+        yield f"{what} reference {self.name!r}: {relative(path, self.root)}"
         yield f"{name}: {', '.join(map(repr, runs))} recorded {recording}{before}"
         repeats = plan["repeats"] and unlike(self.exchange, key) is None
         yield from _unrepeated(name, plan["guards"], runs, names, repeats=repeats)

@@ -1,0 +1,322 @@
+"""The history of a reference: a file for each recording, which one speaks, and the mean of several.
+
+Recordings that were added lie in a directory beside the file that a reference is saved to, so that branches
+which add some merge without a conflict. The latest that holds a condition speaks of it, unless a `Reference`
+says otherwise.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from crystallize.analysis.condition_runs import ConditionRuns
+from crystallize.analysis.reference_file import load_reference, write_reference
+from crystallize.analysis.stored_reference import COMMIT_DIGITS, Recording, StoredReference
+from crystallize.claims.claim import Claim
+from crystallize.claims.reference import Reference
+from crystallize.context.record import RunRecord
+from crystallize.context.recording import MetricEntry, is_finite
+from crystallize.errors import ReferenceFileError
+from crystallize.stats.tails import t_quantile
+from crystallize.text.formatting import number
+
+WHOLE: Final = ""
+"""Stands for all metrics where it is said which have no mean over recordings."""
+_MOST_SHOWN: Final = 100
+_FEWEST_DIGITS: Final = 7  # of a commit
+
+
+def history_directory(path: Path) -> Path:
+    """Return where recordings are added, beside the file of a reference."""
+    return path.with_name(path.name.removesuffix(".json"))
+
+
+def load_history(path: Path, experiment: str | None = None) -> StoredReference:
+    """Read all recordings of a reference, the earliest first.
+
+    Parameters
+    ----------
+    path : Path
+        The file of the reference; it need not be there if recordings were added.
+    experiment : str, optional
+        Whose it is to be.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no recording.
+    ReferenceFileError
+        If one of them can't be read, or is of another experiment.
+    """
+    directory = history_directory(path)
+    added = sorted(directory.glob("*.json")) if directory.is_dir() else []
+    if not added:
+        return load_reference(path, experiment)
+    recordings: list[tuple[str, Recording]] = []
+    named: str | None = None
+    for file in ([path] if path.exists() else []) + added:
+        held = load_reference(file, experiment)
+        named = held.experiment if named is None else named
+        if held.experiment != named:
+            raise ReferenceFileError(
+                f"{file} is a recording of {held.experiment}, among those of {named}: move it to where those "
+                "of its experiment are"
+            )
+        label = "" if file == path else file.stem
+        recordings += [(label, replace(recording, label=label)) for recording in held.recordings]
+    recordings.sort(key=lambda known: (known[1].origin.recorded, known[0]))
+    return StoredReference(named or "", tuple(recording for _, recording in recordings))
+
+
+def add_recording(path: Path, experiment: str, recording: Recording) -> Path:
+    """Write a file of its own for a recording, and return where it is.
+
+    Parameters
+    ----------
+    path : Path
+        The file of the reference, which stays as it is.
+    experiment, recording
+        As for `write_reference`.
+
+    Raises
+    ------
+    ReferenceFileError
+        If recordings that are there can't be read, or are another experiment's.
+    OSError
+        If it can't be written.
+    """
+    try:
+        held = load_history(path, experiment).experiment
+    except FileNotFoundError:
+        held = experiment
+    if held != experiment:
+        raise ReferenceFileError(f"{history_directory(path)} has recordings of {held}, not of {experiment}")
+    when = "".join(digit for digit in recording.origin.recorded[:19] if digit not in "-:")
+    stem = f"{when}Z-{(recording.origin.commit or 'unknown')[:COMMIT_DIGITS]}"
+    file, again = history_directory(path) / f"{stem}.json", 1
+    while file.exists():
+        again += 1
+        file = file.with_name(f"{stem}-{again}.json")
+    write_reference(file, experiment, recording)
+    return file
+
+
+def chosen(history: StoredReference, against: Reference) -> StoredReference:
+    """Return what a reference says that today is compared with.
+
+    Raises
+    ------
+    ReferenceFileError
+        If there is no such recording.
+    """
+    whole = history.recordings
+    if against.at is not None:
+        found = tuple(recording for recording in whole if _is_called(recording, against.at))
+        if not found:
+            names = ", ".join(dict.fromkeys(map(_name, whole)))
+            raise ReferenceFileError(
+                f"{against} has no recording {against.at!r}, but {names}: at= is the name of a recording's "
+                "file, the beginning of its commit, or a tag that commit had when it was recorded"
+            )
+        return replace(history, recordings=found, history=whole)
+    if against.pool is None:
+        return replace(history, history=whole)
+    return replace(history, recordings=tuple(_pooled(history, against, against.pool)), history=whole)
+
+
+def _is_called(recording: Recording, name: str) -> bool:
+    commit = recording.origin.commit or ""
+    return name in (recording.label, *recording.tags) or (
+        len(name) >= _FEWEST_DIGITS and commit.startswith(name)
+    )
+
+
+def _name(recording: Recording) -> str:
+    commit = (recording.origin.commit or "")[:COMMIT_DIGITS]
+    names = dict.fromkeys((recording.label or commit, *recording.tags))
+    return ", ".join(filter(None, names)) or "one without a name"
+
+
+# The mean of several recordings.
+
+
+def _pooled(history: StoredReference, against: Reference, count: int) -> Iterator[Recording]:
+    """Yield the mean recording of each condition."""
+    for condition in history.conditions:
+        holding = [recording for recording in history.recordings if condition in recording.conditions]
+        last = holding[-count:]
+        fault = _why_apart(last)
+        if len(last) < count:
+            fault = (
+                f"it holds {len(last)} recording{'s' * (len(last) > 1)} of condition {condition!r}, and "
+                f"pool={count} asks for {count}: record more (--crystallize-append), or pool fewer"
+            )
+        if fault is not None:
+            left_out: Mapping[str, str] = {WHOLE: fault}
+            yield replace(last[-1], conditions={condition: ConditionRuns(condition, ())}, left_out=left_out)
+            continue
+        runs, left_out = _mean(condition, last, mixed=against.other_machines == "allow")
+        yield replace(last[-1], conditions={condition: runs}, parts=tuple(last), left_out=left_out)
+
+
+def _why_apart(recordings: Sequence[Recording]) -> str | None:
+    """Say why recordings have no mean; None if the same replicates are in all of them."""
+    last = recordings[-1]
+    for recording in recordings:
+        if (recording.root_seed, list(recording.seeds)) != (last.root_seed, list(last.seeds)):
+            return (
+                f"its recordings {_name(recording)} and {_name(last)} have other seeds "
+                f"({recording.replicates} replicates of root seed {recording.root_seed}, and "
+                f"{last.replicates} of {last.root_seed}): what is pooled has the same"
+            )
+        if list(recording.cases) != list(last.cases):
+            return f"its recordings {_name(recording)} and {_name(last)} are of other cases"
+    return None
+
+
+def _mean(
+    condition: str, recordings: Sequence[Recording], *, mixed: bool
+) -> tuple[ConditionRuns, dict[str, str]]:
+    """Return replicates of which each is the mean of what it gave in all recordings, and what has none."""
+    arms = [recording.conditions[condition] for recording in recordings]
+    metrics = dict.fromkeys(name for arm in arms for name in arm.names)
+    left_out: dict[str, str] = {}
+    rows: list[list[MetricEntry]] = [[] for _ in recordings[-1].seeds]
+    for metric in metrics:
+        measured = any(metric in arm.measured for arm in arms)
+        fault = None if mixed or not measured else _why_other_machine(recordings)
+        without = next((r for r, arm in zip(recordings, arms, strict=True) if metric not in arm.names), None)
+        if without is not None:
+            fault = f"its recording {_name(without)} has no {metric!r}"
+        columns = [] if fault else [_column(arm, metric) for arm in arms]
+        for replicate, cells in enumerate(zip(*columns, strict=True)):
+            entries = None if fault else _mean_entries(metric, cells, measured)
+            if entries is None:
+                fault = fault or (
+                    f"{metric!r} of replicate {replicate} is no number, or of other units, in one of its "
+                    "recordings"
+                )
+                break
+            rows[replicate] += entries
+        if fault is not None:
+            left_out[metric] = fault
+    rows = [[entry for entry in row if entry.name not in left_out] for row in rows]
+    seeds = recordings[-1].seeds
+    records = [RunRecord(condition, i, seed, tuple(rows[i])) for i, seed in enumerate(seeds)]
+    return ConditionRuns(condition, records), left_out
+
+
+def _why_other_machine(recordings: Sequence[Recording]) -> str | None:
+    last = recordings[-1].origin.machine
+    for recording in recordings:
+        here = recording.origin.machine
+        if last is None or here is None or (differences := here.differences(last)):
+            where = "nobody knows on which machine" if last is None or here is None else differences
+            return (
+                f"its recordings {_name(recording)} and {_name(recordings[-1])} were not measured on one "
+                f"machine ({where})"
+            )
+    return None
+
+
+_Cell = dict[str | int | None, float] | None
+
+
+def _column(runs: ConditionRuns, metric: str) -> list[_Cell]:
+    """Return, for each replicate, unit -> the mean of its values; None where one is no finite number."""
+    column: list[_Cell] = []
+    for record in runs.records:
+        values: dict[str | int | None, list[Any]] = {}
+        for entry in record.metrics if record is not None else ():
+            if entry.name == metric:
+                values.setdefault(entry.unit, []).append(entry.value)
+        numbers = bool(values) and all(is_finite(value) for known in values.values() for value in known)
+        column.append(
+            {unit: math.fsum(known) / len(known) for unit, known in values.items()} if numbers else None
+        )
+    return column
+
+
+def _mean_entries(metric: str, cells: Sequence[_Cell], measured: bool) -> list[MetricEntry] | None:
+    known = [cell for cell in cells if cell is not None]
+    if len(known) < len(cells) or any(cell.keys() != known[-1].keys() for cell in known):
+        return None
+    return [
+        MetricEntry(metric, math.fsum(cell[unit] for cell in known) / len(known), unit, measured, "reference")
+        for unit in known[-1]
+    ]
+
+
+def session_spread(held: Recording, condition: str, metric: str) -> float | None:
+    """Return the standard deviation of the means of the recordings that were pooled; None of fewer than 3."""
+    means = [part.conditions[condition].mean(metric) for part in held.parts]
+    known = [mean for mean in means if mean is not None]
+    if len(known) < 3:
+        return None
+    middle = math.fsum(known) / len(known)
+    return math.sqrt(math.fsum((mean - middle) ** 2 for mean in known) / (len(known) - 1))
+
+
+# What reports show.
+
+
+def course(
+    history: Sequence[Recording], condition: str, metric: str, *, compared: Sequence[Recording]
+) -> list[dict[str, Any]]:
+    """Return what a metric of a condition was in each recording, as plain data for reports.
+
+    Each has ``label``, ``recorded``, ``commit``, ``n``, the ``mean`` over replicates with its 95 % interval
+    (``low``, ``high``; null of a single value), and whether it is ``compared`` with today.
+    """
+    points = []
+    for recording in history[-_MOST_SHOWN:]:
+        runs = recording.conditions.get(condition)
+        values = [] if runs is None else [value for value in runs.values(metric) if is_finite(value)]
+        if not values:
+            continue
+        mean, half = _mean_with_interval(values)
+        points.append(
+            {
+                "label": recording.label,
+                "recorded": recording.origin.recorded,
+                "commit": recording.origin.commit,
+                "n": len(values),
+                "mean": mean,
+                "low": None if half is None else mean - half,
+                "high": None if half is None else mean + half,
+                "compared": any(recording.origin == known.origin for known in compared),
+            }
+        )
+    return points
+
+
+def _mean_with_interval(values: Sequence[float]) -> tuple[float, float | None]:
+    """Return a mean, and half the width of its 95 % interval by Student's t; None of a single value."""
+    n = len(values)
+    mean = math.fsum(values) / n
+    if n < 2:
+        return mean, None
+    sd = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1))
+    return mean, t_quantile(0.975, n - 1) * sd / math.sqrt(n)
+
+
+def used_margin(
+    claim: Claim, difference: float | None, interval: tuple[float, float] | None, since: str
+) -> str:
+    """Say how much of a claim's margin is used up since an anchor; empty where there is no margin."""
+    size = claim.margin if claim.margin is not None else claim.detects
+    if size is None or not size > 0 or difference is None:
+        return ""
+    low, high = interval or (difference, difference)
+    harm, worst = {
+        "no_decrease": (-difference, -low),
+        "no_increase": (difference, high),
+    }.get(claim.direction, (abs(difference), max(abs(low), abs(high))))
+    if harm <= 0:
+        return f"nothing of the margin {number(size)} is used up since {since}"
+    most = f", at most {100 * worst / size:.0f} % by the interval" if math.isfinite(worst) else ""
+    return f"{100 * harm / size:.0f} % of the margin {number(size)} is used up since {since}{most}"

@@ -1,0 +1,232 @@
+"""Histories of references: recordings in files of their own, their mean, and anchors."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from references import origin, runs_of
+
+from crystallize import Experiment, Hypothesis, Reference, pipeline_step
+from crystallize.analysis.history import add_recording, load_history
+from crystallize.analysis.reference_file import write_reference
+from crystallize.analysis.stored_reference import Recording
+from crystallize.errors import DefinitionError, ReferenceFileError
+from crystallize.identity.provenance import machine
+
+pytestmark = pytest.mark.usefixtures("empty_working_directory")
+
+
+@pipeline_step()
+def score(data, ctx, *, loss=0.0):
+    ctx.record("score", data - loss)
+    ctx.record("measured_score", data - loss, measured=True)
+    return data
+
+
+def experiment(against, *, loss=0.0, metric="score", replicates=12, margin=0.1, direction="no_decrease"):
+    claim = Hypothesis(metric=metric, direction=direction, margin=margin, against=against, name="kept")
+    return Experiment(
+        lambda ctx: ctx.rng.normal(),
+        [score],
+        initial_ctx={"loss": loss},
+        hypotheses=[claim],
+        replicates=replicates,
+        name="scores",
+    )
+
+
+def verdict(against, **options):
+    return experiment(against, **options).run().get_hypothesis("kept").verdicts["baseline"]
+
+
+@pytest.fixture
+def recorded(tmp_path):
+    """Return a function that records, as of some minute and commit, what a loss gives; and the file."""
+    path = tmp_path / "main.json"
+
+    def record(minute, loss, *, seeds=None, replicates=12, here=True, values=None, tags=(), only=None):
+        run = experiment(Reference("main", path=path), loss=loss, replicates=replicates).run()
+        runs = runs_of(
+            "baseline",
+            *(
+                [
+                    (name, value if values is None else values, None)
+                    for name, value in row.items()
+                    if only in (None, name)
+                ]
+                for row in _rows(run)
+            ),
+            seeds=[record.seed for record in run.records] if seeds is None else seeds,
+        )
+        known = replace(
+            origin(f"{minute:012x}"),
+            recorded=f"2026-01-01T00:{minute:02}:00+00:00",
+            machine=machine() if here is True else here,
+        )
+        add_recording(path, "scores", Recording(known, 0, list(runs.seeds), {"baseline": runs}, tags=tags))
+
+    record.path = path
+    return record
+
+
+def _rows(run):
+    return [{entry.name: entry.value for entry in record.metrics} for record in run.records]
+
+
+def against(recorded, **options):
+    return Reference("main", path=recorded.path, **options)
+
+
+def test_each_recording_is_a_file_and_the_latest_speaks(recorded):
+    """Also behind a file of the reference that is older; one that is saved later speaks again."""
+    recorded(1, 0.3)
+    recorded(2, 0.0)
+    names = sorted(path.name for path in (recorded.path.parent / "main").iterdir())
+    assert names == ["20260101T000100Z-000000000001.json", "20260101T000200Z-000000000002.json"]
+    assert not recorded.path.exists()
+    assert verdict(against(recorded)).difference == pytest.approx(0.0)
+    experiment(against(recorded), loss=0.5).run().save_reference(recorded.path)
+    assert verdict(against(recorded)).difference == pytest.approx(0.5)
+    assert len(load_history(recorded.path).recordings) == 3
+
+
+def test_results_add_recordings(recorded):
+    """Two of one commit and second have names of their own."""
+    for _ in range(2):
+        experiment(against(recorded)).run().save_reference(recorded.path, append=True)
+    assert len(list((recorded.path.parent / "main").iterdir())) == 2
+    assert verdict(against(recorded, pool=2)).status == "supported"
+
+
+def test_the_mean_of_recordings_counts_as_many_values_as_replicates(recorded):
+    """Of each replicate what the last ones gave, whatever became of them."""
+    for minute, loss in enumerate((5.0, 0.0, 0.3, 0.6)):
+        recorded(minute, loss)
+    found = verdict(against(recorded, pool=3))
+    assert found.difference == pytest.approx(0.3)
+    assert (found.n, found.test) == (12, "paired t")
+    assert "3 times, of which the mean counts, first at commit 000000000001" in found.recorded
+    assert verdict(against(recorded, pool=1)).difference == pytest.approx(0.6)
+
+
+def test_means_of_measured_values_say_what_sessions_vary_by(recorded):
+    """They are unpaired, and no interval has it."""
+    for minute, loss in enumerate((0.0, 0.3, 0.6)):
+        recorded(minute, loss)
+    found = verdict(against(recorded, pool=3), metric="measured_score", margin=5.0)
+    assert found.test == "Welch t"
+    assert "the means of these 3 recordings have a standard deviation of 0.3" in found.caveat
+    assert "unchanged code passes" not in found.caveat
+
+
+@pytest.mark.parametrize(
+    ("loss", "used"),
+    [
+        (0.05, "50 % of the margin 0.1 is used up since v1.0 (recorded at commit 000000000001"),
+        (-0.05, "nothing of the margin 0.1 is used up since v1.0"),
+    ],
+)
+def test_an_anchor_says_how_much_of_the_margin_is_used_up(recorded, loss, used):
+    """However many recordings came since, each within the margin of the one before."""
+    recorded(1, 0.0, tags=["v1.0"])
+    recorded(2, 0.08)
+    recorded(3, 0.16)
+    assert used in verdict(against(recorded, at="v1.0"), loss=loss).caveat
+    assert verdict(against(recorded), loss=0.2).status == "supported"
+    assert verdict(against(recorded, at="v1.0"), loss=0.2).status == "refuted"
+    assert "used up" not in verdict(against(recorded), loss=0.2).caveat
+
+
+def test_an_anchor_is_named_by_file_commit_or_tag(recorded):
+    """Anything else is invalid, and the message names what there is."""
+    recorded(1, 0.4, tags=["v1.0", "stable"])
+    recorded(2, 0.0)
+    directory = recorded.path.parent / "main"
+    (directory / "20260101T000200Z-000000000002.json").rename(directory / "release.json")
+    for name, difference in (("stable", 0.4), ("00000000000", 0.0), ("000000000001", 0.4), ("release", 0.0)):
+        assert verdict(against(recorded, at=name)).difference == pytest.approx(difference)
+    found = verdict(against(recorded, at="v2.0"))
+    assert found.status == "invalid"
+    assert "no recording 'v2.0', but 20260101T000100Z-000000000001, v1.0, stable, release" in found.reason
+
+
+@pytest.mark.parametrize(
+    ("third", "options", "said"),
+    [
+        (None, {"pool": 3}, "holds 2 recordings of condition 'baseline', and pool=3 asks for 3"),
+        ({"seeds": range(12)}, {"pool": 2}, "have other seeds"),
+        ({"replicates": 6}, {"pool": 2}, "(12 replicates of root seed 0, and 6 of 0)"),
+        ({"values": "text"}, {"pool": 2}, "'score' of replicate 0 is no number"),
+        ({"only": "measured_score"}, {"pool": 2}, "has no 'score'"),
+    ],
+)
+def test_what_has_no_mean_is_invalid(recorded, third, options, said):
+    """Where recordings differ in what they are of, and where there are too few."""
+    recorded(1, 0.0)
+    recorded(2, 0.0)
+    if third is not None:
+        recorded(3, 0.0, **third)
+    found = verdict(against(recorded, **options))
+    assert found.status == "invalid"
+    assert said in found.reason
+
+
+def test_measured_values_of_several_machines_have_no_mean(recorded):
+    """What repeats has one, and so has what is said to be alike on all."""
+    recorded(1, 0.0, here=replace(machine(), processor="Abacus"))
+    recorded(2, 0.0)
+    measured = {"metric": "measured_score", "margin": 5.0}
+    found = verdict(against(recorded, pool=2), **measured)
+    assert found.status == "invalid"
+    assert "were not measured on one machine" in found.reason
+    assert verdict(against(recorded, pool=2)).status == "supported"
+    assert verdict(against(recorded, pool=2, other_machines="allow"), **measured).status == "supported"
+
+
+@pytest.mark.parametrize("text", ["{", '{"format": 1}', "<<<<<<< HEAD\n{}\n"])
+def test_a_recording_that_is_none_makes_all_invalid(recorded, text):
+    """Its file is named; what is there can't be added to either."""
+    recorded(1, 0.0)
+    broken = recorded.path.parent / "main" / "broken.json"
+    broken.write_text(text)
+    found = verdict(against(recorded))
+    assert found.status == "invalid"
+    assert str(broken) in found.reason
+    with pytest.raises(ReferenceFileError, match="broken"):
+        recorded(2, 0.0)
+
+
+def test_recordings_of_other_experiments_are_refused(recorded):
+    """Among those of one, and under its name."""
+    recorded(1, 0.0)
+    other = recorded.path.parent / "main" / "other.json"
+    runs = runs_of("baseline", [("score", 1.0, None)])
+    write_reference(other, "others", Recording(origin(), 0, [100], {"baseline": runs}))
+    found = verdict(against(recorded))
+    assert (found.status, "is a recording of others" in found.reason) == ("invalid", True)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"pool": 0}, "pool is 0; give the number of recordings"),
+        ({"pool": True}, "pool is True"),
+        ({"pool": 2.0}, "pool is 2.0"),
+        ({"at": ""}, "at is ''; give the name of a recording"),
+        ({"at": 3}, "at is 3"),
+        ({"pool": 2, "at": "v1.0"}, "an anchor is one recording"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(options, said):
+    """With what is allowed."""
+    with pytest.raises(DefinitionError, match=said):
+        Reference("main", **options)
+
+
+def test_files_say_tags(recorded):
+    """Others than those of tags are as before."""
+    recorded(1, 0.0, tags=["v1.0"])
+    recorded(2, 0.0)
+    first, second = sorted((recorded.path.parent / "main").iterdir())
+    assert json.loads(first.read_text())["recordings"][0]["tags"] == ["v1.0"]
+    assert "tags" not in json.loads(second.read_text())["recordings"][0]
