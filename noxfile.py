@@ -138,6 +138,16 @@ def links(session: nox.Session) -> None:
 
 
 @nox.session(python=PYTHONS[0])
+def accessibility(session: nox.Session) -> None:
+    """Look at the page of a report in a browser of the system, and have axe-core (by npm) examine it."""
+    session.install("-e", ".[test]", "playwright")
+    directory = session.create_tmp()
+    session.run("npm", "install", "--no-save", "--prefix", directory, "axe-core", external=True)
+    axe = {"AXE_SCRIPT": f"{directory}/node_modules/axe-core/axe.min.js"}
+    session.run("pytest", "-n0", "-m", "slow", "tests/plugin/report/test_report_page.py", env=axe)
+
+
+@nox.session(python=PYTHONS[0])
 def lint(session: nox.Session) -> None:
     """Check style and format."""
     session.install("-e", ".[test]")

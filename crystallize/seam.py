@@ -132,6 +132,7 @@ if TYPE_CHECKING:
     from crystallize.identity.purity import is_incidental as is_incidental
     from crystallize.identity.set_up import set_up_by as set_up_by
     from crystallize.report.case_changes import change_lines as change_lines
+    from crystallize.report.case_changes import slice_lines as slice_lines
     from crystallize.report.case_names import CaseNames as CaseNames
     from crystallize.report.case_names import announced_cases as announced_cases
     from crystallize.report.failures import PROPERTY as PROPERTY
@@ -285,7 +286,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "identity.provenance": ("Machine", "git_commit", "git_tags", "has_changes", "machine", "versions"),
     "identity.purity": ("is_incidental",),
     "identity.set_up": ("set_up_by",),
-    "report.case_changes": ("change_lines",),
+    "report.case_changes": ("change_lines", "slice_lines"),
     "report.case_names": ("CaseNames", "announced_cases"),
     "report.failures": ("Failure", "PROPERTY", "failures_of"),
     "report.html": ("html_report",),

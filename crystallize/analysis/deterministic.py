@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from crystallize.analysis.sample import ClaimSample
-from crystallize.analysis.verdict import Verdict
+from crystallize.analysis.verdict import DETERMINISTIC, Verdict
 from crystallize.claims.claim import Claim
 from crystallize.stats.precision import rounding
 from crystallize.text.formatting import effect
 
-_NAME: Final = "deterministic"
 _RELATIVE: Final = 1e-12  # of a margin that is a part
 
 
@@ -32,7 +31,7 @@ def compared_directly(claim: Claim, sample: ClaimSample, names: tuple[str, str])
             return Verdict.invalid(
                 f"declared deterministic, but metric {claim.metric!r} of {condition!r} is {values[0]!r} in "
                 f"replicate 0 and {values[i]!r} in replicate {i}; leave deterministic out",
-                test=_NAME,
+                test=DETERMINISTIC,
             )
     before, after = sample.baseline[0], sample.treatment[0]
     change = after - before
@@ -43,7 +42,7 @@ def compared_directly(claim: Claim, sample: ClaimSample, names: tuple[str, str])
             return Verdict.invalid(
                 f"metric {claim.metric!r} of {names[0]!r} is 0, of which no part is a margin; use a margin "
                 "in the units of the metric (relative=False)",
-                test=_NAME,
+                test=DETERMINISTIC,
             )
         change /= abs(before)
     margin = claim.size or 0.0
@@ -65,10 +64,10 @@ def compared_directly(claim: Claim, sample: ClaimSample, names: tuple[str, str])
     return Verdict(
         status="supported" if holds else "refuted",
         reason="" if holds else f"{claim.metric} changes by {shown}{against}",
-        test=_NAME,
+        test=DETERMINISTIC,
         estimand="relative change" if claim.has_relative_size else "",
         difference=change,
         interval=(change, change),
         population="this data set",
-        details={"significant": holds, "accepted": holds, "difference": change, "test": _NAME},
+        details={"significant": holds, "accepted": holds, "difference": change, "test": DETERMINISTIC},
     )

@@ -9,6 +9,9 @@ from typing import Any, Final, Literal
 
 Status = Literal["supported", "no harm shown", "refuted", "inconclusive", "invalid"]
 
+DETERMINISTIC: Final = "deterministic"
+"""Test of verdicts on values that no seed changes, which are compared directly."""
+
 PASSING: Final = ("supported", "no harm shown")
 
 

@@ -32,6 +32,7 @@ def session_of(parts: ResultParts) -> SessionResults:
         failures=tuple(failures_of(arms.values(), lambda condition, replicate: "", parts.cases)),
         cases=parts.cases,
         units=unit_results(parts.cases, arms),
+        inputs=parts.inputs,
         notes=tuple(dict.fromkeys(verdict.caveat for verdict in _verdicts(parts) if verdict.caveat)),
     )
     return SessionResults(
@@ -42,6 +43,7 @@ def session_of(parts: ResultParts) -> SessionResults:
         commit=parts.commit,
         versions=parts.versions,
         experiments=(experiment,),
+        machine=parts.machine,
     )
 
 

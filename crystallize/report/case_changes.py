@@ -143,6 +143,10 @@ def change_lines(each: ExperimentResults, *, verbosity: int) -> Iterator[str]:
             yield f"  {unit.id!r}: {found.values(unit)}{found.notes(unit)}"
         for unit in found.lacking[:_WORST_SHOWN] if verbosity > 0 else ():
             yield f"  {unit.id!r}: {found.why_lacking(unit)}"
+
+
+def slice_lines(each: ExperimentResults) -> Iterator[str]:
+    """Yield what each verdict is in each slice of the cases."""
     for test in each.tests:
         for name, part in ({} if test.verdict is None else test.verdict.slices).items():
             shown = part["reason"]

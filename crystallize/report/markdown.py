@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from crystallize.analysis.claim_plan import plan_lines
 from crystallize.analysis.verdict import PASSING
-from crystallize.report.case_changes import change_lines, changes, shown_by_name
+from crystallize.report.case_changes import change_lines, changes, shown_by_name, slice_lines
 from crystallize.report.failures import Failure
 from crystallize.report.model import ExperimentResults, Outcome, SessionResults
 from crystallize.report.wording import effect_of, interval_of
@@ -146,7 +146,7 @@ def _against(outcome: Outcome) -> str:
 
 def _cases(experiment: ExperimentResults) -> Iterator[str]:
     """Yield which cases changed, and the worst of them folded, with what was noted."""
-    for line in change_lines(experiment, verbosity=0):
+    for line in (*change_lines(experiment, verbosity=0), *slice_lines(experiment)):
         yield from ("", text(line))
     for found in changes(experiment):
         if not found.worse:

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from crystallize.analysis.verdict import Verdict
+from crystallize.identity.provenance import Machine
 from crystallize.report.case_names import CaseNames
 from crystallize.report.failures import Failure
 from crystallize.report.unit_results import UnitResults
@@ -179,6 +180,8 @@ class ExperimentResults:
         The cases that its replicates are samples of, if they are.
     units : tuple of UnitResults
         What each case gave, in the order of the data set.
+    inputs : mapping of str to str
+        Declared input -> digest of its content.
     """
 
     id: str
@@ -204,6 +207,7 @@ class ExperimentResults:
     used: Used | None = None
     cases: CaseNames | None = None
     units: tuple[UnitResults, ...] = ()
+    inputs: Mapping[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return every field but those that only sort out or repeat what others say."""
@@ -253,6 +257,10 @@ class SessionResults:
         In order of collection.
     notes : tuple of str
         What the summary of the session says of no experiment in particular.
+    dirty : bool or None
+        Whether the code differed from that commit; None if nobody can tell.
+    machine : Machine or None
+        Where it was run; None if on several.
     """
 
     started: str
@@ -263,10 +271,13 @@ class SessionResults:
     versions: Mapping[str, str]
     experiments: tuple[ExperimentResults, ...] = ()
     notes: tuple[str, ...] = ()
+    dirty: bool | None = None
+    machine: Machine | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return every field, and the name of the schema first."""
         plain = {field.name: getattr(self, field.name) for field in fields(self)}
+        plain["machine"] = None if self.machine is None else asdict(self.machine)
         return {"schema": SCHEMA, **plain, "experiments": [each.to_dict() for each in self.experiments]}
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from crystallize.analysis.verdict import DETERMINISTIC
 from crystallize.text.formatting import effect, interval, level_of, number, p_value, percent, scale_of
 
 CORRECTIONS = {
@@ -13,12 +14,24 @@ CORRECTIONS = {
     "bonferroni": "Bonferroni",
     "max-t": "step-down max-t",
 }
+PASTS = ("reference", "revision")
+"""Comparators that were run at another commit."""
+
 TOLD_APART = frozenset({"p_value", "significant", "accepted"})
 """What a verifier returns that has a place of its own in every report."""
 
 
 def group_line(rows: Sequence[Mapping[str, Any]]) -> str:
     """Return what is common to the verdicts on one hypothesis: metric, test, intervals, population."""
+    head, parts = group_parts(rows)
+    return f"{head}: {', '.join(parts)}" if parts else head
+
+
+def group_parts(rows: Sequence[Mapping[str, Any]], *, complete: bool = True) -> tuple[str, list[str]]:
+    """Return what a hypothesis is about, and what else is common to the verdicts on it.
+
+    Otherwise than `complete`, without what `claim_sentence` and the axis of a plot say.
+    """
 
     def common(key: str) -> Any:
         values = [row[key] for row in rows if row["status"] != "invalid"]
@@ -38,12 +51,12 @@ def group_line(rows: Sequence[Mapping[str, Any]]) -> str:
         parts[0] += f", {'baseline' if first['comparator'] == 'baseline' else 'there'} {number(mean)}"
     if test := common("test"):
         parts.append(f"{test} over {population}" if (population := common("population")) else test)
-    if first["margin"] is not None:
+    if complete and first["margin"] is not None:
         parts.append(f"margin {effect(first['margin'], relative=first['relative'], sign=False)}")
-    if first["detects"] is not None:
+    if complete and first["detects"] is not None:
         size = effect(first["detects"], relative=first["relative"], sign=False)
         parts.append(f"detects {size}")
-    if first["at_least"] is not None:
+    if complete and first["at_least"] is not None:
         parts.append(f"at least {effect(first['at_least'], relative=first['relative'], sign=False)}")
     if common("reading"):
         parts.append(f"read as {common('reading')}")
@@ -51,13 +64,43 @@ def group_line(rows: Sequence[Mapping[str, Any]]) -> str:
         parts.append(f"{percent(confidence)} interval")
     elif any(row["confidence"] is not None for row in rows):
         parts.append("interval at this claim's level")
-    if estimand := common("estimand"):
+    if complete and (estimand := common("estimand")):
         parts.append(f"diff is the {estimand}")
     if (correction := common("correction") or first["correction"]) in CORRECTIONS:
         by = CORRECTIONS[correction]
         what = "alpha split" if correction == "bonferroni" else "p adjusted"
         parts.append(f"{what} by {by} for {first['family']} claims")
-    return f"{parts[0]}: {', '.join(parts[1:])}" if parts[1:] else parts[0]
+    return parts[0], parts[1:]
+
+
+def claim_sentence(row: Mapping[str, Any]) -> str:
+    """Return what is claimed, from the fields of a verdict."""
+    metric, direction, relative = row["metric"], row["direction"], row["relative"]
+    sizes = (row["at_least"], row["margin"], row["detects"])
+    least, margin, loss = (effect(size, relative=relative, sign=False) for size in sizes)
+    if not direction:
+        return f"{row['test']} decides by {metric}."
+    verb = {"increase": "increases", "decrease": "decreases", "differ": "differs"}.get(direction)
+    if verb is not None:
+        said = f"{metric} {verb}" + ("" if row["at_least"] is None else f" by at least {least}")
+    elif row["detects"] is not None:
+        said = f"No {direction.removeprefix('no_')} of {metric} is seen, and one of {loss} would be"
+    elif direction == "equal":
+        said = f"{metric} changes by no more than {margin}"
+    else:
+        said = f"{metric} {direction.removeprefix('no_')}s by no more than {margin}"
+    if row["comparator"] == "pair":
+        return f"{said} between each two conditions."
+    left, mean = sides_of(row)[0], row["baseline_mean"]
+    if row["comparator"] == "number":
+        return f"{said}, compared with {row['against']}."
+    name = f"the {left}" if row["comparator"] in ("baseline", *PASTS) else left
+    return f"{said}, compared with {name}" + ("." if mean is None else f" (mean {number(mean)}).")
+
+
+def is_exact(row: Mapping[str, Any]) -> bool:
+    """Return whether a verdict compares values that no seed changes, without a test."""
+    return bool(row["test"] == DETERMINISTIC)
 
 
 def sides_of(row: Mapping[str, Any]) -> tuple[str, str]:

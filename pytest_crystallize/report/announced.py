@@ -49,6 +49,8 @@ class Announced:
         What the file of a shard says of it besides its runs, if there is to be one.
     cases : mapping or None
         What `CaseNames` are made of, if it is run on cases.
+    inputs : sequence of str
+        Files that its runs read, as declared.
     stored : int
         Of an experiment on cases, how many of its runs are stored.
     """
@@ -74,6 +76,7 @@ class Announced:
     save: Mapping[str, Any]
     shard: Mapping[str, Any]
     cases: Mapping[str, Any] | None
+    inputs: Sequence[str]
     stored: int
 
     def lines(self) -> Iterator[str]:

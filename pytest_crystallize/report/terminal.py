@@ -19,6 +19,7 @@ from crystallize.seam import (
     plan_lines,
     printable,
     printable_lines,
+    slice_lines,
 )
 from pytest_crystallize.naming.ids import variant
 from pytest_crystallize.report.judged import Judged
@@ -55,7 +56,7 @@ def experiment_lines(each: ExperimentResults, width: int, *, verbosity: int = 0)
         yield from wrapped(f"{condition}: {shown}", width, indent="  ")
     for line in each.notes:
         yield from wrapped(f"note: {line}", width, indent="  ")
-    for line in change_lines(each, verbosity=verbosity):
+    for line in (*change_lines(each, verbosity=verbosity), *slice_lines(each)):
         yield from wrapped(line, width, indent="    " if line.startswith(" ") else "  ")
     if verbosity > 0:
         known = [condition for condition in used.conditions if condition in each.digests]

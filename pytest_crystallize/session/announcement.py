@@ -46,6 +46,7 @@ def _announced(runs: ExperimentRuns) -> Announced:
         stays=runs.stays if runs.settings.cluster is not None else "",
         save=to_be_saved(runs),
         shard=_described(runs),
+        inputs=list(runs.caching.inputs),
         cases=announced_cases(plan.cases),
         stored=runs.cache.count() if runs.design is not None and runs.cache is not None else 0,
     )

@@ -7,6 +7,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,15 @@ from typing import Any
 import pytest
 
 from crystallize.seam import (
+    ExperimentResults,
     SessionResults,
+    declared_inputs,
     failure,
     git_commit,
+    has_changes,
     html_report,
     json_report,
+    machine,
     markdown_report,
     printable,
     versions,
@@ -154,17 +159,26 @@ class Publisher:
         reporter = self.reporter
         with git_commit() as ask:
             reporter.gather_notes()
-            experiments = reporter.experiments()
+            experiments = tuple(map(self._with_inputs, reporter.experiments()))
+            commit = ask()
             return SessionResults(
                 started=datetime.fromtimestamp(self._started, UTC).isoformat(timespec="seconds"),
                 seconds=time.time() - self._started,
                 exit_status=exit_status,
                 arguments=tuple(map(str, self.config.invocation_params.args)),
-                commit=ask(),
+                commit=commit,
                 versions=versions() | {"pytest": pytest.__version__},
                 experiments=experiments,
                 notes=(*reporter.absent, *reporter.settings.notes),
+                dirty=None if commit is None else has_changes(),
+                machine=machine() if reporter.settings.cluster is None else None,
             )
+
+    def _with_inputs(self, each: ExperimentResults) -> ExperimentResults:
+        """Return an experiment with the digests of what it says that its runs read."""
+        known = self.reporter.announced[each.id]
+        inputs = declared_inputs(self.config.rootpath, known.inputs) if known.inputs else {}
+        return replace(each, inputs=inputs)
 
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:

@@ -1,5 +1,6 @@
 """The page of a report in a real browser, which is Playwright's own or one of the system."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -90,9 +91,11 @@ def test_the_page_in_a_browser(chromium, report, tmp_path, width, scheme):
     for landmark in ("banner", "navigation", "main", "contentinfo"):
         assert page.get_by_role(landmark).count() == 1
     assert page.get_by_role("heading", level=1).inner_text() == "4 of 8 hypotheses supported"
-    assert page.get_by_role("heading", level=2).count() == 4
-    assert page.get_by_role("heading", level=3).count() == 8
+    assert page.get_by_role("heading", level=2).count() == 5
+    assert page.get_by_role("heading", level=3).count() == 4
+    assert page.get_by_role("heading", level=4).count() == 8
     assert page.get_by_role("img", name="total: baseline and boost").count() == 2
+    assert page.get_by_role("table").count() >= 5
     page.keyboard.press("Tab")
     skip = page.get_by_role("link", name="Skip to the verdicts")
     assert skip.evaluate("element => element === document.activeElement")
@@ -101,3 +104,37 @@ def test_the_page_in_a_browser(chromium, report, tmp_path, width, scheme):
     assert page.get_by_role("main").evaluate("element => element === document.activeElement")
     assert {request.partition("#")[0] for request in requests} == {report.as_uri()}
     assert complaints == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [1280, 390])
+def test_effect_interval_and_p_are_in_view(chromium, report, width):
+    """Of every verdict, twice, without scrolling sideways; a link to a treatment opens its samples."""
+    page = chromium.new_page(viewport={"width": width, "height": 900})
+    page.goto(report.as_uri())
+    for kind in ("effect", "interval", "p"):
+        boxes = [cell.bounding_box() for cell in page.locator(f"table.cards td.{kind}").all()]
+        seen = [box for box in boxes if box is not None]
+        assert len(seen) == 16
+        assert all(box["x"] >= 0 and box["x"] + box["width"] <= width for box in seen)
+    samples = page.get_by_role("img", name="total: baseline and boost")
+    assert samples.count() == 0
+    page.get_by_role("link", name="boost", exact=True).first.click()
+    assert samples.count() == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(chromium, report, width, scheme):
+    """With all that can be opened closed, and open; AXE_SCRIPT names axe.min.js."""
+    script = os.environ.get("AXE_SCRIPT")
+    if script is None:
+        pytest.skip("AXE_SCRIPT does not name axe.min.js; the session accessibility of nox brings it")
+    page = chromium.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    page.goto(report.as_uri())
+    page.add_script_tag(path=script)
+    for opened in ("false", "true"):
+        page.evaluate(f"document.querySelectorAll('details').forEach(each => {{ each.open = {opened} }})")
+        found = page.evaluate("axe.run()")["violations"]
+        assert [(each["id"], each["impact"], each["nodes"][0]["html"]) for each in found] == []
