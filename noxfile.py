@@ -82,6 +82,7 @@ def package(session: nox.Session) -> None:
     example = re.findall(r"^```python\n(.*?)^```$", Path("README.md").read_text("utf-8"), re.M | re.S)[0]
     bare = install("bare", str(wheel))
     (place / "readme").mkdir(exist_ok=True)
+    (place / "readme" / "pytest.ini").write_text("[pytest]\n")
     (place / "readme" / "experiment_cache.py").write_text(example, encoding="utf-8")
     with session.chdir(place / "readme"):
         session.run(bare, "-m", "pytest", "--crystallize", external=True)

@@ -114,6 +114,12 @@ def _places(paths: tuple[StrPath, ...]) -> Places:
     return Places(paths)
 
 
+def _stands_for_no_file(path: Any) -> bool:
+    """Return whether this is a name such as ``<string>``, where Python looks for a line that it can't compile."""
+    name = os.fsdecode(path)
+    return name.startswith("<") and name.endswith(">") and not os.path.lexists(name)
+
+
 class Watch:
     """Run under watch: what this thread or task does, and threads that belong to no other run.
 
@@ -156,6 +162,8 @@ class Watch:
             return
         if mode is None and _called_by("os", "shutil"):
             return  # directories, whose names are relative to others
+        if not flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT) and _stands_for_no_file(path):
+            return
         file = Spelled.of(path)
         known = self._watcher
         if file in known._ignored or is_of_no_concern(file):

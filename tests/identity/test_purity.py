@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,20 @@ def test_a_file_that_is_not_there_is_noted_too(project):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links need privileges there")
+def test_code_that_has_no_file_is_looked_for_in_none(project):
+    """Python looks for the line that it can't compile; a file of such a name is one like others."""
+
+    def run():
+        with suppress(SyntaxError):
+            compile("1 +", "<unknown>", "exec")
+        with suppress(FileNotFoundError):
+            Path("<unknown>").read_text()
+
+    assert reasons(run) == ()
+    Path("<unknown>").touch()
+    assert reasons(run) == undeclared("<unknown>")
+
+
 def test_links_lead_to_what_they_name(project):
     """What was declared may be a link, and a link does not make a file the run's own."""
     Path("link.csv").symlink_to("data/train.csv")
