@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 _WORTH: Final = 8
 """How many states of a block are asked for, before it is worth while to make those of all its words."""
-_MOST: Final = 1 << 12
-"""Words, and states, that are remembered."""
+_MOST_WORDS: Final = 1 << 12
+_MOST_MADE: Final = 1 << 8
+"""Blocks of states that are remembered: more than a pipeline has parts that draw random numbers."""
 
 # Constants of numpy's SeedSequence, which is that of O'Neill's `seed_seq_fe128`.
 _INIT_A: Final = 0x43B0D7E5
@@ -128,37 +129,41 @@ class SeedSequences:
     """Seed sequences of words and scopes; the states of a block of words are made together."""
 
     def __init__(self) -> None:
-        self._blocks: dict[int, Sequence[int]] = {}
-        self._states: dict[tuple[int, int], NDArray[np.uint64]] = {}
+        self._places: dict[int, tuple[Sequence[int], int]] = {}  # of a word: its block, and where in it
+        self._states: dict[tuple[int, int], NDArray[np.uint64]] = {}  # by first word of a block, and scope
         self._asked: Counter[tuple[int, int]] = Counter()
 
     def know(self, block: Sequence[int]) -> None:
         """Know of words that will probably be asked for together."""
-        if len(self._blocks) >= _MOST:
-            self._blocks.clear()
+        if (known := self._places.get(block[0])) is not None and known[0] == block:
+            return
+        if len(self._places) >= _MOST_WORDS:
+            self._places.clear()
             self._asked.clear()
-        self._blocks.update(dict.fromkeys(block, block))
+        self._places.update((word, (block, place)) for place, word in enumerate(block))
 
     def of(self, word: int, scope: int) -> np.random.SeedSequence | PreparedSeedSequence:
         """Return what is equal to ``SeedSequence(word, spawn_key=(scope,))``."""
-        state = self._states.get((word, scope))
-        if state is None and (block := self._blocks.get(word)) is not None:
-            state = self._made(block, word, scope)
-        if state is None:
-            return np.random.SeedSequence(word, spawn_key=(scope,))
-        return PreparedSeedSequence(word, scope, state)
+        known = self._places.get(word)
+        if known is not None and scope <= _LOW:  # numpy takes a larger one for two words
+            block, place = known
+            made = self._states.get((block[0], scope))
+            if made is None:
+                made = self._made(block, scope)
+            if made is not None:
+                return PreparedSeedSequence(word, scope, made[place])
+        return np.random.SeedSequence(word, spawn_key=(scope,))
 
-    def _made(self, block: Sequence[int], word: int, scope: int) -> NDArray[np.uint64] | None:
+    def _made(self, block: Sequence[int], scope: int) -> NDArray[np.uint64] | None:
         key = block[0], scope
         self._asked[key] += 1
         if self._asked[key] < _WORTH:
             return None
-        if len(self._states) >= _MOST:
-            self._states.clear()
-        made = states(block, scope)
+        if len(self._states) >= _MOST_MADE:
+            del self._states[next(iter(self._states))]  # the oldest
+        made = self._states[key] = states(block, scope)
         made.flags.writeable = False
-        self._states.update(zip([(each, scope) for each in block], made, strict=True))
-        return self._states.get((word, scope))
+        return made
 
 
 SEQUENCES: Final = SeedSequences()

@@ -128,7 +128,7 @@ def generator(word: int, scope: int) -> np.random.Generator:
 
 def scope_seed(word: int, scope: int) -> int:
     """Return a 32-bit seed of one scope of one replicate."""
-    return int(np.random.SeedSequence(word, spawn_key=(scope,)).generate_state(1)[0])
+    return int(SEQUENCES.of(word, scope).generate_state(4, np.uint64)[0]) & 0xFFFFFFFF
 
 
 _PYTHON: Final[Any] = random.seed.__self__  # type: ignore[attr-defined]

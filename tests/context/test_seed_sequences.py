@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crystallize.context.seed_sequences import PreparedSeedSequence, states
-from crystallize.context.seeding import SeedStream, generator
+from crystallize.context import seed_sequences
+from crystallize.context.seed_sequences import PreparedSeedSequence, SeedSequences, states
+from crystallize.context.seeding import INPUT, SeedStream, generator, scope_seed
 from crystallize.identity.stable_hash import stable_hash
 
 edges = st.sampled_from([0, 1, 2**32 - 1, 2**32, 2**64 - 1])
@@ -60,3 +61,27 @@ def test_copies_of_a_generator_go_on_alike(prepared, copied):
     assert again.random() == expected.random()
     if not np.__version__.startswith("1."):  # whose copies spawn what no seed repeats
         assert again.spawn(1)[0].random() == expected.spawn(1)[0].random()
+
+
+@pytest.mark.parametrize("scope", [1, 2**32 - 1, INPUT, INPUT + 2**32 - 1])
+def test_generators_and_seeds_of_any_scope_are_those_of_numpy(scope):
+    stream = SeedStream(3)
+    for word in map(stream.word, range(20)):
+        assert generator(word, scope).random() == of_numpy(word, scope).random()
+        expected = np.random.SeedSequence(word, spawn_key=(scope,)).generate_state(1)
+        assert scope_seed(word, scope) == expected[0]
+
+
+def test_states_of_many_scopes_are_made_once(monkeypatch):
+    """A pipeline of many parts that draw random numbers asks for all of them in each replicate."""
+    made = []
+    monkeypatch.setattr(
+        seed_sequences, "states", lambda block, scope: made.append(scope) or states(block, scope)
+    )
+    sequences, words = SeedSequences(), SeedStream(4)
+    block = [words.word(replicate) for replicate in range(1024)]
+    sequences.know(block)
+    for word in block[:40]:
+        for scope in range(30):
+            sequences.of(word, scope)
+    assert sorted(made) == list(range(30))

@@ -31,11 +31,11 @@ MARKED = {
     ),
     "treatments a string": (
         "replicates=3, treatments='a'",
-        "treatments='a'; give a list of treatments or a mapping *",
+        "the treatments of 'a' are in no known format; a file of treatments ends in .yaml, *",
     ),
     "treatments a number": (
         "replicates=3, treatments=3",
-        "treatments=3; give a list of treatments or a mapping *",
+        "treatments=3; give a list of treatments, a mapping of names to changes, or *",
     ),
     "no replicates": ("seed=3", "experiment_x declares no replicates; give replicates= *"),
     "replicates 0": ("replicates=0", "*replicates*0*"),
