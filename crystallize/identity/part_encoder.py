@@ -9,8 +9,7 @@ import pathlib
 import sys
 import types
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 import crystallize.identity.stable_hash  # noqa: F401 - it teaches the encoder all types
 from crystallize.identity.code_facts import code_facts
@@ -33,8 +32,7 @@ _HEAP_TYPE: Final = 1 << 9  # Py_TPFLAGS_HEAPTYPE
 _LOCKS: Final = ("Lock", "Condition", "Semaphore")
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """Named thing of a project.
 
     Attributes
