@@ -48,8 +48,8 @@ if TYPE_CHECKING:
     from crystallize.boundary import failure as failure
     from crystallize.boundary import shown as shown
     from crystallize.boundary import text_of as text_of
-    from crystallize.calls.counts import Counts as Counts
     from crystallize.calls.counts import METER as METER
+    from crystallize.calls.counts import Counts as Counts
     from crystallize.calls.counts import calls_made as calls_made
     from crystallize.calls.counts import counts_of_lines as counts_of_lines
     from crystallize.calls.counts import hear_counts as hear_counts
@@ -63,25 +63,25 @@ if TYPE_CHECKING:
     from crystallize.claims.policy import DEFAULT_JUDGING as DEFAULT_JUDGING
     from crystallize.claims.policy import Judging as Judging
     from crystallize.claims.tests_of_units import ClusteredTTest as ClusteredTTest
-    from crystallize.context.context import FrozenContext as FrozenContext
     from crystallize.context.context import LOGGER as LOGGER
+    from crystallize.context.context import FrozenContext as FrozenContext
     from crystallize.context.context import journal_of as journal_of
     from crystallize.context.current import outside_runs as outside_runs
     from crystallize.context.journal import Journal as Journal
     from crystallize.context.record import NOT_BEGUN as NOT_BEGUN
     from crystallize.context.record import RunError as RunError
     from crystallize.context.record import RunRecord as RunRecord
-    from crystallize.context.record_table import RecordTable as RecordTable
     from crystallize.context.record_table import Records as Records
+    from crystallize.context.record_table import RecordTable as RecordTable
     from crystallize.context.recording import is_finite as is_finite
     from crystallize.context.rows import Rows as Rows
     from crystallize.context.rows import records_from_json as records_from_json
     from crystallize.context.rows import records_to_json as records_to_json
     from crystallize.context.seeding import CALIBRATION as CALIBRATION
-    from crystallize.context.seeding import GlobalState as GlobalState
     from crystallize.context.seeding import PLANNING as PLANNING
-    from crystallize.context.seeding import SeedStream as SeedStream
     from crystallize.context.seeding import TREATMENT as TREATMENT
+    from crystallize.context.seeding import GlobalState as GlobalState
+    from crystallize.context.seeding import SeedStream as SeedStream
     from crystallize.context.seeding import check_root_seed as check_root_seed
     from crystallize.context.seeding import global_state_restored as global_state_restored
     from crystallize.context.seeding import seed_globals as seed_globals
@@ -135,8 +135,8 @@ if TYPE_CHECKING:
     from crystallize.report.case_changes import slice_lines as slice_lines
     from crystallize.report.case_names import CaseNames as CaseNames
     from crystallize.report.case_names import announced_cases as announced_cases
-    from crystallize.report.failures import Failure as Failure
     from crystallize.report.failures import PROPERTY as PROPERTY
+    from crystallize.report.failures import Failure as Failure
     from crystallize.report.failures import failures_of as failures_of
     from crystallize.report.html import html_report as html_report
     from crystallize.report.json import json_line as json_line
@@ -163,8 +163,8 @@ if TYPE_CHECKING:
     from crystallize.report.wording import p_of as p_of
     from crystallize.report.wording import sides_of as sides_of
     from crystallize.run.awaiting_unit import execute_awaiting as execute_awaiting
-    from crystallize.run.execute import Outcomes as Outcomes
     from crystallize.run.execute import RAISED as RAISED
+    from crystallize.run.execute import Outcomes as Outcomes
     from crystallize.run.execute import RunPlan as RunPlan
     from crystallize.run.execute import Unit as Unit
     from crystallize.run.execute import execute as execute

@@ -115,7 +115,7 @@ def _places(paths: tuple[StrPath, ...]) -> Places:
 
 
 def _stands_for_no_file(path: Any) -> bool:
-    """Return whether this is a name such as ``<string>``, where Python looks for a line that it can't compile."""
+    """Return whether this is a name such as ``<string>``, which Python opens to show a line of code."""
     name = os.fsdecode(path)
     return name.startswith("<") and name.endswith(">") and not os.path.lexists(name)
 
