@@ -9,6 +9,8 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import Any, Final, NoReturn
 
+from pytest_crystallize.options.values import parse_days, parse_replicates
+
 GOOD: Final = 0
 NOT_SUPPORTED: Final = 1
 USAGE: Final = 2
@@ -141,28 +143,20 @@ def _parser() -> argparse.ArgumentParser:
     prune = command(
         "prune", "cache:prune", "delete stored runs and results of steps that nobody uses", of_cache
     )
-    prune.add_argument("--days", type=_days, default=30.0, help="that were not used for so many days (30)")
+    prune.add_argument(
+        "--days", type=parse_days, default=30.0, help="that were not used for so many days (30)"
+    )
 
     of_artifacts = group("artifacts", "versions of files that runs have left: a list, and fewer of them")
     listed = command("list", "artifacts:list_versions", "list all versions", of_artifacts)
     fewer = command("prune", "artifacts:prune", "delete all but the latest versions", of_artifacts)
-    fewer.add_argument("--keep", type=_count, required=True, help="how many to leave of each experiment")
+    fewer.add_argument(
+        "--keep", type=parse_replicates, required=True, help="how many to leave of each experiment"
+    )
     for each in (listed, fewer):
         each.add_argument("--root", metavar="DIR", help="of an ArtifactPlugin; by default, in pytest's cache")
     merge.epilog = "what stands behind -- is given to pytest beside the arguments of the shards"
     return parser
-
-
-def _days(text: str) -> float:
-    from pytest_crystallize.options.values import parse_days  # it imports what reads options
-
-    return parse_days(text)
-
-
-def _count(text: str) -> int:
-    from pytest_crystallize.options.values import parse_replicates  # it imports what reads options
-
-    return parse_replicates(text)
 
 
 def _version() -> str:

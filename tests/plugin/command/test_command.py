@@ -2,9 +2,10 @@
 
 import subprocess
 import sys
+from importlib.metadata import entry_points
 
 from pytest_crystallize import screen
-from pytest_crystallize.command.main import main
+from pytest_crystallize.command.main import console, main
 
 
 def test_help_loads_nothing_heavy():
@@ -19,6 +20,12 @@ def test_help_loads_nothing_heavy():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "exit codes: 0 " in done.stdout
     assert "    new  " in done.stdout
+
+
+def test_it_is_installed():
+    """Under the name that the guides give it."""
+    (script,) = entry_points(group="console_scripts", name="crystallize")
+    assert script.load() is console
 
 
 def test_what_may_not_be_typed_is_a_usage_error(capsys):
