@@ -73,19 +73,17 @@ def make_pages(app):
     known = {value for module in MODULES for value in public_of(module).values() if inspect.isclass(value)}
     app.env.public_names = {}
     for module, what in MODULES.items():
-        names = public_of(module)
-        rows, tree, entries = "", "", ""
-        for name, value in names.items():
+        rows, entries = "", ""
+        for name, value in public_of(module).items():
             rows += f"   * - :py:obj:`~{module}.{name}`\n     - {summary(value)}\n"
             entry = titled(name) + directive(module, name, value, known)
             if module in TOGETHER:
                 entries += f"{entry}\n"
-            else:
-                tree += f"   {module}.{name}\n"
-                made.add(write(f"{module}.{name}", entry))
+            else:  # none of the navigation, which each of hundreds of pages would repeat
+                text = f":orphan:\n\n{entry}\n----\n\nAll names of :doc:`{module}`.\n"
+                made.add(write(f"{module}.{name}", text))
             app.env.public_names[f"{module}.{name}"] = f"{getattr(value, '__module__', module)}.{name}"
-        text = f".. list-table::\n   :widths: 30 70\n\n{rows}\n"
-        text += entries or f".. toctree::\n   :hidden:\n\n{tree}"
+        text = f".. list-table::\n   :widths: 30 70\n\n{rows}\n{entries}"
         made.add(write(module, f"{titled(module, '#')}{what.capitalize()}.\n\n{text}"))
     for path in PAGES.glob("*.rst"):
         if path not in made:
