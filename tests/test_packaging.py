@@ -44,6 +44,19 @@ def test_classifiers_name_the_supported_pythons():
     assert re.search(r"PYTHONS = (\(.*\))", sessions)[1] == str(tuple(found)).replace("'", '"')
 
 
+def test_the_page_of_versions_says_what_is_allowed_and_run():
+    """The oldest are those of pyproject.toml, the others those of the sessions of nox."""
+    page = (ROOT / "docs" / "compatibility.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| ([\w-]+) \| ([\d.]+) \|", page, re.MULTILINE))
+    project = PROJECT["project"]
+    oldest = dict(dependency.split(">=") for dependency in project["dependencies"])
+    assert rows == oldest | {"Python": project["requires-python"].removeprefix(">=")}
+    sessions = (ROOT / "noxfile.py").read_text(encoding="utf-8")
+    for name, constant in (("Python", "PYTHONS"), ("pytest", "PYTESTS")):
+        run = re.findall(r"[\d.]+", re.search(rf"^{constant} = \((.*)\)", sessions, re.MULTILINE)[1])
+        assert f"| {name} | {rows[name]} | {', '.join(run)} |" in page
+
+
 @pytest.mark.parametrize("package", PACKAGES)
 def test_package_is_typed_and_shipped(package):
     """The wheel takes whole packages, and each holds py.typed."""
