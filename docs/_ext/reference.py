@@ -90,8 +90,25 @@ def make_pages(app):
             path.unlink()
 
 
+_OPTION = re.compile(r"--crystallize[a-z-]*|crystallize_[a-z_]+(?= ?=|$)")
+
+
+def anchor_options(app, doctree):
+    """Give each option in the tables of the page of options an anchor, which its ini option shares."""
+    if app.env.docname != "options":
+        return
+    given = set()
+    for entry in doctree.findall(nodes.entry):
+        for literal in entry.findall(nodes.literal):
+            option = re.match(_OPTION, literal.astext())
+            anchor = option and nodes.make_id(option[0])
+            if anchor and anchor not in given and entry.parent.index(entry) == 0:
+                literal["ids"].append(anchor)
+                given.add(anchor)
+
+
 class NamesAreLinks(SphinxPostTransform):
-    """What makes a link of a public name between backticks.
+    """What makes a link of a public name, or of an option, between backticks.
 
     A class is known by its name alone; a function, whose name may be a word, where its module or the sign of
     a decorator stands before it, and on the pages that list functions.
@@ -106,7 +123,14 @@ class NamesAreLinks(SphinxPostTransform):
         for literal in list(self.document.findall(nodes.literal)):
             if isinstance(literal.parent, nodes.reference | nodes.title) or literal.get("classes"):
                 continue
-            found = self._found(literal.astext(), here, python)
+            text = literal.astext()
+            if here != "options" and (option := re.match(_OPTION, text)):
+                anchor = nodes.make_id(option[0])
+                literal.replace_self(
+                    make_refnode(self.app.builder, here, "options", anchor, literal.deepcopy())
+                )
+                continue
+            found = self._found(text, here, python)
             if found is not None and found.docname != here:
                 target = literal.deepcopy()
                 link = make_refnode(self.app.builder, here, found.docname, found.node_id, target)
@@ -151,6 +175,7 @@ def setup(app):
     """Register with Sphinx."""
     app.connect("builder-inited", make_pages)
     app.connect("doctree-read", leave_words)
+    app.connect("doctree-read", anchor_options)
     app.connect("missing-reference", resolve)
     app.add_post_transform(NamesAreLinks)
     return {"parallel_read_safe": True}
