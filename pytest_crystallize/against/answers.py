@@ -46,9 +46,9 @@ class Answers:
         self._bracket = ExitStack()
         self._settles = False
 
-    def say(self, **reply: Any) -> None:
-        """Tell the session something."""
-        self._replies.write(json.dumps(reply) + "\n")
+    def say(self, record: str | None = None, **reply: Any) -> None:
+        """Tell the session something; a record, which is JSON itself, in a line of its own."""
+        self._replies.write(json.dumps(reply) + "\n" + ("" if record is None else f"{record}\n"))
         self._replies.flush()
 
     # What is collected.

@@ -166,7 +166,11 @@ class CommitRuns:
             return self._error(self._fault)
         if (unlike := reply["unlike"]) is not None:
             self._exchange.agree(f"{UNLIKE} {self.id_of(experiment)}", lambda: str(unlike))
-        return RunRecord.from_json(reply["record"])
+        try:
+            return RunRecord.from_json(reply["record"])
+        except ValueError:  # it has died while it said it
+            self._lose(partner)
+            return self._error("the process died while it told what this condition gave")
 
     def _error(self, text: str) -> RunError:
         return RunError(

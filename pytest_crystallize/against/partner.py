@@ -23,6 +23,7 @@ from pytest_crystallize.against.revision import Checkout
 
 PATIENCE: Final = 20.0
 """Seconds in which fixtures of a session may be torn down at its end."""
+_PATIENCE_TO_KILL: Final = 2.0
 _TOLD: Final = 1500  # characters of what a process that died has printed
 _OF_THE_SESSION: Final[dict[str, Any]] = {
     "crystallize": True,
@@ -216,8 +217,8 @@ class Partner:
         def listen() -> None:
             with suppress(PartnerLost, ValueError):
                 self.ready()
-                while (reply := self._hear())["kind"] != "ended":
-                    said.append(reply)
+                while True:
+                    said.append(self._hear())
 
         if self._process.poll() is None:
             self._send({"kind": "end"})
@@ -229,16 +230,18 @@ class Partner:
 
     def kill(self) -> None:
         """End it with all that it has started."""
-        if hasattr(os, "killpg"):
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-        else:
-            self._process.kill()
-        self._process.wait()
         for stream in (self._process.stdin, self._process.stdout):
             with suppress(OSError):  # what is left to be written
                 if stream is not None:
                     stream.close()
+        try:
+            self._process.wait(_PATIENCE_TO_KILL)
+        except subprocess.TimeoutExpired:  # that which was to end the others was ended itself
+            if hasattr(os, "killpg"):
+                with suppress(ProcessLookupError, PermissionError):
+                    os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.kill()
+            self._process.wait()
         self._log.close()
         self._temporary.cleanup()
 
@@ -253,8 +256,10 @@ class Partner:
         stream: IO[str] | None = self._process.stdout
         assert stream is not None
         line = "" if stream.closed else stream.readline()
-        if line:
+        if line.endswith("\n"):
             reply: dict[str, Any] = json.loads(line)
+            if reply["kind"] == "record":
+                reply["record"] = stream.readline()
             if reply["kind"] != "ended" or self._ready is not None:
                 return reply
         raise PartnerLost(self._last_words())

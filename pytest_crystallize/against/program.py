@@ -31,7 +31,7 @@ def _guarded(requests: TextIO, replies: TextIO) -> None:
     """
     if not hasattr(os, "fork"):
         return
-    if os.fork() == 0:
+    if (program := os.fork()) == 0:
         return
     import select  # there is none where nothing forks
 
@@ -39,6 +39,8 @@ def _guarded(requests: TextIO, replies: TextIO) -> None:
     hung_up = select.poll()
     hung_up.register(requests.fileno(), 0)
     hung_up.poll()
+    os.kill(program, signal.SIGKILL)  # it may have ended by itself
+    os.waitpid(program, 0)  # what it has taken counts as the session's
     os.killpg(os.getpgrp(), signal.SIGKILL)
 
 

@@ -41,7 +41,7 @@ def test_a_process_that_dies_is_told_and_the_next_run_is_made_by_another(reposit
     assert found[TEST]["status"] == "invalid"
     assert "1 of 12 replicates of 'baseline in v1' are missing: replicate 3" in found[TEST]["reason"]
     assert "the process died while it ran this condition" in found[TEST]["reason"]
-    assert not leftovers("against/program.py")
+    assert not leftovers(str(repository.path))
 
 
 @pytest.mark.slow
@@ -91,64 +91,3 @@ def test_generated_modules_are_named_and_may_be_shared(repository):
     repository.project.ini("pythonpath = src\ncrystallize_against_link = src/pkg/generated.py\n")
     found, _ = repository.compare(apart=True)
     assert found[TEST]["status"] == "supported"
-
-
-FINDER = """
-import importlib.util, sys
-
-class Finder:
-    @staticmethod
-    def find_spec(name, path=None, target=None):
-        if name == "pkg":
-            return importlib.util.spec_from_file_location(
-                name, {init!r}, submodule_search_locations=[{home!r}]
-            )
-
-sys.meta_path.append(Finder)
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", ["path file", "finder", "copy", "flat", "environment"])
-def test_each_kind_of_install(repository, tmp_path_factory, monkeypatch, kind):
-    """Modules of the project come from the other commit; where they can't, it is an error."""
-    write(repository, "from pkg.part import PART")
-    repository.package("PART = 1\n", "pkg/part.py")
-    home = repository.path / "src" / "pkg"
-    site = tmp_path_factory.mktemp("site")
-    repository.project.ini("")
-    if kind == "flat":
-        home.rename(repository.path / "pkg")
-        repository.project.raw("conftest.py", "")
-    repository.commit("v1")
-    changed = "LOSS = 0.5\n"
-    if kind == "flat":
-        repository.project.raw("pkg/__init__.py", changed)
-    else:
-        repository.package(changed)
-    if kind == "path file":
-        (site / "pkg.pth").write_text(f"{home.parent}\n")
-        (site / "sitecustomize.py").write_text(f"import site\nsite.addsitedir({str(site)!r})\n")
-    elif kind == "finder":
-        text = FINDER.format(init=str(home / "__init__.py"), home=str(home))
-        (site / "sitecustomize.py").write_text(text)
-    elif kind == "environment":
-        monkeypatch.setenv("PYTHONPATH", str(home.parent))
-    elif kind == "copy":
-        (site / "pkg").mkdir()
-        for file in home.glob("*.py"):
-            (site / "pkg" / file.name).write_text(file.read_text())
-        info = site / "pkg-1.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: pkg\nVersion: 1\n")
-        (info / "direct_url.json").write_text(f'{{"url": "file://{repository.path}", "dir_info": {{}}}}')
-        (info / "RECORD").write_text("pkg/__init__.py,,\npkg/part.py,,\n")
-    if kind in ("path file", "finder", "copy"):
-        monkeypatch.setenv("PYTHONPATH", str(site))
-    found, _ = repository.compare(apart=True)
-    if kind == "copy":
-        assert found[TEST]["status"] == "invalid"
-        assert "a copy of the project that is installed" in found[TEST]["reason"]
-        assert "pip install -e ." in found[TEST]["reason"]
-    else:
-        assert found[TEST]["status"] == "refuted", found[TEST]

@@ -1,0 +1,179 @@
+"""What sessions of two commits find of times, and what they cost.
+
+In a temporary repository with a package below ``src``. ``--alarms N``: N sessions between identical commits,
+with claims that minimum and mean of times differ, at alpha .05 each. ``--changes N``: N sessions, half of
+them with a branch that is 15 % slower and half with one that is 15 % faster, while a process beside them is
+busy all the time. ``--cost N``: N rounds of a session of two commits, and of ordinary sessions, of the same
+runs. A session of times takes some 15 s of processor time, nearly all for the starts of 20 processes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+EXPERIMENTS = """
+import time
+
+import pkg
+import pytest
+from crystallize import Hypothesis, Revision
+
+def claim(metric, direction, **more):
+    name = f"{metric}_{direction}"
+    return Hypothesis(metric=metric, direction=direction, against=Revision(), name=name, **more)
+
+@pytest.mark.experiment(
+    replicates=30,
+    correction="none",
+    hypotheses=[claim(m, "differ") for m in ("minimum", "mean")]
+    + [claim("minimum", d, at_least=0.05, relative=True) for d in ("increase", "decrease")],
+)
+def experiment_times(ctx):
+    taken = []
+    for _ in range(5):
+        started = time.perf_counter()
+        pkg.work()
+        taken.append(time.perf_counter() - started)
+    ctx.metrics.add("minimum", min(taken), measured=True)
+    ctx.metrics.add("mean", sum(taken) / len(taken), measured=True)
+
+@pytest.mark.experiment(
+    replicates=400,
+    treatments={"other": {"shift": 1.0}},
+    hypotheses=[Hypothesis(metric="value", direction="no_decrease", margin=0.5, against=Revision())],
+)
+def experiment_values(rng, shift=0.0):
+    pkg.work()
+    return {"value": rng.normal() + shift}
+"""
+WORK = "def work():\n    return sum(i * i for i in range({steps}))\n"
+STEPS = 24_000  # more than a millisecond
+
+
+class Project:
+    """Repository with a package, whose commit ``v1`` is compared with what is written to it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        (directory / "src" / "pkg").mkdir(parents=True)
+        (directory / "pytest.ini").write_text("[pytest]\npythonpath = src\n")
+        (directory / "experiment_a.py").write_text(EXPERIMENTS)
+        self.write(1.0)
+        self.git("init", "-q")
+        self.git("add", "-A")
+        self.git("-c", "user.name=a", "-c", "user.email=a@example.org", "commit", "-qm", "one")
+        self.git("tag", "v1")
+
+    def git(self, *arguments: str) -> None:
+        """Run git."""
+        subprocess.run(["git", *arguments], cwd=self.directory, check=True)
+
+    def write(self, factor: float) -> None:
+        """Have the work take that many times as long as in the commit."""
+        (self.directory / "src" / "pkg" / "__init__.py").write_text(WORK.format(steps=int(STEPS * factor)))
+
+    def session(self, *options: str) -> tuple[float, dict[str, Any]]:
+        """Run pytest; return the processor time of the session and its children, and verdicts by test."""
+        report = self.directory / "r.json"
+        command = [sys.executable, "-m", "pytest", "-q", f"--crystallize-report={report}", *options]
+        environment = os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+        before = os.times()
+        subprocess.run(
+            [*command, "-p", "pytest_crystallize.plugin"],
+            cwd=self.directory,
+            env=environment,
+            capture_output=True,
+            check=False,
+        )
+        after = os.times()
+        took = after.children_user + after.children_system - before.children_user - before.children_system
+        data = json.loads(report.read_text())
+        report.unlink()
+        tests = [test for each in data["experiments"] for test in each["tests"]]
+        return took, {test["verdict"]["hypothesis"]: test["verdict"] for test in tests if test["verdict"]}
+
+
+def alarms(project: Project, sessions: int) -> None:
+    """Count significant differences between identical commits."""
+    found: Counter[str] = Counter()
+    for _ in range(sessions):
+        _, verdicts = project.session("--crystallize-against=v1", "experiment_a.py::experiment_times")
+        for metric in ("minimum", "mean"):
+            assert verdicts[f"{metric}_differ"]["status"] != "invalid", verdicts
+            found[metric] += verdicts[f"{metric}_differ"]["status"] == "supported"
+    spread = 1.96 * math.sqrt(0.05 * 0.95 / sessions)
+    for metric in ("minimum", "mean"):
+        print(
+            f"identical commits, {metric}: {found[metric]} alarms in {sessions} sessions "
+            f"({found[metric] / sessions:.1%}; alpha 5 %, by chance up to {0.05 + spread:.1%})",
+            flush=True,
+        )
+
+
+def changes(project: Project, sessions: int) -> None:
+    """Count what is found of branches that are slower and faster, beside a busy process."""
+    busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        for factor, right, wrong in ((1.15, "increase", "decrease"), (0.85, "decrease", "increase")):
+            project.write(factor)
+            found: Counter[str] = Counter()
+            for _ in range((sessions + 1) // 2):
+                _, verdicts = project.session("--crystallize-against=v1", "experiment_a.py::experiment_times")
+                found["found"] += verdicts[f"minimum_{right}"]["status"] == "supported"
+                found["opposite"] += verdicts[f"minimum_{wrong}"]["status"] == "supported"
+                found["sessions"] += 1
+            print(
+                f"work x {factor}, busy beside: found in {found['found']} of {found['sessions']} sessions, "
+                f"the opposite in {found['opposite']}",
+                flush=True,
+            )
+    finally:
+        busy.kill()
+        project.write(1.0)
+
+
+def cost(project: Project, rounds: int) -> None:
+    """Compare a session of two commits with two ordinary sessions of the same runs, and a start."""
+    test, off = "experiment_a.py::experiment_values", "--crystallize-cache=off"
+    ratios = []
+    for _ in range(rounds):
+        one, _ = project.session("--crystallize", off, test)
+        empty, _ = project.session("--crystallize", off, "--crystallize-replicates=2", test)
+        both, _ = project.session("--crystallize-against=v1", off, test)
+        runs = 2 * (one - empty)
+        ratios.append((both - 2 * empty) / runs)
+    low, high = min(ratios), max(ratios)
+    print(
+        f"processor time of 800 runs at each commit, over those of ordinary sessions, starts left out: "
+        f"{statistics.median(ratios):.3f} ({low:.3f} to {high:.3f})"
+    )
+
+
+def main() -> None:
+    """Run what was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name in ("alarms", "changes", "cost"):
+        parser.add_argument(f"--{name}", type=int, metavar="N", default=0)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        project = Project(Path(name))
+        for what in (cost, changes, alarms):
+            if number := getattr(given, what.__name__):
+                started = time.perf_counter()
+                what(project, number)
+                print(f"  {time.perf_counter() - started:.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()
