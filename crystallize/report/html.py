@@ -17,7 +17,7 @@ from crystallize.analysis.columns import mean
 from crystallize.context.recording import is_finite
 from crystallize.report.case_table import case_table
 from crystallize.report.failures import Failure
-from crystallize.report.html_claims import by_hypothesis, claims
+from crystallize.report.html_claims import claims
 from crystallize.report.html_elements import (
     badge_of,
     cards,
@@ -126,8 +126,8 @@ def _overview(results: SessionResults) -> Iterator[str]:
             link = f'<a href="#e{i}">{text(each.name)}</a>'
             head = f'<th scope="rowgroup" role="rowheader" colspan="{len(_OVERVIEW)}">{link}</th>'
             yield f'<tr role="row" class="group">{head}</tr>'
-        for group in by_hypothesis(each, f"e{i}").values():
-            yield from ("".join(_verdict(test, place)) for place, test in group)
+        for group in each.by_hypothesis().values():
+            yield from ("".join(_verdict(test, f"e{i}-{j}")) for j, test in group)
     yield "</tbody></table></section>"
 
 

@@ -47,22 +47,8 @@ _SAME: Final = "* No variance: every difference is the same."
 
 def claims(each: ExperimentResults, key: str) -> Iterator[str]:
     """Yield an article for each hypothesis of an experiment."""
-    for hypothesis, group in by_hypothesis(each, key).items():
-        yield from _article(each, hypothesis, group)
-
-
-def by_hypothesis(each: ExperimentResults, key: str) -> dict[str, list[tuple[str, Outcome]]]:
-    """Return by hypothesis its tests, each with the id of its place, in the order of conditions.
-
-    Tests of pairs and slices, which are about several conditions, come last.
-    """
-    groups: dict[str, list[tuple[str, Outcome]]] = {}
-    for i, test in enumerate(each.tests):
-        groups.setdefault(test.hypothesis, []).append((f"{key}-{i}", test))
-    places = {name: place for place, name in enumerate(each.conditions)}
-    for group in groups.values():
-        group.sort(key=lambda entry: places.get(entry[1].treatment, len(places)))
-    return groups
+    for hypothesis, group in each.by_hypothesis().items():
+        yield from _article(each, hypothesis, [(f"{key}-{i}", test) for i, test in group])
 
 
 def _article(each: ExperimentResults, hypothesis: str, group: Sequence[tuple[str, Outcome]]) -> Iterator[str]:

@@ -11,15 +11,26 @@ import re
 from collections.abc import Iterator
 
 from crystallize.analysis.claim_plan import plan_lines
-from crystallize.analysis.verdict import PASSING
+from crystallize.analysis.verdict import PASSING, Verdict
 from crystallize.report.case_changes import change_lines, changes, shown_by_name, slice_lines
 from crystallize.report.failures import Failure
 from crystallize.report.model import ExperimentResults, Outcome, SessionResults
-from crystallize.report.wording import effect_of, interval_of
+from crystallize.report.wording import effect_of, interval_of, is_exact, margin_of
 from crystallize.text.escaping import printable, printable_lines
 from crystallize.text.formatting import number
 
-COLUMNS = ("experiment", "hypothesis", "treatment", "effect", "p", "n", "verdict")
+COLUMNS = [
+    "experiment",
+    "hypothesis",
+    "metric",
+    "treatment",
+    "means",
+    "effect",
+    "margin",
+    "p",
+    "n",
+    "verdict",
+]
 _SPECIAL = re.compile(
     r"[^\w ./,=%()'?;:+-]"
     r"|(?<![^\W_])_|_(?![^\W_])"  # an underscore inside a word is a letter
@@ -50,7 +61,11 @@ def markdown_report(results: SessionResults, *, limit: int | None = None) -> str
     done, rest = results.headline()
     blocks = [f"**{done}**{f', {rest}' if rest else ''}\n"]
     rows = [
-        _row(each, outcome) for each in results.experiments for outcome in each.tests if _is_claim(outcome)
+        _row(each, outcome)
+        for each in results.experiments
+        for group in each.by_hypothesis().values()
+        for _, outcome in group
+        if _is_claim(outcome)
     ]
     table = ["|".join(("", *cells, "")) + "\n" for cells in (COLUMNS, ["---"] * len(COLUMNS))] if rows else []
     details = [_details(each) for each in results.experiments]
@@ -81,29 +96,35 @@ def _is_claim(outcome: Outcome) -> bool:
 
 def _row(experiment: ExperimentResults, outcome: Outcome) -> str:
     verdict, calibration = outcome.verdict, outcome.calibration
-    shown = n = ""
-    if verdict is not None and verdict.difference is not None:
-        row = verdict.to_dict()
-        shown = effect_of(row)
-        if verdict.interval is not None:
-            shown += f" {interval_of(row)}"
+    metric = means = shown = margin = n = ""
+    p = outcome.shown_p
     if verdict is not None:
-        n = str(verdict.n)
+        row = verdict.to_dict()
+        metric, means, margin, n = verdict.metric, _means(verdict), margin_of(row), str(verdict.n)
+        if verdict.difference is not None:
+            shown = effect_of(row)
+            if is_exact(row):
+                shown, p = f"{shown}, exact", "no test"
+            elif verdict.interval is not None:
+                shown += f" {interval_of(row)}"
     if outcome.planned is not None:
         n = "-" if outcome.planned["needed"] is None else str(outcome.planned["needed"])
     if calibration is not None:
         shown = f"{100 * calibration['rate']:.3g} % of {calibration['tests']} A/A tests"
         n = str(calibration["n"])
     cells = (
-        code(experiment.name),
-        code(outcome.hypothesis),
-        code(outcome.treatment),
-        text(shown),
-        text(outcome.shown_p),
+        *map(code, (experiment.name, outcome.hypothesis, metric, outcome.treatment)),
+        *map(text, (means, shown, margin, p)),
         n,
         f"{_MARKS.get(outcome.status, '⚠️')} {text(outcome.word)}",
     )
     return "|".join(("", *cells, "")) + "\n"
+
+
+def _means(verdict: Verdict) -> str:
+    """Return the means of both sides; without a difference of any, nothing."""
+    sides = verdict.baseline_mean, verdict.treatment_mean
+    return "" if sides == (None, None) else " → ".join(map(number, sides))
 
 
 def _details(experiment: ExperimentResults) -> str:

@@ -218,6 +218,19 @@ class ExperimentResults:
             del failure["sections"]
         return {name: value for name, value in known.items() if name not in ("node", "used", "cases")}
 
+    def by_hypothesis(self) -> dict[str, list[tuple[int, Outcome]]]:
+        """Return by hypothesis its tests, each with its position, in the order of conditions.
+
+        Tests of pairs and slices, which are about several conditions, come last.
+        """
+        groups: dict[str, list[tuple[int, Outcome]]] = {}
+        for place, test in enumerate(self.tests):
+            groups.setdefault(test.hypothesis, []).append((place, test))
+        order = {name: place for place, name in enumerate(self.conditions)}
+        for group in groups.values():
+            group.sort(key=lambda entry: order.get(entry[1].treatment, len(order)))
+        return groups
+
     @property
     def extent(self) -> str:
         """Extent of the runs in words: replicates, conditions, seed, compute time, what was cached."""

@@ -135,6 +135,14 @@ def effect_of(row: Mapping[str, Any]) -> str:
     return effect(row["difference"], relative=row["relative"], scale=scale_of(row))
 
 
+def margin_of(row: Mapping[str, Any]) -> str:
+    """Return the size that a claim names, with what it is where it is no margin; empty if it names none."""
+    for name, said in (("margin", ""), ("at_least", "at least "), ("detects", "detects ")):
+        if row[name] is not None:
+            return said + effect(row[name], relative=row["relative"], sign=False)
+    return ""
+
+
 def mde_of(row: Mapping[str, Any]) -> str:
     """Return the smallest difference that a sample like a verdict's shows, or a dash."""
     relative = row["relative"]

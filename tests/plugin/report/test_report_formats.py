@@ -260,7 +260,7 @@ def test_names_are_text_in_markdown(name):
     """No name makes a cell, a tag, a link, a mention or a reference."""
     report = markdown_report(named(name))
     rows = [line for line in report.splitlines() if line.startswith("|")]
-    assert {line.count("|") for line in rows} == {8}
+    assert {line.count("|") for line in rows} == {11}
     fences = re.compile(r"^(`{3,})text\n.*?\n\1$", re.MULTILINE | re.DOTALL)
     assert len(fences.findall(report)) == 2
     outside = fences.sub("", report)
@@ -293,15 +293,20 @@ def test_markdown_text_reads_as_it_was(content):
 def test_markdown_begins_with_the_verdict():
     """One line, one table, and folded details."""
     failed = outcome(
-        verdict(status="refuted", reason="m goes the other way", adjusted_p=0.02), outcome="failed"
+        verdict(status="refuted", reason="m goes the other way", adjusted_p=0.02, at_least=0.5),
+        outcome="failed",
     )
-    report = markdown_report(session(experiment(outcome(verdict()), failed), notes=("a note",)))
-    first, empty, head, _, row, refuted, *_ = report.splitlines()
-    assert first == "**1 of 2 hypotheses supported**, 1 refuted"
+    exact = outcome(verdict(test="deterministic", p_value=None, interval=(1.0, 1.0), margin=0.25))
+    report = markdown_report(session(experiment(outcome(verdict()), failed, exact), notes=("a note",)))
+    first, empty, head, _, row, refuted, compared, *_ = report.splitlines()
+    assert first == "**2 of 3 hypotheses supported**, 1 refuted"
     assert empty == ""
-    assert head == "|experiment|hypothesis|treatment|effect|p|n|verdict|"
+    assert head == "|experiment|hypothesis|metric|treatment|means|effect|margin|p|n|verdict|"
     cells = [Page(f"<p>{cell}").text for cell in row.split("|")[1:-1]]
-    assert cells == ["experiment_e", "m_increase", "boost", "+1 [0.5, 1.5]", "0.010", "3", "✅ SUPPORTED"]
+    named = ["experiment_e", "m_increase", "m", "boost"]
+    assert cells == [*named, "2 → 3", "+1 [0.5, 1.5]", "", "0.010", "3", "✅ SUPPORTED"]
+    assert "|at least 0.5|" in refuted
+    assert "|+1, exact|0.25|no test|" in Page(f"<p>{compared}").text
     assert "|0.020|" in refuted
     assert "m goes the other way" in report
     assert "> a note" in report
