@@ -96,6 +96,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="Compare the baseline with itself N times, to see if a hypothesis is supported too often",
     )
     group.addoption(
+        "--crystallize-check-verifiers",
+        action="store_const",
+        const=True,
+        help="also check each verifier and statistical test of yours on samples of every kind",
+    )
+    group.addoption(
         "--crystallize-plan",
         action="store_const",
         const=True,

@@ -203,7 +203,7 @@ def test_third_parties_are_the_declared_ones(module):
         assert known or root in ("crystallize", "pytest_crystallize"), f"{module} imports {name}"
 
 
-LIBRARY = {"crystallize", "crystallize.errors", "crystallize.seam", "crystallize.stats"}
+LIBRARY = {f"crystallize{module}" for module in ("", ".errors", ".seam", ".stats", ".testing")}
 """What the plugin may import of the library: its public names, and the seam."""
 
 

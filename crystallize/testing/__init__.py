@@ -18,8 +18,8 @@ def check_verifier(
     metrics: str | Sequence[str] | None = None,
     minimum_n: int | None = None,
     paired: bool = True,
-    alternative: Alternative = "two-sided",
-    binary: bool = False,
+    alternative: Alternative | None = "two-sided",
+    binary: bool | None = False,
     tolerance: float = 1e-9,
     examples: int = 100,
 ) -> None:
@@ -52,12 +52,12 @@ def check_verifier(
     paired : bool
         Whether the i-th values of both arms belong together. If not, the replicates of each arm may be put
         in an order of their own. A claim says it itself.
-    alternative : {"two-sided", "one-sided", "margin"}
+    alternative : {"two-sided", "one-sided", "margin"} or None
         What the p-value is about: that the arms differ, that they differ in one direction, or that they do
         not differ by a margin (non-inferiority, equivalence), where identical arms may pass and nothing is
-        known of swapped ones. A claim says it itself.
-    binary : bool
-        Whether the values are 0 and 1 only.
+        known of swapped ones. None has it be seen whether p-values have a side. A claim says it itself.
+    binary : bool or None
+        Whether the values are 0 and 1 only. None has it be seen whether there are verdicts on others.
     tolerance : float
         By how much p-values of the same evidence may differ. The default is for rounding; a Monte Carlo test
         needs a few of its standard errors.
@@ -104,5 +104,7 @@ def check_verifier(
     failed, number = failures(checked, examples)
     if failed:
         paragraphs = (f"{i}. {name}\n{text}" for i, (name, text) in enumerate(failed.items(), 1))
-        heading = f"{checked.label} fails {len(failed)} of {number} checks"
+        is_seen = None in (alternative, binary) and checked.hypothesis.claim is None
+        seen = f", as {checked.seen}" if is_seen else ""
+        heading = f"{checked.label} fails {len(failed)} of {number} checks{seen}"
         raise VerifierCheckError("\n\n".join((heading, *paragraphs)), failed)

@@ -19,6 +19,9 @@ Alternative = Literal["two-sided", "one-sided", "margin"]
 _ALTERNATIVES: Final = ("two-sided", "one-sided", "margin")
 
 _MINIMUM_N: Final = 3
+_LOW: Final = [0.1, -1.2, 0.7, 1.9, -0.4, 0.3, -0.8, 1.1, 0.5, -1.6, 0.9, -0.2]
+_FEW: Final = [0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0]
+_OFTEN: Final = [1, 1, 1, 1, 1, 0, 1, 1, 1, 1, 1, 1]
 _MOST_REPLICATES: Final = 100  # more than any sample here could usefully have
 
 
@@ -144,6 +147,11 @@ class Subject:
         return f"{kind} {self.hypothesis.name!r}"
 
     @property
+    def seen(self) -> str:
+        """What it is checked as."""
+        return f"alternative={self.alternative!r}, binary={self.binary}"
+
+    @property
     def has_side(self) -> bool:
         """Whether it can't hold with the arms swapped, if it holds as they are."""
         claim = self.hypothesis.claim
@@ -176,13 +184,13 @@ def subject_of(
     metrics: str | Sequence[str] | None,
     minimum_n: int | None,
     paired: bool,
-    alternative: Alternative,
-    binary: bool,
+    alternative: Alternative | None,
+    binary: bool | None,
     tolerance: float,
     examples: int,
 ) -> Subject:
     """Check the arguments of `check_verifier`, and add what a hypothesis says itself."""
-    if alternative not in _ALTERNATIVES:
+    if alternative is not None and alternative not in _ALTERNATIVES:
         raise DefinitionError(
             f"alternative={alternative!r}; allowed are {', '.join(map(repr, _ALTERNATIVES))}"
         )
@@ -206,7 +214,7 @@ def subject_of(
     claim = verifier.claim
     if claim is not None:
         for key, value, default in (("paired", paired, True), ("alternative", alternative, "two-sided")):
-            if value != default:
+            if value != default and value is not None:
                 raise DefinitionError(
                     f"{key}={value!r} belongs to a verifier; a claim says it itself, here {claim}"
                 )
@@ -217,13 +225,16 @@ def subject_of(
         alternative = claim.alternative if claim.is_superiority else "margin"
         binary = binary or isinstance(claim.test, McNemarTest)
         enough = _fewest_replicates(claim)
+    elif alternative is None or binary is None:
+        seen = seen_as(verifier)
+        alternative, binary = alternative or seen[0], seen[1] if binary is None else binary
     return Subject(
         verifier,
         verifier.metrics or ("metric",),
         enough if minimum_n is None else minimum_n,
         paired,
-        alternative,
-        binary,
+        alternative or "two-sided",
+        bool(binary),
         tolerance,
     )
 
@@ -246,3 +257,19 @@ def _fewest_replicates(claim: Claim) -> int:
         )
         for test in tests
     )
+
+
+def seen_as(hypothesis: Hypothesis) -> tuple[Alternative, bool]:
+    """Return the alternative of a verifier, and whether it is of rates, by what it answers to arms far apart.
+
+    It is of rates if it gives no verdict on numbers, but on 0 and 1; it has a side if its p-value is another
+    with the arms swapped.
+    """
+    names = hypothesis.metrics or ("metric",)
+    for binary, low, high in ((False, _LOW, [value + 9 for value in _LOW]), (True, _FEW, _OFTEN)):
+        arms = Arms({name: list(low) for name in names}, {name: list(high) for name in names})
+        asked = Subject(hypothesis, tuple(names), _MINIMUM_N, True, "two-sided", binary, 1e-9)
+        as_it_is, swapped = asked.ask(arms), asked.ask(arms.swapped())
+        if as_it_is.decided and swapped.decided:
+            return "two-sided" if asked.same_p(as_it_is, swapped) else "one-sided", binary
+    return "two-sided", False

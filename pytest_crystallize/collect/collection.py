@@ -30,6 +30,7 @@ from pytest_crystallize.collect.arguments import check_arguments, is_parameter, 
 from pytest_crystallize.collect.calibration import CalibrationItem
 from pytest_crystallize.collect.items import HypothesisItem
 from pytest_crystallize.collect.planning import PlanItem
+from pytest_crystallize.collect.verifiers import VerifierItem, own_part
 from pytest_crystallize.naming.ids import escape, relative
 from pytest_crystallize.naming.places import place_of
 from pytest_crystallize.naming.tracebacks import is_projects
@@ -94,6 +95,25 @@ class ExperimentCollector(ShowsTraceback, pytest.Class):
                         raise self.CollectError(f"{self.where}: two tests would be called {item.nodeid!r}")
                     seen.add(item.nodeid)
                     yield item
+                if self.settings.options.check_verifiers:
+                    yield from self._verifiers(runs, claims)
+
+    def _verifiers(self, runs: ExperimentRuns, claims: Sequence[ClaimedHypothesis]) -> Iterator[VerifierItem]:
+        """Yield a check of each verifier of the user's that no other experiment has had."""
+        for claim in claims:
+            part, key = own_part(claim.hypothesis) or (None, None)
+            if key is None or key in self.settings.verifiers:
+                continue
+            self.settings.verifiers.add(key)
+            leaf = ".".join(escape(name, brackets=False) for name in (runs.part, claim.label) if name)
+            leaf = f"{leaf}[verifier]"
+            item: VerifierItem = VerifierItem.from_parent(
+                self, name=leaf, nodeid=f"{self.nodeid}::{leaf}", hypothesis=claim.hypothesis, part=part
+            )
+            for mark in claim.marks:
+                if mark.name != "xfail":  # which is about a verdict
+                    item.add_marker(mark if isinstance(mark, pytest.MarkDecorator) else decorator_of(mark))
+            yield item
 
     def _count(self, runs: ExperimentRuns) -> None:
         """Raise `CollectError` if there are more claims than alpha is split over."""

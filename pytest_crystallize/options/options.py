@@ -9,6 +9,7 @@ import secrets
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,8 @@ class Options:
         How many A/A tests to make of each hypothesis, in place of testing it.
     plan : bool
         Whether to tell how many replicates claims need, in place of testing them.
+    check_verifiers : bool
+        Whether to check the verifiers of the user's, too.
     save : str or None
         Under which name to write a reference.
     append : bool
@@ -104,6 +107,7 @@ class Options:
     off: SwitchedOff
     calibrate: int | None
     plan: bool
+    check_verifiers: bool
     save: str | None
     append: bool
     compare: str | None
@@ -172,6 +176,7 @@ class Options:
             off=off,
             calibrate=option.crystallize_calibrate,
             plan=bool(option.crystallize_plan),
+            check_verifiers=option.crystallize_check_verifiers is not None,
             save=option.crystallize_save,
             append=option.crystallize_append,
             compare=option.crystallize_compare or _ini(config, "crystallize_compare", parse_reference),
@@ -247,6 +252,11 @@ _UNSHARED = {
 
 
 def _check(option: argparse.Namespace) -> None:
+    if option.crystallize_check_verifiers and find_spec("hypothesis") is None:
+        raise pytest.UsageError(
+            "--crystallize-check-verifiers needs hypothesis; install it with pip install "
+            "'pytest-crystallize[testing]'"
+        )
     if option.crystallize_save and option.crystallize_calibrate:
         raise pytest.UsageError("--crystallize-save: A/A tests (--crystallize-calibrate) are no reference")
     for other in ("save", "calibrate", "plan", "repro", "budget"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -76,6 +76,8 @@ class Settings:
         What makes runs of another commit, if the session compares with one.
     claims : dict
         How many claims each experiment that is collected has, by its id.
+    verifiers : set
+        What tells those verifiers apart that are checked.
     collected : int
         How many tests of experiments there were before any was deselected.
     notes, faults : dict
@@ -103,6 +105,7 @@ class Settings:
         self.cluster: Cluster | None = None
         self.commit: CommitRuns | None = None
         self.claims: dict[str, int] = {}
+        self.verifiers: set[Hashable] = set()
         self.collected = 0
         self.notes: dict[str, None] = dict.fromkeys(options.notes)
         self.faults: dict[str, None] = {}
