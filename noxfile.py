@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import tempfile
 import tomllib
 from pathlib import Path
 
@@ -70,7 +71,12 @@ def package(session: nox.Session) -> None:
     session.run("python", "-m", "build")
     (wheel,), (sdist,) = (list(Path("dist").resolve().glob(suffix)) for suffix in ("*.whl", "*.tar.gz"))
     session.run("twine", "check", "--strict", str(wheel), str(sdist))
-    place = Path(session.create_tmp()).resolve()
+    with tempfile.TemporaryDirectory() as place:  # outside of the project, whose settings would be found
+        _try(session, Path(place).resolve(), wheel, sdist)
+
+
+def _try(session: nox.Session, place: Path, wheel: Path, sdist: Path) -> None:
+    """Run the README's example on the wheel alone, and the tests of the sdist from its files."""
 
     def install(name: str, *packages: str) -> str:
         """Return the python of an environment of that name that holds these packages and nothing else."""
@@ -80,17 +86,15 @@ def package(session: nox.Session) -> None:
         return python
 
     example = re.findall(r"^```python\n(.*?)^```$", Path("README.md").read_text("utf-8"), re.M | re.S)[0]
-    bare = install("bare", str(wheel))
-    (place / "readme").mkdir(exist_ok=True)
-    (place / "readme" / "pytest.ini").write_text("[pytest]\n")
+    (place / "readme").mkdir()
     (place / "readme" / "experiment_cache.py").write_text(example, encoding="utf-8")
+    bare = install("bare", str(wheel))
     with session.chdir(place / "readme"):
         session.run(bare, "-m", "pytest", "--crystallize", external=True)
-    unpacked = place / sdist.name.removesuffix(".tar.gz")
-    shutil.rmtree(unpacked, ignore_errors=True)
     shutil.unpack_archive(sdist, place, filter="data")
+    unpacked = place / sdist.name.removesuffix(".tar.gz")
+    full = install("full", f"{unpacked}[test,examples]")
     with session.chdir(unpacked):
-        full = install("full", f"{unpacked}[test,examples]")
         session.run(full, "-m", "pytest", *session.posargs, external=True)
 
 

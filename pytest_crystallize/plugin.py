@@ -99,7 +99,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--crystallize-check-verifiers",
         action="store_const",
         const=True,
-        help="also check each verifier and statistical test of yours on samples of every kind",
+        help="Also check each verifier and statistical test of yours on samples of every kind",
     )
     group.addoption(
         "--crystallize-plan",

@@ -148,7 +148,7 @@ class Subject:
 
     @property
     def seen(self) -> str:
-        """What it is checked as."""
+        """The arguments of a verifier that it is checked by, as text."""
         return f"alternative={self.alternative!r}, binary={self.binary}"
 
     @property
