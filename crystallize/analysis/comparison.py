@@ -75,7 +75,7 @@ class Comparisons:
             baseline = self._constant(hypothesis, today)
         else:
             assert hypothesis.reference is not None
-            baseline = self.references.runs(hypothesis.reference, second)
+            baseline = self.references.baseline(hypothesis, second)
         arms = baseline, today
         if isinstance(today, CaseRuns):
             return self._by_case(hypothesis, condition, baseline, today, size)

@@ -18,6 +18,16 @@ from crystallize.analysis.reference_file import load_reference, write_reference
 from crystallize.analysis.stored_reference import COMMIT_DIGITS, Recording, StoredReference
 from crystallize.claims.claim import Claim
 from crystallize.claims.reference import Reference
+from crystallize.claims.tests_of_ranks import BrunnerMunzelTest, MannWhitneyTest, WilcoxonTest
+from crystallize.claims.tests_of_rates import (
+    BarnardTest,
+    BinomialTest,
+    BoschlooTest,
+    FisherExactTest,
+    McNemarTest,
+)
+from crystallize.claims.tests_of_scores import QuantileTest, WinRateTest
+from crystallize.claims.tests_of_trimmed_means import YuenTest
 from crystallize.context.record import RunRecord
 from crystallize.context.recording import MetricEntry, is_finite
 from crystallize.errors import ReferenceFileError
@@ -26,6 +36,11 @@ from crystallize.text.formatting import number
 
 WHOLE: Final = ""
 """Stands for all metrics where it is said which have no mean over recordings."""
+_OF_VALUES: Final = (
+    *(WilcoxonTest, MannWhitneyTest, BrunnerMunzelTest, YuenTest, QuantileTest, WinRateTest),
+    *(McNemarTest, BoschlooTest, FisherExactTest, BarnardTest, BinomialTest),
+)
+"""Tests of how values are distributed, or of yes/no."""
 _MOST_SHOWN: Final = 100
 _FEWEST_DIGITS: Final = 7  # of a commit
 
@@ -246,9 +261,49 @@ def _mean_entries(metric: str, cells: Sequence[_Cell], measured: bool) -> list[M
     if len(known) < len(cells) or any(cell.keys() != known[-1].keys() for cell in known):
         return None
     return [
-        MetricEntry(metric, math.fsum(cell[unit] for cell in known) / len(known), unit, measured, "reference")
+        MetricEntry(metric, _arithmetic([cell[unit] for cell in known]), unit, measured, "reference")
         for unit in known[-1]
     ]
+
+
+def _arithmetic(values: Sequence[float]) -> float:
+    """Return a mean, which of values that repeat is the same to the last bit."""
+    return values[0] if len(set(values)) == 1 else math.fsum(values) / len(values)
+
+
+def geometric_mean(held: Recording, condition: str, metric: str) -> ConditionRuns:
+    """Return pooled runs in which a metric is the geometric mean over recordings, as ratios are of such.
+
+    The logarithm of an arithmetic mean is larger than the mean of logarithms: what does not repeat would seem
+    to have become smaller.
+    """
+    runs = held.conditions[condition]
+    columns = [_column(part.conditions[condition], metric) for part in held.parts]
+    records = []
+    for record, cells in zip(runs.records, zip(*columns, strict=True), strict=True):
+        assert record is not None  # only complete runs are recorded
+        metrics = tuple(
+            entry._replace(value=_geometric([cell[entry.unit] for cell in cells if cell is not None]))
+            if entry.name == metric
+            else entry
+            for entry in record.metrics
+        )
+        records.append(replace(record, metrics=metrics))
+    return ConditionRuns(runs.condition, records)
+
+
+def _geometric(values: Sequence[float]) -> float:
+    if min(values) <= 0:
+        return min(values)  # which no test of ratios takes
+    if len(set(values)) == 1:
+        return values[0]
+    return math.exp(math.fsum(map(math.log, values)) / len(values))
+
+
+def no_means(claim: Claim | None) -> str:
+    """Return the name of a claim's test, if it is none of means; empty if it is."""
+    test = None if claim is None else claim.test
+    return test.name if test is not None and isinstance(test, _OF_VALUES) else ""
 
 
 def session_spread(held: Recording, condition: str, metric: str) -> float | None:
@@ -305,7 +360,12 @@ def _mean_with_interval(values: Sequence[float]) -> tuple[float, float | None]:
 
 
 def used_margin(
-    claim: Claim, difference: float | None, interval: tuple[float, float] | None, since: str
+    claim: Claim,
+    difference: float | None,
+    interval: tuple[float, float] | None,
+    *,
+    condition: str,
+    since: str,
 ) -> str:
     """Say how much of a claim's margin is used up since an anchor; empty where there is no margin."""
     size = claim.margin if claim.margin is not None else claim.detects
@@ -317,6 +377,7 @@ def used_margin(
         "no_increase": (difference, high),
     }.get(claim.direction, (abs(difference), max(abs(low), abs(high))))
     if harm <= 0:
-        return f"nothing of the margin {number(size)} is used up since {since}"
+        return f"{condition!r} has used up nothing of the margin {number(size)} since {since}"
     most = f", at most {100 * worst / size:.0f} % by the interval" if math.isfinite(worst) else ""
-    return f"{100 * harm / size:.0f} % of the margin {number(size)} is used up since {since}{most}"
+    used = f"{condition!r} has used up {100 * harm / size:.0f} % of the margin {number(size)}"
+    return f"{used} since {since}{most}"

@@ -8,7 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from crystallize.analysis.condition_runs import ConditionRuns
-from crystallize.analysis.history import WHOLE, chosen, course, load_history, session_spread, used_margin
+from crystallize.analysis.history import (
+    WHOLE,
+    chosen,
+    course,
+    geometric_mean,
+    load_history,
+    no_means,
+    session_spread,
+    used_margin,
+)
 from crystallize.analysis.stored_reference import Recording, StoredReference
 from crystallize.claims.reference import Reference, Revision
 from crystallize.errors import ReferenceFileError
@@ -53,6 +62,7 @@ class References:
         self._found = found or {}
         self._inputs = inputs or {}
         self._elsewhere = elsewhere
+        self._geometric: dict[tuple[Reference, str, str], ConditionRuns] = {}
 
     @property
     def _here(self) -> Machine | None:
@@ -82,6 +92,18 @@ class References:
         """Return the recorded runs of a condition; none, where there is no recording."""
         held = self.recording(against, condition)
         return ConditionRuns(condition, ()) if held is None else held.conditions[condition]
+
+    def baseline(self, hypothesis: Hypothesis, condition: str) -> ConditionRuns:
+        """Return what a hypothesis compares a condition with; of pooled ratios, geometric means."""
+        against, claim = hypothesis.reference, hypothesis.claim
+        assert against is not None
+        held = self.recording(against, condition)
+        if held is None or len(held.parts) < 2 or claim is None or not claim.is_ratio:
+            return self.runs(against, condition)
+        key = against, condition, claim.metric
+        if key not in self._geometric:
+            self._geometric[key] = geometric_mean(held, condition, claim.metric)
+        return self._geometric[key]
 
     def cases(self, against: Reference | None, condition: str) -> list[str]:
         """Return the id of the case of each recorded replicate; none, where they are of no cases."""
@@ -169,6 +191,11 @@ class References:
         for metric in (WHOLE, *(hypothesis.metrics or ())):
             if metric in held.left_out:
                 return f"reference {against.name!r} has no mean of recordings: {held.left_out[metric]}"
+        if len(held.parts) > 1 and (test := no_means(hypothesis.claim)):
+            return (
+                f"pool={len(held.parts)} takes means over recordings, which vary less than values do, and "
+                f"{test} compares no means: compare with one recording, or by a test of means"
+            )
         named = f"reference {against.name!r} was recorded {held}"
         if today is None:
             return (
@@ -215,7 +242,8 @@ class References:
         held = None if against is None else self.recording(against, condition)
         if against is None or against.at is None or claim is None or held is None:
             return ""
-        return used_margin(claim, difference, interval, f"{against.at} (recorded {held.origin})")
+        since = f"{against.at} (recorded {held.origin})"
+        return used_margin(claim, difference, interval, condition=condition, since=since)
 
     def caveats(self, hypothesis: Hypothesis, condition: str, today: ConditionRuns) -> Iterator[str]:
         """Yield what a comparison with a recording relies on."""

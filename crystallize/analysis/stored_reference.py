@@ -128,8 +128,8 @@ class Recording:
         many = "1 replicate" if self.replicates == 1 else f"{self.replicates} replicates"
         if len(self.parts) > 1:
             first = self.parts[0].origin
-            often = f"{len(self.parts)} times, of which the mean counts, first {first} and last {self.origin}"
-            return f"with {many} of root seed {self.root_seed} {often}"
+            often = f"{len(self.parts)} times with {many} of root seed {self.root_seed}"
+            return f"{often}, first {first} and last {self.origin}, of which the mean counts"
         return f"with {many} of root seed {self.root_seed} {self.origin}"
 
     def to_data(self) -> dict[str, Any]:

@@ -25,8 +25,7 @@ def history_plot(
     metric : str
         Its name.
     recordings : sequence of mapping
-        The earliest first; ``mean``, ``low``, ``high``, ``recorded``, ``commit``, ``label`` and
-        ``compared`` of each.
+        The earliest first, as `crystallize.analysis.history.course` gives them.
     today : sequence
         One value per replicate; what is no finite number is left out.
     key : str

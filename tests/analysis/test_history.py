@@ -6,9 +6,19 @@ from dataclasses import replace
 import pytest
 from references import origin, runs_of
 
-from crystallize import Experiment, Hypothesis, Reference, pipeline_step
+from crystallize import (
+    Experiment,
+    Hypothesis,
+    LogRatioTest,
+    MannWhitneyTest,
+    QuantileTest,
+    Reference,
+    WinRateTest,
+    pipeline_step,
+)
 from crystallize.analysis.history import add_recording, load_history
 from crystallize.analysis.reference_file import write_reference
+from crystallize.analysis.references import References, find_references
 from crystallize.analysis.stored_reference import Recording
 from crystallize.errors import DefinitionError, ReferenceFileError
 from crystallize.identity.provenance import machine
@@ -105,7 +115,9 @@ def test_the_mean_of_recordings_counts_as_many_values_as_replicates(recorded):
     found = verdict(against(recorded, pool=3))
     assert found.difference == pytest.approx(0.3)
     assert (found.n, found.test) == (12, "paired t")
-    assert "3 times, of which the mean counts, first at commit 000000000001" in found.recorded
+    assert (
+        "recorded 3 times with 12 replicates of root seed 0, first at commit 000000000001" in found.recorded
+    )
     assert verdict(against(recorded, pool=1)).difference == pytest.approx(0.6)
 
 
@@ -122,8 +134,8 @@ def test_means_of_measured_values_say_what_sessions_vary_by(recorded):
 @pytest.mark.parametrize(
     ("loss", "used"),
     [
-        (0.05, "50 % of the margin 0.1 is used up since v1.0 (recorded at commit 000000000001"),
-        (-0.05, "nothing of the margin 0.1 is used up since v1.0"),
+        (0.05, "'baseline' has used up 50 % of the margin 0.1 since v1.0 (recorded at commit 000000000001"),
+        (-0.05, "'baseline' has used up nothing of the margin 0.1 since v1.0"),
     ],
 )
 def test_an_anchor_says_how_much_of_the_margin_is_used_up(recorded, loss, used):
@@ -230,3 +242,52 @@ def test_files_say_tags(recorded):
     first, second = sorted((recorded.path.parent / "main").iterdir())
     assert json.loads(first.read_text())["recordings"][0]["tags"] == ["v1.0"]
     assert "tags" not in json.loads(second.read_text())["recordings"][0]
+
+
+def test_ratios_are_of_geometric_means(recorded):
+    """The logarithm of an arithmetic mean would have what varies seem to shrink."""
+    for minute, value in enumerate((1.0, 4.0)):
+        recorded(minute, 0.0, values=value, only="measured_score")
+    known = References(find_references([ratio := hypothesis(recorded, LogRatioTest())], lambda it: it.file))
+    held = known.baseline(ratio, "baseline")
+    assert held.values("measured_score") == [pytest.approx(2.0)] * 12
+    assert known.runs(ratio.reference, "baseline").values("measured_score") == [2.5] * 12
+
+
+def hypothesis(recorded, test):
+    return Hypothesis(
+        metric="measured_score",
+        direction="no_increase",
+        margin=0.1,
+        relative=True,
+        against=against(recorded, pool=2),
+        statistical_test=test,
+        name="kept",
+    )
+
+
+@pytest.mark.parametrize("test", [QuantileTest(0.9), MannWhitneyTest(), WinRateTest()], ids=lambda t: t.name)
+def test_tests_of_no_means_do_not_take_them(recorded, test):
+    """Means vary less than values: their quantiles and ranks are others."""
+    for minute in range(2):
+        recorded(minute, 0.0)
+    claim = Hypothesis(
+        metric="score",
+        direction="no_decrease",
+        margin=0.1,
+        against=against(recorded, pool=2),
+        statistical_test=test,
+        name="kept",
+    )
+    run = experiment(against(recorded)).run(hypotheses=[claim])
+    found = run.get_hypothesis("kept").verdicts["baseline"]
+    assert found.status == "invalid"
+    assert f"{test.name} compares no means" in found.reason
+
+
+def test_the_mean_of_values_that_repeat_is_the_same_to_the_last_bit(recorded):
+    """Three times a tenth, divided by three, is none."""
+    for minute in range(3):
+        recorded(minute, 0.1)
+    found = verdict(against(recorded, pool=3), loss=0.1)
+    assert (found.difference, found.degenerate) == (0.0, True)
