@@ -14,8 +14,8 @@ version = release = version_of("pytest-crystallize")
 
 extensions = [
     "myst_parser",
+    "numpydoc",
     "sphinx.ext.autodoc",
-    "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
     "sphinx.ext.intersphinx",
     "navigation",
@@ -32,9 +32,8 @@ autodoc_member_order = "bysource"
 autodoc_type_aliases = {"ArrayLike": "numpy.typing.ArrayLike"}
 autodoc_typehints_format = "short"
 python_maximum_signature_line_length = 80
-napoleon_google_docstring = False
-napoleon_use_rtype = False
-napoleon_use_ivar = True
+numpydoc_show_class_members = False  # autodoc shows them
+numpydoc_attributes_as_param_list = True
 default_role = "literal"  # names between backticks, which `reference` makes links of
 
 nitpicky = True

@@ -1,13 +1,11 @@
 """Reference pages of all public names, and links to them from wherever they are named."""
 
-import builtins
 import inspect
 import re
 from pathlib import Path
 
 from docutils import nodes
 from public import MODULES, is_defined, public_of
-from sphinx.addnodes import pending_xref
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.nodes import make_refnode
 
@@ -136,6 +134,23 @@ class NamesAreLinks(SphinxPostTransform):
                 link = make_refnode(self.app.builder, here, found.docname, found.node_id, target)
                 literal.replace_self(link)
 
+        if here.startswith("api/"):
+            for typed in (*self.document.findall(nodes.classifier), *self.document.findall(nodes.term)):
+                for text in list(typed.findall(nodes.Text)):
+                    self._link_words(text, here, python)
+
+    def _link_words(self, text, here, python):
+        """Replace the names of classes in a type, or what is raised, by links."""
+        pieces = []
+        for word in re.split(r"\b([A-Z]\w+)\b", text.astext()):
+            found = self._found(word, here, python) if word[:1].isupper() else None
+            if found is None:
+                pieces.append(nodes.Text(word))
+            else:
+                target = nodes.inline("", word)
+                pieces.append(make_refnode(self.app.builder, here, found.docname, found.node_id, target))
+        text.parent.replace(text, pieces)
+
     def _found(self, text, here, python):
         match = re.fullmatch(r"(@?)([A-Za-z_][\w.]*)(\(.*\))?", text)
         if match is None:
@@ -151,12 +166,12 @@ class NamesAreLinks(SphinxPostTransform):
         return None
 
 
-def leave_words(app, doctree):
-    """Make no references of the words by which docstrings tell a type, such as shape or mapping."""
-    for reference in list(doctree.findall(pending_xref)):
-        target = reference.get("reftarget", "")
-        if reference.get("refdomain") == "py" and target.islower() and not hasattr(builtins, target):
-            reference.replace_self(reference.children)
+def shown_signature(app, what, name, value, options, signature, result):
+    """Show no signature of what users are given rather than make, and none that isn't Python."""
+    doc = inspect.getdoc(value) or ""
+    if what in ("class", "exception") and "\nAttributes\n" in doc and "\nParameters\n" not in doc:
+        return "", None
+    return signature and signature.replace("<factory>", "..."), result
 
 
 def resolve(app, env, node, contnode):
@@ -174,7 +189,7 @@ def resolve(app, env, node, contnode):
 def setup(app):
     """Register with Sphinx."""
     app.connect("builder-inited", make_pages)
-    app.connect("doctree-read", leave_words)
+    app.connect("autodoc-process-signature", shown_signature)
     app.connect("doctree-read", anchor_options)
     app.connect("missing-reference", resolve)
     app.add_post_transform(NamesAreLinks)
