@@ -140,7 +140,9 @@ def _untimed(text):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", ["first-verdict", "compare-models", "search-and-confirm", "simulate"])
+@pytest.mark.parametrize(
+    "page", ["first-verdict", "compare-models", "search-and-confirm", "simulate", "verdicts"]
+)
 def test_other_pages_show_what_is_printed(page, tmp_path, monkeypatch, capsys):
     """Behind their blocks of Python, which write the files; times apart, line by line."""
     if page == "compare-models":
