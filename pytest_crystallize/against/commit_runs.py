@@ -13,7 +13,6 @@ from crystallize import RunRecord
 from crystallize.seam import RunError, Unit
 from pytest_crystallize.against.partner import Partner, PartnerLost, start_task
 from pytest_crystallize.against.revision import Checkout
-from pytest_crystallize.against.turns import Turns
 from pytest_crystallize.options.options import Options
 from pytest_crystallize.records.exchange import UNLIKE, Exchange
 
@@ -34,15 +33,12 @@ class CommitRuns:
         What the session was asked for.
     exchange : Exchange
         Where the processes of the session agree on what has been collected there.
-    turns : Turns
-        Who may run a unit while another process measures.
     """
 
     def __init__(
-        self, config: pytest.Config, checkout: Checkout, options: Options, exchange: Exchange, turns: Turns
+        self, config: pytest.Config, checkout: Checkout, options: Options, exchange: Exchange
     ) -> None:
         self.checkout = checkout
-        self.turns = turns
         self._config = config
         self._options = options
         self._exchange = exchange
@@ -213,7 +209,6 @@ class CommitRuns:
         if self._partner is not None:
             self._partner.kill()
         self._partner = None
-        self.turns.close()
 
 
 def _holds(node: str, experiment: str) -> bool:

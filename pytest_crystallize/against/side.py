@@ -54,7 +54,6 @@ class OtherSide:
         self._built: dict[int, Recording] = {}
         self._way: str | None = None
         self.id = commit.id_of(experiment)
-        self.turns = commit.turns
 
     @cached_property
     def fault(self) -> str | None:

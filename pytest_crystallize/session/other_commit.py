@@ -10,7 +10,6 @@ import pytest
 from crystallize.seam import printable
 from pytest_crystallize.against.commit_runs import CommitRuns
 from pytest_crystallize.against.revision import Checkout, RevisionError, Worktrees
-from pytest_crystallize.against.turns import Turns
 from pytest_crystallize.units.settings import Settings
 
 DIRECTORY = "revisions"
@@ -48,7 +47,7 @@ class OtherCommit:
         self._settings = settings
         self._runs_units = runs_units
         self._worktrees = Worktrees(settings.options.directory / DIRECTORY)
-        asked, exchange = settings.options.against, settings.exchange
+        asked = settings.options.against
         assert asked is not None
         if told is not None:
             checkout = Checkout(**{**told, "linked": tuple(told["linked"])})
@@ -59,9 +58,8 @@ class OtherCommit:
             except RevisionError as fault:
                 self._worktrees.close()
                 raise pytest.UsageError(f"--crystallize-against={asked}: {fault}") from fault
-        number = "".join(filter(str.isdigit, exchange.worker))
-        turns = Turns(getattr(exchange, "directory", None), int(number or 0))
-        self.commit = settings.commit = CommitRuns(config, checkout, settings.options, exchange, turns)
+        settings.turns.are_taken = True  # while a process measures, no other one runs anything
+        self.commit = settings.commit = CommitRuns(config, checkout, settings.options, settings.exchange)
 
     def for_workers(self) -> dict[str, Any]:
         """Return what workers are told; plain data."""

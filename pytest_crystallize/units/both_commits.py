@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,7 +16,6 @@ from pytest_crystallize.units.unit_runs import UnitRuns
 
 if TYPE_CHECKING:
     from pytest_crystallize.against.side import OtherSide
-    from pytest_crystallize.against.turns import Turns
 
 
 class BothCommits:
@@ -49,15 +48,14 @@ class BothCommits:
 
     def _beside(self, unit: Unit) -> RunRecord:
         """Run a unit here and there, and return the record of what it gave here."""
-        with self._turn():
-            if not self._other.is_open and self._other.comes_first(unit):
-                self._there(unit)
-            record = self._here(unit)
-            if self._other.is_open:
-                self._other.settle(record)
-            if not self._other.by_blocks:
-                self._there(unit)
-                return record
+        if not self._other.is_open and self._other.comes_first(unit):
+            self._there(unit)
+        record = self._here(unit)
+        if self._other.is_open:
+            self._other.settle(record)
+        if not self._other.by_blocks:
+            self._there(unit)
+            return record
         self._runs.forget(unit)  # what was measured in this process is compared with nothing
         return self._by_blocks(unit) or record
 
@@ -65,12 +63,8 @@ class BothCommits:
         """Have the pair of processes of its block run a unit, if what is compared was measured."""
         if not self._other.by_blocks:
             return None
-        with self._other.turns.taken_alone():
+        with self._runs.settings.turns.taken(alone=True):
             return self._apart(unit)
-
-    def _turn(self) -> AbstractContextManager[None]:
-        # Others may wait for a unit upstream, which this process has claimed, while they are to have a turn.
-        return nullcontext() if self._runs.part else self._other.turns.taken()
 
     def _here(self, unit: Unit) -> RunRecord:
         """Return the record of a unit here, which may be there already."""
@@ -85,7 +79,9 @@ class BothCommits:
         """Have a unit be run at the other commit, if it was not yet."""
         if self._other.is_needed(unit):
             self._runs.settings.timer.restart()
-            self._publish(unit, self._other.run(unit), there=True)
+            with self._runs.settings.turns.taken(alone=self._runs.exclusive):
+                made = self._other.run(unit)
+            self._publish(unit, made, there=True)
 
     def _apart(self, unit: Unit) -> RunRecord:
         """Have both sides be run by processes of their own, and return the record of this one."""
@@ -103,30 +99,3 @@ class BothCommits:
         if not there or self._other.is_needed(unit):
             runs.write(runs.settings.exchange.publish, key, record)
         return record
-
-
-class InTurn:
-    """Units of an experiment that is not compared, run while no other process measures.
-
-    Parameters
-    ----------
-    runs : UnitRuns
-        The experiment's.
-    source : Source
-        What runs them.
-    turns : Turns
-        Of this process.
-    """
-
-    def __init__(self, runs: UnitRuns, source: Source, turns: Turns) -> None:
-        self._runs = runs
-        self._source = source
-        self._turns = turns
-
-    def records(self, units: Iterable[Unit]) -> Records:
-        """Run the units in one turn."""
-        if self._runs.part:
-            yield from self._source.records(units)
-            return
-        with self._turns.taken(), closing(self._source.records(units)) as records:
-            yield from records

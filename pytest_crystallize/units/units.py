@@ -174,12 +174,10 @@ class ExperimentRuns(UnitRuns):
 
     def _sourced(self, host: pytest.Item) -> Source:
         """Return what runs units of such replicates on all sides that are compared."""
-        if self.settings.commit is None:
-            return self.source(host)
-        from pytest_crystallize.units.both_commits import BothCommits, InTurn  # not in other sessions
-
         if self.other_side is None or self.other_side.fault is not None:
-            return InTurn(self, self.source(host), self.settings.commit.turns)
+            return self.source(host)
+        from pytest_crystallize.units.both_commits import BothCommits  # not in other sessions
+
         return BothCommits(self, self.other_side, partial(self.source, host), host)
 
     def again(self, host: pytest.Item, unit: Unit) -> RunRecord:
