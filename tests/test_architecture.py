@@ -29,10 +29,10 @@ def test_each_stop_of_the_walk_is_there(path, function):
 
 
 def test_a_replicate_is_at_its_verdict_within_twelve_stops():
-    """Both walks are told whole, and stay short enough to keep in mind."""
+    """Each walk is told whole, and stays short enough to keep in mind."""
     numbers = [int(row[0]) for row in ROWS]
-    ends = [i for i in range(len(numbers)) if numbers[i + 1 : i + 2] in ([], [1])]
-    assert numbers == [*range(1, numbers[ends[0]] + 1), *range(1, numbers[ends[1]] + 1)]
+    lengths = [n for n, behind in zip(numbers, [*numbers[1:], 1], strict=True) if behind == 1]
+    assert numbers == [number for length in lengths for number in range(1, length + 1)]
     assert max(numbers) <= 12
 
 

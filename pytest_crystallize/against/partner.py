@@ -102,8 +102,9 @@ def start_task(
     if ini is None or not Path(ini).exists():
         ini = os.devnull  # or pytest would look for one above the worktree, and find today's
     root, here = mapped(str(config.rootpath)), str(config.invocation_params.dir)
-    args = [f"--rootdir={root}", f"--config-file={ini}", f"--confcutdir={root}", "-o", "addopts="]
-    overrides = [*(getattr(config.option, "override_ini", None) or ())]
+    args = [f"--rootdir={root}", f"--config-file={ini}", f"--confcutdir={root}"]
+    # What is in addopts today holds for both commits, and so does the device that this process has.
+    overrides = [*(getattr(config.option, "override_ini", None) or ()), "addopts=", "crystallize_devices="]
     if getattr(config, "cache", None) is not None:
         overrides.append(f"cache_dir={directory.parents[1]}")
     args += [part for setting in overrides for part in ("-o", setting)]

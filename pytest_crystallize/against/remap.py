@@ -14,8 +14,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Final
 from urllib.parse import unquote, urlsplit
+
+_PATH: Final = "PYTHONPATH"
 
 
 def moved(path: str | os.PathLike[str], top: str, tree: str) -> str | None:
@@ -50,6 +52,7 @@ class Remap:
         self._loaded = 0
         self._copies: list[str] | None = None
         self._before: list[str] = []
+        self._found: dict[str, None] = {}
 
     def is_here(self, path: str) -> bool:
         """Return whether a file is of the user's checkout, which this process must not load."""
@@ -65,9 +68,21 @@ class Remap:
     def install(self) -> None:
         """Map the search path, and stand before all other finders."""
         self._before = sys.path[:]
-        changed = (self.there(entry) if entry and self.is_here(entry) else entry for entry in sys.path)
-        sys.path[:] = [entry for entry in changed if not entry.startswith(self._tree) or Path(entry).exists()]
+        sys.path[:] = self._mapped_path(sys.path)
         sys.meta_path.insert(0, self)
+        given = os.environ.get(_PATH, "").split(os.pathsep) if os.environ.get(_PATH) else []
+        found = [entry for entry in sys.path if entry not in self._before]
+        self._have_found(dict.fromkeys([*found, *self._mapped_path(given)]))
+
+    def _mapped_path(self, entries: Iterable[str]) -> list[str]:
+        changed = (self.there(entry) if entry and self.is_here(entry) else entry for entry in entries)
+        return [entry for entry in changed if not entry.startswith(self._tree) or Path(entry).exists()]
+
+    def _have_found(self, places: Iterable[str]) -> None:
+        """Have programs that runs start look there before all else: they have no such finder."""
+        self._found.update(dict.fromkeys(places))
+        if self._found:
+            os.environ[_PATH] = os.pathsep.join(self._found)
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -101,6 +116,9 @@ class Remap:
             name, self.there(origin), submodule_search_locations=homes
         )
         assert found is not None
+        if "." not in name:
+            place = Path(self.there(origin))
+            self._have_found([str((place.parent if homes is not None else place).parent)])
         return found
 
     def _check_generated(self, name: str, path: Sequence[str] | None) -> None:

@@ -80,6 +80,42 @@ def wait_until(condition, seconds=60):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("way", ["path", "environment"])
+def test_programs_that_runs_start_are_of_the_commit_too(repository, monkeypatch, way):
+    """Else both commits would run the same one, and no change would be seen."""
+    repository.project.write(
+        """
+        import subprocess
+        import pkg
+
+        @pytest.mark.experiment(
+            replicates=3,
+            hypotheses=[
+                Hypothesis(
+                    metric="loss",
+                    direction="equal",
+                    deterministic=True,
+                    margin=0.1,
+                    against=Revision(),
+                    name="kept",
+                )
+            ],
+        )
+        def experiment_hits():
+            command = [sys.executable, "-c", "import pkg; print(pkg.LOSS)"]
+            return {"loss": float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)}
+        """
+    )
+    monkeypatch.setenv("PYTHONPATH", str(repository.path / "src"))
+    if way == "environment":
+        repository.project.ini("")
+    repository.commit("v1")
+    repository.package("LOSS = 0.5\n")
+    found, result = repository.compare(apart=True)
+    assert found[TEST]["status"] == "refuted", result.stdout.str()
+
+
+@pytest.mark.slow
 def test_generated_modules_are_named_and_may_be_shared(repository):
     """What git does not track is at no commit."""
     write(repository, "from pkg.generated import NUMBER")
