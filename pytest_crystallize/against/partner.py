@@ -24,7 +24,7 @@ from pytest_crystallize.against.revision import Checkout
 PATIENCE: Final = 20.0
 """Seconds in which fixtures of a session may be torn down at its end."""
 _PATIENCE_TO_KILL: Final = 2.0
-_TOLD: Final = 1500  # characters of what a process that died has printed
+_TOLD: Final = 2  # lines of what a process that died has printed
 _OF_THE_SESSION: Final[dict[str, Any]] = {
     "crystallize": True,
     "crystallize_against": None,
@@ -269,5 +269,6 @@ class Partner:
         if self._log.closed:
             return "it was ended"
         self._log.seek(0)
-        text = self._log.read().decode("utf-8", "replace").strip()
-        return printable(" ".join(text[-_TOLD:].split())) or "it printed nothing"
+        lines = self._log.read().decode("utf-8", "replace").split("\n")
+        last = [line.strip() for line in lines if line.strip()][-_TOLD:]
+        return printable("; ".join(last)) or "it printed nothing"

@@ -174,9 +174,10 @@ class Worktrees:
             If there is none.
         """
         top, commit = resolved(root, asked)
-        self._directory.mkdir(parents=True, exist_ok=True)
-        tree = self._leased(commit)
+        tree = self._directory
         try:
+            self._directory.mkdir(parents=True, exist_ok=True)
+            tree = self._leased(commit)
             self._make(top, tree, commit)
             found = Checkout(asked, commit, top, os.path.realpath(tree))
             linked = tuple(each for path in link if (each := _link(found, root, path)) is not None)
