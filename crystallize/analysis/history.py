@@ -34,6 +34,8 @@ from crystallize.errors import ReferenceFileError
 from crystallize.stats.tails import t_quantile
 from crystallize.text.formatting import number
 
+_SUFFIX: Final = ".json"
+
 WHOLE: Final = ""
 """Stands for all metrics where it is said which have no mean over recordings."""
 _OF_VALUES: Final = (
@@ -45,9 +47,9 @@ _MOST_SHOWN: Final = 100
 _FEWEST_DIGITS: Final = 7  # of a commit
 
 
-def history_directory(path: Path) -> Path:
-    """Return where recordings are added, beside the file of a reference."""
-    return path.with_name(path.name.removesuffix(".json"))
+def history_directory(path: Path) -> Path | None:
+    """Return where recordings are added, beside the file of a reference; None beside anything else."""
+    return path.with_suffix("") if path.suffix == _SUFFIX else None
 
 
 def load_history(path: Path, experiment: str | None = None) -> StoredReference:
@@ -68,7 +70,7 @@ def load_history(path: Path, experiment: str | None = None) -> StoredReference:
         If one of them can't be read, or is of another experiment.
     """
     directory = history_directory(path)
-    added = sorted(directory.glob("*.json")) if directory.is_dir() else []
+    added = sorted(directory.glob(f"*{_SUFFIX}")) if directory is not None and directory.is_dir() else []
     if not added:
         return load_reference(path, experiment)
     recordings: list[tuple[str, Recording]] = []
@@ -104,18 +106,21 @@ def add_recording(path: Path, experiment: str, recording: Recording) -> Path:
     OSError
         If it can't be written.
     """
+    directory = history_directory(path)
+    if directory is None:
+        raise ReferenceFileError(f"{path} has no history: give it a name that ends with {_SUFFIX}")
     try:
         held = load_history(path, experiment).experiment
     except FileNotFoundError:
         held = experiment
     if held != experiment:
-        raise ReferenceFileError(f"{history_directory(path)} has recordings of {held}, not of {experiment}")
+        raise ReferenceFileError(f"{directory} has recordings of {held}, not of {experiment}")
     when = "".join(digit for digit in recording.origin.recorded[:19] if digit not in "-:")
     stem = f"{when}Z-{(recording.origin.commit or 'unknown')[:COMMIT_DIGITS]}"
-    file, again = history_directory(path) / f"{stem}.json", 1
+    file, again = directory / f"{stem}{_SUFFIX}", 1
     while file.exists():
         again += 1
-        file = file.with_name(f"{stem}-{again}.json")
+        file = directory / f"{stem}-{again}{_SUFFIX}"
     write_reference(file, experiment, recording)
     return file
 

@@ -97,6 +97,16 @@ class RevisionRuns(References):
         there = held.conditions[condition]
         return list(held.blocks) if measured_metrics(hypothesis, there, there) else []
 
+    def used_margin(
+        self,
+        hypothesis: Hypothesis,
+        condition: str,
+        difference: float | None,
+        interval: tuple[float, float] | None,
+    ) -> str:
+        """Say nothing of an anchor, which is not what is compared with."""
+        return ""
+
     def caveats(self, hypothesis: Hypothesis, condition: str, today: ConditionRuns) -> Iterator[str]:
         """Yield what a comparison with the runs relies on."""
         if blocks := self.blocks(hypothesis, condition):

@@ -100,6 +100,14 @@ def test_each_recording_is_a_file_and_the_latest_speaks(recorded):
     assert len(load_history(recorded.path).recordings) == 3
 
 
+@pytest.mark.parametrize("name", [".", "main", "main.ref"])
+def test_a_history_lies_beside_a_file_of_json(recorded, name):
+    """Beside anything else nothing is added, nor looked for."""
+    with pytest.raises(ReferenceFileError, match=r"give it a name that ends with \.json"):
+        experiment(against(recorded)).run().save_reference(name, append=True)
+    assert verdict(Reference("main", path=name)).status == "invalid"
+
+
 def test_results_add_recordings(recorded):
     """Two of one commit and second have names of their own."""
     for _ in range(2):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from crystallize import ConditionRuns, GroupSequential, Hypothesis, Revision, RunRecord, verifier
+from crystallize import ConditionRuns, GroupSequential, Hypothesis, Reference, Revision, RunRecord, verifier
 from crystallize.analysis.analysis import Analysis
 from crystallize.analysis.blocks import blocks_of
 from crystallize.analysis.family import AnalysisPlan
@@ -40,6 +40,16 @@ def verdict(here, there, *, blocks=(), judging=None, claim=None, **options):
     held = Recording(origin, 0, seeds, {"baseline": there}, (), blocks)
     references = RevisionRuns(lambda: held, repeats=lambda: True)
     return Analysis(plan, {"baseline": here}, references).verdict(hypothesis, "baseline")
+
+
+def test_an_anchor_is_not_what_another_commit_is():
+    """A claim against one is judged on that commit's runs, and nothing is said of the anchor's margin."""
+    against = Reference("main", at="v1.0")
+    claim = Hypothesis(metric="seconds", direction="no_increase", margin=0.5, against=against)
+    values = np.random.default_rng(1).normal(size=10)
+    found = verdict(runs(values + 0.1, measured=False), runs(values, measured=False), claim=claim)
+    assert found.status == "supported"
+    assert "used up" not in found.caveat
 
 
 def test_blocks_are_ten_of_nearly_the_same_size():
