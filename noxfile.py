@@ -143,6 +143,15 @@ def links(session: nox.Session) -> None:
 
 
 @nox.session(python=PYTHONS[0])
+def notebooks(session: nox.Session) -> None:
+    """Run the notebooks of the examples in a kernel; none may raise."""
+    session.install("-e", ".[pandas]", "nbconvert", "ipykernel")
+    run = ("jupyter", "nbconvert", "--to", "notebook", "--execute", "--output-dir", session.create_tmp())
+    for path in sorted(Path("examples").glob("*.ipynb")):
+        session.run(*run, str(path))
+
+
+@nox.session(python=PYTHONS[0])
 def accessibility(session: nox.Session) -> None:
     """Look at the page of a report in a browser of the system, and have axe-core (by npm) examine it."""
     session.install("-e", ".[test]", "playwright")

@@ -50,7 +50,7 @@ def html_report(results: SessionResults) -> str:
     return "\n".join(_page(results)) + "\n"
 
 
-def html_section(results: SessionResults, key: str = "crystallize") -> str:
+def html_section(results: SessionResults, *, key: str) -> str:
     """Return a session's results as a section of a page of others, with its own style.
 
     Parameters

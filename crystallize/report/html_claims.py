@@ -72,8 +72,9 @@ def _article(each: ExperimentResults, hypothesis: str, group: Sequence[tuple[str
     if hypothesis and (judged or any(test.planned is None and test.calibration is None for _, test in group)):
         yield from _forest(each, hypothesis, group)
     yield from _reasons(group)
-    lead = "Samples, figures and how to repeat:" if judged else "How to repeat:"
-    yield f'<div class="treatments"><p>{lead}</p>'
+    shown = (["Samples", "figures"] if judged else []) + (["how to repeat"] if group[0][1].command else [])
+    lead = " and ".join([", ".join(shown[:-1]), shown[-1]] if shown[1:] else shown)
+    yield f'<div class="treatments"><p>{lead[:1].upper() + lead[1:]}:</p>'
     for place, test in group:
         yield from _details(each, test, place)
     yield "</div></article>"
