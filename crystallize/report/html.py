@@ -17,7 +17,7 @@ from crystallize.analysis.columns import mean
 from crystallize.context.recording import is_finite
 from crystallize.report.case_table import case_table
 from crystallize.report.failures import Failure
-from crystallize.report.html_claims import claims
+from crystallize.report.html_claims import SAME, claims
 from crystallize.report.html_elements import (
     badge_of,
     cards,
@@ -128,7 +128,10 @@ def _overview(results: SessionResults) -> Iterator[str]:
             yield f'<tr role="row" class="group">{head}</tr>'
         for group in each.by_hypothesis().values():
             yield from ("".join(_verdict(test, f"e{i}-{j}")) for j, test in group)
-    yield "</tbody></table></section>"
+    yield "</tbody></table>"
+    tests = (test for each in results.experiments for test in each.tests)
+    yield f'<p class="note">{SAME}</p>' if any(test.word.endswith("*") for test in tests) else ""
+    yield "</section>"
 
 
 def _verdict(test: Outcome, place: str) -> Iterator[str]:

@@ -42,7 +42,7 @@ _EXACT: Final = (
     "Deterministic: no seed changes these values, so that they were compared directly. There is no test, and "
     "nothing is estimated."
 )
-_SAME: Final = "* No variance: every difference is the same."
+SAME: Final = "* No variance: every difference is the same."
 
 
 def claims(each: ExperimentResults, key: str) -> Iterator[str]:
@@ -195,7 +195,7 @@ def _caption(
     if forest.beyond:
         yield f"{counted(forest.beyond, 'replicate')} lie beyond the axis."
     if any(verdict.degenerate for _, verdict in judged):
-        yield _SAME
+        yield SAME
 
 
 def _reasons(group: Sequence[tuple[str, Outcome]]) -> Iterator[str]:
