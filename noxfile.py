@@ -114,6 +114,13 @@ def plugins(session: nox.Session) -> None:
 
 
 @nox.session(python=PYTHONS[0])
+def trackers(session: nox.Session) -> None:
+    """Send what a session gave to MLflow itself."""
+    session.install("-e", ".[testing]", "mlflow", "pytest-timeout")
+    session.run("pytest", "-n0", "-m", "", "tests/plugin/report/test_mlflow_tracker.py", *session.posargs)
+
+
+@nox.session(python=PYTHONS[0])
 def ray(session: nox.Session) -> None:
     """Search with searchers of Ray Tune."""
     session.install("-e", ".[ray,optuna,testing]", "hyperopt", "pytest-timeout")
