@@ -1,11 +1,12 @@
 """Sends what a session gave to MLflow; a plugin of a hundred lines, to be copied and changed.
 
-``pytest --crystallize -p mlflow_tracker`` loads it, as does ``pytest_plugins = ["mlflow_tracker"]`` in the topmost
-conftest.py. Where things go, MLflow's own variables say, as in ``MLFLOW_TRACKING_URI=sqlite:///mlflow.db``.
+``pytest --crystallize -p mlflow_tracker`` loads it, as does ``pytest_plugins = ["mlflow_tracker"]`` in the
+topmost conftest.py. Where things go, MLflow's own variables say, as in
+``MLFLOW_TRACKING_URI=sqlite:///mlflow.db``.
 
-One run stands for the session, and holds its reports. Nested in it, each condition of each experiment has a run:
-its parameters are what it read of its context, a metric's value at step i is that of replicate i, and its verdicts
-are tags and metrics. For another tracker, change `Tracker.send` and `Tracker.upload`.
+One run stands for the session, and holds its reports. Nested in it, each condition of an experiment has one:
+its parameters are what it read of its context, a metric's value at step i is that of replicate i, and its
+verdicts are tags and metrics. For another tracker, change `Tracker.send` and `Tracker.upload`.
 """
 
 from __future__ import annotations
