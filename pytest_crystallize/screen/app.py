@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import operator
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from rich.text import Text
 from textual import on
@@ -74,7 +76,9 @@ class RunScreen(App[None]):
         self._doing = ""
         self._next: Sequence[str] | None = None
         self._is_leaving = False
-        self._failures_shown = 0
+        self._summary_due = 0.0
+        self._failures: list[Mapping[str, Any]] = []
+        self._summaries: dict[tuple[object, ...], list[Text]] = {}
         for theme in (DARK, LIGHT):
             self.register_theme(theme)
         self.theme = DARK.name
@@ -119,15 +123,18 @@ class RunScreen(App[None]):
         key = self.query_one(ExperimentTree).highlighted
         return [e for e in self.state.experiments.values() if key in (e.id, e.told["graph"])]
 
-    def show_state(self) -> None:
-        """Show what is known by now."""
+    def show_state(self, *, at_once: bool = True) -> None:
+        """Show what is known by now; unless it has to be at once, a long summary less often."""
         palette = self.palette
         line = status_line(self.state, self._doing, palette)
         self.query_one("#status", Static).update(line, layout=False)
         self.query_one(ExperimentTree).fill(self.state, palette)
         self._show_highlighted()
         self._show_failures()
-        self._show_summary()
+        now = time.monotonic()
+        if at_once or now >= self._summary_due:
+            self._show_summary()
+            self._summary_due = now + 20 * (time.monotonic() - now)
 
     def _show_highlighted(self) -> None:
         palette, chosen = self.palette, self._highlighted
@@ -147,23 +154,23 @@ class RunScreen(App[None]):
 
     def _show_failures(self) -> None:
         table, failures = self.query_one("#failures", DataTable), self.state.failures
-        if len(failures) < self._failures_shown:
+        shown = len(self._failures)
+        if any(map(operator.is_not, self._failures, failures)) or shown > len(failures):
             table.clear()
-            self._failures_shown = 0
-        for place, failure in enumerate(failures[:MOST_FAILURES]):
-            if place >= self._failures_shown:
-                name = self.state.experiments[failure["experiment"]].told["name"]
-                cells = (name, failure["condition"], str(failure["replicate"]), failure["error"])
-                table.add_row(*(Text(printable(cell.partition("\n")[0])) for cell in cells))
-        self._failures_shown = min(len(failures), MOST_FAILURES)
+            shown = 0
+        self._failures = failures[:MOST_FAILURES]
+        for failure in self._failures[shown:]:
+            name = self.state.experiments[failure["experiment"]].told["name"]
+            cells = (name, failure["condition"], str(failure["replicate"]), failure["error"])
+            table.add_row(*(Text(printable(cell.partition("\n")[0])) for cell in cells))
         tab = self.query_one(TabbedContent).get_tab("failures-pane")
         label = f"Failures {len(failures)}" if failures else "Failures"
         if tab.label_text != label:
             tab.label = label
 
     def _show_summary(self) -> None:
-        state, palette = self.state, self.palette
-        self.query_one("#verdicts", Panel).show(lambda width: summary(state, palette, width))
+        state, palette, made = self.state, self.palette, self._summaries
+        self.query_one("#verdicts", Panel).show(lambda width: summary(state, palette, width, made))
 
     @on(Tree.NodeHighlighted, "#experiments")
     def _highlight(self) -> None:
@@ -172,7 +179,7 @@ class RunScreen(App[None]):
     @on(DataTable.RowSelected, "#failures")
     def _open(self, event: DataTable.RowSelected) -> None:
         palette = self.palette
-        failure = self.state.failures[event.cursor_row]
+        failure = self._failures[event.cursor_row]
         self.push_screen(FailureView(failure, lambda failure: failure_text(failure, palette)))
 
     # Sessions.
@@ -203,7 +210,7 @@ class RunScreen(App[None]):
         if status is not None:
             self._ended(status)
         if events or status is not None:
-            self.show_state()
+            self.show_state(at_once=status is not None)
 
     def _ended(self, status: int) -> None:
         assert self._child is not None
@@ -284,6 +291,7 @@ class RunScreen(App[None]):
         if switches.note is not None:
             self.notify(switches.note, severity="error")
         known.off = set(switches.off.of(experiment)) & set(known.treatments)
+        known.version += 1
         self.show_state()
 
     def action_show(self, what: str) -> None:

@@ -29,6 +29,8 @@ class Experiment:
         Treatments that are switched off in the next session.
     counts : dict of str to Counter
         By condition, the states of its runs.
+    total : Counter
+        The states of all of them.
     cached_steps : Counter
         Step -> runs in which an earlier call stood for it.
     looks, failures : list
@@ -37,17 +39,21 @@ class Experiment:
         By test, the latest event.
     done : mapping or None
         The event that told of its end.
+    version : int
+        How often it has changed.
     """
 
     told: Mapping[str, Any]
     phase: Phase = "idle"
     off: set[str] = field(default_factory=set)
     counts: dict[str, Counter[str]] = field(default_factory=dict)
+    total: Counter[str] = field(default_factory=Counter)
     cached_steps: Counter[str] = field(default_factory=Counter)
     looks: list[Mapping[str, Any]] = field(default_factory=list)
     failures: list[Mapping[str, Any]] = field(default_factory=list)
     verdicts: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     done: Mapping[str, Any] | None = None
+    version: int = 0
     pace: Pace = field(default_factory=lambda: Pace())
 
     @property
@@ -70,11 +76,6 @@ class Experiment:
     def planned(self) -> int:
         """Condition runs that are planned; with stopping, at most."""
         return int(self.told["runs"])
-
-    @property
-    def total(self) -> Counter[str]:
-        """States of all its runs."""
-        return sum(self.counts.values(), Counter())
 
     @property
     def ran(self) -> int:
@@ -163,6 +164,8 @@ class ScreenState:
         take = getattr(self, f"_{event['event']}", None)
         if take is not None:
             take(event)
+        if (known := self.experiments.get(event.get("experiment", ""))) is not None:
+            known.version += 1
 
     def _session_started(self, event: Mapping[str, Any]) -> None:
         self.session, self.finished, self.errors = event, None, []
@@ -195,6 +198,7 @@ class ScreenState:
     def _runs(self, event: Mapping[str, Any]) -> None:
         known = self.experiments[event["experiment"]]
         known.counts.setdefault(event["condition"], Counter()).update(event["counts"])
+        known.total.update(event["counts"])
         known.cached_steps.update(event["cached_steps"])
         ended = sum(event["counts"][state] for state in ENDED)
         for pace in (known.pace, self.pace):

@@ -271,15 +271,23 @@ def headline(state: ScreenState, palette: Palette) -> list[Text]:
     return parts
 
 
-def summary(state: ScreenState, palette: Palette, width: int) -> Text:
-    """Return the verdicts of all experiments: tables of what was active, and what was switched off."""
+def summary(
+    state: ScreenState, palette: Palette, width: int, made: dict[tuple[object, ...], list[Text]]
+) -> Text:
+    """Return the verdicts of all experiments: tables of what was active, and what was switched off.
+
+    What was `made` of an experiment is taken again as long as that has not changed.
+    """
     lines: list[Text] = []
     ran = [each for each in state.experiments.values() if each.verdicts]
     if not ran:
         return Text("Nothing has been run yet: press r.", palette["faint"])
     lines += [joined(headline(state, palette)), Text()]
     for each in ran:
-        lines += [*_experiment_summary(each, palette, width), Text()]
+        key = each.id, each.version, palette.name, width
+        if key not in made:
+            made[key] = [*_experiment_summary(each, palette, width), Text()]
+        lines += made[key]
     if rest := [printable(str(e.told["name"])) for e in state.experiments.values() if not e.verdicts]:
         lines.append(Text(f"not run: {', '.join(rest)}", palette["faint"]))
     for note in (state.finished or {}).get("notes", ()):

@@ -52,6 +52,7 @@ class ExperimentTree(Tree[str]):
         self._places: dict[str, TreeNode[str]] = {}
         self._graphs: dict[str, str] = {}
         self._shown: list[object] = []
+        self._labelled: dict[str, tuple[object, ...]] = {}
 
     def fill(self, state: ScreenState, palette: Palette) -> None:
         """Show the experiments of a state, and keep the highlight."""
@@ -73,23 +74,20 @@ class ExperimentTree(Tree[str]):
                 for each in members:
                     self._places[each.id] = parent.add_leaf("", data=each.id)
             self._graphs = {e.id: g for g, members in state.groups() if g is not None for e in members}
-            for each in state.experiments.values():
-                self.label(each, palette)
+            self._labelled = {}
             node = self._places.get(highlighted) or next(iter(self._places.values()), None)
             if node is not None:
                 self.call_after_refresh(self.move_cursor, node)
-        else:
-            for each in state.experiments.values():
-                self.label(each, palette)
+        for each in state.experiments.values():
+            self._label(each, palette)
 
-    def label(self, each: Experiment, palette: Palette) -> None:
-        """Show how far an experiment is."""
-        node = self._places.get(each.id)
-        if node is not None:
-            indent = 4 if each.id in self._graphs else 2
-            label = experiment_label(each, palette, max(self.size.width - indent, 12))
-            if node.label != label or getattr(node.label, "spans", None) != label.spans:
-                node.set_label(label)
+    def _label(self, each: Experiment, palette: Palette) -> None:
+        """Show how far an experiment is, if that or the room has changed."""
+        width = max(self.size.width - (4 if each.id in self._graphs else 2), 12)
+        now = each.version, each.phase, width
+        if self._labelled.get(each.id) != now:
+            self._labelled[each.id] = now
+            self._places[each.id].set_label(experiment_label(each, palette, width))
 
     @property
     def highlighted(self) -> str:

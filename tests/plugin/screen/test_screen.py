@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 
 import pytest
 
@@ -229,3 +230,19 @@ def test_a_child_that_is_closed_is_ended_and_leaves_nothing(project, monkeypatch
         child.output()
     child.close()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_no_colour(collected, events, monkeypatch):
+    """Where the environment asks for none, all is grey; signs differ."""
+    monkeypatch.setenv("NO_COLOR", "1")
+
+    async def script(app, pilot):
+        await pilot.press("r")
+        await told(app, pilot)
+        picture = re.sub(r"<circle.*?/>", "", app.export_screenshot())  # the buttons of its frame
+        colours = [bytes.fromhex(found) for found in re.findall(r'fill(?:="|: )#(\w{6})', picture)]
+        assert len(set(colours)) > 2
+        assert max(max(colour) - min(colour) for colour in colours) < 5
+
+    drive(script, [ended(collected), Recorded(events)])

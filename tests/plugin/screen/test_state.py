@@ -47,7 +47,7 @@ def test_disabled_treatments_are_labelled_and_no_pass(events):
     assert total.off == {"less"}
     assert not total.is_whole
     assert result_of(total, PALETTE).plain == "1 off"
-    text = summary(state, PALETTE, 78).plain
+    text = summary(state, PALETTE, 78, {}).plain
     assert "less: SWITCHED OFF, so nothing was tested of it" in text
     assert "1 off, not tested" in text.splitlines()[0]
     (shown,) = [line for line in text.splitlines() if line.endswith("SUPPORTED") and "boost" in line]
