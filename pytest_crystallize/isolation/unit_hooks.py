@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any
 
 import pytest
@@ -11,6 +13,9 @@ from pytest_crystallize.isolation.fixtures import RESERVED, refuse_hiding
 
 _IDLE = {"setuponly": "setupshow", "setupplan": "setupplan"}
 """Plugins of pytest's -> the option without which their hooks around fixtures do nothing."""
+_OF_ASYNCHRONOUS = ("anyio",)
+"""Plugins whose hooks around fixtures do nothing where the fixture's function is not asynchronous."""
+_ASYNCHRONOUS = inspect.CO_COROUTINE | inspect.CO_ITERABLE_COROUTINE | inspect.CO_ASYNC_GENERATOR
 
 
 class UnitHooks:
@@ -31,6 +36,7 @@ class UnitHooks:
         self._config = config
         self._hooks = hooks
         self._make: Callable[..., Any]
+        self._make_any: Callable[..., Any]
         self.settle()
 
     def __getattr__(self, name: str) -> Any:
@@ -43,9 +49,12 @@ class UnitHooks:
         if not getattr(option, "debug", None):  # with it, every call is traced
             silent |= {id(plugin(name)) for name, of in _IDLE.items() if not getattr(option, of, False)}
         setup, behind = self._hooks.pytest_fixture_setup, self._hooks.pytest_fixture_post_finalizer
+        asynchronous = {id(plugin(name)) for name in _OF_ASYNCHRONOUS}
         heard = [impl for impl in setup.get_hookimpls() if id(impl.plugin) not in silent]
-        if len(heard) == 1 and heard[0].plugin is plugin("fixtures"):
-            self._make = heard[0].function
+        plain = [impl for impl in heard if id(impl.plugin) not in asynchronous]
+        if len(plain) == 1 and plain[0].plugin is plugin("fixtures"):
+            self._make = plain[0].function
+            self._make_any = self._make if plain == heard else setup
             setup = self._set_up
         if all(id(impl.plugin) in silent for impl in behind.get_hookimpls()):
             behind = _unheard
@@ -55,7 +64,16 @@ class UnitHooks:
         __tracebackhide__ = True
         if fixturedef.argname in RESERVED:
             refuse_hiding(fixturedef, self._config.rootpath)
-        return self._make(fixturedef=fixturedef, request=request)
+        make = self._make if _is_plain(fixturedef.func) else self._make_any
+        return make(fixturedef=fixturedef, request=request)
+
+
+def _is_plain(function: Any) -> bool:
+    """Return whether a function, or a method, is sure to be called for what it returns."""
+    function = getattr(function, "__func__", function)
+    if type(function) is not FunctionType or function.__code__.co_flags & _ASYNCHRONOUS:
+        return False
+    return not vars(function)  # a mark may declare it asynchronous
 
 
 def _unheard(*, fixturedef: Any, request: Any) -> None:
