@@ -99,16 +99,21 @@ class Tested:
         found = sensitivity(
             claim, outcome.test, sample, outcome.result, self.planning_level, growth=self.growth
         )
-        effect = shown(outcome, interval, result.confidence)
         reason = ""
         p_value = outcome.p_value if levels.adjusted_p is None else levels.adjusted_p
         if status == "refuted":
-            reason = refutation(claim, effect)
+            reason = refutation(claim, shown(outcome, interval, result.confidence))
         elif status == "no harm shown":
             reason = exclusion(claim)
         elif status == "inconclusive":
             reason = doubt(
-                outcome, effect, found, p_value, levels.alpha, interval=interval, may_grow=self.may_grow
+                outcome,
+                shown(outcome, interval, result.confidence),
+                found,
+                p_value,
+                levels.alpha,
+                interval=interval,
+                may_grow=self.may_grow,
             )
         is_rate = outcome.result.estimand != "mean difference"  # resplits have numbers, whatever they hold
         reading = "yes/no" if is_rate and reads_as_yes_or_no(claim, sample) else ""

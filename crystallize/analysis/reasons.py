@@ -164,8 +164,10 @@ def _seedless(outcome: Outcome) -> str:
 
 def _of_totals(outcome: Outcome) -> str:
     """Tell how the ratio of the means, which totals follow, lies beyond the interval of geometric means."""
+    if outcome.result.estimand != GEOMETRIC:
+        return ""
     means = [mean(arm) for arm in (outcome.sample.baseline, outcome.sample.treatment)]
-    if outcome.result.estimand != GEOMETRIC or not means[0]:
+    if not means[0]:
         return ""
     change, (low, high) = means[1] / means[0] - 1, outcome.result.interval
     if low <= change <= high:

@@ -216,7 +216,7 @@ def _other_units(metric: str, baseline: ConditionRuns, treatment: ConditionRuns)
 
 def _overlap(baseline: ConditionRuns, treatment: ConditionRuns) -> Literal["same", "disjoint", "partial"]:
     """Tell how the seeds of both conditions meet."""
-    if baseline.seeds == treatment.seeds and baseline.records.is_complete:
+    if baseline.seeds == treatment.seeds and None not in baseline.seeds:
         return "same"
     shared = _shared_seeds(baseline, treatment)
     if len(shared) == len(baseline.records) == len(treatment.records):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar
 
 import numpy as np
@@ -12,7 +13,7 @@ import numpy as np
 from crystallize.claims.stat_test import BackedTest, Values
 from crystallize.errors import DefinitionError
 from crystallize.stats import TestResult, paired_t, resampled_t, welch_t
-from crystallize.stats.moments import common_exponent, moments, scaled, scaled_float
+from crystallize.stats.moments import largest, moments, scaled, scaled_float
 from crystallize.stats.power import Design, PairedT, ResampledT, TwoSampleT
 
 
@@ -44,10 +45,17 @@ def _sd(values: Values) -> float:
     """Return the standard deviation; 0 if there is no telling, or nothing but rounding."""
     if len(values) < 2:
         return 0.0
-    sample = np.asarray(values, dtype=np.float64)
-    exponent = common_exponent(sample)
+    return _sd_of_bytes(np.asarray(values, dtype=np.float64).tobytes())
+
+
+@lru_cache(maxsize=128)
+def _sd_of_bytes(values: bytes) -> float:
+    """Return that of doubles: the same samples are tested for several claims."""
+    sample = np.frombuffer(values)
+    size = largest(sample)
+    exponent = math.frexp(size)[1]
     sd = scaled_float(math.sqrt(moments(scaled(sample, -exponent))[1]), exponent)
-    return sd if 1e-12 * max(map(abs, values)) < sd < math.inf else 0.0
+    return sd if 1e-12 * size < sd < math.inf else 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,12 +31,18 @@ def undisturbed() -> Iterator[None]:
 
     Also a decorator. A verifier's warnings to its user get out, those of the libraries do not.
     """
-    with (
-        warnings.catch_warnings(),
-        np.errstate(all="ignore"),
-        special.errstate(all="ignore"),
-        np.printoptions(**_PRINTING),
-    ):
+    printing, errors = np.get_printoptions(), special.geterr()
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore", RuntimeWarning)
         warnings.filterwarnings("ignore", module=r"(crystallize|numpy|scipy)(\.|$)")
-        yield
+        if printing != _PRINTING:  # to set them takes far longer than to look, and verdicts are many
+            np.set_printoptions(**_PRINTING)
+        if set(errors.values()) != {"ignore"}:
+            special.seterr(all="ignore")
+        try:
+            yield
+        finally:
+            if np.get_printoptions() != printing:
+                np.set_printoptions(**printing)
+            if special.geterr() != errors:
+                special.seterr(**errors)
