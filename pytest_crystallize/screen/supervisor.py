@@ -1,7 +1,8 @@
 """A process between the screen and pytest, which ends pytest when the screen is gone, even if it was killed.
 
-It reads its standard input: a line interrupts the processes below it as Ctrl-C in a terminal would, and the
-end of it, which comes when the screen ends, interrupts them and then ends what is left.
+It reads its standard input: a line interrupts the processes below it as Ctrl-C in a terminal would, and so
+does the end of it, which comes when the screen ends. Once is enough: a second interrupt would meet pytest
+while it stores what is finished.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ def main(command: list[str]) -> int:
 
 
 def _watch(child: subprocess.Popen[bytes]) -> None:
-    """Interrupt what runs, as often as the screen asks for it, and end it when the screen is gone."""
-    for _ in sys.stdin:
-        _interrupt(child)
+    """Interrupt what runs when the screen asks for it or is gone; in the latter case, end what is left."""
+    sys.stdin.readline()
     _interrupt(child)
+    sys.stdin.read()
     try:
         child.wait(GRACE)
     except subprocess.TimeoutExpired:

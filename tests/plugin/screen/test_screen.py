@@ -1,4 +1,17 @@
-"""What the screen shows and does, driven by keys and the mouse."""
+"""What the screen shows and does, driven by keys and the mouse.
+
+What the documents that fixed the API say of it is shown here:
+
+- "the right-hand Treatments tree lists every treatment attached to the experiment (or each experiment in a
+  graph)": `test_from_what_is_there_to_what_came_out`;
+- "Press x to toggle the highlighted treatment. The state is persisted in config.state.json, so the next run
+  remembers disabled variants": `test_x_toggles_the_highlighted_treatment`, and with the next run of pytest
+  `test_what_the_screen_shows_is_what_pytest_gave`;
+- "The summary tab labels disabled treatments and focuses hypothesis output on those that were active":
+  `test_disabled_treatments_are_labelled_and_no_pass` (test_state.py);
+- "watch the CLI highlight cached runs": `test_cached_runs_and_steps_have_a_colour_of_their_own`
+  (test_state.py).
+"""
 
 import asyncio
 import json
@@ -163,6 +176,7 @@ def test_any_size_run_one_and_cancel(collected, events, size):
     assert asked[1:] == [["-q", "/project/experiment_a.py::experiment_total"], ["-q"]]
 
 
+@pytest.mark.slow
 def test_what_could_not_be_collected_is_told(collected):
     """Also that pytest itself did not begin."""
     broken = {"event": "collection_error", "time": 0.0, "node": "experiment_b.py", "message": "no"}
@@ -221,6 +235,7 @@ def test_what_the_screen_shows_is_what_pytest_gave(project, monkeypatch):
     project.run("--crystallize-enable=less").assert_outcomes(passed=1, failed=1)
 
 
+@pytest.mark.slow
 def test_a_child_that_is_closed_is_ended_and_leaves_nothing(project, monkeypatch, tmp_path):
     """Its processes end with it, and so do its files."""
     monkeypatch.chdir(project.path)

@@ -39,6 +39,17 @@ while done < 50:
 print("ready", flush=True)
 time.sleep(600)
 """
+ONCE = """
+import time
+
+try:
+    print("up", flush=True)
+    time.sleep(600)
+except KeyboardInterrupt:
+    print("storing", flush=True)
+    time.sleep(0.3)  # in which nothing else may come
+    print("stored", flush=True)
+"""
 
 
 def wait(condition):
@@ -127,3 +138,23 @@ def test_a_line_interrupts_and_the_end_of_the_screen_ends_what_is_left(project):
                 given.flush()
                 assert supervisor.wait() == 7
         assert supervisor.wait() == 7
+
+
+def test_what_is_cancelled_is_interrupted_once(tmp_path):
+    """Whoever asks again, and then goes, leaves it the time to store what is finished."""
+    program = tmp_path / "program.py"
+    program.write_text(ONCE)
+    supervisor = subprocess.Popen(
+        [sys.executable, "-m", "pytest_crystallize.screen.supervisor", sys.executable, str(program)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    with supervisor.stdin as given, supervisor.stdout as output:
+        assert output.readline() == b"up\n"
+        given.write(b"interrupt\ninterrupt\n")
+        given.flush()
+        assert output.readline() == b"storing\n"
+        given.close()
+        assert output.readline() == b"stored\n"
+    assert supervisor.wait() == 0
