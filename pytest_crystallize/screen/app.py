@@ -101,7 +101,9 @@ class RunScreen(App[None]):
                 yield Panel(id="verdicts")
             with TabPane("Log", id="log-pane"):
                 yield Log(id="log")
-        yield Footer(compact=True)
+        footer = Footer()
+        footer.compact = True
+        yield footer
 
     def on_mount(self) -> None:
         """Look for experiments."""
