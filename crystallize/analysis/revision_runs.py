@@ -36,7 +36,8 @@ class RevisionRuns(References):
         held = self.recording(against, condition)
         if held is None:
             return ""
-        many = "1 replicate" if held.replicates == 1 else f"{held.replicates} replicates"
+        made = held.conditions[condition].reached  # looks may have stopped them
+        many = "1 replicate" if made == 1 else f"{made} replicates"
         return f"run with {many} of root seed {held.root_seed} at commit {_commit(held)} in this session"
 
     def why_not(
