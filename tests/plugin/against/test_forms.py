@@ -53,20 +53,37 @@ def experiment_factory():
 
 def experiment_asynchronous_factory():
     return made(awaited)
+
+weights = Artifact.json("weights.json")
+
+@pipeline_step()
+def train(data, ctx):
+    ctx.artifacts.add("weights.json", [x + ctx.rng.normal() + pkg.LOSS for x in data])
+    return data, {"v": ctx.rng.normal() + pkg.LOSS}
+
+@pipeline_step()
+def judge(data, ctx):
+    return data, {"v": sum(data)}
+
+def experiment_graph():
+    return ExperimentGraph(
+        Experiment([1, 2], [train], name="train", outputs=[weights], replicates=12, hypotheses=[kept()]),
+        Experiment(weights, [judge], name="judge", replicates=12, hypotheses=[kept()]),
+    )
 """
-TESTS = {"async", "cases", "looks", "parameters", "factory", "asynchronous_factory"}
+TESTS = {"async", "cases", "looks", "parameters", "factory", "asynchronous_factory", "graph"}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("workers", "loss", "status"), [("-n0", 0.0, "supported"), ("-n2", 0.5, "refuted")])
 def test_each_form_is_compared(repository, workers, loss, status):
-    """What is awaited, on cases, stopped early, with parameters, or returned by a factory."""
+    """What is awaited, on cases, stopped early, with parameters, of a factory, or of a graph."""
     repository.project.write(FORMS)
     repository.commit("v1")
     repository.package(f"LOSS = {loss}\n")
     found, result = repository.compare(workers, apart=True)
     assert {verdict["status"] for verdict in found.values()} == {status}, result.stdout.str()
     assert {test.partition("::")[0].removeprefix("experiment_").partition("[")[0] for test in found} == TESTS
-    assert len(found) == 9
+    assert len(found) == 11
     assert found["experiment_looks::kept[baseline]"]["n"] < 40
     assert "with 40 replicates" not in found["experiment_looks::kept[baseline]"]["recorded"]
