@@ -201,6 +201,9 @@ if TYPE_CHECKING:
     from crystallize.storage.run_directory import conclude_version as conclude_version
     from crystallize.storage.run_directory import discard_ahead as discard_ahead
     from crystallize.storage.run_directory import prune_versions as prune_versions
+    from crystallize.storage.system import BINARY as BINARY
+    from crystallize.storage.system import FORKS as FORKS
+    from crystallize.storage.system import at_fork as at_fork
     from crystallize.text.escaping import LEGACY_COMMAND as LEGACY_COMMAND
     from crystallize.text.escaping import disarmed as disarmed
     from crystallize.text.escaping import escaped as escaped
@@ -326,6 +329,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "storage.place": ("open_store",),
     "storage.regular": ("read_regular",),
     "storage.run_directory": ("begin_version", "conclude_version", "discard_ahead", "prune_versions"),
+    "storage.system": ("BINARY", "FORKS", "at_fork"),
     "text.escaping": ("LEGACY_COMMAND", "disarmed", "escaped", "printable", "printable_lines"),
     "text.formatting": ("compared", "level_of", "name_of_p", "number", "p_value"),
     "text.keywords": ("unknown_keyword",),

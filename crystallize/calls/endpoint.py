@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import threading
 from collections.abc import Mapping
 from functools import cache, lru_cache, partial
@@ -23,6 +22,7 @@ from crystallize.context.recording import CallEntry
 from crystallize.errors import DefinitionError, MissingReplyError, RemoteError
 from crystallize.identity.purity import vouched
 from crystallize.storage.names import path_component
+from crystallize.storage.system import at_fork
 
 _SCHEMA: Final = "crystallize-call-1"
 
@@ -220,5 +220,4 @@ def _begin_anew() -> None:
         known.cache_clear()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_begin_anew)
+at_fork(in_child=_begin_anew)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from crystallize.storage.locks import Locks
+from crystallize.storage.system import BINARY
 
 _ROWS: Final = 64  # processes that are told apart; others get slots without being waited for
 _TABLE: Final = struct.Struct(f"<{2 + _ROWS}d")
@@ -81,8 +82,7 @@ class Limits:
         self.concurrency = concurrency
         self.interval = interval
         self._locks = Locks(directory / f"{name}.lock")
-        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
-        self._state = os.open(directory / f"{name}.state", flags, 0o600)
+        self._state = os.open(directory / f"{name}.state", os.O_RDWR | os.O_CREAT | BINARY, 0o600)
         self._lock = threading.Lock()
         self._queue: deque[_Turn] = deque()
         self._held: set[int] = set()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import os
 import sys
 import threading
 import weakref
@@ -19,6 +18,7 @@ from crystallize.context.freezing import ATOMIC, freeze_if_possible, thaw
 from crystallize.context.journal import Journal
 from crystallize.context.seeding import global_state_restored, seed_globals
 from crystallize.errors import ContextMutationError, DefinitionError, StepParameterError
+from crystallize.storage.system import at_fork
 
 _ABSENT: Any = object()
 _REQUIRED = inspect.Parameter.empty
@@ -238,8 +238,7 @@ class _Resources(threading.local):
 
 
 _resources = _Resources()
-if hasattr(os, "register_at_fork"):  # a connection or a handle can't be shared with the process it came from
-    os.register_at_fork(after_in_child=_resources.forget)
+at_fork(in_child=_resources.forget)  # a connection can't be shared with the process it came from
 
 
 class ResourceFactory(Declared):

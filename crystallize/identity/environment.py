@@ -18,6 +18,7 @@ from typing import Final
 
 from crystallize.identity.loaded_files import homes
 from crystallize.identity.origin import is_project_file
+from crystallize.storage.system import cores
 
 _FIRST_LINES: Final = re.compile(
     r"Metadata-Version: [\d.]+\nName: (?P<name>[\w.-]+)\nVersion: (?P<version>[\w.!+-]+)\n(?!\s)"
@@ -201,9 +202,8 @@ def _sources(directory: str, name: str) -> Iterator[tuple[str, str]]:
 
 def _threads() -> str:
     """Return on how many threads numeric libraries compute, by which the last bits of a sum may change."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    return " ".join(f"{name}={os.environ.get(name, f'unset of {cores}')}" for name in names)
+    return " ".join(f"{name}={os.environ.get(name, f'unset of {cores()}')}" for name in names)
 
 
 def processor() -> str:

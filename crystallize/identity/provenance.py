@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import subprocess
 from collections.abc import Callable, Iterator
@@ -11,6 +10,8 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
+
+from crystallize.storage.system import cores
 
 _PACKAGES = ("pytest-crystallize", "numpy", "scipy")
 _PATIENCE = 5.0  # seconds that git may take
@@ -60,10 +61,9 @@ def machine() -> Machine:
     """Return the machine of this process."""
     from crystallize.identity.environment import processor  # the cache, of which nothing is used
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return Machine(
         processor() or platform.machine(),
-        cores or 1,
+        cores() or 1,
         f"{platform.python_implementation()} {platform.python_version()}",
     )
 

@@ -10,13 +10,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
+from crystallize.storage.system import BINARY, PRIVATE
+
 UNFINISHED: Final = re.compile(r"\.[0-9a-f]{16}\.tmp")
 """Names of files that were not finished; one that is old was left behind by a process that was killed."""
 
 _Data = bytes | Iterable[bytes | memoryview]
-_FLAGS: Final = (
-    os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
-)
+_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | BINARY | PRIVATE
 
 
 def write_whole(

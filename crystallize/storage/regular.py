@@ -8,14 +8,9 @@ import stat
 from io import FileIO
 from typing import Final
 
-# Neither wait for the writer of a pipe, nor take a terminal for one's own.
-_FLAGS: Final = (
-    os.O_RDONLY
-    | getattr(os, "O_NONBLOCK", 0)
-    | getattr(os, "O_NOCTTY", 0)
-    | getattr(os, "O_BINARY", 0)
-    | getattr(os, "O_CLOEXEC", 0)
-)
+from crystallize.storage.system import AT_ONCE, BINARY, PRIVATE
+
+_FLAGS: Final = os.O_RDONLY | AT_ONCE | BINARY | PRIVATE
 
 
 def open_regular(path: str | os.PathLike[str]) -> FileIO:

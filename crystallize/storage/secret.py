@@ -6,12 +6,12 @@ import contextlib
 import os
 import secrets
 import stat
-import sys
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 
 from crystallize.storage.atomic import write_first
+from crystallize.storage.system import AT_ONCE, BINARY, configuration, not_private
 
 VARIABLE = "CRYSTALLIZE_CACHE_SECRET"
 _BYTES = 32
@@ -45,7 +45,7 @@ def find_secret() -> Secret:
     if given:
         return Secret(blake2b(given.encode("utf-8", "surrogateescape"), digest_size=_BYTES).digest())
     try:
-        path = _configuration() / "crystallize" / "cache-secret"
+        path = configuration() / "crystallize" / "cache-secret"
     except RuntimeError:  # no home directory
         return Secret(None, f"there is no home directory for the cache's secret; set {VARIABLE}")
     try:
@@ -59,20 +59,8 @@ def find_secret() -> Secret:
         return Secret(None, f"the cache's secret {path} can't be read or made: {reason}; set {VARIABLE}")
 
 
-def _configuration() -> Path:
-    if sys.platform == "win32":
-        given = os.environ.get("LOCALAPPDATA")
-        return Path(given) if given else Path.home() / "AppData" / "Local"
-    given = os.environ.get("XDG_CONFIG_HOME")
-    if given and Path(given).is_absolute():  # others are to be ignored, says the specification
-        return Path(given)
-    home = Path.home()
-    return home / "Library" / "Application Support" if sys.platform == "darwin" else home / ".config"
-
-
 def _read(path: Path) -> Secret:
-    # Not to wait for a writer, should there be a pipe.
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    descriptor = os.open(path, os.O_RDONLY | AT_ONCE | BINARY)
     with os.fdopen(descriptor, "rb") as file:
         # What was opened is judged, not what the path names by now.
         status = os.fstat(descriptor)
@@ -90,14 +78,7 @@ def _read(path: Path) -> Secret:
 def _fault(status: os.stat_result) -> str | None:
     if not stat.S_ISREG(status.st_mode):
         return "is no regular file: delete it"
-    if sys.platform == "win32":  # its files have no such bits
-        return None
-    if status.st_uid != os.geteuid():
-        return f"belongs to user {status.st_uid}, not to user {os.geteuid()}: use one of your own"
-    if status.st_mode & 0o077:
-        mode = stat.S_IMODE(status.st_mode)
-        return f"can be used by others (mode {mode:04o}): delete it, since they may know it"
-    return None
+    return not_private(status)
 
 
 def _create(path: Path) -> None:

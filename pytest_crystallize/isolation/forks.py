@@ -10,6 +10,8 @@ from typing import Final, NoReturn
 
 import pytest
 
+from crystallize.seam import FORKS, at_fork
+
 CHILD_SECONDS: Final = 1.0
 """How long forked processes that are still there are waited for at the end."""
 
@@ -24,8 +26,7 @@ def _count() -> None:
     _forks += 1
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_parent=_count)
+at_fork(in_parent=_count)
 
 
 class ForkedProcessCameBack(Exception):
@@ -46,7 +47,7 @@ class Forks:
     def begin(self) -> None:
         """Note which process begins to run the code under test."""
         self._process = os.getpid()
-        if self._pipe is None and hasattr(os, "fork"):
+        if self._pipe is None and FORKS:
             self._pipe = os.pipe()
             os.set_blocking(self._pipe[0], False)
 

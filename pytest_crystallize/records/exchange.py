@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
-from crystallize.seam import Locks, write_whole
+from crystallize.seam import BINARY, Locks, write_whole
 from pytest_crystallize.records.logs import Block, Key, Log, LogReaders
 
 if TYPE_CHECKING:
@@ -422,7 +422,7 @@ def is_abandoned(directory: Path) -> bool:
 
 
 _MOST_NAMED = 200
-_FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
+_FLAGS = os.O_RDWR | os.O_CREAT | BINARY
 _DIGITS = 20
 _NEXT = 1 << 59  # claims of replicates lie below
 _NAMES = 1 << 60

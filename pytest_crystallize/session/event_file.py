@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from crystallize.seam import json_line
+from crystallize.seam import BINARY, json_line
 
 PATIENCE: Final = 5.0
 """Seconds after which the reader of a pipe that takes nothing is given up."""
@@ -37,7 +37,7 @@ class EventFile:
 
     def __init__(self, path: Path) -> None:
         self.fault: str | None = None
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | BINARY
         self._descriptor = os.open(path, flags, 0o666)
         self._is_pipe = stat.S_ISFIFO(os.fstat(self._descriptor).st_mode)
         if self._is_pipe:
