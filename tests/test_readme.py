@@ -112,7 +112,7 @@ def test_links_exist():
 
 def test_links_are_addresses_where_the_readme_leaves_the_project():
     """PyPI shows it beside no file: every link and picture there has the address of the project."""
-    links = re.findall(r"\]\(([^)]+)\)", metadata.metadata("pytest-crystallize").get_payload())
+    links = re.findall(r"\]\(([^)]+)\)", metadata.metadata("pytest-crystallize").json["description"])
     homes = (f"{PROJECT}/blob/main/", f"{PROJECT.replace('github', 'raw.githubusercontent')}/main/")
     shown = [link.removeprefix(homes[link.endswith((".svg", ".png"))]) for link in links]
     assert shown == LINKS

@@ -93,7 +93,7 @@ def test_treatments_are_given_as_in_a_mark(spelling):
     ("treatments", "message"),
     [
         ([{"delta": 1.0}], "give Treatment('name', {'delta': 1.0}), or a mapping of names to changes"),
-        ("up", "treatments='up'; give a list of treatments or a mapping of names to changes"),
+        ("up", "the treatments of 'up' are in no known format; a file of treatments ends in .yaml, "),
         (3, "treatments=3; give a list"),
         (None, "treatments=None; give a list"),
         ({"down": Treatment("up", {"delta": 1.0})}, "holds treatment 'up' under the name 'down'"),
