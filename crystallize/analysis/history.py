@@ -8,7 +8,7 @@ says otherwise.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -176,8 +176,8 @@ def _pooled(history: StoredReference, against: Reference, count: int) -> Iterato
                 f"pool={count} asks for {count}: record more (--crystallize-append), or pool fewer"
             )
         if fault is not None:
-            left_out: Mapping[str, str] = {WHOLE: fault}
-            yield replace(last[-1], conditions={condition: ConditionRuns(condition, ())}, left_out=left_out)
+            nothing = {condition: ConditionRuns(condition, ())}
+            yield replace(last[-1], conditions=nothing, cases=(), left_out={WHOLE: fault})
             continue
         runs, left_out = _mean(condition, last, mixed=against.other_machines == "allow")
         yield replace(last[-1], conditions={condition: runs}, parts=tuple(last), left_out=left_out)

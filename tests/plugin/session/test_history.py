@@ -114,3 +114,32 @@ def test_to_append_needs_a_name(project):
     result.stderr.fnmatch_lines(
         ["ERROR: --crystallize-append adds to a reference: say which by --crystallize-save=NAME"]
     )
+
+
+CASES = """
+@pytest.mark.experiment(
+    cases=Cases([{{"id": f"c{{i}}", "x": i + {moved}}} for i in range(8)], id="id"),
+    samples=2,
+    hypotheses=[
+        Hypothesis(metric="y", direction="no_decrease", margin=0.5, against=Reference("main", pool=2)),
+    ],
+)
+def experiment_score(rng, case):
+    return {{"y": case["x"] + rng.normal() - {loss}}}
+"""
+
+
+def test_means_of_recordings_by_case(project):
+    """Cases that hold something else have no mean with what they held before."""
+    for loss in (0.0, 0.2):
+        project.write(CASES.format(loss=loss, moved=0))
+        project.run(*ADD)
+    project.write(CASES.format(loss=0.3, moved=0))
+    result = project.run("-p", "no:cacheprovider")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["    baseline *-0.2 * 8  SUPPORTED*"])
+    project.write(CASES.format(loss=0.3, moved=1))
+    project.run(*ADD)
+    result = project.run("-p", "no:cacheprovider")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["INVALID: reference 'main' has no mean of recordings: *are of other cases*"])
