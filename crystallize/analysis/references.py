@@ -188,7 +188,7 @@ class References:
                 f"{listed(known.conditions)}, recorded {known}; if it was renamed, rename it in the file, "
                 "too; if it is new, it has no past, so look at its values before you record it"
             )
-        for metric in (WHOLE, *(hypothesis.metrics or ())):
+        for metric in (WHOLE, *(held.left_out if hypothesis.metrics is None else hypothesis.metrics)):
             if metric in held.left_out:
                 return f"reference {against.name!r} has no mean of recordings: {held.left_out[metric]}"
         if len(held.parts) > 1 and (test := no_means(hypothesis.claim)):

@@ -15,6 +15,7 @@ from crystallize import (
     Reference,
     WinRateTest,
     pipeline_step,
+    verifier,
 )
 from crystallize.analysis.history import add_recording, load_history
 from crystallize.analysis.reference_file import write_reference
@@ -189,6 +190,24 @@ def test_what_has_no_mean_is_invalid(recorded, third, options, said):
     found = verdict(against(recorded, **options))
     assert found.status == "invalid"
     assert said in found.reason
+
+
+@verifier
+def answer(baseline, treatment):
+    return {"p_value": 0.01, "accepted": True}
+
+
+def test_a_verifier_of_all_metrics_is_given_all_or_none(recorded):
+    """One that has no mean is not left out in silence."""
+    recorded(1, 0.0)
+    recorded(2, 0.0)
+    claim = Hypothesis(verifier=answer(), against=against(recorded, pool=2), name="kept")
+    statuses = []
+    for _ in range(2):
+        run = experiment(against(recorded)).run(hypotheses=[claim])
+        statuses.append(run.get_hypothesis("kept").verdicts["baseline"].status)
+        recorded(3, 0.0, only="measured_score")
+    assert statuses == ["supported", "invalid"]
 
 
 def test_measured_values_of_several_machines_have_no_mean(recorded):
