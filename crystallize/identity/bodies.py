@@ -13,6 +13,7 @@ import runpy
 import sys
 import types
 from collections.abc import Callable, Collection
+from functools import lru_cache
 from typing import Any, Final
 
 from crystallize.boundary import failure
@@ -72,14 +73,19 @@ def _write_annotated(encoder: PartEncoder, annotations: object, names: dict[str,
     if not isinstance(annotations, dict):
         return
     for text in annotations.values():
-        for chain in _CHAIN.findall(text) if isinstance(text, str) else ():
-            root, *rest = chain.split(".")
+        for root, *rest in _chains(str.__str__(text)) if isinstance(text, str) else ():
             if root in names and root not in _LOADED:
                 held = names[root]
                 if not isinstance(held, types.ModuleType):
                     _write_named(encoder, names, f"{names.get('__name__', '?')}.{root}", root, held, rest)
                 elif rest:
                     follow(encoder, held, rest)
+
+
+@lru_cache(maxsize=10_000)
+def _chains(annotation: str) -> list[list[str]]:
+    """Return the names in an annotation, each with the attributes taken of it."""
+    return [chain.split(".") for chain in _CHAIN.findall(annotation)]
 
 
 def write_wrapper_body(encoder: PartEncoder, function: types.FunctionType) -> None:

@@ -21,15 +21,26 @@ def open_regular(path: str | os.PathLike[str]) -> FileIO:
     OSError
         If it is none, such as a directory, a pipe or a device, or can't be opened.
     """
-    descriptor = os.open(path, _FLAGS)
+    descriptor, _ = _opened(path)
     try:
-        # What was opened is judged, not what the path names by now.
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, "it is no regular file", os.fspath(path))
         return FileIO(descriptor)
     except BaseException:
         os.close(descriptor)
         raise
+
+
+def _opened(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Return the descriptor of a regular file, and its size."""
+    descriptor = os.open(path, _FLAGS)
+    try:
+        # What was opened is judged, not what the path names by now.
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file", os.fspath(path))
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor, status.st_size
 
 
 def read_regular(path: str | os.PathLike[str], limit: int) -> bytes:
@@ -40,14 +51,16 @@ def read_regular(path: str | os.PathLike[str], limit: int) -> bytes:
     OSError
         As `open_regular`; or if the file is larger, or grows while it is read.
     """
-    with open_regular(path) as file:
-        size = os.fstat(file.fileno()).st_size
+    descriptor, size = _opened(path)
+    try:
         if size > limit:
             reason = f"it has {size:,} bytes, and at most {limit:,} are read"
             raise OSError(errno.EFBIG, reason, os.fspath(path))
         data, room = b"", size + 1
-        while room and (block := file.read(room)):
+        while room and (block := os.read(descriptor, room)):
             data, room = data + block if data else block, room - len(block)
-        if len(data) > size:
-            raise OSError(errno.EFBIG, "it grew while it was read", os.fspath(path))
-        return data
+    finally:
+        os.close(descriptor)
+    if len(data) > size:
+        raise OSError(errno.EFBIG, "it grew while it was read", os.fspath(path))
+    return data

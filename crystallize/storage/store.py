@@ -97,7 +97,7 @@ class Store:
         """Return the value stored under a key, or None."""
         if self._key is None:
             return None
-        path = self._place(key, sort)
+        path = self._spelled(f"{_digest(key)}.{sort}")
         data = self._read(path)
         if data is None:
             return None
@@ -140,7 +140,7 @@ class Store:
             before = len(read)
             listed = [name for name in self._packs(prefix) if name not in read]
             for name in listed:
-                path = self._path(name)
+                path = self._spelled(name)
                 data = self._read(path)
                 if data is None:
                     continue
@@ -261,7 +261,10 @@ class Store:
         return self._path(f"{_digest(key)}.{sort}")
 
     def _path(self, name: str) -> Path:
-        return self.directory / name[:2] / name
+        return Path(self._spelled(name))
+
+    def _spelled(self, name: str) -> str:
+        return os.path.join(self.directory, name[:2], name)  # noqa: PTH118 - a Path costs more
 
     def _packs(self, prefix: str) -> list[str]:
         try:
@@ -298,7 +301,7 @@ class Store:
             self._note("read", error)
             return []
 
-    def _read(self, path: Path) -> bytes | None:
+    def _read(self, path: Path | str) -> bytes | None:
         try:
             return read_regular(path, self.capacity)  # nothing of ours is larger
         except FileNotFoundError:
@@ -410,7 +413,7 @@ def _unpack(data: bytes, seal: _Seal) -> tuple[list[_Record], bool]:
     return records, whole and bool(records)
 
 
-def _touch(path: Path) -> None:
+def _touch(path: str) -> None:
     with contextlib.suppress(OSError):
         os.utime(path)
 
