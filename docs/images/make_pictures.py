@@ -100,7 +100,7 @@ def main() -> None:
         browser = next(filter(None, map(shutil.which, BROWSERS)), None)
         if browser is None:
             sys.exit(f"none of {', '.join(BROWSERS)} is there to look at the report")
-        options = ["--headless", "--no-sandbox", "--hide-scrollbars", "--window-size=1000,760"]
+        options = ["--headless", "--no-sandbox", "--hide-scrollbars", "--window-size=1000,960"]
         picture = f"--screenshot={HERE / 'report.png'}"
         subprocess.run(
             [browser, *options, picture, (directory / "report.html").as_uri()],

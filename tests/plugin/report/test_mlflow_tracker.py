@@ -100,6 +100,8 @@ def test_a_tracker_that_fails_changes_no_verdict(tracked):
 
 @pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("mlflow") is None, reason="takes mlflow: nox -s trackers")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of what MLflow itself uses
+@pytest.mark.timeout(600)
 def test_mlflow_itself(tracked, monkeypatch):
     """In a database of its own, with workers."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tracked.path}/mlflow.db")
