@@ -100,6 +100,15 @@ def test_set_up_commands_are_what_ci_runs():
     assert re.search(r"^step tests pytest$", ci, re.MULTILINE)
 
 
+def test_names_every_extra():
+    """Those that are for users."""
+    extras = {*metadata.metadata("pytest-crystallize").get_all("Provides-Extra")}
+    for_developers = {"compatibility", "docs", "examples", "test"}
+    table = README.split("| extra |", 1)[1].split("\n\n", 1)[0]
+    named = {name for row in table.splitlines()[2:] for name in re.findall(r"`(\w+)`", row.split("|")[1])}
+    assert named == extras - for_developers
+
+
 LINKS = re.findall(r"\]\(([^)]+)\)", README)
 
 
