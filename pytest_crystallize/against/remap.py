@@ -11,6 +11,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
@@ -24,6 +25,23 @@ def moved(path: str | os.PathLike[str], top: str, tree: str) -> str | None:
     """Return what a path below one directory is below another one; None if it is outside."""
     real = Path(os.path.realpath(path))
     return os.fspath(Path(tree, real.relative_to(top))) if real.is_relative_to(top) else None
+
+
+@lru_cache(maxsize=10_000)
+def _real_directory(path: str) -> str:
+    return os.path.realpath(path)
+
+
+def _real(path: str) -> str:
+    """Return a path without links; modules are many, and their directories few."""
+    directory, name = os.path.split(path)
+    if not name or os.path.islink(path):  # noqa: PTH114 - a Path costs more
+        return os.path.realpath(path)
+    return f"{_real_directory(directory).rstrip(os.sep)}{os.sep}{name}"
+
+
+def _is_inside(path: str, directory: str) -> bool:
+    return path == directory or path.startswith(f"{directory}{os.sep}")
 
 
 class Remap:
@@ -56,8 +74,8 @@ class Remap:
 
     def is_here(self, path: str) -> bool:
         """Return whether a file is of the user's checkout, which this process must not load."""
-        real = Path(os.path.realpath(path))
-        return real.is_relative_to(self._top) and not any(map(real.is_relative_to, self._kept))
+        real = _real(path)
+        return _is_inside(real, self._top) and not any(_is_inside(real, kept) for kept in self._kept)
 
     def there(self, path: str) -> str:
         """Return what such a file is in the worktree."""
@@ -156,7 +174,7 @@ class Remap:
                     continue
                 if self.is_here(file):
                     found.append(f"{name} was loaded from {file}, which is not of {self._name}")
-                elif any(map(os.path.realpath(file).startswith, self.copies)):
+                elif any(map(_real(file).startswith, self.copies)):
                     found.append(
                         f"{name} was loaded from {file}, a copy of the project that is installed, so that it "
                         "would be the same at every commit; install the project as pip install -e ."
