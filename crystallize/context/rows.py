@@ -282,10 +282,11 @@ class Rows:
                 raise ValueError(f"{len(kept)} values of {len(rows)} records")
         if any(len(column) != len(rows) for column in columns):
             raise ValueError("columns differ in length")
-        for trace in traces:
-            rows._place(tuple(map(scope_of, trace)))
-        if len(rows._traces) != len(traces) or max(rows._where, default=-1) >= len(traces):
+        places = [rows._place(tuple(map(scope_of, trace))) for trace in traces]
+        if max(rows._where, default=-1) >= len(places):
             raise ValueError("a trace is missing")
+        if len(rows._traces) < len(places):  # those of stored records are told apart, though they are equal
+            rows._where = array("I", [places[place] for place in rows._where])
         return rows
 
 

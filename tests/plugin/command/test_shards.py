@@ -120,6 +120,15 @@ def test_shards_on_workers_are_merged_by_the_command(project):
     assert (project.path / "merged.html").exists()
 
 
+def test_a_shard_takes_stored_runs(project):
+    """Its file holds them as those that it made."""
+    project.write(total())
+    project.run("-pno:randomly")
+    assert project.run("-pno:randomly", "--crystallize-shard=1/1").ret == 0
+    result = merge(project, [project.path / "crystallize-shard-1-of-1.json"])
+    result.assert_outcomes(passed=1)
+
+
 def test_a_shard_tells_failed_runs_and_reports_nothing_as_passed(project):
     """Its job is green if its runs were made; what they are worth is judged when all are there."""
     project.write(total(lines='if seed % 2: raise ValueError("odd")', arguments="rng, seed"))
