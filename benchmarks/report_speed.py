@@ -11,7 +11,7 @@ import time
 
 from crystallize import Verdict
 from crystallize.report.model import ExperimentResults, Outcome, SessionResults
-from pytest_crystallize.session.publisher import FORMATS
+from pytest_crystallize.session.publisher import formats
 
 EXPERIMENTS, HYPOTHESES, REPLICATES = 50, 4, 30
 LIMIT = 3.0
@@ -82,7 +82,7 @@ def main() -> int:
     slow = False
     for replicates in (REPLICATES, 10 * REPLICATES):
         results = session(replicates)
-        for suffix, report in FORMATS.items():
+        for suffix, report in formats().items():
             started = time.perf_counter()
             text = report(results)
             seconds = time.perf_counter() - started

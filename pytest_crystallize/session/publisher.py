@@ -21,10 +21,7 @@ from crystallize.seam import (
     failure,
     git_commit,
     has_changes,
-    html_report,
-    json_report,
     machine,
-    markdown_report,
     printable,
     versions,
     write_whole,
@@ -35,11 +32,6 @@ from pytest_crystallize.session.command_line import runs_tests
 from pytest_crystallize.session.reporter import Reporter, is_rerun
 from pytest_crystallize.session.verdicts_due import VerdictsDue
 
-FORMATS: dict[str, Callable[[SessionResults], str]] = {
-    ".json": json_report,
-    ".md": markdown_report,
-    ".html": html_report,
-}
 STEP_SUMMARY_BYTES = 1024 * 1024
 """What GitHub takes as the summary of one step; of more it takes nothing."""
 
@@ -141,7 +133,7 @@ class Publisher:
     def _write_reports(self, results: SessionResults, summary: str | None) -> None:
         for path in self.paths:
             with self._told_if_it_fails(f"experiment report {path} could not be written"):
-                _write(path, FORMATS[path.suffix.lower()](results))
+                _write(path, formats()[path.suffix.lower()](results))
                 self._said.append((f"experiment report: {path}", True))
         if summary and results.experiments:
             with self._told_if_it_fails(f"experiment report {summary} could not be written"):
@@ -206,6 +198,13 @@ class Publisher:
                     )
 
 
+def formats() -> dict[str, Callable[[SessionResults], str]]:
+    """Return what makes a report, by the suffix of its file."""
+    from crystallize.seam import html_report, json_report, markdown_report  # most sessions write none
+
+    return {".json": json_report, ".md": markdown_report, ".html": html_report}
+
+
 def _write(path: Path, text: str) -> None:
     """Write a file whole or not at all, with the directories that it needs."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -214,6 +213,8 @@ def _write(path: Path, text: str) -> None:
 
 def _append(path: Path, results: SessionResults) -> None:
     """Append the Markdown report to what a step of a GitHub job has to say, as far as there is room."""
+    from crystallize.seam import markdown_report  # most sessions write none
+
     used = path.stat().st_size if path.exists() else 0
     text = markdown_report(results, limit=STEP_SUMMARY_BYTES - used - 1)
     if not text:

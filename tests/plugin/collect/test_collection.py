@@ -39,7 +39,7 @@ def test_nothing_imported_without_the_option(project):
 
 
 def test_modules_of_ours_are_loaded_by_python(project):
-    """Under --crystallize pytest does not rewrite the plugin's assertions, which takes it longer to load."""
+    """Under --crystallize pytest does not rewrite the plugin's assertions, nor load what few ask for."""
     project.raw(
         "conftest.py",
         """
@@ -49,6 +49,9 @@ def test_modules_of_ours_are_loaded_by_python(project):
         def pytest_unconfigure():
             session = sys.modules["pytest_crystallize.session.session"]
             assert type(session.__loader__) is SourceFileLoader
+            reports = {f"crystallize.report.{name}" for name in ("html", "markdown", "plots")}
+            against = {"pytest_crystallize.against.partner", "pytest_crystallize.session.events"}
+            assert not (reports | against) & set(sys.modules)
             assert not [x for x in sys.meta_path if type(x).__module__.startswith("pytest_crystallize")]
             print("\\nloaded by Python")
         """,

@@ -11,7 +11,6 @@ from xml.etree import ElementTree
 import pytest
 
 from plugin.conftest import ITEM, TOTAL, total
-from pytest_crystallize.session import publisher as publishing
 from pytest_crystallize.session import reporter
 
 THREE = [f"--crystallize-report=out/report{suffix}" for suffix in (".json", ".md", ".html")]
@@ -226,7 +225,7 @@ def test_a_fault_in_a_report_is_no_gate(project, monkeypatch):
         raise RuntimeError("a fault")
 
     project.write(TOTAL)
-    monkeypatch.setitem(publishing.FORMATS, ".md", fail)
+    monkeypatch.setattr("crystallize.seam.markdown_report", fail)
     result = project.run(*THREE)
     assert result.ret == 0
     result.stdout.fnmatch_lines(["*report.md could not be written: RuntimeError: a fault"])
