@@ -141,6 +141,7 @@ if TYPE_CHECKING:
     from crystallize.report.html import html_report as html_report
     from crystallize.report.json import json_line as json_line
     from crystallize.report.json import json_report as json_report
+    from crystallize.report.json import verdict_fields as verdict_fields
     from crystallize.report.markdown import markdown_report as markdown_report
     from crystallize.report.model import ExperimentResults as ExperimentResults
     from crystallize.report.model import Outcome as Outcome
@@ -215,6 +216,7 @@ if TYPE_CHECKING:
     from crystallize.text.formatting import number as number
     from crystallize.text.formatting import p_value as p_value
     from crystallize.text.keywords import unknown_keyword as unknown_keyword
+    from crystallize.text.strict_json import from_strict_json as from_strict_json
 
 _NAMES: dict[str, tuple[str, ...]] = {
     "analysis.analysis": ("Analysis",),
@@ -293,7 +295,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "report.case_names": ("CaseNames", "announced_cases"),
     "report.failures": ("Failure", "PROPERTY", "failures_of"),
     "report.html": ("html_report",),
-    "report.json": ("json_line", "json_report"),
+    "report.json": ("json_line", "json_report", "verdict_fields"),
     "report.markdown": ("markdown_report",),
     "report.model": ("ExperimentResults", "Outcome", "SessionResults", "Used"),
     "report.run_facts": ("cached_runs", "facts_of", "seconds_of"),
@@ -333,6 +335,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "text.escaping": ("LEGACY_COMMAND", "disarmed", "escaped", "printable", "printable_lines"),
     "text.formatting": ("compared", "level_of", "name_of_p", "number", "p_value"),
     "text.keywords": ("unknown_keyword",),
+    "text.strict_json": ("from_strict_json",),
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names}
 

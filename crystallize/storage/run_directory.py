@@ -15,11 +15,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import math
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -28,6 +27,7 @@ from typing import Any, Final, NamedTuple
 from crystallize.errors import ArtifactError
 from crystallize.storage.atomic import write_whole
 from crystallize.storage.names import TEMPORARY, path_component, path_components
+from crystallize.text.strict_json import from_strict_json
 
 METADATA: Final = "metadata.json"
 RESULTS: Final = "results.json"
@@ -35,7 +35,6 @@ MANIFEST: Final = "manifest.json"
 FORMAT: Final = "crystallize-version-1"
 
 _VERSION = re.compile(r"v(0|[1-9]\d*)\Z", re.ASCII)
-_NOT_FINITE: Final = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 _GONE = (FileNotFoundError, NotADirectoryError)
 
 
@@ -399,10 +398,10 @@ def _numbered(parent: Path) -> Iterator[tuple[int, Path]]:
             yield int(match[1]), entry
 
 
-def _numbers(values: Sequence[Any]) -> list[Any]:
+def _numbers(values: list[Any]) -> list[Any]:
     """Return a sample with its nan and infinities, unless it is one of texts."""
-    numeric = all(isinstance(v, int | float) or (isinstance(v, str) and v in _NOT_FINITE) for v in values)
-    return [_NOT_FINITE.get(v, v) for v in values] if numeric else list(values)
+    numbers = from_strict_json(values)
+    return numbers if all(isinstance(number, int | float) for number in numbers) else values
 
 
 def _json(value: Any) -> bytes:

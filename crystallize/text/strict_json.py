@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
+
+_NOT_FINITE: Final = {str(value): value for value in (math.nan, math.inf, -math.inf)}
 
 
 def strict_json(value: Any) -> Any:
@@ -24,3 +26,10 @@ def strict_json(value: Any) -> Any:
     if value is None or isinstance(value, bool | int | float | str):
         return value
     return repr(value)
+
+
+def from_strict_json(value: Any) -> Any:
+    """Return a number, or a list of them, as it was before `strict_json` made text of nan and infinities."""
+    if isinstance(value, list):
+        return [from_strict_json(each) for each in value]
+    return _NOT_FINITE.get(value, value) if isinstance(value, str) else value

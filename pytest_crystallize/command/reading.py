@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from crystallize import Verdict
-from crystallize.seam import OfCondition, UnitResults, read_regular
+from crystallize.seam import OfCondition, UnitResults, from_strict_json, read_regular, verdict_fields
 from pytest_crystallize.command.main import CommandError
 from pytest_crystallize.results import ExperimentResults, Failure, Outcome, SessionResults, Used
 
@@ -25,8 +25,6 @@ _KNOWN: Final = {
     SHARD: "the file of a shard (--crystallize-shard)",
 }
 _LARGEST: Final = 1 << 32  # bytes
-_NOT_FINITE: Final = {"nan": float("nan"), "inf": float("inf"), "-inf": float("-inf")}
-_TEXTS: Final = {field.name for field in fields(Verdict) if isinstance(field.default, str)}
 
 
 def read_data(path: str | Path) -> tuple[str, dict[str, Any]]:
@@ -79,11 +77,6 @@ def session_results(path: str | Path, data: Mapping[str, Any]) -> SessionResults
         raise CommandError(f"{path} is no whole report: {type(fault).__name__}: {fault}") from fault
 
 
-def finite_or_not(value: Any) -> Any:
-    """Return a value of a report as it was before it became JSON."""
-    return _NOT_FINITE.get(value, value) if isinstance(value, str) else value
-
-
 def _experiment(data: Mapping[str, Any]) -> ExperimentResults:
     tests = tuple(map(_outcome, data["tests"]))
     node = "" if not tests else tests[0].test.rpartition("::")[0]
@@ -100,7 +93,7 @@ def _experiment(data: Mapping[str, Any]) -> ExperimentResults:
         for each in data["failures"]
     )
     samples = {
-        metric: {condition: [*map(finite_or_not, values)] for condition, values in arms.items()}
+        metric: {condition: from_strict_json(values) for condition, values in arms.items()}
         for metric, arms in data["samples"].items()
     }
     made = {"tests": tests, "failures": failures, "samples": samples, "node": node, "used": used}
@@ -111,7 +104,7 @@ def _experiment(data: Mapping[str, Any]) -> ExperimentResults:
 def _unit(data: Mapping[str, Any]) -> UnitResults:
     conditions = {
         name: OfCondition(
-            {metric: finite_or_not(value) for metric, value in of["metrics"].items()},
+            {metric: from_strict_json(value) for metric, value in of["metrics"].items()},
             {note: tuple(values) for note, values in of["notes"].items()},
             tuple(of["errors"]),
         )
@@ -122,17 +115,8 @@ def _unit(data: Mapping[str, Any]) -> UnitResults:
 
 def _outcome(data: Mapping[str, Any]) -> Outcome:
     known = data["verdict"]
-    verdict = None if known is None else Verdict.from_dict(_of(Verdict, _numbers(known)))
+    verdict = None if known is None else Verdict.from_dict(_of(Verdict, verdict_fields(known)))
     return Outcome(**_of(Outcome, {**data, "verdict": verdict}))
-
-
-def _numbers(verdict: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of a verdict with numbers in the place of their texts."""
-
-    def of(value: Any) -> Any:
-        return [*map(of, value)] if isinstance(value, list) else finite_or_not(value)
-
-    return {name: value if name in _TEXTS else of(value) for name, value in verdict.items()}
 
 
 def _of(kind: Any, data: Mapping[str, Any]) -> dict[str, Any]:

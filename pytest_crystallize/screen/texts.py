@@ -9,7 +9,16 @@ from typing import Any, Final
 
 from rich.text import Text
 
-from crystallize.seam import PASSING, counted, duration, number, p_value, printable, printable_lines
+from crystallize.seam import (
+    PASSING,
+    counted,
+    duration,
+    number,
+    p_value,
+    printable,
+    printable_lines,
+    verdict_fields,
+)
 from pytest_crystallize.report.text import VerdictLine, table, wrapped
 from pytest_crystallize.screen.palette import Meaning, Palette
 from pytest_crystallize.screen.state import Experiment, ScreenState
@@ -23,7 +32,6 @@ PARTS: Final[tuple[tuple[str, str, Meaning, str], ...]] = (
 )
 """States of runs, with the sign, the colour and the word of each; signs differ where there is no colour."""
 REST: Final = "·"
-_NOT_FINITE: Final = ("nan", "inf", "-inf")
 _COLOURS: Final[dict[str, Meaning]] = {"green": "good", "red": "bad", "yellow": "doubt"}
 
 
@@ -338,14 +346,7 @@ def _without_verdict(event: Mapping[str, Any], palette: Palette, width: int) -> 
 
 
 def _row(event: Mapping[str, Any]) -> dict[str, Any]:
-    return {**{key: _number(value) for key, value in event["verdict"].items()}, "outcome": event["outcome"]}
-
-
-def _number(value: Any) -> Any:
-    """Return what JSON has no number for as one."""
-    if isinstance(value, list):
-        return [_number(each) for each in value]
-    return float(value) if isinstance(value, str) and value in _NOT_FINITE else value
+    return {**verdict_fields(event["verdict"]), "outcome": event["outcome"]}
 
 
 def failure_text(failure: Mapping[str, Any], palette: Palette) -> Text:
