@@ -122,7 +122,7 @@ def plan_lines(plan: Mapping[str, Any]) -> Iterator[str]:
     else:
         yield f"{name}: {plan['reason']}"
     if plan["detectable"]:
-        sizes = (f"{n} {_size(plan, size)}" for n, size in plan["detectable"])
+        sizes = (f"{n}: {_size(plan, size)}" for n, size in plan["detectable"])
         what = "smallest margin" if _is_guard(plan) else "smallest difference"
         yield f"  {what} by replicates: {', '.join(sizes)}"
 

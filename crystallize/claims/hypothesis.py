@@ -210,17 +210,19 @@ class Hypothesis:
             default_name = self._named(self.claim.label.replace(" ", "_"), direction)
         else:
             defaults = {field.name: field.default for field in fields(Claim)} | {"direction": None}
+            if isinstance(verifier, str):
+                claim = f"Hypothesis(metric={verifier!r}, direction={direction or 'increase'!r})"
+                raise DefinitionError(
+                    f"verifier is {verifier!r}; give a function of (baseline, treatment), or claim something "
+                    f"of a metric: {claim}"
+                )
             for key, value in options.items():
                 if value != defaults[key]:
                     raise DefinitionError(
                         f"{key}={value!r} belongs to a claim (metric=...); a verifier decides itself"
                     )
             if not callable(verifier):
-                claim = f"Hypothesis(metric={verifier!r}, direction='increase')"
-                raise DefinitionError(
-                    f"verifier is {verifier!r}; give a function of (baseline, treatment)"
-                    + (f", or claim something of a metric: {claim}" if isinstance(verifier, str) else "")
-                )
+                raise DefinitionError(f"verifier is {verifier!r}; give a function of (baseline, treatment)")
             self.verifier = verifier
             self.metrics = _metric_names(metrics)
             default_name = getattr(verifier, "__name__", type(verifier).__name__)

@@ -99,7 +99,7 @@ class Revision(Reference):
     'recall_no_decrease'
     """
 
-    name: str = field(default="another commit", init=False)
+    name: str = field(default="(not given)", init=False)
     path: None = field(default=None, init=False)
     other_machines: OtherMachines = field(default="refuse", init=False)
     pool: None = field(default=None, init=False)

@@ -19,8 +19,9 @@ SHARE: Final = 0.05
 _CHEAP: Final = 1.0  # seconds that one run made again may cost at any rate
 _MOST_NAMED: Final = 4
 CAUSES: Final = (
-    "usual causes are a draw outside of ctx.rng, a memo or other state that outlives a run, the order of a "
-    "set under hash randomisation (PYTHONHASHSEED), and a remote service"
+    "usual causes are a time (record it by ctx.time, or by ctx.metrics.add(..., measured=True)), a draw "
+    "outside of ctx.rng, a memo or other state that outlives a run, the order of a set under hash "
+    "randomisation (PYTHONHASHSEED), and a remote service"
 )
 
 

@@ -42,6 +42,8 @@ def unknown_keyword(owner: str, keyword: str, known: Sequence[str]) -> str:
     """Return what is said of a keyword that nobody knows: the one that may be meant, and all there are."""
     if (elsewhere := _ELSEWHERE.get((owner, keyword))) is not None:
         return f"{owner} has no keyword {keyword!r}: {elsewhere}; its keywords are {', '.join(known)}"
-    close = difflib.get_close_matches(keyword, known, n=1)
+    parts = [name for name in known if keyword in name.split("_")]
+    close = difflib.get_close_matches(keyword, known, n=1, cutoff=0.7) or parts
+    close = close or difflib.get_close_matches(keyword, known, n=1)
     meant = f"; did you mean {close[0]!r}?" if close else ";"
     return f"{owner} has no keyword {keyword!r}{meant} its keywords are {', '.join(known)}"

@@ -17,11 +17,16 @@ USAGE: Final = 2
 """Exit codes of all subcommands but `merge`, which has those of pytest, too."""
 
 _EPILOG: Final = """\
-Experiments are run by pytest --crystallize. Without arguments, the run screen (extra "screen"); what stands
-behind -- is given to its pytest.
+Experiments are run by: pytest --crystallize
+Without a command, the run screen is opened (extra "screen"); what stands
+behind -- is given to its pytest: crystallize -- -n auto
 
-exit codes: 0 all is well, and every claim supported; 1 a claim is not; 2 wrong usage, or a file that can't be
-read; of merge, those of pytest, too (3 internal error, 4 wrong usage of pytest, 5 no experiment).
+exit codes:
+  0  all is well, and every claim supported
+  1  a claim is not
+  2  wrong usage, or a file that can't be read
+  of merge, those of pytest, too: 3 internal error, 4 wrong usage of pytest,
+  5 no experiment
 """
 _GIVE_TO_PYTEST: Final = ("merge", "cache", "artifacts")
 """Commands that start pytest, and give it what stands behind ``--``."""

@@ -43,13 +43,13 @@ def read_data(path: str | Path) -> tuple[str, dict[str, Any]]:
         raise CommandError(f"{path} is not UTF-8: {fault}") from fault
     if lines.startswith(f'{{"format": "{RESULT}"'):  # two lines, of which the second is the result
         return RESULT, {}
+    known = ", ".join(_KNOWN.values())
     try:
         data = json.loads(lines)
     except (ValueError, RecursionError) as fault:
-        raise CommandError(f"{path} is no JSON, or was cut off: {fault}") from fault
+        raise CommandError(f"{path} is no JSON, or was cut off ({fault}); what is read: {known}") from fault
     schema = (data.get("schema") or data.get("format")) if isinstance(data, dict) else None
     if schema not in _KNOWN:
-        known = ", ".join(_KNOWN.values())
         named = f"has the schema {schema!r}" if schema else "names no schema"
         raise CommandError(f"{path} {named}, and is none of what this version reads: {known}")
     return schema, data

@@ -75,6 +75,10 @@ def test_treatments_are_ranked_by_p_unless_told_otherwise():
             {"verifier": "x"},
             r"verifier is 'x'; .*, or claim .* Hypothesis\(metric='x', direction='increase'\)",
         ),
+        (
+            {"verifier": "x", "direction": "no_decrease", "margin": 0.1},
+            r"verifier is 'x'; .* Hypothesis\(metric='x', direction='no_decrease'\)",
+        ),
         ({"verifier": welch, "ranker": "p"}, "ranker is 'p'; give a function"),
         ({"verifier": welch, "metrics": []}, r"metrics=\[\]; give the name"),
         ({"verifier": welch, "metrics": ["x", 3]}, "give the name of a metric or a list of names"),

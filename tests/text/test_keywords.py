@@ -35,6 +35,7 @@ def claim(**options):
             "'seed': a root seed is given by plugins=[SeedPlugin(seed=...)]; its keywords",
         ),
         (lambda: Treatment("t", {}, opt=1), "Treatment has no keyword 'opt'; "),
+        (lambda: claim(test=3), "Hypothesis has no keyword 'test'; did you mean 'statistical_test'?"),
         (lambda: Experiment(0, [measure], replicats=3), "no keyword 'replicats'; did you mean 'replicates'?"),
     ],
 )

@@ -160,7 +160,7 @@ def test_results_of_the_library_are_shown_and_listed(tmp_path, monkeypatch, caps
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "is no JSON, or was cut off"),
+        ("", "is no JSON, or was cut off (Expecting value: line 1 column 1 (char 0)); what is read: a rep"),
         ('{"a": 1}', "names no schema, and is none of what this version reads: a report"),
         ('{"schema": "crystallize-report-9"}', "has the schema 'crystallize-report-9'"),
         ('{"schema": "crystallize-report-1"}', "is no whole report: KeyError: 'arguments'"),
