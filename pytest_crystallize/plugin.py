@@ -289,6 +289,10 @@ def pytest_configure(config: pytest.Config) -> None:
             from pytest_crystallize.session.session import activate  # heavy: only when it is asked for
 
         activate(config)
+    elif config.option.showfixtures:
+        from pytest_crystallize.isolation.fixtures import UnitFixtures  # not in plain runs
+
+        config.pluginmanager.register(UnitFixtures(), "crystallize-fixtures")
 
 
 def pytest_terminal_summary(terminalreporter: Any, exitstatus: int, config: pytest.Config) -> None:

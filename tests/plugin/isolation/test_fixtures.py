@@ -544,7 +544,8 @@ def test_hooks_of_fixtures(project):
     result.stdout.fnmatch_lines(["SEEN before mine 3, behind mine 3,"])
 
 
-def test_fixtures_listing(project):
-    """--fixtures lists our fixtures with what they are."""
-    result = project.run("--fixtures")
+@pytest.mark.parametrize("run", ["run", "run_plain"])
+def test_fixtures_listing(project, run):
+    """--fixtures lists our fixtures with what they are, with --crystallize and without."""
+    result = getattr(project, run)("--fixtures")
     result.stdout.fnmatch_lines(["rng -- *", "    * of the replicate, the same for every treatment."])
