@@ -87,6 +87,8 @@ class ShardFile:
         Parts of the environment.
     notes : tuple of str
         What the session had to say.
+    exit_status : int
+        Of the session, as it was when the file was written.
     experiments : mapping of str to ExperimentShard
         By id.
     path : str
@@ -100,6 +102,7 @@ class ShardFile:
     versions: Mapping[str, str]
     environment: Mapping[str, str]
     notes: tuple[str, ...]
+    exit_status: int
     experiments: Mapping[str, ExperimentShard]
     path: str = ""
 
@@ -135,11 +138,15 @@ class ShardFile:
             )
         if data.pop("digest", None) != _digest(data):
             raise ShardError(f"{path} is not as it was written: its digest is another; run that shard again")
-        if data.pop("byteorder") != sys.byteorder:
+        if data.pop("byteorder", sys.byteorder) != sys.byteorder:
             raise ShardError(f"{path} was written by a machine of another byte order than this one")
-        experiments = {key: _experiment(each) for key, each in data.pop("experiments").items()}
-        data |= {name: tuple(data[name]) for name in ("arguments", "notes")}
-        return cls(**{**data, "shard": Shard(*data["shard"]), "experiments": experiments, "path": str(path)})
+        try:
+            experiments = {key: _experiment(each) for key, each in data.pop("experiments").items()}
+            data |= {name: tuple(data[name]) for name in ("arguments", "notes")}
+            known = {**data, "shard": Shard(*data["shard"]), "experiments": experiments, "path": str(path)}
+            return cls(**known)
+        except (AttributeError, KeyError, TypeError, ValueError) as fault:
+            raise ShardError(f"{path} is of another version of Crystallize than this one: {fault}") from fault
 
 
 def _experiment(data: Mapping[str, Any]) -> ExperimentShard:

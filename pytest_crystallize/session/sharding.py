@@ -27,6 +27,7 @@ from pytest_crystallize.records.exchange import unlike
 from pytest_crystallize.records.logs import Key
 from pytest_crystallize.records.shards import ExperimentShard, MergedShards, ShardFile
 from pytest_crystallize.report.announced import Announced
+from pytest_crystallize.session.command_line import runs_tests
 from pytest_crystallize.session.in_process import InProcess
 from pytest_crystallize.session.reporter import Reporter
 from pytest_crystallize.units.settings import MERGED
@@ -67,24 +68,36 @@ class ShardWriter:
         self.reporter = reporter
         self.shard = shard
 
+    @property
+    def path(self) -> Path:
+        """Path of the file."""
+        return self.config.invocation_params.dir / self.shard.file
+
+    def pytest_sessionstart(self) -> None:
+        """Remove what an earlier session wrote: it is no evidence of this one, should that be killed."""
+        if runs_tests(self.config.option):
+            try:
+                self.path.unlink(missing_ok=True)
+            except OSError as fault:
+                raise pytest.UsageError(f"{self.path} can't be written: {failure(fault)}") from fault
+
     @pytest.hookimpl(tryfirst=True)
-    def pytest_sessionfinish(self) -> None:
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Write what was run; a shard that lacks a run fails."""
         if not self.reporter.verdicts_due:
             return
-        settings = self.reporter.settings
-        path = self.config.invocation_params.dir / self.shard.file
+        settings, path = self.reporter.settings, self.path
         try:
             self.reporter.gather_notes()
             settings.exchange.catch_up()
-            file = self._file()
+            file = self._file(int(session.exitstatus))
             file.write(path)
         except (OSError, CrystallizeError) as fault:
             settings.fail(f"shard {self.shard} could not be written to {path}: {failure(fault)}")
             return
         self._tell(file, path)
 
-    def _file(self) -> ShardFile:
+    def _file(self, exit_status: int) -> ShardFile:
         root, reporter = self.config.rootpath, self.reporter
         exchange = reporter.settings.exchange
         with git_commit(root) as ask:
@@ -98,6 +111,7 @@ class ShardWriter:
             versions=versions() | {"pytest": pytest.__version__},
             environment=environment().to_json(),
             notes=tuple(reporter.settings.notes),
+            exit_status=exit_status or int(bool(reporter.settings.faults)),
             experiments={
                 key: ExperimentShard(
                     **{**known.shard, "conditions": tuple(known.conditions)},
@@ -177,9 +191,12 @@ class MergingSession(InProcess):
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Have the session fail by what the shards ran and nothing here judges."""
+        """Have the session fail by what the shards ran and nothing here judges, and as one of them did."""
         here = {item.runs.id for item in session.items if isinstance(item, HypothesisItem)}
         settings = session.config.pluginmanager.getplugin("crystallize-session").settings
         for key in self.merged.first.experiments:
             if key not in here:
                 settings.fail(f"the shards ran {key}, of which no test is selected here")
+        for file in self.merged.files:
+            if file.exit_status:
+                settings.fail(f"the session of shard {file.shard} ended with exit code {file.exit_status}")

@@ -152,6 +152,20 @@ def test_a_shard_that_ends_early_fails_and_so_does_what_it_is_merged_into(projec
     result.stdout.fnmatch_lines(["INVALID: shard 2 of 2 lacks replicate 3 of 'baseline', *run it again"])
 
 
+def test_a_session_of_a_shard_that_failed_fails_what_it_is_merged_into(project):
+    """As a single run would: by an error of a fixture's teardown, or by an ordinary test."""
+    project.write(total())
+    test = project.raw("test_other.py", "def test_other(): assert False")
+    assert project.run(*PLAIN, "--crystallize-shard=1/1").ret == 1
+    result = merge(project, [project.path / "crystallize-shard-1-of-1.json"])
+    assert result.ret == 1
+    result.assert_outcomes(passed=1, deselected=1)
+    result.stdout.fnmatch_lines(["*the session of shard 1 of 1 ended with exit code 1*"])
+    test.write_text("import nothing_of_this_name")
+    assert project.run(*PLAIN, "--crystallize-shard=1/1").ret == pytest.ExitCode.INTERRUPTED
+    assert not (project.path / "crystallize-shard-1-of-1.json").exists()  # of the session before
+
+
 def test_other_code_than_the_shards_ran_is_invalid(project):
     """And an experiment that is gone, or new, is told."""
     path = project.write(total())

@@ -1,5 +1,6 @@
 """Files of shards: what is read is what was written, and shards of different suites are refused."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -8,6 +9,7 @@ from crystallize import RunRecord
 from crystallize.context.recording import MetricEntry
 from crystallize.seam import records_to_json
 from pytest_crystallize.options.values import Shard
+from pytest_crystallize.records import shards
 from pytest_crystallize.records.shards import ExperimentShard, MergedShards, ShardError, ShardFile
 
 VALUES = [0.1 + 0.2, float("nan"), float("inf"), -0.0, 5e-324, 2**70, True]
@@ -35,6 +37,7 @@ def file(number, total=2, **changes):
         "versions": {"python": "3.11"},
         "environment": {"Python": "CPython 3.11", "machine": "x86"},
         "notes": (),
+        "exit_status": 0,
         "experiments": {"a.py::experiment_a": experiment},
         "path": f"{number}.json",
     }
@@ -66,6 +69,17 @@ def test_a_file_that_was_cut_off_is_told(tmp_path, change):
     file(1).write(path)
     path.write_bytes(change(path.read_bytes()))
     with pytest.raises(ShardError, match=r"shard.json is no file of a shard"):
+        ShardFile.read(path)
+
+
+def test_a_file_of_another_version_is_told(tmp_path):
+    """Rather than a traceback: what it holds is as it was written, and not what this version reads."""
+    path = tmp_path / "shard.json"
+    file(1).write(path)
+    data = json.loads(path.read_text())
+    del data["format"], data["digest"], data["environment"]
+    path.write_text(json.dumps({"format": shards._FORMAT, "digest": shards._digest(data), **data}))
+    with pytest.raises(ShardError, match="is of another version of Crystallize than this one"):
         ShardFile.read(path)
 
 
