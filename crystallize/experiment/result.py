@@ -27,8 +27,7 @@ from crystallize.experiment.run_failure import RunFailure
 from crystallize.experiment.run_records import RunRecords
 from crystallize.experiment.tidy import frame, tidy_rows, verdict_frame
 from crystallize.experiment.tree import encodable, tree_lines
-from crystallize.identity.provenance import git_commit as asked_commit
-from crystallize.identity.provenance import has_changes, machine, versions
+from crystallize.identity.provenance import commit_and_changes, machine, versions
 from crystallize.report.case_names import CaseNames
 from crystallize.text.strict_json import strict_json
 
@@ -306,9 +305,8 @@ class Result:
         if self._read is not None:  # when and where it was run then; nobody can tell whether code differed
             known = self._read
             return Origin(known.started, known.commit, None, known.machine, known.versions, known.inputs)
-        with asked_commit() as ask:
-            changed = has_changes()
-            dirty = changed if ask() == self._git_commit else None  # another commit is checked out by now
+        commit, changed = commit_and_changes()
+        dirty = changed if commit == self._git_commit else None  # another one is checked out by now
         here = None if self._elsewhere else machine()
         return Origin.now(commit=self._git_commit, dirty=dirty, machine=here, inputs=self._inputs)
 

@@ -73,11 +73,32 @@ def has_changes(directory: Path | None = None) -> bool | None:
 
     Every tracked file counts, of others Python files do, and references do not: they are being written.
     """
-    command = ["git", "--no-optional-locks", "status", "--porcelain", "-z", "--untracked-files=all"]
     paths = ["--", ":(top)", ":(top,exclude,glob)**/references/**"]
+    found = _git(directory, "status", "--porcelain", "-z", "--untracked-files=all", *paths)
+    if found is None:
+        return None
+    entries = found.split(b"\0")
+    return any(entry and (not entry.startswith(b"?? ") or entry.endswith(b".py")) for entry in entries)
+
+
+def git_tags(directory: Path | None = None) -> list[str]:
+    """Return the tags of the commit that is checked out; none if nobody can tell."""
+    return (_git(directory, "tag", "--points-at", "HEAD") or b"").decode(errors="surrogateescape").split()
+
+
+def commit_and_changes(directory: Path | None = None) -> tuple[str | None, bool | None]:
+    """Return the commit that is checked out, and whether the code differs; None for what git can't tell."""
+    with git_commit(directory) as ask:
+        changed = has_changes(directory)
+        commit = ask()
+    return commit, None if commit is None else changed
+
+
+def _git(directory: Path | None, *arguments: str) -> bytes | None:
+    """Return what git says; None if it fails or takes too long."""
     try:
         done = subprocess.run(
-            [*command, *paths],
+            ["git", "--no-optional-locks", *arguments],
             cwd=directory,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -86,27 +107,7 @@ def has_changes(directory: Path | None = None) -> bool | None:
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    if done.returncode:
-        return None
-    entries = done.stdout.split(b"\0")
-    return any(entry and (not entry.startswith(b"?? ") or entry.endswith(b".py")) for entry in entries)
-
-
-def git_tags(directory: Path | None = None) -> list[str]:
-    """Return the tags of the commit that is checked out; none if nobody can tell."""
-    command = ["git", "tag", "--points-at", "HEAD"]
-    try:
-        done = subprocess.run(
-            command,
-            cwd=directory,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=_PATIENCE,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return []
-    return done.stdout.split() if done.returncode == 0 else []
+    return None if done.returncode else done.stdout
 
 
 @contextmanager

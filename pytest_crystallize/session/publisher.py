@@ -17,10 +17,9 @@ import pytest
 from crystallize.seam import (
     ExperimentResults,
     SessionResults,
+    commit_and_changes,
     declared_inputs,
     failure,
-    git_commit,
-    has_changes,
     machine,
     printable,
     versions,
@@ -149,22 +148,20 @@ class Publisher:
 
     def _results(self, exit_status: int) -> SessionResults:
         reporter = self.reporter
-        with git_commit() as ask:
-            reporter.gather_notes()
-            experiments = tuple(map(self._with_inputs, reporter.experiments()))
-            commit = ask()
-            return SessionResults(
-                started=datetime.fromtimestamp(self._started, UTC).isoformat(timespec="seconds"),
-                seconds=time.time() - self._started,
-                exit_status=exit_status,
-                arguments=tuple(map(str, self.config.invocation_params.args)),
-                commit=commit,
-                versions=versions() | {"pytest": pytest.__version__},
-                experiments=experiments,
-                notes=(*reporter.absent, *reporter.settings.notes),
-                dirty=None if commit is None else has_changes(),
-                machine=machine() if reporter.settings.cluster is None else None,
-            )
+        commit, dirty = commit_and_changes()
+        reporter.gather_notes()
+        return SessionResults(
+            started=datetime.fromtimestamp(self._started, UTC).isoformat(timespec="seconds"),
+            seconds=time.time() - self._started,
+            exit_status=exit_status,
+            arguments=tuple(map(str, self.config.invocation_params.args)),
+            commit=commit,
+            versions=versions() | {"pytest": pytest.__version__},
+            experiments=tuple(map(self._with_inputs, reporter.experiments())),
+            notes=(*reporter.absent, *reporter.settings.notes),
+            dirty=dirty,
+            machine=machine() if reporter.settings.cluster is None else None,
+        )
 
     def _with_inputs(self, each: ExperimentResults) -> ExperimentResults:
         """Return an experiment with the digests of what it says that its runs read."""

@@ -19,11 +19,10 @@ from crystallize.seam import (
     add_recording,
     claim_sample,
     claimed_metrics,
+    commit_and_changes,
     declared_inputs,
     file_key,
-    git_commit,
     git_tags,
-    has_changes,
     is_of_units,
     load_reference,
     machine,
@@ -87,9 +86,7 @@ class ReferenceWriter:
     def save(self, announced: Mapping[str, Announced]) -> None:
         """Write a file for each experiment whose runs are complete."""
         self.exchange.catch_up()
-        with git_commit(self.root) as ask:
-            dirty = has_changes(self.root)
-            commit = ask()
+        commit, dirty = commit_and_changes(self.root)
         tags = git_tags(self.root) if self.append else []
         written: dict[tuple[Path, str], str] = {}
         for key, known in announced.items():

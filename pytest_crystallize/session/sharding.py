@@ -11,12 +11,11 @@ import pytest
 from crystallize import RunRecord
 from crystallize.errors import CrystallizeError
 from crystallize.seam import (
+    commit_and_changes,
     counted,
     environment,
     environment_changes,
     failure,
-    git_commit,
-    has_changes,
     records_to_json,
     versions,
 )
@@ -100,9 +99,7 @@ class ShardWriter:
     def _file(self, exit_status: int) -> ShardFile:
         root, reporter = self.config.rootpath, self.reporter
         exchange = reporter.settings.exchange
-        with git_commit(root) as ask:
-            dirty = has_changes(root)
-            commit = ask()
+        commit, dirty = commit_and_changes(root)
         return ShardFile(
             shard=self.shard,
             arguments=shared_arguments(map(str, self.config.invocation_params.args)),
@@ -170,9 +167,7 @@ class MergingSession(InProcess):
     def pytest_sessionstart(self, session: pytest.Session) -> None:
         """Refuse to judge by another commit or other packages than those that ran."""
         first, root = self.merged.first, session.config.rootpath
-        with git_commit(root) as ask:
-            dirty = has_changes(root)
-            commit = ask()
+        commit, dirty = commit_and_changes(root)
         if commit != first.commit:
             raise pytest.UsageError(f"the shards ran commit {first.commit}, and {commit} is checked out here")
         if dirty is False and first.dirty:

@@ -3,7 +3,14 @@
 import subprocess
 
 from crystallize import Experiment, pipeline_step
-from crystallize.identity.provenance import Machine, git_commit, has_changes, machine, versions
+from crystallize.identity.provenance import (
+    Machine,
+    commit_and_changes,
+    git_commit,
+    has_changes,
+    machine,
+    versions,
+)
 
 
 def test_versions_are_those_installed():
@@ -67,6 +74,7 @@ def test_changes_are_those_of_the_code(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     assert has_changes() is None
+    assert commit_and_changes() == (None, None)
     identity = ["-c", "user.name=n", "-c", "user.email=e@example.org"]
     for name in ("a.txt", "references/main/a.json", "deep/references/main/b.json"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -77,6 +85,9 @@ def test_changes_are_those_of_the_code(tmp_path, monkeypatch):
     for name in ("references/main/a.json", "deep/references/main/b.json"):
         (tmp_path / name).write_text("2")
     assert has_changes() is has_changes(tmp_path / "deep") is False
+    commit, changed = commit_and_changes(tmp_path / "deep")
+    assert len(commit or "") == 40
+    assert changed is False
     (tmp_path / "deep" / "new.py").write_text("1")
     assert has_changes() is True
     (tmp_path / "deep" / "new.py").unlink()
