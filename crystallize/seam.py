@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from crystallize.analysis.revision_runs import RevisionRuns as RevisionRuns
     from crystallize.analysis.samples import claim_sample as claim_sample
     from crystallize.analysis.samples import is_of_units as is_of_units
+    from crystallize.analysis.stored_reference import REFERENCE_FORMAT as REFERENCE_FORMAT
     from crystallize.analysis.stored_reference import Origin as Origin
     from crystallize.analysis.stored_reference import Recording as Recording
     from crystallize.analysis.stored_reference import StoredReference as StoredReference
@@ -116,6 +117,7 @@ if TYPE_CHECKING:
     from crystallize.experiment.checks import with_defaults as with_defaults
     from crystallize.experiment.declaration import DEFAULT_NAME as DEFAULT_NAME
     from crystallize.experiment.graph import GraphRun as GraphRun
+    from crystallize.experiment.result_file import RESULT_FORMAT as RESULT_FORMAT
     from crystallize.identity.environment import Environment as Environment
     from crystallize.identity.environment import environment as environment
     from crystallize.identity.environment import environment_changes as environment_changes
@@ -143,6 +145,7 @@ if TYPE_CHECKING:
     from crystallize.report.json import json_report as json_report
     from crystallize.report.json import verdict_fields as verdict_fields
     from crystallize.report.markdown import markdown_report as markdown_report
+    from crystallize.report.model import REPORT_FORMAT as REPORT_FORMAT
     from crystallize.report.model import ExperimentResults as ExperimentResults
     from crystallize.report.model import Outcome as Outcome
     from crystallize.report.model import SessionResults as SessionResults
@@ -154,7 +157,6 @@ if TYPE_CHECKING:
     from crystallize.report.unit_results import UnitResults as UnitResults
     from crystallize.report.unit_results import unit_results as unit_results
     from crystallize.report.wording import CORRECTIONS as CORRECTIONS
-    from crystallize.report.wording import counted as counted
     from crystallize.report.wording import duration as duration
     from crystallize.report.wording import effect_of as effect_of
     from crystallize.report.wording import extra_numbers as extra_numbers
@@ -211,6 +213,7 @@ if TYPE_CHECKING:
     from crystallize.text.escaping import printable as printable
     from crystallize.text.escaping import printable_lines as printable_lines
     from crystallize.text.formatting import compared as compared
+    from crystallize.text.formatting import counted as counted
     from crystallize.text.formatting import level_of as level_of
     from crystallize.text.formatting import name_of_p as name_of_p
     from crystallize.text.formatting import number as number
@@ -234,7 +237,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "analysis.references": ("References", "find_references"),
     "analysis.revision_runs": ("RevisionRuns",),
     "analysis.samples": ("claim_sample", "is_of_units"),
-    "analysis.stored_reference": ("Origin", "Recording", "StoredReference"),
+    "analysis.stored_reference": ("Origin", "REFERENCE_FORMAT", "Recording", "StoredReference"),
     "analysis.unchanged": ("unrepeated",),
     "analysis.unread": ("TreatmentKeys", "unread_text"),
     "analysis.verdict": ("PASSING",),
@@ -284,6 +287,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     ),
     "experiment.declaration": ("DEFAULT_NAME",),
     "experiment.graph": ("GraphRun",),
+    "experiment.result_file": ("RESULT_FORMAT",),
     "identity.environment": ("Environment", "environment", "environment_changes"),
     "identity.fingerprint": ("fingerprint",),
     "identity.opened_files": ("OPENED",),
@@ -297,12 +301,11 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "report.html": ("html_report",),
     "report.json": ("json_line", "json_report", "verdict_fields"),
     "report.markdown": ("markdown_report",),
-    "report.model": ("ExperimentResults", "Outcome", "SessionResults", "Used"),
+    "report.model": ("ExperimentResults", "Outcome", "REPORT_FORMAT", "SessionResults", "Used"),
     "report.run_facts": ("cached_runs", "facts_of", "seconds_of"),
     "report.unit_results": ("OfCondition", "UnitResults", "unit_results"),
     "report.wording": (
         "CORRECTIONS",
-        "counted",
         "duration",
         "effect_of",
         "extra_numbers",
@@ -333,7 +336,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "storage.run_directory": ("begin_version", "conclude_version", "discard_ahead", "prune_versions"),
     "storage.system": ("BINARY", "FORKS", "at_fork"),
     "text.escaping": ("LEGACY_COMMAND", "disarmed", "escaped", "printable", "printable_lines"),
-    "text.formatting": ("compared", "level_of", "name_of_p", "number", "p_value"),
+    "text.formatting": ("compared", "counted", "level_of", "name_of_p", "number", "p_value"),
     "text.keywords": ("unknown_keyword",),
     "text.strict_json": ("from_strict_json",),
 }

@@ -32,7 +32,7 @@ from crystallize.context.record import RunRecord
 from crystallize.context.recording import MetricEntry, is_finite
 from crystallize.errors import ReferenceFileError
 from crystallize.stats.tails import t_quantile
-from crystallize.text.formatting import number
+from crystallize.text.formatting import counted, number
 
 _SUFFIX: Final = ".json"
 
@@ -172,7 +172,7 @@ def _pooled(history: StoredReference, against: Reference, count: int) -> Iterato
         fault = _why_apart(last)
         if len(last) < count:
             fault = (
-                f"it holds {len(last)} recording{'s' * (len(last) > 1)} of condition {condition!r}, and "
+                f"it holds {counted(len(last), 'recording')} of condition {condition!r}, and "
                 f"pool={count} asks for {count}: record more (--crystallize-append), or pool fewer"
             )
         if fault is not None:

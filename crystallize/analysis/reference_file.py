@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from crystallize.analysis.stored_reference import FORMAT, Recording, StoredReference
+from crystallize.analysis.stored_reference import REFERENCE_FORMAT, Recording, StoredReference
 from crystallize.errors import ReferenceFileError
 from crystallize.storage.atomic import write_whole
 from crystallize.storage.names import file_key
@@ -84,7 +84,7 @@ def write_reference(
         if partial:
             kept = _kept(earlier, data, recording)
     text = to_json(
-        {"format": FORMAT, "experiment": experiment, "recordings": [*kept, recording.to_data()]}
+        {"format": REFERENCE_FORMAT, "experiment": experiment, "recordings": [*kept, recording.to_data()]}
     ).encode()
     if len(text) > LARGEST:
         raise ReferenceFileError(

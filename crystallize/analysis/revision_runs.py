@@ -9,6 +9,7 @@ from crystallize.analysis.references import References, listed, measured_metrics
 from crystallize.analysis.stored_reference import COMMIT_DIGITS, Recording, StoredReference
 from crystallize.claims.hypothesis import Hypothesis
 from crystallize.claims.reference import Reference
+from crystallize.text.formatting import counted
 
 
 class RevisionRuns(References):
@@ -37,7 +38,7 @@ class RevisionRuns(References):
         if held is None:
             return ""
         made = held.conditions[condition].reached  # looks may have stopped them
-        many = "1 replicate" if made == 1 else f"{made} replicates"
+        many = counted(made, "replicate")
         return f"run with {many} of root seed {held.root_seed} at commit {_commit(held)} in this session"
 
     def why_not(

@@ -16,11 +16,12 @@ from crystallize.analysis.condition_runs import ConditionRuns
 from crystallize.context.record import RunRecord
 from crystallize.context.recording import MetricEntry
 from crystallize.identity.provenance import Machine, versions
+from crystallize.text.formatting import counted
 
 if TYPE_CHECKING:
     pass
 
-FORMAT: Final = "crystallize-reference-2"
+REFERENCE_FORMAT: Final = "crystallize-reference-2"
 _FIRST_FORMAT: Final = "crystallize-reference-1"
 COMMIT_DIGITS: Final = 12
 
@@ -125,7 +126,7 @@ class Recording:
         return not any(runs.names for runs in self.conditions.values())
 
     def __str__(self) -> str:
-        many = "1 replicate" if self.replicates == 1 else f"{self.replicates} replicates"
+        many = counted(self.replicates, "replicate")
         if len(self.parts) > 1:
             first = self.parts[0].origin
             often = f"{len(self.parts)} times with {many} of root seed {self.root_seed}"
@@ -228,8 +229,8 @@ class StoredReference:
                 f"it has the format {_FIRST_FORMAT!r}, which says neither when nor on which machine it was "
                 f"recorded{_commits(data)}; record it again at that commit"
             )
-        if version != FORMAT:
-            raise ValueError(f"format {version!r}, not {FORMAT!r}")
+        if version != REFERENCE_FORMAT:
+            raise ValueError(f"format {version!r}, not {REFERENCE_FORMAT!r}")
         try:
             recordings = _part(data["recordings"], list, "'recordings'")
             reference = cls(

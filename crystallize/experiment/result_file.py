@@ -40,7 +40,7 @@ from crystallize.report.case_names import CaseNames
 from crystallize.storage.atomic import write_whole
 from crystallize.storage.regular import read_regular
 
-FORMAT: Final = "crystallize-result-1"
+RESULT_FORMAT: Final = "crystallize-result-1"
 LARGEST: Final = 4 << 30
 """Bytes of a file that are read at most."""
 
@@ -60,7 +60,7 @@ def write_result(path: Path, parts: ResultParts) -> None:
         If it can't be written.
     """
     result = json.dumps(_encoded(_data(parts)), allow_nan=False)
-    head = json.dumps({"format": FORMAT, "check": _check(result)})
+    head = json.dumps({"format": RESULT_FORMAT, "check": _check(result)})
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, f'{head[:-1]}, "result": {result}}}\n'.encode(), durable=True)
 
@@ -102,8 +102,10 @@ def _told(path: Path) -> Iterator[None]:
 def _checked(data: Any) -> Any:
     """Return the result that a file holds, if it is as it was written."""
     found = data.get("format") if isinstance(data, dict) else None
-    if found != FORMAT:
-        raise ValueError(f"its format is {found!r}; this version reads {FORMAT!r}, which Result.save writes")
+    if found != RESULT_FORMAT:
+        raise ValueError(
+            f"its format is {found!r}; this version reads {RESULT_FORMAT!r}, which Result.save writes"
+        )
     if data["check"] != _check(json.dumps(data["result"])):
         raise ValueError("it was changed or damaged since it was written; save the result again")
     return _decoded(data["result"])

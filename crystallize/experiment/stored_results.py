@@ -16,6 +16,7 @@ from crystallize.experiment.result import Result
 from crystallize.storage.atomic import write_whole
 from crystallize.storage.names import path_component
 from crystallize.text.escaping import printable
+from crystallize.text.formatting import counted
 from crystallize.text.warned import warn
 
 _SUFFIX: Final = ".json"
@@ -127,7 +128,7 @@ class StoredResult:
         except (OSError, ResultFileError) as error:
             return printable(str(error))
         verdicts = ", ".join(f"{number} {status}" for status, number in known["verdicts"].items())
-        many = "1 replicate" if known["replicates"] == 1 else f"{known['replicates']} replicates"
+        many = counted(known["replicates"], "replicate")
         when = known["started"][:16].replace("T", " ")
         return printable(
             f"{when} UTC  {known['experiment']}: {many}, {verdicts or 'no hypotheses'}  {self.path}"

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from crystallize.report.model import ExperimentResults
 from crystallize.report.unit_results import UnitResults
-from crystallize.report.wording import counted, effect_of, interval_of, sides_of
-from crystallize.text.formatting import number
+from crystallize.report.wording import effect_of, interval_of, sides_of
+from crystallize.text.formatting import counted, number
 
 _UP: Final = ("increase", "no_decrease")
 _DOWN: Final = ("decrease", "no_increase")

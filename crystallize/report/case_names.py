@@ -9,7 +9,7 @@ from typing import Any
 from crystallize.analysis.case_runs import CaseRuns
 from crystallize.analysis.condition_runs import ConditionRuns
 from crystallize.declare.case_design import CaseStream
-from crystallize.report.wording import counted
+from crystallize.text.formatting import counted
 
 
 def announced_cases(stream: CaseStream | None) -> dict[str, Any] | None:

@@ -27,7 +27,6 @@ from crystallize.report.plots import estimation_plot, looks_plot, power_plot
 from crystallize.report.wording import (
     PASTS,
     claim_sentence,
-    counted,
     effect_of,
     group_parts,
     interval_of,
@@ -36,7 +35,7 @@ from crystallize.report.wording import (
     p_of,
     sides_of,
 )
-from crystallize.text.formatting import compared, interval, level_of, number, p_value
+from crystallize.text.formatting import compared, counted, interval, level_of, number, p_value
 
 _EXACT: Final = (
     "Deterministic: no seed changes these values, so that they were compared directly. There is no test, and "

@@ -6,16 +6,17 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any
+from typing import Any, Final
 
 from crystallize.analysis.verdict import Verdict
 from crystallize.identity.provenance import Machine
 from crystallize.report.case_names import CaseNames
 from crystallize.report.failures import Failure
 from crystallize.report.unit_results import UnitResults
-from crystallize.report.wording import counted, duration, p_of
+from crystallize.report.wording import duration, p_of
+from crystallize.text.formatting import counted
 
-SCHEMA = "crystallize-report-1"
+REPORT_FORMAT: Final = "crystallize-report-1"
 _OPEN = ("refuted", "inconclusive", "miscalibrated", "invalid", "error", "skipped", "not run")
 _BROKEN = ("failed", "error", "not run")
 
@@ -291,7 +292,8 @@ class SessionResults:
         """Return every field, and the name of the schema first."""
         plain = {field.name: getattr(self, field.name) for field in fields(self)}
         plain["machine"] = None if self.machine is None else asdict(self.machine)
-        return {"schema": SCHEMA, **plain, "experiments": [each.to_dict() for each in self.experiments]}
+        plain["experiments"] = [each.to_dict() for each in self.experiments]
+        return {"schema": REPORT_FORMAT, **plain}
 
     @property
     def provenance(self) -> str:

@@ -169,11 +169,6 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest} s"
 
 
-def counted(n: int, noun: str) -> str:
-    """Return a number with its noun."""
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
-
-
 def ranges(numbers: Sequence[int]) -> str:
     """Return numbers with runs of neighbours written as ranges."""
     parts: list[list[int]] = []

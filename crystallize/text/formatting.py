@@ -45,6 +45,11 @@ def number(value: float | None, *, sign: bool = False, digits: int = 4, scale: f
     return f"{value:+.{digits}g}" if sign else f"{value:.{digits}g}"
 
 
+def counted(n: int, noun: str) -> str:
+    """Return a number with its noun."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
 def effect(
     value: float | None, *, relative: bool, sign: bool = True, digits: int = 4, scale: float = 0.0
 ) -> str:

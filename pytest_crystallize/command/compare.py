@@ -14,6 +14,8 @@ from crystallize import ConditionRuns, Hypothesis, Reference, StatisticalTest, V
 from crystallize.errors import DefinitionError, ReferenceFileError
 from crystallize.seam import (
     BASELINE,
+    REFERENCE_FORMAT,
+    REPORT_FORMAT,
     Analysis,
     AnalysisPlan,
     Judging,
@@ -24,15 +26,9 @@ from crystallize.seam import (
     printable,
 )
 from pytest_crystallize.command.main import GOOD, NOT_SUPPORTED, CommandError
-from pytest_crystallize.command.reading import (
-    REFERENCE,
-    REPORT,
-    SHARD,
-    other_than,
-    read_data,
-    session_results,
-)
+from pytest_crystallize.command.reading import other_than, read_data, session_results
 from pytest_crystallize.command.show import width
+from pytest_crystallize.records.shards import SHARD_FORMAT
 from pytest_crystallize.report.text import table, wrapped
 from pytest_crystallize.results import ExperimentResults, SessionResults
 
@@ -56,7 +52,7 @@ def compare(first: str, second: str, *, claims: Sequence[str] = ()) -> int:
         Names of hypotheses; all, where none is given.
     """
     schema, data = read_data(first)
-    if schema != REPORT:
+    if schema != REPORT_FORMAT:
         raise other_than(first, schema, "a report first, which holds the claims")
     today = session_results(first, data)
     known = {test.hypothesis for each in today.experiments for test in each.tests if test.hypothesis}
@@ -103,11 +99,13 @@ class _Then:
     def read(cls, path: str) -> _Then:
         """Read a report or a reference."""
         schema, data = read_data(path)
-        if schema == REPORT:
+        if schema == REPORT_FORMAT:
             return cls(path, session_results(path, data), None)
-        if schema != REFERENCE:
+        if schema != REFERENCE_FORMAT:
             wanted = (
-                "the report that crystallize merge writes" if schema == SHARD else "a report or a reference"
+                "the report that crystallize merge writes"
+                if schema == SHARD_FORMAT
+                else "a report or a reference"
             )
             raise other_than(path, schema, wanted)
         try:
@@ -163,7 +161,7 @@ def _stored(each: ExperimentResults, session: SessionResults, cases: Sequence[st
     }
     try:
         return StoredReference.from_data(
-            {"format": REFERENCE, "experiment": each.name, "recordings": [recording]}
+            {"format": REFERENCE_FORMAT, "experiment": each.name, "recordings": [recording]}
         )
     except ValueError as fault:
         return f"the samples of {each.id} can't be compared: {fault}"

@@ -9,20 +9,25 @@ from pathlib import Path
 from typing import Any, Final
 
 from crystallize import Verdict
-from crystallize.seam import OfCondition, UnitResults, from_strict_json, read_regular, verdict_fields
+from crystallize.seam import (
+    REFERENCE_FORMAT,
+    REPORT_FORMAT,
+    RESULT_FORMAT,
+    OfCondition,
+    UnitResults,
+    from_strict_json,
+    read_regular,
+    verdict_fields,
+)
 from pytest_crystallize.command.main import CommandError
+from pytest_crystallize.records.shards import SHARD_FORMAT
 from pytest_crystallize.results import ExperimentResults, Failure, Outcome, SessionResults, Used
 
-REPORT: Final = "crystallize-report-1"
-REFERENCE: Final = "crystallize-reference-2"
-RESULT: Final = "crystallize-result-1"
-SHARD: Final = "crystallize-shard-1"
-
 _KNOWN: Final = {
-    REPORT: "a report (--crystallize-report=report.json)",
-    REFERENCE: "a reference (--crystallize-save)",
-    RESULT: "a result (Result.save)",
-    SHARD: "the file of a shard (--crystallize-shard)",
+    REPORT_FORMAT: "a report (--crystallize-report=report.json)",
+    REFERENCE_FORMAT: "a reference (--crystallize-save)",
+    RESULT_FORMAT: "a result (Result.save)",
+    SHARD_FORMAT: "the file of a shard (--crystallize-shard)",
 }
 _LARGEST: Final = 1 << 32  # bytes
 
@@ -41,8 +46,8 @@ def read_data(path: str | Path) -> tuple[str, dict[str, Any]]:
         raise CommandError(f"{path} can't be read: {fault.strerror or fault}") from fault
     except UnicodeDecodeError as fault:
         raise CommandError(f"{path} is not UTF-8: {fault}") from fault
-    if lines.startswith(f'{{"format": "{RESULT}"'):  # two lines, of which the second is the result
-        return RESULT, {}
+    if lines.startswith(f'{{"format": "{RESULT_FORMAT}"'):  # two lines, of which the second is the result
+        return RESULT_FORMAT, {}
     known = ", ".join(_KNOWN.values())
     try:
         data = json.loads(lines)

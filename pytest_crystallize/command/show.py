@@ -10,9 +10,9 @@ from typing import Any
 
 from crystallize import Result, stored_results
 from crystallize.errors import ReferenceFileError, ResultFileError
-from crystallize.seam import load_reference, printable
+from crystallize.seam import REFERENCE_FORMAT, REPORT_FORMAT, RESULT_FORMAT, load_reference, printable
 from pytest_crystallize.command.main import GOOD, CommandError
-from pytest_crystallize.command.reading import REFERENCE, REPORT, RESULT, read_data, session_results
+from pytest_crystallize.command.reading import read_data, session_results
 from pytest_crystallize.records.shards import ShardError, ShardFile
 from pytest_crystallize.report.terminal import experiment_lines, failure_lines
 from pytest_crystallize.report.text import wrapped
@@ -40,15 +40,15 @@ def show(file: str | None = None, *, verbose: bool = False) -> int:
             print("no result is kept: Experiment.run(store_results=True) keeps one")
         return GOOD
     schema, data = read_data(file)
-    if schema == RESULT:
+    if schema == RESULT_FORMAT:
         try:
             print(Result.load(file))
         except ResultFileError as fault:
             raise CommandError(str(fault)) from fault
         return GOOD
-    if schema == REPORT:
+    if schema == REPORT_FORMAT:
         lines = _report_lines(session_results(file, data), verbosity=int(verbose))
-    elif schema == REFERENCE:
+    elif schema == REFERENCE_FORMAT:
         lines = _reference_lines(file)
     else:
         lines = _shard_lines(file)

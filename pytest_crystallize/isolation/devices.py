@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import pytest
 
-from crystallize.seam import Locks
+from crystallize.seam import Locks, counted
 from pytest_crystallize.naming.ids import checksum
 
 INI: Final = "crystallize_devices"
@@ -59,7 +59,7 @@ class Lease:
         named: Sequence[str] = config.getini(INI)
         if count > len(named):
             raise pytest.UsageError(
-                f"ini option {INI} names {len(named)} device{'s' * (len(named) > 1)} ({' '.join(named)}) for "
+                f"ini option {INI} names {counted(len(named), 'device')} ({' '.join(named)}) for "
                 f"{count} workers, of which each has one of its own: run at most -n{len(named)}, name more, "
                 "or name those twice that two workers may share"
             )

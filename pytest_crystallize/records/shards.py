@@ -16,7 +16,7 @@ from crystallize.errors import CrystallizeError
 from crystallize.seam import environment_changes, read_regular, records_from_json, write_whole
 from pytest_crystallize.options.values import Shard
 
-_FORMAT: Final = "crystallize-shard-1"
+SHARD_FORMAT: Final = "crystallize-shard-1"
 _LARGEST: Final = 1 << 32  # bytes of a file
 _OF_MACHINES: Final = ("machine", "system", "threads of libraries")
 """Parts of an environment that belong to the machine, which shards need not share."""
@@ -111,7 +111,7 @@ class ShardFile:
         known = {name: getattr(self, name) for name in self.__slots__ if name not in ("path", "experiments")}
         experiments = {key: asdict(each) for key, each in self.experiments.items()}
         body = {**known, "experiments": experiments, "byteorder": sys.byteorder}
-        text = json.dumps({"format": _FORMAT, "digest": _digest(body), **body}, indent=1)
+        text = json.dumps({"format": SHARD_FORMAT, "digest": _digest(body), **body}, indent=1)
         write_whole(path, text.encode())
 
     @classmethod
@@ -130,11 +130,11 @@ class ShardFile:
         except (ValueError, RecursionError) as fault:
             raise ShardError(f"{path} is no file of a shard, or was cut off: {fault}") from fault
         version = data.pop("format", None) if isinstance(data, dict) else None
-        if version != _FORMAT:
+        if version != SHARD_FORMAT:
             given = f"its format is {version!r}" if version else "it names no format"
             raise ShardError(
-                f"{path} is no file of a shard: {given}, not {_FORMAT!r}; --crystallize-shard=1/4 writes "
-                "crystallize-shard-1-of-4.json, which no report is"
+                f"{path} is no file of a shard: {given}, not {SHARD_FORMAT!r}; --crystallize-shard=1/4 "
+                "writes crystallize-shard-1-of-4.json, which no report is"
             )
         if data.pop("digest", None) != _digest(data):
             raise ShardError(f"{path} is not as it was written: its digest is another; run that shard again")

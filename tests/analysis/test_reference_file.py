@@ -15,7 +15,7 @@ from crystallize.analysis import reference_file
 from crystallize.analysis.condition_runs import ConditionRuns
 from crystallize.analysis.recordable import Claimed, make_recording
 from crystallize.analysis.reference_file import load_reference, parse_json, to_json, write_reference
-from crystallize.analysis.stored_reference import FORMAT, Recording, StoredReference
+from crystallize.analysis.stored_reference import REFERENCE_FORMAT, Recording, StoredReference
 from crystallize.context.record import RunError, RunRecord
 from crystallize.errors import ReferenceFileError
 
@@ -36,7 +36,11 @@ def stored(*conditions, commit="c0ffee", root_seed=0):
 
 def text_of(*recordings):
     """Return the text of a file."""
-    data = {"format": FORMAT, "experiment": "demo", "recordings": [each.to_data() for each in recordings]}
+    data = {
+        "format": REFERENCE_FORMAT,
+        "experiment": "demo",
+        "recordings": [each.to_data() for each in recordings],
+    }
     return to_json(data)
 
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from crystallize import Verdict
 from crystallize.report.model import ExperimentResults, Outcome, Used
-from crystallize.report.wording import counted, counted_list, duration, ranges
-from crystallize.text.formatting import compared, effect, interval, number, p_value
+from crystallize.report.wording import counted_list, duration, ranges
+from crystallize.text.formatting import compared, counted, effect, interval, number, p_value
 from pytest_crystallize.report.terminal import experiment_lines
 from pytest_crystallize.report.text import table, wrapped
 
