@@ -218,6 +218,7 @@ if TYPE_CHECKING:
     from crystallize.text.formatting import name_of_p as name_of_p
     from crystallize.text.formatting import number as number
     from crystallize.text.formatting import p_value as p_value
+    from crystallize.text.formatting import short_commit as short_commit
     from crystallize.text.keywords import unknown_keyword as unknown_keyword
     from crystallize.text.strict_json import from_strict_json as from_strict_json
 
@@ -336,7 +337,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "storage.run_directory": ("begin_version", "conclude_version", "discard_ahead", "prune_versions"),
     "storage.system": ("BINARY", "FORKS", "at_fork"),
     "text.escaping": ("LEGACY_COMMAND", "disarmed", "escaped", "printable", "printable_lines"),
-    "text.formatting": ("compared", "counted", "level_of", "name_of_p", "number", "p_value"),
+    "text.formatting": ("compared", "counted", "level_of", "name_of_p", "number", "p_value", "short_commit"),
     "text.keywords": ("unknown_keyword",),
     "text.strict_json": ("from_strict_json",),
 }

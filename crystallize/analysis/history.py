@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from crystallize.analysis.condition_runs import ConditionRuns
 from crystallize.analysis.reference_file import load_reference, write_reference
-from crystallize.analysis.stored_reference import COMMIT_DIGITS, Recording, StoredReference
+from crystallize.analysis.stored_reference import Recording, StoredReference
 from crystallize.claims.claim import Claim
 from crystallize.claims.reference import Reference
 from crystallize.claims.tests_of_ranks import BrunnerMunzelTest, MannWhitneyTest, WilcoxonTest
@@ -32,7 +32,7 @@ from crystallize.context.record import RunRecord
 from crystallize.context.recording import MetricEntry, is_finite
 from crystallize.errors import ReferenceFileError
 from crystallize.stats.tails import t_quantile
-from crystallize.text.formatting import counted, number
+from crystallize.text.formatting import counted, number, short_commit
 
 _SUFFIX: Final = ".json"
 
@@ -116,7 +116,7 @@ def add_recording(path: Path, experiment: str, recording: Recording) -> Path:
     if held != experiment:
         raise ReferenceFileError(f"{directory} has recordings of {held}, not of {experiment}")
     when = "".join(digit for digit in recording.origin.recorded[:19] if digit not in "-:")
-    stem = f"{when}Z-{(recording.origin.commit or 'unknown')[:COMMIT_DIGITS]}"
+    stem = f"{when}Z-{short_commit(recording.origin.commit) or 'unknown'}"
     file, again = directory / f"{stem}{_SUFFIX}", 1
     while file.exists():
         again += 1
@@ -156,8 +156,7 @@ def _is_called(recording: Recording, name: str) -> bool:
 
 
 def _name(recording: Recording) -> str:
-    commit = (recording.origin.commit or "")[:COMMIT_DIGITS]
-    names = dict.fromkeys((recording.label or commit, *recording.tags))
+    names = dict.fromkeys((recording.label or short_commit(recording.origin.commit), *recording.tags))
     return ", ".join(filter(None, names)) or "one without a name"
 
 

@@ -13,6 +13,7 @@ from crystallize.errors import ReferenceFileError
 from crystallize.storage.atomic import write_whole
 from crystallize.storage.names import file_key
 from crystallize.storage.regular import read_regular
+from crystallize.text.strict_json import unique_keys
 
 LARGEST: Final = 64 << 20
 """Bytes of a file; more is neither read nor written."""
@@ -152,19 +153,10 @@ def parse_json(text: str | bytes) -> Any:
     """
     try:
         return json.loads(
-            text, object_pairs_hook=_unique, parse_constant=_not_finite, parse_float=_finite_number
+            text, object_pairs_hook=unique_keys, parse_constant=_not_finite, parse_float=_finite_number
         )
     except RecursionError as fault:
         raise ValueError("nested too deep") from fault
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"it has {twice!r} twice in one object, perhaps of a merge")
-    return found
 
 
 def _finite_number(text: str) -> float:

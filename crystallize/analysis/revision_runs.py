@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 
 from crystallize.analysis.condition_runs import ConditionRuns
 from crystallize.analysis.references import References, listed, measured_metrics
-from crystallize.analysis.stored_reference import COMMIT_DIGITS, Recording, StoredReference
+from crystallize.analysis.stored_reference import Recording, StoredReference
 from crystallize.claims.hypothesis import Hypothesis
 from crystallize.claims.reference import Reference
-from crystallize.text.formatting import counted
+from crystallize.text.formatting import counted, short_commit
 
 
 class RevisionRuns(References):
@@ -39,7 +39,8 @@ class RevisionRuns(References):
             return ""
         made = held.conditions[condition].reached  # looks may have stopped them
         many = counted(made, "replicate")
-        return f"run with {many} of root seed {held.root_seed} at commit {_commit(held)} in this session"
+        commit = short_commit(held.origin.commit)
+        return f"run with {many} of root seed {held.root_seed} at commit {commit} in this session"
 
     def why_not(
         self,
@@ -61,7 +62,7 @@ class RevisionRuns(References):
         held = self._held()
         if isinstance(held, str):
             return held
-        named = f"{against} (commit {_commit(held)})"
+        named = f"{against} (commit {short_commit(held.origin.commit)})"
         if condition not in held.conditions:
             return (
                 f"{named} has no condition {condition!r}, but {listed(held.conditions)}: what is new has no "
@@ -116,7 +117,3 @@ class RevisionRuns(References):
                 f"measured by {len(set(blocks))} pairs of processes, one of each commit, and compared by the "
                 "means of each"
             )
-
-
-def _commit(held: Recording) -> str:
-    return (held.origin.commit or "")[:COMMIT_DIGITS]

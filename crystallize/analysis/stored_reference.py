@@ -16,14 +16,13 @@ from crystallize.analysis.condition_runs import ConditionRuns
 from crystallize.context.record import RunRecord
 from crystallize.context.recording import MetricEntry
 from crystallize.identity.provenance import Machine, versions
-from crystallize.text.formatting import counted
+from crystallize.text.formatting import counted, short_commit
 
 if TYPE_CHECKING:
     pass
 
 REFERENCE_FORMAT: Final = "crystallize-reference-2"
 _FIRST_FORMAT: Final = "crystallize-reference-1"
-COMMIT_DIGITS: Final = 12
 
 T = TypeVar("T")
 
@@ -69,7 +68,7 @@ class Origin:
         return cls(date, commit, None if commit is None else dirty, machine, versions(), inputs or {})
 
     def __str__(self) -> str:
-        commit = "an unknown commit" if self.commit is None else f"commit {self.commit[:COMMIT_DIGITS]}"
+        commit = "an unknown commit" if self.commit is None else f"commit {short_commit(self.commit)}"
         changes = " with changes that were not committed" if self.dirty else ""
         return f"at {commit}{changes} on {self.recorded[:16].replace('T', ' ')} UTC"
 
@@ -248,7 +247,7 @@ def _commits(data: Mapping[str, Any]) -> str:
     conditions = data.get("conditions")
     stored = conditions.values() if isinstance(conditions, dict) else ()
     commits = {c.get("git_commit") for c in stored if isinstance(c, dict)}
-    named = sorted(commit[:COMMIT_DIGITS] for commit in commits if isinstance(commit, str))
+    named = sorted(short_commit(commit) for commit in commits if isinstance(commit, str))
     return f" (at commit {', '.join(named)})" if named else ""
 
 

@@ -13,6 +13,7 @@ from typing import Any, Final, Self
 
 from crystallize.context.freezing import freeze, thaw
 from crystallize.errors import DefinitionError, UnhashableValueError
+from crystallize.text.strict_json import unique_keys
 
 CASE: Final = "case"
 """Key of the context, and name of the fixture, that give the case of a run."""
@@ -215,19 +216,12 @@ def _jsonl_rows(text: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
             continue
         place = f"line {number}"
         try:
-            row = json.loads(line, object_pairs_hook=_unique)
+            row = json.loads(line, object_pairs_hook=unique_keys)
         except (ValueError, RecursionError) as fault:
             raise ValueError(f"{place} is no JSON object: {fault}") from fault
         if not isinstance(row, dict):
             raise ValueError(f"{place} holds {line.strip():.60}, not a JSON object")
         yield place, row
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("it has a key twice")
-    return found
 
 
 def _csv_rows(text: str, delimiter: str) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from crystallize.context.recording import is_finite
 from crystallize.report import drawing as draw
-from crystallize.text.formatting import number
+from crystallize.text.formatting import number, short_commit
 
 _BOTTOM: Final = 136
 _HEIGHT: Final = 172
@@ -62,7 +62,8 @@ def history_plot(
     parts.append(draw.label(x(0), _BOTTOM + 15, shown[0]["recorded"][:10], anchor="start"))
     parts.append(draw.label(draw.WIDTH - 8, _BOTTOM + 15, "today", anchor="end"))
     described = "; ".join(
-        f"{known['label'] or (known['commit'] or 'unknown')[:12]}: {number(known['mean'])}" for known in shown
+        f"{known['label'] or short_commit(known['commit']) or 'unknown'}: {number(known['mean'])}"
+        for known in shown
     )
     if now is not None:
         described += f"; today: {number(now)}"

@@ -14,7 +14,7 @@ from crystallize.report.case_names import CaseNames
 from crystallize.report.failures import Failure
 from crystallize.report.unit_results import UnitResults
 from crystallize.report.wording import duration, p_of
-from crystallize.text.formatting import counted
+from crystallize.text.formatting import counted, short_commit
 
 REPORT_FORMAT: Final = "crystallize-report-1"
 _OPEN = ("refuted", "inconclusive", "miscalibrated", "invalid", "error", "skipped", "not run")
@@ -298,7 +298,7 @@ class SessionResults:
     @property
     def provenance(self) -> str:
         """When it was, how long it took, and with which code."""
-        commit = [] if self.commit is None else [f"commit {self.commit[:12]}"]
+        commit = [] if self.commit is None else [f"commit {short_commit(self.commit)}"]
         versions = (f"{name} {version}" for name, version in self.versions.items())
         return ", ".join([self.started, duration(self.seconds), *commit, *versions])
 

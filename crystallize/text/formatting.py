@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 
 _ROUNDING: Final = 8 * sys.float_info.epsilon
 USUAL_LEVEL: Final = 0.05  # which readers have in mind where none is declared
+_COMMIT_DIGITS: Final = 12
 _MOST_DIGITS: Final = 17  # which tell any two floats apart
 
 
@@ -48,6 +49,11 @@ def number(value: float | None, *, sign: bool = False, digits: int = 4, scale: f
 def counted(n: int, noun: str) -> str:
     """Return a number with its noun."""
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def short_commit(commit: str | None) -> str:
+    """Return as much of a commit's name as tells it apart; empty if it is unknown."""
+    return (commit or "")[:_COMMIT_DIGITS]
 
 
 def effect(

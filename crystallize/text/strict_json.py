@@ -28,6 +28,16 @@ def strict_json(value: Any) -> Any:
     return repr(value)
 
 
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object that is read (`object_pairs_hook`); raise `ValueError` if it has a key twice."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"it has {twice!r} twice in one object, perhaps of a merge")
+    return found
+
+
 def from_strict_json(value: Any) -> Any:
     """Return a number, or a list of them, as it was before `strict_json` made text of nan and infinities."""
     if isinstance(value, list):

@@ -13,13 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from crystallize.seam import Locks
+from crystallize.seam import Locks, short_commit
 from pytest_crystallize.against.remap import moved
 
 MERGE_BASE: Final = "merge-base:"
 KEPT: Final = 3
 """How many worktrees of other commits are kept, those that were used last."""
-_DIGITS: Final = 12
 _OF_HOOKS: Final = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_PREFIX")
 """What git tells hooks of the repository that they are run for; it would be taken for that of a worktree."""
 
@@ -196,7 +195,7 @@ class Worktrees:
         """Return the first directory for a commit that no other session holds, and hold it."""
         number = 0
         while True:
-            name = commit[:_DIGITS] + (f"-{number}" if number else "")
+            name = short_commit(commit) + (f"-{number}" if number else "")
             lease = self._lease(name)
             if lease is not None:
                 self._leases.append(lease)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from crystallize.seam import printable
+from crystallize.seam import printable, short_commit
 from pytest_crystallize.against.commit_runs import CommitRuns
 from pytest_crystallize.against.revision import Checkout, RevisionError, Worktrees
 from pytest_crystallize.units.settings import Settings
@@ -68,7 +68,9 @@ class OtherCommit:
     def pytest_report_header(self) -> str:
         """Tell which commit it is."""
         checkout = self.commit.checkout
-        return f"crystallize: compared with {printable(checkout.name)}, commit {checkout.commit[:12]}"
+        return (
+            f"crystallize: compared with {printable(checkout.name)}, commit {short_commit(checkout.commit)}"
+        )
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection(self) -> None:

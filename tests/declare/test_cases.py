@@ -96,7 +96,7 @@ def test_what_has_no_cases_is_refused(rows, told):
     ("name", "text", "told"),
     [
         ("c.jsonl", '{"id": 1}\n{"id": 2', "c.jsonl, line 2 is no JSON object"),
-        ("c.jsonl", '{"id": 1, "id": 2}', "line 1 is no JSON object: it has a key twice"),
+        ("c.jsonl", '{"id": 1, "id": 2}', "line 1 is no JSON object: it has 'id' twice"),
         ("c.jsonl", "[1]", "line 1 holds .* not a JSON object"),
         ("c.jsonl", '{"id": 1}\n{"id": "1"}', "c.jsonl: line 1 and line 2 both have"),
         ("c.jsonl", "\n", "c.jsonl holds no row"),
