@@ -192,7 +192,7 @@ def _caption(
             "Dotted: no difference." if forest.null == 0 else f"Dotted: {number(forest.null)}, no difference."
         )
     if forest.beyond:
-        yield f"{counted(forest.beyond, 'replicate')} lie beyond the axis."
+        yield f"Beyond the axis: {counted(forest.beyond, 'replicate')}."
     if any(verdict.degenerate for _, verdict in judged):
         yield SAME
 

@@ -11,8 +11,7 @@ from crystallize import StoredVersion
 from crystallize.errors import ArtifactError
 from crystallize.seam import printable, prune_versions
 from pytest_crystallize.command.main import GOOD, CommandError
-from pytest_crystallize.command.session import ask
-from pytest_crystallize.options.options import cache_directory
+from pytest_crystallize.command.session import ask, kept_in
 
 
 def list_versions(*, root: str | None = None, behind: Sequence[str] = ()) -> int:
@@ -63,9 +62,7 @@ def _root(given: str | None, behind: Sequence[str]) -> Path:
     found: list[Path] = []
 
     def learn(session: pytest.Session) -> None:
-        if getattr(session.config, "cache", None) is None:
-            raise CommandError("pytest has no cache here (-p no:cacheprovider); give --root")
-        found.append(cache_directory(session.config) / "artifacts")
+        found.append(kept_in(session.config, instead="; give --root") / "artifacts")
 
     ask(learn, behind)
     return found[0]

@@ -11,8 +11,7 @@ import pytest
 from crystallize.seam import open_store, printable
 from pytest_crystallize.collect.items import HypothesisItem
 from pytest_crystallize.command.main import GOOD, CommandError
-from pytest_crystallize.command.session import ask
-from pytest_crystallize.options.options import cache_directory
+from pytest_crystallize.command.session import ask, kept_in
 
 
 def why(node: str, *, behind: Sequence[str] = ()) -> int:
@@ -70,10 +69,9 @@ def prune(*, days: float = 30.0, behind: Sequence[str] = ()) -> int:
 
 
 def _prune(days: float, session: pytest.Session) -> None:
-    if getattr(session.config, "cache", None) is None:
-        raise CommandError("pytest has no cache here (-p no:cacheprovider)")
+    kept = kept_in(session.config)
     for name, what in (("records", "stored runs"), ("steps", "results of steps")):
-        store = open_store(cache_directory(session.config) / name)
+        store = open_store(kept / name)
         removed, left = store.prune(days)
         if store.fault is not None:
             raise CommandError(store.fault)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import pytest
 
 from pytest_crystallize.command.main import CommandError
+from pytest_crystallize.options.options import cache_directory
 from pytest_crystallize.session.in_process import IN_PROCESS, InProcess
 
 _SILENT = ("-p", "no:terminal", "-p", "no:randomly", "--collect-only", *IN_PROCESS)
@@ -76,3 +78,10 @@ def ask(
         raise CommandError(
             f"pytest took {' '.join(arguments) or 'no arguments'} for wrong (exit code {code:d})"
         )
+
+
+def kept_in(config: pytest.Config, *, instead: str = "") -> Path:
+    """Return the directory of what sessions of a project keep; raise `CommandError` if they have no cache."""
+    if getattr(config, "cache", None) is None:
+        raise CommandError(f"pytest has no cache here (-p no:cacheprovider){instead}")
+    return cache_directory(config)

@@ -8,27 +8,6 @@ from textual.theme import Theme
 
 Meaning = Literal["good", "cached", "bad", "doubt", "faint", "plain", "name"]
 
-_MEANINGS: Final[dict[str, dict[Meaning, str]]] = {
-    "crystallize-dark": {
-        "good": "#7ee787",
-        "cached": "#79c0ff",
-        "bad": "#ff8b82",
-        "doubt": "#e3b341",
-        "faint": "#9aa5b1",
-        "plain": "#e6edf3",
-        "name": "bold #e6edf3",
-    },
-    "crystallize-light": {
-        "good": "#17692d",
-        "cached": "#0757b5",
-        "bad": "#b3171f",
-        "doubt": "#7a4b00",
-        "faint": "#57606a",
-        "plain": "#1b2128",
-        "name": "bold #1b2128",
-    },
-}
-
 DARK: Final = Theme(
     name="crystallize-dark",
     primary="#58a6ff",
@@ -42,7 +21,7 @@ DARK: Final = Theme(
     warning="#e3b341",
     error="#ff8b82",
     dark=True,
-    variables={"footer-key-foreground": "#79c0ff", "block-cursor-text-style": "none"},
+    variables={"footer-key-foreground": "#79c0ff", "faint": "#9aa5b1", "block-cursor-text-style": "none"},
 )
 LIGHT: Final = Theme(
     name="crystallize-light",
@@ -57,7 +36,7 @@ LIGHT: Final = Theme(
     warning="#7a4b00",
     error="#b3171f",
     dark=False,
-    variables={"footer-key-foreground": "#0757b5", "block-cursor-text-style": "none"},
+    variables={"footer-key-foreground": "#0757b5", "faint": "#57606a", "block-cursor-text-style": "none"},
 )
 
 STATUS: Final[dict[str, Meaning]] = {
@@ -81,8 +60,17 @@ class Palette:
     """
 
     def __init__(self, theme: str, *, is_dark: bool) -> None:
-        self.name = theme if theme in _MEANINGS else DARK.name if is_dark else LIGHT.name
-        self._styles = _MEANINGS[self.name]
+        own = next((each for each in (DARK, LIGHT) if each.name == theme), DARK if is_dark else LIGHT)
+        self.name = own.name
+        self._styles: dict[Meaning, str] = {
+            "good": str(own.success),
+            "cached": own.variables["footer-key-foreground"],
+            "bad": str(own.error),
+            "doubt": str(own.warning),
+            "faint": own.variables["faint"],
+            "plain": str(own.foreground),
+            "name": f"bold {own.foreground}",
+        }
 
     def __getitem__(self, meaning: Meaning) -> str:
         return self._styles[meaning]
