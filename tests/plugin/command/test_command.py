@@ -18,7 +18,7 @@ def test_help_loads_nothing_heavy():
         "assert not {'numpy', 'scipy', 'pytest', '_pytest', 'textual', 'crystallize'} & set(sys.modules)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "exit codes: 0 " in done.stdout
+    assert "exit codes:\n  0  " in done.stdout
     assert "    new  " in done.stdout
 
 
