@@ -210,9 +210,13 @@ class _Comparison:
         why: dict[str, str] = {}
         hypotheses: dict[str, Hypothesis] = {}
         against = _reference(self.then.path)
-        for name, group in groupby(sorted(tests, key=lambda test: test.hypothesis), lambda t: t.hypothesis):
+        for name, found in groupby(sorted(tests, key=lambda test: test.hypothesis), lambda t: t.hypothesis):
+            group = list(found)
             known = next((test.verdict for test in group if test.verdict is not None), None)
-            made = "no verdict says what is claimed" if known is None else _hypothesis(name, known, against)
+            of = {test.treatment for test in group}.intersection(self.each.conditions)
+            made: Hypothesis | str = "no verdict says what is claimed"
+            if known is not None:
+                made = _hypothesis(name, known, sorted(of), against)
             if isinstance(made, str):
                 why[name] = made
             else:
@@ -272,8 +276,8 @@ def _reference(path: str) -> Reference:
         return Reference("then")
 
 
-def _hypothesis(name: str, known: Verdict, against: Reference) -> Hypothesis | str:
-    """Return the hypothesis that a verdict is on, against a reference; or why it can't be made again."""
+def _hypothesis(name: str, known: Verdict, of: Sequence[str], against: Reference) -> Hypothesis | str:
+    """Return the hypothesis of a verdict, of some conditions against a reference; or why there is none."""
     if known.comparator not in _CHANGES:
         return f"it compares with {known.against or known.comparator}, not with another session; leave it out"
     if not known.direction or not known.metric:
@@ -291,6 +295,7 @@ def _hypothesis(name: str, known: Verdict, against: Reference) -> Hypothesis | s
             direction=known.direction,  # type: ignore[arg-type]  # as it was declared
             relative=known.relative,
             against=against,
+            treatments=of or None,
             statistical_test=test,
             deterministic=known.test == "deterministic",
             covariate=known.covariate or None,

@@ -67,9 +67,12 @@ class AbsenceGuard:
         elif (option := next((o for o in asking if o in ("compare", "against")), None)) is not None and (
             not self._compares()
         ):
-            what = " or against Revision()" if option == "against" else ""
+            what, how = " or against Revision()", "Revision()"
+            if option == "compare":
+                what, how = "", f"Reference({self.config.option.crystallize_compare!r})"
             self.reporter.absent.append(
-                f"--crystallize-{option}: no selected hypothesis is against a reference{what}"
+                f"--crystallize-{option}: no selected hypothesis is against a reference{what}; such a one is "
+                f"Hypothesis(..., against={how})"
             )
         else:
             return

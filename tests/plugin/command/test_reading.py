@@ -83,6 +83,7 @@ def test_claims_are_judged_against_another_session(reports, monkeypatch, capsys)
     assert "INVALID quick [boost]: 'took' is measured, which no other session repeats" in out
     assert "INVALID verified [boost]: a verifier decides it, which is code" in out
     assert "INVALID positive [boost]: it compares with 0, not with another session; leave it out" in out
+    assert "adjusted by Holm" not in out  # one claim of a difference is compared: that of the treatment
 
 
 def test_failed_and_stopped_runs_are_compared_with_nothing(reports, monkeypatch, capsys):
