@@ -43,7 +43,7 @@ class SessionSummary:
         drawn = self.settings.options.drawn_seed
         if drawn is not None and (self.config.get_verbosity() < 0 or self.config.option.no_header):
             terminalreporter.write_line(told_seed(drawn))  # which no header has told
-        if self.config.get_verbosity() < 0:
+        if self.config.get_verbosity() < 0 and not self.settings.options.plan:
             for line in (line for text in self._faults() for line in wrapped(text, width)):
                 terminalreporter.write_line(line, red=True)  # nothing else may tell why the session fails
             return

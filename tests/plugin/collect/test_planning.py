@@ -97,7 +97,11 @@ def test_a_pilot_that_fails_plans_nothing(project, workers):
 def test_a_plan_implies_experiments_and_stands_alone(project):
     """Without hypotheses there is nothing to plan; with a recording it makes no sense."""
     project.write(source())
-    assert project.run_plain(PLAN, "-q", "-p", "no:randomly").ret == 0
+    result = project.run_plain(PLAN, "-q", "-p", "no:randomly")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(
+        ["*planned by 10 replicates*"]
+    )  # whatever the verbosity: it is what was asked for
     result = project.run(PLAN, "--crystallize-save=main")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["*--crystallize-plan and --crystallize-save*"])
