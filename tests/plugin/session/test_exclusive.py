@@ -84,10 +84,19 @@ def devices(project, monkeypatch, tmp_path):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
-    seen = "import os\nSEEN = os.environ.get('CUDA_VISIBLE_DEVICES')\n"
     project.raw(
         "conftest.py",
-        f"{seen}\ndef pytest_runtest_setup():\n    assert SEEN == os.environ.get('CUDA_VISIBLE_DEVICES')\n",
+        """
+        import os
+
+        SEEN = os.environ.get("CUDA_VISIBLE_DEVICES")
+        if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+            with open(f"seen-by-{worker}", "w") as file:
+                file.write(str(SEEN))
+
+        def pytest_runtest_setup():
+            assert SEEN == os.environ.get("CUDA_VISIBLE_DEVICES")
+        """,
     )
     project.write(DEVICES)
     return project
@@ -111,7 +120,9 @@ def test_workers_see_one_device_each(devices):
     result = devices.run_apart("-nauto", "--crystallize-cache=off", "-v")
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(["*2 workers*"])
-    assert {tuple(entry) for entry in devices.log()} == {("GPU-a", None), ("GPU-b", None)}
+    seen = sorted(path.read_text() for path in devices.pytester.path.glob("seen-by-*"))
+    assert seen == ["GPU-a", "GPU-b"]
+    assert {tuple(entry) for entry in devices.log()} <= {("GPU-a", None), ("GPU-b", None)}
     devices.write(total(replicates=10))
     devices.run_workers().assert_outcomes(passed=1)
     again = devices.run_workers("-o", "crystallize_cache_verify=0", "-o", "crystallize_devices=GPU-c GPU-b")
