@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -61,14 +62,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         if given.command in _GIVE_TO_PYTEST:
             options["behind"] = behind
         return run(**options)
-    except CommandError as fault:
+    except (CommandError, OSError) as fault:
         print(f"crystallize: {fault}", file=sys.stderr)
         return USAGE
 
 
 def console() -> NoReturn:
-    """Run the command as a program."""
-    sys.exit(main())
+    """Run the command as a program; what nobody can read was not told, so it is no success."""
+    code = main()
+    try:
+        sys.stdout.flush()
+    except OSError as fault:
+        print(f"crystallize: what it found could not be written: {fault}", file=sys.stderr, flush=True)
+        code = USAGE
+    if code == USAGE:  # what could not be written is not tried again, which would give another exit code
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    sys.exit(code)
 
 
 def _parted(arguments: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -99,7 +99,7 @@ def new(name: str) -> int:
     except FileExistsError as fault:
         raise CommandError(f"{path} is there already, and is not overwritten; give another name") from fault
     except OSError as fault:
-        raise CommandError(f"{fault.filename} can't be written: {fault.strerror}") from fault
+        raise CommandError(f"{fault.filename or 'the output'} can't be written: {fault.strerror}") from fault
     return GOOD
 
 

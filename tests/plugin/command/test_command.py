@@ -1,8 +1,13 @@
 """The command itself: what may be typed, and what it loads."""
 
+import errno
+import os
 import subprocess
 import sys
 from importlib.metadata import entry_points
+from pathlib import Path
+
+import pytest
 
 from pytest_crystallize import screen
 from pytest_crystallize.command.main import console, main
@@ -37,6 +42,27 @@ def test_what_may_not_be_typed_is_a_usage_error(capsys):
             code = end.code
         assert code == 2, arguments
     assert "nothing stands behind --" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="this system has no /dev/full")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_what_could_not_be_printed_is_no_success(tmp_path, unbuffered):
+    """Exit code 2 and a line, rather than a traceback and the code of a claim that is not supported."""
+    code = "from pytest_crystallize.command.main import console; console()"
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", code, "new", "cache"],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("crystallize: ")
+    assert line.endswith(os.strerror(errno.ENOSPC))
 
 
 def test_without_textual_the_screen_names_its_extra(monkeypatch, capsys):
