@@ -118,6 +118,8 @@ if TYPE_CHECKING:
     from crystallize.experiment.declaration import DEFAULT_NAME as DEFAULT_NAME
     from crystallize.experiment.graph import GraphRun as GraphRun
     from crystallize.experiment.result_file import RESULT_FORMAT as RESULT_FORMAT
+    from crystallize.identity.audit import listen as listen
+    from crystallize.identity.audit import unheard as unheard
     from crystallize.identity.environment import Environment as Environment
     from crystallize.identity.environment import environment as environment
     from crystallize.identity.environment import environment_changes as environment_changes
@@ -289,6 +291,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "experiment.declaration": ("DEFAULT_NAME",),
     "experiment.graph": ("GraphRun",),
     "experiment.result_file": ("RESULT_FORMAT",),
+    "identity.audit": ("listen", "unheard"),
     "identity.environment": ("Environment", "environment", "environment_changes"),
     "identity.fingerprint": ("fingerprint",),
     "identity.opened_files": ("OPENED",),

@@ -14,6 +14,7 @@ import pytest
 
 from crystallize.errors import CrystallizeError
 from crystallize.seam import Unit, check_failure, failure, text_of
+from pytest_crystallize.against.reads import Reads
 from pytest_crystallize.against.remap import Remap
 from pytest_crystallize.pytest_seam import setup_state
 from pytest_crystallize.records.exchange import unlike
@@ -39,6 +40,8 @@ class Answers:
         self._requests = requests
         self._replies = replies
         self._remap = remap
+        self._reads = Reads(remap)
+        self._strayed = False
         self._errors: dict[str, str] = {}
         self._known: dict[str, Any] = {}
         self._entered: Any = None
@@ -104,7 +107,9 @@ class Answers:
         return True
 
     def _strays(self) -> list[str]:
-        return [] if self._remap is None else self._remap.strays()
+        found = [*([] if self._remap is None else self._remap.strays()), *self._reads.strays()]
+        self._strayed = self._strayed or bool(found)
+        return found
 
     def _notes(self, config: pytest.Config) -> list[str]:
         settings = config.pluginmanager.getplugin("crystallize-session").settings
@@ -154,7 +159,7 @@ class Answers:
         item, self._entered = self._entered, None
         if item is None:
             return
-        if self._settles:
+        if self._settles and not self._strayed:  # or a later session would take what was run
             item.runs.settle(item)
         self._settles = False
         self._bracket.close()

@@ -23,6 +23,8 @@ from pytest_crystallize.against.revision import Checkout
 
 PATIENCE: Final = 20.0
 """Seconds in which fixtures of a session may be torn down at its end."""
+_LONGEST_COLLECTION: Final = 600.0
+"""Seconds in which a process has to have collected, from the moment on that this one waits for it."""
 _PATIENCE_TO_KILL: Final = 2.0
 _TOLD: Final = 2  # lines of what a process that died has printed
 _OF_THE_SESSION: Final[dict[str, Any]] = {
@@ -167,6 +169,7 @@ class Partner:
         environment = {k: v for k, v in os.environ.items() if not k.startswith(_OF_ITS_OWN)}
         kept = ("PYTEST_PLUGINS", "PYTEST_DISABLE_PLUGIN_AUTOLOAD")
         environment |= {name: os.environ[name] for name in kept if name in os.environ}
+        environment["PWD"] = task["cwd"]
         self._process: subprocess.Popen[str] = subprocess.Popen(
             [sys.executable, *flags, str(Path(program.__file__))],
             stdin=subprocess.PIPE,
@@ -190,7 +193,18 @@ class Partner:
             If it ends in place of that.
         """
         if self._ready is None:
-            self._ready = self._hear()
+            timer = threading.Timer(_LONGEST_COLLECTION, self._kill_all)
+            timer.daemon = True
+            timer.start()
+            try:
+                self._ready = self._hear()
+            except PartnerLost as fault:
+                if timer.is_alive():
+                    raise
+                waited = f"it had not collected after {_LONGEST_COLLECTION:g} s, and was ended"
+                raise PartnerLost(f"{waited}: {fault}") from fault
+            finally:
+                timer.cancel()
         return self._ready
 
     def ask(self, **request: Any) -> dict[str, Any]:
@@ -238,13 +252,16 @@ class Partner:
         try:
             self._process.wait(_PATIENCE_TO_KILL)
         except subprocess.TimeoutExpired:  # that which was to end the others was ended itself
-            if hasattr(os, "killpg"):
-                with suppress(ProcessLookupError, PermissionError):
-                    os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.kill()
+            self._kill_all()
             self._process.wait()
         self._log.close()
         self._temporary.cleanup()
+
+    def _kill_all(self) -> None:
+        if hasattr(os, "killpg"):
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.kill()
 
     def _send(self, request: Mapping[str, Any]) -> None:
         stream: IO[str] | None = self._process.stdin
@@ -261,7 +278,7 @@ class Partner:
             reply: dict[str, Any] = json.loads(line)
             if reply["kind"] == "record":
                 reply["record"] = stream.readline()
-            if reply["kind"] != "ended" or self._ready is not None:
+            if reply["kind"] != "ended":
                 return reply
         raise PartnerLost(self._last_words())
 

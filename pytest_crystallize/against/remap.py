@@ -60,7 +60,7 @@ class Remap:
     def __init__(self, top: str, tree: str, name: str, linked: Sequence[str] = ()) -> None:
         self._top = top
         self._tree = tree
-        self._name = name
+        self.name = name
         ours = [Path(__file__).parents[1], Path(__file__).parents[2] / "crystallize"]
         prefixes = {os.path.realpath(p) for p in (sys.prefix, sys.base_prefix, sys.exec_prefix)}
         inside = [p for p in prefixes if Path(p).is_relative_to(top) and p != top]  # an environment in it
@@ -152,7 +152,7 @@ class Remap:
     def _missing(self, name: str, origin: str) -> ModuleNotFoundError:
         file = os.path.relpath(os.path.realpath(origin), self._top)
         return ModuleNotFoundError(
-            f"No module named {name!r} at {self._name}; if it is generated or compiled, and not in git, "
+            f"No module named {name!r} at {self.name}; if it is generated or compiled, and not in git, "
             f"share it: crystallize_against_link = {file}",
             name=name,
         )
@@ -173,7 +173,7 @@ class Remap:
                 if not isinstance(file, str):
                     continue
                 if self.is_here(file):
-                    found.append(f"{name} was loaded from {file}, which is not of {self._name}")
+                    found.append(f"{name} was loaded from {file}, which is not of {self.name}")
                 elif any(map(_real(file).startswith, self.copies)):
                     found.append(
                         f"{name} was loaded from {file}, a copy of the project that is installed, so that it "

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from plugin.against.conftest import leftovers
+from pytest_crystallize.against import partner
 
 BODY = """
 import os, time
@@ -127,3 +128,60 @@ def test_generated_modules_are_named_and_may_be_shared(repository):
     repository.project.ini("pythonpath = src\ncrystallize_against_link = src/pkg/generated.py\n")
     found, _ = repository.compare(apart=True)
     assert found[TEST]["status"] == "supported"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["open", "run", "module", "directory"])
+def test_what_is_read_by_its_path_in_the_checkout_is_told(repository, way):
+    """Else both commits would read the same file, and no change of it would be seen, today or tomorrow."""
+    reads = {
+        "open": "float(Path(HERE, 'data.py').read_text())",
+        "run": "float(subprocess.check_output([sys.executable, HERE + '/program.py']))",
+        "module": "runpy.run_path(HERE + '/module.py')['LOSS']",
+        "directory": "os.chdir(HERE) or float(Path('data.py').read_text())",
+    }
+    repository.project.write(
+        f"""
+        import os, runpy, subprocess, sys
+        from pathlib import Path
+
+        HERE = {str(repository.path)!r}
+
+        @pytest.mark.experiment(
+            replicates=3,
+            hypotheses=[
+                Hypothesis(
+                    metric="loss",
+                    direction="equal",
+                    deterministic=True,
+                    margin=0.1,
+                    against=Revision(),
+                    name="kept",
+                )
+            ],
+        )
+        def experiment_hits():
+            return {{"loss": {reads[way]}}}
+        """
+    )
+    for loss, tag in ((0.0, "v1"), (0.5, None)):
+        repository.project.raw("data.py", f"{loss}\n")
+        repository.project.raw("program.py", f"print({loss})\n")
+        repository.project.raw("module.py", f"LOSS = {loss}\n")
+        repository.commit(tag)
+    for _ in range(2):
+        found, result = repository.compare(apart=True)
+        assert found[TEST]["status"] == "invalid", result.stdout.str()
+        assert "which is not of v1" in found[TEST]["reason"]
+
+
+def test_a_process_that_does_not_collect_is_ended(tmp_path, monkeypatch):
+    """No session waits for ever for what hangs when it is imported there."""
+    monkeypatch.setattr(partner, "_LONGEST_COLLECTION", 0.5)
+    (tmp_path / "hangs.py").write_text("import time\ntime.sleep(600)\n", encoding="utf-8")
+    here = str(tmp_path)
+    task = {"args": ["-p", "hangs"], "cwd": here, "first": here, "options": {}, "paths": [], "remap": None}
+    hanging = partner.Partner(task)
+    with pytest.raises(partner.PartnerLost, match=r"had not collected after 0\.5 s"):
+        hanging.ready()
+    hanging.kill()
