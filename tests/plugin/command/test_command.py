@@ -49,7 +49,7 @@ def test_what_may_not_be_typed_is_a_usage_error(capsys):
 def test_what_could_not_be_printed_is_no_success(tmp_path, unbuffered):
     """Exit code 2 and a line, rather than a traceback and the code of a claim that is not supported."""
     code = "from pytest_crystallize.command.main import console; console()"
-    with open("/dev/full", "w") as full:
+    with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             [sys.executable, "-c", code, "new", "cache"],
             cwd=tmp_path,
