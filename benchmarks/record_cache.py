@@ -17,8 +17,8 @@ from pathlib import Path
 
 from crystallize import Experiment, Treatment, pipeline_step
 from crystallize.identity.environment import environment
-from crystallize.run.execute import Unit
 from crystallize.run.run_key import subject_of
+from crystallize.run.units import Unit
 
 SUITE = Path(__file__).resolve().parent.parent / "example_suite"
 RUNS = """

@@ -171,9 +171,7 @@ if TYPE_CHECKING:
     from crystallize.run.execute import RAISED as RAISED
     from crystallize.run.execute import Outcomes as Outcomes
     from crystallize.run.execute import RunPlan as RunPlan
-    from crystallize.run.execute import Unit as Unit
     from crystallize.run.execute import execute as execute
-    from crystallize.run.execute import rotated as rotated
     from crystallize.run.impurities import Impurities as Impurities
     from crystallize.run.pipeline import Hooks as Hooks
     from crystallize.run.plugins import Execution as Execution
@@ -187,6 +185,8 @@ if TYPE_CHECKING:
     from crystallize.run.step_cache import StepCache as StepCache
     from crystallize.run.step_cache import open_step_cache as open_step_cache
     from crystallize.run.stored_runs import StoredRuns as StoredRuns
+    from crystallize.run.units import Unit as Unit
+    from crystallize.run.units import rotated as rotated
     from crystallize.run.verification import VERIFIED as VERIFIED
     from crystallize.run.verification import compared_with_stored as compared_with_stored
     from crystallize.run.verification import ignores_stored as ignores_stored
@@ -320,7 +320,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
         "sides_of",
     ),
     "run.awaiting_unit": ("execute_awaiting",),
-    "run.execute": ("Outcomes", "RAISED", "RunPlan", "Unit", "execute", "rotated"),
+    "run.execute": ("Outcomes", "RAISED", "RunPlan", "execute"),
     "run.impurities": ("Impurities",),
     "run.pipeline": ("Hooks",),
     "run.plugins": ("Execution",),
@@ -329,6 +329,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "run.run_key": ("Subject", "declared_inputs", "explain", "is_environment", "subject_of"),
     "run.step_cache": ("StepCache", "open_step_cache"),
     "run.stored_runs": ("StoredRuns",),
+    "run.units": ("Unit", "rotated"),
     "run.verification": ("VERIFIED", "compared_with_stored", "ignores_stored"),
     "run.watched_plan": ("WatchedPlan",),
     "run.watched_runs": ("ARTIFACTS", "Judge", "WatchedRuns"),

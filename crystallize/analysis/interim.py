@@ -10,7 +10,7 @@ from crystallize.analysis.family import AnalysisPlan, Member
 from crystallize.analysis.references import References
 from crystallize.context.record import RunRecord
 from crystallize.context.record_table import Records, RecordTable
-from crystallize.run.execute import Unit, Units
+from crystallize.run.units import Unit, Units
 
 
 class Interim:

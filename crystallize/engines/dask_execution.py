@@ -8,9 +8,10 @@ from typing import Any
 
 from crystallize.context.record import RunRecord
 from crystallize.errors import DefinitionError
-from crystallize.run.execute import RunPlan, Unit
+from crystallize.run.execute import RunPlan
 from crystallize.run.plugins import Execution
 from crystallize.run.plugins.execution import progress
+from crystallize.run.units import Unit
 
 
 class DaskExecution(Execution):

@@ -10,9 +10,10 @@ from typing import Final
 
 from crystallize.context.record import RunRecord
 from crystallize.errors import DefinitionError
-from crystallize.run.execute import RunPlan, Unit
+from crystallize.run.execute import RunPlan
 from crystallize.run.plugins import Execution
 from crystallize.run.plugins.execution import generators_shared, progress
+from crystallize.run.units import Unit
 
 _PER_WORKER: Final = 2  # blocks under way: one that runs, and one that waits
 

@@ -25,8 +25,9 @@ from crystallize.engines.payload import (
     told_once,
 )
 from crystallize.errors import EngineError, MissingExtraError
-from crystallize.run.execute import RunPlan, Unit
+from crystallize.run.execute import RunPlan
 from crystallize.run.plugins.blocks import BLOCK_SECONDS, Feed
+from crystallize.run.units import Unit
 from crystallize.text.warned import warn
 
 _PER_THREAD: Final = 2  # blocks that a worker has: one that it runs, and one that waits

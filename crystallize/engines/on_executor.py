@@ -31,8 +31,9 @@ from crystallize.engines.payload import (
     told_once,
 )
 from crystallize.errors import EngineError, NotPicklableError, OtherCodeError
-from crystallize.run.execute import RunPlan, Unit
+from crystallize.run.execute import RunPlan
 from crystallize.run.plugins.blocks import Feed, Finished
+from crystallize.run.units import Unit
 from crystallize.text.warned import warn
 
 

@@ -27,12 +27,13 @@ from crystallize.declare.functions import Declared
 from crystallize.engines.expectation import Expectation
 from crystallize.engines.interference import prevent_interference
 from crystallize.errors import CrystallizeError, OtherCodeError
-from crystallize.run.execute import RunPlan, Unit
+from crystallize.run.execute import RunPlan
 from crystallize.run.pipeline import Hooks
 from crystallize.run.plugins import BasePlugin
 from crystallize.run.plugins.blocks import BLOCK_SECONDS
 from crystallize.run.plugins.pickling import pickled
 from crystallize.run.step_cache import CacheReport
+from crystallize.run.units import Unit
 from crystallize.run.verification import ELSEWHERE
 
 _PATIENCE: Final = 4  # times as long as a block was to take, after which it is handed back as far as it is

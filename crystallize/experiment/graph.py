@@ -21,7 +21,8 @@ from crystallize.experiment.checks import as_treatments, check_decidable, check_
 from crystallize.experiment.experiment import Experiment, ExperimentBuilder
 from crystallize.experiment.result import Result
 from crystallize.experiment.runner import Runner, beside_loop
-from crystallize.run.execute import RECORDED, Outcomes, RunPlan, Unit
+from crystallize.run.execute import RECORDED, Outcomes, RunPlan
+from crystallize.run.units import Unit
 
 __all__ = ["Artifact", "ExperimentGraph", "GraphRun"]
 

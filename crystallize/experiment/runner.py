@@ -33,9 +33,10 @@ from crystallize.experiment.result import Result
 from crystallize.experiment.result_metrics import HypothesisResult
 from crystallize.experiment.run_failure import RunFailure
 from crystallize.identity.provenance import git_commit
-from crystallize.run.execute import RAISED, RecordSource, RunPlan, Unit
+from crystallize.run.execute import RAISED, RunPlan
 from crystallize.run.plugins import ArtifactPlugin, AsyncExecution
 from crystallize.run.plugins.execution import Executed, ended
+from crystallize.run.units import RecordSource, Unit
 from crystallize.text.warned import warn
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from typing import Any, Final
 from crystallize.context.record import RunRecord
 from crystallize.identity.kept_state import Additions, KeptState, cleared, refilled_alike, set_aside
 from crystallize.identity.process_state import Move, came_again, put_back
-from crystallize.run.execute import Unit
 from crystallize.run.run_key import Subject
+from crystallize.run.units import Unit
 
 SHARE: Final = 0.05
 """Part of the time spent that is spent on runs made again, before they are stored."""

@@ -12,12 +12,13 @@ from crystallize.context.record import RunRecord
 from crystallize.declare.awaiting import outside_loop
 from crystallize.declare.dependencies import Caching
 from crystallize.identity.environment import environment
-from crystallize.run.execute import Arriving, RunPlan, Unit
+from crystallize.run.execute import RunPlan
 from crystallize.run.plugins import BasePlugin, SerialExecution
 from crystallize.run.plugins.execution import Executed, ended
 from crystallize.run.repeatability import Repeatability
 from crystallize.run.run_key import subject_of
 from crystallize.run.stored_runs import StoredRuns
+from crystallize.run.units import Arriving, Unit
 from crystallize.run.verification import VERIFIED, compared_with_stored
 from crystallize.run.watched_plan import WatchedPlan
 from crystallize.run.watched_runs import WatchedRuns

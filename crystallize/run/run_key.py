@@ -23,9 +23,10 @@ from crystallize.identity.environment import Environment, environment_changes
 from crystallize.identity.fingerprint import changes, fingerprint
 from crystallize.identity.inputs import declared_files
 from crystallize.identity.set_up import reached_modules
-from crystallize.run.execute import RunPlan, Unit
+from crystallize.run.execute import RunPlan
 from crystallize.run.plugins import ArtifactPlugin, BasePlugin, Execution, LoggingPlugin, SeedPlugin
 from crystallize.run.plugins.base import UNIT_HOOKS
+from crystallize.run.units import Unit
 
 _SCHEMA: Final = "crystallize-records-1"
 _ENVIRONMENT: Final = "environment "

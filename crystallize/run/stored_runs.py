@@ -19,8 +19,8 @@ from crystallize.claims.hypothesis import Hypothesis, metrics_of_claims
 from crystallize.context.record import RunRecord, as_cached
 from crystallize.identity.opened_files import OPENED
 from crystallize.identity.prerequisites import Prerequisites, Unprovable
-from crystallize.run.execute import Unit
 from crystallize.run.run_key import explain
+from crystallize.run.units import Unit
 from crystallize.run.verification import ignores_stored, measured_whole, to_verify
 from crystallize.run.watched_runs import WatchedRuns
 from crystallize.storage.store import Encoded, Store

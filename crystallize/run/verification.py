@@ -9,8 +9,8 @@ from typing import Final
 
 from crystallize.claims.hypothesis import Hypothesis, metrics_of_claims
 from crystallize.context.record import RunError, RunRecord
-from crystallize.run.execute import Unit
 from crystallize.run.repeatability import difference
+from crystallize.run.units import Unit
 
 ELSEWHERE: Final = "was run where the environment is another"
 

@@ -10,9 +10,10 @@ from typing import Any, Final
 from crystallize.boundary import check_failure
 from crystallize.context.record import RunError, RunRecord
 from crystallize.context.seeding import seed_globals
-from crystallize.run.execute import RECORDED, Outcomes, RunPlan, Unit
+from crystallize.run.execute import RECORDED, Outcomes, RunPlan
 from crystallize.run.pipeline import Hooks
 from crystallize.run.stored_runs import StoredRuns
+from crystallize.run.units import Unit
 from crystallize.run.watched_runs import WatchedRuns
 
 

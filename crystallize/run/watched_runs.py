@@ -15,10 +15,10 @@ from crystallize.errors import FingerprintError
 from crystallize.identity.environment import Environment
 from crystallize.identity.purity import Watch, Watcher
 from crystallize.identity.set_up import set_up_by
-from crystallize.run.execute import Unit
 from crystallize.run.impurities import Impurities
 from crystallize.run.repeatability import Repeatability
 from crystallize.run.run_key import RunIdentity, Subject, explain
+from crystallize.run.units import Unit
 
 ARTIFACTS: Final = "wrote artifacts, which are not stored with its record"
 IMPURITIES: Final = Impurities()

@@ -1,6 +1,6 @@
 """Sources of the records of one experiment in a session: what the processes share, and what runs units.
 
-Each is a `crystallize.run.execute.RecordSource`.
+Each is a `crystallize.run.units.RecordSource`.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from crystallize import (
     pipeline_step,
 )
 from crystallize.errors import CrystallizeWarning, DefinitionError, EngineError, OtherCodeError
-from crystallize.run.execute import units
+from crystallize.run.units import units
 
 distributed = pytest.importorskip("distributed")
 

@@ -372,7 +372,7 @@ def test_a_plan_runs_any_unit_under_any_root_seed():
 
 
 def units_of(experiment):
-    from crystallize.run.execute import units
+    from crystallize.run.units import units
 
     return units(experiment.run_plan().conditions, range(experiment.replicates))
 

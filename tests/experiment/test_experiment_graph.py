@@ -21,7 +21,8 @@ from crystallize import (
     pipeline_step,
 )
 from crystallize.errors import CrystallizeWarning, DefinitionError, UpstreamError
-from crystallize.run.execute import RAISED, Outcomes, Unit, units
+from crystallize.run.execute import RAISED, Outcomes
+from crystallize.run.units import Unit, units
 
 RAW = Artifact.json("raw.json")
 MODEL = Artifact.npy("model.npy")

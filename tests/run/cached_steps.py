@@ -9,8 +9,8 @@ import numpy as np
 
 from crystallize import Experiment, pipeline_step
 from crystallize.context.seeding import global_state_restored
-from crystallize.run.execute import units
 from crystallize.run.step_cache import open_step_cache
+from crystallize.run.units import units
 
 CALLS = logging.getLogger("test_step_cache")  # loggers are no part of a fingerprint
 

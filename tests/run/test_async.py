@@ -26,7 +26,7 @@ from crystallize import (
 )
 from crystallize.declare.awaiting import is_async
 from crystallize.errors import CrystallizeWarning, DefinitionError, EventLoopError
-from crystallize.run.execute import Unit
+from crystallize.run.units import Unit
 
 BOOST = Treatment("boost", {"delta": 10.0})
 

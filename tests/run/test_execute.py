@@ -24,7 +24,8 @@ from crystallize.context.journal import Journal
 from crystallize.context.record import ArtifactEntry, RunError
 from crystallize.context.recording import MetricEntry
 from crystallize.context.trace import untouched
-from crystallize.run.execute import RAISED, Outcomes, SharedTime, Unit, execute, rotated, units
+from crystallize.run.execute import RAISED, Outcomes, SharedTime, execute
+from crystallize.run.units import Unit, rotated, units
 from crystallize.storage.run_directory import digest_of
 
 texts = st.text(max_size=8)

@@ -18,7 +18,7 @@ from crystallize import (
     resource_factory,
 )
 from crystallize.errors import ContextMutationError
-from crystallize.run.execute import units
+from crystallize.run.units import units
 
 pytestmark = pytest.mark.usefixtures("cache")
 

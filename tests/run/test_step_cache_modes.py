@@ -29,8 +29,8 @@ from crystallize import (
     pipeline_step,
 )
 from crystallize.errors import DefinitionError
-from crystallize.run.execute import units
 from crystallize.run.step_cache import open_step_cache
+from crystallize.run.units import units
 
 pytestmark = pytest.mark.usefixtures("cache")
 

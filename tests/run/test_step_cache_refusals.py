@@ -28,8 +28,8 @@ from crystallize import (
 )
 from crystallize.context.seeding import global_state_restored
 from crystallize.errors import CrystallizeWarning, DefinitionError
-from crystallize.run.execute import units
 from crystallize.run.step_cache import open_step_cache
+from crystallize.run.units import units
 
 pytestmark = pytest.mark.usefixtures("cache")
 

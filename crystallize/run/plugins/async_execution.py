@@ -9,8 +9,9 @@ from contextlib import nullcontext
 from crystallize.context.record import RunRecord
 from crystallize.declare.awaiting import run_to_completion
 from crystallize.errors import DefinitionError
-from crystallize.run.execute import RunPlan, Unit
+from crystallize.run.execute import RunPlan
 from crystallize.run.plugins.execution import Execution, generators_shared, progress
+from crystallize.run.units import Unit
 
 
 class _Ended(Exception):

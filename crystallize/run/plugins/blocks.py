@@ -9,7 +9,7 @@ from queue import SimpleQueue
 from typing import Final, Generic, TypeVar
 
 from crystallize.context.record import RunRecord
-from crystallize.run.execute import Unit
+from crystallize.run.units import Unit
 
 T = TypeVar("T")
 

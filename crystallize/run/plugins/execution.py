@@ -15,11 +15,12 @@ from typing import Any, ClassVar, Literal, TypeVar
 from crystallize.context.record import RunRecord
 from crystallize.context.seeding import global_draws_detector, seed_globals
 from crystallize.errors import DefinitionError
-from crystallize.run.execute import Arriving, RunPlan, Unit
+from crystallize.run.execute import RunPlan
 from crystallize.run.plugins.artifacts import ArtifactPlugin
 from crystallize.run.plugins.base import BasePlugin
 from crystallize.run.plugins.blocks import Finished, blocks
 from crystallize.run.plugins.processes import run_in_processes
+from crystallize.run.units import Arriving, Unit
 from crystallize.text.warned import warn
 
 T = TypeVar("T")

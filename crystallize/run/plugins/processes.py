@@ -16,10 +16,11 @@ from typing import Any, ClassVar, Final
 
 from crystallize.context.record import RunError, RunRecord
 from crystallize.errors import EngineError, NotPicklableError
-from crystallize.run.execute import RunPlan, Unit
+from crystallize.run.execute import RunPlan
 from crystallize.run.plugins.blocks import Finished, blocks
 from crystallize.run.plugins.pickling import pickled
 from crystallize.run.step_cache import CacheReport
+from crystallize.run.units import Unit
 
 _MOST_PROCESSES: Final = 61  # Windows can wait for no more
 _UNGUARDED: Final = 78
