@@ -78,7 +78,7 @@ def test_a_file_of_another_version_is_told(tmp_path):
     file(1).write(path)
     data = json.loads(path.read_text())
     del data["format"], data["digest"], data["environment"]
-    path.write_text(json.dumps({"format": shards._FORMAT, "digest": shards._digest(data), **data}))
+    path.write_text(json.dumps({"format": shards.SHARD_FORMAT, "digest": shards._digest(data), **data}))
     with pytest.raises(ShardError, match="is of another version of Crystallize than this one"):
         ShardFile.read(path)
 
