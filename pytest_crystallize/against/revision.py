@@ -247,6 +247,8 @@ def _is_clean(tree: Path, commit: str) -> bool:
         if os.path.realpath(git(tree, "rev-parse", "--show-toplevel")) != os.path.realpath(tree):
             return False  # what is left of a worktree lies in the user's checkout
         git(tree, "clean", "-ffdxq", "--exclude=__pycache__")
+        if any(line[:1].islower() for line in git(tree, "ls-files", "-v").split("\n")):
+            return False  # files that git was told to take for unchanged, whatever they hold
         changed = git(tree, "status", "--porcelain", "--untracked-files=no")
         return git(tree, "rev-parse", "HEAD") == commit and not changed
     except RevisionError:

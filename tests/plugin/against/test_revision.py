@@ -219,3 +219,17 @@ def test_submodules_are_there(repository, tmp_path, monkeypatch):
         worktrees.close()
     Worktrees(tmp_path / "trees").checkout(repository, "main")
     assert (tmp_path / "trees" / Path(tree).name / "part" / "code.py").read_text() == "of the module"
+
+
+def test_a_file_that_git_was_told_to_take_for_unchanged_is_checked_out_again(repository, tmp_path):
+    """What is run has to be what was committed."""
+    trees = Worktrees(tmp_path / "trees")
+    tree = Path(trees.checkout(repository, "HEAD").tree)
+    trees.close()
+    name = git(tree, "ls-files").split()[0]
+    committed = (tree / name).read_bytes()
+    git(tree, "update-index", "--assume-unchanged", name)
+    (tree / name).write_bytes(b"else")
+    trees.checkout(repository, "HEAD")
+    trees.close()
+    assert (tree / name).read_bytes() == committed
