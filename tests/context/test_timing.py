@@ -44,7 +44,7 @@ def test_least_and_mean_of_rounds_are_measured(clock):
     assert all(entry.measured for entry in ctx.metrics.entries)
 
 
-@pytest.mark.parametrize("seconds", [3e-10, 1e-7, 2e-4, 0.5])
+@pytest.mark.parametrize("seconds", [pytest.param(3e-10, marks=pytest.mark.slow), 1e-7, 2e-4, 0.5])
 def test_a_round_takes_a_millisecond_at_least(clock, seconds):
     """Whatever a call takes, its time is found."""
     calls = itertools.count()

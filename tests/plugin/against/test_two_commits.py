@@ -93,7 +93,8 @@ def changed(repository):
     return repository
 
 
-@pytest.mark.parametrize("workers", ["-n0", pytest.param("-n2", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", ["-n0", "-n2"])
 def test_what_is_on_one_side_only_is_said(changed, workers):
     """It is invalid, and nothing else is; the checkout is as it was."""
     changed.package("LOSS, SECONDS = 0.01, 0.0\n")

@@ -37,6 +37,7 @@ def add(project, loss, *more):
     return result
 
 
+@pytest.mark.slow
 def test_losses_within_the_margin_cannot_add_up_unseen(project):
     """Each is within the margin of the last recording; the anchor says what they come to."""
     project.git("init", "-q")
@@ -90,6 +91,7 @@ def test_losses_within_the_margin_cannot_add_up_unseen(project):
     result.stdout.fnmatch_lines(["REFUTED*anchored*"])
 
 
+@pytest.mark.slow
 def test_what_is_no_recording_is_named(project):
     """It is added to by nobody, and compared with by nobody."""
     add(project, 0.0)
