@@ -5,6 +5,8 @@ import logging
 import pytest
 from cached_steps import CALLS
 
+from crystallize.identity.opened_files import OPENED
+
 
 class _Counter(logging.Handler):
     def __init__(self):
@@ -27,7 +29,8 @@ def calls(monkeypatch):
 
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
-    """Give each test a cache of its own, and a directory to leave artifacts in."""
+    """Give each test a cache of its own, a directory to leave artifacts in, and no files of other tests."""
+    monkeypatch.setattr(OPENED, "_openings", {})
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CRYSTALLIZE_CACHE_SECRET", "of these tests")
     monkeypatch.setenv("CRYSTALLIZE_CACHE_DIR", str(tmp_path / "cache"))

@@ -300,7 +300,7 @@ NO_PAIRS = {"paired": False}
         (squares, {"examples": 25}, {TYPES: 3}),
         (upside_down, {"examples": 25}, {SIGNIFICANCE: 5}),
         (strict, {}, {SIGNIFICANCE: 5}),
-        (by_size, {"examples": 25}, {SIGNIFICANCE: 5}),
+        (by_size, {"examples": 40}, {SIGNIFICANCE: 5}),
         (sign_flips, NO_PAIRS, {ORDER: 3}),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
