@@ -172,6 +172,7 @@ def test_exit_in_an_ordinary_test(project):
     assert len(project.cases()) == 2
 
 
+@pytest.mark.slow
 def test_kill(project):
     """A kill -9 of a worker loses its replicate alone, also while the user's code has a child process."""
     crashing(project, (3, "boost"), "subprocess.Popen(['sleep', '20']); os.kill(os.getpid(), signal.SIGKILL)")

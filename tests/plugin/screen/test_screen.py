@@ -80,6 +80,7 @@ def text_of(tree):
     return found
 
 
+@pytest.mark.slow
 def test_from_what_is_there_to_what_came_out(collected, events):
     """Experiments left, graphs with members; treatments right; run, fail, open, sum up; by keys and mouse."""
     child = Recorded(events[:8])

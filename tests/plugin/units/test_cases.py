@@ -47,6 +47,7 @@ def written(project, *args):
     return project.json("r.json")["experiments"][0]
 
 
+@pytest.mark.slow
 def test_only_what_a_change_of_the_file_concerns_is_run_again(project):
     """A case that is inserted, dropped or moved reruns no other one, and an edited one itself only."""
     project.write(source())
