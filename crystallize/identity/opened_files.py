@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any, Final, Literal
@@ -203,8 +203,7 @@ OPENED: Final = OpenedFiles()
 """Those of this process."""
 
 
-def is_temporary(path: str, root: str) -> bool:
-    """Return whether a file lies in the system's temporary directory, and the project does not."""
-    system = Places([tempfile.gettempdir()])
-    file = Spelled.of(path)
-    return file in system and not any(text.startswith(root.rstrip(os.sep) + os.sep) for text in file)
+def in_temporary(root: str) -> Callable[[Spelled], bool]:
+    """Return what tells whether a file lies in the system's temporary directory, and the project does not."""
+    system, project = Places([tempfile.gettempdir()]), root.rstrip(os.sep) + os.sep
+    return lambda file: file in system and not any(text.startswith(project) for text in file)

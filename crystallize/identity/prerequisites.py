@@ -22,7 +22,8 @@ from crystallize.errors import FingerprintError
 from crystallize.identity.file_digests import DIGESTS, Status, digest_of_names
 from crystallize.identity.fingerprint import fingerprint
 from crystallize.identity.loaded_files import LOADED, STARTED, digest_here
-from crystallize.identity.opened_files import OPENED, Opening, is_temporary
+from crystallize.identity.opened_files import OPENED, Opening, in_temporary
+from crystallize.identity.places import Spelled
 from crystallize.identity.purity import Watcher
 from crystallize.identity.set_up import reached_modules
 from crystallize.storage.store import Encoded, Store
@@ -110,7 +111,7 @@ class Prerequisites:
         return None
 
     def _of_opened(self) -> Iterable[Entry]:
-        reached = self._modules
+        reached, is_temporary = self._modules, in_temporary(self._root)
         for opening in OPENED:
             path = opening.path
             shared = reached is None or not opening.modules or not opening.modules.isdisjoint(reached)
@@ -119,8 +120,8 @@ class Prerequisites:
             if opening.kind == "code":
                 yield from self._of_unpickled(path)
                 continue
-            known = self._watcher.knows(path, directory=opening.kind == "names")
-            if known or is_temporary(path, self._root):
+            file = Spelled.of(path)
+            if self._watcher.knows(file, directory=opening.kind == "names") or is_temporary(file):
                 continue
             place = self._place(path)
             digest = _digest_as_opened(opening)

@@ -89,9 +89,8 @@ class Watcher:
         """Reasons why runs are impure, the network first, then as they arose; about eight at most."""
         return tuple(sorted(self._noted, key=is_incidental)) if self._noted else ()
 
-    def knows(self, path: str, *, directory: bool = False) -> bool:
+    def knows(self, file: Spelled, *, directory: bool = False) -> bool:
         """Return whether the key holds a file, or the names in a directory, or they are of no concern."""
-        file = Spelled.of(path)
         if directory:
             return self._inputs.hold_directory(file) or self._ignored.hold_directory(file)
         return file in self._inputs or file in self._ignored
