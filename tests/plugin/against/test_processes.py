@@ -24,11 +24,31 @@ def experiment_hits(rng, replicate):
     {lines}
     return {{"hits": rng.normal() - pkg.LOSS * rng.uniform(0.5, 1.5)}}
 """
+LOSS = """
+{above}
+
+@pytest.mark.experiment(
+    replicates=3,
+    hypotheses=[
+        Hypothesis(
+            metric="loss",
+            direction="equal",
+            deterministic=True,
+            margin=0.1,
+            against=Revision(),
+            name="kept",
+        )
+    ],
+)
+def experiment_hits():
+    {lines}
+"""
 TEST = "experiment_hits::kept[baseline]"
 
 
-def write(repository, lines=""):
-    repository.project.write(BODY.format(lines=textwrap.indent(textwrap.dedent(lines), "    ").lstrip()))
+def write(repository, lines="", body=BODY, above=""):
+    lines = textwrap.indent(textwrap.dedent(lines), "    ").lstrip()
+    repository.project.write(body.format(lines=lines, above=textwrap.dedent(above)))
 
 
 @pytest.mark.slow
@@ -84,29 +104,11 @@ def wait_until(condition, seconds=60):
 @pytest.mark.parametrize("way", ["path", "environment"])
 def test_programs_that_runs_start_are_of_the_commit_too(repository, monkeypatch, way):
     """Else both commits would run the same one, and no change would be seen."""
-    repository.project.write(
-        """
-        import subprocess
-        import pkg
-
-        @pytest.mark.experiment(
-            replicates=3,
-            hypotheses=[
-                Hypothesis(
-                    metric="loss",
-                    direction="equal",
-                    deterministic=True,
-                    margin=0.1,
-                    against=Revision(),
-                    name="kept",
-                )
-            ],
-        )
-        def experiment_hits():
-            command = [sys.executable, "-c", "import pkg; print(pkg.LOSS)"]
-            return {"loss": float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)}
-        """
-    )
+    lines = """
+        command = [sys.executable, "-c", "import pkg; print(pkg.LOSS)"]
+        return {"loss": float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)}
+    """
+    write(repository, lines, LOSS, above="import subprocess, pkg")
     monkeypatch.setenv("PYTHONPATH", str(repository.path / "src"))
     if way == "environment":
         repository.project.ini("")
@@ -140,30 +142,13 @@ def test_what_is_read_by_its_path_in_the_checkout_is_told(repository, way):
         "module": "runpy.run_path(HERE + '/module.py')['LOSS']",
         "directory": "os.chdir(HERE) or float(Path('data.py').read_text())",
     }
-    repository.project.write(
-        f"""
+    above = f"""
         import os, runpy, subprocess, sys
         from pathlib import Path
 
         HERE = {str(repository.path)!r}
-
-        @pytest.mark.experiment(
-            replicates=3,
-            hypotheses=[
-                Hypothesis(
-                    metric="loss",
-                    direction="equal",
-                    deterministic=True,
-                    margin=0.1,
-                    against=Revision(),
-                    name="kept",
-                )
-            ],
-        )
-        def experiment_hits():
-            return {{"loss": {reads[way]}}}
-        """
-    )
+    """
+    write(repository, f"return {{'loss': {reads[way]}}}", LOSS, above)
     for loss, tag in ((0.0, "v1"), (0.5, None)):
         repository.project.raw("data.py", f"{loss}\n")
         repository.project.raw("program.py", f"print({loss})\n")
