@@ -33,9 +33,9 @@ def total(data, ctx, *, do, delta=0.0):
 def nothing(ctx):
     pass
 
-def make(*steps, **options):
+def make(*steps, data=0, **options):
     treatments = [Treatment("t", {"delta": 3.0})]
-    return Experiment(0, steps, treatments=treatments, replicates=3, $declared, **options)
+    return Experiment(data, steps, treatments=treatments, replicates=3, $declared, **options)
 
 CLAIM = Hypothesis(metric="took", direction="increase", name="took")
 """)
@@ -47,7 +47,8 @@ FACTORIES = {
         "in_step": f"make(kept(do={do}), total(do=nothing))",
     }.items()
 }
-CLAIMED = "make(kept(do=measure), total(do=nothing), hypotheses=[CLAIM])"
+# Data of its own: experiments made of the same things share stored runs, and the last one stored counts.
+CLAIMED = "make(kept(do=measure), total(do=nothing), data=1, hypotheses=[CLAIM])"
 
 
 def told(result):
