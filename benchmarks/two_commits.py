@@ -5,6 +5,9 @@ with claims that minimum and mean of times differ, at alpha .05 each. ``--change
 them with a branch that is 15 % slower and half with one that is 15 % faster, while a process beside them is
 busy all the time. ``--cost N``: N rounds of a session of two commits, and of ordinary sessions, of the same
 runs. A session of times takes some 15 s of processor time, nearly all for the starts of 20 processes.
+
+Each session of ``--alarms`` and ``--changes`` prints a line as it ends. With ``--keep FILE`` that line is
+appended to a file, too, and sessions that the file has are counted, not run again: stop it when you like.
 """
 
 from __future__ import annotations
@@ -18,7 +21,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -104,38 +106,72 @@ class Project:
         return took, {test["verdict"]["hypothesis"]: test["verdict"] for test in tests if test["verdict"]}
 
 
-def alarms(project: Project, sessions: int) -> None:
+class Kept:
+    """Statuses that sessions gave, told as they come, and kept from one start of this program to the next.
+
+    Parameters
+    ----------
+    file : Path or None
+        Lines of JSON, one for each session.
+    """
+
+    def __init__(self, file: Path | None) -> None:
+        self._file = file
+        self._known: dict[str, list[dict[str, str]]] = {}
+        if file is not None and file.exists():
+            for line in file.read_text().splitlines(keepends=True):
+                if line.endswith("\n"):  # or it was stopped while it wrote
+                    session = json.loads(line)
+                    self._known.setdefault(session["of"], []).append(session["statuses"])
+            file.write_text("".join(_line(of, each) for of, ran in self._known.items() for each in ran))
+
+    def sessions(self, of: str, project: Project, number: int) -> list[dict[str, str]]:
+        """Return statuses by the name of the hypothesis, and run as many sessions as are missing."""
+        known = self._known.setdefault(of, [])
+        if known:
+            print(f"{of}: {len(known)} sessions are kept", flush=True)
+        while len(known) < number:
+            took, verdicts = project.session("--crystallize-against=v1", "experiment_a.py::experiment_times")
+            statuses: dict[str, str] = {name: verdict["status"] for name, verdict in verdicts.items()}
+            assert statuses["minimum_differ"] != "invalid", verdicts
+            known.append(statuses)
+            line = _line(of, statuses)
+            print(f"{len(known)} of {number}, {took:.0f} s: {line}", end="", flush=True)
+            if self._file is not None:
+                with self._file.open("a") as file:
+                    file.write(line)
+        return known[:number]
+
+
+def _line(of: str, statuses: dict[str, str]) -> str:
+    return json.dumps({"of": of, "statuses": statuses}) + "\n"
+
+
+def alarms(project: Project, sessions: int, kept: Kept) -> None:
     """Count significant differences between identical commits."""
-    found: Counter[str] = Counter()
-    for _ in range(sessions):
-        _, verdicts = project.session("--crystallize-against=v1", "experiment_a.py::experiment_times")
-        for metric in ("minimum", "mean"):
-            assert verdicts[f"{metric}_differ"]["status"] != "invalid", verdicts
-            found[metric] += verdicts[f"{metric}_differ"]["status"] == "supported"
+    ran = kept.sessions("identical commits", project, sessions)
     spread = 1.96 * math.sqrt(0.05 * 0.95 / sessions)
     for metric in ("minimum", "mean"):
+        found = sum(statuses[f"{metric}_differ"] == "supported" for statuses in ran)
         print(
-            f"identical commits, {metric}: {found[metric]} alarms in {sessions} sessions "
-            f"({found[metric] / sessions:.1%}; alpha 5 %, by chance up to {0.05 + spread:.1%})",
+            f"identical commits, {metric}: {found} alarms in {sessions} sessions "
+            f"({found / sessions:.1%}; alpha 5 %, by chance up to {0.05 + spread:.1%})",
             flush=True,
         )
 
 
-def changes(project: Project, sessions: int) -> None:
+def changes(project: Project, sessions: int, kept: Kept) -> None:
     """Count what is found of branches that are slower and faster, beside a busy process."""
     busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])
     try:
         for factor, right, wrong in ((1.15, "increase", "decrease"), (0.85, "decrease", "increase")):
             project.write(factor)
-            found: Counter[str] = Counter()
-            for _ in range((sessions + 1) // 2):
-                _, verdicts = project.session("--crystallize-against=v1", "experiment_a.py::experiment_times")
-                found["found"] += verdicts[f"minimum_{right}"]["status"] == "supported"
-                found["opposite"] += verdicts[f"minimum_{wrong}"]["status"] == "supported"
-                found["sessions"] += 1
+            ran = kept.sessions(f"work x {factor}, busy beside", project, (sessions + 1) // 2)
+            found = sum(statuses[f"minimum_{right}"] == "supported" for statuses in ran)
+            opposite = sum(statuses[f"minimum_{wrong}"] == "supported" for statuses in ran)
             print(
-                f"work x {factor}, busy beside: found in {found['found']} of {found['sessions']} sessions, "
-                f"the opposite in {found['opposite']}",
+                f"work x {factor}, busy beside: found in {found} of {len(ran)} sessions, "
+                f"the opposite in {opposite}",
                 flush=True,
             )
     finally:
@@ -143,14 +179,14 @@ def changes(project: Project, sessions: int) -> None:
         project.write(1.0)
 
 
-def cost(project: Project, rounds: int) -> None:
+def cost(project: Project, rounds: int, _: Kept) -> None:
     """Compare a session of two commits with two ordinary sessions of the same runs, and a start."""
     test, off = "experiment_a.py::experiment_values", "--crystallize-cache=off"
     ratios = []
     for _ in range(rounds):
-        one, _ = project.session("--crystallize", off, test)
-        empty, _ = project.session("--crystallize", off, "--crystallize-replicates=2", test)
-        both, _ = project.session("--crystallize-against=v1", off, test)
+        one = project.session("--crystallize", off, test)[0]
+        empty = project.session("--crystallize", off, "--crystallize-replicates=2", test)[0]
+        both = project.session("--crystallize-against=v1", off, test)[0]
         runs = 2 * (one - empty)
         ratios.append((both - 2 * empty) / runs)
     low, high = min(ratios), max(ratios)
@@ -163,15 +199,17 @@ def cost(project: Project, rounds: int) -> None:
 def main() -> None:
     """Run what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
-    for name in ("alarms", "changes", "cost"):
-        parser.add_argument(f"--{name}", type=int, metavar="N", default=0)
+    for option in ("alarms", "changes", "cost"):
+        parser.add_argument(f"--{option}", type=int, metavar="N", default=0)
+    parser.add_argument("--keep", type=Path, metavar="FILE", help="what sessions gave, to go on from")
     given = parser.parse_args()
+    kept = Kept(given.keep)
     with tempfile.TemporaryDirectory() as name:
         project = Project(Path(name))
         for what in (cost, changes, alarms):
             if number := getattr(given, what.__name__):
                 started = time.perf_counter()
-                what(project, number)
+                what(project, number, kept)
                 print(f"  {time.perf_counter() - started:.0f} s", flush=True)
 
 
