@@ -9,10 +9,17 @@ RECORDED = Path(__file__).with_name("events.jsonl")
 
 
 class Recorded:
-    """A child that tells given events; it ends when it is told to, or is interrupted."""
+    """A child that tells given events; it ends when it is told to, or is interrupted.
+
+    Attributes
+    ----------
+    asked : list of str or None
+        Arguments that it was started with, once it was.
+    """
 
     def __init__(self, events=()):
         self.left = list(events)
+        self.asked = None
         self.exit_status = None
         self.interrupted = 0
 

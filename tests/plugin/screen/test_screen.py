@@ -37,11 +37,12 @@ def shown(app, selector, kind=Static):
 
 def drive(script, children, size=(80, 24)):
     """Run a script of a pilot on a screen whose sessions are given, and return what was asked of pytest."""
-    asked, left = [], list(children)
+    left = list(children)
 
     def start(arguments):
-        asked.append(list(arguments))
-        return left.pop(0)
+        child = left.pop(0)
+        child.asked = list(arguments)
+        return child
 
     async def run():
         app = RunScreen(["-q"], child=start)
@@ -51,14 +52,21 @@ def drive(script, children, size=(80, 24)):
             await script(app, pilot)
 
     asyncio.run(run())
-    return asked
+    return [child.asked for child in children]
+
+
+async def until(pilot, condition):
+    """Wait for a condition of the screen, as long as the test may last."""
+    while not condition():
+        await pilot.pause()
 
 
 async def told(app, pilot):
-    """Have the screen take in what its child has told."""
+    """Have the screen take in what its child has told; wait for what it then highlights, if anything."""
     app.tick()
-    await pilot.pause()
-    await pilot.pause()
+    experiments, treatments = app.query_one(ExperimentTree), app.query_one(TreatmentTree)
+    if app.state.experiments:
+        await until(pilot, lambda: experiments.highlighted and treatments.highlighted[0])
 
 
 def ended(events, status=0):
@@ -96,8 +104,8 @@ def test_from_what_is_there_to_what_came_out(collected, events):
         assert app.query_one(Footer).display
 
         await pilot.press("r")
-        await told(app, pilot)
-        assert "running · 0 of 4 experiments" in shown(app, "#status")
+        await until(pilot, lambda: "running · 0 of 4 experiments" in shown(app, "#status"))
+        await until(pilot, lambda: not child.left)
         assert "%" in text_of(tree)[0]
         child.left, child.exit_status = events[8:], 1
         await told(app, pilot)
@@ -107,45 +115,60 @@ def test_from_what_is_there_to_what_came_out(collected, events):
         assert "1 off, not tested" in shown(app, "#status")
 
         await pilot.press("down", "down")  # the graph: treatments of each of its experiments
+        await until(pilot, lambda: text_of(treatments)[0].startswith("first"))
         assert [line.split()[0] for line in text_of(treatments)] == ["first", "●", "second", "●"]
         assert "reads first" in text_of(treatments)[2]
 
+        failures = app.query_one("#failures", DataTable)
         await pilot.press("f")
-        await pilot.pause()
-        assert app.query_one("#failures", DataTable).row_count == 1
+        await until(pilot, lambda: failures.has_focus)
+        assert failures.row_count == 1
         await pilot.press("enter")
-        assert isinstance(app.screen, FailureView)
+        await until(pilot, lambda: isinstance(app.screen, FailureView))
         await pilot.press("escape")
+        await until(pilot, lambda: not isinstance(app.screen, FailureView))
         await pilot.click("#--content-tab-summary-pane")
-        await pilot.pause()
-        assert app.query_one(TabbedContent).active == "summary-pane"
-        assert "less: SWITCHED OFF" in shown(app, "#verdicts", Panel)
+        await until(pilot, lambda: app.query_one(TabbedContent).active == "summary-pane")
+        await until(pilot, lambda: "less: SWITCHED OFF" in shown(app, "#verdicts", Panel))
         before = app.theme
         await pilot.press("t")
-        assert app.theme != before
+        await until(pilot, lambda: app.theme != before)
         assert app.export_screenshot()
 
     assert drive(script, [ended(collected), child]) == [["-q", "--collect-only", "-q"], ["-q"]]
 
 
-def test_x_toggles_the_highlighted_treatment(collected, tmp_path):
+async def highlight_less(app, pilot):
+    """Highlight the second treatment of the first experiment."""
+    treatments = app.query_one(TreatmentTree)
+    await until(pilot, lambda: treatments.highlighted[1] == "boost")
+    await pilot.press("tab")
+    await until(pilot, lambda: treatments.has_focus)
+    await pilot.press("down")
+    await until(pilot, lambda: treatments.highlighted[1] == "less")
+
+
+def test_x_toggles_the_highlighted_treatment(collected, tmp_path, monkeypatch):
     """In its experiment alone, in the file that the next session reads, and back again."""
+    monkeypatch.delenv("CI", raising=False)  # where nothing stays switched off
     state = tmp_path / "config.state.json"
     collected[0]["state"] = str(state)
     collected[1]["experiments"][0]["off"] = []
 
     async def script(app, pilot):
-        treatments = app.query_one(TreatmentTree)
-        await pilot.press("tab", "down", "x")
-        assert treatments.highlighted == ("experiment_a.py::experiment_total", "less")
+        treatments, notes = app.query_one(TreatmentTree), []
+        app.notify = lambda message, **_: notes.append(message)
+        await highlight_less(app, pilot)
+        await pilot.press("x")
+        await until(pilot, lambda: text_of(treatments)[2].startswith("○ less  switched off"))
         own = {"experiment_a.py::experiment_total": {"disabled": ["less"]}}
         assert json.loads(state.read_text()) == {"disabled_treatments": [], "experiments": own}
-        assert text_of(treatments)[2].startswith("○ less  switched off")
         await pilot.press("x")
+        await until(pilot, lambda: text_of(treatments)[2].startswith("● less"))
         assert json.loads(state.read_text()) == {"disabled_treatments": []}
-        assert text_of(treatments)[2].startswith("● less")
-        await pilot.press("up", "up", "x")
-        assert len(app._notifications) == 1  # an experiment is no treatment
+        await pilot.press("up", "up", "x")  # an experiment is no treatment
+        await until(pilot, lambda: notes)
+        assert notes == ["Highlight a treatment first."]
 
     drive(script, [ended(collected)])
 
@@ -160,18 +183,18 @@ def test_any_size_run_one_and_cancel(collected, events, size):
     async def script(app, pilot):
         await pilot.press("e")  # it waits for the end of looking
         looking.exit_status = 0
-        await told(app, pilot)
-        await told(app, pilot)
+        await until(pilot, lambda: one.asked and not one.left)
         await pilot.press("r")  # nothing else begins meanwhile
         await pilot.press("c")
-        await told(app, pilot)
+        await until(pilot, lambda: "cancelled" in text_of(app.query_one(ExperimentTree))[0])
         assert one.interrupted == 1
-        assert "cancelled" in text_of(app.query_one(ExperimentTree))[0]
+        assert all_.asked is None
         await pilot.press("r")
-        await told(app, pilot)
+        await until(pilot, lambda: all_.asked)
         await pilot.press("q")
+        while app.is_running:
+            await asyncio.sleep(0)
         assert all_.interrupted == 1
-        await told(app, pilot)
 
     asked = drive(script, [looking, one, all_], size)
     assert asked[1:] == [["-q", "/project/experiment_a.py::experiment_total"], ["-q"]]
@@ -186,9 +209,8 @@ def test_what_could_not_be_collected_is_told(collected):
     async def script(app, pilot):
         assert "1 file could not be collected" in shown(app, "#status")
         await pilot.press("g")
-        await told(app, pilot)
-        assert "pytest ended with status 4: see the log" in shown(app, "#status")
-        assert app.query_one(TabbedContent).active == "log-pane"
+        await until(pilot, lambda: "pytest ended with status 4: see the log" in shown(app, "#status"))
+        await until(pilot, lambda: app.query_one(TabbedContent).active == "log-pane")
 
     nothing = {"event": "collected", "time": 0.0, "experiments": []}
     drive(script, [ended([started, broken, nothing, finished], 1), ended([], 4)])
@@ -205,12 +227,6 @@ def experiment_total(rng, delta=0.0):
 """
 
 
-async def until(app, pilot, condition):
-    """Wait for a condition of the screen, as long as the test may last."""
-    while not condition():
-        await pilot.pause(0.05)
-
-
 @pytest.mark.slow
 def test_what_the_screen_shows_is_what_pytest_gave(project, monkeypatch):
     """What is switched off here is off in the next session of pytest, too, until it is on again."""
@@ -220,13 +236,12 @@ def test_what_the_screen_shows_is_what_pytest_gave(project, monkeypatch):
     async def run():
         app = RunScreen(["-n0", "-p", "no:randomly"])
         async with app.run_test(size=(80, 24)) as pilot:
-            await until(app, pilot, lambda: app._child is None)
-            await pilot.press("tab", "down", "x", "r")
-            await until(app, pilot, lambda: app._child is None)
+            await highlight_less(app, pilot)
+            await pilot.press("x", "r")
+            await until(pilot, lambda: "1 off, not tested" in shown(app, "#status"))
             assert app.exit_status == 0
             await pilot.press("s")
-            await pilot.pause()
-            assert "less: SWITCHED OFF" in shown(app, "#verdicts", Panel)
+            await until(pilot, lambda: "less: SWITCHED OFF" in shown(app, "#verdicts", Panel))
             assert "1 off, not tested" in shown(app, "#status")
 
     asyncio.run(run())
@@ -255,7 +270,7 @@ def test_no_colour(collected, events, monkeypatch):
 
     async def script(app, pilot):
         await pilot.press("r")
-        await told(app, pilot)
+        await until(pilot, lambda: "failed" in text_of(app.query_one(ExperimentTree))[1])
         picture = re.sub(r"<circle.*?/>", "", app.export_screenshot())  # the buttons of its frame
         colours = [bytes.fromhex(found) for found in re.findall(r'fill(?:="|: )#(\w{6})', picture)]
         assert len(set(colours)) > 2
