@@ -17,6 +17,8 @@ from crystallize.storage.store import Encoded, Store
 _SETTLED: Final = 2 * 10**9
 """Nanoseconds behind which a file's times tell one change from the next, whatever the file system."""
 _MOST: Final = 50_000  # files that are remembered from one process to the next
+_OPENING: Final = 4_096  # bytes that could be read while a file is opened, about
+_SAVED: Final = 128  # bytes of what is saved of a file, about
 
 
 class Status(NamedTuple):
@@ -51,7 +53,7 @@ class FileDigests:
     def __init__(self) -> None:
         self._known: dict[str, tuple[Status, str]] = {}
         self._loaded: set[Path] = set()
-        self._unsaved = False
+        self._unsaved = 0  # bytes that later processes would read again
 
     def of(self, path: str, status: Status | None = None) -> str:
         """Return the digest of a file's content.
@@ -72,7 +74,7 @@ class FileDigests:
         found = digest.hexdigest()
         if status.is_settled():
             self._known[path] = status, found
-            self._unsaved = True
+            self._unsaved += _OPENING + status.size
         return found
 
     def load(self, store: Store) -> None:
@@ -87,9 +89,9 @@ class FileDigests:
             self._known = {**earlier, **self._known}
 
     def save(self, store: Store) -> None:
-        """Have later processes remember what this one has found out, if there is anything new."""
-        if self._unsaved:
-            self._unsaved = False
+        """Have later processes remember what this one has found out, if that is worth writing all of it."""
+        if self._unsaved > _SAVED * len(self._known):
+            self._unsaved = 0
             entries = [[path, *known] for path, known in list(self._known.items())[-_MOST:]]
             store.put(_key(), Encoded("json", json.dumps(entries).encode()), "list")
 

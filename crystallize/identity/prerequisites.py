@@ -31,6 +31,7 @@ from crystallize.storage.store import Encoded, Store
 _KEY: Final = "prerequisites "
 _MISSING: Final = "missing"
 _MOMENT: Final = 0.5  # seconds
+_NEVER: Final = (object(), None)
 
 Entry = tuple[str, str, str]
 """Kind (``content``, ``names`` or ``loaded``), place and digest."""
@@ -71,6 +72,8 @@ class Prerequisites:
         self._watcher = watcher
         self._modules = modules
         self._opened = opened
+        self._is_temporary = in_temporary(self._root)
+        self._resolved: dict[tuple[str, str], tuple[Status | None, Entry | None]] = {}
         self._listed: tuple[tuple[int, int], str] | None = None
         self._holds: dict[str, str | None] = {}
 
@@ -111,24 +114,59 @@ class Prerequisites:
         return None
 
     def _of_opened(self) -> Iterable[Entry]:
-        reached, is_temporary = self._modules, in_temporary(self._root)
+        reached = self._modules
         for opening in OPENED:
-            path = opening.path
             shared = reached is None or not opening.modules or not opening.modules.isdisjoint(reached)
             if opening.in_runs and not shared:
                 continue  # read for another experiment, which has no code in common with this one
             if opening.kind == "code":
-                yield from self._of_unpickled(path)
+                yield from self._of_unpickled(opening.path)
                 continue
-            file = Spelled.of(path)
-            if self._watcher.knows(file, directory=opening.kind == "names") or is_temporary(file):
-                continue
-            place = self._place(path)
-            digest = _digest_as_opened(opening)
-            if digest is not None:
-                yield opening.kind, place, digest
-            elif shared:
-                raise Unprovable(f"{place} has changed since this process opened it")
+            try:
+                entry = self._as_opened(opening)
+            except Unprovable:
+                if shared:
+                    raise
+            else:
+                if entry is not None:
+                    yield entry
+
+    def _as_opened(self, opening: Opening) -> Entry | None:
+        """Return the entry of what was opened, or None if no result needs to list it.
+
+        It is found again only if the status is another: a run may open files of its own, and there are many.
+        """
+        kind, path = opening.kind, opening.path
+        status = None
+        with suppress(OSError):
+            status = Status.of(path)
+        before, entry = self._resolved.get((kind, path), _NEVER)
+        if before == status:
+            return entry
+        entry = self._resolve(opening, status)
+        # A link to nothing may lead elsewhere by now, of which no status tells.
+        if entry is not None if status is None else status.is_settled():
+            self._resolved[kind, path] = status, entry
+        return entry
+
+    def _resolve(self, opening: Opening, status: Status | None) -> Entry | None:
+        """Return the entry of what was opened, whose status is this by now, or None.
+
+        Raises
+        ------
+        Unprovable
+            If it is not what it was.
+        """
+        kind, path = opening.kind, opening.path
+        file = Spelled.of(path)
+        if self._watcher.knows(file, directory=kind == "names") or self._is_temporary(file):
+            return None
+        place = self._place(path)
+        if kind == "names":
+            return kind, place, opening.names or _MISSING
+        if status != opening.status:
+            raise Unprovable(f"{place} has changed since this process opened it")
+        return kind, place, _digest(kind, path)
 
     def _of_unpickled(self, name: str) -> Iterable[Entry]:
         """Yield the source files of code that was unpickled, with all of the project that it reaches."""
@@ -146,16 +184,6 @@ class Prerequisites:
     def _place(self, path: str) -> str:
         inside = path.startswith(self._root + os.sep)
         return os.path.relpath(path, self._root).replace(os.sep, "/") if inside else path
-
-
-def _digest_as_opened(opening: Opening) -> str | None:
-    """Return the digest of what was read, or None if that is gone."""
-    if opening.kind == "names":
-        return opening.names or _MISSING
-    status = None
-    with suppress(OSError):
-        status = Status.of(opening.path)
-    return _digest(opening.kind, opening.path) if status == opening.status else None
 
 
 class _Look:

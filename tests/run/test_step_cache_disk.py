@@ -3,12 +3,14 @@
 import logging
 import shutil
 import warnings
+from pathlib import Path
 
 import pytest
 from cached_steps import noisy, run, scaled, total
 
 from crystallize import Experiment, LoggingPlugin, ParallelExecution, RunRecord, pipeline_step
 from crystallize.errors import CrystallizeWarning
+from crystallize.identity import file_digests, prerequisites
 from crystallize.storage.store import Store
 
 pytestmark = pytest.mark.usefixtures("cache")
@@ -91,3 +93,50 @@ def test_hits_of_steps_are_shown(caplog, capsys):
     Experiment(1.0, [slow, score], [LoggingPlugin(verbose=True)], name="cached").run()
     assert "cached: replicate 0 of baseline: slow (from the cache)" in caplog.messages
     assert "cached: replicate 0 of baseline: score" in caplog.messages
+
+
+@pipeline_step()
+def of_a_file(data, ctx, *, edit=None):
+    """Read the file of a replicate, and edit that of the first one."""
+    if edit is not None and ctx.replicate == edit:
+        with Path("0").open("a") as file:
+            file.write("5")
+    return [float(Path(str(ctx.replicate)).read_text())]
+
+
+@pytest.fixture
+def files(cache, monkeypatch):
+    """Files of six replicates, whose times tell one change from the next at once."""
+    monkeypatch.setattr(file_digests, "_SETTLED", -1)
+    for replicate in range(6):
+        with Path(str(replicate)).open("x") as file:  # one that is emptied counts as made by the process
+            file.write(f"{replicate}.0")
+
+
+@pytest.mark.usefixtures("files")
+def test_what_runs_have_opened_is_resolved_once(monkeypatch):
+    """Each run opens a file of its own, so that each result lists one more."""
+    resolved = []
+
+    class Counted(prerequisites.Spelled):
+        @classmethod
+        def of(cls, path):
+            resolved.append(path)
+            return super().of(path)
+
+    monkeypatch.setattr(prerequisites, "Spelled", Counted)
+    experiment = Experiment([1.0], [of_a_file, scaled, total], replicates=6)
+    assert run(experiment)[1] == []
+    own = [path for path in resolved if Path(path).name.isdecimal()]
+    assert len(own) == len(set(own)) == 6
+
+
+@pytest.mark.usefixtures("files")
+def test_a_file_that_changes_when_it_is_known_is_looked_at_again(calls):
+    """Results that it was listed beside are no longer true, and none is stored with it."""
+    experiment = Experiment([1.0], [of_a_file(edit=3), scaled, total], replicates=6)
+    (note,) = run(experiment)[1]
+    assert note == "step 'scaled' is not cached: a file: 0 has changed since this process opened it"
+    calls.clear()
+    run(Experiment([1.0], [of_a_file, scaled, total], replicates=6))
+    assert len(calls) == 6
