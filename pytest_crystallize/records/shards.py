@@ -39,6 +39,8 @@ class ExperimentShard:
         Root seed, and how many replicates there are in all shards together.
     conditions, needed : tuple of str
         All, and those that were run.
+    claims : tuple of str
+        Node ids of the tests that are to be judged once all shards are there.
     cases : str
         Digest of the cases; empty without.
     code : mapping of str to mapping
@@ -54,6 +56,7 @@ class ExperimentShard:
     replicates: int
     conditions: tuple[str, ...]
     needed: tuple[str, ...]
+    claims: tuple[str, ...]
     cases: str
     code: Mapping[str, Mapping[str, str]]
     unlike: str | None
@@ -150,7 +153,7 @@ class ShardFile:
 
 
 def _experiment(data: Mapping[str, Any]) -> ExperimentShard:
-    lists = {name: tuple(data[name]) for name in ("conditions", "needed")}
+    lists = {name: tuple(data[name]) for name in ("conditions", "needed", "claims")}
     return ExperimentShard(**{**data, **lists})
 
 
@@ -234,16 +237,18 @@ def _check_alike(first: ShardFile, other: ShardFile) -> None:
     if first.dirty != other.dirty:
         refuse("the code of one differs from its commit")
     if changed := environment_changes(_shared(first.environment), _shared(other.environment)):
-        refuse(_some(changed))
+        refuse(some(changed))
     if first.arguments != other.arguments:
         refuse(f"pytest {' '.join(first.arguments)} and pytest {' '.join(other.arguments)}")
     if odd := first.experiments.keys() ^ other.experiments.keys():
-        refuse(f"only one has {_some(sorted(odd))}")
+        refuse(f"only one has {some(sorted(odd))}")
     for key, one in first.experiments.items():
         two = other.experiments[key]
         for name in ("seed", "replicates", "conditions", "needed", "cases"):
             if getattr(one, name) != getattr(two, name):
                 refuse(f"{name} of {key} are {getattr(one, name)} and {getattr(two, name)}")
+        if odd_claims := sorted({*one.claims} ^ {*two.claims}):
+            refuse(f"only one selected {some(odd_claims)}")
         if one.code != two.code:
             refuse(f"the code, the inputs or the variables of {key} are others")
 
@@ -253,7 +258,8 @@ def _shared(parts: Mapping[str, str]) -> dict[str, str]:
     return {name: part for name, part in parts.items() if name not in _OF_MACHINES}
 
 
-def _some(texts: Iterable[str]) -> str:
+def some(texts: Iterable[str]) -> str:
+    """Return the first of some texts, and how many more there are."""
     listed = list(texts)
     more = f" and {len(listed) - _MOST_NAMED} more" if len(listed) > _MOST_NAMED else ""
     return ", ".join(listed[:_MOST_NAMED]) + more

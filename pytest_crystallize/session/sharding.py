@@ -24,7 +24,7 @@ from pytest_crystallize.naming.ids import relative
 from pytest_crystallize.options.values import Shard
 from pytest_crystallize.records.exchange import unlike
 from pytest_crystallize.records.logs import Key
-from pytest_crystallize.records.shards import ExperimentShard, MergedShards, ShardFile
+from pytest_crystallize.records.shards import ExperimentShard, MergedShards, ShardFile, some
 from pytest_crystallize.report.announced import Announced
 from pytest_crystallize.session.command_line import runs_tests
 from pytest_crystallize.session.in_process import InProcess
@@ -187,11 +187,15 @@ class MergingSession(InProcess):
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Have the session fail by what the shards ran and nothing here judges, and as one of them did."""
-        here = {item.runs.id for item in session.items if isinstance(item, HypothesisItem)}
+        runs = {item.runs.id: item.runs for item in session.items if isinstance(item, HypothesisItem)}
+        here = {item.nodeid for each in runs.values() for item in each.selected}
+        due = [test for shard in self.merged.first.experiments.values() for test in shard.claims]
         settings = session.config.pluginmanager.getplugin("crystallize-session").settings
-        for key in self.merged.first.experiments:
-            if key not in here:
-                settings.fail(f"the shards ran {key}, of which no test is selected here")
+        if missing := [test for test in due if test not in here]:
+            settings.fail(
+                f"{len(missing)} of {counted(len(due), 'test')} that the shards selected "
+                f"{'is' if len(missing) == 1 else 'are'} not judged here: {some(missing)}"
+            )
         for file in self.merged.files:
             if file.exit_status:
                 settings.fail(f"the session of shard {file.shard} ended with exit code {file.exit_status}")

@@ -23,6 +23,7 @@ def described(runs: UnitRuns) -> dict[str, Any]:
         "replicates": runs.replicates,
         "conditions": list(runs.conditions),
         "needed": [condition for condition in runs.conditions if condition in runs.needed],
+        "claims": [item.nodeid for item in runs.selected],
         "cases": "" if runs.design is None else runs.design.cases.digest,
         "code": _code(runs),
     }

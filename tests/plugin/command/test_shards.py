@@ -181,9 +181,33 @@ def test_other_code_than_the_shards_ran_is_invalid(project):
     result.stdout.fnmatch_lines(
         [
             "INVALID: experiment_other is in no shard*",
-            "*the shards ran *::experiment_total, of which no test*",
+            "note: 1 of 1 test that the shards selected is not judged here:",
+            "  experiment_a.py::experiment_total::total_increase*",
         ]
     )
+
+
+@pytest.mark.parametrize("narrowing", ["-k", "--deselect", "addopts", "mark", "--crystallize-disable"])
+def test_a_merge_that_judges_fewer_claims_than_the_shards_selected_fails(project, narrowing):
+    """Whoever asked for less, and however: the claims that nobody judged are named."""
+    skip = "@pytest.mark.skipif(\"os.path.exists('merging')\")"
+    project.write(total() + total(skip, name="experiment_other", treatments='{"more": {"delta": 4.0}}'))
+    files = shards(project, 2)
+    other = "experiment_a.py::experiment_other::total_increase[more]"
+    arguments = {
+        "-k": ["-k", "not more"],
+        "--deselect": ["--deselect", "experiment_a.py::experiment_other"],
+        "--crystallize-disable": ["--crystallize-disable=more"],
+    }
+    if narrowing == "addopts":
+        project.ini("addopts = -k 'not more'")
+    if narrowing == "mark":
+        (project.path / "merging").touch()
+    result = merge(project, files, *arguments.get(narrowing, []))
+    assert result.ret == 1
+    assert result.parseoutcomes()["passed"] == 1
+    fault = f"1 of 2 tests that the shards selected is not judged here: {other}"
+    assert fault in " ".join(result.stdout.str().split())
 
 
 @pytest.mark.parametrize(
