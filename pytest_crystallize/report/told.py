@@ -31,6 +31,11 @@ class Told:
     expected: str = ""
     judged: Judged | None = None
 
+    @property
+    def is_unjudged(self) -> bool:
+        """Whether it was skipped before there was a verdict."""
+        return self.outcome == "skipped" and (self.judged is None or self.judged.status is None)
+
 
 class ToldTests:
     """Contents of the reports of a session's tests, by test.

@@ -1,4 +1,4 @@
-"""The guard over sessions that run no experiment: they say so, and where nobody asked for less they fail."""
+"""The guard over sessions that judge nothing: they say so, and where nobody asked for less they fail."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ NARROWING = (
     *("lf", "stepwise", "stepwise_skip", "stepwise_reset"),
 )
 """Options of pytest's, by their name in its namespace, with which somebody asks for less than everything."""
+SKIPPING = {"save", "repro", "shard"}
+"""Options, without their prefix, with which what is run is not judged."""
 _COMPLETE = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED)
 _SHOWN = 3
 
@@ -61,6 +63,7 @@ class AbsenceGuard:
         if not self._has_begun or session.exitstatus not in _COMPLETE or (self._has_errors and not is_good):
             return
         asking = [name for name in ASKING if getattr(self.config.option, f"crystallize_{name}") is not None]
+        is_excused = not asking and self._is_narrowed()
         if not self.reporter.expected:
             asked = "".join(f"--crystallize-{name}: " for name in asking)
             self.reporter.absent.append(asked + self._what_is_absent())
@@ -74,14 +77,27 @@ class AbsenceGuard:
                 f"--crystallize-{option}: no selected hypothesis is against a reference{what}; such a one is "
                 f"Hypothesis(..., against={how})"
             )
+        elif not SKIPPING.intersection(asking) and self._is_all_skipped():
+            self.reporter.absent.append(self._what_was_skipped())
+            is_excused = not self._is_switched_off() or self._is_narrowed()
         else:
             return
-        if is_good and (asking or not self._is_narrowed()):
+        if is_good and not is_excused:
             session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
 
     def _compares(self) -> bool:
         against = {nodeid for known in self.reporter.announced.values() for nodeid in known.against}
         return not against.isdisjoint(self.reporter.expected)
+
+    def _is_all_skipped(self) -> bool:
+        """Return whether every selected test was skipped, so that the session has judged nothing."""
+        tests = map(self.reporter.told.of_test, self.reporter.expected)
+        return all(told is not None and told.is_unjudged for told in tests)
+
+    def _is_switched_off(self) -> bool:
+        """Return whether treatments are off by what no code says and nobody has typed."""
+        off = {name for known in self.reporter.announced.values() for name in known.off}
+        return not off.issubset(typed_options(self.config).crystallize_disable or ())
 
     def _is_narrowed(self) -> bool:
         """Return whether somebody asked for less than everything in some directories.
@@ -91,7 +107,7 @@ class AbsenceGuard:
         """
         option, typed = self.config.option, typed_options(self.config)
         return (
-            self.reporter.settings.collected > 0
+            self.reporter.settings.collected > len(self.reporter.expected)
             or getattr(option, "lf", False)  # leaves out files before anything is collected
             or any(getattr(typed, name, None) for name in NARROWING)
             or (
@@ -136,6 +152,13 @@ class AbsenceGuard:
             f"{' '.join(pattern for pattern in tests if pattern not in files)} (python_files)"
             + (f"; skipped as they were collected: {_listed(list(self._skipped))}" if self._skipped else "")
         )
+
+    def _what_was_skipped(self) -> str:
+        tests = map(self.reporter.told.of_test, self.reporter.expected)
+        reasons = list(dict.fromkeys(told.message for told in tests if told is not None and told.message))
+        count = len(self.reporter.expected)
+        which = "the selected test was" if count == 1 else f"all {count} selected tests were"
+        return f"nothing was judged: {which} skipped" + (f": {_listed(reasons)}" if reasons else "")
 
     def _origin(self, name: str, default: tuple[str, ...]) -> str:
         """Say where an ini option was given."""

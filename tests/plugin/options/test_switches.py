@@ -63,6 +63,32 @@ def test_ci_ignores_what_is_remembered(project, monkeypatch):
     assert json.loads((project.path / STATE).read_text()) == {"disabled_treatments": ["less"]}
 
 
+@pytest.mark.parametrize("run", ["run", pytest.param("run_workers", marks=pytest.mark.slow)])
+def test_a_session_without_verdict_is_no_pass(project, run):
+    """Where all treatments are off since an earlier session; who types it, or names a file, asks for less."""
+    project.write(total())
+    session = getattr(project, run)
+    assert session("--crystallize-disable=boost").ret == 0
+    result = session("-q")
+    assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
+    result.stdout.fnmatch_lines(["nothing was judged: the selected test was skipped: treatment 'boost' is *"])
+    if run == "run":
+        assert session("experiment_a.py").ret == 0
+        result = session("--crystallize-enable=boost")
+        assert result.ret == 0
+        result.stdout.no_fnmatch_line("nothing was judged*")
+
+
+def test_what_the_ini_file_switches_off_excuses_nothing(project):
+    """As a -k that stands there; of ordinary tests that pass, nothing else becomes a gate either."""
+    project.write(total())
+    project.raw("test_ordinary.py", "def test_ordinary():\n    pass\n")
+    project.ini("addopts = --crystallize-disable=boost")
+    result = project.run()
+    result.assert_outcomes(passed=1, skipped=1)
+    assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
+
+
 @pytest.mark.parametrize("text", ["", "[]", '{"disabled_treatments": 3}', "\0"])
 def test_a_state_that_cannot_be_read_switches_nothing_off(project, text):
     """In doubt every treatment is on, and the summary says that the state could not be read."""
