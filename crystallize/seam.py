@@ -333,7 +333,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "run.verification": ("VERIFIED", "compared_with_stored", "ignores_stored"),
     "run.watched_plan": ("WatchedPlan",),
     "run.watched_runs": ("ARTIFACTS", "Judge", "WatchedRuns"),
-    "storage.atomic": ("write_whole",),
+    "storage.atomic": ("remove_output", "write_output", "write_whole"),
     "storage.locks": ("Locks",),
     "storage.names": ("file_key", "is_encodable", "path_component", "unsafe_file_name"),
     "storage.place": ("open_store",),

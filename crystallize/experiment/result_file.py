@@ -37,7 +37,7 @@ from crystallize.experiment.result_parts import ResultParts
 from crystallize.experiment.run_failure import RunFailure
 from crystallize.identity.provenance import Machine
 from crystallize.report.case_names import CaseNames
-from crystallize.storage.atomic import write_whole
+from crystallize.storage.atomic import write_output
 from crystallize.storage.regular import read_regular
 
 RESULT_FORMAT: Final = "crystallize-result-1"
@@ -61,8 +61,7 @@ def write_result(path: Path, parts: ResultParts) -> None:
     """
     result = json.dumps(_encoded(_data(parts)), allow_nan=False)
     head = json.dumps({"format": RESULT_FORMAT, "check": _check(result)})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, f'{head[:-1]}, "result": {result}}}\n'.encode(), durable=True)
+    write_output(path, f'{head[:-1]}, "result": {result}}}\n'.encode(), durable=True)
 
 
 def read_result(path: Path) -> ResultParts:

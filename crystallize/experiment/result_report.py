@@ -13,7 +13,7 @@ from crystallize.experiment.result_session import session_of
 from crystallize.report.html import html_report, html_section
 from crystallize.report.markdown import markdown_report
 from crystallize.report.model import SessionResults
-from crystallize.storage.atomic import write_whole
+from crystallize.storage.atomic import write_output
 
 _FORMATS: Final[dict[str, Callable[[SessionResults], str]]] = {".html": html_report, ".md": markdown_report}
 
@@ -26,9 +26,7 @@ def write_report(path: Path, parts: ResultParts) -> None:
             f"a report {str(path)!r} has the suffix {path.suffix!r}; allowed are {' and '.join(_FORMATS)}; "
             "for Result.load, write it by Result.save"
         )
-    text = make(session_of(parts))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, text.encode())
+    write_output(path, make(session_of(parts)).encode())
 
 
 def section(parts: ResultParts) -> str:

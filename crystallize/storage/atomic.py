@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import secrets
+import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
@@ -44,6 +45,35 @@ def write_whole(
     """
     with _unfinished(path.parent if place is None else place, data, mode, durable) as temporary:
         os.replace(temporary, path)  # noqa: PTH105 - a Path costs more
+
+
+def write_output(path: Path, data: bytes, *, durable: bool = False) -> None:
+    """Write a file under a path that somebody gave, with the directories that it needs.
+
+    A device or a pipe is written to, and a link stays one: the file that it leads to is replaced.
+
+    Raises
+    ------
+    OSError
+        If it can't be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists() and not stat.S_ISREG(path.stat().st_mode):
+        path.write_bytes(data)
+    else:
+        write_whole(Path(os.path.realpath(path)), data, durable=durable)
+
+
+def remove_output(path: Path) -> None:
+    """Remove the file that `write_output` is going to write, if there is one.
+
+    Raises
+    ------
+    OSError
+        If it can't be removed.
+    """
+    if path.is_file():
+        Path(os.path.realpath(path)).unlink(missing_ok=True)
 
 
 def write_first(path: Path, data: _Data, *, mode: int = 0o666) -> None:

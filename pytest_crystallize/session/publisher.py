@@ -22,8 +22,9 @@ from crystallize.seam import (
     failure,
     machine,
     printable,
+    remove_output,
     versions,
-    write_whole,
+    write_output,
 )
 from pytest_crystallize.report.annotations import annotation, wanted
 from pytest_crystallize.report.judged import judged_of
@@ -61,6 +62,13 @@ class Publisher:
         self._said: list[tuple[str, bool]] = []
 
     # The run.
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionstart(self) -> None:
+        """Remove reports of an earlier session: they tell nothing of this one, should it be killed."""
+        for path in self.paths if runs_tests(self.config.option) else ():
+            with self._told_if_it_fails(f"experiment report {path} is that of an earlier session"):
+                remove_output(path)
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -132,7 +140,7 @@ class Publisher:
     def _write_reports(self, results: SessionResults, summary: str | None) -> None:
         for path in self.paths:
             with self._told_if_it_fails(f"experiment report {path} could not be written"):
-                _write(path, formats()[path.suffix.lower()](results))
+                write_output(path, formats()[path.suffix.lower()](results).encode())
                 self._said.append((f"experiment report: {path}", True))
         if summary and results.experiments:
             with self._told_if_it_fails(f"experiment report {summary} could not be written"):
@@ -200,12 +208,6 @@ def formats() -> dict[str, Callable[[SessionResults], str]]:
     from crystallize.seam import html_report, json_report, markdown_report  # most sessions write none
 
     return {".json": json_report, ".md": markdown_report, ".html": html_report}
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a file whole or not at all, with the directories that it needs."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, text.encode())
 
 
 def _append(path: Path, results: SessionResults) -> None:

@@ -17,6 +17,7 @@ from crystallize.seam import (
     environment_changes,
     failure,
     records_to_json,
+    remove_output,
     versions,
 )
 from pytest_crystallize.collect.items import HypothesisItem
@@ -76,7 +77,7 @@ class ShardWriter:
         """Remove what an earlier session wrote: it is no evidence of this one, should that be killed."""
         if runs_tests(self.config.option):
             try:
-                self.path.unlink(missing_ok=True)
+                remove_output(self.path)
             except OSError as fault:
                 raise pytest.UsageError(f"{self.path} can't be written: {failure(fault)}") from fault
 

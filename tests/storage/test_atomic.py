@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from crystallize.storage.atomic import write_first, write_whole
+from crystallize.storage.atomic import remove_output, write_first, write_output, write_whole
 
 
 @pytest.fixture
@@ -75,3 +75,31 @@ def test_permissions_are_those_of_any_new_file(path, mode, withheld, given):
     finally:
         os.umask(before)
     assert path.stat().st_mode & 0o777 == given
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_what_is_no_file_is_written_to(tmp_path):
+    """A device stays one, which root could replace, and a pipe has its reader."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        remove_output(pipe)
+        write_output(pipe, b"new")
+        assert os.read(reader, 9) == b"new"
+        assert pipe.is_fifo()
+    finally:
+        os.close(reader)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a privilege there")
+def test_a_link_stays_one(path):
+    """The file that it leads to is replaced, or made."""
+    link = path.parent / "link"
+    link.symlink_to("file")
+    write_output(link, b"new")
+    assert (link.is_symlink(), path.read_bytes()) == (True, b"new")
+    remove_output(link)
+    assert (link.is_symlink(), path.exists()) == (True, False)
+    write_output(link, b"newer")
+    assert path.read_bytes() == b"newer"

@@ -218,6 +218,26 @@ def test_a_report_that_cannot_be_written_is_no_gate(project):
     assert (project.path / "taken").read_text() == "a file, not a directory"
 
 
+def test_a_report_of_an_earlier_session_does_not_stay(project, monkeypatch):
+    """Neither where the new one can't be written, nor where the session does not come to that."""
+    project.write(TOTAL)
+    paths = [project.path / "report.json", project.path / "report.md"]
+    arguments = [f"--crystallize-report={path.name}" for path in paths]
+    project.run(*arguments)
+    project.run("--collect-only", *arguments)
+    assert all(path.exists() for path in paths)
+
+    def fail(*_, **__):
+        assert not any(path.exists() for path in paths)
+        raise OSError("a full disk")
+
+    monkeypatch.setattr("pytest_crystallize.session.publisher.write_output", fail)
+    result = project.run(*arguments)
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["*report.json could not be written: OSError: a full disk"])
+    assert not any(path.exists() for path in paths)
+
+
 def test_a_fault_in_a_report_is_no_gate(project, monkeypatch):
     """Neither a fault of a format nor one in what it is made of ends a session, or hides."""
 
