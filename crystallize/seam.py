@@ -194,6 +194,8 @@ if TYPE_CHECKING:
     from crystallize.run.watched_runs import ARTIFACTS as ARTIFACTS
     from crystallize.run.watched_runs import Judge as Judge
     from crystallize.run.watched_runs import WatchedRuns as WatchedRuns
+    from crystallize.storage.atomic import remove_output as remove_output
+    from crystallize.storage.atomic import write_output as write_output
     from crystallize.storage.atomic import write_whole as write_whole
     from crystallize.storage.locks import Locks as Locks
     from crystallize.storage.names import file_key as file_key

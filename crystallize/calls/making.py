@@ -11,7 +11,7 @@ import contextvars
 import random
 import threading
 import time
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
 from contextlib import suppress
@@ -163,27 +163,36 @@ def making(
 
 def made(making: Making, function: Callable[[], Any], shown: Callable[[], str]) -> Reply:
     """Make a call of a function that is not asynchronous."""
-    result: Any = None
-    fault: BaseException | None = None
-    while True:
-        try:
-            step = making.send(result) if fault is None else making.throw(fault)
-        except StopIteration as end:
-            return end.value  # type: ignore[no-any-return]
-        result = fault = None
-        try:
-            if isinstance(step, Request):
-                result = _sent(function, step.timeout, shown)
-            elif step.wake is None:
-                time.sleep(step.seconds)
-            else:
-                wait_for([step.wake], step.seconds)
-        except BaseException as raised:
-            fault = raised
+
+    async def perform(step: Wait | Request) -> Any:
+        if isinstance(step, Request):
+            return _sent(function, step.timeout, shown)
+        if step.wake is None:
+            return time.sleep(step.seconds)
+        return wait_for([step.wake], step.seconds)
+
+    try:
+        _followed(making, perform).send(None)
+    except StopIteration as end:
+        return end.value  # type: ignore[no-any-return]
+    raise AssertionError("nothing of it is awaited")
 
 
 async def amade(making: Making, function: Callable[[], Awaitable[Any]], shown: Callable[[], str]) -> Reply:
     """Make a call of an asynchronous function."""
+
+    async def perform(step: Wait | Request) -> Any:
+        if isinstance(step, Request):
+            return await _asent(function, step.timeout, shown)
+        if step.wake is None:
+            return await asyncio.sleep(step.seconds)
+        return await _woken(step.wake, step.seconds)
+
+    return await _followed(making, perform)
+
+
+async def _followed(making: Making, perform: Callable[[Wait | Request], Coroutine[Any, Any, Any]]) -> Reply:
+    """Give a call what it waits for, until there is its reply."""
     result: Any = None
     fault: BaseException | None = None
     while True:
@@ -193,12 +202,7 @@ async def amade(making: Making, function: Callable[[], Awaitable[Any]], shown: C
             return end.value  # type: ignore[no-any-return]
         result = fault = None
         try:
-            if isinstance(step, Request):
-                result = await _asent(function, step.timeout, shown)
-            elif step.wake is None:
-                await asyncio.sleep(step.seconds)
-            else:
-                await _woken(step.wake, step.seconds)
+            result = await perform(step)
         except BaseException as raised:
             fault = raised
 
