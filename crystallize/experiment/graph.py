@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import graphlib
 import zlib
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Coroutine, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from crystallize.errors import DefinitionError
 from crystallize.experiment.checks import as_treatments, check_decidable, check_replicates
 from crystallize.experiment.experiment import Experiment, ExperimentBuilder
 from crystallize.experiment.result import Result
-from crystallize.experiment.runner import Runner, beside_loop
+from crystallize.experiment.runner import Runner, beside_loop, store
 from crystallize.run.execute import RECORDED, Outcomes, RunPlan
 from crystallize.run.units import Unit
 
@@ -100,7 +100,11 @@ class ExperimentGraph:
         self.settled()  # what can't be run is refused here
 
     def run(
-        self, *, treatments: Treatments | None = None, replicates: int | None = None
+        self,
+        *,
+        treatments: Treatments | None = None,
+        replicates: int | None = None,
+        store_results: bool = False,
     ) -> dict[str, Result]:
         """Run every experiment, each by its own execution, behind those that it depends on.
 
@@ -111,6 +115,8 @@ class ExperimentGraph:
         replicates : optional
             How often to run each condition of every experiment, in place of what these say. By default an
             experiment is run as often as it says, and at least as often as those that depend on it.
+        store_results : bool
+            Keep each result, as `Experiment.run` does.
 
         Returns
         -------
@@ -122,13 +128,19 @@ class ExperimentGraph:
         DefinitionError
             If these can't be run together.
         """
-        return driven(self.settled(treatments=treatments, replicates=replicates).results(on_loop=False))
+        settled = self.settled(treatments=treatments, replicates=replicates)
+        return driven(settled.results(on_loop=False, store_results=store_results))
 
     async def arun(
-        self, *, treatments: Treatments | None = None, replicates: int | None = None
+        self,
+        *,
+        treatments: Treatments | None = None,
+        replicates: int | None = None,
+        store_results: bool = False,
     ) -> dict[str, Result]:
         """Do what `run` does, so that the running event loop goes on meanwhile."""
-        return await self.settled(treatments=treatments, replicates=replicates).results(on_loop=True)
+        settled = self.settled(treatments=treatments, replicates=replicates)
+        return await settled.results(on_loop=True, store_results=store_results)
 
     def settled(self, *, treatments: Treatments | None = None, replicates: int | None = None) -> GraphRun:
         """Return the graph's experiments with the treatments and replicates of one run; see `run`."""
@@ -236,11 +248,13 @@ class GraphRun:
         for name, settled in self.experiments.items():
             self.experiments[name] = settled.varied(shared_treatments=self._shared(name))
 
-    async def results(self, *, on_loop: bool) -> dict[str, Result]:
+    async def results(self, *, on_loop: bool, store_results: bool = False) -> dict[str, Result]:
         """Run every experiment behind those that it depends on; see `ExperimentGraph.run`."""
         results: dict[str, Result] = {}
         for name in self.experiments:
             results[name] = await self._result(name, results, on_loop=on_loop)
+            if store_results:
+                store(results[name])
         self._warn_of_unread_keys(results)
         return results
 
@@ -268,15 +282,8 @@ class GraphRun:
 
     def upstream(self, name: str, unit: Unit) -> list[tuple[str, Unit]]:
         """Return which unit of each experiment upstream a unit depends on."""
-        return [
-            (
-                producer,
-                unit
-                if unit.condition in self.experiments[producer].conditions
-                else Unit(unit.replicate, BASELINE),
-            )
-            for producer in self.producers[name]
-        ]
+        known = self.experiments
+        return [(producer, _read(unit, known[producer].conditions)) for producer in self.producers[name]]
 
     def upstream_unit(self, name: str, record: RunRecord, version: Path | None) -> UpstreamUnit:
         """Return what a condition run of an experiment is for those that depend on it.
@@ -411,10 +418,12 @@ class _Finished:
         ]
 
     def __call__(self, unit: Unit) -> Inputs:
-        return Inputs(
-            units[unit if unit.condition in conditions else Unit(unit.replicate, BASELINE)]
-            for conditions, units in self._producers
-        )
+        return Inputs(units[_read(unit, conditions)] for conditions, units in self._producers)
+
+
+def _read(unit: Unit, conditions: Container[str]) -> Unit:
+    """Return the unit upstream that a unit reads: the baseline's, if its condition changes nothing there."""
+    return unit if unit.condition in conditions else Unit(unit.replicate, BASELINE)
 
 
 def _declared(experiments: Iterable[Experiment]) -> list[tuple[str, list[Output]]]:

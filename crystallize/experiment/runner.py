@@ -236,10 +236,15 @@ async def run(
     result = await Runner(experiment, experiment.run_plan(), on_loop=on_loop).result(strategy=strategy)
     _warn_of_unread_keys(experiment, result, set())
     if store_results:
-        from crystallize.experiment.stored_results import store_result  # only where they are stored
-
-        store_result(result)
+        store(result)
     return result
+
+
+def store(result: Result) -> None:
+    """Keep a result beside the cache."""
+    from crystallize.experiment.stored_results import store_result  # only where they are stored
+
+    store_result(result)
 
 
 async def search(

@@ -19,6 +19,7 @@ from crystallize import (
     SerialExecution,
     Treatment,
     pipeline_step,
+    stored_results,
 )
 from crystallize.errors import CrystallizeWarning, DefinitionError, UpstreamError
 from crystallize.run.execute import RAISED, Outcomes
@@ -92,6 +93,15 @@ def test_experiments_run_behind_those_they_read_from():
     results = graph.run()
     assert list(results) == ["generate", "fit", "evaluate"]
     assert all(result.errors == () for result in results.values())
+
+
+def test_results_of_a_graph_are_kept(tmp_path, monkeypatch):
+    """One of each experiment, as of an experiment that is run for itself."""
+    monkeypatch.setenv("CRYSTALLIZE_CACHE_DIR", str(tmp_path / "cache"))
+    results = chain().run(store_results=True)
+    assert asyncio.run(chain().arun(store_results=True)).keys() == results.keys()
+    for name, result in results.items():
+        assert [stored.load().digest for stored in stored_results(name)] == [result.digest] * 2
 
 
 def test_a_replicate_reads_what_the_same_replicate_wrote():
