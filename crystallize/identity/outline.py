@@ -17,24 +17,19 @@ Manner = Literal["set-up", "module", "script"]
 
 _COMMANDS: Final = (
     *("set", "unset", "register", "unregister", "use", "enable", "disable", "configure", "seed", "patch"),
-    *("install", "filter", "simplefilter", "reset", "add", "update"),
+    *("install", "filter", "simplefilter", "reset", "add", "update", "init", "apply", "activate", "start"),
+    *("enter", "run", "submit", "append", "insert", "extend", "push", "put", "inject", "mock", "monkey"),
+)
+_HARMLESS_MODULES: Final = frozenset(
+    {"pytest", "pytest_asyncio", "functools", "dataclasses", "contextlib", "typing", "abc", "crystallize"}
 )
 _HARMLESS_DECORATORS: Final = frozenset(
-    {"pytest", "pytest_asyncio", "functools", "dataclasses", "dataclass", "contextlib", "contextmanager"}
-    | {
-        "staticmethod",
-        "classmethod",
-        "property",
-        "typing",
-        "abc",
-        "crystallize",
-        "lru_cache",
-        "cache",
-        "wraps",
-    }
-    | {"fixture", "pipeline_step", "data_source", "hookimpl"}
+    (name,)
+    for name in (
+        *("staticmethod", "classmethod", "property", "cache", "lru_cache", "wraps", "dataclass"),
+        *("contextmanager", "fixture", "hookimpl", "pipeline_step", "data_source"),
+    )
 )
-
 _HARMLESS_CALLS: Final = frozenset(
     (name,)
     for name in (
@@ -49,6 +44,9 @@ _MAKING: Final = frozenset(
     {"__init_subclass__", "__set_name__", "__prepare__", "__new__", "__init__", "__call__", "__setattr__"}
 )
 """Methods that Python may call while it makes a class."""
+
+_AS_A_SCRIPT: Final = ast.dump(ast.parse("__name__ == '__main__'", mode="eval").body)
+"""A test of whether the module is executed as a script, rather than loaded."""
 
 Chain = tuple[str, ...]
 """A name, and the attributes that are taken of it."""
@@ -280,12 +278,12 @@ def _evaluated(definition: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 def _is_effect(statement: ast.stmt, manner: Manner) -> bool:
     """Return whether a statement that is no definition may do more than bind names of its module."""
-    if isinstance(statement, ast.If) and "__name__" in {c[0] for c in _chains(statement.test)}:
-        return False  # what is executed as a script is not loaded
+    if isinstance(statement, ast.If) and ast.dump(statement.test) == _AS_A_SCRIPT:
+        return any(True for inner in statement.orelse for _ in _effects(inner, manner))
     if any(True for inner in _blocks(statement) for _ in _effects(inner, manner)):
         return True
-    targets = _targets(statement)
-    if any(isinstance(target, ast.Attribute | ast.Subscript) for target in targets):
+    parts = (part for target in _targets(statement) for part in ast.walk(target))
+    if any(isinstance(part, ast.Attribute | ast.Subscript) for part in parts):
         return True
     match statement:
         case ast.Expr(value=value) if manner != "script" and not isinstance(value, ast.Call):
@@ -333,7 +331,9 @@ def _acts(expression: ast.expr, manner: Manner, *, bound: bool) -> bool:
     """
     called = expression.func if isinstance(expression, ast.Call) else expression
     chain = _chain(called)
-    if chain is not None and (chain[0] in _HARMLESS_DECORATORS or chain in _HARMLESS_CALLS):
+    if chain is not None and chain in _HARMLESS_CALLS:
+        return False
+    if bound and chain is not None and (chain[0] in _HARMLESS_MODULES or chain in _HARMLESS_DECORATORS):
         return False
     if manner == "set-up" or (manner == "module" and not bound):
         return True

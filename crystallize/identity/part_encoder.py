@@ -113,7 +113,8 @@ class PartEncoder(Encoder):
             return
         if isinstance(value, contextvars.ContextVar):
             self.text(b"V", value.name)
-            self.sequence(b"t", [item for key, item in contextvars.copy_context().items() if key is value])
+            for context in (contextvars.copy_context(), contextvars.Context()):
+                self.inside(".get()", _held_in(context, value))
             return
         if id(value) in self._met:
             self.add(b"^%d;" % self._met[id(value)][0])
@@ -210,6 +211,14 @@ class _LoneEncoder(PartEncoder):
         self.text(b">", part.name)
         if isinstance(part.value, types.FunctionType):
             self.add(code_facts(part.value.__code__).digest)
+
+
+def _held_in(context: contextvars.Context, variable: contextvars.ContextVar[Any]) -> tuple[Any, ...]:
+    """Return what a variable gives in a context, its default in an empty one; nothing if it has no value."""
+    try:
+        return (context.run(variable.get),)
+    except LookupError:
+        return ()
 
 
 def is_of_asyncio(value: object, *names: str) -> bool:

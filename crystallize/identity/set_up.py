@@ -135,11 +135,11 @@ class _Search:
         if path is None or path in self._loaded:
             return
         self._loaded.add(path)
-        if not path.endswith(".py"):  # all of it may be executed
+        read = _outline_of(module)
+        if read is _NOTHING:  # compiled, or in a language of its own: all of it may be executed
             with suppress(OSError):
                 self.compiled[path] = DIGESTS.of(path)
             return
-        read = _outline_of(module)
         self._execute(module, read.effects["script" if module.__name__ == "__main__" else manner])
         for kind in _classes(module, module.__name__):
             if makers := _makers_of(kind):

@@ -108,6 +108,11 @@ DIFFERENT = {
         "n 1\nc",
         "n 2\nc",
     ),
+    "context variable's default": (
+        "import contextvars\nV=contextvars.ContextVar('V',default=1)\ndef f(): return V.get()\n",
+        "=1)",
+        "=2)",
+    ),
     "ns": ("import types\nN=types.SimpleNamespace(a=1)\ndef f(): return N.a\n", "a=1)\n", "a=2)\n"),
     "metaclass": (
         "class M(type):\n  k=1\nclass A(metaclass=M): pass\ndef f(): return A\n",

@@ -121,10 +121,16 @@ def test_what_is_defined_does_not(digests, edit):
         ("def f(): print()", False),
         ("'''A docstring.'''", False),
         ("if __name__ == '__main__': main()", False),
+        ("if __name__ == '__main__':\n    main()\nelse:\n    a.b = 1", True),
+        ("if __name__ != '__main__':\n    a.b = 1", True),
+        ("if windows or __name__ == 'a':\n    a.b = 1", True),
         ("logger = logging.getLogger(__name__)", False),
         ("np.seterr(all='raise')", True),
         ("old = np.seterr(all='raise')", True),
         ("a.b = 1", True),
+        ("a.b, c = 1, 2", True),
+        ("for [a, b[c]] in d: pass", True),
+        ("with a as (b, *c.d): pass", True),
         ("os.environ['A'] = '1'", True),
         ("for x in y: x.z()", True),
         ("if windows:\n    a.b = 1", True),
@@ -132,6 +138,12 @@ def test_what_is_defined_does_not(digests, edit):
         ("with a.set_b(): pass", True),
         ("@Number.register\nclass A: pass", True),
         ("@dataclass\nclass A: pass", False),
+        ("@cache\ndef f(): pass", False),
+        ("cache.configure()", True),
+        ("x = cache.configure()", True),
+        ("functools.reduce(a, b)", True),
+        ("x = stack.enter_context(a())", True),
+        ("x = asyncio.run(a())", True),
         ("del a.b", True),
         ("class A:\n    b.c = 1", True),
         ("class A:\n    b()", True),
@@ -210,6 +222,20 @@ def test_what_makes_classes_counts(tmp_path, monkeypatch, old, new, counts):
         exec(compile(path.read_text(), str(path), "exec"), vars(module))
         found.append(set_up_by([module], root=path.parent))
     assert (found[0] != found[1]) is counts
+
+
+def test_what_is_no_python_counts_as_a_whole(tmp_path, monkeypatch):
+    """A loader of the project's own may have made something of it."""
+    path = tmp_path / "shop_told.py"
+    module = ModuleType("shop_told")
+    module.__file__ = str(path)
+    monkeypatch.setitem(sys.modules, "shop_told", module)
+    found = []
+    for text in ("the rate is 1", "the rate is 2"):
+        path.write_text(text)
+        found.append(set_up_by([module], root=tmp_path))
+        monkeypatch.setitem(sys.modules, "shop_more", ModuleType("shop_more"))  # so that it looks again
+    assert found[0] != found[1]
 
 
 def test_the_order_of_statements_counts():
