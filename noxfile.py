@@ -106,6 +106,14 @@ def slow(session: nox.Session) -> None:
 
 
 @nox.session(python=PYTHONS[0])
+def laws(session: nox.Session) -> None:
+    """Try all laws with ten times as many examples, others each time: it may find what no run has seen."""
+    session.install("-e", ".[test,examples]")
+    many = ("-m", "hypothesis", "--hypothesis-profile=many", "-o", "timeout=3600")
+    session.run("pytest", *many, *session.posargs)
+
+
+@nox.session(python=PYTHONS[0])
 def plugins(session: nox.Session) -> None:
     """Run experiments beside every plugin of pytest that the guide has tried."""
     others = ("anyio", "pyfakefs", *(f"pytest-{name}" for name in OTHER_PLUGINS))

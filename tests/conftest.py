@@ -9,8 +9,10 @@ import gc
 import os
 import signal
 
-import hypothesis  # noqa: F401
+import hypothesis
+import laws
 import numpy  # noqa: F401
+import pytest
 import scipy.special  # noqa: F401
 
 import crystallize
@@ -37,3 +39,9 @@ os.environ["CRYSTALLIZE_CACHE_SECRET"] = "of the tests"
 # Started in the background of a script, this process ignores interrupts, and so would those under test.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(trylast=True)  # once the plugin of Hypothesis has loaded the profile that was asked for
+def pytest_configure():
+    if hypothesis.settings().derandomize:
+        laws.leave_out_constants()

@@ -3,8 +3,9 @@
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from laws import examples
 from recorded import FAILED, arm, experiment
 
 from crystallize import (
@@ -183,7 +184,7 @@ def test_the_smallest_p_is_compared_with_alpha_over_the_family():
 p_values = st.floats(0, 1) | st.sampled_from([0.0, 0.01, 0.025, 0.05, 1.0])
 
 
-@settings(deadline=None, max_examples=100, database=None)
+@examples(100)
 @given(st.lists(p_values, min_size=1, max_size=6), st.sampled_from(["holm", "bh"]), st.floats(0.001, 0.4))
 def test_a_correction_supports_nothing_that_is_not_supported_without(values, correction, alpha):
     """An adjusted p is never below its p, keeps the order, and only takes support away."""

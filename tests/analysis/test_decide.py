@@ -3,8 +3,9 @@
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from laws import examples
 from recorded import arms
 from scipy.stats import chi2
 
@@ -176,7 +177,7 @@ DIRECTIONS = ["increase", "decrease", "differ", "equal", "no_decrease", "no_incr
 numbers = st.floats(-1e308, 1e308) | st.integers(-2, 2) | st.booleans() | st.sampled_from([5e-324, 10**30])
 
 
-@settings(deadline=None, max_examples=150, database=None)
+@examples(150)
 @given(
     st.integers(1, 8).flatmap(lambda n: st.tuples(*[st.lists(numbers, min_size=n, max_size=n)] * 2)),
     st.sampled_from(TESTS),

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from laws import examples
 from recorded import arm, arms, experiment
 
 from crystallize import (
@@ -66,7 +67,7 @@ binary = st.lists(st.integers(0, 1), min_size=8, max_size=8)
 @pytest.mark.parametrize("correction", ["holm", "bh", "none"])
 @pytest.mark.parametrize("kind", [numeric, binary])
 @given(data=st.data())
-@settings(deadline=None, database=None, max_examples=25)
+@examples(25)
 def test_no_interval_contradicts_the_verdict_beside_it(correction, kind, data):
     """Of any claim, however many there are, one- or two-sided, with scores beside exact p-values."""
     claims = [
@@ -89,7 +90,7 @@ def test_no_interval_contradicts_the_verdict_beside_it(correction, kind, data):
 
 @pytest.mark.parametrize("test", [WilcoxonTest(), BoschlooTest(), McNemarTest()])
 @given(data=st.data())
-@settings(deadline=None, database=None, max_examples=25)
+@examples(25)
 def test_no_interval_of_other_tests_does(test, data):
     """Ranks may be unbalanced where the median is 0; their sign is that of the statistic."""
     kind = numeric if isinstance(test, WilcoxonTest) else binary

@@ -7,8 +7,9 @@ import os
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from laws import examples
 from references import held, origin, runs_of
 
 from crystallize.analysis import reference_file
@@ -77,7 +78,7 @@ entries = st.tuples(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(
     st.lists(st.lists(entries, max_size=4), min_size=1, max_size=3),
     st.text(st.characters(), min_size=1, max_size=10),
@@ -235,7 +236,7 @@ def test_a_file_that_does_not_hold_together_is_refused(tmp_path, text):
 
 
 @given(st.data())
-@settings(max_examples=60, deadline=None)
+@examples(60)
 def test_any_json_is_a_reference_or_is_refused(data):
     """Whatever stands in place of a part of the file."""
     whole = json.loads(text_of(stored(runs_of("baseline", [("x", 1, "u")]))))

@@ -6,8 +6,9 @@ import math
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from laws import examples
 from recorded import FAILED, arm, arms, experiment
 
 from crystallize import (
@@ -78,7 +79,7 @@ def test_one_sided_levels_are_half_of_those_at_twice_alpha():
         assert levels(stopping, 30, 0.025, side) == pytest.approx([p / 2 for p in levels(stopping, 30)])
 
 
-@settings(deadline=None, max_examples=40, database=None)
+@examples(40)
 @given(st.integers(1, 60), st.integers(2, 8), st.sampled_from(["obrien-fleming", "pocock"]))
 def test_looks_ascend_to_all_replicates(n, looks, spending):
     """At most three of them below 15 replicates, and their levels together spend no more than alpha."""

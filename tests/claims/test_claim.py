@@ -5,8 +5,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from laws import examples
 
 from crystallize import (
     BarnardTest,
@@ -472,7 +473,7 @@ samples = st.integers(6, 12).flatmap(
 )
 
 
-@settings(deadline=None, max_examples=60, database=None)
+@examples(60)
 @given(samples, st.sampled_from(["auto", WelchTTest(), WilcoxonTest(), MannWhitneyTest()]))
 def test_a_claim_is_the_mirror_of_its_opposite(pair, test):
     """Of negated values the opposite claim holds, with the same p; `differ` holds of both."""
@@ -487,7 +488,7 @@ def test_a_claim_is_the_mirror_of_its_opposite(pair, test):
         assert other.p_value == pytest.approx(one.p_value, rel=1e-9)
 
 
-@settings(deadline=None, max_examples=60, database=None)
+@examples(60)
 @given(samples, st.sampled_from(["auto", WelchTTest()]))
 def test_contradictory_claims_are_never_both_supported(pair, test):
     """Neither an increase and a decrease, nor a claim that is supported and one that refutes it."""

@@ -5,8 +5,9 @@ import json
 import struct
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from laws import examples
 
 from crystallize import ConditionRuns, RunRecord
 from crystallize.analysis.evaluation import digest, runs_by_condition
@@ -97,7 +98,7 @@ def table_of(arriving, most_whole):
         return table
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(arrivals(), st.sampled_from([0, 1, 3]), st.integers(0, REPLICATES))
 def test_columns_hold_what_a_list_of_records_would(arriving, most_whole, size):
     latest = {each.replicate: each for each in arriving}
@@ -111,7 +112,7 @@ def test_columns_hold_what_a_list_of_records_would(arriving, most_whole, size):
     assert found.is_complete == (None not in expected)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(arrivals(), st.sampled_from([0, 1, 3]), st.integers(1, REPLICATES))
 def test_what_is_asked_of_columns_is_what_records_say(arriving, most_whole, size):
     latest = {each.replicate: each for each in arriving}
@@ -137,7 +138,7 @@ def test_what_is_asked_of_columns_is_what_records_say(arriving, most_whole, size
     assert digest(there[0]) == digest(there[1])
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(arrivals())
 def test_columns_sent_as_text_come_back_bit_for_bit(arriving):
     parts = {}

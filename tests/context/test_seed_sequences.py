@@ -5,8 +5,9 @@ import pickle
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from laws import examples
 
 from crystallize.context import seed_sequences
 from crystallize.context.seed_sequences import PreparedSeedSequence, SeedSequences, states
@@ -22,7 +23,7 @@ def of_numpy(word, scope):
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(word, spawn_key=(scope,))))
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(words, st.integers(0, 2**32 - 1))
 def test_states_are_those_of_numpy(some, scope):
     expected = [

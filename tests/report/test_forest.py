@@ -5,8 +5,9 @@ import re
 from xml.etree import ElementTree
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from laws import examples
 
 from crystallize import Experiment, Hypothesis, Treatment, Verdict, pipeline_step
 from crystallize.report.forest import Effect, Forest
@@ -75,7 +76,7 @@ def test_what_can_not_be_drawn_has_no_axis(difference):
     assert Forest.over(verdict(), []) is None
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(
     differences=st.lists(st.floats(), min_size=1, max_size=4),
     interval=st.one_of(st.none(), st.tuples(st.floats(), st.floats())),

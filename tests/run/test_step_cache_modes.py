@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cached_steps import facts, from_globals, noisy, run, same_in_every_mode, scaled, telling, total
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
+from laws import examples
 
 from crystallize import (
     ArtifactPlugin,
@@ -125,7 +126,7 @@ LAW_STEPS = [law_step(f) for f in (adds, draws, draws_globally, writes, reads_al
 
 
 @pytest.mark.slow
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(25, suppress=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(st.tuples(st.integers(0, len(LAW_STEPS) - 1), st.booleans()), min_size=1, max_size=5),
     st.sampled_from([{"amount": 1.0}, {"key1": 1.0}, {"other": [1]}]),

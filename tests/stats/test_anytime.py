@@ -4,8 +4,9 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from laws import examples
 from scipy import integrate
 from scipy import stats as reference
 
@@ -22,7 +23,7 @@ from crystallize.stats.anytime import t_e_radius
 SLEEP_X = [0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0]
 SLEEP_Y = [1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4]
 
-laws = settings(deadline=None, database=None, max_examples=60)
+laws = examples(60)
 numbers = st.floats(-100, 100).map(lambda value: round(value, 2))
 pairs = st.lists(st.tuples(numbers, numbers), min_size=3, max_size=12)
 binary_pairs = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1)), min_size=1, max_size=40)

@@ -4,15 +4,16 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from laws import examples
 from scipy import stats as reference
 
 from crystallize.errors import SampleError
 from crystallize.stats import clustered_t, paired_t
 
 ALTERNATIVES = ["two-sided", "greater", "less"]
-laws = settings(deadline=None, database=None, max_examples=40)
+laws = examples(40)
 
 
 def regression(baseline, treatment, baseline_units, treatment_units):

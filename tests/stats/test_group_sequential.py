@@ -4,8 +4,9 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from laws import examples
 from scipy import stats as reference
 
 from crystallize.errors import SampleError
@@ -23,7 +24,7 @@ from crystallize.stats import (
 
 SPENDING = {"obrien-fleming": obrien_fleming_spending, "pocock": pocock_spending}
 
-laws = settings(deadline=None, database=None, max_examples=25)
+laws = examples(25)
 names = st.sampled_from(list(SPENDING))
 alphas = st.floats(0.001, 0.4)
 

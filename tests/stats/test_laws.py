@@ -6,8 +6,9 @@ from functools import partial
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
+from laws import examples
 
 from crystallize.errors import SampleError
 from crystallize.stats import (
@@ -50,7 +51,7 @@ NUMERIC = [*PAIRED, *UNPAIRED, clustered_by_value]
 BINARY = [mcnemar, boschloo, fisher_exact, barnard, risk_difference_test]
 ADDITIVE = [welch_t, paired_t, paired_permutation, permutation, wilcoxon, mann_whitney, clustered_by_value]
 
-laws = settings(deadline=None, database=None, max_examples=60)
+laws = examples(60)
 numbers = st.one_of(st.floats(-1e6, 1e6).map(lambda value: round(value, 3)), st.integers(-3, 3).map(float))
 pairs = st.lists(st.tuples(numbers, numbers), min_size=3, max_size=6)
 binary_pairs = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1)), min_size=3, max_size=20)

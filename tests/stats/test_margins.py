@@ -5,8 +5,9 @@ from functools import partial
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
+from laws import examples
 
 from crystallize.errors import SampleError
 from crystallize.stats import (
@@ -34,7 +35,7 @@ ANY = [*MEANS, paired_permutation, permutation, wilcoxon, mann_whitney, brunner_
 BASELINE = np.array([10.0, 11.2, 9.1, 10.5, 9.7, 10.2])
 TREATMENT = np.array([10.1, 11.0, 9.4, 10.3, 9.9, 10.1])
 
-laws = settings(deadline=None, database=None, max_examples=60)
+laws = examples(60)
 numbers = st.floats(-100, 100).map(lambda value: round(value, 2))
 pairs = st.lists(st.tuples(numbers, numbers), min_size=3, max_size=8)
 margins = st.floats(0.01, 100)

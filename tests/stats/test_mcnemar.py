@@ -6,8 +6,9 @@ from math import comb
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from laws import examples
 from scipy import optimize
 from scipy import stats as reference
 
@@ -23,7 +24,7 @@ from crystallize.stats.tango import tango_score
 ALTERNATIVES = ["two-sided", "greater", "less"]
 OPPOSITE = {"two-sided": "two-sided", "greater": "less", "less": "greater"}
 
-laws = settings(deadline=None, database=None, max_examples=60)
+laws = examples(60)
 pairs = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1)), min_size=1, max_size=40)
 
 

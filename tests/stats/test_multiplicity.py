@@ -4,14 +4,15 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from laws import examples
 from scipy import stats as reference
 
 from crystallize.errors import SampleError
 from crystallize.stats import adjust, benjamini_hochberg, holm
 
-laws = settings(deadline=None, database=None, max_examples=100)
+laws = examples(100)
 families = st.lists(st.floats(0, 1), max_size=12)
 
 

@@ -5,8 +5,9 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
+from laws import examples
 from scipy import stats as reference
 
 from crystallize.errors import SampleError
@@ -21,7 +22,7 @@ from crystallize.stats import (
 DARWIN = [6, 8, 14, 16, 23, 24, 28, 29, 41, -48, 49, 56, 60, -67, 75]
 ALTERNATIVES = ["two-sided", "greater", "less"]
 
-laws = settings(deadline=None, database=None, max_examples=40)
+laws = examples(40)
 numbers = st.integers(-9, 9).map(float)
 pairs = st.lists(st.tuples(numbers, numbers), min_size=3, max_size=6)
 

@@ -5,8 +5,9 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from laws import examples
 from scipy import stats as reference
 
 from crystallize.errors import SampleError
@@ -29,7 +30,7 @@ DESIGNS = [*T_DESIGNS, *BINARY]
 SYMMETRIC = [design for design in DESIGNS if not isinstance(design, UnpairedBinary)]
 """Those in which an effect and its opposite are found equally often."""
 
-laws = settings(deadline=None, database=None, max_examples=40)
+laws = examples(40)
 
 
 # Published values.

@@ -5,8 +5,9 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from laws import examples
 from scipy import stats as reference
 
 from crystallize.errors import SampleError
@@ -17,7 +18,7 @@ DARWIN = [6, 8, 14, 16, 23, 24, 28, 29, 41, -48, 49, 56, 60, -67, 75]
 ALTERNATIVES = ["two-sided", "greater", "less"]
 OPPOSITE = {"two-sided": "two-sided", "greater": "less", "less": "greater"}
 
-laws = settings(deadline=None, database=None, max_examples=60)
+laws = examples(60)
 tied = st.lists(st.integers(-4, 4), min_size=1, max_size=7)
 
 

@@ -3,8 +3,9 @@
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from laws import examples
 from scipy import optimize
 from scipy import stats as reference
 
@@ -14,7 +15,7 @@ from crystallize.stats import (
 )
 from crystallize.stats.risk_difference import farrington_manning_score, miettinen_nurminen_score
 
-laws = settings(deadline=None, database=None, max_examples=60)
+laws = examples(60)
 
 
 @st.composite

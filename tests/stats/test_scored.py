@@ -4,8 +4,9 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from laws import examples
 from scipy.stats import binomtest, hypergeom, linregress, ttest_1samp
 
 from crystallize.errors import SampleError
@@ -176,7 +177,7 @@ def test_too_few_beyond_a_quantile(call):
 ARM = st.lists(st.floats(-100, 100), min_size=10, max_size=10)
 
 
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(ARM, ARM)
 def test_swapping_the_arms_swaps_the_sides(first, second):
     """Of wins and quantiles; the interval holds the estimate."""

@@ -5,8 +5,9 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
+from laws import examples
 from scipy import stats as reference
 
 from crystallize.errors import SampleError
@@ -25,7 +26,7 @@ def resampled(baseline, treatment, **options):
 
 EVERY = pytest.mark.parametrize("test", [paired_t, welch_t, resampled])
 
-laws = settings(deadline=None, database=None, max_examples=60)
+laws = examples(60)
 numbers = st.floats(-1e6, 1e6).map(lambda value: round(value, 3))
 pairs = st.lists(st.tuples(numbers, numbers), min_size=3, max_size=12)
 tests = st.sampled_from([paired_t, welch_t, resampled])

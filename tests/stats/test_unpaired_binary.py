@@ -5,8 +5,9 @@ from functools import partial
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from laws import examples
 from scipy import stats as reference
 
 from crystallize.errors import SampleError
@@ -26,7 +27,7 @@ ALTERNATIVES = ["two-sided", "greater", "less"]
 EXACT = [boschloo, fisher_exact, barnard]
 P_VALUES = [boschloo_p_value, fisher_p_value, barnard_p_value]
 
-laws = settings(deadline=None, database=None, max_examples=60)
+laws = examples(60)
 sizes = st.integers(1, 25)
 
 

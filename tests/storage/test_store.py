@@ -8,8 +8,9 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from hashlib import blake2b
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
+from laws import examples
 from stores import PARTS, SECRET, A, B, C, files, only_file, posix, set_used
 
 from crystallize.storage import store as module
@@ -71,7 +72,7 @@ def test_a_value_is_no_record_and_a_record_no_value(store):
     assert store.load("slot", {}) == {"b": B}
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
+@examples(30, suppress=[HealthCheck.function_scoped_fixture])
 @given(
     st.text(st.characters(exclude_categories=())),
     st.dictionaries(st.text(), st.text()),

@@ -11,8 +11,9 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from laws import examples
 
 from crystallize import Verdict
 from crystallize.report.drawing import MOST_DOTS
@@ -482,7 +483,7 @@ numbers = st.one_of(st.floats(), st.integers(), st.booleans(), st.none(), st.jus
 ends = st.one_of(st.none(), st.tuples(st.floats(allow_nan=False), st.floats(allow_nan=False)))
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(
     baseline=st.lists(numbers, max_size=80),
     treatment=st.lists(numbers, max_size=80),

@@ -5,8 +5,9 @@ import shlex
 
 import pytest
 from _pytest._io.wcwidth import wcswidth
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
+from laws import examples
 
 from crystallize import Verdict
 from crystallize.report.model import ExperimentResults, Outcome, Used
@@ -15,7 +16,7 @@ from crystallize.text.formatting import compared, counted, effect, interval, num
 from pytest_crystallize.report.terminal import experiment_lines
 from pytest_crystallize.report.text import table, wrapped
 
-laws = settings(deadline=None, database=None, max_examples=80)
+laws = examples(80)
 names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=150)
 values = st.none() | st.floats(allow_nan=False) | st.integers(-(10**20), 10**20)
 
