@@ -31,14 +31,12 @@ class AbsenceGuard:
 
     Parameters
     ----------
-    config : pytest.Config
-        Of the controlling process, or of the only one.
     reporter : Reporter
         Knows which tests of experiments are left to be run.
     """
 
-    def __init__(self, config: pytest.Config, reporter: Reporter) -> None:
-        self.config = config
+    def __init__(self, reporter: Reporter) -> None:
+        self.config = reporter.config
         self.reporter = reporter
         self._has_begun = False
         self._has_errors = False

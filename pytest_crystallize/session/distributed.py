@@ -21,8 +21,8 @@ _HANGS_AFTER_CRASH = ("loadscope", "loadfile", "loadgroup")
 class ControllerHooks:
     """Hooks of the controlling process, which instruct workers and tell what becomes of those that die."""
 
-    def __init__(self, config: pytest.Config, session: Any, reporter: Reporter) -> None:
-        self.config = config
+    def __init__(self, session: Any, reporter: Reporter) -> None:
+        self.config = reporter.config
         self.session = session
         self.reporter = reporter
         self._tests: frozenset[str] | None = None

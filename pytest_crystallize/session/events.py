@@ -26,7 +26,7 @@ from pytest_crystallize.report.experiment_results import outcome_told
 from pytest_crystallize.report.tally import STATES, Tally
 from pytest_crystallize.session.announcement import announced
 from pytest_crystallize.session.event_file import EventFile
-from pytest_crystallize.session.reporter import Reporter, is_rerun
+from pytest_crystallize.session.reporter import is_rerun
 from pytest_crystallize.session.verdicts_due import VerdictsDue
 
 SCHEMA: Final = "crystallize-events-1"
@@ -39,12 +39,8 @@ class EventStream:
 
     Parameters
     ----------
-    config : pytest.Config
-        Of the controlling process, or of the only one.
-    reporter : Reporter
-        Which knows the experiments of the session.
     verdicts : VerdictsDue
-        Which know how the session ends.
+        Which know how the session ends, and what reports on it.
     path : str
         Where to write, from the directory in which pytest was started.
 
@@ -54,11 +50,11 @@ class EventStream:
         If it can't be written.
     """
 
-    def __init__(self, config: pytest.Config, reporter: Reporter, verdicts: VerdictsDue, path: str) -> None:
-        self._config = config
-        self._reporter = reporter
+    def __init__(self, verdicts: VerdictsDue, path: str) -> None:
         self._verdicts = verdicts
-        self._settings = reporter.settings
+        self._reporter = verdicts.reporter
+        self._settings = verdicts.reporter.settings
+        self._config = verdicts.reporter.config
         self._began = time.time()
         self._experiments: dict[str, Announced] = {}
         self._is_collected = False
@@ -74,7 +70,7 @@ class EventStream:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         try:
-            self._file = EventFile(config.invocation_params.dir / path)
+            self._file = EventFile(self._config.invocation_params.dir / path)
         except OSError as error:
             raise pytest.UsageError(f"--crystallize-events={path}: it can't be written: {error}") from error
 

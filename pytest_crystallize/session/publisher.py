@@ -29,7 +29,7 @@ from crystallize.seam import (
 from pytest_crystallize.report.annotations import annotation, wanted
 from pytest_crystallize.report.judged import judged_of
 from pytest_crystallize.session.command_line import runs_tests
-from pytest_crystallize.session.reporter import Reporter, is_rerun
+from pytest_crystallize.session.reporter import is_rerun
 from pytest_crystallize.session.verdicts_due import VerdictsDue
 
 STEP_SUMMARY_BYTES = 1024 * 1024
@@ -41,18 +41,14 @@ class Publisher:
 
     Parameters
     ----------
-    config : pytest.Config
-        Of the controlling process, or of the only one.
-    reporter : Reporter
-        Which knows the experiments of the session.
     verdicts : VerdictsDue
-        Which know how the session ends.
+        Which know how the session ends, and what reports on it.
     """
 
-    def __init__(self, config: pytest.Config, reporter: Reporter, verdicts: VerdictsDue) -> None:
-        self.config = config
-        self.reporter = reporter
+    def __init__(self, verdicts: VerdictsDue) -> None:
         self.verdicts = verdicts
+        self.reporter = verdicts.reporter
+        self.config = config = verdicts.reporter.config
         self.paths = [config.invocation_params.dir / path for path in config.option.crystallize_report]
         self._passed_on = 0
         self._judged: set[str] = set()

@@ -112,27 +112,25 @@ def activate(config: pytest.Config) -> None:
         manager.register(WorkerHooks(config, settings), "crystallize-worker")
     else:
         reporter = Reporter(config, session.settings)
-        verdicts = VerdictsDue(config, reporter)
+        verdicts = VerdictsDue(reporter)
         manager.register(reporter, "crystallize-reporter")
-        manager.register(SessionSummary(config, reporter), "crystallize-summary")
-        manager.register(AbsenceGuard(config, reporter), "crystallize-absence")
-        manager.register(Publisher(config, reporter, verdicts), "crystallize-publisher")
+        manager.register(SessionSummary(reporter), "crystallize-summary")
+        manager.register(AbsenceGuard(reporter), "crystallize-absence")
+        manager.register(Publisher(verdicts), "crystallize-publisher")
         manager.register(verdicts, VERDICTS)
         if session.options.events is not None:
             from pytest_crystallize.session.events import EventStream  # only when it is asked for
 
-            manager.register(
-                EventStream(config, reporter, verdicts, session.options.events), "crystallize-events"
-            )
+            manager.register(EventStream(verdicts, session.options.events), "crystallize-events")
         if settings.options.shard is not None:
             from pytest_crystallize.session.sharding import ShardWriter  # only where it is asked for
 
-            writer = ShardWriter(config, reporter, settings.options.shard)
+            writer = ShardWriter(reporter, settings.options.shard)
             manager.register(writer, "crystallize-shards")  # behind the verdicts, which it may add a fault to
         if manager.hasplugin("xdist"):
             from pytest_crystallize.session.distributed import ControllerHooks  # needs pytest-xdist
 
-            manager.register(ControllerHooks(config, session, reporter), "crystallize-xdist")
+            manager.register(ControllerHooks(session, reporter), "crystallize-xdist")
 
 
 class CrystallizeSession:

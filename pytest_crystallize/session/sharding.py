@@ -55,16 +55,14 @@ class ShardWriter:
 
     Parameters
     ----------
-    config : pytest.Config
-        Of the controlling process, or of the only one.
     reporter : Reporter
         Which knows the experiments.
     shard : Shard
         Which one it is.
     """
 
-    def __init__(self, config: pytest.Config, reporter: Reporter, shard: Shard) -> None:
-        self.config = config
+    def __init__(self, reporter: Reporter, shard: Shard) -> None:
+        self.config = reporter.config
         self.reporter = reporter
         self.shard = shard
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import pytest
-
 from crystallize.seam import ExperimentResults, counted, failure
 from pytest_crystallize.naming.ids import pasteable, variant
 from pytest_crystallize.pytest_seam import writer_of
@@ -26,14 +24,12 @@ class SessionSummary:
 
     Parameters
     ----------
-    config : pytest.Config
-        Of the controlling process, or of the only one.
     reporter : Reporter
         Which knows it.
     """
 
-    def __init__(self, config: pytest.Config, reporter: Reporter) -> None:
-        self.config = config
+    def __init__(self, reporter: Reporter) -> None:
+        self.config = reporter.config
         self.reporter = reporter
         self.settings = reporter.settings
 

@@ -23,20 +23,20 @@ class VerdictsDue:
 
     Parameters
     ----------
-    config : pytest.Config
-        Of the controlling process, or of the only one.
     reporter : Reporter
         Which knows the selected tests.
 
     Attributes
     ----------
+    reporter : Reporter
+        As it was given.
     corrected : bool
         Whether the session would have succeeded otherwise.
     """
 
-    def __init__(self, config: pytest.Config, reporter: Reporter) -> None:
-        self._is_due = runs_tests(config.option)
-        self._reporter = reporter
+    def __init__(self, reporter: Reporter) -> None:
+        self.reporter = reporter
+        self._is_due = runs_tests(reporter.config.option)
         self._began = False
         self.corrected = False
         self._good: set[str] = set()
@@ -54,7 +54,7 @@ class VerdictsDue:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take in a report."""
-        self._reporter.learn_expected()  # while there is something to read
+        self.reporter.learn_expected()  # while there is something to read
         if report.failed:
             self._bad.add(report.nodeid)
         elif hasattr(report, "wasxfail"):
@@ -78,7 +78,7 @@ class VerdictsDue:
         """Say why the session can't have succeeded; None if it can."""
         if not (self._is_due and self._began):
             return None
-        reporter = self._reporter
+        reporter = self.reporter
         reporter.learn_expected()
         if not reporter.knows_expected:
             return "the session ended before it was known which experiments were selected"
