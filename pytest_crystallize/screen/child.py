@@ -23,7 +23,9 @@ class Child:
     """
 
     def __init__(self, arguments: Sequence[str]) -> None:
-        self._directory = tempfile.TemporaryDirectory(prefix="crystallize-screen-")
+        self._directory = tempfile.TemporaryDirectory(
+            prefix="crystallize-screen-", ignore_cleanup_errors=True
+        )
         here = Path(self._directory.name)
         events, output = here / "events.jsonl", here / "output.txt"
         events.touch()
@@ -44,6 +46,8 @@ class Child:
     def events(self) -> Iterator[Mapping[str, Any]]:
         """Yield the events since the last time."""
         *lines, self._rest = (self._rest + self._events.read()).split(b"\n")
+        if lines:  # all have the files open: where the system allows it, none stays if this process is killed
+            self._directory.cleanup()
         for line in lines:
             yield json.loads(line)
 

@@ -15,6 +15,7 @@ What the documents that fixed the API say of it is shown here:
 
 import asyncio
 import json
+import os
 import re
 
 import pytest
@@ -23,6 +24,7 @@ pytest.importorskip("textual")
 
 from textual.widgets import DataTable, Footer, Static, TabbedContent
 
+from plugin.conftest import total
 from plugin.screen.conftest import Recorded
 from plugin.session.test_events import named, read
 from pytest_crystallize.screen.app import RunScreen
@@ -261,6 +263,27 @@ def test_a_child_that_is_closed_is_ended_and_leaves_nothing(project, monkeypatch
         child.output()
     child.close()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="files that are open stay there")
+def test_a_child_whose_screen_is_killed_leaves_nothing(project, monkeypatch, tmp_path):
+    """Its files are gone as soon as they are open, and what it tells is told to the end."""
+    project.write(total())
+    monkeypatch.chdir(project.path)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    child = Child(["-p", "no:randomly"])
+    told = []
+    try:
+        while child.exit_status is None:
+            told += child.events()
+            assert not told or list(tmp_path.iterdir()) == []
+        told += child.events()
+        output = child.output()
+    finally:
+        child.close()
+    assert (told[-1]["event"], told[-1]["exit_status"]) == ("session_finished", 0)
+    assert "1 passed" in output
 
 
 @pytest.mark.slow
