@@ -45,3 +45,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 def pytest_configure():
     if hypothesis.settings().derandomize:
         laws.leave_out_constants()
+
+
+def pytest_collection_finish():
+    """Keep what was collected out of garbage, as above: each session that a test runs looks through it."""
+    gc.collect()
+    gc.freeze()
