@@ -103,11 +103,15 @@ class VerifierCheckError(CrystallizeError, AssertionError):
         self.failures = dict(failures or {})
 
 
-class ReferenceFileError(CrystallizeError, ValueError):
+class FileFormatError(CrystallizeError, ValueError):
+    """File that can't be read: it is none of the kind, of a version that is not read, or damaged."""
+
+
+class ReferenceFileError(FileFormatError):
     """Stored reference that can't be read, or does not fit what was run."""
 
 
-class ResultFileError(CrystallizeError, ValueError):
+class ResultFileError(FileFormatError):
     """File that holds no result, or not all of one that was saved in it."""
 
 

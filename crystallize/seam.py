@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from crystallize.analysis.revision_runs import RevisionRuns as RevisionRuns
     from crystallize.analysis.samples import claim_sample as claim_sample
     from crystallize.analysis.samples import is_of_units as is_of_units
-    from crystallize.analysis.stored_reference import REFERENCE_FORMAT as REFERENCE_FORMAT
+    from crystallize.analysis.stored_reference import REFERENCE as REFERENCE
     from crystallize.analysis.stored_reference import Origin as Origin
     from crystallize.analysis.stored_reference import Recording as Recording
     from crystallize.analysis.stored_reference import StoredReference as StoredReference
@@ -117,7 +117,7 @@ if TYPE_CHECKING:
     from crystallize.experiment.checks import with_defaults as with_defaults
     from crystallize.experiment.declaration import DEFAULT_NAME as DEFAULT_NAME
     from crystallize.experiment.graph import GraphRun as GraphRun
-    from crystallize.experiment.result_file import RESULT_FORMAT as RESULT_FORMAT
+    from crystallize.experiment.result_file import RESULT as RESULT
     from crystallize.identity.audit import listen as listen
     from crystallize.identity.audit import unheard as unheard
     from crystallize.identity.environment import Environment as Environment
@@ -147,7 +147,7 @@ if TYPE_CHECKING:
     from crystallize.report.json import json_report as json_report
     from crystallize.report.json import verdict_fields as verdict_fields
     from crystallize.report.markdown import markdown_report as markdown_report
-    from crystallize.report.model import REPORT_FORMAT as REPORT_FORMAT
+    from crystallize.report.model import REPORT as REPORT
     from crystallize.report.model import ExperimentResults as ExperimentResults
     from crystallize.report.model import Outcome as Outcome
     from crystallize.report.model import SessionResults as SessionResults
@@ -211,6 +211,8 @@ if TYPE_CHECKING:
     from crystallize.storage.system import BINARY as BINARY
     from crystallize.storage.system import FORKS as FORKS
     from crystallize.storage.system import at_fork as at_fork
+    from crystallize.storage.versioned import FileFormat as FileFormat
+    from crystallize.storage.versioned import telling as telling
     from crystallize.text.escaping import LEGACY_COMMAND as LEGACY_COMMAND
     from crystallize.text.escaping import disarmed as disarmed
     from crystallize.text.escaping import escaped as escaped
@@ -242,7 +244,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "analysis.references": ("References", "find_references"),
     "analysis.revision_runs": ("RevisionRuns",),
     "analysis.samples": ("claim_sample", "is_of_units"),
-    "analysis.stored_reference": ("Origin", "REFERENCE_FORMAT", "Recording", "StoredReference"),
+    "analysis.stored_reference": ("Origin", "REFERENCE", "Recording", "StoredReference"),
     "analysis.unchanged": ("unrepeated",),
     "analysis.unread": ("TreatmentKeys", "unread_text"),
     "analysis.verdict": ("PASSING",),
@@ -292,7 +294,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     ),
     "experiment.declaration": ("DEFAULT_NAME",),
     "experiment.graph": ("GraphRun",),
-    "experiment.result_file": ("RESULT_FORMAT",),
+    "experiment.result_file": ("RESULT",),
     "identity.audit": ("listen", "unheard"),
     "identity.environment": ("Environment", "environment", "environment_changes"),
     "identity.fingerprint": ("fingerprint",),
@@ -307,7 +309,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "report.html": ("html_report",),
     "report.json": ("json_line", "json_report", "verdict_fields"),
     "report.markdown": ("markdown_report",),
-    "report.model": ("ExperimentResults", "Outcome", "REPORT_FORMAT", "SessionResults", "Used"),
+    "report.model": ("ExperimentResults", "Outcome", "REPORT", "SessionResults", "Used"),
     "report.run_facts": ("cached_runs", "facts_of", "seconds_of"),
     "report.unit_results": ("OfCondition", "UnitResults", "unit_results"),
     "report.wording": (
@@ -342,6 +344,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "storage.regular": ("read_regular",),
     "storage.run_directory": ("begin_version", "conclude_version", "discard_ahead", "prune_versions"),
     "storage.system": ("BINARY", "FORKS", "at_fork"),
+    "storage.versioned": ("FileFormat", "telling"),
     "text.escaping": ("LEGACY_COMMAND", "disarmed", "escaped", "printable", "printable_lines"),
     "text.formatting": ("compared", "counted", "level_of", "name_of_p", "number", "p_value", "short_commit"),
     "text.keywords": ("unknown_keyword",),

@@ -6,17 +6,14 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-from crystallize.analysis.stored_reference import REFERENCE_FORMAT, Recording, StoredReference
+from crystallize.analysis.stored_reference import REFERENCE, Recording, StoredReference
 from crystallize.errors import ReferenceFileError
 from crystallize.storage.atomic import write_whole
 from crystallize.storage.names import file_key
 from crystallize.storage.regular import read_regular
 from crystallize.text.strict_json import unique_keys
-
-LARGEST: Final = 64 << 20
-"""Bytes of a file; more is neither read nor written."""
 
 
 def load_reference(path: Path, experiment: str | None = None) -> StoredReference:
@@ -85,12 +82,12 @@ def write_reference(
         if partial:
             kept = _kept(earlier, data, recording)
     text = to_json(
-        {"format": REFERENCE_FORMAT, "experiment": experiment, "recordings": [*kept, recording.to_data()]}
+        {"format": REFERENCE.name, "experiment": experiment, "recordings": [*kept, recording.to_data()]}
     ).encode()
-    if len(text) > LARGEST:
+    if len(text) > REFERENCE.largest:
         raise ReferenceFileError(
             f"{experiment}: a file of {len(text):,} bytes is too large for a reference, which has at most "
-            f"{LARGEST:,}; record fewer metrics"
+            f"{REFERENCE.largest:,}; record fewer metrics"
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, text, durable=True)
@@ -98,15 +95,9 @@ def write_reference(
 
 
 def _read(path: Path) -> tuple[StoredReference, Mapping[str, Any]]:
-    try:
-        data = parse_json(read_regular(path, LARGEST))
+    with REFERENCE.telling(path):
+        data = parse_json(read_regular(path, REFERENCE.largest))
         return StoredReference.from_data(data), data
-    except FileNotFoundError:
-        raise
-    except OSError as fault:
-        raise ReferenceFileError(f"{path} is no reference: {fault.strerror or fault}") from fault
-    except ValueError as fault:
-        raise ReferenceFileError(f"{path} is no reference: {fault}") from fault
 
 
 def _check_whose(path: Path, held: str, experiment: str) -> None:

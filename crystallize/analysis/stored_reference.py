@@ -10,18 +10,24 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from crystallize.analysis.condition_runs import ConditionRuns
 from crystallize.context.record import RunRecord
 from crystallize.context.recording import MetricEntry
+from crystallize.errors import ReferenceFileError
 from crystallize.identity.provenance import Machine, versions
+from crystallize.storage.versioned import FileFormat
 from crystallize.text.formatting import counted, short_commit
 
-if TYPE_CHECKING:
-    pass
-
-REFERENCE_FORMAT: Final = "crystallize-reference-2"
+REFERENCE: Final = FileFormat(
+    name="crystallize-reference-2",
+    noun="reference",
+    writer="--crystallize-save",
+    again="record it again",
+    largest=64 << 20,
+    error=ReferenceFileError,
+)
 _FIRST_FORMAT: Final = "crystallize-reference-1"
 
 T = TypeVar("T")
@@ -222,14 +228,12 @@ class StoredReference:
         ValueError
             If it is not a whole reference of this format.
         """
-        version = _part(data, dict, "it").get("format")
-        if version == _FIRST_FORMAT:
+        if _part(data, dict, "it").get("format") == _FIRST_FORMAT:
             raise ValueError(
                 f"it has the format {_FIRST_FORMAT!r}, which says neither when nor on which machine it was "
                 f"recorded{_commits(data)}; record it again at that commit"
             )
-        if version != REFERENCE_FORMAT:
-            raise ValueError(f"format {version!r}, not {REFERENCE_FORMAT!r}")
+        REFERENCE.checked(data)
         try:
             recordings = _part(data["recordings"], list, "'recordings'")
             reference = cls(

@@ -14,12 +14,11 @@ from __future__ import annotations
 import json
 import math
 import struct
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, fields
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 
@@ -38,11 +37,16 @@ from crystallize.experiment.run_failure import RunFailure
 from crystallize.identity.provenance import Machine
 from crystallize.report.case_names import CaseNames
 from crystallize.storage.atomic import write_output
-from crystallize.storage.regular import read_regular
+from crystallize.storage.versioned import FileFormat
 
-RESULT_FORMAT: Final = "crystallize-result-1"
-LARGEST: Final = 4 << 30
-"""Bytes of a file that are read at most."""
+RESULT: Final = FileFormat(
+    name="crystallize-result-1",
+    noun="saved result",
+    writer="Result.save",
+    again="save the result again",
+    largest=4 << 30,
+    error=ResultFileError,
+)
 
 _FLOAT: Final = "$float"
 _OBJECT: Final = "$object"
@@ -60,7 +64,7 @@ def write_result(path: Path, parts: ResultParts) -> None:
         If it can't be written.
     """
     result = json.dumps(_encoded(_data(parts)), allow_nan=False)
-    head = json.dumps({"format": RESULT_FORMAT, "check": _check(result)})
+    head = json.dumps({"format": RESULT.name, "check": _check(result)})
     write_output(path, f'{head[:-1]}, "result": {result}}}\n'.encode(), durable=True)
 
 
@@ -74,40 +78,17 @@ def read_result(path: Path) -> ResultParts:
     ResultFileError
         If it can't be read, holds no result of this format, or not all that was written.
     """
-    with _told(path):
+    with RESULT.telling(path):
         return _parts(read_data(path))
 
 
 def read_data(path: Path) -> dict[str, Any]:
     """Return the data of a file, and make nothing of them; raises as `read_result`."""
-    with _told(path):
-        data: dict[str, Any] = _checked(json.loads(read_regular(path, LARGEST)))
-        return data
-
-
-@contextmanager
-def _told(path: Path) -> Iterator[None]:
-    """Raise `ResultFileError` for whatever is wrong with a file that is there."""
-    try:
-        yield
-    except (FileNotFoundError, ResultFileError):
-        raise
-    except OSError as fault:
-        raise ResultFileError(f"{path} can't be read: {fault.strerror or fault}") from fault
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as fault:
-        raise ResultFileError(f"{path} is no saved result: {fault}") from fault
-
-
-def _checked(data: Any) -> Any:
-    """Return the result that a file holds, if it is as it was written."""
-    found = data.get("format") if isinstance(data, dict) else None
-    if found != RESULT_FORMAT:
-        raise ValueError(
-            f"its format is {found!r}; this version reads {RESULT_FORMAT!r}, which Result.save writes"
-        )
-    if data["check"] != _check(json.dumps(data["result"])):
-        raise ValueError("it was changed or damaged since it was written; save the result again")
-    return _decoded(data["result"])
+    with RESULT.telling(path):
+        data = RESULT.read(path)
+        if data["check"] != _check(json.dumps(data["result"])):
+            raise RESULT.damaged()
+        return cast("dict[str, Any]", _decoded(data["result"]))
 
 
 def _check(text: str) -> str:

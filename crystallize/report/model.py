@@ -14,9 +14,17 @@ from crystallize.report.case_names import CaseNames
 from crystallize.report.failures import Failure
 from crystallize.report.unit_results import UnitResults
 from crystallize.report.wording import duration, p_of
+from crystallize.storage.versioned import FileFormat
 from crystallize.text.formatting import counted, short_commit
 
-REPORT_FORMAT: Final = "crystallize-report-1"
+REPORT: Final = FileFormat(
+    name="crystallize-report-1",
+    noun="report",
+    writer="--crystallize-report=report.json",
+    again="write the report again",
+    largest=4 << 30,
+    key="schema",
+)
 _OPEN = ("refuted", "inconclusive", "miscalibrated", "invalid", "error", "skipped", "not run")
 _BROKEN = ("failed", "error", "not run")
 
@@ -293,7 +301,7 @@ class SessionResults:
         plain = {field.name: getattr(self, field.name) for field in fields(self)}
         plain["machine"] = None if self.machine is None else asdict(self.machine)
         plain["experiments"] = [each.to_dict() for each in self.experiments]
-        return {"schema": REPORT_FORMAT, **plain}
+        return {"schema": REPORT.name, **plain}
 
     @property
     def provenance(self) -> str:

@@ -11,11 +11,11 @@ from zlib import crc32
 
 import crystallize
 from crystallize import ConditionRuns, Hypothesis, Reference, StatisticalTest, Verdict
-from crystallize.errors import DefinitionError, ReferenceFileError
+from crystallize.errors import DefinitionError
 from crystallize.seam import (
     BASELINE,
-    REFERENCE_FORMAT,
-    REPORT_FORMAT,
+    REFERENCE,
+    REPORT,
     Analysis,
     AnalysisPlan,
     Judging,
@@ -28,7 +28,7 @@ from crystallize.seam import (
 from pytest_crystallize.command.main import GOOD, NOT_SUPPORTED, CommandError
 from pytest_crystallize.command.reading import other_than, read_data, session_results
 from pytest_crystallize.command.show import width
-from pytest_crystallize.records.shards import SHARD_FORMAT
+from pytest_crystallize.records.shards import SHARD
 from pytest_crystallize.report.text import table, wrapped
 from pytest_crystallize.results import ExperimentResults, SessionResults
 
@@ -51,9 +51,9 @@ def compare(first: str, second: str, *, claims: Sequence[str] = ()) -> int:
     claims : sequence of str
         Names of hypotheses; all, where none is given.
     """
-    schema, data = read_data(first)
-    if schema != REPORT_FORMAT:
-        raise other_than(first, schema, "a report first, which holds the claims")
+    found, data = read_data(first)
+    if found != REPORT:
+        raise other_than(first, found, "a report first, which holds the claims")
     today = session_results(first, data)
     known = {test.hypothesis for each in today.experiments for test in each.tests if test.hypothesis}
     if unknown := [name for name in claims if name not in known]:
@@ -98,20 +98,15 @@ class _Then:
     @classmethod
     def read(cls, path: str) -> _Then:
         """Read a report or a reference."""
-        schema, data = read_data(path)
-        if schema == REPORT_FORMAT:
+        found, data = read_data(path)
+        if found == REPORT:
             return cls(path, session_results(path, data), None)
-        if schema != REFERENCE_FORMAT:
+        if found != REFERENCE:
             wanted = (
-                "the report that crystallize merge writes"
-                if schema == SHARD_FORMAT
-                else "a report or a reference"
+                "the report that crystallize merge writes" if found == SHARD else "a report or a reference"
             )
-            raise other_than(path, schema, wanted)
-        try:
-            return cls(path, None, load_reference(Path(path)))
-        except (ReferenceFileError, OSError) as fault:
-            raise CommandError(str(fault)) from fault
+            raise other_than(path, found, wanted)
+        return cls(path, None, load_reference(Path(path)))
 
     def speaks_of(self, each: ExperimentResults) -> bool:
         """Return whether it is of the experiment; a reference is of one alone, a report of all there are."""
@@ -161,7 +156,7 @@ def _stored(each: ExperimentResults, session: SessionResults, cases: Sequence[st
     }
     try:
         return StoredReference.from_data(
-            {"format": REFERENCE_FORMAT, "experiment": each.name, "recordings": [recording]}
+            {"format": REFERENCE.name, "experiment": each.name, "recordings": [recording]}
         )
     except ValueError as fault:
         return f"the samples of {each.id} can't be compared: {fault}"

@@ -62,9 +62,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         if given.command in _GIVE_TO_PYTEST:
             options["behind"] = behind
         return run(**options)
-    except (CommandError, OSError) as fault:
-        print(f"crystallize: {fault}", file=sys.stderr)
+    except Exception as fault:
+        told = _told(fault)
+        if told is None:
+            raise
+        print(f"crystallize: {told}", file=sys.stderr)
         return USAGE
+
+
+def _told(fault: Exception) -> str | None:
+    """Return what is said of a fault that the user can mend; None of one that is ours."""
+    from crystallize.errors import CrystallizeError  # it imports the library
+
+    if isinstance(fault, CommandError | CrystallizeError):
+        return str(fault)
+    if not isinstance(fault, OSError):
+        return None
+    return str(fault) if fault.filename is None else f"{fault.filename}: {fault.strerror}"
 
 
 def console() -> NoReturn:
@@ -89,13 +103,9 @@ def _parted(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _screen(arguments: list[str]) -> int:
-    from crystallize.errors import MissingExtraError  # it imports the library
     from pytest_crystallize.screen import run_screen  # an optional package
 
-    try:
-        return run_screen(arguments)
-    except MissingExtraError as error:
-        raise CommandError(str(error)) from error
+    return run_screen(arguments)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pytest_crystallize.command.main import CommandError
-from pytest_crystallize.records.shards import MergedShards, ShardError, ShardFile
+from pytest_crystallize.records.shards import MergedShards, ShardFile
 from pytest_crystallize.session.in_process import IN_PROCESS
 from pytest_crystallize.session.sharding import MergingSession
 
@@ -37,10 +37,7 @@ def merge(
     int
         Exit code of pytest.
     """
-    try:
-        merged = MergedShards([ShardFile.read(file) for file in files])
-    except ShardError as fault:
-        raise CommandError(str(fault)) from fault
+    merged = MergedShards([ShardFile.read(file) for file in files])
     reports = []
     for suffix, path in (("json", json), ("html", html), ("md", md)):
         if path is not None and Path(path).suffix.lower() != f".{suffix}":

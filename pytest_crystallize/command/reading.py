@@ -10,59 +10,47 @@ from typing import Any, Final
 
 from crystallize import Verdict
 from crystallize.seam import (
-    REFERENCE_FORMAT,
-    REPORT_FORMAT,
-    RESULT_FORMAT,
+    REFERENCE,
+    REPORT,
+    RESULT,
+    FileFormat,
     OfCondition,
     UnitResults,
     from_strict_json,
     read_regular,
+    telling,
     verdict_fields,
 )
 from pytest_crystallize.command.main import CommandError
-from pytest_crystallize.records.shards import SHARD_FORMAT
+from pytest_crystallize.records.shards import SHARD
 from pytest_crystallize.results import ExperimentResults, Failure, Outcome, SessionResults, Used
 
-_KNOWN: Final = {
-    REPORT_FORMAT: "a report (--crystallize-report=report.json)",
-    REFERENCE_FORMAT: "a reference (--crystallize-save)",
-    RESULT_FORMAT: "a result (Result.save)",
-    SHARD_FORMAT: "the file of a shard (--crystallize-shard)",
-}
-_LARGEST: Final = 1 << 32  # bytes
+_READ: Final = (REPORT, REFERENCE, RESULT, SHARD)
 
 
-def read_data(path: str | Path) -> tuple[str, dict[str, Any]]:
-    """Return the schema of a file of ours, and its data.
+def read_data(path: str | Path) -> tuple[FileFormat, dict[str, Any]]:
+    """Return the format of a file of ours, and its data, but for those of a saved result: `Result.load` does.
 
     Raises
     ------
-    CommandError
+    FileFormatError
         If it can't be read, or is none of ours.
     """
-    try:
-        lines = read_regular(path, _LARGEST).decode()
-    except OSError as fault:
-        raise CommandError(f"{path} can't be read: {fault.strerror or fault}") from fault
-    except UnicodeDecodeError as fault:
-        raise CommandError(f"{path} is not UTF-8: {fault}") from fault
-    if lines.startswith(f'{{"format": "{RESULT_FORMAT}"'):  # two lines, of which the second is the result
-        return RESULT_FORMAT, {}
-    known = ", ".join(_KNOWN.values())
-    try:
-        data = json.loads(lines)
-    except (ValueError, RecursionError) as fault:
-        raise CommandError(f"{path} is no JSON, or was cut off ({fault}); what is read: {known}") from fault
-    schema = (data.get("schema") or data.get("format")) if isinstance(data, dict) else None
-    if schema not in _KNOWN:
-        named = f"has the schema {schema!r}" if schema else "names no schema"
-        raise CommandError(f"{path} {named}, and is none of what this version reads: {known}")
-    return schema, data
+    with telling(path, "file of Crystallize"):
+        text = read_regular(path, REPORT.largest)
+        if text.startswith(b'{"format": "%s"' % RESULT.name.encode()):
+            return RESULT, {}
+        data = json.loads(text)
+        for known in _READ:
+            if isinstance(data, dict) and known.is_meant_by(data.get(known.key)):
+                with known.telling(path):
+                    return known, known.checked(data)
+        raise ValueError(f"it names no format of its; this version reads {', '.join(map(str, _READ))}")
 
 
-def other_than(path: str | Path, schema: str, wanted: str) -> CommandError:
+def other_than(path: str | Path, found: FileFormat, wanted: str) -> CommandError:
     """Return the error that a file is something else than what is wanted."""
-    return CommandError(f"{path} is {_KNOWN[schema]}; give {wanted}")
+    return CommandError(f"{path} is a {found.noun}; give {wanted}")
 
 
 def session_results(path: str | Path, data: Mapping[str, Any]) -> SessionResults:
@@ -70,16 +58,14 @@ def session_results(path: str | Path, data: Mapping[str, Any]) -> SessionResults
 
     Raises
     ------
-    CommandError
+    FileFormatError
         If something is missing in it.
     """
-    try:
+    with REPORT.telling(path):
         known = {name: value for name, value in data.items() if name != "schema"}
         lists = {name: tuple(known[name]) for name in ("arguments", "notes")}
         experiments = tuple(map(_experiment, known["experiments"]))
         return SessionResults(**_of(SessionResults, {**known, **lists, "experiments": experiments}))
-    except (KeyError, TypeError, ValueError, AttributeError) as fault:
-        raise CommandError(f"{path} is no whole report: {type(fault).__name__}: {fault}") from fault
 
 
 def _experiment(data: Mapping[str, Any]) -> ExperimentResults:

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from crystallize import Result, stored_results
-from crystallize.errors import ReferenceFileError, ResultFileError
-from crystallize.seam import REFERENCE_FORMAT, REPORT_FORMAT, RESULT_FORMAT, load_reference, printable
-from pytest_crystallize.command.main import GOOD, CommandError
+from crystallize.seam import REFERENCE, REPORT, RESULT, load_reference, printable
+from pytest_crystallize.command.main import GOOD
 from pytest_crystallize.command.reading import read_data, session_results
-from pytest_crystallize.records.shards import ShardError, ShardFile
+from pytest_crystallize.records.shards import ShardFile
 from pytest_crystallize.report.terminal import experiment_lines, failure_lines
 from pytest_crystallize.report.text import wrapped
 from pytest_crystallize.results import SessionResults
@@ -33,22 +32,19 @@ def show(file: str | None = None, *, verbose: bool = False) -> int:
         Whether digests are shown, too.
     """
     if file is None:
-        found = stored_results()
-        for stored in found:
+        kept = stored_results()
+        for stored in kept:
             print(stored)
-        if not found:
+        if not kept:
             print("no result is kept: Experiment.run(store_results=True) keeps one")
         return GOOD
-    schema, data = read_data(file)
-    if schema == RESULT_FORMAT:
-        try:
-            print(Result.load(file))
-        except ResultFileError as fault:
-            raise CommandError(str(fault)) from fault
+    found, data = read_data(file)
+    if found == RESULT:
+        print(Result.load(file))
         return GOOD
-    if schema == REPORT_FORMAT:
+    if found == REPORT:
         lines = _report_lines(session_results(file, data), verbosity=int(verbose))
-    elif schema == REFERENCE_FORMAT:
+    elif found == REFERENCE:
         lines = _reference_lines(file)
     else:
         lines = _shard_lines(file)
@@ -80,10 +76,7 @@ def _report_lines(results: SessionResults, *, verbosity: int) -> Iterator[str]:
 
 
 def _reference_lines(file: str) -> Iterator[str]:
-    try:
-        reference = load_reference(Path(file))
-    except (ReferenceFileError, OSError) as fault:
-        raise CommandError(str(fault)) from fault
+    reference = load_reference(Path(file))
     yield printable(f"reference of {reference.experiment}")
     for condition, recording in reference.conditions.items():
         means = _means(recording.conditions[condition])
@@ -96,10 +89,7 @@ def _means(runs: Any) -> str:
 
 
 def _shard_lines(file: str) -> Iterator[str]:
-    try:
-        shard = ShardFile.read(file)
-    except ShardError as fault:
-        raise CommandError(str(fault)) from fault
+    shard = ShardFile.read(file)
     yield f"shard {shard.shard}, to be judged with the others: crystallize merge"
     for key, each in shard.experiments.items():
         records = list(each.decoded())

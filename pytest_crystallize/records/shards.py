@@ -5,26 +5,34 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final
 
 from crystallize import RunRecord
-from crystallize.errors import CrystallizeError
-from crystallize.seam import environment_changes, read_regular, records_from_json, write_whole
+from crystallize.errors import FileFormatError
+from crystallize.seam import FileFormat, environment_changes, records_from_json, write_whole
 from pytest_crystallize.options.values import Shard
 
-SHARD_FORMAT: Final = "crystallize-shard-1"
-_LARGEST: Final = 1 << 32  # bytes of a file
 _OF_MACHINES: Final = ("machine", "system", "threads of libraries")
 """Parts of an environment that belong to the machine, which shards need not share."""
 _MOST_NAMED: Final = 3
 
 
-class ShardError(CrystallizeError):
+class ShardError(FileFormatError):
     """Files that are no shards of one suite."""
+
+
+SHARD: Final = FileFormat(
+    name="crystallize-shard-1",
+    noun="file of a shard",
+    writer="--crystallize-shard=1/4",
+    again="run that shard again",
+    largest=1 << 32,
+    error=ShardError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +122,7 @@ class ShardFile:
         known = {name: getattr(self, name) for name in self.__slots__ if name not in ("path", "experiments")}
         experiments = {key: asdict(each) for key, each in self.experiments.items()}
         body = {**known, "experiments": experiments, "byteorder": sys.byteorder}
-        text = json.dumps({"format": SHARD_FORMAT, "digest": _digest(body), **body}, indent=1)
+        text = json.dumps({"format": SHARD.name, "digest": _digest(body), **body}, indent=1)
         write_whole(path, text.encode())
 
     @classmethod
@@ -123,38 +131,29 @@ class ShardFile:
 
         Raises
         ------
+        FileNotFoundError
+            If there is none.
         ShardError
             If it can't be read, is none, or is not as it was written.
         """
-        try:
-            data = json.loads(read_regular(path, _LARGEST))
-        except OSError as fault:
-            raise ShardError(f"{path} can't be read: {fault.strerror or fault}") from fault
-        except (ValueError, RecursionError) as fault:
-            raise ShardError(f"{path} is no file of a shard, or was cut off: {fault}") from fault
-        version = data.pop("format", None) if isinstance(data, dict) else None
-        if version != SHARD_FORMAT:
-            given = f"its format is {version!r}" if version else "it names no format"
-            raise ShardError(
-                f"{path} is no file of a shard: {given}, not {SHARD_FORMAT!r}; --crystallize-shard=1/4 "
-                "writes crystallize-shard-1-of-4.json, which no report is"
-            )
-        if data.pop("digest", None) != _digest(data):
-            raise ShardError(f"{path} is not as it was written: its digest is another; run that shard again")
-        if data.pop("byteorder", sys.byteorder) != sys.byteorder:
-            raise ShardError(f"{path} was written by a machine of another byte order than this one")
-        try:
-            experiments = {key: _experiment(each) for key, each in data.pop("experiments").items()}
-            data |= {name: tuple(data[name]) for name in ("arguments", "notes")}
-            known = {**data, "shard": Shard(*data["shard"]), "experiments": experiments, "path": str(path)}
-            return cls(**known)
-        except (AttributeError, KeyError, TypeError, ValueError) as fault:
-            raise ShardError(f"{path} is of another version of Crystallize than this one: {fault}") from fault
+        with SHARD.telling(path):
+            data = SHARD.read(path)
+            body = {name: value for name, value in data.items() if name not in ("format", "digest")}
+            if data.get("digest") != _digest(body):
+                raise SHARD.damaged()
+            if data["byteorder"] != sys.byteorder:
+                raise ValueError("it was written by a machine of another byte order than this one")
+            experiments = {
+                key: ExperimentShard(**_fields(ExperimentShard, each, ("conditions", "needed", "claims")))
+                for key, each in data["experiments"].items()
+            }
+            known = _fields(cls, {**data, "path": str(path)}, ("arguments", "notes"))
+            return cls(**{**known, "shard": Shard(*data["shard"]), "experiments": experiments})
 
 
-def _experiment(data: Mapping[str, Any]) -> ExperimentShard:
-    lists = {name: tuple(data[name]) for name in ("conditions", "needed", "claims")}
-    return ExperimentShard(**{**data, **lists})
+def _fields(kind: type[ShardFile | ExperimentShard], data: Any, lists: Iterable[str]) -> dict[str, Any]:
+    """Return what is given of data, of which those that are lists in JSON are tuples."""
+    return {each.name: data[each.name] for each in fields(kind)} | {name: tuple(data[name]) for name in lists}
 
 
 def _digest(body: Mapping[str, Any]) -> str:

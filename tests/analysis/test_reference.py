@@ -258,7 +258,7 @@ def test_no_reference_is_invalid(stopping):
     for reference, reason in (
         (Reference("main"), r"nothing says where reference 'main' is"),
         (MAIN, "there is no reference 'main': main.json is not there"),
-        (Reference("main", path="."), "is no reference: "),
+        (Reference("main", path="."), ". can't be read: it is no regular file; restore it, or "),
     ):
         claim = Hypothesis(metric="x", direction="no_decrease", margin=0.2, against=reference)
         (found,) = verdicts(claim, stopping=stopping)

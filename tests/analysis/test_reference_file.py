@@ -16,7 +16,7 @@ from crystallize.analysis import reference_file
 from crystallize.analysis.condition_runs import ConditionRuns
 from crystallize.analysis.recordable import Claimed, make_recording
 from crystallize.analysis.reference_file import load_reference, parse_json, to_json, write_reference
-from crystallize.analysis.stored_reference import REFERENCE_FORMAT, Recording, StoredReference
+from crystallize.analysis.stored_reference import REFERENCE, Recording, StoredReference
 from crystallize.context.record import RunError, RunRecord
 from crystallize.errors import ReferenceFileError
 
@@ -38,7 +38,7 @@ def stored(*conditions, commit="c0ffee", root_seed=0):
 def text_of(*recordings):
     """Return the text of a file."""
     data = {
-        "format": REFERENCE_FORMAT,
+        "format": REFERENCE.name,
         "experiment": "demo",
         "recordings": [each.to_data() for each in recordings],
     }
@@ -251,7 +251,7 @@ def test_any_json_is_a_reference_or_is_refused(data):
 
 def test_a_directory_in_its_place_is_refused(tmp_path):
     """As a file that can't be read is; one that is not there is told apart."""
-    with pytest.raises(ReferenceFileError, match="is no reference"):
+    with pytest.raises(ReferenceFileError, match="can't be read: it is no regular file"):
         load_reference(tmp_path)
     with pytest.raises(FileNotFoundError):
         load_reference(tmp_path / "none.json")
@@ -354,7 +354,7 @@ def test_a_write_that_fails_changes_nothing(tmp_path, monkeypatch):
 
 def test_what_could_not_be_read_again_is_not_written(tmp_path, monkeypatch):
     """A file is bounded, for whoever reads it."""
-    monkeypatch.setattr(reference_file, "LARGEST", 1000)
+    monkeypatch.setattr(reference_file, "REFERENCE", replace(REFERENCE, largest=1000))
     path = tmp_path / "a.json"
     with pytest.raises(ReferenceFileError, match="is too large for a reference, which has at most 1,000"):
         write_reference(path, "demo", stored(runs_of("baseline", [("x", "y" * 1000, None)])))

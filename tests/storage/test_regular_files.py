@@ -44,7 +44,7 @@ def test_a_reference_that_is_no_file_is_refused(tmp_path, kind):
     """At once, and with its name."""
     path = tmp_path / "a.json"
     in_its_place(path, kind)
-    with pytest.raises(ReferenceFileError, match=r"a\.json is no reference: "):
+    with pytest.raises(ReferenceFileError, match=r"a\.json can't be read: "):
         load_reference(path)
 
 

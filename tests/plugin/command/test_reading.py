@@ -161,12 +161,19 @@ def test_results_of_the_library_are_shown_and_listed(tmp_path, monkeypatch, caps
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "is no JSON, or was cut off (Expecting value: line 1 column 1 (char 0)); what is read: a rep"),
-        ('{"a": 1}', "names no schema, and is none of what this version reads: a report"),
-        ('{"schema": "crystallize-report-9"}', "has the schema 'crystallize-report-9'"),
-        ('{"schema": "crystallize-report-1"}', "is no whole report: KeyError: 'arguments'"),
+        ("", "is no file of Crystallize: it is no JSON, or was cut off: Expecting value: line 1 column 1"),
+        ('{"a": 1}', "it names no format of its; this version reads a report ('crystallize-report-1', of"),
+        (
+            '{"schema": "crystallize-report-9"}',
+            "is no report: its schema is 'crystallize-report-9'; this version reads 'crystallize-report-1', "
+            "which --crystallize-report=report.json writes; update Crystallize",
+        ),
+        ('{"schema": "crystallize-report-1"}', "is no report: it has no 'arguments'"),
         ('{"format": "crystallize-result-1", "check": ""}', "draws.json"),
-        (json.dumps({"format": "crystallize-shard-1"}), "is not as it was written"),
+        (
+            json.dumps({"format": "crystallize-shard-1"}),
+            "changed or damaged since it was written; run",
+        ),
     ],
 )
 def test_files_that_are_none_are_told(tmp_path, capsys, text, message):
@@ -181,7 +188,7 @@ def test_what_holds_no_claims_is_told(reports, monkeypatch, capsys):
     """A reference first, an experiment that the other lacks, a claim that nobody made."""
     code, out = run(reports, monkeypatch, capsys, "compare", REFERENCE, "now.json")
     assert code == 2
-    assert "is a reference (--crystallize-save); give a report first, which holds the claims" in out
+    assert "is a reference; give a report first, which holds the claims" in out
     code, out = run(reports, monkeypatch, capsys, "compare", "now.json", "then.json", "--claim=none")
     assert code == 2
     assert "has no claim 'none'; it has 'positive', 'quick', 'safe', 'total_increase', 'verified'" in out

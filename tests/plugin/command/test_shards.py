@@ -245,4 +245,4 @@ def test_files_that_are_no_shards_are_told(project, capsys):
     assert main(["merge", str(project.path / "a.json")]) == 2
     assert "a.json is no file of a shard: it names no format" in capsys.readouterr().err
     assert main(["merge", str(project.path / "b.json")]) == 2
-    assert "b.json can't be read: No such file" in capsys.readouterr().err
+    assert "b.json: No such file" in capsys.readouterr().err

@@ -124,7 +124,10 @@ def test_a_change_is_tested_against_an_earlier_commit(project, suite, workers):
 
 FAULTS = {
     "missing": ({}, "there is no reference 'main': references/main/experiment_a/experiment_total.json is *"),
-    "corrupt": ({}, "references/main/experiment_a/experiment_total.json is no reference: Expecting*restore*"),
+    "corrupt": (
+        {},
+        "references/main/experiment_a/experiment_total.json is no reference: it is*Expecting*restore*",
+    ),
     "seed": (
         {"keywords": {"seed": 1}},
         "recorded with 20 replicates of root seed 0*its replicate 0 has seed",
