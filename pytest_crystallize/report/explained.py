@@ -25,8 +25,10 @@ from pytest_crystallize.pytest_seam import saferepr
 def explain(verdict: Verdict, drawn_seed: int | None = None) -> str:
     """Return what a test that does not pass says of its verdict."""
     lines = [f"{verdict.status.upper()}: {verdict.reason}" if verdict.reason else verdict.status.upper()]
-    row = verdict.to_dict()
     numbers = []
+    if verdict.status == "inconclusive":  # what was found, and in lines of its own what would help
+        lines[0], *numbers = lines[0].split("; ")
+    row = verdict.to_dict()
     if verdict.baseline_mean is not None and verdict.treatment_mean is not None:
         metric = verdict.metric.split(", ")[0]
         shown = (

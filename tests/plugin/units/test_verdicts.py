@@ -103,6 +103,9 @@ def test_word(project, case):
     result.stdout.fnmatch_lines(
         [f"experiment_a.py::*[[]boost[]] {word} p*%[]]", f"{word} p* experiment_a.py::*[[]boost[]]*"]
     )
+    if case == "inconclusive":  # a line for what was found, one for each advice
+        advice = ["  with * goes unseen", "  plan more, *", "  to add replicates *", "  total: baseline *"]
+        result.stdout.fnmatch_lines([f"{word}: *: the data allow either sign", *advice], consecutive=True)
 
 
 @pytest.mark.parametrize("case", VERDICTS)
