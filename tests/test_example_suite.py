@@ -66,7 +66,6 @@ def test_prompts_are_compared_without_a_call_the_second_time(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 def test_digest_is_the_same_however_it_is_run():
     """One digest in one process, with workers, in random order, and through the library's processes."""
     pytest.importorskip("sklearn")

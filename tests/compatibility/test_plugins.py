@@ -126,7 +126,7 @@ def run(pytester, monkeypatch):
         pytester.path.joinpath("pytest.ini").write_text(f"[pytest]\n{case.ini}\n")
         loaded = ("-p", "xdist", "-p", "crystallize", "-p", case.plugin)
         return pytester.runpytest_subprocess(
-            *loaded, "--crystallize", "-n", workers, "-W", "error", *case.args, *more, timeout=100
+            *loaded, "--crystallize", "-n", workers, "-W", "error", *case.args, *more, timeout=300
         )
 
     run.path = pytester.path

@@ -241,7 +241,7 @@ def test_making_a_resource_moves_no_global_generator():
 
 def test_every_thread_has_its_own_resource():
     """A resource need not be safe to share between threads."""
-    barrier = threading.Barrier(2, timeout=30)
+    barrier = threading.Barrier(2, timeout=300)
     resource, made = counting()
 
     @pipeline_step()

@@ -28,7 +28,7 @@ from crystallize.run.units import units
 
 distributed = pytest.importorskip("distributed")
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.slow
 
 STEPS = """
     import os, random, signal, time

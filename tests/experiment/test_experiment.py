@@ -345,7 +345,7 @@ def test_arun_lets_the_event_loop_go_on():
 
     @pipeline_step()
     def waits(data, ctx):
-        assert released.wait(30)
+        assert released.wait(300)
         return data, {"x": 1}
 
     async def main():

@@ -71,6 +71,9 @@ def edited(source: str, old: str, new: str) -> str:
     return source.replace(old, new)
 
 
+HANGS = 300.0
+"""Seconds, many times what any session takes that does not hang."""
+
 ITEM = "experiment_a.py::experiment_total::total_increase[boost]"
 """Node id of its only test."""
 
@@ -118,13 +121,13 @@ class Project:
         """Run pytest in this process as it is."""
         return self.pytester.runpytest_inprocess(*args)
 
-    def run_apart(self, *args: str, timeout: float = 60) -> pytest.RunResult:
-        """Run pytest with --crystallize in a process of its own."""
+    def run_apart(self, *args: str, timeout: float = HANGS) -> pytest.RunResult:
+        """Run pytest with --crystallize in a process of its own, which is killed if it hangs."""
         return self.pytester.runpytest_subprocess(
             "--crystallize", "-p", "no:randomly", *args, timeout=timeout
         )
 
-    def run_workers(self, *args: str, n: int = 2, timeout: float = 60) -> pytest.RunResult:
+    def run_workers(self, *args: str, n: int = 2, timeout: float = HANGS) -> pytest.RunResult:
         """Run pytest with --crystallize on workers of pytest-xdist."""
         return self.run_apart(f"-n{n}", *args, timeout=timeout)
 

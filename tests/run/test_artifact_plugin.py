@@ -83,7 +83,7 @@ def test_every_run_has_a_version_of_its_own(tmp_path):
     (tmp_path / "exp" / "v7").mkdir(parents=True)
     (tmp_path / "exp" / "notes").mkdir()
     assert run(tmp_path).version_dir.name == "v8"
-    barrier = threading.Barrier(6, timeout=30)
+    barrier = threading.Barrier(6, timeout=300)
 
     def reserve(_):
         barrier.wait()
@@ -260,7 +260,7 @@ def test_a_run_that_is_killed_leaves_whole_files_and_no_manifest(tmp_path):
 
 def start_together(root, ready):
     """Run an experiment when all others are ready to."""
-    ready.wait(30)
+    ready.wait(300)
     run(root, replicates=20)
 
 
@@ -272,7 +272,7 @@ def test_processes_that_start_at_once_have_versions_of_their_own(tmp_path):
     for process in processes:
         process.start()
     for process in processes:
-        process.join(60)
+        process.join()
     assert [process.exitcode for process in processes] == [0] * 4
     versions = stored_versions("exp", tmp_path)
     assert [version.number for version in versions] == [0, 1, 2, 3]

@@ -341,7 +341,7 @@ def test_ctrl_c_ends_a_run_at_once(tmp_path, kind, seconds, whom):
         try:
             assert process.stdout.read(7) == b"running"
             whom(process.pid, signal.SIGINT)
-            _, errors = process.communicate(timeout=30)  # the pipes close when the last process has ended
+            _, errors = process.communicate()  # the pipes close when the last process has ended
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
@@ -368,7 +368,7 @@ def test_a_script_without_main_guard_is_told_so_once(tmp_path):
     """Where processes import the script that starts them: one traceback, of the script itself."""
     script = tmp_path / "script.py"
     script.write_text(UNGUARDED)
-    ended = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=100)
+    ended = subprocess.run([sys.executable, script], capture_output=True, text=True)
     assert ended.returncode == 1
     assert ended.stderr.count("Traceback") == 1
     last = ended.stderr.splitlines()[-1]

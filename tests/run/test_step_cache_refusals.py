@@ -472,7 +472,7 @@ class _Meeting(logging.Handler):
     def emit(self, record):
         self.calls += 1
         self.under_way.set()
-        assert self.done.wait(30)
+        assert self.done.wait(300)
 
 
 def test_files_that_other_units_open_count_for_no_step(tmp_path, monkeypatch):
@@ -487,7 +487,7 @@ def test_files_that_other_units_open_count_for_no_step(tmp_path, monkeypatch):
     def fetch(ctx):
         if ctx.replicate == 0:
             return [1.0]
-        assert meeting.under_way.wait(30)
+        assert meeting.under_way.wait(300)
         text = table.read_text()
         meeting.done.set()
         return [float(text)]

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -103,7 +104,7 @@ def test_each_session_has_a_worktree_of_its_own_and_old_ones_go(repository, tmp_
     trees.mkdir()
     lock = trees / f"{commits[0][:12]}.lock"
     with subprocess.Popen(
-        ["python", "-c", holding, str(lock)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", holding, str(lock)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as other:
         other.stdout.readline()
         made = Worktrees(trees).checkout(repository, "v1")

@@ -110,7 +110,7 @@ def test_a_replicate_that_fails_is_no_pass(project):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 def test_the_smaller_of_two_p_values_is_exposed(project):
     """Its size is .061 at n = 30: it takes many tests to tell that from .05; the built-in ones pass."""
     project.write(
@@ -123,6 +123,6 @@ def test_the_smaller_of_two_p_values_is_exposed(project):
         return {"x": rng.normal() + delta}
 """
     )
-    result = project.run_workers("--crystallize-calibrate", "10000", "-v", timeout=600)
+    result = project.run_workers("--crystallize-calibrate", "10000", "-v", timeout=1800)
     result.assert_outcomes(passed=2, failed=1)
     result.stdout.fnmatch_lines(["*smaller_p?calibration?*", "*MISCALIBRATED: supported by *"])

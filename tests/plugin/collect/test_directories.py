@@ -78,7 +78,7 @@ def test_directory_that_vanishes(project):
             lines="import shutil\nif replicate == 3: shutil.rmtree('.pytest_cache', ignore_errors=True)",
         )
     )
-    result = project.run_workers(timeout=40)
+    result = project.run_workers()
     result.stdout.no_fnmatch_line("*INTERNALERROR*")
     assert result.ret in (0, 1)
 
@@ -109,7 +109,7 @@ def test_full_disk(project):
         """,
     )
     project.write(total(replicates=30))
-    result = project.run_workers(timeout=40)
+    result = project.run_workers()
     result.stdout.no_fnmatch_line("*INTERNALERROR*")
     assert result.ret in (0, 1)
     result.stdout.fnmatch_lines(["note: records could not be written for other processes to read: *"])

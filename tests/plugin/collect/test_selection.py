@@ -288,9 +288,7 @@ def test_filterwarnings_mark(project):
 def test_timeout(project):
     """pytest-timeout ends a body that takes too long, as a failure of its replicate."""
     project.write(total(arguments="replicate, rng", lines="while replicate == 1: pass"))
-    result = project.run_apart(
-        "--timeout=1", "--crystallize-replicates=2", "--timeout-method=signal", timeout=20
-    )
+    result = project.run_apart("--timeout=1", "--crystallize-replicates=2", "--timeout-method=signal")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["INVALID: *Timeout*"])
 

@@ -101,11 +101,10 @@ def test_a_tracker_that_fails_changes_no_verdict(tracked):
 @pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("mlflow") is None, reason="takes mlflow: nox -s trackers")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of what MLflow itself uses
-@pytest.mark.timeout(600)
 def test_mlflow_itself(tracked, monkeypatch):
     """In a database of its own, with workers."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tracked.path}/mlflow.db")
-    result = tracked.run_apart("-n2", "-p", "mlflow_tracker", "--crystallize-report=report.html", timeout=300)
+    result = tracked.run_apart("-n2", "-p", "mlflow_tracker", "--crystallize-report=report.html")
     result.assert_outcomes(passed=1)
     from mlflow import MlflowClient
 

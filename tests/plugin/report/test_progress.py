@@ -57,7 +57,7 @@ def test_nothing_to_say(pipe, monkeypatch):
         return ""
 
     shown = Progress(writer, on_terminal=True, describe=describe, room=lambda: 80)
-    assert all(asked.acquire(timeout=10) for _ in range(3))
+    assert all(asked.acquire() for _ in range(3))
     shown.close()
     writer.close()
     assert reader.read(100) == b""
@@ -87,7 +87,7 @@ def test_description_that_fails(pipe, monkeypatch):
         raise OSError
 
     shown = Progress(writer, on_terminal=False, describe=describe, room=lambda: 80)
-    assert asked.acquire(timeout=10)
+    assert asked.acquire()
     shown.close()
 
 

@@ -321,7 +321,7 @@ def test_an_interrupted_session_still_reports(project, workers):
         assert process.poll() is None, process.communicate()[0]
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate()
     report = load(project)
     assert report["exit_status"] == pytest.ExitCode.INTERRUPTED, output
     (one,) = report["experiments"]

@@ -153,5 +153,5 @@ def test_a_session_waits_for_devices_of_another_one(devices):
     assert any("waiting for 2 of the devices 0 1" in line for line in waiting.stdout)
     assert waiting.poll() is None
     holder.communicate("")
-    output, _ = waiting.communicate(timeout=60)
+    output, _ = waiting.communicate()
     assert waiting.returncode == 0, output

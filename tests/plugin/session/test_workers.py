@@ -87,7 +87,7 @@ def test_same_results(project):
     shuffled = project.run_plain("--crystallize", "-v", "--randomly-seed", "3")
     assert outcome(shuffled) == serial
     stolen = project.pytester.runpytest_subprocess(
-        "--crystallize", "-v", "-n2", "--dist=worksteal", "--randomly-seed=5", timeout=60
+        "--crystallize", "-v", "-n2", "--dist=worksteal", "--randomly-seed=5"
     )
     assert outcome(stolen) == serial
 
@@ -104,7 +104,7 @@ def test_same_results_everywhere(project, workers, dist, order):
     serial = outcome(project.run("-v"))
     options = ["-p", "no:randomly"] if order == "declared" else [f"--randomly-seed={order}"]
     result = project.pytester.runpytest_subprocess(
-        "--crystallize", "-v", f"-n{workers}", f"--dist={dist}", *options, timeout=90
+        "--crystallize", "-v", f"-n{workers}", f"--dist={dist}", *options
     )
     assert outcome(result) == serial
 
@@ -169,7 +169,7 @@ def test_two_sessions_at_once(project):
     """Two sessions at once in one directory don't touch each other."""
     project.write(total(replicates=30, lines="sum(range(300_000))"))
     processes = [project.start("-n2", "-v", "--crystallize-seed", str(seed)) for seed in (1, 2)]
-    outputs = [process.communicate(timeout=60)[0] for process in processes]
+    outputs = [process.communicate()[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0]
     for seed, output in zip((1, 2), outputs, strict=True):
         assert f"seed {seed}, " in output

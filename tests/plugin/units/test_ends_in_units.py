@@ -80,7 +80,7 @@ PLACES = {
 def test_forked_child_that_comes_back(project, place, options):
     """The child is ended where it comes back, the session fails and names the place, and shows its verdicts once."""
     forking(project, **{place: "os.fork()"})
-    result = project.run_apart(*options, timeout=60)
+    result = project.run_apart(*options)
     assert result.ret == 1
     result.stdout.fnmatch_lines(
         [f"*a process forked in {PLACES[place]}*came back from there, and was ended*"]
@@ -127,7 +127,7 @@ def test_forked_child_around_condition_runs(project, place, options):
     where, hooks, first = AROUND[place]
     project.raw("conftest.py", f"import os\n\n{hooks}")
     project.write(first + TOTAL)
-    result = project.run_apart(*options, timeout=60)
+    result = project.run_apart(*options)
     assert result.ret == 1
     output = result.stdout.str() + result.stderr.str()
     assert fnmatch(
@@ -141,7 +141,7 @@ def test_forked_child_around_condition_runs(project, place, options):
 def test_children_of_multiprocessing(project):
     """Processes that end by themselves disturb nothing."""
     forking(project, body="works()", step="works()")
-    result = project.run_workers(timeout=60)
+    result = project.run_workers()
     result.assert_outcomes(passed=3)
     assert result.ret == 0
     assert (project.path / "worked").exists()
@@ -154,7 +154,7 @@ def test_children_of_multiprocessing(project):
 def test_exit_in_a_body(project, code, ends_with):
     """pytest.exit ends a session on workers as in one process, with the message and the code, if not 0."""
     project.write(total(lines=f"pytest.exit('enough', returncode={code})"))
-    result = project.run_workers(timeout=40)
+    result = project.run_workers()
     assert result.ret == ends_with
     result.stdout.no_fnmatch_line("*INTERNALERROR*")
     told = "note: replicate 0 of 'b*' of experiment_total ended the session: Exit:*"
