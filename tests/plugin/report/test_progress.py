@@ -66,12 +66,12 @@ def test_nothing_to_say(pipe, monkeypatch):
 def test_it_ends(pipe):
     """Closing ends the thread and its descriptor, a second time too."""
     _, writer = pipe
-    before = threading.active_count()
+    before = set(threading.enumerate())  # those of other tests may end meanwhile
     shown = Progress(writer, on_terminal=True, describe=str, room=lambda: 80)
-    assert threading.active_count() == before + 1
+    (thread,) = set(threading.enumerate()) - before
     shown.close()
     shown.close()
-    assert threading.active_count() == before
+    assert not thread.is_alive()
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(shown._descriptor)
 
