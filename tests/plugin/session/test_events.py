@@ -206,7 +206,8 @@ def test_a_path_that_cannot_be_written(project):
 @pytest.mark.parametrize("leaves", [False, True])
 def test_a_named_pipe(project, leaves):
     """Events go through it; without its reader the session goes on, and says so."""
-    project.write(TOTAL)
+    until_left = "while not os.path.exists('left'): pass" if leaves else ""
+    project.write(total(lines=until_left))
     path = project.path / "pipe"
     os.mkfifo(path)
     lines = []
@@ -214,6 +215,7 @@ def test_a_named_pipe(project, leaves):
     def reader():
         with path.open() as pipe:
             lines.extend([pipe.readline()] if leaves else pipe)
+        (project.path / "left").touch()
 
     thread = threading.Thread(target=reader)
     thread.start()
