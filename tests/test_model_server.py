@@ -1,6 +1,7 @@
 """The server of chat completions, asked by the client that users have."""
 
 import asyncio
+import time
 
 import pytest
 from model_servers import Fault, ModelServer
@@ -54,12 +55,17 @@ def test_a_call_that_hangs_ends_with_the_server():
 
 
 def test_calls_under_way_are_counted():
-    """The peak is how many calls waited together."""
+    """The peak is how many calls waited together: here each for all of them."""
 
     async def ask_all(server):
         async with openai.AsyncOpenAI(base_url=server.url, api_key="none", max_retries=0) as client:
             await asyncio.gather(*(asked(client, seed=seed) for seed in range(4)))
 
-    with ModelServer(latency=0.3) as server:
+    def until_all_have_come(request):
+        while server.peak < 4:
+            time.sleep(0.001)
+        return 0
+
+    with ModelServer(latency=until_all_have_come) as server:
         asyncio.run(ask_all(server))
     assert (server.total, server.peak) == (4, 4)
