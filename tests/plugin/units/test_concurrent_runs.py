@@ -439,7 +439,7 @@ def test_a_run_that_hangs_is_ended_by_its_time_out(project):
     """The others go on; the failure names it, and the line in which it waits."""
     pytest.importorskip("pytest_timeout")
     write(project, ENDING, end="await asyncio.Event().wait()")
-    result = project.run_apart("-n0", OFF, "--timeout=1")
+    result = project.run_apart("-n0", OFF, "--timeout=5")  # in which all others end
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
         ["*1 of 12 replicates of 'baseline' are missing: replicate 6 failed with Failed: Timeout*"]
