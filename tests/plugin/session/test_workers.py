@@ -129,10 +129,16 @@ def test_long_replicates_are_shared(project):
         total(
             replicates=30,
             arguments="rng, replicate, condition",
-            lines="sum(range(1_000_000))\nnote(replicate, condition, os.getpid())",
+            lines="until_both_are_here()\nnote(replicate, condition, os.getpid())",
         )
         + """
-import json
+import json, time
+from pathlib import Path
+
+def until_both_are_here():
+    Path(f"here-{os.getpid()}").touch()
+    while len(list(Path().glob("here-*"))) < 2:
+        time.sleep(0.01)
 
 def note(*what):
     with open("log", "a") as log:
