@@ -309,15 +309,15 @@ def test_an_interrupted_session_still_reports(project, workers):
             hypotheses=[Hypothesis(metric="total", direction="increase")],
         )
         def experiment_total(replicate, delta=0.0):
-            if replicate == 4:
-                Path("reached").touch()
-                time.sleep(30)
+            if replicate >= 4:
+                Path(f"reached-{os.getpid()}").touch()
+                time.sleep(600)
             return {"total": delta}
         """
     )
     extra = ("-n2",) if workers else ()
     process = project.start(*THREE, *extra)
-    while not (project.path / "reached").exists():
+    while len(list(project.path.glob("reached-*"))) < max(workers, 1):  # all have done what is before
         assert process.poll() is None, process.communicate()[0]
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
