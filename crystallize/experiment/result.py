@@ -14,24 +14,20 @@ from typing import Any, Final
 
 from crystallize.analysis.condition_runs import ConditionRuns
 from crystallize.analysis.evaluation import digest
-from crystallize.analysis.history import add_recording
-from crystallize.analysis.recordable import make_recording
-from crystallize.analysis.reference_file import write_reference
-from crystallize.analysis.stored_reference import Origin
 from crystallize.declare.case_design import CaseStream
-from crystallize.errors import ReferenceFileError
 from crystallize.experiment.result_metrics import ExperimentMetrics, HypothesisResult, listed
 from crystallize.experiment.result_parts import ResultParts
 from crystallize.experiment.result_text import result_lines
 from crystallize.experiment.run_failure import RunFailure
-from crystallize.experiment.run_records import RunRecords
+from crystallize.experiment.run_records import RunRecords, provenance_of
 from crystallize.experiment.tidy import frame, tidy_rows, verdict_frame
 from crystallize.experiment.tree import encodable, tree_lines
-from crystallize.identity.provenance import commit_and_changes, machine, versions
+from crystallize.identity.provenance import machine, versions
 from crystallize.report.case_names import CaseNames
 from crystallize.text.strict_json import strict_json
 
 FIRST_VERSION: Final = "v0"
+_OF_AN_ERROR: Final = ("condition", "replicate", "step", "message", "traceback")
 
 
 class Result:
@@ -101,16 +97,9 @@ class Result:
         self.metrics = ExperimentMetrics(conditions, self.hypotheses, self._version)
         failed = (each for runs in conditions.values() for each in runs.records.whole())
         self.errors = tuple(
-            RunFailure(
-                r.condition,
-                r.replicate,
-                r.error.step,
-                str(r.error),
-                r.error.traceback,
-                "" if cases is None else cases.label(r.replicate),
-            )
-            for _, r in sorted(failed, key=itemgetter(0))
-            if r.error is not None
+            RunFailure.of(record, record.error, "" if cases is None else cases.label(record.replicate))
+            for _, record in sorted(failed, key=itemgetter(0))
+            if record.error is not None
         )
 
     def _version(self) -> str:
@@ -147,25 +136,7 @@ class Result:
             "root_seed": self.root_seed,
             "seeds": {record.replicate: record.seed for record in self.records},
             "steps": [dict(step) for step in self._steps],
-            "runs": [
-                {
-                    "replicate": record.replicate,
-                    "condition": record.condition,
-                    "seed": record.seed,
-                    "seconds": record.seconds,
-                    "steps": [
-                        {
-                            "step": s.name,
-                            "reads": dict(s.reads),
-                            "absent": list(s.absent),
-                            "writes": dict(s.writes),
-                        }
-                        for s in record.scopes
-                    ],
-                    "artifacts": [artifact._asdict() for artifact in record.artifacts],
-                }
-                for record in self.records
-            ],
+            "runs": list(map(provenance_of, self.records)),
             "versions": versions() if self._read is None else dict(self._read.versions),
             "git_commit": self._git_commit,
         }
@@ -276,39 +247,12 @@ class Result:
         OSError
             If the file can't be written.
         """
-        fewest = min(len(known.records) for known in self._conditions.values())
-        if fewest < self.planned_replicates:
-            raise ReferenceFileError(
-                f"{self.name} was stopped early, after {fewest} of {self.planned_replicates} "
-                "replicates, and only complete runs are recorded; run it without stopping="
-            )
-        claimed = [metric for result in self.hypotheses for metric in result.claimed]
-        cases = [] if self._cases is None else [self._cases.named(i) for i in range(fewest)]
-        recording, left_out = make_recording(
-            self.name,
-            self._conditions,
-            self._origin(),
-            root_seed=self.root_seed,
-            claimed=claimed,
-            cases=cases,
-        )
-        if recording.is_empty:
-            raise ReferenceFileError(f"{self.name} has no metric to record")
-        if append:
-            add_recording(Path(path), self.name, recording)
-        else:
-            write_reference(Path(path), self.name, recording)
-        return left_out
+        # Not needed to run.
+        from crystallize.experiment.result_reference import origin_now, origin_then, write_recording
 
-    def _origin(self) -> Origin:
-        """Return the origin of a reference that is made of it."""
-        if self._read is not None:  # when and where it was run then; nobody can tell whether code differed
-            known = self._read
-            return Origin(known.started, known.commit, None, known.machine, known.versions, known.inputs)
-        commit, changed = commit_and_changes()
-        dirty = changed if commit == self._git_commit else None  # another one is checked out by now
-        here = None if self._elsewhere else machine()
-        return Origin.now(commit=self._git_commit, dirty=dirty, machine=here, inputs=self._inputs)
+        parts = self._parts()
+        origin = origin_now(parts) if self._read is None else origin_then(parts)
+        return write_recording(Path(path), parts, origin, append=append)
 
     def to_dict(self) -> dict[str, Any]:
         """Return metrics, verdicts, errors and provenance as plain data."""
@@ -320,16 +264,7 @@ class Result:
             "hypotheses": [
                 {"name": h.name, "results": h.results, "ranking": h.ranking} for h in self.hypotheses
             ],
-            "errors": [
-                {
-                    "condition": e.condition,
-                    "replicate": e.replicate,
-                    "step": e.step,
-                    "message": e.message,
-                    "traceback": e.traceback,
-                }
-                for e in self.errors
-            ],
+            "errors": [{name: getattr(each, name) for name in _OF_AN_ERROR} for each in self.errors],
             "digest": self.digest,
             "provenance": self.provenance,
         }

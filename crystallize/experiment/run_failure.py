@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from crystallize.context.record import RunError, RunRecord
+
 
 @dataclass(frozen=True, slots=True)
 class RunFailure:
@@ -31,6 +33,11 @@ class RunFailure:
     message: str
     traceback: str
     case: str = ""
+
+    @classmethod
+    def of(cls, record: RunRecord, error: RunError, case: str) -> RunFailure:
+        """Return the failure of a run."""
+        return cls(record.condition, record.replicate, error.step, str(error), error.traceback, case)
 
     def __str__(self) -> str:
         which = self.case or f"replicate {self.replicate}"

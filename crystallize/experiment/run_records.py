@@ -69,3 +69,23 @@ class RunRecords(Sequence[RunRecord]):
     def kinds(self) -> Iterator[tuple[RunRecord, int]]:
         """Yield one of each kind of record with how many there are: they differ in values and times alone."""
         return itertools.chain.from_iterable(records.kinds() for records in self._conditions)
+
+
+def provenance_of(record: RunRecord) -> dict[str, Any]:
+    """Return where the numbers of a run are from: its seed, what its steps read and wrote, its artifacts."""
+    return {
+        "replicate": record.replicate,
+        "condition": record.condition,
+        "seed": record.seed,
+        "seconds": record.seconds,
+        "steps": [
+            {
+                "step": scope.name,
+                "reads": dict(scope.reads),
+                "absent": list(scope.absent),
+                "writes": dict(scope.writes),
+            }
+            for scope in record.scopes
+        ],
+        "artifacts": [artifact._asdict() for artifact in record.artifacts],
+    }
