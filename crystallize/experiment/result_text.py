@@ -27,7 +27,10 @@ def result_lines(parts: ResultParts, metrics: Mapping[str, Mapping[str, Sequence
     """
     run, planned = parts.replicates, parts.planned
     stopped = f" (stopped at {run} of {planned})" if planned > run else ""
-    yield printable(f"{parts.name}: {run} replicates{stopped}, seed {parts.root_seed}")
+    kinds = [kind for runs in parts.conditions.values() for kind in runs.records.kinds()]
+    cached = sum(times for record, times in kinds if record.cached)
+    told = f", {cached} of {sum(times for _, times in kinds)} runs from cache" if cached else ""
+    yield printable(f"{parts.name}: {run} replicates{stopped}, seed {parts.root_seed}{told}")
     for name, condition in metrics.items():
         for metric, values in condition.items():
             yield printable(f"  {name}.{metric}: {sample_text(values)}")
