@@ -29,18 +29,18 @@ def command(project, *arguments):
 @pytest.mark.slow
 def test_why_runs_are_made_again(project):
     """How many are stored of a test, a function or a file, and what has changed since; nothing is run."""
-    path = project.write(total(lines="open('ran', 'a').write('x')"))
+    project.write(total(lines="open('ran', 'a').write('x')"))
     project.ini("addopts = -n2\nfilterwarnings = error")
     code, out = command(project, "cache", "why", ITEM)
     assert code == 0
     assert out.splitlines()[0] == "experiment_a.py::experiment_total: 0 of 12 runs are stored"
-    path.write_text(path.read_text().replace("    open('ran', 'a').write('x')\n", ""))
+    project.write(total())
     assert not (project.path / "ran").exists()
     project.run_apart("-n0")
     assert command(project, "cache", "why", "experiment_a.py")[1] == (
         "experiment_a.py::experiment_total: 12 of 12 runs are stored\n"
     )
-    path.write_text(edited(path.read_text(), "uniform(0.5, 1.5)", "uniform(0.5, 1.6)"))
+    project.write(edited(total(), "uniform(0.5, 1.5)", "uniform(0.5, 1.6)"))
     out = command(project, "cache", "why", "experiment_a.py::experiment_total")[1]
     assert "  boost: 0 of 6: experiment_a.experiment_total changed\n" in out
     code, out = command(project, "cache", "why", "nothing.py")
