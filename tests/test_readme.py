@@ -8,6 +8,7 @@ from importlib import metadata
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -51,7 +52,10 @@ def test_shows_what_the_first_example_prints(examples):
     arguments = command.removeprefix("$ pytest ").split()
     session = pytest_run(examples, "-p", "no:randomly", *arguments)
     assert session.returncode == 0, session.stdout + session.stderr
-    assert without_times(session.stdout) == without_times(shown)
+    printed = session.stdout
+    if np.lib.NumpyVersion(np.__version__) < "2.1.0":  # which draws other numbers from Zipf's distribution
+        printed, shown = (re.sub(r" *\d[\d.]*", " <number>", text) for text in (printed, shown))
+    assert without_times(printed) == without_times(shown)
 
 
 def test_first_example_has_about_thirty_lines():
