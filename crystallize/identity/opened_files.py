@@ -28,7 +28,7 @@ from crystallize.identity.places import (
     is_of_tools,
     source_of,
 )
-from crystallize.identity.purity import current
+from crystallize.identity.purity import current, listed_directory
 
 Kind = Literal["content", "names", "code"]
 
@@ -43,7 +43,6 @@ _EVENTS: Final = (
 )
 _TOOLS_PREFIX: Final = "pytest_"
 _WRITES: Final = os.O_WRONLY | os.O_TRUNC
-_LISTING_FOR_PYTHON: Final = frozenset({"importlib.metadata", "pkgutil"})
 
 
 @dataclass(slots=True)
@@ -99,8 +98,9 @@ class OpenedFiles:
             if not isinstance(path, int):
                 self._opened(path, mode, flags)
         elif event in ("os.listdir", "os.scandir"):
-            if not isinstance(args[0], int):
-                self._note("names", os.curdir if args[0] is None else args[0])
+            listed = listed_directory(args[0])
+            if listed is not None:
+                self._note("names", listed)
         elif event == "sqlite3.connect":
             if (name := database_file(args[0])) is not None:
                 self._note("content", name)
@@ -179,7 +179,8 @@ def _readers() -> set[str] | None:
     tool = False
     importing: bool | None = None
     frame: FrameType | None = caller()
-    if frame is not None and frame.f_globals.get("__name__") in _LISTING_FOR_PYTHON:
+    lister = None if frame is None else frame.f_globals.get("__name__")
+    if lister == "importlib.metadata":
         return None
     while frame is not None:
         filename, name = frame.f_code.co_filename, frame.f_globals.get("__name__") or ""
@@ -192,8 +193,11 @@ def _readers() -> set[str] | None:
             if importing is None and frame.f_code.co_name == "_find_and_load":
                 return None  # a module that is loaded
         elif not filename.startswith("<") and top not in sys.stdlib_module_names:
+            ours = is_project_file(filename)
+            if lister == "pkgutil" and importing is None and not ours:
+                return None  # a package that looks for its parts among all that there is
             importing = False
-            if is_project_file(filename):
+            if ours:
                 names.add(name)
         frame = frame.f_back
     return names if names or not tool else None

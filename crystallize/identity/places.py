@@ -106,6 +106,15 @@ def source_of(file: Spelled) -> Spelled | None:
     return Spelled.of(os.path.join(parent, name.partition(".")[0] + ".py"))  # noqa: PTH118
 
 
+def directory_of(descriptor: int) -> str | None:
+    """Return the directory that a descriptor stands for; None if it can't be told, or is none."""
+    try:
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
+    except OSError:
+        return None
+    return str(path) if path.is_dir() else None
+
+
 def database_file(name: Any) -> str | None:
     """Return the file of what `sqlite3.connect` is given; None if it is kept in memory."""
     text, query = os.fsdecode(name), ""

@@ -25,6 +25,7 @@ from crystallize.identity.places import (
     Spelled,
     StrPath,
     database_file,
+    directory_of,
     installation,
     is_library_of_project,
     is_of_no_concern,
@@ -182,9 +183,10 @@ class Watch:
                 self._written.add(file.real)
 
     def _listed(self, path: Any = None) -> None:
-        if isinstance(path, int) or _listed_for_tools():
+        listed = listed_directory(path)
+        if listed is None or _listed_for_tools():
             return
-        directory = Spelled.of(os.curdir if path is None else path)
+        directory = Spelled.of(listed)
         known = self._watcher
         if known._ignored.hold_directory(directory) or is_of_no_concern(directory) or is_of_tools(directory):
             return
@@ -386,6 +388,13 @@ def _listed_for_tools() -> bool:
             return False
         frame = frame.f_back
     return False
+
+
+def listed_directory(given: Any) -> Any:
+    """Return the directory that is listed; None if that can't be told, or it is listed to be removed."""
+    if isinstance(given, int):
+        return None if _called_by("shutil") else directory_of(given)
+    return os.curdir if given is None else given
 
 
 def _called_by(*modules: str) -> bool:

@@ -43,6 +43,7 @@ class Repeatability:
         self._first: dict[str, RunRecord] = {}  # by condition
         self._later: dict[str, RunRecord] = {}  # by condition: the cheapest run behind its first
         self._cheapest: RunRecord | None = None  # of those that other machines have made
+        self._has_repeated_first = False
         self._again = 0.0
         self._spent = 0.0
         self._sound: set[str] = set()
@@ -143,9 +144,21 @@ class Repeatability:
         if memos:
             return cheapest
         foreign = sorted(filter(is_comparable, others), key=lambda record: record.seconds)
-        chosen = [*foreign[:1], *cheapest][:1]
-        allowed = max(_CHEAP if not self._again else 0.0, SHARE * self._spent - self._again)
-        return [record for record in chosen if record.seconds <= allowed]
+        return [record for record in [*foreign[:1], *cheapest][:1] if record.seconds <= self._allowed]
+
+    @property
+    def _allowed(self) -> float:
+        return max(_CHEAP if not self._again else 0.0, SHARE * self._spent - self._again)
+
+    def _first_of_all(self) -> list[RunRecord]:
+        """Return the first run of this process, if it is to be made again now.
+
+        It alone shows what runs do to their process that can't be seen there, such as to take a lock or to
+        register something, if all later ones find that done.
+        """
+        if self._has_repeated_first or not self._later:
+            return []
+        return [record for record in list(self._first.values())[:1] if record.seconds <= self._allowed]
 
     def took_from(self, record: RunRecord) -> None:
         """Take in the record of a run that another machine has made."""
@@ -196,6 +209,7 @@ class Repeatability:
         """
         memos, grown, moved = self.filled(), self.grown(), self.moved()
         suspects = [*memos, *grown, *moved]
+        first = [] if memos_only else self._first_of_all()
         if suspects or not memos_only:
             for record in self.to_repeat(others, memos=suspects):
                 cleared(memos)
@@ -204,6 +218,9 @@ class Repeatability:
                     self._changing |= {label for label in grown if not refilled_alike(grown[label])}
                     self._changing |= {label for label in moved if not came_again(moved[label])}
                 self.compare(record, again, [label for label in suspects if label not in self._changing])
+        for record in first:
+            self._has_repeated_first = True
+            self.compare(record, run_again(Unit(record.replicate, record.condition)))
         self._sound -= self._changing
         return self.objection()
 

@@ -170,6 +170,20 @@ def test_a_directory_that_was_there_is_not_the_runs(project):
     assert reasons(run) == undeclared("data/train.csv")
 
 
+@pytest.mark.skipif(
+    not Path("/proc/self/fd").exists(), reason="the system does not tell what a descriptor is"
+)
+def test_a_directory_that_is_listed_by_a_descriptor_is_noted(project):
+    """As by its name; one that is listed to be removed is not."""
+
+    def run():
+        shutil.rmtree(tempfile.mkdtemp())
+        assert len(list(os.fwalk("data"))) == 1
+
+    assert reasons(run) == ("listed data, which is not declared in inputs=",)
+    assert reasons(run, "data") == ()
+
+
 def test_a_file_that_takes_anothers_place_is_noted(project):
     """What was moved there is not what the run wrote."""
 

@@ -453,6 +453,20 @@ def data() -> Iterator[Case]:
             "data/table.zip",
         ),
         "pkgutil.get_data": ("pkgutil", "int(pkgutil.get_data('stock', 'table'))", "1", "2", "stock/table"),
+        "a directory, by a descriptor": (
+            "os",
+            "len(os.listdir(os.open('data', os.O_RDONLY)))",
+            None,
+            "",
+            "data/more",
+        ),
+        "pkgutil.iter_modules": (
+            "pkgutil",
+            "len([*pkgutil.iter_modules(['stock'])])",
+            None,
+            "",
+            "stock/more.py",
+        ),
         "importlib.resources": (
             "importlib.resources",
             "int((importlib.resources.files('stock') / 'table').read_text())",

@@ -337,6 +337,21 @@ def test_runs_that_do_not_repeat_can_be_errors(project):
     assert "crystallize_repeatable: 'never' is none of note, error" in project.run().stderr.str()
 
 
+def test_what_only_the_first_run_finds_undone_is_told(project):
+    """It is made again, since all later ones agree."""
+    project.write(
+        """
+        import threading
+        LOCK = threading.Lock()
+
+        @pytest.mark.experiment(replicates=4, treatments={"t": {"gain": 0.5}})
+        def experiment_total(gain=0.0):
+            return {"score": gain + float(LOCK.acquire(blocking=False))}
+        """
+    )
+    assert "experiment_total does not repeat: metric 'score' in replicate 0" in text_of(project.run())
+
+
 def test_an_experiment_that_cannot_repeat_says_so(project):
     """Then nothing is stored, and nothing told."""
     project.write(UNSTEADY.substitute(more=", repeatable=False"))
