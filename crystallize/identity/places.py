@@ -18,8 +18,8 @@ from typing import Any, Final, NamedTuple
 StrPath = str | os.PathLike[str]
 
 _HARMLESS: Final = (os.path.normcase(os.path.abspath(os.devnull)), "/dev/zero", "/dev/full")  # noqa: PTH100
-# The environment's part of the key is about the first two. Imports read time zones, pandas' for one.
-_MACHINE: Final = ("/proc/", "/sys/", "/usr/share/zoneinfo/")
+_MACHINE: Final = ("/proc/", "/sys/")  # the environment's part of the key is about these
+_ZONES: Final = "/usr/share/zoneinfo/"  # imports read them, that of pandas for one
 _SYSTEM: Final = (
     "/usr/",
     "/lib",
@@ -80,7 +80,10 @@ class Places:
 def is_of_no_concern(file: Spelled) -> bool:
     """Say whether a file says nothing of a project: a device, the machine's, metadata of a distribution."""
     return (
-        file.given in _HARMLESS or file.given.startswith(_MACHINE) or _METADATA.search(file.given) is not None
+        file.given in _HARMLESS
+        or file.real.startswith(_MACHINE)  # not /proc/self/cwd, which leads elsewhere
+        or file.given.startswith(_ZONES)
+        or _METADATA.search(file.given) is not None
     )
 
 

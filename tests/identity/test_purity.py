@@ -235,6 +235,13 @@ def test_what_the_environment_holds_is_pure(project, path):
     assert reasons(lambda: Path(path).read_bytes()) == ()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux")
+def test_a_file_that_the_system_leads_to_is_noted(project):
+    """By a link among what the environment holds."""
+    run = Path("/proc/self/cwd/data/train.csv").read_text
+    assert reasons(run) == undeclared("/proc/self/cwd/data/train.csv")
+
+
 def test_what_lies_outside_of_the_project_is_noted(project):
     """It is said with its whole name."""
     other = Path(__file__).resolve()
