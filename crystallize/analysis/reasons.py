@@ -126,7 +126,8 @@ def _shape(outcome: Outcome) -> str:
     if outcome.result.degenerate or sample.units is not None:
         return ""
     first, second = test.scores(sample.baseline, sample.treatment)
-    samples = ([t - b for b, t in zip(first, second, strict=False)],) if sample.paired else (first, second)
+    halves = [t / 2 - b / 2 for b, t in zip(first, second, strict=False)]  # the whole may be beyond floats
+    samples = (halves,) if sample.paired else (first, second)
     claim = outcome.claim
     claimed = "two-sided" if claim.direction == "equal" else claim.claimed
     if not is_too_skewed(*samples, claimed=claimed):

@@ -268,3 +268,11 @@ def test_a_bounded_loss_is_bounded_at_every_look():
     assert verdict(same, same, "no_decrease", **options).status == "supported"
     found = verdict(same, same, "no_decrease", worst=0.0, **options)
     assert (found.status, found.p_value) == ("inconclusive", pytest.approx((1 - 0.05 / 0.97) ** 30))
+
+
+@pytest.mark.parametrize("options", [{}, {"statistical_test": WelchTTest()}, {"at_least": 1.0}])
+def test_differences_beyond_floats_are_decided(options):
+    """Both values of each pair are floats, what lies between them is none."""
+    low = [-1.7e308 + i * 1e300 for i in range(12)]
+    assert verdict(low, [-value for value in low], **options).status == "supported"
+    assert verdict([-value for value in low], low, **options).status == "refuted"
