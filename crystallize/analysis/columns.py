@@ -88,6 +88,8 @@ def _array_of(records: Records, metric: str) -> Column | None:
 
 def in_each(column: Column) -> list[Any]:
     """Return one value per replicate: the mean of several numbers, several other values as a list, or nan."""
+    if type(column) is array:
+        return column.tolist()
     return [item if type(item) in SINGLE else _one_value(item) for item in column]
 
 

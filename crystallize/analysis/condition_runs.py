@@ -209,10 +209,7 @@ class ConditionRuns:
 
     def sample(self, metrics: Iterable[str]) -> dict[str, list[Any]]:
         """Return copies of the samples of these metrics, which their receiver may change."""
-        return {
-            name: [item if type(item) in SINGLE else copy.deepcopy(item) for item in self.values(name)]
-            for name in metrics
-        }
+        return {name: _copied(self.values(name)) for name in metrics}
 
     def gap(self, metric: str) -> str | None:
         """Say why a metric is no sample of evidence in every replicate; None if it is one.
@@ -309,6 +306,13 @@ class ConditionRuns:
             f"{len(self.lacking)} of {len(self.records)} {self.noun}s of {self.condition!r} are missing: "
             f"{self.called(first)} {what}{more}"
         )
+
+
+def _copied(values: list[Any]) -> list[Any]:
+    """Return values, with copies of those that can be changed."""
+    if SINGLE.issuperset(map(type, values)):
+        return values
+    return [item if type(item) in SINGLE else copy.deepcopy(item) for item in values]
 
 
 def _first_line(text: str) -> str:

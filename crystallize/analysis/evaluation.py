@@ -84,6 +84,6 @@ def runs_by_condition(
     tables = {name: RecordTable() for name in conditions}
     for record in records:
         table = tables.get(record.condition)
-        if table is not None and 0 <= record.replicate < replicates and not table.failed(record.replicate):
-            table.put(record)
+        if table is not None and 0 <= record.replicate < replicates:
+            table.put_unless_failed(record)
     return {name: ConditionRuns(name, Records(table, replicates)) for name, table in tables.items()}

@@ -125,13 +125,15 @@ class Schedule:
 
     def take_in(self, record: RunRecord) -> bool:
         """Take in a record; tell whether no more are needed, so that what is still to come was run ahead."""
-        counts, whole, table = self._counts, self._whole, self._tables[record.condition]
-        if not table.failed(record.replicate):
-            table.put(record)
+        counts, whole, complete = self._counts, self._whole, self._complete
+        self._tables[record.condition].put_unless_failed(record)
         counts[record.replicate] += 1
-        while self._complete < len(counts) and counts[self._complete] == whole[self._complete]:
-            self._complete += 1
-        if self._complete < self._interim.size or self._interim.advance(self._runs(), self._claims):
+        if complete < self._interim.size and counts[complete] < whole[complete]:
+            return False
+        while complete < len(counts) and counts[complete] == whole[complete]:
+            complete += 1
+        self._complete = complete
+        if complete < self._interim.size or self._interim.advance(self._runs(), self._claims):
             return False
         return self._interim.size < self._asked
 

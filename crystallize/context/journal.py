@@ -144,10 +144,13 @@ class Journal:
     def trace_look_up(self, key: str) -> None:
         """Trace that the current part looks up a key."""
         self.traced.add(key)
+        scope = self.scope
         if key in self.values:
-            self.trace("read", key, summarize(self.values[key]))
+            self.scope = scope = scope.then("read", key, summarize(self.values[key]))
         else:
-            self.trace("absent", key)
+            self.scope = scope = scope.then("absent", key)
+        if self.scopes:
+            self.scopes[-1] = scope
 
     def trace_seed(self) -> None:
         """Trace that the current part asks for random numbers or the seed."""

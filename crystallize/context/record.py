@@ -21,6 +21,7 @@ _ABOVE_USERS = (_PACKAGE, str(Path(asyncio.__file__).parent) + os.sep)
 NOT_BEGUN: Final = "BudgetSpent"
 """Error type of the record of a run that was not begun, since a budget was spent."""
 _FORMAT: Final = "crystallize-run-4"
+_blank: Final = object.__new__
 
 
 def _encoder() -> Callable[[object], str]:
@@ -256,28 +257,26 @@ class _Unfrozen:
 
     __slots__ = tuple(entry.name for entry in fields(RunRecord))
 
-    def __init__(self, *values: Any) -> None:
-        (
-            self.condition,
-            self.replicate,
-            self.seed,
-            self.metrics,
-            self.scopes,
-            self.artifacts,
-            self.error,
-            self.skipped,
-            self.seconds,
-            self.sections,
-            self.cached,
-            self.impure,
-            self.cached_steps,
-            self.calls,
-            self.notes,
-        ) = values
-
 
 def record_of(*values: Any) -> RunRecord:
     """Return a record of the values of all its fields, in order."""
-    record: Any = _Unfrozen(*values)
+    record: Any = _blank(_Unfrozen)
+    (
+        record.condition,
+        record.replicate,
+        record.seed,
+        record.metrics,
+        record.scopes,
+        record.artifacts,
+        record.error,
+        record.skipped,
+        record.seconds,
+        record.sections,
+        record.cached,
+        record.impure,
+        record.cached_steps,
+        record.calls,
+        record.notes,
+    ) = values
     record.__class__ = RunRecord
     return record  # type: ignore[no-any-return]

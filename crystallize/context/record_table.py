@@ -34,10 +34,11 @@ class RecordTable:
     hundred bytes. Records that failed, were skipped, or have artifacts or output are kept as they are.
     """
 
-    __slots__ = ("_expected", "_kinds", "_limit", "_packed", "_rows", "_where", "_whole")
+    __slots__ = ("_expected", "_in_order", "_kinds", "_limit", "_packed", "_rows", "_where", "_whole")
 
     def __init__(self) -> None:
         self._whole: dict[int, RunRecord] = {}
+        self._in_order: list[tuple[int, RunRecord]] | None = None
         self._kinds: dict[Kind, int] = {}
         self._rows: list[Rows] = []
         self._where = array("q")  # by replicate, of what rows and which of them; or one of the below
@@ -60,18 +61,20 @@ class RecordTable:
             return self._rows[place >> 40].record(place & _ROW)
         return found
 
-    def failed(self, replicate: int) -> bool:
-        """Return whether there is a record of a replicate that did not succeed."""
-        found = self._whole.get(replicate)
-        return found is not None and not found.succeeded
-
     def put(self, record: RunRecord) -> None:
         """Have a record stand for its replicate."""
         if self._where:
             self._drop(record.replicate)
         self._whole[record.replicate] = record
+        self._in_order = None
         if len(self._whole) > self._limit:
             self._pack()
+
+    def put_unless_failed(self, record: RunRecord) -> None:
+        """Have a record stand for its replicate, except where there is one that did not succeed."""
+        found = self._whole.get(record.replicate)
+        if found is None or found.succeeded:
+            self.put(record)
 
     def take(self, record: RunRecord) -> None:
         """Have a record stand for its replicate, except where there is one already."""
@@ -81,6 +84,7 @@ class RecordTable:
     def add(self, rows: Rows) -> None:
         """Have rows stand for their replicates, except where there is a record already."""
         known = self._rows_of(rows.kind)
+        self._in_order = None
         if known is None:
             for row, replicate in enumerate(rows.replicates):
                 if not self._holds(replicate):
@@ -159,6 +163,7 @@ class RecordTable:
         number = self._rows_of(kind)
         if number is None:
             return False
+        self._in_order = None
         place = number << 40 | self._rows[number].append_all(records, values)
         for row, record in enumerate(records, place):
             self._where[record.replicate] = row
@@ -176,9 +181,11 @@ class RecordTable:
 
     # What a `Records` looks at.
 
-    def whole(self) -> Iterable[tuple[int, RunRecord]]:
-        """Return the records that are in no column, with their replicates."""
-        return self._whole.items()
+    def whole(self) -> list[tuple[int, RunRecord]]:
+        """Return the records that are in no column, with their replicates, in order."""
+        if self._in_order is None:
+            self._in_order = sorted(self._whole.items(), key=itemgetter(0))
+        return self._in_order
 
     @property
     def rows(self) -> Sequence[Rows]:
@@ -259,8 +266,8 @@ class Records(Sequence[RunRecord | None]):
     # Of all of them, without making one.
 
     def whole(self) -> list[tuple[int, RunRecord]]:
-        """Return those that are in no column, with their replicates, in order."""
-        found = sorted(self._table.whole(), key=itemgetter(0))
+        """Return those that are in no column, with their replicates, in order; it is not to be changed."""
+        found = self._table.whole()
         if found and found[-1][0] >= self._reach:
             found = [each for each in found if each[0] < self._reach]
         return found
@@ -291,8 +298,8 @@ class Records(Sequence[RunRecord | None]):
     @property
     def reached(self) -> int:
         """Number of replicates up to the last of which there is a record."""
-        in_columns = (int(replicates.max()) for _, _, replicates in self.parts())
-        return 1 + max(itertools.chain((place for place, _ in self.whole()), in_columns), default=-1)
+        in_columns = [int(replicates.max()) for _, _, replicates in self.parts()]
+        return 1 + max([place for place, _ in self.whole()[-1:]] + in_columns, default=-1)
 
     def has(self, replicate: int) -> bool:
         """Return whether there is one of a replicate."""
@@ -303,7 +310,7 @@ class Records(Sequence[RunRecord | None]):
         lacks = np.ones(self._size, dtype=bool)
         for _, _, replicates in self.parts():
             lacks[replicates] = False
-        lacks[[place for place, record in self.whole() if record.succeeded]] = False
+        lacks[[place for place, r in self.whole() if r.error is None and r.skipped is None]] = False
         return tuple(np.flatnonzero(lacks).tolist())
 
     def seeds(self) -> Sequence[int | None]:
@@ -356,6 +363,7 @@ class Records(Sequence[RunRecord | None]):
 
     def kinds(self) -> Iterator[tuple[RunRecord, int]]:
         """Yield the first of each kind of record, and how many are of that kind."""
-        yield from ((record, 1) for _, record in self.whole())
+        for _, record in self.whole():
+            yield record, 1
         for rows, counted, replicates in self.parts():
             yield rows.record(int(counted[replicates.argmin()])), len(counted)

@@ -95,11 +95,11 @@ class Result:
         self._read: ResultParts | None = None
         self.hypotheses = tuple(hypotheses)
         self.metrics = ExperimentMetrics(conditions, self.hypotheses, self._version)
-        failed = (each for runs in conditions.values() for each in runs.records.whole())
+        whole = (each for runs in conditions.values() if runs.lacking for each in runs.records.whole())
+        failed = [(place, r, r.error) for place, r in whole if r.error is not None]
         self.errors = tuple(
-            RunFailure.of(record, record.error, "" if cases is None else cases.label(record.replicate))
-            for _, record in sorted(failed, key=itemgetter(0))
-            if record.error is not None
+            RunFailure.of(record, error, "" if cases is None else cases.label(record.replicate))
+            for _, record, error in sorted(failed, key=itemgetter(0))
         )
 
     def _version(self) -> str:

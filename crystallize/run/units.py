@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple, Protocol, overload
+from typing import Any, Final, NamedTuple, Protocol, overload
 
 from crystallize.context.record import RunRecord
+
+_new_tuple: Final = tuple.__new__  # the shortest way: there are many
 
 
 class Unit(NamedTuple):
@@ -21,9 +23,10 @@ def units(conditions: Sequence[str], replicates: Iterable[int]) -> Iterator[Unit
     Within a replicate the order of the conditions rotates with the replicate's number, so that a machine
     that warms up or slows down favours none of them.
     """
+    turns = [rotated(conditions, turn) for turn in range(len(conditions))]
     for replicate in replicates:
-        for condition in rotated(conditions, replicate):
-            yield Unit(replicate, condition)
+        for condition in turns[replicate % len(turns)]:
+            yield _new_tuple(Unit, (replicate, condition))
 
 
 class Units(Sequence[Unit]):

@@ -81,7 +81,7 @@ class LoggingPlugin(BasePlugin):
     def after_run(self, experiment: Any, result: Any) -> None:
         """Tell what came from the cache, failures and verdicts."""
         hits = Counter[str]()
-        for record, times in result.records.kinds():
+        for record, times in result.records.kinds() if experiment.pipeline.is_cacheable else ():
             if record.cached_steps:
                 hits.update(dict.fromkeys(record.cached_steps, times))
         for step, times in hits.items():
