@@ -95,6 +95,12 @@ STEPS = """
         return data
 
     @pipeline_step()
+    def holds(data, ctx, *, until):
+        while ctx.replicate >= 10 and not os.path.exists(until):
+            time.sleep(0.01)
+        return data
+
+    @pipeline_step()
     def waits(data, ctx, *, seconds=0.01):
         time.sleep(seconds)
         return data
@@ -263,14 +269,14 @@ def test_a_lost_scheduler_is_told_and_the_next_run_resumes(start_cluster, steps,
     """What was finished is kept."""
     cluster = start_cluster()
     upload(cluster, tmp_path)
-    log = tmp_path / "log"
+    log, go = tmp_path / "log", tmp_path / "go"
 
     def lose():
         while not log.exists() or len(log.read_text().splitlines()) < 12:
             threading.Event().wait(0.02)
         cluster.lose_scheduler()
 
-    more = steps.waits(seconds=0.1), steps.logs(path=str(log))
+    more = steps.logs(path=str(log)), steps.holds(until=str(go))
     losing = threading.Thread(target=lose)
     losing.start()
     made = experiment(steps, DaskExecution(cluster.address), *more, replicates=30, cache_key="it logs")
@@ -279,6 +285,7 @@ def test_a_lost_scheduler_is_told_and_the_next_run_resumes(start_cluster, steps,
     ):
         made.run(strategy="resume")
     losing.join()
+    go.touch()
     again = start_cluster()
     upload(again, tmp_path)
     made.plugins = [p for p in made.plugins if not isinstance(p, DaskExecution)]

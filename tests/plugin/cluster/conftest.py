@@ -30,10 +30,12 @@ STEPS = Template("""
         return data, {"total": $factor * data.sum() + drawn + delta * ctx.rng.uniform(0.5, 1.5)}
 
     @pipeline_step()
-    def log(data, ctx, *, path=""):
+    def log(data, ctx, *, path="", until=""):
         if path:
             with open(path, "a") as file:
                 file.write(json.dumps([os.getpid(), ctx.replicate, ctx.condition]) + "\\n")
+        while until and ctx.replicate >= 50 and not os.path.exists(until):
+            time.sleep(0.01)
         return data
 
     def build(*steps, **options):

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import textwrap
+import time
 from string import Template
 
 import pytest
@@ -123,17 +124,23 @@ def test_a_unit_that_kills_two_workers_is_invalid(suite, start_cluster):
     assert [entry[1:] for entry in suite.log()].count([5, "boost"]) == 2
 
 
+def many_have_ended(suite, session):
+    """Wait until 60 runs were begun, of which four blocks of ten may be under way."""
+    while len(suite.log()) <= 60:
+        assert session.poll() is None
+        time.sleep(0.02)
+
+
 @pytest.mark.parametrize("workers", ["-n0", "-n2"])
 def test_a_lost_scheduler_fails_the_test_and_the_next_session_goes_on(suite, start_cluster, workers):
     """What was finished is stored, and nobody runs the rest here."""
-    log = suite.path / "log"
+    log, go = suite.path / "log", suite.path / "go"
     write(
         suite,
         FACTORY
         + f"""
     def experiment_total():
-        return build(log(path={str(log)!r}), replicates=80, cache_key="it logs",
-                     treatments=[Treatment("boost", {{"delta": 3.0, "seconds": 0.1}})])
+        return build(log(path={str(log)!r}, until={str(go)!r}), replicates=80, cache_key="it logs")
 
     def experiment_other():
         return build()
@@ -142,12 +149,10 @@ def test_a_lost_scheduler_fails_the_test_and_the_next_session_goes_on(suite, sta
     cluster = start_cluster()
     pids = set(cluster.pids)
     session = suite.start(workers, *on(cluster))
-    for _ in range(10_000):
-        if len(suite.log()) > 60:  # of which four blocks of ten may be under way
-            break
-        signal.sigtimedwait([], 0.02)
+    many_have_ended(suite, session)
     cluster.lose_scheduler()
     out, _ = session.communicate()
+    go.touch()
     assert session.returncode == 1
     told = rf"INVALID: the Dask scheduler at {cluster.address} was\s+lost; \d+ of 160 runs were done"
     assert re.search(told, out)
@@ -312,24 +317,21 @@ def test_a_scheduler_that_does_not_answer_ends_the_session(suite, workers):
 
 def test_an_interrupt_ends_the_session_and_keeps_what_is_done(suite, start_cluster):
     """Ctrl-C while the cluster works."""
-    log = suite.path / "log"
+    log, go = suite.path / "log", suite.path / "go"
     write(
         suite,
         FACTORY
         + f"""
     def experiment_total():
-        return build(log(path={str(log)!r}), replicates=80, cache_key="it logs",
-                     treatments=[Treatment("boost", {{"delta": 3.0, "seconds": 0.1}})])
+        return build(log(path={str(log)!r}, until={str(go)!r}), replicates=80, cache_key="it logs")
     """,
     )
     cluster = start_cluster()
     session = suite.start(*on(cluster))
-    for _ in range(10_000):
-        if len(suite.log()) > 60:  # of which four blocks of ten may be under way
-            break
-        signal.sigtimedwait([], 0.02)
+    many_have_ended(suite, session)
     os.killpg(session.pid, signal.SIGINT)
     out, _ = session.communicate()
+    go.touch()
     assert session.returncode == pytest.ExitCode.INTERRUPTED, out
     again = suite.run_apart("-v", *on(cluster))
     again.assert_outcomes(passed=1)
