@@ -283,6 +283,7 @@ def test_resources_come_by_every_way_a_parameter_does():
 
 def test_resources_die_with_their_factory():
     """What no experiment can ask for any more is not kept."""
+    gc.collect()  # what other tests have left
     resource, _ = counting()
     resource(FrozenContext())
     known = len(declared._resources.made)

@@ -314,6 +314,8 @@ def test_what_a_failed_run_used_is_given_up_at_once(last):
 
 def test_an_interrupt_comes_through(caplog):
     """It is no failure of a unit and no group of exceptions, and asyncio has nothing to complain of."""
+    gc.collect()  # what it might have to, of other tests
+    caplog.clear()
 
     @pipeline_step()
     async def interrupted(data, ctx):
