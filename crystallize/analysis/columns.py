@@ -31,7 +31,7 @@ _LARGEST_EXACT: Final = 2**53
 def single_values(records: Records) -> dict[str, dict[int, Any]]:
     """Return metric -> replicate -> value, of records that succeeded and are in no column."""
     found: dict[str, dict[int, Any]] = {}
-    for replicate, record in records.whole():
+    for replicate, record in records.whole().items():
         if record.error is None and record.skipped is None:
             for name, value, _, _, _ in record.metrics:
                 values = found.get(name)

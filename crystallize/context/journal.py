@@ -44,6 +44,8 @@ class Journal:
 
     Attributes
     ----------
+    seed : int
+        Seed of the replicate, 32 bits.
     values : dict
         Frozen values by key.
     scope : Scope
@@ -89,6 +91,7 @@ class Journal:
         "sample",
         "scope",
         "scopes",
+        "seed",
         "traced",
         "values",
         "word",
@@ -99,6 +102,7 @@ class Journal:
     ) -> None:
         self.values = {**values}
         self.word = word
+        self.seed = word >> 32
         self.condition = condition
         self.replicate = replicate
         self.logger = logger
@@ -118,11 +122,6 @@ class Journal:
         self._rng: np.random.Generator | None = None
 
     @property
-    def seed(self) -> int:
-        """Seed of the replicate, 32 bits."""
-        return self.word >> 32
-
-    @property
     def number(self) -> int:
         """Number of the replicate as users are told it: of a case, that of its sample."""
         return self.replicate if self.case is None else self.sample
@@ -134,6 +133,12 @@ class Journal:
         if self.traced:
             self.traced = set()
         self._rng = None
+
+    def begin_behind(self, values: Mapping[str, Any], scope: Scope) -> None:
+        """Begin where a part has ended that did nothing but to look up and write these values."""
+        self.values = {**values}
+        self.scope = scope
+        self.scopes.append(scope)
 
     def trace(self, event: Event, key: str = "", shown: Any = None) -> None:
         """Add an event to the trace of the current part."""

@@ -38,7 +38,7 @@ class RecordTable:
 
     def __init__(self) -> None:
         self._whole: dict[int, RunRecord] = {}
-        self._in_order: list[tuple[int, RunRecord]] | None = None
+        self._in_order = True
         self._kinds: dict[Kind, int] = {}
         self._rows: list[Rows] = []
         self._where = array("q")  # by replicate, of what rows and which of them; or one of the below
@@ -66,7 +66,7 @@ class RecordTable:
         if self._where:
             self._drop(record.replicate)
         self._whole[record.replicate] = record
-        self._in_order = None
+        self._in_order = False
         if len(self._whole) > self._limit:
             self._pack()
 
@@ -84,11 +84,11 @@ class RecordTable:
     def add(self, rows: Rows) -> None:
         """Have rows stand for their replicates, except where there is a record already."""
         known = self._rows_of(rows.kind)
-        self._in_order = None
         if known is None:
             for row, replicate in enumerate(rows.replicates):
                 if not self._holds(replicate):
                     self._whole[replicate] = rows.record(row)
+                    self._in_order = False
             return
         self._reach(max(rows.replicates, default=-1))
         where, whole = self._where, self._whole
@@ -163,7 +163,6 @@ class RecordTable:
         number = self._rows_of(kind)
         if number is None:
             return False
-        self._in_order = None
         place = number << 40 | self._rows[number].append_all(records, values)
         for row, record in enumerate(records, place):
             self._where[record.replicate] = row
@@ -181,11 +180,14 @@ class RecordTable:
 
     # What a `Records` looks at.
 
-    def whole(self) -> list[tuple[int, RunRecord]]:
-        """Return the records that are in no column, with their replicates, in order."""
-        if self._in_order is None:
-            self._in_order = sorted(self._whole.items(), key=itemgetter(0))
-        return self._in_order
+    def whole(self) -> dict[int, RunRecord]:
+        """Return the records that are in no column, by their replicates, in order."""
+        if not self._in_order:
+            places = list(self._whole)
+            if places != sorted(places):
+                self._whole = dict(sorted(self._whole.items(), key=itemgetter(0)))
+            self._in_order = True
+        return self._whole
 
     @property
     def rows(self) -> Sequence[Rows]:
@@ -265,11 +267,11 @@ class Records(Sequence[RunRecord | None]):
 
     # Of all of them, without making one.
 
-    def whole(self) -> list[tuple[int, RunRecord]]:
-        """Return those that are in no column, with their replicates, in order; it is not to be changed."""
+    def whole(self) -> dict[int, RunRecord]:
+        """Return those that are in no column, by their replicates, in order."""
         found = self._table.whole()
-        if found and found[-1][0] >= self._reach:
-            found = [each for each in found if each[0] < self._reach]
+        if found and next(reversed(found)) >= self._reach:
+            found = {place: record for place, record in found.items() if place < self._reach}
         return found
 
     def parts(self) -> Iterator[tuple[Rows, NDArray[np.intp], NDArray[np.int64]]]:
@@ -298,8 +300,8 @@ class Records(Sequence[RunRecord | None]):
     @property
     def reached(self) -> int:
         """Number of replicates up to the last of which there is a record."""
-        in_columns = [int(replicates.max()) for _, _, replicates in self.parts()]
-        return 1 + max([place for place, _ in self.whole()[-1:]] + in_columns, default=-1)
+        in_columns = (int(replicates.max()) for _, _, replicates in self.parts())
+        return 1 + max(itertools.chain(itertools.islice(reversed(self.whole()), 1), in_columns), default=-1)
 
     def has(self, replicate: int) -> bool:
         """Return whether there is one of a replicate."""
@@ -310,14 +312,14 @@ class Records(Sequence[RunRecord | None]):
         lacks = np.ones(self._size, dtype=bool)
         for _, _, replicates in self.parts():
             lacks[replicates] = False
-        lacks[[place for place, r in self.whole() if r.error is None and r.skipped is None]] = False
+        lacks[[place for place, r in self.whole().items() if r.error is None and r.skipped is None]] = False
         return tuple(np.flatnonzero(lacks).tolist())
 
     def seeds(self) -> Sequence[int | None]:
         """Return the seed of each."""
         seeds: list[int | None] = [None] * self._size
         whole = self.whole()
-        for place, record in whole:
+        for place, record in whole.items():
             seeds[place] = record.seed
         if not whole and self.is_complete:
             known = np.empty(self._size, dtype=np.int64)
@@ -331,7 +333,7 @@ class Records(Sequence[RunRecord | None]):
 
     def seconds(self, *, cached: bool = True) -> float:
         """Return the sum of their times; without `cached`, of those that were not stored earlier."""
-        of_whole = [record.seconds for _, record in self.whole() if cached or not record.cached]
+        of_whole = [record.seconds for _, record in self.whole().items() if cached or not record.cached]
         of_rows = (
             np.array(rows.seconds)[counted].tolist()
             for rows, counted, _ in self.parts()
@@ -341,7 +343,7 @@ class Records(Sequence[RunRecord | None]):
 
     def traces(self) -> list[tuple[Scope, ...]]:
         """Return the traces that they left, each once, in the order of replicates."""
-        found = [(place, record.scopes) for place, record in self.whole()]
+        found = [(place, record.scopes) for place, record in self.whole().items()]
         for rows, counted, replicates in self.parts():
             found += rows.traces(counted, replicates)
         distinct: dict[tuple[int, ...], tuple[Scope, ...]] = {}
@@ -354,7 +356,9 @@ class Records(Sequence[RunRecord | None]):
     def entries(self, *, succeeded: bool = False) -> list[tuple[MetricEntry, ...]]:
         """Return entries of metrics of all kinds that there are, whatever their values, in order."""
         found = [
-            (place, record.metrics) for place, record in self.whole() if record.succeeded or not succeeded
+            (place, record.metrics)
+            for place, record in self.whole().items()
+            if record.succeeded or not succeeded
         ]
         for rows, counted, replicates in self.parts():
             first = int(replicates.argmin())
@@ -363,7 +367,7 @@ class Records(Sequence[RunRecord | None]):
 
     def kinds(self) -> Iterator[tuple[RunRecord, int]]:
         """Yield the first of each kind of record, and how many are of that kind."""
-        for _, record in self.whole():
+        for record in list(self.whole().values()):  # more may come meanwhile
             yield record, 1
         for rows, counted, replicates in self.parts():
             yield rows.record(int(counted[replicates.argmin()])), len(counted)

@@ -79,17 +79,16 @@ class Parameters:
                 f"{self.kind} {self.name!r} has no parameter {unknown[0]!r}; its parameters are {known}"
             )
 
-    def fill(self, given: Mapping[str, Any], ctx: FrozenContext) -> dict[str, Any]:
-        """Return the arguments of a call: given ones first, then the context's, then copies of defaults.
+    def fill(self, given: dict[str, Any], ctx: FrozenContext) -> dict[str, Any]:
+        """Add to the given arguments of a call the context's, or copies of defaults, and return all.
 
         Raises
         ------
         StepParameterError
             If a parameter without default is neither given nor in the context.
         """
-        filled = {**given}
         for name, default in self.defaults.items():
-            if name in filled:
+            if name in given:
                 continue
             value = ctx.get(name, _ABSENT) if default is _REQUIRED else ctx.get_value(name, _ABSENT)
             if value is _ABSENT:
@@ -99,11 +98,11 @@ class Parameters:
                         f"{self.name}({name}=...), or under the key {name!r} of the context"
                     )
                 value = default if type(default) in ATOMIC else thaw(freeze_if_possible(default))
-            filled[name] = value
-        for name, value in filled.items():
+            given[name] = value
+        for name, value in given.items():
             if type(value) is ResourceFactory:
-                filled[name] = value(ctx)
-        return filled
+                given[name] = value(ctx)
+        return given
 
 
 def _is_ctx(parameter: inspect.Parameter) -> bool:

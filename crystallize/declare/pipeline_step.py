@@ -241,18 +241,12 @@ def as_step(value: Any) -> PipelineStep:
 
 
 def recorded(output: Any, journal: Journal) -> Any:
-    """Return the data in what a step returned, its metrics recorded."""
-    data, metrics = metrics_of(output)
-    if metrics:
-        for name, value in metrics.items():
-            record(journal, name, value)
+    """Return the data in what a step returned; if that is a pair with a mapping, its metrics are recorded."""
+    if type(output) is not tuple or len(output) != 2:
+        return output
+    data, metrics = output
+    if type(metrics) is not dict and not isinstance(metrics, Mapping):
+        return output
+    for name, value in metrics.items():
+        record(journal, name, value)
     return data
-
-
-def metrics_of(output: Any) -> tuple[Any, Mapping[str, Any] | None]:
-    """Split what a step returned into the data and, if it returned a pair with a mapping, the metrics."""
-    if type(output) is tuple and len(output) == 2:
-        metrics = output[1]
-        if type(metrics) is dict or isinstance(metrics, Mapping):
-            return output
-    return output, None

@@ -95,7 +95,9 @@ class Result:
         self._read: ResultParts | None = None
         self.hypotheses = tuple(hypotheses)
         self.metrics = ExperimentMetrics(conditions, self.hypotheses, self._version)
-        whole = (each for runs in conditions.values() if runs.lacking for each in runs.records.whole())
+        whole = (
+            each for runs in conditions.values() if runs.lacking for each in runs.records.whole().items()
+        )
         failed = [(place, r, r.error) for place, r in whole if r.error is not None]
         self.errors = tuple(
             RunFailure.of(record, error, "" if cases is None else cases.label(record.replicate))

@@ -98,7 +98,7 @@ def failures_of(
         The cases that the runs are of, if they are of any.
     """
     groups: dict[tuple[str, ...], list[RunRecord]] = {}
-    for record in (record for arm in arms for _, record in arm.records.whole()):
+    for record in (record for arm in arms for record in arm.records.whole().values()):
         if record.error is not None and record.error.type != NOT_BEGUN:
             groups.setdefault(_kind(record), []).append(record)
     for group in groups.values():

@@ -18,6 +18,7 @@ from crystallize.context.journal import OUTSIDE, Journal
 from crystallize.context.record import ArtifactEntry, RunError, RunRecord, record_of
 from crystallize.context.recording import KeptArtifact, of_unit
 from crystallize.context.seeding import HOOKS, TREATMENT, SeedStream
+from crystallize.context.trace import Scope
 from crystallize.declare.artifact import Inputs
 from crystallize.declare.awaiting import (
     Body,
@@ -331,7 +332,9 @@ class RunPlan:
         condition, inputs = journal.condition, journal.inputs
         if inputs is not None:
             self._check_inputs(journal)
-        if condition != BASELINE:
+        if condition in self._applied:
+            journal.begin_behind(*self._applied[condition])
+        elif condition != BASELINE:
             journal.enter(condition, TREATMENT)
             self._treatments[condition].apply(ctx)
         if hooks.before_replicate:
@@ -370,6 +373,23 @@ class RunPlan:
     def _sources(self) -> dict[str, DataSource]:
         """Sources that conditions fetch from, if not from the experiment's own."""
         return {t.name: t.source for t in self.treatments if t.source is not None}
+
+    @cached_property
+    def _applied(self) -> dict[str, tuple[dict[str, Any], Scope]]:
+        """Values and trace behind the treatments that only add keys, which are the same in every run."""
+        applied = {}
+        for treatment in self.treatments if not self.stream.samples else ():
+            keys = treatment.payload or ()
+            if (
+                type(treatment) is Treatment
+                and treatment.function is None
+                and self.initial.keys().isdisjoint(keys)
+            ):
+                journal = Journal(self.initial, 0, treatment.name, 0, self.logger)
+                journal.enter(treatment.name, TREATMENT)
+                treatment.apply(context_of(journal))
+                applied[treatment.name] = journal.values, journal.scope
+        return applied
 
     @cached_property
     def _treatments(self) -> dict[str, Treatment]:

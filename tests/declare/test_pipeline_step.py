@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from crystallize import Experiment, FrozenContext, PipelineStep, Treatment, exit_step, pipeline_step
+from crystallize.context.context import journal_of
 from crystallize.declare import pipeline_step as module
-from crystallize.declare.pipeline_step import as_step, metrics_of
+from crystallize.declare.pipeline_step import as_step, recorded
 from crystallize.errors import DefinitionError, StepParameterError
 
 
@@ -91,16 +92,18 @@ def test_a_generator_given_as_a_parameter_starts_anew_in_every_run():
     [
         ((1, {"m": 2}), 1, {"m": 2}),
         ((1, {}), 1, {}),
-        ((1, 2), (1, 2), None),
-        ((1, {"m": 2}, 3), (1, {"m": 2}, 3), None),
-        ([1, {"m": 2}], [1, {"m": 2}], None),
-        ({"m": 2}, {"m": 2}, None),
-        (None, None, None),
+        ((1, 2), (1, 2), {}),
+        ((1, {"m": 2}, 3), (1, {"m": 2}, 3), {}),
+        ([1, {"m": 2}], [1, {"m": 2}], {}),
+        ({"m": 2}, {"m": 2}, {}),
+        (None, None, {}),
     ],
 )
 def test_a_pair_with_a_mapping_is_data_and_metrics(output, data, metrics):
     """Everything else is data."""
-    assert metrics_of(output) == (data, metrics)
+    ctx = FrozenContext()
+    assert recorded(output, journal_of(ctx)) == data
+    assert {entry.name: entry.value for entry in ctx.metrics.entries} == metrics
 
 
 def test_every_spelling_of_a_step_is_accepted():
