@@ -73,7 +73,7 @@ class RecordTable:
     def put_unless_failed(self, record: RunRecord) -> None:
         """Have a record stand for its replicate, except where there is one that did not succeed."""
         found = self._whole.get(record.replicate)
-        if found is None or found.succeeded:
+        if found is None or (found.error is None and found.skipped is None):
             self.put(record)
 
     def take(self, record: RunRecord) -> None:

@@ -43,16 +43,15 @@ def driven(coroutine: Coroutine[Any, Any, T]) -> T:
 
 def finished(body: Body) -> Any:
     """Run a body that has nothing to await; return or raise what it gave."""
-    try:
-        next(body)
-    except StopIteration as end:
-        ending: Ending = end.value
-    if ending[1] is None:
-        return ending[0]
-    try:
-        return given(ending)
-    finally:
-        del ending  # the traceback of what is raised holds this frame
+    endings: list[Ending] = []  # none is left, so that no fault holds the frame that it stands in
+    for waiting in _to_the_end(body, endings):
+        raise RuntimeError(f"{waiting!r} is to be awaited, and nothing awaits it")
+    return given(endings.pop())
+
+
+def _to_the_end(body: Body, endings: list[Ending]) -> Generator[Awaitable[Any], Any, None]:
+    """Run a body, and append how it ended: what returns nothing ends without an exception being made."""
+    endings.append((yield from body))
 
 
 async def awaited(make: Callable[[Callable[[], object]], Body]) -> Ending:
