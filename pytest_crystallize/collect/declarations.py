@@ -208,14 +208,18 @@ class Declarations:
 
     def _fault_of_class(self, collector: pytest.Module | pytest.Class, name: str, obj: type) -> str | None:
         """Say why a class that is marked, or holds something that is, can't be collected."""
+        is_case = issubclass(obj, unittest.TestCase)
+        is_tests = not is_case and collector.istestclass(obj, name) and not _has_constructor(obj)
+        if not (is_case or is_tests) and not _is_defined_in(collector, obj):
+            return None  # as most are that a module imports
         marked = is_marked(
             [mark for base in obj.__mro__ for mark in as_marks(vars(base).get("pytestmark", ()))]
         )
-        named = [
-            member for member, value in _members(obj) if self._is_named(member) and callable(_plain(value))
-        ]
         held = [member for member, value in _members(obj) if is_marked(marks_on(value))]
-        if issubclass(obj, unittest.TestCase):
+        named: list[str] = []
+        if is_case or is_tests:
+            named = [m for m, value in _members(obj) if self._is_named(m) and callable(_plain(value))]
+        if is_case:
             if not (marked or held or named):
                 return None
             what = "is marked" if marked else f"holds {(held or named)[0]}"
@@ -223,14 +227,14 @@ class Declarations:
                 f"{name} is a unittest.TestCase and {what}; experiments are functions, or methods of a class "
                 "named Test* without a base, with pytest's fixtures"
             )
-        if collector.istestclass(obj, name) and not _has_constructor(obj):
+        if is_tests:
             if marked and not named:
                 return (
                     f"{name} is marked as an experiment, but no method matches {self._names()}; mark "
                     "functions or classes that hold some"
                 )
             return None
-        if not (marked or held) or not _is_defined_in(collector, obj) or _not_collected(obj):
+        if not (marked or held) or _not_collected(obj):
             return None
         if obj.__subclasses__():
             return None  # a base: what it holds is collected with those that derive from it
