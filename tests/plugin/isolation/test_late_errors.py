@@ -142,7 +142,7 @@ def crash():
     thread.join()
 
 def crash_later():
-    threading.Timer(0.3, bad).start()
+    threading.Timer(2.0, bad).start()  # behind its run, within the five seconds that a session waits
 
 @pytest.fixture(scope="session")
 def wide():
