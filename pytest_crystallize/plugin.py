@@ -251,7 +251,7 @@ def pytest_load_initial_conftests(
         with unrewritten():
             from crystallize.seam import OPENED  # heavy: only when it is asked for
 
-        OPENED.start()  # conftests may fill memos that runs use
+        OPENED.start(early_config.pluginmanager.get_plugins())  # conftests may fill memos that runs use
         distributes = getattr(given, "numprocesses", None) or getattr(given, "tx", None)
         if early_config.getini("crystallize_devices") and not distributes and not given.collectonly:
             with unrewritten():

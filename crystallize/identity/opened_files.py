@@ -10,9 +10,9 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from types import FrameType
+from types import FrameType, ModuleType
 from typing import Any, Final, Literal
 
 from crystallize.identity.audit import caller, listen, unheard
@@ -41,6 +41,8 @@ _EVENTS: Final = (
     "ctypes.dlopen",
     "pickle.find_class",
 )
+_AT_START: Final = ("sitecustomize", "usercustomize")
+"""Modules that Python loads when it starts."""
 _TOOLS_PREFIX: Final = "pytest_"
 _WRITES: Final = os.O_WRONLY | os.O_TRUNC
 
@@ -79,6 +81,8 @@ class OpenedFiles:
     def __init__(self) -> None:
         self.version = 0
         """Changes with whatever is noted."""
+        self.unheard: tuple[ModuleType, ...] = ()
+        """Modules that were loaded before it began to note."""
         self._openings: dict[tuple[Kind, str], Opening] = {}
         self._made: set[str] = set()
         self._ignored: Places | None = None
@@ -86,10 +90,12 @@ class OpenedFiles:
     def __iter__(self) -> Iterator[Opening]:
         return iter(list(self._openings.values()))
 
-    def start(self) -> None:
-        """Begin to note."""
+    def start(self, loaded: Iterable[object] = ()) -> None:
+        """Begin to note; what modules among the plugins that are loaded have opened by then is not known."""
         if self._ignored is None:
             self._ignored = Places(installation())
+            held = (*loaded, *map(sys.modules.get, _AT_START))
+            self.unheard = tuple(module for module in held if isinstance(module, ModuleType))
             listen(self._hear, _EVENTS)
 
     def _hear(self, event: str, args: tuple[Any, ...]) -> None:

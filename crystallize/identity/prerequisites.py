@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from functools import lru_cache
 from hashlib import blake2b
+from types import ModuleType
 from typing import Final
 
 from crystallize.errors import FingerprintError
@@ -23,14 +24,16 @@ from crystallize.identity.file_digests import DIGESTS, Status, digest_of_names
 from crystallize.identity.fingerprint import fingerprint
 from crystallize.identity.loaded_files import LOADED, STARTED, digest_here
 from crystallize.identity.opened_files import OPENED, Opening, in_temporary
+from crystallize.identity.origin import is_project_module
 from crystallize.identity.places import Spelled
 from crystallize.identity.purity import Watcher
-from crystallize.identity.set_up import reached_modules
+from crystallize.identity.set_up import opened_by_loading, reached_modules
 from crystallize.storage.store import Encoded, Store
 
 _KEY: Final = "prerequisites "
 _MISSING: Final = "missing"
 _MOMENT: Final = 0.5  # seconds
+_MOST_NAMED: Final = 3
 _NEVER: Final = (object(), None)
 
 Entry = tuple[str, str, str]
@@ -114,6 +117,13 @@ class Prerequisites:
         return None
 
     def _of_opened(self) -> Iterable[Entry]:
+        for module in OPENED.unheard:
+            if names := _opened_by(module):
+                raise Unprovable(
+                    f"{module.__name__} was loaded too early to see what it opens "
+                    f"({', '.join(names[:_MOST_NAMED])}): name it in pytest_plugins of conftest.py, rather "
+                    "than by -p or PYTEST_PLUGINS"
+                )
         reached = self._modules
         for opening in OPENED:
             shared = reached is None or not opening.modules or not opening.modules.isdisjoint(reached)
@@ -184,6 +194,11 @@ class Prerequisites:
     def _place(self, path: str) -> str:
         inside = path.startswith(self._root + os.sep)
         return os.path.relpath(path, self._root).replace(os.sep, "/") if inside else path
+
+
+@lru_cache(maxsize=100)
+def _opened_by(module: ModuleType) -> list[str]:
+    return opened_by_loading(module) if is_project_module(module) else []
 
 
 class _Look:

@@ -27,6 +27,23 @@ from crystallize.identity.outline import Definition, Imported, Manner, Outline, 
 
 _ASKING = frozenset({"getoption", "getini", "getvalue", "option"})
 """How code asks pytest for its options."""
+_OPENING: Final = frozenset(
+    {
+        "open",
+        "listdir",
+        "scandir",
+        "iterdir",
+        "glob",
+        "rglob",
+        "walk",
+        "connect",
+        "fromfile",
+        "memmap",
+        "get_data",
+    }
+)
+_OPENING_PREFIXES: Final = ("read_", "load", "run_path", "genfrom")
+"""What names begin with by which code opens files or lists directories."""
 _OF_METACLASSES: Final = ("__prepare__", "__new__", "__init__", "__call__", "__setattr__")
 _NOTHING = Outline(effects={"set-up": Definition(), "module": Definition(), "script": Definition()})
 
@@ -58,6 +75,17 @@ def set_up_by(
         for name, value in options(sorted(words)).items():
             found[name] = blake2b(repr(value).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
     return dict(sorted(found.items()))
+
+
+def opened_by_loading(module: ModuleType) -> list[str]:
+    """Return names in what is executed to load a module of the project by which it may open files."""
+    search = _Search([], "set-up")
+    search.load(module, "set-up")
+    search.run()
+    parts = [part for executed in search.executed.values() for part in executed]
+    words = {word for part in parts for word in part.words}
+    words |= {name for part in parts for chain in part.uses for name in chain}
+    return sorted(word for word in words if word in _OPENING or word.startswith(_OPENING_PREFIXES))
 
 
 _Searched = tuple[dict[str, str], set[str]]
@@ -109,10 +137,11 @@ def reached_modules(labels: Iterable[str]) -> dict[str, ModuleType]:
 class _Search:
     """Search through what is executed, from module to module."""
 
-    def __init__(self, called: list[ModuleType]) -> None:
+    def __init__(self, called: list[ModuleType], imported: Manner = "module") -> None:
         self.executed: dict[str, list[Definition]] = {}
         self.compiled: dict[str, str] = {}
         self._called = called
+        self._imported = imported
         self._loaded: set[str] = set()
         self._met: set[tuple[str, str]] = set()
         self._waiting: deque[tuple[ModuleType, Definition]] = deque()
@@ -151,7 +180,7 @@ class _Search:
 
     def _load_imported(self, module: ModuleType, imported: Imported) -> None:
         for other in _modules(module, imported):
-            self.load(other)
+            self.load(other, self._imported)
 
     def _execute(self, module: ModuleType, definition: Definition) -> None:
         path = _path(module)

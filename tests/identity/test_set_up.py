@@ -7,7 +7,7 @@ from types import ModuleType
 import pytest
 
 from crystallize.identity.outline import combined, outline
-from crystallize.identity.set_up import set_up_by
+from crystallize.identity.set_up import opened_by_loading, set_up_by
 
 CONFTEST = """
     import pytest
@@ -244,3 +244,22 @@ def test_the_order_of_statements_counts():
     assert combined([outline(one.encode()).effects["module"]]) != combined(
         [outline(other.encode()).effects["module"]]
     )
+
+
+@pytest.mark.parametrize(
+    ("source", "names"),
+    [
+        ("import json\nRATE = json.load(open('rate'))", ["load", "open"]),
+        ("from pathlib import Path\nclass A:\n    a = Path('rate').read_text()", ["read_text"]),
+        ("def rate(): return open('rate')\nRATE = rate()", ["open"]),
+        ("def rate(): return open('rate')", []),
+        ("def pytest_configure(config): open('rate')", []),  # that is called later
+    ],
+)
+def test_what_loading_a_module_may_open(tmp_path, monkeypatch, source, names):
+    """Of what is executed by then, not of what is defined."""
+    module = ModuleType("shop_early")
+    module.__file__ = str(tmp_path / "shop_early.py")
+    (tmp_path / "shop_early.py").write_text(source)
+    monkeypatch.setitem(sys.modules, "shop_early", module)
+    assert opened_by_loading(module) == names

@@ -81,6 +81,22 @@ def loose_module():
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("early", [True, False])
+def test_what_is_opened_too_early_to_be_noted_is_not_known(project, early):
+    """By a plugin that an option names; that of a conftest is loaded later."""
+    project.write(experiment("import fractions; delta += fractions.rate"))
+    project.raw("shop.py", "import fractions\nfractions.rate = float(open('rate').read())\n")
+    project.raw("conftest.py", "" if early else "pytest_plugins = ['shop']\n")
+    project.ini("addopts = -p shop\n" if early else "")
+    for rate in ("1", "2"):
+        project.raw("rate", rate)
+        result = project.run_apart()
+        assert ("since shop was loaded too early to see what it opens (open)" in text_of(result)) is early
+        assert hits(result) == 0
+    assert hits(project.run_apart()) == (0 if early else 10)
+
+
+@pytest.mark.slow
 def test_loaded_files_of_site_packages_count(project, loose_module):
     """Whichever distribution they belong to, or none."""
     project.write(f"import {loose_module.stem} as loose\n" + experiment("delta *= loose.factor()"))
