@@ -62,6 +62,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if given.command in _GIVE_TO_PYTEST:
             options["behind"] = behind
         return run(**options)
+    except BrokenPipeError:  # who closed it, as head does, needs no word
+        return USAGE
     except Exception as fault:
         told = _told(fault)
         if told is None:
@@ -87,7 +89,8 @@ def console() -> NoReturn:
     try:
         sys.stdout.flush()
     except OSError as fault:
-        print(f"crystallize: what it found could not be written: {fault}", file=sys.stderr, flush=True)
+        if not isinstance(fault, BrokenPipeError):
+            print(f"crystallize: what it found could not be written: {fault}", file=sys.stderr, flush=True)
         code = USAGE
     if code == USAGE:  # what could not be written is not tried again, which would give another exit code
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -98,8 +98,6 @@ def new(name: str) -> int:
             print(f"{WORKFLOW}: runs all experiments on GitHub; adapt the lines marked so")
     except FileExistsError as fault:
         raise CommandError(f"{path} is there already, and is not overwritten; give another name") from fault
-    except OSError as fault:
-        raise CommandError(f"{fault.filename or 'the output'} can't be written: {fault.strerror}") from fault
     return GOOD
 
 

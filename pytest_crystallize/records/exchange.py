@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from crystallize.seam import BINARY, Locks, write_whole
+from pytest_crystallize.records.directories import ALIVE, CLAIMS
 from pytest_crystallize.records.logs import Block, Key, Log, LogReaders
 
 if TYPE_CHECKING:
@@ -195,9 +196,9 @@ class SharedExchange(Exchange):
         self._named = directory / "named"  # many files, which who looks for new logs need not pass
         self._named.mkdir(exist_ok=True)
         self._claimed_so_far = _Count(self._named)
-        self._locks = Locks(directory / "claims")
+        self._locks = Locks(directory / CLAIMS)
         if worker is None:
-            self._locks.acquire(_ALIVE, wait=False)
+            self._locks.acquire(ALIVE, wait=False)
 
     def begin(self, key: Key) -> None:
         """Note that a unit is about to be run; one that ends its process is not run again."""
@@ -409,24 +410,11 @@ def is_told(exchange: Exchange, experiment: str) -> bool:
     return any(exchange.agreed(f"{what} {experiment}") is not None for what in (UNLIKE, STATE))
 
 
-def is_abandoned(directory: Path) -> bool:
-    """Return whether the process that made a session's directory is gone."""
-    try:
-        locks = Locks(directory / "claims")
-    except OSError:
-        return False
-    try:
-        return locks.acquire(_ALIVE, wait=False)
-    finally:
-        locks.close()
-
-
 _MOST_NAMED = 200
 _FLAGS = os.O_RDWR | os.O_CREAT | BINARY
 _DIGITS = 20
 _NEXT = 1 << 59  # claims of replicates lie below
 _NAMES = 1 << 60
-_ALIVE = 1 << 61
 
 
 def _offset(experiment: str, replicate: int) -> int:

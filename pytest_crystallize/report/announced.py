@@ -51,8 +51,8 @@ class Announced:
         What `CaseNames` are made of, if it is run on cases.
     inputs : sequence of str
         Files that its runs read, as declared.
-    stored : int
-        Of an experiment on cases, how many of its runs are stored.
+    due, stored : int
+        Of an experiment on cases, how many runs this session needs, and how many of these are stored.
     """
 
     name: str
@@ -77,9 +77,10 @@ class Announced:
     shard: Mapping[str, Any]
     cases: Mapping[str, Any] | None
     inputs: Sequence[str]
+    due: int
     stored: int
 
     def lines(self) -> Iterator[str]:
         """Yield what is to be said of an experiment on cases before it is run: runs may cost something."""
-        if self.cases is not None:
-            yield f"{self.name}: {self.units} runs, of which {self.stored} are stored"
+        if self.due:
+            yield f"{self.name}: {self.due} runs, of which {self.stored} are stored"

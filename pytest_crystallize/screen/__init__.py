@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 
-from crystallize.errors import MissingExtraError
+from crystallize.errors import CrystallizeError, MissingExtraError
 
 
 def run_screen(arguments: Sequence[str] = ()) -> int:
@@ -25,12 +26,16 @@ def run_screen(arguments: Sequence[str] = ()) -> int:
     ------
     MissingExtraError
         If Textual is not installed.
+    CrystallizeError
+        If there is no terminal.
     """
     if find_spec("textual") is None:
         raise MissingExtraError(
             "the run screen needs Textual; install the extra 'screen' "
             "(pip install 'pytest-crystallize[screen]'), or run pytest --crystallize"
         )
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise CrystallizeError("the run screen needs a terminal; without one, run pytest --crystallize")
     from pytest_crystallize.screen.app import RunScreen  # an optional package
 
     screen = RunScreen(arguments)

@@ -10,7 +10,12 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Final
+
+from crystallize.seam import Locks
+from pytest_crystallize.records.directories import ALIVE, CLAIMS, remove_stale
+
+_PREFIX: Final = "crystallize-screen-"
 
 
 class Child:
@@ -23,10 +28,11 @@ class Child:
     """
 
     def __init__(self, arguments: Sequence[str]) -> None:
-        self._directory = tempfile.TemporaryDirectory(
-            prefix="crystallize-screen-", ignore_cleanup_errors=True
-        )
+        remove_stale(Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"))  # of screens that were killed
+        self._directory = tempfile.TemporaryDirectory(prefix=_PREFIX)
         here = Path(self._directory.name)
+        self._locks = Locks(here / CLAIMS)
+        self._locks.acquire(ALIVE, wait=False)
         events, output = here / "events.jsonl", here / "output.txt"
         events.touch()
         command = [sys.executable, "-m", "pytest", "--crystallize", f"--crystallize-events={events}"]
@@ -46,8 +52,6 @@ class Child:
     def events(self) -> Iterator[Mapping[str, Any]]:
         """Yield the events since the last time."""
         *lines, self._rest = (self._rest + self._events.read()).split(b"\n")
-        if lines:  # all have the files open: where the system allows it, none stays if this process is killed
-            self._directory.cleanup()
         for line in lines:
             yield json.loads(line)
 
@@ -76,4 +80,5 @@ class Child:
         self._process.wait()
         for file in files:
             file.close()
+        self._locks.close()
         self._directory.cleanup()

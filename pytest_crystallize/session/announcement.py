@@ -20,6 +20,7 @@ _FILE = "items.json"
 
 def _announced(runs: ExperimentRuns) -> Announced:
     off, plan = runs.settings.options.off.of(runs.id), runs.analysis_plan
+    due, stored = _to_be_made(runs)
     return Announced(
         name=runs.name,
         where=runs.where,
@@ -48,8 +49,18 @@ def _announced(runs: ExperimentRuns) -> Announced:
         shard=_described(runs),
         inputs=list(runs.caching.inputs),
         cases=announced_cases(plan.cases),
-        stored=runs.cache.count() if runs.design is not None and runs.cache is not None else 0,
+        due=due,
+        stored=stored,
     )
+
+
+def _to_be_made(runs: ExperimentRuns) -> tuple[int, int]:
+    """Return how many runs on cases this session needs to make, and how many of them are stored."""
+    if runs.design is None or runs.settings.merged is not None:
+        return 0, 0
+    shard = runs.settings.options.shard
+    own = {i for i in range(runs.replicates) if shard is None or shard.has(i)}
+    return len(own) * len(runs.needed), 0 if runs.cache is None else runs.cache.count(own)
 
 
 def _described(runs: ExperimentRuns) -> dict[str, Any]:

@@ -226,17 +226,12 @@ class Reporter:
         """Return what a command that repeats runs needs to say beside their node id."""
         given = self.config.option
         options = [f"--crystallize-seed={seed}"] if given.crystallize_seed is not None or drawn else []
-        if given.crystallize_replicates is not None:
-            options.append(f"--crystallize-replicates={given.crystallize_replicates}")
-        if given.crystallize_samples is not None:
-            options.append(f"--crystallize-samples={given.crystallize_samples}")
-        if given.crystallize_calibrate is not None:
-            options.append(f"--crystallize-calibrate={given.crystallize_calibrate}")
-        if given.crystallize_plan:
-            options.append("--crystallize-plan")
-        if given.crystallize_against is not None:
-            options.append(f"--crystallize-against={given.crystallize_against}")
-        return options
+        options.extend(
+            f"--crystallize-{name}={value}"
+            for name in ("replicates", "samples", "calibrate", "against")
+            if (value := getattr(given, f"crystallize_{name}")) is not None
+        )
+        return [*options, "--crystallize-plan"] if given.crystallize_plan else options
 
     def _append_failures(self, report: pytest.TestReport, judged: Judged) -> None:
         """Append the failures of replicates that no report before this one has shown."""

@@ -6,7 +6,6 @@ import contextlib
 import json
 import shutil
 import tempfile
-import time
 from collections.abc import Generator, Sequence
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
@@ -32,7 +31,8 @@ from pytest_crystallize.naming.ids import checksum, escape
 from pytest_crystallize.options.options import Options
 from pytest_crystallize.pytest_seam import shown_in_short
 from pytest_crystallize.records.arrivals import HeardExchange
-from pytest_crystallize.records.exchange import Exchange, SharedExchange, is_abandoned
+from pytest_crystallize.records.directories import remove_stale
+from pytest_crystallize.records.exchange import Exchange, SharedExchange
 from pytest_crystallize.records.record_cache import RecordCache
 from pytest_crystallize.report.escaped_reports import escape_report
 from pytest_crystallize.report.judged import ATTRIBUTE
@@ -54,7 +54,6 @@ if TYPE_CHECKING:
     from pytest_crystallize.cluster.cluster import Cluster
     from pytest_crystallize.session.other_commit import OtherCommit
 
-STALE_SECONDS = 60
 _WORKERINPUT = "crystallize"
 NOT_RUN = pytest.xfail.Exception
 """What a test marked ``xfail(run=False)`` raises in its setup."""
@@ -232,7 +231,7 @@ class CrystallizeSession:
         parent = self.options.directory / "sessions"
         try:
             parent.mkdir(parents=True, exist_ok=True)
-            _remove_stale(parent)
+            remove_stale(parent.iterdir())
             return Path(tempfile.mkdtemp(prefix="session-", dir=parent))
         except OSError:  # a cache that can't be written to
             return Path(tempfile.mkdtemp(prefix="crystallize-"))
@@ -431,11 +430,3 @@ def _is_expected(item: HypothesisItem, call: pytest.CallInfo[None]) -> bool:
     if call.when == "setup":
         return call.excinfo.errisinstance(NOT_RUN)
     return call.when == "call" and not item.evidence_missing and call.excinfo.errisinstance(NotSupported)
-
-
-def _remove_stale(parent: Path) -> None:
-    """Remove directories that sessions which were killed have left; a new one may not have its lock yet."""
-    for path in parent.iterdir():
-        with contextlib.suppress(OSError):  # another session may be removing it too
-            if time.time() - path.stat().st_mtime > STALE_SECONDS and is_abandoned(path):
-                shutil.rmtree(path, ignore_errors=True)

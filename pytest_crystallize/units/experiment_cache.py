@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -126,13 +126,14 @@ class ExperimentCache:
                 recalled.changes = list(dict.fromkeys(said))
         return json.dumps(vars(recalled))
 
-    def count(self) -> int:
-        """Return how many runs are stored that this session may use."""
+    def count(self, replicates: Container[int]) -> int:
+        """Return how many runs of some replicates are stored that this session may use."""
         runs, stored = self._runs, self.stored
         if stored.runs.refusal is not None or self._cache.mode != "reuse":
             return 0
         needed = [condition for condition in runs.conditions if condition in runs.needed]
-        return len(stored.recall(needed, runs.replicates, runs.hypotheses, 0.0)[0])
+        recalled, _ = stored.recall(needed, runs.replicates, runs.hypotheses, 0.0)
+        return sum(unit.replicate in replicates for unit in recalled)
 
     def is_verified(self, unit: Unit) -> bool:
         """Return whether a unit is run although it is stored."""

@@ -7,8 +7,8 @@ import os
 import pytest
 
 from plugin.conftest import TOTAL, total
+from pytest_crystallize.records.directories import remove_stale
 from pytest_crystallize.records.exchange import SharedExchange
-from pytest_crystallize.session import session
 
 
 def test_stale_directories(project):
@@ -20,7 +20,7 @@ def test_stale_directories(project):
         (path / "gw0.log").write_text("")
     for path in (old / "gw0.log", old):
         os.utime(path, (1, 1))
-    session._remove_stale(sessions)
+    remove_stale(sessions.iterdir())
     assert not old.exists()
     assert new.exists()
 
@@ -45,7 +45,7 @@ def test_stale_thing_that_cannot_be_removed(project):
     (sessions / "a file").write_text("")
     (sessions / "dangling").symlink_to(project.path / "nowhere")
     os.utime(sessions / "a file", (1, 1))
-    session._remove_stale(sessions)
+    remove_stale(sessions.iterdir())
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,9 @@ import pytest
 from pytest_crystallize import screen
 from pytest_crystallize.command.main import console, main
 
+CONSOLE = "from pytest_crystallize.command.main import console; console()"
+"""What the program `crystallize` does."""
+
 
 def test_help_loads_nothing_heavy():
     """Neither numpy nor pytest; each subcommand has one line, and the exit codes are told."""
@@ -48,10 +51,9 @@ def test_what_may_not_be_typed_is_a_usage_error(capsys):
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_what_could_not_be_printed_is_no_success(tmp_path, unbuffered):
     """Exit code 2 and a line, rather than a traceback and the code of a claim that is not supported."""
-    code = "from pytest_crystallize.command.main import console; console()"
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
-            [sys.executable, "-c", code, "new", "cache"],
+            [sys.executable, "-c", CONSOLE, "new", "cache"],
             cwd=tmp_path,
             env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
             stdout=full,
@@ -63,6 +65,33 @@ def test_what_could_not_be_printed_is_no_success(tmp_path, unbuffered):
     (line,) = done.stderr.splitlines()
     assert line.startswith("crystallize: ")
     assert line.endswith(os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_who_reads_no_further_is_told_nothing(tmp_path, unbuffered):
+    """A pipe to head, which closes it, ends what is printed."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", CONSOLE, "new", "cache"],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (2, "")
+
+
+def test_the_screen_needs_a_terminal(capsys):
+    """Rather than waiting for keys that nobody can press."""
+    pytest.importorskip("textual")
+    assert main([]) == 2
+    assert "needs a terminal; without one, run pytest --crystallize" in capsys.readouterr().err
 
 
 def test_without_textual_the_screen_names_its_extra(monkeypatch, capsys):

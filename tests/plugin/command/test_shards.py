@@ -120,6 +120,22 @@ def test_shards_on_workers_are_merged_by_the_command(project):
     assert (project.path / "merged.html").exists()
 
 
+def test_runs_on_cases_are_counted_that_a_session_makes(project):
+    """Those of its shard, and how many of them are stored; a merge makes none."""
+    project.write(
+        mark(cases='Cases([{"id": f"q{i}"} for i in range(9)], id="id")', replicates=None)
+        + body(arguments="rng, case")
+    )
+    for i, stored in ((1, 0), (2, 0), (1, 10)):
+        result = project.run("-pno:randomly", f"--crystallize-shard={i}/2")
+        result.stdout.fnmatch_lines(
+            [f"experiment_total: {10 if i == 1 else 8} runs, of which {stored} are stored"]
+        )
+    result = merge(project, project.path.glob("crystallize-shard-*.json"))
+    result.assert_outcomes(passed=1)
+    result.stdout.no_fnmatch_line("*are stored*")
+
+
 def test_a_shard_takes_stored_runs(project):
     """Its file holds them as those that it made."""
     project.write(total())

@@ -332,7 +332,7 @@ def test_closing_one_exchange_keeps_the_claims_of_another(tmp_path):
 def test_abandoned_directories(tmp_path):
     """A directory is abandoned when the process that made it is gone, by whatever end."""
     controller = SharedExchange(tmp_path, None)
-    ask = "from pytest_crystallize.records import exchange as e; print(e.is_abandoned(exchange.directory))"
+    ask = "from pytest_crystallize.records import directories as d; print(d.is_abandoned(exchange.directory))"
     assert elsewhere(tmp_path, ask) == "False"
     controller.close()
     assert elsewhere(tmp_path, ask) == "True"

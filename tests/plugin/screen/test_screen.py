@@ -15,8 +15,9 @@ What the documents that fixed the API say of it is shown here:
 
 import asyncio
 import json
-import os
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -24,7 +25,6 @@ pytest.importorskip("textual")
 
 from textual.widgets import DataTable, Footer, Static, TabbedContent
 
-from plugin.conftest import total
 from plugin.screen.conftest import Recorded
 from plugin.session.test_events import named, read
 from pytest_crystallize.screen.app import RunScreen
@@ -266,24 +266,30 @@ def test_a_child_that_is_closed_is_ended_and_leaves_nothing(project, monkeypatch
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(os.name == "nt", reason="files that are open stay there")
-def test_a_child_whose_screen_is_killed_leaves_nothing(project, monkeypatch, tmp_path):
-    """Its files are gone as soon as they are open, and what it tells is told to the end."""
-    project.write(total())
+def test_what_a_screen_that_was_killed_has_left_is_removed(project, monkeypatch, tmp_path):
+    """By the next one, unless it is another's that goes on."""
     monkeypatch.chdir(project.path)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    child = Child(["-p", "no:randomly"])
-    told = []
-    try:
-        while child.exit_status is None:
-            told += child.events()
-            assert not told or list(tmp_path.iterdir()) == []
-        told += child.events()
-        output = child.output()
-    finally:
-        child.close()
-    assert (told[-1]["event"], told[-1]["exit_status"]) == ("session_finished", 0)
-    assert "1 passed" in output
+    monkeypatch.setattr("pytest_crystallize.records.directories.STALE_SECONDS", -1.0)
+    code = (
+        "import os, tempfile\n"
+        "from pytest_crystallize.screen.child import Child\n"
+        f"tempfile.tempdir = {str(tmp_path)!r}\n"
+        "child = Child(['--version'])\n"
+        "while child.exit_status is None: child.output()\n"
+        "print('up', flush=True)\n"
+        "input()\n"
+        "os._exit(1)"
+    )
+    other = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    with other:
+        assert other.stdout.readline() == b"up\n"
+        (left,) = tmp_path.iterdir()
+        Child(["--version"]).close()
+        assert list(tmp_path.iterdir()) == [left]
+        other.stdin.write(b"\n")
+    Child(["--version"]).close()
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow
