@@ -26,7 +26,7 @@ import time
 def experiment_total(rng, replicate, delta=0.0):
     if replicate < 100:
         time.sleep(0.01)
-    while replicate >= 100 and not os.path.exists("go"):  # none gets through before the session is interrupted
+    while replicate >= 100 and not os.path.exists("go"):  # none is through before the interrupt
         time.sleep(0.01)
     return {"total": rng.normal() + delta * rng.uniform(0.5, 1.5)}
 """
