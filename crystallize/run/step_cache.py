@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -27,6 +26,7 @@ from crystallize.context.seeding import (
 from crystallize.context.trace import Event
 from crystallize.declare.pipeline_step import PipelineStep, code_of
 from crystallize.errors import DefinitionError, NotStorableError
+from crystallize.run.step_effects import StepEffects
 
 Mode = Literal["reuse", "refresh", "off"]
 
@@ -205,59 +205,6 @@ class CacheableSteps:
         return CacheableCall(self, step, index, data, ctx)
 
 
-@dataclass(slots=True)
-class _Effects:
-    """Effects of a step.
-
-    Attributes
-    ----------
-    output : any
-        What it returned, without metrics.
-    events : list of pairs
-        What it looked up and wrote of the context, in order.
-    written : dict
-        The keys that it wrote.
-    metrics : list of lists
-        Name, value and unit of each, and whether it is measured.
-    artifacts : list of lists
-        Name and bytes of each.
-    notes : list of lists
-        Name and value of each.
-    """
-
-    output: Any
-    events: list[Any]
-    written: dict[str, Any]
-    metrics: list[Any]
-    artifacts: list[Any]
-    notes: list[Any]
-
-    def encoded(self) -> tuple[str, bytes]:
-        """Return bytes; the output keeps a format of its own, which for most is not pickle."""
-        from crystallize.storage.codec import encode  # as in open_step_cache
-
-        rest = [self.events, self.written, self.metrics, self.artifacts, self.notes]
-        one, other = encode(self.output), encode(rest)
-        return f"{one.kind} {other.kind}", len(one.data).to_bytes(8, "big") + one.data + other.data
-
-    @classmethod
-    def decoded(cls, encoded: tuple[str, bytes]) -> _Effects:
-        """Return what was made bytes of.
-
-        Raises
-        ------
-        NotStorableError
-            If it can't be made again.
-        """
-        from crystallize.storage.codec import decode  # as in open_step_cache
-        from crystallize.storage.store import Encoded as Part
-
-        kind, data = encoded
-        one, _, other = kind.partition(" ")
-        end = 8 + int.from_bytes(data[:8], "big")
-        return cls(decode(Part(one, data[8:end])), *decode(Part(other, data[end:])))
-
-
 class CacheableCall:
     """Call of a cacheable step."""
 
@@ -276,7 +223,7 @@ class CacheableCall:
         self._asked: set[Read] = set()
         self._recorded = len(journal.metrics), len(journal.artifacts), len(journal.notes)
         self._calls = len(journal.calls)
-        self._effects: _Effects | None = None
+        self._effects: StepEffects | None = None
         self._entry: StepEntry | None = None
         if steps.cache is not None:
             seed = None if step.deterministic else (journal.word, index)
@@ -286,7 +233,7 @@ class CacheableCall:
         """Begin the call, unless there is a result that can be used; then do what that says."""
         for result in () if self._entry is None else self._entry.find():
             try:
-                effects = _Effects.decoded(result)
+                effects = StepEffects.decoded(result)
             except NotStorableError:
                 continue
             if not self._conflicts(effects) and self._why_anew(effects.metrics) is None:
@@ -295,7 +242,7 @@ class CacheableCall:
         self._begin()
         return True
 
-    def _conflicts(self, effects: _Effects) -> bool:
+    def _conflicts(self, effects: StepEffects) -> bool:
         """Return whether an artifact is there already, so that the step has to be called and to fail."""
         known = {entry.key for entry in self._journal.artifacts}
         names = {entry.name for entry in self._journal.artifacts} & self._journal.outputs.keys()
@@ -310,7 +257,7 @@ class CacheableCall:
                 return f"its metric {name!r} is measured, {why}"
         return None
 
-    def _repeat(self, effects: _Effects) -> None:
+    def _repeat(self, effects: StepEffects) -> None:
         journal, step = self._journal, self._step.name
         journal.cached_steps += (step,)
         for key, value in effects.written.items():
@@ -346,7 +293,7 @@ class CacheableCall:
         if self._step.deterministic:
             self._check_determinism(moved)
         metrics, artifacts, notes = self._recorded
-        effects = _Effects(
+        effects = StepEffects(
             output,
             [list(event) for event in self._events],
             {key: journal.values[key] for event, key in self._events if event == "write"},
@@ -356,7 +303,7 @@ class CacheableCall:
         )
         try:
             encoded = effects.encoded()
-            effects = _Effects.decoded(encoded)
+            effects = StepEffects.decoded(encoded)
         except NotStorableError as fault:
             self._effects = effects
             self._refuse(f"what it gave: {fault}")
