@@ -89,14 +89,14 @@ class SeedStream:
 
     def word(self, replicate: int) -> int:
         """Return raw word `replicate` (0-based) of the stream."""
-        block, offset = divmod(replicate, _BLOCK)
+        block = replicate // _BLOCK
         words = self._blocks.get(block)
         if words is None:
             bits = np.random.PCG64(np.random.SeedSequence(self.root, spawn_key=self.branch))
             bits.advance(block * _BLOCK)
             words = self._blocks[block] = bits.random_raw(_BLOCK).tolist()
             SEQUENCES.know(words)
-        return words[offset]
+        return words[replicate % _BLOCK]
 
     def seed(self, replicate: int) -> int:
         """Return the replicate's seed: the top 32 bits of its word, which every library accepts."""

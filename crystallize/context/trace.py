@@ -52,7 +52,7 @@ class Scope:
         self.event = event
         self.key = key
         self.shown = shown
-        self._next: dict[tuple[Event, str, type, Any], Scope] = {}
+        self._next: dict[tuple[Any, ...], Scope] = {}
         self._text: str | None = None
 
     @property
@@ -82,8 +82,9 @@ class Scope:
 
     def then(self, event: Event, key: str = "", shown: Any = None) -> Scope:
         """Return the scope that an event leads to."""
-        # What == does not tell apart: 1 from True by their types, 0.0 from -0.0 by their texts.
-        step = (event, key, type(shown), shown or str(shown))
+        step: tuple[Any, ...] = (event, key)
+        if shown is not None:  # what == does not tell apart: 1 and True by types, 0.0 and -0.0 by texts
+            step = (event, key, type(shown), shown or str(shown))
         following = self._next.get(step)
         if following is None:
             following = Scope(self.name, self.index, self, event, key, shown)

@@ -52,16 +52,23 @@ class Hooks:
 def _hook(plugin: Any, name: str, experiment: Any) -> Callable[..., object]:
     """Return a plugin's hook as a function of what comes behind the experiment; the context comes last."""
     method = getattr(plugin, name)
+    hook = f"{type(plugin).__name__}.{name}"
 
-    def call(*args: Any) -> object:
+    def of_unit(ctx: FrozenContext) -> object:
         try:
-            return method(experiment, *args)
+            return method(experiment, ctx)
         except BaseException:
-            # the error is the hook's, not the step's
-            journal_of(args[-1]).enter(f"{type(plugin).__name__}.{name}", HOOKS)
+            journal_of(ctx).enter(hook, HOOKS)  # the error is the hook's, not the step's
             raise
 
-    return call
+    def of_step(step: PipelineStep, data: Any, ctx: FrozenContext) -> object:
+        try:
+            return method(experiment, step, data, ctx)
+        except BaseException:
+            journal_of(ctx).enter(hook, HOOKS)
+            raise
+
+    return of_step if name.endswith("_step") else of_unit
 
 
 class Around(Protocol):
