@@ -21,6 +21,7 @@ from crystallize.identity.origin import is_project_file, is_project_name
 from crystallize.identity.places import (
     Places,
     Spelled,
+    as_given,
     database_file,
     installation,
     is_library_of_project,
@@ -144,8 +145,10 @@ class OpenedFiles:
 
     def _note(self, kind: Kind, path: Any) -> None:
         try:
-            file = Spelled.of(path)
             assert self._ignored is not None
+            if (as_given(path),) in self._ignored:
+                return  # as most are that a tool reads; links are followed for the others
+            file = Spelled.of(path)
             if file in self._ignored or is_of_no_concern(file) or file.real in self._made:
                 return
             if kind == "names" and is_of_tools(file):

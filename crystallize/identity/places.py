@@ -47,13 +47,18 @@ class Spelled(NamedTuple):
     @classmethod
     def of(cls, path: Any) -> Spelled:
         """Return both spellings of a path."""
-        text = os.path.abspath(os.fsdecode(path))  # noqa: PTH100 - a Path costs more
-        return cls(os.path.normcase(text), os.path.normcase(os.path.realpath(text)))
+        given = as_given(path)
+        return cls(given, os.path.normcase(os.path.realpath(given)))
 
     def shown(self) -> str:
         """Return it as seen from the current directory."""
         here = os.path.normcase(os.getcwd()) + os.sep  # noqa: PTH109 - as above
         return self.given.removeprefix(here).replace(os.sep, "/")
+
+
+def as_given(path: Any) -> str:
+    """Return the first spelling of a path."""
+    return os.path.normcase(os.path.abspath(os.fsdecode(path)))  # noqa: PTH100 - a Path costs more
 
 
 class Places:
@@ -69,7 +74,7 @@ class Places:
                 self._files.update(Spelled.of(path))
         self._trees = tuple(trees)
 
-    def __contains__(self, path: Spelled) -> bool:
+    def __contains__(self, path: tuple[str, ...]) -> bool:
         return not self._files.isdisjoint(path) or any(text.startswith(self._trees) for text in path)
 
     def hold_directory(self, path: Spelled) -> bool:
