@@ -168,7 +168,7 @@ def _pooled(history: StoredReference, against: Reference, count: int) -> Iterato
     for condition in history.conditions:
         holding = [recording for recording in history.recordings if condition in recording.conditions]
         last = holding[-count:]
-        fault = _why_apart(last)
+        fault = _why_apart(last) or _twice(condition, last)
         if len(last) < count:
             fault = (
                 f"it holds {counted(len(last), 'recording')} of condition {condition!r}, and "
@@ -194,6 +194,20 @@ def _why_apart(recordings: Sequence[Recording]) -> str | None:
             )
         if list(recording.cases) != list(last.cases):
             return f"its recordings {_name(recording)} and {_name(last)} are of other cases"
+    return None
+
+
+def _twice(condition: str, recordings: Sequence[Recording]) -> str | None:
+    """Say which recordings are one and the same, which would count twice; None if none are."""
+    for place, recording in enumerate(recordings):
+        for earlier in recordings[:place]:
+            # No two sessions record at the same microsecond.
+            runs, same = recording.conditions[condition], earlier.conditions[condition]
+            if recording.origin == earlier.origin and list(runs.records) == list(same.records):
+                return (
+                    f"its recordings {_name(earlier)} and {_name(recording)} are the same one (of condition "
+                    f"{condition!r}, recorded {recording}), and would count twice: delete one of the files"
+                )
     return None
 
 

@@ -70,7 +70,7 @@ class Origin:
         inputs: Mapping[str, str] | None = None,
     ) -> Origin:
         """Return the origin of what was run just now."""
-        date = datetime.now(UTC).isoformat(timespec="seconds")
+        date = datetime.now(UTC).isoformat(timespec="microseconds")
         return cls(date, commit, None if commit is None else dirty, machine, versions(), inputs or {})
 
     def __str__(self) -> str:
@@ -319,7 +319,7 @@ def _origin(data: Mapping[str, Any], where: str) -> Origin:
     for name, digest in inputs.items():
         _part(digest, str, f"input {name!r} of {where}")
     return Origin(
-        date.isoformat(timespec="seconds"),
+        date.isoformat(),
         commit,
         _optional(data["dirty"], bool, f"'dirty' of {where}"),
         _machine(data["machine"], f"'machine' of {where}"),

@@ -192,6 +192,20 @@ def test_what_has_no_mean_is_invalid(recorded, third, options, said):
     assert said in found.reason
 
 
+def test_a_recording_that_was_copied_does_not_count_twice(recorded):
+    """Where it is pooled; one that only gives the same, at another time, is another one."""
+    recorded(1, 0.0)
+    recorded(2, 0.0)
+    assert verdict(against(recorded, pool=2)).status == "supported"
+    first, _ = sorted((recorded.path.parent / "main").iterdir())
+    first.with_name("copied.json").write_bytes(first.read_bytes())
+    assert verdict(against(recorded, pool=2)).status == "supported"  # the copy is earlier than these
+    found = verdict(against(recorded, pool=3))
+    assert found.status == "invalid"
+    assert "recordings 20260101T000100Z-000000000001 and copied are the same one" in found.reason
+    assert "delete one of the files" in found.reason
+
+
 @verifier
 def answer(baseline, treatment):
     return {"p_value": 0.01, "accepted": True}
