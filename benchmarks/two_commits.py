@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ def experiment_times(ctx):
     ctx.metrics.add("mean", sum(taken) / len(taken), measured=True)
 
 @pytest.mark.experiment(
-    replicates=400,
+    replicates=10,
     treatments={"other": {"shift": 1.0}},
     hypotheses=[Hypothesis(metric="value", direction="no_decrease", margin=0.5, against=Revision())],
 )
@@ -85,8 +86,8 @@ class Project:
         """Have the work take that many times as long as in the commit."""
         (self.directory / "src" / "pkg" / "__init__.py").write_text(WORK.format(steps=int(STEPS * factor)))
 
-    def session(self, *options: str) -> tuple[float, dict[str, Any]]:
-        """Run pytest; return the processor time of the session and its children, and verdicts by test."""
+    def session(self, *options: str) -> tuple[tuple[float, float], dict[str, Any]]:
+        """Run pytest; return processor time, of children too, and wall time, and verdicts by test."""
         report = self.directory / "r.json"
         command = [sys.executable, "-m", "pytest", "-q", f"--crystallize-report={report}", *options]
         environment = os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
@@ -99,10 +100,13 @@ class Project:
             check=False,
         )
         after = os.times()
-        took = after.children_user + after.children_system - before.children_user - before.children_system
+        processor = (
+            after.children_user + after.children_system - before.children_user - before.children_system
+        )
         data = json.loads(report.read_text())
         report.unlink()
         tests = [test for each in data["experiments"] for test in each["tests"]]
+        took = processor, after.elapsed - before.elapsed
         return took, {test["verdict"]["hypothesis"]: test["verdict"] for test in tests if test["verdict"]}
 
 
@@ -136,7 +140,7 @@ class Kept:
             assert statuses["minimum_differ"] != "invalid", verdicts
             known.append(statuses)
             line = _line(of, statuses)
-            print(f"{len(known)} of {number}, {took:.0f} s: {line}", end="", flush=True)
+            print(f"{len(known)} of {number}, {took[1]:.0f} s: {line}", end="", flush=True)
             if self._file is not None:
                 with self._file.open("a") as file:
                     file.write(line)
@@ -180,19 +184,29 @@ def changes(project: Project, sessions: int, kept: Kept) -> None:
 
 
 def cost(project: Project, rounds: int, _: Kept) -> None:
-    """Compare a session of two commits with two ordinary sessions of the same runs, and a start."""
-    test, off = "experiment_a.py::experiment_values", "--crystallize-cache=off"
-    ratios = []
-    for _ in range(rounds):
-        one = project.session("--crystallize", off, test)[0]
-        empty = project.session("--crystallize", off, "--crystallize-replicates=2", test)[0]
-        both = project.session("--crystallize-against=v1", off, test)[0]
-        runs = 2 * (one - empty)
-        ratios.append((both - 2 * empty) / runs)
-    low, high = min(ratios), max(ratios)
+    """Compare sessions of two commits with twice an ordinary session, as they alternate.
+
+    Sessions of few runs are taken from those of many, so that what is compared is runs; and what the former
+    take beyond two ordinary ones is what is left of a start.
+    """
+    options = ("--crystallize-cache=off", "experiment_a.py::experiment_values")
+    few, many = "--crystallize-replicates=10", "--crystallize-replicates=410"
+    ratios: dict[str, list[float]] = {"processor": [], "wall": []}
+    starts: list[float] = []
+    while len(starts) < rounds:
+        one, two = "--crystallize", "--crystallize-against=v1"
+        took = {key: project.session(*key, *options)[0] for key in product((one, two), (few, many))}
+        for name, clock in (("processor", 0), ("wall", 1)):
+            runs = {each: took[each, many][clock] - took[each, few][clock] for each in (one, two)}
+            ratios[name].append(runs[two] / (2 * runs[one]))
+        starts.append(took[two, few][0] / took[one, few][0])
+    for name, found in ratios.items():
+        print(
+            f"{name} time of 800 runs at each commit, over those of ordinary sessions: "
+            f"{statistics.median(found):.3f} ({min(found):.3f} to {max(found):.3f})"
+        )
     print(
-        f"processor time of 800 runs at each commit, over those of ordinary sessions, starts left out: "
-        f"{statistics.median(ratios):.3f} ({low:.3f} to {high:.3f})"
+        f"processor time of sessions of few runs, over that of ordinary ones: {statistics.median(starts):.2f}"
     )
 
 
