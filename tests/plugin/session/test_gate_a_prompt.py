@@ -45,7 +45,7 @@ async def experiment_prompt(case, ctx, seed, client, prompt=V1):
 DEFAULTS = {
     "prompt": "Answer the question. Think step by step.",
     "scored": "case['answer'] in answer",
-    "timeout": "20",
+    "timeout": "120",
     "retries": "2",
     "options": "",
     "missing": "",
@@ -144,12 +144,12 @@ def test_one_case_that_always_fails(gate, hangs):
     """It voids the verdict unless a missing case is allowed, and is named."""
     fault = Fault(400, hangs=hangs)
     gate.models.faults = lambda request: fault if "What is 7 +" in str(request) else None
-    timeout = "4" if hangs else "20"
+    timeout = "15" if hangs else "120"  # fifty calls are under way at a time
     gate.write(numbers=range(60), timeout=timeout, retries="0")
     gate.session("-n0")
     gate.result.assert_outcomes(failed=1)
     gate.result.stdout.fnmatch_lines(["*'q7'*"])
-    gate.result.stdout.fnmatch_lines(["*chat(*gave no reply within 4 s*" if hangs else "*400*"])
+    gate.result.stdout.fnmatch_lines(["*chat(*gave no reply within 15 s*" if hangs else "*400*"])
     gate.write(numbers=range(60), timeout=timeout, retries="0", missing="nan_policy='omit', max_missing=0.05")
     gate.session("-n0")
     gate.result.assert_outcomes(passed=1)
