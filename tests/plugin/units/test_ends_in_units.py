@@ -54,6 +54,10 @@ def experiment_factory():
 """)
 
 
+PATIENT = "import pytest_crystallize.isolation.forks as forks\nforks.CHILD_SECONDS = 100\n"
+"""Lines of a conftest: sessions wait for children that come back late, since other processes are in the way."""
+
+
 def forking(project, *, fixture="pass", body="pass", step="pass", verifier="pass"):
     project.write(FORKING.substitute(fixture=fixture, body=body, step=step, verifier=verifier))
 
@@ -79,6 +83,7 @@ PLACES = {
 )
 def test_forked_child_that_comes_back(project, place, options):
     """The child is ended where it comes back, the session fails and names the place, and shows its verdicts once."""
+    project.raw("conftest.py", PATIENT)
     forking(project, **{place: "os.fork()"})
     result = project.run_apart(*options)
     assert result.ret == 1
@@ -125,7 +130,7 @@ AROUND = {
 def test_forked_child_around_condition_runs(project, place, options):
     """One that comes back from a module, or a hook of the session or of reports, doesn't run the session again."""
     where, hooks, first = AROUND[place]
-    project.raw("conftest.py", f"import os\n\n{hooks}")
+    project.raw("conftest.py", f"import os\n{PATIENT}\n{hooks}")
     project.write(first + TOTAL)
     result = project.run_apart(*options)
     assert result.ret == 1
