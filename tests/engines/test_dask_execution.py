@@ -346,11 +346,12 @@ def test_an_interrupt_cancels_queued_work(cluster, steps):
         arriving = DaskExecution(client).execute(plan, list(units(plan.conditions, range(200))))
         for _ in range(50):
             next(arriving)
-            assert tasks(client) <= 5  # two for each worker, and one that was just done: the rest is here
+            # Two for each worker, and those of which the scheduler was not yet told that they are done with.
+            assert tasks(client) <= 20
         with pytest.raises(KeyboardInterrupt):
             arriving.throw(KeyboardInterrupt)
         assert waiting(client) == 0
-        assert client.submit(abs, -1).result(timeout=30) == 1
+        assert client.submit(abs, -1).result() == 1
 
 
 def test_resumes_what_is_stored(cluster, steps):

@@ -106,7 +106,7 @@ def test_after_a_session_a_cluster_is_as_it_was(suite, start_cluster):
 
     with distributed.Client(cluster.address, set_as_default=False) as client:
         client.upload_file(str(suite.path / "helpers.py"))
-        assert client.submit(factor).result(timeout=30) == 7.0
+        assert client.submit(factor).result() == 7.0
 
 
 def test_a_helper_that_a_later_experiment_imports_late_is_sent(suite, start_cluster):
