@@ -85,11 +85,14 @@ class Spending:
         if self.budget.calls is not None:
             self._calls.add(made)
 
-    def took(self, record: RunRecord) -> None:
-        """Take in what a run has cost."""
-        if self.budget.metric is not None:
-            values = [e.value for e in record.metrics if e.name == self.budget.metric]
-            self._cost.add(math.fsum(value for value in values if is_finite(value)))
+    def took(self, record: RunRecord) -> str | None:
+        """Take in what a run has cost; say so if it does not tell."""
+        metric = self.budget.metric
+        if metric is None:
+            return None
+        costs = [entry.value for entry in record.metrics if entry.name == metric and is_finite(entry.value)]
+        self._cost.add(math.fsum(costs))
+        return None if costs else f"{self._name}: runs that recorded no finite {metric!r} count for nothing"
 
     def why_spent(self) -> str | None:
         """Say what is spent; None if something is left of everything."""

@@ -127,7 +127,8 @@ class UnitRuns(SettledExperiment, ABC):
         if not exchange.has(key):
             if self._spending and (cache is None or not cache.is_verified(unit)):
                 for spending in self._spending:
-                    spending.took(record)
+                    if (untold := spending.took(record)) is not None:
+                        self.settings.note(untold)
             self.write(exchange.publish, key, record if cache is None else cache.take(unit, record))
         self.write(exchange.end, key)
 

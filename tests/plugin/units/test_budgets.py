@@ -57,6 +57,16 @@ def test_a_budget_is_spent_and_the_next_session_goes_on(project, budget, option,
     project.run(*options).assert_outcomes(passed=1)
 
 
+@pytest.mark.parametrize("metric", ["csot", pytest.param("broken", marks=pytest.mark.slow)])
+def test_what_runs_do_not_tell_of_their_cost_is_said(project, metric):
+    """A misspelt name, or nan, would limit nothing in silence."""
+    text = source(f'budget=Budget(metric="{metric}", total=4)', called="str")
+    project.write(text.replace('"cost": 0.25', '"broken": float("nan")'))
+    said = " ".join(line.strip() for line in project.run().outlines)
+    told = f"runs that recorded no finite '{metric}' count for nothing"
+    assert f"note: budget of experiment_a.py::experiment_a: {told}" in said
+
+
 @pytest.mark.slow
 def test_workers_share_a_budget(project):
     """All of them together make as many calls as it allows, but for those that are under way."""
