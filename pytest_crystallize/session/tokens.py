@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Final
 
 import pytest
 
 from pytest_crystallize.collect.items import HypothesisItem, PrefetchItem
 from pytest_crystallize.naming.ids import checksum
 
-PER_WORKER: Final = 32
-"""Tokens of one experiment for each worker, at most."""
-_FOR_WHAT_IS_LEFT: Final = 4 * PER_WORKER  # for each worker, were all that is left as short as its part
+PER_WORKER = 32
 _ID = re.compile(r"::block-[0-9a-f]{8}-\d+::run\Z")
 
 
@@ -23,13 +20,12 @@ def is_token(nodeid: str) -> bool:
 
 
 def with_tokens(items: Sequence[pytest.Item], workers: int) -> Iterator[pytest.Item]:
-    """Put an experiment's tokens before its first item: the more, the less is left behind it."""
-    shared = {i.runs.id: i for i in reversed(items) if isinstance(i, HypothesisItem) and _is_shared(i)}
-    left = sum(item.runs.replicates for item in shared.values())
+    """Put an experiment's tokens before its first item."""
+    seen: set[str] = set()
     for item in items:
-        if isinstance(item, HypothesisItem) and shared.get(item.runs.id) is item:
-            yield from _tokens(item, workers, left)
-            left -= item.runs.replicates
+        if isinstance(item, HypothesisItem) and _is_shared(item) and item.runs.id not in seen:
+            seen.add(item.runs.id)
+            yield from _tokens(item, workers)
         yield item
 
 
@@ -39,14 +35,9 @@ def _is_shared(item: HypothesisItem) -> bool:
     return bool(item.runs.needed) and not grouped and not item.runs.on_cluster
 
 
-def _tokens(item: HypothesisItem, workers: int, left: int) -> Iterator[PrefetchItem]:
-    """Yield the tokens of an experiment; `left` are the replicates from its first on, in all experiments.
-
-    Where many experiments follow, workers find enough to run without sharing each of them.
-    """
+def _tokens(item: HypothesisItem, workers: int) -> Iterator[PrefetchItem]:
     replicates = item.runs.replicates
-    part = -(-replicates * _FOR_WHAT_IS_LEFT * workers // left) if left else 0
-    count = min(replicates, PER_WORKER * workers, part)
+    count = min(replicates, PER_WORKER * workers)
     parent, place = item.parent, checksum(item.runs.id)
     assert parent is not None
     for number in range(count):

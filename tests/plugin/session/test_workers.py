@@ -171,29 +171,6 @@ def test_tokens_are_not_set_up_for_nothing(project):
 
 
 @pytest.mark.slow
-def test_the_more_experiments_follow_the_fewer_tokens(project):
-    """Workers that have other experiments to run need not share each; the last ones, they share as ever."""
-    project.raw(
-        "conftest.py",
-        """
-        import pytest
-
-        @pytest.hookimpl(tryfirst=True)
-        def pytest_collection_finish(session):
-            with open("collected", "a") as file:
-                print(*(item.nodeid for item in session.items if "::block-" in item.nodeid), sep="\\n", file=file)
-            session.items.clear()
-        """,
-    )
-    project.write("".join(total(name=f"experiment_{i:02}", replicates=10) for i in range(80)))
-    project.run_workers(n=1)
-    collected = (project.path / "collected").read_text().split()
-    tokens = [sum(f"::experiment_{i:02}::" in nodeid for nodeid in collected) for i in range(80)]
-    assert tokens == sorted(tokens)
-    assert (tokens[0], tokens[-1]) == (2, 10)
-
-
-@pytest.mark.slow
 def test_two_sessions_at_once(project):
     """Two sessions at once in one directory don't touch each other."""
     project.write(total(replicates=30, lines="sum(range(300_000))"))
