@@ -2,6 +2,7 @@
 
 import ast
 import contextlib
+import functools
 import itertools
 import re
 from pathlib import Path
@@ -73,12 +74,45 @@ THIRD_PARTY = {
 THIRD_PARTY |= {"distributed", "rich", "tenacity", "textual", "yaml"}
 
 
+def of_each(modules):
+    """Have a check of a module be one test of all these, which says what it finds in which."""
+
+    def tested(check):
+        def test():
+            found = {}
+            for module in modules:
+                try:
+                    check(module)
+                except AssertionError as error:
+                    found[module] = str(error)
+            assert found == {}
+
+        test.__name__, test.__doc__ = check.__name__, check.__doc__
+        return test
+
+    return tested
+
+
+@functools.cache
+def tree_of(module):
+    """Return the syntax tree of a module, which most of these tests look through."""
+    return ast.parse(MODULES[module].read_text())
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_trees_left():
+    """Keep nothing behind the last test that the garbage collector would look through."""
+    yield
+    tree_of.cache_clear()
+
+
 def is_type_checking(node):
     return isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING")
 
 
+@functools.cache
 def imports(module, *, types=False):
-    """Yield (imported module, line, whether inside a function); on request for type checkers, too."""
+    """Return (imported module, line, whether inside a function); on request for type checkers, too."""
 
     def visit(node, inside):
         if is_type_checking(node) and not types:
@@ -94,7 +128,7 @@ def imports(module, *, types=False):
         for child in ast.iter_child_nodes(node):
             yield from visit(child, inside)
 
-    yield from visit(ast.parse(MODULES[module].read_text()), False)
+    return list(visit(tree_of(module), False))
 
 
 def ours(module):
@@ -111,7 +145,7 @@ def room(module):
     return ROOMS.index(name)
 
 
-@pytest.mark.parametrize("module", list(MODULES))
+@of_each(list(MODULES))
 def test_imports_point_down(module):
     """A module imports its own room and those below, wherever in it the import stands."""
     for name in ours(module):
@@ -131,7 +165,7 @@ DIGESTS = ("crystallize.identity.",)
 """What only those load who store runs, or send them elsewhere; the others at need."""
 
 
-@pytest.mark.parametrize("module", [m for m in MODULES if m.split(".")[0] == "crystallize"])
+@of_each([m for m in MODULES if m.split(".")[0] == "crystallize"])
 def test_nothing_of_caching_is_loaded_where_nothing_is_cached(module):
     """It costs a session time that it need not spend."""
     if module in CACHING or module.startswith((*DIGESTS, *STORES)):
@@ -141,7 +175,7 @@ def test_nothing_of_caching_is_loaded_where_nothing_is_cached(module):
     assert not [name for name in at_load if name in CACHING or name.startswith((*DIGESTS, *STORES))]
 
 
-@pytest.mark.parametrize("module", [m for m in MODULES if m.split(".")[0] == "crystallize"])
+@of_each([m for m in MODULES if m.split(".")[0] == "crystallize"])
 def test_the_library_knows_nothing_of_pytest(module):
     """Neither pytest nor the plugin is imported, anywhere in it."""
     roots = {name.split(".")[0] for name, _, _ in imports(module)}
@@ -173,7 +207,7 @@ def test_there_are_no_cycles():
         visit(module)
 
 
-@pytest.mark.parametrize("module", list(MODULES))
+@of_each(list(MODULES))
 def test_imports_inside_functions_say_why(module):
     """A comment on the line, or above it, names the heavy or optional thing that is kept out."""
     lines = MODULES[module].read_text().splitlines()
@@ -186,13 +220,13 @@ def test_imports_inside_functions_say_why(module):
             assert any("#" in line for line in (lines[number - 1], *above)), f"{module}:{number} {name}"
 
 
-@pytest.mark.parametrize("module", list(MODULES))
+@of_each(list(MODULES))
 def test_modules_are_named_for_what_they_hold(module):
     """A name that fits anything collects everything."""
     assert not set(module.split(".")) & {"utils", "util", "helpers", "helper", "common", "manager", "misc"}
 
 
-@pytest.mark.parametrize("module", list(MODULES))
+@of_each(list(MODULES))
 def test_third_parties_are_the_declared_ones(module):
     """What is imported is in the standard library, or among the dependencies."""
     import sys  # only its list of names
@@ -207,7 +241,7 @@ LIBRARY = {f"crystallize{module}" for module in ("", ".errors", ".seam", ".stats
 """What the plugin may import of the library: its public names, and the seam."""
 
 
-@pytest.mark.parametrize("module", [m for m in MODULES if m.startswith("pytest_crystallize")])
+@of_each([m for m in MODULES if m.startswith("pytest_crystallize")])
 def test_the_plugin_reaches_the_library_through_its_seam(module):
     """No module of the plugin knows where in the library a name is."""
     assert not {name for name in ours(module) if name.split(".")[0] == "crystallize"} - LIBRARY
@@ -219,7 +253,7 @@ def test_the_seam_of_the_library_is_what_the_plugin_needs():
 
     typed = {
         f"{node.module.removeprefix('crystallize.')}.{alias.name}"
-        for block in ast.parse(MODULES["crystallize.seam"].read_text()).body
+        for block in tree_of("crystallize.seam").body
         if is_type_checking(block)
         for node in block.body
         for alias in node.names
@@ -229,7 +263,7 @@ def test_the_seam_of_the_library_is_what_the_plugin_needs():
         alias.name
         for module in MODULES
         if module.startswith("pytest_crystallize")
-        for node in ast.walk(ast.parse(MODULES[module].read_text()))
+        for node in ast.walk(tree_of(module))
         if isinstance(node, ast.ImportFrom) and node.module == "crystallize.seam"
         for alias in node.names
     }
@@ -290,10 +324,10 @@ def own_names(tree):
                 yield from ast.literal_eval(node.value)
 
 
-@pytest.mark.parametrize("module", [module for module in MODULES if module != SEAM])
+@of_each([module for module in MODULES if module != SEAM])
 def test_private_names_stay_in_their_module(module):
     """What another module needs, and what a class in another module inherits, has a public name."""
-    tree = ast.parse(MODULES[module].read_text())
+    tree = tree_of(module)
     known = {*own_names(tree), *PRIVATE_ELSEWHERE}
     assert [entry for entry in private_names(tree) if is_private(entry[0]) and entry[0] not in known] == []
     asked = [
@@ -302,10 +336,10 @@ def test_private_names_stay_in_their_module(module):
     assert [name for name in asked if is_private(name)] == []
 
 
-@pytest.mark.parametrize("module", PLUGIN)
+@of_each(PLUGIN)
 def test_only_the_seam_knows_private_names_of_pytest(module):
     """No other module imports `_pytest`, names it, or overrides a private attribute."""
-    tree = ast.parse(MODULES[module].read_text())
+    tree = tree_of(module)
     assert not {name for name, _, _ in imports(module) if name.split(".")[0] == "_pytest"}
     assert not [
         node.lineno
@@ -325,7 +359,7 @@ def test_the_seam_holds_nothing_that_is_unused():
 
 
 def seam_uses():
-    tree = ast.parse(MODULES[SEAM].read_text())
+    tree = tree_of(SEAM)
     return (node.id for node in ast.walk(tree) if isinstance(node, ast.Name))
 
 
@@ -337,10 +371,10 @@ def is_property(node):
     return any(ast.unparse(each).split(".")[-1].endswith("property") for each in node.decorator_list)
 
 
-@pytest.mark.parametrize("module", list(MODULES))
+@of_each(list(MODULES))
 def test_docstrings_name_classes_and_tell_functions(module):
     """A property that is true or false may say whether."""
-    for node in ast.walk(ast.parse(MODULES[module].read_text())):
+    for node in ast.walk(tree_of(module)):
         if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             summary = (ast.get_docstring(node) or "").partition("\n")[0]
             allowed = {"Whether"} if is_property(node) else set()
