@@ -299,7 +299,6 @@ _JUDGES: dict[str, Callable[..., None]] = {
 }
 
 _THREAD_STARTS = ("_thread.start_new_thread", "_thread.start_joinable_thread")
-# The environment's part of the key is about the first two. Imports read time zones, pandas' for one.
 _MACHINE_PROGRAMS = frozenset({"lscpu", "ldconfig", "sysctl", "uname"})  # joblib asks the first for cores
 _LISTING_FOR_PYTHON = ("_frozen_importlib_external", "importlib._bootstrap_external", "importlib.metadata")
 """Who lists directories to find modules and distributions."""
