@@ -286,6 +286,7 @@ class Recorder:
         pass
 
     def interaction(self, frame, traceback):
+        traceback = getattr(traceback, "__traceback__", traceback)  # Python 3.13 gives the exception
         while traceback.tb_next is not None:
             traceback = traceback.tb_next
         local = traceback.tb_frame.f_locals
