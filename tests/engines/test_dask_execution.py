@@ -174,7 +174,8 @@ def by_worker(path):
 
 def test_metrics_are_those_of_a_serial_run(cluster, steps, tmp_path):
     """Bit for bit, with errors and artifacts, on both workers, by address and by a client that stays open."""
-    more = steps.fails, steps.public, steps.keeps, steps.waits, steps.logs(path=str(tmp_path / "log"))
+    more = steps.fails, steps.public, steps.keeps, steps.waits(seconds=0.05)  # in which the other begins
+    more += (steps.logs(path=str(tmp_path / "log")),)
     serial = experiment(steps, None, *more).run()
     (tmp_path / "log").unlink()
     result = experiment(steps, DaskExecution(cluster.address), *more).run()
