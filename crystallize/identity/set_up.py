@@ -27,6 +27,7 @@ from crystallize.identity.outline import Definition, Imported, Manner, Outline, 
 
 _ASKING = frozenset({"getoption", "getini", "getvalue", "option"})
 """How code asks pytest for its options."""
+_IMPORTING: Final = frozenset({"import_module", "__import__"})
 _OPENING: Final = frozenset(
     {
         "open",
@@ -148,6 +149,8 @@ class _Search:
         for module in called:
             self.load(module, "set-up")
             self._execute(module, _outline_of(module).hooks)
+            for name in _hooks_of(module, set()):
+                self._follow(module, name, [])
 
     def run(self) -> None:
         """Follow everything."""
@@ -157,6 +160,24 @@ class _Search:
                 self._load_imported(module, imported)
             for name, *attributes in definition.uses:
                 self._follow(module, name, attributes)
+            self._follow_texts(module, definition)
+
+    def _follow_texts(self, module: ModuleType, definition: Definition) -> None:
+        """Take in what texts stand for where code looks up names by them, or imports by them."""
+        called = {chain[-1] for chain in definition.uses}
+        if "globals" in called:
+            for word in sorted(definition.words):
+                self._follow(module, word, [])
+        if not called.isdisjoint(_IMPORTING):
+            names = [w for w in definition.words if all(part.isidentifier() for part in w.split("."))]
+            paths = (_path(other) for other in map(_module, names) if other is not None)
+            self._take_whole(path for path in paths if path is not None)
+
+    def _take_whole(self, paths: Iterable[str]) -> None:
+        """Take in files all of which may be executed."""
+        for path in paths:
+            with suppress(OSError):
+                self.compiled[path] = DIGESTS.of(path)
 
     def load(self, module: ModuleType, manner: Manner = "module") -> None:
         """Take in what a module does when it is loaded, and what the modules do that it imports."""
@@ -166,8 +187,7 @@ class _Search:
         self._loaded.add(path)
         read = _outline_of(module)
         if read is _NOTHING:  # compiled, or in a language of its own: all of it may be executed
-            with suppress(OSError):
-                self.compiled[path] = DIGESTS.of(path)
+            self._take_whole([path])
             return
         self._execute(module, read.effects["script" if module.__name__ == "__main__" else manner])
         for kind in _classes(module, module.__name__):
@@ -235,6 +255,18 @@ class _Search:
             self._met.add(place)
             self._execute(module, definition)
         return True
+
+
+def _hooks_of(module: ModuleType, met: set[str]) -> Iterator[str]:
+    """Yield the names of hooks that a module has otherwise than by defining them."""
+    read, path = _outline_of(module), _path(module) or ""
+    if path not in met:
+        met.add(path)
+        names = (name for name in (*read.names, *read.imported) if name.startswith("pytest_"))
+        yield from (name for name in names if name != "pytest_plugins")
+        for star in read.stars:
+            for other in _modules(module, star):
+                yield from _hooks_of(other, met)
 
 
 def _classes(owner: ModuleType | type, module: str) -> Iterator[type]:

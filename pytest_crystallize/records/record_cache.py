@@ -215,9 +215,10 @@ def called_by_pytest(config: pytest.Config) -> tuple[ModuleType, ...]:
     """Return the modules of the project whose hooks pytest calls: conftests and plugins."""
     found: dict[str, ModuleType] = {}
     for plugin in config.pluginmanager.get_plugins():
-        module = plugin if isinstance(plugin, ModuleType) else sys.modules.get(type(plugin).__module__)
-        if module is not None and is_project_module(module):
-            found[getattr(module, "__file__", None) or module.__name__] = module
+        kinds = () if isinstance(plugin, ModuleType) else type(plugin).__mro__
+        for module in (sys.modules.get(kind.__module__) for kind in kinds) if kinds else (plugin,):
+            if module is not None and is_project_module(module):
+                found[getattr(module, "__file__", None) or module.__name__] = module
     return tuple(found[name] for name in sorted(found))
 
 

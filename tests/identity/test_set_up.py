@@ -59,6 +59,16 @@ TOOLS = """
 """
 SOURCES = {"shop_conftest": CONFTEST, "shop_settings": SETTINGS, "shop_tools": TOOLS}
 
+ROUNDABOUT = {
+    "assigned": ("def go(config):\n    {}\npytest_configure = go\n", ""),
+    "imported": ("from shop_tools import pytest_configure\n", "def pytest_configure(config):\n    {}\n"),
+    "all that a module has": ("from shop_tools import *\n", "def pytest_configure(config):\n    {}\n"),
+    "by globals": ("def go(): {}\ndef pytest_configure(config): globals()['go']()\n", ""),
+    "by import_module": (
+        "import importlib\ndef pytest_configure(config): importlib.import_module('shop_tools').go()\n",
+        "def go(): {}\n",
+    ),
+}
 SEEN = {
     "a call": ("shop_conftest", "apply(settings.LEVEL)", "apply(settings.OTHER)"),
     "a function that is called": ("shop_tools", "sys.level = level", "sys.level = level + '!'"),
@@ -105,6 +115,22 @@ def digests(tmp_path, monkeypatch):
 def test_what_is_executed_counts(digests, edit):
     """Whatever a conftest does, and what that uses in other modules."""
     assert digests(SEEN[edit]) != digests()
+
+
+@pytest.mark.parametrize("way", ROUNDABOUT)
+def test_what_hooks_do_counts_however_they_come_about(tmp_path, monkeypatch, way):
+    """They need not be defined where pytest finds them."""
+    found = []
+    for number, does in enumerate(("one()", "two()", "one()")):
+        home = tmp_path / str(number)
+        home.mkdir()
+        for name, source in zip(("shop_conftest", "shop_tools"), ROUNDABOUT[way], strict=True):
+            module = ModuleType(name)
+            module.__file__ = str(home / f"{name}.py")
+            (home / f"{name}.py").write_text(source.format(does))
+            monkeypatch.setitem(sys.modules, name, module)
+        found.append(set_up_by((), called=[sys.modules["shop_conftest"]], root=home))
+    assert found[0] == found[2] != found[1]
 
 
 @pytest.mark.parametrize("edit", UNSEEN)

@@ -228,6 +228,20 @@ def set_up() -> Iterator[Case]:
         },
     )
     yield case(
+        "hook that conftest imports",
+        {
+            "conftest.py": "from shop import *\n",
+            "shop.py": "import fractions\ndef pytest_configure(config):\n    $patch\n",
+        },
+    )
+    yield case(
+        "hook that a plugin inherits",
+        {
+            "conftest.py": "import shop\nclass P(shop.Q): pass\ndef pytest_configure(config): config.pluginmanager.register(P())\n",
+            "shop.py": "import fractions\nclass Q:\n    def pytest_collection_finish(self):\n        $patch\n",
+        },
+    )
+    yield case(
         "conftest of a directory",
         {"inner/conftest.py": "import fractions\n$patch\n", "inner/test_b.py": "def test_b(): pass\n"},
     )
