@@ -69,7 +69,8 @@ class ClaimTerms:
     @property
     def test(self) -> StatisticalTest | None:
         """The test, where one is named."""
-        return self.statistical_test if isinstance(self.statistical_test, StatisticalTest) else None
+        test = self.statistical_test
+        return test if type(test) is not str and isinstance(test, StatisticalTest) else None
 
     @property
     def level(self) -> float:

@@ -117,24 +117,31 @@ def as_arms(test: str, baseline: ArrayLike, treatment: ArrayLike, *, minimum: in
     SampleError
         As `as_sample`.
     """
+    doubles = _doubles(baseline, minimum), _doubles(treatment, minimum)
+    if doubles[0] and doubles[1] and (known := _arms_of_doubles(doubles[0], doubles[1])) is not None:
+        return known
     first = as_sample(test, "baseline", baseline, minimum=minimum)
     second = as_sample(test, "treatment", treatment, minimum=minimum)
-    if first.size + second.size <= REMEMBERED and _are_doubles(baseline) and _are_doubles(treatment):
-        return _arms_of_doubles(first.tobytes(), second.tobytes())
     return _arms(baseline, treatment, first, second)
 
 
 @lru_cache(maxsize=128)
-def _arms_of_doubles(baseline: bytes, treatment: bytes) -> Arms:
-    """Return the arms of doubles: the same samples are tested for several claims, and at several levels."""
+def _arms_of_doubles(baseline: bytes, treatment: bytes) -> Arms | None:
+    """Return the arms of finite doubles: the same are tested for several claims, and at several levels."""
     first, second = np.frombuffer(baseline), np.frombuffer(treatment)
-    return _arms(first, second, first, second)
+    are_finite = np.isfinite(first).all() and np.isfinite(second).all()
+    return _arms(first, second, first, second) if are_finite else None
 
 
-def _are_doubles(given: Any) -> bool:
-    if isinstance(given, list | tuple):
-        return {float} == set(map(type, given))
-    return (isinstance(given, array) and given.typecode == "d") or getattr(given, "dtype", None) == np.float64
+def _doubles(given: Any, minimum: int) -> bytes | None:
+    """Return the bytes of doubles in a row that are worth remembering; None of anything else."""
+    if isinstance(given, list | tuple) and {float} == set(map(type, given)):
+        given = array("d", given)
+    if isinstance(given, array):
+        are_doubles = given.typecode == "d"
+    else:
+        are_doubles = type(given) is np.ndarray and given.dtype == np.float64 and given.ndim == 1
+    return given.tobytes() if are_doubles and minimum <= len(given) <= REMEMBERED // 2 else None
 
 
 def _arms(baseline: Any, treatment: Any, first: Sample, second: Sample) -> Arms:
