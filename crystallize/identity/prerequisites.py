@@ -92,8 +92,8 @@ class Prerequisites:
         state = OPENED.version, len(files)
         if self._listed is None or self._listed[0] != state:
             DIGESTS.load(self._store)
-            opened = self._of_opened() if self._opened else ()
-            name, data = _named(tuple(sorted([*_LOOK.entries(files), *opened])))
+            opened = list(self._of_opened()) if self._opened else []
+            name, data = _LOOK.named(files, opened)
             _LOOK.keep(self._store, name, data)
             self._holds[name] = None
             DIGESTS.save(self._store)
@@ -208,6 +208,22 @@ class _Look:
         self._entries: list[Entry] = []
         self._at = -math.inf
         self._kept: tuple[Store, str] | None = None
+        self._opened: list[Entry] | None = None
+        self._named = "", b""
+
+    def named(self, files: dict[str, str], opened: list[Entry]) -> tuple[str, bytes]:
+        """Return the name of the list of all entries, and what is stored of it; mostly those of the last one.
+
+        Raises
+        ------
+        Unprovable
+            If a file has changed since this process began.
+        """
+        before = self._entries
+        if self.entries(files) is not before or opened != self._opened:
+            self._named = _named(tuple(sorted([*self._entries, *opened])))
+            self._opened = opened
+        return self._named
 
     def entries(self, files: dict[str, str]) -> list[Entry]:
         """Return the entries of files that were loaded so far; they are looked at again after a moment.
@@ -219,7 +235,9 @@ class _Look:
         """
         if len(files) != len(self._entries) or time.monotonic() - self._at > _MOMENT:
             began = time.monotonic()
-            self._entries = list(_loaded(files))
+            found = list(_loaded(files))
+            if found != self._entries:
+                self._entries = found
             self._at = began
         return self._entries
 

@@ -133,7 +133,7 @@ class Store:
         """Return key -> value of every record that was published in a slot under the same parts."""
         if self._key is None:
             return {}
-        prefix = _prefix(slot, parts)
+        prefix = _prefix(slot, _canonical(parts))
         seal = _seal(self._key, prefix)
         read: dict[str, list[_Record]] = {}
         for _ in range(_LISTINGS):
@@ -174,9 +174,10 @@ class Store:
             return False
         if not records:
             return True
-        prefix = _prefix(slot, parts)
+        canonical = _canonical(parts)
+        prefix = _prefix(slot, canonical)
         seal = _seal(self._key, prefix)
-        chunks = [_MAGIC, *_pack(seal, "", Encoded(_PARTS, _canonical(parts)))]
+        chunks = [_MAGIC, *_pack(seal, "", Encoded(_PARTS, canonical))]
         for key, value in records.items():
             chunks += _pack(seal, key, value)
         return self._write(self._path(f"{prefix}-{time.time_ns():016x}{secrets.token_hex(8)}.pack"), chunks)
@@ -427,8 +428,8 @@ def _digest(text: str) -> str:
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
-def _prefix(slot: str, parts: Mapping[str, str]) -> str:
-    return f"{_digest(slot)}-{blake2b(_canonical(parts), digest_size=16).hexdigest()}"
+def _prefix(slot: str, canonical: bytes) -> str:
+    return f"{_digest(slot)}-{blake2b(canonical, digest_size=16).hexdigest()}"
 
 
 def _canonical(parts: Mapping[str, Any]) -> bytes:
