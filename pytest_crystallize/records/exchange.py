@@ -10,7 +10,7 @@ import hashlib
 import os
 import threading
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -164,7 +164,8 @@ class Exchange:
         return self._agreed.get(name)
 
     def close(self) -> None:
-        """Close the files."""
+        """Close the files, and let go of the records."""
+        self._tables = {}
 
 
 class SharedExchange(Exchange):
@@ -264,22 +265,14 @@ class SharedExchange(Exchange):
     def _expect(self, block: Block) -> None:
         """Know of records of another process, which are read when one of them is looked at."""
         experiment = block.experiment
-        load = partial(self._load, block)
+        tables = {condition: self._table(experiment, condition) for condition in block.replicates}
+        load = partial(_load, block, tables)
         for condition, replicates in block.replicates.items():
-            new = self._table(experiment, condition).expect(replicates, load)
+            new = tables[condition].expect(replicates, load)
             self._note(experiment, condition, new)
             self._of_others[experiment] = self._of_others.get(experiment, 0) + len(new)
             first = self._first_of_others.setdefault(experiment, [])
             first += [Key(experiment, i, condition) for i in new[: _MOST_NAMED - len(first)]]
-
-    def _load(self, block: Block) -> None:
-        from crystallize.seam import records_from_json  # heavy, as records are
-
-        alike, others = records_from_json(block.text)
-        for rows in alike:
-            self._table(block.experiment, rows.kind.condition).add(rows)
-        for record in others:
-            self._table(block.experiment, record.condition).take(record)
 
     def claim(self, experiment: str, start: int, size: int, most: int) -> range:
         """Claim a block of replicates, and learn what was published until then."""
@@ -346,12 +339,24 @@ class SharedExchange(Exchange):
 
     def close(self) -> None:
         """Close the files; this gives back every claim."""
+        super().close()
         self._locks.close()
         self._readers.close()
         self._claimed_so_far.close()
         if self._log is not None:
             self._log.close()
             self._log = None
+
+
+def _load(block: Block, tables: Mapping[str, RecordTable]) -> None:
+    """Read the records of a block into the tables of their conditions."""
+    from crystallize.seam import records_from_json  # heavy, as records are
+
+    alike, others = records_from_json(block.text)
+    for rows in alike:
+        tables[rows.kind.condition].add(rows)
+    for record in others:
+        tables[record.condition].take(record)
 
 
 class _Count:

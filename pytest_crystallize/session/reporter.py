@@ -198,6 +198,10 @@ class Reporter:
 
     # What became of the experiments.
 
+    def pytest_unconfigure(self) -> None:
+        """Let go of the results, which hold the records."""
+        self._made = None
+
     def experiments(self) -> tuple[ExperimentResults, ...]:
         """Return what became of each experiment that was selected; made again only where more is known."""
         self.learn_expected()

@@ -405,6 +405,8 @@ class CrystallizeSession:
 
     def pytest_unconfigure(self) -> None:
         """Close the event loop and the files, and remove the directory of the session."""
+        for runs in self._runs.values():
+            runs.close()
         self.settings.loop.close()
         self.settings.turns.close()
         self.settings.exchange.close()

@@ -120,6 +120,11 @@ class UnitRuns(SettledExperiment, ABC):
     def withdraw_steps(self) -> None:
         """Have nobody use the results of steps that this process has stored in this session."""
 
+    def close(self) -> None:
+        """Let go of what is known of runs: behind the session, all that is alive is looked at for garbage."""
+        self._cache = None
+        self.repeats = Repeats(self, self.subject, self._stored)
+
     def conclude(self, record: RunRecord) -> None:
         """Have the record of a run that ended here stored, and publish it, unless that was done already."""
         exchange, cache, unit = self.settings.exchange, self.cache, Unit(record.replicate, record.condition)

@@ -306,3 +306,9 @@ class ExperimentRuns(UnitRuns):
 
     def finish(self) -> None:
         """Act at the end of the session."""
+
+    def close(self) -> None:
+        """Let go of records and verdicts, too."""
+        super().close()
+        self._complete, self._analysis = {}, None
+        vars(self).pop("_interim", None)

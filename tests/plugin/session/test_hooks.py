@@ -141,3 +141,29 @@ def test_the_example_of_the_guide_works(project):
     assert len(project.log("records.jsonl")) == 12
     assert project.log("verdicts.jsonl") == [["total_increase", "boost", "supported"]]
     assert (project.path / "headline.txt").read_text() == "1 of 1 hypothesis supported: "
+
+
+def test_no_record_is_alive_behind_a_session(project):
+    """Pytest looks for garbage twice behind it, among all that is alive."""
+    project.raw(
+        "conftest.py",
+        """
+        import gc
+        from pathlib import Path
+
+        from crystallize import RunRecord
+
+        def left():
+            return sum(type(known) is RunRecord for known in gc.get_objects())
+
+        def pytest_sessionfinish():
+            print(left(), file=open("before", "w"))
+
+        def pytest_configure(config):
+            config.add_cleanup(lambda: print(left(), file=open("after", "w")))
+        """,
+    )
+    project.write(total(replicates=10))
+    project.run_apart("-n0").assert_outcomes(passed=1)
+    before, after = ((project.path / name).read_text() for name in ("before", "after"))
+    assert (int(before), int(after)) == (20, 0)
