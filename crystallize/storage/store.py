@@ -206,7 +206,7 @@ class Store:
             return
         files: list[_File] = []
         for file in self._scan():
-            if _NAME.fullmatch(file.path.name):
+            if _NAME.fullmatch(file.name):
                 files.append(file)
             elif time.time() - file.used / 1e9 > _STALE:
                 _remove(file.path)
@@ -218,8 +218,8 @@ class Store:
             excess -= file.size
         small: dict[str, list[_File]] = defaultdict(list)
         for file in files:
-            match = _NAME.fullmatch(file.path.name)
-            if match and match["prefix"] and file.size < _SMALL:
+            match = _NAME.fullmatch(file.name) if file.size < _SMALL else None
+            if match and match["prefix"]:
                 small[match["prefix"]].append(file)
         for prefix, packs in small.items():
             if len(packs) >= _MANY:
@@ -241,7 +241,7 @@ class Store:
         seal = _seal(secret, prefix)
         latest: dict[tuple[str, bool], _Record] = {}
         merged: list[_File] = []
-        for pack in sorted(packs, key=lambda pack: pack.path.name):
+        for pack in sorted(packs, key=lambda pack: pack.name):
             data = self._read(pack.path)
             records, whole = _unpack(data, seal) if data is not None else ([], False)
             # Another may be somebody else's: it goes when it is old.
@@ -252,7 +252,7 @@ class Store:
         if len(merged) < _MANY:
             return
         chunks: list[_Bytes] = [_MAGIC, *(record.raw for record in latest.values())]
-        age = merged[-1].path.name.rpartition("-")[2][:16]
+        age = merged[-1].name.rpartition("-")[2][:16]
         path = self._path(f"{prefix}-{age}{secrets.token_hex(8)}.pack")
         if self._write(path, chunks, used=max(pack.used for pack in merged)):
             for pack in merged:
@@ -290,7 +290,7 @@ class Store:
                     if _NAME.fullmatch(entry.name) or UNFINISHED.fullmatch(entry.name):
                         with contextlib.suppress(OSError):
                             status = entry.stat(follow_symlinks=False)
-                            yield _File(Path(entry.path), status.st_size, status.st_mtime_ns)
+                            yield _File(entry.path, entry.name, status.st_size, status.st_mtime_ns)
 
     def _entries(self, directory: str | Path) -> list[os.DirEntry[str]]:
         try:
@@ -347,7 +347,8 @@ class Store:
 
 
 class _File(NamedTuple):
-    path: Path
+    path: str  # a Path costs more than all else that is asked of a file
+    name: str
     size: int
     used: int  # time of the last use, in ns
 
@@ -419,9 +420,9 @@ def _touch(path: str) -> None:
         os.utime(path)
 
 
-def _remove(path: Path) -> None:
+def _remove(path: str) -> None:
     with contextlib.suppress(OSError):
-        path.unlink()
+        os.unlink(path)  # noqa: PTH108 - as above
 
 
 def _digest(text: str) -> str:
