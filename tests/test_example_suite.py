@@ -69,8 +69,7 @@ def test_prompts_are_compared_without_a_call_the_second_time(tmp_path):
 def test_digest_is_the_same_however_it_is_run():
     """One digest in one process, with workers, in random order, and through the library's processes."""
     pytest.importorskip("sklearn")
-    workers = ["n0", "load", "worksteal", "loadfile", "random-n2"]
-    workers += ["dask"]
+    workers = ["n0", "worksteal", "loadfile", "random-n2", "dask"]  # that of random order is of --dist=load
     library = ["serial", "thread", "process", "executor", "cluster"]
     script = ROOT / "benchmarks" / "same_digest.py"
     process = subprocess.run(

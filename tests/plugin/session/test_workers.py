@@ -92,17 +92,26 @@ def test_same_results(project):
     assert outcome(stolen) == serial
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("order", ["declared", "1", "2"])
-@pytest.mark.parametrize(
-    ("workers", "dist"),
-    [(1, "load"), *itertools.product([2, 4], ["load", "worksteal", "loadscope", "loadfile"])],
-)
-def test_same_results_everywhere(project, workers, dist, order):
-    """Any number of workers, scheduler and order agree bit for bit."""
+SCHEDULES = [(1, "load"), *itertools.product([2, 4], ["load", "worksteal", "loadscope", "loadfile"])]
+_SERIAL = []
+
+
+@pytest.fixture
+def serial(project):
+    """Write the suite, and return what one process gives, which is the same wherever it lies: it is run once."""
     write(project)
-    serial = outcome(project.run("-v"))
-    options = ["-p", "no:randomly"] if order == "declared" else [f"--randomly-seed={order}"]
+    if not _SERIAL:
+        _SERIAL.append(outcome(project.run("-v")))
+    return _SERIAL[0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shuffled", [False, True])
+@pytest.mark.parametrize(("workers", "dist"), SCHEDULES)
+def test_same_results_everywhere(project, workers, dist, shuffled, serial):
+    """Any number of workers, scheduler and order agree bit for bit; each schedule has an order of its own."""
+    seed = SCHEDULES.index((workers, dist)) + 1
+    options = [f"--randomly-seed={seed}"] if shuffled else ["-p", "no:randomly"]
     result = project.pytester.runpytest_subprocess(
         "--crystallize", "-v", f"-n{workers}", f"--dist={dist}", *options
     )
