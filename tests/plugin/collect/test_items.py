@@ -216,7 +216,7 @@ DEBUGGER = """
 
     class Debugger(pdb.Pdb):
         def interaction(self, frame, traceback):
-            self.setup(frame, getattr(traceback, "__traceback__", traceback))  # Python 3.13 gives the exception
+            self.setup(frame, getattr(traceback, "__traceback__", traceback))  # 3.13 gives the exception
             known = self.curframe.f_locals
             seen = {
                 "baseline": known["baseline"],
