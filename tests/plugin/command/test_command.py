@@ -12,8 +12,19 @@ import pytest
 from pytest_crystallize import screen
 from pytest_crystallize.command.main import console, main
 
-CONSOLE = "from pytest_crystallize.command.main import console; console()"
-"""What the program `crystallize` does."""
+
+def printing_to(output, directory, unbuffered):
+    """Run ``crystallize new cache`` in a directory, and return how it ended."""
+    code = "from pytest_crystallize.command.main import console; console()"
+    return subprocess.run(
+        [sys.executable, "-c", code, "new", "cache"],
+        cwd=directory,
+        env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+        stdout=output,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
 
 
 def test_help_loads_nothing_heavy():
@@ -52,15 +63,7 @@ def test_what_may_not_be_typed_is_a_usage_error(capsys):
 def test_what_could_not_be_printed_is_no_success(tmp_path, unbuffered):
     """Exit code 2 and a line, rather than a traceback and the code of a claim that is not supported."""
     with Path("/dev/full").open("w") as full:
-        done = subprocess.run(
-            [sys.executable, "-c", CONSOLE, "new", "cache"],
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
-            stdout=full,
-            stderr=subprocess.PIPE,
-            text=True,
-            check=False,
-        )
+        done = printing_to(full, tmp_path, unbuffered)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert line.startswith("crystallize: ")
@@ -73,15 +76,7 @@ def test_who_reads_no_further_is_told_nothing(tmp_path, unbuffered):
     reading, writing = os.pipe()
     os.close(reading)
     try:
-        done = subprocess.run(
-            [sys.executable, "-c", CONSOLE, "new", "cache"],
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
-            stdout=writing,
-            stderr=subprocess.PIPE,
-            text=True,
-            check=False,
-        )
+        done = printing_to(writing, tmp_path, unbuffered)
     finally:
         os.close(writing)
     assert (done.returncode, done.stderr) == (2, "")
