@@ -12,12 +12,14 @@ from typing import Any, TextIO
 
 import pytest
 
+from crystallize import RunRecord
 from crystallize.errors import CrystallizeError
 from crystallize.seam import Unit, check_failure, failure, text_of
 from pytest_crystallize.against.reads import Reads
 from pytest_crystallize.against.remap import Remap
 from pytest_crystallize.pytest_seam import setup_state
 from pytest_crystallize.records.exchange import unlike
+from pytest_crystallize.records.logs import Key
 
 
 class Answers:
@@ -45,13 +47,18 @@ class Answers:
         self._errors: dict[str, str] = {}
         self._known: dict[str, Any] = {}
         self._entered: Any = None
+        self._source: Any = None
         self._apart = ExitStack()
         self._bracket = ExitStack()
         self._settles = False
+        self._unlike: dict[str, str | None] = {}
 
-    def say(self, record: str | None = None, **reply: Any) -> None:
-        """Tell the session something; a record, which is JSON itself, in a line of its own."""
-        self._replies.write(json.dumps(reply) + "\n" + ("" if record is None else f"{record}\n"))
+    def say(self, **reply: Any) -> None:
+        """Tell the session something."""
+        self._write(json.dumps(reply))
+
+    def _write(self, text: str) -> None:
+        self._replies.write(f"{text}\n")
         self._replies.flush()
 
     # What is collected.
@@ -97,7 +104,7 @@ class Answers:
                 request = json.loads(line)
                 if request["kind"] == "end":
                     break
-                self.say(**self._answer(request))
+                self._write(self._answer(request))
             self._leave()
             self.say(kind="notes", notes=self._notes(session.config))
         finally:
@@ -107,7 +114,9 @@ class Answers:
         return True
 
     def _strays(self) -> list[str]:
-        found = [*([] if self._remap is None else self._remap.strays()), *self._reads.strays()]
+        found = self._reads.strays()
+        if self._remap is not None:
+            found += self._remap.strays()
         self._strayed = self._strayed or bool(found)
         return found
 
@@ -117,33 +126,40 @@ class Answers:
 
     # Runs.
 
-    def _answer(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Make a run, and return what it gave, or why it can't be made."""
+    def _answer(self, request: Mapping[str, Any]) -> str:
+        """Make a run, and return what it gave, or why it can't be made.
+
+        A record is a line of its own; what else there is to say of a run, which is seldom anything, stands
+        in a line before it.
+        """
         item = self._known[request["experiment"]]
         try:
             if item is not self._entered:
                 self._enter(item)
             record = self._record(item, Unit(request["replicate"], request["condition"]), request["anew"])
         except CrystallizeError as fault:
-            return {"kind": "fault", "fault": text_of(fault)}
+            return json.dumps({"kind": "fault", "fault": text_of(fault)})
         except BaseException as error:  # fixtures of the module, hooks
             check_failure(error)
-            return {"kind": "fault", "fault": failure(error)}
-        unrepeated = unlike(item.runs.settings.exchange, item.runs.id)
-        return {
-            "kind": "record",
-            "record": record.to_json(),
-            "strays": self._strays(),
-            "unlike": unrepeated,
-        }
+            return json.dumps({"kind": "fault", "fault": failure(error)})
+        told, strays, key = record.to_json(), self._strays(), item.runs.id
+        unrepeated = unlike(item.runs.settings.exchange, key)
+        if not strays and unrepeated == self._unlike.get(key):
+            return told
+        self._unlike[key] = unrepeated
+        return json.dumps({"kind": "more", "strays": strays, "unlike": unrepeated}) + "\n" + told
 
-    def _record(self, item: Any, unit: Unit, anew: bool) -> Any:
-        runs = item.runs
-        if not anew:
+    def _record(self, item: Any, unit: Unit, anew: bool) -> RunRecord:
+        runs, known = item.runs, item.runs.settings.exchange.record
+        if anew:
+            return self._source.record(unit)  # type: ignore[no-any-return]
+        if not self._settles:
+            runs.recall()
             self._settles = True
-            return runs.obtain(unit, item)
-        (record,) = runs.source(item).records([unit])
-        return record
+        key = Key(runs.id, *unit)
+        if known(key) is None:
+            runs.conclude(self._source.record(unit))
+        return known(key)  # type: ignore[no-any-return]
 
     def _enter(self, item: Any) -> None:
         """Set up what surrounds an item, in place of that before it."""
@@ -153,6 +169,8 @@ class Answers:
         state.setup(item)
         self._entered = item
         self._bracket.enter_context(item.runs.under_way(item))
+        self._source = item.runs.one_by_one(item)
+        self._bracket.callback(self._source.close)
 
     def _leave(self) -> None:
         """Store what was run of the experiment before, and leave it."""

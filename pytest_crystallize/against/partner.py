@@ -17,8 +17,10 @@ from typing import IO, Any, Final
 
 import pytest
 
+import crystallize
+import pytest_crystallize
 from crystallize.seam import printable
-from pytest_crystallize.against import program
+from pytest_crystallize.against import PROTOCOL, program
 from pytest_crystallize.against.revision import Checkout
 
 PATIENCE: Final = 20.0
@@ -120,7 +122,14 @@ def start_task(
         "options": {name: value for name, value in options.items() if _is_plain(value)},
         "paths": _paths(config, checkout),
         "remap": None if checkout is None else _remap_of(checkout),
+        "session": what_runs(),
     }
+
+
+def what_runs() -> dict[str, Any]:
+    """Return what a process of this session has to run, too: it and the session are of one version."""
+    files = {module.__name__: module.__file__ for module in (crystallize, pytest_crystallize)}
+    return {"files": files, "protocol": PROTOCOL}
 
 
 def _remap_of(checkout: Checkout) -> dict[str, Any]:
@@ -235,11 +244,10 @@ class Partner:
                 while True:
                     said.append(self._hear())
 
-        if self._process.poll() is None:
-            self._send({"kind": "end"})
-            listener = threading.Thread(target=listen, daemon=True)
-            listener.start()
-            listener.join(PATIENCE)
+        self._send({"kind": "end"})
+        listener = threading.Thread(target=listen, daemon=True)
+        listener.start()
+        listener.join(PATIENCE)
         self.kill()
         return [note for reply in said if reply["kind"] == "notes" for note in reply["notes"]]
 
@@ -249,11 +257,10 @@ class Partner:
             with suppress(OSError):  # what is left to be written
                 if stream is not None:
                     stream.close()
-        try:
+        with suppress(subprocess.TimeoutExpired):
             self._process.wait(_PATIENCE_TO_KILL)
-        except subprocess.TimeoutExpired:  # that which was to end the others was ended itself
-            self._kill_all()
-            self._process.wait()
+        self._kill_all()  # what was to end the others may have been ended itself
+        self._process.wait()
         self._log.close()
         self._temporary.cleanup()
 
@@ -275,9 +282,11 @@ class Partner:
         assert stream is not None
         line = "" if stream.closed else stream.readline()
         if line.endswith("\n"):
+            if line.startswith("["):
+                return {"kind": "record", "record": line, "strays": [], "unlike": None}
             reply: dict[str, Any] = json.loads(line)
-            if reply["kind"] == "record":
-                reply["record"] = stream.readline()
+            if reply["kind"] == "more":
+                return reply | {"kind": "record", "record": stream.readline()}
             if reply["kind"] != "ended":
                 return reply
         raise PartnerLost(self._last_words())

@@ -10,7 +10,10 @@ import json
 import os
 import signal
 import sys
-from typing import TextIO
+from importlib import import_module
+from typing import Any, Final, TextIO
+
+_SET_SIGNAL_AT_DEATH_OF_PARENT: Final = 1  # PR_SET_PDEATHSIG
 
 
 def _channels() -> tuple[TextIO, TextIO]:
@@ -31,7 +34,9 @@ def _guarded(requests: TextIO, replies: TextIO) -> None:
     """
     if not hasattr(os, "fork"):
         return
+    guard = os.getpid()
     if (program := os.fork()) == 0:
+        _end_with(guard)
         return
     import select  # there is none where nothing forks
 
@@ -44,12 +49,45 @@ def _guarded(requests: TextIO, replies: TextIO) -> None:
     os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
+def _end_with(guard: int) -> None:
+    """Have this process end if the guard is killed alone; elsewhere than on Linux the session ends it."""
+    try:
+        from ctypes import CDLL  # not every Python has it
+
+        CDLL(None).prctl(_SET_SIGNAL_AT_DEATH_OF_PARENT, signal.SIGKILL)
+    except (ImportError, OSError, AttributeError, TypeError):
+        return
+    if os.getppid() != guard:  # it was killed before
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _load_same(session: dict[str, Any]) -> None:
+    """Load what the session has loaded of ours, from where it has; exit where that can't be."""
+    for name, file in session["files"].items():
+        sys.path.insert(0, os.path.dirname(os.path.dirname(file)))  # noqa: PTH120 - nothing is loaded yet
+        found = str(import_module(name).__file__)
+        del sys.path[0]
+        if os.path.realpath(found) != os.path.realpath(file):
+            raise SystemExit(
+                f"{name} is {file} in the session, but {found} was loaded when {sys.executable} started, by "
+                "sitecustomize or a .pth file: have it load none, or the same"
+            )
+    from pytest_crystallize.against import PROTOCOL  # another place may have none
+
+    if session["protocol"] != PROTOCOL:
+        raise SystemExit(
+            f"crystallize was changed while the session ran: its processes speak version {PROTOCOL} of what "
+            f"the session speaks version {session['protocol']} of; run it again"
+        )
+
+
 def main() -> None:
     """Make runs until the session ends."""
     sys.path.pop(0)  # the directory of this file
     requests, replies = _channels()
     _guarded(requests, replies)
     task = json.loads(requests.readline())
+    _load_same(task["session"])
     from pytest_crystallize.against.remap import Remap  # the directory of this file is no place to look in
 
     remap = Remap(**task["remap"]) if task["remap"] else None

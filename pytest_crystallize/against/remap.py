@@ -5,16 +5,19 @@ Loaded before pytest, so that it imports nothing that a project may want to have
 
 from __future__ import annotations
 
+import gc
 import importlib.machinery
 import importlib.util
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from importlib import metadata
+from operator import is_
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
@@ -66,8 +69,9 @@ class Remap:
         inside = [p for p in prefixes if Path(p).is_relative_to(top) and p != top]  # an environment in it
         shared = [str(Path(top, link)) for link in linked]
         self._kept = [str(Path(tree).parent), *map(str, ours), *inside, *shared]
-        self._seen: set[str] = set()
-        self._loaded = 0
+        self._seen: dict[str, ModuleType] = {}
+        self._loaded: list[ModuleType] = []
+        self._early: list[str] = []
         self._copies: list[str] | None = None
         self._before: list[str] = []
         self._found: dict[str, None] = {}
@@ -76,6 +80,10 @@ class Remap:
         """Return whether a file is of the user's checkout, which this process must not load."""
         real = _real(path)
         return _is_inside(real, self._top) and not any(_is_inside(real, kept) for kept in self._kept)
+
+    def named(self, text: str) -> list[str]:
+        """Return what a text says from each place on where it names the user's checkout."""
+        return [text[found.start() :] for found in re.finditer(re.escape(self._top), text)]
 
     def there(self, path: str) -> str:
         """Return what such a file is in the worktree."""
@@ -86,6 +94,7 @@ class Remap:
     def install(self) -> None:
         """Map the search path, and stand before all other finders."""
         self._before = sys.path[:]
+        self._early = [*self._loaded_early()]
         sys.path[:] = self._mapped_path(sys.path)
         sys.meta_path.insert(0, self)
         given = os.environ.get(_PATH, "").split(os.pathsep) if os.environ.get(_PATH) else []
@@ -161,13 +170,15 @@ class Remap:
 
     def strays(self) -> list[str]:
         """Return which modules that were loaded since the last time are not of the other commit."""
-        found: list[str] = []
-        if len(sys.modules) == self._loaded:
-            return found
-        self._loaded = len(sys.modules)
-        for name in [name for name in sys.modules if name not in self._seen]:
-            self._seen.add(name)
-            module = sys.modules.get(name)
+        modules = sys.modules.values()
+        if len(modules) == len(self._loaded) and all(map(is_, modules, self._loaded)):
+            return []
+        self._loaded = [*modules]
+        found, self._early = self._early, []
+        for name, module in [*sys.modules.items()]:
+            if self._seen.get(name, self) is module:
+                continue
+            self._seen[name] = module
             files = [getattr(module, "__file__", None), *_path_of(module)]
             for file in files:
                 if not isinstance(file, str):
@@ -183,6 +194,30 @@ class Remap:
                     continue
                 break
         return found
+
+    def _loaded_early(self) -> Iterator[str]:
+        """Yield what was loaded from the checkout before imports were mapped, but is no module any more.
+
+        Python runs ``sitecustomize`` and lines of ``.pth`` files when it starts. What these have loaded is
+        told by `strays`, unless they have taken it out of `sys.modules`.
+        """
+        known = [getattr(module, "__file__", None) for module in [*sys.modules.values()]]
+        files: dict[str, str] = {}
+        for name in ("sitecustomize", "usercustomize"):
+            spec = importlib.machinery.PathFinder.find_spec(name)
+            if spec is not None and spec.has_location and spec.origin:
+                files[spec.origin] = name
+        for each in gc.get_objects():
+            if isinstance(each, ModuleType):
+                files.setdefault(str(each.__dict__.get("__file__")), str(each.__dict__.get("__name__")))
+            elif isinstance(each, FunctionType):
+                files.setdefault(each.__code__.co_filename, str(each.__module__))
+        for file, name in files.items():
+            if file not in known and Path(file).is_absolute() and self.is_here(file):
+                yield (
+                    f"{name} was loaded from {file} when Python started, by sitecustomize or a .pth file, "
+                    f"which is not of {self.name}; have it be imported by what needs it"
+                )
 
     @property
     def copies(self) -> list[str]:

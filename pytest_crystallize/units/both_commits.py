@@ -11,7 +11,7 @@ import pytest
 from crystallize import RunRecord
 from crystallize.seam import RunError, Unit
 from pytest_crystallize.records.logs import Key
-from pytest_crystallize.units.sources import Records, Source
+from pytest_crystallize.units.sources import OneByOne, Records, Source
 from pytest_crystallize.units.unit_runs import UnitRuns
 
 if TYPE_CHECKING:
@@ -43,18 +43,21 @@ class BothCommits:
 
     def records(self, units: Iterable[Unit]) -> Records:
         """Run each unit on the sides where it is missing; yield what it gave here."""
-        for unit in units:
-            yield self._by_blocks(unit) or self._beside(unit)
+        with closing(OneByOne(self._runs, self._source)) as here:
+            for unit in units:
+                yield self._by_blocks(unit) or self._beside(unit, here)
 
-    def _beside(self, unit: Unit) -> RunRecord:
+    def _beside(self, unit: Unit, source: OneByOne) -> RunRecord:
         """Run a unit here and there, and return the record of what it gave here."""
-        if not self._other.is_open and self._other.comes_first(unit):
+        there_first = not self._other.is_open and self._other.comes_first(unit)
+        if there_first:
             self._there(unit)
-        record = self._here(unit)
+        record = self._here(unit, source)
         if self._other.is_open:
             self._other.settle(record)
         if not self._other.by_blocks:
-            self._there(unit)
+            if not there_first:
+                self._there(unit)
             return record
         self._runs.forget(unit)  # what was measured in this process is compared with nothing
         return self._by_blocks(unit) or record
@@ -66,14 +69,9 @@ class BothCommits:
         with self._runs.settings.turns.taken(alone=True):
             return self._apart(unit)
 
-    def _here(self, unit: Unit) -> RunRecord:
+    def _here(self, unit: Unit, source: OneByOne) -> RunRecord:
         """Return the record of a unit here, which may be there already."""
-        known = self._runs.settings.exchange.record(Key(self._runs.id, *unit))
-        if known is not None:
-            return known
-        with closing(self._source().records([unit])) as records:
-            (record,) = records
-        return record
+        return self._runs.settings.exchange.record(Key(self._runs.id, *unit)) or source.record(unit)
 
     def _there(self, unit: Unit) -> None:
         """Have a unit be run at the other commit, if it was not yet."""

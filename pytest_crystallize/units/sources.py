@@ -5,6 +5,7 @@ Each is a `crystallize.run.units.RecordSource`.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from typing import Protocol
@@ -106,6 +107,46 @@ class UnitsHere:
         with UnderWay(runs, unit), runs.watching() as judge:
             record = self._run_again(unit, host)
         return judge(record)
+
+
+class OneByOne:
+    """Records of units that are asked for one at a time, from one source as far as that is possible.
+
+    Parameters
+    ----------
+    runs : UnitRuns
+        The experiment's.
+    source : callable
+        Returns what runs the units.
+    """
+
+    def __init__(self, runs: UnitRuns, source: Callable[[], Source]) -> None:
+        self._awaits = runs.awaits
+        self._source = source
+        self._asked: deque[Unit] = deque()
+        self._records: Records | None = None
+
+    def record(self, unit: Unit) -> RunRecord:
+        """Have a unit be run, and return its record."""
+        if self._awaits:  # such a source asks for the next unit before it has ended this one
+            with closing(self._source().records([unit])) as records:
+                (record,) = records
+            return record
+        if self._records is None:
+            self._records = self._source().records(iter(self._asked.popleft, None))
+        self._asked.append(unit)
+        try:
+            return next(self._records)
+        except BaseException:
+            self.close()  # what has raised yields nothing more
+            raise
+
+    def close(self) -> None:
+        """Be done with the source; the next unit has another one."""
+        if self._records is not None:
+            self._records.close()
+        self._records = None
+        self._asked.clear()
 
 
 class UnderWay:

@@ -16,7 +16,7 @@ from crystallize.seam import Analysis, Interim, Unit, global_state_restored, rot
 from pytest_crystallize.records.logs import Key
 from pytest_crystallize.records.looks import tell_look
 from pytest_crystallize.units.blocks import Blocks
-from pytest_crystallize.units.sources import Records, SharedRecords, Source, UnitsHere
+from pytest_crystallize.units.sources import OneByOne, Records, SharedRecords, Source, UnitsHere
 from pytest_crystallize.units.unit_runs import UnitRuns
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class ExperimentRuns(UnitRuns):
         with self.under_way(host):
             try:
                 self.check_budget()
-                self._recall()
+                self.recall()
                 self.settings.exchange.refresh()
                 self._pull(host, seconds, at_least)
                 self.settle(host, more=seconds is not None)
@@ -172,6 +172,10 @@ class ExperimentRuns(UnitRuns):
         """Return what runs units of replicates that this process has claimed."""
         return UnitsHere(self, host)
 
+    def one_by_one(self, host: pytest.Item) -> OneByOne:
+        """Return what runs units that are asked for one at a time."""
+        return OneByOne(self, partial(self.source, host))
+
     def _sourced(self, host: pytest.Item) -> Source:
         """Return what runs units of such replicates on all sides that are compared."""
         if self.other_side is None or self.other_side.fault is not None:
@@ -184,7 +188,7 @@ class ExperimentRuns(UnitRuns):
         """Run a unit again, for nothing but to see what it gives."""
         return UnitsHere(self, host).again(unit)
 
-    def _recall(self) -> None:
+    def recall(self) -> None:
         """Learn which runs are stored, before any is run."""
         if self.design is not None:
             self._check_cases(self.design.cases)
@@ -263,7 +267,7 @@ class ExperimentRuns(UnitRuns):
     def obtain(self, unit: Unit, host: pytest.Item) -> RunRecord:
         """Return the record of one unit: run it, or wait for whoever does."""
         exchange, key = self.settings.exchange, Key(self.id, *unit)
-        self._recall()
+        self.recall()
         if not self.is_there(unit):
             self.take_in(SharedRecords(self, partial(self._sourced, host), waits=True).records([unit]))
         record = exchange.record(key)

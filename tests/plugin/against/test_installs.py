@@ -102,3 +102,49 @@ def test_what_is_not_installed_is_mapped(changed, monkeypatch, way):
         monkeypatch.setenv("PYTHONPATH", str(repository.path / "src"))
     found, _ = repository.compare(apart=True)
     assert found[TEST]["status"] == "refuted"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["itself", "kept", "back"])
+def test_what_python_loads_when_it_starts_is_told_though_it_is_taken_out(
+    changed, tmp_path_factory, monkeypatch, way
+):
+    """What is of the checkout would be the same at each commit."""
+    repository = changed("src/pkg")
+    source = repository.path / "src"
+    load = f"import sys\nsys.path.insert(0, {str(source)!r})\nimport pkg.part\ndel sys.path[0]\n"
+    lines, directory = {
+        "itself": ("import sys\nsys.modules[__name__] = sys\n", source),
+        "kept": (f"{load}sys.kept = sys.modules.pop('pkg')\n", tmp_path_factory.mktemp("start")),
+        "back": (f"{load}{AS_IT_WAS}", tmp_path_factory.mktemp("start")),
+    }[way]
+    (directory / "sitecustomize.py").write_text(lines)
+    monkeypatch.setenv("PYTHONPATH", str(directory))
+    repository.project.ini("pythonpath = src\n")
+    found, result = repository.compare(apart=True)
+    assert found[TEST]["status"] == "invalid", result.stdout.str()
+    assert "which is not of v1" in found[TEST]["reason"]
+
+
+AS_IT_WAS = """
+from importlib.machinery import ModuleSpec
+
+class Finder:
+    modules = {name: sys.modules.pop(name) for name in ("pkg", "pkg.part")}
+
+    def find_spec(self, name, path=None, target=None):
+        if name in self.modules:
+            return ModuleSpec(name, self, is_package=name == "pkg")
+
+    def create_module(self, spec):
+        return self.modules.pop(spec.name)
+
+    def exec_module(self, module):
+        del module.__file__
+        if not self.modules:
+            sys.meta_path.remove(self)
+        if module.__name__ == "pkg":
+            module.__path__ = []
+
+sys.meta_path.insert(0, Finder())
+"""

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import textwrap
 import time
 
@@ -132,13 +133,15 @@ def test_generated_modules_are_named_and_may_be_shared(repository):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("way", ["open", "run", "module", "directory"])
+@pytest.mark.parametrize("way", ["open", "run", "module", "directory", "environment", "text"])
 def test_what_is_read_by_its_path_in_the_checkout_is_told(repository, way):
     """Else both commits would read the same file, and no change of it would be seen, today or tomorrow."""
     reads = {
         "open": "float(Path(HERE, 'data.py').read_text())",
         "run": "float(subprocess.check_output([sys.executable, HERE + '/program.py']))",
         "module": "runpy.run_path(HERE + '/module.py')['LOSS']",
+        "environment": "float(subprocess.check_output([sys.executable, '-c', OF_DATA], env={'HERE': HERE}))",
+        "text": "float(subprocess.check_output([sys.executable, '-c', OF_DATA.replace('$HERE', HERE)]))",
         "directory": "os.chdir(HERE) or float(Path('data.py').read_text())",
     }
     above = f"""
@@ -146,6 +149,7 @@ def test_what_is_read_by_its_path_in_the_checkout_is_told(repository, way):
         from pathlib import Path
 
         HERE = {str(repository.path)!r}
+        OF_DATA = "import os; print(open(os.path.expandvars('$HERE/data.py')).read())"
     """
     write(repository, f"return {{'loss': {reads[way]}}}", LOSS, above)
     for loss, tag in ((0.0, "v1"), (0.5, None)):
@@ -164,8 +168,55 @@ def test_a_process_that_does_not_collect_is_ended(tmp_path, monkeypatch):
     monkeypatch.setattr(partner, "_LONGEST_COLLECTION", 0.5)
     (tmp_path / "hangs.py").write_text("import time\ntime.sleep(600)\n", encoding="utf-8")
     here = str(tmp_path)
-    task = {"args": ["-p", "hangs"], "cwd": here, "first": here, "options": {}, "paths": [], "remap": None}
-    hanging = partner.Partner(task)
+    hanging = partner.Partner(task_in(here, args=["-p", "hangs"], first=here))
     with pytest.raises(partner.PartnerLost, match=r"had not collected after 0\.5 s"):
         hanging.ready()
     hanging.kill()
+
+
+def task_in(directory, **given):
+    task = {"args": [], "cwd": directory, "first": None, "options": {}, "paths": [], "remap": None}
+    return task | {"session": partner.what_runs()} | given
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        ({"files": {"crystallize": "elsewhere"}}, "crystallize is elsewhere in the session, but"),
+        ({"protocol": -1}, "crystallize was changed while the session ran"),
+    ],
+)
+def test_a_process_of_another_version_makes_no_runs(tmp_path, other, said):
+    """It might say something else by the same words."""
+    process = partner.Partner(task_in(str(tmp_path), session=partner.what_runs() | other))
+    with pytest.raises(partner.PartnerLost, match=said):
+        process.ready()
+    process.kill()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the session ends it, when it ends")
+def test_a_guard_that_is_killed_alone_takes_its_process_along(repository):
+    """The run that was under way is missing, what it had started is ended, and the session goes on."""
+    ran = repository.path / "ran"
+    write(
+        repository,
+        f"""
+        if pkg.LOSS == 0 and not os.path.exists({str(ran)!r}):
+            import subprocess, sys
+            subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)", os.getcwd()])
+            with open({f"{ran}.new"!r}, "w") as file:
+                file.write(str(os.getppid()))
+            os.replace({f"{ran}.new"!r}, {str(ran)!r})
+            time.sleep(600)
+        """,
+    )
+    repository.commit("v1")
+    repository.package("LOSS = 0.01\n")
+    session = repository.project.start("-q", "-n0", "--crystallize-against=v1")
+    wait_until(lambda: ran.exists() or session.poll() is not None)
+    os.kill(int(ran.read_text()), signal.SIGKILL)
+    out, _ = session.communicate()
+    assert session.returncode == 1
+    assert "1 of 12 replicates of 'baseline in v1' are missing" in " ".join(out.split())
+    assert not leftovers(str(repository.path))
