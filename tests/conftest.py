@@ -41,6 +41,21 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+SURROUNDINGS = (
+    *("CI", "BUILD_NUMBER", "GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE"),
+    *("FORCE_COLOR", "NO_COLOR", "PY_COLORS", "PYTEST_ADDOPTS"),
+)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _output_is_the_same_everywhere():
+    """Hide from tests that they run in CI, or for somebody who wants colours or other options."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in SURROUNDINGS:
+            patch.delenv(name, raising=False)
+        yield
+
+
 @pytest.hookimpl(trylast=True)  # once the plugin of Hypothesis has loaded the profile that was asked for
 def pytest_configure():
     if hypothesis.settings().derandomize:

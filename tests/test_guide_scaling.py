@@ -31,7 +31,7 @@ def blocks(tmp_path):
 
 def run(directory, *command, address):
     """Run a command of the page on a cluster of the test's."""
-    kept = {key: value for key, value in os.environ.items() if key != "CI" and not key.startswith("PYTEST_")}
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
     return subprocess.run(
         [sys.executable, "-P", *(part.replace(ADDRESS, address) for part in command)],
         cwd=directory,

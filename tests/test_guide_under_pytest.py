@@ -28,7 +28,7 @@ def run(directory, command, **environment):
     """Run a command of the page; of the surrounding session's environment nothing of pytest's is left."""
     program, *arguments = shlex.split(command)
     assert program == "pytest"
-    kept = {key: value for key, value in os.environ.items() if key != "CI" and not key.startswith("PYTEST_")}
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
     return subprocess.run(
         [sys.executable, "-P", "-m", "pytest", "-p", "no:randomly", *arguments],
         cwd=directory,

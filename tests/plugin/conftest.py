@@ -175,9 +175,6 @@ def properties(case: ElementTree.Element) -> dict[str, str]:
 @pytest.fixture
 def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Project:
     """Return an empty project."""
-    hosts = ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE")
-    for name in ("PYTEST_ADDOPTS", "CI", "BUILD_NUMBER", *hosts):  # CI has pytest print whole lines
-        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("COLUMNS", "80")
     # none of an earlier text is run by the next session, if both are of one size and second
     monkeypatch.setattr(sys, "dont_write_bytecode", True)

@@ -150,9 +150,8 @@ async def highlight_less(app, pilot):
     await until(pilot, lambda: treatments.highlighted[1] == "less")
 
 
-def test_x_toggles_the_highlighted_treatment(collected, tmp_path, monkeypatch):
+def test_x_toggles_the_highlighted_treatment(collected, tmp_path):
     """In its experiment alone, in the file that the next session reads, and back again."""
-    monkeypatch.delenv("CI", raising=False)  # where nothing stays switched off
     state = tmp_path / "config.state.json"
     collected[0]["state"] = str(state)
     collected[1]["experiments"][0]["off"] = []
