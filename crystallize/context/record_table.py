@@ -343,12 +343,13 @@ class Records(Sequence[RunRecord | None]):
 
     def traces(self) -> list[tuple[Scope, ...]]:
         """Return the traces that they left, each once, in the order of replicates."""
-        found = [(place, record.scopes) for place, record in self.whole().items()]
+        found = {place: record.scopes for place, record in self.whole().items()}
         for rows, counted, replicates in self.parts():
-            found += rows.traces(counted, replicates)
+            found |= rows.traces(counted, replicates)
+        places = found if self.are_whole else sorted(found)
         distinct: dict[tuple[int, ...], tuple[Scope, ...]] = {}
         last: tuple[Scope, ...] | None = None
-        for _, trace in sorted(found, key=itemgetter(0)):
+        for trace in map(found.__getitem__, places):
             if trace != last:  # as mostly it is not
                 distinct[tuple(map(id, trace))] = last = trace
         return list(distinct.values())
