@@ -36,6 +36,7 @@ _BLIND: Final[tuple[object, ...]] = (
     gc.get_referrers,
     sys.modules,
 )
+_BLIND_IDS: Final = frozenset(map(id, _BLIND))
 _ASIDE: Final = frozenset({"__subclasses__", "__globals__", "f_globals", "f_locals"})
 """Attributes by which code comes to what nobody can tell from its names."""
 _CHAIN: Final = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
@@ -162,7 +163,7 @@ def _refuse_blind(value: object, label: str) -> None:
     is_named = isinstance(value, types.FunctionType) and (
         f"{value.__module__}.{value.__qualname__}" in _BLIND_NAMES
     )
-    if is_named or any(value is blind for blind in _BLIND):
+    if is_named or id(value) in _BLIND_IDS:
         raise Refusal(f"uses {label}, and what that loads or runs can't be seen in advance")
 
 

@@ -55,18 +55,22 @@ class Encoder:
     packers: ClassVar[dict[type, Callable[[Iterable[Any]], bytes | None]]] = {}
 
     def __init__(self, *, classes: set[type] | None = None, roots: Roots = ()) -> None:
-        self._hash = blake2b(digest_size=32)
+        self._hash: blake2b | None = None  # of what was flushed, which of most values nothing is
         self._held: list[bytes] = []
         self.classes = classes
         self.roots = roots
 
     def digest(self) -> bytes:
         """Return the hash of all that was written."""
+        if self._hash is None:
+            return blake2b(b"".join(self._held), digest_size=32).digest()
         self.flush()
         return self._hash.digest()
 
     def flush(self) -> None:
         """Hash what waits."""
+        if self._hash is None:
+            self._hash = blake2b(digest_size=32)
         self._hash.update(b"".join(self._held))
         self._held.clear()
 

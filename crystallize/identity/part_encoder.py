@@ -228,10 +228,11 @@ def is_of_asyncio(value: object, *names: str) -> bool:
 
 
 def _write_text(encoder: PartEncoder, value: str) -> None:
-    for root in encoder.roots:
-        if value.startswith(root) and value[len(root) : len(root) + 1] in ("", "/", "\\"):
-            encoder.text(b"<", value[len(root) :].replace("\\", "/"))
-            return
+    if value.startswith(encoder.roots):  # as few do
+        for root in encoder.roots:
+            if value.startswith(root) and value[len(root) : len(root) + 1] in ("", "/", "\\"):
+                encoder.text(b"<", value[len(root) :].replace("\\", "/"))
+                return
     encoder.text(b"s", value)
     if "." in value or ":" in value:
         encoder.refer_to_named(value)
