@@ -104,7 +104,9 @@ class Answers:
                 request = json.loads(line)
                 if request["kind"] == "end":
                     break
-                self._write(self._answer(request))
+                for replicate, condition in request["units"]:
+                    unit = Unit(replicate, condition)
+                    self._write(self._answer(request["experiment"], unit, anew=request["anew"]))
             self._leave()
             self.say(kind="notes", notes=self._notes(session.config))
         finally:
@@ -126,17 +128,17 @@ class Answers:
 
     # Runs.
 
-    def _answer(self, request: Mapping[str, Any]) -> str:
+    def _answer(self, experiment: str, unit: Unit, *, anew: bool) -> str:
         """Make a run, and return what it gave, or why it can't be made.
 
         A record is a line of its own; what else there is to say of a run, which is seldom anything, stands
         in a line before it.
         """
-        item = self._known[request["experiment"]]
+        item = self._known[experiment]
         try:
             if item is not self._entered:
                 self._enter(item)
-            record = self._record(item, Unit(request["replicate"], request["condition"]), request["anew"])
+            record = self._record(item, unit, anew)
         except CrystallizeError as fault:
             return json.dumps({"kind": "fault", "fault": text_of(fault)})
         except BaseException as error:  # fixtures of the module, hooks

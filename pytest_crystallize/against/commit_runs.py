@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -108,18 +109,24 @@ class CommitRuns:
 
     # Runs.
 
-    def run(self, experiment: str, unit: Unit) -> RunRecord | RunError:
-        """Have a run made there, or taken from the store; return what it gave, or why it gave nothing."""
-        if self._fault is not None:
-            return self._error(self._fault)
-        if self._partner is None:
-            self.start()
-        assert self._partner is not None  # or nothing would have been collected
-        made = self._asked(self._partner, experiment, unit, anew=False)
-        if isinstance(made, RunRecord) and made.cached and any(entry.measured for entry in made.metrics):
-            made = self._asked(
-                self._partner, experiment, unit, anew=True
-            )  # what was measured is measured now
+    def run(self, experiment: str, units: Sequence[Unit]) -> list[RunRecord | RunError]:
+        """Have runs made there, or taken from the store; return what each gave, or why it gave nothing."""
+        made = self._made(experiment, units, anew=False)
+        for place, record in enumerate(made):
+            if isinstance(record, RunRecord) and record.cached and any(e.measured for e in record.metrics):
+                made[place : place + 1] = self._made(experiment, units[place : place + 1], anew=True)
+        return made
+
+    def _made(self, experiment: str, units: Sequence[Unit], *, anew: bool) -> list[RunRecord | RunError]:
+        """Have runs made; where a process dies, another one goes on with the next."""
+        made: list[RunRecord | RunError] = []
+        while len(made) < len(units):
+            if self._fault is not None:
+                return made + [self._error(self._fault)] * (len(units) - len(made))
+            if self._partner is None:
+                self.start()
+            assert self._partner is not None  # or nothing would have been collected
+            made += self._asked(self._partner, experiment, units[len(made) :], anew=anew)
         return made
 
     def run_apart(self, experiment: str, unit: Unit, block: int, *, there: bool) -> RunRecord | RunError:
@@ -134,39 +141,44 @@ class CommitRuns:
                     partner.ready()
                 except PartnerLost:
                     continue  # which is told when it is asked
-        return self._asked(self._pair[there], experiment, unit, anew=True)
+        (made,) = self._asked(self._pair[there], experiment, [unit], anew=True)
+        return made
 
     def _place(self, file: Path, checkout: Checkout | None) -> str:
         place = str(file) if checkout is None else checkout.there(file)
         assert place is not None  # or nothing would have been collected
         return place
 
-    def _asked(self, partner: Partner, experiment: str, unit: Unit, *, anew: bool) -> RunRecord | RunError:
+    def _asked(
+        self, partner: Partner, experiment: str, units: Sequence[Unit], *, anew: bool
+    ) -> list[RunRecord | RunError]:
+        """Return what a process gives for units, up to the one at which it dies."""
+        made: list[RunRecord | RunError] = []
         try:
             if experiment not in partner.ready().get("experiments", ()):
-                return self._error(f"a process has collected {experiment}, and another one has not")
-            reply = partner.ask(
-                kind="run",
-                experiment=experiment,
-                replicate=unit.replicate,
-                condition=unit.condition,
-                anew=anew,
-            )
+                why = f"a process has collected {experiment}, and another one has not"
+                return [self._error(why)] * len(units)
+            with closing(partner.ask(experiment, units, anew=anew)) as replies:
+                for reply in replies:
+                    made.append(self._taken(experiment, reply))  # noqa: PERF401 - it counts, whatever follows
         except PartnerLost as fault:
             self._lose(partner)
-            return self._error(f"the process died while it ran this condition: {fault}")
+            made.append(self._error(f"the process died while it ran this condition: {fault}"))
+        return made
+
+    def _taken(self, experiment: str, reply: Mapping[str, Any]) -> RunRecord | RunError:
         if reply["kind"] != "record":
             return self._error(reply["fault"])
         if reply["strays"]:
             self._fault = "; ".join(reply["strays"])
+        if self._fault is not None:
             return self._error(self._fault)
         if (unlike := reply["unlike"]) is not None:
             self._exchange.agree(f"{UNLIKE} {self.id_of(experiment)}", lambda: str(unlike))
         try:
             return RunRecord.from_json(reply["record"])
-        except ValueError:  # it has died while it said it
-            self._lose(partner)
-            return self._error("the process died while it told what this condition gave")
+        except ValueError as fault:
+            raise PartnerLost("it had not told all of what it gave") from fault
 
     def _error(self, text: str) -> RunError:
         return RunError(

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -19,7 +19,7 @@ import pytest
 
 import crystallize
 import pytest_crystallize
-from crystallize.seam import printable
+from crystallize.seam import Unit, printable
 from pytest_crystallize.against import PROTOCOL, program
 from pytest_crystallize.against.revision import Checkout
 
@@ -216,8 +216,10 @@ class Partner:
                 timer.cancel()
         return self._ready
 
-    def ask(self, **request: Any) -> dict[str, Any]:
-        """Have a run made, and return what is said of it.
+    def ask(
+        self, experiment: str, units: Sequence[Unit], *, anew: bool
+    ) -> Generator[dict[str, Any], None, None]:
+        """Have runs made, one after the other, and yield what is said of each.
 
         Raises
         ------
@@ -225,9 +227,10 @@ class Partner:
             If it ends meanwhile.
         """
         self.ready()
-        self._send(request)
+        self._send({"kind": "run", "experiment": experiment, "units": units, "anew": anew})
         try:
-            return self._hear()
+            for _ in units:
+                yield self._hear()
         except PartnerLost:
             raise
         except BaseException:  # a time-out: what comes now would be taken for the answer to what comes next

@@ -53,6 +53,9 @@ class OtherSide:
         self._repeatable = repeatable
         self._built: dict[int, Recording] = {}
         self._way: str | None = None
+        self._came_first = False
+        self.each: float | None = None
+        """Seconds that a unit took the last time, on both sides; None if none was run."""
         self.id = commit.id_of(experiment)
 
     @cached_property
@@ -124,14 +127,18 @@ class OtherSide:
         """Return the key of a unit there."""
         return Key(self.id, *unit)
 
-    def comes_first(self, unit: Unit) -> bool:
-        """Return whether the other commit runs a unit first: each does as often."""
+    def comes_first(self, units: Sequence[Unit]) -> bool:
+        """Return whether the other commit runs units first: each does as often."""
+        if len(units) > 1:
+            self._came_first = not self._came_first
+            return self._came_first
+        (unit,) = units
         place = self.conditions.index(unit.condition) if unit.condition in self.conditions else 0
         return (unit.replicate + place) % 2 == 1
 
-    def run(self, unit: Unit) -> RunRecord | RunError:
-        """Have a unit run there."""
-        return self._commit.run(self._experiment, unit)
+    def run(self, units: Sequence[Unit]) -> list[RunRecord | RunError]:
+        """Have units run there."""
+        return self._commit.run(self._experiment, units)
 
     def run_apart(self, unit: Unit, *, there: bool) -> RunRecord | RunError:
         """Have a unit run by the pair of processes of its block, on one of both sides."""

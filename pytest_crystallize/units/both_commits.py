@@ -1,10 +1,12 @@
-"""Units of two commits: each is run here and at the other commit, one directly after the other."""
+"""Units of two commits: each is run here and at the other commit, with few others between."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
-from typing import TYPE_CHECKING
+from itertools import islice
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
@@ -16,6 +18,11 @@ from pytest_crystallize.units.unit_runs import UnitRuns
 
 if TYPE_CHECKING:
     from pytest_crystallize.against.side import OtherSide
+
+_GROUP: Final = 0.05
+"""Seconds that the runs of a group take at most on both sides, if they are several."""
+_MOST: Final = 16
+"""Runs of a group on one side, at most."""
 
 
 class BothCommits:
@@ -44,50 +51,62 @@ class BothCommits:
     def records(self, units: Iterable[Unit]) -> Records:
         """Run each unit on the sides where it is missing; yield what it gave here."""
         with closing(OneByOne(self._runs, self._source)) as here:
-            for unit in units:
-                yield self._by_blocks(unit) or self._beside(unit, here)
+            left = iter(units)
+            while group := list(islice(left, self._most())):
+                if self._other.by_blocks:
+                    yield from map(self._apart, group)
+                    continue
+                began = time.perf_counter()
+                yield from self._beside(group, here)
+                self._other.each = (time.perf_counter() - began) / len(group)
 
-    def _beside(self, unit: Unit, source: OneByOne) -> RunRecord:
-        """Run a unit here and there, and return the record of what it gave here."""
-        there_first = not self._other.is_open and self._other.comes_first(unit)
+    def _most(self) -> int:
+        """Return how many units to run on one side before the other has its turn.
+
+        To go over costs a fraction of a millisecond, which is much for short runs only.
+        """
+        each = self._other.each
+        if each is None or self._runs.exclusive or self._runs.awaits:
+            return 1
+        return max(1, int(_GROUP / max(each, _GROUP / _MOST)))
+
+    def _beside(self, group: Sequence[Unit], source: OneByOne) -> Records:
+        """Run units here and there, and yield what they gave here."""
+        there_first = not self._other.is_open and self._other.comes_first(group)
         if there_first:
-            self._there(unit)
-        record = self._here(unit, source)
-        if self._other.is_open:
-            self._other.settle(record)
-        if not self._other.by_blocks:
-            if not there_first:
-                self._there(unit)
-            return record
-        self._runs.forget(unit)  # what was measured in this process is compared with nothing
-        return self._by_blocks(unit) or record
-
-    def _by_blocks(self, unit: Unit) -> RunRecord | None:
-        """Have the pair of processes of its block run a unit, if what is compared was measured."""
-        if not self._other.by_blocks:
-            return None
-        with self._runs.settings.turns.taken(alone=True):
-            return self._apart(unit)
+            self._there(group)
+        for unit in group:
+            record = self._here(unit, source)
+            if self._other.is_open:
+                self._other.settle(record)
+                if self._other.by_blocks:
+                    self._runs.forget(unit)  # what was measured in this process is compared with nothing
+                    record = self._apart(unit)
+            yield record
+        if not there_first and not self._other.by_blocks:
+            self._there(group)
 
     def _here(self, unit: Unit, source: OneByOne) -> RunRecord:
         """Return the record of a unit here, which may be there already."""
         return self._runs.settings.exchange.record(Key(self._runs.id, *unit)) or source.record(unit)
 
-    def _there(self, unit: Unit) -> None:
-        """Have a unit be run at the other commit, if it was not yet."""
-        if self._other.is_needed(unit):
+    def _there(self, group: Sequence[Unit]) -> None:
+        """Have those units be run at the other commit that were not yet."""
+        if units := [unit for unit in group if self._other.is_needed(unit)]:
             self._runs.settings.timer.restart()
             with self._runs.settings.turns.taken(alone=self._runs.exclusive):
-                made = self._other.run(unit)
-            self._publish(unit, made, there=True)
+                made = self._other.run(units)
+            for unit, each in zip(units, made, strict=True):
+                self._publish(unit, each, there=True)
 
     def _apart(self, unit: Unit) -> RunRecord:
-        """Have both sides be run by processes of their own, and return the record of this one."""
-        first = self._other.comes_first(unit)
+        """Have the pair of processes of its block run a unit, and return the record of this side."""
+        first = self._other.comes_first([unit])
         made: dict[bool, RunRecord] = {}
-        for there in (first, not first):
-            self._runs.settings.timer.restart()
-            made[there] = self._publish(unit, self._other.run_apart(unit, there=there), there=there)
+        with self._runs.settings.turns.taken(alone=True):
+            for there in (first, not first):
+                self._runs.settings.timer.restart()
+                made[there] = self._publish(unit, self._other.run_apart(unit, there=there), there=there)
         return made[False]
 
     def _publish(self, unit: Unit, made: RunRecord | RunError, *, there: bool) -> RunRecord:
