@@ -17,6 +17,7 @@ import pytest
 from crystallize import Experiment, ExperimentBuilder, ExperimentGraph
 from crystallize.errors import CrystallizeError
 from pytest_crystallize.collect.collection import ExperimentCollector
+from pytest_crystallize.collect.redefinitions import Redefinitions
 from pytest_crystallize.naming.ids import relative
 from pytest_crystallize.naming.patterns import is_named_by
 from pytest_crystallize.naming.places import place_of, real_function
@@ -58,6 +59,7 @@ class Declarations:
     def __init__(self, settings: Settings, patterns: Sequence[str]) -> None:
         self._settings = settings
         self._patterns = patterns
+        self._redefinitions = Redefinitions()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_pycollect_makeitem(
@@ -74,11 +76,13 @@ class Declarations:
             function = obj.__func__ if isinstance(obj, staticmethod | classmethod) else obj
             fault = self._fault(collector, name, function)
             if fault is None and self._is_named(name) and _is_collected(function):
-                return [
-                    ExperimentCollector.from_parent(
-                        collector, name=name, function=function, settings=self._settings
-                    )
-                ]
+                fault = self._redefinitions.fault(collector, name)
+                if fault is None:
+                    return [
+                        ExperimentCollector.from_parent(
+                            collector, name=name, function=function, settings=self._settings
+                        )
+                    ]
         if fault is None:
             return None
         where = self._where(collector, name, obj)

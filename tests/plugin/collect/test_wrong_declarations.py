@@ -360,3 +360,42 @@ def test_reserved_name_with_a_default(project):
             return {"m": seed}
     """)
     refused(project.run(), "*'seed'*")
+
+
+TWICE = """
+def experiment_a():
+    return Experiment(0, [])
+
+def experiment_a():
+    return Experiment(0, [])
+"""
+
+
+@pytest.mark.parametrize("within", ["", "class TestA:"])
+def test_an_experiment_that_another_one_replaces_is_refused(project, within):
+    """It would vanish, as what was copied and not renamed does."""
+    lines = [
+        f"{'    ' if within else ''}{line}"
+        for line in TWICE.replace("()", "(self)" if within else "()").splitlines()
+    ]
+    project.raw("experiment_a.py", "\n".join([within, *lines, ""]))
+    result = project.run("--collect-only")
+    assert result.ret == 2
+    result.stdout.fnmatch_lines(
+        ["*experiment_a.py:6: experiment_a is defined in line 3, too, and that would never be run*"]
+    )
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        TOTAL + "\nif False:\n    def experiment_total(rng): pass\n",
+        TOTAL + "\nexperiment_b = experiment_total\n" + TOTAL,
+        'TEXT = """' + TOTAL + '"""\n' + TOTAL,
+    ],
+    ids=["a branch", "kept", "a text"],
+)
+def test_what_replaces_none_is_collected(project, source):
+    """Branches, experiments that have another name by then, and sources in texts."""
+    project.write(source)
+    assert project.run("--collect-only").ret == 0
