@@ -459,7 +459,7 @@ def test_a_refusal_is_said_once_by_all_processes_together():
     experiment = Experiment([1.0], [unpicklable], [ParallelExecution(2, "process")], replicates=6)
     with pytest.warns(CrystallizeWarning, match="step 'unpicklable' is not cached") as said:
         experiment.run()
-    assert len(said) == 1
+    assert [each.category for each in said].count(CrystallizeWarning) == 1  # Python may warn of fork, too
 
 
 class _Meeting(logging.Handler):

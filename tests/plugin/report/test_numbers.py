@@ -53,7 +53,8 @@ def test_what_rounding_leaves_of_a_difference(project):
             ],
         )
         def experiment_sum(rng, parts=(0.3, 0.2, 0.1)):
-            return {"m": rng.uniform() + sum(parts)}
+            first, second, third = parts
+            return {"m": rng.uniform() + (first + second + third)}  # sum() rounds less from Python 3.12 on
         """
     )
     result = project.run("-v", *REPORTS)
@@ -80,7 +81,8 @@ def test_a_p_value_beside_alpha(project, p, word):
     result = project.run("-v", *REPORTS)
     result.stdout.fnmatch_lines([f"* {word} p={p}*"])
     assert all(
-        str(p) in text and not re.search(r"0\.050?\b(?! interval)", text) for text in texts(project, result)
+        str(p) in text and not re.search(r"0\.050?\b(?! interval| s\b)", text)
+        for text in texts(project, result)
     )
 
 
