@@ -290,9 +290,10 @@ def experiment_a(ctx, benchmark, n=9000):
 """
 
 
-def test_times_of_a_benchmark_can_be_claimed(pytester, run):
+def test_times_of_a_benchmark_can_be_claimed(pytester, run, monkeypatch):
     """Beside those of the context; on workers it takes none."""
     installed("pytest-benchmark")
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)  # of the worker that runs this test
     pytester.path.joinpath("experiment_a.py").write_text(TIMED)
     loaded = ("-p", "crystallize", "-p", "benchmark")
     result = pytester.runpytest_subprocess(*loaded, "--crystallize", "--benchmark-max-time=0.01")
