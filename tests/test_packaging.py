@@ -3,6 +3,7 @@
 import importlib
 import re
 import runpy
+import subprocess
 import tomllib
 from importlib import metadata
 from pathlib import Path
@@ -87,6 +88,19 @@ def test_every_public_name_can_be_imported():
     """What the lazy package lists is there."""
     crystallize = importlib.import_module("crystallize")
     assert {name for name in crystallize.__all__ if not hasattr(crystallize, name)} == set()
+
+
+def test_sdist_holds_what_git_tracks_but_the_directory_of_ci():
+    """By name, since what else lies in the directory belongs to nobody but its owner."""
+    listed = PROJECT["tool"]["hatch"]["build"]["targets"]["sdist"]["only-include"]
+    asked = ["git", "-C", str(ROOT), "ls-tree", "--name-only", "HEAD"]
+    try:
+        tracked = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split()
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("this is no clone of the project")
+    if "pyproject.toml" not in tracked:
+        pytest.skip("it lies within another project")
+    assert {*listed, "pyproject.toml", ".ci"} == set(tracked)
 
 
 @pytest.mark.slow
