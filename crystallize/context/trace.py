@@ -83,8 +83,8 @@ class Scope:
     def then(self, event: Event, key: str = "", shown: Any = None) -> Scope:
         """Return the scope that an event leads to."""
         step: tuple[Any, ...] = (event, key)
-        if shown is not None:  # what == does not tell apart: 1 and True by types, 0.0 and -0.0 by texts
-            step = (event, key, type(shown), shown or str(shown))
+        if shown is not None:  # 1 and True are told apart by types, 0.0 and -0.0 by texts, nan is one by its
+            step = (event, key, type(shown), shown if shown and shown == shown else str(shown))
         following = self._next.get(step)
         if following is None:
             following = Scope(self.name, self.index, self, event, key, shown)

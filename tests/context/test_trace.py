@@ -45,6 +45,12 @@ def test_values_that_are_equal_but_not_the_same_lead_apart():
     assert len({id(start.then("read", "k", value)) for value in values}) == len(values)
 
 
+def test_values_that_are_no_numbers_lead_to_one_object():
+    """Each run computes one of its own, and no two of them are equal."""
+    start = untouched("step", 1)
+    assert start.then("write", "k", float("nan")) is start.then("write", "k", float("nan"))
+
+
 def test_a_scope_does_not_change():
     """An event leads to another scope; the one before still says what it said."""
     start = untouched("step", 1)
