@@ -59,7 +59,7 @@ class Declarations:
     def __init__(self, settings: Settings, patterns: Sequence[str]) -> None:
         self._settings = settings
         self._patterns = patterns
-        self._redefinitions = Redefinitions()
+        self._redefinitions = Redefinitions(self._is_named)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_pycollect_makeitem(
@@ -237,7 +237,7 @@ class Declarations:
                     f"{name} is marked as an experiment, but no method matches {self._names()}; mark "
                     "functions or classes that hold some"
                 )
-            return None
+            return self._redefinitions.fault(collector, name)
         if not (marked or held) or _not_collected(obj):
             return None
         if obj.__subclasses__():

@@ -382,20 +382,53 @@ def test_an_experiment_that_another_one_replaces_is_refused(project, within):
     result = project.run("--collect-only")
     assert result.ret == 2
     result.stdout.fnmatch_lines(
-        ["*experiment_a.py:6: experiment_a is defined in line 3, too, and that would never be run*"]
+        [
+            "*experiment_a.py:6: experiment_a is defined in line 3 and again in line 6, so that the first would *"
+        ]
     )
+
+
+@pytest.mark.parametrize("other", ["experiment_b", "helper"])
+def test_a_class_that_another_one_replaces_is_refused(project, other):
+    """With all that it holds, whatever the later one does."""
+    project.raw(
+        "experiment_a.py",
+        f"""
+class TestA:
+    def experiment_a(self): ...
+
+class TestA:
+    def {other}(self): ...
+""",
+    )
+    result = project.run("--collect-only")
+    assert result.ret == 2
+    result.stdout.fnmatch_lines(
+        ["*experiment_a.py:*: TestA is defined in line 2 and again in line 5, so that the first would *"]
+    )
+
+
+def test_what_replaces_another_in_the_later_of_two_classes_is_refused(project):
+    """The earlier one may be none of experiments."""
+    methods = "    def experiment_a(self): ...\n"
+    project.raw("experiment_a.py", f"class TestA:\n    pass\nclass TestA:\n{methods}{methods}")
+    result = project.run("--collect-only")
+    assert result.ret == 2
+    result.stdout.fnmatch_lines(["*experiment_a is defined in line 4 and again in line 5, *"])
 
 
 @pytest.mark.parametrize(
     "source",
     [
+        "class TestA:\n    def test_a(self): pass\nclass TestA: pass\n" + TOTAL,
+        "from typing import overload\n@overload\ndef experiment_total(rng: int): ...\n" + TOTAL,
         TOTAL + "\nif False:\n    def experiment_total(rng): pass\n",
         TOTAL + "\nexperiment_b = experiment_total\n" + TOTAL,
         'TEXT = """' + TOTAL + '"""\n' + TOTAL,
     ],
-    ids=["a branch", "kept", "a text"],
+    ids=["other tests", "a signature", "a branch", "kept", "a text"],
 )
 def test_what_replaces_none_is_collected(project, source):
-    """Branches, experiments that have another name by then, and sources in texts."""
+    """Ordinary tests, signatures, branches, experiments that have another name by then, sources in texts."""
     project.write(source)
     assert project.run("--collect-only").ret == 0
