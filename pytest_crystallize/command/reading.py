@@ -45,7 +45,7 @@ def read_data(path: str | Path) -> tuple[FileFormat, dict[str, Any]]:
             if isinstance(data, dict) and known.is_meant_by(data.get(known.key)):
                 with known.telling(path):
                     return known, known.checked(data)
-        raise ValueError(f"it names no format of its; this version reads {', '.join(map(str, _READ))}")
+        raise ValueError(f"it names none of the formats that are read: {', '.join(map(str, _READ))}")
 
 
 def other_than(path: str | Path, found: FileFormat, wanted: str) -> CommandError:

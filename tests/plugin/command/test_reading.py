@@ -162,7 +162,7 @@ def test_results_of_the_library_are_shown_and_listed(tmp_path, monkeypatch, caps
     ("text", "message"),
     [
         ("", "is no file of Crystallize: it is no JSON, or was cut off: Expecting value: line 1 column 1"),
-        ('{"a": 1}', "it names no format of its; this version reads a report ('crystallize-report-1', of"),
+        ('{"a": 1}', "it names none of the formats that are read: a report ('crystallize-report-1', of"),
         (
             '{"schema": "crystallize-report-9"}',
             "is no report: its schema is 'crystallize-report-9'; this version reads 'crystallize-report-1', "
