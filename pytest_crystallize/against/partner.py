@@ -287,7 +287,10 @@ class Partner:
         if line.endswith("\n"):
             if line.startswith("["):
                 return {"kind": "record", "record": line, "strays": [], "unlike": None}
-            reply: dict[str, Any] = json.loads(line)
+            try:
+                reply: dict[str, Any] = json.loads(line)
+            except ValueError as fault:  # a part of one, or none, behind which its guard has ended the line
+                raise PartnerLost(self._last_words()) from fault
             if reply["kind"] == "more":
                 return reply | {"kind": "record", "record": stream.readline()}
             if reply["kind"] != "ended":

@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import sys
+from contextlib import suppress
 from importlib import import_module
 from typing import Any, Final, TextIO
 
@@ -28,9 +29,10 @@ def _channels() -> tuple[TextIO, TextIO]:
 
 
 def _guarded(requests: TextIO, replies: TextIO) -> None:
-    """Leave a process behind that ends all others of this group when the session is gone, however it ended.
+    """Leave a process behind that ends all others of this group when the program or the session has ended.
 
-    A process of its own, since a thread would make forks of the project unsafe, which elsewhere are safe.
+    What the program has forked may live on, and the session would wait for what it says. A process of its
+    own, since a thread would make forks of the project unsafe, which elsewhere are safe.
     """
     if not hasattr(os, "fork"):
         return
@@ -40,13 +42,23 @@ def _guarded(requests: TextIO, replies: TextIO) -> None:
         return
     import select  # there is none where nothing forks
 
-    replies.close()
+    def check(*_: object) -> None:
+        if os.waitpid(program, os.WNOHANG)[0]:  # what it has taken counts as the session's
+            raise ChildProcessError
+
     hung_up = select.poll()
     hung_up.register(requests.fileno(), 0)
-    hung_up.poll()
-    os.kill(program, signal.SIGKILL)  # it may have ended by itself
-    os.waitpid(program, 0)  # what it has taken counts as the session's
-    os.killpg(os.getpgrp(), signal.SIGKILL)
+    try:
+        signal.signal(signal.SIGCHLD, check)
+        check()  # it may have ended before
+        hung_up.poll()
+        os.kill(program, signal.SIGKILL)
+        os.waitpid(program, 0)
+    except ChildProcessError:
+        with suppress(OSError):  # what the program has forked may have the other end open, and be apart
+            os.write(replies.fileno(), b"\n")
+    finally:
+        os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
 def _end_with(guard: int) -> None:

@@ -174,6 +174,34 @@ def test_a_process_that_does_not_collect_is_ended(tmp_path, monkeypatch):
     hanging.kill()
 
 
+ENDS = """
+import os, signal, time
+
+if os.fork() == 0:
+    {apart}
+    with open("child", "w") as file:
+        file.write(str(os.getpid()))
+    time.sleep(600)
+while not os.path.exists("child") or not open("child").read():
+    time.sleep(0.01)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks there")
+@pytest.mark.parametrize("apart", ["pass", "os.setsid()"])
+def test_a_process_that_dies_is_not_waited_for_since_it_left_a_child(tmp_path, apart):
+    """Such a child has what the session hears by open, for as long as it lives."""
+    (tmp_path / "ends.py").write_text(ENDS.format(apart=apart), encoding="utf-8")
+    here = str(tmp_path)
+    process = partner.Partner(task_in(here, args=["-p", "ends"], first=here))
+    with pytest.raises(partner.PartnerLost, match="it printed nothing"):
+        process.ready()
+    process.kill()
+    if apart != "pass":
+        os.kill(int((tmp_path / "child").read_text()), signal.SIGKILL)
+
+
 def task_in(directory, **given):
     task = {"args": [], "cwd": directory, "first": None, "options": {}, "paths": [], "remap": None}
     return task | {"session": partner.what_runs()} | given
