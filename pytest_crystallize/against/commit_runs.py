@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 
@@ -19,6 +19,9 @@ from pytest_crystallize.records.exchange import UNLIKE, Exchange
 
 AT_REVISION = "OtherCommit"
 """Error type of a record that stands for a run which could not be made there."""
+
+Made: TypeAlias = RunRecord | RunError
+"""What a run gave, or why it gave nothing."""
 
 
 class CommitRuns:
@@ -109,27 +112,34 @@ class CommitRuns:
 
     # Runs.
 
-    def run(self, experiment: str, units: Sequence[Unit]) -> list[RunRecord | RunError]:
-        """Have runs made there, or taken from the store; return what each gave, or why it gave nothing."""
-        made = self._made(experiment, units, anew=False)
-        for place, record in enumerate(made):
-            if isinstance(record, RunRecord) and record.cached and any(e.measured for e in record.metrics):
-                made[place : place + 1] = self._made(experiment, units[place : place + 1], anew=True)
-        return made
+    def run(self, experiment: str, units: Sequence[Unit], take: Callable[[Unit, Made], object]) -> None:
+        """Have runs made there, or taken from the store; tell at once what each gave, or why nothing."""
+        anew = []
 
-    def _made(self, experiment: str, units: Sequence[Unit], *, anew: bool) -> list[RunRecord | RunError]:
+        def taken(unit: Unit, made: Made) -> None:
+            if isinstance(made, RunRecord) and made.cached and any(entry.measured for entry in made.metrics):
+                anew.append(unit)
+            else:
+                take(unit, made)
+
+        self._make(experiment, units, taken, anew=False)
+        self._make(experiment, anew, take, anew=True)
+
+    def _make(
+        self, experiment: str, units: Sequence[Unit], take: Callable[[Unit, Made], object], *, anew: bool
+    ) -> None:
         """Have runs made; where a process dies, another one goes on with the next."""
-        made: list[RunRecord | RunError] = []
-        while len(made) < len(units):
+        left = deque(units)
+        while left:
             if self._fault is not None:
-                return made + [self._error(self._fault)] * (len(units) - len(made))
+                take(left.popleft(), self._error(self._fault))
+                continue
             if self._partner is None:
                 self.start()
             assert self._partner is not None  # or nothing would have been collected
-            made += self._asked(self._partner, experiment, units[len(made) :], anew=anew)
-        return made
+            self._ask(self._partner, experiment, [*left], lambda made: take(left.popleft(), made), anew=anew)
 
-    def run_apart(self, experiment: str, unit: Unit, block: int, *, there: bool) -> RunRecord | RunError:
+    def run_apart(self, experiment: str, unit: Unit, block: int, *, there: bool) -> Made:
         """Have a run made in a pair of processes, one of each commit, that makes those of a block alone."""
         if self._paired != (experiment, block) or self._pair is None:
             self._end_pair()
@@ -141,32 +151,41 @@ class CommitRuns:
                     partner.ready()
                 except PartnerLost:
                     continue  # which is told when it is asked
-        (made,) = self._asked(self._pair[there], experiment, [unit], anew=True)
-        return made
+        made: list[Made] = []
+        self._ask(self._pair[there], experiment, [unit], made.append, anew=True)
+        return made[0]
 
     def _place(self, file: Path, checkout: Checkout | None) -> str:
         place = str(file) if checkout is None else checkout.there(file)
         assert place is not None  # or nothing would have been collected
         return place
 
-    def _asked(
-        self, partner: Partner, experiment: str, units: Sequence[Unit], *, anew: bool
-    ) -> list[RunRecord | RunError]:
-        """Return what a process gives for units, up to the one at which it dies."""
-        made: list[RunRecord | RunError] = []
+    def _ask(
+        self,
+        partner: Partner,
+        experiment: str,
+        units: Sequence[Unit],
+        take: Callable[[Made], object],
+        *,
+        anew: bool,
+    ) -> None:
+        """Say what a process gives for units, up to the one at which it dies."""
         try:
             if experiment not in partner.ready().get("experiments", ()):
                 why = f"a process has collected {experiment}, and another one has not"
-                return [self._error(why)] * len(units)
-            with closing(partner.ask(experiment, units, anew=anew)) as replies:
-                for reply in replies:
-                    made.append(self._taken(experiment, reply))  # noqa: PERF401 - it counts, whatever follows
+                for _ in units:
+                    take(self._error(why))
+                return
+            for reply in partner.ask(experiment, units, anew=anew):
+                take(self._taken(experiment, reply))
         except PartnerLost as fault:
             self._lose(partner)
-            made.append(self._error(f"the process died while it ran this condition: {fault}"))
-        return made
+            take(self._error(f"the process died while it ran this condition: {fault}"))
+        except BaseException:  # a time-out: what comes now would be taken for the answer to what comes next
+            self._lose(partner)
+            raise
 
-    def _taken(self, experiment: str, reply: Mapping[str, Any]) -> RunRecord | RunError:
+    def _taken(self, experiment: str, reply: Mapping[str, Any]) -> Made:
         if reply["kind"] != "record":
             return self._error(reply["fault"])
         if reply["strays"]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import cached_property
 
 from crystallize import ConditionRuns, RunRecord
-from crystallize.seam import Origin, Recording, RevisionRuns, RunError, Unit, blocks_of, machine
-from pytest_crystallize.against.commit_runs import CommitRuns
+from crystallize.seam import Origin, Recording, RevisionRuns, Unit, blocks_of, machine
+from pytest_crystallize.against.commit_runs import CommitRuns, Made
 from pytest_crystallize.records.exchange import Exchange, unlike
 from pytest_crystallize.records.logs import Key
 
@@ -136,11 +136,11 @@ class OtherSide:
         place = self.conditions.index(unit.condition) if unit.condition in self.conditions else 0
         return (unit.replicate + place) % 2 == 1
 
-    def run(self, units: Sequence[Unit]) -> list[RunRecord | RunError]:
-        """Have units run there."""
-        return self._commit.run(self._experiment, units)
+    def run(self, units: Sequence[Unit], take: Callable[[Unit, Made], object]) -> None:
+        """Have units run there, and say of each at once what it gave."""
+        self._commit.run(self._experiment, units, take)
 
-    def run_apart(self, unit: Unit, *, there: bool) -> RunRecord | RunError:
+    def run_apart(self, unit: Unit, *, there: bool) -> Made:
         """Have a unit run by the pair of processes of its block, on one of both sides."""
         block = blocks_of(self._replicates)[unit.replicate]
         return self._commit.run_apart(self._experiment, unit, block, there=there)

@@ -92,12 +92,16 @@ class BothCommits:
 
     def _there(self, group: Sequence[Unit]) -> None:
         """Have those units be run at the other commit that were not yet."""
+        timer = self._runs.settings.timer
+
+        def take(unit: Unit, made: RunRecord | RunError) -> None:
+            self._publish(unit, made, there=True)
+            timer.restart()  # each has the whole time
+
         if units := [unit for unit in group if self._other.is_needed(unit)]:
-            self._runs.settings.timer.restart()
+            timer.restart()
             with self._runs.settings.turns.taken(alone=self._runs.exclusive):
-                made = self._other.run(units)
-            for unit, each in zip(units, made, strict=True):
-                self._publish(unit, each, there=True)
+                self._other.run(units, take)
 
     def _apart(self, unit: Unit) -> RunRecord:
         """Have the pair of processes of its block run a unit, and return the record of this side."""

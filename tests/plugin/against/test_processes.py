@@ -9,6 +9,7 @@ import time
 import pytest
 
 from plugin.against.conftest import leftovers
+from plugin.conftest import edited
 from pytest_crystallize.against import partner
 
 BODY = """
@@ -248,3 +249,45 @@ def test_a_guard_that_is_killed_alone_takes_its_process_along(repository):
     assert session.returncode == 1
     assert "1 of 12 replicates of 'baseline in v1' are missing" in " ".join(out.split())
     assert not leftovers(str(repository.path))
+
+
+COUNTING = """
+def pytest_timeout_set_timer(item, settings):
+    with open("std-timers", "a") as file:
+        file.write("x")
+    return True
+"""
+
+
+@pytest.mark.slow
+def test_each_run_there_has_the_whole_time(repository):
+    """Those of a group, too, which may be slower than the one by which they were put together."""
+    pytest.importorskip("pytest_timeout")
+    write(repository)
+    repository.project.raw("conftest.py", COUNTING)
+    repository.commit("v1")
+    repository.package("LOSS = 0.01\n")
+    repository.compare("--timeout=100")
+    assert len((repository.path / "std-timers").read_text()) >= 2 * 12
+
+
+@pytest.mark.slow
+def test_a_process_that_a_time_out_has_ended_is_asked_for_nothing_more(repository):
+    """Else the next run, which was never begun, would have died with it."""
+    pytest.importorskip("pytest_timeout")
+    ran = repository.path / "ran"
+    write(
+        repository,
+        f"""
+        if pkg.LOSS == 0 and replicate == 3 and not os.path.exists({str(ran)!r}):
+            open({str(ran)!r}, "w").close()
+            time.sleep(600)
+        """,
+        edited(BODY, "hypotheses=[", "treatments={{'same': {{}}}}, hypotheses=["),
+    )
+    repository.commit("v1")
+    repository.package("LOSS = 0.01\n")
+    _, result = repository.compare("--timeout=2", apart=True)
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["*Timeout*"])
+    result.stdout.no_fnmatch_line("*it was ended*")
