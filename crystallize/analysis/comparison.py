@@ -144,7 +144,7 @@ class Comparisons:
         arms = self.arms(hypothesis, condition, size)
         of_sessions = against is not None and bool(measured_metrics(hypothesis, *arms))
         sample: ClaimSample | str
-        if of_sessions and (blocks := self.references.blocks(hypothesis, condition)):
+        if of_sessions and (blocks := self.references.blocks(hypothesis, condition, arms[1])):
             sample = self._of_processes(hypothesis, arms, blocks)
         else:
             sample = sample_of(claim, *arms, of_sessions=of_sessions, by_unit=self._is_by_case)
@@ -199,7 +199,7 @@ class Comparisons:
             lost = (arms[1].gap(metric) for metric in arms[0].names if arms[0].gap(metric) is None)
             if (reason := next((gap for gap in lost if gap), None)) is not None:
                 return Verdict.invalid(reason)
-        if blocks := self.references.blocks(hypothesis, condition):
+        if blocks := self.references.blocks(hypothesis, condition, arms[1]):
             means = in_blocks(*arms, hypothesis.metrics or arms[0].names, blocks)
             if isinstance(means, str):
                 return Verdict.invalid(means)

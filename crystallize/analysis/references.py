@@ -110,7 +110,7 @@ class References:
         held = None if against is None else self.recording(against, condition)
         return [] if held is None else [name for name, _ in held.cases]
 
-    def blocks(self, hypothesis: Hypothesis, condition: str) -> Sequence[int]:
+    def blocks(self, hypothesis: Hypothesis, condition: str, today: ConditionRuns) -> Sequence[int]:
         """Return the block of each replicate, where processes are what varies; nothing where they are not."""
         return ()
 

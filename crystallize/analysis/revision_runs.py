@@ -91,14 +91,14 @@ class RevisionRuns(References):
             )
         return None
 
-    def blocks(self, hypothesis: Hypothesis, condition: str) -> list[int]:
+    def blocks(self, hypothesis: Hypothesis, condition: str, today: ConditionRuns) -> list[int]:
         """Return the block of each replicate, where a hypothesis is about what was measured by blocks."""
         against = hypothesis.reference
         held = None if against is None else self.recording(against, condition)
         if held is None or not held.blocks:
             return []
-        there = held.conditions[condition]
-        return list(held.blocks) if measured_metrics(hypothesis, there, there) else []
+        measured = measured_metrics(hypothesis, held.conditions[condition], today)
+        return list(held.blocks) if measured else []
 
     def used_margin(
         self,
@@ -112,7 +112,7 @@ class RevisionRuns(References):
 
     def caveats(self, hypothesis: Hypothesis, condition: str, today: ConditionRuns) -> Iterator[str]:
         """Yield what a comparison with the runs relies on."""
-        if blocks := self.blocks(hypothesis, condition):
+        if blocks := self.blocks(hypothesis, condition, today):
             yield (
                 f"measured by {len(set(blocks))} pairs of processes, one of each commit, and compared by the "
                 "means of each"

@@ -61,12 +61,13 @@ def test_blocks_are_ten_of_nearly_the_same_size():
     assert blocks_of(4) == [0, 1, 2, 3]
 
 
-def test_what_is_measured_is_compared_by_processes():
-    """What processes differ by is in every value of theirs; many replicates don't make it less."""
+@pytest.mark.parametrize(("measured", "then"), [(True, True), (True, False), (False, True)])
+def test_what_is_measured_is_compared_by_processes(measured, then):
+    """What processes differ by is in every value of theirs; many replicates do not make it less."""
     rng = np.random.default_rng(1)
     processes = rng.normal(size=(2, 10)).repeat(30, axis=1)
     here, there = 10 + processes + 0.001 * rng.normal(size=processes.shape)
-    found = verdict(runs(here), runs(there), blocks=blocks_of(300))
+    found = verdict(runs(here, measured=measured), runs(there, measured=then), blocks=blocks_of(300))
     assert found.n == 10
     assert found.population == "pairs of processes"
     assert "10 pairs of processes" in found.caveat
@@ -76,7 +77,8 @@ def test_what_is_measured_is_compared_by_processes():
     assert found.interval[1] - found.interval[0] == pytest.approx(2 * half, rel=0.01)
 
 
-def test_a_verifier_is_given_the_means_of_processes():
+@pytest.mark.parametrize("then", [True, False])
+def test_a_verifier_is_given_the_means_of_processes(then):
     """As many as there are."""
     given = []
 
@@ -87,7 +89,7 @@ def test_a_verifier_is_given_the_means_of_processes():
 
     claim = Hypothesis(shorter(), "seconds", against=Revision.called("main"))
     values = np.arange(30.0)
-    verdict(runs(values + 1), runs(values), blocks=blocks_of(30), claim=claim)
+    verdict(runs(values + 1), runs(values, measured=then), blocks=blocks_of(30), claim=claim)
     assert given == [(list(values[1::3]), list(values[1::3] + 1))]
 
 
