@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import sys
 from collections.abc import Callable, Generator
 from contextlib import suppress
 from typing import Final, NoReturn
@@ -12,8 +13,10 @@ import pytest
 
 from crystallize.seam import FORKS, at_fork
 
-CHILD_SECONDS: Final = 1.0
+CHILD_SECONDS: Final = 10.0
 """How long forked processes that are still there are waited for at the end."""
+_WORKER_SECONDS: Final = 1.0
+"""How long if workers of `multiprocessing` are, which never come back and may be there for good."""
 
 _START = "a hook around the collection"
 _END = "a hook at the end of the session"
@@ -79,7 +82,7 @@ class Forks:
         read, write = self._pipe
         if at_end:
             os.close(write)  # children have it, too: there is nothing more to read once all of them are gone
-            select.select([read], [], [], CHILD_SECONDS)
+            select.select([read], [], [], _WORKER_SECONDS if _has_workers() else CHILD_SECONDS)
         told = b""
         with suppress(BlockingIOError):
             told = os.read(read, 1 << 16)
@@ -98,6 +101,11 @@ class Forks:
         for descriptor in self._pipe or ():
             os.close(descriptor)
         self._pipe = None
+
+
+def _has_workers() -> bool:
+    loaded = sys.modules.get("multiprocessing")
+    return loaded is not None and bool(loaded.active_children())
 
 
 class ForkHooks:
