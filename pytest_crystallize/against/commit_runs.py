@@ -171,7 +171,9 @@ class CommitRuns:
     ) -> None:
         """Say what a process gives for units, up to the one at which it dies."""
         try:
-            if experiment not in partner.ready().get("experiments", ()):
+            ready = partner.ready()
+            self._fault = self._fault or "; ".join(ready.get("strays", ())) or None
+            if experiment not in ready.get("experiments", ()):
                 why = f"a process has collected {experiment}, and another one has not"
                 for _ in units:
                     take(self._error(why))

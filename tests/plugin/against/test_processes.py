@@ -68,6 +68,27 @@ def test_a_process_that_dies_is_told_and_the_next_run_is_made_by_another(reposit
 
 
 @pytest.mark.slow
+def test_what_the_next_process_loads_of_the_checkout_is_told_too(repository):
+    """It collects anew, and may find another way than the one that has died."""
+    module, ran = repository.path / "module.py", repository.path / "ran"
+    above = f"if os.path.exists({str(ran)!r}): import runpy; runpy.run_path({str(module)!r})"
+    write(
+        repository,
+        f"""
+        if pkg.LOSS == 0 and not os.path.exists({str(ran)!r}):
+            open({str(ran)!r}, "w").close()
+            os.kill(os.getpid(), 9)
+        """,
+        edited(BODY, "import pkg", f"import pkg\n{above}"),
+    )
+    repository.project.raw("module.py", "")
+    repository.commit("v1")
+    repository.package("LOSS = 0.01\n")
+    found, _ = repository.compare(apart=True)
+    assert "12 of 12 replicates of 'baseline in v1' are missing" in found[TEST]["reason"]
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(("workers", "side"), [("-n0", "here"), ("-n0", "there"), ("-n2", "there")])
 def test_a_session_that_is_killed_leaves_no_process_behind(repository, workers, side):
     """While a run goes on for long, here, or there with a child of its own."""
