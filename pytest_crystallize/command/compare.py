@@ -66,13 +66,16 @@ def compare(first: str, second: str, *, claims: Sequence[str] = ()) -> int:
         wanted = {test.hypothesis for test in each.tests} & set(claims or known)
         if not wanted or not then.speaks_of(each):
             continue
-        verdicts = list(_Comparison(each, then).verdicts(wanted))
+        comparison = _Comparison(each, then)
+        verdicts = [*comparison.verdicts(wanted), *comparison.gone(wanted)]
         total += len(verdicts)
         supported += sum(verdict.passed for verdict in verdicts)
         for line in _lines(each, verdicts):
             print(line)
     if not total:
         raise CommandError(f"{second} and {first} have no experiment in common of which something is claimed")
+    for gone in then.without(today):
+        print(printable(f"note: {second} has {gone}, which {first} has not"))
     print(f"{supported} of {total} supported against {printable(second)}")
     return GOOD if supported == total else NOT_SUPPORTED
 
@@ -127,6 +130,12 @@ class _Then:
         """Return the experiment of that session, if a report tells of it."""
         known = () if self.results is None else self.results.experiments
         return next((other for other in known if other.id == each.id), None)
+
+    def without(self, today: SessionResults) -> list[str]:
+        """Return the experiments of which something was claimed, and which another session has not."""
+        known = () if self.results is None else self.results.experiments
+        here = {each.id for each in today.experiments}
+        return [e.id for e in known if e.id not in here and any(test.hypothesis for test in e.tests)]
 
 
 def _stored(each: ExperimentResults, session: SessionResults, cases: Sequence[str]) -> StoredReference | str:
@@ -227,6 +236,21 @@ class _Comparison:
             else:
                 verdict = analysis.verdict(hypotheses[test.hypothesis], test.treatment)
             yield replace(verdict, hypothesis=test.hypothesis, treatment=test.treatment)
+
+    def gone(self, names: set[str]) -> Iterator[Verdict]:
+        """Yield what is said of conditions that only the other session has, by claims about all there are."""
+        if isinstance(self.held, str):
+            return
+        then = self.then.experiment(self.each)
+        for name in sorted(names):
+            of = {test.treatment for test in self.each.tests if test.hypothesis == name}
+            before = {test.treatment for test in then.tests if test.hypothesis == name} if then else set()
+            if not of.issuperset(condition for condition in self.each.conditions if condition != BASELINE):
+                continue
+            for condition in self.held.conditions:
+                if condition not in self.each.conditions and (not before or condition in before):
+                    reason = f"condition {condition!r} is gone: {self.then.path} has it"
+                    yield replace(Verdict.invalid(reason), hypothesis=name, treatment=condition)
 
     def _analysis(self, hypotheses: Sequence[Hypothesis], against: Reference) -> Analysis | str:
         if isinstance(self.held, str):

@@ -86,6 +86,29 @@ def test_claims_are_judged_against_another_session(reports, monkeypatch, capsys)
     assert "adjusted by Holm" not in out  # one claim of a difference is compared: that of the treatment
 
 
+def test_what_is_gone_is_told(reports, monkeypatch, capsys):
+    """A condition that only the other session has is of a claim about all; an experiment, a note."""
+    then = reports.json("then.json")
+    experiment = then["experiments"][0]
+    for part in ("samples", "seconds"):
+        known = experiment[part]
+        for arms in known.values() if part == "samples" else [known]:
+            arms["more"] = arms["boost"]
+    experiment["conditions"].append("more")
+    experiment["tests"] += [
+        {**test, "treatment": "more"} for test in experiment["tests"] if test["hypothesis"] == "safe"
+    ]
+    then["experiments"].append({**experiment, "id": "experiment_a.py::experiment_old"})
+    (reports.path / "more.json").write_text(json.dumps(then))
+    code, out = run(reports, monkeypatch, capsys, "compare", "now.json", "more.json", "--claim=safe")
+    assert code == 1
+    assert "INVALID safe [more]: condition 'more' is gone: more.json has it" in out
+    assert "1 of 2 supported" in out
+    assert "note: more.json has experiment_a.py::experiment_old, which now.json has not" in out
+    code, out = run(reports, monkeypatch, capsys, "compare", "more.json", "now.json", "--claim=safe")
+    assert code == 1
+
+
 def test_failed_and_stopped_runs_are_compared_with_nothing(reports, monkeypatch, capsys):
     """In whichever of both sessions they are."""
     for change, message in (
