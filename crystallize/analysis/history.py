@@ -135,7 +135,14 @@ def chosen(history: StoredReference, against: Reference) -> StoredReference:
     """
     whole = history.recordings
     if against.at is not None:
-        found = tuple(recording for recording in whole if _is_called(recording, against.at))
+        found = tuple(recording for recording in whole if recording.label == against.at)
+        found = found or tuple(recording for recording in whole if _is_called(recording, against.at))
+        commits = dict.fromkeys(short_commit(recording.origin.commit) or "unknown" for recording in found)
+        if len(commits) > 1:
+            raise ReferenceFileError(
+                f"{against}: {against.at!r} is said of several commits ({', '.join(commits)}): "
+                "give one commit, or call the file of its recording so"
+            )
         if not found:
             names = ", ".join(dict.fromkeys(map(_name, whole)))
             raise ReferenceFileError(
@@ -150,9 +157,7 @@ def chosen(history: StoredReference, against: Reference) -> StoredReference:
 
 def _is_called(recording: Recording, name: str) -> bool:
     commit = recording.origin.commit or ""
-    return name in (recording.label, *recording.tags) or (
-        len(name) >= _FEWEST_DIGITS and commit.startswith(name)
-    )
+    return name in recording.tags or (len(name) >= _FEWEST_DIGITS and commit.startswith(name))
 
 
 def _name(recording: Recording) -> str:

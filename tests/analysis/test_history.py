@@ -164,11 +164,24 @@ def test_an_anchor_is_named_by_file_commit_or_tag(recorded):
     recorded(2, 0.0)
     directory = recorded.path.parent / "main"
     (directory / "20260101T000200Z-000000000002.json").rename(directory / "release.json")
-    for name, difference in (("stable", 0.4), ("00000000000", 0.0), ("000000000001", 0.4), ("release", 0.0)):
+    for name, difference in (("stable", 0.4), ("000000000001", 0.4), ("release", 0.0)):
         assert verdict(against(recorded, at=name)).difference == pytest.approx(difference)
     found = verdict(against(recorded, at="v2.0"))
     assert found.status == "invalid"
     assert "no recording 'v2.0', but 20260101T000100Z-000000000001, v1.0, stable, release" in found.reason
+
+
+def test_an_anchor_does_not_move(recorded):
+    """A tag that was moved, or digits of several commits, name none; a file of its own does."""
+    recorded(1, 0.4, tags=["v1.0"])
+    recorded(2, 0.0, tags=["v1.0"])
+    for name in ("v1.0", "00000000000"):
+        found = verdict(against(recorded, at=name))
+        assert found.status == "invalid"
+        assert f"{name!r} is said of several commits (000000000001, 000000000002)" in found.reason
+    directory = recorded.path.parent / "main"
+    (directory / "20260101T000100Z-000000000001.json").rename(directory / "v1.0.json")
+    assert verdict(against(recorded, at="v1.0")).difference == pytest.approx(0.4)
 
 
 @pytest.mark.parametrize(
