@@ -151,7 +151,7 @@ class Publisher:
             self._said.append((f"{what}: {failure(error)}", False))
 
     def _results(self, exit_status: int) -> SessionResults:
-        reporter = self.reporter
+        reporter, settings = self.reporter, self.reporter.settings
         commit, dirty = commit_and_changes()
         reporter.gather_notes()
         return SessionResults(
@@ -162,9 +162,9 @@ class Publisher:
             commit=commit,
             versions=versions() | {"pytest": pytest.__version__},
             experiments=tuple(map(self._with_inputs, reporter.experiments())),
-            notes=(*reporter.absent, *reporter.settings.notes),
+            notes=(*reporter.absent, *settings.notes),
             dirty=dirty,
-            machine=machine() if reporter.settings.cluster is None else None,
+            machine=None if settings.cluster is not None or settings.merged is not None else machine(),
         )
 
     def _with_inputs(self, each: ExperimentResults) -> ExperimentResults:

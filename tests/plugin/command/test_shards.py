@@ -93,6 +93,7 @@ def test_four_shards_merged_give_the_verdicts_and_digests_of_one_run(project):
     assert result.ret == one.ret == 1
     assert told(project, "merged.json") == told(project, "one.json")
     assert [each["run"] for each in told(project, "one.json")] == [21, 16, 7, 9, 6, 6]
+    assert json.loads((project.path / "merged.json").read_text())["machine"] is None  # runs were on several
     result.stdout.fnmatch_lines(["note: merged from 4 shards: *"])
 
 
