@@ -12,7 +12,7 @@ import signal
 import sys
 from contextlib import suppress
 from importlib import import_module
-from typing import Any, Final, TextIO
+from typing import Any, Final, NoReturn, TextIO
 
 _SET_SIGNAL_AT_DEATH_OF_PARENT: Final = 1  # PR_SET_PDEATHSIG
 
@@ -80,17 +80,23 @@ def _load_same(session: dict[str, Any]) -> None:
         found = str(import_module(name).__file__)
         del sys.path[0]
         if os.path.realpath(found) != os.path.realpath(file):
-            raise SystemExit(
+            _end(
                 f"{name} is {file} in the session, but {found} was loaded when {sys.executable} started, by "
                 "sitecustomize or a .pth file: have it load none, or the same"
             )
     from pytest_crystallize.against import PROTOCOL  # another place may have none
 
     if session["protocol"] != PROTOCOL:
-        raise SystemExit(
+        _end(
             f"crystallize was changed while the session ran: its processes speak version {PROTOCOL} of what "
             f"the session speaks version {session['protocol']} of; run it again"
         )
+
+
+def _end(why: str) -> NoReturn:
+    """Say why to the log, and end; Python itself may say it when the session has seen the end already."""
+    print(why, file=sys.stderr, flush=True)
+    raise SystemExit(1)
 
 
 def main() -> None:
