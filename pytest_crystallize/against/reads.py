@@ -74,9 +74,8 @@ class Reads:
         for path in sorted({_source(path) for path in paths}):
             if remap.is_here(path) and (os.path.lexists(remap.there(path)) or _is_tracked(path)):
                 yield (
-                    f"{path} was read, or a program was started there or told of it, which is not of "
-                    f"{remap.name}; have it be found from the file of the test or the current directory, "
-                    "which are of either commit"
+                    f"read, or told a program of, what is not of {remap.name}: {path}; have it be found "
+                    "from the file of the test or the current directory, which are of either commit"
                 )
             else:
                 self._judged.add(path)

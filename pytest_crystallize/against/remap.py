@@ -184,7 +184,7 @@ class Remap:
                 if not isinstance(file, str):
                     continue
                 if self.is_here(file):
-                    found.append(f"{name} was loaded from {file}, which is not of {self.name}")
+                    found.append(f"{name} is not of {self.name}: it was loaded from {file}")
                 elif any(map(_real(file).startswith, self.copies)):
                     found.append(
                         f"{name} was loaded from {file}, a copy of the project that is installed, so that it "
@@ -215,8 +215,8 @@ class Remap:
         for file, name in files.items():
             if file not in known and Path(file).is_absolute() and self.is_here(file):
                 yield (
-                    f"{name} was loaded from {file} when Python started, by sitecustomize or a .pth file, "
-                    f"which is not of {self.name}; have it be imported by what needs it"
+                    f"{name} is not of {self.name}: it was loaded from {file} when Python started, by "
+                    "sitecustomize or a .pth file; have it be imported by what needs it"
                 )
 
     @property

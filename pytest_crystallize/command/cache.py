@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any
 
 import pytest
 
@@ -12,6 +11,7 @@ from crystallize.seam import open_store, printable
 from pytest_crystallize.collect.items import HypothesisItem
 from pytest_crystallize.command.main import GOOD, CommandError
 from pytest_crystallize.command.session import ask, kept_in
+from pytest_crystallize.units.units import ExperimentRuns
 
 
 def why(node: str, *, behind: Sequence[str] = ()) -> int:
@@ -41,9 +41,11 @@ def _print_why(node: str, session: pytest.Session) -> None:
             print(printable(line))
 
 
-def _lines(runs: Any) -> Iterator[str]:
-    stored = runs.cache.stored
-    yield f"{runs.id}: {runs.cache.count()} of {runs.replicates * len(runs.needed)} runs are stored"
+def _lines(runs: ExperimentRuns) -> Iterator[str]:
+    cache = runs.cache
+    assert cache is not None  # or there would be nothing to look in
+    stored, runs_of_all = cache.stored, runs.replicates * len(runs.needed)
+    yield f"{runs.id}: {cache.count(range(runs.replicates))} of {runs_of_all} runs are stored"
     if stored.runs.refusal is not None:
         yield f"  run each time: {stored.runs.refusal}"
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib.util import find_spec
 from typing import Any
 
@@ -115,7 +116,7 @@ class AbsenceGuard:
         )
 
     def _is_directory(self, arg: str) -> bool:
-        if (self.config.invocation_params.dir / arg).is_dir():
+        if os.path.isdir(self.config.invocation_params.dir / arg):  # noqa: PTH112 - a name may be too long for a Path
             return True
         try:
             spec = find_spec(arg) if self.config.option.pyargs else None

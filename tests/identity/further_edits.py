@@ -29,6 +29,7 @@ def bytecode(source: str) -> bytes:
 def executed() -> Iterator[Case]:
     """Yield what a module does to its process when it is loaded, in statements of every kind."""
     apply = "def apply():\n    import fractions\n    fractions.Fraction.shop_rate = {}\n    return 0\n"
+    price = apply.replace("apply", "price")  # no command by its name
     ways = {
         "a class's body": "import fractions\nclass Shop:\n    fractions.Fraction.shop_rate = {}\n",
         "a call in a class's body": apply + "class Shop:\n    apply()\n",
@@ -38,9 +39,9 @@ def executed() -> Iterator[Case]:
         "a metaclass's __prepare__": "import fractions\nclass M(type):\n    @classmethod\n    def __prepare__(m, *a):\n        fractions.Fraction.shop_rate = {}\n        return {{}}\nclass Shop(metaclass=M): pass\n",
         "a keyword of a class": apply
         + "class B:\n    def __init_subclass__(cls, x=0): pass\nclass Shop(B, x=apply()): pass\n",
-        "a default argument": apply + "def shop(x=apply()): pass\n",
-        "a default of a lambda": apply + "shop = lambda x=apply(): x\n",
-        "an annotation": apply + "def shop(x: apply()): pass\n",
+        "a default argument": price + "def shop(x=price()): pass\n",
+        "a default of a lambda": price + "shop = lambda x=price(): x\n",
+        "an annotation": price + "def shop(x: price()): pass\n",
         "a condition": apply + "if apply(): pass\n",
         "a loop": apply + "for _ in range(apply()): pass\n",
         "a while": apply + "while apply(): pass\n",

@@ -123,7 +123,7 @@ def test_what_python_loads_when_it_starts_is_told_though_it_is_taken_out(
     repository.project.ini("pythonpath = src\n")
     found, result = repository.compare(apart=True)
     assert found[TEST]["status"] == "invalid", result.stdout.str()
-    assert "which is not of v1" in found[TEST]["reason"]
+    assert "is not of v1" in found[TEST]["reason"]
 
 
 AS_IT_WAS = """

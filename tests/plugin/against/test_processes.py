@@ -182,7 +182,7 @@ def test_what_is_read_by_its_path_in_the_checkout_is_told(repository, way):
     for _ in range(2):
         found, result = repository.compare(apart=True)
         assert found[TEST]["status"] == "invalid", result.stdout.str()
-        assert "which is not of v1" in found[TEST]["reason"]
+        assert "what is not of v1" in found[TEST]["reason"]
 
 
 def test_a_process_that_does_not_collect_is_ended(tmp_path, monkeypatch):
