@@ -287,7 +287,7 @@ NO_PAIRS = {"paired": False}
         (omits_nan, {}, {NOT_FINITE: 8}),
         (not_above, {}, {NOT_FINITE: 3, EMPTY: 0, SINGLE: 1, IDENTICAL: 3, EXTREME: 3}),
         (paired, {}, {IDENTICAL: 3, EXTREME: 3, TYPES: 3}),
-        (last_three, {}, {ORDER: 4, NOT_FINITE: 6}),
+        (last_three, {"examples": 25}, {ORDER: 4, NOT_FINITE: 6}),
         (sorts, {}, {UNCHANGED: 3}),
         (drops, {}, {UNCHANGED: 3}),
         (counting, {}, {REPEATED: 3, IDENTICAL: 10}),
