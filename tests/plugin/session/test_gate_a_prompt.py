@@ -18,14 +18,19 @@ V1, V2 = "Answer the question.", "$prompt"
 
 @pytest.fixture(scope="session")
 async def client():
-    async with AsyncOpenAI(base_url=os.environ["MODELS"], api_key="of nobody", max_retries=0) as client:
+    url = os.environ["MODELS"]
+    async with AsyncOpenAI(base_url=url, api_key="of nobody", max_retries=0, timeout=$timeout) as client:
         yield client
 
 @remote(key="small 2026-01", concurrency=50, retries=$retries, timeout=$timeout)
 async def chat(client, **request):
     return (await client.chat.completions.create(**request)).model_dump()
 
-@remote(key="judge 2026-01", seed=False)
+@remote(key="small 2026-01", retries=0, timeout=1)
+async def hurried_chat(client, **request):
+    return (await client.chat.completions.create(**request)).model_dump()
+
+@remote(key="judge 2026-01", seed=False, timeout=$timeout)
 async def judge(client, answer):
     messages = [{"role": "system", "content": "Is it polite?"}, {"role": "user", "content": answer}]
     reply = await client.chat.completions.create(model="judge", messages=messages)
@@ -37,7 +42,7 @@ async def judge(client, answer):
 )
 async def experiment_prompt(case, ctx, seed, client, prompt=V1):
     messages = [{"role": "system", "content": prompt}, {"role": "user", "content": case["question"]}]
-    reply = await chat(client, model="small", seed=seed, messages=messages)
+    reply = await $asked(client, model="small", seed=seed, messages=messages)
     answer = reply["choices"][0]["message"]["content"]
     ctx.note("answer", answer)
     return {"correct": $scored, "polite": await judge(client, answer)}
@@ -45,7 +50,8 @@ async def experiment_prompt(case, ctx, seed, client, prompt=V1):
 DEFAULTS = {
     "prompt": "Answer the question. Think step by step.",
     "scored": "case['answer'] in answer",
-    "timeout": "120",
+    "asked": "chat",
+    "timeout": "600",  # of connecting, too: on a loaded machine fifty at once may take minutes
     "retries": "2",
     "options": "",
     "missing": "",
@@ -144,13 +150,13 @@ def test_one_case_that_always_fails(gate, hangs):
     """It voids the verdict unless a missing case is allowed, and is named."""
     fault = Fault(400, hangs=hangs)
     gate.models.faults = lambda request: fault if "What is 7 +" in str(request) else None
-    timeout = "15" if hangs else "120"  # fifty calls are under way at a time
-    gate.write(numbers=range(60), timeout=timeout, retries="0")
+    asked = "(hurried_chat if case['id'] == 'q7' else chat)" if hangs else "chat"
+    gate.write(numbers=range(60), asked=asked, retries="0")
     gate.session("-n0")
     gate.result.assert_outcomes(failed=1)
     gate.result.stdout.fnmatch_lines(["*'q7'*"])
-    gate.result.stdout.fnmatch_lines(["*chat(*gave no reply within 15 s*" if hangs else "*400*"])
-    gate.write(numbers=range(60), timeout=timeout, retries="0", missing="nan_policy='omit', max_missing=0.05")
+    gate.result.stdout.fnmatch_lines(["*chat(*gave no reply within 1 s*" if hangs else "*400*"])
+    gate.write(numbers=range(60), asked=asked, retries="0", missing="nan_policy='omit', max_missing=0.05")
     gate.session("-n0")
     gate.result.assert_outcomes(passed=1)
     gate.result.stdout.fnmatch_lines(["*1 case of 60 lacks a value*"])
