@@ -41,6 +41,22 @@ def users_part(traceback: TracebackType | None) -> TracebackType | None:
     return frame or traceback
 
 
+def with_lines(traceback: TracebackType | None) -> TracebackType | None:
+    """Return the traceback without frames that were left between lines, as a signal may do.
+
+    Python gives such a frame no line number, without which pytest can't show it.
+    """
+    frames = []
+    while traceback is not None:
+        if traceback.tb_lineno is not None:
+            frames.append(traceback)
+        traceback = traceback.tb_next
+    found = None
+    for frame in reversed(frames):
+        found = TracebackType(found, frame.tb_frame, frame.tb_lasti, frame.tb_lineno)
+    return found
+
+
 def describe(error: BaseException, step: str, node: pytest.Item) -> RunError:
     """Describe an exception in pytest's manner, with the user's part of the traceback; --pdb stops here."""
     check_failure(error)

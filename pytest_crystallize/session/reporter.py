@@ -13,6 +13,7 @@ import pytest
 from crystallize.seam import CaseNames, ExperimentResults, failures_of, printable
 from pytest_crystallize.collect.items import HypothesisItem, lines_entry
 from pytest_crystallize.naming.ids import pasteable, repro_option, seen_from
+from pytest_crystallize.naming.tracebacks import with_lines
 from pytest_crystallize.options.coverage import not_executed
 from pytest_crystallize.pytest_seam import ExceptionChainRepr, file_of, writer_of, xml_key
 from pytest_crystallize.records.exchange import Exchange, SharedExchange
@@ -114,6 +115,12 @@ class Reporter:
     def verdicts_due(self) -> bool:
         """Whether every selected test had to give a verdict."""
         return self.started and runs_tests(self.config.option)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """Have pytest able to show where a signal came, so that the session ends as interrupted."""
+        if (traceback := with_lines(excinfo.tb)) is not None:
+            excinfo.traceback = type(excinfo.traceback)(traceback)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:

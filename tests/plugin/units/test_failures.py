@@ -377,6 +377,21 @@ def test_keyboard_interrupt_in_a_body(project):
     result.stdout.no_fnmatch_line("INTERNALERROR*")
 
 
+def test_an_interrupt_between_two_lines(project):
+    """As a signal may come at an instruction of none; pytest fails to show a frame without one."""
+    project.write(
+        "def between_lines():\n    raise KeyboardInterrupt\n\n"
+        "between_lines.__code__ = between_lines.__code__.replace(co_linetable=b'')\n\n"
+        + MARK
+        + "def experiment_total(replicate, delta=0.0):\n    if replicate == 3: between_lines()\n    return {'total': delta}\n"
+    )
+    result = project.run(no_reraise_ctrlc=True)
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    result.stdout.fnmatch_lines(
+        ["*NOT RUN: 1 selected test without verdict*", "*experiment_a.py:*: KeyboardInterrupt"]
+    )
+
+
 STYLES = {
     "short": ["experiment_a.py:*: in *", "E   ValueError: bad 3.0"],
     "native": ["Traceback (most recent call last):", "ValueError: bad 3.0"],
