@@ -62,7 +62,6 @@ class AbsenceGuard:
         if not self._has_begun or session.exitstatus not in _COMPLETE or (self._has_errors and not is_good):
             return
         asking = [name for name in ASKING if getattr(self.config.option, f"crystallize_{name}") is not None]
-        is_excused = not asking and self._is_narrowed()
         if not self.reporter.expected:
             asked = "".join(f"--crystallize-{name}: " for name in asking)
             self.reporter.absent.append(asked + self._what_is_absent())
@@ -78,10 +77,12 @@ class AbsenceGuard:
             )
         elif not SKIPPING.intersection(asking) and self._is_all_skipped():
             self.reporter.absent.append(self._what_was_skipped())
-            is_excused = not self._is_switched_off() or self._is_narrowed()
+            if not self._is_switched_off():
+                return
+            asking = []
         else:
             return
-        if is_good and not is_excused:
+        if is_good and (asking or not self._is_narrowed()):
             session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
 
     def _compares(self) -> bool:
