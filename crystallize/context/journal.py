@@ -149,11 +149,11 @@ class Journal:
     def trace_look_up(self, key: str) -> None:
         """Trace that the current part looks up a key."""
         self.traced.add(key)
-        scope = self.scope
         if key in self.values:
-            self.scope = scope = scope.then("read", key, summarize(self.values[key]))
+            scope = self.scope.then("read", key, summarize(self.values[key]))
         else:
-            self.scope = scope = scope.then("absent", key)
+            scope = self.scope.then("absent", key)
+        self.scope = scope
         if self.scopes:
             self.scopes[-1] = scope
 
