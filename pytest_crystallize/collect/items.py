@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -37,7 +38,7 @@ from pytest_crystallize.pytest_seam import (
     share_fixtures,
     skip_of_item,
 )
-from pytest_crystallize.records.exchange import unlike
+from pytest_crystallize.records.exchange import STOPPED, unlike
 from pytest_crystallize.report.explained import explain, run_line
 from pytest_crystallize.report.judged import CacheUse, Judged, plain
 
@@ -367,9 +368,16 @@ def _as_property(value: Any) -> Any:
 
 
 class PrefetchItem(ExperimentItem):
-    """A token on a worker: in its call phase unclaimed replicates are run. It reports only failures."""
+    """A token on a worker: in its call phase unclaimed replicates are run. It reports only failures.
 
-    def __init__(self, *, runs: ExperimentRuns, share: int, **kwargs: Any) -> None:
+    Parameters
+    ----------
+    share : int, optional
+        How many replicates to run at least, and for how long; all, if left out, unless the session is
+        stopped.
+    """
+
+    def __init__(self, *, runs: ExperimentRuns, share: int | None, **kwargs: Any) -> None:
         super().__init__(runs=runs, **kwargs)
         self.share = share
         given = self.callspec.marks if hasattr(self, "callspec") else ()
@@ -383,14 +391,26 @@ class PrefetchItem(ExperimentItem):
 
     @property
     def is_idle(self) -> bool:
-        """Whether there is nothing to run: others have claimed all replicates, or this process has."""
+        """Whether there is nothing to run: all replicates are claimed."""
         return (
             self.runs.settings.exchange.is_claimed(self.runs.id, self.runs.size) and not self.runs.looks_again
         )
 
+    @property
+    def is_stopped(self) -> bool:
+        """Whether the session ends behind the tests that are under way."""
+        return self.runs.settings.exchange.agreed(STOPPED) is not None
+
     def runtest(self) -> None:
-        """Run unclaimed replicates for a while."""
-        self.runs.pull(self, seconds=PREFETCH_SECONDS, at_least=self.share)
+        """Run unclaimed replicates."""
+        share, started = self.share, time.perf_counter()
+
+        def enough(done: int) -> bool:
+            if share is None:
+                return self.is_stopped
+            return done >= share and time.perf_counter() - started > PREFETCH_SECONDS
+
+        self.runs.pull(self, enough=enough)
 
     def reportinfo(self) -> tuple[Any, int | None, str]:
         """Return where the experiment is defined."""

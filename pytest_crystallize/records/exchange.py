@@ -7,16 +7,16 @@ others. A claim is a lock on bytes of a lock file; the system releases it when i
 from __future__ import annotations
 
 import hashlib
-import os
 import threading
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import TYPE_CHECKING, Final
 
-from crystallize.seam import BINARY, Locks, write_whole
+from crystallize.seam import Locks
+from pytest_crystallize.records.agreements import Agreements
 from pytest_crystallize.records.directories import ALIVE, CLAIMS
 from pytest_crystallize.records.logs import Block, Key, Log, LogReaders
 
@@ -194,10 +194,8 @@ class SharedExchange(Exchange):
         self._attempts: dict[Key, str] = {}
         self._under_way: dict[Key, str] = {}
         self._log = None if worker is None else Log(directory / f"{worker}.log")
-        self._named = directory / "named"  # many files, which who looks for new logs need not pass
-        self._named.mkdir(exist_ok=True)
-        self._claimed_so_far = _Count(self._named)
         self._locks = Locks(directory / CLAIMS)
+        self._agreements = Agreements(directory, self._locks)
         if worker is None:
             self._locks.acquire(ALIVE, wait=False)
 
@@ -276,18 +274,30 @@ class SharedExchange(Exchange):
 
     def claim(self, experiment: str, start: int, size: int, most: int) -> range:
         """Claim a block of replicates, and learn what was published until then."""
+        if self.is_claimed(experiment, size):
+            return range(size, size)
         place = _NEXT + _offset(experiment, 0)
         self._locks.acquire(place, wait=True)
         try:
-            self._next[experiment] = self._claimed_so_far.read(f"{place:x}")
+            before = self._next[experiment] = self._claimed(experiment)
             block = super().claim(experiment, start, size, most)
+            if block.stop > before:
+                with suppress(OSError):  # who claims them, too, waits for them, and finds nothing to run
+                    self._agreements.put(f"{CLAIMED} {experiment}", block.stop)
             if not block:
                 return block
-            self._claimed_so_far.write(block.stop)
         finally:
             self._locks.release(place)
         self._lock(experiment, block, wait=True)
         return block
+
+    def is_claimed(self, experiment: str, size: int) -> bool:
+        """Return whether somebody has claimed each of the first replicates."""
+        return super().is_claimed(experiment, size) or self._claimed(experiment) >= size
+
+    def _claimed(self, experiment: str) -> int:
+        claimed: int | None = self._agreements.get(f"{CLAIMED} {experiment}")
+        return claimed or 0
 
     def acquire(self, experiment: str, replicate: int, *, wait: bool) -> bool:
         """Claim a replicate, and learn what was published until then."""
@@ -314,16 +324,14 @@ class SharedExchange(Exchange):
         """Return what the first process of the session that asked for `name` made."""
         if name not in self._agreed:
             place = _NAMES + _offset(name, 0)
-            path = self._agreed_path(name)
             self._locks.acquire(place, wait=True)
             try:
-                if path.exists():
-                    made = path.read_bytes().decode()
-                else:
+                made = self._agreements.get(name)
+                if made is None:
                     made = make()
                     with suppress(OSError):  # others run then what this one has found stored
                         self.flush()
-                    write_whole(path, made.encode())  # others look without the lock
+                    self._agreements.put(name, made)
                 self._agreed[name] = made
             finally:
                 self._locks.release(place)
@@ -331,18 +339,15 @@ class SharedExchange(Exchange):
 
     def agreed(self, name: str) -> str | None:
         """Return what was made for `name`, if anything was."""
-        path = self._agreed_path(name)
-        return path.read_bytes().decode() if path.exists() else None
-
-    def _agreed_path(self, name: str) -> Path:
-        return self._named / f"{_NAMES + _offset(name, 0):x}.agreed"
+        found: str | None = self._agreements.get(name)
+        return found
 
     def close(self) -> None:
         """Close the files; this gives back every claim."""
         super().close()
         self._locks.close()
         self._readers.close()
-        self._claimed_so_far.close()
+        self._agreements.close()
         if self._log is not None:
             self._log.close()
             self._log = None
@@ -359,50 +364,10 @@ def _load(block: Block, tables: Mapping[str, RecordTable]) -> None:
         tables[record.condition].take(record)
 
 
-class _Count:
-    """Number of the replicates of an experiment that have been claimed, in a file.
-
-    It may be lost: who claims what another process has claimed waits for it, and finds nothing to run.
-
-    Parameters
-    ----------
-    directory : Path
-        Where these files are.
-    """
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        self._name = ""
-        self._file: BinaryIO | None = None
-
-    def read(self, name: str) -> int:
-        """Return the number of a name; 0 if there is none."""
-        try:
-            if name != self._name or self._file is None:
-                self.close()
-                path = self._directory / f"{name}.next"
-                self._name, self._file = name, os.fdopen(os.open(path, _FLAGS, 0o600), "r+b", buffering=0)
-            self._file.seek(0)
-            return int(self._file.read(_DIGITS))
-        except (OSError, ValueError):
-            return 0
-
-    def write(self, number: int) -> None:
-        """Change the number of the name that was read last."""
-        if self._file is not None:
-            with suppress(OSError):
-                self._file.seek(0)
-                self._file.write(b"%0*d" % (_DIGITS, number))
-
-    def close(self) -> None:
-        """Close the file."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-
-
 UNLIKE: Final = "unlike"
 STATE: Final = "state"
+STOPPED: Final = "stopped"
+CLAIMED: Final = "claimed"
 
 
 def unlike(exchange: Exchange, experiment: str) -> str | None:
@@ -416,8 +381,6 @@ def is_told(exchange: Exchange, experiment: str) -> bool:
 
 
 _MOST_NAMED = 200
-_FLAGS = os.O_RDWR | os.O_CREAT | BINARY
-_DIGITS = 20
 _NEXT = 1 << 59  # claims of replicates lie below
 _NAMES = 1 << 60
 

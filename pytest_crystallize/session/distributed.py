@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pytest_crystallize.isolation.devices import lease_for
-from pytest_crystallize.records.exchange import SharedExchange
+from pytest_crystallize.records.exchange import STOPPED, SharedExchange
 from pytest_crystallize.session.reporter import Reporter
 from pytest_crystallize.session.tokens import is_token
 from pytest_crystallize.session.workers import EXIT_CODE, FAULTS
@@ -82,6 +82,14 @@ class ControllerHooks:
             self._beside.add(report.crystallize_of[0])
         if self._pytest_session is not None and self._tests is not None:
             self._pytest_session.testscollected = self.tests + len(self._beside)
+
+    @pytest.hookimpl(trylast=True, specname="pytest_runtest_logreport")
+    def pytest_runtest_logreport_stopping(self, report: pytest.TestReport) -> None:
+        """Tell workers that help others that the session is being stopped."""
+        session = self._pytest_session
+        if report.failed and session is not None and (session.shouldfail or session.shouldstop):
+            with suppress(OSError):
+                self.reporter.settings.exchange.agree(STOPPED, lambda: "by a failure")
 
     def pytest_testnodedown(self, node: Any, error: object | None) -> None:
         """Name the replicate that a dead worker was running, and note which exit code one asked for."""

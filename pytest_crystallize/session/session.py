@@ -250,6 +250,7 @@ class CrystallizeSession:
         return {
             **self.options.for_workers(),
             "directory": str(self.directory),
+            "dist": self.config.option.dist,
             "other_commit": None if self.other_commit is None else self.other_commit.for_workers(),
             "environment": None if records is None else records.environment.to_json(),
         }
@@ -257,7 +258,9 @@ class CrystallizeSession:
     # Collection.
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> Generator[None, None, None]:
+    def pytest_collection_modifyitems(
+        self, session: pytest.Session, items: list[pytest.Item]
+    ) -> Generator[None, None, None]:
         """See what every other plugin has left, and add the prefetch tokens on a worker."""
         self.settings.collected = sum(isinstance(item, HypothesisItem) for item in items)
         yield
@@ -275,12 +278,14 @@ class CrystallizeSession:
             return
         assert self.directory is not None
         assert self.workerinput is not None
+        assert self._told is not None
         try:
             announce(self.directory, selected, self.settings.collected)
         except OSError as error:  # a full disk
             self.settings.fail(f"the controlling process can't be told which tests were selected: {error}")
         if self.settings.repro is None:
-            items[:] = with_tokens(items, int(self.workerinput["workercount"]))
+            workers = int(self.workerinput["workercount"])
+            items[:] = with_tokens(session, items, workers, self._told["dist"])
 
     def _check_switches(self, selected: Sequence[HypothesisItem]) -> None:
         """Say which switched-off names no collected experiment has: they may be misspelt."""

@@ -9,6 +9,7 @@ import pytest
 
 from pytest_crystallize.collect.items import ExperimentItem, PrefetchItem
 from pytest_crystallize.pytest_seam import runtestprotocol
+from pytest_crystallize.session.tokens import LastToken
 from pytest_crystallize.units.settings import Settings
 
 EXIT_CODE = "crystallize_exit_code"
@@ -36,6 +37,9 @@ class WorkerHooks:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
         """Run a token; what failed in a unit is in its record, but what failed beside them is reported."""
+        if isinstance(item, LastToken):
+            self._help(item, nextitem)
+            return True
         if not isinstance(item, PrefetchItem):
             return None
         if item.is_idle and nextitem is not None and nextitem.parent is item.parent:
@@ -45,6 +49,17 @@ class WorkerHooks:
                 report.crystallize_of = item.experiment  # type: ignore[attr-defined]
                 item.ihook.pytest_runtest_logreport(report=report)
         return True
+
+    def _help(self, last: LastToken, nextitem: pytest.Item | None) -> None:
+        """Run what nobody has claimed, of one experiment after the other, each under a token of its own."""
+        self._settings.timer.belongs_to(last)
+        self._settings.timer.suspend()  # its tokens have their own
+        session, tokens = last.session, last.tokens()
+        token = next(tokens, None)
+        while token is not None and not (session.shouldstop or session.shouldfail or token.is_stopped):
+            following = next(tokens, None)  # what it needs, too, is not torn down
+            last.config.hook.pytest_runtest_protocol(item=token, nextitem=following or nextitem)
+            token = following
 
     def _is_new(self, item: PrefetchItem, report: pytest.TestReport) -> bool:
         """Return whether no other token of the experiment has failed in the same way here."""
@@ -73,7 +88,7 @@ class WorkerHooks:
     @pytest.hookimpl(wrapper=True, tryfirst=True, specname="pytest_runtest_protocol")
     def pytest_runtest_protocol_in_turn(self, item: pytest.Item) -> Generator[None, object, object]:
         """Have tests that are no experiments wait while a unit of an exclusive one runs."""
-        if isinstance(item, ExperimentItem):  # its units wait
+        if isinstance(item, ExperimentItem | LastToken):  # its units wait
             return (yield)
         with self._settings.turns.taken(alone=False, timed=False):
             return (yield)

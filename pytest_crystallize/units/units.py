@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from functools import cached_property, partial
@@ -35,18 +34,16 @@ class ExperimentRuns(UnitRuns):
         self._is_merged = False
         self._shard = self.settings.options.shard
 
-    def pull(self, host: pytest.Item, *, seconds: float | None = None, at_least: int = 1) -> None:
+    def pull(self, host: pytest.Item, *, enough: Callable[[int], bool] | None = None) -> None:
         """Run every needed unit that nobody has claimed, and wait for the claimed ones.
 
         Parameters
         ----------
         host : pytest.Item
             The item in whose call phase this happens.
-        seconds : float, optional
-            Stop after that time, but not before `at_least` replicates were run here, nor where several are
-            under way at the same time; wait for nobody.
-        at_least : int
-            Replicates to run here before stopping.
+        enough : callable, optional
+            With it, nobody is waited for, and this ends where it returns True, given how many replicates were
+            run here; it is not asked where several are under way at the same time.
         """
         if self.settings.merged is not None:
             self._take_merged(self.settings.merged)
@@ -59,9 +56,9 @@ class ExperimentRuns(UnitRuns):
                 self.check_budget()
                 self.recall()
                 self.settings.exchange.refresh()
-                self._pull(host, seconds, at_least)
-                self.settle(host, more=seconds is not None)
-                more = seconds is not None  # behind a token, unless it was interrupted
+                self._pull(host, enough)
+                self.settle(host, more=enough is not None)
+                more = enough is not None  # behind a token, unless it was interrupted
                 self._is_pulled = not more
             finally:
                 self.end_spending()
@@ -92,17 +89,14 @@ class ExperimentRuns(UnitRuns):
         while self.advance():
             pass
 
-    def _pull(self, host: pytest.Item, seconds: float | None, at_least: int) -> None:
-        started = time.perf_counter()
+    def _pull(self, host: pytest.Item, enough: Callable[[int], bool] | None) -> None:
         done_here = 0
         while True:
-            waits = seconds is None or self.looks_again
+            waits = enough is None or self.looks_again
             with closing(self.batches(partial(self._sourced, host), wait=waits)) as batches:
                 for records in batches:
                     done_here += self.take_in(records)
-                    passed = time.perf_counter() - started
-                    out_of_time = seconds is not None and not self.awaits and passed > seconds
-                    if out_of_time and done_here >= at_least:
+                    if enough is not None and not self.awaits and enough(done_here):
                         return
             if not self.advance():
                 return

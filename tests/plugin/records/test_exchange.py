@@ -238,18 +238,29 @@ def test_blocks(tmp_path):
 
 
 def test_who_finds_nothing_to_claim_knows_that_all_is_claimed(pair):
-    """Before it has looked it does not; more replicates may be to come."""
+    """Everybody else knows it, too; more replicates may be to come."""
     one, two = pair
     one.claim("e", 0, 4, 3)
     assert not one.is_claimed("e", 4)
-    one.claim("e", 0, 4, 3)
-    assert one.is_claimed("e", 4)
-    assert not one.is_claimed("e", 5)
     assert not two.is_claimed("e", 4)
-    assert not two.claim("e", 0, 4, 3)
-    assert two.is_claimed("e", 4)
-    assert not two.claim("of stored runs", 6, 6, 1)
+    one.claim("e", 0, 4, 3)
+    for exchange in pair:
+        assert exchange.is_claimed("e", 4)
+        assert not exchange.is_claimed("e", 5)
+        assert not exchange.claim("e", 0, 4, 3)
+    assert not one.claim("of stored runs", 6, 6, 1)
     assert two.is_claimed("of stored runs", 6)
+
+
+@pytest.mark.parametrize("torn", [b'["f", "v', b"]", b"\xff", b"7"])
+def test_agreements_stand_behind_what_is_torn(pair, torn):
+    """What a killed process has left of its line takes nothing away from those around it."""
+    one, two = pair
+    one.agree("e", lambda: "v0")
+    with (one.directory / "agreed").open("ab") as file:
+        file.write(torn)
+    two.agree("f", lambda: "v1")
+    assert [exchange.agreed(name) for exchange in pair for name in "ef"] == ["v0", "v1"] * 2
 
 
 @pytest.mark.parametrize("text", [b"", b"x", None])
@@ -257,8 +268,8 @@ def test_a_count_of_blocks_that_is_lost(tmp_path, text):
     """Who does not know what others have claimed waits for them, and claims it again."""
     exchange = SharedExchange(tmp_path, "gw0")
     exchange.release("e", exchange.claim("e", 0, 4, 4))
-    (count,) = tmp_path.rglob("*.next")
-    count.unlink() if text is None else count.write_bytes(text)
+    agreed = tmp_path / "agreed"
+    agreed.unlink() if text is None else agreed.write_bytes(text)
     assert elsewhere(tmp_path, "print(exchange.claim('e', 0, 4, 3))") == "range(0, 3)"
     exchange.close()
 

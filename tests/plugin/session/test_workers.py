@@ -162,21 +162,99 @@ def note(*what):
     assert "block-" not in result.stdout.str()
 
 
+SETUPS = """
+def pytest_runtest_setup(item):
+    with open("setups", "a") as file:
+        print(item.nodeid, file=file)
+"""
+
+
 @pytest.mark.slow
-def test_tokens_are_not_set_up_for_nothing(project):
-    """Of ten tokens of ten short replicates the first runs all."""
+@pytest.mark.parametrize("n", [1, 2])
+def test_tokens_are_not_set_up_for_nothing(project, n):
+    """Of ten tokens of ten short replicates the first runs all; a worker that is alone has none."""
+    project.raw("conftest.py", SETUPS)
+    project.write(total(replicates=10) + total(name="experiment_other", replicates=10))
+    project.run_workers(n=n).assert_outcomes(passed=2)
+    setups = (project.path / "setups").read_text().splitlines()
+    tokens = sum("::block-" in setup for setup in setups)
+    assert len(setups) - tokens == 2
+    assert tokens < 20 if n == 2 else not tokens
+
+
+MANY = """
+import time
+from pathlib import Path
+
+def made(number):
+    @pytest.mark.experiment(replicates=2)
+    def experiment(rng):
+        return {"total": rng.normal()}
+    return experiment
+
+for number in range(40):
+    globals()[f"experiment_{number}"] = made(number)
+
+@pytest.fixture(scope="module")
+def log():
+    with open("log", "a") as log:
+        yield log
+"""
+SHARED = """
+Path(f"here-{os.getpid()}").touch()
+while len(list(Path().glob("here-*"))) < 2:
+    time.sleep(0.01)
+print(os.getpid(), file=log)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dist", ["load", "worksteal", "loadscope"])
+def test_one_among_many_is_shared_in_the_end(project, dist):
+    """There are more experiments than tokens; who has nothing else to run helps the one that is left."""
+    project.write(MANY + total(name="experiment_15b", replicates=30, arguments="rng, log", lines=SHARED))
+    project.run_workers(f"--dist={dist}").assert_outcomes(passed=41)
+    made_by = project.path.joinpath("log").read_text().split()
+    assert len(made_by) == 60
+    assert len(set(made_by)) == 2
+
+
+@pytest.mark.slow
+def test_nobody_helps_on_where_the_session_is_stopped(project):
+    """With `-x`, a worker leaves an experiment of others behind what it has claimed."""
     project.raw(
         "conftest.py",
         """
         def pytest_runtest_setup(item):
-            with open("setups", "a") as file:
-                print(item.nodeid, file=file)
+            if item.nodeid.endswith("-last::run"):
+                item.runs.settings.exchange.agree("stopped", lambda: "by a test")
         """,
     )
-    project.write(total(replicates=10) + total(name="experiment_other", replicates=10))
-    project.run_workers(n=1).assert_outcomes(passed=2)
-    setups = (project.path / "setups").read_text().splitlines()
-    assert [sum("::block-" in setup for setup in setups), len(set(setups))] == [2, 4]
+    project.write(MANY + total(name="experiment_15b", replicates=200, arguments="rng, log", lines=SHARED))
+    project.run_workers().assert_outcomes(passed=41)
+    made_by = project.path.joinpath("log").read_text().split()
+    assert sorted(made_by.count(pid) for pid in set(made_by)) == [2, 398]
+
+
+@pytest.mark.slow
+def test_workers_are_told_of_a_stop(project):
+    """The controlling process tells them."""
+    project.raw(
+        "conftest.py",
+        """
+        import pytest
+
+        @pytest.hookimpl(trylast=True)
+        def pytest_sessionfinish(session):
+            exchange = session.config.pluginmanager.getplugin("crystallize-session").settings.exchange
+            with open(f"stopped-{exchange.worker}", "w") as file:
+                print(exchange.agreed("stopped"), file=file)
+        """,
+    )
+    project.write(total(value='{"total": -delta}'))
+    for options, said in (["--maxfail=2"], "None"), (["-x"], "by a failure"):
+        project.run_workers(*options)
+        assert (project.path / "stopped-controller").read_text().strip() == said
 
 
 @pytest.mark.slow
