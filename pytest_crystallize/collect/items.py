@@ -156,6 +156,10 @@ class HypothesisItem(ExperimentItem):
         self.evidence_missing = True
         self.user_properties[:] = [entry for entry in self.user_properties if entry not in self._properties]
 
+    def teardown(self) -> None:
+        """Have the experiment let go of what nobody needs behind its last test."""
+        self.runs.leave()
+
     def will_run(self) -> bool:
         """Return whether the marks let it run."""
         try:

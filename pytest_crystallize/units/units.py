@@ -31,6 +31,7 @@ class ExperimentRuns(UnitRuns):
         self._is_pulled = False
         self._complete: dict[str, ConditionRuns] = {}
         self._analysis: Analysis | None = None
+        self._ended = 0
         self._is_merged = False
         self._shard = self.settings.options.shard
 
@@ -302,11 +303,23 @@ class ExperimentRuns(UnitRuns):
             for key in self.analysis_plan.keys.unread(arms[treatment.name])
         ]
 
+    def leave(self) -> None:
+        """Take in that a test has ended: behind the last one, let go of what verdicts are made from.
+
+        Whoever asks again, for a test that is repeated, has it made again from the records.
+        """
+        self._ended += 1
+        if self._ended >= len(self.selected):
+            self._forget_verdicts()
+
+    def _forget_verdicts(self) -> None:
+        self._complete, self._analysis = {}, None
+
     def finish(self) -> None:
         """Act at the end of the session."""
 
     def close(self) -> None:
         """Let go of records and verdicts, too."""
         super().close()
-        self._complete, self._analysis = {}, None
+        self._forget_verdicts()
         vars(self).pop("_interim", None)
