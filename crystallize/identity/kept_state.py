@@ -145,13 +145,15 @@ class _StateReach(Reach):
             if not self.name.startswith(_OF_FIXTURES):
                 for setting in settings_of(value, part.roots):
                     self._found.settings.setdefault(setting.name, (setting, setting.get()))
-        holders = self._found.holders.setdefault(label, [])
+        holders: list[tuple[dict[Any, Any], int]] = []
         encoder = _StateEncoder(self.label, part.roots, self._found, holders)
         try:
             DESCRIPTIONS[part.kind](encoder, value)
         except BaseException as error:
             check_failure(error)
             encoder.add(b"!")
+        if holders:
+            self._found.holders.setdefault(label, []).extend(holders)
         return encoder.digest()
 
 

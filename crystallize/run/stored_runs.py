@@ -76,9 +76,10 @@ class StoredRuns:
         self._made: dict[Unit, str] = {}
         self._home = os.getpid()
         self._lock = threading.Lock()
-        self._buffer: dict[Unit, RunRecord] = {}
-        self._taken: set[Unit] = set()
-        self._published: list[Unit] = []
+        # Units as plain tuples, which the garbage collector need not look at.
+        self._buffer: dict[tuple[int, str], RunRecord] = {}
+        self._taken: set[tuple[int, str]] = set()
+        self._published: list[tuple[int, str]] = []
         self._due = 0.0
 
     def _make_prerequisites(self) -> Prerequisites | None:
@@ -168,7 +169,7 @@ class StoredRuns:
 
     def add(self, record: RunRecord) -> None:
         """Store the record of a run that ended now, before long; of one that can't be stored, do nothing."""
-        unit = Unit(record.replicate, record.condition)
+        unit = record.replicate, record.condition
         with self._lock:
             ended = self.changed or self.unproven
             if self.runs.identity is None or self.runs.refusal or ended or unit in self._taken:
@@ -226,8 +227,8 @@ class StoredRuns:
             identity = self.runs.identity
             if identity is None:
                 return
-            for condition in dict.fromkeys(unit.condition for unit in withdrawn):
-                keys = [identity.key(unit) for unit in withdrawn if unit.condition == condition]
+            for condition in dict.fromkeys(condition for _, condition in withdrawn):
+                keys = [identity.key(Unit(*unit)) for unit in withdrawn if unit[1] == condition]
                 # Of several values of a key the latest counts, also where others have merged their files.
                 bodies = dict.fromkeys(keys, Encoded(_WITHDRAWN, b""))
                 self._store.publish(identity.slot(condition), identity.parts[condition], bodies)
@@ -240,7 +241,7 @@ class StoredRuns:
             self._buffer = buffered
             raise
 
-    def _write(self, buffered: dict[Unit, RunRecord]) -> None:
+    def _write(self, buffered: dict[tuple[int, str], RunRecord]) -> None:
         identity = self.runs.identity
         if not buffered or identity is None:
             return
@@ -249,11 +250,12 @@ class StoredRuns:
         took = time.perf_counter() - started
         listed = self._listed() if self.changed is None else None
         if listed is not None:
-            for condition in dict.fromkeys(unit.condition for unit in buffered):
+            kind = f"{_KIND}{listed} {self._stamp}"
+            for condition in dict.fromkeys(condition for _, condition in buffered):
                 bodies = {
-                    identity.key(unit): Encoded(f"{_KIND}{listed} {self._stamp}", record.to_json().encode())
+                    identity.key(Unit(*unit)): Encoded(kind, record.to_json().encode())
                     for unit, record in buffered.items()
-                    if unit.condition == condition
+                    if unit[1] == condition
                 }
                 self._store.publish(identity.slot(condition), identity.parts[condition], bodies)
             self.published += len(buffered)
