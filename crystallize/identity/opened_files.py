@@ -27,6 +27,7 @@ from crystallize.identity.places import (
     is_library_of_project,
     is_of_no_concern,
     is_of_tools,
+    places_of,
     source_of,
 )
 from crystallize.identity.purity import current, listed_directory
@@ -218,5 +219,5 @@ OPENED: Final = OpenedFiles()
 
 def in_temporary(root: str) -> Callable[[Spelled], bool]:
     """Return what tells whether a file lies in the system's temporary directory, and the project does not."""
-    system, project = Places([tempfile.gettempdir()]), root.rstrip(os.sep) + os.sep
+    system, project = places_of((tempfile.gettempdir(),)), root.rstrip(os.sep) + os.sep
     return lambda file: file in system and not any(text.startswith(project) for text in file)

@@ -82,6 +82,12 @@ class Places:
         return any((text + os.sep).startswith(self._trees) for text in path)
 
 
+@lru_cache(maxsize=100)
+def places_of(paths: tuple[StrPath, ...]) -> Places:
+    """Return places that are the same for most experiments of a session: links in them are followed once."""
+    return Places(paths)
+
+
 def is_of_no_concern(file: Spelled) -> bool:
     """Say whether a file says nothing of a project: a device, the machine's, metadata of a distribution."""
     return (
@@ -161,8 +167,14 @@ def looked_through(inputs: Iterable[StrPath]) -> Callable[[Spelled], bool]:
             flat.update(Spelled.of(Path(*parts[:wild])))
         elif wild is not None:
             deep.append(Path(*parts[:wild]))
+    if not flat and not deep:
+        return _is_nowhere
     trees = Places(deep)
     return lambda directory: not flat.isdisjoint(directory) or trees.hold_directory(directory)
+
+
+def _is_nowhere(_directory: Spelled) -> bool:
+    return False
 
 
 def installation() -> tuple[StrPath, ...]:

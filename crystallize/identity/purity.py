@@ -24,6 +24,7 @@ from crystallize.identity.places import (
     Places,
     Spelled,
     StrPath,
+    as_given,
     database_file,
     directory_of,
     installation,
@@ -31,6 +32,7 @@ from crystallize.identity.places import (
     is_of_no_concern,
     is_of_tools,
     looked_through,
+    places_of,
     resolved,
     source_of,
 )
@@ -75,14 +77,13 @@ class Watcher:
         temporary: Iterable[StrPath] = (),
     ) -> None:
         inputs = list(inputs)
-        self._inputs = Places(resolved(inputs))
+        self._inputs = Places(resolved(inputs)) if inputs else places_of(())
         self._listed = looked_through(inputs)
-        self._code = Places(code)
-        self._ignored = _places((*installation(), *ignored))
-        system = _places((tempfile.gettempdir(),))
-        self._temporary = system
-        self._project = Places(path for path in project if Spelled.of(path) in system)
-        self._given = _places(tuple(temporary))
+        self._code = places_of(tuple(map(as_given, code)))  # which is loaded: it will not be elsewhere
+        self._ignored = places_of((*installation(), *ignored))
+        self._temporary = places_of((tempfile.gettempdir(),))
+        self._project = _inside(tuple(project), self._temporary)
+        self._given = places_of(tuple(temporary))
         self._noted: dict[str, None] = {}
 
     @property
@@ -109,9 +110,9 @@ class Watcher:
 
 
 @lru_cache(maxsize=100)
-def _places(paths: tuple[StrPath, ...]) -> Places:
-    """Return places that are the same for most experiments of a session: links in them are followed once."""
-    return Places(paths)
+def _inside(paths: tuple[StrPath, ...], outer: Places) -> Places:
+    """Return those places that lie in others, which are the same for all experiments of a project."""
+    return Places(path for path in paths if Spelled.of(path) in outer)
 
 
 def _stands_for_no_file(path: Any) -> bool:
