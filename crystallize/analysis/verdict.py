@@ -196,7 +196,7 @@ class Verdict:
         """Return every field, as copies."""
         known = {name: getattr(self, name) for name in _FIELDS}  # `asdict` walks through each of them
         for name in ("details", "effect_sizes", "slices"):
-            known[name] = copy.deepcopy(dict(known[name]))
+            known[name] = _copied(dict(known[name]))
         return known
 
     def summary(self) -> dict[str, Any]:
@@ -209,6 +209,16 @@ class Verdict:
         if self.reason:
             summary["reason"] = self.reason
         return summary
+
+
+def _copied(value: Any) -> Any:
+    """Return a copy of a value: what `copy.deepcopy` gives, sooner where it is of plain types."""
+    kind = type(value)
+    if value is None or kind in (float, str, int, bool):
+        return value
+    if kind is dict:
+        return {_copied(key): _copied(item) for key, item in value.items()}
+    return [_copied(item) for item in value] if kind is list else copy.deepcopy(value)
 
 
 _FIELDS: Final = tuple(entry.name for entry in fields(Verdict))

@@ -213,7 +213,7 @@ class HypothesisItem(ExperimentItem):
             raise _skipped(f"not judged here: shard {shard} of the replicates; crystallize merge judges all")
         verdict = self._verdict(arms)
         self.evidence_missing = verdict.status == "invalid"
-        named = replace(verdict, hypothesis=self.label)
+        named = verdict if verdict.hypothesis == self.label else replace(verdict, hypothesis=self.label)
         self.carry(replace(self.judged, verdict=named, reference=self._reference()))
         self._add_properties(verdict, arms)
         if not verdict.passed:
