@@ -40,21 +40,23 @@ def check_arguments(
     Fixtures have to exist, and to be those of this plugin where they are named like them; what a treatment
     sets has to be read by an argument with a default, unless something asks for the context.
     """
-    _check_reserved(function, (*RESERVED, CASE) if has_cases else RESERVED)
+    parameters = inspect.signature(function.obj).parameters
+    _check_reserved(function, parameters, (*RESERVED, CASE) if has_cases else RESERVED)
     _check_case(function, has_cases=has_cases)
-    _check_treatments(function, treatments)
+    _check_treatments(function, parameters, treatments)
     if not _is_skipped(function):  # it may be so because what it asks for is not there
         _check_fixtures(function)
 
 
-def _check_reserved(function: pytest.Function, reserved: Sequence[str]) -> None:
+def _check_reserved(
+    function: pytest.Function, parameters: Mapping[str, inspect.Parameter], reserved: Sequence[str]
+) -> None:
     info = fixtures_of(function)
     if "subtests" in info.names_closure:
         raise DefinitionError(
             f"{function.originalname} asks for 'subtests', but a condition run is no test; record metrics, "
             "or raise"
         )
-    parameters = inspect.signature(function.obj).parameters
     for name in reserved:
         if name in params_of(function):
             raise DefinitionError(f"parameter {name!r} hides the fixture {name!r} of crystallize; rename it")
@@ -84,9 +86,12 @@ def _check_case(function: pytest.Function, *, has_cases: bool) -> None:
         )
 
 
-def _check_treatments(function: pytest.Function, treatments: Iterable[Treatment]) -> None:
-    parameters = inspect.signature(function.obj).parameters.values()
-    filled = [p.name for p in parameters if p.default is not p.empty and p.kind is not p.POSITIONAL_ONLY]
+def _check_treatments(
+    function: pytest.Function, parameters: Mapping[str, inspect.Parameter], treatments: Iterable[Treatment]
+) -> None:
+    filled = [
+        p.name for p in parameters.values() if p.default is not p.empty and p.kind is not p.POSITIONAL_ONLY
+    ]
     for treatment in treatments:
         for key in treatment.payload or ():
             fault = None if key in filled else _why_unread(function, treatment, key, filled)

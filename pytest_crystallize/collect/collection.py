@@ -284,15 +284,19 @@ class ExperimentCollector(ShowsTraceback, pytest.Class):
         return [self._declared(runs, claims)]
 
     def _compared(self, claim: ClaimedHypothesis) -> ClaimedHypothesis:
-        return replace(claim, hypothesis=self._with_reference(claim.hypothesis))
+        changed = self._with_reference(claim.hypothesis)
+        return claim if changed is claim.hypothesis else replace(claim, hypothesis=changed)
 
     def _with_reference(self, hypothesis: Hypothesis) -> Hypothesis:
         """Return a hypothesis against the reference that the command line names, if it is against one."""
         named, revision = self.settings.options.compare, self.settings.options.against
-        reference, changed = hypothesis.reference, copy.copy(hypothesis)
-        if reference is not None and revision is not None:
+        reference = hypothesis.reference
+        if reference is None:
+            return hypothesis
+        changed = copy.copy(hypothesis)
+        if revision is not None:
             changed.against = Revision.called(revision)
-        elif reference is not None and named is not None and not isinstance(reference, Revision):
+        elif named is not None and not isinstance(reference, Revision):
             changed.against = replace(reference, name=named, path=None)
         return changed
 
