@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Final
 
 from crystallize.errors import SampleError
 from crystallize.stats.power.design import Design
+from crystallize.stats.power.t import TDesign
 from crystallize.stats.result import Alternative
 from crystallize.stats.samples import check_alpha, check_alternative
 
@@ -57,11 +59,12 @@ def power(
     >>> round(power(TwoSampleT(), 20, 1.0), 6)
     0.868953
     """
-    _check(design, alpha, alternative)
-    if not 0 <= n <= LARGEST_N:
-        raise SampleError(f"power of {design.name}: n is {n!r}; allowed is 0 to {LARGEST_N}")
-    if not math.isfinite(effect):
-        raise SampleError(f"power of {design.name}: effect is {effect!r}; allowed are finite numbers")
+    _check(design, n, effect, alpha, alternative)
+    return _power(design, n, effect, alpha, alternative)
+
+
+def _power(design: Design, n: float, effect: float, alpha: float, alternative: Alternative) -> float:
+    """Return the power of what is checked."""
     if n < design.minimum_n:
         return 0.0
     return min(1.0, max(0.0, design.power(n, effect, alpha=alpha, alternative=alternative)))
@@ -103,10 +106,15 @@ def replicates(
     (34, 23)
     """
     _check_target(design, target)
+    _check(design, design.minimum_n, effect, alpha, alternative)
 
     def reached(n: int) -> bool:
-        return power(design, n, effect, alpha=alpha, alternative=alternative) >= target
+        return _power(design, n, effect, alpha, alternative) >= target
 
+    if isinstance(design, TDesign):
+        guess = design.about(effect, target=target, alpha=alpha, alternative=alternative)
+        if guess is not None:
+            return _fewest(reached, guess, design.minimum_n)
     low, high = design.minimum_n - 1, design.minimum_n
     while not reached(high):
         if high >= LARGEST_N:
@@ -122,6 +130,19 @@ def replicates(
         run = run + 1 if reached(n) else 0
         n += 1
     return n - _RUN
+
+
+def _fewest(reached: Callable[[int], bool], guess: float, least: int) -> int | None:
+    """Return the smallest number from which on all reach it, by steps from a guess that double."""
+    low, high, step = least - 1, LARGEST_N + 1, 1
+    n = round(min(max(guess, least), LARGEST_N))
+    while high - low > 1:
+        if reached(n):
+            high, n = n, max(n - step, (low + n) // 2)
+        else:
+            low, n = n, min(n + step, (n + high) // 2)
+        step *= 2
+    return high if high <= LARGEST_N else None
 
 
 def minimum_detectable_effect(
@@ -196,9 +217,14 @@ def _unit(design: Design) -> float:
     return float(getattr(design, "sd", 1.0))
 
 
-def _check(design: Design, alpha: float, alternative: Alternative) -> None:
-    check_alpha(f"power of {design.name}", alpha)
-    check_alternative(f"power of {design.name}", alternative)
+def _check(design: Design, n: float, effect: float, alpha: float, alternative: Alternative) -> None:
+    name = f"power of {design.name}"
+    check_alpha(name, alpha)
+    check_alternative(name, alternative)
+    if not 0 <= n <= LARGEST_N:
+        raise SampleError(f"{name}: n is {n!r}; allowed is 0 to {LARGEST_N}")
+    if not math.isfinite(effect):
+        raise SampleError(f"{name}: effect is {effect!r}; allowed are finite numbers")
 
 
 def _check_target(design: Design, target: float) -> None:

@@ -6,17 +6,17 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-from scipy.special import nctdtr
+from scipy.special import nctdtr, ndtri
 
 from crystallize.errors import SampleError
 from crystallize.stats.result import Alternative
 from crystallize.stats.samples import check_test_fraction
 from crystallize.stats.t import MINIMUM_N
-from crystallize.stats.tails import t_quantile
+from crystallize.stats.tails import normal_quantile, t_quantile
 
 
 @dataclass(frozen=True, slots=True)
-class _TDesign:
+class TDesign:
     """Base of the t designs.
 
     Parameters
@@ -27,6 +27,7 @@ class _TDesign:
 
     minimum_n: ClassVar[int] = MINIMUM_N
     steady: ClassVar[bool] = True
+    _arms: ClassVar[int] = 1
 
     sd: float = 1.0
 
@@ -41,9 +42,26 @@ class _TDesign:
         """Return infinity, in either direction."""
         return math.inf
 
+    def about(self, effect: float, *, target: float, alpha: float, alternative: Alternative) -> float | None:
+        """Return about how many replicates find an effect with a power, as if t were normal.
+
+        None where more would not help, since the effect is none that is claimed, or the target below alpha.
+        """
+        z = normal_quantile(alpha if alternative == "two-sided" else min(1.0, 2 * alpha))
+        distance = z + float(ndtri(target))
+        claimed = effect < 0 if alternative == "less" else effect > 0
+        if distance <= 0 or not (claimed or alternative == "two-sided") or effect == 0:
+            return None
+        ratio = effect / self.sd / distance
+        return self._size(ratio * ratio) + z * z / (2 * self._arms)
+
+    def _size(self, variance: float) -> float:
+        """Return the size at which the mean, of values with variance 1, has a variance."""
+        return self._arms / variance if variance > 0 else math.inf
+
 
 @dataclass(frozen=True, slots=True)
-class PairedT(_TDesign):
+class PairedT(TDesign):
     """Paired t test.
 
     Parameters
@@ -65,7 +83,7 @@ class PairedT(_TDesign):
 
 
 @dataclass(frozen=True, slots=True)
-class TwoSampleT(_TDesign):
+class TwoSampleT(TDesign):
     """Two-sample t test (Welch's, at equal variances).
 
     Parameters
@@ -80,6 +98,7 @@ class TwoSampleT(_TDesign):
     """
 
     name: ClassVar[str] = "two-sample t"
+    _arms: ClassVar[int] = 2
 
     def power(self, n: float, effect: float, *, alpha: float, alternative: Alternative) -> float:
         """Return the probability of rejection with n values in each arm."""
@@ -87,7 +106,7 @@ class TwoSampleT(_TDesign):
 
 
 @dataclass(frozen=True, slots=True)
-class ResampledT(_TDesign):
+class ResampledT(TDesign):
     """Corrected t test over n resplits of one data set.
 
     More resplits do not help without end: the standard error stays above sd * sqrt(f / (1 - f)).
@@ -112,6 +131,11 @@ class ResampledT(_TDesign):
     def __post_init__(self) -> None:
         super(ResampledT, self).__post_init__()  # slots: the class that a bare super() knows was replaced
         check_test_fraction("ResampledT", self.test_fraction)
+
+    def _size(self, variance: float) -> float:
+        """Return the number of resplits at which the mean has a variance."""
+        own = variance - self.test_fraction / (1 - self.test_fraction)
+        return 1 / own if own > 0 else math.inf
 
     def power(self, n: float, effect: float, *, alpha: float, alternative: Alternative) -> float:
         """Return the probability of rejection with n resplits."""
