@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import chdtri, gammaln, nctdtr, ndtri
+from scipy.special import chdtri, gammaln
 
 from crystallize.stats.degenerate import spread
 from crystallize.stats.effect import Effect
@@ -16,7 +16,7 @@ from crystallize.stats.moments import moments
 from crystallize.stats.precision import as_arms, as_paired_arms
 from crystallize.stats.roots import falling_root
 from crystallize.stats.samples import check_alpha
-from crystallize.stats.tails import normal_quantile
+from crystallize.stats.tails import nctdtr, ndtri, normal_quantile
 
 _HEDGES: Final = "Hedges g"
 _D_Z: Final = "d_z"
@@ -178,17 +178,17 @@ def noncentrality_interval(t: float, df: float, alpha: float) -> tuple[float, fl
     if t > _LARGEST_T:
         chi = np.sqrt(chdtri(df, np.array([1 - alpha / 2, alpha / 2])) / df)
         return t * float(chi[0]), t * float(chi[1])
-    z = normal_quantile(alpha)
+    t, df, z = float(t), float(df), normal_quantile(alpha)
     least = -z - 1  # both limits rise with t, and the lower one of t = 0 is -z
     spread = math.sqrt(1 + t * t / (2 * df))  # of t, were it normal with this noncentrality
 
     def crossing(level: float, guess: float) -> float:
         """Return the noncentrality at which the distribution function of t, which falls in it, is `level`."""
-        probit = float(ndtri(level))
+        probit = ndtri(level)
 
         def excess(noncentrality: float) -> float:
             """Return by how much the probit, almost linear in the noncentrality, is too large."""
-            return float(ndtri(nctdtr(df, noncentrality, t))) - probit
+            return ndtri(nctdtr(df, noncentrality, t)) - probit
 
         return falling_root(excess, guess, step=spread / 8, low=least)
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from scipy.special import betaincinv, chdtri
+from scipy.special import betaincinv
 
 from crystallize.errors import SampleError
+from crystallize.stats.tails import chdtri
 
 _LEVEL: Final = 0.8
 
@@ -43,7 +44,7 @@ def upper_sd_factor(df: float, *, level: float = _LEVEL) -> float:
     """
     if not df > 0 or not 0 < level < 1:
         raise SampleError(f"pilot: df is {df!r} and level {level!r}; allowed are df > 0 and 0 < level < 1")
-    return math.sqrt(df / float(chdtri(df, level)))
+    return math.sqrt(df / chdtri(df, level))
 
 
 def upper_rate_limit(successes: int, n: int, *, level: float = _LEVEL) -> float:

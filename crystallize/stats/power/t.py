@@ -6,13 +6,11 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-from scipy.special import nctdtr, ndtri
-
 from crystallize.errors import SampleError
 from crystallize.stats.result import Alternative
 from crystallize.stats.samples import check_test_fraction
 from crystallize.stats.t import MINIMUM_N
-from crystallize.stats.tails import normal_quantile, t_quantile
+from crystallize.stats.tails import nctdtr, ndtri, normal_quantile, t_quantile
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +46,7 @@ class TDesign:
         None where more would not help, since the effect is none that is claimed, or the target below alpha.
         """
         z = normal_quantile(alpha if alternative == "two-sided" else min(1.0, 2 * alpha))
-        distance = z + float(ndtri(target))
+        distance = z + ndtri(target)
         claimed = effect < 0 if alternative == "less" else effect > 0
         if distance <= 0 or not (claimed or alternative == "two-sided") or effect == 0:
             return None
@@ -157,7 +155,7 @@ def _cdf(df: float, noncentrality: float, t: float) -> float:
     # In the far tail scipy's distribution function is nan, where the probability is below every other error.
     if abs(noncentrality) > 1e3 + 1e3 * abs(t):
         return 0.0 if noncentrality > 0 else 1.0
-    value = float(nctdtr(df, noncentrality, t))
+    value = nctdtr(float(df), float(noncentrality), t)
     if math.isnan(value):
         return 0.0 if noncentrality > t else 1.0
     return value
