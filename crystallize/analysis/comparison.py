@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from crystallize.analysis.blocks import in_blocks
 from crystallize.analysis.case_runs import CaseRuns, aligned, by_case, other_cases, recorded_by_case
@@ -54,6 +55,7 @@ class Comparisons:
         self._constants: dict[Member, ConditionRuns] = {}
         self._unread: dict[ConditionRuns, str | None] = {}
         self._binary: dict[tuple[Reference | None, str, int | None], bool] = {}
+        self._samples: dict[tuple[Any, ...], ClaimSample | str] = {}
 
     def subjects(self, hypothesis: Hypothesis) -> tuple[str, ...]:
         """Return what a hypothesis has verdicts on: those that the reference alone has come last."""
@@ -140,8 +142,23 @@ class Comparisons:
 
     def sample(self, hypothesis: Hypothesis, condition: str, size: int | None = None) -> ClaimSample | str:
         """Return the sample of a claim, of the first replicates or all, or say why there is none."""
+        claim, arms = claim_of(hypothesis), self.arms(hypothesis, condition, size)
+        is_plain = claim.test is None and claim.second is None and claim.nan_policy == "invalid"
+        if not is_plain or hypothesis.is_by_itself:
+            return self._sample(hypothesis, condition, arms, size)
+        key = arms, size, claim.metric, claim.pairing, claim.deterministic  # nothing else of it is looked at
+        if key not in self._samples:
+            self._samples[key] = self._sample(hypothesis, condition, arms, size)
+        return self._samples[key]
+
+    def _sample(
+        self,
+        hypothesis: Hypothesis,
+        condition: str,
+        arms: tuple[ConditionRuns, ConditionRuns],
+        size: int | None,
+    ) -> ClaimSample | str:
         claim, against = claim_of(hypothesis), hypothesis.reference
-        arms = self.arms(hypothesis, condition, size)
         of_sessions = against is not None and bool(measured_metrics(hypothesis, *arms))
         sample: ClaimSample | str
         if of_sessions and (blocks := self.references.blocks(hypothesis, condition, arms[1])):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from crystallize.analysis.claim_test import Outcome, largest_loss
@@ -11,9 +12,10 @@ from crystallize.analysis.sensitivity import DIFFERENCES, Sensitivity, advice
 from crystallize.claims.claim import Claim
 from crystallize.claims.claim_terms import EXCLUSION
 from crystallize.claims.policy import why_not_anytime
-from crystallize.stats import is_too_skewed
+from crystallize.claims.stat_test import StatisticalTest
 from crystallize.stats.crossed import FEW as CROSSED_FEW
 from crystallize.stats.log_ratio import ESTIMAND as GEOMETRIC
+from crystallize.stats.skewness import is_harmful
 from crystallize.text.formatting import compared, effect, noise_scale, percent
 from crystallize.text.formatting import interval as interval_text
 
@@ -25,8 +27,8 @@ def shown(outcome: Outcome, interval: tuple[float, float], confidence: float) ->
     """Return an effect with its interval, in words."""
     result, relative = outcome.result, outcome.claim.in_percent
     name = "difference" if result.estimand in DIFFERENCES else result.estimand
-    means = [sum(values) / len(values) for values in (outcome.sample.baseline, outcome.sample.treatment)]
-    scale = noise_scale(interval, means if name == "difference" else (), relative=relative)
+    means = outcome.sample.means if name == "difference" else ()
+    scale = noise_scale(interval, means, relative=relative)
     estimate = effect(float(result.estimate), relative=relative, sign=False, scale=scale)
     size = outcome.claim.size
     ends = interval_text(interval, relative=relative, digits=4, scale=scale, margin=size)
@@ -125,12 +127,11 @@ def _shape(outcome: Outcome) -> str:
         return f"the {test.name} test on {n} relies on roughly normal values"
     if outcome.result.degenerate or sample.units is not None:
         return ""
-    first, second = test.scores(sample.baseline, sample.treatment)
-    halves = [t / 2 - b / 2 for b, t in zip(first, second, strict=False)]  # the whole may be beyond floats
-    samples = (halves,) if sample.paired else (first, second)
+    if type(test).scores is not StatisticalTest.scores:
+        first, second = test.scores(sample.baseline, sample.treatment)
+        sample = replace(sample, baseline=first, treatment=second)
     claim = outcome.claim
-    claimed = "two-sided" if claim.direction == "equal" else claim.claimed
-    if not is_too_skewed(*samples, claimed=claimed):
+    if not is_harmful(*sample.skew, claimed="two-sided" if claim.direction == "equal" else claim.claimed):
         return ""
     return (
         f"{claim.label} is skewed against the claim: rare values on its far side count for little in the "
@@ -155,10 +156,12 @@ def _unseen(outcome: Outcome) -> str:
 
 def _seedless(outcome: Outcome) -> str:
     """Tell that no seed changes the baseline, of a claim that many replicates are to show no change."""
-    values = outcome.sample.baseline
-    if outcome.claim.is_superiority or _is_rate(outcome) or outcome.sample.units is not None:
+    sample, values = outcome.sample, outcome.sample.baseline
+    if outcome.claim.is_superiority or _is_rate(outcome):
         return ""
-    if len(values) < 2 or set(values) != {values[0]} or outcome.sample.number is not None:
+    if sample.units is not None or sample.number is not None or len(values) < 2:
+        return ""
+    if values[-1] != values[0] or set(values) != {values[0]}:
         return ""
     return f"the seed changes nothing in the baseline: one run is as good as {len(values)}"
 

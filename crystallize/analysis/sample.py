@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import math
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
+import numpy as np
+from numpy.typing import ArrayLike
+
 from crystallize.stats import is_binary
+from crystallize.stats.skewness import skew_of_mean
 
 SEEDS = "seeds of this data set"
 RESPLITS = "resampled splits of one data set"
@@ -17,9 +24,9 @@ SESSIONS = "runs of two sessions"
 PROCESSES = "pairs of processes"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ClaimSample:
-    """The values of one metric in both conditions.
+    """The values of one metric in both conditions; what is made of them is kept for the next claim on them.
 
     Attributes
     ----------
@@ -66,12 +73,29 @@ class ClaimSample:
     beside: tuple[Sequence[float], Sequence[float]] | None = None
     noun: str = "units"
 
-    @property
+    @cached_property
     def is_binary(self) -> bool:
         """Whether every value is 0 or 1, wherever the metric is recorded."""
         arms = (self.treatment,) if self.number is not None else (self.baseline, self.treatment)
         # Mostly the first values tell that they are not.
         return self.binary_elsewhere and all(is_binary(arm[:1]) for arm in arms) and all(map(is_binary, arms))
+
+    @cached_property
+    def baseline_total(self) -> float:
+        """Sum of the baseline's values."""
+        return math.fsum(self.baseline)
+
+    @cached_property
+    def means(self) -> list[float]:
+        """Means of both arms, whose last digits may be off."""
+        return [sum(values) / len(values) for values in (self.baseline, self.treatment)]
+
+    @cached_property
+    def skew(self) -> tuple[float, float]:
+        """Skewness of the mean difference, and the variance that it has in normal samples."""
+        if self.paired:
+            return skew_of_mean(_half_differences(self.baseline, self.treatment))
+        return skew_of_mean(self.baseline, self.treatment)
 
     @property
     def why_unpaired(self) -> str:
@@ -95,3 +119,12 @@ class ClaimSample:
         if self.replicates is not None and self.units is not None:
             return min((self.n, "replicates"), (len(set(self.units[0])), "units"))
         return self.n, self.noun if self.population in (CASES, ONE_SEED) else "replicates"
+
+
+def _half_differences(baseline: Sequence[float], treatment: Sequence[float]) -> ArrayLike:
+    """Return differences of halves: that of whole values may be beyond floats."""
+    arms = baseline, treatment
+    if all(type(arm) is array and arm.typecode == "d" for arm in arms) and len(baseline) == len(treatment):
+        first, second = np.asarray(baseline), np.asarray(treatment)
+        return second / 2 - first / 2
+    return [t / 2 - b / 2 for b, t in zip(*arms, strict=False)]

@@ -212,7 +212,7 @@ def sensitivity(
             return None
         n: float = result.n if isinstance(result.n, int) else 2 / sum(1 / size for size in result.n)
         whole = len(sample.baseline) if claim.per is None else math.fsum((sample.beside or ((), ()))[0])
-        scale = EffectScale(claim, abs(math.fsum(sample.baseline) / whole))
+        scale = EffectScale(claim, abs(sample.baseline_total / whole))
         decrease, alternative = claim.claimed == "less", claim.alternative_of_p
         n, detectable = n * growth, None
         if claim.is_superiority:

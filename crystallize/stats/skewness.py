@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from functools import lru_cache
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from crystallize.stats.moments import common_exponent, largest, moments, scaled
+from crystallize.stats.moments import common_exponent, moments, scaled
 from crystallize.stats.result import Alternative
-from crystallize.stats.samples import REMEMBERED, Sample, as_sample
+from crystallize.stats.samples import Sample, as_sample
 
 _NAME: Final = "skewness"
 _HARMFUL: Final = 0.148
@@ -36,13 +36,17 @@ def skewness(values: ArrayLike) -> float:
 
 
 def _skewness(sample: Sample) -> float:
-    size = largest(sample)
-    if float(np.ptp(sample)) <= 1e-12 * size:
+    low, high = float(np.minimum.reduce(sample)), float(np.maximum.reduce(sample))
+    size = max(abs(low), abs(high))
+    if high - low <= 1e-12 * size:
         return 0.0
     centred = sample / size
-    centred -= centred.mean()
-    second = float((centred**2).mean())
-    return float((centred**3).mean()) / math.pow(second, 1.5)
+    centred -= _mean(centred)
+    return _mean(centred**3) / math.pow(_mean(centred**2), 1.5)
+
+
+def _mean(sample: Sample) -> float:
+    return float(np.add.reduce(sample)) / sample.size
 
 
 def is_too_skewed(*samples: ArrayLike, claimed: Alternative) -> bool:
@@ -77,31 +81,37 @@ def is_too_skewed(*samples: ArrayLike, claimed: Alternative) -> bool:
     >>> is_too_skewed(differences, claimed="greater"), is_too_skewed(differences, claimed="less")
     (True, False)
     """
-    arms = [as_sample(_NAME, "values", values, minimum=1) for values in samples]
-    if min(arm.size for arm in arms) < _FEWEST:
-        return False
-    known = sum(arm.size for arm in arms) <= REMEMBERED
-    skew, noise = _skew_of_bytes(*(arm.tobytes() for arm in arms)) if known else _skew(*arms)
+    return is_harmful(*skew_of_mean(*samples), claimed)
+
+
+def is_harmful(skew: float, noise: float, claimed: Alternative) -> bool:
+    """Return whether a skewness of the mean, with its variance, is against what is claimed."""
     against = {"greater": -skew, "less": skew, "two-sided": abs(skew)}[claimed]
     return against > max(_HARMFUL, _ONE_IN_TWENTY * math.sqrt(noise))
 
 
-@lru_cache(maxsize=128)
-def _skew_of_bytes(*arms: bytes) -> tuple[float, float]:
-    return _skew(*map(np.frombuffer, arms))
+def skew_of_mean(*samples: ArrayLike) -> tuple[float, float]:
+    """Return the skewness of the mean, or of the difference of two, and its variance in normal samples.
 
-
-def _skew(*arms: Sample) -> tuple[float, float]:
-    """Return the skewness of the mean, or of the difference of two, and its variance of normal samples."""
-    exponent = common_exponent(*arms)
-    variances = [moments(scaled(arm, -exponent))[1] / arm.size for arm in arms]
-    total = math.fsum(variances)
-    if total == 0:
+    It is 0 of samples that are too small to tell.
+    """
+    arms = [as_sample(_NAME, "values", values, minimum=1) for values in samples]
+    if min(arm.size for arm in arms) < _FEWEST:
         return 0.0, 0.0
     skew = noise = 0.0
     signs = (-1, 1)[-len(arms) :]  # treatment minus baseline
-    for sign, arm, variance in zip(signs, arms, variances, strict=True):
-        n, share = arm.size, variance / total
+    for sign, arm, share in zip(signs, arms, _shares_of_variance(arms), strict=True):
+        n = arm.size
         skew += sign * _skewness(arm) * share**1.5 / math.sqrt(n)
         noise += share**3 * 6 * (n - 2) / ((n + 1) * (n + 3)) / n
     return skew, noise
+
+
+def _shares_of_variance(arms: Sequence[Sample]) -> list[float]:
+    """Return which part of the variance of what is compared is that of the mean of each arm."""
+    if len(arms) == 1:
+        return [1.0]
+    exponent = common_exponent(*arms)
+    variances = [moments(scaled(arm, -exponent))[1] / arm.size for arm in arms]
+    total = math.fsum(variances)
+    return [variance / total if total else 0.0 for variance in variances]
