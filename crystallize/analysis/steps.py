@@ -56,6 +56,7 @@ class FixedSteps:
         self._p_values = p_values
         self._total = max(total, 1)
         self.adjusted = adjust(p_values, correction, total=self._total)
+        self._beyond: dict[float, float] = {}
 
     def level(self, i: int, alpha: float) -> float:
         """Return the level at which a p-value that is rejected was compared."""
@@ -66,6 +67,11 @@ class FixedSteps:
 
     def level_beyond(self, alpha: float) -> float:
         """Return the level that no p-value reaches which is not rejected."""
+        if alpha not in self._beyond:  # which mostly is that of all claims
+            self._beyond[alpha] = self._level_beyond(alpha)
+        return self._beyond[alpha]
+
+    def _level_beyond(self, alpha: float) -> float:
         m, rejected = len(self._p_values), sum(p <= alpha for p in self.adjusted)
         if self._correction == "holm":
             share = alpha * (m / self._total)

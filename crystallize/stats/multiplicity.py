@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from crystallize.errors import SampleError
-from crystallize.stats.samples import Sample, as_sample
+from crystallize.stats.samples import as_sample
 
 Correction = Literal["holm", "bh", "none"]
 """How p-values of one family are adjusted."""
@@ -43,7 +43,7 @@ def adjust(p_values: ArrayLike, correction: Correction = "holm", *, total: int |
         allowed = ", ".join(map(repr, _CORRECTIONS))
         raise SampleError(f"correction is {correction!r}; allowed are {allowed}")
     if correction == "none":
-        return [float(p) for p in _checked("no correction", p_values)]
+        return _checked("no correction", p_values)
     return holm(p_values, total=total) if correction == "holm" else benjamini_hochberg(p_values, total=total)
 
 
@@ -87,15 +87,13 @@ def holm(p_values: ArrayLike, *, total: int | None = None) -> list[float]:
     [0.03, 0.06, 0.06, 0.02]
     """
     p = _checked("Holm", p_values)
-    order = np.argsort(p, kind="stable")
-    adjusted = np.empty_like(p)
-    of = _total("Holm", p, total)
-    common = math.gcd(of, p.size)  # 1 / (k - i + 1), times k / total
-    share = of // common, p.size // common
-    steps = [(p.size - rank) * share[0] for rank in range(p.size)]
-    raised = [_level_reached(float(p[i]), step, share[1]) for step, i in zip(steps, order, strict=True)]
-    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(raised))
-    return [float(value) for value in adjusted]
+    k, of = len(p), _total("Holm", p, total)
+    common = math.gcd(of, k)  # 1 / (k - i + 1), times k / total
+    adjusted, highest = list(p), 0.0
+    for rank, i in enumerate(sorted(range(k), key=p.__getitem__)):
+        highest = max(highest, _level_reached(p[i], (k - rank) * (of // common), k // common))
+        adjusted[i] = min(1.0, highest)
+    return adjusted
 
 
 def benjamini_hochberg(p_values: ArrayLike, *, total: int | None = None) -> list[float]:
@@ -136,13 +134,12 @@ def benjamini_hochberg(p_values: ArrayLike, *, total: int | None = None) -> list
     [0.02, 0.04, 0.04, 0.02]
     """
     p = _checked("Benjamini-Hochberg", p_values)
-    order = np.argsort(p, kind="stable")
     of = _total("Benjamini-Hochberg", p, total)
-    raised = np.array([_level_reached(float(p[i]), of, rank) for rank, i in enumerate(order, start=1)])
-    adjusted = np.empty_like(p)
-    adjusted[order] = np.minimum(1.0, np.minimum.accumulate(raised[::-1])[::-1])
-    adjusted = np.maximum(adjusted, p)  # p m / m may be rounded below p
-    return [float(value) for value in adjusted]
+    adjusted, lowest = list(p), 1.0
+    for rank, i in reversed([*enumerate(sorted(range(len(p)), key=p.__getitem__), start=1)]):
+        lowest = min(lowest, _level_reached(p[i], of, rank))
+        adjusted[i] = max(lowest, p[i])  # p m / m may be rounded below p
+    return adjusted
 
 
 def _level_reached(p_value: float, claims: int, rank: int = 1) -> float:
@@ -159,17 +156,19 @@ def _level_reached(p_value: float, claims: int, rank: int = 1) -> float:
     return level
 
 
-def _total(test: str, p: Sample, total: int | None) -> int:
+def _total(test: str, p: list[float], total: int | None) -> int:
     """Return over how many claims alpha is split, at least one."""
-    if total is not None and total < p.size:
-        raise SampleError(f"{test}: total is {total!r}; allowed are {p.size} and more, as many as p-values")
-    return max(p.size if total is None else total, 1)
+    if total is not None and total < len(p):
+        raise SampleError(f"{test}: total is {total!r}; allowed are {len(p)} and more, as many as p-values")
+    return max(len(p) if total is None else total, 1)
 
 
-def _checked(test: str, p_values: ArrayLike) -> Sample:
+def _checked(test: str, p_values: ArrayLike) -> list[float]:
+    if isinstance(p_values, list) and all(type(p) is float and 0 <= p <= 1 for p in p_values):
+        return list(p_values)
     p = as_sample(test, "p-values", p_values, minimum=0)
     outside = np.flatnonzero((p < 0) | (p > 1))
     if outside.size:
         position = int(outside[0])
         raise SampleError(f"{test}: p-values[{position}] is {float(p[position])}; allowed is 0 to 1")
-    return p
+    return [float(value) for value in p]
