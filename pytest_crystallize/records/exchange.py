@@ -11,7 +11,6 @@ import threading
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -264,9 +263,9 @@ class SharedExchange(Exchange):
         """Know of records of another process, which are read when one of them is looked at."""
         experiment = block.experiment
         tables = {condition: self._table(experiment, condition) for condition in block.replicates}
-        load = partial(_load, block, tables)
+        unread = _Unread(block.text, tables)
         for condition, replicates in block.replicates.items():
-            new = tables[condition].expect(replicates, load)
+            new = tables[condition].expect(replicates, unread.load)
             self._note(experiment, condition, new)
             self._of_others[experiment] = self._of_others.get(experiment, 0) + len(new)
             first = self._first_of_others.setdefault(experiment, [])
@@ -353,15 +352,34 @@ class SharedExchange(Exchange):
             self._log = None
 
 
-def _load(block: Block, tables: Mapping[str, RecordTable]) -> None:
-    """Read the records of a block into the tables of their conditions."""
-    from crystallize.seam import records_from_json  # heavy, as records are
+class _Unread:
+    """Records of another process, as text until one of them is looked at.
 
-    alike, others = records_from_json(block.text)
-    for rows in alike:
-        tables[rows.kind.condition].add(rows)
-    for record in others:
-        tables[record.condition].take(record)
+    Parameters
+    ----------
+    text : bytes
+        The records.
+    tables : dict of str to RecordTable
+        Those of their conditions.
+    """
+
+    __slots__ = ("_tables", "_text")
+
+    def __init__(self, text: bytes, tables: Mapping[str, RecordTable]) -> None:
+        self._text = text
+        self._tables = tables
+
+    def load(self) -> None:
+        """Read them into their tables, each of which asks for that."""
+        from crystallize.seam import records_from_json  # heavy, as records are
+
+        if not self._text:
+            return
+        (alike, others), self._text = records_from_json(self._text), b""
+        for rows in alike:
+            self._tables[rows.kind.condition].add(rows)
+        for record in others:
+            self._tables[record.condition].take(record)
 
 
 UNLIKE: Final = "unlike"

@@ -7,6 +7,7 @@ import textwrap
 import pytest
 
 from crystallize import RunRecord
+from crystallize.seam import records_from_json
 from pytest_crystallize.records.exchange import Exchange, Key, SharedExchange
 
 
@@ -68,6 +69,22 @@ def test_first_record_counts(pair):
     one.flush()
     two.refresh()
     assert two.record(key).seed == 7
+
+
+def test_records_of_several_conditions_are_read_once(pair, monkeypatch):
+    """What was appended at once is read once, whichever of its conditions are looked at."""
+    one, two = pair
+    read = []
+    monkeypatch.setattr(
+        "crystallize.seam.records_from_json", lambda text: (read.append(text), records_from_json(text))[1]
+    )
+    for condition in ("baseline", "boost"):
+        one.publish(Key("e", 0, condition), record(0, condition))
+    one.flush()
+    two.refresh()
+    for condition in ("boost", "baseline"):
+        assert list(two.runs("e", 1, [condition])[condition].records) == [record(0, condition)]
+    assert len(read) == 1
 
 
 def test_reader(tmp_path):
