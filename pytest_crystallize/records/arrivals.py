@@ -82,7 +82,7 @@ class LoggedArrivals:
         for reader in self._readers.current():
             for entry in reader.entries():
                 if isinstance(entry, Block):
-                    yield Arrived(entry.experiment, *records_from_json(entry.text))
+                    yield Arrived(entry.experiment, *records_from_json(entry.read()))
 
     def close(self) -> None:
         """Close the files."""

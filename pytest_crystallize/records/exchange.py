@@ -263,7 +263,7 @@ class SharedExchange(Exchange):
         """Know of records of another process, which are read when one of them is looked at."""
         experiment = block.experiment
         tables = {condition: self._table(experiment, condition) for condition in block.replicates}
-        unread = _Unread(block.text, tables)
+        unread = _Unread(block.read, tables)
         for condition, replicates in block.replicates.items():
             new = tables[condition].expect(replicates, unread.load)
             self._note(experiment, condition, new)
@@ -353,29 +353,31 @@ class SharedExchange(Exchange):
 
 
 class _Unread:
-    """Records of another process, as text until one of them is looked at.
+    """Records of another process that are in its log alone until one of them is looked at.
 
     Parameters
     ----------
-    text : bytes
-        The records.
+    read : callable
+        Returns them as text.
     tables : dict of str to RecordTable
         Those of their conditions.
     """
 
-    __slots__ = ("_tables", "_text")
+    __slots__ = ("_is_read", "_read", "_tables")
 
-    def __init__(self, text: bytes, tables: Mapping[str, RecordTable]) -> None:
-        self._text = text
+    def __init__(self, read: Callable[[], bytes], tables: Mapping[str, RecordTable]) -> None:
+        self._read = read
         self._tables = tables
+        self._is_read = False
 
     def load(self) -> None:
         """Read them into their tables, each of which asks for that."""
         from crystallize.seam import records_from_json  # heavy, as records are
 
-        if not self._text:
+        if self._is_read:
             return
-        (alike, others), self._text = records_from_json(self._text), b""
+        alike, others = records_from_json(self._read())
+        self._is_read = True
         for rows in alike:
             self._tables[rows.kind.condition].add(rows)
         for record in others:

@@ -7,7 +7,9 @@ import mmap
 import os
 import struct
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -27,7 +29,7 @@ class Key(NamedTuple):
 
 
 class Block(NamedTuple):
-    """Records that were appended at once, as text until one of them is asked for.
+    """Records that were appended at once; the log alone holds them until one is asked for.
 
     Attributes
     ----------
@@ -35,13 +37,16 @@ class Block(NamedTuple):
         Id of their experiment.
     replicates : dict of str to list of int
         Those of each condition.
-    text : bytes
-        The records.
+    size : int
+        Length of their text.
+    read : callable
+        Returns the text.
     """
 
     experiment: str
     replicates: dict[str, list[int]]
-    text: bytes
+    size: int
+    read: Callable[[], bytes]
 
 
 class Log:
@@ -124,8 +129,11 @@ class LogReader:
 
     def __init__(self, path: Path) -> None:
         self.worker = path.stem
+        self._path = path
         self._file = path.open("rb", buffering=0)
         self._slot = _slot_of(path).open("rb", buffering=0)
+        self._again: FileIO | None = None  # of what is read where it lies, maybe while another thread goes on
+        self._place = 0
         self._rest = b""
         self._head: Block | None = None
 
@@ -138,9 +146,11 @@ class LogReader:
         """Yield what is new: records, and units that were begun."""
         *lines, self._rest = (self._rest + self._file.read()).split(b"\n")
         for line in lines:
+            place, size = self._place, len(line)
+            self._place += size + 1
             head, self._head = self._head, None
-            if head is not None and len(line) == int(head.text):
-                yield head._replace(text=line)
+            if head is not None and size == head.size:
+                yield head._replace(read=partial(self._read, place, size))
                 continue
             found = _head(line)
             if isinstance(found, Block):
@@ -148,10 +158,17 @@ class LogReader:
             elif found is not None:
                 yield found
 
+    def _read(self, place: int, size: int) -> bytes:
+        if self._again is None:
+            self._again = self._path.open("rb", buffering=0)
+        self._again.seek(place)
+        return self._again.read(size)
+
     def close(self) -> None:
         """Close the files."""
-        self._file.close()
-        self._slot.close()
+        for file in (self._file, self._slot, self._again):
+            if file is not None:
+                file.close()
 
 
 class LogReaders:
@@ -189,7 +206,7 @@ class LogReaders:
 
 
 def _head(line: bytes) -> Block | Key | None:
-    """Return a block with the length of its text, which is the next line, or a unit that was begun.
+    """Return a block whose text is the next line, or a unit that was begun.
 
     What a full disk or a killed process has torn is nothing.
     """
@@ -200,7 +217,7 @@ def _head(line: bytes) -> Block | Key | None:
             return Key(*key)
         size, experiment, replicates = data
         whole = kind == "records" and all(type(i) is int for known in replicates.values() for i in known)
-        return Block(experiment, replicates, b"%d" % size) if whole and replicates else None
+        return Block(experiment, replicates, int(size), bytes) if whole and replicates else None
     except (ValueError, TypeError, AttributeError):
         return None
 
