@@ -28,7 +28,7 @@ _CODE = 32  # bytes
 _PARTS = "(parts)"  # kind of a pack's first record
 
 _SHARD = re.compile(r"[0-9a-f]{2}")
-_NAME = re.compile(r"[0-9a-f]{32}\.(?:value|list)|(?P<prefix>[0-9a-f]{32}-[0-9a-f]{32})-[0-9a-f]{32}\.pack")
+_NAME = re.compile(r"[0-9a-f]{32}\.(?:value|list)|[0-9a-f]{32}-[0-9a-f]{32}-[0-9a-f]{32}\.pack")
 _DAY: Final = 86400.0  # seconds
 _STALE = 3600.0  # seconds after which nobody finishes a temporary file any more
 
@@ -206,7 +206,7 @@ class Store:
             return
         files: list[_File] = []
         for file in self._scan():
-            if _NAME.fullmatch(file.name):
+            if not UNFINISHED.fullmatch(file.name):
                 files.append(file)
             elif time.time() - file.used / 1e9 > _STALE:
                 _remove(file.path)
@@ -218,9 +218,9 @@ class Store:
             excess -= file.size
         small: dict[str, list[_File]] = defaultdict(list)
         for file in files:
-            match = _NAME.fullmatch(file.name) if file.size < _SMALL else None
-            if match and match["prefix"]:
-                small[match["prefix"]].append(file)
+            prefix, _, pack = file.name.rpartition("-")
+            if pack and file.size < _SMALL:
+                small[prefix].append(file)
         for prefix, packs in small.items():
             if len(packs) >= _MANY:
                 self._merge(self._key, prefix, packs)

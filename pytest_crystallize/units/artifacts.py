@@ -58,10 +58,10 @@ class SharedArtifacts(BasePlugin):
 
 def conclude_versions(exchange: Exchange, announced: Mapping[str, Announced]) -> Iterator[str]:
     """Write metadata, results and manifest of the artifacts of a session; yield what went wrong."""
-    exchange.catch_up()
     versions = {key: version for key in announced if (version := exchange.agreed(key)) is not None}
     if not versions:
         return
+    exchange.catch_up()
     with git_commit() as ask:
         commit = ask()
     for key, version in versions.items():
