@@ -41,19 +41,24 @@ class RunIdentity:
 
     Attributes
     ----------
-    parts : mapping
-        Condition -> name of each part -> short digest of it.
+    slot : str
+        What records are stored under: names of code, so that titles may change.
+    common : mapping
+        Name of each part that all conditions have -> short digest of it.
+    own : mapping
+        Condition -> name of each further part -> digest.
     labels : frozenset of str or None
         Names of all code of the project that runs may reach; None if some of it is not known.
     digest : str
         Of everything.
     """
 
-    parts: Mapping[str, Mapping[str, str]]
+    slot: str
+    common: Mapping[str, str]
+    own: Mapping[str, Mapping[str, str]]
     labels: frozenset[str] | None
     digest: str
     seals: Mapping[str, bytes] = field(repr=False)
-    names: tuple[str, ...] = field(repr=False)
     stream: SeedStream = field(repr=False)
 
     def key(self, unit: Unit) -> str:
@@ -61,22 +66,22 @@ class RunIdentity:
         of = self.stream.key(unit.replicate)
         return blake2b(of, digest_size=16, key=self.seals[unit.condition]).hexdigest()
 
-    def slot(self, condition: str) -> str:
-        """Return what records of a condition are stored under: names of code, so that titles may change."""
-        return json.dumps(["records", *self.names, condition])
+    @property
+    def parts(self) -> dict[str, dict[str, str]]:
+        """Condition -> name of each part -> digest."""
+        return {condition: {**self.common, **own} for condition, own in self.own.items()}
 
     def with_set_up(self, found: Mapping[str, str]) -> RunIdentity:
         """Return it with what the project does to its process before runs: file -> digest."""
         if not found:
             return self
         said = {f"what {path} does before runs": digest[:16] for path, digest in found.items()}
-        parts = {condition: {**known, **said} for condition, known in self.parts.items()}
         text = json.dumps(sorted(found.items())).encode()
         seals = {
             condition: blake2b(text, digest_size=32, key=seal).digest()
             for condition, seal in self.seals.items()
         }
-        return replace(self, parts=parts, seals=seals)
+        return replace(self, common={**self.common, **said}, seals=seals)
 
     def modules(self) -> dict[str, ModuleType]:
         """Return the modules of the project that runs may reach, by name."""
@@ -144,7 +149,7 @@ class Subject:
             common.value(f"environment variable {name}", os.environ.get(name))
         if self.caching.cache_key is not None:
             common.value("cache_key", self.caching.cache_key)
-        parts, seals = {}, {}
+        own_parts, seals = {}, {}
         labels = set(common.labels)
         complete = common.complete
         known: dict[int, RunIdentity] = {}
@@ -164,13 +169,14 @@ class Subject:
                 own.seal(f"upstream {name}", other.seals[theirs].hex())
                 labels |= other.labels or set()
                 complete = complete and other.labels is not None
-            parts[condition], seals[condition] = own.said, own.total.digest()
+            own_parts[condition] = {k: part for k, part in own.said.items() if common.said.get(k) != part}
+            seals[condition] = own.total.digest()
             labels |= own.labels
             complete = complete and own.complete
         digest = blake2b(repr(sorted(seals.items())).encode(), digest_size=32).hexdigest()
-        return RunIdentity(
-            parts, frozenset(labels) if complete else None, digest, seals, self.names, self.stream
-        )
+        slot = json.dumps(["records", *self.names])
+        known_code = frozenset(labels) if complete else None
+        return RunIdentity(slot, common.said, own_parts, known_code, digest, seals, self.stream)
 
     def with_readable_inputs(self) -> Subject:
         """Return it without the patterns of `inputs` that name no file, or one that can't be read."""

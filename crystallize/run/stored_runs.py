@@ -101,29 +101,33 @@ class StoredRuns:
         self, conditions: Iterable[str], replicates: int, *, only: Container[Unit] | None = None
     ) -> dict[Unit, RunRecord]:
         """Return the stored records of these conditions, up to a number of replicates; or some of them."""
-        found: dict[Unit, RunRecord] = {}
         identity = self.runs.identity
         if identity is None or self.runs.refusal is not None:
-            return found
-        for condition in conditions:
-            bodies = self._store.load(identity.slot(condition), identity.parts[condition])
-            for replicate in range(replicates) if bodies else ():
-                unit = Unit(replicate, condition)
-                if only is not None and unit not in only:
-                    continue
-                body = bodies.get(identity.key(unit))
-                record = _decoded(body, unit, moves=identity.stream.samples > 0)
-                if body is None or record is None or not self.runs.may_lack(record.artifacts):
-                    continue
-                if self._is_proven(body, record):
-                    self._made[unit] = body.kind.split(" ")[2]
-                    found[unit] = as_cached(record)
+            return {}
+        units: dict[str, Unit] = {}
+        latest: dict[Unit, tuple[str, str, RunRecord | None]] = {}  # pack, kind, and what was stored
+        kinds: dict[str, str] = {}
+        for pack, bodies in self._store.packs(identity.slot, identity.common):
+            if not units:
+                wanted = (Unit(number, condition) for condition in conditions for number in range(replicates))
+                units = {identity.key(unit): unit for unit in wanted if only is None or unit in only}
+            for key, body in bodies:
+                unit = units.get(key)
+                if unit is not None and (unit not in latest or latest[unit][0] <= pack):
+                    record = _decoded(body, unit, moves=identity.stream.samples > 0)
+                    latest[unit] = pack, kinds.setdefault(body.kind, body.kind), record
+        found: dict[Unit, RunRecord] = {}
+        for unit in units.values():
+            _, kind, record = latest.get(unit, ("", "", None))
+            if record is not None and self.runs.may_lack(record.artifacts) and self._is_proven(kind, record):
+                self._made[unit] = kind.split(" ")[2]
+                found[unit] = as_cached(record)
         return found
 
-    def _is_proven(self, body: Encoded, record: RunRecord) -> bool:
+    def _is_proven(self, kind: str, record: RunRecord) -> bool:
         """Return whether the files that a record lists are what they were, and the replies it was made of."""
         assert self._prerequisites is not None
-        broken = self._prerequisites.broken(body.kind.split(" ")[1])
+        broken = self._prerequisites.broken(kind.split(" ")[1])
         if broken is None and record.calls:
             function = replaced(record.calls, keeping())
             broken = None if function is None else f"a reply of {function}"
@@ -162,7 +166,7 @@ class StoredRuns:
         if self.broken:
             return [f"{place} changed" for place in sorted(self.broken)]
         identity = self.runs.identity
-        old = None if identity is None else self._store.explain(identity.slot(condition))
+        old = None if identity is None else self._store.explain(identity.slot, condition)
         return [] if identity is None or old is None else explain(old, identity.parts[condition])
 
     # What is stored.
@@ -227,11 +231,10 @@ class StoredRuns:
             identity = self.runs.identity
             if identity is None:
                 return
-            for condition in dict.fromkeys(condition for _, condition in withdrawn):
-                keys = [identity.key(Unit(*unit)) for unit in withdrawn if unit[1] == condition]
-                # Of several values of a key the latest counts, also where others have merged their files.
-                bodies = dict.fromkeys(keys, Encoded(_WITHDRAWN, b""))
-                self._store.publish(identity.slot(condition), identity.parts[condition], bodies)
+            # Of several values of a key the latest counts, also where others have merged their files.
+            keys = (identity.key(Unit(*unit)) for unit in withdrawn)
+            bodies = dict.fromkeys(keys, Encoded(_WITHDRAWN, b""))
+            self._store.publish(identity.slot, identity.common, bodies)
 
     def _publish(self) -> None:
         buffered, self._buffer = self._buffer, {}
@@ -251,13 +254,12 @@ class StoredRuns:
         listed = self._listed() if self.changed is None else None
         if listed is not None:
             kind = f"{_KIND}{listed} {self._stamp}"
-            for condition in dict.fromkeys(condition for _, condition in buffered):
-                bodies = {
-                    identity.key(Unit(*unit)): Encoded(kind, record.to_json().encode())
-                    for unit, record in buffered.items()
-                    if unit[1] == condition
-                }
-                self._store.publish(identity.slot(condition), identity.parts[condition], bodies)
+            bodies = {
+                identity.key(Unit(*unit)): Encoded(kind, record.to_json().encode())
+                for unit, record in buffered.items()
+            }
+            own = {condition: identity.own[condition] for _, condition in buffered}
+            self._store.publish(identity.slot, identity.common, bodies, own)
             self.published += len(buffered)
             self._published += buffered
         self._due = time.perf_counter() + max(PUBLISHED_EVERY, _CHECKS * took)  # files are read once

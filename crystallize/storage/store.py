@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from hmac import compare_digest
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple
 
 from crystallize.storage.atomic import UNFINISHED, write_whole
@@ -25,12 +26,14 @@ GIBIBYTE: Final = 1 << 30
 _MAGIC = b"crystallize\x001\x00\r\n"
 _HEAD = struct.Struct("<BIQ")  # lengths of kind, key and data
 _CODE = 32  # bytes
-_PARTS = "(parts)"  # kind of a pack's first record
+_PARTS = "(parts)"  # kind of a pack's first records, the very first having no key
 
 _SHARD = re.compile(r"[0-9a-f]{2}")
 _NAME = re.compile(r"[0-9a-f]{32}\.(?:value|list)|[0-9a-f]{32}-[0-9a-f]{32}-[0-9a-f]{32}\.pack")
 _DAY: Final = 86400.0  # seconds
 _STALE = 3600.0  # seconds after which nobody finishes a temporary file any more
+
+_NO_PARTS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType({})
 
 _MANY = 8  # small packs of one group that are worth making one of
 _SMALL = 1 << 20  # bytes; larger packs are not written again
@@ -131,11 +134,16 @@ class Store:
 
     def load(self, slot: str, parts: Mapping[str, str]) -> dict[str, Encoded]:
         """Return key -> value of every record that was published in a slot under the same parts."""
+        read = dict(self.packs(slot, parts))
+        return {key: value for name in sorted(read) for key, value in read[name]}  # the latest last
+
+    def packs(self, slot: str, parts: Mapping[str, str]) -> Iterator[tuple[str, list[tuple[str, Encoded]]]]:
+        """Yield the same records pack by pack, with what tells which of two packs is the later one."""
         if self._key is None:
-            return {}
+            return
         prefix = _prefix(slot, _canonical(parts))
         seal = _seal(self._key, prefix)
-        read: dict[str, list[_Record]] = {}
+        read: set[str] = set()
         for _ in range(_LISTINGS):
             before = len(read)
             listed = [name for name in self._packs(prefix) if name not in read]
@@ -144,31 +152,35 @@ class Store:
                 data = self._read(path)
                 if data is None:
                     continue
-                read[name], whole = _unpack(data, seal)
+                read.add(name)
+                records, whole = _unpack(data, seal)
                 self.rejected += not whole
-                if read[name]:
+                if records:
                     _touch(path)
+                    yield name, [(r.key, r.value) for r in records if r.value.kind != _PARTS]
             if len(read) - before == len(listed):
                 break
             # A pack has gone since it was listed. If it was merged with others, the merged one is there.
-        return {
-            record.key: record.value
-            for name in sorted(read)  # the latest last
-            for record in read[name]
-            if record.value.kind != _PARTS
-        }
 
-    def publish(self, slot: str, parts: Mapping[str, str], records: Mapping[str, Encoded]) -> bool:
+    def publish(
+        self,
+        slot: str,
+        parts: Mapping[str, str],
+        records: Mapping[str, Encoded],
+        further: Mapping[str, Mapping[str, str]] = _NO_PARTS,
+    ) -> bool:
         """Store records in a slot, beside those that are there; return whether they are.
 
         Parameters
         ----------
         slot : str
-            What the records are of, for instance one condition of one experiment.
+            What the records are of, for instance one experiment.
         parts : mapping of str to str
             What else the records are found by, and what `explain` tells: name of each part -> its digest.
         records : mapping of str to Encoded
             Key -> value. They appear all at once.
+        further : mapping of str to mapping, optional
+            Key -> parts of some of the records that they are not found by, for `explain`.
         """
         if self._key is None:
             return False
@@ -178,12 +190,22 @@ class Store:
         prefix = _prefix(slot, canonical)
         seal = _seal(self._key, prefix)
         chunks = [_MAGIC, *_pack(seal, "", Encoded(_PARTS, canonical))]
+        for key, more in further.items():
+            chunks += _pack(seal, key, Encoded(_PARTS, _canonical(more)))
         for key, value in records.items():
             chunks += _pack(seal, key, value)
         return self._write(self._path(f"{prefix}-{time.time_ns():016x}{secrets.token_hex(8)}.pack"), chunks)
 
-    def explain(self, slot: str) -> dict[str, str] | None:
-        """Return the parts of the records in a slot that were published or loaded last, or None."""
+    def explain(self, slot: str, key: str | None = None) -> dict[str, str] | None:
+        """Return the parts of the records in a slot that were published or loaded last, or None.
+
+        Parameters
+        ----------
+        slot : str
+            As in `publish`.
+        key : str, optional
+            Of further parts, which are told, too; packs without them do not count.
+        """
         if self._key is None:
             return None
         # Another process may remove any of them at any time.
@@ -191,9 +213,10 @@ class Store:
             data = self._read(self._path(name))
             if data is not None:
                 records, _ = _unpack(data, _seal(self._key, name.rpartition("-")[0]))
-                if records and records[0].value.kind == _PARTS:
-                    parts: dict[str, str] = json.loads(records[0].value.data)
-                    return parts
+                said = {record.key: record.value.data for record in records if record.value.kind == _PARTS}
+                if "" in said and (key is None or key in said):
+                    parts: dict[str, str] = json.loads(said[""])
+                    return parts if key is None else {**parts, **json.loads(said[key])}
         return None
 
     def tidy(self) -> None:

@@ -106,6 +106,17 @@ def test_a_slot_explains_what_it_was_last_used_with(store):
     assert store.explain("slot") == old
 
 
+def test_further_parts_are_told_and_not_looked_for(store):
+    """Records are found whatever these are; of packs that have some, the latest tells."""
+    for value, further in (A, {"t": {"dose": "1"}}), (B, {"t": {"dose": "2"}, "u": {"dose": "3"}}), (C, {}):
+        store.publish("slot", PARTS, {"0": value}, further)
+    assert store.explain("slot") == PARTS
+    assert store.explain("slot", "t") == {**PARTS, "dose": "2"}
+    assert store.explain("slot", "u") == {**PARTS, "dose": "3"}
+    assert store.explain("slot", "v") is None
+    assert store.load("slot", PARTS) == {"0": C}
+
+
 def test_the_working_directory_does_not_matter(tmp_path, monkeypatch):
     """A step may change it."""
     monkeypatch.chdir(tmp_path)
