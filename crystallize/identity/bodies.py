@@ -20,7 +20,7 @@ from crystallize.boundary import failure
 from crystallize.identity.code_facts import Import, Reference, code_facts
 from crystallize.identity.encoder import Refusal, refuse
 from crystallize.identity.instances import attributes, is_written_in_c
-from crystallize.identity.origin import Roots, is_project_module, locate
+from crystallize.identity.origin import ABSENT, is_project_module, locate
 from crystallize.identity.part_encoder import PartEncoder, is_project_code
 
 _BLIND: Final[tuple[object, ...]] = (
@@ -61,7 +61,7 @@ def write_captured(encoder: PartEncoder, function: types.FunctionType) -> None:
     encoder.inside(".__kwdefaults__", function.__kwdefaults__)
     annotate = getattr(function, "__annotate__", None)  # evaluates them lazily, from Python 3.14 on
     encoder.inside(".__annotations__", annotate or function.__annotations__)
-    if is_project_code(function, encoder.roots):
+    if is_project_code(function, encoder.roots, encoder.look):
         _write_annotated(encoder, function.__annotations__, function.__globals__)
     encoder.inside(".__doc__", function.__doc__)
     encoder.inside(".__qualname__", function.__qualname__)
@@ -75,10 +75,11 @@ def _write_annotated(encoder: PartEncoder, annotations: object, names: dict[str,
         return
     for text in annotations.values():
         for root, *rest in _chains(str.__str__(text)) if isinstance(text, str) else ():
-            if root in names and root not in _LOADED:
-                held = names[root]
+            held = ABSENT if root in _LOADED else encoder.look(names, root, ABSENT)
+            if held is not ABSENT:
                 if not isinstance(held, types.ModuleType):
-                    _write_named(encoder, names, f"{names.get('__name__', '?')}.{root}", root, held, rest)
+                    label = f"{encoder.look(names, '__name__', '?')}.{root}"
+                    _write_named(encoder, names, label, root, held, rest)
                 elif rest:
                     follow(encoder, held, rest)
 
@@ -129,7 +130,7 @@ def _write_reference(
     encoder: PartEncoder, reference: Reference, names: dict[str, Any], cells: dict[str, types.CellType]
 ) -> None:
     root, chain = reference.root, reference.attributes
-    module = names.get("__name__", "?")
+    module = encoder.look(names, "__name__", "?")
     encoder.text(b"&", ".".join([root.name if isinstance(root, Import) else root, *chain]))
     if isinstance(root, Import):
         _write_import(encoder, reference, root, names)
@@ -145,12 +146,12 @@ def _write_reference(
             follow(encoder, held, chain)
         else:
             encoder.inside(f".<{root}>", held)
-    elif root in names:
+    elif (held := encoder.look(names, root, ABSENT)) is not ABSENT:
         if root not in _LOADED:
-            _write_named(encoder, names, f"{module}.{root}", root, names[root], chain)
-    elif hasattr(builtins, root):
-        builtin = getattr(builtins, root)
+            _write_named(encoder, names, f"{module}.{root}", root, held, chain)
+    elif (builtin := encoder.look(vars(builtins), root, ABSENT)) is not ABSENT:
         if builtin is globals:
+            encoder.unsure()
             encoder.write({key: item for key, item in names.items() if key not in _LOADED})
         else:
             _refuse_blind(builtin, root)
@@ -186,21 +187,22 @@ def follow(
     encoder: PartEncoder, module: types.ModuleType, chain: Collection[str], *, bare: bool = False
 ) -> None:
     """Add what a chain of attributes leads to that starts at a module."""
-    ours = is_project_module(module, encoder.roots)
+    ours = is_project_module(module, encoder.roots, encoder.look)
+    name = encoder.name_of(module)
     if not chain:
         if bare:
-            encoder.text(b"M", module.__name__)
+            encoder.text(b"M", name)
         else:
             encoder.write_module(module)
         return
     attribute, *rest = chain
-    label = f"{module.__name__}.{attribute}"
+    label = f"{name}.{attribute}"
     if not ours:
-        found = vars(module).get(attribute)
-        encoder.text(b"M", f"{module.__name__}.{'.'.join(chain)}")
+        found = encoder.look(vars(module), attribute)
+        encoder.text(b"M", f"{name}.{'.'.join(chain)}")
         _refuse_blind(found, label)
-        if isinstance(found, types.FunctionType) and is_project_code(found, encoder.roots):
-            encoder.write(found)  # the project replaced it
+        if _is_replaced(encoder, found):
+            encoder.write(found)
         elif isinstance(found, types.ModuleType) and rest:
             follow(encoder, found, rest, bare=bare)
         return
@@ -209,26 +211,27 @@ def follow(
     if _write_kind_of_module(encoder, module) and _is_of_the_class(module, attribute):
         encoder.write_module(module)  # its code may use any other name
         return
-    if attribute not in vars(module):
+    value = encoder.look(vars(module), attribute, ABSENT)
+    if value is ABSENT:
         if hasattr(types.ModuleType, attribute):  # __dict__, __getattribute__
             encoder.write_module(module)
             return
-        submodule = _loaded_module(label, encoder.roots) if "__path__" in vars(module) else None
+        is_package = encoder.look(vars(module), "__path__") is not None
+        submodule = _loaded_module(encoder, label) if is_package else None
         if isinstance(submodule, types.ModuleType):
             follow(encoder, submodule, rest, bare=bare)
             return
-        made = vars(module).get("__getattr__")
+        made = encoder.look(vars(module), "__getattr__")
         if made is None:
             encoder.add(b"?")
             return
+        encoder.unsure()
         encoder.write(made)
         try:
             value = made(attribute)
         except AttributeError:
             encoder.add(b"?")
             return
-    else:
-        value = vars(module)[attribute]
     if isinstance(value, types.ModuleType):
         follow(encoder, value, rest, bare=bare)
     else:
@@ -239,6 +242,7 @@ def _write_kind_of_module(encoder: PartEncoder, module: types.ModuleType) -> boo
     """Add the class that the project gave a module, if it gave it one."""
     if type(module) is types.ModuleType:
         return False
+    encoder.unsure()
     encoder.write_class(type(module))
     return True
 
@@ -251,11 +255,17 @@ def _is_of_the_class(module: types.ModuleType, attribute: str) -> bool:
     )
 
 
-def _loaded_module(name: str, roots: Roots) -> types.ModuleType | str:
+def _is_replaced(encoder: PartEncoder, found: object) -> bool:
+    """Return whether what an installed module gives for a name is a function of the project."""
+    return isinstance(found, types.FunctionType) and is_project_code(found, encoder.roots, encoder.look)
+
+
+def _loaded_module(encoder: PartEncoder, name: str) -> types.ModuleType | str:
     """Return a module of the project, importing it as the code would; of others, where they are."""
-    if (loaded := sys.modules.get(name)) is not None:
+    loaded: types.ModuleType | None = encoder.look(sys.modules, name)
+    if loaded is not None:
         return loaded
-    where = locate(name, roots)
+    where = _where(encoder, name)
     if where != "project":
         return where
     try:
@@ -264,19 +274,26 @@ def _loaded_module(name: str, roots: Roots) -> types.ModuleType | str:
         raise Refusal(f"imports {name}, which fails: {failure(error)}") from error
 
 
+def _where(encoder: PartEncoder, name: str) -> str:
+    """Tell where a module is; what is not loaded yet may be anywhere when it is asked for again."""
+    if encoder.look(sys.modules, name) is None:
+        encoder.unsure()
+    return locate(name, encoder.roots, encoder.look)
+
+
 def _write_import(
     encoder: PartEncoder, reference: Reference, statement: Import, names: dict[str, Any]
 ) -> None:
     name = statement.name
     if statement.level:
-        package = names.get("__package__") or names.get("__name__", "")
+        package = encoder.look(names, "__package__") or encoder.look(names, "__name__", "")
         base = package.rsplit(".", statement.level - 1)[0]
         name = f"{base}.{name}" if name else base
     if reference.bare and not reference.attributes:
-        encoder.text(b"", locate(name, encoder.roots))
+        encoder.text(b"", _where(encoder, name))
         return
-    module = _loaded_module(name, encoder.roots)
-    if isinstance(module, types.ModuleType) and is_project_module(module, encoder.roots):
+    module = _loaded_module(encoder, name)
+    if isinstance(module, types.ModuleType) and is_project_module(module, encoder.roots, encoder.look):
         follow(encoder, module, reference.attributes, bare=reference.bare)
     elif module == "missing":
         encoder.text(b"", module)
@@ -287,14 +304,14 @@ def _write_import(
 def _write_installed(encoder: PartEncoder, name: str, attributes: tuple[str, ...]) -> None:
     """Add what is installed by its name, loaded or not; and what the project put in its place."""
     encoder.text(b"M", ".".join((name, *attributes)))
-    found: Any = sys.modules.get(name)
+    found: Any = encoder.look(sys.modules, name)
     for attribute in attributes:
         if not isinstance(found, types.ModuleType):
             return
-        found = vars(found).get(attribute)
+        found = encoder.look(vars(found), attribute)
         _refuse_blind(found, f"{name}.{attribute}")
-        if isinstance(found, types.FunctionType) and is_project_code(found, encoder.roots):
-            encoder.write(found)  # the project replaced it
+        if _is_replaced(encoder, found):
+            encoder.write(found)
             return
 
 
@@ -320,16 +337,13 @@ def write_class_body(encoder: PartEncoder, kind: type) -> None:
         virtual = filter(None, (reference() for reference in abc._get_dump(kind)[0]))  # type: ignore[attr-defined]
         for registered in sorted(virtual, key=lambda known: (known.__module__, known.__qualname__)):
             encoder.write_class(registered)
-    _write_annotated(encoder, vars(kind).get("__annotations__"), _names_around(kind))
+    module: types.ModuleType | None = encoder.look(sys.modules, kind.__module__)
+    if module is not None:
+        _write_annotated(encoder, vars(kind).get("__annotations__"), vars(module))
     for name, item in vars(kind).items():
         if name not in _NOT_OF_THE_CLASS and name not in members:
             encoder.text(b"", name)
             encoder.inside(f".{name}", item)
-
-
-def _names_around(kind: type) -> dict[str, Any]:
-    module = sys.modules.get(kind.__module__)
-    return {} if module is None else vars(module)
 
 
 def write_whole_module(encoder: PartEncoder, module: types.ModuleType) -> None:

@@ -71,7 +71,11 @@ def fingerprint(
     """
     roots = [os.path.abspath(root) for root in project_roots]  # noqa: PTH100 - links are kept
     paths = [path for root in roots for path in (root, real_directory(root))]
-    reach = Reach(name, tuple(dict.fromkeys(paths)))
+    return found_by(Reach(name, tuple(dict.fromkeys(paths))), target)
+
+
+def found_by(reach: Reach, target: object) -> Fingerprint:
+    """Return the fingerprint of what a reach finds that has found nothing yet."""
     total = blake2b(reach.explore(target), digest_size=32)
     for label in sorted(reach.digests):
         encoded = label.encode("utf-8", "surrogatepass")

@@ -9,12 +9,24 @@ import site
 import sys
 import sysconfig
 import types
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, Literal
 
 Roots = tuple[str, ...]
 """Directories whose code belongs to the project wherever they are, as real paths."""
+
+ABSENT: Final = object()
+"""What a namespace has under a name that is not in it."""
+
+Look = Callable[..., Any]
+"""How namespaces are read: `look_up`, or what notes it as well."""
+
+
+def look_up(names: Mapping[str, Any], name: str, default: Any = None) -> Any:
+    """Return what a namespace, or `sys.modules`, has under a name."""
+    return names.get(name, default)
 
 
 def package_directories() -> list[str]:
@@ -63,13 +75,13 @@ def is_project_file(filename: str, roots: Roots = ()) -> bool:
     return not installed or rooted >= installed - 1
 
 
-def is_project_module(module: types.ModuleType, roots: Roots = ()) -> bool:
+def is_project_module(module: types.ModuleType, roots: Roots = (), look: Look = look_up) -> bool:
     """Return whether a module that is loaded belongs to the project."""
     names = vars(module)
-    filename = names.get("__file__")
+    filename = look(names, "__file__")
     if isinstance(filename, str):
         return is_project_file(filename, roots)
-    return _is_project_spec(names.get("__spec__"), names.get("__name__", ""), roots)
+    return _is_project_spec(look(names, "__spec__"), look(names, "__name__", ""), roots)
 
 
 def _is_project_spec(spec: importlib.machinery.ModuleSpec | None, name: str, roots: Roots) -> bool:
@@ -82,12 +94,12 @@ def _is_project_spec(spec: importlib.machinery.ModuleSpec | None, name: str, roo
     return name.partition(".")[0] not in sys.stdlib_module_names
 
 
-def import_root(module: types.ModuleType) -> Roots:
+def import_root(module: types.ModuleType, look: Look = look_up) -> Roots:
     """Return the directory that a module was imported from, as it is and as a real path."""
-    filename = vars(module).get("__file__")
+    filename = look(vars(module), "__file__")
     if not isinstance(filename, str):
         return ()
-    return _import_root(os.path.abspath(filename), module.__name__)  # noqa: PTH100 - links are kept
+    return _import_root(os.path.abspath(filename), look(vars(module), "__name__", ""))  # noqa: PTH100 - links
 
 
 @lru_cache(maxsize=100_000)
@@ -101,16 +113,16 @@ def _import_root(filename: str, name: str) -> Roots:
     return tuple(dict.fromkeys((str(directory), real_directory(str(directory)))))
 
 
-def is_project_name(name: str, roots: Roots = ()) -> bool:
+def is_project_name(name: str, roots: Roots = (), look: Look = look_up) -> bool:
     """Return whether the module that a function or class says it is from belongs to the project."""
-    module = sys.modules.get(name)
-    return True if module is None else is_project_module(module, roots)
+    module = look(sys.modules, name)
+    return True if module is None else is_project_module(module, roots, look)
 
 
-def locate(name: str, roots: Roots = ()) -> Literal["project", "installed", "missing"]:
+def locate(name: str, roots: Roots = (), look: Look = look_up) -> Literal["project", "installed", "missing"]:
     """Tell where a module is that may not be loaded yet; nothing installed is imported to find out."""
-    if (module := sys.modules.get(name)) is not None:
-        return "project" if is_project_module(module, roots) else "installed"
+    if (module := look(sys.modules, name)) is not None:
+        return "project" if is_project_module(module, roots, look) else "installed"
     top, *rest = name.split(".")
     try:
         spec = importlib.util.find_spec(top)
@@ -130,7 +142,7 @@ def locate(name: str, roots: Roots = ()) -> Literal["project", "installed", "mis
     return "project" if _is_project_spec(spec, name, roots) else "installed"
 
 
-def installed_name(value: Any, roots: Roots = ()) -> str | None:
+def installed_name(value: Any, roots: Roots = (), look: Look = look_up) -> str | None:
     """Return the name under which an installed module offers a function or class, if one does.
 
     Only then does the name say everything: what a factory made, or a decorator returned, is not found.
@@ -140,11 +152,11 @@ def installed_name(value: Any, roots: Roots = ()) -> str | None:
         name = getattr(value, "__name__", None)
     if not isinstance(module, str) or not isinstance(name, str):
         return None
-    home = sys.modules.get(module)
-    if home is None or is_project_module(home, roots):
+    home = look(sys.modules, module)
+    if home is None or is_project_module(home, roots, look):
         return None
     first, *rest = name.split(".")
-    found = vars(home).get(first)
+    found = look(vars(home), first)
     for part in rest:
         found = getattr(found, part, None)
     return f"{module}.{name}" if found is value else None

@@ -17,12 +17,14 @@ from crystallize.identity.encoder import Encoder, Refusal, refuse, write_instanc
 from crystallize.identity.instances import is_written_in_c
 from crystallize.identity.named_by_text import named_by
 from crystallize.identity.origin import (
+    Look,
     Roots,
     import_root,
     installed_name,
     is_project_file,
     is_project_module,
     is_project_name,
+    look_up,
 )
 
 _PLAIN_WRAPPERS: Final = (staticmethod, classmethod, property, types.MethodType, functools._lru_cache_wrapper)
@@ -67,14 +69,29 @@ class PartEncoder(Encoder):
 
     Texts and paths that lie below a root of the project are written relative to it, so that a checkout has
     the same fingerprint wherever it is.
+
+    Attributes
+    ----------
+    look : callable
+        Whatever is read of a namespace that may change is read by this.
     """
 
     __slots__ = ("_label", "_met")
+
+    look: Look = staticmethod(look_up)
 
     def __init__(self, label: LabelPart, roots: Roots) -> None:
         super().__init__(roots=roots)
         self._label = label
         self._met: dict[int, tuple[int, object]] = {}
+
+    def name_of(self, module: types.ModuleType) -> str:
+        """Return the name of a module."""
+        name: str = self.look(vars(module), "__name__") or module.__name__
+        return name
+
+    def unsure(self) -> None:
+        """Say that what is written depends on more than can be looked up again."""
 
     def refer(self, part: Part) -> None:
         """Refer to a part by its label."""
@@ -89,10 +106,10 @@ class PartEncoder(Encoder):
 
     def refer_to_named(self, path: str) -> None:
         """Refer to what a text names, if it names something of the project."""
-        if (found := named_by(path, self.roots)) is not None:
+        if (found := named_by(path, self.roots, self.look)) is not None:
             module, attribute = found
-            held = vars(module)[attribute]
-            self.refer_to_held(vars(module), f"{module.__name__}.{attribute}", attribute, held)
+            held = self.look(vars(module), attribute)
+            self.refer_to_held(vars(module), f"{self.name_of(module)}.{attribute}", attribute, held)
 
     def unordered(self, tag: bytes, items: Any) -> None:
         """Add the members of a set in the order of what can be said of each without the others."""
@@ -132,8 +149,8 @@ class PartEncoder(Encoder):
         name = f"{value.__module__}.{value.__qualname__}"
         if (
             not value.__flags__ & _HEAP_TYPE
-            or installed_name(value, self.roots)
-            or (is_written_in_c(value) and not is_project_name(value.__module__, self.roots))
+            or installed_name(value, self.roots, self.look)
+            or (is_written_in_c(value) and not is_project_name(value.__module__, self.roots, self.look))
         ):
             self.text(b"C", name)
         else:
@@ -141,20 +158,19 @@ class PartEncoder(Encoder):
 
     def write_module(self, value: types.ModuleType) -> None:
         """Refer to all that a module of the project holds; one that is installed is its name."""
-        if not is_project_module(value, self.roots):
-            self.text(b"M", value.__name__)
+        if not is_project_module(value, self.roots, self.look):
+            self.text(b"M", self.name_of(value))
             return
-        roots = (*self.roots, *import_root(value))
-        self.refer(Part("module", f"{value.__name__} (whole)", value, roots))
+        roots = (*self.roots, *import_root(value, self.look))
+        self.refer(Part("module", f"{self.name_of(value)} (whole)", value, roots))
 
     def write_code(self, value: Any) -> None:
         """Refer to a function of the project; methods and descriptors are written with what they wrap."""
         if isinstance(value, types.FunctionType):
             self._write_function(value)
             return
-        if (name := installed_name(value, self.roots)) is not None and not isinstance(
-            value, types.MethodType
-        ):
+        name = installed_name(value, self.roots, self.look)
+        if name is not None and not isinstance(value, types.MethodType):
             self.text(b"F", name)
             return
         self.text(b"W", type(value).__qualname__)
@@ -181,21 +197,22 @@ class PartEncoder(Encoder):
         owner = value.__self__
         if not isinstance(owner, types.ModuleType):
             self.inside(".__self__", owner)
-        elif is_project_module(owner, self.roots):
+        elif is_project_module(owner, self.roots, self.look):
             raise refuse(value, f"it is compiled code of the project's own module {owner.__name__}")
         else:
-            self.text(b"", owner.__name__)
+            self.text(b"", self.name_of(owner))
 
     def _write_function(self, value: types.FunctionType) -> None:
-        name = installed_name(value, self.roots)
+        name = installed_name(value, self.roots, self.look)
         code = value.__code__
-        ours = is_project_code(value, self.roots)
-        label = f"{value.__globals__.get('__name__', '?')}.{code.co_qualname}"
+        ours = is_project_code(value, self.roots, self.look)
+        module_name = self.look(value.__globals__, "__name__", "?")
+        label = f"{module_name}.{code.co_qualname}"
         if not ours and (name is not None or is_static(value)):
             self.text(b"F", name or label)
         elif ours:
-            module = sys.modules.get(value.__globals__.get("__name__", ""))
-            roots = (*self.roots, *(() if module is None else import_root(module)))
+            module = self.look(sys.modules, module_name)
+            roots = (*self.roots, *(() if module is None else import_root(module, self.look)))
             self.refer(Part("function", label, value, roots))
         else:
             self.refer(Part("wrapper", label, value, self.roots))
@@ -238,15 +255,23 @@ def _write_text(encoder: PartEncoder, value: str) -> None:
         encoder.refer_to_named(value)
 
 
-PartEncoder.writers = {**Encoder.writers, str: _write_text}  # type: ignore[dict-item]
+def _write_logger(encoder: Encoder, value: logging.Logger) -> None:
+    encoder.write_class(type(value))  # what is logged decides nothing
+
+
+PartEncoder.writers = {
+    **Encoder.writers,
+    str: _write_text,  # type: ignore[dict-item]
+    logging.Logger: _write_logger,
+}
 PartEncoder.packers = {kind: pack for kind, pack in Encoder.packers.items() if kind is not str}
 
 
-def is_project_code(function: types.FunctionType, roots: Roots) -> bool:
+def is_project_code(function: types.FunctionType, roots: Roots, look: Look = look_up) -> bool:
     """Return whether a function is the project's, by its file; code made at run time is its module's."""
     filename = function.__code__.co_filename
     if filename.startswith("<") and not filename.startswith("<frozen "):
-        return is_project_name(function.__globals__.get("__name__", ""), roots)
+        return is_project_name(look(function.__globals__, "__name__", ""), roots, look)
     return is_project_file(filename, roots)
 
 

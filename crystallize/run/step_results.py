@@ -16,6 +16,7 @@ from crystallize.identity.audit import unheard
 from crystallize.identity.environment import environment
 from crystallize.identity.fingerprint import Fingerprint, changes, fingerprint
 from crystallize.identity.inputs import declared_files
+from crystallize.identity.known_fingerprints import KnownFingerprints
 from crystallize.identity.opened_files import OPENED
 from crystallize.identity.prerequisites import Prerequisites, Unprovable
 from crystallize.identity.purity import Watcher
@@ -103,6 +104,7 @@ class StepResults:
         self.root = Path.cwd() if root is None else root
         self.surroundings = surroundings
         self.measured_anew = measured_anew
+        self.fingerprints = KnownFingerprints()
         self._environment = environment_digest
         self._lists: dict[str, dict[Reads, None]] = {}
         self._before: dict[str, str] = {}
@@ -285,7 +287,7 @@ class Entry:
         self._values: dict[Read, str] = {}
 
     def _fingerprint(self) -> Fingerprint:
-        return fingerprint(self._call.code, name=self._call.name)
+        return self._results.fingerprints.of(self._call.code, name=self._call.name)
 
     def _identity(self) -> str:
         return identity(self._call.data, "its input data")

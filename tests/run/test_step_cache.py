@@ -364,6 +364,29 @@ class Step(PipelineStep):
 """
 
 
+RATES = {"rates": [1.0]}
+
+
+def test_what_changes_from_one_replicate_to_the_next_is_a_miss(calls, monkeypatch):
+    """The fingerprint of a step is known within a run, and known to hold no more."""
+    monkeypatch.setitem(RATES, "rates", [1.0])
+
+    @pipeline_step()
+    def changing(data, ctx):
+        if ctx.replicate == 2:
+            RATES["rates"].append(1.0)
+        return data
+
+    @pipeline_step(cacheable=True, deterministic=True)
+    def rated(data, ctx):
+        CALLS.info("rated")
+        return [sum(RATES["rates"])]
+
+    result = Experiment([1.0], [changing, rated, total], replicates=4).run()
+    assert result.metrics.baseline["total"] == [1.0, 1.0, 2.0, 2.0]
+    assert calls == ["rated"] * 2
+
+
 @pytest.mark.parametrize("name", ["step", "Step"])
 def test_an_edit_of_a_helper_is_a_miss(name, tmp_path, monkeypatch, cache):
     """Code counts transitively, with the constants it names; comments do not."""
