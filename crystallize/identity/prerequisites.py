@@ -110,7 +110,10 @@ class Prerequisites:
         return self._holds[name]
 
     def _first_broken(self, data: bytes) -> str | None:
+        loaded = _LOOK.digests()
         for kind, place, digest in json.loads(data):
+            if kind == "loaded" and loaded.get(place) == digest:
+                continue
             path = place if kind == "loaded" else os.path.join(self._root, place)  # noqa: PTH118
             if _digest(kind, path) != digest:
                 return str(place)
@@ -210,6 +213,14 @@ class _Look:
         self._kept: tuple[Store, str] | None = None
         self._opened: list[Entry] | None = None
         self._named = "", b""
+        self._digests: dict[str, str] = {}
+
+    def digests(self) -> dict[str, str]:
+        """Return name -> digest of the files that this process has loaded, unless one has changed since."""
+        with suppress(Unprovable):
+            self.entries(LOADED.now())
+            return self._digests
+        return {}
 
     def named(self, files: dict[str, str], opened: list[Entry]) -> tuple[str, bytes]:
         """Return the name of the list of all entries, and what is stored of it; mostly those of the last one.
@@ -238,6 +249,7 @@ class _Look:
             found = list(_loaded(files))
             if found != self._entries:
                 self._entries = found
+                self._digests = {name: digest for _, name, digest in found}
             self._at = began
         return self._entries
 
