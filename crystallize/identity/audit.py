@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextvars import Context, ContextVar
 from types import FrameType
 from typing import Any
@@ -46,14 +46,21 @@ def is_heard() -> bool:
     return _works
 
 
-@contextlib.contextmanager
-def unheard() -> Iterator[None]:
+class Unheard:
+    """Context of what Crystallize does for itself; a class, since each call of a step has several."""
+
+    __slots__ = ("_token",)
+
+    def __enter__(self) -> None:
+        self._token = _silent.set(True)
+
+    def __exit__(self, *_: object) -> None:
+        _silent.reset(self._token)
+
+
+def unheard() -> Unheard:
     """Do what Crystallize does for itself: it is no act of the code that is watched."""
-    token = _silent.set(True)
-    try:
-        yield
-    finally:
-        _silent.reset(token)
+    return Unheard()
 
 
 def caller() -> FrameType | None:

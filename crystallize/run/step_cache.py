@@ -215,7 +215,6 @@ class CacheableCall:
         self._step = step
         self._index = index
         self._journal = journal = journal_of(ctx)
-        self._seed = scope_seed(journal.word, BEFORE_CACHEABLE + index)
         self._moved = _never
         self._watching: AbstractContextManager[object] | None = None
         self._before = {**journal.values}
@@ -244,6 +243,8 @@ class CacheableCall:
 
     def _conflicts(self, effects: StepEffects) -> bool:
         """Return whether an artifact is there already, so that the step has to be called and to fail."""
+        if not effects.artifacts:
+            return False
         known = {entry.key for entry in self._journal.artifacts}
         names = {entry.name for entry in self._journal.artifacts} & self._journal.outputs.keys()
         return any(
@@ -270,11 +271,15 @@ class CacheableCall:
         journal.notes += tuple((name, value) for name, value in effects.notes)
         self._effects = effects
 
+    def _seed(self) -> int:
+        """Return the seed of the global generators before the call."""
+        return scope_seed(self._journal.word, BEFORE_CACHEABLE + self._index)
+
     def _begin(self) -> None:
         entry = self._entry
         self._outer = self._journal.set_apart(self._asked)
         if self._steps.seeding is not None:
-            self._steps.seeding(self._seed)
+            self._steps.seeding(self._seed())
         if entry is not None or self._step.deterministic:
             self._moved = global_draws_detector()
         if entry is not None:
@@ -343,7 +348,7 @@ class CacheableCall:
         if steps.seeding is None:
             return "which nothing seeds; draw from ctx.rng, or leave auto_seed=False out"
         if steps.seeding is not seed_globals:
-            steps.seeding(self._seed)
+            steps.seeding(self._seed())
             if self._moved():
                 return "and seed_fn does not put all of these where the seed says; draw from ctx.rng"
         return None

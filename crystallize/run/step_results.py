@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, suppress
+from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -25,7 +26,7 @@ from crystallize.identity.stable_hash import stable_hash
 from crystallize.storage.place import cache_directory, open_store
 from crystallize.storage.store import Encoded, Store
 
-SCHEMA: Final = "crystallize-step-3"
+SCHEMA: Final = "crystallize-step-4"
 """Version of the keys."""
 
 _MOST_SHOWN: Final = 3  # changes that a message names
@@ -140,7 +141,7 @@ class StepResults:
                 self._environment = environment().digest
         return self._environment
 
-    @property
+    @cached_property
     def store(self) -> Store:
         """The store, opened in this process."""
         return open_store(self.directory)
@@ -222,14 +223,18 @@ class StepResults:
             known = self._before[code.digest] = json.dumps(set_up_by(modules, root=self.root))
         return known
 
-    def prerequisites(self, watcher: Watcher, code: Fingerprint) -> Prerequisites:
-        """Return what lists the files that results of code go with."""
+    def prerequisites(self, step: object, code: Fingerprint) -> Prerequisites:
+        """Return what lists the files that results of a step go with, which has this code."""
         known = self._prerequisites.get(code.digest)
         if known is None:
             OPENED.start()
             modules = frozenset(reached_modules(code.parts))
             known = self._prerequisites[code.digest] = Prerequisites(
-                self.store, self.root, watcher=watcher, modules=modules, opened=self.cache_key is None
+                self.store,
+                self.root,
+                watcher=_watcher(step, self),
+                modules=modules,
+                opened=self.cache_key is None,
             )
         return known
 
@@ -282,9 +287,12 @@ class Entry:
         self._data = self._identity()
         self._base = [SCHEMA, results.environment, self._code.digest, call.name, call.seed, self._data]
         self._base += [results.declared(), results.done_before(self._code)]
-        self._watcher = _watcher(call.code, results)
-        self._prerequisites = results.prerequisites(self._watcher, self._code)
+        self._prerequisites = results.prerequisites(call.code, self._code)
         self._values: dict[Read, str] = {}
+
+    @property
+    def _watcher(self) -> Watcher:
+        return _watcher(self._call.code, self._results)
 
     def _fingerprint(self) -> Fingerprint:
         return self._results.fingerprints.of(self._call.code, name=self._call.name)
@@ -298,7 +306,9 @@ class Entry:
             return
         tried: set[Reads] = set()
         for anew in (False, True):  # another process may have stored something since we looked
-            for reads in list(self._results.lists(self._call.name, self._code.digest, anew=anew)):
+            with unheard():
+                lists = list(self._results.lists(self._call.name, self._code.digest, anew=anew))
+            for reads in lists:
                 if reads in tried:
                     continue
                 tried.add(reads)
@@ -330,7 +340,7 @@ class Entry:
                     self._values[read] = identity_of_parameter(
                         value, _LABELS.get(kind, "its context's {}").format(name or kind)
                     )
-        text = json.dumps([self._base, [[*read, self._values[read]] for read in reads]])
+        text = repr((self._base, [(read, self._values[read]) for read in reads]))
         return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=32).hexdigest()
 
     def watched(self) -> AbstractContextManager[object]:
@@ -344,8 +354,9 @@ class Entry:
 
     def _keep(self, reads: frozenset[Read], result: tuple[str, bytes]) -> None:
         results, call = self._results, self._call
-        if self._watcher.reasons and results.cache_key is None:
-            self.refuse(f"it {self._watcher.reasons[0]}", "purity")
+        reasons = self._watcher.reasons
+        if reasons and results.cache_key is None:
+            self.refuse(f"it {reasons[0]}", "purity")
             return
         try:
             now = self._fingerprint()
