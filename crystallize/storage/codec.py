@@ -27,6 +27,7 @@ PICKLE: Final = "pickle"
 _DEEPEST = 64  # levels of JSON; more could be too deep for its parser where it is read
 _WIDEST = 1024  # bits of an integer; Python may refuse to read more digits
 _NUMERIC = "biufcmM"
+_JSON: Final = json.JSONDecoder().raw_decode
 
 
 def encode(value: object) -> Encoded:
@@ -60,7 +61,11 @@ def decode(encoded: Encoded) -> Any:
     kind, data = encoded
     try:
         if kind == JSON:
-            return json.loads(data)
+            text = str(data, "utf-8")  # at once, since others would be guessed at
+            value, end = _JSON(text)
+            if end != len(text):
+                raise ValueError(f"there is more behind character {end}")
+            return value
         if kind in (NPY, READ_ONLY_NPY):
             return _decode_array(data, writeable=kind == NPY)
         if kind == PICKLE:

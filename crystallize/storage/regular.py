@@ -29,8 +29,8 @@ def open_regular(path: str | os.PathLike[str]) -> FileIO:
         raise
 
 
-def _opened(path: str | os.PathLike[str]) -> tuple[int, int]:
-    """Return the descriptor of a regular file, and its size."""
+def _opened(path: str | os.PathLike[str]) -> tuple[int, os.stat_result]:
+    """Return the descriptor of a regular file, and its status."""
     descriptor = os.open(path, _FLAGS)
     try:
         # What was opened is judged, not what the path names by now.
@@ -40,7 +40,7 @@ def _opened(path: str | os.PathLike[str]) -> tuple[int, int]:
     except BaseException:
         os.close(descriptor)
         raise
-    return descriptor, status.st_size
+    return descriptor, status
 
 
 def read_regular(path: str | os.PathLike[str], limit: int) -> bytes:
@@ -51,8 +51,20 @@ def read_regular(path: str | os.PathLike[str], limit: int) -> bytes:
     OSError
         As `open_regular`; or if the file is larger, or grows while it is read.
     """
-    descriptor, size = _opened(path)
+    return read_dated(path, limit)[0]
+
+
+def read_dated(path: str | os.PathLike[str], limit: int) -> tuple[bytes, float]:
+    """Return what `read_regular` does, and the time at which the file was changed or touched, in seconds.
+
+    Raises
+    ------
+    OSError
+        As there.
+    """
+    descriptor, status = _opened(path)
     try:
+        size = status.st_size
         if size > limit:
             reason = f"it has {size:,} bytes, and at most {limit:,} are read"
             raise OSError(errno.EFBIG, reason, os.fspath(path))
@@ -63,4 +75,4 @@ def read_regular(path: str | os.PathLike[str], limit: int) -> bytes:
         os.close(descriptor)
     if len(data) > size:
         raise OSError(errno.EFBIG, "it grew while it was read", os.fspath(path))
-    return data
+    return data, status.st_mtime

@@ -18,7 +18,7 @@ from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple
 
 from crystallize.storage.atomic import UNFINISHED, write_whole
-from crystallize.storage.regular import read_regular
+from crystallize.storage.regular import read_dated
 from crystallize.storage.secret import Secret
 
 GIBIBYTE: Final = 1 << 30
@@ -31,6 +31,7 @@ _PARTS = "(parts)"  # kind of a pack's first records, the very first having no k
 _SHARD = re.compile(r"[0-9a-f]{2}")
 _NAME = re.compile(r"[0-9a-f]{32}\.(?:value|list)|[0-9a-f]{32}-[0-9a-f]{32}-[0-9a-f]{32}\.pack")
 _DAY: Final = 86400.0  # seconds
+_RECENT: Final = 60.0  # seconds; what was used as late as that is not marked as used once more
 _STALE = 3600.0  # seconds after which nobody finishes a temporary file any more
 
 _NO_PARTS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType({})
@@ -91,6 +92,7 @@ class Store:
         self, directory: str | os.PathLike[str], secret: Secret, *, capacity: int = GIBIBYTE
     ) -> None:
         self.directory = Path(directory).absolute()  # steps may change the working directory
+        self._prefix = os.path.join(self.directory, "")  # noqa: PTH118 - as below
         self.capacity = capacity
         self.fault = secret.fault
         self.rejected = 0
@@ -101,14 +103,15 @@ class Store:
         if self._key is None:
             return None
         path = self._spelled(f"{_digest(key)}.{sort}")
-        data = self._read(path)
-        if data is None:
+        found = self._read_dated(path)
+        if found is None:
             return None
+        data, used = found
         records, whole = _unpack(data, _seal(self._key, sort))
         if not whole or [record.key for record in records] != [key]:
             self.rejected += 1
             return None
-        _touch(path)
+        _touch(path, used)
         return records[0].value
 
     def has(self, key: str, sort: Sort = "value") -> bool:
@@ -149,14 +152,15 @@ class Store:
             listed = [name for name in self._packs(prefix) if name not in read]
             for name in listed:
                 path = self._spelled(name)
-                data = self._read(path)
-                if data is None:
+                found = self._read_dated(path)
+                if found is None:
                     continue
+                data, used = found
                 read.add(name)
                 records, whole = _unpack(data, seal)
                 self.rejected += not whole
                 if records:
-                    _touch(path)
+                    _touch(path, used)
                     yield name, [(r.key, r.value) for r in records if r.value.kind != _PARTS]
             if len(read) - before == len(listed):
                 break
@@ -288,7 +292,7 @@ class Store:
         return Path(self._spelled(name))
 
     def _spelled(self, name: str) -> str:
-        return os.path.join(self.directory, name[:2], name)  # noqa: PTH118 - a Path costs more
+        return f"{self._prefix}{name[:2]}{os.sep}{name}"  # a Path costs more
 
     def _packs(self, prefix: str) -> list[str]:
         try:
@@ -326,8 +330,12 @@ class Store:
             return []
 
     def _read(self, path: Path | str) -> bytes | None:
+        found = self._read_dated(path)
+        return None if found is None else found[0]
+
+    def _read_dated(self, path: Path | str) -> tuple[bytes, float] | None:
         try:
-            return read_regular(path, self.capacity)  # nothing of ours is larger
+            return read_dated(path, self.capacity)  # nothing of ours is larger
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -438,9 +446,10 @@ def _unpack(data: bytes, seal: _Seal) -> tuple[list[_Record], bool]:
     return records, whole and bool(records)
 
 
-def _touch(path: str) -> None:
-    with contextlib.suppress(OSError):
-        os.utime(path)
+def _touch(path: str, used: float) -> None:
+    if abs(time.time() - used) > _RECENT:
+        with contextlib.suppress(OSError):
+            os.utime(path)
 
 
 def _remove(path: str) -> None:
