@@ -106,9 +106,12 @@ def finite_means(column: Column) -> Sequence[float | None]:
 
     Whole numbers that no float holds stay what they are.
     """
-    if all_finite(column):
-        return column if type(column) is array and column.typecode == "d" else [_exact(v) for v in column]
     return [_finite_mean(item) for item in column]
+
+
+def exact(column: Column) -> Sequence[float]:
+    """Return plain numbers as floats, or as the whole numbers that they are where no float is."""
+    return column if type(column) is array and column.typecode == "d" else [_exact(v) for v in column]
 
 
 def _finite_mean(item: Any) -> float | None:
@@ -127,7 +130,7 @@ def _exact(value: float) -> float:
 def all_finite(column: Column) -> bool:
     """Return whether every value is a finite number; quick, and False where it would have to look closer."""
     if type(column) is array:
-        return bool(np.isfinite(np.array(column)).all())
+        return int(np.count_nonzero(np.isfinite(np.asarray(column)))) == len(column)
     if not {float, int, bool}.issuperset(map(type, column)):
         return False
     try:

@@ -16,6 +16,7 @@ from crystallize.analysis.columns import (
     Several,
     all_finite,
     column_of,
+    exact,
     finite_means,
     in_each,
     mean,
@@ -58,6 +59,7 @@ class ConditionRuns:
         self.condition = condition
         self.records = Records.of(records)
         self._columns: dict[str, Column | None] = {}
+        self._finite: dict[str, bool] = {}
         self._gaps: dict[str, str | None] = {}
         self._means: dict[str, float | None] = {}
 
@@ -66,6 +68,13 @@ class ConditionRuns:
             single = self._single.get(metric, {})
             self._columns[metric] = column_of(self.records, metric, single) if metric in self.names else None
         return self._columns[metric]
+
+    def _is_finite(self, metric: str) -> bool:
+        """Return whether each replicate gave one finite number."""
+        if metric not in self._finite:
+            column = self._column(metric)
+            self._finite[metric] = column is not None and all_finite(column)
+        return self._finite[metric]
 
     @cached_property
     def _single(self) -> dict[str, dict[int, Any]]:
@@ -184,7 +193,9 @@ class ConditionRuns:
         Whole numbers that no float holds stay what they are.
         """
         column = self._column(metric)
-        return [None] * len(self.records) if column is None else finite_means(column)
+        if column is None:
+            return [None] * len(self.records)
+        return exact(column) if self._is_finite(metric) else finite_means(column)
 
     def holds_rates(self, metric: str) -> bool:
         """Return whether each replicate holds several values of a metric, and every one is 0 or 1."""
@@ -221,11 +232,11 @@ class ConditionRuns:
         return self._gaps[metric]
 
     def _gap(self, metric: str) -> str | None:
+        if self._is_finite(metric):
+            return None
         column = self._column(metric)
         if column is None:
             column = [NOTHING] * len(self.records)
-        elif all_finite(column):
-            return None
         for replicate, item in enumerate(column):
             where = f"in {self.called(replicate)} of {self.condition!r}"
             if item is NOTHING:
@@ -242,10 +253,9 @@ class ConditionRuns:
 
     def not_numeric(self, metric: str) -> str | None:
         """Say where a metric is something else than a number; None if it is a number wherever it is there."""
-        column = self._column(metric) or ()
-        if all_finite(column):
+        if self._is_finite(metric):
             return None
-        for replicate, item in enumerate(column):
+        for replicate, item in enumerate(self._column(metric) or ()):
             for value in item if type(item) is Several else (item,):
                 if value is not NOTHING and value is not None and not is_number(value):
                     return (
@@ -265,7 +275,7 @@ class ConditionRuns:
         if column is None:
             return None
         values = column if type(column) is array else in_each(column)
-        return mean(values) if all_finite(values) or all(map(is_finite, values)) else None
+        return mean(values) if self._is_finite(metric) or all(map(is_finite, values)) else None
 
     def never_run(self) -> str | None:
         """Say which replicates left no record at all; None if all did."""
