@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from functools import cached_property
 from typing import Any, Final
 
@@ -80,7 +79,7 @@ class Analysis:
                 looks = self.looks(hypothesis, treatment)
                 last = looks.until(len(self.plan.sizes) - 1)
                 assert last is not None  # the last look decides
-                verdict = replace(last, trail=looks.trail)
+                verdict = last.amended(trail=looks.trail)
                 size = self.plan.sizes[max(verdict.look, 1) - 1]
             arms = self._comparisons.arms(hypothesis, treatment, size)
             self._verdicts[key] = self._completed(verdict, hypothesis, treatment, *arms)
@@ -227,8 +226,7 @@ class Analysis:
         if corrected:
             correction = plan.judging.correction if plan.judging.stopping is None else _BONFERRONI
             correction = verdict.correction if verdict.correction != "none" else correction
-        return replace(
-            verdict,
+        return verdict.amended(
             hypothesis=hypothesis.name,
             treatment=subject,
             metric=hypothesis.metric_label,

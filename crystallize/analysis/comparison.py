@@ -169,12 +169,16 @@ class Comparisons:
             assert sample.beside is not None  # the number is what each replicate's denominator is worth
             sample = replace(sample, baseline=[hypothesis.number * d for d in sample.beside[1]])
         if not isinstance(sample, str):
-            elsewhere = sample.binary_elsewhere and self._is_binary(hypothesis, claim.metric, size)
+            elsewhere, number = sample.binary_elsewhere, hypothesis.number
+            if elsewhere and (number is not None or sample.is_binary):  # else it plays no part
+                elsewhere = self._is_binary(hypothesis, claim.metric, size)
             repeats = against is None or self.references.is_mean(against, condition)
             repeats = repeats or (
                 sample.paired and sample.population != PROCESSES and self.references.repeats()
             )
-            return replace(sample, binary_elsewhere=elsewhere, repeats=repeats, number=hypothesis.number)
+            if (elsewhere, repeats, number) == (sample.binary_elsewhere, sample.repeats, sample.number):
+                return sample
+            return replace(sample, binary_elsewhere=elsewhere, repeats=repeats, number=number)
         if against is None:
             return sample
         told = self.references.told(against, condition)

@@ -15,7 +15,7 @@ DETERMINISTIC: Final = "deterministic"
 PASSING: Final = ("supported", "no harm shown")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Verdict:
     """Verdict on one hypothesis under one treatment.
 
@@ -179,6 +179,12 @@ class Verdict:
         """Return the verdict whose `to_dict` went through JSON."""
         interval = None if data["interval"] is None else tuple(data["interval"])
         return cls(**{**data, "interval": interval, "trail": tuple(map(tuple, data["trail"]))})
+
+    def amended(self, **known: Any) -> Verdict:
+        """Return it with other values of some fields: `dataclasses.replace`, without asking what they are."""
+        other = object.__new__(Verdict)
+        vars(other).update(vars(self), **known)
+        return other
 
     @property
     def passed(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from array import array
 from typing import Final, get_args
 
 import numpy as np
@@ -167,32 +168,35 @@ def is_binary(values: ArrayLike) -> bool:
     >>> is_binary([0, 1, True]), is_binary([0, 0.5]), is_binary([])
     (True, False, False)
     """
+    first = values[0] if isinstance(values, list | array) and len(values) else None
+    if type(first) is float and first not in (0.0, 1.0):
+        return False
     try:
-        array = _as_floats("is_binary", "values", values)
+        found = _as_floats("is_binary", "values", values)
     except SampleError:
         return False
-    return array.size > 0 and bool(((array == 0) | (array == 1)).all())
+    return found.size > 0 and bool(((found == 0) | (found == 1)).all())
 
 
 def _as_floats(test: str, arm: str, values: ArrayLike) -> Sample:
     try:
-        array = np.asarray(values)
-        if array.dtype.kind == "O":  # such as Fraction, Decimal, or integers beyond 64 bits
-            return np.array([float(value) for value in array.ravel()]).reshape(array.shape)
+        given = np.asarray(values)
+        if given.dtype.kind == "O":  # such as Fraction, Decimal, or integers beyond 64 bits
+            return np.array([float(value) for value in given.ravel()]).reshape(given.shape)
     except (TypeError, ValueError, OverflowError) as error:
         raise SampleError(
             f"{test}: {arm} can't be read as an array of numbers ({error}); "
             "allowed is a sequence of real numbers, one per replicate"
         ) from error
-    if array.dtype.kind not in "biuf":
+    if given.dtype.kind not in "biuf":
         raise SampleError(
-            f"{test}: {arm} holds values of type {array.dtype}; "
+            f"{test}: {arm} holds values of type {given.dtype}; "
             "allowed are real numbers and booleans; convert the metric first"
         )
-    if array.dtype == np.float64:
-        return array.astype(np.float64)
+    if given.dtype == np.float64:
+        return given.astype(np.float64)
     with np.errstate(all="ignore"):  # a long double may exceed float64: it is found as infinite
-        return array.astype(np.float64)
+        return given.astype(np.float64)
 
 
 def _check_binary(test: str, arm: str, sample: Sample) -> None:
