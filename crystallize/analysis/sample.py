@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from crystallize.stats import is_binary
+from crystallize.stats.samples import as_doubles
 from crystallize.stats.skewness import skew_of_mean
 
 SEEDS = "seeds of this data set"
@@ -123,8 +122,7 @@ class ClaimSample:
 
 def _half_differences(baseline: Sequence[float], treatment: Sequence[float]) -> ArrayLike:
     """Return differences of halves: that of whole values may be beyond floats."""
-    arms = baseline, treatment
-    if all(type(arm) is array and arm.typecode == "d" for arm in arms) and len(baseline) == len(treatment):
-        first, second = np.asarray(baseline), np.asarray(treatment)
-        return second / 2 - first / 2
-    return [t / 2 - b / 2 for b, t in zip(*arms, strict=False)]
+    doubles = as_doubles(baseline, treatment)
+    if doubles is None:
+        return [t / 2 - b / 2 for b, t in zip(baseline, treatment, strict=False)]
+    return doubles[1] / 2 - doubles[0] / 2

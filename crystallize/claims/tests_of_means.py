@@ -15,6 +15,7 @@ from crystallize.errors import DefinitionError
 from crystallize.stats import TestResult, paired_t, resampled_t, welch_t
 from crystallize.stats.moments import largest, moments, scaled, scaled_float
 from crystallize.stats.power import Design, PairedT, ResampledT, TwoSampleT
+from crystallize.stats.samples import Sample, as_doubles
 
 
 class PairedMeansTest(BackedTest):
@@ -24,7 +25,7 @@ class PairedMeansTest(BackedTest):
 
     def design(self, baseline: Values, treatment: Values, result: TestResult) -> Design | None:
         """Return the paired t design with the standard deviation of the differences."""
-        sd = _sd([t - b for b, t in zip(baseline, treatment, strict=True)])
+        sd = _sd(_differences(baseline, treatment))
         return PairedT(sd) if sd and not result.degenerate else None
 
 
@@ -41,7 +42,15 @@ class IndependentMeansTest(BackedTest):
         return TwoSampleT(sd) if sd and not result.degenerate else None
 
 
-def _sd(values: Values) -> float:
+def _differences(baseline: Values, treatment: Values) -> Values | Sample:
+    doubles = as_doubles(baseline, treatment)
+    if doubles is None:
+        return [t - b for b, t in zip(baseline, treatment, strict=True)]
+    with np.errstate(over="ignore"):
+        return doubles[1] - doubles[0]
+
+
+def _sd(values: Values | Sample) -> float:
     """Return the standard deviation; 0 if there is no telling, or nothing but rounding."""
     if len(values) < 2:
         return 0.0
@@ -136,5 +145,5 @@ class ResampledTTest(PairedMeansTest):
 
     def design(self, baseline: Values, treatment: Values, result: TestResult) -> Design | None:
         """Return the design of resplits with the standard deviation of the differences."""
-        sd = _sd([t - b for b, t in zip(baseline, treatment, strict=True)])
+        sd = _sd(_differences(baseline, treatment))
         return ResampledT(sd, self.test_fraction) if sd and not result.degenerate else None

@@ -56,7 +56,7 @@ def snap(value: float, target: float, tolerance: float) -> float:
 
 def spread(values: Sample) -> float:
     """Return the range of the values."""
-    return float(np.ptp(values))
+    return float(np.maximum.reduce(values) - np.minimum.reduce(values))
 
 
 def continuous_p_value(p_value: float, floor: float, spread: float, tolerance: float, df: float) -> float:

@@ -16,6 +16,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import ArrayLike
 
+from crystallize.stats.degenerate import spread
 from crystallize.stats.moments import largest, moments, scaled_float
 from crystallize.stats.samples import REMEMBERED, Sample, as_sample, check_lengths
 
@@ -87,7 +88,7 @@ class Arms:
     @cached_property
     def paired(self) -> tuple[float, float, float]:
         """Mean, variance and range of the differences."""
-        return *moments(self.differences), float(np.ptp(self.differences))
+        return *moments(self.differences), spread(self.differences)
 
     def first(self, n: int) -> Arms:
         """Return the first values of both, on the same scale."""
@@ -129,8 +130,8 @@ def as_arms(test: str, baseline: ArrayLike, treatment: ArrayLike, *, minimum: in
 def _arms_of_doubles(baseline: bytes, treatment: bytes) -> Arms | None:
     """Return the arms of finite doubles: the same are tested for several claims, and at several levels."""
     first, second = np.frombuffer(baseline), np.frombuffer(treatment)
-    are_finite = np.isfinite(first).all() and np.isfinite(second).all()
-    return _arms(first, second, first, second) if are_finite else None
+    finite = np.count_nonzero(np.isfinite(first)) + np.count_nonzero(np.isfinite(second))
+    return _arms(first, second, first, second) if finite == first.size + second.size else None
 
 
 def _doubles(given: Any, minimum: int) -> bytes | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from array import array
+from collections.abc import Sequence
 from typing import Final, get_args
 
 import numpy as np
@@ -44,7 +45,7 @@ def as_sample(test: str, arm: str, values: ArrayLike, *, minimum: int) -> Sample
             "reduce each replicate to one number"
         )
     finite = np.isfinite(sample)
-    if not finite.all():
+    if np.count_nonzero(finite) < sample.size:
         position = int(np.argmin(finite))
         raise SampleError(
             f"{test}: {arm}[{position}] is {float(sample[position])}; allowed are finite numbers; "
@@ -55,6 +56,14 @@ def as_sample(test: str, arm: str, values: ArrayLike, *, minimum: int) -> Sample
             f"{test}: {arm} has {sample.size} value(s); it needs at least {minimum}; run more replicates"
         )
     return sample
+
+
+def as_doubles(baseline: Sequence[float], treatment: Sequence[float]) -> tuple[Sample, Sample] | None:
+    """Return pairs as arrays where they are doubles in a row, as mostly they are; None where they are not."""
+    arms = baseline, treatment
+    if all(type(arm) is array and arm.typecode == "d" for arm in arms) and len(baseline) == len(treatment):
+        return np.asarray(baseline), np.asarray(treatment)
+    return None
 
 
 def as_pairs(test: str, baseline: ArrayLike, treatment: ArrayLike, *, minimum: int) -> tuple[Sample, Sample]:
