@@ -24,6 +24,9 @@ _PRINTING = dict.fromkeys(np.get_printoptions()) | {  # later versions of numpy 
 }
 """As numpy starts with them."""
 
+_ERRORS = {kind: "raise" if kind == "memory" else "ignore" for kind in special.geterr()}
+"""As scipy starts with them."""
+
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
@@ -37,8 +40,8 @@ def undisturbed() -> Iterator[None]:
         warnings.filterwarnings("ignore", module=r"(crystallize|numpy|scipy)(\.|$)")
         if printing != _PRINTING:  # to set them takes far longer than to look, and verdicts are many
             np.set_printoptions(**_PRINTING)
-        if set(errors.values()) != {"ignore"}:
-            special.seterr(all="ignore")
+        if errors != _ERRORS:
+            special.seterr(**_ERRORS)
         try:
             yield
         finally:
