@@ -232,6 +232,8 @@ class AnalysisPlan:
             (self.guards, "none", one_by_one, self.alarms),
         )
         for members, of_claims, of_mirrors, total in groups:
+            if not members:
+                continue
             found = [outcomes.get(member) for member in members]
             claims = FixedSteps(_p_values(found, "p_value"), of_claims, total)
             yield members, (claims, FixedSteps(_p_values(found, "mirror_p"), of_mirrors, total))

@@ -91,7 +91,9 @@ class ClaimTerms:
     @property
     def size(self) -> float | None:
         """Size that a difference has to have, or may have, for support: `margin`, `at_least` or `detects`."""
-        return next((s for s in (self.margin, self.at_least, self.detects) if s is not None), None)
+        if self.margin is not None:
+            return self.margin
+        return self.detects if self.at_least is None else self.at_least
 
     @property
     def shift(self) -> float:

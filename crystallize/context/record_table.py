@@ -309,10 +309,13 @@ class Records(Sequence[RunRecord | None]):
 
     def lacking(self) -> tuple[int, ...]:
         """Return the replicates of which none succeeded."""
+        succeeded = [place for place, r in self.whole().items() if r.error is None and r.skipped is None]
+        if len(succeeded) == self._size:
+            return ()
         lacks = np.ones(self._size, dtype=bool)
         for _, _, replicates in self.parts():
             lacks[replicates] = False
-        lacks[[place for place, r in self.whole().items() if r.error is None and r.skipped is None]] = False
+        lacks[succeeded] = False
         return tuple(np.flatnonzero(lacks).tolist())
 
     def seeds(self) -> Sequence[int | None]:

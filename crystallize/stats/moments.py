@@ -16,7 +16,7 @@ from crystallize.stats.samples import Sample
 
 def largest(*samples: Sample) -> float:
     """Return the largest absolute value."""
-    return max(float(np.abs(sample).max()) for sample in samples)
+    return max([float(np.maximum.reduce(np.abs(sample))) for sample in samples])
 
 
 def common_exponent(*samples: Sample) -> int:
