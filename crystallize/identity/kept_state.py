@@ -28,6 +28,7 @@ _ITERATORS: Final = ("builtins", "itertools", "collections", "_io")
 _ORDER_FREE: Final = frozenset({"sorted", "len", "min", "max", "set", "frozenset", "any", "all", "sum"})
 _OF_FIXTURES: Final = ("fixture ", "class of fixture ")  # they may be set up once for several runs
 _RANDOMISED: Final = (str, bytes)
+_SHORT: Final = 100  # entries of a list, bits of a number
 
 
 @dataclass
@@ -61,6 +62,9 @@ class KeptState:
         found = cls()
         paths = tuple(real_directory(os.path.abspath(root)) for root in roots)  # noqa: PTH100 - it is cheap
         for name, component in components.items():
+            if _is_plain(component):
+                found.parts[name] = repr(component).encode("utf-8", "surrogatepass")
+                continue
             reach = _StateReach(name, paths, found)
             reach.explore(component)
             found.parts.update(reach.digests)
@@ -92,6 +96,16 @@ class KeptState:
 
 Additions = list[tuple[dict[Any, Any], dict[Any, Any]]]
 """Dictionaries, and the entries that each of them got: the last ones, since others would have moved up."""
+
+
+def _is_plain(value: Any, left: int = 3) -> bool:
+    """Return whether a value is a short list of lists, numbers and texts without code: as its text says."""
+    kind = type(value)
+    if kind is str:
+        return "." not in value and ":" not in value
+    if kind is list or kind is tuple:
+        return left > 0 and len(value) <= _SHORT and all(_is_plain(item, left - 1) for item in value)
+    return value is None or kind is bool or kind is float or (kind is int and value.bit_length() < _SHORT)
 
 
 def _additions(holders: Iterable[tuple[dict[Any, Any], int]]) -> Additions:
