@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 
-from crystallize.identity.origin import real_directory
+from crystallize.identity.origin import Roots, real_directory
 from crystallize.identity.reach import Reach
 
 
@@ -69,9 +69,13 @@ def fingerprint(
     project's. The bytecode of each function is read once in a process, so that to compute a fingerprint again
     takes a fraction of the time: do so before a result is stored, since code may change its own globals.
     """
-    roots = [os.path.abspath(root) for root in project_roots]  # noqa: PTH100 - links are kept
-    paths = [path for root in roots for path in (root, real_directory(root))]
-    return found_by(Reach(name, tuple(dict.fromkeys(paths))), target)
+    return found_by(Reach(name, spellings(project_roots)), target)
+
+
+def spellings(roots: Iterable[str | os.PathLike[str]]) -> Roots:
+    """Return directories as they are and as real paths."""
+    given = [os.path.abspath(root) for root in roots]  # noqa: PTH100 - links are kept
+    return tuple(dict.fromkeys(path for root in given for path in (root, real_directory(root))))
 
 
 def found_by(reach: Reach, target: object) -> Fingerprint:

@@ -20,8 +20,10 @@ from crystallize.declare.functions import Given
 from crystallize.declare.treatment import BASELINE, Treatment
 from crystallize.errors import FingerprintError
 from crystallize.identity.environment import Environment, environment_changes
-from crystallize.identity.fingerprint import changes, fingerprint
+from crystallize.identity.fingerprint import changes, found_by, spellings
 from crystallize.identity.inputs import declared_files
+from crystallize.identity.origin import Roots
+from crystallize.identity.reach import Reach
 from crystallize.identity.set_up import reached_modules
 from crystallize.run.execute import RunPlan
 from crystallize.run.plugins import ArtifactPlugin, BasePlugin, Execution, LoggingPlugin, SeedPlugin
@@ -224,8 +226,9 @@ def declared_inputs(root: Path, patterns: Iterable[str]) -> dict[str, str]:
 class _Parts:
     """Parts of an identity, taken up one by one."""
 
-    def __init__(self, subject: Subject) -> None:
+    def __init__(self, subject: Subject, roots: Roots | None = None) -> None:
         self._subject = subject
+        self._roots = spellings(subject.roots) if roots is None else roots
         self.said: dict[str, str] = {}
         self.labels: set[str] = set()
         self.total = blake2b(digest_size=32, person=b"crystallize")
@@ -233,7 +236,7 @@ class _Parts:
 
     def copy(self) -> _Parts:
         """Return another one that goes on from here."""
-        other = _Parts(self._subject)
+        other = _Parts(self._subject, self._roots)
         other.said, other.labels = dict(self.said), set(self.labels)
         other.total, other.complete = self.total.copy(), self.complete
         return other
@@ -252,7 +255,7 @@ class _Parts:
     def code(self, name: str, target: Any) -> None:
         """Add a function, a class, or a value with the code of its classes."""
         try:
-            found = fingerprint(target, name=name, project_roots=self._subject.roots)
+            found = found_by(Reach(name, self._roots), target)
         except FingerprintError:
             if self._subject.caching.cache_key is None:
                 raise
