@@ -84,16 +84,15 @@ def write_first(path: Path, data: _Data, *, mode: int = 0o666) -> None:
     OSError
         If it can't be written.
     """
-    with (
-        _unfinished(path.parent, data, mode, durable=True) as temporary,
-        contextlib.suppress(FileExistsError),
-    ):
-        os.link(temporary, path)
+    with _unfinished(path.parent, data, mode, durable=True) as temporary:
+        with contextlib.suppress(FileExistsError):
+            os.link(temporary, path)
+        _remove(temporary)
 
 
 @contextlib.contextmanager
 def _unfinished(directory: Path, data: _Data, mode: int, durable: bool) -> Iterator[str]:
-    """Write a file under a name of its own; it is removed if it still has that in the end."""
+    """Write a file under a name of its own; it is removed if anything fails before it has another."""
     temporary = os.path.join(directory, f".{secrets.token_hex(8)}.tmp")  # noqa: PTH118 - as above
     descriptor = os.open(temporary, _FLAGS, mode)
     try:
@@ -103,6 +102,11 @@ def _unfinished(directory: Path, data: _Data, mode: int, durable: bool) -> Itera
                 file.flush()
                 os.fsync(descriptor)
         yield temporary
-    finally:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)  # noqa: PTH108 - as above
+    except BaseException:
+        _remove(temporary)
+        raise
+
+
+def _remove(temporary: str) -> None:
+    with contextlib.suppress(OSError):
+        os.unlink(temporary)  # noqa: PTH108 - as above
