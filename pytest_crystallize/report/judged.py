@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 from crystallize import Verdict
 from crystallize.seam import shown
@@ -96,11 +96,12 @@ class Judged:
 
     def to_json(self) -> str:
         """Return everything as text; names and floats come back as they are, of other values their text."""
-        known = {each.name: getattr(self, each.name) for each in fields(self)}
+        known = {name: getattr(self, name) for name in _FIELDS}
         known["verdict"] = None if self.verdict is None else self.verdict.to_dict()
         for name in ("verdict", "calibration", "planned", "reference"):
             known[name] = plain(known[name])
-        return json.dumps({**known, "cache": asdict(self.cache)})
+        known["cache"] = {name: getattr(self.cache, name) for name in _CACHE_FIELDS}
+        return json.dumps(known)
 
     @classmethod
     @lru_cache(maxsize=8)
@@ -114,6 +115,10 @@ class Judged:
         if known["verdict"] is not None:
             known["verdict"] = Verdict.from_dict(known["verdict"])
         return cls(**known)
+
+
+_FIELDS: Final = tuple(each.name for each in fields(Judged))
+_CACHE_FIELDS: Final = tuple(each.name for each in fields(CacheUse))
 
 
 def judged_of(report: Any) -> Judged | None:
