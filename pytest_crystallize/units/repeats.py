@@ -109,7 +109,7 @@ class Repeats:
             return False
         if known is None or not self._began or not (last or known.is_ready):
             return False
-        started, spent = time.perf_counter(), known.spent_again
+        started = time.perf_counter()
         if last and more and started < self._next_look:
             return False
         if last:
@@ -131,7 +131,7 @@ class Repeats:
         if stored is not None and (stored.is_held or known.unlike is not None):
             stored.release(objection)
         ended = time.perf_counter()
-        self._next_look = ended + _LOOKS * (ended - started - (known.spent_again - spent))
+        self._next_look = ended + _LOOKS * (ended - started)
         return False
 
     def hold(self) -> None:
