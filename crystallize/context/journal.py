@@ -20,6 +20,12 @@ OUTSIDE = "run"
 Asked = Literal["key", "everything", "condition", "replicate", "metrics", "artifacts", "scopes", "writer"]
 """What a cacheable step may ask of a context beside the look-ups and seeds that every scope traces."""
 
+Traced = set[str | None] | frozenset[str | None]
+"""Keys that a part has looked up or written; None stands for the seed."""
+
+UNTRACED: Final[Traced] = frozenset()
+"""Those of a part that begins."""
+
 _NO_OUTPUTS: Final[Mapping[str, Callable[[Any], Any] | None]] = MappingProxyType({})
 _NO_CALLS: Final[MutableMapping[CallEntry, None]] = {}
 """What a run without calls has; the first one is put into another."""
@@ -108,7 +114,7 @@ class Journal:
         self.logger = logger
         self.scope = untouched(OUTSIDE, 0)
         self.scopes: list[Scope] = []
-        self.traced: set[str | None] = set()
+        self.traced = UNTRACED
         self.metrics: list[MetricEntry] = []
         self.artifacts: list[KeptArtifact] = []
         self.outputs = _NO_OUTPUTS
@@ -130,8 +136,14 @@ class Journal:
         """Begin the data source, treatment or step `name`; what follows is traced under it."""
         self.scope = scope = untouched(name, index)
         self.scopes.append(scope)
-        if self.traced:
-            self.traced = set()
+        self.traced = UNTRACED
+        self._rng = None
+
+    def enter_behind(self, scope: Scope, traced: Traced) -> None:
+        """Begin a part where it has looked up some keys, and done nothing else."""
+        self.scope = scope
+        self.scopes.append(scope)
+        self.traced = traced
         self._rng = None
 
     def begin_behind(self, values: Mapping[str, Any], scope: Scope) -> None:
@@ -146,9 +158,16 @@ class Journal:
         if self.scopes:
             self.scopes[-1] = scope
 
+    def _add_traced(self, key: str | None) -> None:
+        traced = self.traced
+        if type(traced) is set:
+            traced.add(key)
+        else:  # it stands for many parts
+            self.traced = {*traced, key}
+
     def trace_look_up(self, key: str) -> None:
         """Trace that the current part looks up a key."""
-        self.traced.add(key)
+        self._add_traced(key)
         if key in self.values:
             scope = self.scope.then("read", key, summarize(self.values[key]))
         else:
@@ -160,13 +179,13 @@ class Journal:
     def trace_seed(self) -> None:
         """Trace that the current part asks for random numbers or the seed."""
         if None not in self.traced:
-            self.traced.add(None)
+            self._add_traced(None)
             self.trace("seeded")
 
     def write(self, key: str, frozen: Any) -> None:
         """Add a key, whose value is frozen."""
         self.values[key] = frozen
-        self.traced.add(key)
+        self._add_traced(key)
         self.trace("write", key, summarize(frozen))
 
     def ask(self, what: Asked, name: str = "") -> None:
@@ -192,7 +211,7 @@ class Journal:
 
     # Cacheable steps.
 
-    def set_apart(self, asked: set[tuple[Any, str]]) -> tuple[Scope, set[str | None]]:
+    def set_apart(self, asked: set[tuple[Any, str]]) -> tuple[Scope, Traced]:
         """Begin the trace of the current part anew; return what `rejoin` is given to put it behind the old.
 
         Parameters
@@ -201,11 +220,11 @@ class Journal:
             Takes what is asked for meanwhile.
         """
         outer = self.scope, self.traced
-        self.scope, self.traced, self._rng = untouched(self.scope.name, self.scope.index), set(), None
+        self.scope, self.traced, self._rng = untouched(self.scope.name, self.scope.index), UNTRACED, None
         self.asked = asked
         return outer
 
-    def rejoin(self, outer: tuple[Scope, set[str | None]]) -> list[tuple[Event, str]]:
+    def rejoin(self, outer: tuple[Scope, Traced]) -> list[tuple[Event, str]]:
         """End what `set_apart` began; return what was looked up and written meanwhile, in order."""
         events = self.scope.events
         (self.scope, self.traced), self.asked = outer, None
@@ -221,5 +240,5 @@ class Journal:
             if event == "seeded":
                 self.trace_seed()
             elif event == "write" or key not in self.traced:
-                self.traced.add(key)
+                self._add_traced(key)
                 self.trace(event, key, None if event == "absent" else summarize(self.values[key]))

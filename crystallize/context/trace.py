@@ -87,10 +87,8 @@ class Scope:
             step = (event, key, type(shown), shown if shown and shown == shown else str(shown))
         following = self._next.get(step)
         if following is None:
-            following = Scope(self.name, self.index, self, event, key, shown)
-            if _kept.full():
-                untouched.cache_clear()
-            following = self._next.setdefault(step, following)
+            following = self._next.setdefault(step, Scope(self.name, self.index, self, event, key, shown))
+            _forks.add(self._next)
         return following
 
     def to_json(self) -> tuple[Any, ...]:
@@ -144,19 +142,22 @@ def scope_of(text: str) -> Scope:
     return Scope.from_json(json.loads(text))
 
 
-class _Kept:
-    """Count of the scopes made, so that a process that runs for long does not keep all of them."""
+class _Forks:
+    """Places where scopes are kept for sharing, so that a process that runs for long empties them."""
 
     def __init__(self) -> None:
-        self.number = 0
+        self._known: list[dict[tuple[Any, ...], Scope]] = []
 
-    def full(self) -> bool:
-        """Count one more; say whether it is time to begin anew."""
-        self.number = (self.number + 1) % _MOST_KEPT
-        return self.number == 0
+    def add(self, fork: dict[tuple[Any, ...], Scope]) -> None:
+        """Know of one more scope that is kept; if there are many, begin anew."""
+        self._known.append(fork)
+        if len(self._known) >= _MOST_KEPT:
+            known, self._known = self._known, []
+            for full in known:
+                full.clear()
 
 
-_kept = _Kept()
+_forks = _Forks()
 
 
 @lru_cache(maxsize=_MOST_KEPT)

@@ -135,6 +135,23 @@ class Given:
         """The parameters given, as copies."""
         return {key: thaw(value) for key, value in self.frozen.items()}
 
+    def ready(self, values: Mapping[str, Any]) -> tuple[Callable[..., Any], list[str]] | None:
+        """Return what does as calls do while the context holds these values, and the keys that each looks up.
+
+        None says that calls differ: they are given copies, a resource, or something of their own run.
+        """
+        parameters = self.factory.parameters
+        given = dict(self.frozen)
+        looked_up = [name for name in parameters.defaults if name not in given]
+        for name in looked_up:
+            given[name] = values.get(name, parameters.defaults[name])
+        if not all(type(value) in ATOMIC and value is not _REQUIRED for value in given.values()):
+            return None
+        function = self.factory.function
+        if not parameters.takes_ctx:
+            return (lambda *leading: function(*leading[:-1], **given)), looked_up
+        return functools.partial(function, **given) if given else function, looked_up
+
     @property
     def is_async(self) -> bool:
         """Whether the function is ``async def``."""

@@ -18,7 +18,6 @@ from crystallize.context.journal import OUTSIDE, Journal
 from crystallize.context.record import ArtifactEntry, RunError, RunRecord, record_of
 from crystallize.context.recording import KeptArtifact, of_unit
 from crystallize.context.seeding import HOOKS, TREATMENT, SeedStream
-from crystallize.context.trace import Scope
 from crystallize.declare.artifact import Inputs
 from crystallize.declare.awaiting import (
     Body,
@@ -34,8 +33,10 @@ from crystallize.declare.awaiting import (
 from crystallize.declare.datasource import DataSource
 from crystallize.declare.treatment import BASELINE, Treatment
 from crystallize.errors import ArtifactError, UpstreamError
+from crystallize.run.beginnings import Beginning, beginnings
 from crystallize.run.pipeline import Hooks, Pipeline
 from crystallize.run.step_cache import CacheableSteps, StepCache
+from crystallize.run.straight import straight_pass
 from crystallize.run.units import Unit
 from crystallize.storage.run_directory import digest_of
 
@@ -261,6 +262,10 @@ class RunPlan:
         """Return a plan whose units depend on others."""
         return replace(self, inputs=inputs)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Send to another process what can be sent."""
+        return {name: value for name, value in vars(self).items() if name != "_pass"}
+
     @cached_property
     def _shared_time(self) -> SharedTime:
         return SharedTime()
@@ -284,7 +289,7 @@ class RunPlan:
         journal = self.journal(unit)
         if journal.inputs is not None and (skipped := _skipped(journal)) is not None:
             return skipped
-        return execute(journal, self._run_body, seed_globals=self.seed_globals, outcomes=outcomes)
+        return execute(journal, self._pass, seed_globals=self.seed_globals, outcomes=outcomes)
 
     async def arun(self, unit: Unit, outcomes: Outcomes = RECORDED) -> RunRecord:
         """Run one unit on the running event loop."""
@@ -307,11 +312,23 @@ class RunPlan:
         outputs: list[Any] = []
         record = execute(
             self.journal(unit),
-            lambda ctx: outputs.append(self._run_body(ctx)),
+            lambda ctx: outputs.append(self._pass(ctx)),
             seed_globals=self.seed_globals,
             outcomes=RAISED,
         )
         return record, outputs[0]
+
+    @cached_property
+    def _pass(self) -> Callable[[FrozenContext], Any]:
+        """Does all that a unit does."""
+        if self.is_async or self.inputs is not None:
+            return self._run_body
+        return straight_pass(self.pipeline, self, self._beginnings) or self._run_body
+
+    @cached_property
+    def _beginnings(self) -> dict[str, Beginning]:
+        is_same = not self.stream.samples
+        return beginnings(self.datasource, self.treatments, self.initial, is_same=is_same)
 
     def _run_body(self, ctx: FrozenContext) -> Any:
         if self.is_async:
@@ -329,19 +346,19 @@ class RunPlan:
     def begin(self, ctx: FrozenContext) -> DataSource:
         """Check what is upstream, apply the treatment, and call the hooks before the replicate."""
         journal, hooks = journal_of(ctx), self.hooks
-        condition, inputs = journal.condition, journal.inputs
+        inputs = journal.inputs
         if inputs is not None:
             self._check_inputs(journal)
-        if condition in self._applied:
-            journal.begin_behind(*self._applied[condition])
-        elif condition != BASELINE:
-            journal.enter(condition, TREATMENT)
-            self._treatments[condition].apply(ctx)
+        source, treatment, values, scope = self._beginnings[journal.condition]
+        if scope is not None and values is not None:
+            journal.begin_behind(values, scope)
+        elif treatment is not None:
+            journal.enter(treatment.name, TREATMENT)
+            treatment.apply(ctx)
         if hooks.before_replicate:
             journal.enter(OUTSIDE, HOOKS)
             for hook in hooks.before_replicate:
                 hook(ctx)
-        source = self._sources.get(condition, self.datasource)
         return source if inputs is None else _Downstream(source, inputs)
 
     def end(self, ctx: FrozenContext) -> None:
@@ -368,32 +385,6 @@ class RunPlan:
                     f"experiment {self.name!r} declares output {name!r}, which no step wrote; "
                     f"written: {known}"
                 )
-
-    @cached_property
-    def _sources(self) -> dict[str, DataSource]:
-        """Sources that conditions fetch from, if not from the experiment's own."""
-        return {t.name: t.source for t in self.treatments if t.source is not None}
-
-    @cached_property
-    def _applied(self) -> dict[str, tuple[dict[str, Any], Scope]]:
-        """Values and trace behind the treatments that only add keys, which are the same in every run."""
-        applied = {}
-        for treatment in self.treatments if not self.stream.samples else ():
-            keys = treatment.payload or ()
-            if (
-                type(treatment) is Treatment
-                and treatment.function is None
-                and self.initial.keys().isdisjoint(keys)
-            ):
-                journal = Journal(self.initial, 0, treatment.name, 0, self.logger)
-                journal.enter(treatment.name, TREATMENT)
-                treatment.apply(context_of(journal))
-                applied[treatment.name] = journal.values, journal.scope
-        return applied
-
-    @cached_property
-    def _treatments(self) -> dict[str, Treatment]:
-        return {treatment.name: treatment for treatment in self.treatments}
 
 
 def _within(bracket: AbstractContextManager[object], body: Body) -> Body:

@@ -144,6 +144,7 @@ class Pipeline:
         self._parts = tuple((index, step.name, step) for index, step in enumerate(self.steps, start=1))
         self._with_setup = [p for p in self._parts if type(p[2]).setup is not PipelineStep.setup]
         self._with_teardown = [p for p in self._parts if type(p[2]).teardown is not PipelineStep.teardown]
+        self.sets_up = bool(self._with_setup or self._with_teardown)
 
     def run(self, data: Any, ctx: FrozenContext) -> Any:
         """Pass the data through every step and return what the last one returned.

@@ -84,7 +84,7 @@ class WatchedPlan(RunPlan):
 
     def __getstate__(self) -> dict[str, Any]:
         """Send to another process what it takes to watch runs there, and nothing that stores them."""
-        return vars(self) | {"stored": None}
+        return super().__getstate__() | {"stored": None}
 
     def _has_generators(self) -> bool:
         """Return whether no other unit draws from the global generators meanwhile."""
