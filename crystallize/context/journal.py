@@ -26,6 +26,7 @@ Traced = set[str | None] | frozenset[str | None]
 UNTRACED: Final[Traced] = frozenset()
 """Those of a part that begins."""
 
+_OUTSIDE: Final = untouched(OUTSIDE, 0)
 _NO_OUTPUTS: Final[Mapping[str, Callable[[Any], Any] | None]] = MappingProxyType({})
 _NO_CALLS: Final[MutableMapping[CallEntry, None]] = {}
 """What a run without calls has; the first one is put into another."""
@@ -112,7 +113,7 @@ class Journal:
         self.condition = condition
         self.replicate = replicate
         self.logger = logger
-        self.scope = untouched(OUTSIDE, 0)
+        self.scope = _OUTSIDE
         self.scopes: list[Scope] = []
         self.traced = UNTRACED
         self.metrics: list[MetricEntry] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from crystallize.context.journal import Journal
@@ -74,6 +75,22 @@ def record(
     if measured is not False:
         measured = bool(measured)
     journal.metrics.append(_new_tuple(MetricEntry, (name, value, unit, measured, step)))
+
+
+def recorded(output: tuple[Any, ...], journal: Journal) -> Any:
+    """Return the data in what a step returned; if that is a pair with a mapping, its metrics are recorded."""
+    if len(output) != 2:
+        return output
+    data, metrics = output
+    if type(metrics) is not dict and not isinstance(metrics, Mapping):
+        return output
+    step = journal.scope.name
+    for name, value in metrics.items():
+        if type(value) is float and type(name) is str and name:  # as in `record`, without calling it
+            journal.metrics.append(_new_tuple(MetricEntry, (name, value, None, False, step)))
+        else:
+            record(journal, name, value)
+    return data
 
 
 def add_note(journal: Journal, name: str, value: Any) -> None:

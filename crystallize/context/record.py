@@ -21,7 +21,6 @@ _ABOVE_USERS = (_PACKAGE, str(Path(asyncio.__file__).parent) + os.sep)
 NOT_BEGUN: Final = "BudgetSpent"
 """Error type of the record of a run that was not begun, since a budget was spent."""
 _FORMAT: Final = "crystallize-run-4"
-_blank: Final = object.__new__
 
 
 def _encoder() -> Callable[[object], str]:
@@ -258,25 +257,39 @@ class _Unfrozen:
     __slots__ = tuple(entry.name for entry in fields(RunRecord))
 
 
-def record_of(*values: Any) -> RunRecord:
+def record_of(
+    condition: str,
+    replicate: int,
+    seed: int,
+    metrics: tuple[MetricEntry, ...],
+    scopes: tuple[Scope, ...],
+    artifacts: tuple[ArtifactEntry, ...],
+    error: RunError | None,
+    skipped: str | None,
+    seconds: float,
+    sections: tuple[tuple[str, str], ...],
+    cached: bool,
+    impure: str | None,
+    cached_steps: tuple[str, ...],
+    calls: tuple[CallEntry, ...],
+    notes: tuple[Note, ...],
+) -> RunRecord:
     """Return a record of the values of all its fields, in order."""
-    record: Any = _blank(_Unfrozen)
-    (
-        record.condition,
-        record.replicate,
-        record.seed,
-        record.metrics,
-        record.scopes,
-        record.artifacts,
-        record.error,
-        record.skipped,
-        record.seconds,
-        record.sections,
-        record.cached,
-        record.impure,
-        record.cached_steps,
-        record.calls,
-        record.notes,
-    ) = values
+    record: Any = _Unfrozen()
+    record.condition = condition
+    record.replicate = replicate
+    record.seed = seed
+    record.metrics = metrics
+    record.scopes = scopes
+    record.artifacts = artifacts
+    record.error = error
+    record.skipped = skipped
+    record.seconds = seconds
+    record.sections = sections
+    record.cached = cached
+    record.impure = impure
+    record.cached_steps = cached_steps
+    record.calls = calls
+    record.notes = notes
     record.__class__ = RunRecord
     return record  # type: ignore[no-any-return]

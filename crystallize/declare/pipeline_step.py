@@ -9,8 +9,6 @@ from typing import Any, overload
 
 from crystallize.context.context import FrozenContext
 from crystallize.context.freezing import Shared
-from crystallize.context.journal import Journal
-from crystallize.context.outputs import record
 from crystallize.declare.awaiting import is_async
 from crystallize.declare.functions import Declared, Given, Parameters
 from crystallize.errors import DefinitionError
@@ -238,15 +236,3 @@ def as_step(value: Any) -> PipelineStep:
     raise DefinitionError(
         f"{value!r} is not a pipeline step; decorate {name} with @pipeline_step(), or subclass PipelineStep"
     )
-
-
-def recorded(output: Any, journal: Journal) -> Any:
-    """Return the data in what a step returned; if that is a pair with a mapping, its metrics are recorded."""
-    if type(output) is not tuple or len(output) != 2:
-        return output
-    data, metrics = output
-    if type(metrics) is not dict and not isinstance(metrics, Mapping):
-        return output
-    for name, value in metrics.items():
-        record(journal, name, value)
-    return data

@@ -11,10 +11,11 @@ from typing import Any, Final, Protocol
 
 from crystallize.boundary import check_failure, failure
 from crystallize.context.context import FrozenContext, journal_of
+from crystallize.context.outputs import recorded
 from crystallize.context.seeding import HOOKS, SETUP, TEARDOWN
 from crystallize.declare.awaiting import Body, awaited, expected, finished, given, run_to_completion
 from crystallize.declare.datasource import DataSource
-from crystallize.declare.pipeline_step import PipelineStep, StepFactory, as_step, check_caching, recorded
+from crystallize.declare.pipeline_step import PipelineStep, StepFactory, as_step, check_caching
 from crystallize.errors import DefinitionError
 from crystallize.run.step_cache import CacheableSteps
 

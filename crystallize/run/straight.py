@@ -9,10 +9,10 @@ from typing import Any
 
 from crystallize.context.context import FrozenContext, journal_of
 from crystallize.context.journal import Journal, Traced
+from crystallize.context.outputs import recorded
 from crystallize.context.trace import Scope
 from crystallize.declare.awaiting import never_awaited
 from crystallize.declare.functions import Given
-from crystallize.declare.pipeline_step import recorded
 from crystallize.run.beginnings import Beginning
 from crystallize.run.pipeline import Around, Pipeline
 

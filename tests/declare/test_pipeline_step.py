@@ -8,10 +8,9 @@ import threading
 import numpy as np
 import pytest
 
-from crystallize import Experiment, FrozenContext, PipelineStep, Treatment, exit_step, pipeline_step
-from crystallize.context.context import journal_of
+from crystallize import Experiment, FrozenContext, Pipeline, PipelineStep, Treatment, exit_step, pipeline_step
 from crystallize.declare import pipeline_step as module
-from crystallize.declare.pipeline_step import as_step, recorded
+from crystallize.declare.pipeline_step import as_step
 from crystallize.errors import DefinitionError, StepParameterError
 
 
@@ -102,7 +101,7 @@ def test_a_generator_given_as_a_parameter_starts_anew_in_every_run():
 def test_a_pair_with_a_mapping_is_data_and_metrics(output, data, metrics):
     """Everything else is data."""
     ctx = FrozenContext()
-    assert recorded(output, journal_of(ctx)) == data
+    assert Pipeline([pipeline_step(lambda _: output)]).run(None, ctx) == data
     assert {entry.name: entry.value for entry in ctx.metrics.entries} == metrics
 
 
