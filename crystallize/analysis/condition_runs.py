@@ -26,6 +26,7 @@ from crystallize.analysis.columns import (
 from crystallize.context.record import NOT_BEGUN, RunRecord
 from crystallize.context.record_table import Records
 from crystallize.context.recording import is_finite, is_number
+from crystallize.context.trace import Scope
 
 _ADVICE = "; record float(...) of a value, a mean, or each value by ctx.metrics.add(name, value, unit=...)"
 
@@ -126,6 +127,11 @@ class ConditionRuns:
     def lacking(self) -> tuple[int, ...]:
         """Replicates without a successful run."""
         return self.records.lacking()
+
+    @cached_property
+    def scopes(self) -> tuple[Scope, ...]:
+        """The traces of the parts of all runs, each once."""
+        return tuple({id(scope): scope for trace in self.records.traces() for scope in trace}.values())
 
     @cached_property
     def seeds(self) -> Sequence[int | None]:

@@ -39,7 +39,7 @@ class TreatmentKeys:
         """
         if len(runs.lacking) == len(runs.records):
             return []
-        scopes = _scopes(runs)
+        scopes = runs.scopes
         written: dict[str, None] = {}
         for scope in scopes:
             if scope.index == TREATMENT:
@@ -52,9 +52,9 @@ class TreatmentKeys:
         """Say why a condition is not what its treatment declares; None if it is, or a run is missing."""
         if not runs.records.is_complete or not (unread := self.unread(runs)):
             return None
-        read = keys_read(_scopes(runs))
+        read = keys_read(runs.scopes)
         if runs.condition in self.shared and any(
-            key in read for scope in _scopes(runs) if scope.index == TREATMENT for key in scope.writes
+            key in read for scope in runs.scopes if scope.index == TREATMENT for key in scope.writes
         ):
             return None
         known = ", ".join(map(repr, looked_up(runs))) or "none"
@@ -69,7 +69,7 @@ def without_reading(runs: ConditionRuns, key: str) -> str | None:
     """Say that no run read a key; None if one did, or a run is missing."""
     if not runs.records.is_complete or len(runs.lacking) == len(runs.records):
         return None
-    if key in keys_read(_scopes(runs)):
+    if key in keys_read(runs.scopes):
         return None
     return f"no run read {key!r} in {runs.condition!r}, so that what was measured says nothing of it"
 
@@ -90,15 +90,10 @@ def warn_of_unread(treatment: str, key: str, of: str, ways: Iterable[ConditionRu
 
 def looked_up(runs: ConditionRuns) -> list[str]:
     """Return the keys that runs looked up, found or not, in order."""
-    scopes = [scope for scope in _scopes(runs) if scope.index != TREATMENT]
+    scopes = [scope for scope in runs.scopes if scope.index != TREATMENT]
     return sorted({key for scope in scopes for key in (*scope.reads, *scope.absent)})
 
 
 def keys_read(scopes: Iterable[Scope]) -> frozenset[str]:
     """Return the keys that something else than a treatment read."""
     return frozenset(key for scope in scopes if scope.index != TREATMENT for key in scope.reads)
-
-
-def _scopes(runs: ConditionRuns) -> Iterable[Scope]:
-    """Return the traces of the parts of all runs, each once."""
-    return {id(scope): scope for trace in runs.records.traces() for scope in trace}.values()
