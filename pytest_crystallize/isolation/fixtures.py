@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +71,11 @@ class UnitFixtures:
         if CASE not in ctx:
             pytest.fail("fixture 'case' exists only where an experiment declares cases=", pytrace=False)
         return ctx[CASE]  # type: ignore[no-any-return]
+
+
+def values_of(names: Iterable[str], ctx: FrozenContext) -> dict[str, Any]:
+    """Return what some of these fixtures give in a run, apart from the case."""
+    return {name: ctx if name == "ctx" else getattr(ctx, name) for name in names}
 
 
 def is_ours(definition: Any) -> bool:

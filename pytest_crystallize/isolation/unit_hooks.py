@@ -27,6 +27,11 @@ class UnitHooks:
         Of this process.
     hooks : object
         What pytest would call.
+
+    Attributes
+    ----------
+    are_unheard : bool
+        Whether nobody but pytest itself hears of a fixture.
     """
 
     pytest_fixture_setup: Callable[..., Any]
@@ -59,6 +64,7 @@ class UnitHooks:
         if all(id(impl.plugin) in silent for impl in behind.get_hookimpls()):
             behind = _unheard
         self.pytest_fixture_setup, self.pytest_fixture_post_finalizer = setup, behind
+        self.are_unheard = setup == self._set_up and behind is _unheard
 
     def _set_up(self, *, fixturedef: Any, request: Any) -> Any:
         __tracebackhide__ = True

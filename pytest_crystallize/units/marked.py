@@ -6,7 +6,7 @@ import asyncio
 import copy
 import inspect
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
 from pathlib import Path
@@ -35,6 +35,7 @@ from crystallize.seam import (
     quoted,
 )
 from pytest_crystallize.boundary import FAILURES, SKIPS, too_late
+from pytest_crystallize.isolation.fixtures import RESERVED, is_ours, values_of
 from pytest_crystallize.isolation.output import with_properties
 from pytest_crystallize.isolation.unit_hooks import UnitHooks
 from pytest_crystallize.naming.tracebacks import describe
@@ -88,6 +89,11 @@ class ConditionFunction(pytest.Function):
     @cached_property
     def _unit_hooks(self) -> UnitHooks:
         return UnitHooks(self.config, self.session.gethookproxy(self.path))
+
+    def take(self, names: Iterable[str], ctx: FrozenContext) -> None:
+        """Take values of reserved fixtures as pytest would, if nobody hears of it."""
+        if self._unit_hooks.are_unheard:
+            self.funcargs.update(values_of(names, ctx))
 
     @cached_property
     def ihook(self) -> Any:
@@ -174,6 +180,10 @@ class MarkedRuns(ExperimentRuns):
         self.fixture_definitions = frozenset(d for known in definitions for d in known)
         settings.wide_fixtures.update((d, d) for d in self.fixture_definitions if d.scope != "function")
         self._arguments = fixtures_of(function).argnames
+        known = fixtures_of(function).name2fixturedefs
+        self._reserved = [
+            n for n in self._arguments if n in RESERVED and n in known and is_ours(known[n][-1])
+        ]
         bound = Parameters(function.obj, (), "experiment")
         bound.defaults = {
             name: default
@@ -243,6 +253,7 @@ class MarkedRuns(ExperimentRuns):
         node.begin(host)
         fixtures.current = ctx
         self._phase = "setup"
+        node.take(self._reserved, ctx)
         try:
             with node.reported("setup"):
                 state.setup(node)
