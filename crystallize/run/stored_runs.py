@@ -107,13 +107,17 @@ class StoredRuns:
         units: dict[str, Unit] = {}
         latest: dict[Unit, tuple[str, str, RunRecord | None]] = {}  # pack, kind, and what was stored
         kinds: dict[str, str] = {}
-        for pack, bodies in self._store.packs(identity.slot, identity.common):
+
+        def wanted() -> Container[str]:
             if not units:
-                wanted = (Unit(number, condition) for condition in conditions for number in range(replicates))
-                units = {identity.key(unit): unit for unit in wanted if only is None or unit in only}
+                all_units = (Unit(number, name) for name in conditions for number in range(replicates))
+                units.update((identity.key(unit), unit) for unit in all_units if only is None or unit in only)
+            return units
+
+        for pack, bodies in self._store.packs(identity.slot, identity.common, wanted):
             for key, body in bodies:
-                unit = units.get(key)
-                if unit is not None and (unit not in latest or latest[unit][0] <= pack):
+                unit = units[key]
+                if unit not in latest or latest[unit][0] <= pack:
                     record = _decoded(body, unit, moves=identity.stream.samples > 0)
                     latest[unit] = pack, kinds.setdefault(body.kind, body.kind), record
         found: dict[Unit, RunRecord] = {}

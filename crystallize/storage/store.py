@@ -10,7 +10,7 @@ import secrets
 import struct
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from hmac import compare_digest
 from pathlib import Path
@@ -140,8 +140,18 @@ class Store:
         read = dict(self.packs(slot, parts))
         return {key: value for name in sorted(read) for key, value in read[name]}  # the latest last
 
-    def packs(self, slot: str, parts: Mapping[str, str]) -> Iterator[tuple[str, list[tuple[str, Encoded]]]]:
-        """Yield the same records pack by pack, with what tells which of two packs is the later one."""
+    def packs(
+        self, slot: str, parts: Mapping[str, str], wanted: Callable[[], Container[str]] | None = None
+    ) -> Iterator[tuple[str, list[tuple[str, Encoded]]]]:
+        """Yield the same records pack by pack, with what tells which of two packs is the later one.
+
+        Parameters
+        ----------
+        slot, parts
+            As in `publish`.
+        wanted : callable, optional
+            Returns the keys that are wanted, once there is a pack; records of others are passed over.
+        """
         if self._key is None:
             return
         prefix = _prefix(slot, _canonical(parts))
@@ -157,7 +167,7 @@ class Store:
                     continue
                 data, used = found
                 read.add(name)
-                records, whole = _unpack(data, seal)
+                records, whole = _unpack(data, seal, None if wanted is None else wanted())
                 self.rejected += not whole
                 if records:
                     _touch(path, used)
@@ -421,8 +431,11 @@ def _pack(seal: _Seal, key: str, value: Encoded) -> list[bytes]:
     return [seal(head, kind, name, value.data), head, kind, name, value.data]
 
 
-def _unpack(data: bytes, seal: _Seal) -> tuple[list[_Record], bool]:
-    """Return the records of a file that are authentic, and whether the whole file is made of such."""
+def _unpack(data: bytes, seal: _Seal, wanted: Container[str] | None = None) -> tuple[list[_Record], bool]:
+    """Return the records of a file that are authentic, and whether the whole file is made of such.
+
+    Of a file of which only some keys are wanted, the other records are not looked at.
+    """
     records: list[_Record] = []
     if not data.startswith(_MAGIC):
         return records, False
@@ -436,14 +449,16 @@ def _unpack(data: bytes, seal: _Seal) -> tuple[list[_Record], bool]:
         end = body + size
         if end > len(data):
             return records, False
-        if compare_digest(seal(view[start + _CODE : end]), data[start : start + _CODE]):
+        if wanted is not None and data[middle:body].decode("utf-8", "replace") not in wanted:
+            pass  # of a treatment that has changed since, mostly
+        elif compare_digest(seal(view[start + _CODE : end]), data[start : start + _CODE]):
             value = Encoded(data[begin:middle].decode("ascii"), data[body:end])
             key = data[middle:body].decode("utf-8", "surrogatepass")
             records.append(_Record(key, value, view[start:end]))
         else:
             whole = False
         start = end
-    return records, whole and bool(records)
+    return records, whole and start > len(_MAGIC)
 
 
 def _touch(path: str, used: float) -> None:

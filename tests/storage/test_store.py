@@ -117,6 +117,23 @@ def test_further_parts_are_told_and_not_looked_for(store):
     assert store.load("slot", PARTS) == {"0": C}
 
 
+def test_records_that_are_not_wanted_are_passed_over(store):
+    """A pack without a wanted one was not used, and is ours all the same; damage elsewhere is no matter."""
+    store.publish("slot", PARTS, {"0": A})
+    (unused,) = files(store)
+    set_used(unused, 1000)
+    store.publish("slot", PARTS, {"1": B, "2": A})
+    (used,) = set(files(store)) - {unused}
+    used.write_bytes(used.read_bytes()[: -len(A.data)] + b"2")
+    set_used(used, 1000)
+    found = [records for _, records in store.packs("slot", PARTS, lambda: {"1"})]
+    assert found == [[("1", B)]]
+    assert (store.fault, store.rejected) == (None, 0)
+    assert unused.stat().st_mtime == 1000 < used.stat().st_mtime
+    assert dict(pair for _, records in store.packs("slot", PARTS) for pair in records) == {"0": A, "1": B}
+    assert store.rejected == 1
+
+
 def test_the_working_directory_does_not_matter(tmp_path, monkeypatch):
     """A step may change it."""
     monkeypatch.chdir(tmp_path)
