@@ -15,13 +15,16 @@ import logging
 import re
 import sys
 import types
+from abc import ABCMeta, get_cache_token
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from itertools import chain, repeat
 from operator import call, is_
 from typing import Any, Final
 
+from crystallize.identity.encoder import BASES, FAMILIES
 from crystallize.identity.fingerprint import Fingerprint, fingerprint, found_by
+from crystallize.identity.instances import slots
 from crystallize.identity.origin import ABSENT, Roots, is_project_module, look_up
 from crystallize.identity.part_encoder import LabelPart, Part, PartEncoder
 from crystallize.identity.reach import Reach
@@ -55,6 +58,8 @@ _IN_C: Final = (
     *(types.MethodWrapperType, types.ClassMethodDescriptorType, types.GetSetDescriptorType),
     types.MemberDescriptorType,
 )
+_METACLASSES: Final = (type, ABCMeta)
+_LOOKING_UP: Final = frozenset({"__getattr__", "__getattribute__"})
 _HEAP_TYPE: Final = 1 << 9  # Py_TPFLAGS_HEAPTYPE
 
 
@@ -65,10 +70,14 @@ class Dependencies:
     ----------
     are_certain : bool
         Whether nothing else was looked at.
+    registries : bool
+        Whether registries of abstract classes were, too.
     """
 
     def __init__(self) -> None:
         self.are_certain = True
+        self.registries = False
+        self._registered = get_cache_token()
         self._names: dict[tuple[int, str], tuple[dict[str, Any], str, Any]] = {}
         self._attributes: dict[tuple[int, str], tuple[Any, str, Any]] = {}
         self._contents: dict[int, tuple[Any, list[Callable[[], Iterable[Any]]], list[Any]]] = {}
@@ -114,6 +123,7 @@ class Dependencies:
         containers, iterators, items = _columns(self._contents.values())
         iterators, items = [*chain.from_iterable(iterators)], [*chain.from_iterable(items)]
         sizes = [*map(len, containers)]
+        registered = self._registered if self.registries else None
 
         def hold() -> bool:
             # No step of this is one of Python's own: it is asked before every call of a step.
@@ -122,6 +132,7 @@ class Dependencies:
                 and all(map(is_, map(getattr, owners, attributes, repeat(ABSENT)), had))
                 and [*map(len, containers)] == sizes
                 and all(map(is_, chain.from_iterable(map(call, iterators)), items))
+                and (registered is None or registered == get_cache_token())
             )
 
         return hold
@@ -208,7 +219,31 @@ class _NotingEncoder(PartEncoder):
         elif kind is logging.Logger:
             self._noted.of(value, "__class__")
         elif not (kind in _FIXED or kind in _NAMED or issubclass(kind, type)):
+            self._note_instance(value, kind)
+
+    def _note_instance(self, value: Any, kind: type) -> None:
+        """Note an instance of a class of the project that is its class and its attributes, and no more."""
+        self._noted.of(kind, "__mro__")
+        self._noted.of(value, "__class__", "__dict__", "__module__", "__qualname__", "__name__")
+        module, held = self.look(sys.modules, kind.__module__), getattr(value, "__dict__", None)
+        if (
+            type(held) is not dict
+            or slots(kind)
+            or module is None
+            or not is_project_module(module, self.roots, self.look)
+            or getattr(value, "__qualname__", getattr(value, "__name__", None)) is not None
+            or any(map(_is_special, kind.__mro__[:-1]))
+        ):
             self._noted.are_certain = False
+        else:
+            self._noted.whole(held)
+
+
+def _is_special(kind: type) -> bool:
+    """Return whether instances of a class hold more than attributes, or are written in a way of their own."""
+    if not kind.__flags__ & _HEAP_TYPE or kind in BASES or kind in FAMILIES or kind is logging.Handler:
+        return True
+    return type(kind) not in _METACLASSES or not vars(kind).keys().isdisjoint(_LOOKING_UP)
 
 
 class _NotingReach(Reach):
@@ -231,7 +266,9 @@ class _NotingReach(Reach):
         elif part.kind == "class":
             noted.of(value, "__class__", "__bases__")
             noted.whole(vars(value))
-            if type(value) is not type:  # which may keep more of it elsewhere, as those of enums and ABCs do
+            if type(value) is ABCMeta:
+                noted.registries = True
+            elif type(value) is not type:  # which may keep more of it elsewhere, as that of enums does
                 noted.are_certain = False
         elif part.kind == "module":
             noted.are_certain = False

@@ -11,6 +11,7 @@ import json
 import logging
 import math
 import time
+from abc import ABC
 from json import JSONDecoder
 from statistics import mean
 
@@ -40,11 +41,23 @@ class Kind(Base):
     def rate():
         return divmod(WORDS, 2)
 
+class Shape(ABC):
+    def sides(self):
+        return self.number
+
+class Square(Shape):
+    def __init__(self):
+        self.number = 4
+        self.names = ["a"]
+
+SQUARE = Square()
+
 def f(data: "list[Kind]", ctx: JSONDecoder, *, factor=1.0):
     import os.path
     LOG.info("said")
     time.perf_counter()
-    return helper(add(data)), TABLE, KINDS, Kind.rate(), mean, json.dumps, math.pi, os.path.join, absent
+    helper(add(data)), SQUARE
+    return TABLE, KINDS, Kind.rate(), mean, json.dumps, math.pi, os.path.join, absent
 """
 
 IN_PLACE = {
@@ -78,6 +91,13 @@ IN_PLACE = {
     "a method": "m.Kind.rate = staticmethod(lambda: 1)",
     "what a method uses": "m.WORDS = 3",
     "the base of a class": "m.Kind.__bases__ = (type('Other', (m.Base,), {}),)",
+    "an attribute of an instance": "m.SQUARE.number = 3",
+    "another attribute of an instance": "m.SQUARE.more = 1",
+    "all attributes of an instance": "m.SQUARE.__dict__ = {'number': 3, 'names': []}",
+    "a list in an instance": "m.SQUARE.names.append('b')",
+    "the class of an instance": "m.SQUARE.__class__ = type('Square', (m.Shape,), {})",
+    "a method of a base class": "m.Shape.sides = lambda self: 0",
+    "a registry of a base class": "m.Shape.register(m.Kind)",
     "a module": "m.time = m.json",
     "a function of a module": "patch(m.json, 'dumps', helper)",
     "a builtin": "patch(builtins, 'divmod', helper)",
@@ -119,14 +139,17 @@ def test_what_changed_in_place_is_seen(load, monkeypatch):
 
 
 UNTOLD = {
-    "an instance": ("class A: x = 1\nK = A()\ndef f(): return K", "m.K.x = 2"),
+    "a slot": (
+        "class A: __slots__ = ('x',)\nclass B(A): pass\nK = B()\nK.x = 1\ndef f(): return K",
+        "m.K.x = 2",
+    ),
+    "attributes that are made": (
+        "class A: __dict__ = property(lambda self: {'x': X})\nX = 1\nK = A()\ndef f(): return K",
+        "m.X = 2",
+    ),
     "an array": ("import numpy as np\nK = np.zeros(3)\ndef f(): return K", "m.K[1] = 1"),
     "a deque": ("from collections import deque\nK = deque([1])\ndef f(): return K", "m.K.append(2)"),
     "an enum": ("from enum import Enum\nclass K(Enum): A = 1\ndef f(): return K", "m.K.A.more = 2"),
-    "a registry": (
-        "from abc import ABC\nclass K(ABC): pass\nclass Other: pass\ndef f(): return K",
-        "m.K.register(m.Other)",
-    ),
     "all globals": ("K = 1\ndef f(): return globals()['K']", "m.K = 2"),
     "names that a module makes": (
         "import step\nK = 1\ndef __getattr__(name): return K\ndef f(): return step.other",
@@ -141,9 +164,9 @@ UNTOLD = {
         "def f():\n    import no_such_module",
         "loaded('no_such_module', m)",
     ),
-    "a bound method": (
-        "class A:\n  x = 1\n  def g(s): pass\nK = A().g\ndef f(): return K",
-        "m.K.__self__.x = 2",
+    "a method of a generator": (
+        "import random\nK = random.Random(1).random\ndef f(): return K",
+        "m.K.__self__.seed(2)",
     ),
     "a memo": (
         "from functools import lru_cache\n@lru_cache\ndef g(): return K\nK = 1\ndef f(): g()",
