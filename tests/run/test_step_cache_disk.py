@@ -1,16 +1,18 @@
 """Cacheable steps: what becomes of their results on the disk, and how hits are shown."""
 
 import logging
+import os
 import shutil
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from cached_steps import noisy, run, scaled, total
 
 from crystallize import Experiment, LoggingPlugin, ParallelExecution, RunRecord, pipeline_step
 from crystallize.errors import CrystallizeWarning
-from crystallize.identity import file_digests, prerequisites
+from crystallize.identity import file_digests, loaded_files, prerequisites
 from crystallize.storage.store import Store
 
 pytestmark = pytest.mark.usefixtures("cache")
@@ -140,3 +142,33 @@ def test_a_file_that_changes_when_it_is_known_is_looked_at_again(calls):
     calls.clear()
     run(Experiment([1.0], [of_a_file, scaled, total], replicates=6))
     assert len(calls) == 6
+
+
+@pytest.mark.parametrize("changed", ["loaded.py", "other.py"])
+@pytest.mark.parametrize("moment", [3600.0, -1.0])
+def test_a_result_goes_with_installed_files_as_they_were(changed, moment, calls, tmp_path, monkeypatch):
+    """Those that the process has loaded are looked at again after a moment, others each time."""
+    home = tmp_path / "installed"
+    home.mkdir()
+    paths = {name: str(home / name) for name in ("loaded.py", "other.py")}
+    for path in paths.values():
+        Path(path).write_text("before")
+    monkeypatch.setattr(file_digests, "_SETTLED", -1)
+    monkeypatch.setattr(loaded_files, "homes", lambda: (f"{home}{os.sep}",))
+    monkeypatch.setattr(prerequisites, "LOADED", SimpleNamespace(now=lambda: paths))
+    monkeypatch.setattr(prerequisites, "STARTED", 2**63)  # so that the files are older than the process
+    monkeypatch.setattr(prerequisites, "_MOMENT", moment)
+    monkeypatch.setattr(prerequisites, "_LOOK", prerequisites._Look())
+    experiment = Experiment([1.0], [scaled, total])
+    run(experiment)
+    run(experiment)
+    assert calls == ["scaled"]
+    monkeypatch.setattr(prerequisites, "_LOOK", prerequisites._Look())  # that of another process
+    monkeypatch.setattr(
+        prerequisites, "LOADED", SimpleNamespace(now=lambda: {"loaded.py": paths["loaded.py"]})
+    )
+    run(experiment)
+    assert calls == ["scaled"]
+    Path(paths[changed]).write_text("and behind")
+    run(experiment)
+    assert len(calls) == (1 if changed == "loaded.py" and moment > 0 else 2)
