@@ -154,7 +154,15 @@ def test_imports_point_down(module):
 
 CACHING = {
     f"crystallize.run.{name}"
-    for name in ("repeatability", "resumed_runs", "run_key", "step_results", "stored_runs", "verification")
+    for name in (
+        "repeatability",
+        "resumed_runs",
+        "run_key",
+        "step_effects",
+        "step_results",
+        "stored_runs",
+        "verification",
+    )
 }
 CACHING |= {f"crystallize.run.{name}" for name in ("watched_plan", "watched_runs")}
 CACHING |= {f"crystallize.engines.{name}" for name in ("expectation", "interference", "payload")}

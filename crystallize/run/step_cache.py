@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from crystallize.context.context import FrozenContext, journal_of
 from crystallize.context.freezing import freeze
@@ -26,7 +26,9 @@ from crystallize.context.seeding import (
 from crystallize.context.trace import Event
 from crystallize.declare.pipeline_step import PipelineStep, code_of
 from crystallize.errors import DefinitionError, NotStorableError
-from crystallize.run.step_effects import StepEffects
+
+if TYPE_CHECKING:
+    from crystallize.run.step_effects import StepEffects
 
 Mode = Literal["reuse", "refresh", "off"]
 
@@ -192,6 +194,9 @@ class CacheableSteps:
     def __init__(
         self, cache: StepCache | None, seeding: Callable[[int], object] | None, *, shared: bool = False
     ) -> None:
+        from crystallize.run.step_effects import StepEffects  # heavy, and needed for cacheable steps only
+
+        self.effects = StepEffects
         self.cache = cache
         self.seeding = seeding
         self.shared = shared
@@ -232,7 +237,7 @@ class CacheableCall:
         """Begin the call, unless there is a result that can be used; then do what that says."""
         for result in () if self._entry is None else self._entry.find():
             try:
-                effects = StepEffects.decoded(result)
+                effects = self._steps.effects.decoded(result)
             except NotStorableError:
                 continue
             if not self._conflicts(effects) and self._why_anew(effects.metrics) is None:
@@ -298,7 +303,7 @@ class CacheableCall:
         if self._step.deterministic:
             self._check_determinism(moved)
         metrics, artifacts, notes = self._recorded
-        effects = StepEffects(
+        effects = self._steps.effects(
             output,
             [list(event) for event in self._events],
             {key: journal.values[key] for event, key in self._events if event == "write"},
@@ -308,7 +313,7 @@ class CacheableCall:
         )
         try:
             encoded = effects.encoded()
-            effects = StepEffects.decoded(encoded)
+            effects = self._steps.effects.decoded(encoded)
         except NotStorableError as fault:
             self._effects = effects
             self._refuse(f"what it gave: {fault}")

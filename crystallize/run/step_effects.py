@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from crystallize.storage.codec import decode, encode
+from crystallize.storage.store import Encoded
+
 
 @dataclass(slots=True)
 class StepEffects:
@@ -35,8 +38,6 @@ class StepEffects:
 
     def encoded(self) -> tuple[str, bytes]:
         """Return bytes; the output keeps a format of its own, which for most is not pickle."""
-        from crystallize.storage.codec import encode  # heavy, and needed for cacheable steps only
-
         rest = [self.events, self.written, self.metrics, self.artifacts, self.notes]
         one, other = encode(self.output), encode(rest)
         return f"{one.kind} {other.kind}", len(one.data).to_bytes(8, "big") + one.data + other.data
@@ -50,10 +51,7 @@ class StepEffects:
         NotStorableError
             If it can't be made again.
         """
-        from crystallize.storage.codec import decode  # heavy, and needed for cacheable steps only
-        from crystallize.storage.store import Encoded as Part
-
         kind, data = encoded
         one, _, other = kind.partition(" ")
         end = 8 + int.from_bytes(data[:8], "big")
-        return cls(decode(Part(one, data[8:end])), *decode(Part(other, data[end:])))
+        return cls(decode(Encoded(one, data[8:end])), *decode(Encoded(other, data[end:])))
