@@ -69,7 +69,8 @@ def read_dated(path: str | os.PathLike[str], limit: int) -> tuple[bytes, float]:
             reason = f"it has {size:,} bytes, and at most {limit:,} are read"
             raise OSError(errno.EFBIG, reason, os.fspath(path))
         data, room = b"", size + 1
-        while room and (block := os.read(descriptor, room)):
+        # One byte more is asked for than there should be; where it does not come, the file is over.
+        while (room > 1 or not data) and (block := os.read(descriptor, room)):
             data, room = data + block if data else block, room - len(block)
     finally:
         os.close(descriptor)

@@ -11,6 +11,7 @@ import struct
 import time
 from collections import defaultdict
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from hashlib import blake2b
 from hmac import compare_digest
 from pathlib import Path
@@ -404,6 +405,7 @@ _Bytes = bytes | memoryview
 _Seal = Callable[..., bytes]
 
 
+@lru_cache(maxsize=64)
 def _seal(secret: bytes, scope: str) -> _Seal:
     """Return a function that gives the authentication code of some chunks of bytes.
 

@@ -3,12 +3,14 @@
 import os
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from crystallize.analysis.reference_file import load_reference
 from crystallize.errors import FingerprintError, ReferenceFileError
 from crystallize.run.run_key import input_digests
+from crystallize.storage import regular
 from crystallize.storage.regular import read_regular
 from crystallize.storage.secret import Secret
 from crystallize.storage.store import Encoded, Store
@@ -79,3 +81,32 @@ def test_links_to_files_are_followed(tmp_path):
     assert read_regular(link, 5) == b"12345"
     with pytest.raises(OSError, match="it has 5 bytes, and at most 4 are read"):
         read_regular(link, 4)
+
+
+@pytest.mark.parametrize("before", [b"", b"abc"])
+def test_a_file_that_grows_while_it_is_read_is_refused(before, tmp_path, monkeypatch):
+    """It may be torn."""
+    path = tmp_path / "growing"
+    path.write_bytes(before)
+    status_of = os.fstat
+
+    def grown(descriptor):
+        status = status_of(descriptor)
+        with path.open("ab") as file:
+            file.write(b"more")
+        return status
+
+    monkeypatch.setattr(regular, "os", SimpleNamespace(**{**vars(os), "fstat": grown}))
+    with pytest.raises(OSError, match="it grew while it was read"):
+        read_regular(path, 100)
+
+
+@pytest.mark.parametrize("content", [b"", b"a", b"abcd", b"abcde"])
+def test_a_file_may_come_in_pieces(content, tmp_path, monkeypatch):
+    """Whether or not the last one is as long as the others."""
+    path = tmp_path / "whole"
+    path.write_bytes(content)
+    read = os.read
+    pieces = SimpleNamespace(**{**vars(os), "read": lambda descriptor, size: read(descriptor, min(size, 2))})
+    monkeypatch.setattr(regular, "os", pieces)
+    assert read_regular(path, 100) == content
