@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 from typing import Any
 
+from crystallize.analysis.columns import mean
 from crystallize.analysis.condition_runs import ConditionRuns
 from crystallize.analysis.sample import ClaimSample
 from crystallize.analysis.samples import claim_sample
@@ -44,10 +45,14 @@ def _layout(sample: ClaimSample) -> tuple[Any, ...]:
 def ratio_of(runs: ConditionRuns, claim: Claim) -> float | None:
     """Return the ratio of the totals of a claim's metrics in a condition; None where there is none."""
     assert claim.per is not None
-    totals = []
+    columns = []
     for metric in (claim.metric, claim.per):
         values = runs.with_totals((metric,)).column(metric)
         if not values or None in values:
             return None
-        totals.append(math.fsum(value for value in values if value is not None))
+        columns.append([value for value in values if value is not None])
+    try:
+        totals = list(map(math.fsum, columns))
+    except OverflowError:  # the means, which are floats where their values are, have the same ratio
+        totals = list(map(mean, columns))
     return totals[0] / totals[1] if totals[1] else None

@@ -78,6 +78,15 @@ def test_a_ratio_is_of_the_totals():
     assert verdict.detectable > 0
 
 
+def test_a_ratio_of_totals_beyond_floats():
+    """Each value is a float, and so is their ratio, which is that of the means."""
+    costs, units = [1.5e308] * 4, [1e308, 1e308, 0.5e308, 0.5e308]
+    first = runs("baseline", cost=costs, success=units)
+    second = runs("t", cost=costs, success=costs)
+    verdict = evaluate(claim(metric=PER), first, second)
+    assert (verdict.baseline_mean, verdict.treatment_mean) == (2.0, 1.0)
+
+
 def test_sizes_of_a_ratio():
     """Absolute, or a part of the baseline's ratio; against a number, as well."""
     least = evaluate(claim(metric=PER, at_least=0.1, relative=True, alternative="one-sided"), *costs())
