@@ -12,7 +12,9 @@ from crystallize.context.journal import Journal, Traced
 from crystallize.context.outputs import recorded
 from crystallize.context.trace import Scope
 from crystallize.declare.awaiting import never_awaited
+from crystallize.declare.datasource import FunctionSource
 from crystallize.declare.functions import Given
+from crystallize.declare.pipeline_step import FunctionStep
 from crystallize.run.beginnings import Beginning
 from crystallize.run.pipeline import Around, Pipeline
 
@@ -85,8 +87,9 @@ def _part(
     journal = Journal(values or {}, 0, "", 0, logging.getLogger())
     journal.enter(name, index)
     ready = call
-    if isinstance(part, Given) and values is not None and (found := part.ready(values)) is not None:
-        ready, looked_up = found
+    if values is not None and type(part) in (FunctionSource, FunctionStep):  # a derived one may do more
+        assert isinstance(part, Given)
+        ready, looked_up = part.ready(values) or (call, ())
         for key in looked_up:
             journal.trace_look_up(key)
     return index, name, call, ready, journal.scope, frozenset(journal.traced)

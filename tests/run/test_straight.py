@@ -19,6 +19,7 @@ from crystallize import (
     resource_factory,
 )
 from crystallize.core import PipelineStep
+from crystallize.declare.pipeline_step import FunctionStep
 from crystallize.run.units import Unit
 
 
@@ -126,6 +127,14 @@ class Three(PipelineStep):
         return data, 1, 2
 
 
+class Twice(FunctionStep):
+    """A step of a class derived from that of functions."""
+
+    def __call__(self, data, ctx):
+        """Pass the data through the function twice."""
+        return super().__call__(super().__call__(data, ctx)[0], ctx)
+
+
 def by_replicate(ctx):
     """Add a key that differs from run to run."""
     ctx.add("delta", 10.0 * ctx.replicate)
@@ -138,6 +147,7 @@ PIPELINES = [
     (writing, [of_late, shift]),
     (numbers, [marked, adding, of_late, shift]),
     (numbers, [required]),
+    (numbers, [Twice(shift, {}), total]),
     (numbers, [using, injected, total]),
     (numbers, [stopping, total]),
     (numbers, [total, forgotten]),
