@@ -111,7 +111,7 @@ class Prerequisites:
 
     def _first_broken(self, data: bytes) -> str | None:
         loaded = _LOOK.digests()
-        for kind, place, digest in json.loads(data):
+        for kind, place, digest in _listed_in(data):
             if kind == "loaded" and loaded.get(place) == digest:
                 continue
             path = place if kind == "loaded" else os.path.join(self._root, place)  # noqa: PTH118
@@ -264,6 +264,13 @@ class _Look:
 
 
 _LOOK: Final = _Look()
+
+
+@lru_cache(maxsize=8)
+def _listed_in(data: bytes) -> list[Entry]:
+    """Return the entries of a list; many results have the same."""
+    entries: list[Entry] = json.loads(data)
+    return entries
 
 
 @lru_cache(maxsize=8)
