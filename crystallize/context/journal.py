@@ -164,11 +164,15 @@ class Journal:
         if type(traced) is set:
             traced.add(key)
         else:  # it stands for many parts
-            self.traced = {*traced, key}
+            self.traced = {*traced, key} if traced else {key}
 
     def trace_look_up(self, key: str) -> None:
         """Trace that the current part looks up a key."""
-        self._add_traced(key)
+        traced = self.traced
+        if type(traced) is set:  # as `_add_traced`, without calling it: this is for each look-up
+            traced.add(key)
+        else:
+            self.traced = {*traced, key} if traced else {key}
         if key in self.values:
             scope = self.scope.then("read", key, summarize(self.values[key]))
         else:
