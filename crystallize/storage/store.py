@@ -112,7 +112,8 @@ class Store:
         if not whole or [record.key for record in records] != [key]:
             self.rejected += 1
             return None
-        _touch(path, used)
+        if abs(time.time() - used) > _RECENT:
+            _touch(path)
         return records[0].value
 
     def has(self, key: str, sort: Sort = "value") -> bool:
@@ -163,15 +164,14 @@ class Store:
             listed = [name for name in self._packs(prefix) if name not in read]
             for name in listed:
                 path = self._spelled(name)
-                found = self._read_dated(path)
-                if found is None:
+                data = self._read(path)
+                if data is None:
                     continue
-                data, used = found
                 read.add(name)
                 records, whole = _unpack(data, seal, None if wanted is None else wanted())
                 self.rejected += not whole
                 if records:
-                    _touch(path, used)
+                    _touch(path)  # however late the last use was: `explain` tells of the latest
                     yield name, [(r.key, r.value) for r in records if r.value.kind != _PARTS]
             if len(read) - before == len(listed):
                 break
@@ -463,10 +463,9 @@ def _unpack(data: bytes, seal: _Seal, wanted: Container[str] | None = None) -> t
     return records, whole and start > len(_MAGIC)
 
 
-def _touch(path: str, used: float) -> None:
-    if abs(time.time() - used) > _RECENT:
-        with contextlib.suppress(OSError):
-            os.utime(path)
+def _touch(path: str) -> None:
+    with contextlib.suppress(OSError):
+        os.utime(path)
 
 
 def _remove(path: str) -> None:
