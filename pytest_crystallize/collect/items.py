@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from crystallize import Hypothesis
     from pytest_crystallize.units.units import ExperimentRuns
 
-PREFETCH_SECONDS = 0.1
+PREFETCH_SECONDS = 0.25
 _OF_VERDICTS = ("skip", "skipif", "xfail")
 """Marks that say what becomes of a test, rather than how condition runs are made."""
 

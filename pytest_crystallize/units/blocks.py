@@ -8,7 +8,7 @@ from typing import Final
 
 from pytest_crystallize.records.exchange import Exchange
 
-WORTH: Final = 0.05
+WORTH: Final = 0.1
 """Seconds that a block is to take; a claim takes a fraction of a millisecond."""
 LEAST: Final = 0.002
 """Seconds of a block where few replicates are left, of which every process is to have its part."""
