@@ -77,11 +77,6 @@ class Repeatability:
         """Whether there is a later run of each condition that was run, to be made again."""
         return self._first.keys() <= self._later.keys()
 
-    @property
-    def spent_again(self) -> float:
-        """Seconds that were spent on runs made again."""
-        return self._again
-
     # State.
 
     @property
