@@ -229,7 +229,7 @@ def sessions(directory: Path) -> Iterator[Figure]:
     )
 
     many = write(directory, "experiment_many.py", MANY)
-    times = medians(directory, {n: (*RUN, n, many) for n in ("-n0", "-n2")}, 3)
+    times = medians(directory, {n: (*RUN, *ALONE, n, many) for n in ("-n0", "-n2")}, 3)
     yield Figure("1,000 experiments x 2 claims x 10 replicates, -n0, median of 3", times["-n0"], 6.0, "s")
     yield Figure("the same, -n2 over -n0", times["-n2"] / times["-n0"], 0.8)
 
