@@ -51,17 +51,6 @@ def read_regular(path: str | os.PathLike[str], limit: int) -> bytes:
     OSError
         As `open_regular`; or if the file is larger, or grows while it is read.
     """
-    return read_dated(path, limit)[0]
-
-
-def read_dated(path: str | os.PathLike[str], limit: int) -> tuple[bytes, float]:
-    """Return what `read_regular` does, and the time at which the file was changed or touched, in seconds.
-
-    Raises
-    ------
-    OSError
-        As there.
-    """
     descriptor, status = _opened(path)
     try:
         size = status.st_size
@@ -76,4 +65,4 @@ def read_dated(path: str | os.PathLike[str], limit: int) -> tuple[bytes, float]:
         os.close(descriptor)
     if len(data) > size:
         raise OSError(errno.EFBIG, "it grew while it was read", os.fspath(path))
-    return data, status.st_mtime
+    return data

@@ -19,7 +19,7 @@ from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple
 
 from crystallize.storage.atomic import UNFINISHED, write_whole
-from crystallize.storage.regular import read_dated
+from crystallize.storage.regular import read_regular
 from crystallize.storage.secret import Secret
 
 GIBIBYTE: Final = 1 << 30
@@ -32,7 +32,6 @@ _PARTS = "(parts)"  # kind of a pack's first records, the very first having no k
 _SHARD = re.compile(r"[0-9a-f]{2}")
 _NAME = re.compile(r"[0-9a-f]{32}\.(?:value|list)|[0-9a-f]{32}-[0-9a-f]{32}-[0-9a-f]{32}\.pack")
 _DAY: Final = 86400.0  # seconds
-_RECENT: Final = 60.0  # seconds; what was used as late as that is not marked as used once more
 _STALE = 3600.0  # seconds after which nobody finishes a temporary file any more
 
 _NO_PARTS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType({})
@@ -104,16 +103,14 @@ class Store:
         if self._key is None:
             return None
         path = self._spelled(f"{_digest(key)}.{sort}")
-        found = self._read_dated(path)
-        if found is None:
+        data = self._read(path)
+        if data is None:
             return None
-        data, used = found
         records, whole = _unpack(data, _seal(self._key, sort))
         if not whole or [record.key for record in records] != [key]:
             self.rejected += 1
             return None
-        if abs(time.time() - used) > _RECENT:
-            _touch(path)
+        _touch(path)
         return records[0].value
 
     def has(self, key: str, sort: Sort = "value") -> bool:
@@ -341,12 +338,8 @@ class Store:
             return []
 
     def _read(self, path: Path | str) -> bytes | None:
-        found = self._read_dated(path)
-        return None if found is None else found[0]
-
-    def _read_dated(self, path: Path | str) -> tuple[bytes, float] | None:
         try:
-            return read_dated(path, self.capacity)  # nothing of ours is larger
+            return read_regular(path, self.capacity)  # nothing of ours is larger
         except FileNotFoundError:
             return None
         except OSError as error:

@@ -403,11 +403,13 @@ class PrefetchItem(ExperimentItem):
     @property
     def is_stopped(self) -> bool:
         """Whether the session ends behind the tests that are under way."""
-        return self.runs.settings.exchange.agreed(STOPPED) is not None
+        return bool(self.session.shouldfail) or self.runs.settings.exchange.agreed(STOPPED) is not None
 
     def runtest(self) -> None:
         """Run unclaimed replicates."""
         share, started = self.share, time.perf_counter()
+        if share is None and (self.is_idle or self.is_stopped):
+            return
 
         def enough(done: int) -> bool:
             if share is None:

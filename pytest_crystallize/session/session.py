@@ -395,8 +395,7 @@ class CrystallizeSession:
         if records is None:
             return
         if records.store.fault is not None:
-            fault = records.store.fault
-            fault = self.settings.exchange.agree("fault of the cache", lambda: fault)
+            fault = self.settings.exchange.said_first("fault of the cache", records.store.fault)
             self.settings.note(f"runs are not stored: {fault}")
         if not self.is_worker and self._runs_were_stored():
             records.store.tidy()

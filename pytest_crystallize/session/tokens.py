@@ -46,6 +46,10 @@ class LastToken(pytest.Item):
             if not token.is_idle:
                 yield token
 
+    def ending(self, latest: HypothesisItem | None) -> PrefetchItem:
+        """Return what ends the session of this worker as its last test would; of the latest experiment."""
+        return _token(latest or self._items[0], "end", None)
+
     def runtest(self) -> None:
         """Do nothing: its tokens are run in its place."""
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pytest_crystallize.collect.items import ExperimentItem, PrefetchItem
+from pytest_crystallize.collect.items import ExperimentItem, HypothesisItem, PrefetchItem
 from pytest_crystallize.pytest_seam import runtestprotocol
 from pytest_crystallize.session.tokens import LastToken
 from pytest_crystallize.units.settings import Settings
@@ -33,6 +33,8 @@ class WorkerHooks:
         self._settings = settings
         self._output: dict[str, Any] = config.workeroutput  # type: ignore[attr-defined]
         self._reported: set[tuple[str, str, str]] = set()
+        self._latest: HypothesisItem | None = None
+        self._last: LastToken | None = None
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
@@ -40,6 +42,8 @@ class WorkerHooks:
         if isinstance(item, LastToken):
             self._help(item, nextitem)
             return True
+        if isinstance(item, HypothesisItem):
+            self._latest = item
         if not isinstance(item, PrefetchItem):
             return None
         if item.is_idle and nextitem is not None and nextitem.parent is item.parent:
@@ -47,19 +51,28 @@ class WorkerHooks:
         for report in runtestprotocol(item, log=False, nextitem=nextitem):
             if report.failed and self._is_new(item, report):
                 report.crystallize_of = item.experiment  # type: ignore[attr-defined]
+                if self._last is not None:
+                    report.nodeid = self._last.nodeid  # pytest-xdist knows no other
                 item.ihook.pytest_runtest_logreport(report=report)
         return True
 
     def _help(self, last: LastToken, nextitem: pytest.Item | None) -> None:
-        """Run what nobody has claimed, of one experiment after the other, each under a token of its own."""
+        """Run what nobody has claimed, of one experiment after the other, each under a token of its own.
+
+        What is wider than these ends with one of them, too, so that what fails then is reported of it.
+        """
         self._settings.timer.belongs_to(last)
         self._settings.timer.suspend()  # its tokens have their own
-        session, tokens = last.session, last.tokens()
+        run, session, tokens = last.config.hook.pytest_runtest_protocol, last.session, last.tokens()
+        behind = last.ending(self._latest) if nextitem is None else nextitem
+        self._last = last
         token = next(tokens, None)
-        while token is not None and not (session.shouldstop or session.shouldfail or token.is_stopped):
-            following = next(tokens, None)  # what it needs, too, is not torn down
-            last.config.hook.pytest_runtest_protocol(item=token, nextitem=following or nextitem)
+        while token is not None and not session.shouldstop:
+            following = None if token.is_stopped else next(tokens, None)
+            run(item=token, nextitem=following or behind)  # what that needs, too, is not torn down
             token = following
+        if nextitem is None and not session.shouldstop:
+            run(item=behind, nextitem=None)
 
     def _is_new(self, item: PrefetchItem, report: pytest.TestReport) -> bool:
         """Return whether no other token of the experiment has failed in the same way here."""

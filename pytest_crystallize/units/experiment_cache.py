@@ -169,7 +169,7 @@ class ExperimentCache:
             told = is_told(self._runs.settings.exchange, self._runs.id)
             if not told and (changed is not None or unproven is not None):
                 why = f"since they change what they use: {changed}" if changed else f"since {unproven}"
-                told_once = self._runs.settings.exchange.agree(f"changed {self._runs.id}", lambda: why)
+                told_once = self._runs.settings.exchange.said_first(f"changed {self._runs.id}", why)
                 self._runs.settings.note(f"{self._runs.name}: its runs are not stored, {told_once}")
 
     def told(self, arms: Mapping[str, ConditionRuns]) -> CacheUse:

@@ -183,4 +183,4 @@ class Repeats:
             f"{runs.name}: runs depend on those before them, since they change what they use: {named}; "
             "values and verdicts may differ with -n" + (", and they are not stored" if stored else "")
         )
-        runs.settings.note(runs.settings.exchange.agree(f"{STATE} {runs.id}", lambda: text))
+        runs.settings.note(runs.settings.exchange.said_first(f"{STATE} {runs.id}", text))

@@ -222,18 +222,64 @@ def test_one_among_many_is_shared_in_the_end(project, dist):
 @pytest.mark.slow
 def test_nobody_helps_on_where_the_session_is_stopped(project):
     """With `-x`, a worker leaves an experiment of others behind what it has claimed."""
-    project.raw(
-        "conftest.py",
-        """
-        def pytest_runtest_setup(item):
-            if item.nodeid.endswith("-last::run"):
-                item.runs.settings.exchange.agree("stopped", lambda: "by a test")
-        """,
+    stop = (
+        SHARED
+        + """
+session = request.config.pluginmanager.getplugin("crystallize-session")
+session.settings.exchange.agree("stopped", lambda: "by a run")
+"""
     )
-    project.write(MANY + total(name="experiment_15b", replicates=200, arguments="rng, log", lines=SHARED))
+    one = total(name="experiment_15b", replicates=200, arguments="rng, log, request", lines=stop)
+    project.write(MANY + one)
     project.run_workers().assert_outcomes(passed=41)
     made_by = project.path.joinpath("log").read_text().split()
     assert sorted(made_by.count(pid) for pid in set(made_by)) == [2, 398]
+
+
+def test_what_is_wider_ends_as_the_last_test_of_a_worker_would(project):
+    """Behind all tests are tokens; what a session's fixture raises is an error all the same, and told as such."""
+    project.write(
+        """
+@pytest.fixture(scope="session")
+def server():
+    yield
+    Path(f"ended-{os.getpid()}").touch()
+    raise RuntimeError("the server did not end")
+
+from pathlib import Path
+"""
+        + total(arguments="rng, server")
+        + "\ndef test_plain(server):\n    pass\n"
+    )
+    result = project.run_workers()
+    assert result.ret == 1
+    ended = len(list(project.path.glob("ended-*")))
+    assert ended >= 1
+    result.assert_outcomes(passed=2, errors=ended)
+    result.stdout.fnmatch_lines(["ERROR experiment_a.py::*RuntimeError: the server did not end"])
+    result.stdout.no_fnmatch_line("*block-*")
+
+
+@pytest.mark.slow
+def test_who_helps_fails_as_a_token_does(project):
+    """The error is told of the experiment that was to be helped."""
+    project.raw(
+        "conftest.py",
+        """
+        import os
+        from pathlib import Path
+
+        def pytest_runtest_setup(item):
+            if item.nodeid.endswith("-last::run"):
+                Path(f"here-{os.getpid()}").touch()
+                raise RuntimeError("no room for another")
+        """,
+    )
+    project.write(MANY + total(name="experiment_15b", replicates=30, arguments="rng, log", lines=SHARED))
+    result = project.run_workers()
+    assert result.ret == 1
+    result.assert_outcomes(passed=41, errors=1)
+    result.stdout.fnmatch_lines(["ERROR experiment_a.py::experiment_15b*RuntimeError: no room for another"])
 
 
 @pytest.mark.slow
