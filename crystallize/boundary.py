@@ -7,6 +7,9 @@ that raised them. What asks for the end of everything is raised again.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from types import TracebackType
+
 _ending: tuple[type[BaseException], ...] = (KeyboardInterrupt,)
 
 
@@ -34,6 +37,21 @@ def failure(error: BaseException) -> str:
     check_failure(error)
     message = text_of(error)
     return f"{type(error).__name__}: {message}" if message else type(error).__name__
+
+
+def with_frames(
+    traceback: TracebackType | None, keep: Callable[[TracebackType], bool]
+) -> TracebackType | None:
+    """Return a traceback of those entries that are to be kept; None if there is none."""
+    kept = []
+    while traceback is not None:
+        if keep(traceback):
+            kept.append(traceback)
+        traceback = traceback.tb_next
+    found = None
+    for each in reversed(kept):
+        found = TracebackType(found, each.tb_frame, each.tb_lasti, each.tb_lineno)
+    return found
 
 
 def text_of(error: BaseException) -> str:

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from crystallize.boundary import failure as failure
     from crystallize.boundary import shown as shown
     from crystallize.boundary import text_of as text_of
+    from crystallize.boundary import with_frames as with_frames
     from crystallize.calls.counts import METER as METER
     from crystallize.calls.counts import Counts as Counts
     from crystallize.calls.counts import calls_made as calls_made
@@ -248,7 +249,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "analysis.unchanged": ("unrepeated",),
     "analysis.unread": ("TreatmentKeys", "unread_text"),
     "analysis.verdict": ("PASSING",),
-    "boundary": ("check_failure", "ends_everything", "failure", "shown", "text_of"),
+    "boundary": ("check_failure", "ends_everything", "failure", "shown", "text_of", "with_frames"),
     "calls.counts": ("Counts", "METER", "calls_made", "counts_of_lines", "hear_counts"),
     "calls.keeping": ("Keeping", "keep_replies", "replies_kept"),
     "calls.replies": ("prune_replies",),

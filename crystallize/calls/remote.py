@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
+from crystallize.boundary import with_frames
 from crystallize.calls.arguments import DATA
 from crystallize.calls.keeping import Mode, checked_mode
 from crystallize.errors import DefinitionError
@@ -172,15 +173,9 @@ def _wrapped(declared: Remote) -> Callable[..., Any]:
 
 def _of_users(traceback: TracebackType | None) -> TracebackType | None:
     """Return a traceback without the frames of what makes calls."""
-    frames = []
-    while traceback is not None:
-        if not traceback.tb_frame.f_globals.get("__name__", "").startswith(_BETWEEN):
-            frames.append(traceback)
-        traceback = traceback.tb_next
-    found = None
-    for each in reversed(frames):
-        found = TracebackType(found, each.tb_frame, each.tb_lasti, each.tb_lineno)
-    return found
+    return with_frames(
+        traceback, lambda entry: not entry.tb_frame.f_globals.get("__name__", "").startswith(_BETWEEN)
+    )
 
 
 def _check_numbers(

@@ -12,7 +12,7 @@ import pytest
 import crystallize
 import pytest_crystallize
 from crystallize.errors import CrystallizeError
-from crystallize.seam import RunError, check_failure, is_project_file
+from crystallize.seam import RunError, check_failure, is_project_file, with_frames
 from pytest_crystallize.pytest_seam import PYTEST_FILE, call_of
 
 _OTHERS = tuple(
@@ -46,15 +46,7 @@ def with_lines(traceback: TracebackType | None) -> TracebackType | None:
 
     Python gives such a frame no line number, without which pytest can't show it.
     """
-    frames = []
-    while traceback is not None:
-        if traceback.tb_lineno is not None:
-            frames.append(traceback)
-        traceback = traceback.tb_next
-    found = None
-    for frame in reversed(frames):
-        found = TracebackType(found, frame.tb_frame, frame.tb_lasti, frame.tb_lineno)
-    return found
+    return with_frames(traceback, lambda entry: entry.tb_lineno is not None)
 
 
 def describe(error: BaseException, step: str, node: pytest.Item) -> RunError:
