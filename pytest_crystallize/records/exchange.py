@@ -328,20 +328,20 @@ class SharedExchange(Exchange):
 
     def agree(self, name: str, make: Callable[[], str]) -> str:
         """Return what the first process of the session that asked for `name` made."""
-        if name not in self._agreed:
-            place = _NAMES + _offset(name, 0)
-            self._locks.acquire(place, wait=True)
-            try:
-                made = self._agreements.get(name)
-                if made is None:
-                    made = make()
-                    with suppress(OSError):  # others run then what this one has found stored
-                        self.flush()
-                    self._agreements.put(name, made)
-                self._agreed[name] = made
-            finally:
-                self._locks.release(place)
-        return self._agreed[name]
+        if (known := self.agreed(name)) is not None:
+            return known
+        place = _NAMES + _offset(name, 0)
+        self._locks.acquire(place, wait=True)
+        try:
+            made = self.agreed(name)
+            if made is None:
+                made = make()
+                with suppress(OSError):  # others run then what this one has found stored
+                    self.flush()
+                self._agreements.put(name, made)
+        finally:
+            self._locks.release(place)
+        return made
 
     def agreed(self, name: str) -> str | None:
         """Return what was made for `name`, if anything was."""
