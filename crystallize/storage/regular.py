@@ -29,8 +29,8 @@ def open_regular(path: str | os.PathLike[str]) -> FileIO:
         raise
 
 
-def _opened(path: str | os.PathLike[str]) -> tuple[int, os.stat_result]:
-    """Return the descriptor of a regular file, and its status."""
+def _opened(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Return the descriptor of a regular file, and its size."""
     descriptor = os.open(path, _FLAGS)
     try:
         # What was opened is judged, not what the path names by now.
@@ -40,7 +40,7 @@ def _opened(path: str | os.PathLike[str]) -> tuple[int, os.stat_result]:
     except BaseException:
         os.close(descriptor)
         raise
-    return descriptor, status
+    return descriptor, status.st_size
 
 
 def read_regular(path: str | os.PathLike[str], limit: int) -> bytes:
@@ -51,9 +51,8 @@ def read_regular(path: str | os.PathLike[str], limit: int) -> bytes:
     OSError
         As `open_regular`; or if the file is larger, or grows while it is read.
     """
-    descriptor, status = _opened(path)
+    descriptor, size = _opened(path)
     try:
-        size = status.st_size
         if size > limit:
             reason = f"it has {size:,} bytes, and at most {limit:,} are read"
             raise OSError(errno.EFBIG, reason, os.fspath(path))

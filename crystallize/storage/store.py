@@ -168,7 +168,7 @@ class Store:
                 records, whole = _unpack(data, seal, None if wanted is None else wanted())
                 self.rejected += not whole
                 if records:
-                    _touch(path)  # however late the last use was: `explain` tells of the latest
+                    _touch(path)
                     yield name, [(r.key, r.value) for r in records if r.value.kind != _PARTS]
             if len(read) - before == len(listed):
                 break

@@ -81,11 +81,10 @@ def with_tokens(
             count = min(replicates, each)
             yield from (_token(item, number, -(-replicates // count)) for number in range(count))
         yield item
-    for number in range(LAST_PER_WORKER * workers if firsts and dist != "loadfile" else 0):
+    helped = [*firsts.values()] if dist != "loadfile" else []
+    for number in range(LAST_PER_WORKER * workers if helped else 0):
         name = f"block-{0:08x}-{number}::run"
-        yield LastToken.from_parent(
-            session, name=name, nodeid=f"crystallize::{name}", items=list(firsts.values())
-        )
+        yield LastToken.from_parent(session, name=name, nodeid=f"crystallize::{name}", items=helped)
 
 
 def _is_shared(item: HypothesisItem) -> bool:
