@@ -135,7 +135,7 @@ class SeedSequences:
 
     def know(self, block: Sequence[int]) -> None:
         """Know of words that will probably be asked for together."""
-        if (known := self._places.get(block[0])) is not None and known[0] == block:
+        if (known := self._places.get(block[0])) is not None and known[0] is block:
             return
         if len(self._places) >= _MOST_WORDS:
             self._places.clear()

@@ -12,6 +12,7 @@ import random
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -67,6 +68,15 @@ def check_root_seed(seed: object, where: str = "seed") -> int:
     return int(seed)
 
 
+@lru_cache(maxsize=128)
+def _words(root: int, branch: tuple[int, ...], block: int) -> Sequence[int]:
+    """Return a block of the words of a stream; the experiments of a session have the same root seed."""
+    bits = np.random.PCG64(np.random.SeedSequence(root, spawn_key=branch))
+    bits.advance(block * _BLOCK)
+    words: list[int] = bits.random_raw(_BLOCK).tolist()
+    return words
+
+
 class SeedStream:
     """The 64-bit words of one root seed, by replicate.
 
@@ -78,25 +88,24 @@ class SeedStream:
         Which of its independent streams; none is that of `Experiment.run`.
     """
 
-    __slots__ = ("_blocks", "branch", "root")
+    __slots__ = ("_latest", "branch", "root")
     samples = 0
     """How many replicates there are of each case; 0 where replicates are of none."""
 
     def __init__(self, root: int, branch: tuple[int, ...] = ()) -> None:
         self.root = root
         self.branch = branch
-        self._blocks: dict[int, list[int]] = {}
+        self._latest: tuple[int, Sequence[int]] = -1, ()
 
     def word(self, replicate: int) -> int:
         """Return raw word `replicate` (0-based) of the stream."""
-        block = replicate // _BLOCK
-        words = self._blocks.get(block)
-        if words is None:
-            bits = np.random.PCG64(np.random.SeedSequence(self.root, spawn_key=self.branch))
-            bits.advance(block * _BLOCK)
-            words = self._blocks[block] = bits.random_raw(_BLOCK).tolist()
+        block, place = divmod(replicate, _BLOCK)
+        known, words = self._latest
+        if known != block:
+            words = _words(self.root, self.branch, block)
             SEQUENCES.know(words)
-        return words[replicate % _BLOCK]
+            self._latest = block, words
+        return words[place]
 
     def seed(self, replicate: int) -> int:
         """Return the replicate's seed: the top 32 bits of its word, which every library accepts."""

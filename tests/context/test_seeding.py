@@ -3,6 +3,7 @@
 import pickle
 import random
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from crystallize.errors import DefinitionError
 FAKE_TORCH = '''
 """Enough of torch to be seeded: its generator is a list of numbers."""
 import random as _random
+import tracemalloc
 
 _generator = _random.Random("fresh")
 
@@ -68,6 +70,20 @@ def test_words_are_those_of_one_stream():
         raw[i] for i in (2099, 0, 1023, 1024, 1025)
     ]
     assert pickle.loads(pickle.dumps(stream)).word(1500) == raw[1500]
+
+
+def test_streams_of_one_root_seed_share_their_words():
+    """The experiments of a session have one: a thousand of them keep the words once."""
+    SeedStream(11).word(0)
+    tracemalloc.start()
+    try:
+        streams = [SeedStream(11) for _ in range(1000)]
+        words = {stream.word(5) for stream in streams}
+        size, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert words == {SeedStream(11).word(5)}
+    assert size < 1000 * 512  # bytes: a block of words takes 40,000
 
 
 def test_steps_have_streams_of_their_own():
