@@ -83,7 +83,7 @@ class VerdictsDue:
         if not reporter.knows_expected:
             return "the session ended before it was known which experiments were selected"
         failed = [test for test in reporter.expected if test in self._bad]
-        missing = [test for test in reporter.expected if test not in self._bad | self._good]
+        missing = [test for test in reporter.expected if test not in self._bad and test not in self._good]
         parts = (
             _counted(failed, len(reporter.expected), "failed"),
             _counted(missing, len(reporter.expected), "gave no verdict"),
