@@ -8,7 +8,7 @@ import logging
 import pathlib
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final, Literal, NamedTuple
 
 import crystallize.identity.stable_hash  # noqa: F401 - it teaches the encoder all types
@@ -30,6 +30,7 @@ from crystallize.identity.origin import (
 _PLAIN_WRAPPERS: Final = (staticmethod, classmethod, property, types.MethodType, functools._lru_cache_wrapper)
 _NAMED: Final = (type, types.FunctionType, types.BuiltinFunctionType, functools._lru_cache_wrapper)
 """What has a name of its own, wherever it is met."""
+_CONTAINERS: Final = (list, dict, set)
 _HEAP_TYPE: Final = 1 << 9  # Py_TPFLAGS_HEAPTYPE
 _LOCKS: Final = ("Lock", "Condition", "Semaphore")
 
@@ -92,6 +93,12 @@ class PartEncoder(Encoder):
 
     def unsure(self) -> None:
         """Say that what is written depends on more than can be looked up again."""
+
+    def objects(self, part: Part) -> Iterator[tuple[int, object]]:
+        """Yield number and object of what a part that was written holds, and others may hold as well."""
+        if part.kind == "variable" and type(part.value) in _CONTAINERS:
+            yield -1, part.value
+        yield from self._met.values()
 
     def refer(self, part: Part) -> None:
         """Refer to a part by its label."""

@@ -161,6 +161,17 @@ DIFFERENT = {
     ),
     "bound method": ("class A:\n  def m(s): return 1\nh=A().m\ndef f(): return h()\n", "n 1\nh", "n 2\nh"),
     "vectorize": ("import numpy as np\nv=np.vectorize(lambda x:x)\ndef f(): return v(1)\n", "x:x)", "x:-x)"),
+    "which of two sentinels": (
+        "A,B=object(),object()\nM=A\ndef f(): return M is A\n",
+        "M=A",
+        "M=B",
+    ),
+    "sentinel in a default": (
+        "class S: pass\nA,B=S(),S()\ndef f(m={'k':A}): return m['k'] is B\n",
+        ":A}",
+        ":B}",
+    ),
+    "one list or two": ("A=[1]\nB=A\ndef f(): return A is B\n", "B=A", "B=[1]"),
     "absent name": (
         "import weakref\ndef g(): return helper(1)\ndef f(): return g()\n",
         "f g(",
@@ -310,6 +321,17 @@ def test_what_python_keeps_in_classes_does_not_count(load):
     before = digest(f)
     f()
     assert digest(f) == before
+
+
+def test_it_is_said_which_objects_are_shared(load):
+    """Two of equal content are told apart by who holds them; the parts themselves are what they were."""
+    source = "A, B = object(), object()\nM = A\ndef f(): return M is A, B\n"
+    before = fingerprint(load(source), name="step")
+    after = fingerprint(load(source.replace("M = A", "M = B")), name="step")
+    assert changes(before.parts, after.parts) == [
+        "what step.B and step.M share is new",
+        "what step.A and step.M share is gone",
+    ]
 
 
 def test_changes_are_said():

@@ -147,6 +147,10 @@ def code() -> Iterator[Case]:
             "class A:\n    def b(self): return {}\na = A()\n",
             "operator.methodcaller('b')(shop.a)",
         ),
+        "which of two objects": (
+            "KINDS = object(), object()\nKIND = KINDS[{} - 1]\n",
+            "shop.KIND is shop.KINDS[0]",
+        ),
         "reloaded": ("RATE = {}\n", "importlib.reload(shop).RATE"),
     }
     imports = "import importlib, operator, pickle, pkgutil, pydoc\nimport shop"

@@ -100,11 +100,20 @@ def level():
 def always():
     yield
 """,
-    "helpers.py": "def clean(x):\n    return x\n",
+    "helpers.py": (
+        "FAST, SLOW = object(), object()\nMODE = FAST\n\ndef clean(x):\n    return x if MODE is FAST else x + 1\n"
+    ),
 }
 EDITS = {
     "body": ("experiment_a.py", "+ extra)", "+ extra + 1)", 0, "experiment_a.experiment_total changed"),
     "helper": ("helpers.py", "return x", "return x + 1", 0, "helpers.clean changed"),
+    "which of two objects": (
+        "helpers.py",
+        "MODE = FAST",
+        "MODE = SLOW",
+        0,
+        "what helpers.FAST and helpers.MODE share is gone",
+    ),
     "fixture": ("experiment_a.py", "return 2", "return 3", 0, "experiment_a.scale changed"),
     "conftest": ("conftest.py", "return 1", "return 5", 0, "conftest.level changed"),
     "autouse": ("conftest.py", "    yield", "    print()\n    yield", 0, "conftest.always changed"),
@@ -117,7 +126,7 @@ EDITS = {
     "replicates": ("experiment_a.py", "replicates=5", "replicates=4", 12, None),
     "comment": ("helpers.py", "def", "# a comment\n\ndef", 15, None),
 }
-QUICK = {"helper", "fixture", "treatment"}
+QUICK = {"helper", "which of two objects", "fixture", "treatment"}
 
 
 @pytest.mark.slow
