@@ -14,6 +14,7 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Se
 from functools import lru_cache
 from hashlib import blake2b
 from hmac import compare_digest
+from itertools import groupby
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple
@@ -251,14 +252,17 @@ class Store:
             file = files.pop()
             _remove(file.path)
             excess -= file.size
-        small: dict[str, list[_File]] = defaultdict(list)
+        groups: dict[str, list[_File]] = defaultdict(list)
         for file in files:
             prefix, _, pack = file.name.rpartition("-")
-            if pack and file.size < _SMALL:
-                small[prefix].append(file)
-        for prefix, packs in small.items():
-            if len(packs) >= _MANY:
-                self._merge(self._key, prefix, packs)
+            if pack:
+                groups[prefix].append(file)
+        for prefix, packs in groups.items():
+            if sum(pack.size < _SMALL for pack in packs) >= _MANY:
+                packs.sort(key=lambda pack: pack.name)
+                for is_small, row in groupby(packs, lambda pack: pack.size < _SMALL):
+                    if is_small:
+                        self._merge(self._key, prefix, [*row])
 
     def prune(self, days: float) -> tuple[int, int]:
         """Remove what was not used for some days; return how many bytes that were, and how many are left."""
@@ -272,18 +276,23 @@ class Store:
         return removed, left
 
     def _merge(self, secret: bytes, prefix: str, packs: list[_File]) -> None:
-        """Make one pack of several."""
+        """Make one pack of several in a row, between which none was published: the latest value counts."""
+        if len(packs) < _MANY:
+            return
         seal = _seal(secret, prefix)
         latest: dict[tuple[str, bool], _Record] = {}
         merged: list[_File] = []
-        for pack in sorted(packs, key=lambda pack: pack.name):
+        for number, pack in enumerate(packs):
             data = self._read(pack.path)
             records, whole = _unpack(data, seal) if data is not None else ([], False)
-            # Another may be somebody else's: it goes when it is old.
             if whole and records[0].value.kind == _PARTS:
                 merged.append(pack)
                 for record in records:
                     latest[record.key, record.value.kind == _PARTS] = record
+            elif records:  # what is wrong with it stays, and goes when it is old
+                self._merge(secret, prefix, packs[number + 1 :])
+                break
+            # One without any record of ours is somebody else's.
         if len(merged) < _MANY:
             return
         chunks: list[_Bytes] = [_MAGIC, *(record.raw for record in latest.values())]

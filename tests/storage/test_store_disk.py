@@ -303,6 +303,24 @@ def test_packs_that_are_not_wholly_ours_are_not_merged(store):
     assert len(theirs.load("slot", PARTS)) == 7
 
 
+@pytest.mark.parametrize("case", ["large", "partly ours"])
+def test_a_value_stays_the_latest_when_earlier_and_later_packs_are_merged(store, case):
+    """A pack that is not merged stands between those before it and those behind it."""
+    for i in range(9):
+        store.publish("slot", PARTS, {"a" if i == 0 else f"{i}": A})
+    before = set(files(store))
+    store.publish("slot", PARTS, {"a": B, "b": Encoded("json", bytes(1 << 20 if case == "large" else 9))})
+    if case == "partly ours":
+        (path,) = set(files(store)) - before
+        path.write_bytes(path.read_bytes()[:-1] + b"x")
+    for i in range(9):
+        store.publish("slot", PARTS, {f"b{i}": A})
+    store.tidy()
+    assert len(files(store)) == 3
+    assert store.load("slot", PARTS)["a"] == B
+    assert len(store.load("slot", PARTS)) == (19 if case == "large" else 18)
+
+
 def test_packs_stay_if_the_merged_one_can_not_be_written(store, monkeypatch):
     """Nothing is removed before its place is taken."""
     for i in range(8):
