@@ -159,7 +159,8 @@ class Store:
         read: set[str] = set()
         for _ in range(_LISTINGS):
             before = len(read)
-            listed = [name for name in self._packs(prefix) if name not in read]
+            # Of packs that were used together, the latest is touched last.
+            listed = sorted(name for name in self._packs(prefix) if name not in read)
             for name in listed:
                 path = self._spelled(name)
                 data = self._read(path)

@@ -1,5 +1,6 @@
 """Bytes on disk: what is stored is found, by several processes, too."""
 
+import itertools
 import multiprocessing
 import os
 import random
@@ -116,6 +117,20 @@ def test_further_parts_are_told_and_not_looked_for(store):
     assert store.explain("slot", "u") == {**PARTS, "dose": "3"}
     assert store.explain("slot", "v") is None
     assert store.load("slot", PARTS) == {"0": C}
+
+
+def test_of_packs_that_are_loaded_together_the_latest_tells(store, monkeypatch):
+    """In whatever order a directory lists them; but for one without a wanted record."""
+    ticks = itertools.count(2000)
+    monkeypatch.setattr(module, "_touch", lambda path: set_used(path, next(ticks)))
+    listed = os.listdir
+    monkeypatch.setattr(os, "listdir", lambda path: sorted(listed(path), reverse=True))
+    store.publish("slot", PARTS, {"0": A, "t1": A}, {"t": {"dose": "1"}})
+    store.publish("slot", PARTS, {"t2": B}, {"t": {"dose": "2"}})
+    list(store.packs("slot", PARTS, lambda: {"0", "t2"}))
+    assert store.explain("slot", "t") == {**PARTS, "dose": "2"}
+    list(store.packs("slot", PARTS, lambda: {"0", "t1"}))
+    assert store.explain("slot", "t") == {**PARTS, "dose": "1"}
 
 
 def test_records_that_are_not_wanted_are_passed_over(store):
