@@ -37,7 +37,7 @@ class Recalled:
     refusal : str or None
         Why no run is stored.
     changes : list of str
-        Why nothing that is stored can be used.
+        Why nothing that is stored of some conditions can be used.
     measured_on : list of str
         Dates on which stored values were measured that claims are about.
     """
@@ -121,8 +121,10 @@ class ExperimentCache:
                     self._publish(unit, record)
             recalled.verified = [list(unit) for unit in sorted(verified)]
             recalled.measured_on = stored.measured_on if hits else []
-            if (not hits or stored.broken) and runs.settings.config.get_verbosity() > 1:
-                said = [change for condition in needed for change in stored.explain(condition)]
+            if runs.settings.config.get_verbosity() > 1:
+                used = set() if stored.broken else {unit.condition for unit in hits}
+                lacking = [condition for condition in needed if condition not in used]
+                said = [change for condition in lacking for change in stored.explain(condition)]
                 recalled.changes = list(dict.fromkeys(said))
         return json.dumps(vars(recalled))
 

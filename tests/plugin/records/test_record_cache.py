@@ -118,7 +118,7 @@ EDITS = {
     "conftest": ("conftest.py", "return 1", "return 5", 0, "conftest.level changed"),
     "autouse": ("conftest.py", "    yield", "    print()\n    yield", 0, "conftest.always changed"),
     "default": ("experiment_a.py", "extra=0", "extra=2", 0, "experiment_a.experiment_total changed"),
-    "treatment": ("experiment_a.py", "4.0", "5.0", 10, None),
+    "treatment": ("experiment_a.py", "4.0", "5.0", 10, "treatment more changed"),
     "treatment's name": ("experiment_a.py", '"more"', '"most"', 10, None),
     "another treatment": ("experiment_a.py", '{"delta": 4.0}', '{"delta": 4.0}, "x": {"extra": 9}', 15, None),
     "alpha": ("experiment_a.py", "alpha=0.05", "alpha=0.04", 15, None),
