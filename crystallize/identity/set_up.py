@@ -98,6 +98,8 @@ _MOST_SEARCHED: Final = 8
 
 def _searched(loaded: list[ModuleType], called: list[ModuleType]) -> _Searched:
     """Return what is found from some modules, which experiments of a file have in common."""
+    for module in list(_read):
+        _outline_of(module)  # forgets what was found if one was loaded again
     modules = [*called, *loaded]
     sizes = (number for module in modules for number in (id(module), len(vars(module))))
     key = (len(sys.modules), len(called), *sizes)
@@ -357,15 +359,20 @@ def _path(module: ModuleType) -> str | None:
 
 
 _outlines: dict[str, tuple[Status, Outline]] = {}
-_read: WeakKeyDictionary[ModuleType, Outline] = WeakKeyDictionary()
+_read: WeakKeyDictionary[ModuleType, tuple[object, Outline]] = WeakKeyDictionary()
 
 
 def _outline_of(module: ModuleType) -> Outline:
-    """Return the outline of a module, as its source was when this was asked first; empty if there is none."""
-    known = _read.get(module)
-    if known is None:
-        known = _read[module] = _outline_of_source(module)
-    return known
+    """Return the outline of a module, as its source was when this was asked first; empty if there is none.
+
+    A module that was loaded again, which gave it another spec, has executed another source.
+    """
+    spec, known = vars(module).get("__spec__"), _read.get(module)
+    if known is None or known[0] is not spec:
+        if known is not None:
+            _searched_before.clear()
+        known = _read[module] = spec, _outline_of_source(module)
+    return known[1]
 
 
 def _outline_of_source(module: ModuleType) -> Outline:

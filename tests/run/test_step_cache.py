@@ -1,5 +1,6 @@
 """Cacheable steps: what they share, and what they do again."""
 
+import decimal
 import importlib
 import json
 import sys
@@ -409,3 +410,30 @@ def test_an_edit_of_a_helper_is_a_miss(name, tmp_path, monkeypatch, cache):
     assert outcome(operator="-") == ([4], 2)
     assert outcome(operator="-", limit=3) == ([3], 3)
     assert outcome() == ([6], 3)
+
+
+def test_what_a_module_does_that_is_loaded_again_counts(tmp_path, monkeypatch, calls):
+    """In a notebook, say: what it has set meanwhile is not what the stored result was made with."""
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    monkeypatch.setattr(decimal.getcontext(), "prec", 28)
+    settings, module = tmp_path / "settings_again.py", tmp_path / "loaded_again.py"
+    settings.write_text("import decimal\ndecimal.getcontext().prec = 5\n")
+    module.write_text(
+        "import decimal, settings_again\ndef third(): return float(decimal.Decimal(1) / decimal.Decimal(3))\n"
+    )
+    third = importlib.import_module("loaded_again").third
+    again = sys.modules["settings_again"]
+
+    @pipeline_step(cacheable=True, deterministic=True)
+    def divided(data, ctx):
+        CALLS.info("divided")
+        return third()
+
+    assert [Experiment([1], [divided]).apply() for _ in range(2)] == [0.33333] * 2
+    settings.write_text("import decimal\ndecimal.getcontext().prec = 10\n")
+    importlib.reload(again)
+    assert [Experiment([1], [divided]).apply() for _ in range(2)] == [0.3333333333] * 2
+    assert calls == ["divided"] * 2
+    for name in ("settings_again", "loaded_again"):
+        monkeypatch.delitem(sys.modules, name)
