@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 from crystallize.analysis.sample import ClaimSample
@@ -26,7 +27,7 @@ def compared_directly(claim: Claim, sample: ClaimSample, names: tuple[str, str])
         Of the conditions.
     """
     for values, condition in zip((sample.baseline, sample.treatment), names, strict=True):
-        if max(values) - min(values) > rounding(values):
+        if _change(min(values), max(values)) > rounding(values):
             i = next(i for i, value in enumerate(values) if value != values[0])
             return Verdict.invalid(
                 f"declared deterministic, but metric {claim.metric!r} of {condition!r} is {values[0]!r} in "
@@ -34,7 +35,7 @@ def compared_directly(claim: Claim, sample: ClaimSample, names: tuple[str, str])
                 test=DETERMINISTIC,
             )
     before, after = sample.baseline[0], sample.treatment[0]
-    change = after - before
+    change = _change(before, after)
     if abs(change) <= rounding([before], [after]):
         change = 0.0
     if claim.has_relative_size:
@@ -71,3 +72,16 @@ def compared_directly(claim: Claim, sample: ClaimSample, names: tuple[str, str])
         population="this data set",
         details={"significant": holds, "accepted": holds, "difference": change, "test": DETERMINISTIC},
     )
+
+
+def _change(before: float, after: float) -> float:
+    """Return the difference, of whole numbers the exact one; infinite beyond floats."""
+    if not (isinstance(before, int) or isinstance(after, int)):  # these are as exact as floats can be
+        return after - before
+    if not (float(before).is_integer() and float(after).is_integer()):
+        return float(after) - float(before)
+    change = int(after) - int(before)
+    try:
+        return float(change)
+    except OverflowError:
+        return math.inf if change > 0 else -math.inf

@@ -67,7 +67,8 @@ class Arms:
     Attributes
     ----------
     baseline, treatment : numpy.ndarray
-        Large whole numbers less one that is common to all, so that no difference is rounded.
+        Large whole numbers less one that is common to all, so that no difference is rounded; those that lie
+        further apart than doubles tell whole numbers apart are rounded as other doubles are.
     exponent : int
         Of the power.
     precision : Precision
@@ -149,8 +150,11 @@ def _arms(baseline: Any, treatment: Any, first: Sample, second: Sample) -> Arms:
     precision = precision_of((baseline, first), (treatment, second))
     size = largest(first, second)
     if precision.ulp == 0 and size > _LARGE:
-        first, second = _centred(baseline, treatment)
-        size = largest(first, second)
+        if (centred := _centred(baseline, treatment)) is None:
+            precision = Precision(_DOUBLE)
+        else:
+            first, second = centred
+            size = largest(first, second)
     exponent = math.frexp(size)[1]
     with np.errstate(all="ignore"):  # what is lost is below the smallest float beside the largest value
         first, second = np.ldexp(first, -exponent), np.ldexp(second, -exponent)
@@ -251,13 +255,16 @@ def _is_whole(given: Any, sample: Sample) -> bool:
         return bool((sample == np.rint(sample)).all())
     if isinstance(given, np.ndarray) and given.dtype.kind != "O":
         return given.dtype.kind in "biu"
-    return all(isinstance(value, int | np.integer) for value in given)
-
-
-def _centred(baseline: Any, treatment: Any) -> tuple[Sample, Sample]:
-    origin = int(baseline[0])
-    first, second = (
-        np.array([float(int(value) - origin) for value in arm], dtype=np.float64)
-        for arm in (baseline, treatment)
+    return all(
+        isinstance(value, int | np.integer) or (abs(value) <= _EXACT and float(value).is_integer())
+        for value in given
     )
-    return first, second
+
+
+def _centred(baseline: Any, treatment: Any) -> tuple[Sample, Sample] | None:
+    """Return large whole numbers less the first of them; None where doubles do not hold that either."""
+    origin = int(baseline[0])
+    arms = [[int(value) - origin for value in arm] for arm in (baseline, treatment)]
+    if any(abs(value) >= _EXACT for arm in arms for value in arm):
+        return None
+    return np.array(arms[0], dtype=np.float64), np.array(arms[1], dtype=np.float64)

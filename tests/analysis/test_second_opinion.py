@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 from recorded import arms, experiment
 
-from crystallize import BootstrapTTest, Hypothesis, MannWhitneyTest, WilcoxonTest, evaluate
+from crystallize import (
+    BootstrapTTest,
+    Hypothesis,
+    MannWhitneyTest,
+    PermutationTest,
+    WilcoxonTest,
+    YuenTest,
+    evaluate,
+)
 from crystallize.claims.policy import Judging
 from crystallize.stats import d_z
 
@@ -78,6 +86,44 @@ def test_whole_numbers_beyond_floats_are_compared_exactly():
     sampled = judge([before] * 8, [before - 3] * 8, "decrease")
     assert (sampled.status, sampled.difference, sampled.degenerate) == ("supported", -3, True)
     assert "never differs" not in sampled.reason
+
+
+@pytest.mark.parametrize("before", [2**53, 2**53 - 1, float(2**53)])
+def test_where_floats_end_to_hold_whole_numbers_they_are_compared_exactly(before):
+    """One side is a float, the other one no longer; nor do values of one side hide that they differ."""
+    after = 2**53 + 1
+    verdict = judge([before] * 3, [after] * 3, "equal", margin=0, deterministic=True)
+    assert (verdict.status, verdict.difference) == ("refuted", after - int(before))
+    within = judge([before] * 3, [after] * 3, "equal", margin=after - int(before), deterministic=True)
+    assert within.status == "supported"
+    varies = judge([before, before, after], [before] * 3, "equal", margin=0, deterministic=True)
+    assert (varies.status, "declared deterministic" in varies.reason) == ("invalid", True)
+    across = [2**53 + i for i in range(-10, 10)]
+    sampled = judge(across, [value + 1 for value in across], "increase")
+    assert (sampled.status, sampled.difference, sampled.degenerate) == ("supported", 1, True)
+
+
+def test_a_difference_of_whole_numbers_may_be_beyond_floats():
+    """Each of them is a float, and the verdict ends no run."""
+    for before, after, direction in ((-(2**1023), 2**1023, "increase"), (2**1023, -(2**1023), "decrease")):
+        assert judge([before] * 3, [after] * 3, direction, deterministic=True).status == "supported"
+        assert judge([before] * 8, [after] * 8, direction).status == "supported"
+
+
+@pytest.mark.parametrize("scale", [2**56, 2**58, 2**60, 2**62])
+@pytest.mark.parametrize("test", ["auto", WilcoxonTest(), PermutationTest(), YuenTest()], ids=str)
+def test_what_doubles_hide_of_whole_numbers_far_apart_supports_no_claim(scale, test):
+    """Each value is larger by exactly 100, which is lost when values are rounded to doubles."""
+    before = [(i + 1) * scale for i in range(30)]
+    after = [value + 100 for value in before]
+    for direction in ("no_increase", "equal"):
+        verdict = judge(before, after, direction, margin=10, statistical_test=test)
+        assert (verdict.status, verdict.p_value) == ("inconclusive", 1)
+    assert judge(before, after, "increase", statistical_test=test).status == "inconclusive"
+    # Where they lie close to one another, no scale hides it.
+    close = [scale + i for i in range(30)]
+    verdict = judge(close, [value + 100 for value in close], "no_increase", margin=10, statistical_test=test)
+    assert (verdict.status, verdict.difference) == ("refuted", 100)
 
 
 def test_the_rounding_of_single_precision_is_no_effect():
