@@ -109,6 +109,9 @@ class Exchange:
     def end(self, key: Key) -> None:
         """Note that a unit has been run, if it was begun here."""
 
+    def beside(self, is_so: bool) -> None:
+        """Note whether what is under way here is no test's, which would be told if this process dies."""
+
     def of_others(self, experiment: str) -> int:
         """Return how many units of an experiment other processes have run."""
         return 0
@@ -218,6 +221,11 @@ class SharedExchange(Exchange):
             self._log.end(key)
             self._begun.discard(key)
 
+    def beside(self, is_so: bool) -> None:
+        """Note whether what is under way here is no test's, which would be told if this process dies."""
+        assert self._log is not None
+        self._log.beside(is_so)
+
     def publish(self, key: Key, record: RunRecord) -> None:
         """Keep a record, and have it appended to this process's log before long."""
         super().publish(key, record)
@@ -239,6 +247,11 @@ class SharedExchange(Exchange):
         """Return the units that a process began and did not end."""
         begun = [key for key, by in (self._attempts | self._under_way).items() if by == worker]
         return [key for key in begun if not self.has(key) or self._is_lost(key)]
+
+    def died_beside(self, worker: str) -> bool:
+        """Return whether what a process was running when it died was no test's."""
+        with self._reading:
+            return any(reader.is_beside() for reader in self._readers.current() if reader.worker == worker)
 
     def _is_lost(self, key: Key) -> bool:
         record = self.record(key)

@@ -78,6 +78,10 @@ class Log:
         if not self._slot.give_up(key):
             self.flush()
 
+    def beside(self, is_so: bool) -> None:
+        """Note for others whether what is under way is no test's."""
+        self._slot.beside(is_so)
+
     def add(self, key: Key, record: RunRecord) -> None:
         """Gather a record, and append all if it is time."""
         now = time.perf_counter()
@@ -141,6 +145,12 @@ class LogReader:
         """Return the unit that its process is running, or was when it died."""
         self._slot.seek(0)
         return _key_in(self._slot.read())
+
+    def is_beside(self) -> bool:
+        """Return whether what its process is running is no test's, or may be none's; or was when it died."""
+        self._slot.seek(0)
+        slot = self._slot.read()
+        return len(slot) < _SLOT or bool(slot[_BESIDE])
 
     def entries(self) -> Iterator[Block | Key]:
         """Yield what is new: records, and units that were begun."""
@@ -225,6 +235,7 @@ def _head(line: bytes) -> Block | Key | None:
 # What is under way.
 
 _SLOT: Final = 4096  # bytes
+_BESIDE: Final = _SLOT - 1  # in the last one, whether it is beside the tests
 _LENGTH: Final = struct.Struct("<I")
 _NOTHING: Final = _LENGTH.pack(0)
 
@@ -264,7 +275,7 @@ class _Slot:
             name = self._named[experiment, condition] = json.dumps([experiment, condition]).encode()
         text = b"%d %s" % (replicate, name)
         end = _LENGTH.size + len(text)
-        if self._taken is not None or end > _SLOT:
+        if self._taken is not None or end > _BESIDE:
             return False
         self._memory[_LENGTH.size : end] = text
         self._memory[: _LENGTH.size] = _LENGTH.pack(len(text))  # now it counts
@@ -278,6 +289,11 @@ class _Slot:
         self._memory[: _LENGTH.size] = _NOTHING
         self._taken = None
         return True
+
+    def beside(self, is_so: bool) -> None:
+        """Note for others whether what is under way is no test's."""
+        if self._memory is not None:
+            self._memory[_BESIDE] = is_so
 
     def close(self) -> None:
         if self._memory is not None:

@@ -101,10 +101,16 @@ class ControllerHooks:
             return
         self._crashed = True
         worker = node.gateway.id
-        for key in self._under_way(worker):
+        keys = self._under_way(worker)
+        for key in keys:
             self.reporter.settings.note(
                 f"worker {worker!r} died while it ran replicate {key.replicate} of {key.condition!r} of "
                 f"{key.experiment}"
+            )
+        exchange = self.reporter.settings.exchange
+        if not keys and isinstance(exchange, SharedExchange) and exchange.died_beside(worker):
+            self.reporter.settings.fail(
+                "a worker died in no test and no replicate, but in what is torn down behind them or in a hook"
             )
         dist = self.config.getoption("dist", "no")
         if dist in _HANGS_AFTER_CRASH and self.reporter.terminal is not None:

@@ -106,6 +106,22 @@ class WorkerHooks:
         with self._settings.turns.taken(alone=False, timed=False):
             return (yield)
 
+    @pytest.hookimpl(wrapper=True, tryfirst=True, specname="pytest_runtest_protocol")
+    def pytest_runtest_protocol_beside_tests(self, item: pytest.Item) -> Generator[None, object, object]:
+        """Have it known if this process dies in a token, whose end nobody is told of."""
+        if not isinstance(item, PrefetchItem | LastToken):
+            return (yield)
+        self._settings.exchange.beside(True)
+        try:
+            return (yield)
+        finally:
+            self._settings.exchange.beside(False)
+
+    @pytest.hookimpl(tryfirst=True, specname="pytest_sessionfinish")
+    def pytest_sessionfinish_beside_tests(self) -> None:
+        """Have it known if this process dies behind all tests."""
+        self._settings.exchange.beside(True)
+
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self) -> None:
         """Hand over by what the session fails, behind all that may have found it."""

@@ -172,6 +172,38 @@ def test_exit_in_an_ordinary_test(project):
     assert len(project.cases()) == 2
 
 
+DIES_ONCE = Template("""
+import os
+
+def die():
+    try:
+        open("died", "x").close()
+    except FileExistsError:
+        return
+    os._exit(0)
+
+def pytest_runtest_teardown(item):
+    if $in_a_token and "::block-" in item.nodeid:
+        die()
+
+def pytest_sessionfinish(session):
+    if not $in_a_token and hasattr(session.config, "workerinput"):
+        die()
+""")
+
+
+@pytest.mark.parametrize("in_a_token", [True, False], ids=["token", "end"])
+def test_exit_beside_tests_and_replicates(project, in_a_token):
+    """Where no test and no replicate tells of a worker that dies, the session fails, all its verdicts given."""
+    project.write(TOTAL)
+    project.raw("conftest.py", DIES_ONCE.substitute(in_a_token=in_a_token))
+    result = project.run_workers()
+    result.assert_outcomes(passed=1)
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["*a worker died in no test and no replicate, but in what is*"])
+    result.stderr.fnmatch_lines(["crystallize: the exit code is 1, not 0: a worker died in no test*"])
+
+
 @pytest.mark.slow
 def test_kill(project):
     """A kill -9 of a worker loses its replicate alone, also while the user's code has a child process."""
