@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from crystallize.seam import failure
 from pytest_crystallize.collect.items import ExperimentItem, HypothesisItem, PrefetchItem
 from pytest_crystallize.pytest_seam import runtestprotocol
 from pytest_crystallize.session.tokens import LastToken
@@ -122,7 +123,16 @@ class WorkerHooks:
         """Have it known if this process dies behind all tests."""
         self._settings.exchange.beside(True)
 
-    @pytest.hookimpl(trylast=True)
-    def pytest_sessionfinish(self) -> None:
-        """Hand over by what the session fails, behind all that may have found it."""
-        self._output[FAULTS] = list(self._settings.faults)
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_sessionfinish(self) -> Generator[None, object, object]:
+        """Hand over by what the session fails: what was found until then, and what a hook raised.
+
+        Of that, pytest-xdist tells nobody: it says that the worker has finished.
+        """
+        try:
+            return (yield)
+        except Exception as error:
+            self._settings.fail(f"a hook at the end of a worker raised {failure(error)}")
+            raise
+        finally:
+            self._output[FAULTS] = list(self._settings.faults)

@@ -112,6 +112,17 @@ def test_whatever_ends_the_session_of_workers(project, case):
     assert "crystallize: the exit code is 1, not 0: " in told(result)
 
 
+def test_what_is_raised_at_the_end_of_a_worker_fails_the_session(project):
+    """As it does without workers."""
+    raises = "if hasattr(session.config, 'workerinput'): raise RuntimeError('no upload')"
+    conftest(project, hook("pytest_sessionfinish(session)", raises))
+    project.write(TOTAL)
+    result = project.run_workers()
+    assert result.ret == 1
+    result.assert_outcomes(passed=1)
+    assert "a hook at the end of a worker raised RuntimeError: no upload" in told(result)
+
+
 @pytest.mark.parametrize("case", ["the status is set", "asks at the end"])
 def test_a_session_whose_tests_pass_may_end_as_it_likes(project, case):
     """Then 0 is what it has earned."""
