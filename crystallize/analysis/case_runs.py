@@ -113,13 +113,6 @@ class CaseRuns(ConditionRuns):
             for row in self.rows
         ]
 
-    def missing_evidence(self) -> str | None:
-        """Say which cases have no successful run of each sample; None if all have."""
-        fault = super().missing_evidence()
-        if fault is None or self.out_of_budget() is not None:
-            return fault
-        return f"{fault}; to judge the others: nan_policy='worst', or 'omit' with max_missing="
-
 
 def by_case(runs: ConditionRuns, stream: CaseStream) -> CaseRuns:
     """Return the runs of a condition, whose replicates are samples of cases, by case."""

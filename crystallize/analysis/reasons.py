@@ -20,7 +20,6 @@ from crystallize.text.formatting import compared, effect, noise_scale, percent
 from crystallize.text.formatting import interval as interval_text
 
 _FEW: Final = 10  # replicates, below which a t test is worth a caveat
-_GROWN: Final = "to add replicates and look again spends alpha again: plan more on a new root seed"
 
 
 def shown(outcome: Outcome, interval: tuple[float, float], confidence: float) -> str:
@@ -79,9 +78,10 @@ def doubt(
     claim, result = outcome.claim, outcome.result
     if claim.is_superiority and result.degenerate and result.estimate == result.null and not claim.at_least:
         return f"{claim.label} never differs: the treatment changes nothing that it shows"
-    help_, more = advice(outcome, found, interval, what=outcome.sample.counted[1])
+    what = outcome.sample.counted[1]
+    help_, more = advice(outcome, found, interval, what=what)
     if more and not may_grow:
-        help_ += f"; {_GROWN}{', or use AnytimeValid()' if _serves_anytime(outcome) else ''}"
+        help_ += f"; {_grown(what)}{', or use AnytimeValid()' if _serves_anytime(outcome) else ''}"
     reached, limit = compared(p_value, level, digits=3)
     if result.degenerate and not _is_rate(outcome):
         return f"{_equal(outcome)} give p = {reached}, above {limit}; {help_}"
@@ -95,6 +95,12 @@ def doubt(
     if claim.detects is not None:
         return f"{seen}: no harm is shown, but a {_loss(claim)} of {_size(claim)} is not excluded; {help_}"
     return f"{seen} reaches beyond the margin {_size(claim)}; {help_}"
+
+
+def _grown(what: str) -> str:
+    """Say why not to go on until a claim is supported: a new root seed makes replicates new, but no cases."""
+    fresh = "on a new root seed" if what == "replicates" else f"on other {what} than these"
+    return f"to add {what} and look again spends alpha again: plan more {fresh}"
 
 
 def _serves_anytime(outcome: Outcome) -> bool:

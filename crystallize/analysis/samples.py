@@ -56,7 +56,7 @@ def _sample(
     if not baseline.records or not treatment.records:
         return _sizes(*arms) + "; a verdict needs at least one replicate of both"
     if claim.nan_policy == "invalid":
-        faults = (arm.missing_evidence() for arm in arms)
+        faults = (_missing(claim, arm) for arm in arms)
         gaps = (arm.gap(claim.metric) for arm in arms)
         reason = next((fault for fault in (*faults, *gaps) if fault), None)
     else:
@@ -252,6 +252,15 @@ def _sizes(baseline: ConditionRuns, treatment: ConditionRuns) -> str:
         f"{len(baseline.records)} replicates of {baseline.condition!r} and {len(treatment.records)} of "
         f"{treatment.condition!r}"
     )
+
+
+def _missing(claim: Claim, arm: ConditionRuns) -> str | None:
+    """Say which runs of a condition are missing and, of cases, how the claim can do without them."""
+    fault = arm.missing_evidence()
+    if fault is None or not isinstance(arm, CaseRuns) or arm.out_of_budget() is not None:
+        return fault
+    policies = "'worst', or 'omit' with max_missing=" if claim.knows_worst else "'omit' with max_missing="
+    return f"{fault}; to judge the others: nan_policy={policies}"
 
 
 def verifier_metrics(

@@ -169,7 +169,7 @@ class Claim(ClaimTerms):
                 raise self._refuse(
                     f"max_missing={allowed!r}", f"it belongs to nan_policy='omit', not {self.nan_policy!r}"
                 )
-            if self.nan_policy == "worst" and self.direction not in ("no_decrease", "no_increase"):
+            if self.nan_policy == "worst" and not self.knows_worst:
                 raise self._refuse(
                     f"nan_policy='worst' and direction={self.direction!r}",
                     "only 'no_decrease' and 'no_increase' know what is worst; use 'omit' with max_missing=",

@@ -84,6 +84,11 @@ class ClaimTerms:
         return self.level if self.detects is None else EXCLUSION
 
     @property
+    def knows_worst(self) -> bool:
+        """Whether the direction says which value would be the worst."""
+        return self.direction in ("no_decrease", "no_increase")
+
+    @property
     def is_superiority(self) -> bool:
         """Whether a difference is claimed, rather than its absence."""
         return self.direction in _SUPERIORITY

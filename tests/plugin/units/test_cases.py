@@ -215,6 +215,38 @@ def test_failures_name_the_case(project):
     )
 
 
+NO_DECREASE = '[Hypothesis(metric="score", direction="no_decrease", margin=0.5)]'
+INCREASE = '[Hypothesis(metric="score", direction="increase")]'
+POLICIES = [
+    (NO_DECREASE, "nan_policy='worst', or 'omit' with max_missing="),
+    (INCREASE, "nan_policy='omit' with max_missing="),
+    ("[Hypothesis(verify, name='own')]", None),
+]
+VERIFIER = "def verify(baseline, treatment):\n    return {'p_value': 0.0, 'significant': True}\n"
+
+
+@pytest.mark.parametrize(("hypotheses", "policies"), POLICIES)
+def test_what_a_claim_can_do_without_a_case_is_said_of_that_claim(project, hypotheses, policies):
+    """Only what it takes is advised, and nothing where there is no claim."""
+    write_cases(project, ROWS)
+    project.write(source(VERIFIER, lines='assert case["id"] != "q7"', hypotheses=hypotheses))
+    result = project.run()
+    result.assert_outcomes(failed=1)
+    (line,) = (each for each in result.outlines if "of 'baseline' are missing: case 'q7'" in each)
+    advised = line.partition("; to judge the others: ")[2]
+    assert advised == (policies or "")
+
+
+def test_a_new_root_seed_makes_no_new_cases(project):
+    """Where the samples are cases, what is advised against is to add cases."""
+    write_cases(project, ROWS)
+    project.write(source(score="gain / 8 * rng.normal()", hypotheses=INCREASE))
+    result = project.run()
+    result.assert_outcomes(failed=1)
+    told = "to add cases and look again spends alpha again: plan more on other cases than these"
+    result.stdout.fnmatch_lines([f"*{told}"])
+
+
 WITHOUT_CASE = {"arguments": "rng, gain=0.0", "score": "gain"}
 FIXTURE = "@pytest.fixture\ndef case():\n    return 1\n"
 WRONG = [
