@@ -311,6 +311,7 @@ def find_references(
     where: Callable[[Reference], Path | None],
     *,
     experiment: str | None = None,
+    names: Callable[[], Sequence[str]] = tuple,
 ) -> dict[Reference, StoredReference | str]:
     """Return the reference that each hypothesis is against, or why there is none.
 
@@ -322,6 +323,8 @@ def find_references(
         Returns the file of a reference, None if nobody says which it is.
     experiment : str, optional
         Whose references they are to be.
+    names : callable
+        Returns the names of all references of the experiment that are there, for messages.
     """
     found: dict[Reference, StoredReference | str] = {}
     for hypothesis in hypotheses:
@@ -341,9 +344,10 @@ def find_references(
         try:
             found[against] = chosen(load_history(path, experiment), against).labelled(against.name)
         except FileNotFoundError:
+            there = f" (of this experiment there are {listed(known)})" if (known := names()) else ""
             found[against] = (
-                f"there is no reference {against.name!r}: {path} is not there; {HOW}, or, if the experiment "
-                "was renamed, rename its file"
+                f"there is no reference {against.name!r}: {path} is not there{there}; {HOW}, or, if the "
+                "experiment was renamed, rename its file"
             )
         except ReferenceFileError as fault:
             found[against] = f"{fault}; restore it, or {HOW}"

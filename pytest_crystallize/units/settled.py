@@ -259,6 +259,13 @@ class SettledExperiment:
         directory = path.parent / "references" / name / path_component(path.stem)
         return directory / f"{path_component(called)}.json"
 
+    def reference_names(self) -> list[str]:
+        """Return the names of the references of the experiment that are there."""
+        root = self.function.path.parent / "references"
+        names = sorted(each.name for each in root.iterdir()) if root.is_dir() else []
+        files = [(name, self.reference_file(name)) for name in names]
+        return [name for name, file in files if file.exists() or file.with_suffix("").is_dir()]
+
     @cached_property
     def references(self) -> References:
         """References that the hypotheses are against."""
@@ -267,7 +274,10 @@ class SettledExperiment:
         if self.other_side is not None:
             return self.other_side.references
         found = find_references(
-            hypotheses, lambda known: self.reference_file(known.name), experiment=self.name
+            hypotheses,
+            lambda known: self.reference_file(known.name),
+            experiment=self.name,
+            names=self.reference_names,
         )
         if not found:
             return References()

@@ -215,7 +215,10 @@ def test_another_reference_can_be_compared_with(project, suite, saved):
     project.ini("crystallize_compare = none")
     result = project.run()
     result.assert_outcomes(failed=3)
-    result.stdout.fnmatch_lines(["*there is no reference 'none'*"])
+    told = (
+        "*there is no reference 'none': *.json is not there (of this experiment there are 'branch', 'main');*"
+    )
+    result.stdout.fnmatch_lines([told])
     result = project.run("--crystallize-compare", "main", "--crystallize-save", "branch")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["*a run that records judges nothing; give one of them*"])
