@@ -272,7 +272,7 @@ class CrystallizeSession:
         looks_up = not self.config.option.collectonly or any(item.runs.design for item in selected)
         if selected and self.settings.records is not None and looks_up:
             self.settings.records.learn_set_up(self.config)
-        self._check_switches(selected)
+        self._check_options(selected)
         self._check_repro(selected)
         if not self.is_worker or self.config.option.collectonly:
             return
@@ -287,14 +287,23 @@ class CrystallizeSession:
             workers = int(self.workerinput["workercount"])
             items[:] = with_tokens(session, items, workers, self._told["dist"])
 
-    def _check_switches(self, selected: Sequence[HypothesisItem]) -> None:
-        """Say which switched-off names no collected experiment has: they may be misspelt."""
+    def _check_options(self, selected: Sequence[HypothesisItem]) -> None:
+        """Say which options concern nothing that was selected: they may be misspelt."""
+        if not selected:
+            return
+        option = self.config.option
         known = {treatment for item in selected for treatment in item.runs.treatments}
-        for name in self.config.option.crystallize_disable:
-            if selected and name not in known:
-                self.settings.note(
-                    f"--crystallize-disable={name}: no collected experiment has such a treatment"
-                )
+        for switch in ("disable", "enable"):
+            for name in getattr(option, f"crystallize_{switch}"):
+                if name not in known:
+                    self.settings.note(
+                        f"--crystallize-{switch}={name}: no selected experiment has such a treatment"
+                    )
+        if option.crystallize_samples is not None and not any(item.runs.design for item in selected):
+            self.settings.note(
+                f"--crystallize-samples={option.crystallize_samples}: no selected experiment has cases; how "
+                "often others are run, says --crystallize-replicates"
+            )
 
     def _check_repro(self, selected: Sequence[HypothesisItem]) -> None:
         try:

@@ -1,6 +1,7 @@
 """Treatments switched off from the command line."""
 
 import json
+from fnmatch import fnmatch
 
 import pytest
 
@@ -101,12 +102,22 @@ def test_a_state_that_cannot_be_read_switches_nothing_off(project, text):
     assert "can't be read, so every treatment is on: " in " ".join(result.stdout.str().split())
 
 
-def test_an_unknown_name_is_told(project):
-    """A name that no collected experiment has is told: it may be misspelt."""
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        ("--crystallize-disable=lesss", "no selected experiment has such a treatment"),
+        ("--crystallize-enable=lesss", "no selected experiment has such a treatment"),
+        ("--crystallize-samples=3", "no selected experiment has cases; how often others are run, says*"),
+    ],
+)
+def test_an_option_that_concerns_no_experiment_is_told(project, option, told, workers):
+    """A name that no experiment has may be misspelt; where there are no cases, nobody samples them."""
     project.write(TWO)
-    result = project.run("--crystallize-disable", "lesss")
+    result = project.run(option, f"-n{workers}")
     result.assert_outcomes(passed=1, failed=1)
-    result.stdout.fnmatch_lines(["note: --crystallize-disable=lesss: no collected experiment has such a *"])
+    notes = " ".join(line.strip() for line in result.outlines).split("note: ")
+    assert any(fnmatch(note, f"{option}: {told}*") for note in notes), notes
 
 
 def test_an_experiment_without_hypotheses_leaves_it_out(project):
