@@ -172,6 +172,8 @@ def test_a_page_is_one_of_a_site(page):
     assert levels[0] == 1
     assert levels.count(1) == 1
     assert all(below <= level + 1 for level, below in itertools.pairwise(levels))
+    anchors = [anchor for _, anchor in headings(text)]
+    assert len(set(anchors)) == len(anchors), "two headings of one name: a link leads to the first of them"
     for target, anchor in re.findall(r"\]\((?!\w+:)([^)#\s]*)#?([^)\s]*)\)", text):
         other = page if not target else DOCS / target
         assert other.exists(), target

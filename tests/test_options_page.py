@@ -9,6 +9,7 @@ import pytest
 from pytest_crystallize import hookspecs, plugin
 from pytest_crystallize.isolation.fixtures import CASE, RESERVED, UnitFixtures
 from pytest_crystallize.options.mark import KEYWORDS
+from pytest_crystallize.session.command_line import ASKING
 
 PAGE = (Path(__file__).parent.parent / "docs" / "options.md").read_text(encoding="utf-8")
 
@@ -50,6 +51,15 @@ def test_options_and_ini_options(declared):
     rows = "\n".join(line for line in text.splitlines() if line.startswith("|"))
     assert set(re.findall(r"--crystallize[a-z-]*", rows)) == set(declared.options)
     assert set(re.findall(r"\bcrystallize_[a-z_]+", rows)) == set(declared.inis)
+
+
+def test_options_that_imply_the_flag():
+    """Those with a dagger; the page about sessions names the same."""
+    _, text = section("Options and ini options")
+    assert set(re.findall(r"`--crystallize-(\w+)[^`]*` †", text)) == set(ASKING)
+    guide = (Path(__file__).parent.parent / "docs" / "under-pytest.md").read_text(encoding="utf-8")
+    (named,) = re.findall(r"^(.*\n.*) ask for what only", guide, re.MULTILINE)
+    assert set(re.findall(r"`--crystallize-(\w+)`", named)) == set(ASKING)
 
 
 def test_keywords_of_the_mark():
