@@ -12,12 +12,16 @@ from scipy import special
 
 from crystallize import (
     AnytimeValid,
+    CrossedTTest,
     Experiment,
+    FisherExactTest,
     GroupSequential,
     Hypothesis,
     PermutationTest,
+    QuantileTest,
     StatisticalTest,
     Treatment,
+    WelchTTest,
     pipeline_step,
 )
 from crystallize.analysis.analysis import evaluate
@@ -135,6 +139,31 @@ def test_tests_of_the_users_draw_the_same_each_time(case):
     assert drawn() == behind
     assert evaluate(claim, *arms) == first
     assert first.p_value == evaluate(claim, *arms).p_value
+
+
+class Mine(WelchTTest):
+    """A test of the user's."""
+
+
+@pytest.mark.parametrize(
+    ("test", "is_seeded"),
+    [
+        ("auto", False),
+        (WelchTTest(), False),
+        (FisherExactTest(), False),
+        (CrossedTTest(), False),
+        (QuantileTest(0.5), False),
+        (PermutationTest(), False),
+        (Mine(), True),
+    ],
+)
+def test_generators_are_seeded_for_code_of_the_users_alone(test, is_seeded):
+    """No test of this package draws from them, so that no verdict of one pays for their state."""
+    claim = Hypothesis(metric="x", direction="increase", statistical_test=test)
+    state = random.getstate()
+    with claim.seeded():
+        assert (random.getstate() != state) is is_seeded
+    assert random.getstate() == state
 
 
 def test_a_ranker_draws_the_same_each_time():
