@@ -133,6 +133,32 @@ def test_the_page_about_references_shows_what_is_printed(tmp_path):
         assert not missing, done.stdout
 
 
+def _words(text):
+    """Return the words of a text, as wide as its lines may be; what belongs to a session is left out."""
+    return re.sub(r" \(\S+T\S+, .*?\)(?= against)", "", _undated(" ".join(text.split()))).split()
+
+
+@pytest.mark.slow
+def test_the_page_about_the_command_shows_what_compare_prints(tmp_path):
+    """Of the program of the page about references, and its change."""
+    page = (PAGE_DIRECTORY / "command.md").read_text(encoding="utf-8")
+    sessions = re.findall(r"^```console\n\$ ([^\n]*)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    ((command, output),) = ((c[len("crystallize ") :], o) for c, o in sessions if " compare " in c)
+    code = re.search(r"^```python\n(.*?)^```$", REFERENCES, re.MULTILINE | re.DOTALL)[1]
+    file = tmp_path / "experiment_cache.py"
+    file.write_text(code, encoding="utf-8")
+    for git in ("init -q", "add .", "-c user.name=a -c user.email=a@example.org commit -qm one"):
+        subprocess.run(["git", *git.split()], cwd=tmp_path, check=True)
+    run(tmp_path, "pytest --crystallize --crystallize-report=main.json")
+    file.write_text(code.replace("CANDIDATES = 16", "CANDIDATES = 8"), encoding="utf-8")
+    run(tmp_path, "pytest --crystallize --crystallize-report=branch.json")
+    call = "import sys; from pytest_crystallize.command.main import main; sys.exit(main(sys.argv[1:]))"
+    program = [sys.executable, "-P", "-c", call, *shlex.split(command)]
+    done = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert _words(done.stdout) == _words(output)
+
+
 def _untimed(text):
     """Return the lines of a text without times, and with rulers of one length."""
     text = re.sub(r"=+", "=", re.sub(r"\d+\.\d+ ?s\b", "<time>", text))

@@ -34,7 +34,7 @@ from pytest_crystallize.results import ExperimentResults, SessionResults
 
 _BY_DESIGN: Final = ("", "paired t", "Welch t", "McNemar", "Boschloo")
 """Tests that are chosen where none is named."""
-_CHANGES: Final = ("baseline", "reference")
+_CHANGES: Final = ("baseline", "reference", "revision")
 """Comparators of claims that may be about a change."""
 _INSTEAD: Final = "run pytest --crystallize --crystallize-against=COMMIT, which runs both"
 
@@ -61,7 +61,7 @@ def compare(first: str, second: str, *, claims: Sequence[str] = ()) -> int:
         raise CommandError(f"{first} has no claim {unknown[0]!r}; it has {listed}")
     then = _Then.read(second)
     supported, total = 0, 0
-    print(printable(f"{first} ({today.provenance}) against {second}"))
+    print(*wrapped(f"{first} ({today.provenance}) against {second}", width()), sep="\n")
     for each in today.experiments:
         wanted = {test.hypothesis for test in each.tests} & set(claims or known)
         if not wanted or not then.speaks_of(each):
@@ -298,7 +298,8 @@ def _reference(path: str) -> Reference:
 def _hypothesis(name: str, known: Verdict, of: Sequence[str], against: Reference) -> Hypothesis | str:
     """Return the hypothesis of a verdict, of some conditions against a reference; or why there is none."""
     if known.comparator not in _CHANGES:
-        return f"it compares with {known.against or known.comparator}, not with another session; leave it out"
+        what = known.against or known.comparator
+        return f"it compares with {what}, not with another session; name the other claims by --claim"
     if not known.direction or not known.metric:
         return f"a verifier decides it, which is code: {_INSTEAD}"
     test: Any = "auto"

@@ -82,7 +82,8 @@ def test_claims_are_judged_against_another_session(reports, monkeypatch, capsys)
     assert "2 of 6 supported" in out
     assert "INVALID quick [boost]: 'took' is measured, which no other session repeats" in out
     assert "INVALID verified [boost]: a verifier decides it, which is code" in out
-    assert "INVALID positive [boost]: it compares with 0, not with another session; leave it out" in out
+    told = "it compares with 0, not with another session; name the other claims by --claim"
+    assert f"INVALID positive [boost]: {told}" in out
     assert "adjusted by Holm" not in out  # one claim of a difference is compared: that of the treatment
 
 
@@ -122,6 +123,17 @@ def test_failed_and_stopped_runs_are_compared_with_nothing(reports, monkeypatch,
             code, out = run(reports, monkeypatch, capsys, "compare", *files, "--claim=safe")
             assert code == 1
             assert f"INVALID safe [boost]: {message}" in out
+
+
+def test_a_claim_against_another_commit_is_one_against_another_session(project, monkeypatch, capsys):
+    """Though its own session was told of none, and could not judge it."""
+    claim = 'Hypothesis(metric="total", direction="no_decrease", margin=0.5, against=Revision(), name="safe")'
+    project.write(mark(replicates=20, hypotheses=f"[{claim}]") + body())
+    for name in ("then.json", "now.json"):
+        project.run(f"--crystallize-report={name}").assert_outcomes(failed=2)
+    code, out = run(project, monkeypatch, capsys, "compare", "now.json", "then.json")
+    assert code == 0, out
+    assert "2 of 2 supported against then.json" in out
 
 
 def test_what_is_compared_is_what_a_session_compares(reports, monkeypatch, capsys):
