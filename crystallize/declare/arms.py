@@ -50,15 +50,15 @@ def changes_of_file(path: str | os.PathLike[str], beside: Path | None) -> tuple[
         raise DefinitionError(
             f"the treatments of {str(path)!r} can't be read: {fault.strerror or fault} ({file}); a path is "
             "relative to the file that declares the treatments"
-        ) from fault
+        ) from None
     except UnicodeDecodeError as fault:
-        raise DefinitionError(f"{file} is not UTF-8: {fault}") from fault
+        raise DefinitionError(f"{file} is not UTF-8: {fault}") from None
     try:
         return file, _checked(parse(text))
-    except RecursionError as fault:
-        raise DefinitionError(f"{file} is nested too deeply, or holds itself; give plain data") from fault
+    except RecursionError:
+        raise DefinitionError(f"{file} is nested too deeply, or holds itself; give plain data") from None
     except ValueError as fault:
-        raise DefinitionError(f"{file}, {fault}") from fault
+        raise DefinitionError(f"{file}, {fault}") from None
 
 
 def _directory_of_caller() -> Path:

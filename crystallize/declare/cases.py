@@ -123,16 +123,16 @@ class Cases:
             raise DefinitionError(
                 f"the cases of {source!r} can't be read: {fault.strerror or fault} (from {Path.cwd()}); for "
                 "a file beside your module: Path(__file__).with_name(...)"
-            ) from fault
+            ) from None
         except UnicodeDecodeError as fault:
-            raise DefinitionError(f"{source} is not UTF-8: {fault}") from fault
+            raise DefinitionError(f"{source} is not UTF-8: {fault}") from None
         made = cls.__new__(cls)
         try:
             made._take(rows(text), key, source)
         except ValueError as fault:
             if isinstance(fault, DefinitionError):
                 raise
-            raise DefinitionError(f"{source}, {fault}") from fault
+            raise DefinitionError(f"{source}, {fault}") from None
         return made
 
     @property

@@ -199,7 +199,7 @@ def treatments_of_file(path: str | PathLike[str], beside: Path | None = None) ->
     try:
         return tuple(Treatment(name, change) for name, change in changes.items())
     except (DefinitionError, ContextValueError) as error:
-        raise DefinitionError(f"{file}, {error}") from error
+        raise DefinitionError(f"{file}, {error}") from None
 
 
 def _import_named(module: str, qualname: str) -> Any:

@@ -275,6 +275,26 @@ def test_wrong_declarations(project, changes, told):
     assert told in " ".join(result.stdout.str().split())
 
 
+@pytest.mark.parametrize(
+    ("declared", "told"),
+    [
+        ('Cases.jsonl("cases.jsonl")', "cases.jsonl, line 2 is no JSON object: Expecting value*"),
+        ('Cases.csv("none.csv")', "the cases of 'none.csv' can't be read: No such file or directory*"),
+        ('Treatment.from_file("none.json")', "the treatments of 'none.json' can't be read: *"),
+        ('Treatment.from_file("twice.json")', "*twice.json, which declares 'v2' twice; *"),
+    ],
+)
+def test_a_file_of_declarations_that_is_wrong_is_told_by_one_line(project, declared, told):
+    """At the line that names it; how it was read is nobody's concern."""
+    project.raw("cases.jsonl", '{"id": 1}\n{"id": \n')
+    project.raw("twice.json", '{"v2": {"gain": 1}, "v2": {"gain": 2}}')
+    project.write(f"DECLARED = {declared}\n")
+    result = project.run()
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["experiment_a.py:*: in <module>", f"E   *DefinitionError: {told}"])
+    assert sum(line.startswith("E ") for line in result.outlines) == 1
+
+
 def test_fixtures_named_case_elsewhere_are_anybodys(project):
     """Where no cases are declared, the name is free: for fixtures, and for parameters."""
     project.write("""
