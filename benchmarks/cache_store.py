@@ -18,8 +18,9 @@ import numpy as np
 
 from crystallize.identity.purity import Watcher
 from crystallize.storage.codec import decode, encode
+from crystallize.storage.sealed import Encoded
 from crystallize.storage.secret import Secret
-from crystallize.storage.store import Encoded, Store
+from crystallize.storage.store import Store
 
 LIMIT = 0.2  # seconds
 RECORDS = 1000

@@ -167,7 +167,7 @@ CACHING = {
 CACHING |= {f"crystallize.run.{name}" for name in ("watched_plan", "watched_runs")}
 CACHING |= {f"crystallize.engines.{name}" for name in ("expectation", "interference", "payload")}
 CACHING |= {f"crystallize.engines.{name}" for name in ("on_executor", "on_dask")}
-STORES = tuple(f"crystallize.storage.{name}" for name in ("codec", "place", "secret", "store"))
+STORES = tuple(f"crystallize.storage.{name}" for name in ("codec", "place", "sealed", "secret", "store"))
 STORES += tuple(f"crystallize.calls.{name}" for name in ("endpoint", "making", "replies"))
 DIGESTS = ("crystallize.identity.",)
 """What only those load who store runs, or send them elsewhere; the others at need."""

@@ -23,8 +23,8 @@ from crystallize.storage.atomic import write_whole
 from crystallize.storage.names import path_component
 from crystallize.storage.place import open_store
 from crystallize.storage.regular import read_regular
+from crystallize.storage.sealed import Encoded
 from crystallize.storage.secret import find_secret
-from crystallize.storage.store import Encoded
 
 _JSON: Final = "json"
 _BYTES: Final = "bytes"

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from crystallize.storage.regular import open_regular
-from crystallize.storage.store import Encoded, Store
+from crystallize.storage.sealed import Encoded
+from crystallize.storage.store import Store
 
 _SETTLED: Final = 2 * 10**9
 """Nanoseconds behind which a file's times tell one change from the next, whatever the file system."""

@@ -28,7 +28,8 @@ from crystallize.identity.origin import is_project_module
 from crystallize.identity.places import Spelled
 from crystallize.identity.purity import Watcher
 from crystallize.identity.set_up import opened_by_loading, reached_modules
-from crystallize.storage.store import Encoded, Store
+from crystallize.storage.sealed import Encoded
+from crystallize.storage.store import Store
 
 _KEY: Final = "prerequisites "
 _MISSING: Final = "missing"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from crystallize.storage.codec import decode, encode
-from crystallize.storage.store import Encoded
+from crystallize.storage.sealed import Encoded
 
 
 @dataclass(slots=True)

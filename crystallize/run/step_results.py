@@ -24,7 +24,8 @@ from crystallize.identity.purity import Watcher
 from crystallize.identity.set_up import reached_modules, set_up_by
 from crystallize.identity.stable_hash import stable_hash
 from crystallize.storage.place import cache_directory, open_store
-from crystallize.storage.store import Encoded, Store
+from crystallize.storage.sealed import Encoded
+from crystallize.storage.store import Store
 
 SCHEMA: Final = "crystallize-step-4"
 """Version of the keys."""

@@ -23,7 +23,8 @@ from crystallize.run.run_key import explain
 from crystallize.run.units import Unit
 from crystallize.run.verification import ignores_stored, measured_whole, to_verify
 from crystallize.run.watched_runs import WatchedRuns
-from crystallize.storage.store import Encoded, Store
+from crystallize.storage.sealed import Encoded
+from crystallize.storage.store import Store
 
 PUBLISHED_EVERY: Final = 0.1  # seconds
 _CHECKS: Final = 20  # times as long as the last check is waited until the next

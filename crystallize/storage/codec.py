@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from crystallize.boundary import failure
 from crystallize.errors import NotStorableError
-from crystallize.storage.store import Encoded
+from crystallize.storage.sealed import Encoded
 
 JSON: Final = "json"
 NPY: Final = "npy"

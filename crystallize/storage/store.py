@@ -7,13 +7,10 @@ import json
 import os
 import re
 import secrets
-import struct
 import time
 from collections import defaultdict
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from functools import lru_cache
 from hashlib import blake2b
-from hmac import compare_digest
 from itertools import groupby
 from pathlib import Path
 from types import MappingProxyType
@@ -21,13 +18,11 @@ from typing import Any, Final, Literal, NamedTuple
 
 from crystallize.storage.atomic import UNFINISHED, write_whole
 from crystallize.storage.regular import read_regular
+from crystallize.storage.sealed import MAGIC, Bytes, Encoded, Record, seal_of, sealed, unsealed
 from crystallize.storage.secret import Secret
 
 GIBIBYTE: Final = 1 << 30
 
-_MAGIC = b"crystallize\x001\x00\r\n"
-_HEAD = struct.Struct("<BIQ")  # lengths of kind, key and data
-_CODE = 32  # bytes
 _PARTS = "(parts)"  # kind of a pack's first records, the very first having no key
 
 _SHARD = re.compile(r"[0-9a-f]{2}")
@@ -44,21 +39,6 @@ _LISTINGS = 3  # of a shard whose packs are replaced while they are read
 
 
 Sort = Literal["value", "list"]
-
-
-class Encoded(NamedTuple):
-    """A value as bytes.
-
-    Attributes
-    ----------
-    kind : str
-        How to read them.
-    data : bytes
-        The bytes.
-    """
-
-    kind: str
-    data: bytes
 
 
 class Store:
@@ -107,7 +87,7 @@ class Store:
         data = self._read(path)
         if data is None:
             return None
-        records, whole = _unpack(data, _seal(self._key, sort))
+        records, whole = unsealed(data, seal_of(self._key, sort))
         if not whole or [record.key for record in records] != [key]:
             self.rejected += 1
             return None
@@ -125,8 +105,8 @@ class Store:
         """
         if self._key is None:
             return False
-        record = _pack(_seal(self._key, sort), key, value)
-        return self._write(self._place(key, sort), [_MAGIC, *record])
+        record = sealed(seal_of(self._key, sort), key, value)
+        return self._write(self._place(key, sort), [MAGIC, *record])
 
     def remove(self, key: str) -> None:
         """Remove the value stored under a key, if there is one."""
@@ -155,7 +135,7 @@ class Store:
         if self._key is None:
             return
         prefix = _prefix(slot, _canonical(parts))
-        seal = _seal(self._key, prefix)
+        seal = seal_of(self._key, prefix)
         read: set[str] = set()
         for _ in range(_LISTINGS):
             before = len(read)
@@ -167,7 +147,7 @@ class Store:
                 if data is None:
                     continue
                 read.add(name)
-                records, whole = _unpack(data, seal, None if wanted is None else wanted())
+                records, whole = unsealed(data, seal, None if wanted is None else wanted())
                 self.rejected += not whole
                 if records:
                     _touch(path)
@@ -202,12 +182,12 @@ class Store:
             return True
         canonical = _canonical(parts)
         prefix = _prefix(slot, canonical)
-        seal = _seal(self._key, prefix)
-        chunks = [_MAGIC, *_pack(seal, "", Encoded(_PARTS, canonical))]
+        seal = seal_of(self._key, prefix)
+        chunks = [MAGIC, *sealed(seal, "", Encoded(_PARTS, canonical))]
         for key, more in further.items():
-            chunks += _pack(seal, key, Encoded(_PARTS, _canonical(more)))
+            chunks += sealed(seal, key, Encoded(_PARTS, _canonical(more)))
         for key, value in records.items():
-            chunks += _pack(seal, key, value)
+            chunks += sealed(seal, key, value)
         return self._write(self._path(f"{prefix}-{time.time_ns():016x}{secrets.token_hex(8)}.pack"), chunks)
 
     def explain(self, slot: str, key: str | None = None) -> dict[str, str] | None:
@@ -226,7 +206,7 @@ class Store:
         for _, name in sorted(self._dated(self._packs(_digest(slot))), reverse=True):
             data = self._read(self._path(name))
             if data is not None:
-                records, _ = _unpack(data, _seal(self._key, name.rpartition("-")[0]))
+                records, _ = unsealed(data, seal_of(self._key, name.rpartition("-")[0]))
                 said = {record.key: record.value.data for record in records if record.value.kind == _PARTS}
                 if "" in said and (key is None or key in said):
                     parts: dict[str, str] = json.loads(said[""])
@@ -280,12 +260,12 @@ class Store:
         """Make one pack of several in a row, between which none was published: the latest value counts."""
         if len(packs) < _MANY:
             return
-        seal = _seal(secret, prefix)
-        latest: dict[tuple[str, bool], _Record] = {}
+        seal = seal_of(secret, prefix)
+        latest: dict[tuple[str, bool], Record] = {}
         merged: list[_File] = []
         for number, pack in enumerate(packs):
             data = self._read(pack.path)
-            records, whole = _unpack(data, seal) if data is not None else ([], False)
+            records, whole = unsealed(data, seal) if data is not None else ([], False)
             if whole and records[0].value.kind == _PARTS:
                 merged.append(pack)
                 for record in records:
@@ -296,7 +276,7 @@ class Store:
             # One without any record of ours is somebody else's.
         if len(merged) < _MANY:
             return
-        chunks: list[_Bytes] = [_MAGIC, *(record.raw for record in latest.values())]
+        chunks: list[Bytes] = [MAGIC, *(record.raw for record in latest.values())]
         age = merged[-1].name.rpartition("-")[2][:16]
         path = self._path(f"{prefix}-{age}{secrets.token_hex(8)}.pack")
         if self._write(path, chunks, used=max(pack.used for pack in merged)):
@@ -356,7 +336,7 @@ class Store:
             self._note("read", error)
             return None
 
-    def _write(self, path: Path, chunks: Sequence[_Bytes], *, used: int | None = None) -> bool:
+    def _write(self, path: Path, chunks: Sequence[Bytes], *, used: int | None = None) -> bool:
         size = sum(map(len, chunks))
         if size > self.capacity:
             self._say(f"{size:,} bytes are more than the cache holds, {self.capacity:,}")
@@ -396,74 +376,6 @@ class _File(NamedTuple):
     name: str
     size: int
     used: int  # time of the last use, in ns
-
-
-class _Record(NamedTuple):
-    key: str
-    value: Encoded
-    raw: memoryview
-
-
-_Bytes = bytes | memoryview
-_Seal = Callable[..., bytes]
-
-
-@lru_cache(maxsize=64)
-def _seal(secret: bytes, scope: str) -> _Seal:
-    """Return a function that gives the authentication code of some chunks of bytes.
-
-    The lengths of all chunks but the first, which has a fixed one, are expected to be in the first.
-    """
-    start = blake2b(_framed(scope), digest_size=_CODE, key=secret, person=b"crystallize")
-
-    def code(*chunks: _Bytes) -> bytes:
-        state = start.copy()
-        for chunk in chunks:
-            state.update(chunk)
-        return state.digest()
-
-    return code
-
-
-def _framed(text: str) -> bytes:
-    data = text.encode("utf-8", "surrogatepass")
-    return struct.pack("<Q", len(data)) + data
-
-
-def _pack(seal: _Seal, key: str, value: Encoded) -> list[bytes]:
-    kind, name = value.kind.encode("ascii"), key.encode("utf-8", "surrogatepass")
-    head = _HEAD.pack(len(kind), len(name), len(value.data))
-    return [seal(head, kind, name, value.data), head, kind, name, value.data]
-
-
-def _unpack(data: bytes, seal: _Seal, wanted: Container[str] | None = None) -> tuple[list[_Record], bool]:
-    """Return the records of a file that are authentic, and whether the whole file is made of such.
-
-    Of a file of which only some keys are wanted, the other records are not looked at.
-    """
-    records: list[_Record] = []
-    if not data.startswith(_MAGIC):
-        return records, False
-    view, start, whole = memoryview(data), len(_MAGIC), True
-    while start < len(data):
-        begin = start + _CODE + _HEAD.size
-        if begin > len(data):
-            return records, False
-        kind, name, size = _HEAD.unpack_from(data, start + _CODE)
-        middle, body = begin + kind, begin + kind + name
-        end = body + size
-        if end > len(data):
-            return records, False
-        if wanted is not None and data[middle:body].decode("utf-8", "replace") not in wanted:
-            pass  # of a treatment that has changed since, mostly
-        elif compare_digest(seal(view[start + _CODE : end]), data[start : start + _CODE]):
-            value = Encoded(data[begin:middle].decode("ascii"), data[body:end])
-            key = data[middle:body].decode("utf-8", "surrogatepass")
-            records.append(_Record(key, value, view[start:end]))
-        else:
-            whole = False
-        start = end
-    return records, whole and start > len(_MAGIC)
 
 
 def _touch(path: str) -> None:

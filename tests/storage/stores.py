@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
+from crystallize.storage.sealed import Encoded
 from crystallize.storage.secret import Secret
-from crystallize.storage.store import Encoded
 
 SECRET = Secret(b"s" * 32)
 OTHER = Secret(b"o" * 32)

@@ -15,7 +15,7 @@ from hypothesis.extra import numpy as npst
 
 from crystallize.errors import NotStorableError
 from crystallize.storage.codec import decode, encode
-from crystallize.storage.store import Encoded
+from crystallize.storage.sealed import Encoded
 
 
 def same(a, b):

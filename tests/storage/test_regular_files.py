@@ -12,8 +12,9 @@ from crystallize.errors import FingerprintError, ReferenceFileError
 from crystallize.run.run_key import input_digests
 from crystallize.storage import regular
 from crystallize.storage.regular import read_regular
+from crystallize.storage.sealed import Encoded
 from crystallize.storage.secret import Secret
-from crystallize.storage.store import Encoded, Store
+from crystallize.storage.store import Store
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there are no such files")
 

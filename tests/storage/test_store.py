@@ -16,7 +16,8 @@ from laws import examples
 from stores import PARTS, SECRET, A, B, C, files, only_file, posix, set_used
 
 from crystallize.storage import store as module
-from crystallize.storage.store import Encoded, Store
+from crystallize.storage.sealed import Encoded
+from crystallize.storage.store import Store
 
 
 def test_a_value_is_found_under_its_key(store):

@@ -12,7 +12,8 @@ from stores import OTHER, PARTS, SECRET, A, B, C, files, only_file, posix, set_u
 
 from crystallize.storage import store as module
 from crystallize.storage.codec import encode
-from crystallize.storage.store import Encoded, Store
+from crystallize.storage.sealed import Encoded
+from crystallize.storage.store import Store
 
 # What the disk refuses is a miss
 

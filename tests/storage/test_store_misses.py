@@ -8,8 +8,9 @@ import pytest
 from stores import OTHER, PARTS, A, B, C, files, only_file
 
 from crystallize.storage.codec import decode, encode
+from crystallize.storage.sealed import Encoded
 from crystallize.storage.secret import Secret
-from crystallize.storage.store import Encoded, Store
+from crystallize.storage.store import Store
 
 
 class Intruder:

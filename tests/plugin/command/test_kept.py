@@ -7,8 +7,9 @@ import sys
 import pytest
 
 from crystallize import ArtifactPlugin, Experiment, pipeline_step
+from crystallize.storage.sealed import Encoded
 from crystallize.storage.secret import Secret
-from crystallize.storage.store import Encoded, Store
+from crystallize.storage.store import Store
 from plugin.conftest import ITEM, edited, total
 from pytest_crystallize.command.main import main
 
