@@ -144,7 +144,7 @@ class ControllerHooks:
         exchange.catch_up()
         return exchange.died(worker)
 
-    @pytest.hookimpl
+    @pytest.hookimpl(trylast=True)
     def pytest_handlecrashitem(self, crashitem: str, report: pytest.TestReport, sched: Any) -> None:
         """Keep a crash to the replicate that caused it.
 
@@ -156,7 +156,8 @@ class ControllerHooks:
             if not keys:
                 return
             try:
-                sched.mark_test_pending(crashitem)
+                if report.outcome != "rerun":  # type: ignore[comparison-overlap]  # or others have done so
+                    sched.mark_test_pending(crashitem)
             except NotImplementedError:  # schedulers by scope
                 key = keys[-1]
                 report.longrepr = (

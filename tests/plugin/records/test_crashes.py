@@ -172,6 +172,22 @@ def test_exit_in_an_ordinary_test(project):
     assert len(project.cases()) == 2
 
 
+RERUNS = """
+def pytest_handlecrashitem(crashitem, report, sched):
+    sched.mark_test_pending(crashitem)
+    report.outcome = "rerun"
+"""
+
+
+def test_crash_that_another_plugin_has_run_again(project):
+    """A test is run again once, and told once, where pytest-rerunfailures has it run again, too."""
+    crashing(project, (6, "boost"), "os._exit(1)")
+    project.raw("conftest.py", RERUNS)
+    result = project.run_workers("--junitxml", "junit.xml", n=1)
+    check_lost(project, result, 6, "boost")
+    assert sorted(project.cases()) == ["total_increase[boost]", "total_increase[safe]"]
+
+
 DIES_ONCE = Template("""
 import os
 
