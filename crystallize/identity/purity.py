@@ -301,8 +301,13 @@ _JUDGES: dict[str, Callable[..., None]] = {
 
 _THREAD_STARTS = ("_thread.start_new_thread", "_thread.start_joinable_thread")
 _MACHINE_PROGRAMS = frozenset({"lscpu", "ldconfig", "sysctl", "uname"})  # joblib asks the first for cores
-_LISTING_FOR_PYTHON = ("_frozen_importlib_external", "importlib._bootstrap_external", "importlib.metadata")
-"""Who lists directories to find modules and distributions."""
+_LISTING_FOR_OTHERS = frozenset(
+    {
+        *("_frozen_importlib_external", "importlib._bootstrap_external", "importlib.metadata"),
+        "_pytest.pathlib",
+    }
+)
+"""Who lists directories to find modules and distributions, or a name for a temporary directory."""
 _TOOLS = frozenset({"crystallize", "pytest_crystallize", "importlib_metadata", "pkg_resources"})
 
 _EVENTS = frozenset({*_JUDGES, *_THREAD_STARTS})
@@ -377,12 +382,12 @@ def current() -> tuple[Watch, ...]:
 
 
 def _listed_for_tools() -> bool:
-    """Return whether a directory is listed to find modules or distributions, or by Crystallize itself."""
+    """Return whether a directory is listed for Python's or pytest's own ends, or by Crystallize itself."""
     frame = caller()
     while frame is not None:
         name = frame.f_globals.get("__name__") or ""
         top = name.partition(".")[0]
-        if name in _LISTING_FOR_PYTHON or top in _TOOLS:
+        if name in _LISTING_FOR_OTHERS or top in _TOOLS:
             return True
         if top not in sys.stdlib_module_names:
             return False

@@ -11,7 +11,7 @@ from string import Template
 
 import pytest
 
-from plugin.conftest import PRELUDE, TOTAL, edited, properties
+from plugin.conftest import HANGS, PRELUDE, TOTAL, edited, properties
 from plugin.records.conftest import cached, digests, experiment, hits
 
 
@@ -48,6 +48,19 @@ def test_modes(project):
     result = project.run()
     assert result.ret == 4
     assert "'sometimes' is none of reuse, refresh, off" in result.stderr.str()
+
+
+def test_runs_with_temporary_directories_are_stored(project, tmp_path_factory, monkeypatch):
+    """The first one of a session, unless --basetemp names it, has pytest list those of earlier ones."""
+    project.write(experiment(arguments="rng, tmp_path"))
+    monkeypatch.delenv("PYTEST_DEBUG_TEMPROOT")
+    monkeypatch.setenv("TMPDIR", str(tmp_path_factory.mktemp("system")))
+    modes = ("off", "reuse", "reuse")
+    told = [
+        project.start("-n0", f"--crystallize-cache={mode}").communicate(timeout=HANGS)[0] for mode in modes
+    ]
+    assert "run each time" not in told[1]
+    assert "  10 of 10 runs from cache" in told[2]
 
 
 @pytest.mark.slow
