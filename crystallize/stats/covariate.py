@@ -11,6 +11,14 @@ from numpy.typing import ArrayLike
 
 from crystallize.errors import SampleError
 from crystallize.stats.comparison import Comparison
+from crystallize.stats.degenerate import (
+    constant_p_value,
+    continuous_p_value,
+    paired_floor,
+    snap,
+    spread,
+)
+from crystallize.stats.precision import rounding_of_rest
 from crystallize.stats.result import Alternative, TestResult
 from crystallize.stats.samples import Sample, as_sample, check_lengths, checked_options
 from crystallize.stats.t import paired_t, welch_t
@@ -70,7 +78,9 @@ def adjusted_t(
     Notes
     -----
     A covariate that is the same in both conditions of every pair differs by nothing, and saves nothing. One
-    that the treatment changes is a result, and to adjust for it takes a part of the effect away.
+    that the treatment changes is a result, and to adjust for it takes a part of the effect away. Where it
+    explains all but rounding, what is left is treated as equal differences are by `compare`; n pairs are then
+    worth n - 1.
 
     References
     ----------
@@ -94,11 +104,16 @@ def adjusted_t(
             f"{change.p_value:.2g}), so it is a result, not a covariate; claim it, or leave covariate out"
         )
     if compare is paired_t:
-        return _intercept(first, second, w - x, alternative, alpha, shift)
+        known = (baseline, treatment), covariates
+        return _intercept(known, first, second, w - x, alternative, alpha, shift)
     if compare is welch_t:
         return _common_slope((first, x), (second, w), alternative, alpha, shift)
     slope = _slope(second - first, w - x)
-    return compare(first - slope * x, second - slope * w, alternative=alternative, alpha=alpha, shift=shift)
+    first, second = first - slope * x, second - slope * w
+    tolerance = rounding_of_rest((baseline, treatment), covariates, slope)
+    if spread(second - first) <= tolerance:
+        first, second = np.zeros_like(first), _levelled(second - first, tolerance, shift)
+    return compare(first, second, alternative=alternative, alpha=alpha, shift=shift)
 
 
 def variance_saved(
@@ -151,21 +166,43 @@ def _slope(y: Sample, x: Sample) -> float:
     return float(centred @ y) / squares if squares > 0 else 0.0
 
 
+def _levelled(values: Sample, tolerance: float, shift: float) -> Sample:
+    """Return as equal what rounding alone keeps apart."""
+    return np.full_like(values, snap(snap(float(values.mean()), 0.0, tolerance), shift, tolerance))
+
+
 def _intercept(
-    first: Sample, second: Sample, z: Sample, alternative: Alternative, alpha: float, shift: float
+    known: tuple[Covariates, Covariates],
+    first: Sample,
+    second: Sample,
+    z: Sample,
+    alternative: Alternative,
+    alpha: float,
+    shift: float,
 ) -> TestResult:
     """Return the test of the intercept of the regression of differences on those of the covariate."""
     plain = paired_t(first, second, alternative=alternative, alpha=alpha, shift=shift)
-    n, spread = z.size, float(np.square(z - z.mean()).sum())
+    n, squares = z.size, float(np.square(z - z.mean()).sum())
     differences = second - first
     slope = _slope(differences, z)
     residuals = differences - differences.mean() - slope * (z - z.mean())
     variance = float(residuals @ residuals) / (n - 2)
-    if plain.degenerate or spread <= 1e-24 * float(np.square(z).sum()) or variance == 0:
+    if plain.degenerate or squares <= 1e-24 * float(np.square(z).sum()):
         return replace(plain, test="adjusted paired t")
-    error = math.sqrt(variance * (1 / n + z.mean() ** 2 / spread))
+    tolerance = rounding_of_rest(*known, slope)
+    adjusted = differences - slope * z
+    if spread(adjusted) <= tolerance:  # a line is given by two points: n on it are worth n - 1 signs
+        equal = _levelled(adjusted, tolerance, shift)[1:]
+        plain = paired_t(np.zeros_like(equal), equal, alternative=alternative, alpha=alpha, shift=shift)
+        return replace(plain, test="adjusted paired t", n=n)
+    if variance == 0:  # below the smallest float
+        return replace(plain, test="adjusted paired t")
+    error = math.sqrt(variance * (1 / n + z.mean() ** 2 / squares))
     estimate = float(differences.mean() - slope * z.mean())
-    return _answer(plain, "adjusted paired t", estimate, error, n - 2.0, alternative, alpha, shift)
+    found = _answer(plain, "adjusted paired t", estimate, error, n - 2.0, alternative, alpha, shift)
+    floor = constant_p_value(estimate - shift, paired_floor(n - 1), alternative)
+    p_value = continuous_p_value(found.p_value, floor, spread(adjusted), tolerance, n - 2.0)
+    return replace(found, p_value=p_value)
 
 
 def _common_slope(
@@ -184,7 +221,12 @@ def _common_slope(
         plain = welch_t(y, z, alternative=alternative, alpha=alpha, shift=shift)
         return replace(plain, test="adjusted Welch t")
     slope = float(centred @ values) / squares
-    plain = welch_t(y - slope * x, z - slope * w, alternative=alternative, alpha=alpha, shift=shift)
+    first, second = y - slope * x, z - slope * w
+    tolerance = rounding_of_rest((y, z), (x, w), slope)
+    if max(spread(first), spread(second)) <= tolerance:
+        level = float(first.mean())
+        first, second = np.zeros_like(first), _levelled(second - level, tolerance, shift)
+    plain = welch_t(first, second, alternative=alternative, alpha=alpha, shift=shift)
     if plain.degenerate or plain.df is None:
         return replace(plain, test="adjusted Welch t")
     residuals = values - slope * centred

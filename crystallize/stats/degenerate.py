@@ -18,6 +18,7 @@ paired t            all d equal             2^(1-n)              [c, c]
 resampled t         all d equal             min(1, 2^(1-n'))     [c, c]
 clustered t         same d in every unit    2^(1-G)              [c, c]
 crossed t           all d equal             2^(1-min(R, C))      [c, c]
+adjusted t          all d on a line in z    2^(2-n), or as t     [c, c]
 bootstrap t         as the t test           as the t test        [c, c]
 Welch t             both arms constant      2/C(n+m, n)          [c, c]
 paired permutation  needs no substitute     2^(1-n), counted     [c, c], unbounded if p > alpha

@@ -239,6 +239,26 @@ def rounding(*samples: ArrayLike) -> float:
     return math.ldexp(precision.constant, exponent)
 
 
+def rounding_of_rest(
+    arms: tuple[ArrayLike, ArrayLike], others: tuple[ArrayLike, ArrayLike], factor: float
+) -> float:
+    """Return the largest range that rounding alone may give to values less a factor times others.
+
+    Parameters
+    ----------
+    arms, others : pair of array_like
+        Finite numbers, at least one of each.
+    factor : float
+        What the others are multiplied by; it is rounded as doubles are, whatever they are.
+    """
+    size = max(
+        scale * largest(*(as_sample("rounding", "values", values, minimum=1) for values in of))
+        for of, scale in ((arms, 1.0), (others, abs(factor)))
+    )
+    own = math.ldexp(Precision(_DOUBLE).constant, math.frexp(size)[1])
+    return max(own, rounding(*arms), abs(factor) * rounding(*others))
+
+
 def _spacing(given: Any) -> float:
     dtype = getattr(given, "dtype", None)
     if dtype is None and isinstance(given, list | tuple):

@@ -1,6 +1,8 @@
 """Win rates, ratios of totals, quantiles, and means that a covariate adjusts."""
 
+import itertools
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from crystallize.stats import (
     paired_t,
     quantile_test,
     ratio_of_totals,
+    resampled_t,
     variance_saved,
     welch_t,
     win_rate,
@@ -112,6 +115,41 @@ def test_a_covariate_that_does_not_differ_saves_nothing():
     result = adjusted_t([1.0, 2.0, 3.0, 5.0], [2.0, 2.5, 4.5, 5.5], covariates=(x, x))
     assert result.p_value == paired_t([1.0, 2.0, 3.0, 5.0], [2.0, 2.5, 4.5, 5.5]).p_value
     assert variance_saved([1.0, 2.0, 3.0, 5.0], [2.0, 2.5, 4.5, 5.5], covariates=(x, x)) == 0
+
+
+@pytest.mark.parametrize(
+    ("compare", "floor"),
+    [(paired_t, 2**-10), (welch_t, 2 / math.comb(24, 12)), (partial(resampled_t, test_fraction=0.01), None)],
+    ids=["paired", "Welch", "resampled"],
+)
+@pytest.mark.parametrize(
+    "line", [(0.3, 0.7), (1 / 3, 0.0), (2.0, 0.0), (1 / 7, 1e6), (1e-9, 1.0), (-1e9, 1 / 3)]
+)
+def test_where_a_covariate_explains_all_rounding_is_no_effect(compare, floor, line):
+    """What rounding leaves of values on a line is noise, and n equal differences are worth no more than n."""
+    slope, level = line
+    for seed in range(40):
+        x, w = np.random.default_rng(seed).normal(size=(2, 12))
+        if paired_t(x, w).p_value < 0.05 or welch_t(x, w).p_value < 0.05:
+            continue  # the covariate counts as changed
+        before, after = slope * x + level, slope * w + level
+        null = adjusted_t(before, after, covariates=(x, w), compare=compare)
+        assert (null.p_value, null.estimate, null.degenerate) == (1.0, 0.0, True)
+        change = 0.1 * max(1.0, abs(slope), abs(level))
+        moved = adjusted_t(before, after + change, covariates=(x, w), compare=compare)
+        assert moved.estimate == pytest.approx(change)
+        assert moved.degenerate
+        assert moved.p_value == pytest.approx(floor) if floor else moved.p_value > 2**-11
+
+
+def test_p_does_not_jump_where_a_covariate_begins_to_explain_all():
+    """Noise that is hardly more than rounding gives hardly more than equal differences do."""
+    x, w, noise = np.random.default_rng(1).normal(size=(3, 6))
+    p = [
+        adjusted_t(x / 3, w / 3 + 0.1 + 2.0**-k * noise, covariates=(x, w)).p_value for k in range(60, 10, -1)
+    ]
+    assert p[0] == 2**-4
+    assert all(after <= 4**4 * before and before <= 2**6 * after for before, after in itertools.pairwise(p))
 
 
 def test_what_the_treatment_changes_is_no_covariate():
