@@ -90,6 +90,27 @@ def test_ratios_that_are_none_are_refused(denominators, options, message):
         ratio_of_totals(COST, CHEAPER, denominators=denominators, **options)
 
 
+@pytest.mark.parametrize("compare", [paired_t, welch_t], ids=["paired", "Welch"])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("price", [0.3, 1 / 3, 3e-4 / 7, 1e3 / 7])
+def test_rounding_of_what_is_proportional_is_no_difference_of_ratios(compare, dtype, price):
+    """As cost per token is, where each token has the same price."""
+    for seed in range(40):
+        x, w = np.random.default_rng(seed).integers(1000, 5000, (2, 20))
+        cost, again, more = (
+            np.asarray(price * tokens * factor, dtype).tolist()
+            for tokens, factor in ((x, 1), (w, 1), (w, 1.25))
+        )
+        same = ratio_of_totals(cost, again, denominators=(x, w), compare=compare)
+        assert (same.p_value, same.estimate, same.degenerate) == (1.0, 0.0, True)
+        relative = {"relative": True, "shift": 0.25}
+        at_shift = ratio_of_totals(cost, more, denominators=(x, w), compare=compare, **relative)
+        assert (at_shift.p_value, at_shift.estimate, at_shift.degenerate) == (1.0, 0.25, True)
+        dearer = ratio_of_totals(cost, more, denominators=(x, w), compare=compare, relative=True)
+        assert dearer.estimate == pytest.approx(0.25, rel=1e-6)
+        assert dearer.p_value < 1e-5
+
+
 def test_a_covariate_is_a_regression():
     """The intercept of R's lm(d ~ z), here by scipy.stats.linregress."""
     rng = np.random.default_rng(5)
