@@ -26,6 +26,7 @@ NOTHING: Any = object()
 
 SINGLE: Final = frozenset({float, int, bool, str})
 _LARGEST_EXACT: Final = 2**53
+_SPARE: Final = 64  # bits that sums of large values need beside those of floats
 
 
 def single_values(records: Records) -> dict[str, dict[int, Any]]:
@@ -154,9 +155,10 @@ def scalars(value: Any) -> Iterator[Any]:
 def mean(values: Sequence[float]) -> float:
     """Return the arithmetic mean, correctly rounded where the sum is representable."""
     try:
-        return math.fsum(values) / len(values)
-    except (OverflowError, ValueError):  # partial sums beyond the largest float; inf - inf
         try:
-            return math.fsum(value / len(values) for value in values)
-        except (OverflowError, ValueError):
-            return math.nan
+            return math.fsum(values) / len(values)
+        except OverflowError:  # partial sums beyond the largest float, where the mean of numbers never is
+            scaled = math.fsum(math.ldexp(value, -_SPARE) for value in values)
+            return math.ldexp(scaled / len(values), _SPARE)
+    except ValueError:  # inf - inf
+        return math.nan

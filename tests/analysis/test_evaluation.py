@@ -3,6 +3,7 @@
 import itertools
 import math
 import random
+import sys
 import warnings
 
 import pytest
@@ -312,6 +313,8 @@ def test_a_ranker_that_fails_is_warned_about():
         ([0.1] * 10, 0.1),
         ([1e308, 1e308], 1e308),
         ([1.7e308] * 3 + [-1.7e308], 8.5e307),
+        ([sys.float_info.max] * 3, sys.float_info.max),
+        ([2**1023, -(2**1023), 2**1023, 0.0], 2.0**1021),
         ([True, False], 0.5),
         ([1e16, 1, -1e16], 1 / 3),
     ],
@@ -325,6 +328,7 @@ def test_means_are_exact_and_never_raise(values, expected):
 def test_means_of_what_has_no_mean():
     """Opposite infinities have none."""
     assert math.isnan(mean([math.inf, -math.inf]))
+    assert math.isnan(mean([1.7e308, 1.7e308, math.inf, -math.inf]))
 
 
 def experiment(*treatments, read=()):
