@@ -8,7 +8,7 @@ from typing import Final, get_args
 
 from crystallize.claims.claim import Claim
 from crystallize.claims.hypothesis import Hypothesis
-from crystallize.claims.stopping import AnytimeValid, Stopping
+from crystallize.claims.stopping import AnytimeValid, GroupSequential, Stopping
 from crystallize.claims.tests_of_means import PairedTTest, ResampledTTest
 from crystallize.claims.tests_of_rates import McNemarTest
 from crystallize.claims.tests_of_scores import ScoredTest
@@ -98,6 +98,12 @@ class Judging:
                 return f"has {what}, and resampled= is for means of paired resplits; leave it out"
         if isinstance(self.stopping, AnytimeValid) and not claim.deterministic:
             return why_not_anytime(claim)
+        one_sided = claim.alternative == "one-sided" and claim.level >= 0.5
+        if isinstance(self.stopping, GroupSequential) and one_sided:
+            return (
+                f"is one-sided with alpha={claim.level:g}, and GroupSequential() has boundaries of levels "
+                "below 0.5; lower alpha, or leave stopping out"
+            )
         return None
 
 

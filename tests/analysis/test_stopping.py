@@ -286,6 +286,15 @@ def test_anytime_looks():
     assert "AnytimeValid() tests no margin of such values" in margin.reason
 
 
+def test_one_sided_looks_have_levels_below_a_half():
+    """It is told before anything is run; with two sides, and without looks, there are such levels."""
+    made = experiment(BASELINE, [claim(alternative="one-sided", alpha=0.6)], t=shifted(1.0))
+    with pytest.raises(DefinitionError, match=r"'x_increase' is one-sided with alpha=0\.6, and GroupSeq"):
+        made(stopping=GroupSequential()).run()
+    assert made().run().hypotheses[0].verdicts["t"].status == "supported"
+    assert look(BASELINE, shifted(1.0), alpha=0.6).status == "supported"
+
+
 def test_anytime_looks_need_pairs():
     """Conditions without common seeds are invalid, and the reason says why."""
     runs = arm("baseline", BASELINE), arm("t", shifted(1.0), first_seed=900)
