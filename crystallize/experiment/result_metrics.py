@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from crystallize.analysis.condition_runs import ConditionRuns
 from crystallize.analysis.evaluation import rank
@@ -15,7 +15,29 @@ from crystallize.analysis.verdict import Verdict
 from crystallize.claims.hypothesis import Hypothesis
 from crystallize.declare.treatment import BASELINE
 
+T = TypeVar("T")
+
+_VERDICT: Final = "verdict on"
 _VERSION_SUFFIX: Final = re.compile(r" \((v\d+)\)\Z")
+
+
+class ByName(dict[str, T]):
+    """Values by name, which say of a name that they lack what there is.
+
+    Parameters
+    ----------
+    values : mapping
+        The values.
+    what, where : str
+        What has a name, and where, for messages.
+    """
+
+    def __init__(self, values: Mapping[str, T], what: str, where: str = "") -> None:
+        super().__init__(values)
+        self._what, self._where = what, where
+
+    def __missing__(self, name: str) -> T:
+        raise KeyError(f"no {self._what} {name!r}{self._where}; there is {listed(self)}")
 
 
 class ConditionMetrics(Mapping[str, list[Any]]):
@@ -31,7 +53,7 @@ class ConditionMetrics(Mapping[str, list[Any]]):
     @property
     def metrics(self) -> dict[str, list[Any]]:
         """Metric -> one value per replicate; copies, so that changing them changes no verdict."""
-        return dict(self)
+        return ByName(self, "metric", f" in {self.runs.condition!r}")
 
     def __getitem__(self, metric: str) -> list[Any]:
         if metric not in self._samples:
@@ -108,7 +130,7 @@ class HypothesisResult:
     def __init__(self, hypothesis: Hypothesis, verdicts: Mapping[str, Verdict]) -> None:
         self.hypothesis: Hypothesis | None = hypothesis
         self.name = hypothesis.name
-        self.verdicts = dict(verdicts)
+        self.verdicts = ByName(verdicts, _VERDICT)
         self.claimed = claimed_metrics([hypothesis])
 
     @classmethod
@@ -123,14 +145,15 @@ class HypothesisResult:
         """Return what a file tells of one."""
         known = cls.__new__(cls)
         known.hypothesis = None
-        known.name, known.verdicts, known.claimed = name, dict(verdicts), list(claimed)
+        known.name, known.verdicts, known.claimed = name, ByName(verdicts, _VERDICT), list(claimed)
         known.ranking = list(ranking)
         return known
 
     @cached_property
     def results(self) -> dict[str, dict[str, Any]]:
         """Treatment -> what the verifier returned, with ``accepted`` and ``verdict``."""
-        return {treatment: verdict.summary() for treatment, verdict in self.verdicts.items()}
+        summaries = {treatment: verdict.summary() for treatment, verdict in self.verdicts.items()}
+        return ByName(summaries, _VERDICT)
 
     @cached_property
     def ranking(self) -> list[str]:

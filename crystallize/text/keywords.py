@@ -1,4 +1,4 @@
-"""Constructors whose unknown keywords are refused by a message that lists the known ones."""
+"""Constructors that refuse unknown and missing arguments by a message that lists those there are."""
 
 from __future__ import annotations
 
@@ -18,11 +18,13 @@ _ELSEWHERE = {("Experiment", "seed"): "a root seed is given by plugins=[SeedPlug
 
 
 def checked_keywords(init: F) -> F:
-    """Have a constructor refuse unknown keywords by a `DefinitionError` that names the known ones.
+    """Have a constructor refuse unknown and missing arguments by a `DefinitionError` that lists all.
 
     Behind the user's line its errors show no other line of the library than the one here.
     """
-    known = [p.name for p in inspect.signature(init).parameters.values()][1:]
+    parameters = list(inspect.signature(init).parameters.values())[1:]
+    known = [p.name for p in parameters]
+    needed = [p.name for p in parameters if p.default is p.empty]  # those that come first
 
     @functools.wraps(init)
     def checked(self: Any, /, *args: Any, **keywords: Any) -> Any:
@@ -30,6 +32,10 @@ def checked_keywords(init: F) -> F:
         for keyword in keywords:
             if keyword not in known:
                 raise DefinitionError(unknown_keyword(type(self).__name__, keyword, known))
+        for name in needed[len(args) :]:
+            if name not in keywords:
+                owner, arguments = type(self).__name__, ", ".join(known)
+                raise DefinitionError(f"{owner} is not given {name!r}; its arguments are {arguments}")
         try:
             return init(self, *args, **keywords)
         except DefinitionError as error:

@@ -69,7 +69,10 @@ def test_a_treatment_that_is_named_like_a_version_is_found_first(measure):
         (lambda r: r.metrics.treatments["bost"], "no treatment 'bost'; there is 'boost'"),
         (lambda r: r.metrics["bost"], "no treatment 'bost'; there is 'boost'"),
         (lambda r: r.metrics.baseline["y"], "no metric 'y' in 'baseline'; it has 'duration', 'x'"),
+        (lambda r: r.metrics.baseline.metrics["y"], "no metric 'y' in 'baseline'; there is 'duration', 'x'"),
         (lambda r: r.get_hypothesis("y"), "no hypothesis 'y'; there is 'x_increase'"),
+        (lambda r: r.get_hypothesis("x_increase").results["bost"], "no verdict on 'bost'; there is 'boost'"),
+        (lambda r: r.get_hypothesis("x_increase").verdicts["bost"], "no verdict on 'bost'; there is 'boost'"),
     ],
 )
 def test_names_that_are_not_there_are_answered_with_those_that_are(measure, look_up, message):

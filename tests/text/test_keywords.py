@@ -48,6 +48,24 @@ def test_an_unknown_keyword_is_refused_with_those_there_are(make, message):
 
 
 @pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda: Experiment([measure]),
+            "Experiment is not given 'pipeline'; its arguments are datasource, pi",
+        ),
+        (lambda: Experiment(pipeline=[measure]), "Experiment is not given 'datasource'; its arguments are "),
+        (lambda: Treatment(apply={}), "Treatment is not given 'name'; its arguments are name, apply"),
+    ],
+)
+def test_a_missing_argument_is_told_with_those_there_are(make, message):
+    """Of the class that the user knows, not of the one that it is made of."""
+    with pytest.raises(DefinitionError) as caught:
+        make()
+    assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize(
     "make",
     [
         lambda: Hypothesis(metric="x", direction="up"),
