@@ -15,6 +15,9 @@ PAGE = (PAGE_DIRECTORY / "under-pytest.md").read_text(encoding="utf-8")
 FILES = re.findall(r"`(experiment_\w+\.py)`:\n\n```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 SESSIONS = re.findall(r"^```console\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 
+_SIGN_OF_LIFE = re.compile(r"\n\d\d:\d\d:\d\d \d+ of \d+ replicates of .*\n")
+"""What a session says once a minute, if it takes that long."""
+
 
 @pytest.fixture
 def pages_files(tmp_path):
@@ -46,7 +49,7 @@ def test_shows_lines_that_are_printed(pages_files, session):
     for command, shown in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", session, re.MULTILINE):
         done = run(pages_files, command)
         assert done.returncode == 0, done.stdout + done.stderr
-        printed = iter(done.stdout.splitlines())
+        printed = iter(_SIGN_OF_LIFE.sub("", done.stdout).splitlines())
         missing = [line for line in shown.splitlines() if line and line not in printed]
         assert not missing, done.stdout
 
@@ -185,3 +188,24 @@ def test_other_pages_show_what_is_printed(page, tmp_path, monkeypatch, capsys):
         printed = iter(_untimed(done.stdout))
         missing = [line for line in _untimed(shown) if line not in printed]
         assert not missing, done.stdout
+
+
+def _figureless(text):
+    """Return the lines of a text with one sign for each figure, and one space between words."""
+    return [" ".join(re.sub(r"[-+]?\d[\d.]*", "#", line).split()) for line in text.splitlines() if line]
+
+
+@pytest.mark.slow
+def test_the_page_about_times_shows_what_is_printed(tmp_path):
+    """But for the figures, which belong to the machine."""
+    page = (PAGE_DIRECTORY / "time-code.md").read_text(encoding="utf-8")
+    name, code = re.search(
+        r"`(experiment_\w+\.py)`:\n\n```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL
+    ).groups()
+    (tmp_path / name).write_text(code, encoding="utf-8")
+    ((command, shown),) = re.findall(r"^```console\n\$ ([^\n]*)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    done = run(tmp_path, command)
+    assert done.returncode == 0, done.stdout + done.stderr
+    printed = iter(_figureless(done.stdout))
+    missing = [line for line in _figureless(shown) if line not in printed]
+    assert not missing, done.stdout
