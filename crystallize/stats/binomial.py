@@ -11,7 +11,7 @@ from scipy.special import bdtr, bdtrc
 from crystallize.errors import SampleError
 from crystallize.stats.proportion import clopper_pearson_interval
 from crystallize.stats.result import Alternative, TestResult
-from crystallize.stats.samples import as_binary, checked_options
+from crystallize.stats.samples import as_binary, check_alternative, check_counts, checked_options
 from crystallize.stats.tails import tails_p_value
 
 _NAME: Final = "exact binomial"
@@ -69,8 +69,7 @@ def binomial(
     (0.392, [0.7077, 0.7654])
     """
     alpha, shift = checked_options(_NAME, alternative, alpha, shift, below=1)
-    if not 0 <= rate <= 1:
-        raise SampleError(f"{_NAME}: rate is {rate!r}; allowed is a number from 0 to 1")
+    _check_rate(rate)
     sample = as_binary(_NAME, "treatment", values, minimum=1)
     n, ones = sample.size, int(np.count_nonzero(sample))
     low, high = clopper_pearson_interval(ones, n, alpha)
@@ -98,17 +97,31 @@ def binomial_p_value(ones: int, n: int, rate: float, alternative: Alternative = 
     ones, n : int
         How many ones there are, among how many values.
     rate : float
-        Probability of a one under the null hypothesis, in (0, 1).
+        Probability of a one under the null hypothesis, in [0, 1].
     alternative : {"two-sided", "greater", "less"}
         What is claimed of the rate; "two-sided" adds all that is no more probable.
+
+    Raises
+    ------
+    SampleError
+        If the ones are negative or more than there are values, the rate is not in [0, 1], or the alternative
+        is none of these.
 
     Examples
     --------
     >>> round(binomial_p_value(10, 10, 0.85, "greater"), 4)
     0.1969
     """
+    check_alternative(_NAME, alternative)
+    check_counts(_NAME, (ones, n))
+    _check_rate(rate)
     upper = float(bdtrc(ones - 1, n, rate)) if ones else 1.0
     return min(1.0, tails_p_value(upper, float(bdtr(ones, n, rate)), alternative))
+
+
+def _check_rate(rate: float) -> None:
+    if not 0 <= rate <= 1:
+        raise SampleError(f"{_NAME}: rate is {rate!r}; allowed is a number from 0 to 1")
 
 
 def smallest_binomial_p(n: int, rate: float, alternative: Alternative = "two-sided") -> float:

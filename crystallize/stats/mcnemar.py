@@ -9,7 +9,13 @@ from numpy.typing import ArrayLike
 
 from crystallize.errors import SampleError
 from crystallize.stats.result import Alternative, TestResult
-from crystallize.stats.samples import Sample, as_binary_pairs, checked_options
+from crystallize.stats.samples import (
+    Sample,
+    as_binary_pairs,
+    check_alternative,
+    check_counts,
+    checked_options,
+)
 from crystallize.stats.tails import fair_coin_cdf, normal_p_value
 from crystallize.stats.tango import tango_interval, tango_score
 
@@ -126,11 +132,19 @@ def mcnemar_p_value(
     alternative : {"two-sided", "greater", "less"}
         "greater" claims that gains are more probable than losses.
 
+    Raises
+    ------
+    SampleError
+        If a count is negative, or the alternative is none of these.
+
     Examples
     --------
     >>> mcnemar_p_value(1, 7), mcnemar_p_value(1, 7, exact=True)
     (0.0390625, 0.0703125)
     """
+    test = _EXACT if exact else _MID_P
+    check_alternative(test, alternative)
+    check_counts(test, (gains, gains + losses))
     if gains + losses == 0:
         return 1.0
     # Under the null hypothesis at least as many gains are as probable as at most as few losses.

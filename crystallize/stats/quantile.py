@@ -188,17 +188,22 @@ def fewest_for_quantile(q: float) -> int:
     q : float
         The quantile, in (0, 1).
 
+    Raises
+    ------
+    SampleError
+        If it is not in (0, 1).
+
     Examples
     --------
     >>> fewest_for_quantile(0.95), fewest_for_quantile(0.5)
     (100, 10)
     """
+    if not 0 < q < 1:
+        raise SampleError(f"{_NAME}: q is {q!r}; allowed is a number between 0 and 1, such as 0.95")
     return math.ceil(_BEYOND / min(q, 1 - q) - 1e-9)
 
 
 def _sample(arm: str, values: ArrayLike, q: float) -> Sample:
-    if not 0 < q < 1:
-        raise SampleError(f"{_NAME}: q is {q!r}; allowed is a number between 0 and 1, such as 0.95")
     return as_sample(_NAME, arm, values, minimum=fewest_for_quantile(q))
 
 

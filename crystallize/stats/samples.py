@@ -125,6 +125,13 @@ def check_alternative(test: str, alternative: str) -> None:
         raise SampleError(f"{test}: alternative is {alternative!r}; allowed are {allowed}")
 
 
+def check_counts(test: str, *counts: tuple[int, int]) -> None:
+    """Raise SampleError unless every count lies between 0 and the number of what it is of."""
+    for part, whole in counts:
+        if not 0 <= part <= whole:
+            raise SampleError(f"{test}: {part!r} of {whole!r}; allowed is a count from 0 to what it is of")
+
+
 def check_alpha(test: str, alpha: float) -> None:
     """Raise SampleError unless 0 < alpha < 1."""
     if not 0 < alpha < 1:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.special import gammaln, xlog1py, xlogy
 
 from crystallize.stats.result import Alternative
-from crystallize.stats.samples import Sample
+from crystallize.stats.samples import Sample, check_alternative, check_counts
 
 LARGEST_TABLE: Final = 1_000_000
 """Up to this product of the sizes of the arms all tables are enumerated."""
@@ -38,6 +38,11 @@ def fisher_p_value(x: int, n: int, y: int, m: int, alternative: Alternative = "t
         "greater" claims that the treatment's rate is the larger. "two-sided" adds up the tables that are at
         most as probable as the observed one.
 
+    Raises
+    ------
+    SampleError
+        If a count is negative or larger than its arm, or the alternative is none of these.
+
     Examples
     --------
     Fisher's tea: of four cups with milk first, three are called so, and of four with tea first, one.
@@ -45,6 +50,7 @@ def fisher_p_value(x: int, n: int, y: int, m: int, alternative: Alternative = "t
     >>> round(fisher_p_value(1, 4, 3, 4, "greater"), 6)
     0.242857
     """
+    _check("Fisher", x, n, y, m, alternative)
     low, high = max(0, x + y - n), min(m, x + y)
     treated = np.arange(low, high + 1)
     log_mass = _log_choose(m, treated) + _log_choose(n, x + y - treated)
@@ -70,11 +76,17 @@ def boschloo_p_value(x: int, n: int, y: int, m: int, alternative: Alternative = 
     x, n, y, m, alternative
         As in `fisher_p_value`; n * m is at most `LARGEST_TABLE`.
 
+    Raises
+    ------
+    SampleError
+        As by `fisher_p_value`.
+
     Examples
     --------
     >>> round(boschloo_p_value(31, 63, 74, 117, "greater"), 7)
     0.0355641
     """
+    _check("Boschloo", x, n, y, m, alternative)
     if alternative == "two-sided":
         sides = (boschloo_p_value(x, n, y, m, "greater"), boschloo_p_value(x, n, y, m, "less"))
         return min(1.0, 2 * min(sides))
@@ -94,11 +106,17 @@ def barnard_p_value(x: int, n: int, y: int, m: int, alternative: Alternative = "
     x, n, y, m, alternative
         As in `fisher_p_value`; n * m is at most `LARGEST_TABLE`.
 
+    Raises
+    ------
+    SampleError
+        As by `fisher_p_value`.
+
     Examples
     --------
     >>> round(barnard_p_value(7, 10, 2, 10), 4)
     0.0414
     """
+    _check("Barnard", x, n, y, m, alternative)
     scores = _pooled_scores(n, m)
     if alternative == "two-sided":
         scores = np.abs(scores)
@@ -106,6 +124,11 @@ def barnard_p_value(x: int, n: int, y: int, m: int, alternative: Alternative = "
         scores = -scores
     observed = scores[x, y]
     return largest_probability(scores >= observed - (_TIE - 1) * abs(observed))
+
+
+def _check(test: str, x: int, n: int, y: int, m: int, alternative: str) -> None:
+    check_alternative(test, alternative)
+    check_counts(test, (x, n), (y, m))
 
 
 @np.errstate(under="ignore")

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from laws import examples
 from scipy import stats as reference
 
+from crystallize import stats
 from crystallize.errors import SampleError
 from crystallize.stats import (
     barnard,
@@ -228,3 +229,46 @@ def test_probabilities_that_vanish_where_numpy_raises(test):
     with np.errstate(all="raise"):
         found = test(*arms)
     assert found.p_value < 1e-100
+
+
+BY_COUNTS = [
+    lambda **given: stats.fisher_p_value(1, 3, 2, 3, **given),
+    lambda **given: stats.boschloo_p_value(1, 3, 2, 3, **given),
+    lambda **given: stats.barnard_p_value(1, 3, 2, 3, **given),
+    lambda **given: stats.mcnemar_p_value(1, 7, **given),
+    lambda **given: stats.binomial_p_value(1, 7, 0.5, **given),
+]
+
+
+@pytest.mark.parametrize("by_counts", BY_COUNTS)
+def test_a_misspelt_alternative_is_no_other_one(by_counts):
+    """It was taken for "greater" by tests that looked for the two others."""
+    with pytest.raises(
+        SampleError, match="alternative is 'smaller'; allowed are 'two-sided', 'greater', 'less'"
+    ):
+        by_counts(alternative="smaller")
+
+
+@pytest.mark.parametrize(
+    "impossible",
+    [
+        lambda: stats.fisher_p_value(5, 3, 1, 3),
+        lambda: stats.boschloo_p_value(-1, 3, 1, 3),
+        lambda: stats.barnard_p_value(1, 3, -1, 3),
+        lambda: stats.mcnemar_p_value(-1, 3),
+        lambda: stats.mcnemar_p_value(3, -1),
+        lambda: stats.binomial_p_value(5, 3, 0.5),
+    ],
+)
+def test_counts_that_no_sample_has_give_no_p_value(impossible):
+    """A negative one was the last of a table, or a tail of probability 0."""
+    with pytest.raises(SampleError, match="allowed is a count from 0 to what it is of"):
+        impossible()
+
+
+def test_a_rate_or_quantile_out_of_range_is_refused():
+    """Of the p-value of counts, and of how many values a quantile takes."""
+    with pytest.raises(SampleError, match=r"rate is 1.5; allowed is a number from 0 to 1"):
+        stats.binomial_p_value(1, 3, 1.5)
+    with pytest.raises(SampleError, match=r"q is 1.5; allowed is a number between 0 and 1"):
+        stats.fewest_for_quantile(1.5)
