@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Generator
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 VERDICTS = "crystallize-verdicts"
 """Under which name `activate` registers what knows the verdicts of the session."""
+RAISED = ".raised"
+"""Ending of the files in which workers tell what ended them behind their tests."""
 _NAME = "crystallize-exit-code"
 
 
@@ -32,6 +36,19 @@ class ExitCode:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_cmdline_main(self, config: pytest.Config) -> Generator[None, Any, Any]:
         """Return or raise what the session ended with, unless it can't have succeeded."""
+        try:
+            code = yield from self._ended(config)
+        except KeyboardInterrupt:  # as pytest-xdist sends to a worker that takes long to end
+            raise
+        except BaseException as error:
+            if not isinstance(error, SystemExit) or not is_success(error.code):
+                _tell_controller(config, error)
+            raise
+        if code != getattr(config, "workeroutput", {}).get("exitstatus", code) and not is_success(code):
+            _tell_controller(config, code)
+        return code
+
+    def _ended(self, config: pytest.Config) -> Generator[None, Any, Any]:
         raised: SystemExit | None = None
         code: Any = 0
         try:
@@ -65,6 +82,21 @@ class ExitCode:
             return fault if verdicts.corrected or is_success(code) else None
         is_gate = config.option.crystallize and not hasattr(config, "workerinput")
         return "it was ended before any test" if is_gate and self._interrupted and is_success(code) else None
+
+
+def _tell_controller(config: pytest.Config, end: object) -> None:
+    """Have the controlling process hear of what ended a worker: pytest-xdist tells it that all is well."""
+    told = getattr(config, "workerinput", {}).get("crystallize")
+    if told is None:
+        return
+    what = f"asked for exit code {end}"
+    if isinstance(end, BaseException):
+        from crystallize.seam import text_of  # not where all is well
+
+        what = f"raised {': '.join(filter(None, (type(end).__name__, text_of(end))))}"
+    with suppress(OSError):
+        path = Path(told["directory"], config.workerinput["workerid"] + RAISED)  # type: ignore[attr-defined]
+        path.write_text(f"a hook at the end of a worker {what}", "utf-8", "backslashreplace")
 
 
 def is_success(code: object) -> bool:

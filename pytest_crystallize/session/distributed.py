@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from pytest_crystallize.exit_code import RAISED
 from pytest_crystallize.isolation.devices import lease_for
 from pytest_crystallize.records.exchange import STOPPED, SharedExchange
 from pytest_crystallize.session.reporter import Reporter
@@ -130,6 +131,16 @@ class ControllerHooks:
             session.exitstatus = self._exit_code or (
                 pytest.ExitCode.OK if well else pytest.ExitCode.TESTS_FAILED
             )
+
+    @pytest.hookimpl(wrapper=True, specname="pytest_sessionfinish")
+    def pytest_sessionfinish_behind_workers(self) -> Generator[None, object, object]:
+        """Fail by what workers raised behind their last report, now that all of them have ended."""
+        result = yield
+        directory = self.session.directory
+        with suppress(OSError):
+            for path in sorted(() if directory is None else directory.glob(f"*{RAISED}")):
+                self.reporter.settings.fail(path.read_text(encoding="utf-8"))
+        return result
 
     def pytest_testnodeready(self) -> None:
         """End the session if a replacement worker has nothing to do: pytest-xdist may not notice."""

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from crystallize.seam import failure
 from pytest_crystallize.collect.items import ExperimentItem, HypothesisItem, PrefetchItem
 from pytest_crystallize.pytest_seam import runtestprotocol
 from pytest_crystallize.session.tokens import LastToken
@@ -125,14 +124,8 @@ class WorkerHooks:
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_sessionfinish(self) -> Generator[None, object, object]:
-        """Hand over by what the session fails: what was found until then, and what a hook raised.
-
-        Of that, pytest-xdist tells nobody: it says that the worker has finished.
-        """
+        """Hand over by what the session fails, whatever another hook raises."""
         try:
             return (yield)
-        except Exception as error:
-            self._settings.fail(f"a hook at the end of a worker raised {failure(error)}")
-            raise
         finally:
             self._output[FAULTS] = list(self._settings.faults)

@@ -112,15 +112,31 @@ def test_whatever_ends_the_session_of_workers(project, case):
     assert "crystallize: the exit code is 1, not 0: " in told(result)
 
 
-def test_what_is_raised_at_the_end_of_a_worker_fails_the_session(project):
+FINISH, UNCONFIGURE = "pytest_sessionfinish(session)", "pytest_unconfigure(config)"
+AT_THE_END = {
+    "in a hook": (FINISH, "raise RuntimeError('no upload')", "", "raised RuntimeError: no upload"),
+    "around all": (FINISH, "raise RuntimeError", FIRST, "raised RuntimeError"),
+    "behind all": (UNCONFIGURE, "pytest.exit('no upload')", "", "raised Exit: no upload"),
+    "exits": (UNCONFIGURE, "sys.exit(3)", "", "raised SystemExit: 3"),
+    "asks": (FINISH, "pytest.exit('full', returncode=7)", "", "asked for exit code 7"),
+    "the status is set": (FINISH, "session.exitstatus = 9", "", "asked for exit code 9"),
+}
+
+
+@pytest.mark.parametrize(
+    "case", ["around all", *(pytest.param(case, marks=SLOW) for case in AT_THE_END if case != "around all")]
+)
+def test_what_ends_a_worker_behind_its_tests_fails_the_session(project, case):
     """As it does without workers."""
-    raises = "if hasattr(session.config, 'workerinput'): raise RuntimeError('no upload')"
-    conftest(project, hook("pytest_sessionfinish(session)", raises))
+    signature, body, decorator, expected = AT_THE_END[case]
+    given = "session.config" if signature == FINISH else "config"
+    lines = ["yield"] * bool(decorator) + [f"if hasattr({given}, 'workerinput'): {body}"]
+    conftest(project, hook(signature, "\n    ".join(lines), decorator))
     project.write(TOTAL)
     result = project.run_workers()
     assert result.ret == 1
     result.assert_outcomes(passed=1)
-    assert "a hook at the end of a worker raised RuntimeError: no upload" in told(result)
+    assert f"a hook at the end of a worker {expected}" in told(result)
 
 
 @pytest.mark.parametrize("case", ["the status is set", "asks at the end"])
