@@ -263,17 +263,21 @@ class Store:
         seal = seal_of(secret, prefix)
         latest: dict[tuple[str, bool], Record] = {}
         merged: list[_File] = []
-        for number, pack in enumerate(packs):
+        for pack in packs:
             data = self._read(pack.path)
             records, whole = unsealed(data, seal) if data is not None else ([], False)
             if whole and records[0].value.kind == _PARTS:
                 merged.append(pack)
                 for record in records:
                     latest[record.key, record.value.kind == _PARTS] = record
-            elif records:  # what is wrong with it stays, and goes when it is old
-                self._merge(secret, prefix, packs[number + 1 :])
-                break
+            elif records or data is None:  # it stays between others, damaged or not to be read just now
+                self._replace(prefix, merged, latest)
+                merged, latest = [], {}
             # One without any record of ours is somebody else's.
+        self._replace(prefix, merged, latest)
+
+    def _replace(self, prefix: str, merged: list[_File], latest: Mapping[tuple[str, bool], Record]) -> None:
+        """Put one pack in the place of several, if they are many."""
         if len(merged) < _MANY:
             return
         chunks: list[Bytes] = [MAGIC, *(record.raw for record in latest.values())]

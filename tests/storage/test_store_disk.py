@@ -6,12 +6,14 @@ import os
 import shutil
 import sys
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 
 import pytest
 from stores import OTHER, PARTS, SECRET, A, B, C, files, only_file, posix, set_used
 
 from crystallize.storage import store as module
 from crystallize.storage.codec import encode
+from crystallize.storage.regular import read_regular
 from crystallize.storage.sealed import Encoded
 from crystallize.storage.store import Store
 
@@ -304,22 +306,44 @@ def test_packs_that_are_not_wholly_ours_are_not_merged(store):
     assert len(theirs.load("slot", PARTS)) == 7
 
 
-@pytest.mark.parametrize("case", ["large", "partly ours"])
-def test_a_value_stays_the_latest_when_earlier_and_later_packs_are_merged(store, case):
+@pytest.mark.parametrize("case", ["large", "partly ours", "held by others"])
+def test_a_value_stays_the_latest_when_earlier_and_later_packs_are_merged(store, case, monkeypatch):
     """A pack that is not merged stands between those before it and those behind it."""
     for i in range(9):
         store.publish("slot", PARTS, {"a" if i == 0 else f"{i}": A})
     before = set(files(store))
     store.publish("slot", PARTS, {"a": B, "b": Encoded("json", bytes(1 << 20 if case == "large" else 9))})
+    (path,) = set(files(store)) - before
     if case == "partly ours":
-        (path,) = set(files(store)) - before
         path.write_bytes(path.read_bytes()[:-1] + b"x")
     for i in range(9):
         store.publish("slot", PARTS, {f"b{i}": A})
-    store.tidy()
+    with monkeypatch.context() as patch:
+        if case == "held by others":
+            patch.setattr(module, "read_regular", partial(read_unless, path))
+        store.tidy()
     assert len(files(store)) == 3
     assert store.load("slot", PARTS)["a"] == B
-    assert len(store.load("slot", PARTS)) == (19 if case == "large" else 18)
+    assert len(store.load("slot", PARTS)) == (18 if case == "partly ours" else 19)
+
+
+def read_unless(held, path, most):
+    """Read a file, unless it is that one."""
+    if path == os.fspath(held):
+        raise PermissionError(errno.EACCES, "held by another program")
+    return read_regular(path, most)
+
+
+def test_packs_that_are_damaged_are_as_many_as_they_like(store):
+    """The end of a session is no deeper for each of them."""
+    store.publish("slot", PARTS, {"a": A, "b": B})
+    (path,) = files(store)
+    torn = path.read_bytes()[:-1] + b"x"
+    prefix = path.name.rpartition("-")[0]
+    for i in range(sys.getrecursionlimit()):
+        path.with_name(f"{prefix}-{i:032x}.pack").write_bytes(torn)
+    store.tidy()
+    assert len(files(store)) == sys.getrecursionlimit() + 1
 
 
 def test_packs_stay_if_the_merged_one_can_not_be_written(store, monkeypatch):
