@@ -30,7 +30,6 @@ from crystallize.identity.origin import (
 _PLAIN_WRAPPERS: Final = (staticmethod, classmethod, property, types.MethodType, functools._lru_cache_wrapper)
 _NAMED: Final = (type, types.FunctionType, types.BuiltinFunctionType, functools._lru_cache_wrapper)
 """What has a name of its own, wherever it is met."""
-_CONTAINERS: Final = (list, dict, set)
 _HEAP_TYPE: Final = 1 << 9  # Py_TPFLAGS_HEAPTYPE
 _LOCKS: Final = ("Lock", "Condition", "Semaphore")
 
@@ -96,7 +95,7 @@ class PartEncoder(Encoder):
 
     def objects(self, part: Part) -> Iterator[tuple[int, object]]:
         """Yield number and object of what a part that was written holds, and others may hold as well."""
-        if part.kind == "variable" and type(part.value) in _CONTAINERS:
+        if part.kind == "variable" and type(part.value).__hash__ is None:  # as of all that can be changed
             yield -1, part.value
         yield from self._met.values()
 

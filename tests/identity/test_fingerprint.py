@@ -172,6 +172,17 @@ DIFFERENT = {
         ":B}",
     ),
     "one list or two": ("A=[1]\nB=A\ndef f(): return A is B\n", "B=A", "B=[1]"),
+    "one array or two": (
+        "import numpy as n\nA=n.ones(2)\nB=A\ndef f(): return A is B\n",
+        "B=A",
+        "B=n.ones(2)",
+    ),
+    "one bytearray or two": ("A=bytearray(2)\nB=A\ndef f(): return A is B\n", "B=A", "B=bytearray(2)"),
+    "one table or two": (
+        "import pandas as p\nA=p.Series([1])\nB=A\ndef f(): return A is B\n",
+        "B=A",
+        "B=p.Series([1])",
+    ),
     "absent name": (
         "import weakref\ndef g(): return helper(1)\ndef f(): return g()\n",
         "f g(",
