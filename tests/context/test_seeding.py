@@ -21,7 +21,6 @@ from crystallize.errors import DefinitionError
 FAKE_TORCH = '''
 """Enough of torch to be seeded: its generator is a list of numbers."""
 import random as _random
-import tracemalloc
 
 _generator = _random.Random("fresh")
 
