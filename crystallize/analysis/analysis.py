@@ -26,9 +26,11 @@ from crystallize.claims.policy import DEFAULT_JUDGING, Judging
 from crystallize.claims.reference import Reference
 from crystallize.declare.case_design import CaseStream
 from crystallize.declare.treatment import BASELINE
+from crystallize.errors import DefinitionError
 from crystallize.stats.undisturbed import undisturbed
 
 _BONFERRONI: Final = "bonferroni"
+_EVALUATE: Final = "evaluate"
 
 
 class Analysis:
@@ -289,6 +291,12 @@ def evaluate(
     cases : CaseStream, optional
         The cases of which the replicates are samples.
 
+    Raises
+    ------
+    DefinitionError
+        If an experiment of both conditions would refuse the hypothesis: it can't be judged so, whatever is
+        measured, or it is about something else.
+
     Examples
     --------
     >>> from crystallize import Experiment, Hypothesis, pipeline_step
@@ -307,7 +315,20 @@ def evaluate(
     replicates = max(len(baseline.records), len(treatment.records))
     replicates //= 1 if cases is None else cases.samples
     known = keys or TreatmentKeys()
-    plan = AnalysisPlan((hypothesis,), (treatment.condition,), replicates, judging, known, cases=cases)
-    return Analysis(plan, {BASELINE: baseline, treatment.condition: treatment}).verdict(
-        hypothesis, treatment.condition
-    )
+    condition = treatment.condition
+    plan = AnalysisPlan((hypothesis,), (condition,), replicates, judging, known, cases=cases)
+    judging.check((hypothesis,), _EVALUATE)
+    plan.check_cases(_EVALUATE)
+    if condition not in (subjects := plan.subjects(hypothesis)):
+        about = ", ".join(map(repr, subjects)) or "neither"
+        raise DefinitionError(
+            f"{_EVALUATE}: hypothesis {hypothesis.name!r} is to be judged on {condition!r} against the "
+            f"baseline, and of these it is about {about}; give a hypothesis about {condition!r}, or run an "
+            "experiment"
+        )
+    if others := {*plan.rests_on(hypothesis, condition)} - {BASELINE, condition}:
+        raise DefinitionError(
+            f"{_EVALUATE}: hypothesis {hypothesis.name!r} is against {min(others)!r}, whose runs are not "
+            "given; give them as the baseline's, and leave against out"
+        )
+    return Analysis(plan, {BASELINE: baseline, condition: treatment}).verdict(hypothesis, condition)

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 
 from crystallize.analysis.analysis import evaluate
 from crystallize.analysis.condition_runs import ConditionRuns
+from crystallize.analysis.family import AnalysisPlan
 from crystallize.claims.claim import Claim
 from crystallize.claims.hypothesis import Hypothesis
 from crystallize.claims.policy import DEFAULT_JUDGING, Judging
@@ -28,6 +29,8 @@ BLIND_SPOT: Final = (
     "overlap, look "
     "independent to it"
 )
+
+_ITSELF: Final = "itself"  # what is compared with the baseline, where that is
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +111,14 @@ def calibrate(
     tests = len(baseline.records) // (2 * n)
     unknown = Calibration(hypothesis.name, tests, 0, n, alpha, (0.0, 1.0), "invalid")
     number = hypothesis.number
-    reason = _missing(baseline) or (_not_testable(claim, baseline, number) if claim is not None else None)
+    alone = replace(judging, correction="none")
+    counted = n if cases is None else n // cases.samples
+    plan = AnalysisPlan((hypothesis,), (_ITSELF,), counted, alone, cases=cases)
+    reason = _missing(baseline) or plan.why_out_of_reach(hypothesis)
+    if reason is None and claim is not None:
+        reason = _not_testable(claim, baseline, number)
     if reason is not None:
         return replace(unknown, reason=reason)
-    alone = replace(judging, correction="none")
     moved = claim is not None and (claim.size is not None or number is not None)
     shift = _shift(claim, baseline, number) if claim is not None and moved else None
     found = invalid = 0
@@ -196,10 +203,10 @@ def _pairs(
         a = [r for r in records[start : start + n] if r is not None]
         b = [r for r in records[start + n : start + 2 * n] if r is not None]
         treated = [
-            replace(_moved(record, shift), condition="itself", seed=of.seed)
+            replace(_moved(record, shift), condition=_ITSELF, seed=of.seed)
             for record, of in zip(b, a, strict=True)
         ]
-        yield ConditionRuns(BASELINE, a), ConditionRuns("itself", treated)
+        yield ConditionRuns(BASELINE, a), ConditionRuns(_ITSELF, treated)
 
 
 def _moved(record: RunRecord, shift: tuple[str, float, float] | None) -> RunRecord:

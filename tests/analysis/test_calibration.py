@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from crystallize import ConditionRuns, Hypothesis, RunRecord, verifier
+from crystallize import AnytimeValid, ConditionRuns, Hypothesis, RunRecord, verifier
 from crystallize.analysis.calibration import calibrate
+from crystallize.claims.policy import Judging
 from crystallize.context.record import RunError
 from crystallize.context.recording import MetricEntry
 from crystallize.stats import clopper_pearson_interval
@@ -101,6 +102,15 @@ def test_what_can_not_be_calibrated_is_invalid(claim, sample, reason):
     found = calibrate(Hypothesis(metric="x", **claim), sample, 2)
     assert found.status == "invalid"
     assert reason in found.reason
+
+
+def test_a_claim_that_nothing_supports_is_not_calibrated():
+    """That it never is where nothing is to be found says nothing; the experiment refuses it, too."""
+    claim, judging = Hypothesis(metric="x", direction="differ"), Judging(stopping=AnytimeValid())
+    found = calibrate(claim, normal(4, 30), 4, judging=judging)
+    assert (found.status, found.tests) == ("invalid", 30)
+    assert "with 4 replicates AnytimeValid() can't give a p-value below" in found.reason
+    assert calibrate(claim, normal(5, 30), 5, judging=judging).status == "calibrated"
 
 
 def test_a_failed_replicate_is_missing_evidence():

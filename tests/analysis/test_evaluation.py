@@ -11,11 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crystallize import (
+    AnytimeValid,
     ConditionRuns,
     Experiment,
+    GroupSequential,
     Hypothesis,
+    PassAt,
     RunRecord,
     Treatment,
+    WelchTTest,
     evaluate,
     pipeline_step,
     verifier,
@@ -23,9 +27,10 @@ from crystallize import (
 from crystallize.analysis.condition_runs import mean
 from crystallize.analysis.evaluation import digest, rank, runs_by_condition
 from crystallize.analysis.unread import TreatmentKeys
+from crystallize.claims.policy import Judging
 from crystallize.context.record import RunError
 from crystallize.context.recording import MetricEntry
-from crystallize.errors import CrystallizeWarning
+from crystallize.errors import CrystallizeWarning, DefinitionError
 
 FAILED = RunError("ValueError", "went wrong\nin two lines", "train", "Traceback ...")
 
@@ -405,3 +410,56 @@ def test_a_verifier_that_draws_gives_the_same_verdict_every_time():
     state = random.getstate()
     assert evaluate(Hypothesis(permutation, "x"), *arms) == first
     assert random.getstate() == state
+
+
+ANYTIME = Judging(stopping=AnytimeValid())
+
+
+@pytest.mark.parametrize(
+    ("judging", "claim"),
+    [
+        (ANYTIME, {"direction": "no_decrease", "detects": 5.0}),
+        (ANYTIME, {"direction": "no_decrease", "margin": 0.5, "relative": True}),
+        (ANYTIME, {"direction": "increase", "alternative": "one-sided"}),
+        (ANYTIME, {"direction": "increase", "statistical_test": WelchTTest()}),
+        (Judging(resampled=0.2), {"direction": "increase", "statistical_test": WelchTTest()}),
+        (
+            Judging(stopping=GroupSequential()),
+            {"direction": "increase", "alternative": "one-sided", "alpha": 0.6},
+        ),
+        (Judging(), {"metric": PassAt(2, "x"), "direction": "increase"}),
+        (Judging(), {"direction": "increase", "slices": True}),
+        (Judging(), {"direction": "increase", "against": "other"}),
+        (Judging(), {"direction": "increase", "against": "boost"}),
+        (Judging(), {"direction": "increase", "treatments": ["other"]}),
+    ],
+)
+def test_what_an_experiment_refuses_is_refused(judging, claim):
+    """Records that are there already are no reason to judge a claim as it can't be judged."""
+    hypothesis = Hypothesis(**{"metric": "x", **claim})
+
+    @pipeline_step()
+    def step(data, ctx, *, boost=0.0):
+        return data, {"x": ctx.rng.normal() + boost}
+
+    with pytest.raises(DefinitionError, match=hypothesis.name) as told:
+        Experiment(
+            0,
+            [step],
+            treatments={"boost": {"boost": 1.0}},
+            hypotheses=[hypothesis],
+            replicates=6,
+            stopping=judging.stopping,
+            resampled=judging.resampled,
+        ).run()
+    with pytest.raises(DefinitionError, match=hypothesis.name) as refused:
+        evaluate(hypothesis, runs("baseline", BASELINE), runs("boost", BETTER), judging=judging)
+    if hypothesis.against is None and hypothesis.treatments is None:
+        assert str(refused.value) == str(told.value).replace("experiment 'experiment'", "evaluate")
+
+
+def test_a_claim_about_pairs_needs_an_experiment():
+    """Which condition is compared with which, two arms do not say."""
+    pairs = Hypothesis(metric="x", direction="differ", pairwise=True)
+    with pytest.raises(DefinitionError, match="of these it is about 'boost-vs-baseline'"):
+        evaluate(pairs, runs("baseline", BASELINE), runs("boost", BETTER))
