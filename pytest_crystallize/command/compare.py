@@ -262,11 +262,17 @@ class _Comparison:
         (recording,) = today.recordings
         arms: Mapping[str, ConditionRuns] = recording.conditions
         treatments = tuple(name for name in self.each.conditions if name != BASELINE)
-        corrections = {t.verdict.correction for t in self.each.tests if t.verdict and t.verdict.correction}
-        judging = Judging(correction=min(corrections, default="holm"))  # type: ignore[arg-type]  # as it was declared
-        plan = AnalysisPlan(tuple(hypotheses), treatments, len(self.cases) or self.each.planned, judging)
+        counted = len(self.cases) or self.each.planned
+        plan = AnalysisPlan(tuple(hypotheses), treatments, counted, self._judging())
         found = {against: self.held.labelled(against.name)}
         return Analysis(plan, arms, References(found, elsewhere=True))
+
+    def _judging(self) -> Judging:
+        """Return how claims are judged: corrected as declared, which looks and pairs do in their own ways."""
+        found = {test.verdict.correction for test in self.each.tests if test.verdict is not None}
+        if "bh" in found:
+            return Judging("bh")
+        return Judging("none") if found == {"none"} else Judging()
 
     def _why_not(self, metric: str, condition: str) -> str | None:
         """Say why a condition can't be compared by a metric; None if nothing stands against it."""

@@ -208,7 +208,9 @@ class SettledExperiment:
         if not self.settings.options.early_stop or declared.stopping is not None or not claimed:
             return declared
         try:
-            return replace(declared, stopping=GroupSequential())
+            stopped = replace(declared, stopping=GroupSequential())
+            stopped.check(hypotheses, "--crystallize-early-stop")
+            return stopped
         except DefinitionError as error:
             self.settings.note(f"{self.name} is not stopped early: {error}")
             return declared

@@ -125,6 +125,22 @@ def test_failed_and_stopped_runs_are_compared_with_nothing(reports, monkeypatch,
             assert f"INVALID safe [boost]: {message}" in out
 
 
+def test_claims_that_looks_have_decided_leave_the_others_compared(project, monkeypatch, capsys):
+    """Looks correct in a way of their own; compared at once, claims are corrected as they were declared."""
+    claims = '[Hypothesis(metric="total", direction="increase", name="up")]'
+    for name, more in (("looks", "stopping=GroupSequential(), "), ("whole", "")):
+        treatments = '{"one": {"delta": 9.0}, "two": {"delta": 8.0}}'
+        made = f"@pytest.mark.experiment(replicates=20, {more}treatments={treatments}, hypotheses={claims})\n"
+        made += f"def experiment_{name}(rng, delta=0.0):\n    return {{'total': rng.normal() + delta}}\n"
+        project.write(made, f"experiment_{name}.py")
+    for name in ("then.json", "now.json"):
+        project.run(f"--crystallize-report={name}").assert_outcomes(passed=4)
+    code, out = run(project, monkeypatch, capsys, "compare", "now.json", "then.json")
+    assert code == 1
+    assert "since it was stopped" in out
+    assert "p adjusted by Holm for 2 claims one" in out
+
+
 def test_a_claim_against_another_commit_is_one_against_another_session(project, monkeypatch, capsys):
     """Though its own session was told of none, and could not judge it."""
     claim = 'Hypothesis(metric="total", direction="no_decrease", margin=0.5, against=Revision(), name="safe")'

@@ -242,6 +242,23 @@ def experiment_verified(a=0):
     assert ran(project) == first
 
 
+def test_a_claim_that_looks_can_not_judge_is_judged_at_once(project):
+    """The option stops nothing then, and says why."""
+    project.write("""
+@pytest.mark.experiment(replicates=12, treatments={"t": {"by": 1.0}}, hypotheses=[
+    Hypothesis(metric="x", direction="increase", alternative="one-sided", alpha=0.6)])
+def experiment_lenient(rng, by=0.0):
+    return {"x": rng.normal() + by * rng.uniform(0.5, 1.5)}
+""")
+    result = project.run("--crystallize-early-stop")
+    result.assert_outcomes(passed=1)
+    text = " ".join(result.stdout.str().split())
+    assert (
+        "experiment_lenient is not stopped early: --crystallize-early-stop: hypothesis 'x_increase' is"
+        in text
+    )
+
+
 @pytest.mark.parametrize("n", [1, 2, 3])
 @pytest.mark.parametrize("stopping", ["GroupSequential()", "AnytimeValid()", "AnytimeValid(every=1)"])
 def test_few_replicates(project, n, stopping):
