@@ -7,7 +7,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Final
 
-from crystallize.analysis.columns import mean
+from crystallize.analysis.columns import mean_of_sample
 from crystallize.analysis.condition_runs import ConditionRuns
 from crystallize.claims.pass_at import PassAt
 from crystallize.context.record import NOT_BEGUN, RunRecord
@@ -220,4 +220,5 @@ def _mean(values: list[Any]) -> Any:
         return values[0]
     if not all(is_number(value) for value in values):
         return next((value for value in values if value is None), values)
-    return mean(values) if all(map(is_finite, values)) else next(v for v in values if not is_finite(v))
+    odd = next((value for value in values if not is_finite(value)), None)
+    return mean_of_sample(values) if odd is None else odd

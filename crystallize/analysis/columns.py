@@ -24,6 +24,16 @@ class Several(list[Any]):
 NOTHING: Any = object()
 """Stands where a replicate gave no value of a metric."""
 
+
+class SingleMean(float):
+    """Mean of numbers of single precision: it is a double, and off by the rounding of what was averaged."""
+
+    __slots__ = ()
+
+    dtype: Final = np.dtype(np.float32)
+    """What tests look at, to tell rounding from a difference."""
+
+
 SINGLE: Final = frozenset({float, int, bool, str})
 _LARGEST_EXACT: Final = 2**53
 _SPARE: Final = 64  # bits that sums of large values need beside those of floats
@@ -120,12 +130,14 @@ def _finite_mean(item: Any) -> float | None:
         return None
     if type(item) is not Several:
         return _exact(item) if is_finite(item) else None
-    return mean(item) if all(map(is_finite, item)) else None
+    return mean_of_sample(item) if all(map(is_finite, item)) else None
 
 
 def _exact(value: float) -> float:
     """Return a number as a float, or as the whole number that it is where no float is."""
-    return value if type(value) is int and abs(value) > _LARGEST_EXACT else float(value)
+    if type(value) is SingleMean or (type(value) is int and abs(value) > _LARGEST_EXACT):
+        return value
+    return float(value)
 
 
 def all_finite(column: Column) -> bool:
@@ -162,3 +174,16 @@ def mean(values: Sequence[float]) -> float:
             return math.ldexp(scaled / len(values), _SPARE)
     except ValueError:  # inf - inf
         return math.nan
+
+
+def mean_of_sample(values: Sequence[float]) -> float:
+    """Return the mean of finite numbers for a sample, in which it stands with the precision that they have.
+
+    What was recorded in single precision is told by the numbers alone, as that of single values is: none of
+    them needs more. Whole numbers have no rounding.
+    """
+    found = mean(values)
+    if array("f", values[:1])[0] != values[0]:  # mostly the first value tells that they are not
+        return found
+    is_single = array("f", values).tolist() == [*values] and not all(float(v).is_integer() for v in values)
+    return SingleMean(found) if is_single else found

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from crystallize.analysis.case_runs import CaseRuns
-from crystallize.analysis.columns import mean
+from crystallize.analysis.columns import mean, mean_of_sample
 from crystallize.analysis.condition_runs import ConditionRuns
 from crystallize.analysis.sample import CASES, CROSSED, ONE_SEED, SEEDS, ClaimSample
 from crystallize.claims.claim import Claim
@@ -39,7 +39,7 @@ def paired_by_unit(claim: Claim, baseline: ConditionRuns, treatment: ConditionRu
     shared = _shared_units(claim, columns[0], columns[1], baseline, treatment)
     if isinstance(shared, str):
         return shared
-    first, second = ([mean(column[unit]) for unit in shared] for column in columns)
+    first, second = ([mean_of_sample(column[unit]) for unit in shared] for column in columns)
     # That all samples of each case agree is no reason to read their means as yes/no.
     return ClaimSample(
         first,
@@ -147,7 +147,7 @@ def _cells(row: Iterable[tuple[Any, str | int | None]]) -> dict[Any, float]:
         if not is_finite(value):
             return {}
         values.setdefault(unit, []).append(value)
-    return {unit: mean(several) if len(several) > 1 else several[0] for unit, several in values.items()}
+    return {unit: of[0] if len(of) == 1 else mean_of_sample(of) for unit, of in values.items()}
 
 
 def _unit_values(entries: Entries) -> dict[str | int, list[float]]:

@@ -263,6 +263,11 @@ def _spacing(given: Any) -> float:
     dtype = getattr(given, "dtype", None)
     if dtype is None and isinstance(given, list | tuple):
         dtypes = {getattr(value, "dtype", None) for value in given}
+        if len(dtypes) > 1 and None in dtypes:
+            plain = np.array([value for value in given if not hasattr(value, "dtype")], dtype=np.float64)
+            with np.errstate(all="ignore"):
+                if _are_singles(plain):
+                    dtypes.remove(None)
         dtype = dtypes.pop() if len(dtypes) == 1 else None
     return {"f2": _HALF, "f4": _SINGLE}.get(dtype.str[1:] if isinstance(dtype, np.dtype) else "", _DOUBLE)
 

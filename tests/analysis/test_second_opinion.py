@@ -8,12 +8,15 @@ from recorded import arms, experiment
 
 from crystallize import (
     BootstrapTTest,
+    Cases,
+    Experiment,
     Hypothesis,
     MannWhitneyTest,
     PermutationTest,
     WilcoxonTest,
     YuenTest,
     evaluate,
+    pipeline_step,
 )
 from crystallize.claims.policy import Judging
 from crystallize.stats import d_z
@@ -133,6 +136,57 @@ def test_the_rounding_of_single_precision_is_no_effect():
     assert exact != summed
     verdict = judge([exact] * 30, [summed] * 30, "increase")
     assert (verdict.status, verdict.degenerate) == ("inconclusive", True)
+
+
+SINGLES = np.full(20, 0.1, np.float32)
+SUMMED = [float(SINGLES[:n].sum(dtype=float).astype(np.float32)) for n in range(10, 15)]
+ONE_BY_ONE = [float(SINGLES[:n].cumsum()[-1]) for n in range(10, 15)]
+
+
+@pytest.mark.parametrize(
+    ("units", "several"),
+    [
+        (None, [5] * 30),
+        (None, [1 + i % 5 for i in range(30)]),
+        ([0, 0, 1, 1, 1], [5] * 30),
+        ([0, 0, 1, 1, 2], [5] * 30),
+    ],
+)
+def test_the_rounding_of_what_was_averaged_is_no_effect(units, several):
+    """A mean of numbers of single precision is a double, and no more precise than they are."""
+    assert SUMMED != ONE_BY_ONE
+    before, after = ([given[:n] for n in several] for given in (SUMMED, ONE_BY_ONE))
+    sample = arms(before, after, units=units)
+    for direction in ("increase", "differ"):
+        verdict = evaluate(Hypothesis(metric="x", direction=direction), *sample)
+        assert (verdict.status, verdict.degenerate, verdict.p_value) == ("inconclusive", True, 1.0)
+    farther = arms(before, [[value * (1 + 2**-16) for value in row] for row in after], units=units)
+    assert evaluate(Hypothesis(metric="x", direction="increase"), *farther).p_value < 0.25
+
+
+def test_means_of_whole_numbers_are_doubles():
+    """One point in millions of votes is a difference: no rounding has made it."""
+    many = [[0, 10**7, 10**7 + i] for i in range(30)]
+    more = [[*row[:2], row[2] + 1] for row in many]
+    assert judge(many, more, "increase").status == "supported"
+
+
+@pytest.mark.parametrize("samples", [1, 3])
+def test_the_rounding_of_what_was_averaged_over_samples_of_a_case_is_no_effect(samples):
+    """As of several values in one replicate."""
+
+    @pipeline_step()
+    def step(data, ctx, *, case, added=False):
+        for value in ONE_BY_ONE if added else SUMMED:
+            ctx.metrics.add("x", np.float32(value))
+        return data
+
+    cases = Cases([{"id": str(i)} for i in range(20)], id="id")
+    up = Hypothesis(metric="x", direction="increase")
+    made = Experiment(
+        0, [step], treatments={"t": {"added": True}}, hypotheses=[up], cases=cases, samples=samples
+    )
+    assert made.run().hypotheses[0].verdicts["t"].status == "inconclusive"
 
 
 def test_a_constant_difference_in_single_precision_is_constant():
