@@ -244,6 +244,7 @@ class GraphRun:
             used = self._treatments(experiment, graph.treatments) if treatments is None else treatments
             settled = experiment.for_run(used, None, often[name])
             check_decidable(settled.conditions, settled.hypotheses, settled.label)
+            settled.analysis_plan.check_cases(settled.label)
             self.experiments[name] = settled
         for name, settled in self.experiments.items():
             self.experiments[name] = settled.varied(shared_treatments=self._shared(name))

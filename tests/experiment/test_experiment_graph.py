@@ -15,6 +15,7 @@ from crystallize import (
     ExperimentInput,
     Hypothesis,
     ParallelExecution,
+    PassAt,
     SeedPlugin,
     SerialExecution,
     Treatment,
@@ -253,6 +254,24 @@ def test_a_hypothesis_that_lacks_a_replicate_upstream_is_invalid():
     verdict = graph.run()["evaluate"].get_hypothesis("above_increase").verdicts["bad"]
     assert verdict.status == "invalid"
     assert "1 of 4 replicates of 'bad'" in verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("claim", "message"),
+    [
+        ({"metric": "above", "slices": True}, "'evaluate': hypothesis .* has slices=True, and nothing says"),
+        (
+            {"metric": PassAt(2, "above")},
+            "'evaluate': hypothesis .* is of samples of cases, and there are",
+        ),
+    ],
+)
+def test_a_claim_about_cases_that_there_are_not_is_refused(claim, message):
+    """Before anything is run: it would be about nothing, and have no verdict."""
+    graph = chain(generate=[BIG])
+    graph.experiments["evaluate"].hypotheses = [Hypothesis(direction="increase", **claim)]
+    with pytest.raises(DefinitionError, match=message):
+        graph.run()
 
 
 def test_hypotheses_are_about_treatments_from_upstream_too():
