@@ -92,6 +92,7 @@ class Comparisons:
             claim, part = hypothesis.claim, self.plan.slice_of(hypothesis, subject)
             if not isinstance(baseline, CaseRuns):
                 ids = self.references.cases(hypothesis.reference, today.condition)
+                baseline = baseline if ids else ConditionRuns(baseline.condition, ())  # what is of no case
                 shared = claim is not None and claim.pairing == "intersect"
                 baseline, today = aligned(recorded_by_case(baseline, ids), today, shared=shared)
             arms = []

@@ -217,6 +217,27 @@ def test_failures_count_in_cases():
     assert (worst.status, worst.n, worst.omitted) == ("supported", 20, 2)
 
 
+@pytest.mark.parametrize("pairing", ["auto", "intersect", "none"])
+def test_a_reference_from_before_there_were_cases_is_invalid(tmp_path, pairing):
+    """Its replicates are of no case of today; the other verdicts are given."""
+    file = tmp_path / "main.json"
+
+    @pipeline_step()
+    def without(data, ctx):
+        return data, {"score": ctx.rng.normal()}
+
+    Experiment(0, [without], replicates=12).run().save_reference(file)
+    old = Hypothesis(
+        metric="score", direction="no_decrease", margin=1.0, pairing=pairing, name="h",
+        against=Reference("main", path=file),
+    )  # fmt: skip
+    result = experiment(hypotheses=[old, UP]).run()
+    verdict = result.get_hypothesis("h").verdicts["baseline"]
+    assert verdict.status == "invalid"
+    assert "says of no case what it gave" in verdict.reason
+    assert result.get_hypothesis("up").verdicts["v2"].status == "supported"
+
+
 def test_references_pair_by_id(tmp_path):
     """Cases pair with themselves, whatever order, number of samples or root seed they have today."""
     file = tmp_path / "main.json"
