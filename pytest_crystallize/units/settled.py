@@ -318,12 +318,13 @@ class SettledExperiment:
     def needs(self, item: Claimant) -> None:
         """Note that an item is to give a verdict: its conditions, and those of its family, are to be run.
 
-        What records gives no verdict, so no correction needs the family.
+        What records gives no verdict, so no correction needs the family; nor do A/A tests, which are of no
+        treatment.
         """
         self.selected.append(item)
         self.needed.update(item.conditions)
-        if item.hypothesis is not None and self.settings.options.save is None:
-            family = self.analysis_plan.conditions(item.hypothesis, item.treatment or "")
+        if item.hypothesis is not None and item.treatment and self.settings.options.save is None:
+            family = self.analysis_plan.conditions(item.hypothesis, item.treatment)
             tested = (name for name in family if name == BASELINE or self._is_tested(name))
             self.needed.update(name for name in tested if name in self.conditions)
 

@@ -110,6 +110,26 @@ def test_a_replicate_that_fails_is_no_pass(project):
     )
 
 
+def test_claims_with_a_comparator_or_slices_are_calibrated(project):
+    """Whatever they compare: an A/A test is of the baseline, and of no treatment."""
+    project.write("""
+            cases = Cases([{"id": str(i), "topic": "even" if i % 2 == 0 else "odd"} for i in range(20)])
+
+            @pytest.mark.experiment(
+                cases=cases, slices="topic", treatments={"t": {"by": 1.0}, "u": {"by": 2.0}}, hypotheses=[
+                    Hypothesis(metric="x", direction="differ", pairwise=True, name="pairs"),
+                    Hypothesis(metric="x", direction="differ", against="u", name="other"),
+                    Hypothesis(metric="x", direction="increase", against=0.5, name="number"),
+                    Hypothesis(metric="x", direction="differ", slices=True, name="slices"),
+                ]
+            )
+            def experiment_a(rng, case, by=0.0):
+                return {"x": rng.normal() + by}
+        """)
+    for workers in ("-n0", "-n2"):
+        project.run(workers, "--crystallize-calibrate", "5").assert_outcomes(passed=4)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_the_smaller_of_two_p_values_is_exposed(project):
