@@ -81,16 +81,24 @@ def log_ratio(
         )
     logs = logarithms(baseline, treatment)
     result = compare(*logs, alternative=alternative, alpha=alpha, shift=math.log1p(shift))
-    low, high = (math.expm1(end) if end < 700 else math.inf for end in result.interval)
+    low, high = map(_change, result.interval)
     return replace(
         result,
         test=f"log {result.test}",
-        estimate=math.expm1(result.estimate),
+        estimate=_change(result.estimate),
         interval=(low, high),
         null=shift,
         sign=result.side,
         estimand=ESTIMAND,
     )
+
+
+def _change(logarithm: float) -> float:
+    """Return the relative change of a ratio, given its logarithm; infinite beyond floats."""
+    try:
+        return math.expm1(logarithm)
+    except OverflowError:
+        return math.inf
 
 
 def logarithms(baseline: ArrayLike, treatment: ArrayLike) -> tuple[Sample, Sample]:

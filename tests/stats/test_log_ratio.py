@@ -87,3 +87,14 @@ def test_at_least_a_part_of_the_mean():
     assert (two.null, two.estimate) == (-0.1, pytest.approx(sum(FAST) / sum(SLOW) - 1))
     doubtful = relative_superiority(paired_t, [1.0, -3.0, 2.0, 1.0], [9.0, 9.5, 9.1, 9.2], change=1.0)
     assert doubtful.p_value > 0.5  # of a mean that may be 0 there is no part
+
+
+@pytest.mark.parametrize("low", [1e-308, 1e-306, 5e-324])
+def test_a_change_beyond_floats_is_infinite(low):
+    """And lies within its interval, also where only a part of that is beyond."""
+    before = [low, 2 * low, 4 * low, 3 * low]
+    result = log_ratio(before, [1.0, 2.0, 3.0, 2.5])
+    assert result.estimate > 1e300
+    assert result.interval[0] <= result.estimate <= result.interval[1]
+    assert result.p_value < 0.05
+    assert log_ratio([1.0, 2.0, 3.0, 2.5], before).estimate == -1.0
