@@ -258,12 +258,16 @@ class SettledExperiment:
         path, node = self.function.path, self.function.nodeid.partition("::")[2]
         function, bracket, params = node.partition("[")
         called = function.replace("::", ".") + bracket + params + (f".{self.part}" if self.part else "")
-        directory = path.parent / "references" / name / path_component(path.stem)
+        directory = self._references_directory / name / path_component(path.stem)
         return directory / f"{path_component(called)}.json"
+
+    @property
+    def _references_directory(self) -> Path:
+        return self.function.path.parent / "references"
 
     def reference_names(self) -> list[str]:
         """Return the names of the references of the experiment that are there."""
-        root = self.function.path.parent / "references"
+        root = self._references_directory
         names = sorted(each.name for each in root.iterdir()) if root.is_dir() else []
         files = [(name, self.reference_file(name)) for name in names]
         return [name for name, file in files if file.exists() or file.with_suffix("").is_dir()]
