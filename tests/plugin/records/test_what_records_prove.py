@@ -3,14 +3,14 @@
 # ruff: noqa: E501 - lines of projects under test
 
 import os
+import site
+import subprocess
 import sys
-import sysconfig
-from pathlib import Path
 from string import Template
 
 import pytest
 
-from plugin.conftest import edited
+from plugin.conftest import HANGS, edited
 from plugin.records.conftest import cached, digests, experiment, hits
 
 QUIET = ("-o", "crystallize_cache_verify=0")
@@ -72,12 +72,35 @@ def test_files_that_the_project_opened_before_count(project):
     assert digests(result)[-1] == digests(fresh)[-1]
 
 
+class Apart:
+    """An environment of its own that has all packages of this one: others' site-packages stay as they are.
+
+    Attributes
+    ----------
+    packages : Path
+        Its site-packages.
+    """
+
+    def __init__(self, home, project):
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(home)], check=True)
+        (self.packages,) = home.glob("[Ll]ib/**/site-packages")
+        shared = [path for path in site.getsitepackages() if path.endswith("-packages")]
+        lines = "".join(f"import site; site.addsitedir({path!r})\n" for path in shared)
+        (self.packages / "shared.pth").write_text(lines)
+        self._python = home / ("Scripts" if os.name == "nt" else "bin") / "python"
+        self._run = project.pytester.run
+
+    def run(self, *args):
+        """Run pytest with --crystallize in it."""
+        return self._run(
+            self._python, "-m", "pytest", "--crystallize", "-p", "no:randomly", *args, timeout=HANGS
+        )
+
+
 @pytest.fixture
-def loose_module():
-    """Return the path of a module in site-packages that belongs to no distribution."""
-    path = Path(sysconfig.get_path("purelib")) / f"crystallize_loose_{os.getpid()}.py"
-    yield path
-    path.unlink(missing_ok=True)
+def apart(project, tmp_path_factory):
+    """Return an environment of its own."""
+    return Apart(tmp_path_factory.mktemp("environment"), project)
 
 
 @pytest.mark.slow
@@ -97,15 +120,16 @@ def test_what_is_opened_too_early_to_be_noted_is_not_known(project, early):
 
 
 @pytest.mark.slow
-def test_loaded_files_of_site_packages_count(project, loose_module):
+def test_loaded_files_of_site_packages_count(project, apart):
     """Whichever distribution they belong to, or none."""
-    project.write(f"import {loose_module.stem} as loose\n" + experiment("delta *= loose.factor()"))
-    loose_module.write_text("def factor(): return 1.0\n")
-    project.run_apart().assert_outcomes(passed=1)
-    assert hits(project.run_apart()) == 10
-    loose_module.write_text("def factor(): return -1.0\n")
+    loose = apart.packages / "loose.py"
+    project.write("import loose\n" + experiment("delta *= loose.factor()"))
+    loose.write_text("def factor(): return 1.0\n")
+    apart.run().assert_outcomes(passed=1)
+    assert hits(apart.run()) == 10
+    loose.write_text("def factor(): return -1.0\n")
     for _ in range(2):
-        project.run_apart(*QUIET).assert_outcomes(failed=1)
+        apart.run(*QUIET).assert_outcomes(failed=1)
 
 
 MEMO = """
@@ -539,18 +563,15 @@ def test_the_directory_of_a_session_counts(project):
 
 
 @pytest.mark.slow
-def test_what_python_executes_when_it_starts_counts(project, loose_module):
+def test_what_python_executes_when_it_starts_counts(project, apart):
     """Lines of code in files of paths, which belong to no distribution."""
-    path = loose_module.with_suffix(".pth")
+    path = apart.packages / "shop.pth"
     project.write(experiment("delta *= getattr(sys, 'shop_rate', 1.0)"))
-    try:
-        path.write_text("import sys; sys.shop_rate = 1.0\n")
-        project.run_apart().assert_outcomes(passed=1)
-        assert hits(project.run_apart()) == 10
-        path.write_text("import sys; sys.shop_rate = -1.0\n")
-        project.run_apart(*QUIET).assert_outcomes(failed=1)
-    finally:
-        path.unlink()
+    path.write_text("import sys; sys.shop_rate = 1.0\n")
+    apart.run().assert_outcomes(passed=1)
+    assert hits(apart.run()) == 10
+    path.write_text("import sys; sys.shop_rate = -1.0\n")
+    apart.run(*QUIET).assert_outcomes(failed=1)
 
 
 @pytest.mark.slow
