@@ -11,9 +11,12 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import bdtr, bdtrc, gammaln
 
 from crystallize.errors import SampleError
+from crystallize.stats.degenerate import snap, spread
 from crystallize.stats.mcnemar import mcnemar_p_value
+from crystallize.stats.moments import largest, scaled, scaled_float
+from crystallize.stats.precision import as_arms, as_paired_arms, precision_of
 from crystallize.stats.result import Alternative, TestResult
-from crystallize.stats.samples import Sample, as_sample, check_lengths, checked_options
+from crystallize.stats.samples import Sample, as_sample, checked_options
 from crystallize.stats.tails import tails_p_value
 
 _NAME: Final = "quantile"
@@ -68,7 +71,8 @@ def quantile_test(
     Notes
     -----
     For q = 1/2 and independent arms it is Mood's median test [1]_. The bootstrap of a quantile with fewer
-    values beyond it claims far too much (.158 for .05 at n = 30 and q = .95).
+    values beyond it claims far too much (.158 for .05 at n = 30 and q = .95). Values that rounding alone
+    tells from the common quantile are equal to it.
 
     References
     ----------
@@ -84,32 +88,32 @@ def quantile_test(
     (-1.051, True)
     """
     alpha, shift = checked_options(_NAME, alternative, alpha, shift)
-    first = _sample("baseline", baseline, q)
-    second = _sample("treatment", treatment, q)
-    if paired:
-        check_lengths(_NAME, first, second)
+    make = as_paired_arms if paired else as_arms
+    arms = make(_NAME, baseline, treatment, minimum=fewest_for_quantile(q))
+    first, second, same = arms.baseline, arms.treatment, arms.precision.zero
 
     def p_value(shift: float, alternative: Alternative) -> float:
-        return _p_value(first, second - shift, q, alternative, paired=paired)
+        return _p_value(first, second - shift, q, alternative, paired=paired, same=same)
 
-    estimate = float(np.quantile(second, q) - np.quantile(first, q))
+    estimate = snap(float(np.quantile(second, q) - np.quantile(first, q)), 0.0, same)
     reach = float(max(second.max() - first.min(), first.max() - second.min(), 1e-300)) + abs(estimate)
     ends = [_last(lambda s: p_value(s, "two-sided") > alpha, estimate, side * reach) for side in (-1, 1)]
-    moved = second - shift
-    limit = _common(first, moved, q)
+    null = arms.scaled(shift)
+    moved = second - null
+    limit = _common(first, moved, q) + same
     return TestResult(
         test=f"{_percent(q)} quantile",
-        p_value=p_value(shift, alternative),
+        p_value=p_value(null, alternative),
         statistic=float(np.count_nonzero(moved > limit) - np.count_nonzero(first > limit)),
         df=None,
-        estimate=estimate,
-        interval=(ends[0], ends[1]),
+        estimate=arms.unscaled(estimate),
+        interval=(arms.unscaled(ends[0]), arms.unscaled(ends[1])),
         confidence=1 - alpha,
         n=first.size if paired else (first.size, second.size),
         alternative=alternative,
         null=shift,
         estimand=f"difference of the {_percent(q)} quantiles",
-        degenerate=bool(np.ptp(first) == 0 and np.ptp(second) == 0),
+        degenerate=max(spread(first), spread(second)) <= same,
     )
 
 
@@ -152,9 +156,14 @@ def one_sample_quantile_test(
     0.01074
     """
     alpha, shift = checked_options(_NAME, alternative, alpha, shift)
-    sample = np.sort(_sample("treatment", values, q))
-    n, limit = sample.size, number + shift
-    above, below = int(np.count_nonzero(sample > limit)), int(np.count_nonzero(sample < limit))
+    if not math.isfinite(number):
+        raise SampleError(f"{_NAME}: number is {number!r}; allowed are finite numbers")
+    given = as_sample(_NAME, "treatment", values, minimum=fewest_for_quantile(q))
+    exponent = math.frexp(max(largest(given), abs(number)))[1]
+    sample, level = np.sort(scaled(given, -exponent)), scaled_float(number, -exponent)
+    n, limit = sample.size, level + scaled_float(shift, -exponent)
+    same = precision_of((values, given)).zero
+    above, below = (int(np.count_nonzero(side * (sample - limit) > same)) for side in (1, -1))
     # At least so many above, if each is with 1 - q; at most so many below, if each is with q.
     larger = float(bdtrc(above - 1, n, 1 - q)) if above else 1.0
     smaller = float(bdtrc(below - 1, n, q)) if below else 1.0
@@ -166,17 +175,17 @@ def one_sample_quantile_test(
         p_value=tails_p_value(larger, smaller, alternative),
         statistic=float(above),
         df=None,
-        estimate=float(np.quantile(sample, q)) - number,
+        estimate=scaled_float(float(np.quantile(sample, q)) - level, exponent),
         interval=(
-            float(sample[low - 1]) - number if low else -math.inf,
-            float(sample[high - 1]) - number if high <= n else math.inf,
+            scaled_float(float(sample[low - 1]) - level, exponent) if low else -math.inf,
+            scaled_float(float(sample[high - 1]) - level, exponent) if high <= n else math.inf,
         ),
         confidence=1 - alpha,
         n=n,
         alternative=alternative,
         null=shift,
         estimand=f"difference of the {_percent(q)} quantiles",
-        degenerate=bool(np.ptp(sample) == 0),
+        degenerate=spread(sample) <= same,
     )
 
 
@@ -203,10 +212,6 @@ def fewest_for_quantile(q: float) -> int:
     return math.ceil(_BEYOND / min(q, 1 - q) - 1e-9)
 
 
-def _sample(arm: str, values: ArrayLike, q: float) -> Sample:
-    return as_sample(_NAME, arm, values, minimum=fewest_for_quantile(q))
-
-
 def _percent(q: float) -> str:
     return f"{100 * q:g} %"
 
@@ -217,13 +222,15 @@ def _common(first: Sample, second: Sample, q: float) -> float:
     return float(np.partition(pooled, k)[k])
 
 
-def _p_value(first: Sample, second: Sample, q: float, alternative: Alternative, *, paired: bool) -> float:
+def _p_value(
+    first: Sample, second: Sample, q: float, alternative: Alternative, *, paired: bool, same: float
+) -> float:
     """Return the p-value: where ties lie on both sides of the common quantile, the larger of both ways."""
     limit = _common(first, second, q)
-    ways = [(first > limit, second > limit)]
+    ways = [(first > limit + same, second > limit + same)]
     beyond = first.size + second.size - math.ceil(q * (first.size + second.size) - 1e-9)
     if sum(np.count_nonzero(way) for way in ways[0]) < beyond:
-        ways.append((first >= limit, second >= limit))
+        ways.append((first >= limit - same, second >= limit - same))
     return max(_p_value_of(*way, alternative, paired=paired) for way in ways)
 
 

@@ -227,3 +227,32 @@ def test_sizes_are_calibrated():
             if test != LogRatioTest() or "relative" in options:
                 found = calibrate(claim(statistical_test=test, **options), arm("baseline", values), 10)
                 assert found.status == "calibrated"
+
+
+@pytest.mark.parametrize("kind", [Hypothesis, "number"])
+def test_rounding_does_not_exceed_a_quantile(kind):
+    """A sum in another order lies above what it is equal to; that is no evidence."""
+    exact, summed = [0.3] * 30, [0.1 + 0.2] * 30
+    options = {"statistical_test": QuantileTest(0.5), "against": 0.3 if kind == "number" else None}
+    for direction in ("increase", "differ"):
+        verdict = judged(summed, claim(direction, **options), baseline=exact)
+        assert (verdict.status, verdict.p_value, verdict.degenerate) == ("inconclusive", 1.0, True)
+    apart = judged([v + 1e-6 for v in summed], claim("increase", **options), baseline=exact)
+    assert apart.status == "supported"
+
+
+@pytest.mark.parametrize("scale", [2.0**-1040, 1.0, 2.0**1023])
+@pytest.mark.parametrize("number", [None, -0.5, 0.25])
+def test_quantiles_of_any_size(scale, number):
+    """Values as large, or as small, as floats can be are judged as others are."""
+    before = [0.25 + (i * 37 % 64) / 128 for i in range(40)]
+    after = [-0.4 * value for value in before]
+    against = None if number is None else number * scale
+    hypothesis = claim("differ", statistical_test=QuantileTest(0.5), against=against)
+    verdict = judged([v * scale * 1.9 for v in after], hypothesis, baseline=[v * scale * 1.9 for v in before])
+    plain = claim("differ", statistical_test=QuantileTest(0.5), against=number)
+    expected = judged([1.9 * v for v in after], plain, baseline=[1.9 * v for v in before])
+    assert (verdict.status, verdict.p_value) == (expected.status, expected.p_value)
+    low, high = verdict.interval
+    assert low < verdict.difference < high or math.isinf(verdict.difference)
+    assert (low / scale, high / scale) == pytest.approx(expected.interval, rel=1e-4)

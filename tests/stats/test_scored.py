@@ -246,3 +246,10 @@ def test_swapping_the_arms_swaps_the_sides(first, second):
         assert there.interval[0] <= there.estimate <= there.interval[1]
         if test is win_rate:
             assert there.p_value == pytest.approx(back.p_value, abs=1e-12)
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf])
+def test_no_quantile_is_compared_with_what_is_no_number(number):
+    """Nothing exceeds nan."""
+    with pytest.raises(SampleError, match=r"number is (nan|inf); allowed are finite numbers"):
+        one_sample_quantile_test([1.0] * 20, q=0.5, number=number)
