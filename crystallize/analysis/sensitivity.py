@@ -19,6 +19,7 @@ from crystallize.claims.claim import Claim
 from crystallize.claims.stat_test import StatisticalTest
 from crystallize.errors import SampleError
 from crystallize.stats import Alternative, TestResult, cliffs_delta, d_z, hedges_g
+from crystallize.stats.log_ratio import relative_change_of
 from crystallize.stats.power import (
     Design,
     PairedBinary,
@@ -146,7 +147,7 @@ class EffectScale:
     def shown(self, size: float) -> float:
         """Return a size of the design as it is shown."""
         if self.claim.is_ratio:
-            return abs(math.expm1(self._sign * size)) if size < 700 else math.inf
+            return abs(relative_change_of(self._sign * size))
         if not self.claim.has_relative_size:
             return size
         return size / self.mean if self.mean else math.inf

@@ -81,11 +81,11 @@ def log_ratio(
         )
     logs = logarithms(baseline, treatment)
     result = compare(*logs, alternative=alternative, alpha=alpha, shift=math.log1p(shift))
-    low, high = map(_change, result.interval)
+    low, high = map(relative_change_of, result.interval)
     return replace(
         result,
         test=f"log {result.test}",
-        estimate=_change(result.estimate),
+        estimate=relative_change_of(result.estimate),
         interval=(low, high),
         null=shift,
         sign=result.side,
@@ -93,8 +93,8 @@ def log_ratio(
     )
 
 
-def _change(logarithm: float) -> float:
-    """Return the relative change of a ratio, given its logarithm; infinite beyond floats."""
+def relative_change_of(logarithm: float) -> float:
+    """Return the relative change that a ratio is, given its logarithm; infinite beyond floats."""
     try:
         return math.expm1(logarithm)
     except OverflowError:

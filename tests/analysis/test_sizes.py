@@ -19,6 +19,7 @@ from crystallize import (
 )
 from crystallize.analysis.calibration import calibrate
 from crystallize.analysis.sample import ClaimSample
+from crystallize.analysis.sensitivity import EffectScale
 from crystallize.analysis.unchanged import unchanged_passes
 from crystallize.claims.policy import Judging
 from crystallize.errors import DefinitionError
@@ -227,6 +228,15 @@ def test_sizes_are_calibrated():
             if test != LogRatioTest() or "relative" in options:
                 found = calibrate(claim(statistical_test=test, **options), arm("baseline", values), 10)
                 assert found.status == "calibrated"
+
+
+@pytest.mark.parametrize(
+    ("direction", "size", "change"), [("increase", 705, math.expm1(705)), ("decrease", 800, 1)]
+)
+def test_a_ratio_is_shown_where_a_float_holds_it(direction, size, change):
+    """As estimates are: what could be detected may be 1e306 times as much."""
+    hypothesis = claim(direction, statistical_test=LogRatioTest())
+    assert EffectScale(hypothesis.claim, 1.0).shown(size) == change
 
 
 @pytest.mark.parametrize("kind", [Hypothesis, "number"])
