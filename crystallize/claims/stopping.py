@@ -202,9 +202,9 @@ class AnytimeValid:
 
     def smallest_p(self, replicates: int, kind: str = "auto") -> float:
         """Return the smallest p-value that so many pairs can give, of a kind or of either."""
-        numeric, binary = log_t_e_value(math.inf, replicates, self.g), log_binary_e_value(replicates, 0)
-        if replicates < _FEWEST_PAIRS:
-            numeric = 0.0
+        too_few = replicates < _FEWEST_PAIRS
+        numeric = 0.0 if too_few else log_t_e_value(math.inf, replicates, self.g)
+        binary = log_binary_e_value(replicates, 0)
         return math.exp(-{"numeric": numeric, "binary": binary}.get(kind, max(numeric, binary)))
 
     def enough(self, level: float, kind: str = "auto") -> int:

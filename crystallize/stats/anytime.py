@@ -13,11 +13,13 @@ from scipy.special import betaln, xlog1py, xlogy
 from crystallize.errors import SampleError
 from crystallize.stats.precision import as_paired_arms
 from crystallize.stats.result import TestResult
-from crystallize.stats.samples import as_binary_pairs, check_alpha, check_shift
+from crystallize.stats.samples import as_binary_pairs, check_alpha, check_counts, check_shift, check_sizes
 from crystallize.stats.t import MINIMUM_N, Question, answer, paired_difference
 
 _T: Final = "anytime-valid t"
 _BINARY: Final = "anytime-valid McNemar"
+_T_E_VALUE: Final = "t-mixture e-value"
+_BINARY_E_VALUE: Final = "e-value of discordant pairs"
 
 
 def anytime_t(
@@ -216,13 +218,21 @@ def log_t_e_value(t: float, n: int, g: float = 1.0) -> float:
     n : int
         Pairs, >= 2.
     g : float
-        Variance of the effects that the test is made for.
+        Variance of the effects that the test is made for, > 0.
+
+    Raises
+    ------
+    SampleError
+        If t is nan, there are fewer than two pairs, or g is not positive.
 
     Examples
     --------
     >>> round(math.exp(log_t_e_value(4.0621, 10)), 4)
     25.4743
     """
+    check_sizes(_T_E_VALUE, n, least=2)
+    if math.isnan(t) or not 0 < g < math.inf:
+        raise SampleError(f"{_T_E_VALUE}: t is {t!r} and g {g!r}; allowed are a number, and one above 0")
     log_r = -math.log1p(n * g)
     if abs(t) > 1e100:  # the limit, where t squared overflows
         return -(n - 1) / 2 * log_r
@@ -265,11 +275,19 @@ def log_binary_e_value(gains: int, losses: int, share: float = 0.5) -> float:
     share : float
         Probability p of a gain under the null hypothesis, in [0, 1].
 
+    Raises
+    ------
+    SampleError
+        If a count is negative or no whole number, or the share is out of its range.
+
     Examples
     --------
     >>> round(math.exp(log_binary_e_value(8, 0)), 3), log_binary_e_value(0, 0)
     (50.273, 0.0)
     """
+    check_counts(_BINARY_E_VALUE, (gains, gains + losses))
+    if not 0 <= share <= 1:
+        raise SampleError(f"{_BINARY_E_VALUE}: share is {share!r}; allowed is a number from 0 to 1")
     likelihood = float(xlogy(gains, share) + xlog1py(losses, -share))
     return float(betaln(0.5 + gains, 0.5 + losses) - betaln(0.5, 0.5)) - likelihood
 

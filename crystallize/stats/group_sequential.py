@@ -43,7 +43,7 @@ def look_sizes(n_max: int, looks: int) -> list[int]:
     >>> look_sizes(30, 5), look_sizes(10, 3)
     ([6, 12, 18, 24, 30], [4, 7, 10])
     """
-    if not 1 <= looks <= n_max:
+    if not (1 <= looks <= n_max and looks % 1 == 0 and n_max % 1 == 0):
         raise SampleError(
             f"{_NAME}: looks is {looks!r} with {n_max!r} replicates; allowed are 1 to {n_max!r}"
         )
@@ -119,11 +119,17 @@ def nominal_p_values(boundaries: Sequence[float]) -> list[float]:
     boundaries : sequence of float
         From `group_sequential_boundaries`.
 
+    Raises
+    ------
+    SampleError
+        If a boundary is no number, or negative.
+
     Examples
     --------
     >>> [round(p, 5) for p in nominal_p_values([3.7103, 2.5114, 1.9930])]
     [0.00021, 0.01203, 0.04626]
     """
+    _check_boundaries(boundaries)
     return [2.0 * float(ndtr(-boundary)) for boundary in boundaries]
 
 
@@ -149,7 +155,8 @@ def exit_probabilities(
     Raises
     ------
     SampleError
-        If the fractions do not ascend in (0, 1], or the lengths differ.
+        If the fractions do not ascend in (0, 1], the lengths differ, a boundary is nan or negative, or the
+        drift is not finite.
 
     Examples
     --------
@@ -162,6 +169,9 @@ def exit_probabilities(
         raise SampleError(
             f"{_NAME}: {len(times)} fractions and {len(boundaries)} boundaries; one belongs to each"
         )
+    _check_boundaries(boundaries)
+    if not math.isfinite(drift):
+        raise SampleError(f"{_NAME}: drift is {drift!r}; allowed are finite numbers")
     density = _start()
     exits = []
     for time, boundary in zip(times, boundaries, strict=True):
@@ -233,7 +243,8 @@ def conditional_power(
     Raises
     ------
     SampleError
-        If the fraction is not in (0, 1], z or the drift is nan, or the alternative is unknown.
+        If the fraction is not in (0, 1], z or the drift is nan, the boundary is nan or negative, or the
+        alternative is unknown.
 
     Notes
     -----
@@ -254,6 +265,7 @@ def conditional_power(
     check_alternative(_NAME, alternative)
     if not 0 < fraction <= 1:
         raise SampleError(f"{_NAME}: the information fraction is {fraction!r}; allowed is above 0, up to 1")
+    _check_boundaries([boundary])
     drift = planned_drift() if drift is None else drift
     if math.isnan(z) or math.isnan(drift):
         raise SampleError(f"{_NAME}: z is {z!r} and drift {drift!r}; allowed are numbers")
@@ -327,6 +339,12 @@ def _quadrature(nodes: int) -> tuple[Sample, Sample]:
 
 def _start() -> _Density:
     return _Density(np.zeros(1), np.ones(1), 0.0)
+
+
+def _check_boundaries(boundaries: Sequence[float]) -> None:
+    for boundary in boundaries:
+        if not boundary >= 0:
+            raise SampleError(f"{_NAME}: a boundary is {boundary!r}; allowed are numbers from 0 on")
 
 
 def _fractions(fractions: ArrayLike) -> list[float]:

@@ -12,7 +12,7 @@ from scipy.special import stdtr
 
 from crystallize.errors import SampleError
 from crystallize.stats.rearrangements import RESAMPLES, flips
-from crystallize.stats.samples import Sample, check_alpha
+from crystallize.stats.samples import Sample, check_alpha, check_resamples
 
 _NAME: Final = "max-t"
 _TIE: Final = 1e-12
@@ -62,7 +62,7 @@ def step_down_max_t(differences: ArrayLike, *, alpha: float = 0.05, resamples: i
     Raises
     ------
     SampleError
-        If a number is not finite, or the shape is another.
+        If a number is not finite, the shape is another, or an option is out of its range.
 
     Notes
     -----
@@ -83,6 +83,7 @@ def step_down_max_t(differences: ArrayLike, *, alpha: float = 0.05, resamples: i
     [0.0156, 0.75]
     """
     check_alpha(_NAME, alpha)
+    check_resamples(_NAME, resamples)
     table = np.asarray(differences, dtype=np.float64)
     if table.ndim != 2 or not table.size or not np.isfinite(table).all():
         raise SampleError(

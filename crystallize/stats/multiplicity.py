@@ -158,9 +158,9 @@ def _level_reached(p_value: float, claims: int, rank: int = 1) -> float:
 
 def _total(test: str, p: list[float], total: int | None) -> int:
     """Return over how many claims alpha is split, at least one."""
-    if total is not None and total < len(p):
+    if total is not None and not (total >= len(p) and total % 1 == 0):
         raise SampleError(f"{test}: total is {total!r}; allowed are {len(p)} and more, as many as p-values")
-    return max(len(p) if total is None else total, 1)
+    return max(len(p) if total is None else int(total), 1)
 
 
 def _checked(test: str, p_values: ArrayLike) -> list[float]:

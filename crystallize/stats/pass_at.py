@@ -60,7 +60,7 @@ def pass_all_k(n: int, passed: int, k: int) -> float:
 
 
 def _check(n: int, passed: int, k: int) -> None:
-    if not 1 <= k <= n:
+    if not (1 <= k <= n and k % 1 == 0 and n % 1 == 0):
         raise SampleError(f"k is {k} and there are {n} samples; k lies between 1 and their number")
-    if not 0 <= passed <= n:
+    if not (0 <= passed <= n and passed % 1 == 0):
         raise SampleError(f"{passed} of {n} samples passed")

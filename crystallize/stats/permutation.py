@@ -14,7 +14,15 @@ from crystallize.stats.precision import as_arms, as_paired_arms
 from crystallize.stats.rearrangements import EXACT_LIMIT, RESAMPLES, flips, labellings, labels
 from crystallize.stats.relabelled_welch import TIE, RelabelledWelch
 from crystallize.stats.result import Alternative, TestResult
-from crystallize.stats.samples import Sample, as_pairs, as_sample, checked_options
+from crystallize.stats.samples import (
+    Sample,
+    as_pairs,
+    as_sample,
+    check_alternative,
+    check_one_or_two,
+    check_resamples,
+    checked_options,
+)
 from crystallize.stats.tails import tails_p_value
 
 Statistic = Callable[[Sample, Sample], float]
@@ -97,7 +105,7 @@ def paired_permutation(
     863
     """
     alpha, shift = checked_options(_PAIRED, alternative, alpha, shift)
-    _check_resamples(_PAIRED, resamples)
+    check_resamples(_PAIRED, resamples)
     if statistic is not None:
         first, second = as_pairs(_PAIRED, baseline, treatment, minimum=1)
         order = np.lexsort((second, first))  # so that the order of the replicates changes nothing
@@ -215,7 +223,7 @@ def permutation(
     (10, -7.0)
     """
     alpha, shift = checked_options(_UNPAIRED, alternative, alpha, shift)
-    _check_resamples(_UNPAIRED, resamples)
+    check_resamples(_UNPAIRED, resamples)
     if statistic is not None:
         first = np.sort(as_sample(_UNPAIRED, "baseline", baseline, minimum=1))
         second = np.sort(as_sample(_UNPAIRED, "treatment", treatment, minimum=1))
@@ -268,11 +276,19 @@ def smallest_permutation_p(
     resamples : int
         As in `permutation`.
 
+    Raises
+    ------
+    SampleError
+        If a size is negative or no whole number, there are not one or two, or an option is out of its range.
+
     Examples
     --------
     >>> smallest_permutation_p(5), smallest_permutation_p(6), round(smallest_permutation_p(4, 4), 4)
     (0.0625, 0.03125, 0.0286)
     """
+    check_alternative("permutation test", alternative)
+    check_one_or_two("permutation test", sizes)
+    check_resamples("permutation test", resamples)
     count = 2 ** min(sizes[0], 64) if len(sizes) == 1 else labellings(*sizes)
     one_sided = 1 / count if count <= EXACT_LIMIT else 1 / (resamples + 1)
     return min(1.0, 2 * one_sided) if alternative == "two-sided" else one_sided
@@ -335,8 +351,3 @@ def _typical_limits(means: Sample, unmoved: int, total: int, alpha: float) -> tu
 def _bounded(shift: float) -> float:
     """Return a shift whose square is finite; beyond, it changes no p-value of data scaled to at most 1."""
     return min(max(shift, -_FAR), _FAR)
-
-
-def _check_resamples(test: str, resamples: int) -> None:
-    if not resamples >= 99:
-        raise SampleError(f"{test}: resamples is {resamples!r}; allowed are 99 and more, such as 9999")

@@ -38,7 +38,7 @@ def clopper_pearson_interval(successes: int, n: int, alpha: float = 0.05) -> tup
     (0.0573, 0.4366)
     """
     check_alpha("Clopper-Pearson interval", alpha)
-    if not 0 <= successes <= n or n < 1:
+    if not (0 <= successes <= n and n >= 1 and successes % 1 == 0 and n % 1 == 0):
         raise SampleError(
             f"Clopper-Pearson interval: {successes!r} successes of {n!r}; allowed are 0 to n of n >= 1"
         )

@@ -33,7 +33,7 @@ from crystallize.stats.ranks import (
     tie_sizes,
 )
 from crystallize.stats.result import Alternative, TestResult
-from crystallize.stats.samples import Sample, checked_options
+from crystallize.stats.samples import Sample, check_alternative, check_one_or_two, checked_options
 from crystallize.stats.superiority import superiority, superiority_interval
 from crystallize.stats.tails import (
     normal_p_value,
@@ -351,11 +351,18 @@ def smallest_rank_p(*sizes: int, alternative: Alternative = "two-sided") -> floa
     alternative : {"two-sided", "greater", "less"}
         As in `wilcoxon`.
 
+    Raises
+    ------
+    SampleError
+        If a size is negative or no whole number, there are not one or two, or the alternative is unknown.
+
     Examples
     --------
     >>> smallest_rank_p(6), round(smallest_rank_p(3, 3), 4), round(smallest_rank_p(4, 4), 4)
     (0.03125, 0.1, 0.0286)
     """
+    check_alternative("rank test", alternative)
+    check_one_or_two("rank test", sizes)
     one_sided = math.exp2(-sizes[0]) if len(sizes) == 1 else unpaired_floor(*sizes)
     return min(1.0, 2 * one_sided) if alternative == "two-sided" else one_sided
 

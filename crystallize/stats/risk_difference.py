@@ -7,10 +7,11 @@ import math
 from numpy.typing import ArrayLike
 
 from crystallize.stats.result import Alternative, TestResult
-from crystallize.stats.samples import as_binary, checked_options
+from crystallize.stats.samples import as_binary, check_alpha, check_counts, check_sizes, checked_options
 from crystallize.stats.tails import normal_p_value, normal_quantile
 
 _SCORE = "Miettinen-Nurminen score"
+_INTERVAL = "Miettinen-Nurminen interval"
 
 
 def risk_difference_test(
@@ -173,6 +174,11 @@ def miettinen_nurminen_interval(x: int, n: int, y: int, m: int, alpha: float) ->
     alpha : float
         One minus the level.
 
+    Raises
+    ------
+    SampleError
+        If an arm is empty, successes are more than it has, or alpha is out of its range.
+
     References
     ----------
     .. [1] Miettinen, O. and Nurminen, M. (1985). Comparative analysis of two rates. Statistics in Medicine 4,
@@ -184,6 +190,9 @@ def miettinen_nurminen_interval(x: int, n: int, y: int, m: int, alpha: float) ->
     >>> round(low, 4), round(high, 4)
     (0.0528, 0.3382)
     """
+    check_alpha(_INTERVAL, alpha)
+    check_sizes(_INTERVAL, n, m)
+    check_counts(_INTERVAL, (x, n), (y, m))
     z = normal_quantile(alpha)
     # A high limit is the low limit of the exchanged arms, mirrored: so swapping the arms changes no digit.
     return _lower_limit(x, n, y, m, z), -_lower_limit(y, m, x, n, z)

@@ -126,10 +126,32 @@ def check_alternative(test: str, alternative: str) -> None:
 
 
 def check_counts(test: str, *counts: tuple[int, int]) -> None:
-    """Raise SampleError unless every count lies between 0 and the number of what it is of."""
+    """Raise SampleError unless every count is a whole number between 0 and the number of what it is of."""
     for part, whole in counts:
-        if not 0 <= part <= whole:
+        if not (0 <= part <= whole and part % 1 == 0 and whole % 1 == 0):
             raise SampleError(f"{test}: {part!r} of {whole!r}; allowed is a count from 0 to what it is of")
+
+
+def check_sizes(test: str, *sizes: int, least: int = 1) -> None:
+    """Raise SampleError unless every size is a whole number, and as large as it has to be."""
+    for size in sizes:
+        if not (size >= least and size % 1 == 0):
+            raise SampleError(f"{test}: a sample of {size!r} values; allowed are whole numbers from {least}")
+
+
+def check_one_or_two(test: str, sizes: tuple[int, ...]) -> None:
+    """Raise SampleError unless there is the number of pairs, or the sizes of two arms; either may be 0."""
+    if len(sizes) not in (1, 2):
+        raise SampleError(
+            f"{test}: {len(sizes)} sizes; allowed are one, the number of pairs, or two, those of both arms"
+        )
+    check_sizes(test, *sizes, least=0)
+
+
+def check_resamples(test: str, resamples: int) -> None:
+    """Raise SampleError unless there are enough rearrangements for a p-value of .01."""
+    if not resamples >= 99:
+        raise SampleError(f"{test}: resamples is {resamples!r}; allowed are 99 and more, such as 9999")
 
 
 def check_alpha(test: str, alpha: float) -> None:

@@ -9,9 +9,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike
 
+from crystallize.errors import SampleError
 from crystallize.stats.moments import common_exponent, moments, scaled
 from crystallize.stats.result import Alternative
-from crystallize.stats.samples import Sample, as_sample
+from crystallize.stats.samples import Sample, as_sample, check_alternative
 
 _NAME: Final = "skewness"
 _HARMFUL: Final = 0.148
@@ -65,6 +66,11 @@ def is_too_skewed(*samples: ArrayLike, claimed: Alternative) -> bool:
     claimed : {"two-sided", "greater", "less"}
         The side on which the claim lies; on "two-sided" either direction counts.
 
+    Raises
+    ------
+    SampleError
+        If a value is not finite, there are other than one or two samples, or the side is none of these.
+
     Notes
     -----
     That it is not told proves nothing: of lognormal values (log SD 1) against normal ones it sees .70 at
@@ -81,6 +87,9 @@ def is_too_skewed(*samples: ArrayLike, claimed: Alternative) -> bool:
     >>> is_too_skewed(differences, claimed="greater"), is_too_skewed(differences, claimed="less")
     (True, False)
     """
+    check_alternative(_NAME, claimed)
+    if len(samples) not in (1, 2):
+        raise SampleError(f"{_NAME}: {len(samples)} samples; allowed are one, or those of both arms")
     return is_harmful(*skew_of_mean(*samples), claimed)
 
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import Final
 
+from crystallize.stats.samples import check_alpha, check_counts, check_sizes
 from crystallize.stats.tails import normal_quantile
+
+_NAME: Final = "Tango interval"
 
 
 def tango_score(gains: int, losses: int, n: int, risk_difference: float) -> float:
@@ -45,6 +49,11 @@ def tango_interval(gains: int, losses: int, n: int, alpha: float) -> tuple[float
     alpha : float
         One minus the level.
 
+    Raises
+    ------
+    SampleError
+        If there are no pairs, fewer than gains and losses, or alpha is out of its range.
+
     References
     ----------
     .. [1] Tango, T. (1998). Equivalence test and confidence interval for the difference in proportions for
@@ -56,6 +65,9 @@ def tango_interval(gains: int, losses: int, n: int, alpha: float) -> tuple[float
     >>> round(low, 5), round(high, 5)
     (-0.51723, -0.026)
     """
+    check_alpha(_NAME, alpha)
+    check_sizes(_NAME, n)
+    check_counts(_NAME, (gains, n), (losses, n), (gains + losses, n))
     z = normal_quantile(alpha)
     return _lower_limit(gains, losses, n, z), -_lower_limit(losses, gains, n, z)
 

@@ -117,6 +117,8 @@ def barnard_p_value(x: int, n: int, y: int, m: int, alternative: Alternative = "
     0.0414
     """
     _check("Barnard", x, n, y, m, alternative)
+    if n == 0 or m == 0:
+        return 1.0
     scores = _pooled_scores(n, m)
     if alternative == "two-sided":
         scores = np.abs(scores)

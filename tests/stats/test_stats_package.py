@@ -3,16 +3,19 @@
 import dataclasses
 import doctest
 import importlib
+import math
 import pkgutil
 import subprocess
 import sys
 from decimal import Decimal
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 import pytest
 
 import crystallize.stats
+from crystallize import stats
 from crystallize.errors import SampleError
 from crystallize.stats import is_binary, paired_t
 
@@ -109,3 +112,90 @@ def test_result_is_frozen():
     with pytest.raises(dataclasses.FrozenInstanceError):
         result.p_value = 0.0
     assert not hasattr(result, "__dict__")
+
+
+NO_SAMPLE = {
+    "allowed is a count from 0 to what it is of": [
+        lambda: stats.mcnemar_p_value(1.5, 3),
+        lambda: stats.tango_interval(-1, 3, 10, 0.05),
+        lambda: stats.tango_interval(6, 6, 10, 0.05),
+        lambda: stats.miettinen_nurminen_interval(6, 5, 2, 5, 0.05),
+        lambda: stats.miettinen_nurminen_interval(math.nan, 5, 2, 5, 0.05),
+        lambda: stats.log_binary_e_value(-1, 3),
+        lambda: stats.log_binary_e_value(math.nan, 3),
+        lambda: stats.binomial_p_value(1.5, 5, 0.5),
+        lambda: stats.boschloo_p_value(1.5, 5, 1, 5),
+        lambda: stats.smallest_mcnemar_p(-1),
+    ],
+    "allowed are whole numbers from [012]": [
+        lambda: stats.tango_interval(0, 0, 0, 0.05),
+        lambda: stats.miettinen_nurminen_interval(0, 0, 2, 5, 0.05),
+        lambda: stats.smallest_permutation_p(-1),
+        lambda: stats.smallest_permutation_p(5, -1),
+        lambda: stats.smallest_rank_p(math.nan),
+        lambda: stats.smallest_rank_p(2.5),
+        lambda: stats.log_t_e_value(2.0, 1),
+    ],
+    "alpha is (nan|0|2); allowed is a number between 0 and 1": [
+        lambda: stats.tango_interval(1, 2, 10, math.nan),
+        lambda: stats.tango_interval(1, 2, 10, 2),
+        lambda: stats.miettinen_nurminen_interval(1, 5, 2, 5, 0),
+    ],
+    "[03] sizes; allowed are one, the number of pairs, or two": [
+        lambda: stats.smallest_permutation_p(),
+        lambda: stats.smallest_rank_p(5, 5, 5),
+    ],
+    "alternative is 'smaller'; allowed are": [
+        lambda: stats.smallest_permutation_p(5, alternative="smaller"),
+        lambda: stats.smallest_rank_p(5, alternative="smaller"),
+        lambda: stats.is_too_skewed([1, 2, 3], claimed="smaller"),
+    ],
+    "resamples is 0; allowed are 99 and more": [
+        lambda: stats.smallest_permutation_p(50, resamples=0),
+        lambda: stats.step_down_max_t([[1.0, 2.0]], resamples=0),
+    ],
+    "a boundary is (nan|-2); allowed are numbers from 0": [
+        lambda: stats.nominal_p_values([math.nan]),
+        lambda: stats.exit_probabilities([0.5, 1], [-2, 2]),
+        lambda: stats.conditional_power(1.0, 0.5, math.nan),
+    ],
+    "drift is nan; allowed are finite": [lambda: stats.exit_probabilities([0.5, 1], [2, 2], drift=math.nan)],
+    "share is 1.5; allowed is a number from 0 to 1": [lambda: stats.log_binary_e_value(3, 3, 1.5)],
+    "t is nan and g 1.0; allowed": [lambda: stats.log_t_e_value(math.nan, 5)],
+    "t is 2.0 and g 0; allowed": [lambda: stats.log_t_e_value(2.0, 5, 0)],
+    "0 samples; allowed are one": [lambda: stats.is_too_skewed(claimed="greater")],
+    "total is (1.5|nan); allowed are 1 and more": [
+        lambda: stats.adjust([0.1], total=1.5),
+        lambda: stats.holm([0.1], total=math.nan),
+    ],
+    "looks is 2 with 10.5 replicates; allowed": [lambda: stats.look_sizes(10.5, 2)],
+    "1.5 successes of 5; allowed": [lambda: stats.clopper_pearson_interval(1.5, 5)],
+    "2.5 of 5 samples passed": [lambda: stats.pass_at_k(5, 2.5, 2)],
+}
+
+
+@pytest.mark.parametrize(
+    ("message", "call"), [(message, call) for message, calls in NO_SAMPLE.items() for call in calls]
+)
+def test_what_no_sample_has_is_refused(message, call):
+    """Each was a number that looked like an answer, or an error that says nothing of what was given."""
+    with pytest.raises(SampleError, match=message):
+        call()
+
+
+@pytest.mark.parametrize(
+    "smallest",
+    [
+        partial(stats.smallest_mcnemar_p, 0),
+        partial(stats.smallest_binomial_p, 0, 0.5),
+        partial(stats.smallest_permutation_p, 5, 0),
+        partial(stats.smallest_rank_p, 0),
+        *(
+            partial(stats.smallest_binary_p, 0, 5, test=test)
+            for test in (stats.boschloo_p_value, stats.fisher_p_value, stats.barnard_p_value)
+        ),
+    ],
+)
+def test_no_values_show_nothing(smallest):
+    """Of none the smallest p-value is 1."""
+    assert smallest() == 1.0
