@@ -163,7 +163,7 @@ class BarnardTest(_IndependentRates):
 class BinomialTest(BuiltInTest):
     """Exact test of one sample of 0/1 values against a rate; see `crystallize.stats.binomial`.
 
-    The default of yes/no against a number.
+    The default of yes/no against a number; no claim about two conditions takes it.
 
     Parameters
     ----------

@@ -205,6 +205,8 @@ def test_values_that_no_seed_changes_are_compared_with_a_number():
         ({"pairwise": True, "direction": "differ", "treatments": ["a"]}, "a pair needs two conditions"),
         ({"against": 1, "pairing": "none"}, "one sample is compared with a number, so nothing is paired"),
         ({"against": 1, "statistical_test": WelchTTest()}, "which the Welch t test does not do"),
+        ({"statistical_test": BinomialTest(0.5)}, "looks at one side alone; .* say against=0.5"),
+        ({"statistical_test": BinomialTest(0.5), "against": "a"}, "which looks at one side alone"),
         ({"against": 1, "statistical_test": McNemarTest()}, "which the McNemar test does not do"),
         (
             {"against": 1, "direction": "equal", "margin": 0.1, "relative": True},
