@@ -26,7 +26,7 @@ NOTHING: Any = object()
 
 
 class SingleMean(float):
-    """Mean of numbers of single precision: it is a double, and off by the rounding of what was averaged."""
+    """Mean or total of numbers of single precision: a double, and off by the rounding of what it is of."""
 
     __slots__ = ()
 
@@ -182,7 +182,11 @@ def mean_of_sample(values: Sequence[float]) -> float:
     What was recorded in single precision is told by the numbers alone, as that of single values is: none of
     them needs more. Whole numbers have no rounding.
     """
-    found = mean(values)
+    return as_precise_as(values, mean(values))
+
+
+def as_precise_as(values: Sequence[float], found: float) -> float:
+    """Return what was made of finite numbers with the precision that they have."""
     if array("f", values[:1])[0] != values[0]:  # mostly the first value tells that they are not
         return found
     is_single = array("f", values).tolist() == [*values] and not all(float(v).is_integer() for v in values)

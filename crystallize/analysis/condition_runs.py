@@ -15,6 +15,7 @@ from crystallize.analysis.columns import (
     Column,
     Several,
     all_finite,
+    as_precise_as,
     column_of,
     exact,
     finite_means,
@@ -176,17 +177,15 @@ class ConditionRuns:
         records = []
         for record in self.records:
             if record is not None:
-                totals: dict[tuple[str, Any], Any] = {}
+                several: dict[tuple[str, Any], list[Any]] = {}
                 kept = []
                 for entry in record.metrics:
                     key = entry.name, entry.unit
                     if entry.name not in named or not is_number(entry.value):
                         kept.append(entry)
-                    elif key in totals:
-                        totals[key] = totals[key]._replace(value=totals[key].value + entry.value)
                     else:
-                        totals[key] = entry
-                record = replace(record, metrics=(*kept, *totals.values()))
+                        several.setdefault(key, []).append(entry)
+                record = replace(record, metrics=(*kept, *map(_total, several.values())))
             records.append(record)
         return ConditionRuns(self.condition, records)
 
@@ -322,6 +321,15 @@ class ConditionRuns:
             f"{len(self.lacking)} of {len(self.records)} {self.noun}s of {self.condition!r} are missing: "
             f"{self.called(first)} {what}{more}"
         )
+
+
+def _total(entries: list[Any]) -> Any:
+    """Return the entries of one unit as one, whose value is their total."""
+    values = [entry.value for entry in entries]
+    if len(values) == 1:
+        return entries[0]
+    total = sum(values[1:], start=values[0])
+    return entries[0]._replace(value=as_precise_as(values, total) if all(map(is_finite, values)) else total)
 
 
 def _copied(values: list[Any]) -> list[Any]:

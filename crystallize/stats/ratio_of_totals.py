@@ -94,7 +94,8 @@ def ratio_of_totals(
     sign = math.copysign(1.0, first) if relative else 1.0
 
     def tested(shift: float, **options: Any) -> TestResult:
-        residuals = _residuals(arms, sign * shift if relative else shift, relative=relative)
+        by = sign * shift if relative else shift
+        residuals = _residuals(arms, by, (baseline, treatment), denominators, relative=relative)
         return compare(*residuals, shift=0.0, **options)
 
     result = tested(shift, alternative=alternative, alpha=alpha)
@@ -139,7 +140,7 @@ def ratio_scores(
     ([-0.222, -0.444], [0.444, 0.222])
     """
     arms = _arms(baseline, treatment, denominators)
-    first, second = _residuals(arms, 0.0, relative=False)
+    first, second = _residuals(arms, 0.0, (baseline, treatment), denominators, relative=False)
     return first / arms[0][1].mean(), second / arms[1][1].mean()
 
 
@@ -161,16 +162,20 @@ def _arms(
 
 
 def _residuals(
-    arms: tuple[tuple[Sample, Sample], tuple[Sample, Sample]], shift: float, *, relative: bool
+    arms: tuple[tuple[Sample, Sample], tuple[Sample, Sample]],
+    shift: float,
+    recorded: tuple[ArrayLike, ArrayLike],
+    denominators: tuple[ArrayLike, ArrayLike],
+    *,
+    relative: bool,
 ) -> tuple[Sample, Sample]:
     (y, x), (z, w) = arms
-    recorded = y, z
     if relative:
         z = z / (1 + shift)
         shift = 0.0
     pooled = (math.fsum(y) + math.fsum(z) - shift * math.fsum(w)) / (math.fsum(x) + math.fsum(w))
     rest = y - pooled * x, z - (pooled + shift) * w
     widest = largest(*rest)
-    if widest <= _ROUNDED * largest(y, z) and widest <= rounding_of_rest(recorded, (x, w), pooled):
+    if widest <= _ROUNDED * largest(y, z) and widest <= rounding_of_rest(recorded, denominators, pooled):
         return np.zeros_like(y), np.zeros_like(z)
     return rest

@@ -2,6 +2,7 @@
 
 import random
 
+import numpy as np
 import pytest
 from recorded import arm, arms, experiment
 
@@ -85,6 +86,19 @@ def test_a_ratio_of_totals_beyond_floats():
     second = runs("t", cost=costs, success=costs)
     verdict = evaluate(claim(metric=PER), first, second)
     assert (verdict.baseline_mean, verdict.treatment_mean) == (2.0, 1.0)
+
+
+def test_the_rounding_of_what_is_added_up_is_no_difference_of_ratios():
+    """A total of numbers of single precision is a double, and no more precise than they are."""
+    tokens = np.random.default_rng(1).integers(1000, 5000, (2, 20, 3))
+    up, down = (np.nextafter(np.float32(0.3), way, dtype=np.float32) for way in (1, 0))
+    first, second = both(
+        {"cost": (tokens[0] * down).astype(np.float32).tolist(), "success": tokens[0].tolist()},
+        {"cost": (tokens[1] * up).astype(np.float32).tolist(), "success": tokens[1].tolist()},
+    )
+    for direction in ("increase", "differ"):
+        verdict = evaluate(claim(direction, metric=PER), first, second)
+        assert (verdict.status, verdict.degenerate, verdict.p_value) == ("inconclusive", True, 1.0)
 
 
 def test_sizes_of_a_ratio():
