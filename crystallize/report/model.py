@@ -102,7 +102,7 @@ class Outcome:
     @property
     def shown_p(self) -> str:
         """The p-value that decides as text, or a dash."""
-        return "-" if self.verdict is None else p_of(self.verdict.to_dict())
+        return "-" if self.verdict is None else p_of(vars(self.verdict))
 
 
 @dataclass(frozen=True, slots=True)

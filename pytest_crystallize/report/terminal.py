@@ -154,7 +154,7 @@ def status_word(judged: Judged, outcome: str) -> str:
     if verdict is None:
         return outcome.upper()
     word = verdict.status.upper()
-    shown = p_of(verdict.to_dict())
+    shown = p_of(vars(verdict))
     if judged.claim is None:
         word = "PASSED" if verdict.passed else word
     elif shown != "-":
