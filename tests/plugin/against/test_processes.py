@@ -64,7 +64,7 @@ def test_a_process_that_dies_is_told_and_the_next_run_is_made_by_another(reposit
     assert found[TEST]["status"] == "invalid"
     assert "1 of 12 replicates of 'baseline in v1' are missing: replicate 3" in found[TEST]["reason"]
     assert "the process died while it ran this condition" in found[TEST]["reason"]
-    assert not leftovers(str(repository.path))
+    wait_until(lambda: not leftovers(str(repository.path)))
 
 
 @pytest.mark.slow
@@ -269,7 +269,7 @@ def test_a_guard_that_is_killed_alone_takes_its_process_along(repository):
     out, _ = session.communicate()
     assert session.returncode == 1
     assert "1 of 12 replicates of 'baseline in v1' are missing" in " ".join(out.split())
-    assert not leftovers(str(repository.path))
+    wait_until(lambda: not leftovers(str(repository.path)))
 
 
 COUNTING = """

@@ -287,8 +287,10 @@ def test_filterwarnings_mark(project):
 @pytest.mark.slow
 def test_timeout(project):
     """pytest-timeout ends a body that takes too long, as a failure of its replicate."""
-    project.write(total(arguments="replicate, rng", lines="while replicate == 1: pass"))
-    result = project.run_apart("--timeout=1", "--crystallize-replicates=2", "--timeout-method=signal")
+    # a short time would be over before the first run, on a slow machine: its end is brought forward
+    hangs = "if replicate == 1:\n    assert signal.setitimer(signal.ITIMER_REAL, 0.01)[0] > 0\n    while True: pass"
+    project.write(total(above="import signal", arguments="replicate, rng", lines=hangs))
+    result = project.run_apart("--timeout=100", "--crystallize-replicates=2", "--timeout-method=signal")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["INVALID: *Timeout*"])
 
