@@ -30,6 +30,9 @@ PUBLISHED_EVERY: Final = 0.1  # seconds
 _CHECKS: Final = 20  # times as long as the last check is waited until the next
 _KIND: Final = "json "
 _WITHDRAWN: Final = "withdrawn"
+_WAS_WITHDRAWN: Final = "what was stored was withdrawn by the session that had stored it"
+_DAMAGED: Final = "what was stored can't be read"
+_FOREIGN: Final = "what is stored is damaged, or was written with another secret"
 
 
 class StoredRuns:
@@ -51,7 +54,7 @@ class StoredRuns:
     unproven : str or None
         What the process has read and can't be told any more, so that records are not written.
     broken : set of str
-        Files that are not what they were when records were stored, which are not used therefore.
+        What is not as it was when records were stored, which are not used therefore: files, mostly.
     measured_on : list of str
         Dates on which stored values were measured, if a claim is about such.
     published : int
@@ -106,6 +109,7 @@ class StoredRuns:
         if identity is None or self.runs.refusal is not None:
             return {}
         units: dict[str, Unit] = {}
+        rejected = self._store.rejected
         latest: dict[Unit, tuple[str, str, RunRecord | None]] = {}  # pack, kind, and what was stored
         kinds: dict[str, str] = {}
 
@@ -124,9 +128,14 @@ class StoredRuns:
         found: dict[Unit, RunRecord] = {}
         for unit in units.values():
             _, kind, record = latest.get(unit, ("", "", None))
-            if record is not None and self.runs.may_lack(record.artifacts) and self._is_proven(kind, record):
+            if record is None:
+                if kind:
+                    self.broken.add(_WAS_WITHDRAWN if kind == _WITHDRAWN else _DAMAGED)
+            elif self.runs.may_lack(record.artifacts) and self._is_proven(kind, record):
                 self._made[unit] = kind.split(" ")[2]
                 found[unit] = as_cached(record)
+        if self._store.rejected > rejected:
+            self.broken.add(_FOREIGN)
         return found
 
     def _is_proven(self, kind: str, record: RunRecord) -> bool:
@@ -135,7 +144,7 @@ class StoredRuns:
         broken = self._prerequisites.broken(kind.split(" ")[1])
         if broken is None and record.calls:
             function = replaced(record.calls, keeping())
-            broken = None if function is None else f"a reply of {function}"
+            broken = None if function is None else f"a reply of {function} changed"
         if broken is not None:
             self.broken.add(broken)
         return broken is None
@@ -168,11 +177,10 @@ class StoredRuns:
 
     def explain(self, condition: str) -> list[str]:
         """Say what has changed since records of a condition were stored or used; nothing if none were."""
-        if self.broken:
-            return [f"{place} changed" for place in sorted(self.broken)]
         identity = self.runs.identity
         old = None if identity is None else self._store.explain(identity.slot, condition)
-        return [] if identity is None or old is None else explain(old, identity.parts[condition])
+        changes = [] if identity is None or old is None else explain(old, identity.parts[condition])
+        return [*sorted(self.broken), *changes]
 
     # What is stored.
 

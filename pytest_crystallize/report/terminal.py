@@ -96,7 +96,7 @@ def _cache_lines(used: Used, width: int, verbosity: int) -> Iterator[str]:
     for step, times in used.cached_steps.items():
         line = f"step {step} from cache in {times} of {counted(used.runs, 'run')}"
         yield from wrapped(line, width, indent="  ")
-    if used.changes and verbosity > 1:
+    if used.changes and verbosity > 0:
         yield from wrapped(f"recomputed: {used.changes}", width, indent="  ")
     if used.why_run:
         yield from wrapped(f"run each time: {used.why_run}", width, indent="  ")
