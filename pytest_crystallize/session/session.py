@@ -200,8 +200,11 @@ class CrystallizeSession:
         try:
             directory = Path(cache.mkdir("crystallize")) / "records"
         except OSError as error:
-            if not self.is_worker:
+            if self._told is None:
                 self.settings.note(f"runs are not stored: the cache can't be made: {error}")
+            elif self._told["environment"] is not None:  # the controlling process could make it
+                worker = self.settings.exchange.worker
+                self.settings.note(f"runs of {worker} are not stored: the cache can't be made: {error}")
             return None
         parts = None if self._told is None else self._told["environment"]
         ignored = [

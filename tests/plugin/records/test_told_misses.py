@@ -67,3 +67,26 @@ def test_damage_is_told(project):
         path.write_bytes(path.read_bytes()[:-9])
     result = project.run_apart("-v")
     result.stdout.fnmatch_lines([f"  recomputed: {FOREIGN}"])
+
+
+NO_CACHE = """
+import os
+from _pytest.cacheprovider import Cache
+
+def fail(self, name):
+    raise OSError("no space left")
+
+if os.environ.get("PYTEST_XDIST_WORKER") == "gw1":
+    Cache.mkdir = fail
+"""
+
+
+@pytest.mark.slow
+def test_a_worker_without_a_cache_is_told(project):
+    """Its runs are not stored, though those of the others are."""
+    project.raw("conftest.py", NO_CACHE)
+    project.write(experiment())
+    result = project.run_apart("-n2")
+    result.assert_outcomes(passed=1)
+    told = " ".join(line.strip() for line in result.outlines)
+    assert "note: runs of gw1 are not stored: the cache can't be made: no space left" in told
