@@ -98,8 +98,9 @@ _MOST_SEARCHED: Final = 8
 
 def _searched(loaded: list[ModuleType], called: list[ModuleType]) -> _Searched:
     """Return what is found from some modules, which experiments of a file have in common."""
-    for module in list(_read):
-        _outline_of(module)  # forgets what was found if one was loaded again
+    for module, (spec, _) in list(_read.items()):
+        if vars(module).get("__spec__") is not spec:
+            _outline_of(module)  # forgets what was found, since it was loaded again
     modules = [*called, *loaded]
     sizes = (number for module in modules for number in (id(module), len(vars(module))))
     key = (len(sys.modules), len(called), *sizes)

@@ -529,7 +529,7 @@ def test_what_runs_set_of_their_process_is_stored_if_all_set_the_same(project, f
     """Attributes of what is installed, settings, and variables of the environment."""
     project.write(OUTSIDE.substitute(expression=f"{function}(1.0) / len(str(scipy.stats))"))
     assert "note" not in text_of(project.run_apart("-v"))
-    assert hits(project.run_apart()) == 6
+    assert hits(project.run_apart("-v")) == 6  # it says why, if not
 
 
 @pytest.mark.slow
