@@ -54,7 +54,7 @@ class StoredRuns:
     unproven : str or None
         What the process has read and can't be told any more, so that records are not written.
     broken : set of str
-        What is not as it was when records were stored, which are not used therefore: files, mostly.
+        Why stored records are not used: files that changed, mostly.
     measured_on : list of str
         Dates on which stored values were measured, if a claim is about such.
     published : int
@@ -141,13 +141,13 @@ class StoredRuns:
     def _is_proven(self, kind: str, record: RunRecord) -> bool:
         """Return whether the files that a record lists are what they were, and the replies it was made of."""
         assert self._prerequisites is not None
-        broken = self._prerequisites.broken(kind.split(" ")[1])
-        if broken is None and record.calls:
+        changed = self._prerequisites.broken(kind.split(" ")[1])
+        if changed is None and record.calls:
             function = replaced(record.calls, keeping())
-            broken = None if function is None else f"a reply of {function} changed"
-        if broken is not None:
-            self.broken.add(broken)
-        return broken is None
+            changed = None if function is None else f"a reply of {function}"
+        if changed is not None:
+            self.broken.add(f"{changed} changed")
+        return changed is None
 
     def recall(
         self, conditions: Collection[str], replicates: int, hypotheses: Iterable[Hypothesis], share: float
