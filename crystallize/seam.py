@@ -195,6 +195,7 @@ if TYPE_CHECKING:
     from crystallize.run.watched_runs import ARTIFACTS as ARTIFACTS
     from crystallize.run.watched_runs import Judge as Judge
     from crystallize.run.watched_runs import WatchedRuns as WatchedRuns
+    from crystallize.stats.special import load_scipy as load_scipy
     from crystallize.storage.atomic import remove_output as remove_output
     from crystallize.storage.atomic import write_output as write_output
     from crystallize.storage.atomic import write_whole as write_whole
@@ -338,6 +339,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "run.verification": ("VERIFIED", "compared_with_stored", "ignores_stored"),
     "run.watched_plan": ("WatchedPlan",),
     "run.watched_runs": ("ARTIFACTS", "Judge", "WatchedRuns"),
+    "stats.special": ("load_scipy",),
     "storage.atomic": ("remove_output", "write_output", "write_whole"),
     "storage.locks": ("Locks",),
     "storage.names": ("file_key", "is_encodable", "path_component", "unsafe_file_name"),

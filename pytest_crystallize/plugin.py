@@ -286,8 +286,13 @@ def pytest_configure(config: pytest.Config) -> None:
         from pytest_crystallize.unrewritten import unrewritten  # not in plain runs
 
         with unrewritten():
-            from pytest_crystallize.session.session import activate  # heavy: only when it is asked for
+            # heavy: only when it is asked for
+            from pytest_crystallize.session.session import activate, controls_workers
 
+            if not controls_workers(config):
+                from crystallize.seam import load_scipy  # who runs experiments judges them, too
+
+                load_scipy()
         activate(config)
     elif config.option.showfixtures:
         from pytest_crystallize.isolation.fixtures import UnitFixtures  # not in plain runs

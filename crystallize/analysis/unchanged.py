@@ -11,14 +11,13 @@ import math
 from dataclasses import replace
 from typing import Final
 
-from scipy.special import ndtr, ndtri
-
 from crystallize.analysis.sample import CASES, ONE_SEED, RESPLITS, ClaimSample
 from crystallize.analysis.sensitivity import EffectScale
 from crystallize.claims.claim import Claim
 from crystallize.claims.stat_test import StatisticalTest
 from crystallize.claims.tests_of_means import ResampledTTest
 from crystallize.errors import SampleError
+from crystallize.stats import special
 from crystallize.stats.crossed import error_of_replicates
 from crystallize.stats.power import PairedT, ResampledT, TwoSampleT, power, upper_rate_limit, upper_sd_factor
 
@@ -90,7 +89,7 @@ def _of_rates(sample: ClaimSample, test: StatisticalTest, margin: float, level: 
     sizes = len(values), len(sample.treatment)
     error = math.sqrt(rate * (1 - rate) * sum(1 / n for n in sizes))
     step = 1 / (2 * min(sizes))  # rates have steps, half of which a continuous approximation overlooks
-    return float(ndtr((margin - step) / error + ndtri(level)))
+    return float(special.ndtr((margin - step) / error + special.ndtri(level)))
 
 
 def _of_means(sample: ClaimSample, test: StatisticalTest, margin: float, level: float) -> float | None:

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, get_args
 
-from scipy.special import ndtri
-
 from crystallize.errors import DefinitionError
 from crystallize.stats import (
     Alternative,
@@ -21,6 +19,7 @@ from crystallize.stats import (
     look_sizes,
     nominal_p_values,
     planned_drift,
+    special,
 )
 
 _FEW: Final = 15  # replicates, below which more than three looks do not keep their level
@@ -117,8 +116,8 @@ class Boundaries:
     def z(self, p_value: float, side: float) -> float:
         """Return the standard normal statistic of a p-value; the side is that on which the data lie."""
         if self._alternative == "two-sided":
-            return math.copysign(-float(ndtri(p_value / 2)), side)
-        return float(ndtri(p_value)) * (1 if self._alternative == "less" else -1)
+            return math.copysign(-float(special.ndtri(p_value / 2)), side)
+        return float(special.ndtri(p_value)) * (1 if self._alternative == "less" else -1)
 
     def is_futile(self, look: int, z: float, claimed: Alternative) -> bool:
         """Return whether the last look would hardly reject any more, were the planned effect true.

@@ -37,6 +37,7 @@ from crystallize.run.execute import RAISED, RunPlan
 from crystallize.run.plugins import ArtifactPlugin, AsyncExecution
 from crystallize.run.plugins.execution import Executed, ended
 from crystallize.run.units import RecordSource, Unit
+from crystallize.stats.special import load_scipy
 from crystallize.text.warned import warn
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ class Runner:
         self._on_loop = on_loop
         self._to_the_end = to_the_end
         self._started = datetime.now(UTC).isoformat(timespec="seconds")
+        load_scipy()
 
     async def result(self, conditions: Sequence[str] | None = None, strategy: Strategy = "rerun") -> Result:
         """Run conditions in every replicate, or until every claim is decided.

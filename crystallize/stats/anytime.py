@@ -8,9 +8,9 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import betaln, xlog1py, xlogy
 
 from crystallize.errors import SampleError
+from crystallize.stats import special
 from crystallize.stats.precision import as_paired_arms
 from crystallize.stats.result import TestResult
 from crystallize.stats.samples import as_binary_pairs, check_alpha, check_counts, check_shift, check_sizes
@@ -288,8 +288,8 @@ def log_binary_e_value(gains: int, losses: int, share: float = 0.5) -> float:
     check_counts(_BINARY_E_VALUE, (gains, gains + losses))
     if not 0 <= share <= 1:
         raise SampleError(f"{_BINARY_E_VALUE}: share is {share!r}; allowed is a number from 0 to 1")
-    likelihood = float(xlogy(gains, share) + xlog1py(losses, -share))
-    return float(betaln(0.5 + gains, 0.5 + losses) - betaln(0.5, 0.5)) - likelihood
+    likelihood = float(special.xlogy(gains, share) + special.xlog1py(losses, -share))
+    return float(special.betaln(0.5 + gains, 0.5 + losses) - special.betaln(0.5, 0.5)) - likelihood
 
 
 def _share_limit(gains: int, losses: int, alpha: float) -> float:

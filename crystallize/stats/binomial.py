@@ -6,9 +6,9 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import bdtr, bdtrc
 
 from crystallize.errors import SampleError
+from crystallize.stats import special
 from crystallize.stats.proportion import clopper_pearson_interval
 from crystallize.stats.result import Alternative, TestResult
 from crystallize.stats.samples import as_binary, check_alternative, check_counts, checked_options
@@ -115,8 +115,8 @@ def binomial_p_value(ones: int, n: int, rate: float, alternative: Alternative = 
     check_alternative(_NAME, alternative)
     check_counts(_NAME, (ones, n))
     _check_rate(rate)
-    upper = float(bdtrc(ones - 1, n, rate)) if ones else 1.0
-    return min(1.0, tails_p_value(upper, float(bdtr(ones, n, rate)), alternative))
+    upper = float(special.bdtrc(ones - 1, n, rate)) if ones else 1.0
+    return min(1.0, tails_p_value(upper, float(special.bdtr(ones, n, rate)), alternative))
 
 
 def _check_rate(rate: float) -> None:

@@ -10,9 +10,9 @@ from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import ndtr, ndtri
 
 from crystallize.errors import SampleError
+from crystallize.stats import special
 from crystallize.stats.result import Alternative
 from crystallize.stats.samples import Sample, as_sample, check_alpha, check_alternative
 from crystallize.stats.spending import Spending, spending_function
@@ -130,7 +130,7 @@ def nominal_p_values(boundaries: Sequence[float]) -> list[float]:
     [0.00021, 0.01203, 0.04626]
     """
     _check_boundaries(boundaries)
-    return [2.0 * float(ndtr(-boundary)) for boundary in boundaries]
+    return [2.0 * float(special.ndtr(-boundary)) for boundary in boundaries]
 
 
 def exit_probabilities(
@@ -204,7 +204,7 @@ def planned_drift(alpha: float = 0.05, power: float = 0.8) -> float:
     check_alpha(_NAME, alpha)
     if not 0 < power < 1:
         raise SampleError(f"{_NAME}: power is {power!r}; allowed is a number between 0 and 1, such as 0.8")
-    return normal_quantile(alpha) + float(ndtri(power))
+    return normal_quantile(alpha) + float(special.ndtri(power))
 
 
 def conditional_power(
@@ -276,7 +276,10 @@ def conditional_power(
         above, below = float(mean >= boundary), float(mean <= -boundary)
     else:
         error = math.sqrt(1 - fraction)
-        above, below = float(ndtr((mean - boundary) / error)), float(ndtr((-mean - boundary) / error))
+        above, below = (
+            float(special.ndtr((mean - boundary) / error)),
+            float(special.ndtr((-mean - boundary) / error)),
+        )
     return {"two-sided": min(1.0, above + below), "greater": above, "less": below}[alternative]
 
 
@@ -301,8 +304,8 @@ class _Step:
         """Return the probabilities to be below -boundary and above it, on the scale of Z."""
         limit = boundary * math.sqrt(self._time)
         with np.errstate(under="ignore"):
-            below = self._masses @ ndtr((-limit - self._means) / self._deviation)
-            above = self._masses @ ndtr((self._means - limit) / self._deviation)
+            below = self._masses @ special.ndtr((-limit - self._means) / self._deviation)
+            above = self._masses @ special.ndtr((self._means - limit) / self._deviation)
         return float(below), float(above)
 
     def boundary(self, probability: float) -> float:

@@ -8,9 +8,9 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import stdtr
 
 from crystallize.errors import SampleError
+from crystallize.stats import special
 from crystallize.stats.rearrangements import RESAMPLES, flips
 from crystallize.stats.samples import Sample, check_alpha, check_resamples
 
@@ -120,4 +120,4 @@ def _level(reached: Sample, n: int, alpha: float) -> float:
     if k == values.size:
         return 0.0
     limit = (float(values[k - 1]) + float(values[k])) / 2
-    return 2 * float(stdtr(n - 1, -limit * math.sqrt((n - 1) / max(1 - limit**2, 1e-300))))
+    return 2 * float(special.stdtr(n - 1, -limit * math.sqrt((n - 1) / max(1 - limit**2, 1e-300))))

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from scipy.special import betaincinv
-
 from crystallize.errors import SampleError
+from crystallize.stats import special
 from crystallize.stats.samples import check_alpha
 
 
@@ -42,6 +41,6 @@ def clopper_pearson_interval(successes: int, n: int, alpha: float = 0.05) -> tup
         raise SampleError(
             f"Clopper-Pearson interval: {successes!r} successes of {n!r}; allowed are 0 to n of n >= 1"
         )
-    low = 0.0 if successes == 0 else float(betaincinv(successes, n - successes + 1, alpha / 2))
-    high = 1.0 if successes == n else float(betaincinv(successes + 1, n - successes, 1 - alpha / 2))
+    low = 0.0 if successes == 0 else float(special.betaincinv(successes, n - successes + 1, alpha / 2))
+    high = 1.0 if successes == n else float(special.betaincinv(successes + 1, n - successes, 1 - alpha / 2))
     return low, high

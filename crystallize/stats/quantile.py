@@ -8,9 +8,9 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import bdtr, bdtrc, gammaln
 
 from crystallize.errors import SampleError
+from crystallize.stats import special
 from crystallize.stats.degenerate import snap, spread
 from crystallize.stats.mcnemar import mcnemar_p_value
 from crystallize.stats.moments import largest, scaled, scaled_float
@@ -165,9 +165,9 @@ def one_sample_quantile_test(
     same = precision_of((values, given)).zero
     above, below = (int(np.count_nonzero(side * (sample - limit) > same)) for side in (1, -1))
     # At least so many above, if each is with 1 - q; at most so many below, if each is with q.
-    larger = float(bdtrc(above - 1, n, 1 - q)) if above else 1.0
-    smaller = float(bdtrc(below - 1, n, q)) if below else 1.0
-    counts = bdtr(np.arange(n + 1.0), n, q)
+    larger = float(special.bdtrc(above - 1, n, 1 - q)) if above else 1.0
+    smaller = float(special.bdtrc(below - 1, n, q)) if below else 1.0
+    counts = special.bdtr(np.arange(n + 1.0), n, q)
     low = int(np.count_nonzero(counts <= alpha / 2))
     high = int(np.count_nonzero(counts < 1 - alpha / 2)) + 1
     return TestResult(
@@ -249,7 +249,9 @@ def _hypergeometric(before: int, after: int, n: int, m: int) -> tuple[float, flo
     """Return the mid-p of at least, and of at most, so many of the second arm among those that exceed."""
     total = before + after
     counts = np.arange(max(0, total - n), min(m, total) + 1)
-    logs = -sum(gammaln(part + 1) for part in (counts, m - counts, total - counts, n - total + counts))
+    logs = -sum(
+        special.gammaln(part + 1) for part in (counts, m - counts, total - counts, n - total + counts)
+    )
     with np.errstate(under="ignore"):
         mass = np.exp(logs - logs.max())
     mass /= mass.sum()

@@ -6,9 +6,8 @@ import math
 from collections.abc import Callable
 from typing import Final, Literal, get_args
 
-from scipy.special import ndtr
-
 from crystallize.errors import SampleError
+from crystallize.stats import special
 from crystallize.stats.samples import check_alpha
 from crystallize.stats.tails import normal_quantile
 
@@ -44,7 +43,7 @@ def obrien_fleming_spending(fraction: float, alpha: float) -> float:
     _check(fraction, alpha)
     if fraction == 0:
         return 0.0
-    return min(alpha, 4.0 * float(ndtr(-normal_quantile(alpha / 2) / math.sqrt(fraction))))
+    return min(alpha, 4.0 * float(special.ndtr(-normal_quantile(alpha / 2) / math.sqrt(fraction))))
 
 
 def pocock_spending(fraction: float, alpha: float) -> float:

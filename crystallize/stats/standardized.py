@@ -8,8 +8,8 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import chdtri, gammaln
 
+from crystallize.stats import special
 from crystallize.stats.degenerate import spread
 from crystallize.stats.effect import Effect
 from crystallize.stats.moments import moments
@@ -156,7 +156,7 @@ def hedges_correction(df: float) -> float:
         return 0.0
     if df > _LARGE_DF:
         return 1 - 3 / (4 * df - 1)
-    return math.exp(gammaln(df / 2) - gammaln((df - 1) / 2)) / math.sqrt(df / 2)
+    return math.exp(special.gammaln(df / 2) - special.gammaln((df - 1) / 2)) / math.sqrt(df / 2)
 
 
 @lru_cache(maxsize=1024)
@@ -176,7 +176,7 @@ def noncentrality_interval(t: float, df: float, alpha: float) -> tuple[float, fl
         low, high = noncentrality_interval(-t, df, alpha)
         return -high, -low
     if t > _LARGEST_T:
-        chi = np.sqrt(chdtri(df, np.array([1 - alpha / 2, alpha / 2])) / df)
+        chi = np.sqrt(special.chdtri(df, np.array([1 - alpha / 2, alpha / 2])) / df)
         return t * float(chi[0]), t * float(chi[1])
     t, df, z = float(t), float(df), normal_quantile(alpha)
     least = -z - 1  # both limits rise with t, and the lower one of t = 0 is -z

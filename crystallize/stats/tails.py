@@ -6,21 +6,48 @@ time that ufuncs take to find out that they are given no arrays. They take nothi
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
-from scipy.special import bdtr, cython_special
-
+from crystallize.stats import special
 from crystallize.stats.result import Alternative
 
 _HALF: Final = 0.5
 
-chdtri: Final[Callable[[float, float], float]] = cython_special.chdtri
-nctdtr: Final[Callable[[float, float, float], float]] = cython_special.nctdtr
-ndtr: Final[Callable[[float], float]] = cython_special.ndtr
-ndtri: Final[Callable[[float], float]] = cython_special.ndtri
-stdtr: Final[Callable[[float, float], float]] = cython_special.stdtr
-stdtrit: Final[Callable[[float, float], float]] = cython_special.stdtrit
+
+def chdtri(df: float, p: float) -> float:
+    """Return the number that a variable with a chi-square distribution exceeds with probability p."""
+    value: float = special.cython_special.chdtri(df, p)
+    return value
+
+
+def nctdtr(df: float, noncentrality: float, t: float) -> float:
+    """Return the distribution function of the noncentral t distribution."""
+    value: float = special.cython_special.nctdtr(df, noncentrality, t)
+    return value
+
+
+def ndtr(x: float) -> float:
+    """Return the distribution function of the standard normal distribution."""
+    value: float = special.cython_special.ndtr(x)
+    return value
+
+
+def ndtri(p: float) -> float:
+    """Return the quantile of the standard normal distribution."""
+    value: float = special.cython_special.ndtri(p)
+    return value
+
+
+def stdtr(df: float, t: float) -> float:
+    """Return the distribution function of Student's t distribution."""
+    value: float = special.cython_special.stdtr(df, t)
+    return value
+
+
+def stdtrit(df: float, p: float) -> float:
+    """Return the quantile of Student's t distribution."""
+    value: float = special.cython_special.stdtrit(df, p)
+    return value
 
 
 def t_p_value(statistic: float, df: float, alternative: Alternative) -> float:
@@ -56,4 +83,4 @@ def normal_quantile(alpha: float) -> float:
 
 def fair_coin_cdf(successes: int, tosses: int) -> float:
     """Return the probability of at most `successes` heads in `tosses` of a fair coin."""
-    return float(bdtr(successes, tosses, _HALF)) if successes >= 0 else 0.0
+    return float(special.bdtr(successes, tosses, _HALF)) if successes >= 0 else 0.0

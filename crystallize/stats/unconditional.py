@@ -12,8 +12,8 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import gammaln, xlog1py, xlogy
 
+from crystallize.stats import special
 from crystallize.stats.result import Alternative
 from crystallize.stats.samples import Sample, check_alternative, check_counts
 
@@ -185,7 +185,9 @@ def _masses(n: int, rates: Sample) -> Sample:
     successes = np.arange(n + 1)
     rates = rates[:, np.newaxis]
     with np.errstate(under="ignore"):
-        mass: Sample = np.exp(_log_combinations(n) + xlogy(successes, rates) + xlog1py(n - successes, -rates))
+        mass: Sample = np.exp(
+            _log_combinations(n) + special.xlogy(successes, rates) + special.xlog1py(n - successes, -rates)
+        )
     return mass
 
 
@@ -219,5 +221,5 @@ def _pooled_scores(n: int, m: int) -> Sample:
 
 
 def _log_choose(n: int, k: NDArray[np.int_]) -> Sample:
-    result: Sample = gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)
+    result: Sample = special.gammaln(n + 1) - special.gammaln(k + 1) - special.gammaln(n - k + 1)
     return result

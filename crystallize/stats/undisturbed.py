@@ -5,9 +5,12 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
+from typing import Any
 
 import numpy as np
-from scipy import special
+
+from crystallize.stats import special
 
 _PRINTING = dict.fromkeys(np.get_printoptions()) | {  # later versions of numpy add some
     "precision": 8,
@@ -24,8 +27,11 @@ _PRINTING = dict.fromkeys(np.get_printoptions()) | {  # later versions of numpy 
 }
 """As numpy starts with them."""
 
-_ERRORS = {kind: "raise" if kind == "memory" else "ignore" for kind in special.geterr()}
-"""As scipy starts with them."""
+
+@cache
+def _errors() -> dict[str, Any]:
+    """Return what scipy does about errors when it starts."""
+    return {kind: "raise" if kind == "memory" else "ignore" for kind in special.geterr()}
 
 
 @contextmanager
@@ -40,8 +46,8 @@ def undisturbed() -> Iterator[None]:
         warnings.filterwarnings("ignore", module=r"(crystallize|numpy|scipy)(\.|$)")
         if printing != _PRINTING:  # to set them takes far longer than to look, and verdicts are many
             np.set_printoptions(**_PRINTING)
-        if errors != _ERRORS:
-            special.seterr(**_ERRORS)
+        if errors != _errors():
+            special.seterr(**_errors())
         try:
             yield
         finally:

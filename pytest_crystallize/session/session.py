@@ -132,6 +132,13 @@ def activate(config: pytest.Config) -> None:
             manager.register(ControllerHooks(session, reporter), "crystallize-xdist")
 
 
+def controls_workers(config: pytest.Config) -> bool:
+    """Return whether this process is to have workers of pytest-xdist run the tests."""
+    option = config.option
+    sent = getattr(option, "dist", "no") != "no" and getattr(option, "tx", None) and not option.collectonly
+    return bool(sent) and not hasattr(config, "workerinput")
+
+
 class CrystallizeSession:
     """Session with experiments: hooks that collect them, add the prefetch tokens, and run them.
 
@@ -145,11 +152,7 @@ class CrystallizeSession:
         self.config = config
         self.workerinput: dict[str, Any] | None = getattr(config, "workerinput", None)
         self.is_worker = self.workerinput is not None
-        option = config.option
-        sent = (
-            getattr(option, "dist", "no") != "no" and getattr(option, "tx", None) and not option.collectonly
-        )
-        self.distributed = self.is_worker or bool(sent)
+        self.distributed = self.is_worker or controls_workers(config)
         self.options = Options.settled(config, self._told)
         self.directory = self._session_directory()
         self.settings = Settings(config, self.options, self._exchange())

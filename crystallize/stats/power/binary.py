@@ -9,9 +9,9 @@ from typing import ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import bdtr, gammaln, ndtr, xlog1py, xlogy
 
 from crystallize.errors import SampleError
+from crystallize.stats import special
 from crystallize.stats.result import Alternative
 from crystallize.stats.samples import Sample
 from crystallize.stats.tails import normal_quantile
@@ -89,7 +89,9 @@ class PairedBinary:
         level = alpha if alternative == "two-sided" else 2 * alpha
         needed = normal_quantile(level) * math.sqrt(self.discordance)
         error = math.sqrt(max(self.discordance - effect**2, 1e-300))
-        above, below = (float(ndtr((sign * effect * math.sqrt(n) - needed) / error)) for sign in (1, -1))
+        above, below = (
+            float(special.ndtr((sign * effect * math.sqrt(n) - needed) / error)) for sign in (1, -1)
+        )
         return {"two-sided": min(1.0, above + below), "greater": above, "less": below}[alternative]
 
 
@@ -158,7 +160,7 @@ def _one_sided_power(n: int, first: float, second: float, alpha: float) -> float
     distance = (second - first) * math.sqrt(n) - normal_quantile(2 * alpha) * math.sqrt(
         2 * pooled * (1 - pooled)
     )
-    return float(ndtr(distance / error)) if error > 0 else float(distance > 0)
+    return float(special.ndtr(distance / error)) if error > 0 else float(distance > 0)
 
 
 @lru_cache(maxsize=256)
@@ -211,7 +213,7 @@ def _critical_counts(
 
 
 def _cdf(counts: NDArray[np.int_], tosses: NDArray[np.int_], chance: float) -> Sample:
-    below = bdtr(np.maximum(counts, 0).astype(np.float64), tosses.astype(np.intp), chance)
+    below = special.bdtr(np.maximum(counts, 0).astype(np.float64), tosses.astype(np.intp), chance)
     return np.where(counts >= 0, below, 0.0).astype(np.float64)
 
 
@@ -223,7 +225,9 @@ def _likely(n: int, chance: float) -> NDArray[np.int_]:
 
 
 def _binomial_mass(n: int, counts: NDArray[np.int_], chance: float) -> Sample:
-    log_choose = gammaln(n + 1) - gammaln(counts + 1) - gammaln(n - counts + 1)
+    log_choose = special.gammaln(n + 1) - special.gammaln(counts + 1) - special.gammaln(n - counts + 1)
     with np.errstate(under="ignore"):
-        mass: Sample = np.exp(log_choose + xlogy(counts, chance) + xlog1py(n - counts, -chance))
+        mass: Sample = np.exp(
+            log_choose + special.xlogy(counts, chance) + special.xlog1py(n - counts, -chance)
+        )
     return mass

@@ -7,9 +7,9 @@ from functools import lru_cache
 from typing import ClassVar
 
 import numpy as np
-from scipy.special import bdtr, bdtrc
 
 from crystallize.errors import SampleError
+from crystallize.stats import special
 from crystallize.stats.result import Alternative
 
 
@@ -48,9 +48,9 @@ class OneSampleBinary:
         fewest, most = _critical(size, self.rate, alpha / 2 if alternative == "two-sided" else alpha)
         total = 0.0
         if alternative != "less" and most <= size:
-            total += float(bdtrc(most - 1, size, rate)) if most else 1.0
+            total += float(special.bdtrc(most - 1, size, rate)) if most else 1.0
         if alternative != "greater" and fewest >= 0:
-            total += float(bdtr(fewest, size, rate))
+            total += float(special.bdtr(fewest, size, rate))
         return min(1.0, total)
 
 
@@ -58,6 +58,6 @@ class OneSampleBinary:
 def _critical(n: int, rate: float, alpha: float) -> tuple[int, int]:
     """Return the largest count that shows a smaller rate, -1 if none does, and the smallest of a larger."""
     counts = np.arange(n + 1, dtype=np.float64)
-    below = bdtr(counts, n, rate)
-    above = np.concatenate(([1.0], bdtrc(counts[:-1], n, rate)))
+    below = special.bdtr(counts, n, rate)
+    above = np.concatenate(([1.0], special.bdtrc(counts[:-1], n, rate)))
     return int(np.count_nonzero(below <= alpha)) - 1, n + 1 - int(np.count_nonzero(above <= alpha))

@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from scipy.special import betaincinv
-
 from crystallize.errors import SampleError
+from crystallize.stats import special
 from crystallize.stats.tails import chdtri
 
 _LEVEL: Final = 0.8
@@ -64,4 +63,4 @@ def upper_rate_limit(successes: int, n: int, *, level: float = _LEVEL) -> float:
     """
     if not 0 <= successes <= n or n < 1 or not 0 < level < 1:
         raise SampleError(f"pilot: {successes!r} of {n!r} at level {level!r}; allowed are 0 to n, n >= 1")
-    return 1.0 if successes == n else float(betaincinv(successes + 1, n - successes, level))
+    return 1.0 if successes == n else float(special.betaincinv(successes + 1, n - successes, level))

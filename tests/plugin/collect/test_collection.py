@@ -60,6 +60,29 @@ def test_modules_of_ours_are_loaded_by_python(project):
     project.run_apart("-n0", "--co").stdout.fnmatch_lines(["loaded by Python"])
 
 
+@pytest.mark.parametrize("workers", ["-n0", "-n2"])
+def test_scipy_is_loaded_where_experiments_are_judged(project, workers):
+    """Before anything is run there; what controls workers does without, and shows what they judged."""
+    project.raw(
+        "conftest.py",
+        """
+        import sys
+
+        def pytest_collection(session):
+            judges = hasattr(session.config, "workerinput") or session.config.getoption("dist") == "no"
+            assert ("scipy.special.cython_special" in sys.modules) == judges
+
+        def pytest_unconfigure(config):
+            if not hasattr(config, "workerinput"):
+                print("\\nscipy" if "scipy" in sys.modules else "\\nno scipy")
+        """,
+    )
+    project.write(TOTAL)
+    result = project.run_apart(workers, "-v", "-p", "no:hypothesispytest")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["*SUPPORTED p*", "scipy" if workers == "-n0" else "no scipy"])
+
+
 def test_import_of_the_entry_point():
     """Importing the entry point imports nothing heavy."""
     code = (
