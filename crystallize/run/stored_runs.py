@@ -32,7 +32,7 @@ _KIND: Final = "json "
 _WITHDRAWN: Final = "withdrawn"
 _WAS_WITHDRAWN: Final = "what was stored was withdrawn by the session that had stored it"
 _DAMAGED: Final = "what was stored can't be read"
-_FOREIGN: Final = "what is stored is damaged, or was written with another secret"
+_FOREIGN: Final = "some of what is stored is damaged, or was written with another secret"
 
 
 class StoredRuns:
@@ -134,7 +134,7 @@ class StoredRuns:
             elif self.runs.may_lack(record.artifacts) and self._is_proven(kind, record):
                 self._made[unit] = kind.split(" ")[2]
                 found[unit] = as_cached(record)
-        if self._store.rejected > rejected:
+        if self._store.rejected > rejected and len(found) < len(units):
             self.broken.add(_FOREIGN)
         return found
 

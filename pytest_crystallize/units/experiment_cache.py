@@ -14,9 +14,7 @@ from crystallize.seam import (
     Unit,
     WatchedRuns,
     compared_with_stored,
-    explain,
     ignores_stored,
-    is_environment,
     is_incidental,
 )
 from pytest_crystallize.records.exchange import is_told, unlike
@@ -42,15 +40,12 @@ class Recalled:
         Why nothing that is stored of some conditions can be used.
     measured_on : list of str
         Dates on which stored values were measured that claims are about.
-    made_of : dict
-        What several processes compare under ``-v``: condition -> the parts that its runs are identified by.
     """
 
     verified: list[list[Any]] = field(default_factory=list)
     refusal: str | None = None
     changes: list[str] = field(default_factory=list)
     measured_on: list[str] = field(default_factory=list)
-    made_of: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
 class ExperimentCache:
@@ -113,7 +108,7 @@ class ExperimentCache:
 
     def _recall(self) -> str:
         runs, stored = self._runs, self.stored
-        recalled = Recalled(refusal=stored.runs.refusal, made_of=self._made_of())
+        recalled = Recalled(refusal=stored.runs.refusal)
         if stored.runs.refusal is None and self._cache.mode == "reuse":
             needed = [condition for condition in runs.conditions if condition in runs.needed]
             hits, verified = stored.recall(needed, runs.replicates, runs.hypotheses, self._cache.share)
@@ -178,38 +173,16 @@ class ExperimentCache:
                 why = f"since they change what they use: {changed}" if changed else f"since {unproven}"
                 told_once = self._runs.settings.exchange.said_first(f"changed {self._runs.id}", why)
                 self._runs.settings.note(f"{self._runs.name}: its runs are not stored, {told_once}")
-            self._tell_of_others()
+            self._tell_of_refusal()
 
-    def _made_of(self) -> dict[str, dict[str, str]]:
-        """Return what processes compare, but for the environment, which all are given."""
-        identity = self.stored.runs.identity
-        settings = self._runs.settings
-        if identity is None or settings.exchange.workers < 2 or settings.config.get_verbosity() < 1:
-            return {}
-        return {
-            condition: {name: part for name, part in parts.items() if not is_environment(name)}
-            for condition, parts in [("", identity.common), *identity.own.items()]
-        }
-
-    def _tell_of_others(self) -> None:
-        """Say why what this process has run is not stored, or not where others look for it."""
+    def _tell_of_refusal(self) -> None:
+        """Say why runs of this process are not stored, where the one that looked up found no reason."""
         recalled, runs = self._recalled, self._runs
-        if recalled is None or recalled.refusal is not None or self._stored is None:
+        refusal = None if self._stored is None else self._stored.runs.refusal
+        if refusal is None or recalled is None or recalled.refusal is not None:
             return
-        refusal, worker = self._stored.runs.refusal, runs.settings.exchange.worker
-        if refusal is not None:
-            why = f"those of {worker} are not stored, since {refusal}"
-        elif not recalled.made_of or not self.has_published or recalled.made_of == (mine := self._made_of()):
-            return
-        else:
-            found = [
-                change
-                for condition, parts in recalled.made_of.items()
-                for change in explain(parts, mine.get(condition, parts))
-            ]
-            what = told_changes(list(dict.fromkeys(found)))
-            why = f"those of {worker} are not found by processes in which it is otherwise: {what}"
-        runs.settings.note(f"{runs.name}: {runs.settings.exchange.said_first(f'otherwise {runs.id}', why)}")
+        why = f"those of {runs.settings.exchange.worker} are not stored, since {refusal}"
+        runs.settings.note(f"{runs.name}: {runs.settings.exchange.said_first(f'refusal {runs.id}', why)}")
 
     def told(self, arms: Mapping[str, ConditionRuns]) -> CacheUse:
         """Return what reports say of the runs that were used."""
@@ -233,11 +206,12 @@ class ExperimentCache:
             and (record := arms[unit.condition].records.get(unit.replicate)) is not None
             and record.cached
         )
+        is_complete = bool(used) and all(record.cached for record in used)
         return CacheUse(
-            is_complete=bool(used) and all(record.cached for record in used),
+            is_complete=is_complete,
             verified=tuple((*unit,) for unit in verified),
             why_run=recalled.refusal or measured or (impure and impure[-1]),
-            changes=told_changes(recalled.changes),
+            changes="" if is_complete else told_changes(recalled.changes),
             measured_on=tuple(recalled.measured_on),
         )
 
