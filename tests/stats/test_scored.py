@@ -253,3 +253,22 @@ def test_no_quantile_is_compared_with_what_is_no_number(number):
     """Nothing exceeds nan."""
     with pytest.raises(SampleError, match=r"number is (nan|inf); allowed are finite numbers"):
         one_sample_quantile_test([1.0] * 20, q=0.5, number=number)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_an_outlier_does_not_decide_what_is_equal_to_a_quantile(dtype):
+    """One hang of a service among latencies of a millisecond leaves their median what it is."""
+    rng = np.random.default_rng(1)
+    before = rng.normal(1e-3, 1e-4, 40).astype(dtype)
+    after = (before * 0.5 + rng.normal(0, 2e-5, 40)).astype(dtype)
+    for number in (3600.0, 1e15):
+        hanging = before.copy()
+        hanging[0] = number
+        for paired in (True, False):
+            plain, found = (quantile_test(b, after, q=0.5, paired=paired) for b in (before, hanging))
+            assert found.p_value == pytest.approx(plain.p_value, rel=1e-6)
+            assert found.estimate == pytest.approx(plain.estimate, rel=0.1)
+            assert found.interval[1] < -3e-4
+        plain, found = (one_sample_quantile_test(b, q=0.5, number=2e-3) for b in (before, hanging))
+        assert found.p_value < 1e-9
+        assert found.interval[1] == pytest.approx(plain.interval[1], rel=0.1)
