@@ -6,7 +6,8 @@ import copy
 from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, reduce
+from operator import add
 from typing import Any
 
 from crystallize.analysis.columns import (
@@ -328,7 +329,7 @@ def _total(entries: list[Any]) -> Any:
     values = [entry.value for entry in entries]
     if len(values) == 1:
         return entries[0]
-    total = sum(values[1:], start=values[0])
+    total = reduce(add, values)  # unlike `sum`, which newer versions of Python compensate
     return entries[0]._replace(value=as_precise_as(values, total) if all(map(is_finite, values)) else total)
 
 

@@ -101,6 +101,13 @@ def test_the_rounding_of_what_is_added_up_is_no_difference_of_ratios():
         assert (verdict.status, verdict.degenerate, verdict.p_value) == ("inconclusive", True, 1.0)
 
 
+def test_totals_are_added_up_one_by_one():
+    """The same in each version of Python, some of which compensate the rounding of `sum`."""
+    costs = {"cost": [[0.1] * 10] * 5, "success": [[1] * 10] * 5}
+    verdict = evaluate(claim(metric=PER), *both(costs, costs))
+    assert verdict.baseline_mean == 0.09999999999999998  # 0.1 + 0.1 + ... is 0.9999999999999999
+
+
 def test_sizes_of_a_ratio():
     """Absolute, or a part of the baseline's ratio; against a number, as well."""
     least = evaluate(claim(metric=PER, at_least=0.1, relative=True, alternative="one-sided"), *costs())
