@@ -32,7 +32,7 @@ _KIND: Final = "json "
 _WITHDRAWN: Final = "withdrawn"
 _WAS_WITHDRAWN: Final = "what was stored was withdrawn by the session that had stored it"
 _DAMAGED: Final = "what was stored can't be read"
-_FOREIGN: Final = "some of what is stored is damaged, or was written with another secret"
+_FOREIGN: Final = "some of what is stored is damaged, or of another secret"
 
 
 class StoredRuns:

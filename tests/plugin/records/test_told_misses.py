@@ -7,7 +7,7 @@ import pytest
 from plugin.conftest import edited, total
 from plugin.records.conftest import experiment, hits, packs
 
-FOREIGN = "some of what is stored is damaged, or was written with another secret"
+FOREIGN = "some of what is stored is damaged, or of another secret"
 
 BOTH_RUN = """
 own = os.environ["PYTEST_XDIST_WORKER"]
