@@ -302,6 +302,14 @@ class Claim(ClaimTerms):
                 f"{why}, which the {self.test.name} test does not do; leave statistical_test out",
             )
 
+    def check_against_condition(self) -> None:
+        """Raise `DefinitionError` if it can't be claimed of two samples."""
+        if self.test is not None and (number := self.test.compares_with) is not None:
+            raise self._refuse(
+                f"statistical_test={self.test!r}, which looks at one side alone",
+                f"for yes/no against a number say against={number!r} and leave statistical_test out",
+            )
+
     @property
     def _named_size(self) -> str:
         name = next(name for name in ("margin", "at_least", "detects") if getattr(self, name) is not None)

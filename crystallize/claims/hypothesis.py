@@ -14,7 +14,6 @@ from crystallize.claims.pass_at import PassAt
 from crystallize.claims.ratio import Ratio
 from crystallize.claims.reference import Reference
 from crystallize.claims.stat_test import StatisticalTest
-from crystallize.claims.tests_of_rates import BinomialTest
 from crystallize.context.seeding import seeded_alike
 from crystallize.errors import DefinitionError
 from crystallize.stats.undisturbed import undisturbed
@@ -276,12 +275,8 @@ class Hypothesis:
                     "direction=..."
                 )
             self.claim.check_against_number()
-        elif self.claim is not None and isinstance(self.claim.test, BinomialTest):
-            raise DefinitionError(
-                f"the claim about {self.claim.metric!r} has statistical_test={self.claim.test!r}, which "
-                f"looks at one side alone; for yes/no against a number say against={self.claim.test.rate!r} "
-                "and leave statistical_test out"
-            )
+        elif self.claim is not None:
+            self.claim.check_against_condition()
 
     @property
     def reference(self) -> Reference | None:

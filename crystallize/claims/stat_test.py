@@ -108,6 +108,11 @@ class StatisticalTest(ABC):
         """Whether pairs of a value and one constant are a sample that it can take."""
         return self.paired and not self.of_rates
 
+    @property
+    def compares_with(self) -> float | None:
+        """Number that it compares the treatment with, whatever the baseline; None if it is the baseline."""
+        return None
+
     @abstractmethod
     def compare(
         self,

@@ -184,6 +184,11 @@ class BinomialTest(BuiltInTest):
 
     rate: float
 
+    @property
+    def compares_with(self) -> float:
+        """The rate."""
+        return self.rate
+
     def comparison(self, layout: Layout) -> Comparison:
         """Return the comparison of the treatment's rate with `rate`."""
 
