@@ -3,7 +3,6 @@
 # ruff: noqa: E501 - lines of projects under test
 
 import os
-import site
 import subprocess
 import sys
 from string import Template
@@ -84,7 +83,7 @@ class Apart:
     def __init__(self, home, project):
         subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(home)], check=True)
         (self.packages,) = home.glob("[Ll]ib/**/site-packages")
-        shared = [path for path in site.getsitepackages() if path.endswith("-packages")]
+        shared = [path for path in sys.path if path.endswith("-packages")]  # the user's, too
         lines = "".join(f"import site; site.addsitedir({path!r})\n" for path in shared)
         (self.packages / "shared.pth").write_text(lines)
         self._python = home / ("Scripts" if os.name == "nt" else "bin") / "python"
