@@ -7,6 +7,7 @@ others. A claim is a lock on bytes of a lock file; the system releases it when i
 from __future__ import annotations
 
 import hashlib
+import itertools
 import threading
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -198,7 +199,7 @@ class SharedExchange(Exchange):
         self._readers = LogReaders(directory, but=self.worker)
         self._reading = threading.Lock()  # a thread that shows progress reads too
         self._of_others: dict[str, int] = {}
-        self._first_of_others: dict[str, list[Key]] = {}
+        self._first_of_others: dict[str, list[tuple[str, list[int]]]] = {}
         self._begun: set[Key] = set()
         self._attempts: dict[Key, str] = {}
         self._under_way: dict[Key, str] = {}
@@ -263,7 +264,9 @@ class SharedExchange(Exchange):
 
     def some_of_others(self, experiment: str) -> Sequence[Key]:
         """Return the first of these units."""
-        return self._first_of_others.get(experiment, ())
+        first = self._first_of_others.get(experiment, ())
+        keys = (Key(experiment, i, condition) for condition, replicates in first for i in replicates)
+        return list(itertools.islice(keys, _MOST_NAMED))
 
     def refresh(self) -> None:
         """Read what has been appended to the logs since the last time."""
@@ -289,7 +292,8 @@ class SharedExchange(Exchange):
             self._note(experiment, condition, new)
             self._of_others[experiment] = self._of_others.get(experiment, 0) + len(new)
             first = self._first_of_others.setdefault(experiment, [])
-            first += [Key(experiment, i, condition) for i in new[: _MOST_NAMED - len(first)]]
+            if len(first) < _MOST_NAMED:
+                first.append((condition, new[:_MOST_NAMED]))
 
     def claim(self, experiment: str, start: int, size: int, most: int) -> range:
         """Claim a block of replicates, and learn what was published until then."""

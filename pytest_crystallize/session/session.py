@@ -43,7 +43,7 @@ from pytest_crystallize.session.publisher import Publisher
 from pytest_crystallize.session.remote_calls import RemoteCalls
 from pytest_crystallize.session.reporter import Reporter
 from pytest_crystallize.session.summary import SessionSummary, told_seed
-from pytest_crystallize.session.tokens import with_tokens
+from pytest_crystallize.session.tokens import LastToken, with_tokens
 from pytest_crystallize.session.verdicts_due import VerdictsDue
 from pytest_crystallize.session.workers import WorkerHooks
 from pytest_crystallize.units.settings import Settings
@@ -163,6 +163,7 @@ class CrystallizeSession:
             self.settings.note(note)
         self.other_commit = self._other_commit()
         self._runs: dict[str, ExperimentRuns] = {}
+        self._items: list[pytest.Item] = []
 
     @property
     def _told(self) -> dict[str, Any] | None:
@@ -268,6 +269,7 @@ class CrystallizeSession:
         self, session: pytest.Session, items: list[pytest.Item]
     ) -> Generator[None, None, None]:
         """See what every other plugin has left, and add the prefetch tokens on a worker."""
+        self._items = items
         self.settings.collected = sum(isinstance(item, HypothesisItem) for item in items)
         yield
         selected = [item for item in items if isinstance(item, HypothesisItem)]
@@ -424,8 +426,7 @@ class CrystallizeSession:
 
     def pytest_unconfigure(self) -> None:
         """Close the event loop and the files, and remove the directory of the session."""
-        for runs in self._runs.values():
-            runs.close()
+        self._let_go()
         self.settings.loop.close()
         self.settings.turns.close()
         self.settings.exchange.close()
@@ -433,6 +434,16 @@ class CrystallizeSession:
             shutil.rmtree(self.directory, ignore_errors=True)
         if self.settings.cluster is not None:
             self.settings.cluster.close()
+
+    def _let_go(self) -> None:
+        """Let go of the tests and all that they hold: pytest looks through all that is left, several times."""
+        for runs in self._runs.values():
+            runs.close()
+        self._runs.clear()
+        for item in self._items:
+            if isinstance(item, LastToken):
+                item.let_go()
+        self._items[:] = [item for item in self._items if not isinstance(item, ExperimentItem | LastToken)]
 
     def pytest_report_header(self) -> list[str]:
         """Tell a seed that was drawn, and which cluster runs replicates."""

@@ -35,7 +35,7 @@ class LastToken(pytest.Item):
         The first of each experiment that may be helped.
     """
 
-    def __init__(self, *, items: Sequence[HypothesisItem], **kwargs: Any) -> None:
+    def __init__(self, *, items: list[HypothesisItem], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._items = items
 
@@ -49,6 +49,10 @@ class LastToken(pytest.Item):
     def ending(self, latest: HypothesisItem | None) -> PrefetchItem:
         """Return what ends the session of this worker as its last test would; of the latest experiment."""
         return _token(latest or self._items[0], "end", None)
+
+    def let_go(self) -> None:
+        """Let go of the items, of which all hold the same list."""
+        self._items.clear()
 
     def runtest(self) -> None:
         """Do nothing: its tokens are run in its place."""
