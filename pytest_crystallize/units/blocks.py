@@ -10,9 +10,9 @@ from pytest_crystallize.records.exchange import Exchange
 
 WORTH: Final = 0.1
 """Seconds that a block is to take; a claim takes a fraction of a millisecond."""
-LEAST: Final = 0.002
+LEAST: Final = 0.005
 """Seconds of a block where few replicates are left, of which every process is to have its part."""
-GROWTH: Final = 8
+GROWTH: Final = 16
 """How many times as large as the block before it one may be, since what runs take may change."""
 
 
