@@ -244,9 +244,7 @@ def setup_state(node: pytest.Item) -> SetupState:
 
 def begin_afresh(function: pytest.Function, host: pytest.Item) -> None:
     """Give a function that is run again an instance, a request and a stash as pytest gives them to a test."""
-    if isinstance(function.parent, pytest.Class):
-        function.__dict__.pop("_instance", None)
-        function.__dict__.pop("_obj", None)
+    _drop_instance(function)
     function._initrequest()
     # What hooks keep of the item, fixtures ask of `request.node`; what they keep, no other run sees.
     function.stash = pytest.Stash()
@@ -255,6 +253,18 @@ def begin_afresh(function: pytest.Function, host: pytest.Item) -> None:
         tmppath_result_key: {"call": False},
         xfailed_key: None,  # a mark of the item says what verdict it expects, not what runs do
     }
+
+
+def end(function: pytest.Function) -> None:
+    """Have a function let go of the values of fixtures, and the instance, that it was run with."""
+    function.funcargs = {}
+    _drop_instance(function)
+
+
+def _drop_instance(function: pytest.Function) -> None:
+    if isinstance(function.parent, pytest.Class):
+        function.__dict__.pop("_instance", None)
+        function.__dict__.pop("_obj", None)
 
 
 # What pytest alone makes.

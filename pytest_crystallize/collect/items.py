@@ -61,9 +61,9 @@ class ExperimentItem(ShowsTraceback, pytest.Item):
     Attributes
     ----------
     funcargs : dict
-        Values of the fixtures of the latest condition run that was made here; empty before.
+        Values of the fixtures of the latest condition run that was made here; empty outside of the test.
     fixturenames : list of str
-        Names of all fixtures of the function; from the item's set-up on, of those that have a value.
+        Names of all fixtures of the function; while the test is run, of those that have a value.
     """
 
     def __init__(self, *, runs: ExperimentRuns, **kwargs: Any) -> None:
@@ -83,6 +83,12 @@ class ExperimentItem(ShowsTraceback, pytest.Item):
     def setup(self) -> None:
         """Name only fixtures that have a value from now on: each condition run sets up its own."""
         self._is_set_up = True
+
+    def let_go(self) -> None:
+        """Let go of what the latest condition run was made with, as pytest does behind a test."""
+        self.funcargs = {}
+        self._is_set_up = False
+        self.runs.let_go()
 
     @property
     def instance(self) -> Any:

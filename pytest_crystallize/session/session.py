@@ -359,6 +359,15 @@ class CrystallizeSession:
             return (yield)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
+        """Let go of what a test was run with, once it is reported."""
+        try:
+            return (yield)
+        finally:
+            if isinstance(item, ExperimentItem):
+                item.let_go()
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
@@ -436,7 +445,7 @@ class CrystallizeSession:
             self.settings.cluster.close()
 
     def _let_go(self) -> None:
-        """Let go of the tests and all that they hold: pytest looks through all that is left, several times."""
+        """Let go of the tests and all that they hold: pytest looks through what is left, several times."""
         for runs in self._runs.values():
             runs.close()
         self._runs.clear()

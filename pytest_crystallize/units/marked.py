@@ -42,6 +42,7 @@ from pytest_crystallize.naming.tracebacks import describe
 from pytest_crystallize.pytest_seam import (
     begin_afresh,
     call_of,
+    end,
     fixtures_of,
     replace_definitions,
     setup_state,
@@ -220,6 +221,10 @@ class MarkedRuns(ExperimentRuns):
             host, lambda: self.judged(self._run(unit, host, outcomes), self.node)
         )
         return with_properties(record, self.node.user_properties)
+
+    def let_go(self) -> None:
+        """Let go of the values of fixtures of the latest run, and of its instance."""
+        end(self.node)
 
     def run_alone(self, unit: Unit, host: pytest.Item) -> RunRecord:
         """Run a unit whose exceptions come through."""

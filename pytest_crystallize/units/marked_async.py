@@ -33,7 +33,7 @@ from pytest_crystallize.isolation.run_fixtures import (
     torn_down,
 )
 from pytest_crystallize.naming.tracebacks import describe
-from pytest_crystallize.pytest_seam import definitions_of, fixtures_of, tmppath_result_key
+from pytest_crystallize.pytest_seam import definitions_of, end, fixtures_of, tmppath_result_key
 from pytest_crystallize.units.marked import MarkedRuns
 from pytest_crystallize.units.sources import Source
 from pytest_crystallize.units.together import AwaitedRuns, Script, UnitsTogether
@@ -76,6 +76,10 @@ class AsyncMarkedRuns(MarkedRuns, AwaitedRuns):
     def instance(self) -> Any:
         """The instance of the latest run: each has its own."""
         return self.latest.instance
+
+    def let_go(self) -> None:
+        """Let go of the values of fixtures of the latest run, and of its instance."""
+        end(self.latest)
 
     def source(self, host: pytest.Item) -> Source:
         """Return what runs units together; say so if they can only be run one by one."""

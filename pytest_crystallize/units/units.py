@@ -303,6 +303,9 @@ class ExperimentRuns(UnitRuns):
             for key in self.analysis_plan.keys.unread(arms[treatment.name])
         ]
 
+    def let_go(self) -> None:
+        """Let go of what the latest run was made with, behind a test."""
+
     def leave(self) -> None:
         """Take in that a test has ended: behind the last one, let go of what verdicts are made from.
 
