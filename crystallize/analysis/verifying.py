@@ -14,7 +14,7 @@ from crystallize.analysis.samples import verifier_metrics
 from crystallize.analysis.verdict import Verdict
 from crystallize.boundary import failure, shown
 from crystallize.claims.hypothesis import Hypothesis, Sample
-from crystallize.stats.precision import rounding
+from crystallize.stats.precision import as_paired_arms
 
 
 def verified(hypothesis: Hypothesis, baseline: ConditionRuns, treatment: ConditionRuns) -> Verdict:
@@ -62,8 +62,7 @@ def _no_variance(metrics: Iterable[str], baseline: ConditionRuns, treatment: Con
 
 
 def _equal_differences(baseline: Sequence[float], treatment: Sequence[float]) -> bool:
-    differences = [t - b for b, t in zip(baseline, treatment, strict=True)]
-    return max(differences) - min(differences) <= rounding(baseline, treatment)
+    return as_paired_arms("verifier", baseline, treatment, minimum=1).apart <= 1
 
 
 def _read(returned: Any, label: str) -> Verdict:

@@ -119,8 +119,7 @@ def bootstrap_t(
     null = shift if statistic is not None else arms.scaled(shift)
     estimate, error = model.estimate, model.error
     if error == 0:
-        zero = arms.precision.zero
-        estimate = snap(snap(estimate, 0.0, zero), null, zero)
+        estimate = snap(snap(estimate, 0.0, arms.zero), null, arms.zero)
         floor = paired_floor(sizes[0]) if paired else unpaired_floor(*sizes)
         p_value, t = (
             constant_p_value(estimate - null, floor, alternative),
@@ -173,8 +172,7 @@ class _PairedMean(_Model):
         self._values = -differences[::-1] if self._mirrored else differences
         n = differences.size
         self._mean = math.fsum(self._values.tolist()) / n
-        constant = spread(differences) <= arms.precision.constant
-        self.error = 0.0 if constant else float(np.std(self._values, ddof=1)) / math.sqrt(n)
+        self.error = 0.0 if arms.apart <= 1 else float(np.std(self._values, ddof=1)) / math.sqrt(n)
         self.estimate = -self._mean if self._mirrored else self._mean
 
     def drawn(self, draws: int) -> Sample:

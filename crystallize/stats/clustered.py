@@ -111,13 +111,14 @@ def clustered_t(
         error = math.sqrt(math.fsum(np.square(contributions).tolist()))
     spread = float(np.ptp(contributions)) * n
     constant = spread <= max(arms.precision.constant, _ROUNDING)
+    mean = sides[1].mean - sides[0].mean
     difference = MeanDifference(
-        mean=sides[1].mean - sides[0].mean,
+        mean=mean,
         error=0.0 if constant else error,
         df=n - 1.0 if constant else _bell_mccaffrey_df(sides[0].shares, sides[1].shares),
         n=n,
         arms=arms,
-        spread=spread,
+        apart=arms.precision.apart(spread),
         floor=paired_floor(n),
     )
     return answer(question, difference)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from crystallize.errors import SampleError
-from crystallize.stats.degenerate import paired_floor, spread
+from crystallize.stats.degenerate import paired_floor
 from crystallize.stats.precision import as_paired_arms
 from crystallize.stats.result import Alternative, TestResult
 from crystallize.stats.samples import Sample
@@ -105,8 +105,7 @@ def crossed_t(
         )
     mean = math.fsum(differences.tolist()) / differences.size
     variance, df = _variance(_squares(differences - mean, rows, columns, size), differences.size)
-    width = spread(differences)
-    constant = width <= arms.precision.constant or variance == 0
+    constant = arms.apart <= 1 or variance == 0
     few = min(size)
     difference = MeanDifference(
         mean=mean,
@@ -114,7 +113,7 @@ def crossed_t(
         df=few - 1.0 if constant or few <= FEW else df,
         n=size[0],
         arms=arms,
-        spread=width,
+        apart=arms.apart,
         floor=paired_floor(few),
     )
     return answer(question, difference)

@@ -4,8 +4,9 @@ A t statistic of constant differences divides by zero, and with float noise it y
 What n equal differences do show is that all of them have the same sign; the p-value of that alone, which no
 number of decimals can lower, is the floor used here. Values count as equal if their range is at most `tol`:
 2^10 ulp of the largest value in play in double precision, 2^4 in single, 1 in half, 0 of whole numbers; a
-difference within 4 ulp is none. Nothing jumps where equal values end: with a range of `spread` beyond `tol`
-the p-value is at least floor (tol / spread)^df.
+difference within 4 ulp is none. Of pairs, each difference has the rounding of its own two values. Nothing
+jumps where equal values end: with a range of `spread` beyond `tol` the p-value is at least
+floor (tol / spread)^df.
 
 The policy, test by test, two-sided. p = 1 where the constant difference c is the shift. There are n pairs,
 arms of n and m values, G units, R replicates of C units; n' = 1/(1/n + f/(1 - f)) for the held-out

@@ -11,12 +11,14 @@ from numpy.typing import ArrayLike
 
 from crystallize.errors import SampleError
 from crystallize.stats.comparison import Comparison
+from crystallize.stats.moments import largest
 from crystallize.stats.precision import precision_of
 from crystallize.stats.result import Alternative, TestResult
 from crystallize.stats.samples import Sample, as_sample, checked_options
 from crystallize.stats.t import paired_t
 
 _NAME: Final = "log ratio"
+_NEAR_ZERO: Final = 2.0**-4
 ESTIMAND: Final = "change of the geometric mean"
 
 
@@ -133,8 +135,10 @@ def logarithms(baseline: ArrayLike, treatment: ArrayLike) -> tuple[Sample, Sampl
     precision = precision_of((baseline, arms[0]), (treatment, arms[1]))
     first, second = np.log(arms[0]), np.log(arms[1])
     # Rounding moves a logarithm by as much as its value is rounded, however near to 0 the logarithm is.
-    if max(float(np.abs(first).max()), float(np.abs(second).max())) < 1:
-        first, second = first + 1, second + 1
+    pairs = np.maximum(np.abs(first), np.abs(second)) if first.size == second.size else np.ones(1)
+    if float(pairs.min()) < _NEAR_ZERO or largest(first, second) < 1:
+        shift = 1 - math.floor(min(float(first.min()), float(second.min())))
+        first, second = first + shift, second + shift
     if precision.ulp > 2.0**-53:
         first, second = (logs.astype(np.float32) for logs in (first, second))
     return first, second

@@ -5,10 +5,17 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import Final
 
 import numpy as np
 
 from crystallize.stats.samples import Sample
+
+_NARROW: Final = 2**-45
+"""Far above what rounding does to a sum or a difference, as a part of it."""
+
+_NEAR: Final = 2**-30
+"""Elements that differ by such a part of them are as good as equal."""
 
 
 def order_statistic(
@@ -29,11 +36,16 @@ def order_statistic(
     """
     if count(low) >= rank:
         return low
-    narrow = 2**-45 * max(abs(low), abs(high))  # far above what rounding does to a sum or a difference
-    while high - low > narrow:
-        middle = low + (high - low) / 2
-        low, high = (low, middle) if count(middle) >= rank else (middle, high)
-    return min(above(low - narrow), high)
+    narrow = math.inf
+    while True:
+        before, narrow = narrow, _NARROW * max(abs(low), abs(high))
+        while high - low > narrow and low < (middle := low + (high - low) / 2) < high:
+            low, high = (low, middle) if count(middle) >= rank else (middle, high)
+        found = min(above(low - narrow), high)
+        # Beside an element that is far larger, many others may be as near to one another.
+        size = abs(found)
+        if narrow <= _NEAR * size or narrow >= before or count(found + _NARROW * size) >= rank:
+            return found
 
 
 class Multiset(ABC):

@@ -118,18 +118,26 @@ def paired_permutation(
         )
         return _custom(_PAIRED, statistic, (first, second), shift, exchanged, alternative, alpha)
     arms = as_paired_arms(_PAIRED, baseline, treatment, minimum=1)
-    differences = np.sort(arms.differences)
+    order = np.lexsort((arms.zeros, arms.differences))
+    differences, zeros = arms.differences[order], arms.zeros[order]
     mirrored = tuple(-differences[::-1]) < tuple(differences)
     if mirrored:  # so that exchanging the arms changes no digit
-        differences = -differences[::-1]
+        order = np.lexsort((zeros, -differences))
+        differences, zeros = -differences[order], zeros[order]
     null = _bounded(arms.scaled(shift)) * (-1 if mirrored else 1)
+    offsets = differences - null
+    offsets[np.abs(offsets) <= zeros] = 0.0
     # A flip of the pairs in S lowers the sum by twice the sum over S: the mean over S is the shift at which
     # flipping S changes nothing. The p-value of every shift is known from these means.
-    blocks = [(flips.sum(axis=1), flips @ differences) for flips in flips(differences.size, resamples)]
-    sizes, flipped = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
+    columns = (differences,) if null == 0 else (differences, offsets)
+    blocks = [
+        (mask.sum(axis=1), *(mask @ column for column in columns))
+        for mask in flips(differences.size, resamples)
+    ]
+    sums = [np.concatenate(parts) for parts in zip(*blocks, strict=True)]
+    sizes, flipped, excess = sums[0], sums[1], sums[-1]
     total = sizes.size + 1
-    excess = flipped - sizes * null
-    slack = max(TIE * float(np.abs(differences - null).sum()), arms.precision.zero * differences.size)
+    slack = max(TIE * float(np.abs(offsets).sum()), math.fsum(zeros[offsets != 0].tolist()))
     upper = float((np.count_nonzero(excess <= slack) + 1) / total)
     lower = float((np.count_nonzero(excess >= -slack) + 1) / total)
     means = np.sort(flipped[sizes > 0] / sizes[sizes > 0])
@@ -149,7 +157,7 @@ def paired_permutation(
         n=differences.size,
         alternative=alternative,
         null=shift,
-        degenerate=bool(np.ptp(differences) <= arms.precision.constant),
+        degenerate=arms.apart <= 1,
     )
 
 

@@ -2,7 +2,8 @@
 
 The spacing of numbers depends on their type: those in [1/2, 1) are 2^-53 apart in double precision, 2^-24 in
 single and 2^-11 in half. What a sum of a few rounded numbers is off by is a few of these units in the last
-place (ulp) of the largest value in play. Whole numbers have no rounding: they are compared exactly.
+place (ulp) of the largest of them: of a pair, of the larger value, however large those of other pairs are.
+Whole numbers have no rounding: they are compared exactly.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from crystallize.stats.degenerate import spread
-from crystallize.stats.moments import largest, moments, scaled_float
+from crystallize.stats.moments import common_exponent, largest, moments, scaled, scaled_float
 from crystallize.stats.samples import REMEMBERED, Sample, as_sample, check_lengths
 
 _ZERO: Final = 4
@@ -29,6 +30,9 @@ _CONSTANT: Final = {_HALF: 1, _SINGLE: 2**4, _DOUBLE: 2**10, 0.0: 0}
 
 _HALF_BITS: Final = 11
 _ZEROS: Final = 16  # so many bits are 0 by chance once in 65,536 samples
+
+_FAR: Final = 2.0**10
+"""Ranges of so many times that of equal values need no closer look."""
 
 _LARGE: Final = 2**26
 """Whole numbers beyond are told apart better without what is common to them."""
@@ -59,6 +63,27 @@ class Precision:
         """The largest range of values that count as equal, if they are below 1."""
         return _CONSTANT[self.ulp] * self.ulp
 
+    def zero_at(self, *sizes: float) -> float:
+        """Return the largest difference that counts as none of numbers of these sizes."""
+        size = max(map(abs, sizes))
+        return math.ldexp(self.zero, math.frexp(size)[1]) if size else 0.0
+
+    def zeros_at(self, *values: Sample) -> Sample:
+        """Return the same of each, or of each pair."""
+        sizes = np.abs(values[0]) if len(values) == 1 else np.maximum(*map(np.abs, values))
+        with np.errstate(under="ignore"):
+            return np.where(sizes > 0, np.ldexp(self.zero, np.frexp(sizes)[1]), 0.0)
+
+    def zero_of_shift(self, shift: float) -> float:
+        """Return what counts as none beside a shift, which is a double whatever the values are."""
+        return Precision(_DOUBLE).zero_at(min(abs(shift), 0.5)) if self.ulp else 0.0
+
+    def apart(self, range_: float) -> float:
+        """Return the range of values that are below 1 as a multiple of the largest that equal ones have."""
+        if self.constant == 0:
+            return math.inf if range_ > 0 else 0.0
+        return range_ / self.constant
+
 
 @dataclass(frozen=True, eq=False)
 class Arms:
@@ -82,18 +107,58 @@ class Arms:
 
     @cached_property
     def differences(self) -> Sample:
-        """Treatment minus baseline of each pair; what rounding alone makes is 0."""
+        """Treatment minus baseline of each pair; what rounding of these two alone makes is 0."""
         differences = self.treatment - self.baseline
-        return _fixed(np.where(np.abs(differences) <= self.precision.zero, 0.0, differences))
+        none = np.abs(differences) <= self.precision.zero
+        if none.any():
+            none &= np.abs(differences) <= self.zeros
+        return _fixed(np.where(none, 0.0, differences))
 
     @cached_property
-    def paired(self) -> tuple[float, float, float]:
-        """Mean, variance and range of the differences."""
-        return *moments(self.differences), spread(self.differences)
+    def zeros(self) -> Sample:
+        """Of each pair the largest difference that counts as none."""
+        return _fixed(self.precision.zeros_at(self.baseline, self.treatment))
+
+    @cached_property
+    def zero(self) -> float:
+        """The largest difference that counts as none of most values, which no outlier changes."""
+        return self.precision.zero_at(typical(self.baseline), typical(self.treatment))
+
+    @cached_property
+    def moments(self) -> tuple[float, float]:
+        """Mean and variance of the differences."""
+        return moments(self.differences)
+
+    @cached_property
+    def apart(self) -> float:
+        """Range of the differences, as a multiple of what equal ones may have; at most 1 if all are equal.
+
+        What two of them may owe to rounding is the mean of what each may, by the values of its own pair.
+        """
+        apart = self.precision.apart(spread(self.differences))
+        if not 0 < apart <= _FAR:
+            return apart
+        zeros, kinds = np.unique(self.zeros, return_inverse=True)
+        high, low = np.full(zeros.size, -math.inf), np.full(zeros.size, math.inf)
+        np.maximum.at(high, kinds, self.differences)
+        np.minimum.at(low, kinds, self.differences)
+        with np.errstate(all="ignore"):  # a pair of zeros has no rounding
+            found = (high[:, np.newaxis] - low) / (zeros[:, np.newaxis] + zeros)
+        return float(np.nanmax(found)) * 2 * self.precision.zero / self.precision.constant
 
     def first(self, n: int) -> Arms:
         """Return the first values of both, on the same scale."""
         return replace(self, baseline=self.baseline[:n], treatment=self.treatment[:n])
+
+    def of(self, baseline: Sample, treatment: Sample) -> Arms:
+        """Return what was made of the values, none of which exceeds them, on a scale of its own."""
+        exponent = common_exponent(baseline, treatment)
+        return replace(
+            self,
+            baseline=_fixed(scaled(baseline, -exponent)),
+            treatment=_fixed(scaled(treatment, -exponent)),
+            exponent=self.exponent + exponent,
+        )
 
     def scaled(self, value: float) -> float:
         """Return a number, such as a shift, on the scale of the samples."""
@@ -218,6 +283,12 @@ def _are_halves(values: Sample) -> bool:
     finest = (exponent - needed).min(initial=math.inf)
     zeros = np.maximum(exponent - _HALF_BITS - finest, 0).sum()
     return bool(zeros >= _ZEROS and needed.mean() >= _HALF_BITS - 2)
+
+
+def typical(values: Sample) -> float:
+    """Return the size of most values, which no outlier changes."""
+    middle = values.size // 2
+    return float(np.partition(np.abs(values), middle)[middle])
 
 
 def rounding(*samples: ArrayLike) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -14,7 +15,7 @@ from crystallize.stats import special
 from crystallize.stats.degenerate import snap, spread
 from crystallize.stats.mcnemar import mcnemar_p_value
 from crystallize.stats.moments import largest, scaled, scaled_float
-from crystallize.stats.precision import as_arms, as_paired_arms, precision_of
+from crystallize.stats.precision import as_arms, as_paired_arms, precision_of, typical
 from crystallize.stats.result import Alternative, TestResult
 from crystallize.stats.samples import Sample, as_sample, checked_options
 from crystallize.stats.tails import tails_p_value
@@ -90,21 +91,21 @@ def quantile_test(
     alpha, shift = checked_options(_NAME, alternative, alpha, shift)
     make = as_paired_arms if paired else as_arms
     arms = make(_NAME, baseline, treatment, minimum=fewest_for_quantile(q))
-    first, second, zero = arms.baseline, arms.treatment, arms.precision.zero
-    size = max(_typical(first), _typical(second))
+    first, second, zero_at = arms.baseline, arms.treatment, arms.precision.zero_at
+    size = max(typical(first), typical(second))
 
     def p_value(shift: float, alternative: Alternative) -> float:
-        moved = second - shift
-        return _p_value(first, moved, q, alternative, paired=paired, zero=zero, size=max(size, abs(shift)))
+        same = partial(zero_at, size, shift)
+        return _p_value(first, second - shift, q, alternative, paired=paired, same=same)
 
     before, after = float(np.quantile(first, q)), float(np.quantile(second, q))
-    estimate = snap(after - before, 0.0, _rounding(zero, size, before, after))
+    estimate = snap(after - before, 0.0, zero_at(size, before, after))
     reach = float(max(second.max() - first.min(), first.max() - second.min(), 1e-300)) + abs(estimate)
     ends = [_last(lambda s: p_value(s, "two-sided") > alpha, estimate, side * reach) for side in (-1, 1)]
     null = arms.scaled(shift)
     moved = second - null
     limit = _common(first, moved, q)
-    limit += _rounding(zero, size, null, limit)
+    limit += zero_at(size, null, limit)
     return TestResult(
         test=f"{_percent(q)} quantile",
         p_value=p_value(null, alternative),
@@ -117,7 +118,7 @@ def quantile_test(
         alternative=alternative,
         null=shift,
         estimand=f"difference of the {_percent(q)} quantiles",
-        degenerate=max(spread(first), spread(second)) <= zero,
+        degenerate=max(spread(first), spread(second)) <= arms.precision.zero,
     )
 
 
@@ -166,8 +167,8 @@ def one_sample_quantile_test(
     exponent = math.frexp(max(largest(given), abs(number)))[1]
     sample, level = np.sort(scaled(given, -exponent)), scaled_float(number, -exponent)
     n, limit = sample.size, level + scaled_float(shift, -exponent)
-    zero = precision_of((values, given)).zero
-    same = _rounding(zero, _typical(sample), level, limit)
+    precision = precision_of((values, given))
+    same = precision.zero_at(typical(sample), level, limit)
     above, below = (int(np.count_nonzero(side * (sample - limit) > same)) for side in (1, -1))
     # At least so many above, if each is with 1 - q; at most so many below, if each is with q.
     larger = float(special.bdtrc(above - 1, n, 1 - q)) if above else 1.0
@@ -190,7 +191,7 @@ def one_sample_quantile_test(
         alternative=alternative,
         null=shift,
         estimand=f"difference of the {_percent(q)} quantiles",
-        degenerate=spread(sample) <= zero,
+        degenerate=spread(sample) <= precision.zero,
     )
 
 
@@ -217,17 +218,6 @@ def fewest_for_quantile(q: float) -> int:
     return math.ceil(_BEYOND / min(q, 1 - q) - 1e-9)
 
 
-def _typical(values: Sample) -> float:
-    """Return the size of most values, which no outlier changes: a quantile does not depend on it either."""
-    return float(np.median(np.abs(values)))
-
-
-def _rounding(zero: float, *sizes: float) -> float:
-    """Return the largest difference that counts as none of numbers of these sizes, given that of 1/2 to 1."""
-    size = max(map(abs, sizes))
-    return math.ldexp(zero, math.frexp(size)[1]) if size else 0.0
-
-
 def _percent(q: float) -> str:
     return f"{100 * q:g} %"
 
@@ -245,16 +235,15 @@ def _p_value(
     alternative: Alternative,
     *,
     paired: bool,
-    zero: float,
-    size: float,
+    same: Callable[[float], float],
 ) -> float:
     """Return the p-value: where ties lie on both sides of the common quantile, the larger of both ways."""
     limit = _common(first, second, q)
-    same = _rounding(zero, size, limit)
-    ways = [(first > limit + same, second > limit + same)]
+    within = same(limit)
+    ways = [(first > limit + within, second > limit + within)]
     beyond = first.size + second.size - math.ceil(q * (first.size + second.size) - 1e-9)
     if sum(np.count_nonzero(way) for way in ways[0]) < beyond:
-        ways.append((first >= limit - same, second >= limit - same))
+        ways.append((first >= limit - within, second >= limit - within))
     return max(_p_value_of(*way, alternative, paired=paired) for way in ways)
 
 

@@ -111,9 +111,11 @@ def wilcoxon(
     """
     alpha, shift = checked_options(_WILCOXON, alternative, alpha, shift)
     arms = as_paired_arms(_WILCOXON, baseline, treatment, minimum=1)
-    differences, tolerance = arms.differences, arms.precision.zero
-    offsets = differences - _bounded(arms.scaled(shift))
-    upper, lower, positive, negative = _signed_rank_tails(offsets[np.abs(offsets) > tolerance], tolerance)
+    null = _bounded(arms.scaled(shift))
+    differences, tolerances = arms.differences, np.maximum(arms.zeros, arms.precision.zero_of_shift(null))
+    offsets = differences - null
+    kept = np.abs(offsets) > tolerances
+    upper, lower, positive, negative = _signed_rank_tails(offsets[kept], tolerances[kept])
     n = differences.size
     rejections = (
         signed_sum_rejections(n, alpha)
@@ -122,7 +124,7 @@ def wilcoxon(
     )
     means = WalshMeans(np.sort(differences))
     estimate, low, high = (
-        snap(value, 0.0, tolerance) for value in (means.median(), *means.limits(rejections))
+        snap(value, 0.0, arms.zero) for value in (means.median(), *means.limits(rejections))
     )
     return TestResult(
         test=_WILCOXON,
@@ -137,7 +139,7 @@ def wilcoxon(
         estimand="pseudo-median of the differences",
         null=shift,
         sign=positive - negative,
-        degenerate=spread(differences) <= arms.precision.constant,
+        degenerate=arms.apart <= 1,
     )
 
 
@@ -206,7 +208,7 @@ def mann_whitney(
     """
     alpha, shift = checked_options(_MANN_WHITNEY, alternative, alpha, shift)
     arms = as_arms(_MANN_WHITNEY, baseline, treatment, minimum=1)
-    first, second, tolerance = arms.baseline, arms.treatment, arms.precision.zero
+    first, second = arms.baseline, arms.treatment
     n, m = first.size, second.size
     upper, lower, u = _rank_sum_tails(*_leveled(arms, shift))
     rejections = (
@@ -216,7 +218,7 @@ def mann_whitney(
     )
     differences = Differences(np.sort(first), np.sort(second))
     estimate, low, high = (
-        snap(value, 0.0, tolerance) for value in (differences.median(), *differences.limits(rejections))
+        snap(value, 0.0, arms.zero) for value in (differences.median(), *differences.limits(rejections))
     )
     return TestResult(
         test=_MANN_WHITNEY,
@@ -367,9 +369,9 @@ def smallest_rank_p(*sizes: int, alternative: Alternative = "two-sided") -> floa
     return min(1.0, 2 * one_sided) if alternative == "two-sided" else one_sided
 
 
-def _signed_rank_tails(offsets: Sample, tolerance: float) -> tuple[float, float, float, float]:
+def _signed_rank_tails(offsets: Sample, tolerances: Sample) -> tuple[float, float, float, float]:
     """Return both one-sided p-values and the rank sums of the positive and the negative values."""
-    sizes = levels(np.abs(offsets), tolerance)
+    sizes = levels(np.abs(offsets), tolerances)
     ranks = doubled_midranks(sizes)
     positive, total, n = int(ranks[offsets > 0].sum()), int(ranks.sum()), offsets.size
     if n == 0:
@@ -414,8 +416,12 @@ def _normal_rejections(mean: float, variance: float, alpha: float) -> int:
 
 def _leveled(arms: Arms, shift: float) -> tuple[Sample, Sample]:
     """Return the order of the baseline's values and of the treatment's less the shift, noise removed."""
-    moved = arms.treatment - _bounded(arms.scaled(shift))
-    order = levels(np.concatenate((arms.baseline, moved)), arms.precision.zero)
+    null = _bounded(arms.scaled(shift))
+    zeros = (
+        arms.precision.zeros_at(arms.baseline),
+        np.maximum(arms.precision.zeros_at(arms.treatment), arms.precision.zero_of_shift(null)),
+    )
+    order = levels(np.concatenate((arms.baseline, arms.treatment - null)), np.concatenate(zeros))
     return order[: arms.baseline.size], order[arms.baseline.size :]
 
 

@@ -16,12 +16,13 @@ EXACT_CELLS: Final = 20_000_000
 _Counts = NDArray[np.int64]
 
 
-def levels(values: Sample, tolerance: float) -> Sample:
-    """Return the values' order as 0, 1, ...: neighbours within the tolerance share one."""
+def levels(values: Sample, tolerances: Sample) -> Sample:
+    """Return the values' order as 0, 1, ...: neighbours within the tolerance of either share one."""
     order = np.argsort(values, kind="stable")
-    steps = np.diff(values[order], prepend=values[order[:1]]) > tolerance
-    result = np.empty(values.size)
-    result[order] = np.cumsum(steps)
+    within = tolerances[order]
+    steps = np.diff(values[order]) > np.maximum(within[1:], within[:-1])
+    result = np.zeros(values.size)
+    result[order[1:]] = np.cumsum(steps)
     return result
 
 

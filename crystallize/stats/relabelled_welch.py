@@ -27,9 +27,9 @@ class RelabelledWelch:
         n, m = first.size, second.size
         (first_mean, first_variance), (second_mean, second_variance) = moments(first), moments(second)
         self.difference = second_mean - first_mean
+        self.constant = max(spread(first), spread(second)) <= precision.constant
         if abs(self.difference) <= precision.zero:
             self.difference = 0.0
-        self.constant = max(spread(first), spread(second)) <= precision.constant
         self.error = 0.0 if self.constant else math.sqrt(first_variance / n + second_variance / m)
         self._sizes, self._zero = (n, m), precision.zero
         # Values are centred at their arm's mean: shifts count from the observed difference.

@@ -81,9 +81,9 @@ def hedges_g(baseline: ArrayLike, treatment: ArrayLike, *, alpha: float = 0.05) 
     (first_mean, first_variance), (second_mean, second_variance) = moments(first), moments(second)
     df = n + m - 2
     sd = math.sqrt(((n - 1) * first_variance + (m - 1) * second_variance) / df)
+    difference = _without_noise(second_mean - first_mean, arms.zero)
     if max(spread(first), spread(second)) <= arms.precision.constant:
         sd = 0.0
-    difference = _without_noise(second_mean - first_mean, arms.precision.zero)
     return _standardized(_HEDGES, difference, sd, df, math.sqrt(n / (n + m) * m), alpha)
 
 
@@ -132,10 +132,12 @@ def d_z(baseline: ArrayLike, treatment: ArrayLike, *, alpha: float = 0.05) -> Ef
     alpha = float(alpha)
     check_alpha(_D_Z, alpha)
     arms = as_paired_arms(_D_Z, baseline, treatment, minimum=2)
-    mean, variance, range_ = arms.paired
-    sd = 0.0 if range_ <= arms.precision.constant else math.sqrt(variance)
+    mean, variance = arms.moments
+    sd = math.sqrt(variance)
     n = arms.differences.size
-    mean = _without_noise(mean, arms.precision.zero)
+    mean = _without_noise(mean, arms.zero)
+    if arms.apart <= 1:
+        sd = 0.0
     return _standardized(_D_Z, mean, sd, n - 1, math.sqrt(n), alpha)
 
 

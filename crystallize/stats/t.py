@@ -245,8 +245,8 @@ class MeanDifference:
         As in `TestResult`.
     arms : Arms
         Where it comes from.
-    spread : float
-        Range of what varies.
+    apart : float
+        Range of what varies, as a multiple of the largest that equal values have.
     floor : float
         One-sided p-value of constant differences.
     """
@@ -256,22 +256,21 @@ class MeanDifference:
     df: float
     n: int | tuple[int, int]
     arms: Arms
-    spread: float
+    apart: float
     floor: float
 
 
 def paired_difference(arms: Arms, variance_factor: float) -> MeanDifference:
     """Return the mean of the differences; its variance is that of one of them times the factor."""
     n = arms.differences.size
-    mean, variance, range_ = arms.paired
-    constant = range_ <= arms.precision.constant
+    mean, variance = arms.moments
     return MeanDifference(
         mean=mean,
-        error=0.0 if constant else math.sqrt(variance * variance_factor),
+        error=0.0 if arms.apart <= 1 else math.sqrt(variance * variance_factor),
         df=n - 1.0,
         n=n,
         arms=arms,
-        spread=range_,
+        apart=arms.apart,
         floor=paired_floor(1 / variance_factor),
     )
 
@@ -282,37 +281,38 @@ def _independent_difference(arms: Arms) -> MeanDifference:
     n, m = first.size, second.size
     (first_mean, first_variance), (second_mean, second_variance) = moments(first), moments(second)
     error, df = 0.0, n + m - 2.0
-    widest = max(spread(first), spread(second))
-    if widest > arms.precision.constant:
+    apart = arms.precision.apart(max(spread(first), spread(second)))
+    if apart > 1:
         error = math.sqrt(first_variance / n + second_variance / m)
         shares = first_variance / n / error**2, second_variance / m / error**2
         df = 1 / (shares[0] ** 2 / (n - 1) + shares[1] ** 2 / (m - 1))
+    mean = second_mean - first_mean
     return MeanDifference(
-        mean=second_mean - first_mean,
+        mean=mean,
         error=error,
         df=df,
         n=(n, m),
         arms=arms,
-        spread=widest,
+        apart=apart,
         floor=unpaired_floor(n, m),
     )
 
 
 def answer(question: Question, difference: MeanDifference) -> TestResult:
     """Return the outcome of Student's t test of a mean difference."""
-    arms, zero = difference.arms, difference.arms.precision.zero
+    arms = difference.arms
     null = arms.scaled(question.shift)
     mean, radius, df = difference.mean, 0.0, difference.df
     degenerate = difference.error == 0
     if degenerate:
-        mean = snap(snap(mean, 0.0, zero), null, zero)
+        mean = snap(snap(mean, 0.0, arms.zero), null, arms.zero)
     floor = constant_p_value(mean - null, difference.floor, question.alternative)
     if degenerate:
         statistic, p_value = constant_statistic(mean - null), floor
     else:
         statistic = (mean - null) / difference.error
         p_value = t_p_value(statistic, df, question.alternative)
-        p_value = continuous_p_value(p_value, floor, difference.spread, arms.precision.constant, df)
+        p_value = continuous_p_value(p_value, floor, difference.apart, 1.0, df)
         radius = t_quantile(question.alpha, df) * difference.error
     return TestResult(
         test=question.test,

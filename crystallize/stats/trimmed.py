@@ -97,11 +97,9 @@ def yuen_t(
     """
     question = Question(_NAME, alternative, float(alpha), float(shift))
     minimum = fewest_to_trim(trim)
-    difference = (
-        _paired(as_paired_arms(_NAME, baseline, treatment, minimum=minimum), trim)
-        if paired
-        else _independent(as_arms(_NAME, baseline, treatment, minimum=minimum), trim)
-    )
+    make = as_paired_arms if paired else as_arms
+    arms = _winsorized(make(_NAME, baseline, treatment, minimum=minimum), trim)
+    difference = (_paired if paired else _independent)(arms, trim)
     estimand = f"difference of the {100 * trim:g} % trimmed means"
     return replace(answer(question, difference), estimand=estimand)
 
@@ -129,11 +127,24 @@ def fewest_to_trim(trim: float) -> int:
     return max(5, math.ceil(1 / trim - 1e-9))
 
 
-def _winsorized(values: Sample, trim: float) -> tuple[Sample, float, int]:
-    """Return the values with the ends pulled in, the mean of those that are left, and their number."""
+def _middle(values: Sample, trim: float) -> Sample:
+    """Return the values that are left, in order; of values and of winsorized ones they are the same."""
     cut = math.floor(trim * values.size + 1e-9)
-    middle = np.sort(values)[cut : values.size - cut]
-    return np.clip(values, middle[0], middle[-1]), math.fsum(middle.tolist()) / middle.size, middle.size
+    return np.sort(values)[cut : values.size - cut]
+
+
+def _winsorized(arms: Arms, trim: float) -> Arms:
+    """Return both samples with the ends pulled in, so that rounding is that of what is left."""
+    middles = [_middle(values, trim) for values in (arms.baseline, arms.treatment)]
+    first, second = (
+        np.clip(values, middle[0], middle[-1])
+        for values, middle in zip((arms.baseline, arms.treatment), middles, strict=True)
+    )
+    return arms.of(first, second)
+
+
+def _mean(middle: Sample) -> float:
+    return math.fsum(middle.tolist()) / middle.size
 
 
 def _variance(winsorized: Sample, left: int) -> float:
@@ -142,39 +153,38 @@ def _variance(winsorized: Sample, left: int) -> float:
 
 
 def _paired(arms: Arms, trim: float) -> MeanDifference:
-    """Return the difference of the trimmed means of pairs."""
-    first, first_mean, left = _winsorized(arms.baseline, trim)
-    second, second_mean, _ = _winsorized(arms.treatment, trim)
-    differences = replace(arms, baseline=first, treatment=second).differences
-    widest = spread(differences)
+    """Return the difference of the trimmed means of pairs, of winsorized arms."""
+    first, second = _middle(arms.baseline, trim), _middle(arms.treatment, trim)
+    left, mean = first.size, _mean(second) - _mean(first)
+    constant = arms.apart <= 1
     return MeanDifference(
-        mean=second_mean - first_mean,
-        error=math.sqrt(_variance(differences, left)) if widest > arms.precision.constant else 0.0,
+        mean=mean,
+        error=0.0 if constant else math.sqrt(_variance(arms.differences, left)),
         df=left - 1.0,
-        n=differences.size,
+        n=arms.differences.size,
         arms=arms,
-        spread=widest,
+        apart=arms.apart,
         floor=paired_floor(left),
     )
 
 
 def _independent(arms: Arms, trim: float) -> MeanDifference:
-    """Return the difference of the trimmed means of independent samples, with Welch's degrees of freedom."""
-    first, first_mean, first_left = _winsorized(arms.baseline, trim)
-    second, second_mean, second_left = _winsorized(arms.treatment, trim)
-    error, df = 0.0, first_left + second_left - 2.0
-    widest = max(spread(first), spread(second))
-    if widest > arms.precision.constant:
-        variances = _variance(first, first_left), _variance(second, second_left)
+    """Return the difference of the trimmed means of independent winsorized samples, with Welch's df."""
+    first, second = _middle(arms.baseline, trim), _middle(arms.treatment, trim)
+    mean = _mean(second) - _mean(first)
+    error, df = 0.0, first.size + second.size - 2.0
+    apart = arms.precision.apart(max(spread(arms.baseline), spread(arms.treatment)))
+    if apart > 1:
+        variances = _variance(arms.baseline, first.size), _variance(arms.treatment, second.size)
         error = math.sqrt(sum(variances))
         shares = [variance / error**2 for variance in variances]
-        df = 1 / (shares[0] ** 2 / (first_left - 1) + shares[1] ** 2 / (second_left - 1))
+        df = 1 / (shares[0] ** 2 / (first.size - 1) + shares[1] ** 2 / (second.size - 1))
     return MeanDifference(
-        mean=second_mean - first_mean,
+        mean=mean,
         error=error,
         df=df,
-        n=(first.size, second.size),
+        n=(arms.baseline.size, arms.treatment.size),
         arms=arms,
-        spread=widest,
-        floor=unpaired_floor(first_left, second_left),
+        apart=apart,
+        floor=unpaired_floor(first.size, second.size),
     )

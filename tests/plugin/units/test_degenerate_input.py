@@ -50,6 +50,10 @@ experiment_constant = make([1.0] * 8, UP, claim("one_constant_arm", effect=0.1))
 experiment_bools = make([False] * 9, [np.bool_(True)] * 9, claim("bools"))
 experiment_numpy = make([np.float32(v) for v in RISING], [np.float64(v) for v in UP], claim("numpy"))
 experiment_big = make([10**30 + 10**29 * i for i in range(8)], [12**30 + 10**29 * i * i for i in range(8)], claim("big"))
+experiment_hang = make(
+    list(map(np.float32, but(RISING, 3, 1e7))), list(map(np.float32, but(UP, 3, 2e7))),
+    claim("hang", statistical_test=WilcoxonTest())
+)
 """
 
 EXPECTED = {
@@ -75,6 +79,7 @@ EXPECTED = {
     "bools": ("supported", ..., 9),
     "numpy": ("supported", ..., 8),
     "big": ("supported", ..., 8),
+    "hang": ("supported", 2.0**-7, 8),
 }
 
 REASONS = {
