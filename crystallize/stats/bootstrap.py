@@ -10,10 +10,11 @@ from numpy.typing import ArrayLike
 
 from crystallize.errors import SampleError
 from crystallize.stats.degenerate import (
+    constant_difference,
     constant_p_value,
     constant_statistic,
     paired_floor,
-    snap,
+    separation,
     spread,
     unpaired_floor,
 )
@@ -119,7 +120,7 @@ def bootstrap_t(
     null = shift if statistic is not None else arms.scaled(shift)
     estimate, error = model.estimate, model.error
     if error == 0:
-        estimate = snap(snap(estimate, 0.0, arms.zero), null, arms.zero)
+        estimate = constant_difference(estimate, null, arms.zero, model.reach)
         floor = paired_floor(sizes[0]) if paired else unpaired_floor(*sizes)
         p_value, t = (
             constant_p_value(estimate - null, floor, alternative),
@@ -158,6 +159,7 @@ class _Model:
 
     estimate: float
     error: float
+    reach: tuple[float, float]
 
     def drawn(self, draws: int) -> Sample:
         """Return t* of so many drawn samples."""
@@ -173,6 +175,7 @@ class _PairedMean(_Model):
         n = differences.size
         self._mean = math.fsum(self._values.tolist()) / n
         self.error = 0.0 if arms.apart <= 1 else float(np.std(self._values, ddof=1)) / math.sqrt(n)
+        self.reach = arms.reach
         self.estimate = -self._mean if self._mirrored else self._mean
 
     def drawn(self, draws: int) -> Sample:
@@ -194,6 +197,7 @@ class _MeanDifference(_Model):
         constant = max(map(spread, sides)) <= arms.precision.constant
         variances = [float(np.var(side, ddof=1)) / side.size for side in sides]
         self.error = 0.0 if constant else math.sqrt(sum(variances))
+        self.reach = separation(arms.baseline, arms.treatment, arms.precision.zero)
         self._means = [math.fsum(side.tolist()) / side.size for side in self._sides]
         difference = self._means[1] - self._means[0]
         self.estimate = -difference if self._mirrored else difference
@@ -224,6 +228,7 @@ class _OwnStatistic(_Model):
         self.error = self._jackknife(self._first, self._second)
         if self.error <= 1e-12 * abs(self.estimate):
             self.error = 0.0
+        self.reach = self.estimate, self.estimate
 
     def _value(self, first: Sample, second: Sample) -> float:
         value = float(self._statistic(first, second))

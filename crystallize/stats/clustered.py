@@ -120,6 +120,7 @@ def clustered_t(
         arms=arms,
         apart=arms.precision.apart(spread),
         floor=paired_floor(n),
+        reach=(mean - spread, mean + spread),
     )
     return answer(question, difference)
 

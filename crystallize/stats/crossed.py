@@ -115,6 +115,7 @@ def crossed_t(
         arms=arms,
         apart=arms.apart,
         floor=paired_floor(few),
+        reach=arms.reach if constant else (mean, mean),
     )
     return answer(question, difference)
 

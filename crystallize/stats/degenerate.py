@@ -6,7 +6,7 @@ number of decimals can lower, is the floor used here. Values count as equal if t
 2^10 ulp of the largest value in play in double precision, 2^4 in single, 1 in half, 0 of whole numbers; a
 difference within 4 ulp is none. Of pairs, each difference has the rounding of its own two values. Nothing
 jumps where equal values end: with a range of `spread` beyond `tol` the p-value is at least
-floor (tol / spread)^df.
+floor (tol / spread)^df. Equal values among which the shift lies show no sign: their difference is the shift.
 
 The policy, test by test, two-sided. p = 1 where the constant difference c is the shift. There are n pairs,
 arms of n and m values, G units, R replicates of C units; n' = 1/(1/n + f/(1 - f)) for the held-out
@@ -59,6 +59,28 @@ def snap(value: float, target: float, tolerance: float) -> float:
 def spread(values: Sample) -> float:
     """Return the range of the values."""
     return float(np.maximum.reduce(values) - np.minimum.reduce(values))
+
+
+def separation(first: Sample, second: Sample, zero: float) -> tuple[float, float]:
+    """Return the smallest and the largest difference of both arms' values, and what counts as none beyond."""
+    return float(second.min() - first.max()) - zero, float(second.max() - first.min()) + zero
+
+
+def constant_difference(value: float, null: float, zero: float, reach: tuple[float, float]) -> float:
+    """Return a difference that does not vary but for rounding: the null where not all values lie beyond it.
+
+    Parameters
+    ----------
+    value, null : float
+        The mean difference, and what it is tested against.
+    zero : float
+        What counts as no difference.
+    reach : pair of float
+        The smallest and the largest difference that rounding may have made of any of the values.
+    """
+    if reach[0] <= null <= reach[1]:
+        return null
+    return snap(snap(value, 0.0, zero), null, zero)
 
 
 def continuous_p_value(p_value: float, floor: float, spread: float, tolerance: float, df: float) -> float:

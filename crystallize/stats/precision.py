@@ -146,6 +146,14 @@ class Arms:
             found = (high[:, np.newaxis] - low) / (zeros[:, np.newaxis] + zeros)
         return float(np.nanmax(found)) * 2 * self.precision.zero / self.precision.constant
 
+    @cached_property
+    def reach(self) -> tuple[float, float]:
+        """The smallest and the largest number that rounding may have moved a difference to."""
+        return (
+            float(np.minimum.reduce(self.differences - self.zeros)),
+            float(np.maximum.reduce(self.differences + self.zeros)),
+        )
+
     def first(self, n: int) -> Arms:
         """Return the first values of both, on the same scale."""
         return replace(self, baseline=self.baseline[:n], treatment=self.treatment[:n])

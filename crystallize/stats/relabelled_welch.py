@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from crystallize.stats.degenerate import constant_statistic, snap, spread
+from crystallize.stats.degenerate import constant_statistic, separation, snap, spread
 from crystallize.stats.moments import moments
 from crystallize.stats.precision import Precision
 from crystallize.stats.rearrangements import Mask
@@ -28,7 +28,8 @@ class RelabelledWelch:
         (first_mean, first_variance), (second_mean, second_variance) = moments(first), moments(second)
         self.difference = second_mean - first_mean
         self.constant = max(spread(first), spread(second)) <= precision.constant
-        if abs(self.difference) <= precision.zero:
+        self._reach = separation(first, second, precision.zero) if self.constant else (math.inf, -math.inf)
+        if abs(self.difference) <= precision.zero or self._reach[0] <= 0 <= self._reach[1]:
             self.difference = 0.0
         self.error = 0.0 if self.constant else math.sqrt(first_variance / n + second_variance / m)
         self._sizes, self._zero = (n, m), precision.zero
@@ -66,6 +67,8 @@ class RelabelledWelch:
         return float(upper / t.size), float(lower / t.size)
 
     def _offset(self, shift: float) -> float:
+        if self._reach[0] <= shift <= self._reach[1]:
+            return 0.0
         return snap(self.difference, shift, self._zero) - shift
 
     def interval(self, alpha: float) -> tuple[float, float]:

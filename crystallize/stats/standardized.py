@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from crystallize.stats import special
-from crystallize.stats.degenerate import spread
+from crystallize.stats.degenerate import constant_difference, separation, spread
 from crystallize.stats.effect import Effect
 from crystallize.stats.moments import moments
 from crystallize.stats.precision import as_arms, as_paired_arms
@@ -83,7 +83,8 @@ def hedges_g(baseline: ArrayLike, treatment: ArrayLike, *, alpha: float = 0.05) 
     sd = math.sqrt(((n - 1) * first_variance + (m - 1) * second_variance) / df)
     difference = _without_noise(second_mean - first_mean, arms.zero)
     if max(spread(first), spread(second)) <= arms.precision.constant:
-        sd = 0.0
+        reach = separation(first, second, arms.precision.zero)
+        sd, difference = 0.0, constant_difference(difference, 0.0, arms.zero, reach)
     return _standardized(_HEDGES, difference, sd, df, math.sqrt(n / (n + m) * m), alpha)
 
 
@@ -137,7 +138,7 @@ def d_z(baseline: ArrayLike, treatment: ArrayLike, *, alpha: float = 0.05) -> Ef
     n = arms.differences.size
     mean = _without_noise(mean, arms.zero)
     if arms.apart <= 1:
-        sd = 0.0
+        sd, mean = 0.0, constant_difference(mean, 0.0, arms.zero, arms.reach)
     return _standardized(_D_Z, mean, sd, n - 1, math.sqrt(n), alpha)
 
 

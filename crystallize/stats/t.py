@@ -9,11 +9,12 @@ from typing import Final
 from numpy.typing import ArrayLike
 
 from crystallize.stats.degenerate import (
+    constant_difference,
     constant_p_value,
     constant_statistic,
     continuous_p_value,
     paired_floor,
-    snap,
+    separation,
     spread,
     unpaired_floor,
 )
@@ -249,6 +250,8 @@ class MeanDifference:
         Range of what varies, as a multiple of the largest that equal values have.
     floor : float
         One-sided p-value of constant differences.
+    reach : pair of float
+        Of one that does not vary, the smallest and the largest difference that any of the values shows.
     """
 
     mean: float
@@ -258,6 +261,7 @@ class MeanDifference:
     arms: Arms
     apart: float
     floor: float
+    reach: tuple[float, float]
 
 
 def paired_difference(arms: Arms, variance_factor: float) -> MeanDifference:
@@ -272,6 +276,7 @@ def paired_difference(arms: Arms, variance_factor: float) -> MeanDifference:
         arms=arms,
         apart=arms.apart,
         floor=paired_floor(1 / variance_factor),
+        reach=arms.reach if arms.apart <= 1 else (mean, mean),
     )
 
 
@@ -295,6 +300,7 @@ def _independent_difference(arms: Arms) -> MeanDifference:
         arms=arms,
         apart=apart,
         floor=unpaired_floor(n, m),
+        reach=(mean, mean) if apart > 1 else separation(first, second, arms.precision.zero),
     )
 
 
@@ -305,7 +311,7 @@ def answer(question: Question, difference: MeanDifference) -> TestResult:
     mean, radius, df = difference.mean, 0.0, difference.df
     degenerate = difference.error == 0
     if degenerate:
-        mean = snap(snap(mean, 0.0, arms.zero), null, arms.zero)
+        mean = constant_difference(mean, null, arms.zero, difference.reach)
     floor = constant_p_value(mean - null, difference.floor, question.alternative)
     if degenerate:
         statistic, p_value = constant_statistic(mean - null), floor

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from crystallize.errors import SampleError
-from crystallize.stats.degenerate import paired_floor, spread, unpaired_floor
+from crystallize.stats.degenerate import paired_floor, separation, spread, unpaired_floor
 from crystallize.stats.moments import moments
 from crystallize.stats.precision import Arms, as_arms, as_paired_arms
 from crystallize.stats.result import Alternative, TestResult
@@ -165,6 +165,7 @@ def _paired(arms: Arms, trim: float) -> MeanDifference:
         arms=arms,
         apart=arms.apart,
         floor=paired_floor(left),
+        reach=arms.reach if constant else (mean, mean),
     )
 
 
@@ -187,4 +188,5 @@ def _independent(arms: Arms, trim: float) -> MeanDifference:
         arms=arms,
         apart=apart,
         floor=unpaired_floor(first.size, second.size),
+        reach=(mean, mean) if apart > 1 else separation(first, second, arms.precision.zero),
     )

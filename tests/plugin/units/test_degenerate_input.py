@@ -54,6 +54,8 @@ experiment_hang = make(
     list(map(np.float32, but(RISING, 3, 1e7))), list(map(np.float32, but(UP, 3, 2e7))),
     claim("hang", statistical_test=WilcoxonTest())
 )
+experiment_ulp = make(*[[1 + 7 * 2**-52 * i for i in arm] for arm in ((3, 1, 4, 1, 5, 9, 2, 6), (2, 7, 1, 8, 2, 8, 1, 8))],
+    claim("ulp"))
 """
 
 EXPECTED = {
@@ -80,6 +82,7 @@ EXPECTED = {
     "numpy": ("supported", ..., 8),
     "big": ("supported", ..., 8),
     "hang": ("supported", 2.0**-7, 8),
+    "ulp": ("inconclusive", 1.0, 8),
 }
 
 REASONS = {
