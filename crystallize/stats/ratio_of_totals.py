@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from crystallize.errors import SampleError
 from crystallize.stats.comparison import Comparison
+from crystallize.stats.degenerate import snap, spread
 from crystallize.stats.fieller import falling_root
 from crystallize.stats.moments import largest
 from crystallize.stats.precision import rounding_of_rest
@@ -71,7 +72,8 @@ def ratio_of_totals(
     -----
     The mean of the replicates' own ratios is another thing, and has none where a replicate had no success.
     Pooling R under the null hypothesis keeps the level (.011 to .057 for .05); the delta method on the
-    logarithm of R has .09. Residuals that rounding alone leaves are none.
+    logarithm of R has .09. Residuals that rounding alone leaves are none, and those that it alone keeps apart
+    are equal.
 
     References
     ----------
@@ -174,8 +176,17 @@ def _residuals(
         z = z / (1 + shift)
         shift = 0.0
     pooled = (math.fsum(y) + math.fsum(z) - shift * math.fsum(w)) / (math.fsum(x) + math.fsum(w))
-    rest = y - pooled * x, z - (pooled + shift) * w
-    widest = largest(*rest)
-    if widest <= _ROUNDED * largest(y, z) and widest <= rounding_of_rest(recorded, denominators, pooled):
+    first, second = y - pooled * x, z - (pooled + shift) * w
+    apart = [max(spread(first), spread(second))]
+    if first.size == second.size:
+        apart.append(spread(second - first))
+    if min(apart) > _ROUNDED * largest(y, z):
+        return first, second
+    tolerance = rounding_of_rest(recorded, denominators, pooled)
+    if largest(first, second) <= tolerance:
         return np.zeros_like(y), np.zeros_like(z)
-    return rest
+    if apart[0] <= tolerance:
+        return np.full_like(y, math.fsum(first) / y.size), np.full_like(z, math.fsum(second) / z.size)
+    if apart[-1] <= tolerance:
+        return first, first + snap(math.fsum(second - first) / y.size, 0.0, tolerance)
+    return first, second

@@ -111,6 +111,33 @@ def test_rounding_of_what_is_proportional_is_no_difference_of_ratios(compare, dt
         assert dearer.p_value < 1e-5
 
 
+@pytest.mark.parametrize(("compare", "floor"), [(paired_t, 2**-19), (welch_t, 2 / math.comb(40, 20))])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_ratios_that_rounding_alone_keeps_apart_are_equal_ones(compare, floor, dtype):
+    """They have no variance: p was up to 200 powers of ten below what so many equal differences are worth."""
+    ulps = np.random.default_rng(3).integers(-2, 3, (2, 20))
+    prices = dtype(0.3), dtype(0.4)
+    costs = [(prices[i] + np.spacing(prices[i]) * ulps[i]).astype(dtype) for i in range(2)]
+    units = np.ones(20)
+    for arms in (costs, [cost.tolist() for cost in costs]):
+        found = ratio_of_totals(*arms, denominators=(units, units), compare=compare)
+        assert (found.p_value, found.degenerate) == (pytest.approx(floor), True)
+        assert found.estimate == pytest.approx(0.1, rel=1e-6)
+        assert found.interval == pytest.approx((0.1, 0.1), rel=1e-6)
+
+
+def test_equal_differences_beside_equal_denominators_are_worth_their_signs():
+    """Whatever the arms vary by, pairs have one difference; without pairs their variance counts."""
+    cost = np.random.default_rng(4).random(12).astype(np.float32)
+    more = cost + np.float32(1 / 16)
+    of = {"denominators": (np.ones(12), np.ones(12))}
+    assert ratio_of_totals(cost, more, **of).p_value == 2**-11
+    plain = welch_t(cost, more)
+    assert ratio_of_totals(cost, more, compare=welch_t, **of).p_value == pytest.approx(
+        plain.p_value, rel=1e-4
+    )
+
+
 def test_a_covariate_is_a_regression():
     """The intercept of R's lm(d ~ z), here by scipy.stats.linregress."""
     rng = np.random.default_rng(5)
