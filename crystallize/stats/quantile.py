@@ -101,8 +101,15 @@ def quantile_test(
     before, after = float(np.quantile(first, q)), float(np.quantile(second, q))
     estimate = snap(after - before, 0.0, zero_at(size, before, after))
     reach = float(max(second.max() - first.min(), first.max() - second.min(), 1e-300)) + abs(estimate)
-    ends = [_last(lambda s: p_value(s, "two-sided") > alpha, estimate, side * reach) for side in (-1, 1)]
     null = arms.scaled(shift)
+
+    def end(alternative: Alternative, side: int) -> float:
+        return _last(lambda s: p_value(s, alternative) > alpha / 2, estimate, side * reach)
+
+    # Of values with ties the estimate may itself be rejected, and what lies on one side of it not.
+    ends = end("greater", -1), end("less", 1)
+    if p_value(null, "two-sided") > alpha:
+        ends = min(ends[0], null), max(ends[1], null)
     moved = second - null
     limit = _common(first, moved, q)
     limit += zero_at(size, null, limit)
@@ -176,16 +183,19 @@ def one_sample_quantile_test(
     counts = special.bdtr(np.arange(n + 1.0), n, q)
     low = int(np.count_nonzero(counts <= alpha / 2))
     high = int(np.count_nonzero(counts < 1 - alpha / 2)) + 1
+    interval = (
+        scaled_float(float(sample[low - 1]) - level, exponent) if low else -math.inf,
+        scaled_float(float(sample[high - 1]) - level, exponent) if high <= n else math.inf,
+    )
+    if tails_p_value(larger, smaller, "two-sided") > alpha:  # an end may be it but for rounding
+        interval = min(interval[0], shift), max(interval[1], shift)
     return TestResult(
         test=f"{_percent(q)} quantile",
         p_value=tails_p_value(larger, smaller, alternative),
         statistic=float(above),
         df=None,
         estimate=scaled_float(float(np.quantile(sample, q)) - level, exponent),
-        interval=(
-            scaled_float(float(sample[low - 1]) - level, exponent) if low else -math.inf,
-            scaled_float(float(sample[high - 1]) - level, exponent) if high <= n else math.inf,
-        ),
+        interval=interval,
         confidence=1 - alpha,
         n=n,
         alternative=alternative,

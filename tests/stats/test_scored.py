@@ -282,6 +282,27 @@ def test_no_quantile_is_compared_with_what_is_no_number(number):
         one_sample_quantile_test([1.0] * 20, q=0.5, number=number)
 
 
+@pytest.mark.parametrize("paired", [True, False])
+def test_what_a_quantile_test_does_not_reject_is_in_its_interval(paired):
+    """With ties the estimate may be rejected: the interval was a point there, whatever else was not."""
+    points = 0
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        first, second = rng.integers(0, 2 + seed % 3, (2, 10 + seed % 20)) / 10
+        for shift in (-0.1, 0.0, 0.05, 0.1):
+            result = quantile_test(first, second, q=0.5, paired=paired, shift=shift)
+            low, high = result.interval
+            assert low <= result.estimate <= high
+            assert result.p_value <= 0.05 or low <= shift <= high
+            points += low == high
+            one = one_sample_quantile_test(first, q=0.5, number=0.2, shift=shift)
+            assert one.p_value <= 0.05 or one.interval[0] <= shift <= one.interval[1]
+    assert points == 0
+    first, second = [1, 1, 0, 1, 1, 0, 1, 0, 0, 1, 0, 1, 1], [1, 0, 1, 0, 0, 0, 1, 1, 0, 0, 1, 0, 1]
+    result = quantile_test(first, second, q=0.5, paired=False)
+    assert (result.p_value, result.estimate, result.interval) == (1.0, -1.0, (-1.0, pytest.approx(1.0)))
+
+
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_an_outlier_does_not_decide_what_is_equal_to_a_quantile(dtype):
     """One hang of a service among latencies of a millisecond leaves their median what it is."""
