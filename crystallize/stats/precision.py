@@ -319,7 +319,10 @@ def rounding(*samples: ArrayLike) -> float:
 
 
 def rounding_of_rest(
-    arms: tuple[ArrayLike, ArrayLike], others: tuple[ArrayLike, ArrayLike], factor: float
+    arms: tuple[ArrayLike, ArrayLike],
+    others: tuple[ArrayLike, ArrayLike],
+    factor: float,
+    exponents: tuple[int, int] = (0, 0),
 ) -> float:
     """Return the largest range that rounding alone may give to values less a factor times others.
 
@@ -329,13 +332,16 @@ def rounding_of_rest(
         Finite numbers, at least one of each.
     factor : float
         What the others are multiplied by; it is rounded as doubles are, whatever they are.
+    exponents : pair of int
+        Of the powers of two that both are to be divided by first.
     """
+    parts = tuple(zip((arms, others), (1.0, abs(factor)), exponents, strict=True))
     size = max(
-        scale * largest(*(as_sample("rounding", "values", values, minimum=1) for values in of))
-        for of, scale in ((arms, 1.0), (others, abs(factor)))
+        scale * scaled_float(largest(*(as_sample("rounding", "values", v, minimum=1) for v in of)), -exponent)
+        for of, scale, exponent in parts
     )
     own = math.ldexp(Precision(_DOUBLE).constant, math.frexp(size)[1])
-    return max(own, rounding(*arms), abs(factor) * rounding(*others))
+    return max(own, *(scale * scaled_float(rounding(*of), -exponent) for of, scale, exponent in parts))
 
 
 def _spacing(given: Any) -> float:

@@ -13,13 +13,15 @@ from crystallize.errors import SampleError
 from crystallize.stats.comparison import Comparison
 from crystallize.stats.degenerate import snap, spread
 from crystallize.stats.fieller import falling_root
-from crystallize.stats.moments import largest
+from crystallize.stats.moments import common_exponent, largest, scaled, scaled_float
 from crystallize.stats.precision import rounding_of_rest
 from crystallize.stats.result import Alternative, TestResult
 from crystallize.stats.samples import Sample, as_sample, check_lengths, checked_options
 from crystallize.stats.t import paired_t
 
 _NAME: Final = "ratio of totals"
+_Pair = tuple[ArrayLike, ArrayLike]
+_FARTHEST: Final = 2.0**300  # shifts of values below 1 beyond are as good as infinite
 _ROUNDED: Final = 2.0**-8  # residuals beyond are no rounding, whatever the type of the values
 
 
@@ -88,7 +90,9 @@ def ratio_of_totals(
     (-0.6786, 0.0122)
     """
     alpha, shift = checked_options(_NAME, alternative, alpha, shift)
-    arms = _arms(baseline, treatment, denominators)
+    recorded = (baseline, treatment), denominators
+    arms, exponents = _arms(*recorded)
+    power = 0 if relative else exponents[0] - exponents[1]  # of the unit of the ratios
     first, second = (math.fsum(y) / math.fsum(x) for y, x in arms)
     if relative and (first == 0 or shift <= -1):
         what = "the baseline's ratio is 0, of which there is no part" if first == 0 else f"shift is {shift!r}"
@@ -97,13 +101,14 @@ def ratio_of_totals(
 
     def tested(shift: float, **options: Any) -> TestResult:
         by = sign * shift if relative else shift
-        residuals = _residuals(arms, by, (baseline, treatment), denominators, relative=relative)
+        residuals = _residuals(arms, by, recorded, exponents, relative=relative)
         return compare(*residuals, shift=0.0, **options)
 
-    result = tested(shift, alternative=alternative, alpha=alpha)
+    null = min(max(scaled_float(shift, -power), -_FARTHEST), _FARTHEST)
+    result = tested(null, alternative=alternative, alpha=alpha)
     estimate = (second - first) / abs(first) if relative else second - first
     if result.degenerate and result.estimate == 0:  # no residual is more than rounding
-        estimate = shift
+        estimate = null
 
     def end(index: int) -> float:
         def edge(shift: float) -> float:
@@ -117,8 +122,8 @@ def ratio_of_totals(
     return replace(
         result,
         test=f"{_NAME}, {result.test}",
-        estimate=estimate,
-        interval=(min(*ends, estimate), max(*ends, estimate)),
+        estimate=scaled_float(estimate, power),
+        interval=(scaled_float(min(*ends, estimate), power), scaled_float(max(*ends, estimate), power)),
         null=shift,
         sign=result.side,
         estimand="relative change of the ratio" if relative else "difference of the ratios",
@@ -141,18 +146,17 @@ def ratio_scores(
     >>> first.round(3).tolist(), second.round(3).tolist()
     ([-0.222, -0.444], [0.444, 0.222])
     """
-    arms = _arms(baseline, treatment, denominators)
-    first, second = _residuals(arms, 0.0, (baseline, treatment), denominators, relative=False)
-    return first / arms[0][1].mean(), second / arms[1][1].mean()
+    recorded = (baseline, treatment), denominators
+    arms, exponents = _arms(*recorded)
+    first, second = _residuals(arms, 0.0, recorded, exponents, relative=False)
+    power = exponents[0] - exponents[1]
+    return scaled(first / arms[0][1].mean(), power), scaled(second / arms[1][1].mean(), power)
 
 
-def _arms(
-    baseline: ArrayLike, treatment: ArrayLike, denominators: tuple[ArrayLike, ArrayLike]
-) -> tuple[tuple[Sample, Sample], tuple[Sample, Sample]]:
+def _arms(numerators: _Pair, denominators: _Pair) -> tuple[list[tuple[Sample, Sample]], tuple[int, int]]:
+    """Return numerators and denominators of both arms, divided by a power of two each, and the exponents."""
     arms = []
-    for arm, values, below in zip(
-        ("baseline", "treatment"), (baseline, treatment), denominators, strict=True
-    ):
+    for arm, values, below in zip(("baseline", "treatment"), numerators, denominators, strict=True):
         y = as_sample(_NAME, arm, values, minimum=1)
         x = as_sample(_NAME, f"denominator of {arm}", below, minimum=1)
         check_lengths(_NAME, y, x)
@@ -160,14 +164,16 @@ def _arms(
             what = "is negative somewhere" if (x < 0).any() else "is 0 throughout"
             raise SampleError(f"{_NAME}: the denominator of {arm} {what}; allowed are 0 and more, not all 0")
         arms.append((y, x))
-    return arms[0], arms[1]
+    of_values, of_denominators = (common_exponent(*samples) for samples in zip(*arms, strict=True))
+    divided = [(scaled(y, -of_values), scaled(x, -of_denominators)) for y, x in arms]
+    return divided, (of_values, of_denominators)
 
 
 def _residuals(
-    arms: tuple[tuple[Sample, Sample], tuple[Sample, Sample]],
+    arms: list[tuple[Sample, Sample]],
     shift: float,
-    recorded: tuple[ArrayLike, ArrayLike],
-    denominators: tuple[ArrayLike, ArrayLike],
+    recorded: tuple[_Pair, _Pair],
+    exponents: tuple[int, int],
     *,
     relative: bool,
 ) -> tuple[Sample, Sample]:
@@ -182,7 +188,7 @@ def _residuals(
         apart.append(spread(second - first))
     if min(apart) > _ROUNDED * largest(y, z):
         return first, second
-    tolerance = rounding_of_rest(recorded, denominators, pooled)
+    tolerance = rounding_of_rest(*recorded, pooled, exponents)
     if largest(first, second) <= tolerance:
         return np.zeros_like(y), np.zeros_like(z)
     if apart[0] <= tolerance:

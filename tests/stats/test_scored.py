@@ -126,6 +126,35 @@ def test_ratios_that_rounding_alone_keeps_apart_are_equal_ones(compare, floor, d
         assert found.interval == pytest.approx((0.1, 0.1), rel=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("cost", "unit"), [(1021, 0), (1000, -20), (-900, 0), (0, 1021), (-1000, -1000), (0, -400)]
+)
+def test_the_units_of_what_a_ratio_is_of_change_nothing(cost, unit):
+    """Sums beyond floats ended in an error, and intervals of small ratios were [0, 0.06]."""
+    for options in ({}, {"relative": True}):
+        plain = ratio_of_totals(COST, CHEAPER, denominators=(SUCCESS, MORE), **options)
+        moved = ratio_of_totals(
+            *(np.ldexp(values, cost - 3) for values in (COST, CHEAPER)),
+            denominators=tuple(np.ldexp(np.array(values, float), unit - 3) for values in (SUCCESS, MORE)),
+            **options,
+        )
+        factor = 1.0 if options else 2.0 ** (cost - unit)
+        assert moved.p_value == plain.p_value
+        assert moved.estimate == plain.estimate * factor
+        assert moved.interval == pytest.approx(tuple(end * factor for end in plain.interval), rel=1e-9, abs=0)
+
+
+def test_numerators_of_both_signs_near_the_largest_float_are_judged():
+    """Their differences, and their sums, are beyond floats."""
+    signs = np.array([1, -1, 1, 1, -1, 1, -1, 1])
+    denominators = (np.ones(8), np.ones(8))
+    small = ratio_of_totals(signs * 0.85, signs[::-1] * 0.8, denominators=denominators)
+    far = [np.ldexp(values, 1024) for values in (signs * 0.85, signs[::-1] * 0.8)]
+    large = ratio_of_totals(*far, denominators=denominators)
+    assert large.p_value == small.p_value
+    assert large.estimate == pytest.approx(math.ldexp(small.estimate, 1024))
+
+
 def test_equal_differences_beside_equal_denominators_are_worth_their_signs():
     """Whatever the arms vary by, pairs have one difference; without pairs their variance counts."""
     cost = np.random.default_rng(4).random(12).astype(np.float32)
