@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from crystallize.analysis.columns import mean
 from crystallize.analysis.condition_runs import ConditionRuns
 from crystallize.context.record import RunRecord
 from crystallize.context.recording import MetricEntry
@@ -55,6 +55,6 @@ def _means(runs: ConditionRuns, metrics: Sequence[str], blocks: Sequence[int]) -
             assert value is not None  # there is no gap
             values[block].append(value)
         for entries, known in zip(held, values, strict=True):
-            entries.append(MetricEntry(name, math.fsum(known) / len(known), None, True, "block"))
+            entries.append(MetricEntry(name, mean(known), None, True, "block"))
     records = [RunRecord(runs.condition, i, i, tuple(entries)) for i, entries in enumerate(held)]
     return ConditionRuns(runs.condition, records)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from crystallize.analysis.columns import mean
 from crystallize.analysis.sample import RESPLITS, ClaimSample
 from crystallize.analysis.verdict import Verdict
 from crystallize.boundary import failure
@@ -292,7 +293,7 @@ def of_equal_differences(
     if (largest := largest_loss(claim, sample)) is not None:
         distance = abs(result.estimate - result.null)
         if claim.relative:
-            distance *= abs(math.fsum(sample.baseline) / len(sample.baseline))
+            distance *= abs(mean(sample.baseline))
         part = 1.0 if distance >= largest else distance / largest
         p_value = max(p_value, (1 - part) ** n)
     return replace(result, p_value=p_value)

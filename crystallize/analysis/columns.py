@@ -12,6 +12,7 @@ import numpy as np
 from crystallize.context.record_table import Records
 from crystallize.context.recording import is_finite, is_number
 from crystallize.context.rows import OBJECT
+from crystallize.stats.moments import scaled_float
 
 Column = Sequence[Any]
 """By replicate, the value recorded, `Several` of them, or `NOTHING`; of plain numbers an array."""
@@ -37,6 +38,7 @@ class SingleMean(float):
 SINGLE: Final = frozenset({float, int, bool, str})
 _LARGEST_EXACT: Final = 2**53
 _SPARE: Final = 64  # bits that sums of large values need beside those of floats
+FAR: Final = 600  # bits by which the largest float is divided so that its square is one
 
 
 def single_values(records: Records) -> dict[str, dict[int, Any]]:
@@ -174,6 +176,18 @@ def mean(values: Sequence[float]) -> float:
             return math.ldexp(scaled / len(values), _SPARE)
     except ValueError:  # inf - inf
         return math.nan
+
+
+def deviation(values: Sequence[float]) -> float:
+    """Return the standard deviation of at least two finite numbers; infinite beyond floats."""
+    try:
+        middle = mean(values)
+        found = math.sqrt(math.fsum((value - middle) ** 2 for value in values) / (len(values) - 1))
+    except OverflowError:  # a square, or a sum of them, is beyond the largest float
+        found = math.inf
+    if math.isfinite(found):
+        return found
+    return scaled_float(deviation([math.ldexp(value, -FAR) for value in values]), FAR)
 
 
 def mean_of_sample(values: Sequence[float]) -> float:

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
+from crystallize.analysis.columns import deviation, mean
 from crystallize.analysis.condition_runs import ConditionRuns
 from crystallize.analysis.reference_file import load_reference, write_reference
 from crystallize.analysis.stored_reference import Recording, StoredReference
@@ -273,9 +274,7 @@ def _column(runs: ConditionRuns, metric: str) -> list[_Cell]:
             if entry.name == metric:
                 values.setdefault(entry.unit, []).append(entry.value)
         numbers = bool(values) and all(is_finite(value) for known in values.values() for value in known)
-        column.append(
-            {unit: math.fsum(known) / len(known) for unit, known in values.items()} if numbers else None
-        )
+        column.append({unit: mean(known) for unit, known in values.items()} if numbers else None)
     return column
 
 
@@ -291,7 +290,7 @@ def _mean_entries(metric: str, cells: Sequence[_Cell], measured: bool) -> list[M
 
 def _arithmetic(values: Sequence[float]) -> float:
     """Return a mean, which of values that repeat is the same to the last bit."""
-    return values[0] if len(set(values)) == 1 else math.fsum(values) / len(values)
+    return values[0] if len(set(values)) == 1 else mean(values)
 
 
 def geometric_mean(held: Recording, condition: str, metric: str) -> ConditionRuns:
@@ -332,11 +331,10 @@ def no_means(claim: Claim | None) -> str:
 def session_spread(held: Recording, condition: str, metric: str) -> float | None:
     """Return the standard deviation of the means of the recordings that were pooled; None of fewer than 3."""
     means = [part.conditions[condition].mean(metric) for part in held.parts]
-    known = [mean for mean in means if mean is not None]
+    known = [value for value in means if value is not None]
     if len(known) < 3:
         return None
-    middle = math.fsum(known) / len(known)
-    return math.sqrt(math.fsum((mean - middle) ** 2 for mean in known) / (len(known) - 1))
+    return deviation(known)
 
 
 # What reports show.
@@ -356,16 +354,16 @@ def course(
         values = [] if runs is None else [value for value in runs.values(metric) if is_finite(value)]
         if not values:
             continue
-        mean, half = _mean_with_interval(values)
+        middle, half = _mean_with_interval(values)
         points.append(
             {
                 "label": recording.label,
                 "recorded": recording.origin.recorded,
                 "commit": recording.origin.commit,
                 "n": len(values),
-                "mean": mean,
-                "low": None if half is None else mean - half,
-                "high": None if half is None else mean + half,
+                "mean": middle,
+                "low": None if half is None else middle - half,
+                "high": None if half is None else middle + half,
                 "compared": any(recording.origin == known.origin for known in compared),
             }
         )
@@ -375,11 +373,10 @@ def course(
 def _mean_with_interval(values: Sequence[float]) -> tuple[float, float | None]:
     """Return a mean, and half the width of its 95 % interval by Student's t; None of a single value."""
     n = len(values)
-    mean = math.fsum(values) / n
+    middle = mean(values)
     if n < 2:
-        return mean, None
-    sd = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1))
-    return mean, t_quantile(0.975, n - 1) * sd / math.sqrt(n)
+        return middle, None
+    return middle, t_quantile(0.975, n - 1) * deviation(values) / math.sqrt(n)
 
 
 def used_margin(

@@ -11,6 +11,7 @@ import math
 from dataclasses import replace
 from typing import Final
 
+from crystallize.analysis.columns import deviation, mean
 from crystallize.analysis.sample import CASES, ONE_SEED, RESPLITS, ClaimSample
 from crystallize.analysis.sensitivity import EffectScale
 from crystallize.claims.claim import Claim
@@ -48,7 +49,7 @@ def unchanged_passes(claim: Claim, sample: ClaimSample, test: StatisticalTest, l
         return None
     if sample.population == ONE_SEED or (sample.population == CASES and sample.noise is None):
         return None
-    margin = EffectScale(claim, abs(math.fsum(values) / len(values))).of(size)
+    margin = EffectScale(claim, abs(mean(values))).of(size)
     if claim.is_ratio:
         if sample.noise is not None or min(values) <= 0:  # the noise is not that of the logarithms
             return None
@@ -105,9 +106,7 @@ def _of_means(sample: ClaimSample, test: StatisticalTest, margin: float, level: 
     elif sample.noise is not None:
         sd = sample.noise * upper_sd_factor(n - 1)
     else:
-        mean = math.fsum(values) / len(values)
-        sd = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
-        sd *= upper_sd_factor(len(values) - 1)
+        sd = deviation(values) * upper_sd_factor(len(values) - 1)
     if not 0 < sd < math.inf:
         return None
     design: PairedT | ResampledT | TwoSampleT = PairedT(math.sqrt(2) * sd)

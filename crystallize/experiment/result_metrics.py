@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Final, TypeVar
 
+from crystallize.analysis.columns import mean
 from crystallize.analysis.condition_runs import ConditionRuns
 from crystallize.analysis.evaluation import rank
 from crystallize.analysis.recordable import Claimed, claimed_metrics
@@ -233,5 +234,5 @@ def sample_text(values: Sequence[Any]) -> str:
     if not all(isinstance(v, int | float) for v in values):
         return f"[{shown}{', ...' if len(values) > 6 else ''}]"
     present = [v for v in values if not math.isnan(v)]
-    average = f"mean {math.fsum(present) / len(present):.4g}" if present else "no values"
+    average = f"mean {mean(present):.4g}" if present else "no values"
     return f"{average}, n = {len(present)} of {len(values)} [{shown}{', ...' if len(values) > 6 else ''}]"

@@ -17,7 +17,7 @@ from crystallize import (
     pipeline_step,
     verifier,
 )
-from crystallize.analysis.history import add_recording, load_history
+from crystallize.analysis.history import add_recording, course, load_history
 from crystallize.analysis.reference_file import write_reference
 from crystallize.analysis.references import References, find_references
 from crystallize.analysis.stored_reference import Recording
@@ -128,6 +128,19 @@ def test_the_mean_of_recordings_counts_as_many_values_as_replicates(recorded):
         "recorded 3 times with 12 replicates of root seed 0, first at commit 000000000001" in found.recorded
     )
     assert verdict(against(recorded, pool=1)).difference == pytest.approx(0.6)
+
+
+@pytest.mark.parametrize("size", [1e160, 1.7e308])
+def test_recordings_of_values_of_any_size_have_a_mean(recorded, size):
+    """Their sum, or the square of what they differ by, may be beyond floats."""
+    for minute, part in enumerate((0.9, 0.95, 1.0)):
+        recorded(minute, 0.0, values=part * size)
+    held = load_history(recorded.path).recordings
+    points = course(held, "baseline", "score", compared=())
+    assert [point["mean"] for point in points] == pytest.approx([0.9 * size, 0.95 * size, size])
+    for metric in ("score", "measured_score"):
+        found = verdict(against(recorded, pool=3), metric=metric, margin=0.2 * size)
+        assert found.baseline_mean == pytest.approx(0.95 * size)
 
 
 def test_means_of_measured_values_say_what_sessions_vary_by(recorded):

@@ -77,6 +77,19 @@ def test_what_is_measured_is_compared_by_processes(measured, then):
     assert found.interval[1] - found.interval[0] == pytest.approx(2 * half, rel=0.01)
 
 
+@pytest.mark.parametrize("scale", [1.0, 2.0**540, 2.0**1020])
+def test_values_of_any_size_are_compared_by_processes(scale):
+    """Their sums, or the squares of what they vary by, may be beyond floats: a session ended by it."""
+    times = np.random.default_rng(4).uniform(9, 10, (2, 300)) * scale
+    against = Revision.called("main")
+    claim = Hypothesis(metric="seconds", direction="no_increase", margin=0.1, relative=True, against=against)
+    for here, there in ((True, True), (False, True), (False, False)):
+        arms = runs(times[0], measured=here), runs(times[1], measured=there)
+        found = verdict(*arms, blocks=blocks_of(300), claim=claim)
+        assert found.status == "supported"
+        assert found.difference == pytest.approx(0, abs=0.02)
+
+
 @pytest.mark.parametrize("then", [True, False])
 def test_a_verifier_is_given_the_means_of_processes(then):
     """As many as there are."""

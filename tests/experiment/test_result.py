@@ -245,3 +245,16 @@ def test_texts_of_others_are_escaped(capsys, caplog):
         assert not [line for line in text.split("\n") if not line.isprintable()]
         assert not [line for line in text.split("\n") if line.lstrip().startswith("::")]
         assert "x1b" in text
+
+
+def test_a_result_of_values_whose_sum_is_no_float_is_shown():
+    """Their mean is one."""
+
+    @pipeline_step()
+    def step(data, ctx):
+        ctx.metrics.add("x", 1.6e308 + ctx.replicate * 1e307)
+        return data
+
+    result = Experiment(0, [step], replicates=2).run()
+    assert "baseline.x: mean 1.65e+308, n = 2 of 2" in str(result.metrics)
+    assert "mean 1.65e+308" in str(result)
