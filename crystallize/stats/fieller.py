@@ -178,7 +178,7 @@ def falling_root(falling: Callable[[float], float], start: float) -> float:
     for _ in range(_STEPS):
         high = start + step
         high_value = falling(high)
-        if high_value * value <= 0:
+        if high_value == 0 or _opposite(high_value, value):
             break
         low, low_value, step = high, high_value, 2 * step
     else:
@@ -193,7 +193,7 @@ def falling_root(falling: Callable[[float], float], start: float) -> float:
         if not min(low, high) < middle < max(low, high):
             middle = (low + high) / 2
         middle_value = falling(middle)
-        if middle_value * high_value < 0:
+        if _opposite(middle_value, high_value):
             low, low_value = high, high_value
         else:
             low_value /= 2
@@ -201,3 +201,8 @@ def falling_root(falling: Callable[[float], float], start: float) -> float:
             break
         high, high_value = middle, middle_value
     return high
+
+
+def _opposite(value: float, other: float) -> bool:
+    """Return whether one is positive and one negative; their product may be 0."""
+    return value < 0 < other or other < 0 < value

@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from crystallize.stats import fieller
 from crystallize.stats.roots import falling_root
 
 
@@ -31,3 +32,11 @@ def test_a_root_is_found_from_anywhere(function, root, guess):
     assert falling_root(counted, guess, step=0.25, low=-1.0) == pytest.approx(root, rel=2e-13)
     assert min(asked) > -1.0
     assert len(asked) < 80
+
+
+@pytest.mark.parametrize("size", [1.0, 1e-200, 5e-324, 1e300])
+def test_the_size_of_a_function_does_not_hide_its_sign(size):
+    """The product of two of its values may be 0, or infinite, where neither of them is."""
+    near = 0.5 if size < 1e-300 else 1e-9  # of the smallest float there is no half
+    assert fieller.falling_root(lambda x: size * (3 - x), 0.5) == pytest.approx(3.0, abs=near)
+    assert fieller.falling_root(lambda x: size if x < 3 else -size, 0.5) == pytest.approx(3.0)
