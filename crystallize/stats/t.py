@@ -74,11 +74,11 @@ def paired_t(
     Notes
     -----
     Wrong for independent samples (`welch_t`), for several values of one replicate, and for resplits of one
-    data set (`resampled_t`). Differences count as equal if their range is what rounding makes of equal ones
-    (2^10 ulp of the largest value in double precision, less in others, 0 of whole numbers), and as 0 within 4
-    ulp. If all are equal to c, the p-value is that of n equal signs, 2^(1-n) two-sided and 2^(-n) one-sided
-    (1 if c is `shift`, or lies on the other side of it); the interval is [c, c], and the result is flagged
-    `degenerate`.
+    data set (`resampled_t`). Differences count as equal if they are as far apart as rounding makes equal
+    ones (2^10 ulp of the values of their pairs in double precision, less in others, 0 of whole numbers), as 0
+    within 4 ulp. If all are equal to c, the p-value is that of n equal signs, 2^(1-n) two-sided and 2^(-n)
+    one-sided (1 if c is on the other side of `shift`, or some of them do not lie beyond it, so that c is
+    `shift`); the interval is [c, c], and the result is flagged `degenerate`.
 
     References
     ----------
