@@ -64,7 +64,7 @@ def cohen_kappa(a: Iterable[Hashable], b: Iterable[Hashable], *, alpha: float = 
     >>> round(found.estimate, 4), tuple(round(end, 3) for end in found.interval)
     (0.4, (0.151, 0.649))
     """
-    check_alpha("Cohen's kappa", alpha)
+    alpha = check_alpha("Cohen's kappa", alpha)
     first, second = list(a), list(b)
     _check(first, second)
     n = len(first)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -13,7 +14,15 @@ from crystallize.errors import SampleError
 from crystallize.stats import special
 from crystallize.stats.precision import as_paired_arms
 from crystallize.stats.result import TestResult
-from crystallize.stats.samples import as_binary_pairs, check_alpha, check_counts, check_shift, check_sizes
+from crystallize.stats.samples import (
+    as_binary_pairs,
+    as_real,
+    as_whole,
+    check_alpha,
+    check_shift,
+    check_sizes,
+    check_tallies,
+)
 from crystallize.stats.t import MINIMUM_N, Question, answer, paired_difference
 
 _T: Final = "anytime-valid t"
@@ -230,9 +239,11 @@ def log_t_e_value(t: float, n: int, g: float = 1.0) -> float:
     >>> round(math.exp(log_t_e_value(4.0621, 10)), 4)
     25.4743
     """
-    check_sizes(_T_E_VALUE, n, least=2)
-    if math.isnan(t) or not 0 < g < math.inf:
+    [n] = check_sizes(_T_E_VALUE, n, least=2)
+    statistic, variance = as_real(t), as_real(g)
+    if math.isnan(statistic) or not 0 < variance < math.inf:
         raise SampleError(f"{_T_E_VALUE}: t is {t!r} and g {g!r}; allowed are a number, and one above 0")
+    t, g = statistic, variance
     log_r = -math.log1p(n * g)
     if abs(t) > 1e100:  # the limit, where t squared overflows
         return -(n - 1) / 2 * log_r
@@ -285,10 +296,11 @@ def log_binary_e_value(gains: int, losses: int, share: float = 0.5) -> float:
     >>> round(math.exp(log_binary_e_value(8, 0)), 3), log_binary_e_value(0, 0)
     (50.273, 0.0)
     """
-    check_counts(_BINARY_E_VALUE, (gains, gains + losses))
-    if not 0 <= share <= 1:
+    gains, losses = check_tallies(_BINARY_E_VALUE, gains, losses)
+    p = as_real(share)
+    if not 0 <= p <= 1:
         raise SampleError(f"{_BINARY_E_VALUE}: share is {share!r}; allowed is a number from 0 to 1")
-    likelihood = float(special.xlogy(gains, share) + special.xlog1py(losses, -share))
+    likelihood = float(special.xlogy(gains, p) + special.xlog1py(losses, -p))
     return float(special.betaln(0.5 + gains, 0.5 + losses) - special.betaln(0.5, 0.5)) - likelihood
 
 
@@ -306,12 +318,13 @@ def _share_limit(gains: int, losses: int, alpha: float) -> float:
 def _looks(test: str, looks: Sequence[int] | None, n: int, least: int) -> Sequence[int]:
     if looks is None:
         return range(least, n + 1)
-    ascending = all(a < b for a, b in zip(looks, list(looks)[1:], strict=False))
-    if not (len(looks) and ascending and least <= looks[0] and looks[-1] <= n):
+    checked = [whole for look in looks if (whole := as_whole(look)) is not None]
+    ascending = len(checked) == len(looks) and all(a < b for a, b in pairwise(checked))
+    if not (checked and ascending and least <= checked[0] and checked[-1] <= n):
         raise SampleError(
-            f"{test}: looks are {list(looks)}; allowed are ascending numbers from {least} to {n}"
+            f"{test}: looks are {list(looks)}; allowed are ascending whole numbers from {least} to {n}"
         )
-    return looks
+    return checked
 
 
 def _exp(value: float) -> float:

@@ -11,7 +11,7 @@ from crystallize.errors import SampleError
 from crystallize.stats import special
 from crystallize.stats.proportion import clopper_pearson_interval
 from crystallize.stats.result import Alternative, TestResult
-from crystallize.stats.samples import as_binary, check_alternative, check_counts, checked_options
+from crystallize.stats.samples import as_binary, as_real, check_alternative, check_counts, checked_options
 from crystallize.stats.tails import tails_p_value
 
 _NAME: Final = "exact binomial"
@@ -69,7 +69,7 @@ def binomial(
     (0.392, [0.7077, 0.7654])
     """
     alpha, shift = checked_options(_NAME, alternative, alpha, shift, below=1)
-    _check_rate(rate)
+    rate = _check_rate(rate)
     sample = as_binary(_NAME, "treatment", values, minimum=1)
     n, ones = sample.size, int(np.count_nonzero(sample))
     low, high = clopper_pearson_interval(ones, n, alpha)
@@ -113,15 +113,17 @@ def binomial_p_value(ones: int, n: int, rate: float, alternative: Alternative = 
     0.1969
     """
     check_alternative(_NAME, alternative)
-    check_counts(_NAME, (ones, n))
-    _check_rate(rate)
+    [(ones, n)] = check_counts(_NAME, (ones, n))
+    rate = _check_rate(rate)
     upper = float(special.bdtrc(ones - 1, n, rate)) if ones else 1.0
     return min(1.0, tails_p_value(upper, float(special.bdtr(ones, n, rate)), alternative))
 
 
-def _check_rate(rate: float) -> None:
-    if not 0 <= rate <= 1:
+def _check_rate(rate: float) -> float:
+    number = as_real(rate)
+    if not 0 <= number <= 1:
         raise SampleError(f"{_NAME}: rate is {rate!r}; allowed is a number from 0 to 1")
+    return number
 
 
 def smallest_binomial_p(n: int, rate: float, alternative: Alternative = "two-sided") -> float:

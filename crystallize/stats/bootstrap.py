@@ -21,7 +21,7 @@ from crystallize.stats.degenerate import (
 from crystallize.stats.permutation import Statistic
 from crystallize.stats.precision import Arms, as_arms, as_paired_arms
 from crystallize.stats.result import Alternative, TestResult
-from crystallize.stats.samples import Sample, checked_options
+from crystallize.stats.samples import Sample, check_resamples, checked_options
 from crystallize.stats.tails import tails_p_value
 
 MINIMUM_N: Final = 20
@@ -108,8 +108,7 @@ def bootstrap_t(
     (True, True)
     """
     alpha, shift = checked_options(_NAME, alternative, alpha, shift)
-    if isinstance(draws, bool) or not isinstance(draws, int) or draws < 99:
-        raise SampleError(f"{_NAME}: draws is {draws!r}; allowed are 99 and more, such as 9999")
+    draws = check_resamples(_NAME, draws, option="draws")
     make = as_paired_arms if paired else as_arms
     arms = make(_NAME, baseline, treatment, minimum=MINIMUM_N)
     sizes = arms.baseline.size, arms.treatment.size

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from crystallize.errors import SampleError
 from crystallize.stats import special
 from crystallize.stats.result import Alternative
-from crystallize.stats.samples import Sample, as_sample, check_alpha, check_alternative
+from crystallize.stats.samples import Sample, as_real, as_sample, as_whole, check_alpha, check_alternative
 from crystallize.stats.spending import Spending, spending_function
 from crystallize.stats.tails import normal_quantile
 
@@ -43,11 +43,12 @@ def look_sizes(n_max: int, looks: int) -> list[int]:
     >>> look_sizes(30, 5), look_sizes(10, 3)
     ([6, 12, 18, 24, 30], [4, 7, 10])
     """
-    if not (1 <= looks <= n_max and looks % 1 == 0 and n_max % 1 == 0):
+    count, most = as_whole(looks), as_whole(n_max)
+    if count is None or most is None or not 1 <= count <= most:
         raise SampleError(
             f"{_NAME}: looks is {looks!r} with {n_max!r} replicates; allowed are 1 to {n_max!r}"
         )
-    return [-(-n_max * look // looks) for look in range(1, looks + 1)]
+    return [-(-most * look // count) for look in range(1, count + 1)]
 
 
 def group_sequential_boundaries(
@@ -98,8 +99,7 @@ def group_sequential_boundaries(
     [3.7103, 2.5114, 1.993]
     """
     times = _fractions(fractions)
-    alpha = float(alpha)
-    check_alpha(_NAME, alpha)
+    alpha = check_alpha(_NAME, alpha)
     spent = [0.0, *(spending_function(spending)(time, alpha) for time in times)]
     density = _start()
     boundaries = []
@@ -129,8 +129,7 @@ def nominal_p_values(boundaries: Sequence[float]) -> list[float]:
     >>> [round(p, 5) for p in nominal_p_values([3.7103, 2.5114, 1.9930])]
     [0.00021, 0.01203, 0.04626]
     """
-    _check_boundaries(boundaries)
-    return [2.0 * float(special.ndtr(-boundary)) for boundary in boundaries]
+    return [2.0 * float(special.ndtr(-boundary)) for boundary in _check_boundaries(boundaries)]
 
 
 def exit_probabilities(
@@ -169,13 +168,14 @@ def exit_probabilities(
         raise SampleError(
             f"{_NAME}: {len(times)} fractions and {len(boundaries)} boundaries; one belongs to each"
         )
-    _check_boundaries(boundaries)
-    if not math.isfinite(drift):
+    limits = _check_boundaries(boundaries)
+    mean = as_real(drift)
+    if not math.isfinite(mean):
         raise SampleError(f"{_NAME}: drift is {drift!r}; allowed are finite numbers")
     density = _start()
     exits = []
-    for time, boundary in zip(times, boundaries, strict=True):
-        step = _Step(density, time, drift)
+    for time, boundary in zip(times, limits, strict=True):
+        step = _Step(density, time, mean)
         exits.append(step.tails(boundary))
         density = step.continued(boundary)
     return exits
@@ -201,10 +201,10 @@ def planned_drift(alpha: float = 0.05, power: float = 0.8) -> float:
     >>> round(planned_drift(), 4)
     2.8016
     """
-    check_alpha(_NAME, alpha)
-    if not 0 < power < 1:
+    alpha, target = check_alpha(_NAME, alpha), as_real(power)
+    if not 0 < target < 1:
         raise SampleError(f"{_NAME}: power is {power!r}; allowed is a number between 0 and 1, such as 0.8")
-    return normal_quantile(alpha) + float(special.ndtri(power))
+    return normal_quantile(alpha) + float(special.ndtri(target))
 
 
 def conditional_power(
@@ -263,22 +263,23 @@ def conditional_power(
     (0.2041, 0.415)
     """
     check_alternative(_NAME, alternative)
-    if not 0 < fraction <= 1:
+    time = as_real(fraction)
+    if not 0 < time <= 1:
         raise SampleError(f"{_NAME}: the information fraction is {fraction!r}; allowed is above 0, up to 1")
-    _check_boundaries([boundary])
-    drift = planned_drift() if drift is None else drift
-    if math.isnan(z) or math.isnan(drift):
+    [limit] = _check_boundaries([boundary])
+    score, expected = as_real(z), planned_drift() if drift is None else as_real(drift)
+    if math.isnan(score) or math.isnan(expected):
         raise SampleError(f"{_NAME}: z is {z!r} and drift {drift!r}; allowed are numbers")
-    direction = {"two-sided": math.copysign(1.0, z), "greater": 1.0, "less": -1.0}[alternative]
+    direction = {"two-sided": math.copysign(1.0, score), "greater": 1.0, "less": -1.0}[alternative]
     # Beyond 1e100 everything is certain, and infinities do not meet.
-    mean = _clipped(z) * math.sqrt(fraction) + direction * _clipped(drift) * (1 - fraction)
-    if fraction == 1:
-        above, below = float(mean >= boundary), float(mean <= -boundary)
+    mean = _clipped(score) * math.sqrt(time) + direction * _clipped(expected) * (1 - time)
+    if time == 1:
+        above, below = float(mean >= limit), float(mean <= -limit)
     else:
-        error = math.sqrt(1 - fraction)
+        error = math.sqrt(1 - time)
         above, below = (
-            float(special.ndtr((mean - boundary) / error)),
-            float(special.ndtr((-mean - boundary) / error)),
+            float(special.ndtr((mean - limit) / error)),
+            float(special.ndtr((-mean - limit) / error)),
         )
     return {"two-sided": min(1.0, above + below), "greater": above, "less": below}[alternative]
 
@@ -344,10 +345,14 @@ def _start() -> _Density:
     return _Density(np.zeros(1), np.ones(1), 0.0)
 
 
-def _check_boundaries(boundaries: Sequence[float]) -> None:
+def _check_boundaries(boundaries: Sequence[float]) -> list[float]:
+    checked = []
     for boundary in boundaries:
-        if not boundary >= 0:
+        number = as_real(boundary)
+        if not number >= 0:
             raise SampleError(f"{_NAME}: a boundary is {boundary!r}; allowed are numbers from 0 on")
+        checked.append(number)
+    return checked
 
 
 def _fractions(fractions: ArrayLike) -> list[float]:

@@ -341,7 +341,7 @@ def relative_superiority(
     >>> round(result.p_value, 4), round(result.estimate, 4)
     (0.0038, -0.2829)
     """
-    check_alpha(_SUPERIORITY, alpha)
+    alpha = check_alpha(_SUPERIORITY, alpha)
     check_shift(_SUPERIORITY, change)
     return _relative(_SUPERIORITY, compare, baseline, treatment, float(change), alternative, alpha / 2)
 

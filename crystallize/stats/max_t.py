@@ -82,8 +82,8 @@ def step_down_max_t(differences: ArrayLike, *, alpha: float = 0.05, resamples: i
     >>> [round(p, 4) for p in found.adjusted]
     [0.0156, 0.75]
     """
-    check_alpha(_NAME, alpha)
-    check_resamples(_NAME, resamples)
+    alpha = check_alpha(_NAME, alpha)
+    resamples = check_resamples(_NAME, resamples)
     table = np.asarray(differences, dtype=np.float64)
     if table.ndim != 2 or not table.size or not np.isfinite(table).all():
         raise SampleError(

@@ -13,7 +13,7 @@ from crystallize.stats.samples import (
     Sample,
     as_binary_pairs,
     check_alternative,
-    check_counts,
+    check_tallies,
     checked_options,
 )
 from crystallize.stats.tails import fair_coin_cdf, normal_p_value
@@ -144,7 +144,7 @@ def mcnemar_p_value(
     """
     test = _EXACT if exact else _MID_P
     check_alternative(test, alternative)
-    check_counts(test, (gains, gains + losses))
+    gains, losses = check_tallies(test, gains, losses)
     if gains + losses == 0:
         return 1.0
     # Under the null hypothesis at least as many gains are as probable as at most as few losses.

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from crystallize.errors import SampleError
-from crystallize.stats.samples import as_sample
+from crystallize.stats.samples import as_sample, as_whole
 
 Correction = Literal["holm", "bh", "none"]
 """How p-values of one family are adjusted."""
@@ -158,9 +158,10 @@ def _level_reached(p_value: float, claims: int, rank: int = 1) -> float:
 
 def _total(test: str, p: list[float], total: int | None) -> int:
     """Return over how many claims alpha is split, at least one."""
-    if total is not None and not (total >= len(p) and total % 1 == 0):
+    of = len(p) if total is None else as_whole(total)
+    if of is None or of < len(p):
         raise SampleError(f"{test}: total is {total!r}; allowed are {len(p)} and more, as many as p-values")
-    return max(len(p) if total is None else int(total), 1)
+    return max(of, 1)
 
 
 def _checked(test: str, p_values: ArrayLike) -> list[float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import comb
 
 from crystallize.errors import SampleError
+from crystallize.stats.samples import as_whole
 
 
 def pass_at_k(n: int, passed: int, k: int) -> float:
@@ -34,7 +35,7 @@ def pass_at_k(n: int, passed: int, k: int) -> float:
     >>> pass_at_k(10, 3, 1), round(pass_at_k(10, 3, 5), 6)
     (0.3, 0.916667)
     """
-    _check(n, passed, k)
+    n, passed, k = _check(n, passed, k)
     return (comb(n, k) - comb(n - passed, k)) / comb(n, k)
 
 
@@ -55,12 +56,14 @@ def pass_all_k(n: int, passed: int, k: int) -> float:
     >>> pass_all_k(10, 3, 1), round(pass_all_k(10, 8, 5), 6)
     (0.3, 0.222222)
     """
-    _check(n, passed, k)
+    n, passed, k = _check(n, passed, k)
     return comb(passed, k) / comb(n, k)
 
 
-def _check(n: int, passed: int, k: int) -> None:
-    if not (1 <= k <= n and k % 1 == 0 and n % 1 == 0):
+def _check(n: int, passed: int, k: int) -> tuple[int, int, int]:
+    tried, good, given = as_whole(n), as_whole(passed), as_whole(k)
+    if tried is None or given is None or not 1 <= given <= tried:
         raise SampleError(f"k is {k} and there are {n} samples; k lies between 1 and their number")
-    if not (0 <= passed <= n and passed % 1 == 0):
-        raise SampleError(f"{passed} of {n} samples passed")
+    if good is None or not 0 <= good <= tried:
+        raise SampleError(f"{passed} of {n} samples passed; allowed is a count from 0 to what was tried")
+    return tried, good, given

@@ -105,7 +105,7 @@ def paired_permutation(
     863
     """
     alpha, shift = checked_options(_PAIRED, alternative, alpha, shift)
-    check_resamples(_PAIRED, resamples)
+    resamples = check_resamples(_PAIRED, resamples)
     if statistic is not None:
         first, second = as_pairs(_PAIRED, baseline, treatment, minimum=1)
         order = np.lexsort((second, first))  # so that the order of the replicates changes nothing
@@ -231,7 +231,7 @@ def permutation(
     (10, -7.0)
     """
     alpha, shift = checked_options(_UNPAIRED, alternative, alpha, shift)
-    check_resamples(_UNPAIRED, resamples)
+    resamples = check_resamples(_UNPAIRED, resamples)
     if statistic is not None:
         first = np.sort(as_sample(_UNPAIRED, "baseline", baseline, minimum=1))
         second = np.sort(as_sample(_UNPAIRED, "treatment", treatment, minimum=1))
@@ -295,9 +295,9 @@ def smallest_permutation_p(
     (0.0625, 0.03125, 0.0286)
     """
     check_alternative("permutation test", alternative)
-    check_one_or_two("permutation test", sizes)
-    check_resamples("permutation test", resamples)
-    count = 2 ** min(sizes[0], 64) if len(sizes) == 1 else labellings(*sizes)
+    checked = check_one_or_two("permutation test", sizes)
+    resamples = check_resamples("permutation test", resamples)
+    count = 2 ** min(checked[0], 64) if len(checked) == 1 else labellings(*checked)
     one_sided = 1 / count if count <= EXACT_LIMIT else 1 / (resamples + 1)
     return min(1.0, 2 * one_sided) if alternative == "two-sided" else one_sided
 

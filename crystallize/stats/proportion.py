@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from crystallize.errors import SampleError
 from crystallize.stats import special
-from crystallize.stats.samples import check_alpha
+from crystallize.stats.samples import as_whole, check_alpha
 
 
 def clopper_pearson_interval(successes: int, n: int, alpha: float = 0.05) -> tuple[float, float]:
@@ -36,11 +36,12 @@ def clopper_pearson_interval(successes: int, n: int, alpha: float = 0.05) -> tup
     >>> round(low, 4), round(high, 4)
     (0.0573, 0.4366)
     """
-    check_alpha("Clopper-Pearson interval", alpha)
-    if not (0 <= successes <= n and n >= 1 and successes % 1 == 0 and n % 1 == 0):
+    alpha = check_alpha("Clopper-Pearson interval", alpha)
+    x, size = as_whole(successes), as_whole(n)
+    if x is None or size is None or not 0 <= x <= size or size < 1:
         raise SampleError(
             f"Clopper-Pearson interval: {successes!r} successes of {n!r}; allowed are 0 to n of n >= 1"
         )
-    low = 0.0 if successes == 0 else float(special.betaincinv(successes, n - successes + 1, alpha / 2))
-    high = 1.0 if successes == n else float(special.betaincinv(successes + 1, n - successes, 1 - alpha / 2))
+    low = 0.0 if x == 0 else float(special.betaincinv(x, size - x + 1, alpha / 2))
+    high = 1.0 if x == size else float(special.betaincinv(x + 1, size - x, 1 - alpha / 2))
     return low, high

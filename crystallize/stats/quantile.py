@@ -17,7 +17,7 @@ from crystallize.stats.mcnemar import mcnemar_p_value
 from crystallize.stats.moments import largest, scaled, scaled_float
 from crystallize.stats.precision import as_arms, as_paired_arms, precision_of, typical
 from crystallize.stats.result import Alternative, TestResult
-from crystallize.stats.samples import Sample, as_sample, checked_options
+from crystallize.stats.samples import Sample, as_real, as_sample, checked_options
 from crystallize.stats.tails import tails_p_value
 
 _NAME: Final = "quantile"
@@ -90,6 +90,7 @@ def quantile_test(
     """
     alpha, shift = checked_options(_NAME, alternative, alpha, shift)
     make = as_paired_arms if paired else as_arms
+    q = _checked(q)
     arms = make(_NAME, baseline, treatment, minimum=fewest_for_quantile(q))
     first, second, zero_at = arms.baseline, arms.treatment, arms.precision.zero_at
     size = max(typical(first), typical(second))
@@ -170,6 +171,7 @@ def one_sample_quantile_test(
     alpha, shift = checked_options(_NAME, alternative, alpha, shift)
     if not math.isfinite(number):
         raise SampleError(f"{_NAME}: number is {number!r}; allowed are finite numbers")
+    q = _checked(q)
     given = as_sample(_NAME, "treatment", values, minimum=fewest_for_quantile(q))
     exponent = math.frexp(max(largest(given), abs(number)))[1]
     sample, level = np.sort(scaled(given, -exponent)), scaled_float(number, -exponent)
@@ -223,9 +225,15 @@ def fewest_for_quantile(q: float) -> int:
     >>> fewest_for_quantile(0.95), fewest_for_quantile(0.5)
     (100, 10)
     """
-    if not 0 < q < 1:
+    level = _checked(q)
+    return math.ceil(_BEYOND / min(level, 1 - level) - 1e-9)
+
+
+def _checked(q: float) -> float:
+    level = as_real(q)
+    if not 0 < level < 1:
         raise SampleError(f"{_NAME}: q is {q!r}; allowed is a number between 0 and 1, such as 0.95")
-    return math.ceil(_BEYOND / min(q, 1 - q) - 1e-9)
+    return level
 
 
 def _percent(q: float) -> str:

@@ -364,8 +364,8 @@ def smallest_rank_p(*sizes: int, alternative: Alternative = "two-sided") -> floa
     (0.03125, 0.1, 0.0286)
     """
     check_alternative("rank test", alternative)
-    check_one_or_two("rank test", sizes)
-    one_sided = math.exp2(-sizes[0]) if len(sizes) == 1 else unpaired_floor(*sizes)
+    checked = check_one_or_two("rank test", sizes)
+    one_sided = math.exp2(-checked[0]) if len(checked) == 1 else unpaired_floor(*checked)
     return min(1.0, 2 * one_sided) if alternative == "two-sided" else one_sided
 
 

@@ -190,9 +190,9 @@ def miettinen_nurminen_interval(x: int, n: int, y: int, m: int, alpha: float) ->
     >>> round(low, 4), round(high, 4)
     (0.0528, 0.3382)
     """
-    check_alpha(_INTERVAL, alpha)
+    alpha = check_alpha(_INTERVAL, alpha)
     check_sizes(_INTERVAL, n, m)
-    check_counts(_INTERVAL, (x, n), (y, m))
+    (x, n), (y, m) = check_counts(_INTERVAL, (x, n), (y, m))
     z = normal_quantile(alpha)
     # A high limit is the low limit of the exchanged arms, mirrored: so swapping the arms changes no digit.
     return _lower_limit(x, n, y, m, z), -_lower_limit(y, m, x, n, z)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Sequence
-from typing import Final, get_args
+from collections.abc import Iterable, Sequence
+from operator import index
+from typing import Any, Final, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -125,39 +126,122 @@ def check_alternative(test: str, alternative: str) -> None:
         raise SampleError(f"{test}: alternative is {alternative!r}; allowed are {allowed}")
 
 
-def check_counts(test: str, *counts: tuple[int, int]) -> None:
-    """Raise SampleError unless every count is a whole number between 0 and the number of what it is of."""
-    for part, whole in counts:
-        if not (0 <= part <= whole and part % 1 == 0 and whole % 1 == 0):
-            raise SampleError(f"{test}: {part!r} of {whole!r}; allowed is a count from 0 to what it is of")
+def as_whole(number: Any) -> int | None:
+    """Return a whole number of any type as an int, whose sums and powers never overflow; None of all else."""
+    try:
+        return index(number)
+    except TypeError:
+        return _as_whole_real(number)
 
 
-def check_sizes(test: str, *sizes: int, least: int = 1) -> None:
-    """Raise SampleError unless every size is a whole number, and as large as it has to be."""
-    for size in sizes:
-        if not (size >= least and size % 1 == 0):
-            raise SampleError(f"{test}: a sample of {size!r} values; allowed are whole numbers from {least}")
+def _as_whole_real(number: Any) -> int | None:
+    try:
+        whole = int(number)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return whole if whole == number else None
 
 
-def check_one_or_two(test: str, sizes: tuple[int, ...]) -> None:
-    """Raise SampleError unless there is the number of pairs, or the sizes of two arms; either may be 0."""
+def as_real(number: Any) -> float:
+    """Return a real number of any type as a float, with which alone scipy computes; nan of all else."""
+    try:
+        return math.nan if isinstance(number, str | bytes) else float(number)
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
+
+
+def check_counts(test: str, *counts: tuple[int, int]) -> list[tuple[int, int]]:
+    """Return counts, and the numbers of what they are of, as plain ints.
+
+    Raises
+    ------
+    SampleError
+        If a count is no whole number between 0 and the number of what it is of.
+    """
+    checked = []
+    for part, of in counts:
+        few, many = as_whole(part), as_whole(of)
+        if few is None or many is None or not 0 <= few <= many:
+            raise SampleError(f"{test}: {part!r} of {of!r}; allowed is a count from 0 to what it is of")
+        checked.append((few, many))
+    return checked
+
+
+def check_tallies(test: str, *tallies: int) -> list[int]:
+    """Return numbers of what was counted as plain ints.
+
+    Raises
+    ------
+    SampleError
+        If one is negative or no whole number.
+    """
+    return _check_whole(test, "a count of {!r}", tallies, 0)
+
+
+def check_sizes(test: str, *sizes: int, least: int = 1) -> list[int]:
+    """Return sizes as plain ints.
+
+    Raises
+    ------
+    SampleError
+        If one is no whole number, or not as large as it has to be.
+    """
+    return _check_whole(test, "a sample of {!r} values", sizes, least)
+
+
+def _check_whole(test: str, what: str, numbers: Iterable[object], least: int) -> list[int]:
+    checked = []
+    for number in numbers:
+        whole = as_whole(number)
+        if whole is None or whole < least:
+            raise SampleError(f"{test}: {what.format(number)}; allowed are whole numbers from {least}")
+        checked.append(whole)
+    return checked
+
+
+def check_one_or_two(test: str, sizes: tuple[int, ...]) -> list[int]:
+    """Return the number of pairs, or the sizes of two arms, as plain ints; either may be 0.
+
+    Raises
+    ------
+    SampleError
+        If there are not one or two, or one is negative or no whole number.
+    """
     if len(sizes) not in (1, 2):
         raise SampleError(
             f"{test}: {len(sizes)} sizes; allowed are one, the number of pairs, or two, those of both arms"
         )
-    check_sizes(test, *sizes, least=0)
+    return check_sizes(test, *sizes, least=0)
 
 
-def check_resamples(test: str, resamples: int) -> None:
-    """Raise SampleError unless there are enough rearrangements for a p-value of .01."""
-    if not resamples >= 99:
-        raise SampleError(f"{test}: resamples is {resamples!r}; allowed are 99 and more, such as 9999")
+def check_resamples(test: str, resamples: int, *, option: str = "resamples") -> int:
+    """Return the number of rearrangements as a plain int.
+
+    Raises
+    ------
+    SampleError
+        If it is no whole number, or too small for a p-value of .01.
+    """
+    whole = as_whole(resamples)
+    if whole is None or whole < 99:
+        raise SampleError(
+            f"{test}: {option} is {resamples!r}; allowed are 99 and more, whole numbers such as 9999"
+        )
+    return whole
 
 
-def check_alpha(test: str, alpha: float) -> None:
-    """Raise SampleError unless 0 < alpha < 1."""
-    if not 0 < alpha < 1:
+def check_alpha(test: str, alpha: float) -> float:
+    """Return alpha as a plain float.
+
+    Raises
+    ------
+    SampleError
+        If it is not between 0 and 1.
+    """
+    level = as_real(alpha)
+    if not 0 < level < 1:
         raise SampleError(f"{test}: alpha is {alpha!r}; allowed is a number between 0 and 1, such as 0.05")
+    return level
 
 
 def check_shift(test: str, shift: float, *, below: float = math.inf) -> None:

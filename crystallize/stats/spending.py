@@ -8,7 +8,7 @@ from typing import Final, Literal, get_args
 
 from crystallize.errors import SampleError
 from crystallize.stats import special
-from crystallize.stats.samples import check_alpha
+from crystallize.stats.samples import as_real, check_alpha
 from crystallize.stats.tails import normal_quantile
 
 Spending = Literal["obrien-fleming", "pocock"]
@@ -40,7 +40,7 @@ def obrien_fleming_spending(fraction: float, alpha: float) -> float:
     >>> [round(obrien_fleming_spending(t, 0.05), 6) for t in (0.2, 0.6, 1)]
     [1e-06, 0.007616, 0.05]
     """
-    _check(fraction, alpha)
+    fraction, alpha = _check(fraction, alpha)
     if fraction == 0:
         return 0.0
     return min(alpha, 4.0 * float(special.ndtr(-normal_quantile(alpha / 2) / math.sqrt(fraction))))
@@ -66,7 +66,7 @@ def pocock_spending(fraction: float, alpha: float) -> float:
     >>> [round(pocock_spending(t, 0.05), 6) for t in (0.2, 0.6, 1)]
     [0.01477, 0.035426, 0.05]
     """
-    _check(fraction, alpha)
+    fraction, alpha = _check(fraction, alpha)
     return min(alpha, alpha * math.log1p((math.e - 1) * fraction))
 
 
@@ -84,7 +84,8 @@ def spending_function(name: Spending) -> Callable[[float, float], float]:
     return obrien_fleming_spending if name == "obrien-fleming" else pocock_spending
 
 
-def _check(fraction: float, alpha: float) -> None:
-    check_alpha("early stopping", alpha)
-    if not 0 <= fraction <= 1:
+def _check(fraction: float, alpha: float) -> tuple[float, float]:
+    level, time = check_alpha("early stopping", alpha), as_real(fraction)
+    if not 0 <= time <= 1:
         raise SampleError(f"early stopping: the information fraction is {fraction!r}; allowed is 0 to 1")
+    return time, level

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from crystallize.stats.samples import check_alpha, check_counts, check_sizes
+from crystallize.stats.samples import check_alpha, check_counts, check_sizes, check_tallies
 from crystallize.stats.tails import normal_quantile
 
 _NAME: Final = "Tango interval"
@@ -65,9 +65,10 @@ def tango_interval(gains: int, losses: int, n: int, alpha: float) -> tuple[float
     >>> round(low, 5), round(high, 5)
     (-0.51723, -0.026)
     """
-    check_alpha(_NAME, alpha)
-    check_sizes(_NAME, n)
-    check_counts(_NAME, (gains, n), (losses, n), (gains + losses, n))
+    alpha = check_alpha(_NAME, alpha)
+    gains, losses = check_tallies(_NAME, gains, losses)
+    [n] = check_sizes(_NAME, n)
+    check_counts(_NAME, (gains + losses, n))
     z = normal_quantile(alpha)
     return _lower_limit(gains, losses, n, z), -_lower_limit(losses, gains, n, z)
 

@@ -50,7 +50,7 @@ def fisher_p_value(x: int, n: int, y: int, m: int, alternative: Alternative = "t
     >>> round(fisher_p_value(1, 4, 3, 4, "greater"), 6)
     0.242857
     """
-    _check("Fisher", x, n, y, m, alternative)
+    x, n, y, m = _check("Fisher", x, n, y, m, alternative)
     low, high = max(0, x + y - n), min(m, x + y)
     treated = np.arange(low, high + 1)
     log_mass = _log_choose(m, treated) + _log_choose(n, x + y - treated)
@@ -86,7 +86,7 @@ def boschloo_p_value(x: int, n: int, y: int, m: int, alternative: Alternative = 
     >>> round(boschloo_p_value(31, 63, 74, 117, "greater"), 7)
     0.0355641
     """
-    _check("Boschloo", x, n, y, m, alternative)
+    x, n, y, m = _check("Boschloo", x, n, y, m, alternative)
     if alternative == "two-sided":
         sides = (boschloo_p_value(x, n, y, m, "greater"), boschloo_p_value(x, n, y, m, "less"))
         return min(1.0, 2 * min(sides))
@@ -116,7 +116,7 @@ def barnard_p_value(x: int, n: int, y: int, m: int, alternative: Alternative = "
     >>> round(barnard_p_value(7, 10, 2, 10), 4)
     0.0414
     """
-    _check("Barnard", x, n, y, m, alternative)
+    x, n, y, m = _check("Barnard", x, n, y, m, alternative)
     if n == 0 or m == 0:
         return 1.0
     scores = _pooled_scores(n, m)
@@ -128,9 +128,10 @@ def barnard_p_value(x: int, n: int, y: int, m: int, alternative: Alternative = "
     return largest_probability(scores >= observed - (_TIE - 1) * abs(observed))
 
 
-def _check(test: str, x: int, n: int, y: int, m: int, alternative: str) -> None:
+def _check(test: str, x: int, n: int, y: int, m: int, alternative: str) -> tuple[int, int, int, int]:
     check_alternative(test, alternative)
-    check_counts(test, (x, n), (y, m))
+    (x, n), (y, m) = check_counts(test, (x, n), (y, m))
+    return x, n, y, m
 
 
 @np.errstate(under="ignore")

@@ -14,7 +14,7 @@ from crystallize.stats.risk_difference import (
     risk_difference_result,
     risk_difference_test,
 )
-from crystallize.stats.samples import as_binary, checked_options
+from crystallize.stats.samples import as_binary, check_sizes, checked_options
 from crystallize.stats.tails import normal_p_value
 from crystallize.stats.unconditional import (
     LARGEST_TABLE,
@@ -212,6 +212,7 @@ def smallest_binary_p(
     >>> [round(smallest_binary_p(n, n), 5) for n in (2, 3, 4)]
     [0.125, 0.03125, 0.00781]
     """
+    n, m = check_sizes("exact test of two rates", n, m, least=0)
     if n * m > LARGEST_TABLE:
         return 0.0
     return test(n, n, 0, m, alternative) if alternative == "less" else test(0, n, m, m, alternative)

@@ -240,7 +240,7 @@ def test_evidence_agrees_with_the_t_test_in_order():
         (lambda: anytime_t([1, 2, 3], [1, 2, 3], g=0), "g is 0.0; allowed are positive finite numbers"),
         (
             lambda: anytime_t([1, 2, 3], [1, 2, 3], looks=[2, 3]),
-            r"looks are \[2, 3\]; allowed are ascending numbers from 3 to 3",
+            r"looks are \[2, 3\]; allowed are ascending whole numbers from 3 to 3",
         ),
         (lambda: anytime_t([1, 2, 3], [1, 2, 3], looks=[]), r"looks are \[\]"),
         (lambda: anytime_t([1, 2, 3, 4], [1, 2, 3, 5], looks=[3, 3]), r"looks are \[3, 3\]"),
@@ -248,7 +248,7 @@ def test_evidence_agrees_with_the_t_test_in_order():
         (lambda: anytime_mcnemar([0, 2], [0, 1]), r"baseline\[1\] is 2\.0; allowed are 0 and 1"),
         (
             lambda: anytime_mcnemar([0, 1], [0, 1], looks=[3]),
-            r"looks are \[3\]; allowed are ascending numbers from 1 to 2",
+            r"looks are \[3\]; allowed are ascending whole numbers from 1 to 2",
         ),
         (lambda: anytime_mcnemar([0, 1], [0, 1], alpha=1), "alpha is 1.0"),
     ],

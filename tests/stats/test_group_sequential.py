@@ -295,7 +295,7 @@ def test_the_t_interval_at_the_nominal_level_is_the_repeated_interval_of_small_s
         (lambda: group_sequential_boundaries([0, 1]), "allowed are ascending numbers above 0, up to 1"),
         (lambda: group_sequential_boundaries([0.5, 1.2]), "allowed are ascending numbers above 0, up to 1"),
         (lambda: group_sequential_boundaries([0.5, math.nan]), r"fractions\[1\] is nan"),
-        (lambda: group_sequential_boundaries([1], alpha=0), "alpha is 0.0; allowed"),
+        (lambda: group_sequential_boundaries([1], alpha=0), "alpha is 0; allowed"),
         (
             lambda: group_sequential_boundaries([1], spending="haybittle"),
             "spending is 'haybittle'; allowed are",

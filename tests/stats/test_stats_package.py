@@ -17,7 +17,7 @@ import pytest
 import crystallize.stats
 from crystallize import stats
 from crystallize.errors import SampleError
-from crystallize.stats import is_binary, paired_t
+from crystallize.stats import is_binary, paired_t, power
 
 MODULES = [module.name for module in pkgutil.walk_packages(crystallize.stats.__path__, "crystallize.stats.")]
 
@@ -116,16 +116,18 @@ def test_result_is_frozen():
 
 NO_SAMPLE = {
     "allowed is a count from 0 to what it is of": [
-        lambda: stats.mcnemar_p_value(1.5, 3),
-        lambda: stats.tango_interval(-1, 3, 10, 0.05),
         lambda: stats.tango_interval(6, 6, 10, 0.05),
         lambda: stats.miettinen_nurminen_interval(6, 5, 2, 5, 0.05),
         lambda: stats.miettinen_nurminen_interval(math.nan, 5, 2, 5, 0.05),
-        lambda: stats.log_binary_e_value(-1, 3),
-        lambda: stats.log_binary_e_value(math.nan, 3),
         lambda: stats.binomial_p_value(1.5, 5, 0.5),
         lambda: stats.boschloo_p_value(1.5, 5, 1, 5),
+    ],
+    "a count of (-1|1.5|nan); allowed are whole numbers from 0": [
+        lambda: stats.mcnemar_p_value(1.5, 3),
         lambda: stats.smallest_mcnemar_p(-1),
+        lambda: stats.tango_interval(-1, 3, 10, 0.05),
+        lambda: stats.log_binary_e_value(-1, 3),
+        lambda: stats.log_binary_e_value(math.nan, 3),
     ],
     "allowed are whole numbers from [012]": [
         lambda: stats.tango_interval(0, 0, 0, 0.05),
@@ -134,6 +136,8 @@ NO_SAMPLE = {
         lambda: stats.smallest_permutation_p(5, -1),
         lambda: stats.smallest_rank_p(math.nan),
         lambda: stats.smallest_rank_p(2.5),
+        lambda: stats.smallest_rank_p("5"),
+        lambda: stats.smallest_binary_p(math.inf, 5),
         lambda: stats.log_t_e_value(2.0, 1),
     ],
     "alpha is (nan|0|2); allowed is a number between 0 and 1": [
@@ -154,6 +158,13 @@ NO_SAMPLE = {
         lambda: stats.smallest_permutation_p(50, resamples=0),
         lambda: stats.step_down_max_t([[1.0, 2.0]], resamples=0),
     ],
+    "resamples is (inf|99.5); allowed are 99 and more, whole numbers": [
+        lambda: stats.smallest_permutation_p(50, resamples=math.inf),
+        lambda: stats.permutation(range(30), range(30), resamples=99.5),
+    ],
+    r"looks are \[1.5, 3\]; allowed are ascending whole numbers": [
+        lambda: stats.anytime_mcnemar([0, 1, 1], [1, 1, 1], looks=[1.5, 3])
+    ],
     "a boundary is (nan|-2); allowed are numbers from 0": [
         lambda: stats.nominal_p_values([math.nan]),
         lambda: stats.exit_probabilities([0.5, 1], [-2, 2]),
@@ -168,9 +179,12 @@ NO_SAMPLE = {
         lambda: stats.adjust([0.1], total=1.5),
         lambda: stats.holm([0.1], total=math.nan),
     ],
+    "alpha is '0.05'; allowed is a number": [lambda: stats.tango_interval(1, 2, 10, "0.05")],
     "looks is 2 with 10.5 replicates; allowed": [lambda: stats.look_sizes(10.5, 2)],
     "1.5 successes of 5; allowed": [lambda: stats.clopper_pearson_interval(1.5, 5)],
     "2.5 of 5 samples passed": [lambda: stats.pass_at_k(5, 2.5, 2)],
+    "1.5 of 5 at level 0.8": [lambda: power.upper_rate_limit(1.5, 5)],
+    "df is inf and level 0.8": [lambda: power.upper_sd_factor(math.inf)],
 }
 
 
@@ -199,3 +213,70 @@ def test_what_no_sample_has_is_refused(message, call):
 def test_no_values_show_nothing(smallest):
     """Of none the smallest p-value is 1."""
     assert smallest() == 1.0
+
+
+@pytest.mark.parametrize("kind", [np.int8, np.uint8, np.int64, float, np.float32, Fraction, Decimal])
+@pytest.mark.parametrize(
+    ("function", "numbers"),
+    [
+        (stats.look_sizes, (100, 5)),
+        (stats.smallest_permutation_p, (63,)),
+        (stats.smallest_permutation_p, (20, 100)),
+        (stats.smallest_rank_p, (100,)),
+        (stats.smallest_rank_p, (3, 4)),
+        (stats.smallest_mcnemar_p, (100,)),
+        (stats.smallest_binary_p, (100, 120)),
+        (partial(stats.smallest_binomial_p, rate=0.5), (100,)),
+        (stats.mcnemar_p_value, (100, 100)),
+        (stats.log_binary_e_value, (100, 27)),
+        (partial(stats.log_t_e_value, 3.0), (127,)),
+        (partial(stats.binomial_p_value, rate=0.5), (100, 120)),
+        (stats.fisher_p_value, (40, 100, 60, 100)),
+        (stats.boschloo_p_value, (40, 100, 60, 100)),
+        (stats.barnard_p_value, (40, 100, 60, 100)),
+        (partial(stats.tango_interval, alpha=0.05), (100, 20, 125)),
+        (partial(stats.miettinen_nurminen_interval, alpha=0.05), (48, 80, 56, 70)),
+        (stats.clopper_pearson_interval, (127, 127)),
+        (stats.pass_at_k, (100, 60, 9)),
+        (stats.pass_all_k, (100, 60, 9)),
+        (lambda total: stats.holm([0.01, 0.02], total=total), (100,)),
+        (lambda *looks: stats.anytime_mcnemar([0, 0, 1], [1, 1, 1], looks=looks), (1, 3)),
+        (lambda *looks: stats.anytime_t([0, 0, 1, 2], [1, 2, 1, 5], looks=looks), (3, 4)),
+        (lambda draws: stats.bootstrap_t(range(20), [3, 5] * 10, draws=draws), (100,)),
+        (lambda draws: stats.permutation(range(20), [3, 5] * 10, resamples=draws), (100,)),
+        (lambda draws: stats.paired_permutation(range(20), [3, 5] * 10, resamples=draws), (100,)),
+        (lambda draws: stats.smallest_permutation_p(63, resamples=draws), (127,)),
+        (lambda draws: stats.step_down_max_t([[3.0, 1.0], [2.0, -1.0]] * 9, resamples=draws), (100,)),
+        (lambda *boundaries: stats.nominal_p_values(boundaries), (3, 2)),
+        (lambda *boundaries: stats.exit_probabilities([0.5, 1.0], boundaries, drift=1), (3, 2)),
+        (stats.conditional_power, (1, 1, 3)),
+        (lambda drift: stats.conditional_power(1.0, 0.5, 2.0, drift=drift), (3,)),
+        (partial(power.power, power.TwoSampleT(), effect=0.25), (127,)),
+        (partial(power.minimum_detectable_effect, power.ResampledT()), (100,)),
+        (power.upper_rate_limit, (100, 120)),
+        (power.upper_sd_factor, (100,)),
+    ],
+)
+def test_a_whole_number_may_be_of_any_type(function, numbers, kind):
+    """What would overflow as a small integer, or index no table as a float, is what a plain int is."""
+    if kind is np.int8 and max(numbers) > 127:
+        pytest.skip("no int8")
+    assert repr(function(*map(kind, numbers))) == repr(function(*numbers))
+
+
+def test_a_boolean_counts_as_a_number():
+    """As a mask it would choose a row of a table."""
+    assert stats.smallest_binary_p(True, True) == stats.smallest_binary_p(1, 1) == 0.5
+    assert stats.barnard_p_value(np.True_, 1, False, 1) == stats.barnard_p_value(1, 1, 0, 1)
+
+
+def test_a_number_of_single_precision_is_computed_with_in_double_precision():
+    """What it is, is exact; only what is made of it was rounded."""
+    half = np.float32(0.5)
+    assert stats.nominal_p_values([half]) == stats.nominal_p_values([0.5])
+    assert repr(stats.pocock_spending(half, half)) == repr(stats.pocock_spending(0.5, 0.5))
+    assert stats.binomial_p_value(3, 5, half) == stats.binomial_p_value(3, 5, 0.5)
+    assert stats.planned_drift(half, Fraction(1, 2)) == stats.planned_drift(0.5, 0.5)
+    assert stats.quantile_test([0] * 10, range(10), q=Decimal("0.5")).p_value == pytest.approx(
+        stats.quantile_test([0] * 10, range(10), q=0.5).p_value, abs=0
+    )

@@ -7,6 +7,7 @@ from typing import Final
 
 from crystallize.errors import SampleError
 from crystallize.stats import special
+from crystallize.stats.samples import as_real, as_whole
 from crystallize.stats.tails import chdtri
 
 _LEVEL: Final = 0.8
@@ -41,9 +42,10 @@ def upper_sd_factor(df: float, *, level: float = _LEVEL) -> float:
     >>> round(upper_sd_factor(9), 4), round(upper_sd_factor(29), 4)
     (1.2934, 1.1359)
     """
-    if not df > 0 or not 0 < level < 1:
+    freedom, part = as_real(df), as_real(level)
+    if not 0 < freedom < math.inf or not 0 < part < 1:
         raise SampleError(f"pilot: df is {df!r} and level {level!r}; allowed are df > 0 and 0 < level < 1")
-    return math.sqrt(df / chdtri(df, level))
+    return math.sqrt(freedom / chdtri(freedom, part))
 
 
 def upper_rate_limit(successes: int, n: int, *, level: float = _LEVEL) -> float:
@@ -61,6 +63,7 @@ def upper_rate_limit(successes: int, n: int, *, level: float = _LEVEL) -> float:
     >>> round(upper_rate_limit(3, 10), 4), upper_rate_limit(10, 10)
     (0.4837, 1.0)
     """
-    if not 0 <= successes <= n or n < 1 or not 0 < level < 1:
+    x, size, part = as_whole(successes), as_whole(n), as_real(level)
+    if x is None or size is None or not 0 <= x <= size or size < 1 or not 0 < part < 1:
         raise SampleError(f"pilot: {successes!r} of {n!r} at level {level!r}; allowed are 0 to n, n >= 1")
-    return 1.0 if successes == n else float(special.betaincinv(successes + 1, n - successes, level))
+    return 1.0 if x == size else float(special.betaincinv(x + 1, size - x, part))

@@ -10,7 +10,7 @@ from crystallize.errors import SampleError
 from crystallize.stats.power.design import Design
 from crystallize.stats.power.t import TDesign
 from crystallize.stats.result import Alternative
-from crystallize.stats.samples import check_alpha, check_alternative
+from crystallize.stats.samples import as_real, check_alpha, check_alternative
 
 LARGEST_N: Final = 10_000_000
 """More replicates are not considered."""
@@ -59,7 +59,7 @@ def power(
     >>> round(power(TwoSampleT(), 20, 1.0), 6)
     0.868953
     """
-    _check(design, n, effect, alpha, alternative)
+    n, effect, alpha = _check(design, n, effect, alpha, alternative)
     return _power(design, n, effect, alpha, alternative)
 
 
@@ -105,8 +105,8 @@ def replicates(
     >>> replicates(PairedT(), 0.5), replicates(TwoSampleT(), 1.0, target=0.9)
     (34, 23)
     """
-    _check_target(design, target)
-    _check(design, design.minimum_n, effect, alpha, alternative)
+    target = _check_target(design, target)
+    _, effect, alpha = _check(design, design.minimum_n, effect, alpha, alternative)
 
     def reached(n: int) -> bool:
         return _power(design, n, effect, alpha, alternative) >= target
@@ -183,7 +183,7 @@ def minimum_detectable_effect(
     >>> [round(minimum_detectable_effect(PairedT(), n), 2) for n in (5, 10, 12, 30, 100)]
     [1.68, 1.0, 0.89, 0.53, 0.28]
     """
-    _check_target(design, target)
+    target = _check_target(design, target)
     if decrease and alternative == "greater":
         raise SampleError(
             f"power of {design.name}: decrease is True with alternative 'greater', which never finds one; "
@@ -217,18 +217,24 @@ def _unit(design: Design) -> float:
     return float(getattr(design, "sd", 1.0))
 
 
-def _check(design: Design, n: float, effect: float, alpha: float, alternative: Alternative) -> None:
+def _check(
+    design: Design, n: float, effect: float, alpha: float, alternative: Alternative
+) -> tuple[float, float, float]:
     name = f"power of {design.name}"
-    check_alpha(name, alpha)
+    level = check_alpha(name, alpha)
     check_alternative(name, alternative)
-    if not 0 <= n <= LARGEST_N:
+    size, difference = as_real(n), as_real(effect)
+    if not 0 <= size <= LARGEST_N:
         raise SampleError(f"{name}: n is {n!r}; allowed is 0 to {LARGEST_N}")
-    if not math.isfinite(effect):
+    if not math.isfinite(difference):
         raise SampleError(f"{name}: effect is {effect!r}; allowed are finite numbers")
+    return size, difference, level
 
 
-def _check_target(design: Design, target: float) -> None:
-    if not 0 < target < 1:
+def _check_target(design: Design, target: float) -> float:
+    power = as_real(target)
+    if not 0 < power < 1:
         raise SampleError(
             f"power of {design.name}: target is {target!r}; allowed is a number between 0 and 1, such as 0.8"
         )
+    return power
