@@ -8,6 +8,7 @@ from plugin.conftest import edited, total
 from plugin.records.conftest import experiment, hits, packs
 
 FOREIGN = "some of what is stored is damaged, or of another secret"
+WITHDRAWN = "what was stored was withdrawn by the session that had stored it"
 
 BOTH_RUN = """
 own = os.environ["PYTEST_XDIST_WORKER"]
@@ -70,6 +71,30 @@ def test_damage_is_told(project):
         path.write_bytes(path.read_bytes()[:-9])
     result = project.run_apart("-v")
     result.stdout.fnmatch_lines([f"  recomputed: {FOREIGN}"])
+
+
+FAILS_LATE = """
+@pytest.fixture(scope="module")
+def wide():
+    yield
+    if os.environ.get("FAILS"):
+        raise ValueError("the teardown failed")
+"""
+
+
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
+def test_withdrawn_runs_are_told(project, monkeypatch, workers):
+    """Runs behind which a teardown failed are made again, and -v says why; once they are stored, nothing."""
+    project.write(FAILS_LATE + experiment(arguments="rng, wide"))
+    monkeypatch.setenv("FAILS", "1")
+    project.run_apart(f"-n{workers}").assert_outcomes(passed=1, errors=1)
+    monkeypatch.delenv("FAILS")
+    result = project.run_apart("-v")
+    assert hits(result) == 0
+    result.stdout.fnmatch_lines([f"  recomputed: {WITHDRAWN}"])
+    again = project.run_apart("-v")
+    assert hits(again) == 10
+    assert "recomputed" not in again.stdout.str()
 
 
 NO_CACHE = """
