@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -89,6 +90,14 @@ def found_by(reach: Reach, target: object) -> Fingerprint:
 
 def changes(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
     """Say what differs between the parts of two fingerprints, such as ``helpers.clean changed``."""
-    said = [f"{label} changed" for label in sorted(old.keys() & new.keys()) if old[label] != new[label]]
+    both = sorted(old.keys() & new.keys())
+    said = [f"{_what(label)} changed" for label in both if old[label] != new[label]]
     said += [f"{label} is new" for label in sorted(new.keys() - old.keys())]
     return said + [f"{label} is gone" for label in sorted(old.keys() - new.keys())]
+
+
+def _what(label: str) -> str:
+    """Return a part as it is told: of a variable that code may fill, it is the contents that change."""
+    module, _, name = label.rpartition(".")
+    value = getattr(sys.modules.get(module), "__dict__", {}).get(name)
+    return f"what {label} holds" if isinstance(value, dict | list | set) else label

@@ -316,7 +316,7 @@ def test_a_changed_global_is_seen_and_named(load):
     f = load("seen = []\nlimit = 3\ndef f(x):\n    seen.append(x)\n    return limit\n")
     before = fingerprint(f, name="step")
     f(1)
-    assert changes(before.parts, fingerprint(f, name="step").parts) == ["step.seen changed"]
+    assert changes(before.parts, fingerprint(f, name="step").parts) == ["what step.seen holds changed"]
 
 
 def test_what_python_keeps_in_classes_does_not_count(load):

@@ -308,7 +308,7 @@ def test_a_step_that_changes_what_its_code_reaches_is_not_stored(monkeypatch):
 
     note = note_of(counting, replicates=2)
     assert "while it ran" in note
-    assert "CONFIGURATION changed" in note
+    assert "CONFIGURATION holds changed" in note
 
 
 def test_an_impure_step_is_run_each_time(tmp_path, calls):

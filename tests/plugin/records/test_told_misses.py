@@ -97,6 +97,27 @@ def test_withdrawn_runs_are_told(project, monkeypatch, workers):
     assert "recomputed" not in again.stdout.str()
 
 
+MEMO = """
+MEMO = {}
+
+def look(n):
+    if n not in MEMO:
+        MEMO[n] = n
+    return MEMO[n]
+"""
+
+
+def test_what_runs_of_another_experiment_fill_is_told_by_what_it_holds(project):
+    """Nothing was edited, and -v doesn't sound as if it was."""
+    of = {"lines": "look(replicate)", "arguments": "rng, replicate"}
+    project.write(MEMO + experiment(**of) + experiment(**of, name="experiment_other"))
+    project.ini("crystallize_cache_verify = 0\n")
+    project.run_apart()
+    result = project.run_apart("-v")
+    assert (hits(result), hits(result, "other")) == (10, 0)
+    result.stdout.fnmatch_lines(["  recomputed: what experiment_a.MEMO holds changed"])
+
+
 NO_CACHE = """
 import os
 from _pytest.cacheprovider import Cache
