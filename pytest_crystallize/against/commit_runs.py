@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -14,6 +15,7 @@ from crystallize import RunRecord
 from crystallize.seam import RunError, Unit
 from pytest_crystallize.against.partner import Partner, PartnerLost, start_task
 from pytest_crystallize.against.revision import Checkout
+from pytest_crystallize.isolation.timeouts import Timer
 from pytest_crystallize.options.options import Options
 from pytest_crystallize.records.exchange import UNLIKE, Exchange
 
@@ -37,15 +39,18 @@ class CommitRuns:
         What the session was asked for.
     exchange : Exchange
         Where the processes of the session agree on what has been collected there.
+    timer : Timer
+        Of the runs.
     """
 
     def __init__(
-        self, config: pytest.Config, checkout: Checkout, options: Options, exchange: Exchange
+        self, config: pytest.Config, checkout: Checkout, options: Options, exchange: Exchange, timer: Timer
     ) -> None:
         self.checkout = checkout
         self._config = config
         self._options = options
         self._exchange = exchange
+        self._timer = timer
         self._partner: Partner | None = None
         self._fault: str | None = None
         self._told: dict[str, Any] | None = None
@@ -134,26 +139,47 @@ class CommitRuns:
             if self._fault is not None:
                 take(left.popleft(), self._error(self._fault))
                 continue
-            if self._partner is None:
-                self.start()
-            assert self._partner is not None  # or nothing would have been collected
-            self._ask(self._partner, experiment, [*left], lambda made: take(left.popleft(), made), anew=anew)
+            self._ask(self._begun(), experiment, [*left], lambda made: take(left.popleft(), made), anew=anew)
+
+    def _begun(self) -> Partner:
+        """Return the process, which has collected; if it died, another one."""
+        if self._partner is None or not self._partner.is_ready:
+            with self._untimed():
+                if self._partner is None:
+                    self.start()
+                assert self._partner is not None  # or nothing would have been collected
+                with suppress(PartnerLost):  # which is told when it is asked
+                    self._partner.ready()
+        return self._partner
 
     def run_apart(self, experiment: str, unit: Unit, block: int, *, there: bool) -> Made:
         """Have a run made in a pair of processes, one of each commit, that makes those of a block alone."""
-        if self._paired != (experiment, block) or self._pair is None:
-            self._end_pair()
-            file = self._config.rootpath / experiment.partition("::")[0]
-            pair = [Partner(self._task(c), [self._place(file, c)]) for c in (None, self.checkout)]
-            self._pair, self._paired = (pair[0], pair[1]), (experiment, block)
-            for partner in pair:  # neither runs while the other one loads what it needs
-                try:
-                    partner.ready()
-                except PartnerLost:
-                    continue  # which is told when it is asked
+        pair = self._pair
+        if self._paired != (experiment, block) or pair is None:
+            with self._untimed():
+                pair = self._begin_pair(experiment, block)
         made: list[Made] = []
-        self._ask(self._pair[there], experiment, [unit], made.append, anew=True)
+        self._ask(pair[there], experiment, [unit], made.append, anew=True)
         return made[0]
+
+    def _begin_pair(self, experiment: str, block: int) -> tuple[Partner, Partner]:
+        self._end_pair()
+        file = self._config.rootpath / experiment.partition("::")[0]
+        here, there = (Partner(self._task(c), [self._place(file, c)]) for c in (None, self.checkout))
+        self._pair, self._paired = (here, there), (experiment, block)
+        for partner in self._pair:  # neither runs while the other one loads what it needs
+            with suppress(PartnerLost):  # which is told when it is asked
+                partner.ready()
+        return self._pair
+
+    @contextmanager
+    def _untimed(self) -> Iterator[None]:
+        """Let a process begin, which is no part of the run that is asked of it."""
+        self._timer.suspend()
+        try:
+            yield
+        finally:
+            self._timer.restart()
 
     def _place(self, file: Path, checkout: Checkout | None) -> str:
         place = str(file) if checkout is None else checkout.there(file)

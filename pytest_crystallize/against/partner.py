@@ -171,6 +171,7 @@ class Partner:
         self._temporary = tempfile.TemporaryDirectory(prefix="crystallize-", ignore_cleanup_errors=True)
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the process
         self._ready: dict[str, Any] | None = None
+        self._slow = ""
         flags = ["-O"] * sys.flags.optimize + ["-B"] * sys.dont_write_bytecode
         flags += [
             f"-X{name}" if value is True else f"-X{name}={value}" for name, value in sys._xoptions.items()
@@ -193,6 +194,11 @@ class Partner:
         args = [*task["args"], temporary, *(task["paths"] if paths is None else paths)]
         self._send({**task, "args": args})
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether it is known what it has collected."""
+        return self._ready is not None
+
     def ready(self) -> dict[str, Any]:
         """Wait until it has collected, and return what.
 
@@ -208,10 +214,9 @@ class Partner:
             try:
                 self._ready = self._hear()
             except PartnerLost as fault:
-                if timer.is_alive():
-                    raise
-                waited = f"it had not collected after {_LONGEST_COLLECTION:g} s, and was ended"
-                raise PartnerLost(f"{waited}: {fault}") from fault
+                if not timer.is_alive():
+                    self._slow = f"it had not collected after {_LONGEST_COLLECTION:g} s, and was ended: "
+                raise PartnerLost(f"{self._slow}{fault}") from fault
             finally:
                 timer.cancel()
         return self._ready

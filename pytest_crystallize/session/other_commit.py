@@ -59,7 +59,9 @@ class OtherCommit:
                 self._worktrees.close()
                 raise pytest.UsageError(f"--crystallize-against={asked}: {fault}") from fault
         settings.turns.are_taken = True  # while a process measures, no other one runs anything
-        self.commit = settings.commit = CommitRuns(config, checkout, settings.options, settings.exchange)
+        self.commit = settings.commit = CommitRuns(
+            config, checkout, settings.options, settings.exchange, settings.timer
+        )
 
     def for_workers(self) -> dict[str, Any]:
         """Return what workers are told; plain data."""

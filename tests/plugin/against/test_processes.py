@@ -191,8 +191,9 @@ def test_a_process_that_does_not_collect_is_ended(tmp_path, monkeypatch):
     (tmp_path / "hangs.py").write_text("import time\ntime.sleep(600)\n", encoding="utf-8")
     here = str(tmp_path)
     hanging = partner.Partner(task_in(here, args=["-p", "hangs"], first=here))
-    with pytest.raises(partner.PartnerLost, match=r"had not collected after 0\.5 s"):
-        hanging.ready()
+    for _ in range(2):  # it may be asked by who waited and by who has runs made
+        with pytest.raises(partner.PartnerLost, match=r"had not collected after 0\.5 s"):
+            hanging.ready()
     hanging.kill()
 
 
@@ -290,6 +291,50 @@ def test_each_run_there_has_the_whole_time(repository):
     repository.package("LOSS = 0.01\n")
     repository.compare("--timeout=100")
     assert len((repository.path / "std-timers").read_text()) >= 2 * 12
+
+
+NOTING = """
+import os
+import pytest
+
+def note(what):
+    if os.getcwd() == {here!r}:
+        with open({noted!r}, "a") as file:
+            file.write(what)
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_timeout_set_timer(item, settings):
+    note("runs ")
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_timeout_cancel_timer(item):
+    note("waits ")
+"""
+LOADED = """
+if pkg.LOSS == 0:
+    with open({noted!r}, "a") as file:
+        file.write("loads ")
+"""
+
+
+@pytest.mark.slow
+def test_what_the_next_process_loads_is_part_of_no_run(repository, tmp_path):
+    """The timer is stopped until it has collected, as it was when the first one did."""
+    pytest.importorskip("pytest_timeout")
+    noted = tmp_path / "noted"
+    above = LOADED.format(noted=str(noted))
+    body = edited(BODY, "import pkg\n", "import pkg\n{above}\n")
+    write(repository, "if pkg.LOSS == 0 and replicate == 3: os.kill(os.getpid(), 9)", body, above)
+    repository.project.raw("conftest.py", NOTING.format(here=str(repository.path), noted=str(noted)))
+    repository.commit("v1")
+    repository.package("LOSS = 0.01\n")
+    found, _ = repository.compare("--timeout=100", apart=True)
+    assert "1 of 12 replicates of 'baseline in v1' are missing: replicate 3" in found[TEST]["reason"]
+    events = noted.read_text().split()
+    loads = [place for place, event in enumerate(events) if event == "loads"]
+    assert len(loads) == 2
+    assert events[loads[1] - 1] == "waits"
+    assert "runs" in events[loads[1] :]
 
 
 @pytest.mark.slow
