@@ -150,7 +150,13 @@ class StoredRuns:
         return changed is None
 
     def recall(
-        self, conditions: Collection[str], replicates: int, hypotheses: Iterable[Hypothesis], share: float
+        self,
+        conditions: Collection[str],
+        replicates: int,
+        hypotheses: Iterable[Hypothesis],
+        share: float,
+        *,
+        own: Collection[int] | None = None,
     ) -> tuple[dict[Unit, RunRecord], set[Unit]]:
         """Return the stored records that may be used, and the units among them that are to be run again.
 
@@ -164,8 +170,11 @@ class StoredRuns:
         share : float
             Part of the time saved that running again may take; it is the cheapest run at least, or none if
             this is 0.
+        own : collection of int, optional
+            The replicates that are asked for, where other sessions run the rest.
         """
-        hits = self.load(conditions, replicates)
+        only = None if own is None else {Unit(number, name) for name in conditions for number in own}
+        hits = self.load(conditions, replicates, only=only)
         claims = list(hypotheses)
         if ignores_stored(claims, hits.values()):
             # Times of two commits are compared as they are now, on one machine.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -111,7 +111,9 @@ class ExperimentCache:
         recalled = Recalled(refusal=stored.runs.refusal)
         if stored.runs.refusal is None and self._cache.mode == "reuse":
             needed = [condition for condition in runs.conditions if condition in runs.needed]
-            hits, verified = stored.recall(needed, runs.replicates, runs.hypotheses, self._cache.share)
+            shard, share = runs.settings.options.shard, self._cache.share
+            own = None if shard is None else [*filter(shard.has, range(runs.replicates))]
+            hits, verified = stored.recall(needed, runs.replicates, runs.hypotheses, share, own=own)
             if stored.measured_on and runs.settings.options.save is not None:
                 hits, verified = {}, set()  # a reference is compared with other commits
             for unit, record in hits.items():
@@ -128,14 +130,14 @@ class ExperimentCache:
                 recalled.changes = list(dict.fromkeys(said))
         return json.dumps(vars(recalled))
 
-    def count(self, replicates: Container[int]) -> int:
+    def count(self, replicates: Collection[int]) -> int:
         """Return how many runs of some replicates are stored that this session may use."""
         runs, stored = self._runs, self.stored
         if stored.runs.refusal is not None or self._cache.mode != "reuse":
             return 0
         needed = [condition for condition in runs.conditions if condition in runs.needed]
-        recalled, _ = stored.recall(needed, runs.replicates, runs.hypotheses, 0.0)
-        return sum(unit.replicate in replicates for unit in recalled)
+        recalled, _ = stored.recall(needed, runs.replicates, runs.hypotheses, 0.0, own=replicates)
+        return len(recalled)
 
     def is_verified(self, unit: Unit) -> bool:
         """Return whether a unit is run although it is stored."""

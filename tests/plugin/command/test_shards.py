@@ -146,6 +146,16 @@ def test_a_shard_takes_stored_runs(project):
     result.assert_outcomes(passed=1)
 
 
+def test_a_shard_tells_of_its_own_stored_runs_alone(project):
+    """Those of another one are not taken, nor is one of them what is verified."""
+    project.write(total(replicates=6))
+    said = []
+    for shard in ("1/2", "2/2", "2/2"):
+        result = project.run(f"--crystallize-shard={shard}", "-pno:randomly")
+        said.append([line.strip() for line in result.outlines if "from cache" in line])
+    assert said == [[], [], ["6 of 6 runs from cache, 1 verified"]]
+
+
 def test_a_shard_tells_failed_runs_and_reports_nothing_as_passed(project):
     """Its job is green if its runs were made; what they are worth is judged when all are there."""
     project.write(total(lines='if seed % 2: raise ValueError("odd")', arguments="rng, seed"))
