@@ -17,6 +17,8 @@ from crystallize.calls.keeping import keeping
 from crystallize.calls.replies import replaced
 from crystallize.claims.hypothesis import Hypothesis, metrics_of_claims
 from crystallize.context.record import RunRecord, as_cached
+from crystallize.declare.case_design import CaseStream
+from crystallize.declare.treatment import BASELINE
 from crystallize.identity.opened_files import OPENED
 from crystallize.identity.prerequisites import Prerequisites, Unprovable
 from crystallize.run.run_key import explain
@@ -191,6 +193,32 @@ class StoredRuns:
         changes = [] if identity is None or old is None else explain(old, identity.parts[condition])
         return [*sorted(self.broken), *changes]
 
+    def edited_cases(self, lacking: Iterable[int]) -> list[str]:
+        """Say which cases hold something else than when they were stored, of replicates of which no run is.
+
+        Seeds depend on the ids of cases, keys on all that they hold too: so a run of the baseline that is
+        stored under the same seed and another key is of the case as it was.
+        """
+        identity = self.runs.identity
+        if identity is None or not isinstance(identity.stream, CaseStream):
+            return []
+        stream, own = identity.stream, identity.own
+        seeds = {stream.seed(number): Unit(number, BASELINE) for number in lacking}
+        if not seeds or own[BASELINE].keys() != {"condition"}:  # in a graph, it depends on other experiments
+            return []
+        units = (Unit(number, name) for name in own for number in range(stream.design.replicates))
+        now = {identity.key(unit): unit for unit in units}  # what is stored of these need not be read
+        stored: set[Unit] = set()
+        before: set[Unit] = set()
+        for _, bodies in self._store.packs(identity.slot, identity.common):
+            for key, body in bodies:
+                if key in now:
+                    stored.add(now[key])
+                elif (record := _read(body)) and record.condition == BASELINE and record.seed in seeds:
+                    before.add(seeds[record.seed])
+        ids = {stream.of(unit.replicate)[0].id for unit in before - stored}
+        return [f"case {case.id!r} changed" for case in stream.design.cases.entries if case.id in ids]
+
     # What is stored.
 
     def add(self, record: RunRecord) -> None:
@@ -309,12 +337,19 @@ def _machine() -> str:
 
 def _decoded(body: Encoded | None, unit: Unit, *, moves: bool) -> RunRecord | None:
     """Return a stored record as that of a unit; a sample of a case may be another replicate by now."""
-    if body is None or not body.kind.startswith(_KIND):
+    record = None if body is None else _read(body)
+    if record is not None and moves and record.condition == unit.condition:
+        record = dataclasses.replace(record, replicate=unit.replicate)
+    if record is None or (record.replicate, record.condition) != unit or not storable(record):
+        return None
+    return record
+
+
+def _read(body: Encoded) -> RunRecord | None:
+    """Return what is stored as a record, if it is one."""
+    if not body.kind.startswith(_KIND):
         return None
     try:
-        record = RunRecord.from_json(body.data)
+        return RunRecord.from_json(body.data)
     except ValueError:
         return None
-    if moves and record.condition == unit.condition:
-        record = dataclasses.replace(record, replicate=unit.replicate)
-    return record if (record.replicate, record.condition) == unit and storable(record) else None

@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from crystallize.seam import open_store, printable
+from crystallize.seam import Unit, open_store, printable
 from pytest_crystallize.collect.items import HypothesisItem
 from pytest_crystallize.command.main import GOOD, CommandError
 from pytest_crystallize.command.session import ask, kept_in
@@ -52,7 +52,9 @@ def _lines(runs: ExperimentRuns) -> Iterator[str]:
     for condition in (name for name in runs.conditions if name in runs.needed):
         hits = stored.recall([condition], runs.replicates, runs.hypotheses, 0.0)[0]
         if len(hits) < runs.replicates:
-            changes = ", ".join(stored.explain(condition)) or "the others were not run, or not stored"
+            absent = (i for i in range(runs.replicates) if Unit(i, condition) not in hits)
+            said = [*stored.explain(condition), *stored.edited_cases(absent)]
+            changes = ", ".join(said) or "the others were not run, or not stored"
             yield f"  {condition}: {len(hits)} of {runs.replicates}: {changes}"
 
 

@@ -127,7 +127,9 @@ class ExperimentCache:
                 used = set() if stored.broken else {unit.condition for unit in hits}
                 lacking = [condition for condition in needed if condition not in used]
                 said = [change for condition in lacking for change in stored.explain(condition)]
-                recalled.changes = list(dict.fromkeys(said))
+                asked = range(runs.replicates) if own is None else own
+                absent = (i for i in asked if any(Unit(i, condition) not in hits for condition in needed))
+                recalled.changes = list(dict.fromkeys([*said, *stored.edited_cases(absent)]))
         return json.dumps(vars(recalled))
 
     def count(self, replicates: Collection[int]) -> int:

@@ -54,6 +54,19 @@ def test_why_runs_are_made_again(project):
 
 
 @pytest.mark.slow
+def test_cases_that_were_edited_are_named(project):
+    """Of each condition, beside how many runs are stored."""
+    cases = "Cases([{'id': f'q{i}', 'x': 1} for i in range(6)], id='id')"
+    source = total(cases=cases, replicates=None, arguments="rng, case")
+    project.write(source)
+    project.run_apart("-n0")
+    project.write(edited(source, "'x': 1", "'x': 1 + (i == 4)"))
+    out = command(project, "cache", "why", "experiment_a.py")[1]
+    assert "  baseline: 5 of 6: case 'q4' changed\n" in out
+    assert "  boost: 5 of 6: case 'q4' changed\n" in out
+
+
+@pytest.mark.slow
 def test_the_cache_of_pytest_is_pruned(project):
     """What was used lately stays; where the cache lies, pytest says."""
     project.write(total())

@@ -68,6 +68,24 @@ def test_only_what_a_change_of_the_file_concerns_is_run_again(project):
         )
 
 
+def test_edited_cases_are_named(project):
+    """Those of which runs of other contents are stored; not new ones, nor any once it was run."""
+    project.write(source())
+    project.ini("crystallize_cache_verify = 0")
+    write_cases(project, ROWS)
+    project.run()
+    new = {"id": "new", "level": 0}
+    write_cases(project, [new, {**ROWS[3], "level": 5.0}, *ROWS[:3], {**ROWS[4], "topic": "c"}, *ROWS[5:]])
+    assert "recomputed" not in project.run("--collect-only", "-v").stdout.str()
+    result = project.run("-v")
+    result.stdout.fnmatch_lines(
+        ["  40 of 52 runs from cache", "  recomputed: case 'q3' changed, case 'q4' changed"]
+    )
+    assert "recomputed" not in project.run("-v").stdout.str()
+    write_cases(project, ROWS)
+    assert "recomputed" not in project.run("-v").stdout.str()
+
+
 @pytest.mark.slow
 def test_workers_give_the_same(project):
     """Whoever runs which sample of which case: digest and verdict are those of one process."""
