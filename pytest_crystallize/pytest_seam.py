@@ -52,7 +52,10 @@ from _pytest.threadexception import (  # whose an error in a thread is can be to
     collect_thread_exception,
     thread_exceptions,
 )
-from _pytest.tmpdir import tmppath_result_key  # tmp_path is kept or removed by how its test went
+from _pytest.tmpdir import (  # where tmp_path lies, and that it is kept or removed by how its test went
+    get_user,
+    tmppath_result_key,
+)
 from _pytest.unraisableexception import (  # as of threads
     collect_unraisable,
     unraisable_exceptions,
@@ -128,6 +131,14 @@ def log_format_of(config: pytest.Config) -> tuple[str | None, str | None, int | 
         return None
     formatter = plugin.report_handler.formatter
     return formatter._fmt, formatter.datefmt, plugin.log_level
+
+
+def temporary_directories(config: pytest.Config) -> list[Path]:
+    """Return where pytest makes temporary directories, if that is elsewhere than in the system's."""
+    if (given := config.option.basetemp) is not None:
+        return [Path(given).absolute()]
+    root = os.environ.get("PYTEST_DEBUG_TEMPROOT")
+    return [Path(root).resolve() / f"pytest-of-{name}" for name in (get_user(), "unknown")] if root else []
 
 
 # Output.

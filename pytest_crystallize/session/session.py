@@ -29,7 +29,7 @@ from pytest_crystallize.isolation.fixtures import RESERVED, refuse_hiding
 from pytest_crystallize.isolation.forks import ForkHooks
 from pytest_crystallize.naming.ids import checksum, escape
 from pytest_crystallize.options.options import Options
-from pytest_crystallize.pytest_seam import shown_in_short
+from pytest_crystallize.pytest_seam import shown_in_short, temporary_directories
 from pytest_crystallize.records.arrivals import HeardExchange
 from pytest_crystallize.records.directories import remove_stale
 from pytest_crystallize.records.exchange import Exchange, SharedExchange
@@ -197,7 +197,7 @@ class CrystallizeSession:
 
     def _record_cache(self) -> RecordCache | None:
         """Return where runs are stored, if they are."""
-        options, option = self.options, self.config.option
+        options = self.options
         cache = getattr(self.config, "cache", None)
         if options.cache_mode == "off" or cache is None or options.repro is not None:
             return None
@@ -216,15 +216,13 @@ class CrystallizeSession:
             options.steps,
             *([] if self.directory is None else [self.directory]),
         ]
-        given = option.basetemp  # elsewhere they are in the system's directory
-        temporary = [] if given is None else [Path(given).absolute()]
         return RecordCache(
             directory,
             options.cache_mode,
             options.cache_share,
             parts=parts,
             ignored=ignored,
-            temporary=temporary,
+            temporary=temporary_directories(self.config),
             session="" if self.directory is None else f"{checksum(self.directory.name):08x}",
         )
 

@@ -50,11 +50,16 @@ def test_modes(project):
     assert "'sometimes' is none of reuse, refresh, off" in result.stderr.str()
 
 
-def test_runs_with_temporary_directories_are_stored(project, tmp_path_factory, monkeypatch):
+@pytest.mark.parametrize("variable", ["TMPDIR", "PYTEST_DEBUG_TEMPROOT"])
+def test_runs_with_temporary_directories_are_stored(project, tmp_path_factory, monkeypatch, variable):
     """The first one of a session, unless --basetemp names it, has pytest list those of earlier ones."""
-    project.write(experiment(arguments="rng, tmp_path"))
+    body = "(tmp_path / 'a').write_text('1')\nassert [p.read_text() for p in tmp_path.iterdir()] == ['1']"
+    project.write(experiment(body, arguments="rng, tmp_path"))
     monkeypatch.delenv("PYTEST_DEBUG_TEMPROOT")
     monkeypatch.setenv("TMPDIR", str(tmp_path_factory.mktemp("system")))
+    if variable != "TMPDIR":
+        (project.path / "elsewhere").mkdir()
+        monkeypatch.setenv(variable, str(project.path / "elsewhere"))
     modes = ("off", "reuse", "reuse")
     told = [
         project.start("-n0", f"--crystallize-cache={mode}").communicate(timeout=HANGS)[0] for mode in modes
