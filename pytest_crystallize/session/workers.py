@@ -127,5 +127,8 @@ class WorkerHooks:
         """Hand over by what the session fails, whatever another hook raises."""
         try:
             return (yield)
+        except KeyboardInterrupt:  # pytest-xdist itself sends it to nobody who is still here
+            self._settings.fail("a hook at the end of a worker raised KeyboardInterrupt")
+            raise
         finally:
             self._output[FAULTS] = list(self._settings.faults)

@@ -115,6 +115,7 @@ def test_whatever_ends_the_session_of_workers(project, case):
 FINISH, UNCONFIGURE = "pytest_sessionfinish(session)", "pytest_unconfigure(config)"
 AT_THE_END = {
     "in a hook": (FINISH, "raise RuntimeError('no upload')", "", "raised RuntimeError: no upload"),
+    "is interrupted": (FINISH, "raise KeyboardInterrupt", "", "raised KeyboardInterrupt"),
     "around all": (FINISH, "raise RuntimeError", FIRST, "raised RuntimeError"),
     "behind all": (UNCONFIGURE, "pytest.exit('no upload')", "", "raised Exit: no upload"),
     "exits": (UNCONFIGURE, "sys.exit(3)", "", "raised SystemExit: 3"),
