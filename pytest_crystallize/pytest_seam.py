@@ -267,9 +267,27 @@ def begin_afresh(function: pytest.Function, host: pytest.Item) -> None:
 
 
 def end(function: pytest.Function) -> None:
-    """Have a function let go of the values of fixtures, and the instance, that it was run with."""
+    """Have a function let go of what it was run with: values of fixtures, the instance, what hooks kept."""
     function.funcargs = {}
+    function.stash = pytest.Stash()
     _drop_instance(function)
+
+
+def forget_finished(function: pytest.Function) -> None:
+    """Have the fixtures of a function forget those that needed them, and that have ended.
+
+    A fixture keeps as a finalizer the end of each that was made from it, and with it the request of that, and
+    what was run. pytest has one of each test; runs are many, and those of a wide fixture lie there for long.
+    """
+    for definition in function._request._fixture_defs.values():
+        if finalizers := definition._finalizers:
+            finalizers[:] = [finish for finish in finalizers if not _is_over(finish)]
+
+
+def _is_over(finalizer: Any) -> bool:
+    """Return whether a finalizer is the end of a fixture that has no value, which does nothing."""
+    owner = getattr(getattr(finalizer, "func", None), "__self__", None)
+    return isinstance(owner, pytest.FixtureDef) and owner.cached_result is None
 
 
 def _drop_instance(function: pytest.Function) -> None:

@@ -157,7 +157,10 @@ class _RunFixture(FixtureCopy):
         """End the value."""
         if self.cached_result is not None and self.value is not None and self.value.has_end:
             raise Awaited(self.value.end, self._take_end)
-        super().finish(request)
+        try:
+            super().finish(request)
+        finally:
+            self.value = self.ending = None
 
     def _take_end(self, ending: Ending) -> None:
         if ending[1] is not None:
@@ -310,6 +313,7 @@ class RunFixtures(dict[str, Sequence[Any]]):
             finally:
                 self.can_await = False
             waiting.take((yield waiting.make()))
+            del waiting  # its traceback has this frame, and with it the arguments of the fixture
 
     def until(self, make: Callable[[], Awaitable[Any]], name: str) -> Any:
         """Return an asynchronous value that another fixture asks for while it is made."""

@@ -44,6 +44,7 @@ from pytest_crystallize.pytest_seam import (
     call_of,
     end,
     fixtures_of,
+    forget_finished,
     replace_definitions,
     setup_state,
     tmppath_result_key,
@@ -256,13 +257,13 @@ class MarkedRuns(ExperimentRuns):
         journal.enter(self.function.originalname, 0)
         node, state, fixtures = self.node, setup_state(host), self.settings.fixtures
         node.begin(host)
+        host.funcargs = node.funcargs  # type: ignore[attr-defined]  # the host is an item of ours
         fixtures.current = ctx
         self._phase = "setup"
         node.take(self._reserved, ctx)
         try:
             with node.reported("setup"):
                 state.setup(node)
-            host.funcargs = node.funcargs  # type: ignore[attr-defined]  # the host is an item of ours
             self._phase = self.function.originalname
             with node.reported("call"):
                 self._call(ctx)
@@ -277,6 +278,7 @@ class MarkedRuns(ExperimentRuns):
                 raise too_late(reason) from reason
             finally:
                 fixtures.current = None
+                forget_finished(node)
             self._phase = phase
         self.artifacts.after_replicate(self, ctx)
 

@@ -33,8 +33,14 @@ from pytest_crystallize.isolation.run_fixtures import (
     torn_down,
 )
 from pytest_crystallize.naming.tracebacks import describe
-from pytest_crystallize.pytest_seam import definitions_of, end, fixtures_of, tmppath_result_key
-from pytest_crystallize.units.marked import MarkedRuns
+from pytest_crystallize.pytest_seam import (
+    definitions_of,
+    end,
+    fixtures_of,
+    forget_finished,
+    tmppath_result_key,
+)
+from pytest_crystallize.units.marked import ConditionFunction, MarkedRuns
 from pytest_crystallize.units.sources import Source
 from pytest_crystallize.units.together import AwaitedRuns, Script, UnitsTogether
 
@@ -60,6 +66,7 @@ class AsyncMarkedRuns(MarkedRuns, AwaitedRuns):
             self.at_once = 1
         self.shared_time = SharedTime()
         self.latest = self.node
+        self._latest_is_over = True
 
     def _check_backend(self) -> None:
         """Raise `DefinitionError` if anyio's fixture asks for another event loop."""
@@ -76,6 +83,19 @@ class AsyncMarkedRuns(MarkedRuns, AwaitedRuns):
     def instance(self) -> Any:
         """The instance of the latest run: each has its own."""
         return self.latest.instance
+
+    def begun(self, node: ConditionFunction) -> None:
+        """Take in that a run begins, which is the latest."""
+        if self._latest_is_over:
+            end(self.latest)
+        self.latest, self._latest_is_over = node, False
+
+    def ended(self, node: ConditionFunction) -> None:
+        """Have a run that has ended let go of what it was made with, unless it is the latest."""
+        if node is self.latest:
+            self._latest_is_over = True
+        else:
+            end(node)
 
     def let_go(self) -> None:
         """Let go of the values of fixtures of the latest run, and of its instance."""
@@ -127,21 +147,25 @@ class _MarkedRun:
             settings.async_fixtures,
             alone=runs.at_once == 1,
         )
-        self.node = runs.latest = runs.node.beside_others(host, self._fixtures)
+        self.node = runs.node.beside_others(host, self._fixtures)
 
     def script(self, outcomes: Outcomes | None) -> Script:
         """Do all that a run does, and return its record."""
         runs = self._runs
-        record = yield from execute_awaiting(
-            runs.journal(self._unit),
-            self._body,
-            seed_globals=runs.seeding,
-            outcomes=outcomes or Outcomes(FAILURES, SKIPS, self._describe),
-            shared=runs.shared_time,
-        )
-        if outcomes is None:
-            record = runs.judged(record, self.node)
-        return with_properties(record, self.node.user_properties)
+        runs.begun(self.node)
+        try:
+            record = yield from execute_awaiting(
+                runs.journal(self._unit),
+                self._body,
+                seed_globals=runs.seeding,
+                outcomes=outcomes or Outcomes(FAILURES, SKIPS, self._describe),
+                shared=runs.shared_time,
+            )
+            if outcomes is None:
+                record = runs.judged(record, self.node)
+            return with_properties(record, self.node.user_properties)
+        finally:
+            runs.ended(self.node)
 
     def _describe(self, error: BaseException, step: str) -> RunError:
         return describe(error, step if step in self._runs.treatments else self._phase, self.node)
@@ -154,11 +178,11 @@ class _MarkedRun:
             runs.treatment_by_name[condition].apply(ctx)
         name = runs.function.originalname
         journal.enter(name, 0)
+        self._host.funcargs = node.funcargs  # type: ignore[attr-defined]  # the host is an item of ours
         switch.speak_of(ctx)
         try:
             with node.reported("setup"):
                 yield from self._fixtures.set_up(node)
-            self._host.funcargs = node.funcargs  # type: ignore[attr-defined]  # the host is an item of ours
             self._phase = name
             with node.reported("call"):
                 yield from self._call(ctx)
@@ -174,6 +198,7 @@ class _MarkedRun:
                 raise too_late(reason) from reason
             finally:
                 switch.speak_of(None)
+                forget_finished(node)
             self._phase = phase
         runs.artifacts.after_replicate(runs, ctx)
 

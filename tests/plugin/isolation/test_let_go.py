@@ -1,0 +1,111 @@
+"""What runs were made with is let go of when they have ended, as it is of a test."""
+
+import pytest
+
+from plugin.conftest import edited, total
+
+AT_A_TIME = """
+    import gc
+    import weakref
+
+    import pytest
+
+    models, most = [], [0]
+
+    class Model:
+        def __init__(self):
+            models.append(weakref.ref(self))
+            most.append(sum(model() is not None for model in models))
+
+    @pytest.fixture(scope="module")
+    def weights():
+        return "weights"
+
+    @pytest.fixture
+    def model(weights):
+        return Model()
+
+    @pytest.fixture
+    async def served(model):
+        yield model
+
+    @pytest.fixture(scope="module", autouse=True)
+    def without_garbage_collection():
+        gc.disable()
+        yield
+        gc.enable()
+
+    def pytest_unconfigure():
+        print(f"{len(models)} models, {max(most)} at a time")
+"""
+
+
+def awaited(**changes):
+    return "import asyncio\n" + edited(total(**changes), "def ", "async def ")
+
+
+@pytest.mark.parametrize(
+    ("experiment", "outcome", "at_a_time"),
+    [
+        (total(arguments="model, rng"), "passed", 1),
+        (total(arguments="model, tmp_path, rng", lines="raise ValueError('no')"), "failed", 1),
+        (total(arguments="model, rng", lines="pytest.skip('no')"), "skipped", 1),
+        (total(arguments="served, rng"), "passed", 1),
+        (awaited(arguments="served, capsys, rng"), "passed", 1),
+        (awaited(arguments="served, rng", lines="await asyncio.sleep(0)", max_concurrency=2), "passed", 4),
+    ],
+    ids=["function", "failing", "skipping", "asynchronous fixture", "one by one", "several"],
+)
+def test_as_many_are_alive_as_runs_are_under_way(project, experiment, outcome, at_a_time):
+    """A model may fill a device: that of a run is gone before the next run makes its own."""
+    project.raw("conftest.py", AT_A_TIME)
+    project.write(experiment)
+    result = project.run("-n", "0", "-s", "--crystallize-cache=off")
+    result.assert_outcomes(**{outcome: 1})
+    result.stdout.fnmatch_lines([f"*12 models, {at_a_time} at a time"])
+
+
+LEFT = """
+    import gc
+    import weakref
+
+    import pytest
+
+    models = []
+
+    class Model:
+        def __init__(self):
+            models.append(weakref.ref(self))
+
+    @pytest.fixture(scope="session")
+    def weights():
+        return "weights"
+
+    @pytest.fixture
+    def model(weights):
+        return Model()
+
+    def pytest_runtest_logstart():
+        gc.collect()
+        assert [model for model in models if model() is not None] == []
+
+    def pytest_unconfigure():
+        print(f"{len(models)} models")
+"""
+
+
+@pytest.mark.parametrize(
+    "experiment",
+    [
+        awaited(arguments="model, rng", lines="await asyncio.sleep(0)"),
+        total(arguments="model, caplog, rng", lines="import logging\nlogging.warning('%s', model)"),
+    ],
+    ids=["several runs", "logged"],
+)
+def test_what_a_test_was_run_with_is_gone_before_the_next_one(project, experiment):
+    """A session holds what its own fixtures made, not what runs made that were the first to ask for these."""
+    project.raw("conftest.py", LEFT)
+    project.write(experiment + edited(experiment, "experiment_total", "experiment_other"))
+    result = project.run_apart("-n", "0", "-s", "--crystallize-cache=off")
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines(["*24 models"])
