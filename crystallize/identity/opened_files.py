@@ -77,20 +77,56 @@ class Opening:
     in_runs: bool = False
 
 
+class Openings(dict[tuple[Kind, str], Opening]):
+    """Openings by what was opened, and a number that changes with whatever is noted."""
+
+    version = 0
+
+
 class OpenedFiles:
-    """Files that were opened in this process, but for those of packages, of Python and of the machine."""
+    """Files that were opened in this process, but for those of packages, of Python and of the machine.
+
+    Those in the system's temporary directory are kept apart, since each run may have files of its own there:
+    a project that lies elsewhere has nothing to do with them.
+    """
 
     def __init__(self) -> None:
-        self.version = 0
-        """Changes with whatever is noted."""
         self.unheard: tuple[ModuleType, ...] = ()
         """Modules that were loaded before it began to note."""
-        self._openings: dict[tuple[Kind, str], Opening] = {}
+        self._openings, self._temporary = Openings(), Openings()
+        self._system: tuple[str, tuple[str, ...]] | None = None  # its temporary directory, and spellings
         self._made: set[str] = set()
         self._ignored: Places | None = None
 
-    def __iter__(self) -> Iterator[Opening]:
-        return iter(list(self._openings.values()))
+    def of(self, root: str) -> Iterator[Opening]:
+        """Yield those that may count for a project, given its directory without links."""
+        for openings in self._concerning(root):
+            yield from list(openings.values())
+
+    def version(self, root: str) -> tuple[int, ...]:
+        """Return what changes with whatever is noted that may count for a project."""
+        return tuple(openings.version for openings in self._concerning(root))
+
+    def _concerning(self, root: str) -> tuple[Openings, ...]:
+        if self._system is None:
+            return (self._openings,)
+        directory, trees = self._system
+        project = os.path.normcase(root).rstrip(os.sep) + os.sep
+        overlaps = any(tree.startswith(project) or project.startswith(tree) for tree in trees)
+        if overlaps or tempfile.tempdir != directory:  # another one is none that counts as temporary
+            return self._openings, self._temporary
+        return (self._openings,)
+
+    def _group_of(self, file: Spelled) -> Openings:
+        # `gettempdir` takes a lock, which who opens a file may hold; whoever has asked it has set `tempdir`.
+        if self._system is None and isinstance(directory := tempfile.tempdir, str):
+            self._system = directory, tuple(text.rstrip(os.sep) + os.sep for text in Spelled.of(directory))
+        is_temporary = (
+            self._system is not None
+            and tempfile.tempdir == self._system[0]
+            and all(text.startswith(self._system[1]) for text in file)
+        )
+        return self._temporary if is_temporary else self._openings
 
     def start(self, loaded: Iterable[object] = ()) -> None:
         """Begin to note; what modules among the plugins that are loaded have opened by then is not known."""
@@ -131,12 +167,12 @@ class OpenedFiles:
             known = self._openings["code", path] = Opening("code", path, in_runs=in_run)
         elif known.modules.issuperset(readers) and known.in_runs <= in_run:
             return
-        self._met_again(known, readers, in_run)
+        self._met_again(self._openings, known, readers, in_run)
 
-    def _met_again(self, known: Opening, readers: set[str], in_run: bool) -> None:
+    def _met_again(self, openings: Openings, known: Opening, readers: set[str], in_run: bool) -> None:
         known.modules |= readers
         known.in_runs &= in_run
-        self.version += 1
+        openings.version += 1
 
     def _opened(self, path: Any, mode: str | None, flags: int) -> None:
         if not flags & _WRITES:
@@ -157,19 +193,20 @@ class OpenedFiles:
             if source_of(file) is not None or (readers := _readers()) is None:
                 return
             in_run = bool(current())
-            known = self._openings.get((kind, file.given))
+            openings = self._group_of(file)
+            known = openings.get((kind, file.given))
             if known is None:
                 known = _first_opening(kind, file.given)
                 if known is None:
                     return
                 known.in_runs = in_run
-                self._openings[kind, file.given] = known
+                openings[kind, file.given] = known
             elif known.modules.issuperset(readers) and known.in_runs <= in_run:
                 return
-            self._met_again(known, readers, in_run)
+            self._met_again(openings, known, readers, in_run)
         except Exception:  # it would end up in the code that opens the file
             self._openings.setdefault((kind, repr(path)), Opening(kind, repr(path)))
-            self.version += 1
+            self._openings.version += 1
 
 
 def _first_opening(kind: Kind, path: str) -> Opening | None:

@@ -78,7 +78,7 @@ class Prerequisites:
         self._opened = opened
         self._is_temporary = in_temporary(self._root)
         self._resolved: dict[tuple[str, str], tuple[Status | None, Entry | None]] = {}
-        self._listed: tuple[tuple[int, int], str] | None = None
+        self._listed: tuple[tuple[tuple[int, ...], int], str] | None = None
         self._holds: dict[str, str | None] = {}
 
     def listed(self) -> str:
@@ -90,7 +90,7 @@ class Prerequisites:
             If a file has changed since it was read.
         """
         files = LOADED.now()
-        state = OPENED.version, len(files)
+        state = OPENED.version(self._root), len(files)
         if self._listed is None or self._listed[0] != state:
             DIGESTS.load(self._store)
             opened = list(self._of_opened()) if self._opened else []
@@ -129,7 +129,7 @@ class Prerequisites:
                     "than by -p or PYTEST_PLUGINS"
                 )
         reached = self._modules
-        for opening in OPENED:
+        for opening in OPENED.of(self._root):
             shared = reached is None or not opening.modules or not opening.modules.isdisjoint(reached)
             if opening.in_runs and not shared:
                 continue  # read for another experiment, which has no code in common with this one

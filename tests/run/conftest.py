@@ -5,7 +5,7 @@ import logging
 import pytest
 from cached_steps import CALLS
 
-from crystallize.identity.opened_files import OPENED
+from crystallize.identity.opened_files import OPENED, Openings
 
 
 class _Counter(logging.Handler):
@@ -30,7 +30,8 @@ def calls(monkeypatch):
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
     """Give each test a cache of its own, a directory to leave artifacts in, and no files of other tests."""
-    monkeypatch.setattr(OPENED, "_openings", {})
+    for group in ("_openings", "_temporary"):
+        monkeypatch.setattr(OPENED, group, Openings())
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CRYSTALLIZE_CACHE_SECRET", "of these tests")
     monkeypatch.setenv("CRYSTALLIZE_CACHE_DIR", str(tmp_path / "cache"))
