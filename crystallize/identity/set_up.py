@@ -97,7 +97,8 @@ _MOST_SEARCHED: Final = 8
 
 
 def _searched(loaded: list[ModuleType], called: list[ModuleType]) -> _Searched:
-    """Return what is found from some modules, which experiments of a file have in common."""
+    """Return what is found from some modules, which experiments have in common, of one file or of several."""
+    loaded = list(dict.fromkeys(loaded))  # whose own module may be among all that are loaded
     for module, (spec, _) in list(_read.items()):
         if vars(module).get("__spec__") is not spec:
             _outline_of(module)  # forgets what was found, since it was loaded again

@@ -6,6 +6,7 @@ from types import ModuleType
 
 import pytest
 
+from crystallize.identity import set_up
 from crystallize.identity.outline import combined, outline
 from crystallize.identity.set_up import opened_by_loading, set_up_by
 
@@ -289,3 +290,20 @@ def test_what_loading_a_module_may_open(tmp_path, monkeypatch, source, names):
     (tmp_path / "shop_early.py").write_text(source)
     monkeypatch.setitem(sys.modules, "shop_early", module)
     assert opened_by_loading(module) == names
+
+
+def test_experiments_of_several_files_are_searched_once(tmp_path, monkeypatch):
+    """Each asks about all that is loaded and its own module, which is among that: nothing else is found."""
+    files = []
+    for name in ("shop_first", "shop_second"):
+        (tmp_path / f"{name}.py").write_text(f"print({name!r})\n")
+        files.append(name)
+    monkeypatch.syspath_prepend(tmp_path)
+    loaded = [__import__(name) for name in files]
+    searches, search = [], set_up._search
+    monkeypatch.setattr(set_up, "_search", lambda *args: searches.append(args) or search(*args))
+    found = [set_up_by([*loaded, own], root=tmp_path) for own in loaded]
+    assert found == [set_up_by(loaded, root=tmp_path)] * 2
+    assert len(searches) == 1
+    for name in files:
+        del sys.modules[name]
