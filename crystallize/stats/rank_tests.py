@@ -417,12 +417,11 @@ def _normal_rejections(mean: float, variance: float, alpha: float) -> int:
 def _leveled(arms: Arms, shift: float) -> tuple[Sample, Sample]:
     """Return the order of the baseline's values and of the treatment's less the shift, noise removed."""
     null = _bounded(arms.scaled(shift))
-    zeros = (
-        arms.precision.zeros_at(arms.baseline),
-        np.maximum(arms.precision.zeros_at(arms.treatment), arms.precision.zero_of_shift(null)),
-    )
-    order = levels(np.concatenate((arms.baseline, arms.treatment - null)), np.concatenate(zeros))
-    return order[: arms.baseline.size], order[arms.baseline.size :]
+    n = arms.baseline.size
+    tolerances = arms.precision.zeros_at(np.concatenate((arms.baseline, arms.treatment)))
+    tolerances[n:] = np.maximum(tolerances[n:], arms.precision.zero_of_shift(null))
+    order = levels(np.concatenate((arms.baseline, arms.treatment - null)), tolerances)
+    return order[:n], order[n:]
 
 
 def _bounded(shift: float) -> float:

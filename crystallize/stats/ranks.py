@@ -18,12 +18,11 @@ _Counts = NDArray[np.int64]
 
 def levels(values: Sample, tolerances: Sample) -> Sample:
     """Return the values' order as 0, 1, ...: neighbours within the tolerance of either share one."""
-    order = np.argsort(values, kind="stable")
-    within = tolerances[order]
-    steps = np.diff(values[order]) > np.maximum(within[1:], within[:-1])
-    result = np.zeros(values.size)
-    result[order[1:]] = np.cumsum(steps)
-    return result
+    distinct, places = np.unique(values, return_inverse=True)
+    within = np.zeros(distinct.size)
+    np.maximum.at(within, places, tolerances)  # of equal values the largest, in whatever order they are
+    steps = np.diff(distinct) > np.maximum(within[1:], within[:-1])
+    return np.concatenate(([0.0], np.cumsum(steps)))[places]
 
 
 def doubled_midranks(values: Sample) -> _Counts:

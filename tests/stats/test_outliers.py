@@ -2,6 +2,7 @@
 
 import sys
 from functools import partial
+from itertools import permutations
 
 import numpy as np
 import pytest
@@ -112,6 +113,15 @@ def test_the_unit_and_the_order_of_pairs_change_nothing(given, power, shuffle):
     arms = as_paired_arms("a test", before, after, minimum=1)
     moved = as_paired_arms("a test", before[order], after[order], minimum=1)
     assert (moved.apart, moved.reach) == (arms.apart, arms.reach)
+
+
+def test_the_order_of_equal_differences_changes_nothing():
+    """Of two with a rounding each, the one that stood beside a third decided whether that is a tie."""
+    ulp = np.float32(2**-24)
+    before = np.array([0.75, 1.5, 0.75 + 16 * ulp], np.float32)
+    after = np.array([0.75 + 10 * ulp, 1.5 + 10 * ulp, 0.75], np.float32)
+    found = {wilcoxon(before[order], after[order]).statistic for order in map(list, permutations(range(3)))}
+    assert found == {2.0}
 
 
 def test_what_rounding_makes_of_pairs_of_all_sizes_is_nothing():
