@@ -135,9 +135,11 @@ def logarithms(baseline: ArrayLike, treatment: ArrayLike) -> tuple[Sample, Sampl
     precision = precision_of((baseline, arms[0]), (treatment, arms[1]))
     first, second = np.log(arms[0]), np.log(arms[1])
     # Rounding moves a logarithm by as much as its value is rounded, however near to 0 the logarithm is.
-    pairs = np.maximum(np.abs(first), np.abs(second)) if first.size == second.size else np.ones(1)
-    if float(pairs.min()) < _NEAR_ZERO or largest(first, second) < 1:
-        shift = 1 - math.floor(min(float(first.min()), float(second.min())))
+    sizes = np.abs(first), np.abs(second)
+    nearest = np.maximum(*sizes) if first.size == second.size else np.concatenate(sizes)
+    if float(nearest.min()) < _NEAR_ZERO or largest(first, second) < 1:
+        lowest = min(float(first.min()), float(second.min()))
+        shift = 1 - _NEAR_ZERO * math.floor(lowest / _NEAR_ZERO)  # not far above 1, where digits are lost
         first, second = first + shift, second + shift
     if precision.ulp > 2.0**-53:
         first, second = (logs.astype(np.float32) for logs in (first, second))

@@ -1,13 +1,22 @@
 """The ratio of geometric means."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
 from scipy.stats import ttest_1samp, ttest_ind
 
 from crystallize.errors import SampleError
-from crystallize.stats import crossed_t, log_ratio, non_inferiority, paired_t, relative_superiority, welch_t
+from crystallize.stats import (
+    crossed_t,
+    log_ratio,
+    non_inferiority,
+    paired_t,
+    relative_superiority,
+    welch_t,
+    yuen_t,
+)
 
 SLOW = [10.2, 11.9, 9.1, 14.8, 10.4, 12.2]
 FAST = [8.1, 9.3, 7.9, 11.9, 8.0, 10.4]
@@ -50,6 +59,28 @@ def test_pairs_of_one_ratio_do_not_vary(scale, dtype):
     result = log_ratio(values, values * dtype(1.0004))
     assert result.degenerate
     assert result.p_value == 2**-4
+
+
+def test_near_1_single_precision_keeps_its_digits():
+    """Changes of a few units in the last place are found as the differences are, by the paired t."""
+    rng = np.random.default_rng(1)
+    found = {log_ratio: 0, paired_t: 0}
+    for _ in range(50):
+        common = rng.normal(size=10)
+        arms = [(1 + 1e-6 * (common + rng.normal(mean, 1, 10))).astype(np.float32) for mean in (0, 0.8)]
+        for test in found:
+            found[test] += test(*arms).p_value <= 0.05
+    assert found[log_ratio] >= found[paired_t] - 2 > 10
+
+
+@pytest.mark.parametrize("size", [20, 21])
+def test_rounding_near_1_is_none_beside_an_outlier(size):
+    """Also in arms of different sizes, where no values belong together."""
+    rng = np.random.default_rng(size)
+    first, second = (1 + 2.0**-52 * np.round(rng.normal(mean, 10, n)) for mean, n in ((0, 20), (8, size)))
+    first[0] = second[3] = 50
+    result = log_ratio(first, second, compare=partial(yuen_t, paired=False))
+    assert (result.p_value, result.degenerate) == (1.0, True)
 
 
 def test_units_in_units():
