@@ -92,15 +92,19 @@ def quantile_test(
     make = as_paired_arms if paired else as_arms
     q = _checked(q)
     arms = make(_NAME, baseline, treatment, minimum=fewest_for_quantile(q))
-    first, second, zero_at = arms.baseline, arms.treatment, arms.precision.zero_at
+    first, second, precision = arms.baseline, arms.treatment, arms.precision
     size = max(typical(first), typical(second))
 
+    def same(shift: float, limit: float) -> float:
+        # The limit is a value of the baseline, or one of the treatment less the shift.
+        own = min(abs(limit), abs(limit + shift))
+        return max(precision.zero_at(size, own), precision.zero_of_shift(shift))
+
     def p_value(shift: float, alternative: Alternative) -> float:
-        same = partial(zero_at, size, shift)
-        return _p_value(first, second - shift, q, alternative, paired=paired, same=same)
+        return _p_value(first, second - shift, q, alternative, paired=paired, same=partial(same, shift))
 
     before, after = float(np.quantile(first, q)), float(np.quantile(second, q))
-    estimate = snap(after - before, 0.0, zero_at(size, before, after))
+    estimate = snap(after - before, 0.0, precision.zero_at(size, before, after))
     reach = float(max(second.max() - first.min(), first.max() - second.min(), 1e-300)) + abs(estimate)
     null = arms.scaled(shift)
 
@@ -113,7 +117,7 @@ def quantile_test(
         ends = min(ends[0], null), max(ends[1], null)
     moved = second - null
     limit = _common(first, moved, q)
-    limit += zero_at(size, null, limit)
+    limit += same(null, limit)
     return TestResult(
         test=f"{_percent(q)} quantile",
         p_value=p_value(null, alternative),
@@ -126,7 +130,7 @@ def quantile_test(
         alternative=alternative,
         null=shift,
         estimand=f"difference of the {_percent(q)} quantiles",
-        degenerate=max(spread(first), spread(second)) <= arms.precision.zero,
+        degenerate=max(spread(first), spread(second)) <= precision.zero,
     )
 
 

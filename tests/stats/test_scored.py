@@ -332,6 +332,20 @@ def test_what_a_quantile_test_does_not_reject_is_in_its_interval(paired):
     assert (result.p_value, result.estimate, result.interval) == (1.0, -1.0, (-1.0, pytest.approx(1.0)))
 
 
+@pytest.mark.parametrize("paired", [True, False])
+def test_a_shift_of_singles_is_rounded_as_the_double_that_it_is(paired):
+    """Beside the shift by a hang all other latencies were equal: the interval ended there."""
+    rng = np.random.default_rng(1)
+    before, after = np.exp(rng.normal(-5, 0.4, (2, 10)))
+    after[3] = 7e4
+    ends = [
+        quantile_test(before.astype(dtype), after.astype(dtype), q=0.5, paired=paired).interval
+        for dtype in (np.float64, np.float32)
+    ]
+    assert ends[1] == pytest.approx(ends[0], rel=1e-4)
+    assert ends[0][1] < 0.02
+
+
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_an_outlier_does_not_decide_what_is_equal_to_a_quantile(dtype):
     """One hang of a service among latencies of a millisecond leaves their median what it is."""
