@@ -97,8 +97,6 @@ def continuous_p_value(p_value: float, floor: float, spread: float, tolerance: f
     df : float
         Degrees of freedom: near constant values the p-value falls with this power of the range.
     """
-    if tolerance == 0:
-        return p_value
     return max(p_value, floor * math.pow(tolerance / spread, df))
 
 

@@ -197,10 +197,10 @@ def welch_t(
     Notes
     -----
     Valid but wasteful for pairs, where `paired_t` has more power. One constant arm is no obstacle. If both
-    are constant (but for rounding, as in `paired_t`), the p-value is that of
-    complete separation of the arms under random labels, 2/C(n+m, n) two-sided and 1/C(n+m, n) one-sided (1 if
-    the difference c is `shift`, or lies on the other side of it); the interval is [c, c], `df` is n + m - 2,
-    and the result is flagged `degenerate`.
+    are constant (but for rounding, as in `paired_t`), the p-value is that of complete separation of the arms
+    under random labels, 2/C(n+m, n) two-sided and 1/C(n+m, n) one-sided (1 if the difference c is on the
+    other side of `shift`, or the arms overlap but for the shift, so that c is `shift`); the interval is
+    [c, c], `df` is n + m - 2, and the result is flagged `degenerate`.
 
     References
     ----------
