@@ -128,6 +128,8 @@ def check_alternative(test: str, alternative: str) -> None:
 
 def as_whole(number: Any) -> int | None:
     """Return a whole number of any type as an int, whose sums and powers never overflow; None of all else."""
+    if isinstance(number, np.bool_):  # of which numpy 1 warns that it is no index
+        return int(number)
     try:
         return index(number)
     except TypeError:
