@@ -180,14 +180,18 @@ def mean(values: Sequence[float]) -> float:
 
 def deviation(values: Sequence[float]) -> float:
     """Return the standard deviation of at least two finite numbers; infinite beyond floats."""
+    found = _deviation(values)
+    if found == math.inf:  # a difference, its square, or a sum of them is beyond the largest float
+        return scaled_float(_deviation([math.ldexp(value, -FAR) for value in values]), FAR)
+    return found
+
+
+def _deviation(values: Sequence[float]) -> float:
     try:
         middle = mean(values)
-        found = math.sqrt(math.fsum((value - middle) ** 2 for value in values) / (len(values) - 1))
-    except OverflowError:  # a square, or a sum of them, is beyond the largest float
-        found = math.inf
-    if math.isfinite(found):
-        return found
-    return scaled_float(deviation([math.ldexp(value, -FAR) for value in values]), FAR)
+        return math.sqrt(math.fsum((value - middle) ** 2 for value in values) / (len(values) - 1))
+    except OverflowError:
+        return math.inf
 
 
 def mean_of_sample(values: Sequence[float]) -> float:

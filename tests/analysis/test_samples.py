@@ -1,11 +1,13 @@
 """From runs to samples: what is missing, what pairs with what, and which units there are."""
 
 import math
+import statistics
 
 import pytest
 from recorded import FAILED, arm, arms
 
 from crystallize import ClusteredTTest, ConditionRuns, GroupSequential, Hypothesis, PairedTTest, evaluate
+from crystallize.analysis.columns import deviation
 from crystallize.claims.policy import Judging
 from crystallize.errors import DefinitionError
 
@@ -258,3 +260,18 @@ def test_odd_numbers(values, relative, status):
     verdict = evaluate(claim("no_decrease", margin=0.5, relative=relative), *arms(values, values))
     assert verdict.status == status
     assert verdict.passed or "replicate 0" in verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("values", "found"),
+    [
+        ([1.0, 2.0, 4.0], statistics.stdev([1.0, 2.0, 4.0])),
+        ([1e200, 2e200, 3e200], 1e200),
+        ([1.7e308, -1.7e308], math.inf),
+        ([math.nan, 1.0, 2.0], math.nan),
+        ([math.inf, 1.0], math.nan),
+    ],
+)
+def test_a_deviation_is_there_for_values_of_any_size(values, found):
+    """Squares beyond floats are those of smaller values; what is no number has none."""
+    assert deviation(values) == pytest.approx(found, rel=1e-15, nan_ok=True)
