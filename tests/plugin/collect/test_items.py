@@ -1,11 +1,10 @@
 """Items as conftests, hooks and editors expect them."""
 
 import json
-import textwrap
 
 import pytest
 
-from plugin.conftest import ITEM, edited, mark, total
+from plugin.conftest import ITEM, edited, total
 
 WITH_TMP_PATH = total(arguments="tmp_path, rng")
 REFUTED = total(arguments="tmp_path, rng", treatments={"boost": {"delta": -9.0}})
@@ -58,59 +57,6 @@ def test_funcargs_are_those_of_the_latest_run(project):
     )
     project.write(WITH_TMP_PATH)
     project.run("-n", "0").assert_outcomes(passed=1)
-
-
-ALIVE = """
-    import gc
-    import weakref
-
-    import pytest
-
-    models = []
-
-    class Model:
-        def __init__(self):
-            models.append(weakref.ref(self))
-
-    @pytest.fixture
-    def model():
-        return Model()
-
-    def pytest_runtest_logstart():
-        gc.collect()
-        assert [model for model in models if model() is not None] == []
-
-    def pytest_unconfigure():
-        print(f"{len(models)} models")
-"""
-
-
-RETURNS = "return {'total': rng.normal() + delta}"
-
-
-@pytest.mark.parametrize(
-    "function",
-    [
-        f"def experiment_NAME(model, rng, delta=0.0): {RETURNS}",
-        f"async def experiment_NAME(model, rng, delta=0.0): {RETURNS}",
-        "class TestNAME:\n"
-        "    @pytest.fixture(autouse=True)\n"
-        "    def keep(self, model): self.model = model\n"
-        f"    MARK def experiment_NAME(self, rng, delta=0.0): {RETURNS}",
-    ],
-    ids=["function", "coroutine", "method"],
-)
-def test_what_a_test_was_run_with_is_let_go(project, function):
-    """What fixtures gave to the last run of an experiment may be a model: it is gone before the next test."""
-    project.raw("conftest.py", ALIVE)
-    above, _, below = function.rpartition("MARK ")
-    sources = [above + textwrap.indent(mark() + below, "    " if above else "") for _ in "ab"]
-    project.write(
-        "".join(source.replace("NAME", name) + "\n" for name, source in zip("ab", sources, strict=True))
-    )
-    result = project.run("-n", "0", "-s", "--crystallize-cache=off")
-    result.assert_outcomes(passed=2)
-    result.stdout.fnmatch_lines(["*24 models"])
 
 
 RESULT_IN_FIXTURES = """

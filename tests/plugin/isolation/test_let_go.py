@@ -1,8 +1,10 @@
 """What runs were made with is let go of when they have ended, as it is of a test."""
 
+import textwrap
+
 import pytest
 
-from plugin.conftest import edited, total
+from plugin.conftest import edited, mark, total
 
 AT_A_TIME = """
     import gc
@@ -107,5 +109,33 @@ def test_what_a_test_was_run_with_is_gone_before_the_next_one(project, experimen
     project.raw("conftest.py", LEFT)
     project.write(experiment + edited(experiment, "experiment_total", "experiment_other"))
     result = project.run_apart("-n", "0", "-s", "--crystallize-cache=off")
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines(["*24 models"])
+
+
+RETURNS = "return {'total': rng.normal() + delta}"
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        f"def experiment_NAME(model, rng, delta=0.0): {RETURNS}",
+        f"async def experiment_NAME(model, rng, delta=0.0): {RETURNS}",
+        "class TestNAME:\n"
+        "    @pytest.fixture(autouse=True)\n"
+        "    def keep(self, model): self.model = model\n"
+        f"    MARK def experiment_NAME(self, rng, delta=0.0): {RETURNS}",
+    ],
+    ids=["function", "coroutine", "method"],
+)
+def test_what_a_test_was_run_with_is_let_go(project, function):
+    """What fixtures gave to the last run of an experiment may be a model: it is gone before the next test."""
+    project.raw("conftest.py", LEFT)
+    above, _, below = function.rpartition("MARK ")
+    sources = [above + textwrap.indent(mark() + below, "    " if above else "") for _ in "ab"]
+    project.write(
+        "".join(source.replace("NAME", name) + "\n" for name, source in zip("ab", sources, strict=True))
+    )
+    result = project.run("-n", "0", "-s", "--crystallize-cache=off")
     result.assert_outcomes(passed=2)
     result.stdout.fnmatch_lines(["*24 models"])
