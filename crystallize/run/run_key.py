@@ -136,10 +136,9 @@ class Subject:
         FingerprintError
             If a part can't be identified and there is no `cache_key`; the message says which, and why.
         """
-        common = _Parts(self)
+        common = _Parts(self, spellings(self.roots), {})
         common.value("schema", _SCHEMA)
-        for name, part in environment.parts.items():
-            common.said[_ENVIRONMENT + name] = part
+        common.said |= {_ENVIRONMENT + name: part for name, part in environment.parts.items()}
         common.seal("environment", environment.digest)
         for name, component in self.components.items():
             common.code(name, component)
@@ -156,7 +155,7 @@ class Subject:
         complete = common.complete
         known: dict[int, RunIdentity] = {}
         for condition, treatment in self.treatments.items():
-            own = common.copy()
+            own = common.branch()
             own.value("condition", condition)
             if treatment is not None:
                 own.code(f"treatment {condition}", treatment.change)
@@ -164,14 +163,11 @@ class Subject:
                 if id(subject) not in known:
                     known[id(subject)] = subject.identify(environment)
                 other = known[id(subject)]
-                own.said |= {
-                    key if own.said.get(key, part) == part else f"{name}: {key}": part
-                    for key, part in other.parts[theirs].items()
-                }
+                own.add(name, other.parts[theirs])
                 own.seal(f"upstream {name}", other.seals[theirs].hex())
                 labels |= other.labels or set()
                 complete = complete and other.labels is not None
-            own_parts[condition] = {k: part for k, part in own.said.items() if common.said.get(k) != part}
+            own_parts[condition] = own.said
             seals[condition] = own.total.digest()
             labels |= own.labels
             complete = complete and own.complete
@@ -224,22 +220,31 @@ def declared_inputs(root: Path, patterns: Iterable[str]) -> dict[str, str]:
 
 
 class _Parts:
-    """Parts of an identity, taken up one by one."""
+    """Parts of an identity, taken up one by one: what is `said`, beside what was `known` before."""
 
-    def __init__(self, subject: Subject, roots: Roots | None = None) -> None:
+    def __init__(self, subject: Subject, roots: Roots, known: Mapping[str, str]) -> None:
         self._subject = subject
-        self._roots = spellings(subject.roots) if roots is None else roots
+        self._roots = roots
+        self._known = known
         self.said: dict[str, str] = {}
         self.labels: set[str] = set()
         self.total = blake2b(digest_size=32, person=b"crystallize")
         self.complete = True
 
-    def copy(self) -> _Parts:
-        """Return another one that goes on from here."""
-        other = _Parts(self._subject, self._roots)
-        other.said, other.labels = dict(self.said), set(self.labels)
+    def branch(self) -> _Parts:
+        """Return another one that goes on from here, and says what comes from then on."""
+        other = _Parts(self._subject, self._roots, self.said)
         other.total, other.complete = self.total.copy(), self.complete
         return other
+
+    def add(self, name: str, parts: Mapping[str, str]) -> None:
+        """Say the parts of something that has a name; of those that are known, only what differs."""
+        for label, part in parts.items():
+            known = self.said.get(label, self._known.get(label))
+            if known is None:
+                self.said[label] = part
+            elif known != part:
+                self.said[f"{name}: {label}"] = part
 
     def seal(self, name: str, digest: str) -> None:
         """Have the keys depend on something."""
@@ -262,9 +267,7 @@ class _Parts:
             self.complete = False
             self.seal(name, _REPLACED)
             return
-        for label, part in found.parts.items():
-            known = self.said.get(label, part)
-            self.said[label if known == part else f"{name}: {label}"] = part
+        self.add(name, found.parts)
         self.labels.update(label for label in found.parts if label != name)
         self.seal(name, found.digest)
 
