@@ -30,13 +30,16 @@ class LoadedFiles:
     """The files of site-packages that modules of this process were loaded from."""
 
     def __init__(self) -> None:
+        self._listed: list[str] = []
         self._seen: set[str] = set()
         self._files: dict[str, str] = {}
 
     def now(self) -> dict[str, str]:
         """Return name, relative to its home, -> path of each file; Crystallize's own are left out."""
-        if self._seen.issuperset(sys.modules):
+        listed = list(sys.modules)
+        if listed == self._listed:  # sooner than to look up each
             return self._files
+        self._listed = listed
         # A list of pairs could have garbage collected, whose finalizers may import, while it is made.
         for name, module in sys.modules.copy().items():
             if name in self._seen:
