@@ -118,6 +118,7 @@ class Judged:
 
 
 _FIELDS: Final = tuple(each.name for each in fields(Judged))
+_PLAIN: Final = frozenset({type(None), bool, float})
 _CACHE_FIELDS: Final = tuple(each.name for each in fields(CacheUse))
 
 
@@ -130,10 +131,10 @@ def judged_of(report: Any) -> Judged | None:
 def plain(value: Any) -> Any:
     """Reduce to what every report format and process boundary can carry."""
     kind = type(value)
-    if value is None or kind is bool or kind is float or (kind is str and value.isascii()):
+    if kind in _PLAIN or (kind is str and value.isascii()):
         return value
     if isinstance(value, dict):
-        return {plain(str(key)): plain(item) for key, item in value.items()}
+        return {plain(str(key)): item if type(item) in _PLAIN else plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     if isinstance(value, float):
