@@ -128,9 +128,13 @@ class AnalysisPlan:
     def conditions(self, hypothesis: Hypothesis, treatment: str) -> tuple[str, ...]:
         """Return the conditions that a verdict rests on: those of its family, if its p-value is adjusted."""
         if self.is_corrected(hypothesis) and self.judging.stopping is None:
-            needed = {name for member in self.members for name in self.rests_on(*member)}
-            return tuple(name for name in (BASELINE, *self.treatments) if name in needed)
+            return self._of_family
         return self.rests_on(hypothesis, treatment)
+
+    @cached_property
+    def _of_family(self) -> tuple[str, ...]:
+        needed = {name for member in self.members for name in self.rests_on(*member)}
+        return tuple(name for name in (BASELINE, *self.treatments) if name in needed)
 
     @cached_property
     def members(self) -> tuple[Member, ...]:

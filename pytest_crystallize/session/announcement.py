@@ -73,7 +73,8 @@ def _described(runs: ExperimentRuns) -> dict[str, Any]:
 
 def announcements(selected: Iterable[HypothesisItem]) -> dict[str, Announced]:
     """Return what is known of the experiments of the selected tests, by id."""
-    return {item.runs.id: _announced(item.runs) for item in selected}
+    experiments = {item.runs.id: item.runs for item in selected}  # each of which has many tests
+    return {name: _announced(runs) for name, runs in experiments.items()}
 
 
 @dataclass(frozen=True, slots=True)

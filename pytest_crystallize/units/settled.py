@@ -329,19 +329,14 @@ class SettledExperiment:
         self.needed.update(item.conditions)
         if item.hypothesis is not None and item.treatment and self.settings.options.save is None:
             family = self.analysis_plan.conditions(item.hypothesis, item.treatment)
-            tested = (name for name in family if name == BASELINE or self._is_tested(name))
-            self.needed.update(name for name in tested if name in self.conditions)
+            self.needed |= self._tested.intersection(family, self.conditions)
 
-    def _is_tested(self, treatment: str) -> bool:
-        """Return whether the marks let any claim of the family about a treatment be tested."""
+    @cached_property
+    def _tested(self) -> frozenset[str]:
+        """The conditions of which the marks let some claim of the family be tested, and the baseline."""
         corrected = self.analysis_plan.is_corrected
-        return any(
-            treatment in m.conditions
-            and m.hypothesis is not None
-            and corrected(m.hypothesis)
-            and m.will_run()
-            for m in self.members
-        )
+        claims = [m for m in self.members if m.hypothesis is not None and corrected(m.hypothesis)]
+        return frozenset([BASELINE, *(name for m in claims if m.will_run() for name in m.conditions)])
 
     def for_family(self) -> list[str]:
         """Return the conditions that are run for the correction alone: no selected test is about them."""

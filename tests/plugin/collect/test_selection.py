@@ -102,6 +102,25 @@ def test_what_is_not_tested_counts_in_the_family(project):
     assert adjusted == pytest.approx(6 * smallest, rel=1e-12)
 
 
+def test_marks_are_asked_as_often_for_each_test_of_a_larger_family(project):
+    """Which claims can be tested is found once for all tests of an experiment, not for each of them."""
+    asked = []
+    for size in (3, 9):
+        treatments = {f"t{i}": {"delta": 3.0} for i in range(size)}
+        above = """
+def skipped():
+    with open("log", "a") as log:
+        print(1, file=log)
+    return False
+"""
+        mark = '@pytest.mark.skipif("skipped()", reason="")'
+        project.write(total(above=f"{above}\n{mark}", treatments=treatments, replicates=8))
+        project.run("--collect-only")
+        asked.append(len(project.log()))
+        (project.path / "log").unlink()
+    assert asked[1] <= 3 * asked[0]
+
+
 def test_by_function(project):
     """The node id of an experiment selects its tests."""
     project.write(mixed())

@@ -1,6 +1,7 @@
 """Experiments on cases under pytest."""
 
 import json
+import os
 
 import pytest
 
@@ -84,6 +85,25 @@ def test_edited_cases_are_named(project):
     assert "recomputed" not in project.run("-v").stdout.str()
     write_cases(project, ROWS)
     assert "recomputed" not in project.run("-v").stdout.str()
+
+
+def test_what_is_stored_is_read_as_often_for_many_claims_as_for_one(project, monkeypatch):
+    """Each has a test, and all of them are about the same runs."""
+    write_cases(project, ROWS)
+    opened, open_file = [], os.open
+    monkeypatch.setattr(
+        os, "open", lambda path, *args, **kw: opened.append(path) or open_file(path, *args, **kw)
+    )
+    read = []
+    for claims in (1, 6):
+        named = [f'Hypothesis(metric="score", direction="increase", name="up {i}")' for i in range(claims)]
+        project.write(source(hypotheses=f"[{', '.join(named)}]"))
+        project.run().assert_outcomes(passed=claims)
+        opened.clear()
+        result = project.run()
+        result.stdout.fnmatch_lines(["experiment_a: 48 runs, of which 48 are stored"])
+        read.append(sum(str(path).endswith(".pack") for path in opened))
+    assert read[0] == read[1] > 0
 
 
 @pytest.mark.slow
