@@ -34,7 +34,17 @@ class RecordTable:
     hundred bytes. Records that failed, were skipped, or have artifacts or output are kept as they are.
     """
 
-    __slots__ = ("_expected", "_in_order", "_kinds", "_limit", "_packed", "_rows", "_where", "_whole")
+    __slots__ = (
+        "_expected",
+        "_in_order",
+        "_kinds",
+        "_left",
+        "_limit",
+        "_packed",
+        "_rows",
+        "_where",
+        "_whole",
+    )
 
     def __init__(self) -> None:
         self._whole: dict[int, RunRecord] = {}
@@ -44,6 +54,7 @@ class RecordTable:
         self._where = array("q")  # by replicate, of what rows and which of them; or one of the below
         self._expected: deque[Callable[[], object]] = deque()
         self._packed = 0
+        self._left = 0  # records that were like too few others, when they were last looked at
         self._limit = _MOST_WHOLE
 
     def __len__(self) -> int:
@@ -124,9 +135,9 @@ class RecordTable:
             self._expected.popleft()()
 
     def settle(self) -> None:
-        """Have columns hold all that they can, if there are some."""
+        """Have columns hold all that they can, if there are some, but for a few that came since."""
         self.load()
-        if self._rows and self._whole:
+        if self._rows and len(self._whole) > self._left + self._left // 4:
             self._pack()
 
     def _holds(self, replicate: int) -> bool:
@@ -156,7 +167,8 @@ class RecordTable:
                 for record in records:
                     if (one := kind_of(record)) is not None:
                         self._moved((record,), *one)
-        self._limit = _MOST_WHOLE + 2 * len(self._whole)
+        self._left = len(self._whole)
+        self._limit = _MOST_WHOLE + 2 * self._left
 
     def _moved(self, records: Sequence[RunRecord], kind: Kind, values: Iterable[Any]) -> bool:
         """Move records of one kind to columns; tell whether there are some for it."""

@@ -168,6 +168,22 @@ def test_many_records_are_not_kept_as_objects(monkeypatch):
     assert [each.replicate for each in Records(table, 100)] == list(range(100))
 
 
+def test_records_that_are_like_few_others_are_compared_once(monkeypatch):
+    """However often somebody looks at them: those of cases have units of their own."""
+    monkeypatch.setattr(record_table, "_MOST_WHOLE", 8)
+    compared = []
+    monkeypatch.setattr(record_table, "kind_of", lambda record: compared.append(record) or kind_of(record))
+    table = RecordTable()
+    for number in range(100):
+        table.put(RunRecord("baseline", number, 1, (MetricEntry("x", 0.5, f"unit {number}", False, "s"),)))
+    Records(table, 100)
+    assert 0 < len(table.whole()) < 100  # some are in columns
+    compared.clear()
+    records = Records(table, 100)
+    assert not compared
+    assert [record.replicate for record in records] == [*range(100)]
+
+
 def test_of_several_records_one_that_failed_counts(monkeypatch):
     monkeypatch.setattr(record_table, "_MOST_WHOLE", 0)
     good = RunRecord("boost", 0, 1, seconds=0.1)
