@@ -49,7 +49,7 @@ def _lines(runs: ExperimentRuns) -> Iterator[str]:
     if stored.runs.refusal is not None:
         yield f"  run each time: {stored.runs.refusal}"
         return
-    for condition in (name for name in runs.conditions if name in runs.needed):
+    for condition in runs.needed_in_order:
         hits = stored.recall([condition], runs.replicates, runs.hypotheses, 0.0)[0]
         if len(hits) < runs.replicates:
             absent = (i for i in range(runs.replicates) if Unit(i, condition) not in hits)

@@ -110,7 +110,7 @@ class ExperimentCache:
         runs, stored = self._runs, self.stored
         recalled = Recalled(refusal=stored.runs.refusal)
         if stored.runs.refusal is None and self._cache.mode == "reuse":
-            needed = [condition for condition in runs.conditions if condition in runs.needed]
+            needed = runs.needed_in_order
             shard, share = runs.settings.options.shard, self._cache.share
             own = None if shard is None else [*filter(shard.has, range(runs.replicates))]
             hits, verified = stored.recall(needed, runs.replicates, runs.hypotheses, share, own=own)
@@ -137,7 +137,7 @@ class ExperimentCache:
         runs, stored = self._runs, self.stored
         if stored.runs.refusal is not None or self._cache.mode != "reuse":
             return 0
-        needed = [condition for condition in runs.conditions if condition in runs.needed]
+        needed = runs.needed_in_order
         recalled, _ = stored.recall(needed, runs.replicates, runs.hypotheses, 0.0, own=replicates)
         return len(recalled)
 

@@ -22,7 +22,7 @@ def described(runs: UnitRuns) -> dict[str, Any]:
         "seed": runs.root_seed,
         "replicates": runs.replicates,
         "conditions": list(runs.conditions),
-        "needed": [condition for condition in runs.conditions if condition in runs.needed],
+        "needed": runs.needed_in_order,
         "claims": [item.nodeid for item in runs.selected],
         "cases": "" if runs.design is None else runs.design.cases.digest,
         "code": _code(runs),
@@ -83,7 +83,7 @@ def _check(runs: UnitRuns, first: ShardFile, shard: ExperimentShard) -> None:
 
 
 def _check_complete(runs: UnitRuns, file: ShardFile) -> None:
-    has, needed = runs.settings.exchange.has, [name for name in runs.conditions if name in runs.needed]
+    has, needed = runs.settings.exchange.has, runs.needed_in_order
     own = (i for i in range(runs.replicates) if file.shard.has(i))
     lost = [Unit(i, name) for i in own for name in needed if not has(Key(runs.id, i, name))]
     if lost:

@@ -319,6 +319,11 @@ class SettledExperiment:
 
     # What is needed.
 
+    @property
+    def needed_in_order(self) -> list[str]:
+        """The conditions that the selected items need, in the order of all of them."""
+        return [condition for condition in self.conditions if condition in self.needed]
+
     def needs(self, item: Claimant) -> None:
         """Note that an item is to give a verdict: its conditions, and those of its family, are to be run.
 

@@ -247,13 +247,12 @@ class ExperimentRuns(UnitRuns):
         if not (self.looks_again and self.is_complete()):
             return False
         claims = [(i.hypothesis, i.treatment or "") for i in self.selected if i.hypothesis is not None]
-        known = (condition for condition in self.conditions if condition in self.needed)
-        return self._interim.advance(self.runs(known), claims)
+        return self._interim.advance(self.runs(self.needed_in_order), claims)
 
     @property
     def analysis(self) -> Analysis:
         """The verdicts on what is needed, made once where all runs are there."""
-        arms = self.runs(condition for condition in self.conditions if condition in self.needed)
+        arms = self.runs(self.needed_in_order)
         known = self._analysis
         if known is None or any(known.given[name] is not runs for name, runs in arms.items()):
             known = self._analysis = Analysis(self.analysis_plan, arms, self.references)
