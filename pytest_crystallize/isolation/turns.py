@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 from crystallize.seam import Locks
 from pytest_crystallize.isolation.timeouts import Timer
 from pytest_crystallize.naming.ids import checksum
-from pytest_crystallize.records.exchange import Exchange, SharedExchange
+from pytest_crystallize.records.exchange import Exchange
 
 _QUEUE: Final = 0
 _WORKERS: Final = range(1, 1 << 30)
@@ -53,11 +53,12 @@ class Turns:
         timed : bool
             Whether the timer runs, and is to be suspended until it is this process's turn.
         """
-        if not self.are_taken or not isinstance(self._exchange, SharedExchange):
+        directory = self._exchange.directory
+        if not self.are_taken or directory is None:
             yield
             return
         if self._locks is None:
-            self._locks = Locks(self._exchange.directory / "turns")
+            self._locks = Locks(directory / "turns")
         locks, own = self._locks, _WORKERS[checksum(self._exchange.worker) % len(_WORKERS)]
         first, count = (_WORKERS[0], len(_WORKERS)) if alone else (own, 1)
         if timed:

@@ -29,10 +29,21 @@ LOST = "ProcessDied"
 
 
 class Exchange:
-    """Records of one process; the base of what several processes share."""
+    """Records of one process; the base of what several processes share.
+
+    Attributes
+    ----------
+    worker : str
+        Name of this process.
+    workers : int
+        How many processes run units.
+    directory : Path or None
+        What the processes share; None where there is one.
+    """
 
     worker = "main"
     workers = 1
+    directory: Path | None = None
 
     def __init__(self) -> None:
         self._tables: dict[tuple[str, str], RecordTable] = {}
@@ -193,7 +204,7 @@ class SharedExchange(Exchange):
 
     def __init__(self, directory: Path, worker: str | None, workers: int = 1) -> None:
         super().__init__()
-        self.directory = directory
+        self.directory: Path = directory
         self.workers = workers
         self.worker = worker or "controller"
         self._readers = LogReaders(directory, but=self.worker)

@@ -19,7 +19,6 @@ from pytest_crystallize.naming.ids import typed
 from pytest_crystallize.options.options import state_path
 from pytest_crystallize.options.switches import in_ci
 from pytest_crystallize.records.arrivals import arrivals
-from pytest_crystallize.records.exchange import SharedExchange
 from pytest_crystallize.records.looks import look_name
 from pytest_crystallize.report.announced import Announced
 from pytest_crystallize.report.experiment_results import outcome_told
@@ -156,7 +155,7 @@ class EventStream:
     def _tell_news(self) -> None:
         exchange = self._settings.exchange
         if not self._is_collected:
-            found = announced(exchange.directory) if isinstance(exchange, SharedExchange) else None
+            found = None if exchange.directory is None else announced(exchange.directory)
             if found is None:
                 return
             self._tell_collected(found.tests, found.experiments)

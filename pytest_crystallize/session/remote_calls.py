@@ -12,7 +12,6 @@ from typing import Final
 import pytest
 
 from crystallize.seam import Counts, calls_made, counts_of_lines, hear_counts, keep_replies, prune_replies
-from pytest_crystallize.records.exchange import SharedExchange
 from pytest_crystallize.units.settings import Settings
 
 _DAY: Final = 86400.0  # seconds
@@ -41,7 +40,7 @@ class RemoteCalls:
     def _tell(self, name: str, more: dict[str, float]) -> None:
         """Tell what is counted at once: a worker may be killed, and what it did has been paid for."""
         exchange = self._settings.exchange
-        if isinstance(exchange, SharedExchange):
+        if exchange.directory is not None:
             with suppress(OSError):
                 path = exchange.directory / f"{exchange.worker}.calls"
                 file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
@@ -71,11 +70,10 @@ class RemoteCalls:
 def remote_lines(settings: Settings) -> Iterator[str]:
     """Yield a line for each remote function that was called, over all processes of the session."""
     total: dict[str, Counts] = calls_made()
-    exchange = settings.exchange
-    if isinstance(exchange, SharedExchange):
-        for path in sorted(exchange.directory.glob("*.calls")):
-            with suppress(OSError):
-                for name, counts in counts_of_lines(path.read_bytes().splitlines()).items():
-                    total[name] = counts.plus(total.get(name, Counts()))
+    directory = settings.exchange.directory
+    for path in () if directory is None else sorted(directory.glob("*.calls")):
+        with suppress(OSError):
+            for name, counts in counts_of_lines(path.read_bytes().splitlines()).items():
+                total[name] = counts.plus(total.get(name, Counts()))
     for name, counts in sorted(total.items()):
         yield counts.line(name)

@@ -16,7 +16,7 @@ from pytest_crystallize.naming.ids import pasteable, repro_option, seen_from
 from pytest_crystallize.naming.tracebacks import with_lines
 from pytest_crystallize.options.coverage import not_executed
 from pytest_crystallize.pytest_seam import ExceptionChainRepr, file_of, writer_of, xml_key
-from pytest_crystallize.records.exchange import Exchange, SharedExchange
+from pytest_crystallize.records.exchange import Exchange
 from pytest_crystallize.report.announced import Announced
 from pytest_crystallize.report.experiment_results import experiment_results
 from pytest_crystallize.report.judged import Judged, judged_of
@@ -82,10 +82,10 @@ class Reporter:
 
     def learn_expected(self) -> None:
         """Read from the session's directory what the workers collected."""
-        exchange = self.settings.exchange
-        if self.knows_expected or not isinstance(exchange, SharedExchange):
+        directory = self.settings.exchange.directory
+        if self.knows_expected or directory is None:
             return
-        if (found := announced(exchange.directory)) is not None:
+        if (found := announced(directory)) is not None:
             self.settings.collected = found.collected
             self.expected = found.tests
             self.announced = found.experiments
@@ -329,12 +329,11 @@ class Reporter:
 
     def gather_notes(self) -> None:
         """Take over what the workers have to say."""
-        exchange = self.settings.exchange
-        if isinstance(exchange, SharedExchange):
-            for path in sorted(exchange.directory.glob("*.notes")):
-                with contextlib.suppress(OSError, ValueError):
-                    for note in json.loads(path.read_text(encoding="utf-8")):
-                        self.settings.note(note)
+        directory = self.settings.exchange.directory
+        for path in () if directory is None else sorted(directory.glob("*.notes")):
+            with contextlib.suppress(OSError, ValueError):
+                for note in json.loads(path.read_text(encoding="utf-8")):
+                    self.settings.note(note)
         if self.settings.options.hides_from_coverage:
             for each in self.experiments():
                 if each.used is not None and each.used.cached:

@@ -13,7 +13,7 @@ from typing import Final
 from crystallize import Budget, RunRecord
 from crystallize.seam import is_finite
 from pytest_crystallize.naming.ids import checksum
-from pytest_crystallize.records.exchange import Exchange, SharedExchange
+from pytest_crystallize.records.exchange import Exchange
 
 _AMOUNT: Final = struct.Struct("<d")
 
@@ -75,7 +75,7 @@ class Spending:
         self.budget = budget
         self._exchange = exchange
         self._name = f"budget of {name}"
-        directory = exchange.directory if isinstance(exchange, SharedExchange) else None
+        directory = exchange.directory
         paths = [directory and directory / f"{checksum(self._name)}.{kind}" for kind in ("made", "cost")]
         self._calls, self._cost = Ledger(paths[0]), Ledger(paths[1])
         self._began: float | None = None
