@@ -14,11 +14,8 @@ from pytest_crystallize.command.main import GOOD
 from pytest_crystallize.command.reading import read_data, session_results
 from pytest_crystallize.records.shards import ShardFile
 from pytest_crystallize.report.terminal import experiment_lines, failure_lines
-from pytest_crystallize.report.text import wrapped
+from pytest_crystallize.report.text import WIDEST, wrapped
 from pytest_crystallize.results import SessionResults
-
-WIDEST = 120
-"""Columns that a table takes at most."""
 
 
 def show(file: str | None = None, *, verbose: bool = False) -> int:

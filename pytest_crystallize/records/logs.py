@@ -111,6 +111,15 @@ class Log:
         os.close(self._file)
 
 
+def append(path: Path, text: bytes) -> None:
+    """Append to a file that others may append to, too, all of it at once."""
+    file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    try:
+        os.write(file, text)
+    finally:
+        os.close(file)
+
+
 def _block(experiment: str, records: Sequence[RunRecord]) -> bytes:
     """Return two lines: which records these are with the length of the second, and that, the records."""
     from crystallize.seam import records_to_json  # the controller never needs it

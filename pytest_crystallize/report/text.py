@@ -24,6 +24,8 @@ from crystallize.seam import (
 )
 from pytest_crystallize.pytest_seam import wcswidth, wcwidth
 
+WIDEST = 120
+"""Columns that a table takes at most."""
 COLUMNS = ("diff", "interval", "p", "MDE", "n", "verdict")
 _COLOURS = {
     **dict.fromkeys((*PASSING, "calibrated", "planned"), "green"),

@@ -15,7 +15,7 @@ import pytest
 
 from crystallize import RunRecord
 from crystallize.seam import Outcome, failure
-from pytest_crystallize.naming.ids import typed
+from pytest_crystallize.naming.ids import repro_option
 from pytest_crystallize.options.options import state_path
 from pytest_crystallize.options.switches import in_ci
 from pytest_crystallize.records.arrivals import arrivals
@@ -238,8 +238,8 @@ class EventStream:
         known = self._experiments[experiment]
         tests = [test for test in known.tests if self._of_test.get(test) == experiment]
         about = (test for test in tests if known.tests[test][1] in ("", record.condition))
-        repro = f"--crystallize-repro={record.replicate}:{typed(record.condition)}"
-        return shlex.join([*self._reporter.command(next(about, tests[0]), known), repro])
+        command = self._reporter.command(next(about, tests[0]), known)
+        return shlex.join([*command, repro_option(record.condition, record.replicate)])
 
     # The end.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -12,6 +11,7 @@ from typing import Final
 import pytest
 
 from crystallize.seam import Counts, calls_made, counts_of_lines, hear_counts, keep_replies, prune_replies
+from pytest_crystallize.records.logs import append
 from pytest_crystallize.units.settings import Settings
 
 _DAY: Final = 86400.0  # seconds
@@ -42,12 +42,8 @@ class RemoteCalls:
         exchange = self._settings.exchange
         if exchange.directory is not None:
             with suppress(OSError):
-                path = exchange.directory / f"{exchange.worker}.calls"
-                file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-                try:
-                    os.write(file, json.dumps([name, more]).encode() + b"\n")
-                finally:
-                    os.close(file)
+                line = json.dumps([name, more]).encode() + b"\n"
+                append(exchange.directory / f"{exchange.worker}.calls", line)
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self) -> None:

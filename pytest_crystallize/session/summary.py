@@ -11,12 +11,9 @@ from pytest_crystallize.pytest_seam import writer_of
 from pytest_crystallize.records.exchange import unlike
 from pytest_crystallize.report.announced import Announced
 from pytest_crystallize.report.terminal import MDE_LEGEND, experiment_lines
-from pytest_crystallize.report.text import VerdictLine, headed, wrapped
+from pytest_crystallize.report.text import WIDEST, VerdictLine, headed, wrapped
 from pytest_crystallize.session.remote_calls import remote_lines
 from pytest_crystallize.session.reporter import Reporter
-
-WIDEST = 120
-"""Columns that a table takes at most."""
 
 
 class SessionSummary:

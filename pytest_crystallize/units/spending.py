@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import struct
 import threading
 import time
@@ -14,6 +13,7 @@ from crystallize import Budget, RunRecord
 from crystallize.seam import is_finite
 from pytest_crystallize.naming.ids import checksum
 from pytest_crystallize.records.exchange import Exchange
+from pytest_crystallize.records.logs import append
 
 _AMOUNT: Final = struct.Struct("<d")
 
@@ -39,11 +39,7 @@ class Ledger:
             with self._lock:
                 self._total += amount
             return
-        file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        try:
-            os.write(file, _AMOUNT.pack(amount))
-        finally:
-            os.close(file)
+        append(self._path, _AMOUNT.pack(amount))
 
     def total(self) -> float:
         """Return the sum of what all have added."""
