@@ -117,7 +117,7 @@ if TYPE_CHECKING:
     from crystallize.experiment.checks import read_once as read_once
     from crystallize.experiment.checks import with_defaults as with_defaults
     from crystallize.experiment.declaration import DEFAULT_NAME as DEFAULT_NAME
-    from crystallize.experiment.graph import GraphRun as GraphRun
+    from crystallize.experiment.graph_run import GraphRun as GraphRun
     from crystallize.experiment.result_file import RESULT as RESULT
     from crystallize.identity.audit import listen as listen
     from crystallize.identity.audit import unheard as unheard
@@ -295,7 +295,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
         "with_defaults",
     ),
     "experiment.declaration": ("DEFAULT_NAME",),
-    "experiment.graph": ("GraphRun",),
+    "experiment.graph_run": ("GraphRun",),
     "experiment.result_file": ("RESULT",),
     "identity.audit": ("listen", "unheard"),
     "identity.environment": ("Environment", "environment", "environment_changes"),
