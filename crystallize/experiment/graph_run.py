@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import zlib
-from collections.abc import Callable, Container, Coroutine, Iterable, Mapping
+from collections.abc import Container, Coroutine, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +19,15 @@ from crystallize.experiment.checks import check_decidable, check_replicates
 from crystallize.experiment.experiment import Experiment
 from crystallize.experiment.result import Result
 from crystallize.experiment.runner import Runner, beside_loop, store
-from crystallize.run.execute import RECORDED, Outcomes, RunPlan
+from crystallize.run.execute import RunPlan
 from crystallize.run.units import Unit
-
-Obtain = Callable[[str, Unit], UpstreamUnit]
-"""Gives a condition run of an experiment upstream: runs it, or waits for whoever does."""
 
 
 class GraphRun:
     """The experiments of a graph with the treatments and replicates of one run, and how their units join.
 
-    A runner that pulls units one by one calls `run_unit`; it keeps the record of each, and makes of it, for
-    those that depend on it, an `upstream_unit`.
+    A runner that pulls units one by one obtains first those that one depends on, which `upstream` names, and
+    keeps the record of each: as an `upstream_unit` it is the input of those that depend on it.
 
     Parameters
     ----------
@@ -148,21 +145,17 @@ class GraphRun:
             keys_read(record.scopes),
         )
 
-    def plan(
-        self, name: str, root_seed: int | None = None, *, results: Mapping[str, Result] | None = None
-    ) -> RunPlan:
+    def plan(self, name: str, *, results: Mapping[str, Result] | None = None) -> RunPlan:
         """Return what a process needs to run any unit of an experiment.
 
         Parameters
         ----------
         name : str
             The experiment.
-        root_seed : int, optional
-            In place of that of its `SeedPlugin`.
         results : mapping, optional
             Results of the experiments upstream; without them, each unit has to be given what it depends on.
         """
-        plan = self.joined(name, self.experiments[name].run_plan(root_seed))
+        plan = self.joined(name, self.experiments[name].run_plan())
         return plan if results is None else plan.with_inputs(_Finished(self, name, results))
 
     def joined(self, name: str, plan: RunPlan) -> RunPlan:
@@ -175,33 +168,6 @@ class GraphRun:
             return plan
         branch = (*plan.stream.branch, DOWNSTREAM, zlib.crc32(name.encode(errors="surrogatepass")))
         return dataclasses.replace(plan, stream=SeedStream(plan.stream.root, branch))
-
-    def run_unit(
-        self,
-        name: str,
-        unit: Unit,
-        obtain: Obtain,
-        *,
-        plan: RunPlan | None = None,
-        outcomes: Outcomes = RECORDED,
-    ) -> RunRecord:
-        """Run one unit of an experiment, obtaining first what it depends on.
-
-        Parameters
-        ----------
-        name : str
-            The experiment.
-        unit : Unit
-            Which condition of which replicate.
-        obtain : callable
-            Called with the name of an experiment upstream and a unit of it, returns its `UpstreamUnit`.
-        plan : RunPlan, optional
-            What `plan` or `joined` returned, if the caller keeps it.
-        outcomes : Outcomes
-            What becomes of exceptions.
-        """
-        inputs = Inputs(obtain(producer, needed) for producer, needed in self.upstream(name, unit))
-        return (plan or self.plan(name)).with_inputs(lambda _: inputs).run(unit, outcomes)
 
     def _warn_of_unread_keys(self, results: Mapping[str, Result]) -> None:
         """Warn of keys that a treatment sets and nothing in any experiment reads."""

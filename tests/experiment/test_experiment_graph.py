@@ -22,8 +22,9 @@ from crystallize import (
     pipeline_step,
     stored_results,
 )
+from crystallize.declare.artifact import Inputs
 from crystallize.errors import CrystallizeWarning, DefinitionError, UpstreamError
-from crystallize.run.execute import RAISED, Outcomes
+from crystallize.run.execute import RAISED, RECORDED, Outcomes
 from crystallize.run.units import Unit, units
 
 RAW = Artifact.json("raw.json")
@@ -410,6 +411,12 @@ def test_a_key_that_some_experiment_reads_is_no_warning():
         chain(generate=[Treatment("typo", {"scael": 1})]).run()
 
 
+def run_unit(run, name, unit, obtain, *, plan=None, outcomes=RECORDED):
+    """Run a unit of a graph's experiment, obtaining first what it depends on."""
+    inputs = Inputs(obtain(producer, needed) for producer, needed in run.upstream(name, unit))
+    return (plan or run.plan(name)).with_inputs(lambda _: inputs).run(unit, outcomes)
+
+
 def test_units_can_be_pulled_one_by_one(tmp_path):
     """A runner that obtains upstream units itself, in whatever order, gets the same records."""
     treatments = {"generate": [BIG], "fit": [SHRUNK], "evaluate": [STRICT]}
@@ -420,7 +427,7 @@ def test_units_can_be_pulled_one_by_one(tmp_path):
 
     def pull(name, unit):
         if (name, unit) not in records:
-            records[name, unit] = run.run_unit(name, unit, obtain, plan=plans[name])
+            records[name, unit] = run_unit(run, name, unit, obtain, plan=plans[name])
         return records[name, unit]
 
     def obtain(name, unit):
@@ -453,7 +460,7 @@ def test_what_is_skipped_upstream_is_skipped_downstream():
         record = plan.run(unit, Outcomes(skips=(Skipped,)))
         return run.upstream_unit(name, record, None)
 
-    record = run.run_unit("fit", Unit(2, "baseline"), obtain)
+    record = run_unit(run, "fit", Unit(2, "baseline"), obtain)
     assert record.skipped == "replicate 2 of 'baseline' of experiment 'generate' was skipped: no gpu"
     assert not record.succeeded
 
@@ -466,7 +473,7 @@ def test_exceptions_come_through_if_asked():
         return run.upstream_unit(name, run.plan(name).run(unit), None)
 
     with pytest.raises(UpstreamError, match="replicate 0 of 'baseline' of experiment 'generate' failed"):
-        run.run_unit("fit", Unit(0, "baseline"), obtain, outcomes=RAISED)
+        run_unit(run, "fit", Unit(0, "baseline"), obtain, outcomes=RAISED)
 
 
 def test_plugins_may_be_shared_by_experiments_and_runs(tmp_path):
