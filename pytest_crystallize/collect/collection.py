@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import traceback
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,8 @@ from pytest_crystallize.pytest_seam import (
     functions_of,
     saferepr,
 )
-from pytest_crystallize.units.factories import FactoryRuns, GraphRuns
+from pytest_crystallize.units.factories import FactoryRuns
+from pytest_crystallize.units.graphs import GraphRuns
 from pytest_crystallize.units.marked import MarkedRuns
 from pytest_crystallize.units.marked_async import AsyncMarkedRuns, has_to_await
 from pytest_crystallize.units.settings import Settings
@@ -225,6 +226,15 @@ class ExperimentCollector(ShowsTraceback, pytest.Class):
 
     def _factory_runs(self, function: pytest.Function) -> list[_Declared]:
         keywords = self.settings.marks.keywords(self)
+        made = self._made_by(function)
+        options: dict[str, Any] = {"name": self.name, "where": self.where}
+        options |= {keyword: keywords.get(keyword) for keyword in ("seed", "max_concurrency", "budget")}
+        if isinstance(made, ExperimentGraph):
+            return self._graph_runs(function, made, keywords, options)
+        return [self._experiment_runs(function, made, keywords, options)]
+
+    def _made_by(self, function: pytest.Function) -> Any:
+        """Return what a factory gives, built if it is a builder."""
         params = params_of(function)
         fixtures = [name for name in fixtures_of(function).argnames if not is_parameter(function, name)]
         if fixtures:
@@ -236,24 +246,33 @@ class ExperimentCollector(ShowsTraceback, pytest.Class):
         try:
             with self.settings.collection_seeded(self.nodeid):
                 made = function.obj(**{name: params[name] for name in fixtures_of(function).argnames})
-                if isinstance(made, ExperimentBuilder):
-                    made = made.build()
+                return made.build() if isinstance(made, ExperimentBuilder) else made
         except (SystemExit, GeneratorExit) as error:  # which pytest would not take for errors of collection
             raise DefinitionError(f"{self.name} raised {failure(error)}") from error
-        options: dict[str, Any] = {"name": self.name, "where": self.where}
-        options |= {keyword: keywords.get(keyword) for keyword in ("seed", "max_concurrency", "budget")}
-        if isinstance(made, ExperimentGraph):
-            graph = made.settled(replicates=self.settings.options.replicates)
-            for experiment in graph.experiments.values():  # copies of this session's
-                experiment.hypotheses = [*map(self._with_reference, experiment.hypotheses)]
-            others: dict[str, GraphRuns] = {}
-            parts = [
-                GraphRuns(function, self.settings, graph=graph, others=others, part=part, **options)
-                for part in graph.experiments
-            ]
-            for part_runs in parts:
-                part_runs.declare_exclusive(keywords.get("exclusive", False))
-            return [self._declared(runs) for runs in parts]
+
+    def _graph_runs(
+        self,
+        function: pytest.Function,
+        made: ExperimentGraph,
+        keywords: Mapping[str, Any],
+        options: Mapping[str, Any],
+    ) -> list[_Declared]:
+        graph = made.settled(replicates=self.settings.options.replicates)
+        for experiment in graph.experiments.values():  # copies of this session's
+            experiment.hypotheses = [*map(self._with_reference, experiment.hypotheses)]
+        others: dict[str, GraphRuns] = {}
+        parts = [
+            GraphRuns(function, self.settings, graph=graph, others=others, part=part, **options)
+            for part in graph.experiments
+        ]
+        for part_runs in parts:
+            part_runs.declare_exclusive(keywords.get("exclusive", False))
+        return [self._declared(runs) for runs in parts]
+
+    def _experiment_runs(
+        self, function: pytest.Function, made: Any, keywords: Mapping[str, Any], options: Mapping[str, Any]
+    ) -> _Declared:
+        """Return the runs of one experiment; where it does not say something, the mark does."""
         if inspect.iscoroutine(made):
             made.close()  # nobody will await it
         if not isinstance(made, Experiment):
@@ -281,7 +300,7 @@ class ExperimentCollector(ShowsTraceback, pytest.Class):
         )
         runs = FactoryRuns(function, self.settings, experiment=made, replicates=replicates, **options)
         runs.declare_exclusive(keywords.get("exclusive", False))
-        return [self._declared(runs, claims)]
+        return self._declared(runs, claims)
 
     def _compared(self, claim: ClaimedHypothesis) -> ClaimedHypothesis:
         changed = self._with_reference(claim.hypothesis)

@@ -1,4 +1,4 @@
-"""Units of experiments that a factory returned, alone or joined in a graph."""
+"""Units of experiments that a factory returned."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ import copy
 import dataclasses
 import json
 from asyncio import CancelledError
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator
 from contextlib import closing
 from functools import cached_property
-from typing import Any
 
 import pytest
 
@@ -17,29 +16,24 @@ from crystallize import (
     ArtifactPlugin,
     BasePlugin,
     Budget,
-    ConditionRuns,
     Experiment,
     Result,
     RunRecord,
     SeedPlugin,
 )
 from crystallize.seam import (
-    ARTIFACTS,
     BASELINE,
     DEFAULT_NAME,
     RAISED,
     Execution,
     Expectation,
-    GraphRun,
     Hooks,
-    Inputs,
     Outcomes,
     RunError,
     RunPlan,
     StepCache,
     Subject,
     Unit,
-    UpstreamUnit,
     WatchedPlan,
     given,
     global_state_restored,
@@ -168,8 +162,13 @@ class FactoryRuns(ExperimentRuns, AwaitedRuns):
 
     def withdraw_steps(self) -> None:
         """Have nobody use the results of cacheable steps that this process has stored in this session."""
-        if "plan" in self.__dict__ and self.plan.step_cache is not None:
-            self.plan.step_cache.withdraw()
+        if (steps := self._used_step_cache) is not None:
+            steps.withdraw()
+
+    @property
+    def _used_step_cache(self) -> StepCache | None:
+        """The cache of steps, if this process has begun the run; it has not where a hook before it raised."""
+        return self.plan.step_cache if "plan" in self.__dict__ else None
 
     def batches(self, source: Callable[[], Source], *, wait: bool) -> Generator[Records, None, None]:
         """Yield at first all that a cluster can run, if there is one: also beyond the next look."""
@@ -304,8 +303,8 @@ class FactoryRuns(ExperimentRuns, AwaitedRuns):
         """Call the hooks behind the run, once in each process that ran a unit."""
         if not self._began:
             return
-        if "plan" in self.__dict__ and self.plan.step_cache is not None:  # else a hook before the run raised
-            notes, _ = self.plan.step_cache.report()
+        if (steps := self._used_step_cache) is not None:
+            notes, _ = steps.report()
             for (step, _), why in notes.items():
                 of_step = f"step {step!r} is not cached: " if step else ""
                 self.settings.note(f"{self.name}: {of_step}{why}")
@@ -321,71 +320,3 @@ class FactoryRuns(ExperimentRuns, AwaitedRuns):
             except FAILURES as error:  # `pytest.exit`, too: there is nothing left to end
                 told = f"{type(error).__name__}: {text_of(error)}"
                 self.settings.note(f"{self.name}: {type(plugin).__name__}.after_run failed: {told}")
-
-
-class GraphRuns(FactoryRuns):
-    """Units of one experiment of an `ExperimentGraph`, which pull those that they depend on.
-
-    Parameters
-    ----------
-    graph : GraphRun
-        The graph with the treatments and replicates of this session.
-    others : dict of str to GraphRuns
-        The graph's experiments by name; this one is added.
-    """
-
-    stays = "the experiments of a graph read files of one another"
-
-    def __init__(
-        self,
-        function: pytest.Function,
-        settings: Settings,
-        *,
-        graph: GraphRun,
-        others: dict[str, GraphRuns],
-        part: str,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(function, settings, experiment=graph.experiments[part], part=part, **kwargs)
-        self._graph = graph
-        self._part = part
-        self._others = others
-        self._inputs: dict[Unit, Inputs] = {}
-        others[part] = self
-        self.reads = tuple(f"{function.nodeid}::{name}" for name in graph.producers[part])
-        self.stream = graph.joined(part, super().make_plan()).stream
-
-    def subject(self) -> Subject:
-        """Return what the experiment runs, and what those upstream run."""
-        subject = super().subject()
-        producers = {name: self._others[name].subject() for name in self._graph.producers[self._part]}
-        upstream = {
-            condition: tuple(
-                (name, producers[name], unit.condition)
-                for name, unit in self._graph.upstream(self._part, Unit(0, condition))
-            )
-            for condition in self.conditions
-        }
-        return dataclasses.replace(subject, upstream=upstream)
-
-    def make_plan(self) -> RunPlan:
-        """Return the plan of the experiment as part of the graph."""
-        plan = super().make_plan()  # whose stream is the one of its place in the graph
-        return plan.with_inputs(self._inputs.pop) if self._graph.producers[self._part] else plan
-
-    def prepare(self, unit: Unit, host: pytest.Item) -> None:
-        """Obtain the units upstream."""
-        if self._graph.producers[self._part]:
-            upstream = self._graph.upstream(self._part, unit)
-            self._inputs[unit] = Inputs(self._upstream(name, needed, host) for name, needed in upstream)
-
-    def _upstream(self, name: str, unit: Unit, host: pytest.Item) -> UpstreamUnit:
-        runs = self._others[name]
-        record = runs.obtain(unit, host)
-        if self.cache is not None and record.impure not in (None, ARTIFACTS):
-            self.cache.stored.runs.taint(f"reads what {name!r} wrote, which {record.impure}")
-        return self._graph.upstream_unit(name, record, runs.artifacts.version() if record.artifacts else None)
-
-    def unread(self, arms: Mapping[str, ConditionRuns]) -> list[str]:
-        """Say nothing: what one experiment of a graph does not read another one may."""
-        return []
