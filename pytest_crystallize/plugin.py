@@ -287,7 +287,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
         with unrewritten():
             # heavy: only when it is asked for
-            from pytest_crystallize.session.session import activate, controls_workers
+            from pytest_crystallize.session.activation import activate
+            from pytest_crystallize.session.command_line import controls_workers
 
             if not controls_workers(config):
                 from crystallize.seam import load_scipy  # who runs experiments judges them, too

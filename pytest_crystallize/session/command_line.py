@@ -44,6 +44,13 @@ def settle_flag(config: pytest.Config) -> None:
             raise pytest.UsageError(text) from warning
 
 
+def controls_workers(config: pytest.Config) -> bool:
+    """Return whether this process is to have workers of pytest-xdist run the tests."""
+    option = config.option
+    sent = getattr(option, "dist", "no") != "no" and getattr(option, "tx", None) and not option.collectonly
+    return bool(sent) and not hasattr(config, "workerinput")
+
+
 def runs_tests(option: argparse.Namespace) -> bool:
     """Return whether tests are run, rather than shown."""
     return not (option.collectonly or option.setuponly or option.setupplan)

@@ -1,4 +1,4 @@
-"""One session: its settings, its items, its reports, and the guard over verdicts that are missing."""
+"""One session in one of its processes: what its experiments share, its items, and the hooks around them."""
 
 from __future__ import annotations
 
@@ -22,12 +22,9 @@ from crystallize.seam import (
     seed_globals,
     write_whole,
 )
-from pytest_crystallize.collect.declarations import Declarations
 from pytest_crystallize.collect.items import ExperimentItem, HypothesisItem, NotSupported
-from pytest_crystallize.exit_code import VERDICTS
 from pytest_crystallize.isolation.fixtures import RESERVED, refuse_hiding
-from pytest_crystallize.isolation.forks import ForkHooks
-from pytest_crystallize.naming.ids import checksum, escape
+from pytest_crystallize.naming.ids import checksum
 from pytest_crystallize.options.options import Options
 from pytest_crystallize.pytest_seam import shown_in_short, temporary_directories
 from pytest_crystallize.records.arrivals import HeardExchange
@@ -36,16 +33,11 @@ from pytest_crystallize.records.exchange import Exchange, SharedExchange
 from pytest_crystallize.records.record_cache import RecordCache
 from pytest_crystallize.report.escaped_reports import escape_report
 from pytest_crystallize.report.judged import ATTRIBUTE
-from pytest_crystallize.session.absence import AbsenceGuard
 from pytest_crystallize.session.announcement import announce
-from pytest_crystallize.session.late_error_hooks import LateErrorHooks
-from pytest_crystallize.session.publisher import Publisher
-from pytest_crystallize.session.remote_calls import RemoteCalls
-from pytest_crystallize.session.reporter import Reporter
-from pytest_crystallize.session.summary import SessionSummary, told_seed
+from pytest_crystallize.session.command_line import controls_workers
+from pytest_crystallize.session.selection import note_idle_options, settle_repro
+from pytest_crystallize.session.summary import told_seed
 from pytest_crystallize.session.tokens import LastToken, with_tokens
-from pytest_crystallize.session.verdicts_due import VerdictsDue
-from pytest_crystallize.session.workers import WorkerHooks
 from pytest_crystallize.units.settings import Settings
 from pytest_crystallize.units.unit_runs import watching_set_up
 from pytest_crystallize.units.units import ExperimentRuns
@@ -55,88 +47,8 @@ if TYPE_CHECKING:
     from pytest_crystallize.session.other_commit import OtherCommit
 
 _WORKERINPUT = "crystallize"
-NOT_RUN = pytest.xfail.Exception
+_NOT_RUN = pytest.xfail.Exception
 """What a test marked ``xfail(run=False)`` raises in its setup."""
-
-
-PARTS = [
-    f"crystallize-{name}"
-    for name in (
-        "session",
-        "fixtures",
-        "declarations",
-        "late-errors",
-        "forks",
-        "remote",
-        "worker",
-        "reporter",
-        "summary",
-        "verdicts",
-        "exit-code",
-        "absence",
-        "publisher",
-        "events",
-        "shards",
-        "against",
-        "xdist",
-    )
-]
-"""The plugins that a session with ``--crystallize`` consists of."""
-
-
-def activate(config: pytest.Config) -> None:
-    """Register what a session with ``--crystallize`` needs."""
-    manager = config.pluginmanager
-    for name in ("python", *PARTS):
-        if manager.is_blocked(name):
-            raise pytest.UsageError(
-                f"-p no:{name} takes a plugin away without which --crystallize would lose experiments in "
-                "silence; leave it out, or leave out --crystallize"
-            )
-    for pattern in config.getini("crystallize_files"):
-        config.addinivalue_line("python_files", pattern)
-    session = CrystallizeSession(config)
-    manager.register(session, "crystallize-session")
-    manager.register(session.settings.fixtures, "crystallize-fixtures")
-    functions = config.getini("crystallize_functions")
-    manager.register(Declarations(session.settings, functions), "crystallize-declarations")
-    settings = session.settings
-    if session.other_commit is not None:
-        manager.register(session.other_commit, "crystallize-against")
-    late_errors = LateErrorHooks(settings.late_errors, session.withdraw, settings.fail)
-    manager.register(late_errors, "crystallize-late-errors")
-    manager.register(ForkHooks(settings.forks, settings.fail), "crystallize-forks")
-    manager.register(RemoteCalls(settings, is_worker=session.is_worker), "crystallize-remote")
-    if session.is_worker:
-        manager.register(WorkerHooks(config, settings), "crystallize-worker")
-    else:
-        reporter = Reporter(config, session.settings)
-        verdicts = VerdictsDue(reporter)
-        manager.register(reporter, "crystallize-reporter")
-        manager.register(SessionSummary(reporter), "crystallize-summary")
-        manager.register(AbsenceGuard(reporter), "crystallize-absence")
-        manager.register(Publisher(verdicts), "crystallize-publisher")
-        manager.register(verdicts, VERDICTS)
-        if session.options.events is not None:
-            from pytest_crystallize.session.events import EventStream  # only when it is asked for
-
-            manager.register(EventStream(verdicts, session.options.events), "crystallize-events")
-        if settings.options.shard is not None:
-            from pytest_crystallize.session.sharding import ShardWriter  # only where it is asked for
-
-            writer = ShardWriter(reporter, settings.options.shard)
-            manager.register(writer, "crystallize-shards")  # behind the verdicts, which it may add a fault to
-        if manager.hasplugin("xdist"):
-            from pytest_crystallize.session.distributed import ControllerHooks  # needs pytest-xdist
-
-            manager.register(ControllerHooks(session, reporter), "crystallize-xdist")
-
-
-def controls_workers(config: pytest.Config) -> bool:
-    """Return whether this process is to have workers of pytest-xdist run the tests."""
-    option = config.option
-    sent = getattr(option, "dist", "no") != "no" and getattr(option, "tx", None) and not option.collectonly
-    return bool(sent) and not hasattr(config, "workerinput")
 
 
 class CrystallizeSession:
@@ -278,7 +190,7 @@ class CrystallizeSession:
         looks_up = not self.config.option.collectonly or any(item.runs.design for item in selected)
         if selected and self.settings.records is not None and looks_up:
             self.settings.records.learn_set_up(self.config)
-        self._check_options(selected)
+        note_idle_options(self.settings, selected)
         self._check_repro(selected)
         if not self.is_worker or self.config.option.collectonly:
             return
@@ -293,50 +205,13 @@ class CrystallizeSession:
             workers = int(self.workerinput["workercount"])
             items[:] = with_tokens(session, items, workers, self._told["dist"])
 
-    def _check_options(self, selected: Sequence[HypothesisItem]) -> None:
-        """Say which options concern nothing that was selected: they may be misspelt."""
-        if not selected:
-            return
-        option = self.config.option
-        known = {treatment for item in selected for treatment in item.runs.treatments}
-        for switch in ("disable", "enable"):
-            for name in getattr(option, f"crystallize_{switch}"):
-                if name not in known:
-                    self.settings.note(
-                        f"--crystallize-{switch}={name}: no selected experiment has such a treatment"
-                    )
-        if option.crystallize_samples is not None and not any(item.runs.design for item in selected):
-            self.settings.note(
-                f"--crystallize-samples={option.crystallize_samples}: no selected experiment has cases; how "
-                "often others are run, says --crystallize-replicates"
-            )
-
     def _check_repro(self, selected: Sequence[HypothesisItem]) -> None:
         try:
-            self._check_repro_of(selected)
+            settle_repro(self.settings, selected)
         except pytest.UsageError as error:
             if not self.is_worker:
                 raise
             self.settings.repro_fault = str(error)  # a worker can only say it in a report
-
-    def _check_repro_of(self, selected: Sequence[HypothesisItem]) -> None:
-        unit = self.settings.repro
-        if unit is None or not selected:
-            return
-        conditions = list(dict.fromkeys(c for item in selected for c in item.conditions))
-        by_id = {escape(condition): condition for condition in conditions}
-        if unit.condition not in conditions and unit.condition in by_id:
-            unit = self.settings.repro = unit._replace(condition=by_id[unit.condition])
-        if unit.condition not in conditions:
-            raise pytest.UsageError(
-                f"--crystallize-repro: no selected experiment has a condition {unit.condition!r}; they have "
-                f"{', '.join(map(printable, conditions))}"
-            )
-        most = max(item.runs.replicates for item in selected)
-        if unit.replicate >= most:
-            raise pytest.UsageError(
-                f"--crystallize-repro: there is no replicate {unit.replicate}; replicates are 0 to {most - 1}"
-            )
 
     # Running.
 
@@ -467,5 +342,5 @@ def _is_expected(item: HypothesisItem, call: pytest.CallInfo[None]) -> bool:
     """Return whether a mark ``xfail`` covers what a test raised: that a claim is not supported."""
     assert call.excinfo is not None
     if call.when == "setup":
-        return call.excinfo.errisinstance(NOT_RUN)
+        return call.excinfo.errisinstance(_NOT_RUN)
     return call.when == "call" and not item.evidence_missing and call.excinfo.errisinstance(NotSupported)

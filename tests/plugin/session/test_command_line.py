@@ -5,7 +5,7 @@ import shlex
 import pytest
 
 from plugin.conftest import ITEM, TOTAL
-from pytest_crystallize.session.session import PARTS
+from pytest_crystallize.session.activation import PARTS
 
 USAGE_ERROR = pytest.ExitCode.USAGE_ERROR
 UNIT = "def test_unit():\n    pass\n"
