@@ -26,6 +26,14 @@ if TYPE_CHECKING:
 
 LOST = "ProcessDied"
 """Error type of a record that stands for a unit which ended its process."""
+UNLIKE: Final = "unlike"
+STATE: Final = "state"
+"""Under which names, with the id of an experiment behind them, it is told that its runs do not repeat, or
+that they change what later ones use."""
+STOPPED: Final = "stopped"
+"""Under which name workers are told that the session is being stopped."""
+_CLAIMED: Final = "claimed"
+"""Under which name, with the id of an experiment behind it, up to which replicate all are claimed."""
 
 
 class Exchange:
@@ -317,7 +325,7 @@ class SharedExchange(Exchange):
             block = super().claim(experiment, start, size, most)
             if block.stop > before:
                 with suppress(OSError):  # who claims them, too, waits for them, and finds nothing to run
-                    self._agreements.put(f"{CLAIMED} {experiment}", block.stop)
+                    self._agreements.put(f"{_CLAIMED} {experiment}", block.stop)
             if not block:
                 return block
         finally:
@@ -330,7 +338,7 @@ class SharedExchange(Exchange):
         return super().is_claimed(experiment, size) or self._claimed(experiment) >= size
 
     def _claimed(self, experiment: str) -> int:
-        claimed: int | None = self._agreements.get(f"{CLAIMED} {experiment}")
+        claimed: int | None = self._agreements.get(f"{_CLAIMED} {experiment}")
         return claimed or 0
 
     def acquire(self, experiment: str, replicate: int, *, wait: bool) -> bool:
@@ -417,12 +425,6 @@ class _Unread:
             self._tables[rows.kind.condition].add(rows)
         for record in others:
             self._tables[record.condition].take(record)
-
-
-UNLIKE: Final = "unlike"
-STATE: Final = "state"
-STOPPED: Final = "stopped"
-CLAIMED: Final = "claimed"
 
 
 def unlike(exchange: Exchange, experiment: str) -> str | None:
