@@ -70,8 +70,7 @@ class Hypothesis:
         beyond `margin`.
     statistical_test : StatisticalTest or "auto"
         By default a t test, or of 0/1 values McNemar's mid-p test; where the conditions share no seeds,
-        Welch's
-        t test or Boschloo's.
+        Welch's t test or Boschloo's.
     alpha : float
         Significance level of a claim, 0.05 by default; one-sided of a claim with a margin.
     margin : float
@@ -107,8 +106,7 @@ class Hypothesis:
         every condition is 0 or 1, unless the margin is relative, or 1 or more.
     deterministic : bool
         Declares that no seed changes the values: they are compared directly, without a test, and one
-        replicate
-        is enough. If the replicates differ, the verdict is invalid.
+        replicate is enough. If the replicates differ, the verdict is invalid.
     covariate : str
         Another metric, which the treatment does not change: what it explains of the difference by chance is
         taken out.

@@ -215,9 +215,9 @@ def permutation(
     Wasteful for pairs (`paired_permutation`), and wrong for several values of one replicate. Where variances
     and sizes are very unequal `welch_t` keeps its level better: with N(0,1), n = 30, and N(0,9), n = 10, the
     size for alpha = .05 is .10 here, .21 if the raw difference of the means were permuted, and .05 by Welch's
-    t. The smallest
-    p-value is 2/C(n+m, n) two-sided: below 4 per arm nothing is significant at .05. Two constant arms need no
-    substitute: if they differ, the p-value is that smallest one, else 1. Either is flagged `degenerate`.
+    t. The smallest p-value is 2/C(n+m, n) two-sided: below 4 per arm nothing is significant at .05. Two
+    constant arms need no substitute: if they differ, the p-value is that smallest one, else 1. Either is
+    flagged `degenerate`.
 
     References
     ----------
