@@ -112,7 +112,7 @@ if TYPE_CHECKING:
     from crystallize.experiment.checks import as_treatments as as_treatments
     from crystallize.experiment.checks import check_decidable as check_decidable
     from crystallize.experiment.checks import check_replicates as check_replicates
-    from crystallize.experiment.checks import listed as listed
+    from crystallize.experiment.checks import entries_of as entries_of
     from crystallize.experiment.checks import quoted as quoted
     from crystallize.experiment.checks import read_once as read_once
     from crystallize.experiment.checks import with_defaults as with_defaults
@@ -289,7 +289,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
         "as_treatments",
         "check_decidable",
         "check_replicates",
-        "listed",
+        "entries_of",
         "quoted",
         "read_once",
         "with_defaults",

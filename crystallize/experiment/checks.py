@@ -16,7 +16,7 @@ from crystallize.errors import DefinitionError
 from crystallize.run.plugins.base import BasePlugin
 
 
-def listed(declared: Any, keyword: str, allowed: str) -> tuple[Any, ...]:
+def entries_of(declared: Any, keyword: str, allowed: str) -> tuple[Any, ...]:
     """Return what an iterable holds, read once, or raise `DefinitionError` if it is none."""
     if isinstance(declared, str | bytes) or not isinstance(declared, Iterable):
         raise DefinitionError(f"{keyword}={quoted(declared)}; give {allowed}")
@@ -61,7 +61,7 @@ def as_treatments(declared: Any, *, beside: Path | None = None) -> tuple[Treatme
     if isinstance(declared, Mapping):
         return tuple(_of_mapping(name, change) for name, change in declared.items())
     allowed = "a list of treatments, a mapping of names to changes, or the path of a file"
-    treatments = listed(declared, "treatments", allowed)
+    treatments = entries_of(declared, "treatments", allowed)
     names: set[str] = set()
     for treatment in treatments:
         if not isinstance(treatment, Treatment):
@@ -108,7 +108,7 @@ def checked_hypotheses(declared: Any, where: str) -> tuple[Hypothesis, ...]:
     """Return hypotheses (or the only one) that can be told apart, or raise `DefinitionError`."""
     one = isinstance(declared, Hypothesis)
     try:
-        hypotheses = (declared,) if one else listed(declared, "hypotheses", "a list of hypotheses")
+        hypotheses = (declared,) if one else entries_of(declared, "hypotheses", "a list of hypotheses")
     except DefinitionError as error:
         raise DefinitionError(f"{where}: {error}") from None
     names: set[str] = set()

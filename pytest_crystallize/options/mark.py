@@ -16,7 +16,7 @@ from crystallize.seam import (
     DEFAULT_JUDGING,
     Caching,
     Judging,
-    listed,
+    entries_of,
     quoted,
     read_once,
     unknown_keyword,
@@ -137,7 +137,7 @@ def claimed(declared: Any) -> list[ClaimedHypothesis]:
     """Return the hypotheses of a mark, each of which may be wrapped in `pytest.param`."""
     if isinstance(declared, Hypothesis | ParameterSet):
         declared = [declared]
-    return [_claimed(entry) for entry in listed(declared, "hypotheses", "a list of hypotheses")]
+    return [_claimed(entry) for entry in entries_of(declared, "hypotheses", "a list of hypotheses")]
 
 
 def _claimed(entry: Any) -> ClaimedHypothesis:
@@ -170,7 +170,7 @@ def plugins_of(keywords: Mapping[str, Any]) -> list[BasePlugin]:
     DefinitionError
         If something else is given, or a seed twice.
     """
-    given = listed(keywords.get("plugins", ()), "plugins", "a list of plugins")
+    given = entries_of(keywords.get("plugins", ()), "plugins", "a list of plugins")
     for plugin in given:
         if not isinstance(plugin, PLUGINS):
             known = " and ".join(f"{kind.__name__}(...)" for kind in PLUGINS)
