@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Any, Final
 
@@ -167,19 +167,6 @@ class Analysis:
             return outcome if fault is None else Verdict.invalid(fault, test=outcome.outcome.test.name)
         return outcome
 
-    def _slices(
-        self, hypothesis: Hypothesis, baseline: ConditionRuns, treatment: ConditionRuns
-    ) -> dict[str, dict[str, Any]]:
-        """Return what a claim of all cases is in each slice of them."""
-        assert self.plan.cases is not None
-        known = self.plan.cases.design.by_slice
-        claim = hypothesis.claim
-        if hypothesis.slices or not known or claim is None or claim.deterministic or claim.per is not None:
-            return {}
-        if not isinstance(baseline, CaseRuns) or not isinstance(treatment, CaseRuns):
-            return {}
-        return by_slice(hypothesis, baseline, treatment, known)
-
     @cached_property
     def _levels(self) -> dict[Member, Levels]:
         """Levels with which the p-values of each claim are compared."""
@@ -200,34 +187,15 @@ class Analysis:
         treatment: ConditionRuns,
     ) -> Verdict:
         """Return a verdict with what it is about, and how claims were judged together."""
-        plan, claim = self.plan, hypothesis.claim
-        metric = shown_metric(hypothesis, baseline, treatment)
-        means = baseline.mean(metric), treatment.mean(metric)
-        if claim is not None and claim.per is not None:
-            means = hypothesis.number, ratio_of(treatment, claim)
-            means = (ratio_of(baseline, claim) if hypothesis.number is None else means[0], means[1])
-        slices = {}
-        if plan.cases is not None and claim is not None and verdict.status != "invalid":
-            slices = self._slices(hypothesis, baseline, treatment)
+        plan, claim, against = self.plan, hypothesis.claim, hypothesis.reference
         relative = claim is not None and claim.in_percent
+        means = _means(hypothesis, baseline, treatment)
         difference = verdict.difference
-        if difference is None and means[0] is not None and means[1] is not None:
-            difference = means[1] - means[0]
-            if relative:
-                difference = difference / abs(means[0]) if means[0] else None
+        if difference is None:
+            difference = _difference(*means, relative=relative)
+        caveats = self._caveats(verdict, hypothesis, subject, treatment, difference)
         lacking = len({*baseline.lacking, *treatment.lacking})
-        references, against = self._comparisons.references, hypothesis.reference
-        caveats = [verdict.caveat]
-        if verdict.status != "invalid":
-            caveats += references.caveats(hypothesis, treatment.condition, treatment)
-            caveats.append(self._comparisons.changed_cases(hypothesis, subject))
-            used = references.used_margin(hypothesis, treatment.condition, difference, verdict.interval)
-            caveats.insert(0, used)
-        corrected = plan.is_corrected(hypothesis)
-        correction = "none"
-        if corrected:
-            correction = plan.judging.correction if plan.judging.stopping is None else _BONFERRONI
-            correction = verdict.correction if verdict.correction != "none" else correction
+        told = "" if against is None else self._comparisons.references.told(against, treatment.condition)
         return verdict.amended(
             hypothesis=hypothesis.name,
             treatment=subject,
@@ -238,20 +206,85 @@ class Analysis:
             treatment_mean=means[1],
             difference=difference,
             lacking=lacking,
-            family=plan.family if corrected else 1,
-            correction=correction,
+            family=plan.family if plan.is_corrected(hypothesis) else 1,
+            correction=self._correction(verdict, hypothesis),
             direction="" if claim is None else claim.direction,
             margin=None if claim is None else claim.margin,
             at_least=None if claim is None else claim.at_least,
             detects=None if claim is None else claim.detects,
             relative=relative,
             planned=plan.planned(hypothesis, subject),
-            slices=slices,
+            slices=self._slices(verdict, hypothesis, baseline, treatment),
             caveat="; ".join(filter(None, caveats)),
             against=_against(hypothesis, baseline),
             comparator=kind_of(hypothesis.against, pairwise=hypothesis.pairwise),
-            recorded="" if against is None else references.told(against, treatment.condition),
+            recorded=told,
         )
+
+    def _correction(self, verdict: Verdict, hypothesis: Hypothesis) -> str:
+        """Return the name of the correction of a claim's p-value, which its verdict may say itself."""
+        if not self.plan.is_corrected(hypothesis):
+            return "none"
+        if verdict.correction != "none":
+            return verdict.correction
+        judging = self.plan.judging
+        return judging.correction if judging.stopping is None else _BONFERRONI
+
+    def _caveats(
+        self,
+        verdict: Verdict,
+        hypothesis: Hypothesis,
+        subject: str,
+        treatment: ConditionRuns,
+        difference: float | None,
+    ) -> Iterator[str]:
+        """Yield what a verdict relies on, empty texts among it."""
+        if verdict.status == "invalid":
+            yield verdict.caveat
+            return
+        references, condition = self._comparisons.references, treatment.condition
+        yield references.used_margin(hypothesis, condition, difference, verdict.interval)
+        yield verdict.caveat
+        yield from references.caveats(hypothesis, condition, treatment)
+        yield self._comparisons.changed_cases(hypothesis, subject)
+
+    def _slices(
+        self,
+        verdict: Verdict,
+        hypothesis: Hypothesis,
+        baseline: ConditionRuns,
+        treatment: ConditionRuns,
+    ) -> dict[str, dict[str, Any]]:
+        """Return what a claim of all cases is in each slice of them, if it is one and there are some."""
+        claim, cases = hypothesis.claim, self.plan.cases
+        if verdict.status == "invalid" or claim is None or cases is None:
+            return {}
+        known = cases.design.by_slice
+        if hypothesis.slices or not known or claim.deterministic or claim.per is not None:
+            return {}
+        if not isinstance(baseline, CaseRuns) or not isinstance(treatment, CaseRuns):
+            return {}
+        return by_slice(hypothesis, baseline, treatment, known)
+
+
+def _means(
+    hypothesis: Hypothesis, baseline: ConditionRuns, treatment: ConditionRuns
+) -> tuple[float | None, float | None]:
+    """Return what a verdict shows of both sides: means, or of a ratio of totals these."""
+    claim, number = hypothesis.claim, hypothesis.number
+    if claim is None or claim.per is None:
+        metric = shown_metric(hypothesis, baseline, treatment)
+        return baseline.mean(metric), treatment.mean(metric)
+    return ratio_of(baseline, claim) if number is None else number, ratio_of(treatment, claim)
+
+
+def _difference(before: float | None, after: float | None, *, relative: bool) -> float | None:
+    """Return the difference of two means, or what part of the first one it is; None if there is none."""
+    if before is None or after is None:
+        return None
+    if not relative:
+        return after - before
+    return (after - before) / abs(before) if before else None
 
 
 def _against(hypothesis: Hypothesis, baseline: ConditionRuns) -> str:
