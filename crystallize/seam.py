@@ -65,7 +65,6 @@ if TYPE_CHECKING:
     from crystallize.claims.policy import DEFAULT_JUDGING as DEFAULT_JUDGING
     from crystallize.claims.policy import Judging as Judging
     from crystallize.claims.tests_of_units import ClusteredTTest as ClusteredTTest
-    from crystallize.context.context import LOGGER as LOGGER
     from crystallize.context.context import FrozenContext as FrozenContext
     from crystallize.context.context import journal_of as journal_of
     from crystallize.context.current import outside_runs as outside_runs
@@ -258,7 +257,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "claims.hypothesis": ("Sample", "metrics_of_claims"),
     "claims.policy": ("DEFAULT_JUDGING", "Judging"),
     "claims.tests_of_units": ("ClusteredTTest",),
-    "context.context": ("FrozenContext", "LOGGER", "journal_of"),
+    "context.context": ("FrozenContext", "journal_of"),
     "context.current": ("outside_runs",),
     "context.journal": ("Journal",),
     "context.record": ("NOT_BEGUN", "RunError", "RunRecord"),

@@ -64,7 +64,7 @@ class FrozenContext:
     def __init__(self, initial: Mapping[str, Any] | None = None, *, seed: int = 0) -> None:
         bits = np.random.PCG64(np.random.SeedSequence(check_root_seed(seed)))
         word = int(bits.random_raw())
-        self._journal = Journal(frozen_mapping(initial or {}), word, "baseline", 0, LOGGER)
+        self._journal = Journal(frozen_mapping(initial or {}), word, "baseline", 0)
 
     @property
     def condition(self) -> str:
@@ -258,8 +258,8 @@ class FrozenContext:
 
     @property
     def logger(self) -> logging.Logger:
-        """Logger of the experiment."""
-        return self._journal.logger
+        """Logger of this package."""
+        return LOGGER
 
     def __repr__(self) -> str:
         self._journal.ask("everything")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from types import MappingProxyType
 from typing import Any, Final, Literal
@@ -46,8 +45,6 @@ class Journal:
         The replicate's 64-bit word.
     condition, replicate
         What run it is of.
-    logger : Logger
-        What the context gives as `logger`.
 
     Attributes
     ----------
@@ -90,7 +87,6 @@ class Journal:
         "case",
         "condition",
         "inputs",
-        "logger",
         "metrics",
         "notes",
         "outputs",
@@ -104,15 +100,12 @@ class Journal:
         "word",
     )
 
-    def __init__(
-        self, values: Mapping[str, Any], word: int, condition: str, replicate: int, logger: logging.Logger
-    ) -> None:
+    def __init__(self, values: Mapping[str, Any], word: int, condition: str, replicate: int) -> None:
         self.values = {**values}
         self.word = word
         self.seed = word >> 32
         self.condition = condition
         self.replicate = replicate
-        self.logger = logger
         self.scope = _OUTSIDE
         self.scopes: list[Scope] = []
         self.traced = UNTRACED

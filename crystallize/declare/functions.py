@@ -268,7 +268,7 @@ class ResourceFactory(Declared):
                 return resource
         # A name and a number that are the same for all, since all share what is made.
         outer = journal_of(ctx)
-        inner = Journal(outer.values, outer.word, "resource", 0, outer.logger)
+        inner = Journal(outer.values, outer.word, "resource", 0)
         inner.enter(self.__name__, outer.scope.index)
         asked: set[tuple[str, str]] = set()
         inner.asked = asked

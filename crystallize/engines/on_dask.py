@@ -14,6 +14,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Final
 
+from crystallize.context.context import LOGGER
 from crystallize.context.record import RunError, RunRecord
 from crystallize.engines.expectation import Expectation
 from crystallize.engines.payload import (
@@ -90,7 +91,7 @@ def records_on_dask(
 ) -> Generator[RunRecord, None, None]:
     """Yield the records of units that a cluster runs; warn of workers whose environment is another one."""
     payload = Payload(RemoteWork(plan, Expectation.of_run(plan)))
-    run = DaskRun(client, payload, plan, units, timeout=timeout, tell=plan.logger.warning)
+    run = DaskRun(client, payload, plan, units, timeout=timeout, tell=LOGGER.warning)
     with closing(run.results()) as results:
         yield from told_once(results, plan, warn)
 

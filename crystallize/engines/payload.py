@@ -352,7 +352,7 @@ def _remote_plan(plan: RunPlan, kept: _Kept) -> RunPlan:
 def _with_artifacts(plan: RunPlan, record: RunRecord, kept: tuple[KeptArtifact, ...]) -> RunRecord:
     """Have the plugins at home write artifacts; if they can't, the run has failed."""
     word = plan.stream.word(record.replicate)
-    journal = Journal(plan.initial, word, record.condition, record.replicate, plan.logger)
+    journal = Journal(plan.initial, word, record.condition, record.replicate)
     plan.stream.begin(journal)
     journal.artifacts.extend(kept)
     for plugin in plan.hooks.plugins:

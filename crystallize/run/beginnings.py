@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -57,7 +56,7 @@ def beginnings(
         found[treatment.name] = Beginning(fetched, treatment, None, None)
         only_adds = type(treatment) is Treatment and treatment.function is None
         if is_same and only_adds and initial.keys().isdisjoint(treatment.payload or ()):
-            journal = Journal(initial, 0, treatment.name, 0, logging.getLogger())
+            journal = Journal(initial, 0, treatment.name, 0)
             journal.enter(treatment.name, TREATMENT)
             treatment.apply(context_of(journal))
             found[treatment.name] = Beginning(fetched, treatment, journal.values, journal.scope)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -12,7 +11,7 @@ from functools import cached_property, partial
 from typing import Any
 
 from crystallize.boundary import text_of
-from crystallize.context.context import LOGGER, FrozenContext, context_of, journal_of
+from crystallize.context.context import FrozenContext, context_of, journal_of
 from crystallize.context.current import ASKING, CURRENT
 from crystallize.context.journal import OUTSIDE, Journal
 from crystallize.context.record import ArtifactEntry, RunError, RunRecord, record_of
@@ -195,7 +194,6 @@ class RunPlan:
     stream: SeedStream
     seed_globals: Callable[[int], object] | None
     hooks: Hooks = field(default_factory=Hooks)
-    logger: logging.Logger = LOGGER
     outputs: Mapping[str, Callable[[Any], bytes] | None] = field(default_factory=dict)
     outputs_required: bool = True
     inputs: Callable[[Unit], Inputs] | None = None
@@ -236,7 +234,7 @@ class RunPlan:
     def journal(self, unit: Unit) -> Journal:
         """Return a fresh journal for a unit, before its treatment is applied."""
         replicate, condition = unit
-        journal = Journal(self.initial, self.stream.word(replicate), condition, replicate, self.logger)
+        journal = Journal(self.initial, self.stream.word(replicate), condition, replicate)
         if self.stream.samples:
             self.stream.begin(journal)
         if self.outputs:

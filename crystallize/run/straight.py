@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from types import CoroutineType
 from typing import Any
@@ -84,7 +83,7 @@ def _part(
     index: int, name: str, part: object, call: Callable[..., Any], values: Mapping[str, Any] | None
 ) -> _Part:
     """Return how a part is called, and how while the context holds these values, with its trace then."""
-    journal = Journal(values or {}, 0, "", 0, logging.getLogger())
+    journal = Journal(values or {}, 0, "", 0)
     journal.enter(name, index)
     ready = call
     if values is not None and type(part) in (FunctionSource, FunctionStep):  # a derived one may do more

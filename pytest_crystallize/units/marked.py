@@ -18,7 +18,6 @@ from crystallize import ArtifactPlugin, BasePlugin, RunRecord, SeedPlugin
 from crystallize.errors import MetricError
 from crystallize.seam import (
     BASELINE,
-    LOGGER,
     RAISED,
     TREATMENT,
     FrozenContext,
@@ -235,7 +234,7 @@ class MarkedRuns(ExperimentRuns):
     def journal(self, unit: Unit) -> Journal:
         """Return a fresh journal for a unit."""
         word = self.stream.word(unit.replicate)
-        journal = Journal({}, word, unit.condition, unit.replicate, LOGGER)
+        journal = Journal({}, word, unit.condition, unit.replicate)
         if self.design is not None:
             self.stream.begin(journal)
         return journal

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from crystallize import (
     BasePlugin,
     Experiment,
-    FrozenContext,
     PipelineStep,
     RunRecord,
     Treatment,
@@ -117,7 +116,7 @@ def test_conditions_rotate_with_the_replicate():
 
 
 def journal(condition="baseline", replicate=0):
-    return Journal({}, 5 << 32, condition, replicate, FrozenContext().logger)
+    return Journal({}, 5 << 32, condition, replicate)
 
 
 def test_execute_records_what_was_done():
