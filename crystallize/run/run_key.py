@@ -53,6 +53,10 @@ class RunIdentity:
         Names of all code of the project that runs may reach; None if some of it is not known.
     digest : str
         Of everything.
+    seals : mapping of str to bytes
+        Condition -> digest of all that its runs depend on, the replicate apart.
+    stream : SeedStream
+        Says what tells a replicate from others.
     """
 
     slot: str

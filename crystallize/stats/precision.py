@@ -185,7 +185,9 @@ def as_arms(test: str, baseline: ArrayLike, treatment: ArrayLike, *, minimum: in
     test : str
         Display name of the test, for errors.
     baseline, treatment : array_like
-        Finite numbers, at least `minimum` of each.
+        Finite numbers.
+    minimum : int
+        The fewest of each.
 
     Raises
     ------

@@ -31,6 +31,15 @@ class OtherSide:
         The case of each, if they are of cases.
     claimed : collection of str or None
         Metrics that are compared; None for all.
+    repeatable : bool
+        Whether runs here give the same when they are made again, as far as that is declared.
+
+    Attributes
+    ----------
+    id : str
+        What the processes of the session call the experiment there.
+    each : float or None
+        Seconds that a unit took the last time, on both sides; None if none was run.
     """
 
     def __init__(
@@ -55,7 +64,6 @@ class OtherSide:
         self._way: str | None = None
         self._came_first = False
         self.each: float | None = None
-        """Seconds that a unit took the last time, on both sides; None if none was run."""
         self.id = commit.id_of(experiment)
 
     @cached_property

@@ -41,6 +41,8 @@ class Experiment:
         The event that told of its end.
     version : int
         How often it has changed.
+    pace : Pace
+        How fast its runs end.
     """
 
     told: Mapping[str, Any]

@@ -37,13 +37,10 @@ class Feed:
     ----------
     units : sequence of Unit
         What is to be run.
-
-    Attributes
-    ----------
     slots : int
-        How many blocks are under way at the same time.
+        How many blocks are under way at the same time; may be set.
     seconds : float
-        How long a block is to take.
+        How long a block is to take; may be set.
     """
 
     def __init__(self, units: Sequence[Unit], slots: int = 1, seconds: float = BLOCK_SECONDS) -> None:
