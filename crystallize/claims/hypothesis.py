@@ -192,36 +192,18 @@ class Hypothesis:
             "deterministic": deterministic,
             "covariate": covariate,
         }
+        self.metrics: tuple[str, ...] | None
         if metric is not None:
             if metrics is not None:
                 raise DefinitionError(
                     f"a claim is about one metric=; metrics={metrics!r} belongs to a verifier"
                 )
-            named: dict[str, Any] = {"metric": metric}
-            if isinstance(metric, Ratio):
-                named = {"metric": metric.numerator, "per": metric.denominator}
-            elif isinstance(metric, PassAt):
-                named = {"metric": metric.name, "passes": metric}
-            self.claim = Claim(**named, **options)
+            self.claim = _claim(metric, options)
             read = metric.metric if isinstance(metric, PassAt) else self.claim.metric
-            self.metrics: tuple[str, ...] | None = tuple(filter(None, (read, self.claim.second)))
+            self.metrics = tuple(filter(None, (read, self.claim.second)))
             default_name = self._named(self.claim.label.replace(" ", "_"), direction)
         else:
-            defaults = {field.name: field.default for field in fields(Claim)} | {"direction": None}
-            if isinstance(verifier, str):
-                claim = f"Hypothesis(metric={verifier!r}, direction={direction or 'increase'!r})"
-                raise DefinitionError(
-                    f"verifier is {verifier!r}; give a function of (baseline, treatment), or claim something "
-                    f"of a metric: {claim}"
-                )
-            for key, value in options.items():
-                if value != defaults[key]:
-                    raise DefinitionError(
-                        f"{key}={value!r} belongs to a claim (metric=...); a verifier decides itself"
-                    )
-            if not callable(verifier):
-                raise DefinitionError(f"verifier is {verifier!r}; give a function of (baseline, treatment)")
-            self.verifier = verifier
+            self.verifier = _checked_verifier(verifier, options)
             self.metrics = _metric_names(metrics)
             default_name = getattr(verifier, "__name__", type(verifier).__name__)
         self.name = default_name if name is None else name
@@ -329,6 +311,34 @@ def metrics_of_claims(hypotheses: Iterable[Hypothesis]) -> frozenset[str] | None
     """Return the metrics that hypotheses are about; None if one is about all."""
     about = [hypothesis.metrics for hypothesis in hypotheses]
     return None if None in about else frozenset(name for names in about for name in names or ())
+
+
+def _claim(metric: str | Ratio | PassAt, options: Mapping[str, Any]) -> Claim:
+    """Return what is claimed of a metric, of a ratio of two, or of samples of cases."""
+    if isinstance(metric, Ratio):
+        return Claim(metric=metric.numerator, per=metric.denominator, **options)
+    if isinstance(metric, PassAt):
+        return Claim(metric=metric.name, passes=metric, **options)
+    return Claim(metric=metric, **options)
+
+
+def _checked_verifier(verifier: Any, options: Mapping[str, Any]) -> Callable[..., Any]:
+    """Return a verifier, or raise `DefinitionError` if it is none, or given with an option of claims."""
+    if isinstance(verifier, str):
+        claim = f"Hypothesis(metric={verifier!r}, direction={options['direction'] or 'increase'!r})"
+        raise DefinitionError(
+            f"verifier is {verifier!r}; give a function of (baseline, treatment), or claim something "
+            f"of a metric: {claim}"
+        )
+    defaults = {field.name: field.default for field in fields(Claim)} | {"direction": None}
+    for key, value in options.items():
+        if value != defaults[key]:
+            raise DefinitionError(
+                f"{key}={value!r} belongs to a claim (metric=...); a verifier decides itself"
+            )
+    if not callable(verifier):
+        raise DefinitionError(f"verifier is {verifier!r}; give a function of (baseline, treatment)")
+    return verifier  # type: ignore[no-any-return]
 
 
 def _metric_names(metrics: str | Sequence[str] | None) -> tuple[str, ...] | None:
