@@ -111,9 +111,7 @@ class ExperimentCollector(ShowsTraceback, pytest.Class):
             item: VerifierItem = VerifierItem.from_parent(
                 self, name=leaf, nodeid=f"{self.nodeid}::{leaf}", hypothesis=claim.hypothesis, part=part
             )
-            for mark in claim.marks:
-                if mark.name != "xfail":  # which is about a verdict
-                    item.add_marker(mark if isinstance(mark, pytest.MarkDecorator) else decorator_of(mark))
+            _add_marks(item, _without_xfail(claim.marks))
             yield item
 
     def _count(self, runs: ExperimentRuns) -> None:
@@ -144,7 +142,7 @@ class ExperimentCollector(ShowsTraceback, pytest.Class):
         if self.settings.options.calibrate:
             for claim in claims:
                 leaf = f"{part}{escape(claim.label, brackets=False)}[{params}calibration]"
-                kept = [mark for mark in (*marks, *claim.marks) if mark.name != "xfail"]
+                kept = _without_xfail((*marks, *claim.marks))
                 yield self._item(leaf, runs, claim, None, kept, CalibrationItem)
             return
         kind = PlanItem if self.settings.options.plan else HypothesisItem
@@ -154,7 +152,9 @@ class ExperimentCollector(ShowsTraceback, pytest.Class):
         for claim in claims:
             for treatment in runs.subjects(claim.hypothesis):
                 leaf = f"{part}{escape(claim.label, brackets=False)}[{params}{escape(treatment)}]"
-                kept = [m for m in (*marks, *claim.marks) if m.name != "xfail" or kind is HypothesisItem]
+                kept = [*marks, *claim.marks]
+                if kind is PlanItem:
+                    kept = _without_xfail(kept)
                 yield self._item(leaf, runs, claim, treatment, kept, kind)
 
     def _item(
@@ -176,8 +176,7 @@ class ExperimentCollector(ShowsTraceback, pytest.Class):
             treatment=treatment,
         )
         runs.members.append(item)
-        for mark in marks:
-            item.add_marker(mark if isinstance(mark, pytest.MarkDecorator) else decorator_of(mark))
+        _add_marks(item, marks)
         return item
 
     # The marked function: its body is one condition run.
@@ -334,6 +333,16 @@ class ExperimentCollector(ShowsTraceback, pytest.Class):
 
 
 _Declared = tuple[ExperimentRuns, Sequence[ClaimedHypothesis]]
+
+
+def _without_xfail(marks: Iterable[Any]) -> list[Any]:
+    """Return marks without those that say what verdict is expected, for a test that gives none."""
+    return [mark for mark in marks if mark.name != "xfail"]
+
+
+def _add_marks(item: pytest.Item, marks: Iterable[Any]) -> None:
+    for mark in marks:
+        item.add_marker(mark if isinstance(mark, pytest.MarkDecorator) else decorator_of(mark))
 
 
 def _check_claims(claims: Sequence[ClaimedHypothesis], runs: ExperimentRuns, name: str) -> None:
