@@ -221,6 +221,7 @@ if TYPE_CHECKING:
     from crystallize.text.escaping import printable_lines as printable_lines
     from crystallize.text.formatting import compared as compared
     from crystallize.text.formatting import counted as counted
+    from crystallize.text.formatting import first_of as first_of
     from crystallize.text.formatting import level_of as level_of
     from crystallize.text.formatting import name_of_p as name_of_p
     from crystallize.text.formatting import number as number
@@ -348,7 +349,16 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "storage.system": ("BINARY", "FORKS", "at_fork"),
     "storage.versioned": ("FileFormat", "telling"),
     "text.escaping": ("LEGACY_COMMAND", "disarmed", "escaped", "printable", "printable_lines"),
-    "text.formatting": ("compared", "counted", "level_of", "name_of_p", "number", "p_value", "short_commit"),
+    "text.formatting": (
+        "compared",
+        "counted",
+        "first_of",
+        "level_of",
+        "name_of_p",
+        "number",
+        "p_value",
+        "short_commit",
+    ),
     "text.keywords": ("unknown_keyword",),
     "text.strict_json": ("from_strict_json",),
 }

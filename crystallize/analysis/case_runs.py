@@ -13,6 +13,7 @@ from crystallize.claims.pass_at import PassAt
 from crystallize.context.record import NOT_BEGUN, RunRecord
 from crystallize.context.recording import MetricEntry, is_finite, is_number
 from crystallize.declare.case_design import CaseStream
+from crystallize.text.formatting import first_of
 
 _NO_CONSTANTS: Final[Mapping[str, float]] = MappingProxyType({})
 
@@ -158,9 +159,8 @@ def other_cases(baseline: CaseRuns, today: CaseRuns) -> str | None:
 
 
 def _named(ids: Collection[str]) -> str:
-    shown = ", ".join(map(repr, list(ids)[:5]))
-    more = f" and {len(ids) - 5} more" if len(ids) > 5 else ""
-    return f"case {shown} is" if len(ids) == 1 else f"cases {shown}{more} are"
+    shown = first_of(list(map(repr, ids)), 5)
+    return f"case {shown} is" if len(ids) == 1 else f"cases {shown} are"
 
 
 def _as_one(

@@ -22,7 +22,7 @@ from crystallize.analysis.stored_reference import Recording, StoredReference
 from crystallize.claims.reference import Reference, Revision
 from crystallize.errors import ReferenceFileError
 from crystallize.identity.provenance import Machine, machine
-from crystallize.text.formatting import number
+from crystallize.text.formatting import first_of, number
 
 if TYPE_CHECKING:
     from crystallize.claims.hypothesis import Hypothesis
@@ -32,7 +32,6 @@ WITHOUT_OPTION: Final = (
     "it is claimed against another commit, and nothing says which: run it under pytest with "
     "--crystallize-against=REV (a branch, a tag, a commit, or merge-base:main)"
 )
-_MOST_NAMED: Final = 3
 
 
 class References:
@@ -262,8 +261,8 @@ class References:
                 f"{_spread(held, condition, measured[0])}"
             )
         if changed := _changed(held.origin.inputs, self._inputs):
-            more = f" and {len(changed) - _MOST_NAMED} more" if len(changed) > _MOST_NAMED else ""
-            yield f"inputs are others than those of {name}: {listed(changed[:_MOST_NAMED])}{more}"
+            named = first_of(list(map(repr, changed)))
+            yield f"inputs are others than those of {name}: {named}"
 
 
 def _spread(held: Recording, condition: str, metric: str) -> str:

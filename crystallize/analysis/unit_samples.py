@@ -15,6 +15,7 @@ from crystallize.analysis.sample import CASES, CROSSED, ONE_SEED, SEEDS, ClaimSa
 from crystallize.claims.claim import Claim
 from crystallize.context.recording import is_finite
 from crystallize.stats.moments import scaled_float
+from crystallize.text.formatting import first_of
 
 Entries = Sequence[Sequence[tuple[Any, str | int | None]]]
 """By replicate, values with their units."""
@@ -195,7 +196,7 @@ def _shared_units(
         (treatment, baseline, second, first),
     ):
         if only := [unit for unit in own if unit not in others]:
-            names = ", ".join(map(repr, only[:5])) + (f" and {len(only) - 5} more" if len(only) > 5 else "")
+            names = first_of(list(map(repr, only)), 5)
             apart.append(
                 f"unit {names} is recorded{where} of {here.condition!r} and not of {there.condition!r}"
             )

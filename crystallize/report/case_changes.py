@@ -116,14 +116,16 @@ def changes_of(
 
 def changes(each: ExperimentResults) -> Iterator[Changes]:
     """Yield which cases each claim against a condition of today finds changed, once for each metric."""
+    if each.cases is None:
+        return
     seen = set()
-    for test in each.tests if each.cases is not None else ():
+    for test in each.tests:
         verdict = test.verdict
         if verdict is None or not verdict.direction or verdict.comparator not in ("baseline", "treatment"):
             continue
         baseline, treatment = sides_of(verdict.to_dict())
         units, shown = each.units, treatment
-        for part in each.cases.slices if each.cases is not None else ():
+        for part in each.cases.slices:
             if treatment not in each.conditions and treatment.endswith(f" in {part}"):
                 treatment = treatment.removesuffix(f" in {part}")
                 units = tuple(unit for unit in units if unit.slice == part)

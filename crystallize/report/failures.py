@@ -11,6 +11,7 @@ from crystallize.analysis.condition_runs import ConditionRuns
 from crystallize.context.record import NOT_BEGUN, RunRecord
 from crystallize.report.case_names import CaseNames
 from crystallize.report.wording import counted_list
+from crystallize.text.formatting import first_of
 
 _CASES_SHOWN: Final = 5
 PROPERTY: Final = "property "
@@ -68,8 +69,7 @@ class Failure:
         """Return replicates as text, or the cases that they are of."""
         if not cases:
             return counted_list(replicates)
-        more = f" and {len(cases) - _CASES_SHOWN} more" if len(cases) > _CASES_SHOWN else ""
-        return "; ".join(cases[:_CASES_SHOWN]) + more
+        return first_of(cases, _CASES_SHOWN, between="; ")
 
     @property
     def cause(self) -> tuple[str, ...]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from itertools import islice
 from typing import Any, Final, Literal
 
 _ROUNDING: Final = 8 * sys.float_info.epsilon
@@ -49,6 +50,12 @@ def number(value: float | None, *, sign: bool = False, digits: int = 4, scale: f
 def counted(n: int, noun: str) -> str:
     """Return a number with its noun."""
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def first_of(texts: Collection[str], most: int = 3, *, between: str = ", ") -> str:
+    """Return the first of some texts, so many at most, and how many more there are."""
+    more = f" and {len(texts) - most} more" if len(texts) > most else ""
+    return between.join(islice(texts, most)) + more
 
 
 def short_commit(commit: str | None) -> str:

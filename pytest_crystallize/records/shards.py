@@ -13,12 +13,11 @@ from typing import Any, Final
 
 from crystallize import RunRecord
 from crystallize.errors import FileFormatError
-from crystallize.seam import FileFormat, environment_changes, records_from_json, write_whole
+from crystallize.seam import FileFormat, environment_changes, first_of, records_from_json, write_whole
 from pytest_crystallize.options.values import Shard
 
 _OF_MACHINES: Final = ("machine", "system", "threads of libraries")
 """Parts of an environment that belong to the machine, which shards need not share."""
-_MOST_NAMED: Final = 3
 
 
 class ShardError(FileFormatError):
@@ -236,18 +235,18 @@ def _check_alike(first: ShardFile, other: ShardFile) -> None:
     if first.dirty != other.dirty:
         refuse("the code of one differs from its commit")
     if changed := environment_changes(_shared(first.environment), _shared(other.environment)):
-        refuse(some(changed))
+        refuse(first_of(changed))
     if first.arguments != other.arguments:
         refuse(f"pytest {' '.join(first.arguments)} and pytest {' '.join(other.arguments)}")
     if odd := first.experiments.keys() ^ other.experiments.keys():
-        refuse(f"only one has {some(sorted(odd))}")
+        refuse(f"only one has {first_of(sorted(odd))}")
     for key, one in first.experiments.items():
         two = other.experiments[key]
         for name in ("seed", "replicates", "conditions", "needed", "cases"):
             if getattr(one, name) != getattr(two, name):
                 refuse(f"{name} of {key} are {getattr(one, name)} and {getattr(two, name)}")
         if odd_claims := sorted({*one.claims} ^ {*two.claims}):
-            refuse(f"only one selected {some(odd_claims)}")
+            refuse(f"only one selected {first_of(odd_claims)}")
         if one.code != two.code:
             refuse(f"the code, the inputs or the variables of {key} are others")
 
@@ -255,10 +254,3 @@ def _check_alike(first: ShardFile, other: ShardFile) -> None:
 def _shared(parts: Mapping[str, str]) -> dict[str, str]:
     """Return the parts of an environment that belong to no machine."""
     return {name: part for name, part in parts.items() if name not in _OF_MACHINES}
-
-
-def some(texts: Iterable[str]) -> str:
-    """Return the first of some texts, and how many more there are."""
-    listed = list(texts)
-    more = f" and {len(listed) - _MOST_NAMED} more" if len(listed) > _MOST_NAMED else ""
-    return ", ".join(listed[:_MOST_NAMED]) + more

@@ -16,6 +16,7 @@ from crystallize.seam import (
     environment,
     environment_changes,
     failure,
+    first_of,
     records_to_json,
     remove_output,
     versions,
@@ -25,7 +26,7 @@ from pytest_crystallize.naming.ids import relative
 from pytest_crystallize.options.values import Shard
 from pytest_crystallize.records.exchange import unlike
 from pytest_crystallize.records.logs import Key
-from pytest_crystallize.records.shards import ExperimentShard, MergedShards, ShardFile, some
+from pytest_crystallize.records.shards import ExperimentShard, MergedShards, ShardFile
 from pytest_crystallize.report.announced import Announced
 from pytest_crystallize.session.command_line import runs_tests
 from pytest_crystallize.session.in_process import InProcess
@@ -193,7 +194,7 @@ class MergingSession(InProcess):
         if missing := [test for test in due if test not in here]:
             settings.fail(
                 f"{len(missing)} of {counted(len(due), 'test')} that the shards selected "
-                f"{'is' if len(missing) == 1 else 'are'} not judged here: {some(missing)}"
+                f"{'is' if len(missing) == 1 else 'are'} not judged here: {first_of(missing)}"
             )
         for file in self.merged.files:
             if file.exit_status:

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from crystallize.errors import EngineError, FingerprintError
-from crystallize.seam import Unit, environment, explain, is_environment
+from crystallize.seam import Unit, environment, explain, first_of, is_environment
 from pytest_crystallize.records.exchange import UNLIKE
 from pytest_crystallize.records.logs import Key
 from pytest_crystallize.records.shards import ExperimentShard, MergedShards, ShardFile
@@ -87,6 +87,5 @@ def _check_complete(runs: UnitRuns, file: ShardFile) -> None:
     own = (i for i in range(runs.replicates) if file.shard.has(i))
     lost = [Unit(i, name) for i in own for name in needed if not has(Key(runs.id, i, name))]
     if lost:
-        named = ", ".join(f"{runs.stream.label(i)} of {name!r}" for i, name in lost[:_MOST_NAMED])
-        more = f" and {len(lost) - _MOST_NAMED} more" if len(lost) > _MOST_NAMED else ""
-        raise EngineError(f"shard {file.shard} lacks {named}{more}: it did not come to its end; run it again")
+        named = first_of([f"{runs.stream.label(i)} of {name!r}" for i, name in lost], _MOST_NAMED)
+        raise EngineError(f"shard {file.shard} lacks {named}: it did not come to its end; run it again")
