@@ -5,15 +5,14 @@ Every text of others goes through `text`. The page is well-formed XML too, which
 
 from __future__ import annotations
 
-import math
 import shlex
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from html import escape
 from importlib import resources
 from typing import Final
 
-from crystallize.analysis.columns import mean
+from crystallize.analysis.columns import deviation, mean
 from crystallize.context.recording import is_finite
 from crystallize.report.case_table import case_table
 from crystallize.report.failures import Failure
@@ -181,8 +180,9 @@ def _samples(each: ExperimentResults) -> Iterator[str]:
         for condition, values in arms.items():
             known = [float(value) for value in values if is_finite(value)]
             lacking = sum(value is None for value in values)
-            shown = [number(f(known)) if known else "-" for f in (mean, _deviation, min, max)]
-            rows.append((text(metric), text(condition), str(len(values) - lacking), *shown))
+            spread = deviation(known) if len(known) > 1 else None
+            shown = [mean(known), spread, min(known), max(known)] if known else [None] * 4
+            rows.append((text(metric), text(condition), str(len(values) - lacking), *map(number, shown)))
     if rows:
         columns = ("Metric", "Condition", "n", "Mean", "Deviation", "Least", "Most")
         yield "<details><summary>Samples, seeds and digests</summary>"
@@ -191,16 +191,6 @@ def _samples(each: ExperimentResults) -> Iterator[str]:
         yield f"<p>Digests: <code>{text(digests)}</code></p>"
         seeds = ", ".join("-" if seed is None else str(seed) for seed in each.seeds)
         yield f"<p>Seeds, by replicate: <code>{seeds}</code></p></details>"
-
-
-def _deviation(values: Sequence[float]) -> float | None:
-    if len(values) < 2:
-        return None
-    center = mean(values)
-    try:
-        return math.sqrt(math.fsum((value - center) ** 2 for value in values) / (len(values) - 1))
-    except OverflowError:
-        return math.inf
 
 
 def _provenance(results: SessionResults, key: str) -> Iterator[str]:
