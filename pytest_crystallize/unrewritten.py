@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from importlib.machinery import ModuleSpec, PathFinder
 
 _PACKAGES = ("crystallize", "pytest_crystallize")
-_LAST = "pytest_crystallize.session.session"
+_LAST = "pytest_crystallize.session.activation"
 
 
 class _Finder:

@@ -17,8 +17,8 @@ import scipy.special  # noqa: F401
 
 import crystallize
 import crystallize.seam
-import pytest_crystallize.session.distributed
-import pytest_crystallize.session.session  # noqa: F401
+import pytest_crystallize.session.activation
+import pytest_crystallize.session.distributed  # noqa: F401
 
 for package in (crystallize, crystallize.seam):
     for name in package.__all__:

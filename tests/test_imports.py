@@ -111,7 +111,7 @@ def test_an_unknown_name_is_an_attribute_error(module):
 
 def test_garbage_is_collected_behind_the_first_imports(monkeypatch):
     """While the plugin's modules are loaded nothing is looked for, and behind it as before, or not at all."""
-    monkeypatch.delitem(sys.modules, "pytest_crystallize.session.session", raising=False)
+    monkeypatch.delitem(sys.modules, "pytest_crystallize.session.activation", raising=False)
     try:
         for collects in (True, False):
             (gc.enable if collects else gc.disable)()

@@ -95,7 +95,7 @@ PLUGIN = "pytest_crystallize.plugin"
 LOADED = (
     "crystallize.experiment.experiment",
     "crystallize.run.stored_runs",
-    "pytest_crystallize.session.session",
+    "pytest_crystallize.session.activation",
     "pytest_crystallize.records.record_cache",
     "pytest_crystallize.session.publisher",
     PLUGIN,

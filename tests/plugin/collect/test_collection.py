@@ -47,8 +47,8 @@ def test_modules_of_ours_are_loaded_by_python(project):
         from importlib.machinery import SourceFileLoader
 
         def pytest_unconfigure():
-            session = sys.modules["pytest_crystallize.session.session"]
-            assert type(session.__loader__) is SourceFileLoader
+            activation = sys.modules["pytest_crystallize.session.activation"]
+            assert type(activation.__loader__) is SourceFileLoader
             reports = {f"crystallize.report.{name}" for name in ("html", "markdown", "plots")}
             against = {"pytest_crystallize.against.partner", "pytest_crystallize.session.events"}
             assert not (reports | against) & set(sys.modules)
