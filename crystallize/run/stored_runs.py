@@ -178,7 +178,8 @@ class StoredRuns:
         only = None if own is None else {Unit(number, name) for name in conditions for number in own}
         hits = self.load(conditions, replicates, only=only)
         claims = list(hypotheses)
-        if ignores_stored(claims, hits.values()):
+        measured = {entry.name for record in hits.values() for entry in record.metrics if entry.measured}
+        if ignores_stored(claims, measured):
             # Times of two commits are compared as they are now, on one machine.
             if not self.runs.exempt or any(hypothesis.reference is not None for hypothesis in claims):
                 return {}, set()

@@ -20,9 +20,8 @@ VERIFIED: Final = 0.05
 _chance = random.SystemRandom()  # no seed of an experiment's, nor one that it could move
 
 
-def ignores_stored(hypotheses: Iterable[Hypothesis], records: Iterable[RunRecord]) -> bool:
+def ignores_stored(hypotheses: Iterable[Hypothesis], measured: Collection[str]) -> bool:
     """Return whether a hypothesis is about a measured metric: stored values would tell of another time."""
-    measured = {entry.name for record in records for entry in record.metrics if entry.measured}
     return _is_about(metrics_of_claims(hypotheses), measured)
 
 

@@ -200,9 +200,10 @@ class ExperimentCache:
             default=None,
         )
         recalled = self.recall()
-        measured = MEASURED if ignores_stored(self._runs.hypotheses, used) else None
-        if measured and self._runs.caching.cache_key is not None:
-            measured = None
+        measured = None
+        if self._runs.caching.cache_key is None:
+            names = frozenset[str]().union(*(runs.measured for runs in arms.values()))
+            measured = MEASURED if ignores_stored(self._runs.hypotheses, names) else None
         verified = (
             unit
             for unit in sorted(self._verified)
