@@ -6,10 +6,10 @@ from dataclasses import replace
 from typing import Any
 
 from crystallize.seam import BASELINE, BLIND_SPOT, Calibration, calibrate
-from pytest_crystallize.collect.items import HypothesisItem, NotSupported
+from pytest_crystallize.collect.items import HypothesisItem, NotSupported, Unjudged
 
 
-class CalibrationItem(HypothesisItem):
+class CalibrationItem(Unjudged, HypothesisItem):
     """A hypothesis on samples of the baseline against itself; passes if it keeps to its alpha."""
 
     def decide(self, arms: dict[str, Any]) -> None:

@@ -111,7 +111,7 @@ class ExperimentCollector(ShowsTraceback, pytest.Class):
             item: VerifierItem = VerifierItem.from_parent(
                 self, name=leaf, nodeid=f"{self.nodeid}::{leaf}", hypothesis=claim.hypothesis, part=part
             )
-            _add_marks(item, _without_xfail(claim.marks))
+            _add_marks(item, claim.marks)
             yield item
 
     def _count(self, runs: ExperimentRuns) -> None:
@@ -142,8 +142,7 @@ class ExperimentCollector(ShowsTraceback, pytest.Class):
         if self.settings.options.calibrate:
             for claim in claims:
                 leaf = f"{part}{escape(claim.label, brackets=False)}[{params}calibration]"
-                kept = _without_xfail((*marks, *claim.marks))
-                yield self._item(leaf, runs, claim, None, kept, CalibrationItem)
+                yield self._item(leaf, runs, claim, None, [*marks, *claim.marks], CalibrationItem)
             return
         kind = PlanItem if self.settings.options.plan else HypothesisItem
         if not claims and kind is HypothesisItem:
@@ -152,10 +151,7 @@ class ExperimentCollector(ShowsTraceback, pytest.Class):
         for claim in claims:
             for treatment in runs.subjects(claim.hypothesis):
                 leaf = f"{part}{escape(claim.label, brackets=False)}[{params}{escape(treatment)}]"
-                kept = [*marks, *claim.marks]
-                if kind is PlanItem:
-                    kept = _without_xfail(kept)
-                yield self._item(leaf, runs, claim, treatment, kept, kind)
+                yield self._item(leaf, runs, claim, treatment, [*marks, *claim.marks], kind)
 
     def _item(
         self,
@@ -333,11 +329,6 @@ class ExperimentCollector(ShowsTraceback, pytest.Class):
 
 
 _Declared = tuple[ExperimentRuns, Sequence[ClaimedHypothesis]]
-
-
-def _without_xfail(marks: Iterable[Any]) -> list[Any]:
-    """Return marks without those that say what verdict is expected, for a test that gives none."""
-    return [mark for mark in marks if mark.name != "xfail"]
 
 
 def _add_marks(item: pytest.Item, marks: Iterable[Any]) -> None:

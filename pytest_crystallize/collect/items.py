@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -53,6 +53,19 @@ _OF_VERDICTS = ("skip", "skipif", "xfail")
 
 class NotSupported(AssertionError):
     """Failure of an item whose hypothesis was not supported."""
+
+
+class Unjudged:
+    """A node whose outcome is no verdict: no mark ``xfail`` expects it, wherever it stands.
+
+    Mixed in before a class of pytest's. What is not to be run, a mark that says so keeps from it, too.
+    """
+
+    def iter_markers_with_node(self, name: str | None = None) -> Iterator[tuple[Any, pytest.Mark]]:
+        """Yield the other marks, each with the node that bears it."""
+        for node, mark in super().iter_markers_with_node(name):  # type: ignore[misc]
+            if mark.name != "xfail" or mark.kwargs.get("run") is False:
+                yield node, mark
 
 
 class ExperimentItem(ShowsTraceback, pytest.Item):
@@ -377,7 +390,7 @@ def _as_property(value: Any) -> Any:
     return printable_lines(value) if isinstance(value, str) else value
 
 
-class PrefetchItem(ExperimentItem):
+class PrefetchItem(Unjudged, ExperimentItem):
     """A token on a worker: in its call phase unclaimed replicates are run. It reports only failures.
 
     Parameters

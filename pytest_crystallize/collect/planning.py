@@ -6,10 +6,10 @@ from dataclasses import replace
 from typing import Any
 
 from crystallize.seam import Planner
-from pytest_crystallize.collect.items import HypothesisItem, NotSupported
+from pytest_crystallize.collect.items import HypothesisItem, NotSupported, Unjudged
 
 
-class PlanItem(HypothesisItem):
+class PlanItem(Unjudged, HypothesisItem):
     """A hypothesis under one treatment, of which a pilot says how many replicates it needs."""
 
     def decide(self, arms: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from crystallize.errors import VerifierCheckError
 from crystallize.seam import printable_lines
+from pytest_crystallize.collect.items import Unjudged
 from pytest_crystallize.naming.places import place_of
 from pytest_crystallize.pytest_seam import ShowsTraceback
 
@@ -35,7 +36,7 @@ def own_part(hypothesis: Hypothesis) -> tuple[Any, Hashable] | None:
     return kind, (kind, str(claim))
 
 
-class VerifierItem(ShowsTraceback, pytest.Item):
+class VerifierItem(Unjudged, ShowsTraceback, pytest.Item):
     """A verifier or statistical test of the user's, tried on samples of every kind; passes if it is sound."""
 
     def __init__(self, *, hypothesis: Hypothesis, part: Any, **kwargs: Any) -> None:

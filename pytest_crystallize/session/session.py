@@ -246,14 +246,13 @@ class CrystallizeSession:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Attach what reports need; missing evidence is no expected failure."""
         report = yield
-        if isinstance(item, HypothesisItem):
-            if call.when != "teardown" and item.carried is not None:
-                setattr(report, ATTRIBUTE, item.carried)
+        if isinstance(item, HypothesisItem) and call.when != "teardown" and item.carried is not None:
+            setattr(report, ATTRIBUTE, item.carried)
+        if isinstance(item, ExperimentItem):
             if call.excinfo is not None and hasattr(report, "wasxfail") and not _is_expected(item, call):
                 del report.wasxfail
                 report.outcome = "failed"
                 report.longrepr = item.repr_failure(call.excinfo)
-        if isinstance(item, ExperimentItem):
             escape_report(report)
         return report
 
@@ -338,9 +337,14 @@ class CrystallizeSession:
         return lines
 
 
-def _is_expected(item: HypothesisItem, call: pytest.CallInfo[None]) -> bool:
+def _is_expected(item: ExperimentItem, call: pytest.CallInfo[None]) -> bool:
     """Return whether a mark ``xfail`` covers what a test raised: that a claim is not supported."""
     assert call.excinfo is not None
     if call.when == "setup":
         return call.excinfo.errisinstance(_NOT_RUN)
-    return call.when == "call" and not item.evidence_missing and call.excinfo.errisinstance(NotSupported)
+    return (
+        call.when == "call"
+        and isinstance(item, HypothesisItem)
+        and not item.evidence_missing
+        and call.excinfo.errisinstance(NotSupported)
+    )

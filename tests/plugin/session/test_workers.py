@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from plugin.conftest import TOTAL, total
+from plugin.conftest import TOTAL, edited, total
 
 SUITE = """
 
@@ -200,12 +200,12 @@ def log():
     with open("log", "a") as log:
         yield log
 """
-SHARED = """
+BOTH = """
 Path(f"here-{os.getpid()}").touch()
 while len(list(Path().glob("here-*"))) < 2:
     time.sleep(0.01)
-print(os.getpid(), file=log)
 """
+SHARED = BOTH + "print(os.getpid(), file=log)\n"
 
 
 @pytest.mark.slow
@@ -258,6 +258,30 @@ from pathlib import Path
     result.assert_outcomes(passed=2, errors=ended)
     result.stdout.fnmatch_lines(["ERROR experiment_a.py::*RuntimeError: the server did not end"])
     result.stdout.no_fnmatch_line("*block-*")
+
+
+ENDS = """
+import time
+from pathlib import Path
+
+@pytest.fixture(scope="module")
+def server():
+    yield
+    Path(f"ended-{os.getpid()}").touch()
+    HOW
+"""
+
+
+@pytest.mark.parametrize("mark", ["xfail", "xfail(strict=True)"])
+@pytest.mark.parametrize("how", ["raise ValueError('no')", "pytest.xfail('no')", "pass"])
+def test_what_is_expected_of_a_verdict_is_expected_of_no_token(project, mark, how):
+    """A token that ends well is no XPASS of the mark of its experiment, and one that fails no XFAIL."""
+    expected = total(f"@pytest.mark.{mark}", direction="decrease", arguments="rng, server", lines=BOTH)
+    project.write(edited(ENDS, "HOW", how) + expected)
+    result = project.run_workers()
+    assert len(list(project.path.glob("ended-*"))) == 2
+    result.assert_outcomes(xfailed=1, errors=0 if how == "pass" else 2)
+    assert result.ret == (how != "pass")
 
 
 @pytest.mark.slow

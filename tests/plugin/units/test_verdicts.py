@@ -153,6 +153,29 @@ def test_xfail_without_run(project):
     project.run().assert_outcomes(xfailed=1)
 
 
+HOPEFUL = """
+@verifier
+def hopeful(baseline, treatment):
+    return {"p_value": 0.01, "significant": True}
+"""
+
+
+@pytest.mark.parametrize("mark", ["xfail", "xfail(strict=True)"])
+@pytest.mark.parametrize(
+    ("options", "outcome"),
+    [
+        (["--crystallize-plan"], "passed"),
+        (["--crystallize-calibrate=20"], "failed"),
+        (["--crystallize-check-verifiers", "-k", "verifier"], "failed"),
+    ],
+    ids=["plan", "calibration", "verifier"],
+)
+def test_xfail_is_about_verdicts_alone(project, options, outcome, mark):
+    """On a function, too: a plan is no XPASS, and what finds that a verifier is unsound is no XFAIL."""
+    project.write(HOPEFUL + total(f"@pytest.mark.{mark}", hypotheses="[Hypothesis(hopeful(), 'total')]"))
+    project.run(*options).assert_outcomes(**{outcome: 1}, deselected="-k" in options)
+
+
 def test_xfail_of_one_hypothesis(project):
     """Marks of a hypothesis are marks of its tests alone."""
     project.write("""
