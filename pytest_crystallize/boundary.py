@@ -20,6 +20,13 @@ UNJUDGED = (*SKIPS, pytest.xfail.Exception)
 ends_everything(pytest.exit.Exception)  # also where the library alone calls code of the user's
 
 
+def is_skip(error: BaseException) -> bool:
+    """Return whether pytest takes what was raised for a skip, as it takes a group of nothing else."""
+    if isinstance(error, BaseExceptionGroup):
+        return error.split(SKIPS)[1] is None
+    return isinstance(error, SKIPS)
+
+
 def too_late(skip: BaseException) -> RuntimeError:
     """Return what a skip in a teardown is: a failure, since it would hide what was run."""
     fault = RuntimeError(f"a fixture skipped in its teardown: {text_of(skip)}")

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 import pytest
 
 from crystallize.seam import text_of
-from pytest_crystallize.boundary import SKIPS, too_late
+from pytest_crystallize.boundary import is_skip, too_late
 from pytest_crystallize.collect.items import ExperimentItem
 from pytest_crystallize.isolation.late_errors import LateErrors, is_late
 
@@ -45,12 +45,9 @@ class LateErrorHooks:
             result = yield
         except (KeyboardInterrupt, pytest.exit.Exception):
             raise
-        except SKIPS as reason:
-            if not isinstance(item, ExperimentItem):
-                raise
-            raised.append(too_late(reason))
         except BaseException as error:
-            raised.append(error)
+            is_late_skip = isinstance(item, ExperimentItem) and is_skip(error)
+            raised.append(too_late(error) if is_late_skip else error)
         raised += self._errors.unowned(at_end=nextitem is None)
         if len(raised) == 1:
             raise raised[0]

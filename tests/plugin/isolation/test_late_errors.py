@@ -391,6 +391,16 @@ def test_wider_fixture_that_skips_in_its_teardown(project, workers):
     result.stdout.fnmatch_lines(["*RuntimeError: a fixture skipped in its teardown: no more"])
 
 
+def test_wider_fixtures_that_skip_in_their_teardown(project):
+    """Several of them fail, too: pytest takes a group of skips for one."""
+    wide = "@pytest.fixture(scope='session')\ndef {0}():\n    yield\n    pytest.skip('no {0}')\n"
+    project.raw("conftest.py", "import pytest\n" + wide.format("first") + wide.format("second"))
+    project.write(total(arguments="rng, first, second"))
+    result = project.run("-n0")
+    assert result.ret == 1
+    result.assert_outcomes(passed=1, errors=1)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 1])
 def test_filters_of_a_set_of_parameters(project, workers):
