@@ -12,9 +12,12 @@ import pytest
 
 VERDICTS = "crystallize-verdicts"
 """Under which name `activate` registers what knows the verdicts of the session."""
+ASKING = ("save", "compare", "against", "calibrate", "plan", "repro", "shard")
+"""Options, without their prefix, that ask for something which only experiments can give."""
 RAISED = ".raised"
 """Ending of the files in which workers tell what ended them behind their tests."""
 _NAME = "crystallize-exit-code"
+_NOT_BEGUN = "it was ended before any test"
 
 
 class ExitCode:
@@ -29,8 +32,14 @@ class ExitCode:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_load_initial_conftests(self, early_config: pytest.Config) -> Generator[None, None, None]:
-        """Register behind the hooks of conftests, too."""
-        yield
+        """Register behind the hooks of conftests, too; none of them ends well what has not begun."""
+        try:
+            yield
+        except SystemExit as error:
+            if not is_success(error.code) or not _is_asked_for(early_config):
+                raise
+            _tell(_NOT_BEGUN)
+            raise SystemExit(pytest.ExitCode.TESTS_FAILED) from error
         register_outermost(early_config.pluginmanager)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -55,6 +64,7 @@ class ExitCode:
             code = yield
         except SystemExit as error:
             raised, code = error, error.code
+            self._interrupted = True
         if config.option.crystallize or config.pluginmanager.hasplugin(VERDICTS):
             from pytest_crystallize.pytest_seam import unconfigure  # private names: not in plain runs
 
@@ -64,7 +74,7 @@ class ExitCode:
                 raised, code = error, error.code
         fault = self._fault(config, code)
         if fault is not None:
-            sys.stderr.write(f"crystallize: the exit code is 1, not 0: {fault}\n")
+            _tell(fault)
             return pytest.ExitCode.TESTS_FAILED
         if raised is not None:
             raise raised
@@ -81,7 +91,17 @@ class ExitCode:
             fault: str | None = verdicts.fault()
             return fault if verdicts.corrected or is_success(code) else None
         is_gate = config.option.crystallize and not hasattr(config, "workerinput")
-        return "it was ended before any test" if is_gate and self._interrupted and is_success(code) else None
+        return _NOT_BEGUN if is_gate and self._interrupted and is_success(code) else None
+
+
+def _is_asked_for(early_config: pytest.Config) -> bool:
+    """Return whether experiments are to be run, before options are settled."""
+    typed, asking = map(str, early_config.invocation_params.args), tuple(f"--crystallize-{o}" for o in ASKING)
+    return early_config.known_args_namespace.crystallize or any(arg.startswith(asking) for arg in typed)
+
+
+def _tell(fault: str) -> None:
+    sys.stderr.write(f"crystallize: the exit code is 1, not 0: {fault}\n")
 
 
 def _tell_controller(config: pytest.Config, end: object) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from pytest_crystallize import hookspecs, plugin
+from pytest_crystallize.exit_code import ASKING
 from pytest_crystallize.isolation.fixtures import CASE, RESERVED, UnitFixtures
 from pytest_crystallize.options.mark import KEYWORDS
-from pytest_crystallize.session.command_line import ASKING
 
 PAGE = (Path(__file__).parent.parent / "docs" / "options.md").read_text(encoding="utf-8")
 

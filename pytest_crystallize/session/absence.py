@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from crystallize.seam import counted
+from pytest_crystallize.exit_code import ASKING
 from pytest_crystallize.naming.ids import relative
 from pytest_crystallize.naming.patterns import FILES, FUNCTIONS
 from pytest_crystallize.pytest_seam import writer_of
 from pytest_crystallize.report.text import wrapped
-from pytest_crystallize.session.command_line import ASKING, typed_options
+from pytest_crystallize.session.command_line import typed_options
 from pytest_crystallize.session.reporter import Reporter
 
 NARROWING = (

@@ -12,11 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from pytest_crystallize.exit_code import ASKING
 from pytest_crystallize.naming.ids import seen_from
 from pytest_crystallize.naming.patterns import is_named_by
-
-ASKING = ("save", "compare", "against", "calibrate", "plan", "repro", "shard")
-"""Options, without their prefix, that ask for something which only experiments can give."""
 
 
 def typed_options(config: pytest.Config) -> argparse.Namespace:

@@ -94,6 +94,33 @@ def test_whatever_ends_the_session(project, case):
         assert "crystallize: the exit code is 1, not 0: " in told(result)
 
 
+BEFORE_ALL = {
+    "as it is loaded": "sys.exit(0)\n",
+    "as options are added": hook("pytest_addoption(parser)", "sys.exit()"),
+    "as a plugin is registered": hook("pytest_plugin_registered()", "sys.exit()"),
+    "before the session": hook("pytest_cmdline_main()", "sys.exit(0)"),
+}
+
+
+@pytest.mark.parametrize("case", BEFORE_ALL)
+@pytest.mark.parametrize("flag", ["--crystallize", "--crystallize-save=main", "--verbose"])
+def test_a_conftest_that_exits_before_the_session(project, case, flag):
+    """A gate that has not begun is no success; sessions without experiments end as they are told."""
+    conftest(project, BEFORE_ALL[case])
+    project.write(REFUTED)
+    result = project.pytester.runpytest_subprocess(flag)
+    is_gate = flag != "--verbose"
+    assert result.ret == is_gate
+    assert ("the exit code is 1, not 0: it was ended before any test" in told(result)) == is_gate
+
+
+def test_a_conftest_that_exits_with_a_code_of_its_own(project):
+    """It stays."""
+    conftest(project, "sys.exit(7)\n")
+    project.write(REFUTED)
+    assert project.run_apart().ret == 7
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "case",
