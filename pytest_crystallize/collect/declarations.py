@@ -8,7 +8,7 @@ import inspect
 import types
 import unittest
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +87,22 @@ class Declarations:
             return None
         where = self._where(collector, name, obj)
         return [RefusedDeclaration.from_parent(collector, name=name, fault=f"{where}: {fault}")]
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_make_collect_report(
+        self, collector: pytest.Collector
+    ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+        """Refuse what a module defines and does not hold any more: no attribute tells of it."""
+        report = yield
+        if report.passed and isinstance(collector, pytest.Module):
+            file = relative(collector.path, collector.config.rootpath)
+            report.result += [
+                RefusedDeclaration.from_parent(
+                    collector, name=name, fault=f"{file}:{line}: {name} is defined in line {line}, {fault}"
+                )
+                for name, line, fault in self._redefinitions.lost(collector)
+            ]
+        return report
 
     @pytest.hookimpl
     def pytest_collectstart(self, collector: pytest.Collector) -> None:

@@ -2,6 +2,8 @@
 
 # ruff: noqa: E501 - lines of projects under test, and of what pytest prints
 
+import textwrap
+
 import pytest
 
 from plugin.conftest import TOTAL, total
@@ -415,6 +417,81 @@ def test_what_replaces_another_in_the_later_of_two_classes_is_refused(project):
     result = project.run("--collect-only")
     assert result.ret == 2
     result.stdout.fnmatch_lines(["*experiment_a is defined in line 4 and again in line 5, *"])
+
+
+IN_A_LOOP = "for gain in (1, 2):\n" + textwrap.indent(TOTAL, "    ")
+LOST = {
+    "assigned": (TOTAL + "\nexperiment_total = None\n", "bound anew in line *"),
+    "annotated": (TOTAL + "\nexperiment_total: int = 3\n", "bound anew in line *"),
+    "another one": (
+        TOTAL + total(name="experiment_b") + "\nexperiment_total = experiment_b\n",
+        "bound anew *",
+    ),
+    "unpacked": (TOTAL + "\na, (experiment_total, b) = 1, (2, 3)\n", "bound anew in line *"),
+    "imported": (TOTAL + "\nfrom helpers import experiment_total\n", "bound anew in line *"),
+    "imported as": (TOTAL + "\nimport helpers as experiment_total\n", "bound anew in line *"),
+    "imported with all": (TOTAL + "\nfrom helpers import *\n", "bound anew by an import of all names, *"),
+    "deleted": (TOTAL + "\ndel experiment_total\n", "deleted in line *"),
+    "a loop": (IN_A_LOOP, "in a loop, *"),
+    "a decorator": ("\ndef note(f): pass\n" + total(above="@note"), "its decorators make None of it; *"),
+    "a factory": ("def experiment_f():\n    ...\n\nexperiment_f = 3\n", "bound anew in line *"),
+    "a method": (
+        "class TestA:\n" + textwrap.indent(total(arguments="self, rng") + "experiment_total = 3\n", "    "),
+        "bound anew in line *",
+    ),
+    "a class": (
+        "class TestA:\n" + textwrap.indent(total(arguments="self, rng"), "    ") + "\nTestA = None\n",
+        "bound anew in line *",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", LOST)
+def test_an_experiment_that_its_module_does_not_hold_is_refused(project, case):
+    """Whatever takes its name away, nobody would run it."""
+    source, message = LOST[case]
+    project.raw("helpers.py", "def experiment_total():\n    raise AssertionError\n")
+    project.write(source)
+    result = project.run("--collect-only")
+    assert result.ret == 2
+    name = {"a factory": "experiment_f", "a class": "TestA"}.get(case, "experiment_total")
+    result.stdout.fnmatch_lines([f"experiment_a.py:*: {name} is defined in line *{message}"])
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        TOTAL + "\nexperiment_total = pytest.mark.filterwarnings('error')(experiment_total)\n",
+        TOTAL
+        + "\nexperiments = {'total': experiment_total}\ndel experiment_total\n"
+        + total(name="experiment_b"),
+        IN_A_LOOP + "    globals()[f'experiment_{gain}'] = experiment_total\n",
+        TOTAL + "\ntry:\n    from helpers import experiment_total\nexcept ImportError:\n    pass\n",
+        TOTAL
+        + "\nif 'helpers' not in globals():\n    experiment_total.__test__ = False\n"
+        + total(name="experiment_b"),
+        "class Plan:\n    def experiment_total(self): ...\n    experiment_total = 3\n" + TOTAL,
+        "def kept(f):\n    global experiment_k\n    experiment_k = f\n"
+        + total(above="@kept", name="experiment_b"),
+        TOTAL + "\ndef make():\n    experiment_total = 3\n",
+        TOTAL + "\nfrom os import *\n",
+    ],
+    ids=[
+        "marked",
+        "in a table",
+        "named",
+        "tried",
+        "left out",
+        "no test",
+        "under another name",
+        "a local",
+        "all",
+    ],
+)
+def test_an_experiment_that_is_held_is_collected(project, source):
+    """Under a name of its own, in what the module makes of it, or where a branch decides."""
+    project.write(source)
+    assert project.run("--collect-only").ret == 0
 
 
 @pytest.mark.parametrize(
