@@ -296,6 +296,13 @@ def _drop_instance(function: pytest.Function) -> None:
         function.__dict__.pop("_obj", None)
 
 
+class RunAgain:
+    """A node that plugins may run again as they do functions; mixed in before a class of pytest's."""
+
+    def _initrequest(self) -> None:
+        """Do nothing: a node that is no function has no request to be made anew."""
+
+
 # What pytest alone makes.
 
 

@@ -32,6 +32,7 @@ from pytest_crystallize.pytest_seam import (
     ReprEntry,
     ReprFileLocation,
     ReprTraceback,
+    RunAgain,
     ShowsTraceback,
     evaluate_skip_marks,
     evaluate_xfail_marks,
@@ -68,7 +69,7 @@ class Unjudged:
                 yield node, mark
 
 
-class ExperimentItem(ShowsTraceback, pytest.Item):
+class ExperimentItem(RunAgain, ShowsTraceback, pytest.Item):
     """Base of items; it has what conftests, and pytest's own reordering by parametrised fixtures, look at.
 
     Attributes

@@ -12,7 +12,7 @@ from crystallize.errors import VerifierCheckError
 from crystallize.seam import printable_lines
 from pytest_crystallize.collect.items import Unjudged
 from pytest_crystallize.naming.places import place_of
-from pytest_crystallize.pytest_seam import ShowsTraceback
+from pytest_crystallize.pytest_seam import RunAgain, ShowsTraceback
 
 if TYPE_CHECKING:
     from crystallize import Hypothesis
@@ -36,7 +36,7 @@ def own_part(hypothesis: Hypothesis) -> tuple[Any, Hashable] | None:
     return kind, (kind, str(claim))
 
 
-class VerifierItem(Unjudged, ShowsTraceback, pytest.Item):
+class VerifierItem(Unjudged, RunAgain, ShowsTraceback, pytest.Item):
     """A verifier or statistical test of the user's, tried on samples of every kind; passes if it is sound."""
 
     def __init__(self, *, hypothesis: Hypothesis, part: Any, **kwargs: Any) -> None:

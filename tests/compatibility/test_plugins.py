@@ -77,6 +77,7 @@ CASES = [
     Case("pytest-cov", "pytest_cov", args=("--cov=experiment_a", "--cov-report=json")),
     Case("pytest-randomly", "randomly", args=("-p", "randomly")),
     Case("pytest-rerunfailures", "rerunfailures", args=("--reruns=2",), outcomes={"passed": 1, "failed": 1}),
+    Case("pytest-retry", "pytest-retry", args=("--retries=2",)),
     Case("pytest-repeat", "repeat", args=("--count=2",), outcomes={"passed": 2, "failed": 2}),
     Case("pytest-timeout", "timeout", args=("--timeout=30",)),
     Case(

@@ -104,6 +104,33 @@ def test_an_expected_failure_is_expected_of_the_verdict(project):
     assert set((project.path / "outcomes").read_text().split()) == {"passed"}
 
 
+AS_A_FUNCTION = """
+    import pytest
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(item, call):
+        report = yield
+        if report.when == "call" and report.failed:
+            item.ihook.pytest_runtest_teardown(item=item, nextitem=item.session)
+            item._initrequest()
+            item.ihook.pytest_runtest_setup(item=item)
+            run = item.ihook.pytest_runtest_call
+            call = pytest.CallInfo.from_call(lambda: run(item=item), when="call")
+            report.longrepr = pytest.TestReport.from_item_and_call(item, call).longrepr
+        return report
+"""
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_a_test_is_run_again_as_a_function_is(project, workers):
+    """As pytest-retry does it, within the report; the verdict is the same."""
+    project.raw("conftest.py", AS_A_FUNCTION)
+    project.write(total(direction="decrease"))
+    result = project.run_apart("-n", workers)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["REFUTED: total goes the other way*"])
+
+
 def test_items_have_what_functions_have(project):
     """`--fixtures-per-test` lists the fixtures of experiments; hooks find the instance of their class."""
     project.raw(
