@@ -65,8 +65,10 @@ class ToldTests:
         known = self._by_test.get(report.nodeid)
         judged = judged_of(report) or (None if known is None else known.judged)
         around = report.failed and report.when != "call"
-        outcome = "error" if around else outcome_of(report)
-        self._by_test[report.nodeid] = Told(outcome, _message(report, judged), expected_of(report), judged)
+        outcome, message = "error" if around else outcome_of(report), _message(report, judged)
+        if known is not None and known.outcome in ("error", "failed") and not report.failed:
+            outcome, message = known.outcome, known.message  # what has failed once, no repetition makes good
+        self._by_test[report.nodeid] = Told(outcome, message, expected_of(report), judged)
         if judged is not None:
             self._judged.setdefault(judged.experiment, {})[report.nodeid] = judged
 

@@ -11,6 +11,7 @@ from crystallize.seam import text_of
 from pytest_crystallize.boundary import is_skip, too_late
 from pytest_crystallize.collect.items import ExperimentItem
 from pytest_crystallize.isolation.late_errors import LateErrors, is_late
+from pytest_crystallize.session.reporter import is_rerun
 
 
 class LateErrorHooks:
@@ -33,6 +34,7 @@ class LateErrorHooks:
         self._withdraw = withdraw
         self._fail = fail
         self._listening = ExitStack()
+        self._final: set[tuple[str, str]] = set()
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_teardown(
@@ -62,6 +64,15 @@ class LateErrorHooks:
         """Withdraw stored runs where they would hide an error from the next session."""
         if call.excinfo is not None and (call.when == "teardown" or is_late(call.excinfo.value)):
             self._withdraw()
+            if isinstance(item, ExperimentItem):
+                self._final.add((item.nodeid, call.when))
+        return (yield)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> Generator[None, object, object]:
+        """Have no repetition of a test make such an error good: what it came from is not made again."""
+        if is_rerun(report) and (report.nodeid, report.when) in self._final:
+            report.outcome = "failed"
         return (yield)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)

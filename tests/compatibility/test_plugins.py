@@ -165,6 +165,31 @@ def test_reruns_are_counted_as_of_other_tests(workers, run):
     assert len([line for line in result.outlines if re.match(r"    boost .*REFUTED", line)]) == 1
 
 
+ENDS = """
+import pytest
+
+@pytest.fixture(scope="module")
+def server():
+    yield
+    raise ValueError("the server did not end")
+
+@pytest.mark.experiment(replicates=2)
+def experiment_served(server):
+    pass
+"""
+
+
+@pytest.mark.parametrize("workers", ["0", "1"])
+@pytest.mark.parametrize("distribution", ["pytest-rerunfailures", "pytest-retry"])
+def test_nothing_hides_an_error_of_a_wider_fixture(distribution, workers, run):
+    """Its test is asked again, but the fixture is not made again."""
+    case = installed(distribution)
+    run.path.joinpath("test_served.py").write_text(ENDS)
+    result = run(case, workers, "-k", "served", "test_served.py")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    assert result.parseoutcomes()["errors"] == 1
+
+
 @pytest.mark.parametrize("workers", ["0", "2"])
 def test_coverage_counts_what_stored_runs_execute(workers, run):
     """They are made again, unless they are asked for: then what is missing is named."""

@@ -334,6 +334,41 @@ def test_error_while_a_test_decides(project):
     result.stdout.fnmatch_lines(["*ValueError: the thread crashed*"])
 
 
+RERUNS = """
+from _pytest.runner import runtestprotocol
+
+def pytest_runtest_protocol(item, nextitem):
+    for last in (False, True):
+        reports = runtestprotocol(item, nextitem=nextitem, log=False)
+        again = not last and any(report.failed for report in reports)
+        for report in reports:
+            if again and report.failed:
+                report.outcome = "rerun"
+            item.ihook.pytest_runtest_logreport(report=report)
+        if not again:
+            return True
+"""
+ENDS = """
+@pytest.fixture(scope="module")
+def wide():
+    yield
+    raise ValueError("the server did not end")
+"""
+
+
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_a_rerun_makes_no_error_of_no_run_good(project, workers):
+    """As pytest-rerunfailures does it: the test passes again, since nothing that failed is made again."""
+    project.raw("conftest.py", RERUNS)
+    project.write(ENDS + total(arguments="rng, wide"))
+    result = project.run_apart("-n", workers, "--crystallize-report=r.json")
+    assert result.ret == 1
+    result.assert_outcomes(passed=2, errors=1)
+    result.stdout.fnmatch_lines(["*ERROR at teardown of *", "E *ValueError: the server did not end"])
+    (test,) = project.json("r.json")["experiments"][0]["tests"]
+    assert test["outcome"] == "error"
+
+
 AFTER_RUN = """
 import threading
 
