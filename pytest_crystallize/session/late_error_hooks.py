@@ -11,7 +11,7 @@ from crystallize.seam import text_of
 from pytest_crystallize.boundary import is_skip, too_late
 from pytest_crystallize.collect.items import ExperimentItem
 from pytest_crystallize.isolation.late_errors import LateErrors, is_late
-from pytest_crystallize.session.reporter import is_rerun
+from pytest_crystallize.session.reporter import is_rerun, is_strict_xpass
 
 
 class LateErrorHooks:
@@ -57,16 +57,23 @@ class LateErrorHooks:
             raise BaseExceptionGroup("errors at the end of condition runs", raised)
         return result
 
-    @pytest.hookimpl(wrapper=True)
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Withdraw stored runs where they would hide an error from the next session."""
-        if call.excinfo is not None and (call.when == "teardown" or is_late(call.excinfo.value)):
+        raised = call.excinfo
+        report = yield
+        is_ours = isinstance(item, ExperimentItem)
+        if raised is not None:
+            is_final = call.when == "teardown" or is_late(raised.value)
+        else:  # a hook may have found in it what no run raised
+            is_final = is_ours and report.failed and not is_strict_xpass(report)
+        if is_final:
             self._withdraw()
-            if isinstance(item, ExperimentItem):
+            if is_ours:
                 self._final.add((item.nodeid, call.when))
-        return (yield)
+        return report
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> Generator[None, object, object]:

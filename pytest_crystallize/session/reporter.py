@@ -282,7 +282,7 @@ class Reporter:
             return None
         if not (report.passed or report.failed):
             return None
-        if judged.status is None or str(report.longrepr).startswith("[XPASS(strict)]"):
+        if judged.status is None or is_strict_xpass(report):
             return None
         word = status_word(judged, report.outcome)
         if report.passed:
@@ -347,6 +347,11 @@ def is_rerun(report: pytest.TestReport) -> bool:
     """
     outcome: str = report.outcome
     return outcome == "rerun"
+
+
+def is_strict_xpass(report: pytest.CollectReport | pytest.TestReport) -> bool:
+    """Return whether a test failed by what a mark ``xfail(strict=True)`` says of it."""
+    return str(report.longrepr).startswith("[XPASS(strict)]")
 
 
 def _is_silent(report: pytest.CollectReport | pytest.TestReport) -> bool:

@@ -133,7 +133,10 @@ class ConditionFunction(pytest.Function):
         finally:
             seconds = time.perf_counter() - clock
             call = call_of(fault, phase, start, seconds)
-            self.ihook.pytest_runtest_makereport(item=self, call=call)
+            report = self.ihook.pytest_runtest_makereport(item=self, call=call)
+            if fault is None and report.failed:  # plugins collect what is to fail a test until it is reported
+                text = report.longreprtext.strip() or "a hook reports it as failed"
+                raise pytest.fail.Exception(text, pytrace=False)
 
 
 _UNREPORTED = nullcontext()

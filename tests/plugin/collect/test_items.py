@@ -1,10 +1,11 @@
 """Items as conftests, hooks and editors expect them."""
 
 import json
+from pathlib import Path
 
 import pytest
 
-from plugin.conftest import ITEM, edited, total
+from plugin.conftest import ITEM, RERUNS, edited, total
 
 WITH_TMP_PATH = total(arguments="tmp_path, rng")
 REFUTED = total(arguments="tmp_path, rng", treatments={"boost": {"delta": -9.0}})
@@ -129,6 +130,44 @@ def test_a_test_is_run_again_as_a_function_is(project, workers):
     result = project.run_apart("-n", workers)
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["REFUTED: total goes the other way*"])
+
+
+COLLECTS = """
+    import pytest
+
+    found = []
+
+    def expect(holds):
+        if not holds:
+            found.append("an expectation does not hold")
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(item, call):
+        report = yield
+        if found:
+            report.outcome, report.longrepr = "failed", found.pop()
+            found.clear()
+        return report
+"""
+
+
+@pytest.mark.parametrize("where", ["conftest.py", "site-packages/expectations.py", "site-packages/rerun.py"])
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_what_a_hook_has_collected_fails_what_it_was_collected_in(project, workers, where, monkeypatch):
+    """As pytest-check does it. Where the project reports its runs, that is the run; no rerun forgets it."""
+    project.raw(where, COLLECTS)
+    module = Path(where).stem
+    loaded = () if module == "conftest" else ("-p", module)
+    if module == "rerun":
+        project.raw("conftest.py", RERUNS)
+    monkeypatch.setenv("PYTHONPATH", str((project.path / where).parent))
+    options = ("-n", workers, *loaded, "-o", "crystallize_cache_verify=0")
+    body = total(arguments="replicate, rng", lines="expect(replicate != 3)")
+    project.write(f"from {module} import expect\n" + body)
+    for _ in range(2):
+        result = project.run_apart(*options)
+        result.assert_outcomes(failed=1, passed=module == "rerun")
+        result.stdout.fnmatch_lines(["*an expectation does not hold*"])
 
 
 def test_items_have_what_functions_have(project):

@@ -6,7 +6,7 @@ from string import Template
 
 import pytest
 
-from plugin.conftest import total
+from plugin.conftest import RERUNS, total
 
 STRICT = ("-p", "no:asyncio", "-W", "error")
 """Every warning is an error; pytest-asyncio, where it is installed, would give one of its own."""
@@ -334,20 +334,6 @@ def test_error_while_a_test_decides(project):
     result.stdout.fnmatch_lines(["*ValueError: the thread crashed*"])
 
 
-RERUNS = """
-from _pytest.runner import runtestprotocol
-
-def pytest_runtest_protocol(item, nextitem):
-    for last in (False, True):
-        reports = runtestprotocol(item, nextitem=nextitem, log=False)
-        again = not last and any(report.failed for report in reports)
-        for report in reports:
-            if again and report.failed:
-                report.outcome = "rerun"
-            item.ihook.pytest_runtest_logreport(report=report)
-        if not again:
-            return True
-"""
 ENDS = """
 @pytest.fixture(scope="module")
 def wide():
