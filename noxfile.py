@@ -20,7 +20,7 @@ NOT_YET_RUN = ("3.14", "3.14t")  # of which nobody has seen the tests pass
 PYTESTS = ("8.4", "9.0", "9.1", "9.2")
 PARALLEL = {"xdist": (), "no-xdist": ("-p", "no:xdist")}
 
-OTHER_PLUGINS = ("benchmark", "freezer", "html", "repeat", "retry", "sugar")
+OTHER_PLUGINS = ("benchmark", "check", "freezer", "html", "repeat", "retry", "sugar", "testmon")
 LOADED = ("-p", "xdist", "-p", "timeout")
 
 nox.needs_version = ">=2024.10.9"

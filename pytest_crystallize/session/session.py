@@ -174,6 +174,17 @@ class CrystallizeSession:
 
     # Collection.
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self) -> None:
+        """Refuse to have pytest-testmon select tests by what each of them has executed."""
+        settled = getattr(self.config, "testmon_config", None)
+        if getattr(settled, "select", False) and not self.is_worker:
+            raise pytest.UsageError(
+                "--testmon selects tests by what each of them has executed; those of experiments share their "
+                "runs, and use stored ones, so it would leave out claims whose code has changed. Add "
+                "--testmon-noselect: stored runs are used again where nothing has changed"
+            )
+
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_collection_modifyitems(
         self, session: pytest.Session, items: list[pytest.Item]

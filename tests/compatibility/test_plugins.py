@@ -110,6 +110,8 @@ CASES = [
         body="fs.create_file('/made', contents='x'); assert open('/made').read() == 'x'",
     ),
     Case("pytest-sugar", "sugar"),
+    Case("pytest-check", "check", fixtures="check", body="check.equal(1, 1)"),
+    Case("pytest-testmon", "pytest-testmon", args=("--testmon", "--testmon-noselect")),
     Case("pytest-benchmark", "benchmark", fixtures="benchmark", body="benchmark(lambda: None)"),
 ]
 
@@ -206,6 +208,14 @@ def test_coverage_counts_what_stored_runs_execute(workers, run):
 def percent_covered(path):
     files = json.loads((path / "coverage.json").read_text())["files"]
     return files["experiment_a.py"]["summary"]["percent_covered"]
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_testmon_selects_no_experiments(workers, run):
+    """It would leave out claims that rest on what another test has executed."""
+    result = run(installed("pytest-testmon"), workers, "--testmon-forceselect")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: --testmon selects *"])
 
 
 @pytest.mark.parametrize("workers", ["0", "2"])

@@ -318,3 +318,25 @@ def test_nothing_selected(project):
     """Where -k leaves nothing, the exit code is pytest's for nothing."""
     project.write(TOTAL)
     assert project.run("-k", "nonesuch").ret == pytest.ExitCode.NO_TESTS_COLLECTED
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+@pytest.mark.parametrize("selects", [True, False])
+def test_no_claim_is_left_out_by_what_its_test_has_executed(project, workers, selects):
+    """As pytest-testmon would do it: whoever came first has executed what all tests of an experiment rest on."""
+    project.raw(
+        "conftest.py",
+        f"""
+        from types import SimpleNamespace
+
+        def pytest_configure(config):
+            config.testmon_config = SimpleNamespace(select={selects})
+        """,
+    )
+    project.write(TOTAL)
+    result = project.run_apart("-n", workers)
+    if selects:
+        assert result.ret == pytest.ExitCode.USAGE_ERROR
+        result.stderr.fnmatch_lines(["ERROR: --testmon selects tests by *Add --testmon-noselect: *"])
+    else:
+        result.assert_outcomes(passed=1)
