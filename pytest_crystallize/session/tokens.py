@@ -38,6 +38,13 @@ class LastToken(pytest.Item):
     def __init__(self, *, items: list[HypothesisItem], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._items = items
+        # What conftests look at, of its first experiment: no fixture has a value here.
+        function = items[0].function
+        self.obj = self.function = function
+        self.originalname = self.name
+        self.module, self.cls, self.instance = items[0].module, items[0].cls, None
+        self.funcargs: dict[str, Any] = {}
+        self.fixturenames: list[str] = []
 
     def tokens(self) -> Iterator[PrefetchItem]:
         """Yield a token of each experiment that has something unclaimed when it comes to it."""

@@ -170,6 +170,41 @@ def test_what_a_hook_has_collected_fails_what_it_was_collected_in(project, worke
         result.stdout.fnmatch_lines(["*an expectation does not hold*"])
 
 
+LOOKED_AT = """
+    import pytest
+
+    NAMES = ("obj", "function", "originalname", "module", "cls", "instance", "funcargs", "fixturenames")
+
+    def look(item):
+        assert all(hasattr(item, name) for name in NAMES), item
+
+    def pytest_collection_finish(session):
+        for item in session.items:
+            look(item)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(item):
+        look(item)
+        return (yield)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(session):
+        yield
+        for item in session.items if hasattr(session, "items") else ():
+            look(item)
+"""
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_hooks_find_of_every_item_what_functions_have(project, workers):
+    """Tokens are items, too, and hooks of a project that has functions alone look at nothing else."""
+    project.raw("conftest.py", LOOKED_AT)
+    project.write(total())
+    result = project.run_apart("-n", workers)
+    assert result.ret == 0
+    result.assert_outcomes(passed=1)
+
+
 def test_items_have_what_functions_have(project):
     """`--fixtures-per-test` lists the fixtures of experiments; hooks find the instance of their class."""
     project.raw(
