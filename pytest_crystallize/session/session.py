@@ -75,7 +75,7 @@ class CrystallizeSession:
             self.settings.note(note)
         self.other_commit = self._other_commit()
         self._runs: dict[str, ExperimentRuns] = {}
-        self._items: list[pytest.Item] = []
+        self._pytest_session: pytest.Session | None = None
 
     @property
     def _told(self) -> dict[str, Any] | None:
@@ -190,7 +190,7 @@ class CrystallizeSession:
         self, session: pytest.Session, items: list[pytest.Item]
     ) -> Generator[None, None, None]:
         """See what every other plugin has left, and add the prefetch tokens on a worker."""
-        self._items = items
+        self._pytest_session = session
         self.settings.collected = sum(isinstance(item, HypothesisItem) for item in items)
         yield
         selected = [item for item in items if isinstance(item, HypothesisItem)]
@@ -332,10 +332,14 @@ class CrystallizeSession:
         for runs in self._runs.values():
             runs.close()
         self._runs.clear()
-        for item in self._items:
+        session, self._pytest_session = self._pytest_session, None
+        if session is None:
+            return
+        for item in session.items:
             if isinstance(item, LastToken):
                 item.let_go()
-        self._items[:] = [item for item in self._items if not isinstance(item, ExperimentItem | LastToken)]
+        # A list of its own: whoever has kept the other one, as scripts do, has the tests.
+        session.items = [item for item in session.items if not isinstance(item, ExperimentItem | LastToken)]
 
     def pytest_report_header(self) -> list[str]:
         """Tell a seed that was drawn, and which cluster runs replicates."""

@@ -4,7 +4,7 @@ import textwrap
 
 import pytest
 
-from plugin.conftest import edited, mark, total
+from plugin.conftest import ITEM, edited, mark, total
 
 AT_A_TIME = """
     import gc
@@ -139,3 +139,21 @@ def test_what_a_test_was_run_with_is_let_go(project, function):
     result = project.run("-n", "0", "-s", "--crystallize-cache=off")
     result.assert_outcomes(passed=2)
     result.stdout.fnmatch_lines(["*24 models"])
+
+
+class Keeps:
+    """A plugin that keeps the tests of a session, as scripts have one."""
+
+    def pytest_collection_modifyitems(self, items):
+        self.items = items
+
+
+@pytest.mark.parametrize("options", [[], ["--collect-only"]], ids=["run", "collected"])
+def test_who_keeps_the_tests_of_a_session_has_them_behind_it(project, options):
+    """Those of experiments among them, with what is known of them."""
+    project.write(total())
+    project.raw("test_b.py", "def test_ordinary(): pass")
+    plugin = Keeps()
+    project.run("-n", "0", *options, plugins=[plugin])
+    assert [item.nodeid for item in plugin.items] == [ITEM, "test_b.py::test_ordinary"]
+    assert plugin.items[0].get_closest_marker("experiment").kwargs["replicates"] == 6
