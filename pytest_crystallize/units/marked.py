@@ -6,7 +6,7 @@ import asyncio
 import copy
 import inspect
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
 from pathlib import Path
@@ -37,7 +37,7 @@ from pytest_crystallize.boundary import FAILURES, SKIPS, too_late
 from pytest_crystallize.isolation.fixtures import RESERVED, is_ours, values_of
 from pytest_crystallize.isolation.output import with_properties
 from pytest_crystallize.isolation.unit_hooks import UnitHooks
-from pytest_crystallize.naming.tracebacks import describe
+from pytest_crystallize.naming.tracebacks import describe, is_users
 from pytest_crystallize.pytest_seam import (
     begin_afresh,
     call_of,
@@ -75,7 +75,7 @@ class ConditionFunction(pytest.Function):
     def beside_others(self, host: pytest.Item, definitions: dict[str, Sequence[Any]]) -> ConditionFunction:
         """Return a node for a condition run beside others, with definitions of fixtures of its own."""
         self._begin_under(host)
-        _ = self._has_reports  # found once for all
+        _ = self._make_report  # found once for all
         node = copy.copy(self)
         node._chain = [*host.listchain(), node]
         node.user_properties = []
@@ -106,22 +106,40 @@ class ConditionFunction(pytest.Function):
 
         Fixtures learn of such a hook how their test went, and their test is the condition run.
         """
-        return self._reported(phase) if self._has_reports else _UNREPORTED
+        return _UNREPORTED if self._make_report is None else self._reported(phase, self._make_report)
 
     @cached_property
-    def _has_reports(self) -> bool:
+    def _make_report(self) -> Callable[..., pytest.TestReport] | None:
         known = self.config.stash.setdefault(_REPORTED_BELOW, {})
         directory = self.path.parent  # which decides what conftests are heard
         if directory not in known:
-            hooks = self.ihook.pytest_runtest_makereport.get_hookimpls()
-            known[directory] = any(self._is_local(Path(inspect.getfile(hook.function))) for hook in hooks)
+            known[directory] = self._reporting()
         return known[directory]
+
+    def _reporting(self) -> Callable[..., pytest.TestReport] | None:
+        """Return the hook that makes reports, if the project has one; without plugins that know tests alone.
+
+        These prepare for the reports of a test in a hook around all of it, which no condition run has.
+        """
+        heard = self.ihook.pytest_runtest_makereport.get_hookimpls()
+        if not any(self._is_local(_file_of(hook)) for hook in heard):
+            return None
+        manager = self.config.pluginmanager
+        around = [
+            hook.plugin
+            for hook in manager.hook.pytest_runtest_protocol.get_hookimpls()
+            if is_users(_file_of(hook)) and not self._is_local(_file_of(hook))
+        ]
+        plugins = [hook.plugin for hook in heard]
+        elsewhere = manager.hook.pytest_runtest_makereport.get_hookimpls()
+        unheard = [hook.plugin for hook in elsewhere if hook.plugin not in plugins]
+        return manager.subset_hook_caller("pytest_runtest_makereport", [*around, *unheard])
 
     def _is_local(self, file: Path) -> bool:
         return file.is_relative_to(self.config.rootpath) and "site-packages" not in file.parts
 
     @contextmanager
-    def _reported(self, phase: Phase) -> Iterator[None]:
+    def _reported(self, phase: Phase, make_report: Callable[..., pytest.TestReport]) -> Iterator[None]:
         start, clock = time.time(), time.perf_counter()
         fault = None
         try:
@@ -133,14 +151,22 @@ class ConditionFunction(pytest.Function):
         finally:
             seconds = time.perf_counter() - clock
             call = call_of(fault, phase, start, seconds)
-            report = self.ihook.pytest_runtest_makereport(item=self, call=call)
+            report = make_report(item=self, call=call)
             if fault is None and report.failed:  # plugins collect what is to fail a test until it is reported
                 text = report.longreprtext.strip() or "a hook reports it as failed"
                 raise pytest.fail.Exception(text, pytrace=False)
 
 
 _UNREPORTED = nullcontext()
-_REPORTED_BELOW: pytest.StashKey[dict[Path, bool]] = pytest.StashKey()
+_REPORTED_BELOW: pytest.StashKey[dict[Path, Callable[..., pytest.TestReport] | None]] = pytest.StashKey()
+
+
+def _file_of(hook: Any) -> Path:
+    """Return the file of an implementation of a hook; of one that is compiled, no file of any project."""
+    try:
+        return Path(inspect.getfile(hook.function))
+    except TypeError:
+        return Path("<compiled>")
 
 
 class MarkedRuns(ExperimentRuns):

@@ -205,6 +205,34 @@ def test_hooks_find_of_every_item_what_functions_have(project, workers):
     result.assert_outcomes(passed=1)
 
 
+OF_TESTS = """
+    import pytest
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(item):
+        item.noted = []
+        return (yield)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(item, call):
+        report = yield
+        item.noted.append(report.outcome)
+        return report
+"""
+
+
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_plugins_that_prepare_for_reports_of_tests_hear_of_no_run(project, workers, monkeypatch):
+    """As pytest-json-report and pytest-retry do it; the hooks of the project do, each time."""
+    project.raw("site-packages/noting.py", OF_TESTS)
+    monkeypatch.setenv("PYTHONPATH", str(project.path / "site-packages"))
+    project.raw("conftest.py", RESULT_IN_FIXTURES)
+    project.write(total(arguments="something, rng"))
+    result = project.run_apart("-n", workers, "-p", "noting")
+    result.assert_outcomes(passed=1)
+    assert (project.path / "outcomes").read_text().split() == ["passed"] * 12
+
+
 def test_items_have_what_functions_have(project):
     """`--fixtures-per-test` lists the fixtures of experiments; hooks find the instance of their class."""
     project.raw(
