@@ -331,8 +331,10 @@ def write_class_body(encoder: PartEncoder, kind: type) -> None:
         for name, member in members.items():
             encoder.write((name, member.name))
             encoder.inside(f".{name}", member._value_)
-            extra = {key: item for key, item in attributes(member).items() if not key.startswith("_")}
-            encoder.inside(f".{name}", extra)
+            encoder.inside(f".{name}", {k: v for k, v in attributes(member).items() if not _is_of_enum(k)})
+        if not issubclass(kind, enum.Flag):  # whose combinations are there once they were asked for
+            known = kind._value2member_map_.items()
+            encoder.write([(value, member._name_) for value, member in known if value != member._value_])
     if "_abc_impl" in vars(kind):
         virtual = filter(None, (reference() for reference in abc._get_dump(kind)[0]))  # type: ignore[attr-defined]
         for registered in sorted(virtual, key=lambda known: (known.__module__, known.__qualname__)):
@@ -344,6 +346,11 @@ def write_class_body(encoder: PartEncoder, kind: type) -> None:
         if name not in _NOT_OF_THE_CLASS and name not in members:
             encoder.text(b"", name)
             encoder.inside(f".{name}", item)
+
+
+def _is_of_enum(name: str) -> bool:
+    """Return whether an attribute of a member is one that `enum` itself gives it, some of them late."""
+    return name.startswith("_") and name.endswith("_")
 
 
 def write_whole_module(encoder: PartEncoder, module: types.ModuleType) -> None:

@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from crystallize.identity.encoder import BASES, FAMILIES, Encoder, Writer, refuse, write_instance
+from crystallize.identity.origin import is_project_name
 
 _LOCKS: Final = (type(threading.Lock()), type(threading.RLock()))
 _FIELD: Final = type(typing.NamedTuple("_Field", [("first", int)]).first)  # type: ignore[attr-defined]
@@ -111,6 +112,11 @@ def _write_stream(encoder: Encoder, value: Any) -> None:
             readable = False
         if readable:
             raise refuse(value, "what an open file will give is not known")
+        if is_project_name(type(value).__module__, encoder.roots):  # its code decides what becomes of texts
+            encoder.add(b"W")
+            encoder.kind(value)
+            encoder.state(value)
+            return
     encoder.add(b"w")
 
 

@@ -191,7 +191,10 @@ class Encoder:
 
     def write_path(self, value: pathlib.PurePath) -> None:
         """Add a path."""
-        self.text(b"p", f"{type(value).__name__} {value}")
+        self.add(b"p")
+        self.kind(value)
+        self.text(b"", str(value))
+        self.write(dict(getattr(value, "__dict__", {})))
 
     def write_instance(self, value: Any) -> None:
         """Add an instance of a class that has no writer of its own."""

@@ -217,7 +217,7 @@ class _NotingEncoder(PartEncoder):
         if kind is list or kind is dict or kind is set:
             self._noted.whole(value)
         elif kind is logging.Logger:
-            self._noted.of(value, "__class__")
+            self._noted.of(value, "__class__", "name")
         elif not (kind in _FIXED or kind in _NAMED or issubclass(kind, type)):
             self._note_instance(value, kind)
 

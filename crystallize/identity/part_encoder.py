@@ -10,11 +10,12 @@ import sys
 import types
 from collections.abc import Callable, Iterator
 from typing import Any, Final, Literal, NamedTuple
+from weakref import WeakKeyDictionary
 
 import crystallize.identity.stable_hash  # noqa: F401 - it teaches the encoder all types
 from crystallize.identity.code_facts import code_facts
 from crystallize.identity.encoder import Encoder, Refusal, refuse, write_instance
-from crystallize.identity.instances import is_written_in_c
+from crystallize.identity.instances import attributes, is_written_in_c
 from crystallize.identity.named_by_text import named_by
 from crystallize.identity.origin import (
     Look,
@@ -32,6 +33,14 @@ _NAMED: Final = (type, types.FunctionType, types.BuiltinFunctionType, functools.
 """What has a name of its own, wherever it is met."""
 _HEAP_TYPE: Final = 1 << 9  # Py_TPFLAGS_HEAPTYPE
 _LOCKS: Final = ("Lock", "Condition", "Semaphore")
+_MOVING: Final = frozenset(
+    {
+        *("level", "propagate", "disabled", "_name", "_closed", "formatter", "stream", "baseFilename"),
+        *("mode", "encoding", "errors", "delay", "_locked", "_loop", "_value", "_bound_value"),
+    }
+)
+"""Attributes that loggers, handlers and locks of asyncio have by themselves."""
+_SETTINGS: Final = (bool, int, float, str, type(None), types.FunctionType, type)
 
 
 class Part(NamedTuple):
@@ -133,6 +142,7 @@ class PartEncoder(Encoder):
         """Add an instance; one that the part contains already is referred to by its number."""
         if isinstance(value, logging.Logger | logging.Handler) or is_of_asyncio(value, *_LOCKS):
             self.write_class(type(value))  # what is logged, and who waits for whom, decides nothing
+            self.write(_declared(value, self.roots))
             return
         if isinstance(value, contextvars.ContextVar):
             self.text(b"V", value.name)
@@ -147,8 +157,10 @@ class PartEncoder(Encoder):
 
     def write_path(self, value: pathlib.PurePath) -> None:
         """Add a path."""
-        self.text(b"p", type(value).__name__)
+        self.add(b"p")
+        self.kind(value)
         _write_text(self, str(value))
+        self.write(dict(getattr(value, "__dict__", {})))
 
     def write_class(self, value: type) -> None:
         """Refer to a class of the project; one that is installed is its name."""
@@ -250,6 +262,24 @@ def is_of_asyncio(value: object, *names: str) -> bool:
     return asyncio is not None and any(getattr(asyncio, name) in type(value).__mro__ for name in names)
 
 
+_capacities: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
+
+
+def _declared(value: Any, roots: Roots) -> dict[str, Any]:
+    """Return what was said of a logger, a handler or a lock of asyncio when it was made, and stays."""
+    found: dict[str, Any] = {}
+    if isinstance(value, logging.Logger):
+        found["name"] = value.name
+    elif isinstance(value, logging.Handler):
+        found["level"] = value.level
+    elif is_of_asyncio(value, "Semaphore"):  # as it was when it was met first: later on, some may hold it
+        found["capacity"] = _capacities.setdefault(value, vars(value)["_value"])
+    if is_project_name(type(value).__module__, roots):
+        own = {name: item for name, item in attributes(value).items() if name not in _MOVING}
+        found |= {name: item for name, item in own.items() if isinstance(item, _SETTINGS)}
+    return found
+
+
 def _write_text(encoder: PartEncoder, value: str) -> None:
     if value.startswith(encoder.roots):  # as few do
         for root in encoder.roots:
@@ -262,13 +292,19 @@ def _write_text(encoder: PartEncoder, value: str) -> None:
 
 
 def _write_logger(encoder: Encoder, value: logging.Logger) -> None:
-    encoder.write_class(type(value))  # what is logged decides nothing
+    encoder.write_instance(value)
+
+
+def _write_proxy(encoder: Encoder, value: types.MappingProxyType[Any, Any]) -> None:
+    encoder.add(b"%")  # as data it is as good as its dictionary, which code may tell from it
+    encoder.mapping(b"d", value)
 
 
 PartEncoder.writers = {
     **Encoder.writers,
     str: _write_text,  # type: ignore[dict-item]
     logging.Logger: _write_logger,
+    types.MappingProxyType: _write_proxy,
 }
 PartEncoder.packers = {kind: pack for kind, pack in Encoder.packers.items() if kind is not str}
 

@@ -263,6 +263,23 @@ def hidden() -> Iterator[Case]:
         "an iterator": ("I = iter([{}] * 99)\n", "next(shop.I)"),
         "a bound builtin": ("D = {{'a': {}}}\nget = D.get\n", "shop.get('a')"),
         "a lock's owner": ("import threading\nL = threading.Semaphore({})\n", "shop.L._value"),
+        "private attribute of a member": (
+            "import enum\nclass P(enum.Enum):\n    E = 1, {}\n    def __new__(cls, v, mass):\n        o = object.__new__(cls)\n        o._value_, o._mass = v, mass\n        return o\n",
+            "shop.P.E._mass",
+        ),
+        "class of a path": (
+            "import pathlib\nclass P(type(pathlib.Path())):\n    def rate(self): return {}\np = P('x')\n",
+            "shop.p.rate()",
+        ),
+        "class of a stream": (
+            "import io\nclass T(io.TextIOBase):\n    def write(self, text): return {}\nt = T()\n",
+            "shop.t.write('')",
+        ),
+        "name of a logger": (
+            "import logging\nL = logging.getLogger('a' * {})\nlogging.getLogger('a').setLevel(10)\n",
+            "shop.L.isEnabledFor(10)",
+        ),
+        "capacity of a semaphore": ("import asyncio\nS = asyncio.Semaphore({})\n", "shop.S._value"),
         "a random state": ("import random\nR = random.Random({})\n", "random.Random.getrandbits(shop.R, 8)"),
     }
     imports = "import asyncio, ctypes, dataclasses, doctest, importlib.metadata, inspect, logging.config, operator, pickle, random, typing, unittest.mock\nimport shop"

@@ -1,5 +1,6 @@
 """What a fingerprint sees of live code, and what it refuses to guess."""
 
+import asyncio
 import sys
 
 import pytest
@@ -237,6 +238,66 @@ DIFFERENT = {
         "K=1\nd",
         "K=2\nd",
     ),
+    "private attribute of a member": (
+        "import enum\n"
+        "class P(enum.Enum):\n"
+        "  E=1,5\n"
+        "  def __new__(c,v,m):\n"
+        "    o=object.__new__(c); o._value_=v; o._mass=m; return o\n"
+        "def f(): return P.E._mass\n",
+        "E=1,5",
+        "E=1,6",
+    ),
+    "further values of a member": (
+        "import enum\n"
+        "class P(enum.Enum):\n"
+        "  E=1,5\n"
+        "  def __new__(c,v,*w):\n"
+        "    o=object.__new__(c); o._value_=v\n"
+        "    c._value2member_map_.update(dict.fromkeys(w,o)); return o\n"
+        "def f(): return P(5)\n",
+        "E=1,5",
+        "E=1,6",
+    ),
+    "class of a path": (
+        "import pathlib\nclass P(pathlib.PurePosixPath):\n  k=1\np=P('a')\ndef f(): return p.k\n",
+        "k=1\n",
+        "k=2\n",
+    ),
+    "class of a stream": (
+        "import io\nclass T(io.TextIOBase):\n  def w(s): return 1\nt=T()\ndef f(): return t.w()\n",
+        "n 1\nt",
+        "n 2\nt",
+    ),
+    "state of a stream": (
+        "import io\nclass T(io.TextIOBase):\n  def __init__(s,k): s.k=k\nt=T(1)\ndef f(): return t.k\n",
+        "T(1)",
+        "T(2)",
+    ),
+    "state of a handler": (
+        "import logging\n"
+        "class H(logging.Handler):\n"
+        "  def __init__(s,k): super().__init__(); s.k=k\n"
+        "h=H(1)\n"
+        "def f(): return h.k\n",
+        "H(1)",
+        "H(2)",
+    ),
+    "name of a logger": (
+        "import logging\nL=logging.getLogger('a')\ndef f(): return L.isEnabledFor(20)\n",
+        "'a'",
+        "'b'",
+    ),
+    "capacity of a semaphore": (
+        "import asyncio\nS=asyncio.Semaphore(1)\nasync def f():\n  async with S: pass\n",
+        "(1)",
+        "(2)",
+    ),
+    "a dictionary that nobody may change": (
+        "import types\nD=dict({1:1})\ndef f(): D[1]=1\n",
+        "D=dict(",
+        "D=types.MappingProxyType(",
+    ),
     "list lambdas": ("x=[lambda: 1 for i in range(2)]\ndef f(): return x\n", ": 1 f", ": 2 f"),
 }
 
@@ -317,6 +378,22 @@ def test_a_changed_global_is_seen_and_named(load):
     before = fingerprint(f, name="step")
     f(1)
     assert changes(before.parts, fingerprint(f, name="step").parts) == ["what step.seen holds changed"]
+
+
+def test_who_holds_a_semaphore_does_not_count(load):
+    """Nor what is logged: with its capacity, a semaphore is as it was when it was met first."""
+    f = load(
+        "import asyncio, logging\n"
+        "class H(logging.Handler):\n"
+        "    def __init__(self): super().__init__(); self.seen = []\n"
+        "    def emit(self, record): self.seen.append(record)\n"
+        "S, L, H = asyncio.Semaphore(2), logging.getLogger('step'), H()\n"
+        "L.addHandler(H)\n"
+        "async def f():\n    await S.acquire(); L.error('held'); H.setLevel(H.level)\n"
+    )
+    before = digest(f)
+    asyncio.run(f())
+    assert digest(f) == before
 
 
 def test_what_python_keeps_in_classes_does_not_count(load):
