@@ -35,6 +35,13 @@ if TYPE_CHECKING:
 
 
 _LEVELS = ("log_level", "log_cli_level", "log_file_level", "log_cli")
+_OF_TESTS = frozenset(
+    {
+        *("experiment", "parametrize", "usefixtures", "filterwarnings", "skip", "skipif", "xfail"),
+        *("dependency", "flaky", "order", "timeout", "tryfirst", "trylast", "xdist_group"),
+    }
+)
+"""Marks that say when and how a test is run, or what is identified otherwise."""
 _OF_REQUEST = frozenset({"param", "param_index", "addfinalizer", "scope", "fixturename"})
 
 
@@ -138,11 +145,13 @@ def surroundings(function: pytest.Function) -> dict[str, Any]:
     """Return what pytest surrounds every run with.
 
     A run that warns, or in which a warning comes up late, may fail; one may ask for the level of the log;
-    and names of files may be relative to where the session was started.
+    and names of files may be relative to where the session was started. Hooks and fixtures, of installed
+    plugins too, may do something by what marks say.
     """
     config = function.config
-    marks = [list(mark.args) for mark in function.iter_markers("filterwarnings")]
-    given = [sys.warnoptions, config.getini("filterwarnings"), config.option.pythonwarnings, marks]
+    filters = [list(mark.args) for mark in function.iter_markers("filterwarnings")]
+    given = [sys.warnoptions, config.getini("filterwarnings"), config.option.pythonwarnings, filters]
+    marks = [[m.name, m.args, m.kwargs] for m in function.iter_markers() if m.name not in _OF_TESTS]
     heard = [
         name for name in ("threadexception", "unraisableexception") if config.pluginmanager.hasplugin(name)
     ]
@@ -153,6 +162,7 @@ def surroundings(function: pytest.Function) -> dict[str, Any]:
         "errors heard of": heard,
         "levels of the log": levels,
         "directory of the session": _relative(config.invocation_params.dir, config.rootpath),
+        **({"marks": marks} if marks else {}),
     }
 
 

@@ -64,6 +64,16 @@ def fixtures() -> Iterator[Case]:
     for name, method in methods.items():
         before, after = ({"experiment_a.py": in_class(method, value)} for value in (1, 2))
         yield Case("fixture", name, before, after)
+    hook = "import fractions\ndef pytest_runtest_setup(item):\n    fractions.Fraction.shop_rate = item.get_closest_marker('rate').args[0]\n"
+    marked = "import fractions, pytest\npytestmark = pytest.mark.rate({})\n" + experiment(
+        "fractions.Fraction.shop_rate"
+    )
+    yield Case(
+        "fixture",
+        "mark that a hook reads",
+        {"experiment_a.py": marked.replace("{}", "1"), "conftest.py": hook},
+        {"experiment_a.py": marked.replace("{}", "2")},
+    )
     body = "import pytest\n@pytest.fixture\ndef shop(request): return request.param\n@pytest.mark.parametrize('shop', [{}], indirect=True, ids=['x'])\n@pytest.mark.experiment(replicates=2, treatments={{'t': {{'delta': 1.0}}}})\ndef experiment_a(rng, shop, delta=0.0):\n    return {{'y': float(shop), 'z': rng.normal() + delta}}\n"
     yield Case(
         "fixture",

@@ -438,3 +438,36 @@ def test_the_example_suite(project):
     lines = [line for line in process.stdout.splitlines() if "from cache" in line]
     assert lines
     assert json.dumps(lines)
+
+
+MARKED = """
+@pytest.mark.rates(1, [2])
+@pytest.mark.timeout(60)
+@pytest.mark.experiment(replicates=5, treatments={"t": {"delta": 5.0}})
+def experiment_total(rng, delta=0.0):
+    return {"y": rng.normal() + delta + np.rates[0]}
+"""
+RATES = """
+import numpy as np
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "rates")
+    config.addinivalue_line("markers", "timeout")
+
+def pytest_runtest_setup(item):
+    np.rates = item.get_closest_marker("rates").args
+"""
+
+
+def test_what_marks_say_counts(project):
+    """Hooks and fixtures may do something by it; what pytest and others run tests by changes no run."""
+    project.raw("conftest.py", RATES)
+    project.write(MARKED)
+    assert hits(project.run("-v")) == 0
+    project.write(edited(MARKED, "timeout(60)", "timeout(70)"))
+    assert hits(project.run("-v")) == 10
+    project.write(edited(MARKED, "rates(1, [2])", "rates(3, [2])"))
+    result = project.run("-v")
+    assert hits(result) == 0
+    assert "recomputed: marks changed" in result.stdout.str()
+    assert digests(result) == digests(project.run("-v", "--crystallize-cache=off"))
