@@ -45,6 +45,9 @@ _MAKING: Final = frozenset(
 )
 """Methods that Python may call while it makes a class."""
 
+_SETTING: Final = frozenset({"setattr", "delattr", "object"})
+"""Calls, those of pytest's and of `unittest.mock` too, that set what a text names of something."""
+
 _AS_A_SCRIPT: Final = ast.dump(ast.parse("__name__ == '__main__'", mode="eval").body)
 """A test of whether the module is executed as a script, rather than loaded."""
 
@@ -356,7 +359,7 @@ def _is_for_all(decorator: ast.expr) -> bool:
     if not isinstance(decorator, ast.Call):
         return False
     given = {keyword.arg: keyword.value for keyword in decorator.keywords}
-    wanted = given.get("autouse")
+    wanted = given.get("autouse", given.get(None))  # which may be in keywords that are unpacked
     return wanted is not None and not (isinstance(wanted, ast.Constant) and not wanted.value)
 
 
@@ -377,12 +380,33 @@ def _chains(node: ast.AST) -> Iterator[Chain]:
     """Yield the names that are looked up, each with the attributes taken of it at once."""
     found = _chain(node)
     if found is not None:
-        yield found
+        yield (*found, "__setattr__") if isinstance(getattr(node, "ctx", None), ast.Store) else found
         return
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
         yield from ((argument.arg,) for argument in node.args.args)  # fixtures, for what pytest calls
+    taken = _taken_by_text(node)
+    if taken is not None:
+        yield taken
     for part in ast.iter_child_nodes(node):
-        yield from _chains(part)
+        if taken is None or _chain(part) != taken[:-1]:
+            yield from _chains(part)
+
+
+def _taken_by_text(node: ast.AST) -> Chain | None:
+    """Return what a call such as `getattr(module, "name")` looks up; of what is set, that it is."""
+    if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store):
+        holder = _chain(node.value)
+        return None if holder is None else (*holder, "__setitem__")
+    if not (isinstance(node, ast.Call) and len(node.args) > 1):
+        return None
+    called, holder, name = _chain(node.func), _chain(node.args[0]), node.args[1]
+    if called is None or holder is None:
+        return None
+    if called[-1] in _SETTING:
+        return (*holder, "__setattr__")
+    text = name.value if isinstance(name, ast.Constant) else None
+    is_name = called == ("getattr",) and isinstance(text, str) and text.isidentifier()
+    return (*holder, str(text)) if is_name else None
 
 
 def _chain(node: ast.AST) -> Chain | None:

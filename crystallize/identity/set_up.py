@@ -22,12 +22,21 @@ from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 from crystallize.identity.file_digests import DIGESTS, Status
+from crystallize.identity.held_code import code_in
 from crystallize.identity.origin import is_project_file, real_path
 from crystallize.identity.outline import Definition, Imported, Manner, Outline, combined, outline
 
-_ASKING = frozenset({"getoption", "getini", "getvalue", "option"})
-"""How code asks pytest for its options."""
+_ASKING = frozenset({"getoption", "getini", "getvalue", "option", "addoption"})
+"""How code asks pytest for its options, or has pytest convert their values."""
+_NAMING: Final = frozenset({"globals", "getfixturevalue", "usefixtures"})
+"""Calls to which a text is as good as a name."""
 _IMPORTING: Final = frozenset({"import_module", "__import__"})
+_FILLING: Final = frozenset(
+    {
+        *("__setattr__", "__setitem__", "append", "appendleft", "add", "extend", "insert", "setdefault"),
+        *("update", "register"),
+    }
+)
 _OPENING: Final = frozenset(
     {
         "open",
@@ -148,8 +157,10 @@ class _Search:
         self._called = called
         self._imported = imported
         self._loaded: set[str] = set()
-        self._met: set[tuple[str, str]] = set()
-        self._waiting: deque[tuple[ModuleType, Definition]] = deque()
+        self._met: set[tuple[bool, str, str]] = set()
+        self._waiting: deque[tuple[bool, ModuleType, Definition]] = deque()
+        self._calls = True
+        """Whether what is followed now is of a conftest or plugin, and not of any module that is loaded."""
         for module in called:
             self.load(module, "set-up")
             self._execute(module, _outline_of(module).hooks)
@@ -159,7 +170,7 @@ class _Search:
     def run(self) -> None:
         """Follow everything."""
         while self._waiting:
-            module, definition = self._waiting.popleft()
+            self._calls, module, definition = self._waiting.popleft()
             for imported in definition.imports:
                 self._load_imported(module, imported)
             for name, *attributes in definition.uses:
@@ -169,9 +180,13 @@ class _Search:
     def _follow_texts(self, module: ModuleType, definition: Definition) -> None:
         """Take in what texts stand for where code looks up names by them, or imports by them."""
         called = {chain[-1] for chain in definition.uses}
-        if "globals" in called:
+        if not called.isdisjoint(_NAMING):
             for word in sorted(definition.words):
                 self._follow(module, word, [])
+        if "__subclasses__" in called:
+            for name, *attributes in definition.uses:
+                if attributes[-1:] == ["__subclasses__"]:
+                    self._follow_code(_subclasses(_found(module, [name, *attributes[:-1]])))
         if not called.isdisjoint(_IMPORTING):
             names = [w for w in definition.words if all(part.isidentifier() for part in w.split("."))]
             paths = (_path(other) for other in map(_module, names) if other is not None)
@@ -189,6 +204,11 @@ class _Search:
         if path is None or path in self._loaded:
             return
         self._loaded.add(path)
+        before, self._calls = self._calls, manner == "set-up"
+        self._load(module, path, manner)
+        self._calls = before
+
+    def _load(self, module: ModuleType, path: str, manner: Manner) -> None:
         read = _outline_of(module)
         if read is _NOTHING:  # compiled, or in a language of its own: all of it may be executed
             self._take_whole([path])
@@ -210,11 +230,11 @@ class _Search:
         path = _path(module)
         if path is not None:
             self.executed.setdefault(path, []).append(definition)
-            self._waiting.append((module, definition))
+            self._waiting.append((self._calls, module, definition))
 
     def _follow(self, module: ModuleType, name: str, attributes: list[str]) -> None:
         """Take in what a name stands for, if the project defines it."""
-        if self._define(module, name):
+        if self._define(module, name, attributes):
             return
         read = _outline_of(module)
         imported = read.imported.get(name)
@@ -243,22 +263,46 @@ class _Search:
         other = _module(target)
         if other is not None and names:
             self._follow_once(other, names[0], names[1:])
+            if names[0] not in vars(other) and not names[0].startswith("__"):
+                self._define(other, "__getattr__")
+        elif other is not None:
+            self._follow_all(other)
+
+    def _follow_all(self, module: ModuleType) -> None:
+        """Take in all that a module defines, for code that uses it as a value."""
+        if self._meets(module, ".*"):
+            for name in _outline_of(module).names:
+                self._define(module, name)
 
     def _follow_once(self, module: ModuleType, name: str, attributes: list[str]) -> None:
-        place = (_path(module) or "", f".{name}")
-        if place not in self._met:
-            self._met.add(place)
+        if self._meets(module, ".".join(("", name, *attributes))):
             self._follow(module, name, attributes)
 
-    def _define(self, module: ModuleType, name: str) -> bool:
+    def _meets(self, module: ModuleType, what: str) -> bool:
+        """Return whether something of a module is met for the first time."""
+        place = self._calls, _path(module) or "", what
+        if place in self._met:
+            return False
+        self._met.add(place)
+        return True
+
+    def _define(self, module: ModuleType, name: str, attributes: Iterable[str] = ()) -> bool:
         definition = _outline_of(module).names.get(name)
         if definition is None:
             return False
-        place = (_path(module) or "", name)
-        if place not in self._met:
-            self._met.add(place)
+        if self._meets(module, name):
             self._execute(module, definition)
+        # Who adds to a registry, as decorators do, calls nothing of what is in it.
+        if self._calls and _FILLING.isdisjoint(attributes) and self._meets(module, f"{name} holds"):
+            self._follow_code(code_in(vars(module).get(name)))
         return True
+
+    def _follow_code(self, found: Iterable[FunctionType | type]) -> None:
+        """Take in functions and classes that were found in memory: those in a registry, for one."""
+        for code in found:
+            home = sys.modules.get(code.__module__ or "")
+            if home is not None and _path(home) is not None:
+                self._define(home, code.__qualname__.partition(".")[0])
 
 
 def _hooks_of(module: ModuleType, met: set[str]) -> Iterator[str]:
@@ -305,6 +349,23 @@ def _makers_of(kind: type) -> list[tuple[ModuleType, str]]:
                 if home is not None:
                     known.append((home, function.__code__.co_qualname))
     return known
+
+
+def _found(module: ModuleType, names: list[str]) -> object:
+    """Return what is in memory under a name of a module, and the attributes taken of it."""
+    found: object = module
+    for name in names:
+        found = getattr(found, "__dict__", {}).get(name)
+    return found
+
+
+def _subclasses(kind: object) -> Iterator[type]:
+    """Yield the subclasses of a class, and theirs."""
+    if isinstance(kind, type) and not issubclass(kind, type):
+        inner: type
+        for inner in kind.__subclasses__():
+            yield inner
+            yield from _subclasses(inner)
 
 
 def _absolute(module: ModuleType, imported: Imported) -> str:

@@ -63,6 +63,12 @@ SOURCES = {"shop_conftest": CONFTEST, "shop_settings": SETTINGS, "shop_tools": T
 ROUNDABOUT = {
     "assigned": ("def go(config):\n    {}\npytest_configure = go\n", ""),
     "imported": ("from shop_tools import pytest_configure\n", "def pytest_configure(config):\n    {}\n"),
+    "named by getfixturevalue": (
+        "import pytest\n@pytest.fixture(autouse=True)\ndef all(request): request.getfixturevalue('one')\n"
+        "@pytest.fixture\ndef one(): {}\n",
+        "",
+    ),
+    "unpacked": ("import pytest\nK = dict(autouse=True)\n@pytest.fixture(**K)\ndef one(): {}\n", ""),
     "all that a module has": ("from shop_tools import *\n", "def pytest_configure(config):\n    {}\n"),
     "by globals": ("def go(): {}\ndef pytest_configure(config): globals()['go']()\n", ""),
     "by import_module": (
@@ -249,6 +255,101 @@ def test_what_makes_classes_counts(tmp_path, monkeypatch, old, new, counts):
         exec(compile(path.read_text(), str(path), "exec"), vars(module))
         found.append(set_up_by([module], root=path.parent))
     assert (found[0] != found[1]) is counts
+
+
+STORE = """
+    import functools
+
+    class App:
+        def __init__(self):
+            self.steps = {}
+
+        def on(self, name):
+            return functools.partial(self.steps.setdefault, name)
+
+        def start(self):
+            for step in self.steps.values():
+                step()
+
+    class Base:
+        kinds = []
+
+        def __init_subclass__(cls):
+            cls.kinds.append(cls)
+
+    STEPS, app = [], App()
+
+    def step(function):
+        STEPS.append(function)
+        return function
+
+    def run_all():
+        for function in STEPS:
+            function()
+
+    def __getattr__(name):
+        import shop_goods
+        return getattr(shop_goods, name)
+"""
+GOODS = """
+    from shop_store import Base, app, step
+
+    @step
+    def one():
+        return 1
+
+    @app.on("start")
+    def two():
+        return 2
+
+    class Three(Base):
+        def three(self):
+            return 3
+
+    def four():
+        return 4
+"""
+
+
+@pytest.mark.parametrize(
+    ("conftest", "counts"),
+    [
+        ("shop_store.run_all()", "1"),
+        ("shop_store.app.start()", "2"),
+        ("for kind in shop_store.Base.kinds: kind().three()", "3"),
+        ("for kind in shop_store.Base.__subclasses__(): kind().three()", "3"),
+        ("shop_store.four()", "1234"),
+        ("getattr(shop_goods, 'four')()", "4"),
+        ("getattr(shop_goods, 'fo' + 'ur')()", "1234"),
+        ("for name in vars(shop_goods): call(name)", "1234"),
+        ("setattr(shop_goods, 'four', None)", ""),
+        ("shop_store.step(print)", ""),
+        ("shop_store.STEPS.append(print)", ""),
+        ("shop_store.STEPS[0] = print", ""),
+        ("", ""),
+    ],
+)
+def test_what_a_conftest_finds_in_registries_and_modules_counts(tmp_path, monkeypatch, conftest, counts):
+    """Functions and classes that a module as a whole has, or a registry holds; to register calls none."""
+    sources = {"shop_store": STORE, "shop_goods": GOODS}
+    sources["shop_conftest"] = f"import shop_goods, shop_store\ndef call(name): pass\n{conftest}\n"
+
+    def found(edit=""):
+        home = tmp_path / f"edit{edit}"
+        home.mkdir()
+        for name, source in sources.items():
+            module = ModuleType(name)
+            module.__file__ = str(home / f"{name}.py")
+            text = textwrap.dedent(source).replace(f"return {edit}", f"return -{edit}") if edit else source
+            (home / f"{name}.py").write_text(textwrap.dedent(text))
+            monkeypatch.setitem(sys.modules, name, module)
+            if name != "shop_conftest":
+                exec(compile(textwrap.dedent(text), module.__file__, "exec"), vars(module))
+        loaded = [sys.modules[name] for name in sources]
+        return set_up_by(loaded, called=[sys.modules["shop_conftest"]], root=home)
+
+    before = found()
+    assert "".join(edit for edit in "1234" if found(edit) != before) == counts
 
 
 def test_what_is_no_python_counts_as_a_whole(tmp_path, monkeypatch):

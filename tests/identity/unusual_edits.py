@@ -279,6 +279,29 @@ def set_up() -> Iterator[Case]:
             "shop.py": "import fractions\ndef now(f):\n    $patch\n    return f\n",
         },
     )
+    registry = "STEPS = []\ndef step(function):\n    STEPS.append(function)\n    return function\ndef run_all():\n    for function in STEPS: function()\n"
+    goods = "import fractions\nfrom shop import step\n@step\ndef tune():\n    $patch\n"
+    for name, way in {
+        "registry that conftest runs": "shop.run_all()",
+        "function of a module, by text": "getattr(goods, 'tune')()",
+        "functions of a module that is a value": "for name, function in list(vars(goods).items()):\n    if name == 'tune': function()",
+    }.items():
+        conftest = f"import goods, shop\n{way}\n"
+        yield case(name, {"conftest.py": conftest, "shop.py": registry, "goods.py": goods})
+    yield case(
+        "autouse by keywords that are unpacked",
+        {
+            "conftest.py": "import fractions, pytest\nK = dict(autouse=True, scope='session')\n@pytest.fixture(**K)\ndef go():\n    $patch\n",
+            "a_test.py": "def test_a(): pass\n",
+        },
+    )
+    yield case(
+        "fixture that an autouse one gets by name",
+        {
+            "conftest.py": "import fractions, pytest\n@pytest.fixture\ndef inner():\n    $patch\n@pytest.fixture(autouse=True)\ndef go(request): request.getfixturevalue('inner')\n",
+            "a_test.py": "def test_a(): pass\n",
+        },
+    )
     yield case(
         "decorator that a module uses",
         {
