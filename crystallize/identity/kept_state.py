@@ -48,6 +48,8 @@ class KeptState:
         of them has.
     settings : mapping
         Name of each setting of the process that code may change -> the setting, and its value.
+    of_fixtures : mapping
+        The same of settings that fixtures may change.
     """
 
     parts: dict[str, bytes] = field(default_factory=dict)
@@ -55,6 +57,7 @@ class KeptState:
     orders: list[str] = field(default_factory=list)
     holders: dict[str, list[tuple[dict[Any, Any], int]]] = field(default_factory=dict)
     settings: dict[str, tuple[Setting, Any]] = field(default_factory=dict)
+    of_fixtures: dict[str, tuple[Setting, Any]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, components: Mapping[str, Any], roots: Iterable[str | os.PathLike[str]]) -> KeptState:
@@ -156,9 +159,10 @@ class _StateReach(Reach):
         value = part.value
         if isinstance(value, types.FunctionType):
             self._found.orders += _walked(value)
-            if not self.name.startswith(_OF_FIXTURES):
-                for setting in settings_of(value, part.roots):
-                    self._found.settings.setdefault(setting.name, (setting, setting.get()))
+            of_fixture = self.name.startswith(_OF_FIXTURES)
+            settings = self._found.of_fixtures if of_fixture else self._found.settings
+            for setting in settings_of(value, part.roots):
+                settings.setdefault(setting.name, (setting, setting.get()))
         holders: list[tuple[dict[Any, Any], int]] = []
         encoder = _StateEncoder(self.label, part.roots, self._found, holders)
         try:

@@ -86,7 +86,11 @@ def _levels() -> dict[str, int]:
     return {name: found.level for name, found in known.items() if getattr(found, "level", 0)}
 
 
-_CONTEXT: Final = Setting("decimal's context", lambda: decimal.getcontext().copy(), decimal.setcontext)
+_CONTEXT: Final = Setting(
+    "decimal's context",
+    lambda: decimal.getcontext().copy(),
+    lambda old: decimal.setcontext(old.copy()),  # or runs would change what is to be put back
+)
 _SETTINGS: Final = {
     "setcontext": _CONTEXT,
     "setLevel": Setting("levels of loggers", _levels, _set_levels),

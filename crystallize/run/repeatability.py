@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from crystallize.context.record import RunRecord
 from crystallize.identity.kept_state import Additions, KeptState, cleared, refilled_alike, set_aside
-from crystallize.identity.process_state import Move, came_again, put_back
+from crystallize.identity.process_state import Move, Setting, came_again, moves, put_back
 from crystallize.run.run_key import Subject
 from crystallize.run.units import Unit
 
@@ -23,6 +23,10 @@ CAUSES: Final = (
     "outside of ctx.rng, a memo or other state that outlives a run, the order of a set under hash "
     "randomisation (PYTHONHASHSEED), and a remote service"
 )
+
+
+_FIRST: Final[dict[str, tuple[Setting, Any]]] = {}
+"""Settings of the process that runs may change, each with what it was before any of these runs."""
 
 
 class Repeatability:
@@ -55,6 +59,8 @@ class Repeatability:
         """Look at what is in memory before the first run."""
         if self._before is None:
             self._before = self._now()
+            for settings in (self._before.settings, self._before.of_fixtures):
+                settings.update((name, _FIRST.setdefault(name, found)) for name, found in settings.items())
 
     def _now(self) -> KeptState:
         return KeptState.of(self._components, self._roots)
@@ -112,10 +118,21 @@ class Repeatability:
         moved = {} if self._before is None else self._before.moved()
         return {label: move for label, move in moved.items() if label not in self._sound}
 
+    def moved_by_others(self) -> dict[str, Move]:
+        """Return the same of settings that runs of other experiments in this process may change."""
+        own = {} if self._before is None else {**self._before.settings, **self._before.of_fixtures}
+        moved = moves(found for name, found in _FIRST.items() if name not in own)
+        return {label: move for label, move in moved.items() if label not in self._sound}
+
     @property
     def has_suspects(self) -> bool:
         """Whether there are any of these, which a run made again would find emptied."""
         return bool(self.filled() or self.grown() or self.moved())
+
+    @property
+    def needs_its_process(self) -> bool:
+        """Whether a run made again would find the process otherwise than those that are under way."""
+        return self.has_suspects or bool(self.moved_by_others())
 
     def as_before(self) -> AbstractContextManager[None]:
         """Set aside what runs have filled and may keep, since others would fill it in the same way."""
@@ -167,21 +184,24 @@ class Repeatability:
         others, self._cheapest = self._cheapest, None
         return self.to_repeat(() if others is None else (others,), memos=())
 
-    def compare(self, before: RunRecord, again: RunRecord, memos: Iterable[str] = ()) -> None:
-        """Take in what a run gave that was made again."""
+    def compare(
+        self, before: RunRecord, again: RunRecord, memos: Sequence[str] = (), left: Sequence[str] = ()
+    ) -> None:
+        """Take in what a run gave that was made again, without some memos and what other runs had left."""
         self._seen = None
         self._again += again.seconds
         if not is_comparable(again):
             return
         found = difference(before, again)
         if found is None:
-            self._sound.update(memos)
+            self._sound.update(memos, left)
             return
         name, old, new = found
-        named = ", ".join(list(memos)[:_MOST_NAMED])
+        ways = {" with empty memos": memos, " without what other runs set": left}
+        how = ",".join(f"{way} ({', '.join(named[:_MOST_NAMED])})" for way, named in ways.items() if named)
         self.unlike = (
             f"metric {name!r} in replicate {before.replicate} of {before.condition!r} is {old}, and {new} "
-            f"when it is made again{f' with empty memos ({named})' if named else ''}; {CAUSES}"
+            f"when it is made again{how}; {CAUSES}"
         )
 
     def check(
@@ -202,17 +222,19 @@ class Repeatability:
         memos_only : bool
             Whether to do so only where memos were filled.
         """
-        memos, grown, moved = self.filled(), self.grown(), self.moved()
+        memos, grown, moved, left = self.filled(), self.grown(), self.moved(), self.moved_by_others()
         suspects = [*memos, *grown, *moved]
         first = [] if memos_only else self._first_of_all()
         if suspects or not memos_only:
             for record in self.to_repeat(others, memos=suspects):
                 cleared(memos)
-                with set_aside(grown.values()), put_back(moved.values()):
+                with set_aside(grown.values()), put_back([*moved.values(), *left.values()]):
                     again = run_again(Unit(record.replicate, record.condition))
                     self._changing |= {label for label in grown if not refilled_alike(grown[label])}
                     self._changing |= {label for label in moved if not came_again(moved[label])}
-                self.compare(record, again, [label for label in suspects if label not in self._changing])
+                self.compare(
+                    record, again, [label for label in suspects if label not in self._changing], [*left]
+                )
         for record in first:
             self._has_repeated_first = True
             self.compare(record, run_again(Unit(record.replicate, record.condition)))

@@ -117,7 +117,7 @@ class Repeats:
             if seen == self._seen:
                 return False
             self._seen = seen
-        if beside and known.has_suspects:
+        if beside and known.needs_its_process:
             return True
         objection = known.check(
             run_again,

@@ -471,3 +471,46 @@ def test_what_marks_say_counts(project):
     assert hits(result) == 0
     assert "recomputed: marks changed" in result.stdout.str()
     assert digests(result) == digests(project.run("-v", "--crystallize-cache=off"))
+
+
+BESIDE = """
+import decimal
+
+@pytest.fixture
+def rates():
+    os.environ["SHOP_RATE"] = "3"
+
+@pytest.mark.experiment(replicates=3, treatments={"t": {"gain": 5.0}})
+def experiment_first(rng, rates, gain=0.0):
+    decimal.getcontext().prec = 3
+    return {"y": rng.random() + gain}
+
+@pytest.mark.experiment(replicates=3, treatments={"t": {"gain": 5.0}})
+def experiment_total(rng, gain=0.0):
+    return {"y": rng.random() + gain + $value}
+
+@pytest.mark.experiment(replicates=3, treatments={"t": {"gain": 5.0}})
+def experiment_other(rng, rates, gain=0.0):
+    decimal.getcontext().prec = 3
+    return {"y": rng.random() + gain + float(os.environ["SHOP_RATE"]) + float(decimal.Decimal(1) / 3)}
+"""
+
+
+@pytest.mark.parametrize(
+    ("value", "repeats"),
+    [
+        ("float(decimal.Decimal(1) / 3)", False),
+        ("float(os.environ.get('SHOP_RATE', 0))", False),
+        ("float(len(str(decimal.Decimal(1))))", True),
+    ],
+)
+def test_what_runs_of_another_experiment_leave_in_the_process_is_told(project, value, repeats):
+    """They are made again without it; those that set it themselves, or make nothing of it, are stored."""
+    project.write(Template(BESIDE).substitute(value=value))
+    text = " ".join(line.strip() for line in project.run_apart().outlines)
+    named = "without what other runs set (decimal's context, os.environ['SHOP_RATE'])"
+    assert ("experiment_total does not repeat" in text) is (named in text) is not repeats
+    warm = project.run_apart("-v")
+    assert [hits(warm, name) for name in ("first", "total", "other")] == [6, 6 * repeats, 6]
+    alone = project.run_apart("-v", "-k", "total", "--crystallize-cache=off")
+    assert digests(project.run_apart("-v", "-k", "total")) == digests(alone)
