@@ -253,14 +253,35 @@ def _effects_of_factories(statement: ast.stmt) -> Iterator[ast.stmt | ast.expr]:
     chains = (chain for decorator in statement.decorator_list for chain in _chains(decorator))
     if any(chain[-1] == "experiment" for chain in chains):
         return  # its body is a run
-    local = {argument.arg for argument in ast.walk(statement.args) if isinstance(argument, ast.arg)}
-    local |= {n.id for n in ast.walk(statement) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
-    for inner in statement.body:
+    yield from _effects_inside(statement, set())
+
+
+def _effects_inside(function: ast.FunctionDef, outer: set[str]) -> Iterator[ast.stmt | ast.expr]:
+    """Yield what calling a function does to what it has not made, with functions in it that it calls."""
+    local = outer | _made_inside(function)
+    inner_functions = {inner.name: inner for inner in function.body if isinstance(inner, ast.FunctionDef)}
+    for inner in function.body:
         for effect in _effects(inner, "module"):
             acted_on = [*_targets(effect)] if isinstance(effect, ast.stmt) else []
             roots = {_root(node) for node in (*acted_on, *(call.func for call in _calls(effect)))}
             if not roots <= local | {name for (name,) in _HARMLESS_CALLS}:
                 yield effect
+            for name in sorted(roots & inner_functions.keys()):
+                yield from _effects_inside(inner_functions.pop(name), local)
+
+
+def _made_inside(function: ast.FunctionDef) -> set[str]:
+    """Return the names of what a function is given or makes, without other names of what is elsewhere."""
+    local = {argument.arg for argument in ast.walk(function.args) if isinstance(argument, ast.arg)}
+    local |= {n.id for n in ast.walk(function) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    others: set[str] = set()
+    for node in ast.walk(function):
+        if isinstance(node, ast.Assign | ast.For):
+            value = node.value if isinstance(node, ast.Assign) else node.iter
+            held = value.elts if isinstance(value, ast.Tuple | ast.List) else [value]
+            if held and all(_chain(part) and _root(part) not in local for part in held):
+                others.update(_bound(node))
+    return local - others
 
 
 def _root(node: ast.AST) -> str:

@@ -199,6 +199,11 @@ def test_what_is_defined_does_not(digests, edit):
         ("def experiment_a():\n    x = f()\n    x.append(1)\n    return Experiment(x, g())", False),
         ("def experiment_a():\n    a.b = 1\n    return Experiment()", True),
         ("def experiment_a():\n    a.b()\n    return Experiment()", True),
+        ("def experiment_a():\n    x = a.b\n    x.c = 1\n    return Experiment()", True),
+        ("def experiment_a():\n    for x in (a.b, c): x.d = 1\n    return Experiment()", True),
+        ("def experiment_a():\n    x = []\n    y = x\n    y.append(1)\n    return Experiment(y)", False),
+        ("def experiment_a():\n    x = f()\n    x.d = 1\n    return Experiment()", False),
+        ("def experiment_a():\n    def g(x):\n        x.a = b.c()\n    return Experiment(g)", False),
         ("@pytest.mark.experiment\ndef experiment_a():\n    a.b()", False),
         ("class TestA:\n    def experiment_a(self):\n        a.b()\n        return Experiment()", True),
     ],
@@ -206,6 +211,13 @@ def test_what_is_defined_does_not(digests, edit):
 def test_statements_of_a_module(source, does):
     """Those that may do more than give names are told from the others."""
     assert bool(outline(source.encode()).effects["module"].digests) == does
+
+
+def test_functions_that_a_factory_calls_count():
+    """Those that it has defined itself, as what it does without them."""
+    source = "def experiment_a():\n    def go():\n        a.b = {}\n    go()\n    return Experiment()"
+    first, second = (outline(source.format(n).encode()).effects["module"].digests for n in (1, 2))
+    assert first != second
 
 
 @pytest.mark.parametrize(
