@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import decimal
 import dis
+import gc
 import locale
 import logging
 import os
@@ -86,6 +87,16 @@ def _levels() -> dict[str, int]:
     return {name: found.level for name, found in known.items() if getattr(found, "level", 0)}
 
 
+def _timeout() -> Any:
+    socket = sys.modules.get("socket")
+    return None if socket is None else socket.getdefaulttimeout()
+
+
+def _set_timeout(timeout: float | None) -> None:
+    if "socket" in sys.modules:
+        sys.modules["socket"].setdefaulttimeout(timeout)
+
+
 _CONTEXT: Final = Setting(
     "decimal's context",
     lambda: decimal.getcontext().copy(),
@@ -111,6 +122,14 @@ _SETTINGS: Final = {
     ),
     "setrecursionlimit": Setting("the recursion limit", sys.getrecursionlimit, sys.setrecursionlimit),
     "chdir": Setting("the current directory", os.getcwd, os.chdir),
+    "set_threshold": Setting(
+        "thresholds of garbage collection", gc.get_threshold, lambda old: gc.set_threshold(*old)
+    ),
+    "set_int_max_str_digits": Setting(
+        "the most digits of a number", sys.get_int_max_str_digits, sys.set_int_max_str_digits
+    ),
+    "setdefaulttimeout": Setting("the timeout of sockets", _timeout, _set_timeout),
+    "disable": Setting("disabled levels of the log", lambda: logging.root.manager.disable, logging.disable),
 }
 """Name of what sets something -> what that is."""
 _SETTING_VARIABLES: Final = frozenset({"setdefault", "update", "putenv"})

@@ -474,7 +474,7 @@ def test_what_marks_say_counts(project):
 
 
 BESIDE = """
-import decimal
+import decimal, gc, logging, os, socket, sys
 
 @pytest.fixture
 def rates():
@@ -483,6 +483,7 @@ def rates():
 @pytest.mark.experiment(replicates=3, treatments={"t": {"gain": 5.0}})
 def experiment_first(rng, rates, gain=0.0):
     decimal.getcontext().prec = 3
+    $does
     return {"y": rng.random() + gain}
 
 @pytest.mark.experiment(replicates=3, treatments={"t": {"gain": 5.0}})
@@ -497,19 +498,32 @@ def experiment_other(rng, rates, gain=0.0):
 
 
 @pytest.mark.parametrize(
-    ("value", "repeats"),
+    ("does", "value", "repeats"),
     [
-        ("float(decimal.Decimal(1) / 3)", False),
-        ("float(os.environ.get('SHOP_RATE', 0))", False),
-        ("float(len(str(decimal.Decimal(1))))", True),
+        ("pass", "float(decimal.Decimal(1) / 3)", False),
+        ("pass", "float(os.environ.get('SHOP_RATE', 0))", False),
+        ("pass", "float(len(str(decimal.Decimal(1))))", True),
+        ("gc.set_threshold(555)", "(gc.get_threshold()[0] == 555)", False),
+        pytest.param("logging.disable(40)", "logging.root.isEnabledFor(40)", False, marks=pytest.mark.slow),
+        pytest.param(
+            "socket.setdefaulttimeout(7)", "(socket.getdefaulttimeout() or 0)", False, marks=pytest.mark.slow
+        ),
+        pytest.param(
+            "sys.set_int_max_str_digits(999)",
+            "(sys.get_int_max_str_digits() == 999)",
+            False,
+            marks=pytest.mark.slow,
+        ),
     ],
 )
-def test_what_runs_of_another_experiment_leave_in_the_process_is_told(project, value, repeats):
+def test_what_runs_of_another_experiment_leave_in_the_process_is_told(project, does, value, repeats):
     """They are made again without it; those that set it themselves, or make nothing of it, are stored."""
-    project.write(Template(BESIDE).substitute(value=value))
+    project.write(Template(BESIDE).substitute(does=does, value=value))
     text = " ".join(line.strip() for line in project.run_apart().outlines)
-    named = "without what other runs set (decimal's context, os.environ['SHOP_RATE'])"
-    assert ("experiment_total does not repeat" in text) is (named in text) is not repeats
+    told = re.search(
+        r"experiment_total does not repeat: .* without what other runs set \(.*decimal's con", text
+    )
+    assert (told is None) is repeats
     warm = project.run_apart("-v")
     assert [hits(warm, name) for name in ("first", "total", "other")] == [6, 6 * repeats, 6]
     alone = project.run_apart("-v", "-k", "total", "--crystallize-cache=off")
