@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from crystallize.errors import SampleError
 from crystallize.stats.precision import as_arms, as_paired_arms
-from crystallize.stats.rearrangements import EXACT_LIMIT, RESAMPLES, flips, labellings, labels
+from crystallize.stats.rearrangements import EXACT_LIMIT, RESAMPLES, Mask, flips, labellings, labels
 from crystallize.stats.relabelled_welch import TIE, RelabelledWelch
 from crystallize.stats.result import Alternative, TestResult
 from crystallize.stats.samples import (
@@ -129,17 +129,16 @@ def paired_permutation(
     offsets[np.abs(offsets) <= zeros] = 0.0
     # A flip of the pairs in S lowers the sum by twice the sum over S: the mean over S is the shift at which
     # flipping S changes nothing. The p-value of every shift is known from these means.
-    columns = (differences,) if null == 0 else (differences, offsets)
-    blocks = [
-        (mask.sum(axis=1), *(mask @ column for column in columns))
-        for mask in flips(differences.size, resamples)
-    ]
-    sums = [np.concatenate(parts) for parts in zip(*blocks, strict=True)]
-    sizes, flipped, excess = sums[0], sums[1], sums[-1]
+    parts = []
+    for mask in flips(differences.size, resamples):
+        flipped = mask @ differences
+        excess = flipped.copy() if null == 0 else mask @ offsets
+        _tie(excess, mask, offsets, zeros)
+        parts.append((mask.sum(axis=1), flipped, excess))
+    sizes, flipped, excess = (np.concatenate(column) for column in zip(*parts, strict=True))
     total = sizes.size + 1
-    slack = max(TIE * float(np.abs(offsets).sum()), math.fsum(zeros[offsets != 0].tolist()))
-    upper = float((np.count_nonzero(excess <= slack) + 1) / total)
-    lower = float((np.count_nonzero(excess >= -slack) + 1) / total)
+    upper = float((np.count_nonzero(excess <= 0) + 1) / total)
+    lower = float((np.count_nonzero(excess >= 0) + 1) / total)
     means = np.sort(flipped[sizes > 0] / sizes[sizes > 0])
     low, high = _typical_limits(means, total - means.size, total, alpha)
     mean = math.fsum(differences.tolist()) / differences.size
@@ -300,6 +299,22 @@ def smallest_permutation_p(
     count = 2 ** min(checked[0], 64) if len(checked) == 1 else labellings(*checked)
     one_sided = 1 / count if count <= EXACT_LIMIT else 1 / (resamples + 1)
     return min(1.0, 2 * one_sided) if alternative == "two-sided" else one_sided
+
+
+def _tie(excess: Sample, mask: Mask, offsets: Sample, zeros: Sample) -> None:
+    """Set sums over flipped pairs to 0 that are nothing but what rounding leaves of these pairs.
+
+    Equal values are rounded alike, each by half a unit in the last place, which adds up; what else rounding
+    does goes to either side.
+    """
+    zeros = np.where(offsets != 0, zeros, 0.0)
+    with np.errstate(under="ignore"):  # what vanishes beside the rounding of the largest
+        alike = zeros / 4 + TIE * np.abs(offsets)
+        near = np.abs(excess) <= math.fsum((alike + zeros).tolist())
+        if near.any():
+            flipped = mask[near]
+            none = flipped @ alike + np.sqrt(flipped @ np.square(zeros))
+            excess[near] = np.where(np.abs(excess[near]) <= none, 0.0, excess[near])
 
 
 def _custom(

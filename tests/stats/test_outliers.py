@@ -72,6 +72,41 @@ def test_a_pair_of_outliers_does_not_make_the_other_differences_constant(test, d
     assert d_z(before, after).estimate < 5
 
 
+@pytest.mark.parametrize(("dtype", "far"), [(np.float32, 1e30), (np.float64, 1e11), (np.float64, 1e300)])
+def test_flips_of_the_other_pairs_are_no_ties_beside_an_outlier(dtype, far):
+    """All flips were: their sums were equal but for the rounding of the largest difference."""
+    before, after = latencies(dtype)
+    after[5] = 1e3
+    plain = paired_permutation(before, after, resamples=999)
+    after[5] = far
+    assert plain.p_value < 0.05
+    assert paired_permutation(before, after, resamples=999).p_value == plain.p_value
+
+
+def test_flips_of_differences_of_a_few_units_in_the_last_place():
+    """Rounding of a sum is that of the pairs in it, to either side: of 50 samples none was significant."""
+    found = {paired_t: 0, paired_permutation: 0}
+    for seed in range(50):
+        rng = np.random.default_rng(seed)
+        before = np.float32(1.5) + np.float32(2**-23) * np.round(rng.normal(0, 3, 12)).astype(np.float32)
+        after = before + np.float32(2**-23) * np.round(rng.normal(8, 10, 12)).astype(np.float32)
+        for test in found:
+            found[test] += test(before, after).p_value <= 0.05
+    assert found[paired_permutation] >= 0.6 * found[paired_t] > 10
+
+
+def test_flips_that_tie_do_so_in_decimals():
+    """Sums of tenths are equal where those of whole numbers are, whatever rounding does."""
+    rng = np.random.default_rng(0)
+    for n in (10, 14):
+        before = rng.integers(0, 100, n)
+        after = before + rng.integers(-1, 2, n)
+        whole = paired_permutation(before, after).p_value
+        for dtype in (np.float64, np.float32):
+            tenths = [(values / 10).astype(dtype) for values in (before, after)]
+            assert paired_permutation(*tenths).p_value == whole
+
+
 pairs = st.lists(st.tuples(*[st.floats(-1e6, 1e6) for _ in range(2)]), min_size=1, max_size=8)
 singles = st.lists(st.tuples(*[st.floats(-1e4, 1e4, width=32) for _ in range(2)]), min_size=1, max_size=8)
 
