@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike
 
 from crystallize.errors import SampleError
 from crystallize.stats.comparison import Comparison
-from crystallize.stats.moments import largest
-from crystallize.stats.precision import precision_of
+from crystallize.stats.moments import largest, scaled
+from crystallize.stats.precision import precision_of, rounded_as
 from crystallize.stats.result import Alternative, TestResult
 from crystallize.stats.samples import Sample, as_sample, checked_options
 from crystallize.stats.t import paired_t
@@ -133,14 +133,18 @@ def logarithms(baseline: ArrayLike, treatment: ArrayLike) -> tuple[Sample, Sampl
             )
         arms.append(sample)
     precision = precision_of((baseline, arms[0]), (treatment, arms[1]))
-    first, second = np.log(arms[0]), np.log(arms[1])
     # Rounding moves a logarithm by as much as its value is rounded, however near to 0 the logarithm is.
+    if precision.is_coarse:  # by digits that are seen: in no unit they are worth more than in another
+        unit = 1 - math.frexp(min(float(arm.min()) for arm in arms))[1]
+        return (
+            rounded_as(precision, np.log(scaled(arms[0], unit)) + 1),
+            rounded_as(precision, np.log(scaled(arms[1], unit)) + 1),
+        )
+    first, second = np.log(arms[0]), np.log(arms[1])
     sizes = np.abs(first), np.abs(second)
     nearest = np.maximum(*sizes) if first.size == second.size else np.concatenate(sizes)
     if float(nearest.min()) < _NEAR_ZERO or largest(first, second) < 1:
         lowest = min(float(first.min()), float(second.min()))
         shift = 1 - _NEAR_ZERO * math.floor(lowest / _NEAR_ZERO)  # not far above 1, where digits are lost
         first, second = first + shift, second + shift
-    if precision.ulp > 2.0**-53:
-        first, second = (logs.astype(np.float32) for logs in (first, second))
     return first, second

@@ -63,6 +63,11 @@ class Precision:
         """The largest range of values that count as equal, if they are below 1."""
         return _CONSTANT[self.ulp] * self.ulp
 
+    @property
+    def is_coarse(self) -> bool:
+        """Whether the values have fewer digits than doubles."""
+        return self.ulp > _DOUBLE
+
     def zero_at(self, *sizes: float) -> float:
         """Return the largest difference that counts as none of numbers of these sizes."""
         size = max(map(abs, sizes))
@@ -175,6 +180,19 @@ class Arms:
     def unscaled(self, value: float) -> float:
         """Return a number on the scale of what was given; infinite beyond floats."""
         return scaled_float(value, self.exponent)
+
+
+class _Rounded(np.ndarray[Any, np.dtype[np.float64]]):
+    """Doubles that are off by more than their own rounding."""
+
+    ulp: float = _DOUBLE
+
+
+def rounded_as(precision: Precision, values: Sample) -> Sample:
+    """Return what was made of values of a precision, and has no other, as tests are to read it."""
+    found = values.view(_Rounded)
+    found.ulp = precision.ulp
+    return found
 
 
 def as_arms(test: str, baseline: ArrayLike, treatment: ArrayLike, *, minimum: int) -> Arms:
@@ -347,6 +365,8 @@ def rounding_of_rest(
 
 
 def _spacing(given: Any) -> float:
+    if isinstance(given, _Rounded):
+        return given.ulp
     dtype = getattr(given, "dtype", None)
     if dtype is None and isinstance(given, list | tuple):
         dtypes = {getattr(value, "dtype", None) for value in given}

@@ -73,6 +73,23 @@ def test_near_1_single_precision_keeps_its_digits():
     assert found[log_ratio] >= found[paired_t] - 2 > 10
 
 
+@pytest.mark.parametrize(("dtype", "ulp"), [(np.float32, 2**-23), (np.float16, 2**-10)])
+def test_the_unit_of_values_with_few_digits_changes_nothing(dtype, ulp):
+    """Far from 1 eight units in the last place were none of single precision, and one was many of half."""
+    rng = np.random.default_rng(0)
+    for ulps, apart in ((1, False), (30, True)):
+        before = (1 + rng.random(12)).astype(dtype)
+        after = (before * (1 + ulps * ulp * rng.normal(1, 0.5, 12))).astype(dtype)
+        found = log_ratio(before, after)
+        assert (found.p_value < 0.05, paired_t(before, after).p_value < 0.05) == (apart, apart)
+        for power in (-8, -3, 2, 5):
+            unit = dtype(2.0**power)
+            assert log_ratio(before * unit, after * unit) == found
+            assert log_ratio((before * unit).tolist(), after * unit) == found
+    equal = log_ratio(before, (before * dtype(1.25)).astype(dtype))
+    assert (equal.p_value, equal.degenerate) == (2**-11, True)
+
+
 @pytest.mark.parametrize("size", [20, 21])
 def test_rounding_near_1_is_none_beside_an_outlier(size):
     """Also in arms of different sizes, where no values belong together."""
