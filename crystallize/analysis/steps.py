@@ -9,6 +9,7 @@ from typing import Protocol
 
 from crystallize.analysis.claim_test import Outcome
 from crystallize.stats import Correction, adjust, step_down_max_t
+from crystallize.stats.precision import as_paired_arms
 
 
 class Steps(Protocol):
@@ -118,9 +119,9 @@ def flipped_steps(outcomes: Sequence[Outcome], share: tuple[int, int]) -> Flippe
     samples = [outcome.sample for outcome in outcomes]
     if len({len(sample.treatment) for sample in samples}) != 1 or not all(map(_can_be_flipped, outcomes)):
         return None
-    differences = zip(
-        *([t - b for b, t in zip(s.baseline, s.treatment, strict=True)] for s in samples), strict=True
-    )
+    # Of each pair on a scale of its own: floats may not hold the differences that were given.
+    arms = [as_paired_arms("max-t", s.baseline, s.treatment, minimum=1) for s in samples]
+    differences = zip(*(pair.differences.tolist() for pair in arms), strict=True)
     part, total = share
     level = outcomes[0].claim.level * part / total
     found = step_down_max_t(list(differences), alpha=level)

@@ -18,6 +18,7 @@ from crystallize.stats.degenerate import (
     snap,
     spread,
 )
+from crystallize.stats.moments import common_exponent, scaled, scaled_float
 from crystallize.stats.precision import rounding_of_rest
 from crystallize.stats.result import Alternative, TestResult
 from crystallize.stats.samples import Sample, as_sample, check_lengths, checked_options
@@ -27,6 +28,9 @@ from crystallize.stats.tails import t_p_value, t_quantile
 _NAME: Final = "adjusted t"
 _CHANGED: Final = 0.01
 """Two-sided level at which a covariate counts as changed by the treatment."""
+
+_FARTHEST: Final = 200
+"""Values up to this power of two, and from its inverse on, have sums of squares of squares."""
 
 Covariates = tuple[ArrayLike, ArrayLike]
 
@@ -103,6 +107,19 @@ def adjusted_t(
             f"{_NAME}: the treatment changes the covariate (by {change.estimate:.4g}, p = "
             f"{change.p_value:.2g}), so it is a result, not a covariate; claim it, or leave covariate out"
         )
+    powers = _far(first, second), _far(x, w)
+    if any(powers):
+        found = adjusted_t(
+            *_divided((first, second), powers[0]),
+            covariates=_divided((x, w), powers[1]),
+            compare=compare,
+            alternative=alternative,
+            alpha=alpha,
+            shift=scaled_float(shift, -powers[0]),
+        )
+        low, high = (scaled_float(end, powers[0]) for end in found.interval)
+        estimate = scaled_float(found.estimate, powers[0])
+        return replace(found, estimate=estimate, interval=(low, high), null=shift)
     if compare is paired_t:
         known = (baseline, treatment), covariates
         return _intercept(known, first, second, w - x, alternative, alpha, shift)
@@ -133,6 +150,10 @@ def variance_saved(
     >>> round(variance_saved(before, after, covariates=load), 3)
     0.895
     """
+    first, second, x, w = _samples(baseline, treatment, covariates, paired=compare is not welch_t)
+    if power := _far(first, second):
+        divided = _divided((first, second), power)
+        return variance_saved(*divided, covariates=(x, w), compare=compare)
     plain = compare(baseline, treatment, alternative="two-sided", alpha=0.05, shift=0.0)
     adjusted = adjusted_t(baseline, treatment, covariates=covariates, compare=compare)
     errors = [_standard_error(result) for result in (adjusted, plain)]
@@ -158,6 +179,16 @@ def _samples(
     if paired:
         check_lengths(_NAME, first, second)
     return first, second, x, w
+
+
+def _far(first: Sample, second: Sample) -> int:
+    """Return the exponent of the largest value where floats may not hold products of values; else 0."""
+    exponent = common_exponent(first, second)
+    return exponent if abs(exponent) > _FARTHEST else 0
+
+
+def _divided(arms: tuple[Sample, Sample], power: int) -> tuple[Sample, Sample]:
+    return scaled(arms[0], -power), scaled(arms[1], -power)
 
 
 def _slope(y: Sample, x: Sample) -> float:

@@ -90,8 +90,10 @@ def step_down_max_t(differences: ArrayLike, *, alpha: float = 0.05, resamples: i
             f"{_NAME}: the differences have shape {table.shape}; allowed are n rows of finite numbers"
         )
     n, m = table.shape
-    # |t| grows with |sum| / sqrt(n * sum of squares), whose denominator no flip changes.
-    scale = np.sqrt(n * np.square(table).sum(axis=0))
+    with np.errstate(under="ignore"):  # what is lost is below the smallest float beside the largest value
+        table = np.ldexp(table, -np.frexp(np.abs(table).max(axis=0))[1])  # so that floats hold all squares
+        # |t| grows with |sum| / sqrt(n * sum of squares), whose denominator no flip changes.
+        scale = np.sqrt(n * np.square(table).sum(axis=0))
     table = np.divide(table, scale, out=np.zeros_like(table), where=scale > 0)
     observed = np.abs(table.sum(axis=0))
     blocks = [np.abs((1.0 - 2.0 * block) @ table) for block in flips(n, resamples)]

@@ -121,6 +121,18 @@ def test_all_pairs_are_corrected_together():
     assert {"supported", "inconclusive"} == {verdict.status for verdict in found.values()}
 
 
+@pytest.mark.parametrize("unit", [2.0**-1000, 2.0**-600, 2.0**600, 2.0**1019])
+def test_pairs_of_values_of_any_size_are_stepped_as_others_are(unit):
+    """Squares of differences, and differences, that floats do not hold were 0, or ended the verdicts."""
+    arms = {"baseline": moved(-8.0), "a": other(-7), "b": moved(8.0)}
+    plain = judged(claim("differ", pairwise=True), **arms)
+    sized = {name: [value * unit for value in values] for name, values in arms.items()}
+    found = judged(claim("differ", pairwise=True), **sized)
+    for name, verdict in plain.items():
+        assert (found[name].status, found[name].adjusted_p) == (verdict.status, verdict.adjusted_p)
+    assert [verdict.status for verdict in plain.values()] == ["inconclusive", "supported", "supported"]
+
+
 def test_pairs_share_alpha_with_other_claims():
     """Six pairs of seven claims have 6/7 of it, and the seventh has its own."""
     pairs, up = claim("differ", pairwise=True), claim(treatments="a")

@@ -186,6 +186,25 @@ def test_a_covariate_is_a_regression():
     assert np.ptp(apart.interval) < np.ptp(welch_t(before, after).interval)
 
 
+@pytest.mark.parametrize("unit", [2.0**-1000, 2.0**-300, 2.0**300, 2.0**1018])
+@pytest.mark.parametrize("compare", [paired_t, welch_t, partial(resampled_t, test_fraction=0.1)])
+def test_a_covariate_adjusts_values_of_any_size(unit, compare):
+    """Where floats do not hold squares it was nan, or adjusted nothing, also by the covariate's own unit."""
+    x, w = np.random.default_rng(5).normal(size=(2, 12))
+    before, after = 3 + x**2 + x, 3.5 + w + w**2
+    plain = adjusted_t(before, after, covariates=(x, w), compare=compare, shift=0.25)
+    for own in (1.0, unit, 1 / unit):
+        covariates = x * own, w * own
+        found = adjusted_t(
+            before * unit, after * unit, covariates=covariates, compare=compare, shift=0.25 * unit
+        )
+        assert found.p_value == pytest.approx(plain.p_value)
+        assert found.estimate == pytest.approx(plain.estimate * unit)
+        assert found.interval == pytest.approx(tuple(end * unit for end in plain.interval))
+        saved = variance_saved(before * unit, after * unit, covariates=covariates, compare=compare)
+        assert saved == pytest.approx(variance_saved(before, after, covariates=(x, w), compare=compare))
+
+
 def test_a_covariate_that_does_not_differ_saves_nothing():
     """The test is then the plain one."""
     x = [1.0, 2.0, 3.0, 4.0]
