@@ -27,7 +27,8 @@ def adjust(p_values: ArrayLike, correction: Correction = "holm", *, total: int |
     correction : {"holm", "bh", "none"}
         `holm`, `benjamini_hochberg`, or the p-values as they are.
     total : int, optional
-        Over how many claims alpha is split, these k among them: their share is k / `total`.
+        Over how many claims alpha is split, these k among them: their share is k / `total`. By "none" it
+        is split over none.
 
     Raises
     ------
@@ -43,7 +44,9 @@ def adjust(p_values: ArrayLike, correction: Correction = "holm", *, total: int |
         allowed = ", ".join(map(repr, _CORRECTIONS))
         raise SampleError(f"correction is {correction!r}; allowed are {allowed}")
     if correction == "none":
-        return _checked("no correction", p_values)
+        p = _checked("no correction", p_values)
+        _total("no correction", p, total)  # over which nothing is split
+        return p
     return holm(p_values, total=total) if correction == "holm" else benjamini_hochberg(p_values, total=total)
 
 

@@ -270,13 +270,21 @@ def checked_options(
     return alpha, shift
 
 
-def check_test_fraction(test: str, test_fraction: float) -> None:
-    """Raise SampleError unless 0 < test_fraction < 1."""
-    if not 0 < test_fraction < 1:
+def check_test_fraction(test: str, test_fraction: float) -> float:
+    """Return the part that is held out as a plain float.
+
+    Raises
+    ------
+    SampleError
+        If it is not between 0 and 1.
+    """
+    part = as_real(test_fraction)
+    if not 0 < part < 1:
         raise SampleError(
             f"{test}: test_fraction is {test_fraction!r}; allowed is a number between 0 and 1: the part of "
             "the data set that each resplit holds out, such as 0.2"
         )
+    return part
 
 
 def is_binary(values: ArrayLike) -> bool:

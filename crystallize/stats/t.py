@@ -155,9 +155,9 @@ def resampled_t(
     (3.4641, 0.0405)
     """
     question = Question(_RESAMPLED, alternative, float(alpha), float(shift))
-    check_test_fraction(_RESAMPLED, test_fraction)
+    held_out = check_test_fraction(_RESAMPLED, test_fraction)
     arms = as_paired_arms(_RESAMPLED, baseline, treatment, minimum=MINIMUM_N)
-    variance_factor = 1 / arms.baseline.size + float(test_fraction / (1 - test_fraction))
+    variance_factor = 1 / arms.baseline.size + held_out / (1 - held_out)
     return answer(question, paired_difference(arms, variance_factor))
 
 

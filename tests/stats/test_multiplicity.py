@@ -79,6 +79,14 @@ def test_what_is_no_p_value_is_refused(bad, correction):
         adjust([0.1, bad], correction)
 
 
+@pytest.mark.parametrize("correction", ["none", "bh", "holm"])
+def test_no_fewer_claims_than_p_values(correction):
+    """Also where alpha is not split."""
+    with pytest.raises(SampleError, match="total is 1; allowed are 2 and more"):
+        adjust([0.1, 0.2], correction, total=1)
+    assert adjust([0.01, 0.02], "none", total=5) == [0.01, 0.02]
+
+
 def test_an_unknown_correction_is_refused():
     """The message lists the corrections."""
     with pytest.raises(SampleError, match="correction is 'bonferroni'; allowed are 'holm', 'bh', 'none'"):

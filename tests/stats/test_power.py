@@ -2,6 +2,8 @@
 
 import itertools
 import math
+from decimal import Decimal
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from scipy import stats as reference
 from crystallize.errors import SampleError
 from crystallize.stats import boschloo_p_value, mcnemar_p_value
 from crystallize.stats.power import (
+    OneSampleBinary,
     PairedBinary,
     PairedT,
     ResampledT,
@@ -272,3 +275,25 @@ def test_what_makes_no_sense_is_refused(call, message):
     """The message names the design, what was given and what is allowed."""
     with pytest.raises(SampleError, match=message):
         call()
+
+
+@pytest.mark.parametrize("kind", [Decimal, Fraction, np.float32, np.float16, np.longdouble])
+@pytest.mark.parametrize("of", [PairedT, ResampledT, PairedBinary, UnpairedBinary, OneSampleBinary])
+def test_designs_of_numbers_of_any_type(of, kind):
+    """They compute with floats: a decimal ended in a TypeError, single precision in other digits."""
+    given, plain = of(kind(0.25)), of(0.25)
+    assert given == plain
+    assert repr(given) == repr(plain)
+    assert power(given, 20, 0.1) == power(plain, 20, 0.1)
+    assert replicates(given, 0.2) == replicates(plain, 0.2)
+    assert ResampledT(test_fraction=kind(0.25)) == ResampledT(test_fraction=0.25)
+
+
+@pytest.mark.parametrize("bad", ["0.5", None, math.nan, [0.5]])
+def test_designs_of_what_is_no_number_are_refused(bad):
+    """By the message that other values are refused by."""
+    for of in (TwoSampleT, PairedBinary, UnpairedBinary, OneSampleBinary):
+        with pytest.raises(SampleError, match="allowed"):
+            of(bad)
+    with pytest.raises(SampleError, match="test_fraction is"):
+        ResampledT(test_fraction=bad)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from crystallize.errors import SampleError
 from crystallize.stats import special
 from crystallize.stats.result import Alternative
-from crystallize.stats.samples import Sample
+from crystallize.stats.samples import Sample, as_real
 from crystallize.stats.tails import normal_quantile
 from crystallize.stats.unconditional import fisher_table, largest_probability
 
@@ -55,11 +55,13 @@ class PairedBinary:
     exact: bool = False
 
     def __post_init__(self) -> None:
-        if not 0 < self.discordance <= 1:
+        discordance = as_real(self.discordance)
+        if not 0 < discordance <= 1:
             raise SampleError(
                 f"PairedBinary: discordance is {self.discordance!r}; allowed is a number above 0, up to 1: "
                 "the part of the pairs whose values differ"
             )
+        object.__setattr__(self, "discordance", discordance)
 
     def largest_effect(self, *, decrease: bool) -> float:
         """Return the discordance, in either direction: then all discordant pairs go one way."""
@@ -122,10 +124,12 @@ class UnpairedBinary:
     baseline_rate: float
 
     def __post_init__(self) -> None:
-        if not 0 <= self.baseline_rate <= 1:
+        rate = as_real(self.baseline_rate)
+        if not 0 <= rate <= 1:
             raise SampleError(
                 f"UnpairedBinary: baseline_rate is {self.baseline_rate!r}; allowed is a number from 0 to 1"
             )
+        object.__setattr__(self, "baseline_rate", rate)
 
     def largest_effect(self, *, decrease: bool) -> float:
         """Return what is left up to 1, or down to 0."""

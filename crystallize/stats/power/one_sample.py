@@ -11,6 +11,7 @@ import numpy as np
 from crystallize.errors import SampleError
 from crystallize.stats import special
 from crystallize.stats.result import Alternative
+from crystallize.stats.samples import as_real
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +36,10 @@ class OneSampleBinary:
     rate: float
 
     def __post_init__(self) -> None:
-        if not 0 <= self.rate <= 1:
+        rate = as_real(self.rate)
+        if not 0 <= rate <= 1:
             raise SampleError(f"OneSampleBinary: rate is {self.rate!r}; allowed is a number from 0 to 1")
+        object.__setattr__(self, "rate", rate)
 
     def largest_effect(self, *, decrease: bool) -> float:
         """Return what is left up to 1, or down to 0."""

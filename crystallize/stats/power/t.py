@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from crystallize.errors import SampleError
 from crystallize.stats.result import Alternative
-from crystallize.stats.samples import check_test_fraction
+from crystallize.stats.samples import as_real, check_test_fraction
 from crystallize.stats.t import MINIMUM_N
 from crystallize.stats.tails import nctdtr, ndtri, normal_quantile, t_quantile
 
@@ -30,11 +30,13 @@ class TDesign:
     sd: float = 1.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.sd < math.inf:
+        sd = as_real(self.sd)
+        if not 0 < sd < math.inf:
             raise SampleError(
                 f"{type(self).__name__}: sd is {self.sd!r}; "
                 "allowed are positive finite numbers, in the units of the metric"
             )
+        object.__setattr__(self, "sd", sd)
 
     def largest_effect(self, *, decrease: bool) -> float:
         """Return infinity, in either direction."""
@@ -128,7 +130,7 @@ class ResampledT(TDesign):
 
     def __post_init__(self) -> None:
         super(ResampledT, self).__post_init__()  # slots: the class that a bare super() knows was replaced
-        check_test_fraction("ResampledT", self.test_fraction)
+        object.__setattr__(self, "test_fraction", check_test_fraction("ResampledT", self.test_fraction))
 
     def _size(self, variance: float) -> float:
         """Return the number of resplits at which the mean has a variance."""
