@@ -38,7 +38,7 @@ class SingleMean(float):
 SINGLE: Final = frozenset({float, int, bool, str})
 _LARGEST_EXACT: Final = 2**53
 _SPARE: Final = 64  # bits that sums of large values need beside those of floats
-FAR: Final = 600  # bits by which the largest float is divided so that its square is one
+_SQUARED: Final = 480  # powers of two whose squares, and sums of these, are floats
 
 
 def single_values(records: Records) -> dict[str, dict[int, Any]]:
@@ -180,18 +180,28 @@ def mean(values: Sequence[float]) -> float:
 
 def deviation(values: Sequence[float]) -> float:
     """Return the standard deviation of at least two finite numbers; infinite beyond floats."""
-    found = _deviation(values)
-    if found == math.inf:  # a difference, its square, or a sum of them is beyond the largest float
-        return scaled_float(_deviation([math.ldexp(value, -FAR) for value in values]), FAR)
-    return found
+    squares, power = squares_about_means([values])
+    return scaled_float(math.sqrt(squares / (len(values) - 1)), power)
 
 
-def _deviation(values: Sequence[float]) -> float:
-    try:
-        middle = mean(values)
-        return math.sqrt(math.fsum((value - middle) ** 2 for value in values) / (len(values) - 1))
-    except OverflowError:
-        return math.inf
+def squares_about_means(samples: Sequence[Sequence[float]]) -> tuple[float, int]:
+    """Return the sum of squares about the mean of each sample, of values over 2^k, and k; mostly it is 0.
+
+    Parameters
+    ----------
+    samples : sequence of sequence of float
+        Numbers; of what is infinite or none, the sum is none.
+    """
+    means = [mean(values) for values in samples]
+    apart = [value - middle for values, middle in zip(samples, means, strict=True) for value in values]
+    furthest = max(map(abs, apart))
+    if furthest == math.inf and all(map(math.isfinite, means)):  # a difference is beyond the largest float
+        squares, power = squares_about_means([[math.ldexp(v, -2) for v in values] for values in samples])
+        return squares, power + 2
+    power = math.frexp(furthest)[1]
+    if abs(power) <= _SQUARED:
+        return math.fsum(value**2 for value in apart), 0
+    return math.fsum(math.ldexp(value, -power) ** 2 for value in apart), power
 
 
 def mean_of_sample(values: Sequence[float]) -> float:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from crystallize.analysis.case_runs import CaseRuns
-from crystallize.analysis.columns import FAR, mean, mean_of_sample
+from crystallize.analysis.columns import mean_of_sample, squares_about_means
 from crystallize.analysis.condition_runs import ConditionRuns
 from crystallize.analysis.sample import CASES, CROSSED, ONE_SEED, SEEDS, ClaimSample
 from crystallize.claims.claim import Claim
@@ -166,11 +166,9 @@ def _noise(samples: Sequence[Sequence[float]]) -> float | None:
     df = sum(len(values) - 1 for values in samples)
     if not df:
         return None
-    try:
-        squares = math.fsum((value - mean(values)) ** 2 for values in samples for value in values)
-    except OverflowError:  # a square is beyond the largest float
-        return scaled_float(_noise([[math.ldexp(v, -FAR) for v in values] for values in samples]) or 0.0, FAR)
-    return math.sqrt(squares / df * math.fsum(1 / len(values) for values in samples) / len(samples))
+    squares, power = squares_about_means(samples)
+    variance = squares / df * math.fsum(1 / len(values) for values in samples) / len(samples)
+    return scaled_float(math.sqrt(variance), power)
 
 
 def _of_rates(columns: Sequence[Mapping[str | int, Sequence[float]]]) -> bool:

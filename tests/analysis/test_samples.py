@@ -267,6 +267,9 @@ def test_odd_numbers(values, relative, status):
     [
         ([1.0, 2.0, 4.0], statistics.stdev([1.0, 2.0, 4.0])),
         ([1e200, 2e200, 3e200], 1e200),
+        ([1e-200, 2e-200, 3e-200], 1e-200),
+        ([5e-324, 1.5e-323], 5e-324 * round(math.sqrt(2))),
+        ([1e300, 1e300, 1e300], 0.0),
         ([1.7e308, -1.7e308], math.inf),
         ([math.nan, 1.0, 2.0], math.nan),
         ([math.inf, 1.0], math.nan),
@@ -274,4 +277,4 @@ def test_odd_numbers(values, relative, status):
 )
 def test_a_deviation_is_there_for_values_of_any_size(values, found):
     """Squares beyond floats are those of smaller values; what is no number has none."""
-    assert deviation(values) == pytest.approx(found, rel=1e-15, nan_ok=True)
+    assert deviation(values) == pytest.approx(found, rel=1e-15, abs=0, nan_ok=True)

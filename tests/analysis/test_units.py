@@ -187,6 +187,13 @@ def test_a_reference_pairs_by_case_and_not_by_place():
     assert (intersect.status, intersect.n) == ("supported", 8)
     # What does not repeat is what varies within cases, not what varies between them.
     assert "unchanged code passes with a probability of at least about 0.99," in intersect.caveat
+    for unit in (2.0**-800, 2.0**800):  # so it does where their squares are no floats
+        rows = [
+            [[(name, x * unit) for name, x in row] for row in each if row[0][0] != "case 0"]
+            for each in (then, today)
+        ]
+        sized = claim("equal", margin=unit, against=Reference("main"))
+        assert "at least about 0.99," in against_a_recording(sized, *rows).caveat
 
 
 @pytest.mark.parametrize(
