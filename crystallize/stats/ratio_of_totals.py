@@ -104,6 +104,8 @@ def ratio_of_totals(
         residuals = _residuals(arms, by, recorded, exponents, relative=relative)
         return compare(*residuals, shift=0.0, **options)
 
+    # Of numerators of one sign no ratio has the other.
+    turns = min(float(y.min()) for y, _ in arms) < 0 < max(float(y.max()) for y, _ in arms)
     null = min(max(scaled_float(shift, -power), -_FARTHEST), _FARTHEST)
     result = tested(null, alternative=alternative, alpha=alpha)
     estimate = (second - first) / abs(first) if relative else second - first
@@ -112,7 +114,7 @@ def ratio_of_totals(
 
     def end(index: int) -> float:
         def edge(shift: float) -> float:
-            if relative and sign * shift <= -1:
+            if relative and sign * shift <= -1 and not turns:
                 return math.inf * sign
             return tested(shift, alternative="two-sided", alpha=alpha).interval[index]
 
@@ -178,8 +180,8 @@ def _residuals(
     relative: bool,
 ) -> tuple[Sample, Sample]:
     (y, x), (z, w) = arms
-    if relative:
-        z = z / (1 + shift)
+    if relative:  # 1 + shift times the baseline's ratio has its sign, or the other
+        y, z = (y, z / (1 + shift)) if shift > -1 else (y * (1 + shift), z)
         shift = 0.0
     pooled = (math.fsum(y) + math.fsum(z) - shift * math.fsum(w)) / (math.fsum(x) + math.fsum(w))
     first, second = y - pooled * x, z - (pooled + shift) * w

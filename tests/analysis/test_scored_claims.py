@@ -79,6 +79,34 @@ def test_a_ratio_is_of_the_totals():
     assert verdict.detectable > 0
 
 
+@pytest.mark.parametrize(
+    ("direction", "options", "change", "status"),
+    [
+        ("increase", {"at_least": 2.0}, 1.2, "refuted"),
+        ("increase", {"at_least": 2.0}, 3.5, "supported"),
+        ("no_increase", {"margin": 2.0}, 3.5, "refuted"),
+        ("no_increase", {"margin": 2.0}, 1.2, "supported"),
+        ("decrease", {"at_least": 0.5}, -0.9, "supported"),
+    ],
+)
+@pytest.mark.parametrize("pairing", ["auto", "none"])
+def test_a_ratio_below_zero_may_rise_by_more_than_it_is(direction, options, change, status, pairing):
+    """From -1 to 2.5, by 350 %, was SUPPORTED to be by no more than 200 %, and to 0.2 by no less."""
+    steps = [5, 6, 3, 7, 4, 5, 6, 4, 7, 3] * 2
+    for base in (-1.0, 1.0):
+        before = [base * k + e for k, e in zip(steps, noise(1, 20, 0.5), strict=True)]
+        after = [(base + change) * k + e for k, e in zip(steps, noise(2, 20, 0.5), strict=True)]
+        arms = both({"reward": before, "steps": steps}, {"reward": after, "steps": steps})
+        hypothesis = claim(
+            direction, metric=Ratio("reward", "steps"), relative=True, pairing=pairing, **options
+        )
+        verdict = evaluate(hypothesis, *arms)
+        assert verdict.status == status
+        low, high = verdict.interval
+        assert low < verdict.difference < high
+        assert verdict.difference == pytest.approx(change, rel=0.15)
+
+
 def test_a_ratio_of_totals_beyond_floats():
     """Each value is a float, and so is their ratio, which is that of the means."""
     costs, units = [1.5e308] * 4, [1e308, 1e308, 0.5e308, 0.5e308]

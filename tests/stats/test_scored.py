@@ -144,6 +144,22 @@ def test_the_units_of_what_a_ratio_is_of_change_nothing(cost, unit):
         assert moved.interval == pytest.approx(tuple(end * factor for end in plain.interval), rel=1e-9, abs=0)
 
 
+@pytest.mark.parametrize("compare", [paired_t, welch_t])
+def test_the_interval_of_a_relative_change_holds_what_is_not_rejected(compare):
+    """Of a ratio below 0 it ended at 100 %, where the treatment's is 0."""
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        first, second = rng.normal(rng.choice((-2, -0.5, 2)), 1, 12), rng.normal(rng.choice((-2, 2)), 1, 12)
+        options = {"denominators": rng.integers(1, 5, (2, 12)), "compare": compare, "relative": True}
+        low, high = ratio_of_totals(first, second, **options).interval
+        step = 1e-3 * min(high - low, 1.0)
+        for end, inwards in ((low, step), (high, -step)):
+            if math.isfinite(end) and end - inwards > -1:
+                assert ratio_of_totals(first, second, shift=end - inwards, **options).p_value < 0.05
+            if math.isfinite(end) and end + inwards > -1:
+                assert ratio_of_totals(first, second, shift=end + inwards, **options).p_value > 0.05
+
+
 def test_numerators_of_both_signs_near_the_largest_float_are_judged():
     """Their differences, and their sums, are beyond floats."""
     signs = np.array([1, -1, 1, 1, -1, 1, -1, 1])
