@@ -215,7 +215,15 @@ def mean_of_sample(values: Sequence[float]) -> float:
 
 def as_precise_as(values: Sequence[float], found: float) -> float:
     """Return what was made of finite numbers with the precision that they have."""
+    return SingleMean(found) if _are_single(values) else found
+
+
+def all_as_precise_as(values: Sequence[float], found: Sequence[float]) -> Sequence[float]:
+    """Return what stands beside finite numbers, without a precision of its own, with that of these."""
+    return list(map(SingleMean, found)) if _are_single(values) else found
+
+
+def _are_single(values: Sequence[float]) -> bool:
     if array("f", values[:1])[0] != values[0]:  # mostly the first value tells that they are not
-        return found
-    is_single = array("f", values).tolist() == [*values] and not all(float(v).is_integer() for v in values)
-    return SingleMean(found) if is_single else found
+        return False
+    return array("f", values).tolist() == [*values] and not all(float(v).is_integer() for v in values)

@@ -8,6 +8,7 @@ from typing import Any
 
 from crystallize.analysis.blocks import in_blocks
 from crystallize.analysis.case_runs import CaseRuns, aligned, by_case, other_cases, recorded_by_case
+from crystallize.analysis.columns import all_as_precise_as
 from crystallize.analysis.condition_runs import ConditionRuns
 from crystallize.analysis.decide import claim_of
 from crystallize.analysis.family import AnalysisPlan, Member
@@ -169,6 +170,9 @@ class Comparisons:
         if claim.per is not None and hypothesis.number is not None and not isinstance(sample, str):
             assert sample.beside is not None  # the number is what each replicate's denominator is worth
             sample = replace(sample, baseline=[hypothesis.number * d for d in sample.beside[1]])
+        if hypothesis.number is not None and not isinstance(sample, str) and len(sample.treatment):
+            baseline = all_as_precise_as(sample.treatment, sample.baseline)
+            sample = sample if baseline is sample.baseline else replace(sample, baseline=baseline)
         if not isinstance(sample, str):
             elsewhere, number = sample.binary_elsewhere, hypothesis.number
             if elsewhere and (number is not None or sample.is_binary):  # else it plays no part

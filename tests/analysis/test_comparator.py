@@ -1,16 +1,21 @@
 """What conditions are compared with: a number, another treatment, one another."""
 
+import numpy as np
 import pytest
 from recorded import arm, experiment
 
 from crystallize import (
     AnytimeValid,
     BinomialTest,
+    ConditionRuns,
     GroupSequential,
     Hypothesis,
     McNemarTest,
+    Ratio,
     Reference,
+    RunRecord,
     WelchTTest,
+    WilcoxonTest,
     verifier,
 )
 from crystallize.analysis.analysis import Analysis
@@ -18,6 +23,7 @@ from crystallize.analysis.calibration import calibrate
 from crystallize.analysis.decide import verdict_on
 from crystallize.analysis.family import AnalysisPlan
 from crystallize.claims.policy import Judging
+from crystallize.context.recording import MetricEntry
 from crystallize.errors import DefinitionError
 from crystallize.stats import binomial, paired_t, step_down_max_t
 
@@ -34,6 +40,10 @@ def other(by):
 
 def claim(direction="increase", **options):
     return Hypothesis(metric="x", direction=direction, **options)
+
+
+def entry(name, value):
+    return MetricEntry(name, value, None, False, "step")
 
 
 def judged(hypothesis, baseline, units=None, **treatments):
@@ -53,6 +63,31 @@ def test_a_number_is_a_one_sample_test_of_every_condition():
     assert (verdict.p_value, verdict.test) == (expected.p_value, "paired t")
     assert (verdict.comparator, verdict.against, verdict.baseline_mean) == ("number", "0.5", 0.5)
     assert (verdict.family, verdict.hypothesis) == (2, "x_above_0.5")
+
+
+@pytest.mark.parametrize("number", [0.85, 0.1, 1.3])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"statistical_test": WilcoxonTest()}, {"deterministic": True}, {"metric": Ratio("x", "n")}],
+)
+def test_a_number_has_the_precision_of_what_is_compared_with_it(number, options):
+    """A value of single precision was SUPPORTED to exceed the number that it is the rounding of."""
+    single = float(np.float32(number))
+    assert single != number
+    values = [single] * 9 + [float(np.nextafter(np.float32(number), np.float32(2)))]
+    for direction in ("increase", "decrease", "differ"):
+        hypothesis = Hypothesis(**({"metric": "x"} | options), direction=direction, against=number)
+        plan = AnalysisPlan((hypothesis,), (), 10, Judging())
+        records = [
+            RunRecord("baseline", i, i, (entry("x", value), entry("n", 1.0)))
+            for i, value in enumerate(values)
+        ]
+        verdict = Analysis(plan, {"baseline": ConditionRuns("baseline", records)}).verdict(
+            hypothesis, "baseline"
+        )
+        assert (verdict.passed, verdict.difference) == (False, 0.0)
+    guard = Hypothesis(metric="x", direction="no_decrease", margin=0.05, against=number + 0.04)
+    assert judged(guard, values)["baseline"].status == "supported"
 
 
 def test_a_rate_against_a_number_is_tested_exactly():
