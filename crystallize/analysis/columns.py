@@ -224,6 +224,10 @@ def all_as_precise_as(values: Sequence[float], found: Sequence[float]) -> Sequen
 
 
 def _are_single(values: Sequence[float]) -> bool:
-    if array("f", values[:1])[0] != values[0]:  # mostly the first value tells that they are not
+    # Mostly the first value tells that they are not.
+    if array("f", values[:1])[0] != values[0] and type(values[0]) is not SingleMean:
         return False
-    return array("f", values).tolist() == [*values] and not all(float(v).is_integer() for v in values)
+    plain = [value for value in values if type(value) is not SingleMean]
+    if array("f", plain).tolist() != plain:
+        return False
+    return len(plain) < len(values) or not all(float(value).is_integer() for value in plain)

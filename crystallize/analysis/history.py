@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from crystallize.analysis.columns import deviation, mean
+from crystallize.analysis.columns import as_precise_as, deviation, mean, mean_of_sample
 from crystallize.analysis.condition_runs import ConditionRuns
 from crystallize.analysis.reference_file import load_reference, write_reference
 from crystallize.analysis.stored_reference import Recording, StoredReference
@@ -274,7 +274,7 @@ def _column(runs: ConditionRuns, metric: str) -> list[_Cell]:
             if entry.name == metric:
                 values.setdefault(entry.unit, []).append(entry.value)
         numbers = bool(values) and all(is_finite(value) for known in values.values() for value in known)
-        column.append({unit: mean(known) for unit, known in values.items()} if numbers else None)
+        column.append({unit: mean_of_sample(known) for unit, known in values.items()} if numbers else None)
     return column
 
 
@@ -290,7 +290,7 @@ def _mean_entries(metric: str, cells: Sequence[_Cell], measured: bool) -> list[M
 
 def _arithmetic(values: Sequence[float]) -> float:
     """Return a mean, which of values that repeat is the same to the last bit."""
-    return values[0] if len(set(values)) == 1 else mean(values)
+    return values[0] if len(set(values)) == 1 else mean_of_sample(values)
 
 
 def geometric_mean(held: Recording, condition: str, metric: str) -> ConditionRuns:
@@ -319,7 +319,7 @@ def _geometric(values: Sequence[float]) -> float:
         return min(values)  # which no test of ratios takes
     if len(set(values)) == 1:
         return values[0]
-    return math.exp(math.fsum(map(math.log, values)) / len(values))
+    return as_precise_as(values, math.exp(math.fsum(map(math.log, values)) / len(values)))
 
 
 def no_means(claim: Claim | None) -> str:

@@ -143,6 +143,17 @@ def test_recordings_of_values_of_any_size_have_a_mean(recorded, size):
         assert found.baseline_mean == pytest.approx(0.95 * size)
 
 
+def test_the_mean_of_recordings_in_single_precision_is_no_more_precise(recorded):
+    """On another machine a sum in another order was off by a unit in the last place: today's was smaller."""
+    ulp = 2.0**-24
+    for minute, value in enumerate((0.75, 0.75, 0.75 + ulp)):
+        recorded(minute, 0.0, values=value)
+    claim = Hypothesis(metric="score", direction="decrease", against=against(recorded, pool=3), name="less")
+    today = Experiment(lambda ctx: 0.75, [score], hypotheses=[claim], replicates=12, name="scores")
+    found = today.run().get_hypothesis("less").verdicts["baseline"]
+    assert (found.status, found.p_value, found.difference) == ("inconclusive", 1.0, 0.0)
+
+
 def test_means_of_measured_values_say_what_sessions_vary_by(recorded):
     """They are unpaired, and no interval has it."""
     for minute, loss in enumerate((0.0, 0.3, 0.6)):
