@@ -289,6 +289,15 @@ def test_designs_of_numbers_of_any_type(of, kind):
     assert ResampledT(test_fraction=kind(0.25)) == ResampledT(test_fraction=0.25)
 
 
+@pytest.mark.parametrize("unit", [2.0**-1074, 2.0**-1070, 2.0**-1000, 2.0**900])
+@pytest.mark.parametrize("of", [PairedT, TwoSampleT, ResampledT])
+def test_the_smallest_effect_is_found_in_any_unit(of, unit):
+    """Between the smallest floats there is no middle, and the search had no end."""
+    found = minimum_detectable_effect(of(unit), 20)
+    assert found == pytest.approx(minimum_detectable_effect(of(1.0), 20) * unit, rel=1e-9, abs=unit * 0.5001)
+    assert power(of(unit), 20, found) >= 0.8
+
+
 @pytest.mark.parametrize("bad", ["0.5", None, math.nan, [0.5]])
 def test_designs_of_what_is_no_number_are_refused(bad):
     """By the message that other values are refused by."""

@@ -207,8 +207,7 @@ def minimum_detectable_effect(
             low, high = high, 2 * high
     elif not reached(high):
         return math.inf
-    while high - low > 1e-12 * high:
-        middle = (low + high) / 2
+    while high - low > 1e-12 * high and low < (middle := (low + high) / 2) < high:
         low, high = (low, middle) if reached(middle) else (middle, high)
     return high
 
