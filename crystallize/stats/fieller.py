@@ -13,7 +13,7 @@ from crystallize.stats.comparison import Comparison
 from crystallize.stats.degenerate import continuous_p_value, spread
 from crystallize.stats.effect import Effect
 from crystallize.stats.moments import common_exponent, scaled
-from crystallize.stats.precision import rounding
+from crystallize.stats.precision import Precision, precision_of, rounded_as, rounding
 from crystallize.stats.result import Alternative, TestResult
 from crystallize.stats.samples import Sample, as_sample, check_alpha
 
@@ -34,12 +34,14 @@ class Ratio(NamedTuple):
     treatment: Sample
     means: tuple[float, float]
     rounding: float
+    precision: Precision
 
     def contrast(self, ratio: float, alternative: Alternative, alpha: float) -> TestResult:
         """Test the mean of treatment - ratio * baseline against 0."""
-        return self.compare(
-            ratio * self.baseline, self.treatment, alternative=alternative, alpha=alpha, shift=0.0
-        )
+        arms = ratio * self.baseline, self.treatment
+        if self.precision.is_coarse:  # which a multiple has not, as a double
+            arms = rounded_as(self.precision, arms[0]), rounded_as(self.precision, arms[1])
+        return self.compare(*arms, alternative=alternative, alpha=alpha, shift=0.0)
 
     def against(self, ratio: float, alternative: Alternative, alpha: float) -> TestResult:
         """Test the ratio of the means against the one given.
@@ -99,11 +101,12 @@ def ratio_of_means(test: str, compare: Comparison, baseline: ArrayLike, treatmen
     """
     first = as_sample(test, "baseline", baseline, minimum=1)
     second = as_sample(test, "treatment", treatment, minimum=1)
+    precision = precision_of((baseline, first), (treatment, second))
     exponent = common_exponent(first, second)
     first, second = scaled(first, -exponent), scaled(second, -exponent)
     means = math.fsum(first.tolist()) / first.size, math.fsum(second.tolist()) / second.size
     equal = max(math.ldexp(rounding(baseline, treatment), -exponent), _ROUNDING)
-    return Ratio(compare, first, second, means, equal)
+    return Ratio(compare, first, second, means, equal, precision)
 
 
 def relative_change(

@@ -23,6 +23,7 @@ from crystallize.stats import (
     permutation,
     relative_equivalence,
     relative_non_inferiority,
+    relative_superiority,
     resampled_t,
     risk_difference_test,
     welch_t,
@@ -43,6 +44,22 @@ margins = st.floats(0.01, 100)
 
 def arms(drawn):
     return [pair[0] for pair in drawn], [pair[1] for pair in drawn]
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
+@pytest.mark.parametrize("compare", [*MEANS, paired_permutation])
+def test_a_multiple_is_no_more_precise_than_what_it_is_of(compare, dtype):
+    """Exactly a tenth more, but for rounding, was more, or less, than that in single precision."""
+    for seed in range(12):
+        first = (1 + np.random.default_rng(seed).random(12)).astype(dtype)
+        if compare is welch_t:
+            first[:] = first[0]
+        for change in (0.1, 1 / 3, -0.1):
+            second = (first.astype(float) * (1 + change)).astype(dtype)
+            for alternative in ("two-sided", "greater", "less"):
+                result = relative_superiority(compare, first, second, change=change, alternative=alternative)
+                assert (result.p_value, result.degenerate) == (1.0, True)
+        assert relative_non_inferiority(compare, first, second, margin=0.1).p_value == 1.0
 
 
 @pytest.mark.parametrize("compare", ANY)
