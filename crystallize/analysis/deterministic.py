@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Final
 
+from crystallize.analysis.reasons import unexceedable
 from crystallize.analysis.sample import ClaimSample
 from crystallize.analysis.verdict import DETERMINISTIC, Verdict
 from crystallize.claims.claim import Claim
@@ -70,6 +71,7 @@ def compared_directly(claim: Claim, sample: ClaimSample, names: tuple[str, str])
         difference=change,
         interval=(change, change),
         population="this data set",
+        caveat=unexceedable(claim, sample),
         details={"significant": holds, "accepted": holds, "difference": change, "test": DETERMINISTIC},
     )
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from crystallize.analysis.claim_test import Outcome, largest_loss
 from crystallize.analysis.columns import mean
-from crystallize.analysis.sample import SEEDS
+from crystallize.analysis.sample import SEEDS, ClaimSample
 from crystallize.analysis.sensitivity import DIFFERENCES, Sensitivity, advice
 from crystallize.claims.claim import Claim
 from crystallize.claims.claim_terms import EXCLUSION
@@ -116,8 +116,27 @@ def _serves_anytime(outcome: Outcome) -> bool:
 def caveat(outcome: Outcome, *further: str) -> str:
     """Say what a verdict relies on, and what it leaves open."""
     thin = outcome.test.thin(outcome.n)
-    own = thin, _shape(outcome), _unseen(outcome), _seedless(outcome), _of_totals(outcome)
+    loose = unexceedable(outcome.claim, outcome.sample) if _is_of_values(outcome) else ""
+    own = loose, thin, _shape(outcome), _unseen(outcome), _seedless(outcome), _of_totals(outcome)
     return "; ".join(filter(None, (*own, *further)))
+
+
+def unexceedable(claim: Claim, sample: ClaimSample) -> str:
+    """Tell of a margin that no change of such values exceeds: mostly it is meant in percent."""
+    size = claim.size
+    if claim.is_superiority or size is None or size < 1:
+        return ""
+    limit = f"the {'margin ' if claim.detects is None else ''}{_size(claim)}"
+    arms = sample.baseline, sample.treatment
+    if claim.relative:
+        if claim.direction != "no_decrease" or any(min(arm) < 0 for arm in arms):
+            return ""
+        return f"{claim.label} is never below 0, so no loss exceeds {limit}"
+    if any(min(arm) < 0 or max(arm) > 1 for arm in arms):
+        return ""
+    told = f"{claim.label} lies from 0 to 1, so no change exceeds {limit}"
+    name = "margin" if claim.detects is None else "detects"
+    return told if size > 100 else f"{told}; of a rate {size:g} % is {name}={size / 100:g}"
 
 
 def _shape(outcome: Outcome) -> str:
@@ -193,6 +212,12 @@ def _equal(outcome: Outcome) -> str:
     if outcome.claim.in_percent:
         return f"{many} equal changes of {effect(value, relative=True, sign=False)}"
     return f"{many} equal differences of {value:.4g}"
+
+
+def _is_of_values(outcome: Outcome) -> bool:
+    """Return whether what is compared are the values of the sample, by their difference or ratio."""
+    claim, estimand = outcome.claim, outcome.result.estimand
+    return claim.per is None and (claim.in_percent or estimand in DIFFERENCES)
 
 
 def _is_rate(outcome: Outcome) -> bool:

@@ -264,6 +264,28 @@ def test_a_baseline_that_no_seed_changes_is_told():
     assert "seed" not in judge(varied, varied, "no_decrease", margin=0.1).caveat
 
 
+@pytest.mark.parametrize(
+    ("values", "options", "told"),
+    [
+        ((0.25, 0.75), {"margin": 5}, "x lies from 0 to 1, so no change exceeds the margin 5; of a rate 5"),
+        ((0, 1), {"margin": 1}, "so no change exceeds the margin 1; of a rate 1 % is margin=0.01"),
+        ((0.25, 0.75), {"detects": 2.5}, "no change exceeds the 2.5; of a rate 2.5 % is detects=0.025"),
+        ((0.25, 0.75), {"margin": 500}, "so no change exceeds the margin 500"),
+        ((2, 9), {"margin": 5, "relative": True}, "x is never below 0, so no loss exceeds the margin 500 %"),
+        ((1, 1), {"margin": 5, "deterministic": True}, "of a rate 5 % is margin=0.05"),
+        ((0.25, 1.75), {"margin": 5}, None),
+        ((0.25, 0.75), {"margin": 0.05}, None),
+        ((-2, 9), {"margin": 5, "relative": True}, None),
+    ],
+)
+def test_a_margin_that_nothing_can_exceed_is_told(values, options, told):
+    """Mostly it is meant in percent, and a claim that can't fail gates nothing."""
+    caveat = judge(list(values) * 10, list(values) * 10, "no_decrease", **options).caveat
+    assert told in caveat if told else "exceeds" not in caveat
+    if options.get("relative"):
+        assert "exceeds" not in judge(list(values) * 10, list(values) * 10, "no_increase", **options).caveat
+
+
 def test_values_skewed_against_a_claim_have_a_caveat():
     """On the side where a long tail mostly does not show; in the other direction there is none."""
     rng = np.random.default_rng(0)
