@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from crystallize.analysis.columns import mean_of_sample
-from crystallize.analysis.condition_runs import ConditionRuns
+from crystallize.analysis.condition_runs import ConditionRuns, short
 from crystallize.claims.pass_at import PassAt
 from crystallize.context.record import NOT_BEGUN, RunRecord
 from crystallize.context.recording import MetricEntry, is_finite, is_number
@@ -106,6 +106,23 @@ class CaseRuns(ConditionRuns):
         return bool(samples) and all(
             len(values) > 1 and all(value in (0, 1) for value in values) for values in samples
         )
+
+    def _gap(self, metric: str) -> str | None:
+        """Say of an estimate of passes what is no evidence in the samples that it is made of."""
+        fault = super()._gap(metric)
+        of = next((of for of in self.passes if of.name == metric), None)
+        if fault is None or of is None:
+            return fault
+        if (gap := self.gap(of.metric)) is not None:
+            return gap
+        for position, values in enumerate(self.samples_of(of.metric)):
+            where = f"{self.called(position)} of {self.condition!r}"
+            for value in values:
+                if value not in (0, 1):
+                    return f"metric {metric!r} takes 0 or 1, and {of.metric!r} is {short(value)} in {where}"
+            if len(values) < of.k:
+                return f"metric {metric!r} takes {of.k} samples of a case, of which {where} has {len(values)}"
+        return fault
 
     def samples_of(self, metric: str) -> list[list[Any]]:
         """Return the values of a metric in the samples of each case."""

@@ -265,7 +265,7 @@ class ConditionRuns:
             for value in item if type(item) is Several else (item,):
                 if value is not NOTHING and value is not None and not is_number(value):
                     return (
-                        f"metric {metric!r} is {_short(value)} in {self.called(replicate)} of "
+                        f"metric {metric!r} is {short(value)} in {self.called(replicate)} of "
                         f"{self.condition!r}, not a number{_ADVICE if isinstance(value, list) else ''}"
                     )
         return None
@@ -345,6 +345,7 @@ def _first_line(text: str) -> str:
     return line if len(line) <= 200 else line[:197] + "..."
 
 
-def _short(value: Any) -> str:
+def short(value: Any) -> str:
+    """Return what messages show of a value."""
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."

@@ -158,16 +158,16 @@ class AnalysisPlan:
             passes = None if hypothesis.claim is None else hypothesis.claim.passes
             fault = None
             if passes is not None and self.cases is None:
-                fault = f"metric={passes!r} is of samples of cases, and there are none; give cases="
+                fault = f"is about {passes}, so about samples of cases, and there are none; give cases="
             elif passes is not None and passes.k > self.samples:
-                fault = (
-                    f"metric={passes!r} is of {passes.k} samples of each case, of which there are "
-                    f"{self.samples}; give samples={passes.k} or more"
-                )
+                there = "is 1 sample" if self.samples == 1 else f"are {self.samples} samples"
+                fault = f"is about {passes}, and there {there} of each case; give samples={passes.k} or more"
             elif hypothesis.slices and (self.cases is None or self.cases.design.slices is None):
-                fault = "slices=True, and nothing says what the slices are; give the experiment slices='key'"
+                fault = (
+                    "has slices=True, and nothing says what the slices are; give the experiment slices='key'"
+                )
             if fault is not None:
-                raise DefinitionError(f"{where}: hypothesis {hypothesis.name!r} has {fault}")
+                raise DefinitionError(f"{where}: hypothesis {hypothesis.name!r} {fault}")
 
     def why_out_of_reach(self, hypothesis: Hypothesis) -> str | None:
         """Say why no result could ever support a claim; None if one could, or a test says it itself."""

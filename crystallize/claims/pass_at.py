@@ -48,6 +48,9 @@ class PassAt:
         if not isinstance(self.metric, str) or not self.metric:
             raise DefinitionError(f"{kind}({self.k}, {self.metric!r}): give the name of a metric of 0 and 1")
 
+    def __str__(self) -> str:
+        return f"{type(self).__name__}({self.k}, {self.metric!r})"
+
     @property
     def name(self) -> str:
         """Name of the metric that it makes."""

@@ -74,6 +74,11 @@ class CaseDesign:
         if not isinstance(self.slices, str) or not self.slices:
             raise DefinitionError(f"{where} has slices={self.slices!r}; give the name of a key of the cases")
         for case in self.cases.entries:
+            if self.slices not in case.values:
+                raise DefinitionError(
+                    f"{where} has slices={self.slices!r}, which case {case.id!r} lacks; it has "
+                    f"{', '.join(map(repr, case.values))}"
+                )
             if not isinstance(case.values.get(self.slices), str | int) or case.values[self.slices] == "":
                 held = case.values.get(self.slices)
                 raise DefinitionError(

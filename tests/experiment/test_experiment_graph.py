@@ -263,7 +263,7 @@ def test_a_hypothesis_that_lacks_a_replicate_upstream_is_invalid():
         ({"metric": "above", "slices": True}, "'evaluate': hypothesis .* has slices=True, and nothing says"),
         (
             {"metric": PassAt(2, "above")},
-            "'evaluate': hypothesis .* is of samples of cases, and there are",
+            "'evaluate': hypothesis .* is about PassAt.*, so about samples of cases, and there are",
         ),
     ],
 )

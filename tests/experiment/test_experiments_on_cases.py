@@ -1,5 +1,7 @@
 """Experiments on cases, in the library."""
 
+import re
+
 import pytest
 
 from crystallize import (
@@ -156,12 +158,12 @@ def test_pass_at_k_and_all_k():
     numbers = Hypothesis(metric=PassAt(2, "score"), direction="increase", name="at")
     verdict = experiment(hypotheses=[numbers]).run().get_hypothesis("at").verdicts["v2"]
     assert verdict.status == "invalid"
-    assert "is nan in case 'q" in verdict.reason
+    assert "takes 0 or 1, and 'score' is " in verdict.reason
     against = Hypothesis(metric=PassAt(2), direction="increase", against=0.1, name="at")
     above = experiment(hypotheses=[against]).run().get_hypothesis("at").verdicts["v2"]
     assert (above.status, above.baseline_mean) == ("supported", 0.1)
     assert above.treatment_mean == pytest.approx(at.treatment_mean)
-    with pytest.raises(DefinitionError, match="of which there are 3; give samples=4"):
+    with pytest.raises(DefinitionError, match="there are 3 samples of each case; give samples=4"):
         experiment(hypotheses=[Hypothesis(metric=PassAt(4), direction="increase")]).run()
 
 
@@ -294,10 +296,14 @@ def test_references_pair_by_id(tmp_path):
         ({"cases": Cases(ROWS), "samples": 0}, "samples=0"),
         ({"cases": Cases(ROWS), "samples": True}, "samples=True"),
         ({"cases": Cases(ROWS), "slices": "level"}, "case 'q0' has 0.0 there"),
-        ({"cases": Cases(ROWS), "slices": "colour"}, "case 'q0' has None there"),
+        ({"cases": Cases(ROWS), "slices": "colour"}, "slices='colour', which case 'q0' lacks; it has 'id', "),
         ({"cases": Cases(ROWS), "initial_ctx": {"case": 1}}, "initial_ctx sets the key 'case'"),
         ({"cases": Cases(ROWS), "treatments": {"t": {"case": 1}}}, "treatment 't' sets the key 'case'"),
-        ({"hypotheses": Hypothesis(metric=PassAt(1), direction="increase")}, "samples of cases"),
+        ({"hypotheses": Hypothesis(metric=PassAt(1), direction="increase")}, "there are none; give cases="),
+        (
+            {"cases": Cases(ROWS), "hypotheses": Hypothesis(metric=PassAt(2), direction="increase")},
+            r"'correct_pass@2_increase' is about PassAt\(2, 'correct'\), and there is 1 sample of each case",
+        ),
         ({"hypotheses": Hypothesis(metric="m", direction="increase", slices=True)}, "what the slices are"),
     ],
 )
@@ -305,6 +311,46 @@ def test_what_makes_no_sense_together_is_refused(parts, told):
     """The message says what to give instead."""
     with pytest.raises(DefinitionError, match=told):
         Experiment(0, [scored], **{"treatments": {"v2": {"gain": 1}}, **parts}).run()
+
+
+@pytest.mark.parametrize(
+    ("recorded", "told"),
+    [
+        ("nothing", "metric 'correct' is missing in case '.*' of 'baseline'; recorded there: 'score'"),
+        ("score", r"metric 'correct pass@2' takes 0 or 1, and 'correct' is 12\.5 in case '.*' of 'baseline'"),
+        ("text", "metric 'correct pass@2' takes 0 or 1, and 'correct' is 'yes' in case '.*' of 'baseline'"),
+        ("nan", "metric 'correct' is nan in case '.*' of 'baseline'"),
+    ],
+)
+def test_what_is_no_pass_or_fail_is_told_as_it_was_recorded(recorded, told):
+    """Not as the estimate that could not be made of it, which nobody can record."""
+    values = {"score": {"correct": 12.5}, "text": {"correct": "yes"}, "nan": {"correct": float("nan")}}
+
+    @pipeline_step()
+    def measured(data, ctx, *, gain=0.0):
+        return data, {"score": gain, **values.get(recorded, {})}
+
+    claim = Hypothesis(metric=PassAt(2), direction="increase", name="h")
+    made = Experiment(
+        fetched, [measured], cases=Cases(ROWS), samples=3, treatments={"v2": {"gain": 1}}, hypotheses=[claim]
+    )
+    verdict = made.run().get_hypothesis("h").verdicts["v2"]
+    assert verdict.status == "invalid"
+    assert re.search(told, verdict.reason)
+
+
+def test_a_reference_of_fewer_samples_than_a_claim_takes_is_told(tmp_path):
+    """With how many it has, and how many are needed."""
+    file = tmp_path / "main.json"
+    claims = {"hypotheses": [UP], "samples": 1}
+    experiment(**claims).run().save_reference(file)
+    claim = Hypothesis(
+        metric=PassAt(3), direction="no_decrease", margin=0.1, name="h", against=Reference("main", path=file)
+    )
+    verdict = experiment(hypotheses=[claim]).run().get_hypothesis("h").verdicts["v2"]
+    assert verdict.status == "invalid"
+    told = "metric 'correct pass@3' takes 3 samples of a case, of which case '.*' of 'v2 in main' has 1"
+    assert re.search(told, verdict.reason)
 
 
 def test_replicates_can_not_be_set():
