@@ -27,6 +27,7 @@ from crystallize.claims.hypothesis import Hypothesis
 from crystallize.claims.stat_test import StatisticalTest
 from crystallize.claims.stopping import GroupSequential
 from crystallize.claims.tests_of_means import WelchTTest
+from crystallize.context.recording import is_finite
 from crystallize.errors import DefinitionError, SampleError
 from crystallize.stats import (
     Alternative,
@@ -87,9 +88,7 @@ class Planner:
         effect: float | None = None,
         target: float = POWER,
     ) -> None:
-        check_power(target)
-        if effect is not None and not (math.isfinite(effect) and effect > 0):
-            raise DefinitionError(f"effect is {effect!r}; allowed are positive finite numbers")
+        check_asked(effect, target)
         self.plan = plan
         self._runs = runs
         self._references = references or References()
@@ -342,16 +341,18 @@ def _sequential(asked: _Asked, target: float, n: int) -> float:
     return early + 1 - math.fsum(stops)
 
 
-def check_pilot(pilot: object, target: float) -> None:
-    """Raise `DefinitionError` unless a pilot is large enough, and a power is one."""
-    check_power(target)
+def check_pilot(pilot: object, effect: float | None, target: float) -> None:
+    """Raise `DefinitionError` unless a pilot is large enough, and what it is for makes sense."""
+    check_asked(effect, target)
     if type(pilot) is not int or pilot < FEWEST:
         raise DefinitionError(
             f"pilot is {pilot!r}; allowed is an integer >= {FEWEST}: fewer hardly tell how much values vary"
         )
 
 
-def check_power(target: float) -> None:
-    """Raise `DefinitionError` unless a power lies between 0 and 1."""
+def check_asked(effect: float | None, target: float) -> None:
+    """Raise `DefinitionError` unless a power lies between 0 and 1, and an effect that is given is a size."""
     if not isinstance(target, int | float) or not 0 < target < 1:
         raise DefinitionError(f"power is {target!r}; allowed is a number between 0 and 1, such as 0.8")
+    if effect is not None and not (is_finite(effect) and effect > 0):
+        raise DefinitionError(f"effect is {effect!r}; allowed are positive finite numbers")

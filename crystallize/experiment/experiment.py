@@ -191,7 +191,7 @@ class Experiment(ExperimentDeclaration):
         DefinitionError
             If there is no claim, or an argument makes no sense.
         """
-        check_pilot(pilot, power)
+        check_pilot(pilot, effect, power)
         claims = runner.plan_claims(
             self.for_run(), pilot, strategy, effect=effect, power=power, on_loop=False
         )

@@ -238,11 +238,19 @@ def test_what_a_reference_recorded_stands_for_a_pilot(tmp_path):
         ({"pilot": 9}, "pilot is 9; allowed is an integer >= 10"),
         ({"power": 1.5}, "power is 1.5; allowed is a number between 0 and 1"),
         ({"effect": -1}, "effect is -1; allowed are positive finite numbers"),
+        ({"effect": "5%"}, "effect is '5%'; allowed are positive finite numbers"),
     ],
 )
 def test_a_plan_that_makes_no_sense_is_refused(options, message):
     """Before anything runs."""
+    begun = []
+
+    class Seen(BasePlugin):
+        def before_replicate(self, experiment, ctx):
+            begun.append(ctx.replicate)
+
     with pytest.raises(DefinitionError, match=message):
-        made(claim()).plan(**options)
+        made(claim(), plugins=[Seen()]).plan(**options)
+    assert begun == []
     with pytest.raises(DefinitionError, match="claims nothing that could be planned"):
         made().plan()
