@@ -160,9 +160,12 @@ class Hypothesis:
         slices: bool = False,
     ) -> None:
         if (verifier is None) == (metric is None):
+            given = "neither given" if metric is None else "both given"
+            if metric is None and isinstance(metrics, str) and direction is not None:
+                given += f", but metrics={metrics!r}; a claim has metric={metrics!r}"
             raise DefinitionError(
                 "a hypothesis is either verifier=... (with metrics=...) or a claim metric=..., "
-                f"direction=...; {'neither' if metric is None else 'both'} given"
+                f"direction=...; {given}"
             )
         if ranker is not None and not callable(ranker):
             raise DefinitionError(f"ranker is {ranker!r}; give a function of what the verifier returns")

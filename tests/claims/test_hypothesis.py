@@ -64,6 +64,7 @@ def test_treatments_are_ranked_by_p_unless_told_otherwise():
     ("arguments", "message"),
     [
         ({}, "either verifier=.* or a claim .*; neither given"),
+        ({"metrics": "x", "direction": "increase"}, "neither given, but metrics='x'; a claim has metric='x'"),
         ({"verifier": welch, "metric": "x"}, "both given"),
         ({"metric": "x", "direction": "increase", "metrics": "x"}, "metrics='x' belongs to a verifier"),
         ({"verifier": welch, "direction": "increase"}, "direction='increase' belongs to a claim"),
