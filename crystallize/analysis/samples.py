@@ -259,6 +259,8 @@ def _missing(claim: Claim, arm: ConditionRuns) -> str | None:
     fault = arm.missing_evidence()
     if fault is None or not isinstance(arm, CaseRuns) or arm.out_of_budget() is not None:
         return fault
+    if len(arm.lacking) == len(arm.records):
+        return fault
     policies = "'worst', or 'omit' with max_missing=" if claim.knows_worst else "'omit' with max_missing="
     return f"{fault}; to judge the others: nan_policy={policies}"
 

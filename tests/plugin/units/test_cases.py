@@ -275,6 +275,16 @@ def test_what_a_claim_can_do_without_a_case_is_said_of_that_claim(project, hypot
     assert advised == (policies or "")
 
 
+def test_where_every_case_failed_there_are_no_others_to_judge(project):
+    """The experiment is to be mended, and no policy to be changed."""
+    write_cases(project, ROWS)
+    project.write(source(lines="raise ValueError", hypotheses=NO_DECREASE))
+    result = project.run()
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*INVALID: 12 of 12 cases of 'baseline' are missing: case *"])
+    result.stdout.no_fnmatch_line("*to judge the others*")
+
+
 def test_a_new_root_seed_makes_no_new_cases(project):
     """Where the samples are cases, what is advised against is to add cases."""
     write_cases(project, ROWS)
