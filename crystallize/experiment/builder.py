@@ -7,12 +7,17 @@ from typing import Any, Self
 
 from crystallize.claims.hypothesis import Hypothesis
 from crystallize.claims.stopping import Stopping
-from crystallize.declare.artifact import Artifact
+from crystallize.declare.artifact import Artifact, checked_outputs
 from crystallize.declare.cases import Cases
 from crystallize.declare.pipeline_step import PipelineStep, StepFactory, as_step
 from crystallize.declare.treatment import Treatments
 from crystallize.errors import DefinitionError
-from crystallize.experiment.checks import checked_hypotheses, checked_treatments, read_once
+from crystallize.experiment.checks import (
+    checked_hypotheses,
+    checked_plugins,
+    checked_treatments,
+    read_once,
+)
 from crystallize.run.pipeline import Pipeline, as_pipeline
 from crystallize.run.plugins import BasePlugin
 from crystallize.stats import Correction
@@ -52,7 +57,7 @@ class PartsBuilder:
 
     def plugins(self, plugins: Iterable[BasePlugin]) -> Self:
         """Set plugins; each replaces the default of its own kind."""
-        return self._set(plugins=list(plugins))
+        return self._set(plugins=checked_plugins(plugins, self._label))
 
     def treatments(self, treatments: Treatments) -> Self:
         """Set the treatments."""
@@ -84,7 +89,7 @@ class PartsBuilder:
 
     def outputs(self, outputs: Iterable[Artifact]) -> Self:
         """Set what a step writes in every run, for other experiments to read."""
-        return self._set(outputs=tuple(outputs))
+        return self._set(outputs=checked_outputs(outputs, self._label))
 
     def inputs(self, inputs: Iterable[str]) -> Self:
         """Set patterns of the files that runs read."""

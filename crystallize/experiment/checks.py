@@ -182,6 +182,23 @@ def check_decidable(conditions: Sequence[str], hypotheses: Sequence[Hypothesis],
             )
 
 
+def checked_plugins(declared: Any, where: str) -> tuple[Any, ...]:
+    """Return what a list of plugins holds, or raise `DefinitionError` if it is none."""
+    try:
+        return entries_of(declared, "plugins", "a list, as in [SeedPlugin(seed=1)]")
+    except DefinitionError as error:
+        raise DefinitionError(f"{where}: {error}") from None
+
+
+def checked_context(declared: Any, where: str) -> Mapping[str, Any]:
+    """Return the keys that a context begins with, or raise `DefinitionError` if they are no mapping."""
+    if not isinstance(declared, Mapping):
+        raise DefinitionError(
+            f"{where}: initial_ctx={quoted(declared)}; give a mapping of keys to values, as in {{'size': 8}}"
+        )
+    return declared
+
+
 def with_defaults(plugins: Iterable[BasePlugin], defaults: Iterable[type[BasePlugin]]) -> list[BasePlugin]:
     """Return the plugins, with the default of each kind that is missing; of a kind the last one counts."""
     given = list(plugins)

@@ -25,7 +25,9 @@ from crystallize.errors import DefinitionError
 from crystallize.experiment.checks import (
     check_decidable,
     check_replicates,
+    checked_context,
     checked_hypotheses,
+    checked_plugins,
     checked_treatments,
     with_defaults,
 )
@@ -121,8 +123,8 @@ class ExperimentDeclaration:
         self.outputs = checked_outputs(outputs, self.label)
         self.datasource = as_data_source(datasource)
         self.pipeline = as_pipeline(pipeline)
-        self.initial_ctx = frozen_mapping(initial_ctx or {})
-        self.given_plugins = tuple(plugins or ())
+        self.initial_ctx = frozen_mapping(checked_context(initial_ctx or {}, self.label))
+        self.given_plugins = checked_plugins(plugins or (), self.label)
         self.plugins = with_defaults(self.given_plugins, DEFAULT_PLUGINS)
         self.judging = Judging(correction, stopping, resampled)
         self.caching = Caching(inputs, env, cache_key, repeatable)  # type: ignore[arg-type]  # it makes tuples of them

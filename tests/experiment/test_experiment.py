@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from crystallize import (
+    Artifact,
     BasePlugin,
     DataSource,
     Experiment,
@@ -99,6 +100,10 @@ def test_the_builder_builds_the_same():
         ({"plugins": [SeedPlugin]}, "which is not a plugin; call it"),
         ({"plugins": ["seed"]}, "plugins= holds 'seed', which is not a plugin; give instances such as Seed"),
         ({"plugins": [BOOST]}, "which is not a plugin; .*; treatments are given as treatments="),
+        ({"plugins": SeedPlugin(3)}, "plugins=.*SeedPlugin.*; give a list, as in .SeedPlugin"),
+        ({"plugins": 20}, "experiment 'experiment': plugins=20; give a list, as in"),
+        ({"initial_ctx": "start"}, "'experiment': initial_ctx='start'; give a mapping of keys to values"),
+        ({"initial_ctx": [("start", 1)]}, "give a mapping of keys to values, as in {'size': 8}"),
         ({"pipeline": []}, "at least one step"),
     ],
 )
@@ -114,6 +119,15 @@ def test_a_builder_without_parts_is_refused():
         Experiment.builder("e").build()
     with pytest.raises(DefinitionError, match=r"experiment 'e' has no steps; call .add_step"):
         Experiment.builder("e").datasource(0).build()
+
+
+def test_one_part_where_a_builder_takes_several_is_refused():
+    """As an experiment does it, and not by what Python says of it."""
+    begun = Experiment.builder("e").datasource(0).add_step(measure)
+    with pytest.raises(DefinitionError, match=r"experiment 'e': plugins=.*; give a list, as in .SeedPlugin"):
+        begun.plugins(SeedPlugin(3))
+    with pytest.raises(DefinitionError, match=r"experiment 'e': outputs=.*; give a list, as in .Artifact"):
+        begun.outputs(Artifact("model.bin"))
 
 
 def test_parts_can_be_set_later():
