@@ -24,6 +24,7 @@ from crystallize.experiment.tidy import frame, tidy_rows, verdict_frame
 from crystallize.experiment.tree import encodable, tree_lines
 from crystallize.identity.provenance import machine, versions
 from crystallize.report.case_names import CaseNames
+from crystallize.text.formatting import counted
 from crystallize.text.strict_json import strict_json
 
 FIRST_VERSION: Final = "v0"
@@ -311,7 +312,7 @@ class Result:
         DefinitionError
             If a level is unknown or named twice.
         """
-        title = f"{self.name}: {self.replicates} replicates, seed {self.root_seed}"
+        title = f"{self.name}: {counted(self.replicates, 'replicate')}, seed {self.root_seed}"
         for line in tree_lines(title, self.records, levels):
             print(encodable(line, sys.stdout.encoding))
 

@@ -10,7 +10,7 @@ from crystallize.experiment.result_metrics import sample_text
 from crystallize.experiment.result_parts import ResultParts
 from crystallize.report.wording import effect_of, interval_of
 from crystallize.text.escaping import printable
-from crystallize.text.formatting import compared, level_of, name_of_p
+from crystallize.text.formatting import compared, counted, level_of, name_of_p
 
 _ERRORS_SHOWN: Final = 5
 
@@ -30,7 +30,7 @@ def result_lines(parts: ResultParts, metrics: Mapping[str, Mapping[str, Sequence
     kinds = [kind for runs in parts.conditions.values() for kind in runs.records.kinds()]
     cached = sum(times for record, times in kinds if record.cached)
     told = f", {cached} of {sum(times for _, times in kinds)} runs from cache" if cached else ""
-    yield printable(f"{parts.name}: {run} replicates{stopped}, seed {parts.root_seed}{told}")
+    yield printable(f"{parts.name}: {counted(run, 'replicate')}{stopped}, seed {parts.root_seed}{told}")
     for name, condition in metrics.items():
         for metric, values in condition.items():
             yield printable(f"  {name}.{metric}: {sample_text(values)}")
@@ -39,7 +39,7 @@ def result_lines(parts: ResultParts, metrics: Mapping[str, Mapping[str, Sequence
             yield printable(f"  {hypothesis.name} [{treatment}]: {_verdict_text(verdict)}")
     yield from (printable(f"  error in {error}") for error in parts.errors[:_ERRORS_SHOWN])
     if len(parts.errors) > _ERRORS_SHOWN:
-        yield f"  and {len(parts.errors) - _ERRORS_SHOWN} more errors"
+        yield f"  and {counted(len(parts.errors) - _ERRORS_SHOWN, 'more error')}"
 
 
 def _verdict_text(verdict: Verdict) -> str:

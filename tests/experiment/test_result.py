@@ -184,6 +184,8 @@ def test_printing_is_readable(measure):
     assert any(line.startswith("  x_increase [boost]: SUPPORTED (adjusted p = ") for line in lines)
     assert any(line.startswith("  x_increase [faulty]: INVALID: 8 of 8") for line in lines)
     assert lines[-1] == "  and 3 more errors"
+    one = str(run(measure, (Treatment("faulty", {"fail_at": tuple(range(6))}),), replicates=6)).splitlines()
+    assert one[-1] == "  and 1 more error"
     assert repr(result) == "<Result of 'demo': 8 replicates, 8 errors>"
     assert str(result.metrics).splitlines()[1].startswith("baseline.x: mean ")
     assert "boost" in repr(result.metrics)

@@ -85,7 +85,7 @@ def test_without_handlers_verdicts_and_failures_are_shown(monkeypatch, capsys):
     monkeypatch.setattr(LOGGER, "propagate", False)
     run(replicates=1)
     assert capsys.readouterr().err.splitlines() == [
-        "logged: 1 replicates of 2 conditions",
+        "logged: 1 replicate of 2 conditions",
         "logged: replicate 0 of 'bad', measure: ValueError: no",
         "logged: x_increase [bad]: invalid",
     ]

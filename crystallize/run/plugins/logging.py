@@ -11,6 +11,7 @@ from crystallize.declare.pipeline_step import PipelineStep
 from crystallize.errors import DefinitionError
 from crystallize.run.plugins.base import BasePlugin
 from crystallize.text.escaping import printable_lines
+from crystallize.text.formatting import counted
 
 _FAILURES_SHOWN = 5
 
@@ -57,13 +58,12 @@ class LoggingPlugin(BasePlugin):
 
     def before_run(self, experiment: Any) -> None:
         """Say what is about to be run; of the many runs of a search, only to who asks for details."""
-        conditions = 1 + len(experiment.treatments)
         self._log(
             logging.INFO if experiment.hypotheses else logging.DEBUG,
-            "%s: %d replicates of %d conditions",
+            "%s: %s of %s",
             experiment.name,
-            experiment.replicates,
-            conditions,
+            counted(experiment.replicates, "replicate"),
+            counted(1 + len(experiment.treatments), "condition"),
         )
 
     def after_step(self, experiment: Any, step: PipelineStep, data: Any, ctx: FrozenContext) -> None:
@@ -91,7 +91,7 @@ class LoggingPlugin(BasePlugin):
             self._log(logging.WARNING, "%s: %s", experiment.name, failure)
         if len(result.errors) > _FAILURES_SHOWN:
             more = len(result.errors) - _FAILURES_SHOWN
-            self._log(logging.WARNING, "%s: %d more failures", experiment.name, more)
+            self._log(logging.WARNING, "%s: %s", experiment.name, counted(more, "more failure"))
         for hypothesis in result.hypotheses:
             for treatment, verdict in hypothesis.verdicts.items():
                 self._log(
