@@ -11,7 +11,7 @@ from pytest_crystallize.command.main import CommandError
 from pytest_crystallize.options.options import cache_directory
 from pytest_crystallize.session.in_process import IN_PROCESS, InProcess
 
-_SILENT = ("-p", "no:terminal", "-p", "no:randomly", "--collect-only", *IN_PROCESS)
+_SILENT = ("-p", "no:randomly", "--collect-only", *IN_PROCESS)
 
 
 class _Asking(InProcess):
@@ -22,6 +22,12 @@ class _Asking(InProcess):
         self.collects = collects
         self.errors: list[str] = []
         self.raised: BaseException | None = None
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_configure(self, config: pytest.Config) -> None:
+        """Have nothing written; the plugin that would stays, since ``addopts`` may hold options of it."""
+        super().pytest_configure(config)
+        config.pluginmanager.set_blocked("terminalreporter")
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection(self, session: pytest.Session) -> bool | None:

@@ -31,7 +31,7 @@ def command(project, *arguments):
 def test_why_runs_are_made_again(project):
     """How many are stored of a test, a function or a file, and what has changed since; nothing is run."""
     project.write(total(lines="open('ran', 'a').write('x')"))
-    project.ini("addopts = -n2\nfilterwarnings = error")
+    project.ini("addopts = -n2 -ra -q --tb=short --durations=3\nfilterwarnings = error")
     code, out = command(project, "cache", "why", ITEM)
     assert code == 0
     assert out.splitlines()[0] == "experiment_a.py::experiment_total: 0 of 12 runs are stored"
