@@ -11,7 +11,7 @@ from pytest_crystallize.command.main import CommandError
 from pytest_crystallize.options.options import cache_directory
 from pytest_crystallize.session.in_process import IN_PROCESS, InProcess
 
-_SILENT = ("-p", "no:randomly", "--collect-only", *IN_PROCESS)
+_SILENT = ("--collect-only", *IN_PROCESS)
 
 
 class _Asking(InProcess):
@@ -25,8 +25,10 @@ class _Asking(InProcess):
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_configure(self, config: pytest.Config) -> None:
-        """Have nothing written; the plugin that would stays, since ``addopts`` may hold options of it."""
+        """Have nothing written or shuffled, by plugins that stay: ``addopts`` may hold options of theirs."""
         super().pytest_configure(config)
+        if hasattr(config.option, "randomly_reorganize"):
+            config.option.randomly_reorganize = False
         config.pluginmanager.set_blocked("terminalreporter")
 
     @pytest.hookimpl(tryfirst=True)

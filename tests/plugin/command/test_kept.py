@@ -54,6 +54,18 @@ def test_why_runs_are_made_again(project):
 
 
 @pytest.mark.slow
+def test_the_order_of_tests_is_that_of_the_file_whatever_shuffles_them(project):
+    """And options of what shuffles them are known, where addopts has some."""
+    pytest.importorskip("pytest_randomly")
+    names = [f"experiment_{letter}" for letter in "abcdefgh"]
+    project.write("\n".join(total().replace("experiment_total", name) for name in names))
+    project.ini("addopts = --randomly-seed=3")
+    code, out = command(project, "cache", "why", "experiment_a.py")
+    assert code == 0
+    assert [line.split("::")[1].split(":")[0] for line in out.splitlines() if "::" in line] == names
+
+
+@pytest.mark.slow
 def test_cases_that_were_edited_are_named(project):
     """Of each condition, beside how many runs are stored."""
     cases = "Cases([{'id': f'q{i}', 'x': 1} for i in range(6)], id='id')"
