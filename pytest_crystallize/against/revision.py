@@ -118,7 +118,7 @@ def resolved(root: Path, asked: str) -> tuple[str, str]:
     try:
         commit = git(top, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
     except RevisionError as fault:
-        raise RevisionError(_missing(top, name, shallow=shallow)) from fault
+        raise RevisionError(_missing(top, asked, shallow=shallow)) from fault
     if name == asked:
         return top, commit
     try:
@@ -127,19 +127,21 @@ def resolved(root: Path, asked: str) -> tuple[str, str]:
         raise RevisionError(f"HEAD and {name!r} have no commit in common") from fault
 
 
-def _missing(top: str, name: str, *, shallow: bool) -> str:
-    """Say that a commit is not here, and how it is had."""
+def _missing(top: str, asked: str, *, shallow: bool) -> str:
+    """Say that a commit is not here, and how it is had; the same is to be asked of it then."""
+    name = asked.removeprefix(MERGE_BASE)
+    before = asked.removesuffix(name)
     remote, _, branch = name.partition("/")
     with suppress(RevisionError):
         if remote not in git(top, "remote").split() or not branch:
             remote, branch = "origin", name
         git(top, "rev-parse", "--verify", "--quiet", f"{remote}/{branch}^{{commit}}")
-        return f"there is no commit {name!r} here, but {remote}/{branch} is; give that"
+        return f"there is no commit {name!r} here, but {remote}/{branch} is; give {before}{remote}/{branch}"
     depth, why = ("--depth=1 ", ", which is shallow,") if shallow else ("", "")
     if re.fullmatch("[0-9a-f]{40,64}", name):
         return f"this clone{why} has no commit {name!r}; fetch it: git fetch {depth}origin {name}"
     fetch = f"git fetch {depth}{remote} {branch}:refs/remotes/{remote}/{branch}"
-    return f"this clone{why} has no commit {name!r}; fetch it: {fetch}, then give {remote}/{branch}"
+    return f"this clone{why} has no commit {name!r}; fetch it: {fetch}, then give {before}{remote}/{branch}"
 
 
 class Worktrees:

@@ -156,6 +156,8 @@ def test_the_commit_where_a_branch_began(repository):
     ("asked", "said"),
     [
         ("nowhere", "no commit 'nowhere'; fetch it: git fetch origin nowhere:refs/remotes/origin/nowhere"),
+        ("nowhere", "refs/remotes/origin/nowhere, then give origin/nowhere"),
+        ("merge-base:nowhere", "refs/remotes/origin/nowhere, then give merge-base:origin/nowhere"),
         ("f" * 40, f"no commit '{'f' * 40}'; fetch it: git fetch origin {'f' * 40}"),
         ("--all", "'--all' names no commit"),
         ("merge-base:", "'' names no commit"),
@@ -167,6 +169,14 @@ def test_a_commit_that_is_not_there(repository, asked, said):
     with pytest.raises(RevisionError) as raised:
         resolved(repository, asked)
     assert said in str(raised.value)
+
+
+@pytest.mark.parametrize("before", ["", "merge-base:"])
+def test_a_branch_that_only_the_remote_has_is_asked_for_in_the_same_way(repository, before):
+    """Where the branch began is another commit than its last."""
+    git(repository, "update-ref", "refs/remotes/origin/release", "main")
+    with pytest.raises(RevisionError, match=f"but origin/release is; give {before}origin/release"):
+        resolved(repository, f"{before}release")
 
 
 def test_no_commit_in_common_and_no_repository(repository, tmp_path):
