@@ -27,7 +27,6 @@ from crystallize.claims.hypothesis import Hypothesis
 from crystallize.claims.stat_test import StatisticalTest
 from crystallize.claims.stopping import GroupSequential
 from crystallize.claims.tests_of_means import WelchTTest
-from crystallize.context.recording import is_finite
 from crystallize.errors import DefinitionError, SampleError
 from crystallize.stats import (
     Alternative,
@@ -48,6 +47,7 @@ from crystallize.stats.power import (
     replicates,
     upper_sd_factor,
 )
+from crystallize.stats.samples import as_real
 
 FEWEST: Final = 10
 """Replicates of a pilot, below which the spread is hardly known."""
@@ -88,7 +88,7 @@ class Planner:
         effect: float | None = None,
         target: float = POWER,
     ) -> None:
-        check_asked(effect, target)
+        effect, target = checked_asked(effect, target)
         self.plan = plan
         self._runs = runs
         self._references = references or References()
@@ -343,16 +343,18 @@ def _sequential(asked: _Asked, target: float, n: int) -> float:
 
 def check_pilot(pilot: object, effect: float | None, target: float) -> None:
     """Raise `DefinitionError` unless a pilot is large enough, and what it is for makes sense."""
-    check_asked(effect, target)
+    checked_asked(effect, target)
     if type(pilot) is not int or pilot < FEWEST:
         raise DefinitionError(
             f"pilot is {pilot!r}; allowed is an integer >= {FEWEST}: fewer hardly tell how much values vary"
         )
 
 
-def check_asked(effect: float | None, target: float) -> None:
-    """Raise `DefinitionError` unless a power lies between 0 and 1, and an effect that is given is a size."""
-    if not isinstance(target, int | float) or not 0 < target < 1:
+def checked_asked(effect: float | None, target: float) -> tuple[float | None, float]:
+    """Return an effect that is given, and a power, as floats; refuse those that make no sense."""
+    asked, size = as_real(target), None if effect is None else as_real(effect)
+    if not 0 < asked < 1:
         raise DefinitionError(f"power is {target!r}; allowed is a number between 0 and 1, such as 0.8")
-    if effect is not None and not (is_finite(effect) and effect > 0):
+    if size is not None and not 0 < size < math.inf:
         raise DefinitionError(f"effect is {effect!r}; allowed are positive finite numbers")
+    return size, asked

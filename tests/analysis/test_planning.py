@@ -1,7 +1,9 @@
 """How many replicates a claim needs, by a pilot."""
 
 import random
+from dataclasses import replace
 
+import numpy as np
 import pytest
 from recorded import arm
 
@@ -230,6 +232,14 @@ def test_what_a_reference_recorded_stands_for_a_pilot(tmp_path):
     plan = Experiment(0, [never], hypotheses=[guard], replicates=30).plan()
     assert (plan.claims[0].pilot, log) == (30, [])
     assert plan.claims[0].needed > 3
+
+
+def test_a_plan_takes_numbers_of_any_type():
+    """An effect that was computed by numpy, for one; the numbers are those of plain floats."""
+    plain, typed = (made(claim()).plan(effect=kind(0.5), power=kind(0.75)) for kind in (float, np.float32))
+    assert [replace(each, seconds=0) for each in plain.claims] == [
+        replace(each, seconds=0) for each in typed.claims
+    ]
 
 
 @pytest.mark.parametrize(
