@@ -13,6 +13,7 @@ from crystallize.context.record_table import Records
 from crystallize.context.recording import is_finite, is_number
 from crystallize.context.rows import OBJECT
 from crystallize.stats.moments import scaled_float
+from crystallize.stats.precision import precision_of
 
 Column = Sequence[Any]
 """By replicate, the value recorded, `Several` of them, or `NOTHING`; of plain numbers an array."""
@@ -33,6 +34,14 @@ class SingleMean(float):
 
     dtype: Final = np.dtype(np.float32)
     """What tests look at, to tell rounding from a difference."""
+
+
+class HalfNumber(float):
+    """Number that stands beside values of half precision: a double, and compared by their rounding."""
+
+    __slots__ = ()
+
+    dtype: Final = np.dtype(np.float16)
 
 
 SINGLE: Final = frozenset({float, int, bool, str})
@@ -208,8 +217,10 @@ def mean_of_sample(values: Sequence[float]) -> float:
     """Return the mean of finite numbers for a sample, in which it stands with the precision that they have.
 
     What was recorded in single precision is told by the numbers alone, as that of single values is: none of
-    them needs more. Whole numbers have no rounding.
+    them needs more. Whole numbers have no rounding. One number is its own mean, and tells that by itself.
     """
+    if len(values) == 1 and type(values[0]) is not SingleMean:
+        return mean(values)
     return as_precise_as(values, mean(values))
 
 
@@ -220,7 +231,10 @@ def as_precise_as(values: Sequence[float], found: float) -> float:
 
 def all_as_precise_as(values: Sequence[float], found: Sequence[float]) -> Sequence[float]:
     """Return what stands beside finite numbers, without a precision of its own, with that of these."""
-    return list(map(SingleMean, found)) if _are_single(values) else found
+    if not _are_single(values):
+        return found
+    is_half = precision_of((values, np.array(values, dtype=np.float64))).is_half
+    return list(map(HalfNumber if is_half else SingleMean, found))
 
 
 def _are_single(values: Sequence[float]) -> bool:

@@ -68,6 +68,11 @@ class Precision:
         """Whether the values have fewer digits than doubles."""
         return self.ulp > _DOUBLE
 
+    @property
+    def is_half(self) -> bool:
+        """Whether the values are of half precision."""
+        return self.ulp == _HALF
+
     def zero_at(self, *sizes: float) -> float:
         """Return the largest difference that counts as none of numbers of these sizes."""
         size = max(map(abs, sizes))

@@ -25,7 +25,7 @@ from crystallize.analysis.family import AnalysisPlan
 from crystallize.claims.policy import Judging
 from crystallize.context.recording import MetricEntry
 from crystallize.errors import DefinitionError
-from crystallize.stats import binomial, paired_t, step_down_max_t
+from crystallize.stats import binomial, paired_t, step_down_max_t, wilcoxon
 
 NOISE = [0.3, -0.9, 1.2, -0.4, 0.8, -1.1, 0.5, -0.4, 0.7, -0.7]
 
@@ -88,6 +88,18 @@ def test_a_number_has_the_precision_of_what_is_compared_with_it(number, options)
         assert (verdict.passed, verdict.difference) == (False, 0.0)
     guard = Hypothesis(metric="x", direction="no_decrease", margin=0.05, against=number + 0.04)
     assert judged(guard, values)["baseline"].status == "supported"
+
+
+@pytest.mark.parametrize("number", [1.0, 0.7])
+def test_a_number_has_half_precision_too(number):
+    """Beside one of single precision, values of half precision were apart that rounding alone had moved."""
+    half = np.float16(number)
+    near = [np.nextafter(half, np.float16(side)) for side in (0, 2, 2, 2)]
+    values = [*map(float, near), *(float(np.float16(2.0**k / 7)) for k in range(-4, 10))]
+    hypothesis = claim("differ", against=number, statistical_test=WilcoxonTest())
+    verdict = judged(hypothesis, values)["baseline"]
+    differences = [0.0] * 4 + [value - number for value in values[4:]]
+    assert verdict.p_value == wilcoxon([0.0] * 18, differences).p_value
 
 
 def test_a_rate_against_a_number_is_tested_exactly():

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from references import origin, runs_of
 
@@ -57,15 +58,16 @@ def recorded(tmp_path):
 
     def record(minute, loss, *, seeds=None, replicates=12, here=True, values=None, tags=(), only=None):
         run = experiment(Reference("main", path=path), loss=loss, replicates=replicates).run()
+        each = values if isinstance(values, list) else [values] * replicates
         runs = runs_of(
             "baseline",
             *(
                 [
-                    (name, value if values is None else values, None)
+                    (name, value if given is None else given, None)
                     for name, value in row.items()
                     if only in (None, name)
                 ]
-                for row in _rows(run)
+                for row, given in zip(_rows(run), each, strict=True)
             ),
             seeds=[record.seed for record in run.records] if seeds is None else seeds,
         )
@@ -150,6 +152,23 @@ def test_the_mean_of_recordings_in_single_precision_is_no_more_precise(recorded)
         recorded(minute, 0.0, values=value)
     claim = Hypothesis(metric="score", direction="decrease", against=against(recorded, pool=3), name="less")
     today = Experiment(lambda ctx: 0.75, [score], hypotheses=[claim], replicates=12, name="scores")
+    found = today.run().get_hypothesis("less").verdicts["baseline"]
+    assert (found.status, found.p_value, found.difference) == ("inconclusive", 1.0, 0.0)
+
+
+@pytest.mark.parametrize("pool", [1, 2])
+def test_recordings_of_half_precision_that_repeat_keep_it(recorded, pool):
+    """As a mean each of them had single precision: today's, a unit in the last place less, were smaller."""
+    values = [float(np.float16(2.0 ** (i - 4) / 7)) for i in range(12)]
+    for minute in range(2):
+        recorded(minute, 0.0, values=values)
+    claim = Hypothesis(
+        metric="score", direction="decrease", against=against(recorded, pool=pool), name="less"
+    )
+    less = np.nextafter(np.float16(values), np.float16(0)).astype(float).tolist()
+    today = Experiment(
+        lambda ctx: less[ctx.replicate], [score], hypotheses=[claim], replicates=12, name="scores"
+    )
     found = today.run().get_hypothesis("less").verdicts["baseline"]
     assert (found.status, found.p_value, found.difference) == ("inconclusive", 1.0, 0.0)
 
