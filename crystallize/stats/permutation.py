@@ -310,7 +310,7 @@ def _tie(excess: Sample, mask: Mask, offsets: Sample, zeros: Sample) -> None:
     zeros = np.where(offsets != 0, zeros, 0.0)
     with np.errstate(under="ignore"):  # what vanishes beside the rounding of the largest
         alike = zeros / 4 + TIE * np.abs(offsets)
-        near = np.abs(excess) <= math.fsum((alike + zeros).tolist())
+        near = (excess != 0) & (np.abs(excess) <= math.fsum((alike + zeros).tolist()))
         if near.any():
             flipped = mask[near]
             none = flipped @ alike + np.sqrt(flipped @ np.square(zeros))
