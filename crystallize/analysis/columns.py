@@ -46,6 +46,7 @@ class HalfNumber(float):
 
 SINGLE: Final = frozenset({float, int, bool, str})
 _LARGEST_EXACT: Final = 2**53
+_BEYOND: Final = 2**10  # a number so many times as large as all values is rounded to none of them
 _SPARE: Final = 64  # bits that sums of large values need beside those of floats
 _SQUARED: Final = 480  # powers of two whose squares, and sums of these, are floats
 
@@ -231,7 +232,7 @@ def as_precise_as(values: Sequence[float], found: float) -> float:
 
 def all_as_precise_as(values: Sequence[float], found: Sequence[float]) -> Sequence[float]:
     """Return what stands beside finite numbers, without a precision of its own, with that of these."""
-    if not _are_single(values):
+    if not _are_single(values) or max(map(abs, found)) > _BEYOND * max(map(abs, values)):
         return found
     is_half = precision_of((values, np.array(values, dtype=np.float64))).is_half
     return list(map(HalfNumber if is_half else SingleMean, found))

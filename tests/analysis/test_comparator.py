@@ -102,6 +102,14 @@ def test_a_number_has_half_precision_too(number):
     assert verdict.p_value == wilcoxon([0.0] * 18, differences).p_value
 
 
+def test_a_number_far_beyond_values_of_single_precision_is_a_double():
+    """Its own rounding in single precision exceeded them: five losses counted as equal, and p was 1/16."""
+    losses = [float(np.float32(loss)) for loss in (1.1e-9, 2.7e-9, 0.3e-9, 5.9e-9, 1.7e-9)]
+    verdict = judged(claim("decrease", against=0.01), losses)["baseline"]
+    assert verdict.status == "supported"
+    assert verdict.p_value == paired_t([0.01] * 5, losses).p_value
+
+
 def test_a_rate_against_a_number_is_tested_exactly():
     """Also with a margin; the smallest p that n replicates can give says if there are enough."""
     hits = [1] * 29 + [0]
