@@ -60,12 +60,14 @@ class Declarations:
         self._settings = settings
         self._patterns = patterns
         self._redefinitions = Redefinitions(self._is_named)
+        self._looked_at: pytest.Module | pytest.Class | None = None
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_pycollect_makeitem(
         self, collector: pytest.Module | pytest.Class, name: str, obj: object
     ) -> list[pytest.Collector] | None:
         """Make a collector of every experiment, and of whatever else declares one, which is an error."""
+        self._looked_at = collector
         if isinstance(obj, types.ModuleType):
             return None
         if name == "pytestmark":
@@ -92,9 +94,12 @@ class Declarations:
     def pytest_make_collect_report(
         self, collector: pytest.Collector
     ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-        """Refuse what a module defines and does not hold any more: no attribute tells of it."""
+        """Refuse what a module defines and does not hold any more: no attribute tells of it.
+
+        Modules in which doctests are looked for are pytest's modules, too, and hold no experiments.
+        """
         report = yield
-        if report.passed and isinstance(collector, pytest.Module):
+        if report.passed and isinstance(collector, pytest.Module) and collector is self._looked_at:
             file = relative(collector.path, collector.config.rootpath)
             report.result += [
                 RefusedDeclaration.from_parent(

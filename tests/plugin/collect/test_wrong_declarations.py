@@ -494,6 +494,16 @@ def test_an_experiment_that_is_held_is_collected(project, source):
     assert project.run("--collect-only").ret == 0
 
 
+def test_files_in_which_doctests_are_looked_for_are_no_modules_of_experiments(project):
+    """Text files, where there is no module at all, and modules whose functions nobody collects."""
+    project.write(TOTAL)
+    project.raw("guide.md", ">>> 1 + 1\n2\n")
+    project.raw("helpers.py", '""">>> 1 + 1\n2\n"""\ndef experiment_one(): ...\ndel experiment_one\n')
+    result = project.run("--collect-only", "--doctest-modules", "--doctest-glob=*.md")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["*guide.md*", "*helpers.py*"])
+
+
 @pytest.mark.parametrize(
     "source",
     [
