@@ -181,6 +181,8 @@ def _taken(
 ) -> str | None:
     """Say what has taken the name of a definition, or has taken it away."""
     name = definition.name
+    if _is_made_of(held.get(name), definition, held):
+        return None  # what is an annotation, or local to a comprehension, takes no name
     if name in later:
         statement = later[name]
         if statement is None or isinstance(statement, _BRANCHES):
@@ -188,7 +190,7 @@ def _taken(
         if isinstance(statement, ast.Delete):
             return f"and its name deleted in line {statement.lineno}, so that it would never be run"
         return f"and its name bound anew in line {statement.lineno}, {_NEVER}"
-    if any(_is_made_of(value, definition) for value in held.values()):
+    if any(_is_made_of(value, definition, held) for value in held.values()):
         return None
     if held.get(name) is None and not _is_only_marked(definition):
         return "but its decorators make None of it; have them return what they are given"
@@ -214,10 +216,11 @@ def _is_only_marked(definition: _Definition) -> bool:
     return all("mark." in ast.unparse(decorator) for decorator in definition.decorator_list)
 
 
-def _is_made_of(value: Any, definition: _Definition) -> bool:
-    """Return whether something is what a definition made, or wraps it."""
+def _is_made_of(value: Any, definition: _Definition, held: Mapping[str, Any]) -> bool:
+    """Return whether something is what a definition made that stands in what holds it, or wraps it."""
     if isinstance(definition, ast.ClassDef):
-        return safe_isclass(value) and value.__name__ == definition.name
+        home = held.get("__module__", held.get("__name__"))
+        return safe_isclass(value) and value.__name__ == definition.name and value.__module__ == home
     code = getattr(real_function(value), "__code__", None) if callable(value) else None
     lines = range(
         min((d.lineno for d in definition.decorator_list), default=definition.lineno), definition.lineno + 1

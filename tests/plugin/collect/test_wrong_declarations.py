@@ -439,6 +439,12 @@ LOST = {
         "class TestA:\n" + textwrap.indent(total(arguments="self, rng") + "experiment_total = 3\n", "    "),
         "bound anew in line *",
     ),
+    "a class of that name": (
+        "class TestA:\n"
+        + textwrap.indent(total(arguments="self, rng"), "    ")
+        + "\nfrom helpers import TestA\n",
+        "bound anew in line *",
+    ),
     "a class": (
         "class TestA:\n" + textwrap.indent(total(arguments="self, rng"), "    ") + "\nTestA = None\n",
         "bound anew in line *",
@@ -450,11 +456,13 @@ LOST = {
 def test_an_experiment_that_its_module_does_not_hold_is_refused(project, case):
     """Whatever takes its name away, nobody would run it."""
     source, message = LOST[case]
-    project.raw("helpers.py", "def experiment_total():\n    raise AssertionError\n")
+    project.raw("helpers.py", "def experiment_total():\n    raise AssertionError\n\nclass TestA:\n    pass\n")
     project.write(source)
     result = project.run("--collect-only")
     assert result.ret == 2
-    name = {"a factory": "experiment_f", "a class": "TestA"}.get(case, "experiment_total")
+    name = {"a factory": "experiment_f", "a class": "TestA", "a class of that name": "TestA"}.get(
+        case, "experiment_total"
+    )
     result.stdout.fnmatch_lines([f"experiment_a.py:*: {name} is defined in line *{message}"])
 
 
@@ -475,6 +483,8 @@ def test_an_experiment_that_its_module_does_not_hold_is_refused(project, case):
         + total(above="@kept", name="experiment_b"),
         TOTAL + "\ndef make():\n    experiment_total = 3\n",
         TOTAL + "\nfrom os import *\n",
+        TOTAL + "\nexperiment_total: object\n",
+        TOTAL + "\nnames = [1 for experiment_total in 'ab']\n",
     ],
     ids=[
         "marked",
@@ -486,6 +496,8 @@ def test_an_experiment_that_its_module_does_not_hold_is_refused(project, case):
         "under another name",
         "a local",
         "all",
+        "annotated alone",
+        "a comprehension",
     ],
 )
 def test_an_experiment_that_is_held_is_collected(project, source):
