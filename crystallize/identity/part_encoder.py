@@ -27,6 +27,7 @@ from crystallize.identity.origin import (
     is_project_name,
     look_up,
 )
+from crystallize.identity.process_state import assigned_in
 
 _PLAIN_WRAPPERS: Final = (staticmethod, classmethod, property, types.MethodType, functools._lru_cache_wrapper)
 _NAMED: Final = (type, types.FunctionType, types.BuiltinFunctionType, functools._lru_cache_wrapper)
@@ -275,9 +276,24 @@ def _declared(value: Any, roots: Roots) -> dict[str, Any]:
     elif is_of_asyncio(value, "Semaphore"):  # as it was when it was met first: later on, some may hold it
         found["capacity"] = _capacities.setdefault(value, vars(value)["_value"])
     if is_project_name(type(value).__module__, roots):
-        own = {name: item for name, item in attributes(value).items() if name not in _MOVING}
+        moving = _MOVING | _moving(type(value))
+        own = {name: item for name, item in attributes(value).items() if name not in moving}
         found |= {name: item for name, item in own.items() if isinstance(item, _SETTINGS)}
     return found
+
+
+_moved_by_methods: WeakKeyDictionary[type, frozenset[str]] = WeakKeyDictionary()
+
+
+def _moving(kind: type) -> frozenset[str]:
+    """Return the attributes that methods assign once an instance is made, such as a count of records."""
+    known = _moved_by_methods.get(kind)
+    if known is None:
+        members = (member for base in kind.__mro__ for member in vars(base).items())
+        methods = (m for name, m in members if name != "__init__" and isinstance(m, types.FunctionType))
+        known = frozenset[str]().union(*(assigned_in(method.__code__)[0] for method in methods))
+        _moved_by_methods[kind] = known
+    return known
 
 
 def _write_text(encoder: PartEncoder, value: str) -> None:

@@ -138,7 +138,7 @@ _SETTING_VARIABLES: Final = frozenset({"setdefault", "update", "putenv"})
 def settings_of(function: types.FunctionType, roots: Roots) -> Iterator[Setting]:
     """Yield what a function may set of its process."""
     names = code_facts(function.__code__).names
-    stored, items = _stored(function.__code__)
+    stored, items = assigned_in(function.__code__)
     yield from (_SETTINGS[name] for name in names & _SETTINGS.keys())
     if "getcontext" in names and stored:
         yield _CONTEXT
@@ -151,7 +151,7 @@ def settings_of(function: types.FunctionType, roots: Roots) -> Iterator[Setting]
 
 
 @read_once
-def _stored(code: types.CodeType) -> tuple[frozenset[str], bool]:
+def assigned_in(code: types.CodeType) -> tuple[frozenset[str], bool]:
     """Return the attributes that code assigns, and whether it assigns items."""
     attributes: set[str] = set()
     items = False
@@ -161,7 +161,7 @@ def _stored(code: types.CodeType) -> tuple[frozenset[str], bool]:
         items = items or instruction.opname == "STORE_SUBSCR"
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
-            inner, with_items = _stored(constant)
+            inner, with_items = assigned_in(constant)
             attributes |= inner
             items = items or with_items
     return frozenset(attributes), items

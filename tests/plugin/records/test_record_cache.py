@@ -528,3 +528,39 @@ def test_what_runs_of_another_experiment_leave_in_the_process_is_told(project, d
     assert [hits(warm, name) for name in ("first", "total", "other")] == [6, 6 * repeats, 6]
     alone = project.run_apart("-v", "-k", "total", "--crystallize-cache=off")
     assert digests(project.run_apart("-v", "-k", "total")) == digests(alone)
+
+
+COUNTED = """
+import logging
+
+LOG = logging.getLogger("shop")
+
+class Counting(logging.Handler):
+    def __init__(self):
+        super().__init__()
+        self.count, self.last = 0, ""
+
+    def emit(self, record):
+        self.count += 1
+        self.last = record.getMessage()
+
+HANDLER = Counting()
+
+@pytest.fixture
+def logged():
+    LOG.addHandler(HANDLER)
+    yield
+    LOG.removeHandler(HANDLER)
+
+@pytest.mark.experiment(replicates=5, treatments={"t": {"delta": 5.0}})
+def experiment_total(rng, logged, delta=0.0):
+    LOG.warning("delta is %s", delta)
+    return {"y": rng.normal() + delta}
+"""
+
+
+def test_what_a_handler_counts_of_what_is_logged_decides_nothing(project):
+    """Runs are stored that move nothing else."""
+    project.write(COUNTED)
+    assert hits(project.run("-v")) == 0
+    assert hits(project.run("-v")) == 10
