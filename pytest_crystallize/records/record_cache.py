@@ -151,7 +151,10 @@ def surroundings(function: pytest.Function) -> dict[str, Any]:
     config = function.config
     filters = [list(mark.args) for mark in function.iter_markers("filterwarnings")]
     given = [sys.warnoptions, config.getini("filterwarnings"), config.option.pythonwarnings, filters]
-    marks = [[m.name, m.args, m.kwargs] for m in function.iter_markers() if m.name not in _OF_TESTS]
+    marks: dict[str, list[Any]] = {}
+    for mark in function.iter_markers():
+        if mark.name not in _OF_TESTS:
+            marks.setdefault(mark.name, []).append((mark.args, mark.kwargs))
     heard = [
         name for name in ("threadexception", "unraisableexception") if config.pluginmanager.hasplugin(name)
     ]

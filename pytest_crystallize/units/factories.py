@@ -21,6 +21,7 @@ from crystallize import (
     RunRecord,
     SeedPlugin,
 )
+from crystallize.errors import FingerprintError
 from crystallize.seam import (
     BASELINE,
     DEFAULT_NAME,
@@ -35,6 +36,7 @@ from crystallize.seam import (
     Subject,
     Unit,
     WatchedPlan,
+    fingerprint,
     given,
     global_state_restored,
     metrics_of_claims,
@@ -139,6 +141,14 @@ class FactoryRuns(ExperimentRuns, AwaitedRuns):
             return None
         open_store(directory)  # now: the secret that it reads is no input of the unit that would open it
         root, caching = self.settings.config.rootpath, self.experiment.caching
+        try:
+            around = fingerprint(
+                surroundings(self.function), name="surroundings", project_roots=[root]
+            ).digest
+        except FingerprintError:  # which is said of the runs
+            if caching.cache_key is None:
+                return None
+            around = ""
         return open_step_cache(
             directory,
             mode=records.mode,
@@ -146,7 +156,7 @@ class FactoryRuns(ExperimentRuns, AwaitedRuns):
             env=caching.env,
             cache_key=caching.cache_key,
             root=root,
-            surroundings=json.dumps([surroundings(self.function), records.set_up], default=repr),
+            surroundings=json.dumps([around, records.set_up]),
             environment_digest=records.environment.digest,
             measured_anew=None if self.settings.options.save else metrics_of_claims(self.hypotheses),
         )

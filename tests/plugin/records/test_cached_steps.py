@@ -61,6 +61,30 @@ def test_results_of_steps_are_kept_where_runs_are_not(project, workers):
     assert not (project.path / ".cache").exists()
 
 
+MARKS = """
+    class Rate:
+        k = 1
+
+    pytestmark = [pytest.mark.rates({(1, 2): 3}), pytest.mark.rates({"a", "b"}, Rate())]
+"""
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnknownMarkWarning")
+def test_marks_may_say_what_has_no_text(project):
+    """Values of marks are told apart by what they are, not by how they are shown."""
+    project.write(MARKS + SOURCE)
+    project.run().assert_outcomes(passed=1)
+    project.write(MARKS + edited(SOURCE, "bonus * ctx", "bonus * 1.0 * ctx"))
+    project.run("-v").stdout.fnmatch_lines(["  step train from cache in 16 of 16 runs"])
+    project.write(edited(MARKS, "k = 1", "k = 2") + edited(SOURCE, "bonus * ctx", "bonus * 1.1 * ctx"))
+    project.run("-v").stdout.no_fnmatch_line("*step train*16 of 16 runs*")
+    shown = MARKS.replace("Rate())", "open(__file__))") + edited(SOURCE, "bonus * ctx", "bonus * 1.2 * ctx")
+    project.write(shown)
+    result = project.run("-v")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["*run each time: marks*rates*is a _io.TextIOWrapper*"])
+
+
 @pytest.mark.slow
 def test_what_keeps_a_step_from_being_kept_is_said_once(project):
     """Whatever the number of workers; declared files are part of the key."""
