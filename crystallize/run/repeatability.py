@@ -25,10 +25,6 @@ CAUSES: Final = (
 )
 
 
-_FIRST: Final[dict[str, tuple[Setting, Any]]] = {}
-"""Settings of the process that runs may change, each with what it was before any of these runs."""
-
-
 class Repeatability:
     """Knowledge of whether the runs of an experiment repeat, from those that one process has made.
 
@@ -36,12 +32,16 @@ class Repeatability:
     ----------
     subject : Subject
         What they are made of.
+    first : dict, optional
+        Settings of the process that runs may change, each with what it was before any of these runs; the
+        experiments of a session share it.
     """
 
-    def __init__(self, subject: Subject) -> None:
+    def __init__(self, subject: Subject, first: dict[str, tuple[Setting, Any]] | None = None) -> None:
         treatments = {name: treatment.change for name, treatment in subject.treatments.items() if treatment}
         self._components: dict[str, Any] = {**subject.components, **treatments}
         self._roots = subject.roots
+        self._first_settings = {} if first is None else first
         self._before: KeptState | None = None
         self._seen: KeptState | None = None
         self._first: dict[str, RunRecord] = {}  # by condition
@@ -59,8 +59,9 @@ class Repeatability:
         """Look at what is in memory before the first run."""
         if self._before is None:
             self._before = self._now()
+            first = self._first_settings
             for settings in (self._before.settings, self._before.of_fixtures):
-                settings.update((name, _FIRST.setdefault(name, found)) for name, found in settings.items())
+                settings.update((name, first.setdefault(name, found)) for name, found in settings.items())
 
     def _now(self) -> KeptState:
         return KeptState.of(self._components, self._roots)
@@ -121,7 +122,7 @@ class Repeatability:
     def moved_by_others(self) -> dict[str, Move]:
         """Return the same of settings that runs of other experiments in this process may change."""
         own = {} if self._before is None else {**self._before.settings, **self._before.of_fixtures}
-        moved = moves(found for name, found in _FIRST.items() if name not in own)
+        moved = moves(found for name, found in self._first_settings.items() if name not in own)
         return {label: move for label, move in moved.items() if label not in self._sound}
 
     @property

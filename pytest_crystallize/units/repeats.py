@@ -52,7 +52,8 @@ class Repeats:
         stored = self._stored()
         known = None if stored is None else stored.runs.subject
         try:
-            return Repeatability(self._subject() if known is None else known)
+            subject = self._subject() if known is None else known
+            return Repeatability(subject, self._runs.settings.first_settings)
         except FingerprintError:
             return None
 

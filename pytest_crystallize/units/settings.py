@@ -74,6 +74,8 @@ class Settings:
         Where units of factories run, if not here.
     commit : CommitRuns or None
         What makes runs of another commit, if the session compares with one.
+    first_settings : dict
+        Settings of the process that runs may change, each with what it was before any of these runs.
     claims : dict
         How many claims each experiment that is collected has, by its id.
     verifiers : set
@@ -104,6 +106,7 @@ class Settings:
         self.merged = config.stash.get(MERGED, None)
         self.cluster: Cluster | None = None
         self.commit: CommitRuns | None = None
+        self.first_settings: dict[str, Any] = {}
         self.claims: dict[str, int] = {}
         self.verifiers: set[Hashable] = set()
         self.collected = 0

@@ -2,6 +2,7 @@
 
 # ruff: noqa: E501 - lines of projects under test, and of what pytest prints
 
+import decimal
 import json
 import re
 import subprocess
@@ -528,6 +529,26 @@ def test_what_runs_of_another_experiment_leave_in_the_process_is_told(project, d
     assert [hits(warm, name) for name in ("first", "total", "other")] == [6, 6 * repeats, 6]
     alone = project.run_apart("-v", "-k", "total", "--crystallize-cache=off")
     assert digests(project.run_apart("-v", "-k", "total")) == digests(alone)
+
+
+ROUNDED = """
+import decimal
+
+@pytest.mark.experiment(replicates=5, treatments={"t": {"delta": 5.0}})
+def experiment_total(rng, delta=0.0):
+    decimal.getcontext().Emax = 99
+    return {"y": rng.normal() + delta + float(decimal.Decimal(1) / 3)}
+"""
+
+
+def test_what_was_set_before_an_earlier_session_of_the_process_decides_nothing(project):
+    """Who runs several from a script may set something in between, before any run of the next one."""
+    project.write(ROUNDED)
+    for digits in (9, 3):
+        with decimal.localcontext(prec=digits):
+            result = project.run("-v", "--crystallize-cache=refresh")
+        result.assert_outcomes(passed=1)
+        assert "does not repeat" not in result.stdout.str()
 
 
 COUNTED = """
