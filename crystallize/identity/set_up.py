@@ -11,7 +11,7 @@ import importlib.machinery
 import os
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from hashlib import blake2b
@@ -19,7 +19,7 @@ from inspect import getmro
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any, Final
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 from crystallize.identity.file_digests import DIGESTS, Status
 from crystallize.identity.held_code import code_in
@@ -101,7 +101,7 @@ def opened_by_loading(module: ModuleType) -> list[str]:
 _Searched = tuple[dict[str, str], set[str]]
 """File -> digest, and the words in what is executed of them."""
 
-_searched_before: dict[tuple[int, ...], tuple[list[ModuleType], _Searched]] = {}
+_searched_before: dict[tuple[int, ...], tuple[Sequence[ref[ModuleType]], _Searched]] = {}
 _MOST_SEARCHED: Final = 8
 
 
@@ -109,18 +109,18 @@ def _searched(loaded: list[ModuleType], called: list[ModuleType]) -> _Searched:
     """Return what is found from some modules, which experiments have in common, of one file or of several."""
     loaded = list(dict.fromkeys(loaded))  # whose own module may be among all that are loaded
     for module, (spec, _) in list(_read.items()):
-        if vars(module).get("__spec__") is not spec:
+        if vars(module).get("__spec__") is not spec():
             _outline_of(module)  # forgets what was found, since it was loaded again
     modules = [*called, *loaded]
     sizes = (number for module in modules for number in (id(module), len(vars(module))))
     key = (len(sys.modules), len(called), *sizes)
-    known = _searched_before.get(key)
-    if known is None:
+    living, found = _searched_before.get(key, ((), None))
+    if found is None or any(module() is None for module in living):  # an id is worth something until then
         if len(_searched_before) >= _MOST_SEARCHED:
             _searched_before.clear()
-        # An id is worth something as long as its object lives.
-        known = _searched_before[key] = modules, _search(loaded, called)
-    return known[1]
+        found = _search(loaded, called)
+        _searched_before[key] = [ref(module) for module in modules], found
+    return found
 
 
 def _search(loaded: list[ModuleType], called: list[ModuleType]) -> _Searched:
@@ -218,7 +218,8 @@ class _Search:
             if makers := _makers_of(kind):
                 self._execute(module, read.classes.get(kind.__qualname__, Definition()))
             for home, name in makers:
-                self._execute(home, _outline_of(home).making.get(name, Definition()))
+                if (maker := sys.modules.get(home)) is not None:
+                    self._execute(maker, _outline_of(maker).making.get(name, Definition()))
         for imported in read.loaded:
             self._load_imported(module, imported)
 
@@ -331,10 +332,10 @@ def _classes(owner: ModuleType | type, module: str) -> Iterator[type]:
             yield from _classes(value, module)
 
 
-_makers: WeakKeyDictionary[type, list[tuple[ModuleType, str]]] = WeakKeyDictionary()
+_makers: WeakKeyDictionary[type, list[tuple[str, str]]] = WeakKeyDictionary()
 
 
-def _makers_of(kind: type) -> list[tuple[ModuleType, str]]:
+def _makers_of(kind: type) -> list[tuple[str, str]]:
     """Return module and qualified name of the functions of the project that were called to make a class."""
     known = _makers.get(kind)
     if known is None:
@@ -345,9 +346,7 @@ def _makers_of(kind: type) -> list[tuple[ModuleType, str]]:
         known = _makers[kind] = []
         for function in (getattr(function, "__func__", function) for function in found):
             if isinstance(function, FunctionType) and is_project_file(function.__code__.co_filename):
-                home = sys.modules.get(function.__globals__.get("__name__", ""))
-                if home is not None:
-                    known.append((home, function.__code__.co_qualname))
+                known.append((function.__globals__.get("__name__", ""), function.__code__.co_qualname))
     return known
 
 
@@ -422,7 +421,9 @@ def _path(module: ModuleType) -> str | None:
 
 
 _outlines: dict[str, tuple[Status, Outline]] = {}
-_read: WeakKeyDictionary[ModuleType, tuple[object, Outline]] = WeakKeyDictionary()
+_read: WeakKeyDictionary[ModuleType, tuple[Callable[[], object], Outline]] = WeakKeyDictionary()
+"""Module -> what returns the spec that it had, and its outline. A spec may hold what holds the module: the
+loader of pytest has its whole session."""
 
 
 def _outline_of(module: ModuleType) -> Outline:
@@ -431,10 +432,11 @@ def _outline_of(module: ModuleType) -> Outline:
     A module that was loaded again, which gave it another spec, has executed another source.
     """
     spec, known = vars(module).get("__spec__"), _read.get(module)
-    if known is None or known[0] is not spec:
+    if known is None or known[0]() is not spec:
         if known is not None:
             _searched_before.clear()
-        known = _read[module] = spec, _outline_of_source(module)
+        held = ref(spec) if isinstance(spec, importlib.machinery.ModuleSpec) else lambda: spec
+        known = _read[module] = held, _outline_of_source(module)
     return known[1]
 
 

@@ -157,3 +157,43 @@ def test_who_keeps_the_tests_of_a_session_has_them_behind_it(project, options):
     project.run("-n", "0", *options, plugins=[plugin])
     assert [item.nodeid for item in plugin.items] == [ITEM, "test_b.py::test_ordinary"]
     assert plugin.items[0].get_closest_marker("experiment").kwargs["replicates"] == 6
+
+
+SESSIONS = """
+    import gc
+    import sys
+    import weakref
+
+    import pytest
+
+    sessions = []
+
+    class Sees:
+        def pytest_configure(self, config):
+            sessions.append(weakref.ref(config))
+
+    for _ in range(3):
+        assert pytest.main(["--crystallize", "-p", "no:randomly", "-q"], plugins=[Sees()]) == 0
+        for name in ("conftest", "experiment_a"):
+            del sys.modules[name]
+    gc.collect()
+    later = [session() is not None for session in sessions[1:]]  # pytest itself keeps the first
+    print(f"{sum(later)} of {len(later)} sessions are kept")
+"""
+CLASSES = """
+class Part:
+    def __init_subclass__(cls):
+        cls.doubled = 2
+
+class Whole(Part):
+    pass
+"""
+
+
+def test_sessions_of_one_process_are_let_go(project):
+    """A script or a notebook has many; once their modules are gone, nothing known of these keeps them."""
+    project.raw("conftest.py", "import pytest" + CLASSES)
+    project.write(CLASSES + total())
+    project.raw("sessions.py", SESSIONS)
+    result = project.pytester.runpython("sessions.py")
+    result.stdout.fnmatch_lines(["0 of 2 sessions are kept"])
