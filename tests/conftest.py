@@ -56,6 +56,13 @@ def _output_is_the_same_everywhere():
         yield
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _what_is_kept_is_no_garbage():
+    """Keep what a file of tests leaves in memory out of what the sessions of the next ones look through."""
+    yield
+    gc.freeze()
+
+
 @pytest.hookimpl(trylast=True)  # once the plugin of Hypothesis has loaded the profile that was asked for
 def pytest_configure():
     if hypothesis.settings().derandomize:
