@@ -49,7 +49,8 @@ def _pack_ints(items: Iterable[int]) -> bytes | None:
         return None
 
 
-def _pack_texts(items: Iterable[str]) -> bytes:
+def pack_texts(items: Iterable[str]) -> bytes:
+    """Return texts as bytes that say themselves where each ends."""
     texts = list(items)
     joined = "".join(texts).encode("utf-8", "surrogatepass")
     return b"*s%s%d:%s" % (array.array("q", map(len, texts)).tobytes(), len(joined), joined)
@@ -235,7 +236,7 @@ Encoder.writers |= _WRITERS
 Encoder.packers |= {
     float: lambda items: b"*f" + array.array("d", items).tobytes(),
     int: _pack_ints,
-    str: _pack_texts,
+    str: pack_texts,
 }
 
 # A subclass may override how it is read, but not what its base holds.

@@ -5,17 +5,15 @@ from __future__ import annotations
 import array
 import itertools
 import types
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import crystallize.identity.builtin_hash  # noqa: F401 - it teaches the encoder the types that are packed
 from crystallize.identity.encoder import Encoder, Refusal
 from crystallize.identity.origin import Roots
 
-_FEWEST: Final = 8  # containers, below which it is not worth it
 _BLOCK: Final = 1024  # containers whose columns are written together
 _MOST: Final = 2**16  # items of the lists of a block
 _DEEPEST: Final = 4  # columns of columns; what contains itself would go on without end
-_ROWS: Final = frozenset({dict, types.MappingProxyType})
 
 
 class ColumnEncoder(Encoder):
@@ -27,6 +25,11 @@ class ColumnEncoder(Encoder):
 
     __slots__ = ("_deep",)
 
+    rows: ClassVar[frozenset[type]] = frozenset({dict, types.MappingProxyType})
+    """Types of mappings that are as good as each other."""
+    fewest: ClassVar[int] = 8
+    """Items below which it is not worth it."""
+
     def __init__(self, *, classes: set[type] | None = None, roots: Roots = ()) -> None:
         super().__init__(classes=classes, roots=roots)
         self._deep = 0
@@ -35,16 +38,16 @@ class ColumnEncoder(Encoder):
         """Add items of these types at once, or in blocks, and return whether that is possible."""
         if super().at_once(kinds, items):
             return True
-        if len(items) < _FEWEST or self._deep == _DEEPEST:
+        if len(items) < self.fewest or self._deep == _DEEPEST:
             return False
-        if kinds != {list} and kinds != {tuple} and not kinds <= _ROWS:
+        if kinds != {list} and kinds != {tuple} and not kinds <= self.rows:
             return False
         items = list(items)
         for start in range(0, len(items), _BLOCK):
             block = items[start : start + _BLOCK]
             self._deep += 1
             try:
-                written = self._of_rows(block) if kinds <= _ROWS else self._of_lists(kinds, block)
+                written = self.of_rows(block) if kinds <= self.rows else self._of_lists(kinds, block)
             except Refusal:
                 self.one_by_one(block, start)  # which tells the path
                 raise
@@ -55,7 +58,7 @@ class ColumnEncoder(Encoder):
             self.flush()
         return True
 
-    def _of_rows(self, rows: list[Any]) -> bool:
+    def of_rows(self, rows: list[Any]) -> bool:
         """Add dicts if all have the same keys in the same order, which are texts."""
         rows = [dict(row) if type(row) is types.MappingProxyType else row for row in rows]
         keys = list(rows[0])

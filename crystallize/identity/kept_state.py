@@ -193,6 +193,13 @@ class _StateEncoder(PartEncoder):
             self._holders.append((items, len(items)))
         super().mapping(tag, items)
 
+    def of_rows(self, rows: list[Any]) -> bool:
+        """Add dicts by column, and note each."""
+        written = super().of_rows(rows)
+        if written:
+            self._holders.extend(zip(rows, map(len, rows), strict=True))
+        return written
+
     def write_instance(self, value: Any) -> None:
         """Add an instance; of an event loop, from which all that is under way can be reached, its class."""
         if is_of_asyncio(value, "AbstractEventLoop"):

@@ -166,11 +166,12 @@ class _NotingEncoder(PartEncoder):
         self._note(value)
         super().write(value)
 
-    def one_by_one(self, items: Iterable[Any], first: int = 0) -> None:
-        """Add items, and note what is in them."""
-        for item in items:
-            self._note(item)
-        super().one_by_one(items, first)
+    def at_once(self, kinds: set[type], items: Any) -> bool:
+        """Note items, whichever way they are added."""
+        if not kinds <= _FIXED:
+            for item in items:
+                self._note(item)
+        return super().at_once(kinds, items)
 
     def mapping(self, tag: bytes, items: Any) -> None:
         """Add pairs, and note what is in them."""

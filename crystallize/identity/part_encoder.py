@@ -13,7 +13,9 @@ from typing import Any, Final, Literal, NamedTuple
 from weakref import WeakKeyDictionary
 
 import crystallize.identity.stable_hash  # noqa: F401 - it teaches the encoder all types
+from crystallize.identity.builtin_hash import pack_texts
 from crystallize.identity.code_facts import code_facts
+from crystallize.identity.column_encoder import ColumnEncoder
 from crystallize.identity.encoder import Encoder, Refusal, refuse, write_instance
 from crystallize.identity.instances import attributes, is_written_in_c
 from crystallize.identity.named_by_text import named_by
@@ -74,7 +76,7 @@ class Part(NamedTuple):
 LabelPart = Callable[[Part], str]
 
 
-class PartEncoder(Encoder):
+class PartEncoder(ColumnEncoder):
     """Encoder of the content of one part, and of the labels of those that it refers to.
 
     Texts and paths that lie below a root of the project are written relative to it, so that a checkout has
@@ -89,6 +91,7 @@ class PartEncoder(Encoder):
     __slots__ = ("_label", "_met")
 
     look: Look = staticmethod(look_up)
+    rows = frozenset({dict})
 
     def __init__(self, label: LabelPart, roots: Roots) -> None:
         super().__init__(roots=roots)
@@ -126,6 +129,18 @@ class PartEncoder(Encoder):
             module, attribute = found
             held = self.look(vars(module), attribute)
             self.refer_to_held(vars(module), f"{self.name_of(module)}.{attribute}", attribute, held)
+
+    def at_once(self, kinds: set[type], items: Any) -> bool:
+        """Add items at once, if that is possible; texts, unless one of them is a path of the project."""
+        if kinds != {str}:
+            return super().at_once(kinds, items)
+        if len(items) < self.fewest or any(_below(text, self.roots) is not None for text in items):
+            return False
+        self.add(pack_texts(items))
+        for text in items:
+            if "." in text or ":" in text:
+                self.refer_to_named(text)
+        return True
 
     def unordered(self, tag: bytes, items: Any) -> None:
         """Add the members of a set in the order of what can be said of each without the others."""
@@ -297,14 +312,20 @@ def _moving(kind: type) -> frozenset[str]:
 
 
 def _write_text(encoder: PartEncoder, value: str) -> None:
-    if value.startswith(encoder.roots):  # as few do
-        for root in encoder.roots:
-            if value.startswith(root) and value[len(root) : len(root) + 1] in ("", "/", "\\"):
-                encoder.text(b"<", value[len(root) :].replace("\\", "/"))
-                return
+    if value.startswith(encoder.roots) and (inside := _below(value, encoder.roots)) is not None:
+        encoder.text(b"<", inside)
+        return
     encoder.text(b"s", value)
     if "." in value or ":" in value:
         encoder.refer_to_named(value)
+
+
+def _below(text: str, roots: Roots) -> str | None:
+    """Return what of a path lies below a root of the project; None if the text is no such path."""
+    for root in roots:
+        if text.startswith(root) and text[len(root) : len(root) + 1] in ("", "/", "\\"):
+            return text[len(root) :].replace("\\", "/")
+    return None
 
 
 def _write_logger(encoder: Encoder, value: logging.Logger) -> None:
@@ -322,7 +343,7 @@ PartEncoder.writers = {
     logging.Logger: _write_logger,
     types.MappingProxyType: _write_proxy,
 }
-PartEncoder.packers = {kind: pack for kind, pack in Encoder.packers.items() if kind is not str}
+PartEncoder.packers = {kind: pack for kind, pack in ColumnEncoder.packers.items() if kind is not str}
 
 
 def is_project_code(function: types.FunctionType, roots: Roots, look: Look = look_up) -> bool:

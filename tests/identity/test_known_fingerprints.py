@@ -19,6 +19,7 @@ LIMIT = 0.5
 WORDS = ["one", ["two"]]
 TABLE = {"a": 1, "b": (1, {"c": [2]})}
 KINDS = {1, 2}
+ROWS = [{"id": i, "parts": [i, [i]]} for i in range(9)]
 LOG = logging.getLogger("step")
 
 def helper(x, y=(1, [2]), *, z="z"):
@@ -57,7 +58,7 @@ def f(data: "list[Kind]", ctx: JSONDecoder, *, factor=1.0):
     LOG.info("said")
     time.perf_counter()
     helper(add(data)), SQUARE
-    return TABLE, KINDS, Kind.rate(), mean, json.dumps, math.pi, os.path.join, absent
+    return TABLE, KINDS, ROWS, Kind.rate(), mean, json.dumps, math.pi, os.path.join, absent
 """
 
 IN_PLACE = {
@@ -74,6 +75,10 @@ IN_PLACE = {
     "another key of the same value": "m.TABLE['d'] = m.TABLE.pop('b')",
     "a list in a dict in a tuple in a dict": "m.TABLE['b'][1]['c'].append(3)",
     "a set": "m.KINDS.add(3)",
+    "a value in a row": "m.ROWS[3]['id'] = 30",
+    "a key of a row": "m.ROWS[3]['more'] = 30",
+    "a list in a row": "m.ROWS[8]['parts'].append(3)",
+    "a list in a list in a row": "m.ROWS[8]['parts'][1].append(3)",
     "a parameter": "params['factor'].append(2)",
     "a default": "helper.__defaults__ = ((1, [3]),)",
     "a mutable default": "helper.__defaults__[0][1].append(3)",

@@ -29,6 +29,7 @@ from hypothesis.extra import numpy as hnp
 from crystallize.context.freezing import freeze, thaw
 from crystallize.errors import UnhashableValueError
 from crystallize.identity import column_encoder
+from crystallize.identity.fingerprint import fingerprint
 from crystallize.identity.stable_hash import stable_hash
 
 ROOT = Path(__file__).parents[2]
@@ -196,7 +197,8 @@ def test_values_that_python_tells_apart_hash_apart(first, second):
 def early_columns():
     """Write by column what is too short for it to be worth it, in blocks of two."""
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in {"_FEWEST": 1, "_BLOCK": 2, "_MOST": 5, "_DEEPEST": 3}.items():
+        patch.setattr(column_encoder.ColumnEncoder, "fewest", 1)
+        for name, value in {"_BLOCK": 2, "_MOST": 5, "_DEEPEST": 3}.items():
             patch.setattr(column_encoder, name, value)
         yield
 
@@ -208,6 +210,16 @@ def test_columns_keep_values_apart(early_columns, first, second):
     assert stable_hash(
         [types.MappingProxyType(row) if type(row) is dict else row for row in first]
     ) == stable_hash(copy.deepcopy(first))
+
+
+@given(ALIKE, ALIKE)
+def test_columns_of_variables_keep_values_apart(early_columns, first, second):
+    """So are those that code of a project has in a variable, in whose fingerprint they are."""
+    one, other, same = (
+        fingerprint(value, name="rows").digest for value in (first, second, copy.deepcopy(first))
+    )
+    assert one == same
+    assert (one == other) == (typed(first) == typed(second))
 
 
 @given(st.lists(st.integers() | st.text(), unique=True), st.randoms())
