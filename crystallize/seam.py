@@ -118,6 +118,7 @@ if TYPE_CHECKING:
     from crystallize.experiment.declaration import DEFAULT_NAME as DEFAULT_NAME
     from crystallize.experiment.graph_run import GraphRun as GraphRun
     from crystallize.experiment.result_file import RESULT as RESULT
+    from crystallize.experiment.result_metrics import ConditionMetrics as ConditionMetrics
     from crystallize.identity.audit import listen as listen
     from crystallize.identity.audit import unheard as unheard
     from crystallize.identity.environment import Environment as Environment
@@ -297,6 +298,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "experiment.declaration": ("DEFAULT_NAME",),
     "experiment.graph_run": ("GraphRun",),
     "experiment.result_file": ("RESULT",),
+    "experiment.result_metrics": ("ConditionMetrics",),
     "identity.audit": ("listen", "unheard"),
     "identity.environment": ("Environment", "environment", "environment_changes"),
     "identity.fingerprint": ("fingerprint",),

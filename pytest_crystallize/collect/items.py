@@ -14,6 +14,7 @@ from crystallize import ConditionRuns, Verdict
 from crystallize.errors import EngineError, NotPicklableError
 from crystallize.seam import (
     PROPERTY,
+    ConditionMetrics,
     Sample,
     Unit,
     check_failure,
@@ -242,11 +243,11 @@ class HypothesisItem(ExperimentItem):
             refuse(explain(verdict, drawn), baseline=baseline, treatment=treatment, verdict=verdict)
 
     def _compared(self) -> tuple[Sample, Sample]:
-        """Return the values that were compared, by metric."""
+        """Return the values that were compared, by metric; they are read where somebody looks at them."""
         if self.hypothesis is None:
             return {}, {}
         baseline, treatment = self.runs.analysis.compared(self.hypothesis, self.treatment or "")
-        return baseline.sample(baseline.metrics), treatment.sample(treatment.metrics)
+        return ConditionMetrics(baseline), ConditionMetrics(treatment)
 
     def carry(self, judged: Judged) -> None:
         """Have the report carry what became of the test."""

@@ -348,8 +348,8 @@ DEBUGGER = """
             self.setup(frame, getattr(traceback, "__traceback__", traceback))  # 3.13 gives the exception
             known = self.curframe.f_locals
             seen = {
-                "baseline": known["baseline"],
-                "treatment": known["treatment"],
+                "baseline": dict(known["baseline"]),
+                "treatment": dict(known["treatment"]),
                 "verdict": known["verdict"].status,
             }
             print("\\nDEBUGGER", json.dumps(seen))
