@@ -12,8 +12,9 @@ from typing import Any, Final
 from weakref import WeakKeyDictionary, ref
 
 from crystallize.identity.file_digests import Status
+from crystallize.identity.names_in_source import Imported
 from crystallize.identity.origin import is_project_file, real_path
-from crystallize.identity.outline import Definition, Imported, Outline, outline
+from crystallize.identity.outline import Definition, Outline, outline
 
 NOTHING: Final = Outline(effects={"set-up": Definition(), "module": Definition(), "script": Definition()})
 """The outline of what is compiled, or in a language of its own."""

@@ -9,10 +9,12 @@ from contextlib import suppress
 from types import FunctionType, ModuleType
 from typing import Final
 
+from crystallize.identity.effects import Manner
 from crystallize.identity.file_digests import DIGESTS
 from crystallize.identity.held_code import code_in
 from crystallize.identity.made_classes import classes_of, makers_of, subclasses_of
-from crystallize.identity.outline import Definition, Imported, Manner
+from crystallize.identity.names_in_source import Imported
+from crystallize.identity.outline import Definition
 from crystallize.identity.project_modules import (
     NOTHING,
     OUTLINES,
