@@ -43,7 +43,7 @@ def to_be_saved(runs: ExperimentRuns) -> dict[str, Any]:
     if reference is None:
         return {}
     return {
-        "path": str(runs.reference_file(reference)),
+        "path": str(runs.reference_files.of(reference)),
         "conditions": [name for name in runs.conditions if name in runs.needed.difference(runs.for_family())],
         "claimed": claimed_metrics(runs.hypotheses),
         "guards": _guards(runs.hypotheses, runs.judging.resampled),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
@@ -27,10 +26,10 @@ from crystallize.seam import (
     declared_inputs,
     find_references,
     metrics_of_claims,
-    path_component,
 )
 from pytest_crystallize.naming.ids import shortened
 from pytest_crystallize.naming.places import place_of
+from pytest_crystallize.naming.reference_files import ReferenceFiles
 from pytest_crystallize.records.exchange import unlike
 from pytest_crystallize.units.amounts import Amounts
 from pytest_crystallize.units.settings import Settings
@@ -72,22 +71,26 @@ class SettledExperiment:
         What reports call it.
     where : str
         ``file:line`` of the function.
+    location : tuple of path and int
+        Its file and line (from 0), as pytest shows them.
     conditions : tuple of str
         All conditions, the baseline first.
+    needed : set of str
+        Those that the selected items need.
     part : str
         Which experiment of a graph it is; empty outside of graphs.
     reads : tuple of str
         Ids of the experiments of the graph whose output it reads.
     experiment_name : str
         What directories of artifacts are called after.
-    needed : set of str
-        Those that the selected items need.
+    reference_files : ReferenceFiles
+        Where its references are.
     analysis_plan : AnalysisPlan
         What is claimed, and how it is judged.
     later_plan : AnalysisPlan
         The same of the run that a pilot is for.
-    members : list of Claimant
-        All items, selected or not.
+    members, selected : list of Claimant
+        All items; those of them that give a verdict in this session.
     sample_size, root_seed : int
         As settled between command line, declaration and ini file.
     replicates : int
@@ -148,19 +151,16 @@ class SettledExperiment:
         self.settings = settings
         self.part = part
         self.id = f"{function.nodeid}::{part}" if part else function.nodeid
-        callspec = getattr(function, "callspec", None)
-        self.name = f"{name}[{callspec.id}]" if callspec is not None and callspec.id else name
-        if part:
-            self.name = f"{self.name}: {part}"
-        self.where = where
-        path, line = place_of(function.obj)
-        self.location = path, line
-        self.treatment_objects = tuple(treatments)
-        tests = settings.options.calibrate
-        self.treatments = () if tests else tuple(treatment.name for treatment in treatments)
-        self.conditions = (BASELINE, *self.treatments)
+        self.name = _name_of(function, name, part)
         self.experiment_name = self.name
-        self.needed: set[str] = set()
+        self.where = where
+        self.location = place_of(function.obj)
+        self.reference_files = ReferenceFiles(function, part)
+        self.treatment_objects = tuple(treatments)
+        self.treatments = (
+            () if settings.options.calibrate else tuple(treatment.name for treatment in treatments)
+        )
+        self.conditions = (BASELINE, *self.treatments)
         self.at_once = self._settled_concurrency(max_concurrency)
         self.budget = check_budget(budget, self.name)
         amounts = Amounts.settled(
@@ -177,29 +177,12 @@ class SettledExperiment:
         self.stream = amounts.stream()
         judging.check(hypotheses, self.name)
         self.judging = self._settled_judging(judging, hypotheses)
-        plans = settings.options.plan
-        self.later_plan = AnalysisPlan(
-            tuple(hypotheses),
-            self.treatments,
-            amounts.counted(self.sample_size if plans else self.replicates),
-            self.judging,
-            keys or TreatmentKeys.of(treatments),
-            settings.options.claims,
-            self.stream if isinstance(self.stream, CaseStream) else None,
-        )
-        self.later_plan.check_cases(self.name)
-        self.analysis_plan = self.later_plan
-        if tests or plans:  # no claim is judged
-            self.analysis_plan = replace(
-                self.later_plan,
-                hypotheses=(),
-                replicates=amounts.counted(self.replicates),
-                judging=DEFAULT_JUDGING,
-            )
-        self.analysis_plan.check_reach(self.name)
         self.hypotheses = tuple(hypotheses)
+        self.later_plan = self._plan_of_claims(amounts, keys or TreatmentKeys.of(treatments))
+        self.analysis_plan = self._plan_of_session(amounts)
         self.caching = caching
         self.fixture_definitions: frozenset[Any] = frozenset()
+        self.needed: set[str] = set()
         self.members: list[Claimant] = []
         self.selected: list[Claimant] = []
 
@@ -221,6 +204,30 @@ class SettledExperiment:
         if type(declared) is not int or declared < 1:
             raise DefinitionError(f"{self.name}: max_concurrency is {declared!r}; give an integer >= 1")
         return declared
+
+    def _plan_of_claims(self, amounts: Amounts, keys: TreatmentKeys) -> AnalysisPlan:
+        """Return what is claimed of the runs; where these are a pilot, of the run that it is for."""
+        options = self.settings.options
+        plan = AnalysisPlan(
+            self.hypotheses,
+            self.treatments,
+            amounts.counted(self.sample_size if options.plan else self.replicates),
+            self.judging,
+            keys,
+            options.claims,
+            self.stream if isinstance(self.stream, CaseStream) else None,
+        )
+        plan.check_cases(self.name)
+        return plan
+
+    def _plan_of_session(self, amounts: Amounts) -> AnalysisPlan:
+        """Return what this session judges: no claim, where it runs A/A tests or a pilot."""
+        plan, options = self.later_plan, self.settings.options
+        if options.calibrate or options.plan:
+            counted = amounts.counted(self.replicates)
+            plan = replace(plan, hypotheses=(), replicates=counted, judging=DEFAULT_JUDGING)
+        plan.check_reach(self.name)
+        return plan
 
     def declare_exclusive(self, declared: object) -> None:
         """Have each unit run while nothing else of the session does, if it is declared so.
@@ -253,25 +260,6 @@ class SettledExperiment:
 
     # References.
 
-    def reference_file(self, name: str) -> Path:
-        """Return where the reference of a name is: beside the file of the experiment."""
-        path, node = self.function.path, self.function.nodeid.partition("::")[2]
-        function, bracket, params = node.partition("[")
-        called = function.replace("::", ".") + bracket + params + (f".{self.part}" if self.part else "")
-        directory = self._references_directory / name / path_component(path.stem)
-        return directory / f"{path_component(called)}.json"
-
-    @property
-    def _references_directory(self) -> Path:
-        return self.function.path.parent / "references"
-
-    def reference_names(self) -> list[str]:
-        """Return the names of the references of the experiment that are there."""
-        root = self._references_directory
-        names = sorted(each.name for each in root.iterdir()) if root.is_dir() else []
-        files = [(name, self.reference_file(name)) for name in names]
-        return [name for name, file in files if file.exists() or file.with_suffix("").is_dir()]
-
     @cached_property
     def references(self) -> References:
         """References that the hypotheses are against."""
@@ -281,9 +269,9 @@ class SettledExperiment:
             return self.other_side.references
         found = find_references(
             hypotheses,
-            lambda known: self.reference_file(known.name),
+            lambda known: self.reference_files.of(known.name),
             experiment=self.name,
-            names=self.reference_names,
+            names=self.reference_files.names,
         )
         if not found:
             return References()
@@ -347,3 +335,10 @@ class SettledExperiment:
         """Return the conditions that are run for the correction alone: no selected test is about them."""
         about = {condition for item in self.selected for condition in item.conditions}
         return [condition for condition in self.conditions if condition in self.needed - about]
+
+
+def _name_of(function: pytest.Function, name: str, part: str) -> str:
+    """Return what reports call an experiment: its name, with parameters, and with its part of a graph."""
+    callspec = getattr(function, "callspec", None)
+    name = f"{name}[{callspec.id}]" if callspec is not None and callspec.id else name
+    return f"{name}: {part}" if part else name
