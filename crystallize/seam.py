@@ -188,6 +188,7 @@ if TYPE_CHECKING:
     from crystallize.run.stored_runs import StoredRuns as StoredRuns
     from crystallize.run.units import Unit as Unit
     from crystallize.run.units import rotated as rotated
+    from crystallize.run.units import unit_of as unit_of
     from crystallize.run.verification import VERIFIED as VERIFIED
     from crystallize.run.verification import compared_with_stored as compared_with_stored
     from crystallize.run.verification import ignores_stored as ignores_stored
@@ -337,7 +338,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "run.run_key": ("Subject", "declared_inputs", "explain", "is_environment", "subject_of"),
     "run.step_cache": ("StepCache", "open_step_cache"),
     "run.stored_runs": ("StoredRuns",),
-    "run.units": ("Unit", "rotated"),
+    "run.units": ("Unit", "rotated", "unit_of"),
     "run.verification": ("VERIFIED", "compared_with_stored", "ignores_stored"),
     "run.watched_plan": ("WatchedPlan",),
     "run.watched_runs": ("ARTIFACTS", "Judge", "WatchedRuns"),

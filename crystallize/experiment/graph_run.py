@@ -20,7 +20,7 @@ from crystallize.experiment.experiment import Experiment
 from crystallize.experiment.result import Result
 from crystallize.experiment.runner import Runner, beside_loop, store
 from crystallize.run.execute import RunPlan
-from crystallize.run.units import Unit
+from crystallize.run.units import Unit, unit_of
 
 
 class GraphRun:
@@ -211,9 +211,7 @@ class _Finished:
             (
                 frozenset(run.experiments[producer].conditions),
                 {
-                    Unit(record.replicate, record.condition): run.upstream_unit(
-                        producer, record, results[producer].version_dir
-                    )
+                    unit_of(record): run.upstream_unit(producer, record, results[producer].version_dir)
                     for record in results[producer].records
                 },
             )

@@ -9,10 +9,11 @@ from contextlib import AbstractContextManager
 from typing import Any, Final
 
 from crystallize.context.record import RunRecord
-from crystallize.identity.kept_state import Additions, KeptState, cleared, refilled_alike, set_aside
-from crystallize.identity.process_state import Move, Setting, came_again, moves, put_back
+from crystallize.identity.kept_state import KeptState, set_aside
+from crystallize.identity.process_state import Move, Setting, moves, put_back
+from crystallize.identity.suspects import Suspects
 from crystallize.run.run_key import Subject
-from crystallize.run.units import Unit
+from crystallize.run.units import Unit, unit_of
 
 SHARE: Final = 0.05
 """Part of the time spent that is spent on runs made again, before they are stored."""
@@ -101,39 +102,23 @@ class Repeatability:
             later = self._now() if grown or seen is None else seen  # where runs were checked just before
             return sorted({*self._before.changed(later), *self._changing})
 
-    def filled(self) -> dict[str, Any]:
-        """Return the memos that runs have filled and that no run made again has cleared of suspicion."""
+    def suspects(self) -> Suspects:
+        """Return what runs have left that no run made again has cleared of suspicion."""
         if self._before is None:
-            return {}
+            return Suspects()
         self._seen = self._now()
-        filled = self._before.filled(self._seen)
-        return {label: memo for label, memo in filled.items() if label not in self._sound}
-
-    def grown(self) -> dict[str, Additions]:
-        """Return the same of dictionaries and attributes: those that got entries."""
-        grown = {} if self._before is None else self._before.grown()
-        return {label: added for label, added in grown.items() if label not in self._sound}
-
-    def moved(self) -> dict[str, Move]:
-        """Return the same of settings of the process: those that were changed."""
-        moved = {} if self._before is None else self._before.moved()
-        return {label: move for label, move in moved.items() if label not in self._sound}
+        return Suspects.between(self._before, self._seen).without(self._sound)
 
     def moved_by_others(self) -> dict[str, Move]:
-        """Return the same of settings that runs of other experiments in this process may change."""
+        """Return the settings that were changed, of those that none of these runs may change, but others."""
         own = {} if self._before is None else {**self._before.settings, **self._before.of_fixtures}
         moved = moves(found for name, found in self._first_settings.items() if name not in own)
         return {label: move for label, move in moved.items() if label not in self._sound}
 
     @property
-    def has_suspects(self) -> bool:
-        """Whether there are any of these, which a run made again would find emptied."""
-        return bool(self.filled() or self.grown() or self.moved())
-
-    @property
     def needs_its_process(self) -> bool:
         """Whether a run made again would find the process otherwise than those that are under way."""
-        return self.has_suspects or bool(self.moved_by_others())
+        return bool(self.suspects().labels or self.moved_by_others())
 
     def as_before(self) -> AbstractContextManager[None]:
         """Set aside what runs have filled and may keep, since others would fill it in the same way."""
@@ -150,8 +135,8 @@ class Repeatability:
         others : iterable of RunRecord
             Runs of other processes.
         memos : collection of str
-            Memos whose values may depend on which run filled them: a later run of each condition is made
-            again with empty ones.
+            Suspects, whose values may depend on which run filled them: a later run of each condition is made
+            again without them.
         """
         cheapest = sorted(self._later.values(), key=lambda record: record.seconds)
         if memos:
@@ -223,24 +208,30 @@ class Repeatability:
         memos_only : bool
             Whether to do so only where memos were filled.
         """
-        memos, grown, moved, left = self.filled(), self.grown(), self.moved(), self.moved_by_others()
-        suspects = [*memos, *grown, *moved]
+        suspects, left = self.suspects(), self.moved_by_others()
         first = [] if memos_only else self._first_of_all()
-        if suspects or not memos_only:
-            for record in self.to_repeat(others, memos=suspects):
-                cleared(memos)
-                with set_aside(grown.values()), put_back([*moved.values(), *left.values()]):
-                    again = run_again(Unit(record.replicate, record.condition))
-                    self._changing |= {label for label in grown if not refilled_alike(grown[label])}
-                    self._changing |= {label for label in moved if not came_again(moved[label])}
-                self.compare(
-                    record, again, [label for label in suspects if label not in self._changing], [*left]
-                )
+        if suspects.labels or not memos_only:
+            for record in self.to_repeat(others, memos=suspects.labels):
+                self._repeat_without(suspects, left, record, run_again)
         for record in first:
             self._has_repeated_first = True
-            self.compare(record, run_again(Unit(record.replicate, record.condition)))
+            self.compare(record, run_again(unit_of(record)))
         self._sound -= self._changing
         return self.objection()
+
+    def _repeat_without(
+        self,
+        suspects: Suspects,
+        left: dict[str, Move],
+        record: RunRecord,
+        run_again: Callable[[Unit], RunRecord],
+    ) -> None:
+        """Make a run again that finds nothing of what others have left, and take in what comes of it."""
+        with suspects.emptied(), put_back(left.values()):
+            again = run_again(unit_of(record))
+            self._changing |= suspects.became_other()
+        steady = [label for label in suspects.labels if label not in self._changing]
+        self.compare(record, again, steady, [*left])
 
     def check_block(self, records: Iterable[RunRecord], run_again: Callable[[Unit], RunRecord]) -> str | None:
         """Take in runs of a process that others send units to; say why they may not be stored, or None.
@@ -249,7 +240,7 @@ class Repeatability:
         """
         for record in records:
             self.took(record)
-        if self.has_suspects:
+        if self.suspects().labels:
             for condition in self._first.keys() - self._later.keys():
                 first = self._first[condition]
                 if first.seconds <= _CHEAP:  # one that this process was not sent tells as much
@@ -263,8 +254,7 @@ class Repeatability:
             return self.unlike
         if self._changing:
             return f"they change {', '.join(sorted(self._changing))} from one to the next"
-        left = [*self.filled(), *self.grown(), *self.moved()]
-        if not left:
+        if not (left := self.suspects().labels):
             return None
         return (
             f"they fill {', '.join(left)}, and no later run could be made again with an empty memo, to see "

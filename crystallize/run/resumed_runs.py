@@ -18,7 +18,7 @@ from crystallize.run.plugins.execution import Executed, ended
 from crystallize.run.repeatability import Repeatability
 from crystallize.run.run_key import subject_of
 from crystallize.run.stored_runs import StoredRuns
-from crystallize.run.units import Arriving, Unit
+from crystallize.run.units import Arriving, Unit, unit_of
 from crystallize.run.verification import VERIFIED, compared_with_stored
 from crystallize.run.watched_plan import WatchedPlan
 from crystallize.run.watched_runs import WatchedRuns
@@ -52,7 +52,7 @@ class ResumedRuns(StoredRuns):
 
     def settle(self, record: RunRecord) -> RunRecord:
         """Take in what was run, and compare it with what is stored of it."""
-        unit = Unit(record.replicate, record.condition)
+        unit = unit_of(record)
         if unit in self.verified:
             return compared_with_stored(self._hits[unit], record)
         self.add(record)
@@ -84,7 +84,7 @@ class ResumedRuns(StoredRuns):
         """Make a run again on the running event loop."""
         assert self._repeats is not None
         with self.runs.watching(seeded=False) as judge:
-            again = await self._watched.plain().arun(Unit(record.replicate, record.condition))
+            again = await self._watched.plain().arun(unit_of(record))
         self._repeats.compare(record, judge(again))
 
     def records(self, units: Sequence[Unit]) -> Arriving:

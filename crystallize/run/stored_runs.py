@@ -22,7 +22,7 @@ from crystallize.declare.treatment import BASELINE
 from crystallize.identity.opened_files import OPENED
 from crystallize.identity.prerequisites import Prerequisites, Unprovable
 from crystallize.run.run_key import explain
-from crystallize.run.units import Unit
+from crystallize.run.units import Unit, unit_of
 from crystallize.run.verification import ignores_stored, measured_whole, to_verify
 from crystallize.run.watched_runs import WatchedRuns
 from crystallize.storage.sealed import Encoded
@@ -256,7 +256,7 @@ class StoredRuns:
 
     def took(self, record: RunRecord) -> None:
         """Store the record of a unit that was run in this process, unless it is to be compared."""
-        if os.getpid() == self._home and Unit(record.replicate, record.condition) not in self.verified:
+        if os.getpid() == self._home and unit_of(record) not in self.verified:
             self.add(record)
 
     @property

@@ -17,6 +17,11 @@ class Unit(NamedTuple):
     condition: str
 
 
+def unit_of(record: RunRecord) -> Unit:
+    """Return the unit that a record is of."""
+    return Unit(record.replicate, record.condition)
+
+
 def units(conditions: Sequence[str], replicates: Iterable[int]) -> Iterator[Unit]:
     """Yield the units in the order in which one process runs them.
 

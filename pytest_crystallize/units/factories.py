@@ -44,6 +44,7 @@ from crystallize.seam import (
     open_store,
     subject_of,
     text_of,
+    unit_of,
 )
 from pytest_crystallize.boundary import FAILURES, SKIPS
 from pytest_crystallize.isolation.process_loop import RunTask
@@ -222,7 +223,7 @@ class FactoryRuns(ExperimentRuns, AwaitedRuns):
                     break  # what is queued on the cluster is cancelled
         for record in ahead:  # beyond the look that decided: stored, but no part of a verdict
             if self.cache is not None:
-                self.cache.take(Unit(record.replicate, record.condition), record)
+                self.cache.take(unit_of(record), record)
         if ahead:
             self.artifacts.discard(
                 {name: self.enough.get(name, self.size) for name in self.experiment.conditions}

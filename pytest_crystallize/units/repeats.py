@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Final
 
 from crystallize import RunRecord
 from crystallize.errors import FingerprintError
-from crystallize.seam import Repeatability, StoredRuns, Subject, Unit
+from crystallize.seam import Repeatability, StoredRuns, Subject, Unit, unit_of
 from pytest_crystallize.records.exchange import STATE, UNLIKE
 from pytest_crystallize.units.settled import SettledExperiment
 
@@ -79,24 +79,13 @@ class Repeats:
             self._known.took(record)
             self._taken += 1
 
-    def settle(
-        self,
-        run_again: Callable[[Unit], RunRecord],
-        *,
-        last: bool = False,
-        more: bool = False,
-        beside: bool = False,
-    ) -> bool:
-        """Make runs again if some are to be stored, or are the last of this process for now.
+    def settle_due(self, run_again: Callable[[Unit], RunRecord], *, beside: bool = False) -> bool:
+        """Make runs again if some are to be stored by now.
 
         Parameters
         ----------
         run_again : callable
             Runs a unit again.
-        last : bool
-            Whether no more runs follow under that item.
-        more : bool
-            Whether others may follow under another one, so that there is no need to look each time.
         beside : bool
             Whether others are under way, from which no memo can be taken.
 
@@ -106,34 +95,53 @@ class Repeats:
             Whether it has to wait until none is.
         """
         known, stored = self._known, self._stored()
-        if not last and (stored is None or not stored.is_due):
+        if stored is None or not stored.is_due:
             return False
-        if known is None or not self._began or not (last or known.is_ready):
+        if known is None or not self._began or not known.is_ready:
             return False
-        started = time.perf_counter()
-        if last and more and started < self._next_look:
-            return False
-        if last:
-            seen = self._taken, self._runs.settings.exchange.of_others(self._runs.id)
-            if seen == self._seen:
-                return False
-            self._seen = seen
         if beside and known.needs_its_process:
             return True
-        objection = known.check(
-            run_again,
-            self._of_others() if last else (),
-            memos_only=stored is None,
-        )
+        started = time.perf_counter()
+        self._conclude(known, stored, known.check(run_again))
+        self._next_look = _next_look(started)
+        return False
+
+    def settle_all(self, run_again: Callable[[Unit], RunRecord], *, more: bool = False) -> None:
+        """Make runs again behind the last one that this process runs for now, whatever is to be stored.
+
+        Parameters
+        ----------
+        run_again : callable
+            Runs a unit again.
+        more : bool
+            Whether others may follow under another item, so that there is no need to look each time.
+        """
+        known, stored, started = self._known, self._stored(), time.perf_counter()
+        if known is None or not self._began or (more and started < self._next_look):
+            return
+        seen = self._taken, self._runs.settings.exchange.of_others(self._runs.id)
+        if seen == self._seen:
+            return
+        self._seen = seen
+        objection = known.check(run_again, self._of_others(), memos_only=stored is None)
+        self._conclude(known, stored, objection, changed=known.changed())
+        self._next_look = _next_look(started)
+
+    def _conclude(
+        self,
+        known: Repeatability,
+        stored: StoredRuns | None,
+        objection: str | None,
+        *,
+        changed: Sequence[str] = (),
+    ) -> None:
+        """Say what was found, and have the runs stored to which there is no objection."""
         if known.unlike is not None:
             self._tell(known.unlike)
-        if last and (changed := known.changed()):
+        if changed:
             self._tell_state(changed, stored=stored is not None)
         if stored is not None and (stored.is_held or known.unlike is not None):
             stored.release(objection)
-        ended = time.perf_counter()
-        self._next_look = ended + _LOOKS * (ended - started)
-        return False
 
     def hold(self) -> None:
         """Have nothing stored of runs that another machine makes, before one was made again."""
@@ -157,7 +165,7 @@ class Repeats:
         if known is None or stored is None:
             return
         for record in known.cheapest_elsewhere():
-            again = run_again(Unit(record.replicate, record.condition))
+            again = run_again(unit_of(record))
             if again is not None:
                 known.compare(record, again)
         if known.unlike is not None:
@@ -177,7 +185,7 @@ class Repeats:
         text = f"{self._runs.name} does not repeat: {unlike}; nothing of it is stored"
         exchange.agree(f"{UNLIKE} {self._runs.id}", lambda: text)
 
-    def _tell_state(self, changed: list[str], *, stored: bool) -> None:
+    def _tell_state(self, changed: Sequence[str], *, stored: bool) -> None:
         runs = self._runs
         named = ", ".join(f"{label} changed" for label in changed)
         text = (
@@ -185,3 +193,9 @@ class Repeats:
             "values and verdicts may differ with -n" + (", and they are not stored" if stored else "")
         )
         runs.settings.note(runs.settings.exchange.said_first(f"{STATE} {runs.id}", text))
+
+
+def _next_look(started: float) -> float:
+    """Return when to look again, after a look that began at some time and has just ended."""
+    ended = time.perf_counter()
+    return ended + _LOOKS * (ended - started)

@@ -97,7 +97,7 @@ class UnitsHere:
             record = judge(record)
             runs.repeats.took(record)
             yield record
-            runs.repeats.settle(self.again)
+            runs.repeats.settle_due(self.again)
 
     def again(self, unit: Unit) -> RunRecord:
         """Run a unit again, for nothing but to see what it gives."""

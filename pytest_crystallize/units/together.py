@@ -95,12 +95,12 @@ class UnitsTogether:
                 if not self._under_way:
                     if not drains:
                         return
-                    drains = runs.repeats.settle(self.again)
+                    drains = runs.repeats.settle_due(self.again)
                 self._wait()
                 while self._answers:
                     if (record := self._advanced(*self._answers.popleft())) is not None:
                         yield record
-                        drains = drains or runs.repeats.settle(self.again, beside=bool(self._under_way))
+                        drains = drains or runs.repeats.settle_due(self.again, beside=bool(self._under_way))
         except GeneratorExit:  # who asked has failed, and takes no more
             for record in self._cancelled():
                 runs.conclude(record)

@@ -11,7 +11,7 @@ import pytest
 
 from crystallize import RunRecord
 from crystallize.errors import EngineError
-from crystallize.seam import METER, NOT_BEGUN, Judge, RunError, StoredRuns, Subject, Unit
+from crystallize.seam import METER, NOT_BEGUN, Judge, RunError, StoredRuns, Subject, Unit, unit_of
 from pytest_crystallize.naming.tracebacks import describe
 from pytest_crystallize.records.exchange import LOST
 from pytest_crystallize.records.logs import Key
@@ -127,7 +127,7 @@ class UnitRuns(SettledExperiment, ABC):
 
     def conclude(self, record: RunRecord) -> None:
         """Have the record of a run that ended here stored, and publish it, unless that was done already."""
-        exchange, cache, unit = self.settings.exchange, self.cache, Unit(record.replicate, record.condition)
+        exchange, cache, unit = self.settings.exchange, self.cache, unit_of(record)
         key = Key(self.id, *unit)
         if not exchange.has(key):
             if self._spending and (cache is None or not cache.is_verified(unit)):

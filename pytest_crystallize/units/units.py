@@ -78,7 +78,7 @@ class ExperimentRuns(UnitRuns):
 
     def settle(self, host: pytest.Item, *, more: bool = False) -> None:
         """Make some run again, so that what repeats can be stored; `more` may follow under another item."""
-        self.repeats.settle(partial(self.again, host), last=True, more=more)
+        self.repeats.settle_all(partial(self.again, host), more=more)
 
     def _take_merged(self, merged: MergedShards) -> None:
         """Take what shards have run, up to the look that decides, and run nothing."""

@@ -20,7 +20,7 @@ from crystallize.run.execute import RunPlan
 from crystallize.run.plugins.blocks import Finished, blocks
 from crystallize.run.plugins.pickling import pickled
 from crystallize.run.step_cache import CacheReport
-from crystallize.run.units import Unit
+from crystallize.run.units import Unit, unit_of
 
 _MOST_PROCESSES: Final = 61  # Windows can wait for no more
 _UNGUARDED: Final = 78
@@ -46,7 +46,7 @@ def run_in_processes(plan: RunPlan, units: Sequence[Unit], workers: int) -> Gene
         done: set[Unit] = set()
         with closing(pool.records()) as records:
             for record in records:
-                done.add(Unit(record.replicate, record.condition))
+                done.add(unit_of(record))
                 yield record
         pool.check_guarded()
         killers = pool.killers(done)
