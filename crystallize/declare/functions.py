@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
 import sys
@@ -69,6 +70,12 @@ class Parameters:
         self.open = any(p.kind is p.VAR_KEYWORD for p in parameters)
         taken = {p.name for p in positional[: len(leading)]}
         self.defaults = {p.name: p.default for p in parameters if p.kind in _NAMED and p.name not in taken}
+
+    def optional(self) -> Parameters:
+        """Return those alone that have a default, for who gives the others in any case."""
+        found = copy.copy(self)
+        found.defaults = {name: it for name, it in self.defaults.items() if it is not _REQUIRED}
+        return found
 
     def check(self, given: Mapping[str, Any]) -> None:
         """Raise `StepParameterError` if a given parameter is unknown."""

@@ -10,8 +10,6 @@ import pytest
 from crystallize import RunRecord
 from crystallize.errors import DefinitionError
 from crystallize.seam import (
-    BASELINE,
-    TREATMENT,
     FrozenContext,
     Outcomes,
     RunError,
@@ -20,7 +18,6 @@ from crystallize.seam import (
     execute_awaiting,
     given,
     is_async,
-    journal_of,
 )
 from pytest_crystallize.boundary import FAILURES, SKIPS, too_late
 from pytest_crystallize.isolation.output import with_properties
@@ -40,7 +37,8 @@ from pytest_crystallize.pytest_seam import (
     forget_finished,
     tmppath_result_key,
 )
-from pytest_crystallize.units.marked import ConditionFunction, MarkedRuns
+from pytest_crystallize.units.condition_node import ConditionFunction
+from pytest_crystallize.units.marked import MarkedRuns
 from pytest_crystallize.units.sources import Source
 from pytest_crystallize.units.together import AwaitedRuns, Script, UnitsTogether
 
@@ -172,12 +170,8 @@ class _MarkedRun:
 
     def _body(self, ctx: FrozenContext) -> Waiting:
         runs, node, switch = self._runs, self.node, self._runs.settings.loop.switch
-        journal = journal_of(ctx)
-        if (condition := journal.condition) != BASELINE:
-            journal.enter(condition, TREATMENT)
-            runs.treatment_by_name[condition].apply(ctx)
+        runs.enter(ctx)
         name = runs.function.originalname
-        journal.enter(name, 0)
         self._host.funcargs = node.funcargs  # type: ignore[attr-defined]  # the host is an item of ours
         switch.speak_of(ctx)
         try:
