@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from crystallize.seam import BINARY, Locks
+from pytest_crystallize.records.lock_bytes import APPENDING
 
 FILE: Final = "agreed"
-_APPENDING: Final = (1 << 61) - 1
-"""Byte that is locked meanwhile; claims of replicates and of names lie below."""
 
 
 class Agreements:
@@ -65,13 +64,13 @@ class Agreements:
             If it can't be written.
         """
         text = b"\n%s\n" % json.dumps([name, value]).encode()  # what is torn before it ends here
-        self._locks.acquire(_APPENDING, wait=True)
+        self._locks.acquire(APPENDING, wait=True)
         try:
             written = os.write(self._file, text)
             if written != len(text):
                 raise OSError(f"{self._path}: only {written} of {len(text)} bytes could be written")
         finally:
-            self._locks.release(_APPENDING)
+            self._locks.release(APPENDING)
 
     def close(self) -> None:
         """Close the file."""

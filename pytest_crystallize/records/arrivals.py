@@ -6,8 +6,9 @@ from collections import deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from pytest_crystallize.records.exchange import Exchange, SharedExchange
+from pytest_crystallize.records.exchange import Exchange
 from pytest_crystallize.records.logs import Block, Key, LogReaders
+from pytest_crystallize.records.shared_exchange import SharedExchange
 
 if TYPE_CHECKING:
     from crystallize import RunRecord

@@ -10,12 +10,9 @@ from pathlib import Path
 from typing import Final
 
 from crystallize.seam import Locks
+from pytest_crystallize.records.lock_bytes import ALIVE, CLAIMS
 
 STALE_SECONDS: Final = 60
-CLAIMS: Final = "claims"
-"""File in it, of which the process that made it has a byte locked."""
-ALIVE: Final = 1 << 61
-"""Which byte that is; claims of replicates and agreements lie below."""
 
 
 def is_abandoned(directory: Path) -> bool:

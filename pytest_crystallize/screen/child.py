@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from crystallize.seam import Locks
-from pytest_crystallize.records.directories import ALIVE, CLAIMS, remove_stale
+from pytest_crystallize.records.directories import remove_stale
+from pytest_crystallize.records.lock_bytes import ALIVE, CLAIMS
 
 _PREFIX: Final = "crystallize-screen-"
 

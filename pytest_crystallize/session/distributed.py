@@ -11,7 +11,8 @@ import pytest
 
 from pytest_crystallize.exit_code import RAISED
 from pytest_crystallize.isolation.devices import lease_for
-from pytest_crystallize.records.exchange import STOPPED, SharedExchange
+from pytest_crystallize.records.exchange import STOPPED
+from pytest_crystallize.records.shared_exchange import SharedExchange
 from pytest_crystallize.session.reporter import Reporter
 from pytest_crystallize.session.tokens import is_token
 from pytest_crystallize.session.workers import EXIT_CODE, FAULTS

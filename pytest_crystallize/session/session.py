@@ -29,8 +29,9 @@ from pytest_crystallize.options.options import Options
 from pytest_crystallize.pytest_seam import shown_in_short, temporary_directories
 from pytest_crystallize.records.arrivals import HeardExchange
 from pytest_crystallize.records.directories import remove_stale
-from pytest_crystallize.records.exchange import Exchange, SharedExchange
+from pytest_crystallize.records.exchange import Exchange
 from pytest_crystallize.records.record_cache import RecordCache
+from pytest_crystallize.records.shared_exchange import SharedExchange
 from pytest_crystallize.report.escaped_reports import escape_report
 from pytest_crystallize.report.judged import ATTRIBUTE
 from pytest_crystallize.session.announcement import announce

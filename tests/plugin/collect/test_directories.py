@@ -8,7 +8,7 @@ import pytest
 
 from plugin.conftest import TOTAL, total
 from pytest_crystallize.records.directories import remove_stale
-from pytest_crystallize.records.exchange import SharedExchange
+from pytest_crystallize.records.shared_exchange import SharedExchange
 
 
 def test_stale_directories(project):

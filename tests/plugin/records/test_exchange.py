@@ -8,7 +8,9 @@ import pytest
 
 from crystallize import RunRecord
 from crystallize.seam import records_from_json
-from pytest_crystallize.records.exchange import Exchange, Key, SharedExchange
+from pytest_crystallize.records.exchange import Exchange
+from pytest_crystallize.records.logs import Key
+from pytest_crystallize.records.shared_exchange import SharedExchange
 
 
 def record(replicate=0, condition="baseline"):
@@ -28,7 +30,8 @@ def elsewhere(directory, code):
     """Run code in a process of its own, with an exchange of the session, and return what it prints."""
     script = f"""
         from pathlib import Path
-        from pytest_crystallize.records.exchange import Key, SharedExchange
+        from pytest_crystallize.records.logs import Key
+        from pytest_crystallize.records.shared_exchange import SharedExchange
         exchange = SharedExchange(Path({str(directory)!r}), "other")
         {code}
     """
