@@ -9,13 +9,14 @@ from crystallize.analysis.claim_test import Outcome, reads_as_yes_or_no, tested
 from crystallize.analysis.deterministic import compared_directly
 from crystallize.analysis.reasons import caveat, doubt, exclusion, refutation, shown
 from crystallize.analysis.sample import ClaimSample
-from crystallize.analysis.sensitivity import DIFFERENCES, effect_sizes, sensitivity
+from crystallize.analysis.sensitivity import DIFFERENCES, Sensitivity, effect_sizes, sensitivity
 from crystallize.analysis.unchanged import unrepeated
 from crystallize.analysis.verdict import PASSING, Status, Verdict
 from crystallize.analysis.verifying import answered
 from crystallize.boundary import check_failure
 from crystallize.claims.claim import Claim
 from crystallize.claims.hypothesis import Hypothesis, Sample
+from crystallize.stats import TestResult
 from crystallize.stats.undisturbed import undisturbed
 
 Interval = tuple[float, float]
@@ -52,6 +53,20 @@ class Levels:
         """Return the levels of a claim, or of a look, that stands for itself."""
         mirror = alpha if mirror_alpha is None else mirror_alpha
         return cls(alpha, mirror, alpha, mirror, min(alpha, mirror))
+
+    def compared_p(self, outcome: Outcome) -> float:
+        """Return the p-value that is compared with alpha."""
+        return outcome.p_value if self.adjusted_p is None else self.adjusted_p
+
+    def opposite_p(self, outcome: Outcome) -> float:
+        """Return the p-value of the opposite, which is compared with mirror_alpha."""
+        return outcome.mirror_p if self.adjusted_mirror is None else self.adjusted_mirror
+
+    def of_interval(self, status: Status) -> float:
+        """Return the level of the interval beside a verdict."""
+        if status == "refuted":
+            return self.refuted
+        return self.supported if status in PASSING else self.inconclusive
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,59 +107,28 @@ class Tested:
     def _verdict(self, levels: Levels) -> Verdict:
         outcome, claim, sample = self.outcome, self.outcome.claim, self.outcome.sample
         status = _status(outcome, levels)
-        level = levels.supported if status in PASSING else levels.inconclusive
-        level = levels.refuted if status == "refuted" else level
-        result = outcome.result if level == outcome.level else _at_level(outcome, level)
-        estimate, interval = float(result.estimate), _consistent(status, outcome, result.interval)
+        result = _at_level(outcome, levels.of_interval(status))
+        interval = _consistent(status, outcome, result.interval)
         found = sensitivity(
             claim, outcome.test, sample, outcome.result, self.planning_level, growth=self.growth
         )
-        reason = ""
-        p_value = outcome.p_value if levels.adjusted_p is None else levels.adjusted_p
-        if status == "refuted":
-            reason = refutation(claim, shown(outcome, interval, result.confidence))
-        elif status == "no harm shown":
-            reason = exclusion(claim)
-        elif status == "inconclusive":
-            reason = doubt(
-                outcome,
-                shown(outcome, interval, result.confidence),
-                found,
-                p_value,
-                levels.alpha,
-                interval=interval,
-                may_grow=self.may_grow,
-            )
+        reason = self._reason(status, levels, result, interval, found)
         is_rate = outcome.result.estimand != "mean difference"  # resplits have numbers, whatever they hold
         reading = "yes/no" if is_rate and reads_as_yes_or_no(claim, sample) else ""
         as_number = self._as_number(status, levels)
         if as_number and reason:
             reason += f"; {as_number}"
-        details: dict[str, Any] = {
-            "p_value": outcome.p_value,
-            **({} if levels.adjusted_p is None else {"adjusted_p": levels.adjusted_p}),
-            "significant": p_value <= levels.alpha,
-            "accepted": status in PASSING,
-            "one_sided_p": outcome.one_sided_p,
-            "statistic": result.statistic,
-            "df": result.df,
-            "difference": estimate,
-            "interval": interval,
-            "n": sample.n,
-            "test": result.test,
-            "alpha": claim.alpha,
-        }
         return Verdict(
             status=status,
             reason=reason,
             p_value=outcome.p_value,
             adjusted_p=levels.adjusted_p,
             correction=levels.correction,
-            opposite_p=_opposite_p(outcome, levels) if status == "refuted" else None,
+            opposite_p=levels.opposite_p(outcome) if status == "refuted" else None,
             level=levels.mirror_alpha if status == "refuted" else levels.alpha,
             test=result.test,
             estimand="" if result.estimand in DIFFERENCES else result.estimand,
-            difference=estimate,
+            difference=float(result.estimate),
             interval=interval,
             confidence=result.confidence,
             detectable=None if found is None else found.detectable,
@@ -157,8 +141,48 @@ class Tested:
             effect_sizes=effect_sizes(outcome),
             covariate=claim.covariate or "",
             saved=outcome.saved,
-            details=details,
+            details=self._details(status, levels, result, interval),
         )
+
+    def _reason(
+        self,
+        status: Status,
+        levels: Levels,
+        result: TestResult,
+        interval: Interval,
+        found: Sensitivity | None,
+    ) -> str:
+        """Say why a verdict is not simply that the claim is supported."""
+        claim, outcome = self.outcome.claim, self.outcome
+        if status == "supported":
+            return ""
+        if status == "no harm shown":
+            return exclusion(claim)
+        effect = shown(outcome, interval, result.confidence)
+        if status == "refuted":
+            return refutation(claim, effect)
+        p_value = levels.compared_p(outcome)
+        return doubt(outcome, effect, found, p_value, levels.alpha, interval=interval, may_grow=self.may_grow)
+
+    def _details(
+        self, status: Status, levels: Levels, result: TestResult, interval: Interval
+    ) -> dict[str, Any]:
+        """Return what a verifier of one's own would have returned."""
+        outcome = self.outcome
+        return {
+            "p_value": outcome.p_value,
+            **({} if levels.adjusted_p is None else {"adjusted_p": levels.adjusted_p}),
+            "significant": levels.compared_p(outcome) <= levels.alpha,
+            "accepted": status in PASSING,
+            "one_sided_p": outcome.one_sided_p,
+            "statistic": result.statistic,
+            "df": result.df,
+            "difference": float(result.estimate),
+            "interval": interval,
+            "n": outcome.sample.n,
+            "test": result.test,
+            "alpha": outcome.claim.alpha,
+        }
 
     def _unchanged(self, level: float) -> str:
         """Say how often unchanged code passes where a reference does not repeat."""
@@ -183,21 +207,19 @@ class Tested:
 
 
 def _status(outcome: Outcome, levels: Levels) -> Status:
-    p_value = outcome.p_value if levels.adjusted_p is None else levels.adjusted_p
-    holds = p_value <= levels.alpha and outcome.is_claimed
+    holds = levels.compared_p(outcome) <= levels.alpha and outcome.is_claimed
     is_alarm = outcome.claim.detects is not None
     if holds and not is_alarm:
         return "supported"
-    if _opposite_p(outcome, levels) <= levels.mirror_alpha and outcome.is_opposed:
+    if levels.opposite_p(outcome) <= levels.mirror_alpha and outcome.is_opposed:
         return "refuted"
     return "no harm shown" if holds else "inconclusive"
 
 
-def _opposite_p(outcome: Outcome, levels: Levels) -> float:
-    return outcome.mirror_p if levels.adjusted_mirror is None else levels.adjusted_mirror
-
-
-def _at_level(outcome: Outcome, level: float) -> Any:
+def _at_level(outcome: Outcome, level: float) -> TestResult:
+    """Return what a test gave, with the interval of a level."""
+    if level == outcome.level:
+        return outcome.result
     try:
         return outcome.at_level(level)
     except BaseException as error:  # of a test of the user's: its interval is then that of the claim alone
