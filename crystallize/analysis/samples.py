@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import chain, zip_longest
 from typing import Any, Literal
 
 from crystallize.analysis.case_runs import CaseRuns
@@ -20,6 +20,7 @@ from crystallize.analysis.unit_samples import (
     without_unit,
 )
 from crystallize.claims.claim import Claim
+from crystallize.claims.claim_terms import Pairing
 from crystallize.claims.tests_of_units import ClusteredTTest, CrossedTTest
 from crystallize.stats import is_binary
 
@@ -51,47 +52,63 @@ def claim_sample(
 def _sample(
     claim: Claim, baseline: ConditionRuns, treatment: ConditionRuns, *, of_sessions: bool, by_unit: bool
 ) -> ClaimSample | str:
-    pairing = "none" if of_sessions else claim.pairing
-    arms = (baseline, treatment)
-    if not baseline.records or not treatment.records:
-        return _sizes(*arms) + "; a verdict needs at least one replicate of both"
-    if claim.nan_policy == "invalid":
-        faults = (_missing(claim, arm) for arm in arms)
-        gaps = (arm.gap(claim.metric) for arm in arms)
-        reason = next((fault for fault in (*faults, *gaps) if fault), None)
-    else:
-        reason = next((fault for arm in arms if (fault := arm.never_run())), None)
-    reason = reason or next((fault for arm in arms if (fault := arm.not_numeric(claim.metric))), None)
-    if reason is not None:
-        return reason
+    if (fault := _unfit(claim, baseline, treatment)) is not None:
+        return fault
     by_unit = by_unit and is_of_units(claim)
-    if by_unit and all(is_nested_in_units(claim.metric, arm) for arm in arms):
-        return paired_by_unit(claim, *arms)
-    overlap = _overlap(*arms)
-    if pairing == "intersect":
-        shared = _shared_seeds(*arms)
-        if not shared:
-            return f"{_sizes(*arms)} share no seed, so that pairing='intersect' leaves nothing"
-        arms = baseline.chosen(shared), treatment.chosen(shared)
-    elif overlap == "partial" and pairing == "auto":
-        return _partial(*arms)
-    paired = pairing == "intersect" or (pairing == "auto" and overlap == "same")
-    has_units = claim.metric in arms[0].with_units | arms[1].with_units
-    if has_units and not claim.deterministic and (fault := without_unit(claim.metric, *arms)) is not None:
-        return fault
-    if has_units and paired:
-        if by_unit:
-            sample = of_units(claim, *arms)
-            if sample is not None:
-                return sample
-        elif (fault := _other_units(claim.metric, *arms)) is not None:
-            return fault
-    elif has_units and (fault := other_recurring_units(claim, *arms)) is not None:
-        return fault
+    if by_unit and all(is_nested_in_units(claim.metric, arm) for arm in (baseline, treatment)):
+        return paired_by_unit(claim, baseline, treatment)
+    matched = _matched("none" if of_sessions else claim.pairing, baseline, treatment)
+    if isinstance(matched, str):
+        return matched
+    baseline, treatment, paired = matched
+    arms = (baseline, treatment)
+    if any(claim.metric in arm.with_units for arm in arms):
+        found = _of_units(claim, *arms, paired=paired, by_unit=by_unit)
+        if found is not None:
+            return found
     if isinstance(claim.test, ClusteredTTest):
         return _clustered(claim, *arms, paired=paired)
     sample = _by_replicate(claim, *arms, paired=paired)
     return replace(sample, population=SESSIONS) if of_sessions and isinstance(sample, ClaimSample) else sample
+
+
+def _unfit(claim: Claim, baseline: ConditionRuns, treatment: ConditionRuns) -> str | None:
+    """Say why runs allow no verdict on a claim, however they are matched."""
+    arms = (baseline, treatment)
+    if not baseline.records or not treatment.records:
+        return _sizes(*arms) + "; a verdict needs at least one replicate of both"
+    faults: Iterator[str | None] = (arm.never_run() for arm in arms)
+    if claim.nan_policy == "invalid":
+        faults = chain((_missing(claim, arm) for arm in arms), (arm.gap(claim.metric) for arm in arms))
+    numbers = (arm.not_numeric(claim.metric) for arm in arms)
+    return next(filter(None, chain(faults, numbers)), None)
+
+
+def _matched(
+    pairing: Pairing, baseline: ConditionRuns, treatment: ConditionRuns
+) -> tuple[ConditionRuns, ConditionRuns, bool] | str:
+    """Return the runs that are compared, and whether they are paired."""
+    if pairing == "intersect":
+        shared = _shared_seeds(baseline, treatment)
+        if not shared:
+            return f"{_sizes(baseline, treatment)} share no seed, so that pairing='intersect' leaves nothing"
+        return baseline.chosen(shared), treatment.chosen(shared), True
+    overlap = _overlap(baseline, treatment)
+    if pairing == "auto" and overlap == "partial":
+        return _partial(baseline, treatment)
+    return baseline, treatment, pairing == "auto" and overlap == "same"
+
+
+def _of_units(
+    claim: Claim, baseline: ConditionRuns, treatment: ConditionRuns, *, paired: bool, by_unit: bool
+) -> ClaimSample | str | None:
+    """Return the sample of a metric whose values belong to units, if these make it another one."""
+    arms = (baseline, treatment)
+    if not claim.deterministic and (fault := without_unit(claim.metric, *arms)) is not None:
+        return fault
+    if not paired:
+        return other_recurring_units(claim, *arms)
+    return of_units(claim, *arms) if by_unit else _other_units(claim.metric, *arms)
 
 
 def is_of_units(claim: Claim) -> bool:
@@ -161,9 +178,7 @@ def _worst(
     seen = [value for value in (*baseline, *treatment) if value is not None]
     if not seen:
         return f"no replicate has a finite value of metric {claim.metric!r}"
-    omitted = sum(
-        b is None or t is None for b, t in itertools.zip_longest(baseline, treatment, fillvalue=0.0)
-    )
+    omitted = sum(b is None or t is None for b, t in zip_longest(baseline, treatment, fillvalue=0.0))
     best = max(seen) if claim.direction == "no_decrease" else min(seen)
     worst = claim.worst
     if worst is None and (of_rates or claim.kind == "binary" or (claim.kind == "auto" and is_binary(seen))):
