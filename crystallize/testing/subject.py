@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple
 
@@ -190,53 +190,73 @@ def subject_of(
     examples: int,
 ) -> Subject:
     """Check the arguments of `check_verifier`, and add what a hypothesis says itself."""
+    fewest = _MINIMUM_N if minimum_n is None else minimum_n
+    _check_numbers(alternative, {"minimum_n": fewest, "examples": examples}, tolerance)
+    hypothesis = _with_metrics(verifier, metrics)
+    if hypothesis.claim is not None:
+        _refuse_said_twice(hypothesis, hypothesis.claim, paired=paired, alternative=alternative)
+        paired, alternative = _seen_by(hypothesis.claim)
+        binary = binary or isinstance(hypothesis.claim.test, McNemarTest)
+        fewest = _fewest_replicates(hypothesis.claim) if minimum_n is None else minimum_n
+    elif alternative is None or binary is None:
+        seen = seen_as(hypothesis)
+        alternative, binary = alternative or seen[0], seen[1] if binary is None else binary
+    return Subject(
+        hypothesis,
+        hypothesis.metrics or ("metric",),
+        fewest,
+        paired,
+        alternative or "two-sided",
+        bool(binary),
+        tolerance,
+    )
+
+
+def _check_numbers(alternative: str | None, numbers: Mapping[str, object], tolerance: float) -> None:
     if alternative is not None and alternative not in _ALTERNATIVES:
         raise DefinitionError(
             f"alternative={alternative!r}; allowed are {', '.join(map(repr, _ALTERNATIVES))}"
         )
-    for name, number in (
-        ("minimum_n", _MINIMUM_N if minimum_n is None else minimum_n),
-        ("examples", examples),
-    ):
+    for name, number in numbers.items():
         if isinstance(number, bool) or not isinstance(number, int) or number < 1:
             raise DefinitionError(f"{name}={number!r}; give an integer, 1 or more")
     if not 0 <= tolerance < 1:
         raise DefinitionError(
             f"tolerance={tolerance!r}; give a difference of p-values, 0 or more and below 1"
         )
+
+
+def _with_metrics(
+    verifier: Callable[..., Any] | Hypothesis, metrics: str | Sequence[str] | None
+) -> Hypothesis:
+    """Return what is checked as a hypothesis that names its metrics, if they are known."""
     if not isinstance(verifier, Hypothesis):
-        verifier = Hypothesis(verifier, metrics)
-    elif metrics is not None:
-        if verifier.metrics is not None:
-            raise DefinitionError(f"metrics={metrics!r} was given, but {verifier!r} names its metrics itself")
-        verifier = Hypothesis(verifier.verifier, metrics, name=verifier.name)
-    enough = _MINIMUM_N
-    claim = verifier.claim
-    if claim is not None:
-        for key, value, default in (("paired", paired, True), ("alternative", alternative, "two-sided")):
-            if value != default and value is not None:
-                raise DefinitionError(
-                    f"{key}={value!r} belongs to a verifier; a claim says it itself, here {claim}"
-                )
-        if claim.deterministic:
-            raise DefinitionError(f"{verifier!r} is deterministic: it makes no test that could be checked")
-        test = claim.test
-        paired = claim.pairing != "none" and (test is None or test.paired or test.follows_design)
-        alternative = claim.alternative if claim.is_superiority else "margin"
-        binary = binary or isinstance(claim.test, McNemarTest)
-        enough = _fewest_replicates(claim)
-    elif alternative is None or binary is None:
-        seen = seen_as(verifier)
-        alternative, binary = alternative or seen[0], seen[1] if binary is None else binary
-    return Subject(
-        verifier,
-        verifier.metrics or ("metric",),
-        enough if minimum_n is None else minimum_n,
-        paired,
-        alternative or "two-sided",
-        bool(binary),
-        tolerance,
-    )
+        return Hypothesis(verifier, metrics)
+    if metrics is None:
+        return verifier
+    if verifier.metrics is not None:
+        raise DefinitionError(f"metrics={metrics!r} was given, but {verifier!r} names its metrics itself")
+    return Hypothesis(verifier.verifier, metrics, name=verifier.name)
+
+
+def _refuse_said_twice(
+    hypothesis: Hypothesis, claim: Claim, *, paired: bool, alternative: Alternative | None
+) -> None:
+    """Refuse arguments that a claim answers itself, and a claim without a test."""
+    for key, value, default in (("paired", paired, True), ("alternative", alternative, "two-sided")):
+        if value != default and value is not None:
+            raise DefinitionError(
+                f"{key}={value!r} belongs to a verifier; a claim says it itself, here {claim}"
+            )
+    if claim.deterministic:
+        raise DefinitionError(f"{hypothesis!r} is deterministic: it makes no test that could be checked")
+
+
+def _seen_by(claim: Claim) -> tuple[bool, Alternative]:
+    """Return whether a claim sees pairs, and on which sides of what."""
+    test = claim.test
+    paired = claim.pairing != "none" and (test is None or test.paired or test.follows_design)
+    return paired, claim.alternative if claim.is_superiority else "margin"
 
 
 def _fewest_replicates(claim: Claim) -> int:
