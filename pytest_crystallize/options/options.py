@@ -9,7 +9,6 @@ import secrets
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import pytest
 from crystallize import Budget
 from crystallize.errors import DefinitionError
 from crystallize.seam import Keeping, Unit, replies_kept
+from pytest_crystallize.options.contradictions import refuse_contradictions
 from pytest_crystallize.options.coverage import RUN_AGAIN, is_measured
 from pytest_crystallize.options.switches import STATE_FILE, SwitchedOff, Switches
 from pytest_crystallize.options.values import (
@@ -143,19 +143,8 @@ class Options:
             If an ini option has no value of ours, or options contradict one another.
         """
         option, directory = config.option, cache_directory(config)
-        _check(option)
-        if option.crystallize_against is not None:
-            _check_against(config)
-        typed, declared = option.crystallize_seed, _ini(config, "crystallize_seed", parse_seed)
-        declared = declared if typed is None else None
-        drawn: int | None = None
-        if "random" in (typed, declared):
-            if option.crystallize_shard is not None:
-                raise pytest.UsageError(
-                    "--crystallize-shard: each shard would draw a root seed of its own; give all the same, "
-                    "as in --crystallize-seed=7"
-                )
-            drawn = secrets.randbits(32) if told is None else int(told["drawn_seed"])
+        refuse_contradictions(config)
+        seed, ini_seed, drawn = _seeds(config, told)
         off, notes = _switched_off(config) if told is None else (SwitchedOff.from_dict(told["off"]), ())
         mode = _cache_mode(config) if told is None else told["cache_mode"]
         asked: Mode | None = option.crystallize_cache
@@ -164,11 +153,11 @@ class Options:
         if is_hidden and asked is None:
             mode, is_hidden, notes = "refresh", False, (*notes, RUN_AGAIN)
         return cls(
-            seed=drawn if typed == "random" else typed,
+            seed=seed,
             replicates=option.crystallize_replicates,
             samples=option.crystallize_samples,
             budget=option.crystallize_budget,
-            ini_seed=drawn if declared == "random" else declared,
+            ini_seed=ini_seed,
             ini_replicates=_ini(config, "crystallize_replicates", parse_replicates),
             drawn_seed=drawn,
             claims=_ini(config, "crystallize_claims", parse_replicates),
@@ -241,62 +230,26 @@ def cache_directory(config: pytest.Config) -> Path:
     return Path(tempfile.gettempdir()) / f"pytest-crystallize-{getpass.getuser()}"
 
 
-_UNSHARED = {
-    "save": "only all shards together are a reference; give it to crystallize merge, behind --",
-    "calibrate": "A/A tests are no shards of one; run them in one session",
-    "plan": "a pilot is judged at once; run it in one session",
-    "repro": "one run is no part of a suite; leave one of them out",
-    "budget": "each shard would spend as much; declare budgets for each experiment, which hold in each shard",
-}
-"""Why what a session is asked for can't be asked of a shard."""
-
-
-def _check(option: argparse.Namespace) -> None:
-    if option.crystallize_check_verifiers and find_spec("hypothesis") is None:
-        raise pytest.UsageError(
-            "--crystallize-check-verifiers needs hypothesis; install it with pip install "
-            "'pytest-crystallize[testing]'"
-        )
-    if option.crystallize_save and option.crystallize_calibrate:
-        raise pytest.UsageError("--crystallize-save: A/A tests (--crystallize-calibrate) are no reference")
-    for other in ("save", "calibrate", "plan", "repro", "budget"):
-        if option.crystallize_shard and getattr(option, f"crystallize_{other}"):
-            raise pytest.UsageError(f"--crystallize-shard and --crystallize-{other}: {_UNSHARED[other]}")
-    for other in ("save", "calibrate"):
-        if option.crystallize_plan and getattr(option, f"crystallize_{other}"):
-            raise pytest.UsageError(
-                f"--crystallize-plan and --crystallize-{other}: a pilot is no such run; give one of them"
-            )
-    if option.crystallize_append and not option.crystallize_save:
-        raise pytest.UsageError(
-            "--crystallize-append adds to a reference: say which by --crystallize-save=NAME"
-        )
-    if option.crystallize_save and option.crystallize_compare:
-        raise pytest.UsageError(
-            "--crystallize-save and --crystallize-compare: a run that records judges nothing; give one of "
-            "them (a second run takes what it can from the cache)"
-        )
-
-
 def state_path(config: pytest.Config) -> Path | None:
     """Return where it is remembered which treatments are switched off; None without a cache."""
     return None if getattr(config, "cache", None) is None else cache_directory(config) / STATE_FILE
 
 
-def _check_against(config: pytest.Config) -> None:
-    """Raise `UsageError` for what makes no sense while two commits are compared."""
-    option = config.option
-    for other in ("save", "compare", "calibrate", "plan", "shard"):
-        if getattr(option, f"crystallize_{other}"):
-            raise pytest.UsageError(
-                f"--crystallize-against and --crystallize-{other}: a session that compares two commits does "
-                "nothing else; give one of them"
-            )
-    if option.crystallize_dask or config.getini("crystallize_dask"):
+def _seeds(
+    config: pytest.Config, told: Mapping[str, Any] | None
+) -> tuple[int | None, int | None, int | None]:
+    """Return the root seed as it was typed, that of the ini file, and what was drawn for one of them."""
+    typed, declared = config.option.crystallize_seed, _ini(config, "crystallize_seed", parse_seed)
+    declared = declared if typed is None else None
+    if "random" not in (typed, declared):
+        return typed, declared, None
+    if config.option.crystallize_shard is not None:
         raise pytest.UsageError(
-            "--crystallize-against: both commits are run by processes of this machine; leave out the cluster "
-            "(--crystallize-dask, ini option crystallize_dask)"
+            "--crystallize-shard: each shard would draw a root seed of its own; give all the same, "
+            "as in --crystallize-seed=7"
         )
+    drawn = secrets.randbits(32) if told is None else int(told["drawn_seed"])
+    return drawn if typed == "random" else typed, drawn if declared == "random" else declared, drawn
 
 
 def _switched_off(config: pytest.Config) -> tuple[SwitchedOff, tuple[str, ...]]:

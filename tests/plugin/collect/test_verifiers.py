@@ -101,7 +101,7 @@ def test_a_session_without_the_option_has_no_such_test(suite):
 
 def test_the_error_names_the_extra(suite, monkeypatch):
     """Where Hypothesis is not installed."""
-    monkeypatch.setattr("pytest_crystallize.options.options.find_spec", lambda name: None)
+    monkeypatch.setattr("pytest_crystallize.options.contradictions.find_spec", lambda name: None)
     result = suite.run("--crystallize-check-verifiers")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["*install it with pip install 'pytest-crystallize[[]testing[]]'*"])
