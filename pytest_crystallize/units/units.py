@@ -15,6 +15,7 @@ from crystallize.seam import Analysis, Interim, Unit, global_state_restored, rot
 from pytest_crystallize.records.logs import Key
 from pytest_crystallize.records.looks import tell_look
 from pytest_crystallize.units.blocks import Blocks
+from pytest_crystallize.units.claimed_units import ClaimedUnits
 from pytest_crystallize.units.sources import OneByOne, Records, SharedRecords, Source, UnitsHere
 from pytest_crystallize.units.unit_runs import UnitRuns
 
@@ -124,31 +125,18 @@ class ExperimentRuns(UnitRuns):
     def _one_by_one(self, source: Callable[[], Source]) -> Records:
         """Yield the records of replicates of which each is claimed when there is room for it."""
         exchange = self.settings.exchange
-        under_way: dict[int, int] = {}
-
-        def release(replicate: int) -> None:
-            del under_way[replicate]
-            self.write(exchange.release, self.id, range(replicate, replicate + 1))
-
-        def claimed() -> Iterator[Unit]:
-            while block := exchange.claim(self.id, self.first_missing(), self.size, 1):
-                for replicate in block:
-                    missing = self.missing(replicate)
-                    under_way[replicate] = len(missing)
-                    yield from missing
-                    if not missing:
-                        release(replicate)
-
+        units = ClaimedUnits(
+            lambda: exchange.claim(self.id, self.first_missing(), self.size, 1),
+            self.missing,
+            lambda replicates: self.write(exchange.release, self.id, replicates),
+        )
         try:
-            with closing(source().records(claimed())) as records:
+            with closing(source().records(units)) as records:
                 for record in records:
                     yield record
-                    under_way[record.replicate] -= 1
-                    if not under_way[record.replicate]:
-                        release(record.replicate)
+                    units.ended(record)
         finally:
-            for replicate in list(under_way):
-                release(replicate)
+            units.give_back_all()
 
     @cached_property
     def _blocks(self) -> Blocks:
