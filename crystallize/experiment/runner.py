@@ -36,7 +36,7 @@ from crystallize.identity.provenance import git_commit
 from crystallize.run.execute import RAISED, RunPlan
 from crystallize.run.plugins import ArtifactPlugin, AsyncExecution
 from crystallize.run.plugins.execution import Executed, ended
-from crystallize.run.units import RecordSource, Unit
+from crystallize.run.units import Arriving, RecordSource, Unit
 from crystallize.stats.special import load_scipy
 from crystallize.text.warned import warn
 
@@ -96,18 +96,22 @@ class Runner:
             schedule = self._schedule(conditions or self.plan.conditions)
             ahead = execution.runs_ahead and not self._on_loop
             while todo := schedule.units_to_come(ahead=ahead):
-                with ended(source.records(todo)) as arriving:
-                    for record in arriving:
-                        if not isinstance(record, RunRecord):
-                            await record
-                        elif schedule.take_in(record):
-                            break
+                await self._take_in(source.records(todo), schedule)
             runs = schedule.runs()
             if stored is not None:
                 stored.conclude(record for known in runs.values() for record, _ in known.records.kinds())
             result = self.conclude(runs, commit())
         self._warn_of_notes()
         return result
+
+    async def _take_in(self, records: Arriving, schedule: Schedule) -> None:
+        """Take in records as they come, until a look decides what is to come."""
+        with ended(records) as arriving:
+            for record in arriving:
+                if not isinstance(record, RunRecord):
+                    await record
+                elif schedule.take_in(record):
+                    break
 
     def _stored(self, strategy: Strategy, executed: Executed) -> ResumedRuns | None:
         """Return the stored runs, if some are to be used."""

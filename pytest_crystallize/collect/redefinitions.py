@@ -100,32 +100,36 @@ class Redefinitions:
         later: dict[str, ast.stmt | None] = {}  # what next binds a name; None if it is looked up before
         seen: set[str] = set()
         for statement in reversed(block):
-            if isinstance(statement, ast.For | ast.While):
-                for each in statement.body:
-                    if (
-                        isinstance(each, _DEFINITIONS)
-                        and self._declares(each)
-                        and not _is_kept(each, statement)
-                    ):
-                        yield each.name, each.lineno, _IN_A_LOOP
+            yield from self._lost_in_loop(statement)
             looked_up, bound = _names(statement)
-            if not isinstance(statement, _DEFINITIONS) or not self._declares(statement):
-                if not isinstance(statement, _DEFINITIONS):  # what they bind are locals
-                    later |= dict.fromkeys(bound, statement)
-                later |= dict.fromkeys(looked_up)
-                continue
-            name = statement.name
-            if name not in seen and (fault := _taken(statement, later, held)) is not None:
-                yield name, statement.lineno, fault
-            seen.add(name)
+            if isinstance(statement, _DEFINITIONS) and self._declares(statement):
+                name = statement.name
+                if name not in seen and (fault := _taken(statement, later, held)) is not None:
+                    yield name, statement.lineno, fault
+                seen.add(name)
+                yield from self._lost_in_class(collector, statement, held.get(name))
+            elif not isinstance(statement, _DEFINITIONS):  # what they bind are locals
+                later |= dict.fromkeys(bound, statement)
             later |= dict.fromkeys(looked_up)
-            inner = held.get(name)
-            if (
-                isinstance(statement, ast.ClassDef)
-                and safe_isclass(inner)
-                and collector.istestclass(inner, name)
-            ):
-                yield from self._lost(collector, statement.body, vars(inner))
+
+    def _lost_in_loop(self, statement: ast.stmt) -> Iterator[tuple[str, int, str]]:
+        """Yield the experiments that each pass of a loop defines anew, unless it keeps them."""
+        if not isinstance(statement, ast.For | ast.While):
+            return
+        for each in statement.body:
+            if isinstance(each, _DEFINITIONS) and self._declares(each) and not _is_kept(each, statement):
+                yield each.name, each.lineno, _IN_A_LOOP
+
+    def _lost_in_class(
+        self, collector: pytest.Module, statement: ast.stmt, held: object
+    ) -> Iterator[tuple[str, int, str]]:
+        """Yield those of a class that is collected, given what the module holds under its name."""
+        if (
+            isinstance(statement, ast.ClassDef)
+            and safe_isclass(held)
+            and collector.istestclass(held, statement.name)
+        ):
+            yield from self._lost(collector, statement.body, vars(held))
 
     def _block(self, path: Path) -> Sequence[ast.stmt]:
         if self._parsed[0] != path:

@@ -56,6 +56,10 @@ def run_in_processes(plan: RunPlan, units: Sequence[Unit], workers: int) -> Gene
         left = [unit for unit in left if unit not in done and unit not in killers]
 
 
+_Block = tuple[list[RunRecord], CacheReport | None]
+"""What a process has made of a block of units: records, and what became of steps that are cached."""
+
+
 class _Pool:
     """A pool of processes that can say, if one of them dies, which unit it was running.
 
@@ -82,7 +86,7 @@ class _Pool:
 
     def records(self) -> Generator[RunRecord, None, None]:
         """Yield the records of all blocks that were finished before a process died."""
-        finished = Finished[tuple[list[RunRecord], CacheReport | None]]()
+        finished = Finished[_Block]()
         with ProcessPoolExecutor(
             self._workers, initializer=_Worker.receive, initargs=self._arguments
         ) as pool:
@@ -96,15 +100,19 @@ class _Pool:
                 for future in finished:
                     self._note_processes()
                     with suppress(BrokenProcessPool):
-                        records, report = future.result()
-                        if self._plan.step_cache is not None and report is not None:
-                            self._plan.step_cache.take(report)
-                        yield from records
+                        yield from self._taken(future.result())
             except BaseException:  # Ctrl-C above all: what still runs is wanted no more
                 self._note_processes()
                 for process in self._processes.values():
                     process.terminate()
                 raise
+
+    def _taken(self, block: _Block) -> list[RunRecord]:
+        """Take in what became of cached steps in a block, and return its records."""
+        records, report = block
+        if self._plan.step_cache is not None and report is not None:
+            self._plan.step_cache.take(report)
+        return records
 
     def check_guarded(self) -> None:
         """Raise `EngineError` if a process came to this place again before it could run a unit."""
@@ -162,7 +170,7 @@ class _Worker:
         cls.payload, cls.running = payload, running
 
     @classmethod
-    def run(cls, start: int, block: Sequence[Unit]) -> tuple[list[RunRecord], CacheReport | None]:
+    def run(cls, start: int, block: Sequence[Unit]) -> _Block:
         plan = cls.plan = cls.plan or cls.unpickled()
         records = []
         for index, unit in enumerate(block, start):
