@@ -17,7 +17,7 @@ from pathlib import Path
 
 from crystallize import Experiment, Treatment, pipeline_step
 from crystallize.identity.environment import environment
-from crystallize.run.run_key import subject_of
+from crystallize.run.plan_subject import subject_of
 from crystallize.run.units import Unit
 
 SUITE = Path(__file__).resolve().parent.parent / "example_suite"

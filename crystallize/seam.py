@@ -125,6 +125,7 @@ if TYPE_CHECKING:
     from crystallize.identity.environment import environment as environment
     from crystallize.identity.environment import environment_changes as environment_changes
     from crystallize.identity.fingerprint import fingerprint as fingerprint
+    from crystallize.identity.inputs import declared_inputs as declared_inputs
     from crystallize.identity.opened_files import OPENED as OPENED
     from crystallize.identity.origin import is_project_file as is_project_file
     from crystallize.identity.origin import is_project_module as is_project_module
@@ -175,14 +176,13 @@ if TYPE_CHECKING:
     from crystallize.run.execute import execute as execute
     from crystallize.run.impurities import Impurities as Impurities
     from crystallize.run.pipeline import Hooks as Hooks
+    from crystallize.run.plan_subject import subject_of as subject_of
     from crystallize.run.plugins import Execution as Execution
     from crystallize.run.plugins.artifacts import write_artifacts as write_artifacts
     from crystallize.run.repeatability import Repeatability as Repeatability
     from crystallize.run.run_key import Subject as Subject
-    from crystallize.run.run_key import declared_inputs as declared_inputs
     from crystallize.run.run_key import explain as explain
     from crystallize.run.run_key import is_environment as is_environment
-    from crystallize.run.run_key import subject_of as subject_of
     from crystallize.run.step_cache import StepCache as StepCache
     from crystallize.run.step_cache import open_step_cache as open_step_cache
     from crystallize.run.stored_runs import StoredRuns as StoredRuns
@@ -303,6 +303,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "identity.audit": ("listen", "unheard"),
     "identity.environment": ("Environment", "environment", "environment_changes"),
     "identity.fingerprint": ("fingerprint",),
+    "identity.inputs": ("declared_inputs",),
     "identity.opened_files": ("OPENED",),
     "identity.origin": ("is_project_file", "is_project_module"),
     "identity.provenance": ("Machine", "commit_and_changes", "git_commit", "git_tags", "machine", "versions"),
@@ -332,10 +333,11 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "run.execute": ("Outcomes", "RAISED", "RunPlan", "execute"),
     "run.impurities": ("Impurities",),
     "run.pipeline": ("Hooks",),
+    "run.plan_subject": ("subject_of",),
     "run.plugins": ("Execution",),
     "run.plugins.artifacts": ("write_artifacts",),
     "run.repeatability": ("Repeatability",),
-    "run.run_key": ("Subject", "declared_inputs", "explain", "is_environment", "subject_of"),
+    "run.run_key": ("Subject", "explain", "is_environment"),
     "run.step_cache": ("StepCache", "open_step_cache"),
     "run.stored_runs": ("StoredRuns",),
     "run.units": ("Unit", "rotated", "unit_of"),

@@ -155,6 +155,7 @@ def test_imports_point_down(module):
 CACHING = {
     f"crystallize.run.{name}"
     for name in (
+        "plan_subject",
         "repeatability",
         "resumed_runs",
         "run_key",

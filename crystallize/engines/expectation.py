@@ -15,8 +15,9 @@ from crystallize.declare.dependencies import Caching
 from crystallize.errors import FingerprintError, OtherCodeError
 from crystallize.identity.environment import environment, environment_changes
 from crystallize.run.execute import RunPlan
+from crystallize.run.plan_subject import subject_of
 from crystallize.run.plugins import BasePlugin
-from crystallize.run.run_key import Subject, explain, subject_of
+from crystallize.run.run_key import Subject, explain
 
 _MOST_SHOWN: Final = 4
 _ALWAYS: Final = frozenset({"Python", "Python flags", "crystallize source", "numpy", "scipy"})

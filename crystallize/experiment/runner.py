@@ -191,7 +191,7 @@ class Runner:
         """Return name and digest of each declared input, as it is now."""
         if not self.experiment.caching.inputs:
             return {}
-        from crystallize.run.run_key import declared_inputs  # heavy: what it loads identifies code
+        from crystallize.identity.inputs import declared_inputs  # heavy: what it loads identifies code
 
         return declared_inputs(Path.cwd(), self.experiment.caching.inputs)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from crystallize.errors import FingerprintError
@@ -36,3 +36,28 @@ def _matching(root: Path, pattern: str) -> list[Path]:
     elif os.path.lexists(whole):
         return [Path(whole)]
     return sorted(map(Path, glob.glob(whole, recursive=True, include_hidden=True)))  # noqa: PTH207 - hidden
+
+
+def input_digests(root: Path, pattern: str) -> list[tuple[str, str]]:
+    """Return name and digest of each file of a pattern of `inputs`.
+
+    Raises
+    ------
+    FingerprintError
+        If it names no file, or one that can't be read.
+    """
+    found = list(declared_files(root, pattern))
+    if not found:
+        raise FingerprintError(f"inputs= {pattern!r} names no file in {root}; correct it, or leave it out")
+    return found
+
+
+def declared_inputs(root: Path, patterns: Iterable[str]) -> dict[str, str]:
+    """Return name -> digest of the files of all patterns; a pattern of which none can be read has none."""
+    found: dict[str, str] = {}
+    for pattern in patterns:
+        try:
+            found.update(input_digests(root, pattern))
+        except FingerprintError:
+            found[pattern] = ""
+    return found

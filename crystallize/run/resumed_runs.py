@@ -13,10 +13,10 @@ from crystallize.declare.awaiting import outside_loop
 from crystallize.declare.dependencies import Caching
 from crystallize.identity.environment import environment
 from crystallize.run.execute import RunPlan
+from crystallize.run.plan_subject import subject_of
 from crystallize.run.plugins import BasePlugin, SerialExecution
 from crystallize.run.plugins.execution import Executed, ended
 from crystallize.run.repeatability import Repeatability
-from crystallize.run.run_key import subject_of
 from crystallize.run.stored_runs import StoredRuns
 from crystallize.run.units import Arriving, Unit, unit_of
 from crystallize.run.verification import VERIFIED, compared_with_stored

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
@@ -13,28 +13,21 @@ from types import ModuleType
 from typing import Any, Final
 
 from crystallize.context.seeding import SeedStream
-from crystallize.declare.artifact import Artifact
-from crystallize.declare.datasource import DataSource, ExperimentInput
 from crystallize.declare.dependencies import Caching
-from crystallize.declare.functions import Given
-from crystallize.declare.treatment import BASELINE, Treatment
+from crystallize.declare.treatment import Treatment
 from crystallize.errors import FingerprintError
 from crystallize.identity.environment import Environment, environment_changes
 from crystallize.identity.fingerprint import changes, found_by, spellings
-from crystallize.identity.inputs import declared_files
+from crystallize.identity.inputs import input_digests
 from crystallize.identity.origin import Roots
 from crystallize.identity.reach import Reach
 from crystallize.identity.set_up import reached_modules
-from crystallize.run.execute import RunPlan
-from crystallize.run.plugins import ArtifactPlugin, BasePlugin, Execution, LoggingPlugin, SeedPlugin
-from crystallize.run.plugins.base import UNIT_HOOKS
 from crystallize.run.units import Unit
 
 _SCHEMA: Final = "crystallize-records-1"
 _ENVIRONMENT: Final = "environment "
 _REPLACED: Final = "cache_key"
 _quoted: Final = json.JSONEncoder().encode  # of a text; `dumps` would take four times as long
-_KNOWN: Final = (BasePlugin, SeedPlugin, ArtifactPlugin, LoggingPlugin, Execution)
 
 
 @dataclass(frozen=True)
@@ -140,6 +133,23 @@ class Subject:
         FingerprintError
             If a part can't be identified and there is no `cache_key`; the message says which, and why.
         """
+        common = self._common(environment)
+        identified: dict[int, RunIdentity] = {}  # experiments upstream, by their subject
+        own_parts, seals = {}, {}
+        labels, complete = set(common.labels), common.complete
+        for condition in self.treatments:
+            own = self._own(common, condition, environment, identified)
+            own_parts[condition] = own.said
+            seals[condition] = own.total.digest()
+            labels |= own.labels
+            complete = complete and own.complete
+        digest = blake2b(repr(sorted(seals.items())).encode(), digest_size=32).hexdigest()
+        slot = json.dumps(["records", *self.names])
+        known_code = frozenset(labels) if complete else None
+        return RunIdentity(slot, common.said, own_parts, known_code, digest, seals, self.stream)
+
+    def _common(self, environment: Environment) -> _Parts:
+        """Return what the runs of all conditions depend on."""
         common = _Parts(self, spellings(self.roots), {})
         common.value("schema", _SCHEMA)
         common.said |= {_ENVIRONMENT + name: part for name, part in environment.parts.items()}
@@ -154,31 +164,30 @@ class Subject:
             common.value(f"environment variable {name}", os.environ.get(name))
         if self.caching.cache_key is not None:
             common.value("cache_key", self.caching.cache_key)
-        own_parts, seals = {}, {}
-        labels = set(common.labels)
-        complete = common.complete
-        known: dict[int, RunIdentity] = {}
-        for condition, treatment in self.treatments.items():
-            own = common.branch()
-            own.value("condition", condition)
-            if treatment is not None:
-                own.code(f"treatment {condition}", treatment.change)
-            for name, subject, theirs in self.upstream.get(condition, ()):
-                if id(subject) not in known:
-                    known[id(subject)] = subject.identify(environment)
-                other = known[id(subject)]
-                own.add(name, other.parts[theirs])
-                own.seal(f"upstream {name}", other.seals[theirs].hex())
-                labels |= other.labels or set()
-                complete = complete and other.labels is not None
-            own_parts[condition] = own.said
-            seals[condition] = own.total.digest()
-            labels |= own.labels
-            complete = complete and own.complete
-        digest = blake2b(repr(sorted(seals.items())).encode(), digest_size=32).hexdigest()
-        slot = json.dumps(["records", *self.names])
-        known_code = frozenset(labels) if complete else None
-        return RunIdentity(slot, common.said, own_parts, known_code, digest, seals, self.stream)
+        return common
+
+    def _own(
+        self,
+        common: _Parts,
+        condition: str,
+        environment: Environment,
+        identified: dict[int, RunIdentity],
+    ) -> _Parts:
+        """Return what the runs of one condition depend on: its treatment, and experiments upstream."""
+        own = common.branch()
+        own.value("condition", condition)
+        treatment = self.treatments[condition]
+        if treatment is not None:
+            own.code(f"treatment {condition}", treatment.change)
+        for name, subject, theirs in self.upstream.get(condition, ()):
+            if id(subject) not in identified:
+                identified[id(subject)] = subject.identify(environment)
+            other = identified[id(subject)]
+            own.add(name, other.parts[theirs])
+            own.seal(f"upstream {name}", other.seals[theirs].hex())
+            own.labels |= other.labels or set()
+            own.complete = own.complete and other.labels is not None
+        return own
 
     def with_readable_inputs(self) -> Subject:
         """Return it without the patterns of `inputs` that name no file, or one that can't be read."""
@@ -196,31 +205,6 @@ class Subject:
             for _, subject, _ in entries:
                 found += subject.input_paths()
         return list(dict.fromkeys(found))
-
-
-def input_digests(root: Path, pattern: str) -> list[tuple[str, str]]:
-    """Return name and digest of each file of a pattern of `inputs`.
-
-    Raises
-    ------
-    FingerprintError
-        If it names no file, or one that can't be read.
-    """
-    found = list(declared_files(root, pattern))
-    if not found:
-        raise FingerprintError(f"inputs= {pattern!r} names no file in {root}; correct it, or leave it out")
-    return found
-
-
-def declared_inputs(root: Path, patterns: Iterable[str]) -> dict[str, str]:
-    """Return name -> digest of the files of all patterns; a pattern of which none can be read has none."""
-    found: dict[str, str] = {}
-    for pattern in patterns:
-        try:
-            found.update(input_digests(root, pattern))
-        except FingerprintError:
-            found[pattern] = ""
-    return found
 
 
 class _Parts:
@@ -290,69 +274,3 @@ def explain(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
 def is_environment(name: str) -> bool:
     """Return whether a part of an identity is of the environment, the variables that are declared apart."""
     return name.startswith(_ENVIRONMENT) and not name.startswith(_ENVIRONMENT + "variable ")
-
-
-def subject_of(
-    plan: RunPlan,
-    plugins: Iterable[BasePlugin],
-    caching: Caching,
-    *,
-    root: Path,
-    roots: tuple[Path, ...] = (),
-) -> Subject:
-    """Return what the units of a plan are made of.
-
-    Parameters
-    ----------
-    plan : RunPlan
-        How to run any unit.
-    plugins : iterable of BasePlugin
-        Those that the user gave.
-    caching : Caching
-        What is declared.
-    root : path
-        What `inputs` are relative to.
-    roots : tuple of path
-        Directories whose code counts even where packages are installed.
-
-    Raises
-    ------
-    FingerprintError
-        If a plugin has hooks around replicates or steps and there is no `cache_key`.
-    """
-    source = plan.datasource
-    components: dict[str, Any] = {f"data source {source.name}": _without_ids(source)}
-    components |= {f"step {i} ({step.name})": step for i, step in enumerate(plan.pipeline, start=1)}
-    components |= {"seeding": plan.seed_globals, "initial context": dict(plan.initial)}
-    components |= {f"output {name}": (name, writer) for name, writer in plan.outputs.items()}
-    for number, plugin in enumerate(plugins):
-        if caching.cache_key is None and (hook := _own_hook(plugin)) is not None:
-            raise FingerprintError(
-                f"{type(plugin).__name__}.{hook} is a hook around runs, which a stored run would not call"
-            )
-        if type(plugin).__module__.partition(".")[0] != "crystallize":
-            components[f"plugin {number} ({type(plugin).__name__})"] = plugin
-    names = (_named(source), *map(_named, plan.pipeline))
-    treatments = {BASELINE: None, **{treatment.name: treatment for treatment in plan.treatments}}
-    return Subject(names, components, treatments, plan.stream, caching, root, roots)
-
-
-def _without_ids(source: DataSource) -> Any:
-    """Return what a data source gives, without the ids that tell artifacts of one name apart."""
-    if type(source) is Artifact:
-        return ("artifact", source.name, source.loader, source.writer, source.from_path)
-    if type(source) is ExperimentInput:
-        return {name: _without_ids(part) for name, part in zip(source.params, source.parts, strict=True)}
-    return source
-
-
-def _own_hook(plugin: BasePlugin) -> str | None:
-    for hook in UNIT_HOOKS:
-        if all(getattr(type(plugin), hook) is not getattr(known, hook) for known in _KNOWN):
-            return hook
-    return None
-
-
-def _named(part: Any) -> str:
-    declared = part.factory if isinstance(part, Given) else type(part)
-    return f"{declared.__module__}.{part.name}"

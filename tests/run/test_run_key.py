@@ -11,8 +11,9 @@ from crystallize import Experiment, Hypothesis, Treatment, data_source, pipeline
 from crystallize.declare.dependencies import Caching
 from crystallize.errors import DefinitionError, FingerprintError
 from crystallize.identity.environment import Environment
+from crystallize.run.plan_subject import subject_of
 from crystallize.run.plugins import BasePlugin, LoggingPlugin, SeedPlugin
-from crystallize.run.run_key import explain, subject_of
+from crystallize.run.run_key import explain
 from crystallize.run.units import Unit
 
 HERE = Environment.from_json({"Python": "3", "numpy": "1.0 files 00"})

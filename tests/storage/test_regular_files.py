@@ -9,7 +9,7 @@ import pytest
 
 from crystallize.analysis.reference_file import load_reference
 from crystallize.errors import FingerprintError, ReferenceFileError
-from crystallize.run.run_key import input_digests
+from crystallize.identity.inputs import input_digests
 from crystallize.storage import regular
 from crystallize.storage.regular import read_regular
 from crystallize.storage.sealed import Encoded
