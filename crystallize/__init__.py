@@ -83,8 +83,8 @@ if TYPE_CHECKING:
     from crystallize.run.plugins.execution import SerialExecution as SerialExecution
     from crystallize.run.plugins.logging import LoggingPlugin as LoggingPlugin
     from crystallize.run.plugins.seed import SeedPlugin as SeedPlugin
-    from crystallize.storage.run_directory import StoredVersion as StoredVersion
-    from crystallize.storage.run_directory import stored_versions as stored_versions
+    from crystallize.storage.stored_versions import StoredVersion as StoredVersion
+    from crystallize.storage.stored_versions import stored_versions as stored_versions
 
 _NAMES = {
     "analysis.analysis": ("evaluate",),
@@ -139,7 +139,7 @@ _NAMES = {
     "run.plugins.execution": ("ParallelExecution", "SerialExecution"),
     "run.plugins.logging": ("LoggingPlugin",),
     "run.plugins.seed": ("SeedPlugin",),
-    "storage.run_directory": ("StoredVersion", "stored_versions"),
+    "storage.stored_versions": ("StoredVersion", "stored_versions"),
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names}
 
