@@ -96,24 +96,29 @@ class FactoryRuns(ExperimentRuns, AwaitedRuns):
         )
         self.awaits = experiment.run_plan().is_async and not self.on_cluster
         self.experiment_name = self.name if experiment.name == DEFAULT_NAME else experiment.name
-        for plugin in experiment.given_plugins:
-            if isinstance(plugin, Execution):
-                settings.note(
-                    f"{self.name}: {type(plugin).__name__} is ignored under pytest; replicates run in "
-                    "parallel under pytest-xdist's -n, or on a cluster"
-                )
+        self._note_ignored(experiment)
         self.artifacts = self._shared_artifacts(experiment)
-        self.experiment = experiment.varied(
-            name=self.experiment_name,
-            **({"replicates": self.replicates} if self.design is None else {"design": self.design}),
-            plugins=[
-                self.artifacts if isinstance(plugin, ArtifactPlugin) else plugin
-                for plugin in experiment.plugins
-            ],
-        )
+        self.experiment = self._as_settled(experiment)
         self.seeds_globals = experiment.plugin(SeedPlugin).seed_globals is not None
         self._began: list[BasePlugin] = []
         self._refusal: RunError | None = None
+
+    def _note_ignored(self, experiment: Experiment) -> None:
+        """Say which plugins of the experiment do nothing here."""
+        for plugin in experiment.given_plugins:
+            if isinstance(plugin, Execution):
+                self.settings.note(
+                    f"{self.name}: {type(plugin).__name__} is ignored under pytest; replicates run in "
+                    "parallel under pytest-xdist's -n, or on a cluster"
+                )
+
+    def _as_settled(self, experiment: Experiment) -> Experiment:
+        """Return the experiment as it is run here: so often, and with artifacts that processes share."""
+        amount = {"replicates": self.replicates} if self.design is None else {"design": self.design}
+        plugins = [
+            self.artifacts if isinstance(plugin, ArtifactPlugin) else plugin for plugin in experiment.plugins
+        ]
+        return experiment.varied(name=self.experiment_name, **amount, plugins=plugins)
 
     def _shared_artifacts(self, experiment: Experiment) -> SharedArtifacts:
         plugin, settings = experiment.plugin(ArtifactPlugin), self.settings
