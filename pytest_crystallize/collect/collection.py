@@ -51,12 +51,12 @@ from pytest_crystallize.pytest_seam import (
     functions_of,
     saferepr,
 )
+from pytest_crystallize.units.experiment_runs import ExperimentRuns
 from pytest_crystallize.units.factories import FactoryRuns
 from pytest_crystallize.units.graphs import GraphRuns
 from pytest_crystallize.units.marked import MarkedRuns
 from pytest_crystallize.units.marked_async import AsyncMarkedRuns, has_to_await
 from pytest_crystallize.units.settings import Settings
-from pytest_crystallize.units.units import ExperimentRuns
 
 
 class ExperimentCollector(ShowsTraceback, pytest.Class):

@@ -46,7 +46,7 @@ from pytest_crystallize.report.judged import CacheUse, Judged, plain
 
 if TYPE_CHECKING:
     from crystallize import Hypothesis
-    from pytest_crystallize.units.units import ExperimentRuns
+    from pytest_crystallize.units.experiment_runs import ExperimentRuns
 
 PREFETCH_SECONDS = 0.25
 _OF_VERDICTS = ("skip", "skipif", "xfail")

@@ -11,7 +11,7 @@ from crystallize.seam import Unit, open_store, printable
 from pytest_crystallize.collect.items import HypothesisItem
 from pytest_crystallize.command.main import GOOD, CommandError
 from pytest_crystallize.command.session import ask, kept_in
-from pytest_crystallize.units.units import ExperimentRuns
+from pytest_crystallize.units.experiment_runs import ExperimentRuns
 
 
 def why(node: str, *, behind: Sequence[str] = ()) -> int:

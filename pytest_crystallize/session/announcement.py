@@ -12,7 +12,7 @@ from crystallize.seam import announced_cases, write_whole
 from pytest_crystallize.collect.items import HypothesisItem
 from pytest_crystallize.report.announced import Announced
 from pytest_crystallize.session.saving import to_be_saved
-from pytest_crystallize.units.units import ExperimentRuns
+from pytest_crystallize.units.experiment_runs import ExperimentRuns
 
 _FILE = "items.json"
 """In the directory of the session."""

@@ -34,7 +34,7 @@ from crystallize.seam import (
 from pytest_crystallize.naming.ids import relative, shortened
 from pytest_crystallize.records.exchange import Exchange, unlike
 from pytest_crystallize.report.announced import Announced
-from pytest_crystallize.units.units import ExperimentRuns
+from pytest_crystallize.units.experiment_runs import ExperimentRuns
 
 
 def to_be_saved(runs: ExperimentRuns) -> dict[str, Any]:

@@ -39,9 +39,9 @@ from pytest_crystallize.session.command_line import controls_workers
 from pytest_crystallize.session.selection import note_idle_options, settle_repro
 from pytest_crystallize.session.summary import told_seed
 from pytest_crystallize.session.tokens import LastToken, with_tokens
+from pytest_crystallize.units.experiment_runs import ExperimentRuns
 from pytest_crystallize.units.settings import Settings
 from pytest_crystallize.units.unit_runs import watching_set_up
-from pytest_crystallize.units.units import ExperimentRuns
 
 if TYPE_CHECKING:
     from pytest_crystallize.cluster.cluster import Cluster

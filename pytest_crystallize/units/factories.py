@@ -51,10 +51,10 @@ from pytest_crystallize.isolation.process_loop import RunTask
 from pytest_crystallize.naming.tracebacks import describe
 from pytest_crystallize.records.record_cache import surroundings
 from pytest_crystallize.units.artifacts import SharedArtifacts
+from pytest_crystallize.units.experiment_runs import ExperimentRuns
 from pytest_crystallize.units.settings import Settings
 from pytest_crystallize.units.sources import Records, SharedRecords, Source, UnitsHere
 from pytest_crystallize.units.together import AwaitedRuns, Script, UnitsTogether
-from pytest_crystallize.units.units import ExperimentRuns
 
 
 class FactoryRuns(ExperimentRuns, AwaitedRuns):

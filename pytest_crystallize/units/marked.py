@@ -42,8 +42,8 @@ from pytest_crystallize.pytest_seam import (
 from pytest_crystallize.records.record_cache import marked_components, marked_names
 from pytest_crystallize.units.artifacts import SharedArtifacts
 from pytest_crystallize.units.condition_node import ConditionFunction
+from pytest_crystallize.units.experiment_runs import ExperimentRuns
 from pytest_crystallize.units.settings import Settings
-from pytest_crystallize.units.units import ExperimentRuns
 
 
 class MarkedRuns(ExperimentRuns):
