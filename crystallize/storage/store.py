@@ -221,29 +221,29 @@ class Store:
         """
         if self._key is None:
             return
-        files: list[_File] = []
-        for file in self._scan():
-            if not UNFINISHED.fullmatch(file.name):
-                files.append(file)
-            elif time.time() - file.used / 1e9 > _STALE:
-                _remove(file.path)
+        files = self._finished()
         files.sort(key=lambda file: (file.used, file.path), reverse=True)
         excess = sum(file.size for file in files) - self.capacity
         while excess > 0:
             file = files.pop()
             _remove(file.path)
             excess -= file.size
-        groups: dict[str, list[_File]] = defaultdict(list)
-        for file in files:
-            prefix, _, pack = file.name.rpartition("-")
-            if pack:
-                groups[prefix].append(file)
-        for prefix, packs in groups.items():
-            if sum(pack.size < _SMALL for pack in packs) >= _MANY:
+        for prefix, packs in _by_prefix(files).items():
+            if sum(map(_is_small, packs)) >= _MANY:
                 packs.sort(key=lambda pack: pack.name)
-                for is_small, row in groupby(packs, lambda pack: pack.size < _SMALL):
+                for is_small, row in groupby(packs, _is_small):
                     if is_small:
                         self._merge(self._key, prefix, [*row])
+
+    def _finished(self) -> list[_File]:
+        """Return our files; remove temporary ones that nobody goes on to write."""
+        files = []
+        for file in self._scan():
+            if not UNFINISHED.fullmatch(file.name):
+                files.append(file)
+            elif time.time() - file.used / 1e9 > _STALE:
+                _remove(file.path)
+        return files
 
     def prune(self, days: float) -> tuple[int, int]:
         """Remove what was not used for some days; return how many bytes that were, and how many are left."""
@@ -380,6 +380,20 @@ class _File(NamedTuple):
     name: str
     size: int
     used: int  # time of the last use, in ns
+
+
+def _is_small(pack: _File) -> bool:
+    return pack.size < _SMALL
+
+
+def _by_prefix(files: Iterable[_File]) -> dict[str, list[_File]]:
+    """Return the packs among some files by slot and common parts, which packs that are merged share."""
+    groups: dict[str, list[_File]] = defaultdict(list)
+    for file in files:
+        prefix, _, pack = file.name.rpartition("-")
+        if pack:
+            groups[prefix].append(file)
+    return groups
 
 
 def _touch(path: str) -> None:
