@@ -54,10 +54,10 @@ if TYPE_CHECKING:
     from crystallize.declare.datasource import ExperimentInput as ExperimentInput
     from crystallize.declare.datasource import data_source as data_source
     from crystallize.declare.functions import inject_from_ctx as inject_from_ctx
-    from crystallize.declare.functions import resource_factory as resource_factory
     from crystallize.declare.pipeline_step import PipelineStep as PipelineStep
     from crystallize.declare.pipeline_step import exit_step as exit_step
     from crystallize.declare.pipeline_step import pipeline_step as pipeline_step
+    from crystallize.declare.resources import resource_factory as resource_factory
     from crystallize.declare.treatment import Treatment as Treatment
     from crystallize.declare.treatment import treatment as treatment
     from crystallize.engines.dask_execution import DaskExecution as DaskExecution
@@ -118,8 +118,9 @@ _NAMES = {
     "declare.budget": ("Budget",),
     "declare.cases": ("Cases",),
     "declare.datasource": ("DataSource", "ExperimentInput", "data_source"),
-    "declare.functions": ("inject_from_ctx", "resource_factory"),
+    "declare.functions": ("inject_from_ctx",),
     "declare.pipeline_step": ("PipelineStep", "exit_step", "pipeline_step"),
+    "declare.resources": ("resource_factory",),
     "declare.treatment": ("Treatment", "treatment"),
     "engines.dask_execution": ("DaskExecution",),
     "engines.executor_execution": ("ExecutorExecution",),

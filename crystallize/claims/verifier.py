@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from crystallize.declare.functions import Declared
+from crystallize.declare.decorated import Declared
 from crystallize.errors import DefinitionError, StepParameterError
 
 

@@ -11,7 +11,8 @@ from crystallize.context.context import FrozenContext, journal_of
 from crystallize.context.freezing import freeze, thaw
 from crystallize.context.seeding import INPUT
 from crystallize.declare.awaiting import is_async, outside_loop, settled
-from crystallize.declare.functions import Declared, Given, Parameters
+from crystallize.declare.decorated import Declared
+from crystallize.declare.functions import Given, Parameters
 from crystallize.errors import DefinitionError
 
 

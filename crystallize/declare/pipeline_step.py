@@ -10,7 +10,8 @@ from typing import Any, overload
 from crystallize.context.context import FrozenContext
 from crystallize.context.freezing import Shared
 from crystallize.declare.awaiting import is_async
-from crystallize.declare.functions import Declared, Given, Parameters
+from crystallize.declare.decorated import Declared
+from crystallize.declare.functions import Given, Parameters
 from crystallize.errors import DefinitionError
 
 

@@ -12,7 +12,7 @@ from typing import Any, SupportsIndex, overload
 from crystallize.context.context import FrozenContext, frozen_mapping
 from crystallize.declare.artifact import artifacts_in
 from crystallize.declare.datasource import DataSource, DataSourceFactory
-from crystallize.declare.functions import named
+from crystallize.declare.decorated import named
 from crystallize.errors import ContextValueError, DefinitionError
 from crystallize.text.keywords import checked_keywords
 

@@ -23,7 +23,7 @@ from crystallize.context.journal import Journal
 from crystallize.context.record import RunError, RunRecord
 from crystallize.context.recording import KeptArtifact
 from crystallize.context.seeding import global_state_restored
-from crystallize.declare.functions import Declared
+from crystallize.declare.decorated import Declared
 from crystallize.engines.expectation import Expectation
 from crystallize.engines.interference import prevent_interference
 from crystallize.errors import CrystallizeError, OtherCodeError
