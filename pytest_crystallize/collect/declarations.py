@@ -241,24 +241,34 @@ class Declarations:
             [mark for base in obj.__mro__ for mark in as_marks(vars(base).get("pytestmark", ()))]
         )
         held = [member for member, value in _members(obj) if is_marked(marks_on(value))]
-        named: list[str] = []
-        if is_case or is_tests:
-            named = [m for m, value in _members(obj) if self._is_named(m) and callable(_plain(value))]
-        if is_case:
-            if not (marked or held or named):
-                return None
-            what = "is marked" if marked else f"holds {(held or named)[0]}"
+        if not (is_case or is_tests):
+            return self._fault_of_uncollected(collector, name, obj, marked=marked, held=held)
+        named = [m for m, value in _members(obj) if self._is_named(m) and callable(_plain(value))]
+        if is_tests and marked and not named:
             return (
-                f"{name} is a unittest.TestCase and {what}; experiments are functions, or methods of a class "
-                "named Test* without a base, with pytest's fixtures"
+                f"{name} is marked as an experiment, but no method matches {self._names()}; mark "
+                "functions or classes that hold some"
             )
         if is_tests:
-            if marked and not named:
-                return (
-                    f"{name} is marked as an experiment, but no method matches {self._names()}; mark "
-                    "functions or classes that hold some"
-                )
             return self._redefinitions.fault(collector, name)
+        if not (marked or held or named):
+            return None
+        what = "is marked" if marked else f"holds {(held or named)[0]}"
+        return (
+            f"{name} is a unittest.TestCase and {what}; experiments are functions, or methods of a class "
+            "named Test* without a base, with pytest's fixtures"
+        )
+
+    def _fault_of_uncollected(
+        self,
+        collector: pytest.Module | pytest.Class,
+        name: str,
+        obj: type,
+        *,
+        marked: bool,
+        held: Sequence[str],
+    ) -> str | None:
+        """Say why pytest does not collect a class that is marked, or whose members `held` are."""
         if not (marked or held) or _not_collected(obj):
             return None
         if obj.__subclasses__():
