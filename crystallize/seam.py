@@ -129,7 +129,6 @@ if TYPE_CHECKING:
     from crystallize.identity.opened_files import OPENED as OPENED
     from crystallize.identity.origin import is_project_file as is_project_file
     from crystallize.identity.origin import is_project_module as is_project_module
-    from crystallize.identity.provenance import Machine as Machine
     from crystallize.identity.provenance import commit_and_changes as commit_and_changes
     from crystallize.identity.provenance import git_commit as git_commit
     from crystallize.identity.provenance import git_tags as git_tags
@@ -306,7 +305,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "identity.inputs": ("declared_inputs",),
     "identity.opened_files": ("OPENED",),
     "identity.origin": ("is_project_file", "is_project_module"),
-    "identity.provenance": ("Machine", "commit_and_changes", "git_commit", "git_tags", "machine", "versions"),
+    "identity.provenance": ("commit_and_changes", "git_commit", "git_tags", "machine", "versions"),
     "identity.purity": ("is_incidental",),
     "identity.set_up": ("set_up_by",),
     "report.case_changes": ("change_lines", "slice_lines"),

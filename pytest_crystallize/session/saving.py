@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ from crystallize.seam import (
     Claim,
     Claimed,
     ClusteredTTest,
-    Machine,
     Origin,
+    Recording,
     add_recording,
     claim_sample,
     claimed_metrics,
@@ -99,8 +100,9 @@ class ReferenceWriter:
                 )
                 continue
             here = None if known.save["on_cluster"] else machine()
+            origin = partial(Origin.now, commit=commit, dirty=dirty, machine=here)
             try:
-                self.told += self._save(key, known, path, commit=commit, dirty=dirty, here=here, tags=tags)
+                self.told += self._save(key, known, path, origin, tags)
             except ReferenceFileError as fault:
                 self._refuse(f"{fault}{_what_stays(path)}")
             except OSError as fault:
@@ -111,15 +113,7 @@ class ReferenceWriter:
         self.faults.append(f"NOT SAVED: {shortened(reason, self.root)}")
 
     def _save(
-        self,
-        key: str,
-        known: Announced,
-        path: Path,
-        *,
-        commit: str | None,
-        dirty: bool | None,
-        here: Machine | None,
-        tags: list[str],
+        self, key: str, known: Announced, path: Path, origin: Callable[..., Origin], tags: list[str]
     ) -> Iterator[str]:
         """Write one file; yield what is to be said of it."""
         name, plan = known.name, known.save
@@ -128,29 +122,37 @@ class ReferenceWriter:
         if are_complete and all(one.skipped for arm in runs.values() for one, _ in arm.records.kinds()):
             yield f"{name} was skipped, so it has no reference of today"
             return
-        origin = Origin.now(commit=commit, dirty=dirty, machine=here, inputs=plan["inputs"])
-        claimed = [Claimed(*entry) for entry in plan["claimed"]]
         names = CaseNames.announced(known.cases)
-        cases = [] if names is None else [names.named(i) for i in range(known.replicates)]
         recording, left_out = make_recording(
-            name, runs, origin, root_seed=known.seed, claimed=claimed, cases=cases
+            name,
+            runs,
+            origin(inputs=plan["inputs"]),
+            root_seed=known.seed,
+            claimed=[Claimed(*entry) for entry in plan["claimed"]],
+            cases=[] if names is None else [names.named(i) for i in range(known.replicates)],
         )
         yield from (f"{name}: not in the reference, since {fault}" for fault in left_out)
         if recording.is_empty:
             yield f"{name} has no metric to record, so it has no reference of today"
             return
+        is_partial = len(runs) < len(known.conditions)
+        yield from self._written(path, name, replace(recording, tags=tags), runs, is_partial=is_partial)
+        repeats = plan["repeats"] and unlike(self.exchange, key) is None
+        yield from _unrepeated(name, plan["guards"], runs, names, repeats=repeats)
+
+    def _written(
+        self, path: Path, name: str, recording: Recording, runs: Iterable[str], *, is_partial: bool
+    ) -> Iterator[str]:
+        """Write a recording of runs, beside those that are there or in their place; yield what was done."""
         earlier = None
         if self.append:
-            path = add_recording(path, name, replace(recording, tags=tags))
+            path = add_recording(path, name, recording)
         else:
-            partial = len(runs) < len(known.conditions)
-            earlier = write_reference(path, name, recording, partial=partial)
+            earlier = write_reference(path, name, recording, partial=is_partial)
         before = "" if earlier is None else f"; before, it was recorded {earlier}"
         what = "added to" if self.append else "saved"
         yield f"{what} reference {self.name!r}: {relative(path, self.root)}"
         yield f"{name}: {', '.join(map(repr, runs))} recorded {recording}{before}"
-        repeats = plan["repeats"] and unlike(self.exchange, key) is None
-        yield from _unrepeated(name, plan["guards"], runs, names, repeats=repeats)
 
 
 def _guards(hypotheses: Iterable[Hypothesis], resampled: float | None) -> dict[str, dict[str, Any]]:

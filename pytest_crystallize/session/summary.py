@@ -52,6 +52,17 @@ class SessionSummary:
         terminalreporter.write_sep("=", f"experiments{count}")
         for line in wrapped(fault, width):
             terminalreporter.write_line(line, red=True)
+        self._show(terminalreporter, judged, width)
+        for line in (line for text in remote for line in wrapped(text, width)):
+            terminalreporter.write_line(line)
+        notes = (f"note: {note}" for note in self.settings.notes)
+        others = (("", text) for text in (*saved, *notes))
+        for node, text in (*self._not_on_cluster(), *unfinished, *others):
+            for line in headed(node, text, width):
+                terminalreporter.write_line(line, yellow=True)
+
+    def _show(self, terminalreporter: Any, judged: Sequence[ExperimentResults], width: int) -> None:
+        """Show a table per experiment, and what a column of theirs means."""
         verbosity = self.config.get_verbosity()
         for position, each in enumerate(judged):
             if position:
@@ -63,13 +74,6 @@ class SessionSummary:
         if any(verdict is not None and verdict.detectable is not None for verdict in verdicts):
             terminalreporter.write_line("")
             terminalreporter.write_line(MDE_LEGEND)
-        for line in (line for text in remote for line in wrapped(text, width)):
-            terminalreporter.write_line(line)
-        notes = (f"note: {note}" for note in self.settings.notes)
-        others = (("", text) for text in (*saved, *notes))
-        for node, text in (*self._not_on_cluster(), *unfinished, *others):
-            for line in headed(node, text, width):
-                terminalreporter.write_line(line, yellow=True)
 
     def _judged(self) -> tuple[list[ExperimentResults], str]:
         """Return what is to be shown of experiments, and why it can't be: a report is no gate."""
