@@ -138,7 +138,7 @@ def _verdict(test: Outcome, place: str) -> Iterator[str]:
     exact = row is not None and is_exact(row) and row["difference"] is not None
     yield f'<tr role="row">{cell("verdict", badge_of(test))}'
     yield cell("hypothesis", text(test.hypothesis))
-    yield head_cell("name", f'<a href="#{place}">{text(test.treatment or "runs")}</a>')
+    yield head_cell(f'<a href="#{place}">{text(test.treatment or "runs")}</a>')
     yield cell("effect", "" if row is None else text(effect_of(row)), "effect")
     yield cell("interval", "" if row is None else "exact" if exact else text(interval_of(row)))
     yield cell("p", "no test" if exact else text(test.shown_p), "p")

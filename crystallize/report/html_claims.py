@@ -143,7 +143,7 @@ def _axis(forest: Forest, verdict: Verdict) -> str:
 def _row(place: str, test: Outcome, strip: str | None) -> Iterator[str]:
     verdict = test.verdict
     name = text(test.treatment) or "runs"
-    yield f'<tr role="row">{head_cell("name", f"""<a href="#{place}">{name}</a>""")}'
+    yield f'<tr role="row">{head_cell(f"""<a href="#{place}">{name}</a>""")}'
     if strip is not None:
         yield cell("strip", strip)
     if verdict is None:
@@ -162,7 +162,7 @@ def _row(place: str, test: Outcome, strip: str | None) -> Iterator[str]:
 def _part_row(test: Outcome, name: str, part: Mapping[str, Any], strip: str | None) -> Iterator[str]:
     assert test.verdict is not None
     row = {**test.verdict.to_dict(), **part}
-    yield f'<tr role="row" class="part">{head_cell("name", f"{text(test.treatment)} in {text(name)}")}'
+    yield f'<tr role="row" class="part">{head_cell(f"{text(test.treatment)} in {text(name)}")}'
     if strip is not None:
         yield cell("strip", strip)
     yield cell("mean", "")

@@ -90,6 +90,6 @@ def cell(name: str, content: str, label: str = "") -> str:
     return f'<td role="cell" class="{name}"{labelled}>{content}</td>'
 
 
-def head_cell(name: str, content: str) -> str:
+def head_cell(content: str) -> str:
     """Return the cell of such a table that says what its row is about."""
-    return f'<th scope="row" role="rowheader" class="{name}">{content}</th>'
+    return f'<th scope="row" role="rowheader" class="name">{content}</th>'

@@ -186,7 +186,7 @@ def anytime_mcnemar(
     """
     alpha = float(alpha)
     check_alpha(_BINARY, alpha)
-    first, second = as_binary_pairs(_BINARY, baseline, treatment, minimum=1)
+    first, second = as_binary_pairs(_BINARY, baseline, treatment)
     results = []
     best = 0.0
     for n in _looks(_BINARY, looks, first.size, 1):

@@ -70,7 +70,7 @@ def binomial(
     """
     alpha, shift = checked_options(_NAME, alternative, alpha, shift, below=1)
     rate = _check_rate(rate)
-    sample = as_binary(_NAME, "treatment", values, minimum=1)
+    sample = as_binary(_NAME, "treatment", values)
     n, ones = sample.size, int(np.count_nonzero(sample))
     low, high = clopper_pearson_interval(ones, n, alpha)
     return TestResult(

@@ -94,7 +94,7 @@ def mcnemar(
             f"{_EXACT}: shift is {shift!r}; allowed is 0, for which alone the test is exact; "
             "use exact=False, which tests other differences by Tango's score"
         )
-    first, second = as_binary_pairs(test, baseline, treatment, minimum=1)
+    first, second = as_binary_pairs(test, baseline, treatment)
     gains, losses = _discordant(first, second)
     n = first.size
     score = tango_score(gains, losses, n, shift)

@@ -71,8 +71,8 @@ def risk_difference_test(
     (3.2811, 0.000517)
     """
     alpha, shift = checked_options(_SCORE, alternative, alpha, shift, below=1)
-    first = as_binary(_SCORE, "baseline", baseline, minimum=1)
-    second = as_binary(_SCORE, "treatment", treatment, minimum=1)
+    first = as_binary(_SCORE, "baseline", baseline)
+    second = as_binary(_SCORE, "treatment", treatment)
     counts = int(first.sum()), first.size, int(second.sum()), second.size
     score = miettinen_nurminen_score(*counts, shift)
     return risk_difference_result(

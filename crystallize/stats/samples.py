@@ -90,31 +90,29 @@ def check_lengths(test: str, baseline: Sample, treatment: Sample) -> None:
         )
 
 
-def as_binary_pairs(
-    test: str, baseline: ArrayLike, treatment: ArrayLike, *, minimum: int
-) -> tuple[Sample, Sample]:
-    """Return both arms as paired arrays of zeros and ones.
+def as_binary_pairs(test: str, baseline: ArrayLike, treatment: ArrayLike) -> tuple[Sample, Sample]:
+    """Return both arms as paired arrays of zeros and ones, of which one pair is enough.
 
     Raises
     ------
     SampleError
         As `as_pairs`, or if a value is neither 0 nor 1.
     """
-    first, second = as_pairs(test, baseline, treatment, minimum=minimum)
+    first, second = as_pairs(test, baseline, treatment, minimum=1)
     _check_binary(test, "baseline", first)
     _check_binary(test, "treatment", second)
     return first, second
 
 
-def as_binary(test: str, arm: str, values: ArrayLike, *, minimum: int) -> Sample:
-    """Return the values of one arm as an array of zeros and ones.
+def as_binary(test: str, arm: str, values: ArrayLike) -> Sample:
+    """Return the values of one arm as an array of zeros and ones, of which one is enough.
 
     Raises
     ------
     SampleError
         As `as_sample`, or if a value is neither 0 nor 1.
     """
-    sample = as_sample(test, arm, values, minimum=minimum)
+    sample = as_sample(test, arm, values, minimum=1)
     _check_binary(test, arm, sample)
     return sample
 

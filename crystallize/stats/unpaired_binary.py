@@ -233,8 +233,8 @@ def _exact(
             f"{test}: shift is {shift!r}; allowed is 0, for which alone the test is exact; "
             "use boschloo or risk_difference_test, which test other differences by a score"
         )
-    first = as_binary(test, "baseline", baseline, minimum=1)
-    second = as_binary(test, "treatment", treatment, minimum=1)
+    first = as_binary(test, "baseline", baseline)
+    second = as_binary(test, "treatment", treatment)
     counts = int(first.sum()), first.size, int(second.sum()), second.size
     if exact is fisher_p_value or first.size * second.size <= LARGEST_TABLE:
         p_value = exact(*counts, alternative)
