@@ -9,7 +9,7 @@ from collections.abc import Hashable, Iterable
 from crystallize.errors import SampleError
 from crystallize.stats.effect import Effect
 from crystallize.stats.proportion import clopper_pearson_interval
-from crystallize.stats.samples import check_alpha
+from crystallize.stats.samples import as_list, check_alpha
 from crystallize.stats.tails import normal_quantile
 
 
@@ -65,7 +65,8 @@ def cohen_kappa(a: Iterable[Hashable], b: Iterable[Hashable], *, alpha: float = 
     (0.4, (0.151, 0.649))
     """
     alpha = check_alpha("Cohen's kappa", alpha)
-    first, second = list(a), list(b)
+    first = as_list("Cohen's kappa", "a", a, of="labels")
+    second = as_list("Cohen's kappa", "b", b, of="labels")
     _check(first, second)
     n = len(first)
     pairs = Counter(zip(first, second, strict=True))

@@ -16,6 +16,7 @@ from crystallize.stats.precision import as_paired_arms
 from crystallize.stats.result import TestResult
 from crystallize.stats.samples import (
     as_binary_pairs,
+    as_list,
     as_real,
     as_whole,
     check_alpha,
@@ -97,10 +98,8 @@ def anytime_t(
     >>> round(last.statistic, 4), round(last.p_value, 6)
     (25.4751, 0.039254)
     """
-    alpha, shift, g = float(alpha), float(shift), float(g)
-    check_alpha(_T, alpha)
-    check_shift(_T, shift)
-    if not 0 < g < math.inf:
+    alpha, shift, variance = check_alpha(_T, alpha), check_shift(_T, shift), as_real(g)
+    if not 0 < variance < math.inf:
         raise SampleError(f"{_T}: g is {g!r}; allowed are positive finite numbers, such as 1")
     whole = as_paired_arms(_T, baseline, treatment, minimum=MINIMUM_N)
     results = []
@@ -113,8 +112,8 @@ def anytime_t(
             log_e = 0.0 if fixed.statistic == 0 else log_binary_e_value(n, 0)
             width = 0.0 if log_e >= -math.log(alpha) else math.inf
         else:
-            log_e = log_t_e_value(fixed.statistic, n, g)
-            radius = difference.error * t_e_radius(n, alpha, g)
+            log_e = log_t_e_value(fixed.statistic, n, variance)
+            radius = difference.error * t_e_radius(n, alpha, variance)
             width = arms.unscaled(radius)
         best = max(best, log_e)
         results.append(
@@ -184,8 +183,7 @@ def anytime_mcnemar(
     >>> round(last.statistic, 3), round(last.p_value, 4)
     (50.273, 0.0199)
     """
-    alpha = float(alpha)
-    check_alpha(_BINARY, alpha)
+    alpha = check_alpha(_BINARY, alpha)
     first, second = as_binary_pairs(_BINARY, baseline, treatment)
     results = []
     best = 0.0
@@ -318,11 +316,12 @@ def _share_limit(gains: int, losses: int, alpha: float) -> float:
 def _looks(test: str, looks: Sequence[int] | None, n: int, least: int) -> Sequence[int]:
     if looks is None:
         return range(least, n + 1)
-    checked = [whole for look in looks if (whole := as_whole(look)) is not None]
-    ascending = len(checked) == len(looks) and all(a < b for a, b in pairwise(checked))
+    given = as_list(test, "looks", looks)
+    checked = [whole for look in given if (whole := as_whole(look)) is not None]
+    ascending = len(checked) == len(given) and all(a < b for a, b in pairwise(checked))
     if not (checked and ascending and least <= checked[0] and checked[-1] <= n):
         raise SampleError(
-            f"{test}: looks are {list(looks)}; allowed are ascending whole numbers from {least} to {n}"
+            f"{test}: looks are {given}; allowed are ascending whole numbers from {least} to {n}"
         )
     return checked
 

@@ -13,7 +13,7 @@ from crystallize.errors import SampleError
 from crystallize.stats.degenerate import paired_floor
 from crystallize.stats.precision import as_arms
 from crystallize.stats.result import Alternative, TestResult
-from crystallize.stats.samples import Sample
+from crystallize.stats.samples import Sample, as_list
 from crystallize.stats.t import MeanDifference, Question, answer
 
 MINIMUM_UNITS: Final = 3
@@ -98,7 +98,7 @@ def clustered_t(
     >>> result.estimate, round(result.statistic, 4), round(result.df, 4), round(result.p_value, 4)
     (1.125, 4.7001, 3.0, 0.0182)
     """
-    question = Question(_CLUSTERED, alternative, float(alpha), float(shift))
+    question = Question(_CLUSTERED, alternative, alpha, shift)
     arms = as_arms(_CLUSTERED, baseline, treatment, minimum=1)
     first, second = arms.baseline, arms.treatment
     if treatment_units is None:
@@ -175,7 +175,7 @@ def _unit_numbers(
     n: int, baseline_units: Sequence[Hashable], m: int, treatment_units: Sequence[Hashable]
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     for arm, size, units in (("baseline", n, baseline_units), ("treatment", m, treatment_units)):
-        if len(units) != size:
+        if len(as_list(_CLUSTERED, f"{arm}_units", units, of="units")) != size:
             raise SampleError(
                 f"{_CLUSTERED}: {arm} has {size} values and {len(units)} units; allowed is one unit per value"
             )

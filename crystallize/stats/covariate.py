@@ -21,7 +21,7 @@ from crystallize.stats.degenerate import (
 from crystallize.stats.moments import common_exponent, scaled, scaled_float
 from crystallize.stats.precision import rounding_of_rest
 from crystallize.stats.result import Alternative, TestResult
-from crystallize.stats.samples import Sample, as_sample, check_lengths, checked_options
+from crystallize.stats.samples import Sample, as_sample, as_two, check_compare, check_lengths, checked_options
 from crystallize.stats.t import paired_t, welch_t
 from crystallize.stats.tails import t_p_value, t_quantile
 
@@ -100,6 +100,8 @@ def adjusted_t(
     (0.5636, 0.0073, 0.0318)
     """
     alpha, shift = checked_options(_NAME, alternative, alpha, shift)
+    check_compare(_NAME, compare)
+    covariates = as_two(_NAME, "covariates", covariates)
     first, second, x, w = _samples(baseline, treatment, covariates, paired=compare is not welch_t)
     change = compare(x, w, alternative="two-sided", alpha=alpha, shift=0.0)
     if change.p_value <= _CHANGED:
@@ -150,6 +152,8 @@ def variance_saved(
     >>> round(variance_saved(before, after, covariates=load), 3)
     0.895
     """
+    check_compare(_NAME, compare)
+    covariates = as_two(_NAME, "covariates", covariates)
     first, second, x, w = _samples(baseline, treatment, covariates, paired=compare is not welch_t)
     if power := _far(first, second):
         divided = _divided((first, second), power)

@@ -13,7 +13,7 @@ from crystallize.errors import SampleError
 from crystallize.stats.degenerate import paired_floor
 from crystallize.stats.precision import as_paired_arms
 from crystallize.stats.result import Alternative, TestResult
-from crystallize.stats.samples import Sample
+from crystallize.stats.samples import Sample, as_list
 from crystallize.stats.t import MeanDifference, Question, answer
 
 FEW: Final = 3
@@ -91,7 +91,7 @@ def crossed_t(
     >>> result.estimate, round(result.statistic, 4), result.df, round(result.p_value, 6)
     (6.5, 9.4589, 2.0, 0.010993)
     """
-    question = Question(_CROSSED, alternative, float(alpha), float(shift))
+    question = Question(_CROSSED, alternative, alpha, shift)
     arms = as_paired_arms(_CROSSED, baseline, treatment, minimum=1)
     differences = arms.differences
     rows, columns = (
@@ -228,7 +228,7 @@ def _components(rows: NDArray[np.intp], columns: NDArray[np.intp], size: tuple[i
 
 
 def _numbers(what: str, labels: Sequence[Hashable], n: int) -> NDArray[np.intp]:
-    if len(labels) != n:
+    if len(as_list(_CROSSED, f"{what}s", labels, of="labels")) != n:
         raise SampleError(f"{_CROSSED}: {n} values have {len(labels)} {what}s; allowed is one per value")
     numbers = {label: i for i, label in enumerate(dict.fromkeys(labels))}
     if len(numbers) < 2:

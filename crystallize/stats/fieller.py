@@ -15,7 +15,7 @@ from crystallize.stats.effect import Effect
 from crystallize.stats.moments import common_exponent, scaled
 from crystallize.stats.precision import Precision, precision_of, rounded_as, rounding
 from crystallize.stats.result import Alternative, TestResult
-from crystallize.stats.samples import Sample, as_sample, check_alpha
+from crystallize.stats.samples import Sample, as_sample, check_alpha, check_compare
 
 _RELATIVE: Final = "relative change"
 _STEPS: Final = 200
@@ -99,6 +99,7 @@ def ratio_of_means(test: str, compare: Comparison, baseline: ArrayLike, treatmen
     SampleError
         If a value is not finite, or an arm is empty.
     """
+    check_compare(test, compare)
     first = as_sample(test, "baseline", baseline, minimum=1)
     second = as_sample(test, "treatment", treatment, minimum=1)
     precision = precision_of((baseline, first), (treatment, second))
@@ -158,8 +159,7 @@ def relative_change(
     >>> round(effect.estimate, 4), [round(end, 4) for end in effect.interval]
     (0.1235, [0.0753, 0.1782])
     """
-    alpha = float(alpha)
-    check_alpha(_RELATIVE, alpha)
+    alpha = check_alpha(_RELATIVE, alpha)
     arms = ratio_of_means(_RELATIVE, compare, baseline, treatment)
     if arms.means[0] == 0:
         arms.baseline_sign(alpha)  # for its errors

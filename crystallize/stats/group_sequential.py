@@ -14,7 +14,15 @@ from numpy.typing import ArrayLike
 from crystallize.errors import SampleError
 from crystallize.stats import special
 from crystallize.stats.result import Alternative
-from crystallize.stats.samples import Sample, as_real, as_sample, as_whole, check_alpha, check_alternative
+from crystallize.stats.samples import (
+    Sample,
+    as_list,
+    as_real,
+    as_sample,
+    as_whole,
+    check_alpha,
+    check_alternative,
+)
 from crystallize.stats.spending import Spending, spending_function
 from crystallize.stats.tails import normal_quantile
 
@@ -164,11 +172,11 @@ def exit_probabilities(
     [0.207, 0.589]
     """
     times = _fractions(fractions)
-    if len(boundaries) != len(times):
-        raise SampleError(
-            f"{_NAME}: {len(times)} fractions and {len(boundaries)} boundaries; one belongs to each"
-        )
     limits = _check_boundaries(boundaries)
+    if len(limits) != len(times):
+        raise SampleError(
+            f"{_NAME}: {len(times)} fractions and {len(limits)} boundaries; one belongs to each"
+        )
     mean = as_real(drift)
     if not math.isfinite(mean):
         raise SampleError(f"{_NAME}: drift is {drift!r}; allowed are finite numbers")
@@ -347,7 +355,7 @@ def _start() -> _Density:
 
 def _check_boundaries(boundaries: Sequence[float]) -> list[float]:
     checked = []
-    for boundary in boundaries:
+    for boundary in as_list(_NAME, "boundaries", boundaries):
         number = as_real(boundary)
         if not number >= 0:
             raise SampleError(f"{_NAME}: a boundary is {boundary!r}; allowed are numbers from 0 on")

@@ -14,7 +14,7 @@ from crystallize.stats.comparison import Comparison
 from crystallize.stats.moments import largest, scaled
 from crystallize.stats.precision import precision_of, rounded_as
 from crystallize.stats.result import Alternative, TestResult
-from crystallize.stats.samples import Sample, as_sample, checked_options
+from crystallize.stats.samples import Sample, as_sample, check_compare, checked_options
 from crystallize.stats.t import paired_t
 
 _NAME: Final = "log ratio"
@@ -81,6 +81,7 @@ def log_ratio(
         raise SampleError(
             f"{_NAME}: shift is {shift!r}; allowed are changes above -1, of which -0.2 is a fifth less"
         )
+    check_compare(_NAME, compare)
     logs = logarithms(baseline, treatment)
     result = compare(*logs, alternative=alternative, alpha=alpha, shift=math.log1p(shift))
     low, high = map(relative_change_of, result.interval)

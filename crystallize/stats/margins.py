@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Final, Literal
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from crystallize.errors import SampleError
 from crystallize.stats.comparison import Comparison
 from crystallize.stats.fieller import ratio_of_means
 from crystallize.stats.result import Alternative, TestResult
-from crystallize.stats.samples import check_alpha, check_shift
+from crystallize.stats.samples import as_real, check_alpha, check_alternative, check_compare
 
 Guard = Literal["no_decrease", "no_increase"]
 """Which change, if larger than the margin, is to be ruled out."""
@@ -83,6 +83,7 @@ def non_inferiority(
     >>> round(result.p_value, 4), [round(end, 4) for end in result.interval]
     (0.0081, [-0.0096, 0.0096])
     """
+    check_compare(_NON_INFERIORITY, compare)
     margin, alpha = _checked(_NON_INFERIORITY, margin, guard, alpha)
     sign, alternative = _SIDES[guard]
     return compare(baseline, treatment, alternative=alternative, alpha=2 * alpha, shift=sign * margin)
@@ -132,6 +133,7 @@ def equivalence(
     >>> round(equivalence(paired_t, first, second, margin=0.02).p_value, 4)
     0.0081
     """
+    check_compare(_EQUIVALENCE, compare)
     margin, alpha = _checked(_EQUIVALENCE, margin, "no_decrease", alpha)
     sides = [
         compare(baseline, treatment, alternative=alternative, alpha=2 * alpha, shift=sign * margin)
@@ -180,7 +182,8 @@ def beyond_margin(
     >>> round(beyond_margin(paired_t, first, second, margin=0.02, guard="no_decrease"), 4)
     0.0001
     """
-    margin, alpha = _checked(_BEYOND, margin, guard or "no_decrease", alpha)
+    check_compare(_BEYOND, compare)
+    margin, alpha = _checked(_BEYOND, margin, "no_decrease" if guard is None else guard, alpha)
 
     def p_value(at: float, alternative: Alternative) -> float:
         if relative:
@@ -253,6 +256,7 @@ def relative_non_inferiority(
     >>> round(result.p_value, 4), [round(end, 4) for end in result.interval]
     (0.0142, [-0.0119, 0.012])
     """
+    check_compare(_NON_INFERIORITY, compare)
     margin, alpha = _checked(_NON_INFERIORITY, margin, guard, alpha)
     sign, alternative = _SIDES[guard]
     return _relative(_NON_INFERIORITY, compare, baseline, treatment, sign * margin, alternative, alpha)
@@ -287,6 +291,7 @@ def relative_equivalence(
     >>> round(relative_equivalence(paired_t, [80, 82, 79, 81], [79, 82, 80, 81], margin=0.02).p_value, 4)
     0.0149
     """
+    check_compare(_EQUIVALENCE, compare)
     margin, alpha = _checked(_EQUIVALENCE, margin, "no_decrease", alpha)
     sides = [
         _relative(_EQUIVALENCE, compare, baseline, treatment, sign * margin, alternative, alpha)
@@ -342,8 +347,11 @@ def relative_superiority(
     (0.0038, -0.2829)
     """
     alpha = check_alpha(_SUPERIORITY, alpha)
-    check_shift(_SUPERIORITY, change)
-    return _relative(_SUPERIORITY, compare, baseline, treatment, float(change), alternative, alpha / 2)
+    check_alternative(_SUPERIORITY, alternative)
+    by = as_real(change)
+    if not math.isfinite(by):
+        raise SampleError(f"{_SUPERIORITY}: change is {change!r}; allowed are finite numbers, as 0.1")
+    return _relative(_SUPERIORITY, compare, baseline, treatment, by, alternative, alpha / 2)
 
 
 def _relative(
@@ -377,15 +385,14 @@ def _relative(
 
 
 def _checked(test: str, margin: float, guard: str, alpha: float) -> tuple[float, float]:
-    margin, alpha = float(margin), float(alpha)
-    if not 0 < margin < np.inf:
+    size, level = as_real(margin), check_alpha(test, alpha)
+    if not 0 < size < math.inf:
         raise SampleError(
             f"{test}: margin is {margin!r}; allowed are positive finite numbers: the largest tolerable change"
         )
-    if guard not in _SIDES:
+    if not isinstance(guard, str) or guard not in _SIDES:
         allowed = ", ".join(map(repr, _SIDES))
         raise SampleError(f"{test}: guard is {guard!r}; allowed are {allowed}")
-    check_alpha(test, alpha)
-    if not alpha < 0.5:
+    if not level < 0.5:
         raise SampleError(f"{test}: alpha is {alpha!r}; allowed is a number below 0.5: it is one-sided")
-    return margin, alpha
+    return size, level

@@ -84,7 +84,12 @@ def step_down_max_t(differences: ArrayLike, *, alpha: float = 0.05, resamples: i
     """
     alpha = check_alpha(_NAME, alpha)
     resamples = check_resamples(_NAME, resamples)
-    table = np.asarray(differences, dtype=np.float64)
+    try:
+        table = np.asarray(differences, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise SampleError(
+            f"{_NAME}: the differences are no table of numbers ({error}); allowed are n rows of finite ones"
+        ) from error
     if table.ndim != 2 or not table.size or not np.isfinite(table).all():
         raise SampleError(
             f"{_NAME}: the differences have shape {table.shape}; allowed are n rows of finite numbers"

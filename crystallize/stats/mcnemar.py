@@ -12,6 +12,7 @@ from crystallize.stats.result import Alternative, TestResult
 from crystallize.stats.samples import (
     Sample,
     as_binary_pairs,
+    as_real,
     check_alternative,
     check_tallies,
     checked_options,
@@ -87,7 +88,7 @@ def mcnemar(
     >>> mcnemar(baseline, treatment).p_value, mcnemar(baseline, treatment, exact=True).p_value
     (0.0390625, 0.0703125)
     """
-    test = _SHIFTED if float(shift) != 0 else _EXACT if exact else _MID_P
+    test = _SHIFTED if as_real(shift) != 0 else _EXACT if exact else _MID_P
     alpha, shift = checked_options(test, alternative, alpha, shift, below=1)
     if exact and shift != 0:
         raise SampleError(

@@ -173,12 +173,13 @@ def one_sample_quantile_test(
     0.01074
     """
     alpha, shift = checked_options(_NAME, alternative, alpha, shift)
-    if not math.isfinite(number):
+    against = as_real(number)
+    if not math.isfinite(against):
         raise SampleError(f"{_NAME}: number is {number!r}; allowed are finite numbers")
     q = _checked(q)
     given = as_sample(_NAME, "treatment", values, minimum=fewest_for_quantile(q))
-    exponent = math.frexp(max(largest(given), abs(number)))[1]
-    sample, level = np.sort(scaled(given, -exponent)), scaled_float(number, -exponent)
+    exponent = math.frexp(max(largest(given), abs(against)))[1]
+    sample, level = np.sort(scaled(given, -exponent)), scaled_float(against, -exponent)
     n, limit = sample.size, level + scaled_float(shift, -exponent)
     precision = precision_of((values, given))
     same = precision.zero_at(typical(sample), level, limit)

@@ -16,7 +16,7 @@ from crystallize.stats.fieller import falling_root
 from crystallize.stats.moments import common_exponent, largest, scaled, scaled_float
 from crystallize.stats.precision import rounding_of_rest
 from crystallize.stats.result import Alternative, TestResult
-from crystallize.stats.samples import Sample, as_sample, check_lengths, checked_options
+from crystallize.stats.samples import Sample, as_sample, as_two, check_compare, check_lengths, checked_options
 from crystallize.stats.t import paired_t
 
 _NAME: Final = "ratio of totals"
@@ -90,7 +90,8 @@ def ratio_of_totals(
     (-0.6786, 0.0122)
     """
     alpha, shift = checked_options(_NAME, alternative, alpha, shift)
-    recorded = (baseline, treatment), denominators
+    check_compare(_NAME, compare)
+    recorded = (baseline, treatment), as_two(_NAME, "denominators", denominators)
     arms, exponents = _arms(*recorded)
     power = 0 if relative else exponents[0] - exponents[1]  # of the unit of the ratios
     first, second = (math.fsum(y) / math.fsum(x) for y, x in arms)
@@ -148,7 +149,7 @@ def ratio_scores(
     >>> first.round(3).tolist(), second.round(3).tolist()
     ([-0.222, -0.444], [0.444, 0.222])
     """
-    recorded = (baseline, treatment), denominators
+    recorded = (baseline, treatment), as_two(_NAME, "denominators", denominators)
     arms, exponents = _arms(*recorded)
     first, second = _residuals(arms, 0.0, recorded, exponents, relative=False)
     power = exponents[0] - exponents[1]

@@ -19,6 +19,9 @@ Sample = NDArray[np.float64]
 REMEMBERED: Final = 2**11
 """Up to so many values it is worth remembering what was made of them."""
 
+_MOST: Final = 2**53
+"""Up to this size every whole number is a double; nobody counts further."""
+
 _ALTERNATIVES: tuple[str, ...] = get_args(Alternative)
 
 
@@ -150,18 +153,55 @@ def as_real(number: Any) -> float:
         return math.nan
 
 
+def as_list(test: str, what: str, given: Any, *, of: str = "numbers") -> list[Any]:
+    """Return what is to be a sequence as a list.
+
+    Raises
+    ------
+    SampleError
+        If it is none.
+    """
+    try:
+        return list(given)
+    except TypeError:
+        raise SampleError(f"{test}: {what} is {given!r}; allowed is a sequence of {of}") from None
+
+
+def as_two(test: str, what: str, given: Any) -> tuple[Any, Any]:
+    """Return what stands beside the baseline and the treatment, a sample each.
+
+    Raises
+    ------
+    SampleError
+        If there are not two.
+    """
+    both = as_list(test, what, given, of="two samples, one beside each arm")
+    if len(both) != 2:
+        raise SampleError(
+            f"{test}: {what} has {len(both)} parts; allowed are two samples, one beside the baseline and one "
+            "beside the treatment"
+        )
+    return both[0], both[1]
+
+
+def check_compare(test: str, compare: Any) -> None:
+    """Raise SampleError unless it can be called, as a `Comparison` is."""
+    if not callable(compare):
+        raise SampleError(f"{test}: compare is {compare!r}; allowed are functions such as paired_t")
+
+
 def check_counts(test: str, *counts: tuple[int, int]) -> list[tuple[int, int]]:
     """Return counts, and the numbers of what they are of, as plain ints.
 
     Raises
     ------
     SampleError
-        If a count is no whole number between 0 and the number of what it is of.
+        If a count is no whole number between 0 and the number of what it is of, or that exceeds 2^53.
     """
     checked = []
     for part, of in counts:
         few, many = as_whole(part), as_whole(of)
-        if few is None or many is None or not 0 <= few <= many:
+        if few is None or many is None or not 0 <= few <= many <= _MOST:
             raise SampleError(f"{test}: {part!r} of {of!r}; allowed is a count from 0 to what it is of")
         checked.append((few, many))
     return checked
@@ -193,8 +233,10 @@ def _check_whole(test: str, what: str, numbers: Iterable[object], least: int) ->
     checked = []
     for number in numbers:
         whole = as_whole(number)
-        if whole is None or whole < least:
-            raise SampleError(f"{test}: {what.format(number)}; allowed are whole numbers from {least}")
+        if whole is None or not least <= whole <= _MOST:
+            raise SampleError(
+                f"{test}: {what.format(number)}; allowed are whole numbers from {least} to 2^53"
+            )
         checked.append(whole)
     return checked
 
@@ -244,11 +286,19 @@ def check_alpha(test: str, alpha: float) -> float:
     return level
 
 
-def check_shift(test: str, shift: float, *, below: float = math.inf) -> None:
-    """Raise SampleError unless the shift is finite and smaller in size than `below`."""
-    if not abs(shift) < below:
+def check_shift(test: str, shift: float, *, below: float = math.inf) -> float:
+    """Return the shift as a plain float.
+
+    Raises
+    ------
+    SampleError
+        If it is not finite, or not smaller in size than `below`.
+    """
+    number = as_real(shift)
+    if not abs(number) < below:
         allowed = "finite numbers" if below == math.inf else f"numbers between -{below:g} and {below:g}"
         raise SampleError(f"{test}: shift is {shift!r}; allowed are {allowed}, in the units of the metric")
+    return number
 
 
 def checked_options(
@@ -261,11 +311,8 @@ def checked_options(
     SampleError
         If the alternative is none of the three, alpha is not in (0, 1), or the shift is not below the limit.
     """
-    alpha, shift = float(alpha), float(shift)
     check_alternative(test, alternative)
-    check_alpha(test, alpha)
-    check_shift(test, shift, below=below)
-    return alpha, shift
+    return check_alpha(test, alpha), check_shift(test, shift, below=below)
 
 
 def check_test_fraction(test: str, test_fraction: float) -> float:

@@ -73,8 +73,7 @@ def hedges_g(baseline: ArrayLike, treatment: ArrayLike, *, alpha: float = 0.05) 
     >>> round(effect.estimate, 4), [round(end, 4) for end in effect.interval]
     (0.7969, [-0.0955, 1.7388])
     """
-    alpha = float(alpha)
-    check_alpha(_HEDGES, alpha)
+    alpha = check_alpha(_HEDGES, alpha)
     arms = as_arms(_HEDGES, baseline, treatment, minimum=2)
     first, second = arms.baseline, arms.treatment
     n, m = first.size, second.size
@@ -130,8 +129,7 @@ def d_z(baseline: ArrayLike, treatment: ArrayLike, *, alpha: float = 0.05) -> Ef
     >>> round(effect.estimate, 4), [round(end, 4) for end in effect.interval]
     (1.2846, [0.4146, 2.118])
     """
-    alpha = float(alpha)
-    check_alpha(_D_Z, alpha)
+    alpha = check_alpha(_D_Z, alpha)
     arms = as_paired_arms(_D_Z, baseline, treatment, minimum=2)
     mean, variance = arms.moments
     sd = math.sqrt(variance)

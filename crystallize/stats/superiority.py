@@ -59,8 +59,9 @@ def probability_of_superiority(baseline: ArrayLike, treatment: ArrayLike, *, alp
     >>> round(effect.estimate, 6)
     0.788961
     """
-    theta, interval = _estimate(_SUPERIORITY, baseline, treatment, float(alpha))
-    return Effect(name=_SUPERIORITY, estimate=theta, interval=interval, confidence=1 - float(alpha))
+    alpha = check_alpha(_SUPERIORITY, alpha)
+    theta, interval = _estimate(_SUPERIORITY, baseline, treatment, alpha)
+    return Effect(name=_SUPERIORITY, estimate=theta, interval=interval, confidence=1 - alpha)
 
 
 def cliffs_delta(baseline: ArrayLike, treatment: ArrayLike, *, alpha: float = 0.05) -> Effect:
@@ -95,9 +96,10 @@ def cliffs_delta(baseline: ArrayLike, treatment: ArrayLike, *, alpha: float = 0.
     >>> cliffs_delta([1, 2, 3], [2, 3, 4, 5]).estimate
     0.6666666666666667
     """
-    theta, (low, high) = _estimate(_DELTA, baseline, treatment, float(alpha))
+    alpha = check_alpha(_DELTA, alpha)
+    theta, (low, high) = _estimate(_DELTA, baseline, treatment, alpha)
     interval = 2 * low - 1, 2 * high - 1
-    return Effect(name=_DELTA, estimate=2 * theta - 1, interval=interval, confidence=1 - float(alpha))
+    return Effect(name=_DELTA, estimate=2 * theta - 1, interval=interval, confidence=1 - alpha)
 
 
 def superiority(first: Sample, second: Sample) -> float:
@@ -117,7 +119,6 @@ def superiority_interval(theta: float, n: int, m: int, alpha: float) -> tuple[fl
 def _estimate(
     test: str, baseline: ArrayLike, treatment: ArrayLike, alpha: float
 ) -> tuple[float, tuple[float, float]]:
-    check_alpha(test, alpha)
     first = as_sample(test, "baseline", baseline, minimum=1)
     second = as_sample(test, "treatment", treatment, minimum=1)
     theta = superiority(first, second)

@@ -94,7 +94,7 @@ def paired_t(
     >>> round(result.estimate, 2), round(result.statistic, 4), round(result.p_value, 5)
     (1.58, 4.0621, 0.00283)
     """
-    question = Question(_PAIRED, alternative, float(alpha), float(shift))
+    question = Question(_PAIRED, alternative, alpha, shift)
     arms = as_paired_arms(_PAIRED, baseline, treatment, minimum=MINIMUM_N)
     return answer(question, paired_difference(arms, 1 / arms.baseline.size))
 
@@ -154,7 +154,7 @@ def resampled_t(
     >>> round(result.statistic, 4), round(result.p_value, 4)  # the paired t would give 4.899 and 0.0163
     (3.4641, 0.0405)
     """
-    question = Question(_RESAMPLED, alternative, float(alpha), float(shift))
+    question = Question(_RESAMPLED, alternative, alpha, shift)
     held_out = check_test_fraction(_RESAMPLED, test_fraction)
     arms = as_paired_arms(_RESAMPLED, baseline, treatment, minimum=MINIMUM_N)
     variance_factor = 1 / arms.baseline.size + held_out / (1 - held_out)
@@ -215,13 +215,13 @@ def welch_t(
     >>> round(result.statistic, 5), round(result.df, 4), round(result.p_value, 5)
     (1.86081, 17.7765, 0.07939)
     """
-    question = Question(_WELCH, alternative, float(alpha), float(shift))
+    question = Question(_WELCH, alternative, alpha, shift)
     return answer(question, _independent_difference(as_arms(_WELCH, baseline, treatment, minimum=MINIMUM_N)))
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Question that is asked of the samples; checked when made."""
+    """Question that is asked of the samples; checked when made, with plain floats."""
 
     test: str
     alternative: Alternative
@@ -230,8 +230,8 @@ class Question:
 
     def __post_init__(self) -> None:
         check_alternative(self.test, self.alternative)
-        check_alpha(self.test, self.alpha)
-        check_shift(self.test, self.shift)
+        object.__setattr__(self, "alpha", check_alpha(self.test, self.alpha))
+        object.__setattr__(self, "shift", check_shift(self.test, self.shift))
 
 
 @dataclass(frozen=True, slots=True)

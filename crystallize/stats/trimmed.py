@@ -95,7 +95,7 @@ def yuen_t(
     >>> round(result.estimate, 3), round(result.statistic, 3), result.df, round(result.p_value, 4)
     (1.867, 2.818, 5.0, 0.0372)
     """
-    question = Question(_NAME, alternative, float(alpha), float(shift))
+    question = Question(_NAME, alternative, alpha, shift)
     minimum = fewest_to_trim(trim)
     make = as_paired_arms if paired else as_arms
     arms = _winsorized(make(_NAME, baseline, treatment, minimum=minimum), trim)

@@ -14,7 +14,7 @@ from crystallize.stats.risk_difference import (
     risk_difference_result,
     risk_difference_test,
 )
-from crystallize.stats.samples import as_binary, check_sizes, checked_options
+from crystallize.stats.samples import as_binary, as_real, check_sizes, checked_options
 from crystallize.stats.tails import normal_p_value
 from crystallize.stats.unconditional import (
     LARGEST_TABLE,
@@ -88,7 +88,7 @@ def boschloo(
     >>> round(result.p_value, 6), round(result.estimate, 4)
     (0.035564, 0.1404)
     """
-    if float(shift) != 0:
+    if as_real(shift) != 0:
         return risk_difference_test(baseline, treatment, alternative=alternative, alpha=alpha, shift=shift)
     return _exact(_BOSCHLOO, boschloo_p_value, baseline, treatment, alternative, alpha, shift)
 

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from crystallize.stats.comparison import Comparison
 from crystallize.stats.precision import as_paired_arms
 from crystallize.stats.result import Alternative, TestResult
-from crystallize.stats.samples import Sample, checked_options
+from crystallize.stats.samples import Sample, check_compare, checked_options
 from crystallize.stats.t import paired_t
 
 _NAME: Final = "win rate"
@@ -68,6 +68,7 @@ def win_rate(
     (0.7778, 0.0509)
     """
     alpha, shift = checked_options(_NAME, alternative, alpha, shift, below=0.5)
+    check_compare(_NAME, compare)
     scores = win_scores(baseline, treatment)
     result = compare(np.zeros(scores.size), scores, alternative=alternative, alpha=alpha, shift=shift)
     low, high = (min(max(0.5 + end, 0.0), 1.0) for end in result.interval)

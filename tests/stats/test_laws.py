@@ -230,7 +230,7 @@ def test_what_is_neither_zero_nor_one_is_refused(test):
     ("options", "message"),
     [
         ({"alternative": "bigger"}, "alternative is 'bigger'; allowed are 'two-sided', 'greater', 'less'"),
-        ({"alpha": 0}, "alpha is 0.0; allowed"),
+        ({"alpha": 0}, "alpha is 0; allowed"),
         ({"alpha": math.nan}, "alpha is nan; allowed"),
         ({"shift": math.nan}, "shift is nan; allowed"),
     ],

@@ -202,12 +202,12 @@ def test_a_baseline_that_may_be_zero_supports_no_relative_margin():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"margin": 0}, "margin is 0.0; allowed are positive finite numbers"),
-        ({"margin": -1}, "margin is -1.0; allowed"),
+        ({"margin": 0}, "margin is 0; allowed are positive finite numbers"),
+        ({"margin": -1}, "margin is -1; allowed"),
         ({"margin": math.nan}, "margin is nan; allowed"),
         ({"margin": math.inf}, "margin is inf; allowed"),
         ({"margin": 1, "alpha": 0.5}, "alpha is 0.5; allowed is a number below 0.5"),
-        ({"margin": 1, "alpha": 0}, "alpha is 0.0; allowed"),
+        ({"margin": 1, "alpha": 0}, "alpha is 0; allowed"),
     ],
 )
 def test_options_out_of_range_are_refused(test, options, message):

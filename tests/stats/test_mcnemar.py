@@ -245,8 +245,8 @@ def test_exact_p_is_never_below_mid_p(drawn):
         ([0, math.nan], [0, 1], {}, r"baseline\[1\] is nan; allowed are finite numbers"),
         ([0, 1], [0], {}, "baseline has 2 values and treatment 1; pairs need equal lengths"),
         ([], [], {}, r"baseline has 0 value\(s\); it needs at least 1"),
-        ([0, 1], [1, 1], {"shift": 1}, "shift is 1.0; allowed are numbers between -1 and 1"),
-        ([0, 1], [1, 1], {"alpha": 1}, "alpha is 1.0; allowed"),
+        ([0, 1], [1, 1], {"shift": 1}, "shift is 1; allowed are numbers between -1 and 1"),
+        ([0, 1], [1, 1], {"alpha": 1}, "alpha is 1; allowed"),
         ([0, 1], [1, 1], {"alternative": "more"}, "alternative is 'more'; allowed"),
     ],
 )

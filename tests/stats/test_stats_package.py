@@ -114,6 +114,23 @@ def test_result_is_frozen():
     assert not hasattr(result, "__dict__")
 
 
+PAIR = [3.1, 4.0, 2.2, 5.1, 3.9, 4.4]
+TESTS = [
+    stats.paired_t,
+    stats.welch_t,
+    stats.wilcoxon,
+    stats.mann_whitney,
+    stats.brunner_munzel,
+    stats.paired_permutation,
+    stats.permutation,
+    stats.yuen_t,
+    stats.log_ratio,
+    stats.win_rate,
+    partial(stats.resampled_t, test_fraction=0.2),
+    partial(stats.ratio_of_totals, denominators=(PAIR, PAIR)),
+    partial(stats.adjusted_t, covariates=(PAIR, PAIR)),
+]
+
 NO_SAMPLE = {
     "allowed is a count from 0 to what it is of": [
         lambda: stats.tango_interval(6, 6, 10, 0.05),
@@ -184,6 +201,87 @@ NO_SAMPLE = {
     "1.5 successes of 5; allowed": [lambda: stats.clopper_pearson_interval(1.5, 5)],
     "2.5 of 5 samples passed": [lambda: stats.pass_at_k(5, 2.5, 2)],
     "1.5 of 5 at level 0.8": [lambda: power.upper_rate_limit(1.5, 5)],
+    "alpha is ('x'|None|1j|1000+); allowed is a number between 0 and 1": [
+        *(
+            partial(test, PAIR, PAIR[::-1], alpha=alpha)
+            for test in TESTS
+            for alpha in ("x", None, 1j, 10**400)
+        ),
+        partial(stats.clustered_t, PAIR, PAIR[::-1], baseline_units=range(6), alpha="x"),
+        partial(stats.crossed_t, PAIR, PAIR, replicates=[1, 1, 2, 2, 3, 3], units=[1, 2] * 3, alpha="x"),
+        partial(stats.anytime_t, PAIR, PAIR, alpha="x"),
+        partial(stats.anytime_mcnemar, [0, 1], [1, 1], alpha="x"),
+        partial(stats.hedges_g, PAIR, PAIR, alpha="x"),
+        partial(stats.d_z, PAIR, PAIR, alpha="x"),
+        partial(stats.cliffs_delta, PAIR, PAIR, alpha="x"),
+        partial(stats.probability_of_superiority, PAIR, PAIR, alpha="x"),
+        partial(stats.relative_change, stats.paired_t, PAIR, PAIR, alpha="x"),
+        partial(stats.equivalence, stats.paired_t, PAIR, PAIR, margin=1, alpha="x"),
+    ],
+    "shift is ('x'|'1'|None|nan|1j|-?1000+); allowed are (finite )?numbers": [
+        *(
+            partial(test, PAIR, PAIR[::-1], shift=shift)
+            for test in TESTS
+            for shift in ("x", "1", None, math.nan, 1j, 10**400, -(10**400))
+        ),
+        partial(stats.mcnemar, [0, 1], [1, 1], shift="x"),
+        partial(stats.boschloo, [0, 1], [1, 1], shift=10**400),
+    ],
+    "margin is ('x'|None|nan|1000+|-1); allowed are positive finite": [
+        partial(claim, stats.paired_t, PAIR, PAIR, margin=margin)
+        for claim in (stats.equivalence, stats.non_inferiority, stats.beyond_margin)
+        for margin in ("x", None, math.nan, 10**400, -1)
+    ],
+    "change is ('x'|None|inf|1000+); allowed are finite": [
+        partial(stats.relative_superiority, stats.paired_t, PAIR, PAIR, change=change)
+        for change in ("x", None, math.inf, 10**400)
+    ],
+    r"guard is (''|\[\]|'equal'); allowed are 'no_decrease'": [
+        partial(stats.beyond_margin, stats.paired_t, PAIR, PAIR, margin=1, guard=guard)
+        for guard in ("", [], "equal")
+    ],
+    "g is ('x'|None|0); allowed are positive": [
+        partial(stats.anytime_t, PAIR, PAIR, g=g) for g in ("x", None, 0)
+    ],
+    "number is ('x'|None|1000+); allowed are finite": [
+        partial(stats.one_sample_quantile_test, PAIR * 2, q=0.5, number=number)
+        for number in ("x", None, 10**400)
+    ],
+    "compare is 'paired_t'; allowed are functions": [
+        partial(stats.non_inferiority, "paired_t", PAIR, PAIR, margin=1),
+        partial(stats.relative_superiority, "paired_t", PAIR, PAIR, change=0.1),
+        partial(stats.relative_change, "paired_t", PAIR, PAIR),
+        partial(stats.win_rate, PAIR, PAIR, compare="paired_t"),
+        partial(stats.log_ratio, PAIR, PAIR, compare="paired_t"),
+        partial(stats.ratio_of_totals, PAIR, PAIR, denominators=(PAIR, PAIR), compare="paired_t"),
+        partial(stats.adjusted_t, PAIR, PAIR, covariates=(PAIR, PAIR), compare="paired_t"),
+    ],
+    "(denominators|covariates) is None; allowed is a sequence of two samples": [
+        partial(stats.ratio_of_totals, PAIR, PAIR, denominators=None),
+        partial(stats.ratio_scores, PAIR, PAIR, None),
+        partial(stats.adjusted_t, PAIR, PAIR, covariates=None),
+        partial(stats.variance_saved, PAIR, PAIR, covariates=None),
+    ],
+    "(denominators|covariates) has 6 parts; allowed are two samples": [
+        partial(stats.ratio_of_totals, PAIR, PAIR, denominators=PAIR),
+        partial(stats.adjusted_t, PAIR, PAIR, covariates=PAIR),
+    ],
+    "is (None|5); allowed is a sequence of (units|labels|numbers)": [
+        partial(stats.clustered_t, PAIR, PAIR, baseline_units=None),
+        partial(stats.crossed_t, PAIR, PAIR, replicates=5, units=range(6)),
+        partial(stats.anytime_t, PAIR, PAIR, looks=5),
+        partial(stats.nominal_p_values, None),
+        partial(stats.exit_probabilities, [0.5, 1], 5),
+        partial(stats.cohen_kappa, None, [1]),
+    ],
+    "the differences are no table of numbers": [
+        partial(stats.step_down_max_t, differences) for differences in ("x", [[1.0, 2.0], [3.0]], [[10**400]])
+    ],
+    r"allowed are whole numbers from 0 to 2\^53": [
+        partial(stats.mcnemar_p_value, 10**400, 1),
+        partial(stats.log_binary_e_value, 1, 10**400),
+        partial(stats.smallest_mcnemar_p, 10**400),
+    ],
     "df is inf and level 0.8": [lambda: power.upper_sd_factor(math.inf)],
 }
 

@@ -404,7 +404,7 @@ def test_unequal_lengths_are_refused_for_pairs(test):
     ("options", "message"),
     [
         ({"alternative": "bigger"}, "alternative is 'bigger'; allowed are 'two-sided', 'greater', 'less'"),
-        ({"alpha": 0}, "alpha is 0.0; allowed"),
+        ({"alpha": 0}, "alpha is 0; allowed"),
         ({"alpha": math.nan}, "alpha is nan; allowed"),
         ({"shift": math.inf}, "shift is inf; allowed are finite numbers"),
         ({"shift": math.nan}, "shift is nan; allowed are finite numbers"),
