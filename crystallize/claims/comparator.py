@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import math
+import sys
 from collections.abc import Iterable
 from typing import Any, Literal
 
@@ -24,7 +24,7 @@ def checked_comparator(against: Any) -> Comparator:
     if isinstance(against, str) and against.strip():
         return None if against == BASELINE else against
     number = isinstance(against, int | float) and not isinstance(against, bool)
-    if number and math.isfinite(against):
+    if number and abs(against) <= sys.float_info.max:
         return float(against)
     raise DefinitionError(
         f"against is {against!r}; give a number, the name of another treatment, or Reference('main')"

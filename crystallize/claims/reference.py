@@ -39,8 +39,8 @@ class Reference:
     Raises
     ------
     DefinitionError
-        If the name can't be that of a directory, `pool` is no positive number or given with `at`, or
-        `other_machines` is none of these.
+        If the name can't be that of a directory, the path is none, `pool` is no positive number or given
+        with `at`, or `other_machines` is none of these.
 
     Examples
     --------
@@ -56,6 +56,10 @@ class Reference:
     at: str | None = None
 
     def __post_init__(self) -> None:
+        if self.path is not None and not isinstance(self.path, str | os.PathLike):
+            raise DefinitionError(
+                f"path is {self.path!r}; give the path of a file that Result.save_reference wrote"
+            )
         if self.pool is not None and (type(self.pool) is not int or self.pool < 1):
             raise DefinitionError(
                 f"pool is {self.pool!r}; give the number of recordings, an int from 1 on, or leave it out"

@@ -21,7 +21,7 @@ Values = Sequence[float]
 Scale = Literal["difference", "ratio"]
 """What a test estimates and takes as its shift: a difference in units of the metric, or a ratio minus 1."""
 
-__all__ = ["BackedTest", "BuiltInTest", "Scale", "StatisticalTest", "Values"]
+__all__ = ["BackedTest", "BuiltInTest", "Scale", "StatisticalTest", "Values", "check_flag"]
 
 
 class StatisticalTest(ABC):
@@ -204,6 +204,13 @@ class BuiltInTest(StatisticalTest):
         """Test treatment minus baseline against `shift`, as pairs; in a hypothesis, as the design has it."""
         compare = self.comparison(Layout())
         return compare(baseline, treatment, alternative=alternative, alpha=alpha, shift=shift)
+
+
+def check_flag(test: StatisticalTest, option: str) -> None:
+    """Raise `DefinitionError` unless an option of a test is True or False."""
+    value = getattr(test, option)
+    if not isinstance(value, bool):
+        raise DefinitionError(f"{type(test).__name__}: {option} is {value!r}; allowed are True and False")
 
 
 class BackedTest(BuiltInTest):

@@ -8,7 +8,7 @@ from functools import partial
 from typing import ClassVar
 
 from crystallize.claims.layout import Layout
-from crystallize.claims.stat_test import BuiltInTest, StatisticalTest, Values
+from crystallize.claims.stat_test import BuiltInTest, StatisticalTest, Values, check_flag
 from crystallize.claims.tests_of_means import PairedTTest, WelchTTest
 from crystallize.context.seeding import seeded_alike
 from crystallize.errors import DefinitionError
@@ -36,6 +36,7 @@ class _Resampling(BuiltInTest):
     def _check(self, option: str, number: object) -> None:
         """Raise `DefinitionError` unless the statistic is a function, and the number large enough."""
         kind = type(self).__name__
+        check_flag(self, "paired")
         if self.statistic is not None and not callable(self.statistic):
             raise DefinitionError(
                 f"{kind}: statistic is {self.statistic!r}; give a function of (baseline, treatment)"

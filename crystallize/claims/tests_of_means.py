@@ -136,9 +136,10 @@ class ResampledTTest(PairedMeansTest):
     test_fraction: float
 
     def __post_init__(self) -> None:
-        if not 0 < self.test_fraction < 1:
+        part = self.test_fraction
+        if isinstance(part, bool) or not isinstance(part, int | float) or not 0 < part < 1:
             raise DefinitionError(
-                f"ResampledTTest: test_fraction is {self.test_fraction!r}; "
+                f"ResampledTTest: test_fraction is {part!r}; "
                 "allowed is a number between 0 and 1: the part of the data set that each resplit holds out, "
                 "such as 0.2"
             )

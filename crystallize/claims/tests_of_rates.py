@@ -10,7 +10,8 @@ from typing import Any, ClassVar
 from numpy.typing import ArrayLike
 
 from crystallize.claims.layout import Layout
-from crystallize.claims.stat_test import BackedTest, BuiltInTest, Values
+from crystallize.claims.stat_test import BackedTest, BuiltInTest, Values, check_flag
+from crystallize.errors import DefinitionError
 from crystallize.stats import (
     Alternative,
     Comparison,
@@ -41,6 +42,11 @@ class McNemarTest(BackedTest):
     exact : bool
         Keep the size below alpha at the price of power.
 
+    Raises
+    ------
+    DefinitionError
+        If it is neither True nor False.
+
     Examples
     --------
     >>> before = [0, 0, 1, 0, 1, 0, 0, 1, 0, 0]
@@ -57,6 +63,9 @@ class McNemarTest(BackedTest):
     function: ClassVar[Callable[..., TestResult]] = staticmethod(mcnemar)
 
     exact: bool = False
+
+    def __post_init__(self) -> None:
+        check_flag(self, "exact")
 
     @property
     def tests_margins(self) -> bool:
@@ -168,7 +177,12 @@ class BinomialTest(BuiltInTest):
     Parameters
     ----------
     rate : float
-        What the rate is compared with; `compare` does not look at the baseline.
+        What the rate is compared with, in [0, 1]; `compare` does not look at the baseline.
+
+    Raises
+    ------
+    DefinitionError
+        If it is no number.
 
     Examples
     --------
@@ -183,6 +197,11 @@ class BinomialTest(BuiltInTest):
     of_rates: ClassVar[bool] = True
 
     rate: float
+
+    def __post_init__(self) -> None:
+        rate = self.rate
+        if isinstance(rate, bool) or not isinstance(rate, int | float):
+            raise DefinitionError(f"BinomialTest: rate is {rate!r}; allowed is a number from 0 to 1")
 
     @property
     def compares_with(self) -> float:

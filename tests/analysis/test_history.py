@@ -318,6 +318,7 @@ def test_recordings_of_other_experiments_are_refused(recorded):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
+        ({"path": 3}, "path is 3; give the path of a file"),
         ({"pool": 0}, "pool is 0; give the number of recordings"),
         ({"pool": True}, "pool is True"),
         ({"pool": 2.0}, "pool is 2.0"),

@@ -83,6 +83,10 @@ def test_treatments_are_ranked_by_p_unless_told_otherwise():
         ({"verifier": welch, "ranker": "p"}, "ranker is 'p'; give a function"),
         ({"verifier": welch, "metrics": []}, r"metrics=\[\]; give the name"),
         ({"verifier": welch, "metrics": ["x", 3]}, "give the name of a metric or a list of names"),
+        (
+            {"metric": "x", "direction": "increase", "against": 10**400},
+            "against is 1000+; give a number",
+        ),
         ({"verifier": welch, "name": " "}, "a hypothesis is named ' '"),
         ({"verifier": welch, "name": 3}, "a hypothesis is named 3"),
     ],

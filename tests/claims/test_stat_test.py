@@ -11,8 +11,9 @@ from crystallize import Hypothesis, LogRatioTest
 from crystallize.analysis.decide import verdict_on
 from crystallize.claims.default_test import default_test
 from crystallize.claims.stat_test import StatisticalTest
+from crystallize.claims.tests_by_resampling import BootstrapTTest, PermutationTest
 from crystallize.claims.tests_of_means import PairedTTest, ResampledTTest, WelchTTest
-from crystallize.claims.tests_of_rates import BoschlooTest, McNemarTest
+from crystallize.claims.tests_of_rates import BinomialTest, BoschlooTest, McNemarTest
 from crystallize.errors import DefinitionError
 from crystallize.stats import mcnemar, paired_t, resampled_t, welch_t
 
@@ -92,11 +93,29 @@ def test_default_looks_at_pairing_and_kind_only(baseline, treatment, paired, exp
     assert default_test(baseline, treatment, paired=paired) == expected
 
 
-@pytest.mark.parametrize("fraction", [0, 1, -0.1, float("nan")])
+@pytest.mark.parametrize("fraction", [0, 1, -0.1, float("nan"), "0.2", None, True, [0.2]])
 def test_a_bad_test_fraction_is_refused_at_declaration(fraction):
     """The error comes when the test is declared, not after the replicates have run."""
     with pytest.raises(DefinitionError, match=r"ResampledTTest: test_fraction is .*; allowed is a number"):
         ResampledTTest(test_fraction=fraction)
+
+
+@pytest.mark.parametrize(
+    ("test", "option", "allowed"),
+    [
+        (McNemarTest, "exact", "True and False"),
+        (PermutationTest, "paired", "True and False"),
+        (BootstrapTTest, "paired", "True and False"),
+        (BinomialTest, "rate", "a number from 0 to 1"),
+    ],
+)
+@pytest.mark.parametrize("given", ["no", None, [1], 1j])
+def test_an_option_of_another_kind_is_refused_at_declaration(test, option, allowed, given):
+    """Whatever is true counted as True; a rate was found to be none when the replicates had run."""
+    with pytest.raises(DefinitionError) as caught:
+        test(**{option: given})
+    assert str(caught.value).startswith(f"{test.__name__}: {option} is {given!r}; allowed")
+    assert str(caught.value).endswith(allowed)
 
 
 @pytest.mark.parametrize("test", [PairedTTest(), ResampledTTest(test_fraction=0.2), McNemarTest(exact=True)])
