@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import tracemalloc
 from decimal import Decimal
 from fractions import Fraction
 
@@ -105,6 +106,21 @@ def test_boschloo_power_is_the_sum_over_all_tables(alternative):
     assert power(UnpairedBinary(first), n, second - first, alternative=alternative) == pytest.approx(
         expected, rel=1e-9
     )
+
+
+def test_the_critical_counts_of_a_rate_are_searched():
+    """No array of all counts is made, of which a search for replicates would make hundreds."""
+    tracemalloc.start()
+    try:
+        found = power(OneSampleBinary(0.85), 5_000_000, 0.0005)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 1_000_000
+    below, above = reference.binom(5_000_000, 0.85).ppf([0.025, 0.975])
+    true = reference.binom(5_000_000, 0.8505)
+    assert found == pytest.approx(true.cdf(below - 1) + true.sf(above), rel=1e-6)
+    assert replicates(OneSampleBinary(0.85), 0.0) is None
 
 
 def test_large_binary_arms_are_approximated():

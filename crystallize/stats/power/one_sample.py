@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import ClassVar
-
-import numpy as np
 
 from crystallize.errors import SampleError
 from crystallize.stats import special
@@ -60,7 +59,7 @@ class OneSampleBinary:
 @lru_cache(maxsize=4096)
 def _critical(n: int, rate: float, alpha: float) -> tuple[int, int]:
     """Return the largest count that shows a smaller rate, -1 if none does, and the smallest of a larger."""
-    counts = np.arange(n + 1, dtype=np.float64)
-    below = special.bdtr(counts, n, rate)
-    above = np.concatenate(([1.0], special.bdtrc(counts[:-1], n, rate)))
-    return int(np.count_nonzero(below <= alpha)) - 1, n + 1 - int(np.count_nonzero(above <= alpha))
+    counts = range(n + 1)
+    fewest = bisect_left(counts, True, key=lambda k: float(special.bdtr(k, n, rate)) > alpha)
+    most = bisect_left(counts, True, key=lambda k: k > 0 and float(special.bdtrc(k - 1, n, rate)) <= alpha)
+    return fewest - 1, most
