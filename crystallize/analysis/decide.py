@@ -247,9 +247,11 @@ def _consistent(status: Status, outcome: Outcome, interval: Interval) -> Interva
         if low > least and high < most:
             return (low, most) if is_above else (least, high)
         return min(low, most), max(high, least)
-    null = 0.0 if status == "refuted" and claim.detects is not None else result.null
-    if status == "inconclusive":
-        return min(low, null), max(high, null)
+    is_alarm = claim.detects is not None
+    null = result.origin if status == "refuted" and is_alarm else result.null
+    if status == "inconclusive":  # of an alarm: neither is harm shown, nor the loss excluded
+        harm = result.origin if is_alarm else null
+        return min(low, null, harm), max(high, null, harm)
     upper = result.side > 0 or (result.side == 0 and claim.claimed == "greater")
     if not claim.is_superiority:
         upper = (claim.claimed == "greater") == (status in PASSING)

@@ -11,7 +11,9 @@ from crystallize import (
     GroupSequential,
     Hypothesis,
     LogRatioTest,
+    McNemarTest,
     WelchTTest,
+    WinRateTest,
     evaluate,
 )
 from crystallize.analysis.analysis import Analysis
@@ -37,6 +39,25 @@ def claim(direction="no_decrease", *, detects=0.5, **options):
 
 def judged(treatment, hypothesis, baseline=(0.0,) * 10, **options):
     return evaluate(hypothesis, *arms(list(baseline), treatment), **options)
+
+
+def test_the_interval_of_a_win_rate_ends_where_wins_and_losses_are_even():
+    """An alarm that is refuted excludes 1/2, where both are alike; it ended at 0, below the estimate."""
+    verdict = judged([0.0] * 11 + [1.0], claim(detects=0.05, statistical_test=WinRateTest()), [1.0] * 12)
+    low, high = verdict.interval
+    assert verdict.status == "refuted"
+    assert low <= verdict.difference <= high < 0.5
+
+
+@pytest.mark.parametrize(("losses", "options"), [(3, {}), (3, {"statistical_test": McNemarTest()})])
+def test_where_no_harm_is_shown_the_interval_allows_that_there_is_none(losses, options):
+    """Tango's interval excludes 0 where McNemar's mid-p does not reject it."""
+    verdict = judged([0] * losses + [1] * (12 - losses), claim(detects=0.1, **options), [1] * 12)
+    low, high = verdict.interval
+    assert verdict.status == "inconclusive"
+    assert low <= -0.1
+    assert high >= 0
+    assert "no harm is shown" in verdict.reason
 
 
 @pytest.mark.parametrize(
