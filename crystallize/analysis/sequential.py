@@ -150,18 +150,20 @@ class ClaimLooks:
         verdict = self._judged(outcome, look, levels)
         if once:
             verdict = replace(verdict, caveat="; ".join(filter(None, (_ONCE, verdict.caveat))))
-        if last or verdict.status != "inconclusive":
+        if last or verdict.status in ("supported", "refuted"):
+            return verdict
+        z = harm = boundaries.z(outcome.p_value, outcome.outcome.result.side)
+        if claim.detects is not None:  # its harm is a difference of any size, not one beyond the loss
+            harm = mirrored.z(1 - outcome.outcome.mirror_p, outcome.outcome.result.side)
+        is_coming = mirrored.shows_harm(look, harm, claim.claimed)
+        if verdict.status == "no harm shown" and not is_coming:
             return verdict
         rest, nominal = slice(look + 1, None), (boundaries.levels, mirrored.levels)
         status = certain_status(outcome.outcome, plan.sizes[rest], *(levels[rest] for levels in nominal))
         if status is not None:
             final = Levels.alone(*(levels[-1] for levels in nominal))
             return self._curtailed(outcome, status, look, final)
-        if not stopping.futility:
-            return None
-        z = boundaries.z(outcome.p_value, outcome.outcome.result.side)
-        futile = boundaries.is_futile(look, z, claim.claimed)
-        if not futile or mirrored.shows_harm(look, z, claim.claimed):
+        if not stopping.futility or is_coming or not boundaries.is_futile(look, z, claim.claimed):
             return None
         return replace(
             verdict,

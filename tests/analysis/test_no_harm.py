@@ -152,6 +152,19 @@ def test_looks_spend_both_levels():
         experiment([0.0] * 30, [claim()], t=moved(1.0) * 3)(stopping=AnytimeValid())
 
 
+@pytest.mark.parametrize(("detects", "loss"), [(0.45, 0.8), (1.5, 1.0)])
+@pytest.mark.parametrize("futility", [True, False])
+def test_no_early_look_hides_harm_that_is_coming(detects, loss, futility):
+    """Neither is it given up for the loss that is not excluded, nor green since a larger one is."""
+    draws, stopping, found = random.Random(4), GroupSequential(futility=futility), []
+    for _ in range(30):
+        values = [draws.gauss(-loss, 1.0) for _ in range(30)]
+        whole = judged(values, claim(detects=detects), [0.0] * 30)
+        early = judged(values, claim(detects=detects), [0.0] * 30, judging=Judging(stopping=stopping))
+        found.append((whole.status, early.status))
+    assert [early for whole, early in found if whole == "refuted"].count("refuted") >= 28
+
+
 def test_against_a_number_and_by_resplits():
     """One sample; and what overlaps is allowed for."""
     result = experiment(moved(1.0), [claim(against=0.9)])().run()
