@@ -212,6 +212,7 @@ class Analysis:
             margin=None if claim is None else claim.margin,
             at_least=None if claim is None else claim.at_least,
             detects=None if claim is None else claim.detects,
+            worst=None if claim is None else claim.worst,
             relative=relative,
             planned=plan.planned(hypothesis, subject),
             slices=self._slices(verdict, hypothesis, baseline, treatment),

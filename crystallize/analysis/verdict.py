@@ -66,6 +66,8 @@ class Verdict:
         What a claim with a sign has to exceed, where it says so; in the same units.
     detects : float or None
         The loss that a claim of no harm has to exclude; in the same units.
+    worst : float or None
+        The worst value that the metric can have, where the claim says it.
     relative : bool
         Whether the difference with its interval, and margins, are parts of the baseline's mean.
     confidence : float or None
@@ -168,6 +170,7 @@ class Verdict:
     covariate: str = ""
     saved: float | None = None
     slices: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    worst: float | None = None
 
     @classmethod
     def invalid(cls, reason: str, *, test: str = "", **known: Any) -> Verdict:

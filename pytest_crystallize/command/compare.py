@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 from zlib import crc32
 
 import crystallize
-from crystallize import ConditionRuns, Hypothesis, Reference, StatisticalTest, Verdict
+from crystallize import (
+    ConditionRuns,
+    FisherExactTest,
+    Hypothesis,
+    LogRatioTest,
+    Reference,
+    StatisticalTest,
+    Verdict,
+    WilcoxonTest,
+    WinRateTest,
+)
 from crystallize.errors import DefinitionError
 from crystallize.seam import (
     BASELINE,
@@ -32,8 +42,25 @@ from pytest_crystallize.records.shards import SHARD
 from pytest_crystallize.report.text import table, wrapped
 from pytest_crystallize.results import ExperimentResults, SessionResults
 
-_BY_DESIGN: Final = ("", "paired t", "Welch t", "McNemar", "Boschloo")
-"""Tests that are chosen where none is named."""
+_NUMBERS: Final[dict[str, Any]] = {"kind": "numeric"}
+_RATES: Final[dict[str, Any]] = {"kind": "binary"}
+_UNPAIRED: Final[dict[str, Any]] = {"pairing": "none"}
+_BY_NAME: Final[dict[str, dict[str, Any]]] = {
+    "": {},
+    "paired t": _NUMBERS,
+    "Welch t": _NUMBERS | _UNPAIRED,
+    "McNemar mid-p": _RATES,
+    "Tango score": _RATES,
+    "Boschloo": _RATES | _UNPAIRED,
+    "Miettinen-Nurminen score": _RATES | _UNPAIRED,
+    "deterministic": {"deterministic": True},
+    "Fisher exact": {"statistical_test": FisherExactTest()},
+    "Wilcoxon signed rank": {"statistical_test": WilcoxonTest()},
+    "log paired t": {"statistical_test": LogRatioTest()},
+    "log Welch t": {"statistical_test": LogRatioTest()} | _UNPAIRED,
+    "win rate, paired t": {"statistical_test": WinRateTest()},
+}
+"""By what a test says it was, what of a claim makes it be that test."""
 _CHANGES: Final = ("baseline", "reference", "revision")
 """Comparators of claims that may be about a change."""
 _INSTEAD: Final = "run pytest --crystallize --crystallize-against=COMMIT, which runs both"
@@ -308,23 +335,24 @@ def _hypothesis(name: str, known: Verdict, of: Sequence[str], against: Reference
         return f"it compares with {what}, not with another session; name the other claims by --claim"
     if not known.direction or not known.metric:
         return f"a verifier decides it, which is code: {_INSTEAD}"
-    test: Any = "auto"
-    if known.test not in (*_BY_DESIGN, "deterministic"):
-        test = _tests().get(known.test)
+    chosen = _BY_NAME.get(known.test.removeprefix("TOST "))
+    if chosen is None:
+        test = _tests().get(known.test.removeprefix("TOST "))
         if test is None:
             return f"its test, {known.test!r}, can't be made again from its name: {_INSTEAD}"
-    given = {name: getattr(known, name) for name in ("margin", "at_least", "detects", "alpha")}
+        chosen = {"statistical_test": test}
+    sizes = known.margin, known.at_least, known.detects
+    given = {name: getattr(known, name) for name in ("margin", "at_least", "detects", "worst", "alpha")}
     try:
         return Hypothesis(
             name=name,
             metric=known.metric,
             direction=known.direction,  # type: ignore[arg-type]  # as it was declared
-            relative=known.relative,
+            relative=known.relative and any(size is not None for size in sizes),  # a test may say it itself
             against=against,
             treatments=of or None,
-            statistical_test=test,
-            deterministic=known.test == "deterministic",
             covariate=known.covariate or None,
+            **chosen,
             **{key: value for key, value in given.items() if value is not None},
         )
     except DefinitionError as fault:
@@ -333,13 +361,7 @@ def _hypothesis(name: str, known: Verdict, of: Sequence[str], against: Reference
 
 def _tests() -> dict[str, StatisticalTest]:
     """Return the tests of the library that take no argument, by name."""
-    found = {}
-    for name in crystallize.__all__:
-        kind = getattr(crystallize, name)
-        if isinstance(kind, type) and issubclass(kind, StatisticalTest) and kind is not StatisticalTest:
-            try:
-                made = kind()
-            except TypeError:  # its name says which argument it had, in words
-                continue
-            found[made.name] = made
-    return found
+    kinds = [getattr(crystallize, name) for name in crystallize.__all__]
+    tests = [k for k in kinds if isinstance(k, type) and issubclass(k, StatisticalTest) and is_dataclass(k)]
+    # The name of one that takes arguments does not say which they were.
+    return {kind.name: kind() for kind in tests if not fields(kind)}

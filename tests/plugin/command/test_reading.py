@@ -167,6 +167,58 @@ def test_what_is_compared_is_what_a_session_compares(reports, monkeypatch, capsy
     assert "[{:.3g}, {:.3g}]".format(*test["verdict"]["interval"]) in out
 
 
+ALL_KINDS = """[
+    Hypothesis(metric="ok", direction="increase", against=MAIN, name="mid_p"),
+    Hypothesis(metric="ok", direction="no_decrease", margin=0.4, against=MAIN, name="tango"),
+    Hypothesis(metric="ok", direction="equal", margin=0.4, against=MAIN, name="tost"),
+    Hypothesis(metric="ok", direction="no_decrease", margin=0.4, kind="numeric", against=MAIN, name="number"),
+    Hypothesis(metric="ok", direction="differ", pairing="none", against=MAIN, name="boschloo"),
+    Hypothesis(metric="ok", direction="no_decrease", margin=0.4, pairing="none", against=MAIN, name="score"),
+    Hypothesis(metric="x", direction="differ", pairing="none", against=MAIN, name="welch"),
+    Hypothesis(metric="x", direction="differ", statistical_test=WilcoxonTest(), against=MAIN, name="ranks"),
+    Hypothesis(metric="x", direction="differ", statistical_test=WinRateTest(), against=MAIN, name="wins"),
+    Hypothesis(metric="x", direction="differ", statistical_test=LogRatioTest(), against=MAIN, name="logs"),
+    Hypothesis(metric="x", direction="equal", margin=2.0, against=MAIN, name="alike"),
+    Hypothesis(metric="one", direction="no_decrease", margin=0.05, worst=0.0, against=MAIN, name="worst"),
+    Hypothesis(metric="one", direction="no_decrease", margin=0.05, against=MAIN, name="best"),
+]"""
+
+
+def test_claims_of_every_kind_are_compared_by_the_test_that_they_had(project, monkeypatch, capsys):
+    """Those of yes/no were not; others were as what they are not, rates or without their worst."""
+    project.write(
+        f"MAIN = Reference('main')\n{mark(replicates=15, hypotheses=ALL_KINDS)}"
+        "def experiment_total(rng, seed, delta=0.0):\n"
+        "    return {'ok': seed % 5 > 0, 'x': rng.lognormal() + delta * MOVED, 'one': 0.9}\n"
+        "MOVED = 0.0\n"
+    )
+    project.run("-p", "no:cacheprovider", "--crystallize-save=main")
+    path = project.path / "experiment_a.py"
+    path.write_text(edited(path.read_text(), "MOVED = 0.0", "MOVED = 0.2"))
+    project.run("-p", "no:cacheprovider", "--crystallize-report=now.json")
+    tests = [t for t in project.json("now.json")["experiments"][0]["tests"] if t["treatment"] == "boost"]
+    assert len(tests) == 13
+    capsys.readouterr()  # what the sessions have printed
+    _, out = run(project, monkeypatch, capsys, "compare", "now.json", REFERENCE)
+    for test in tests:
+        verdict = test["verdict"]
+        said, row = out.split(f" {test['hypothesis']} (")[1].split(" boost ")[:2]
+        assert verdict["test"] in said, test["hypothesis"]
+        assert verdict["status"].upper() in row, test["hypothesis"]
+
+
+@pytest.mark.parametrize("given", ["YuenTest(trim=0.1)", "PermutationTest(paired=False)", "BootstrapTTest()"])
+def test_a_test_that_takes_arguments_is_not_made_without_them(project, monkeypatch, capsys, given):
+    """Its name does not say which they were; it was made with those by default."""
+    claim = f'Hypothesis(metric="total", direction="differ", statistical_test={given}, name="moved")'
+    project.write(mark(replicates=20, hypotheses=f"[{claim}]") + body())
+    project.run("-p", "no:cacheprovider", "--crystallize-report=now.json")
+    code, out = run(project, monkeypatch, capsys, "compare", "now.json", "now.json")
+    assert code == 1
+    assert "INVALID moved [boost]: its test," in out
+    assert "can't be made again from its name" in out
+
+
 def test_a_report_is_shown_as_its_session_showed_it(reports, monkeypatch, capsys):
     """Tables, reasons and notes; nothing is judged again."""
     code, out = run(reports, monkeypatch, capsys, "show", "now.json", "-v")
