@@ -99,7 +99,7 @@ def binomial_p_value(ones: int, n: int, rate: float, alternative: Alternative = 
     rate : float
         Probability of a one under the null hypothesis, in [0, 1].
     alternative : {"two-sided", "greater", "less"}
-        What is claimed of the rate; "two-sided" adds all that is no more probable.
+        What is claimed of the rate; "two-sided" doubles the smaller tail.
 
     Raises
     ------
