@@ -46,18 +46,19 @@ def certain_status(
     best, worst = (_extended(claim, sample, sizes[-1] - sample.n, side) for side in (up, not up))
     if best is None or worst is None:
         return None
-    if worst.p_value <= levels[-1] and worst.is_claimed:
-        return "no harm shown" if claim.detects is not None else "supported"
+    holds = worst.p_value <= levels[-1] and worst.is_claimed
+    if holds and claim.detects is None:
+        return "supported"
     if best.mirror_p <= mirror_levels[-1] and best.is_opposed:
         return "refuted"
     for size, level, mirror_level in looks:
         if size < sizes[-1]:
             best, worst = (_extended(claim, sample, size - sample.n, side) for side in (up, not up))
-        if best is None or worst is None or (best.p_value <= level and best.is_claimed):
+        if best is None or worst is None or (not holds and best.p_value <= level and best.is_claimed):
             return None
         if worst.mirror_p <= mirror_level and worst.is_opposed:
             return None
-    return "inconclusive"
+    return "no harm shown" if holds else "inconclusive"  # an alarm holds if it is not refuted, too
 
 
 def _extended(claim: Claim, sample: ClaimSample, more: int, up: bool) -> Outcome | None:

@@ -144,6 +144,21 @@ def test_curtailment_changes_no_verdict(direction, seed):
         assert "whatever the others give" in curtailed.reason + curtailed.caveat
 
 
+@pytest.mark.parametrize("options", [{}, {"pairing": "none"}])
+@pytest.mark.parametrize("detects", [0.3, 0.6])
+@pytest.mark.parametrize("seed", range(8))
+def test_an_alarm_that_may_still_go_off_is_not_decided(seed, detects, options):
+    """That so large a loss is excluded whatever comes is no verdict yet: a smaller one may be shown."""
+    draw = random.Random(seed)
+    after = [draw.random() > 0.06 * seed for _ in range(N)]
+    alarm = claim("no_decrease", kind="binary", detects=detects, **options)
+    arms = arm("baseline", [True] * N), arm("t", after)
+    whole = evaluate(alarm, *arms)
+    curtailed = evaluate(alarm, *arms, judging=Judging(stopping=Curtailment(every=1)))
+    assert curtailed.status == whole.status
+    assert curtailed.details["accepted"] == curtailed.passed
+
+
 def test_what_is_certain_is_decided():
     """Supported, refuted, or neither; the last replicates are not run."""
     for after, status in (([1] * N, "supported"), ([0] * N, "inconclusive")):
