@@ -206,11 +206,11 @@ class Repeatability:
         others : iterable of RunRecord
             Runs of other processes.
         memos_only : bool
-            Whether to do so only where memos were filled.
+            Whether to do so only where memos were filled, or runs have set something of their process.
         """
         suspects, left = self.suspects(), self.moved_by_others()
         first = [] if memos_only else self._first_of_all()
-        if suspects.labels or not memos_only:
+        if suspects.labels or left or not memos_only:
             for record in self.to_repeat(others, memos=suspects.labels):
                 self._repeat_without(suspects, left, record, run_again)
         for record in first:

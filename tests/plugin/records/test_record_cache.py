@@ -531,6 +531,16 @@ def test_what_runs_of_another_experiment_leave_in_the_process_is_told(project, d
     assert digests(project.run_apart("-v", "-k", "total")) == digests(alone)
 
 
+@pytest.mark.parametrize("value", ["float(decimal.Decimal(1) / 3)", "float(os.environ.get('SHOP_RATE', 0))"])
+def test_it_is_told_where_nothing_is_stored_too(project, value):
+    """Values and verdicts then depend on what is selected, with or without a cache."""
+    project.write(Template(BESIDE).substitute(does="pass", value=value))
+    result = project.run_apart("--crystallize-cache=off")
+    text = " ".join(line.strip() for line in result.outlines)
+    assert re.search(r"experiment_total does not repeat: .* without what other runs set \(", text)
+    assert "experiment_other does not repeat" not in text
+
+
 ROUNDED = """
 import decimal
 
