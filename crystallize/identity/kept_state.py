@@ -21,8 +21,9 @@ from crystallize.identity.bodies import DESCRIPTIONS
 from crystallize.identity.encoder import Refusal
 from crystallize.identity.origin import Roots, real_directory
 from crystallize.identity.part_encoder import LabelPart, Part, PartEncoder, is_of_asyncio
-from crystallize.identity.process_state import Move, Setting, moves, settings_of
+from crystallize.identity.process_state import Move, moves, settings_of
 from crystallize.identity.reach import Reach
+from crystallize.identity.settings import Setting
 
 _ITERATORS: Final = ("builtins", "itertools", "collections", "_io")
 _ORDER_FREE: Final = frozenset({"sorted", "len", "min", "max", "set", "frozenset", "any", "all", "sum"})

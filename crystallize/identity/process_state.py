@@ -2,33 +2,50 @@
 
 from __future__ import annotations
 
-import decimal
 import dis
-import gc
-import locale
-import logging
 import os
 import sys
 import types
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
-from crystallize.identity.code_facts import Import, code_facts, read_once
+from crystallize.identity.code_facts import Import, Reference, code_facts, read_once
 from crystallize.identity.origin import Roots, is_project_module, is_project_name
+from crystallize.identity.settings import (
+    CONTEXT,
+    LOGGERS,
+    OF_PANDAS,
+    SETTINGS,
+    Setting,
+    put_variable,
+    set_by,
+    shown,
+)
 
-_SCALARS: Final = (bool, int, float, complex, str, bytes, dict, list, tuple, decimal.Context, type(None))
 _MISSING: Final = object()
-
-
-@dataclass(frozen=True)
-class Setting:
-    """Setting of the process that can be looked at and put back."""
-
-    name: str
-    get: Callable[[], Any]
-    put: Callable[[Any], object]
+_MOST_HELD: Final = 10_000  # entries of a container
+_SETTING_VARIABLES: Final = frozenset({"setdefault", "update", "putenv"})
+_OF_LOGGERS: Final = frozenset({"propagate", "disabled", "level"})
+_NAMING_LOGGERS: Final = frozenset({"logging", "getLogger"})
+_BY_TEXTS: Final = frozenset({"setattr", "delattr", "__setattr__"})
+_DICTIONARIES: Final = frozenset({"vars", "__dict__"})
+_CHANGING: Final = frozenset(
+    {
+        *("append", "insert", "extend", "remove", "pop", "clear", "reverse", "sort", "add", "discard"),
+        *("update", "setdefault", "popitem"),
+    }
+)
+"""Methods that change a list, a dictionary or a set."""
+_MOVING: Final = frozenset(
+    {
+        *("sys.modules", "sys.path_importer_cache", "linecache.cache", "warnings.filters"),
+        *("matplotlib.rcParams", "matplotlib.pyplot.rcParams", "matplotlib.rcParamsDefault"),
+    }
+)
+"""Containers that Python, pytest or their package changes by itself."""
+_OF_PYTEST: Final = frozenset({"PYTEST_CURRENT_TEST", "PYTEST_VERSION"})
 
 
 @dataclass(frozen=True)
@@ -45,7 +62,7 @@ def moves(settings: Iterable[tuple[Setting, Any]]) -> dict[str, Move]:
     found = {}
     for setting, before in settings:
         now = setting.get()
-        if _shown(now) != _shown(before):
+        if shown(now) != shown(before):
             found[setting.name] = Move(setting, before, now)
     return found
 
@@ -65,89 +82,78 @@ def put_back(moved: Iterable[Move]) -> Iterator[None]:
 
 def came_again(move: Move) -> bool:
     """Return whether a setting that was put back has become the same again."""
-    return _shown(move.setting.get()) == _shown(move.now)
+    return shown(move.setting.get()) == shown(move.now)
 
 
-def _shown(value: object) -> str:
-    return repr(value) if isinstance(value, _SCALARS) else f"{type(value).__qualname__} {id(value)}"
+@dataclass(frozen=True, slots=True)
+class _Sets:
+    """Names by which code may set something of its process.
+
+    Attributes
+    ----------
+    settings : tuple of Setting
+        Those that have names of their own.
+    variables : tuple of str
+        Variables of the environment, if it is that which code changes.
+    references : tuple of Reference
+        Names by which it may reach what it sets, or what sets something.
+    attributes : frozenset of str
+        Attributes that it may set of what its names lead through.
+    texts : frozenset of str
+        Those that it may set by a text of what its names lead to.
+    setters : frozenset of str
+        Names that functions may have which set something.
+    """
+
+    settings: tuple[Setting, ...]
+    variables: tuple[str, ...]
+    references: tuple[Reference, ...]
+    attributes: frozenset[str]
+    texts: frozenset[str]
+    setters: frozenset[str]
 
 
-def _numpy(name: str) -> Any:
-    numpy = sys.modules.get("numpy")
-    return {} if numpy is None else getattr(numpy, name)()
-
-
-def _set_levels(levels: dict[str, int]) -> None:
-    for name in {**levels, **_levels()}:
-        logging.getLogger(name).setLevel(levels.get(name, 0))
-
-
-def _levels() -> dict[str, int]:
-    known: dict[str, Any] = {**logging.Logger.manager.loggerDict}
-    return {name: found.level for name, found in known.items() if getattr(found, "level", 0)}
-
-
-def _timeout() -> Any:
-    socket = sys.modules.get("socket")
-    return None if socket is None else socket.getdefaulttimeout()
-
-
-def _set_timeout(timeout: float | None) -> None:
-    if "socket" in sys.modules:
-        sys.modules["socket"].setdefaulttimeout(timeout)
-
-
-_CONTEXT: Final = Setting(
-    "decimal's context",
-    lambda: decimal.getcontext().copy(),
-    lambda old: decimal.setcontext(old.copy()),  # or runs would change what is to be put back
-)
-_SETTINGS: Final = {
-    "setcontext": _CONTEXT,
-    "setLevel": Setting("levels of loggers", _levels, _set_levels),
-    "seterr": Setting(
-        "numpy's handling of errors",
-        lambda: _numpy("geterr"),
-        lambda old: sys.modules["numpy"].seterr(**old),
-    ),
-    "set_printoptions": Setting(
-        "numpy's print options",
-        lambda: _numpy("get_printoptions"),
-        lambda old: sys.modules["numpy"].set_printoptions(**old),
-    ),
-    "setlocale": Setting(
-        "the locale",
-        lambda: locale.setlocale(locale.LC_ALL),
-        lambda old: locale.setlocale(locale.LC_ALL, old),
-    ),
-    "setrecursionlimit": Setting("the recursion limit", sys.getrecursionlimit, sys.setrecursionlimit),
-    "chdir": Setting("the current directory", os.getcwd, os.chdir),
-    "set_threshold": Setting(
-        "thresholds of garbage collection", gc.get_threshold, lambda old: gc.set_threshold(*old)
-    ),
-    "set_int_max_str_digits": Setting(
-        "the most digits of a number", sys.get_int_max_str_digits, sys.set_int_max_str_digits
-    ),
-    "setdefaulttimeout": Setting("the timeout of sockets", _timeout, _set_timeout),
-    "disable": Setting("disabled levels of the log", lambda: logging.root.manager.disable, logging.disable),
-}
-"""Name of what sets something -> what that is."""
-_SETTING_VARIABLES: Final = frozenset({"setdefault", "update", "putenv"})
-
-
-def settings_of(function: types.FunctionType, roots: Roots) -> Iterator[Setting]:
-    """Yield what a function may set of its process."""
-    names = code_facts(function.__code__).names
-    stored, items = assigned_in(function.__code__)
-    yield from (_SETTINGS[name] for name in names & _SETTINGS.keys())
-    if "getcontext" in names and stored:
-        yield _CONTEXT
-    if "environ" in names and (items or names & _SETTING_VARIABLES):
-        yield from map(_variable, sorted(name for name in names if name.isupper() or name in os.environ))
-    if "setattr" in names:
-        stored = stored | names
-    if stored:
-        yield from _attributes(function, stored, roots)
+@read_once
+def _sets(code: types.CodeType) -> _Sets:
+    facts = code_facts(code)
+    names = facts.names
+    stored, items = assigned_in(code)
+    texts = _texts(code)
+    settings = [setting for name in sorted(names & SETTINGS.keys()) for setting in SETTINGS[name]]
+    if "getcontext" in names and (stored or items):
+        settings.append(CONTEXT)
+    if not (stored.isdisjoint(_OF_LOGGERS) or names.isdisjoint(_NAMING_LOGGERS)):
+        settings.append(LOGGERS)
+    if stored and "options" in names:
+        settings.append(OF_PANDAS)
+    variables = set()
+    if items or names & _SETTING_VARIABLES:
+        variables = ({name for name in names if name.isupper()} | texts) - _OF_PYTEST
+    setters = frozenset(name for name in names - SETTINGS.keys() if name.startswith("set"))
+    by_texts = not names.isdisjoint(_BY_TEXTS)
+    if by_texts or (items and not names.isdisjoint(_DICTIONARIES)):
+        attributes, named = stored | names, texts
+    else:
+        attributes, named = stored, frozenset()
+    references = []
+    for reference in facts.references:
+        chain = reference.attributes
+        words = {*chain, reference.root} if isinstance(reference.root, str) else {*chain}
+        if (
+            named
+            or not words.isdisjoint(attributes)
+            or not words.isdisjoint(setters)
+            or (chain and (items or chain[-1] in _CHANGING))
+        ):
+            references.append(reference)
+    return _Sets(
+        tuple(dict.fromkeys(settings)),
+        tuple(sorted(variables)),
+        tuple(references),
+        attributes,
+        named,
+        setters,
+    )
 
 
 @read_once
@@ -167,44 +173,125 @@ def assigned_in(code: types.CodeType) -> tuple[frozenset[str], bool]:
     return frozenset(attributes), items
 
 
+def _texts(value: Any) -> frozenset[str]:
+    """Return the texts in code, or in a constant of it, that may be names of something."""
+    if isinstance(value, str):
+        return frozenset((value,)) if value.isidentifier() else frozenset()
+    inner = (
+        value.co_consts if isinstance(value, types.CodeType) else value if isinstance(value, tuple) else ()
+    )
+    return frozenset[str]().union(*map(_texts, inner))
+
+
+def settings_of(function: types.FunctionType, roots: Roots) -> Iterator[Setting]:
+    """Yield what a function may set of its process."""
+    found = _sets(function.__code__)
+    yield from found.settings
+    if found.variables and _uses_environment(function):
+        yield from map(_variable, found.variables)
+    for reference in found.references:
+        yield from _of_reference(function, reference, found, roots)
+
+
+def _uses_environment(function: types.FunctionType) -> bool:
+    facts = code_facts(function.__code__)
+    if "environ" in facts.names:
+        return True
+    held = map(function.__globals__.get, (r.root for r in facts.references if isinstance(r.root, str)))
+    return any(value is os.environ for value in held)
+
+
 def _variable(name: str) -> Setting:
-    def put(value: str | None) -> None:
-        if value is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = value
-
-    return Setting(f"os.environ[{name!r}]", lambda: os.environ.get(name), put)
+    return Setting(
+        f"os.environ[{name!r}]", lambda: os.environ.get(name), lambda value: put_variable(name, value)
+    )
 
 
-def _attributes(function: types.FunctionType, stored: frozenset[str], roots: Roots) -> Iterator[Setting]:
-    """Yield the attributes of installed modules and classes that a function assigns."""
-    for reference in code_facts(function.__code__).references:
-        root, chain = reference.root, reference.attributes
-        held = sys.modules.get(root.name) if isinstance(root, Import) else function.__globals__.get(root)
-        for attribute in chain:
-            if not _is_installed(held, roots):
-                break
-            if attribute in stored:
-                yield _attribute(held, attribute)
-            held = vars(held).get(attribute)
+def _of_reference(
+    function: types.FunctionType, reference: Reference, sets: _Sets, roots: Roots
+) -> Iterator[Setting]:
+    """Yield what a function may set by a name, of what is installed."""
+    root = reference.root
+    held = sys.modules.get(root.name) if isinstance(root, Import) else function.__globals__.get(root)
+    if root in sets.setters:  # imported by its name
+        yield from _set_by(sys.modules.get(getattr(held, "__module__", None) or ""), held, roots)
+    found_in = None
+    for attribute in reference.attributes:
+        if not _is_installed(held, roots):
+            # An instance that an installed module holds: a default context of decimal, a logger.
+            if found_in is not None and attribute in sets.attributes and hasattr(held, attribute):
+                yield _attribute(held, attribute, f"{found_in}.{attribute}")
+            return
+        place = f"{_name_of(held)}.{attribute}"
+        inner = vars(held).get(attribute)
+        if attribute in sets.setters:
+            yield from _set_by(held, inner, roots)
+        is_container = isinstance(inner, list | dict | set) and len(inner) <= _MOST_HELD
+        if attribute in sets.attributes or (is_container and place not in _MOVING):
+            yield _attribute(held, attribute, place)
+        held, found_in = inner, place
+    if _is_installed(held, roots):
+        yield from (_attribute(held, text, f"{_name_of(held)}.{text}") for text in sorted(sets.texts))
 
 
-def _attribute(holder: Any, attribute: str) -> Setting:
-    module = "" if isinstance(holder, types.ModuleType) else f"{holder.__module__}."
+def _set_by(module: Any, function: Any, roots: Roots) -> Iterator[Setting]:
+    """Yield what a function of an installed module sets, if another one tells it."""
+    name = getattr(function, "__name__", None)
+    if isinstance(module, types.ModuleType) and isinstance(name, str) and _is_installed(module, roots):
+        setting = set_by(module.__name__, name)
+        if setting is not None:
+            yield setting
+
+
+def _attribute(holder: Any, attribute: str, place: str) -> Setting:
+    def get() -> Any:
+        return _copied(_looked_up(holder, attribute))
 
     def put(value: Any) -> None:
         with suppress(AttributeError, TypeError):
             if value is _MISSING:
                 delattr(holder, attribute)
-            else:
-                setattr(holder, attribute, value)
+            elif not _refilled(_looked_up(holder, attribute), value):
+                setattr(holder, attribute, _copied(value))
 
-    return Setting(
-        f"{module}{getattr(holder, '__qualname__', holder.__name__)}.{attribute}",
-        lambda: vars(holder).get(attribute, _MISSING),
-        put,
-    )
+    return Setting(place, get, put)
+
+
+def _looked_up(holder: Any, attribute: str) -> Any:
+    if isinstance(holder, type) or (type(holder) is types.ModuleType and attribute not in vars(type(holder))):
+        return vars(holder).get(attribute, _MISSING)
+    with suppress(Exception):
+        return getattr(holder, attribute, _MISSING)
+    return _MISSING
+
+
+def _copied(value: Any) -> Any:
+    """Return a copy of a container, however its class copies it, or another value itself."""
+    if isinstance(value, dict):
+        return dict.copy(value)
+    if isinstance(value, list):
+        return list.copy(value)
+    return set.copy(value) if isinstance(value, set) else value
+
+
+def _refilled(held: Any, value: Any) -> bool:
+    """Have a container hold what another one of its kind does, and return whether it does."""
+    if isinstance(held, dict) and isinstance(value, dict):
+        dict.clear(held)
+        dict.update(held, value)
+    elif isinstance(held, set) and isinstance(value, set):
+        set.clear(held)
+        set.update(held, value)
+    elif isinstance(held, list) and isinstance(value, list):
+        list.__setitem__(held, slice(None), value)
+    else:
+        return False
+    return True
+
+
+def _name_of(holder: Any) -> str:
+    module = "" if isinstance(holder, types.ModuleType) else f"{holder.__module__}."
+    return f"{module}{getattr(holder, '__qualname__', holder.__name__)}"
 
 
 def _is_installed(value: object, roots: Roots) -> bool:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from crystallize.identity.kept_state import Additions, KeptState, cleared, refilled_alike, set_aside
+from crystallize.identity.kept_state import Additions, cleared, refilled_alike, set_aside
 from crystallize.identity.process_state import Move, came_again, put_back
 
 _Found = TypeVar("_Found")
@@ -24,17 +24,12 @@ class Suspects:
     grown : mapping
         Dictionaries, attributes of instances too, with the entries that they got.
     moved : mapping
-        Settings of the process that were changed.
+        Settings of the process that were changed since the first run began.
     """
 
     memos: Mapping[str, Any] = field(default_factory=dict)
     grown: Mapping[str, Additions] = field(default_factory=dict)
     moved: Mapping[str, Move] = field(default_factory=dict)
-
-    @classmethod
-    def between(cls, before: KeptState, later: KeptState) -> Suspects:
-        """Return what was left since some moment, of which the later one is now."""
-        return cls(before.filled(later), before.grown(), before.moved())
 
     def without(self, sound: Collection[str]) -> Suspects:
         """Return those that are not known to keep what is the same for all."""

@@ -10,7 +10,8 @@ from typing import Any, Final
 
 from crystallize.context.record import RunRecord
 from crystallize.identity.kept_state import KeptState, set_aside
-from crystallize.identity.process_state import Move, Setting, moves, put_back
+from crystallize.identity.process_state import Move, moves, put_back
+from crystallize.identity.settings import Setting
 from crystallize.identity.suspects import Suspects
 from crystallize.run.run_key import Subject
 from crystallize.run.units import Unit, unit_of
@@ -44,6 +45,7 @@ class Repeatability:
         self._roots = subject.roots
         self._first_settings = {} if first is None else first
         self._before: KeptState | None = None
+        self._found: dict[str, tuple[Setting, Any]] = {}  # settings when the first run began
         self._seen: KeptState | None = None
         self._first: dict[str, RunRecord] = {}  # by condition
         self._later: dict[str, RunRecord] = {}  # by condition: the cheapest run behind its first
@@ -60,6 +62,7 @@ class Repeatability:
         """Look at what is in memory before the first run."""
         if self._before is None:
             self._before = self._now()
+            self._found = {**self._before.settings}
             first = self._first_settings
             for settings in (self._before.settings, self._before.of_fixtures):
                 settings.update((name, first.setdefault(name, found)) for name, found in settings.items())
@@ -107,12 +110,21 @@ class Repeatability:
         if self._before is None:
             return Suspects()
         self._seen = self._now()
-        return Suspects.between(self._before, self._seen).without(self._sound)
+        moved = self._before.moved()
+        changed = moves(self._found.values()) if moved else {}
+        own = {label: move for label, move in moved.items() if label in changed}
+        return Suspects(self._before.filled(self._seen), self._before.grown(), own).without(self._sound)
 
     def moved_by_others(self) -> dict[str, Move]:
-        """Return the settings that were changed, of those that none of these runs may change, but others."""
+        """Return the settings that runs of other experiments in this process may have changed.
+
+        Of those that these runs may change, too, it is what was found when they began.
+        """
         own = {} if self._before is None else {**self._before.settings, **self._before.of_fixtures}
         moved = moves(found for name, found in self._first_settings.items() if name not in own)
+        found = {} if self._before is None else self._before.moved()
+        changed = moves(self._found.values()) if found else {}
+        moved |= {label: move for label, move in found.items() if label not in changed}
         return {label: move for label, move in moved.items() if label not in self._sound}
 
     @property

@@ -1,0 +1,116 @@
+"""What runs leave set in their process for those of other experiments, which are made again without it."""
+
+import decimal
+import re
+from string import Template
+
+import pytest
+
+from plugin.records.conftest import digests, hits
+
+BESIDE = """
+import decimal, fractions, gc, logging, mimetypes, os, socket, sys, time
+from os import environ as variables
+from sys import setswitchinterval
+
+@pytest.fixture
+def rates():
+    os.environ["SHOP_RATE"] = "3"
+
+@pytest.mark.experiment(replicates=3, treatments={"t": {"gain": 5.0}})
+def experiment_first(rng, rates, gain=0.0):
+    decimal.getcontext().prec = 3
+    $does
+    return {"y": rng.random() + gain}
+
+@pytest.mark.experiment(replicates=3, treatments={"t": {"gain": 5.0}})
+def experiment_total(rng, gain=0.0):
+    return {"y": rng.random() + gain + $value}
+
+@pytest.mark.experiment(replicates=3, treatments={"t": {"gain": 5.0}})
+def experiment_other(rng, rates, gain=0.0):
+    decimal.getcontext().prec = 3
+    return {"y": rng.random() + gain + float(os.environ["SHOP_RATE"]) + float(decimal.Decimal(1) / 3)}
+"""
+
+
+@pytest.mark.parametrize(
+    ("does", "value", "repeats"),
+    [
+        ("pass", "float(decimal.Decimal(1) / 3)", False),
+        ("pass", "float(os.environ.get('SHOP_RATE', 0))", False),
+        ("pass", "float(len(str(decimal.Decimal(1))))", True),
+        ("gc.set_threshold(555)", "(gc.get_threshold()[0] == 555)", False),
+        pytest.param("logging.disable(40)", "logging.root.isEnabledFor(40)", False, marks=pytest.mark.slow),
+        pytest.param(
+            "socket.setdefaulttimeout(7)", "(socket.getdefaulttimeout() or 0)", False, marks=pytest.mark.slow
+        ),
+        pytest.param(
+            "sys.set_int_max_str_digits(999)",
+            "(sys.get_int_max_str_digits() == 999)",
+            False,
+            marks=pytest.mark.slow,
+        ),
+        ("sys.path.insert(0, '/nowhere')", "('/nowhere' in sys.path)", False),
+        ("sys.path.insert(0, '/nowhere')", "(sys.path.append is None)", True),
+        ("setswitchinterval(0.25)", "sys.getswitchinterval()", False),
+        ("setswitchinterval(0.25)", "(gain > 9 and sys.setswitchinterval(9))", True),
+        ("setattr(fractions.Fraction, 'rate', 3)", "getattr(fractions.Fraction, 'rate', 0)", False),
+        *(
+            pytest.param(does, value, False, marks=pytest.mark.slow)
+            for does, value in (
+                ("gc.disable()", "gc.isenabled()"),
+                ("variables.update(rate='3')", "float(variables.get('rate', 0))"),
+                ("variables.update(TZ='Asia/Tokyo'); time.tzset()", "time.timezone"),
+                ("decimal.DefaultContext.prec = 3", "decimal.DefaultContext.prec"),
+                ("logging.getLogger('shop').disabled = True", "logging.getLogger('shop').disabled"),
+                ("logging.root.setLevel(10)", "logging.root.level"),
+                ("mimetypes.types_map['.shop'] = 'a/b'", "('.shop' in mimetypes.types_map)"),
+                ("vars(fractions)['rate'] = 3", "getattr(fractions, 'rate', 0)"),
+                ("np.seterrcall(print)", "(np.geterrcall() is print)"),
+            )
+        ),
+    ],
+)
+def test_what_runs_of_another_experiment_leave_in_the_process_is_told(project, does, value, repeats):
+    """They are made again without it; those that set it themselves, or make nothing of it, are stored."""
+    project.write(Template(BESIDE).substitute(does=does, value=value))
+    text = " ".join(line.strip() for line in project.run_apart().outlines)
+    told = re.search(
+        r"experiment_total does not repeat: .* without what other runs set \(.*decimal's con", text
+    )
+    assert (told is None) is repeats
+    warm = project.run_apart("-v")
+    assert [hits(warm, name) for name in ("first", "total", "other")] == [6, 6 * repeats, 6]
+    alone = project.run_apart("-v", "-k", "total", "--crystallize-cache=off")
+    assert digests(project.run_apart("-v", "-k", "total")) == digests(alone)
+
+
+@pytest.mark.parametrize("value", ["float(decimal.Decimal(1) / 3)", "float(os.environ.get('SHOP_RATE', 0))"])
+def test_it_is_told_where_nothing_is_stored_too(project, value):
+    """Values and verdicts then depend on what is selected, with or without a cache."""
+    project.write(Template(BESIDE).substitute(does="pass", value=value))
+    result = project.run_apart("--crystallize-cache=off")
+    text = " ".join(line.strip() for line in result.outlines)
+    assert re.search(r"experiment_total does not repeat: .* without what other runs set \(", text)
+    assert "experiment_other does not repeat" not in text
+
+
+ROUNDED = """
+import decimal
+
+@pytest.mark.experiment(replicates=5, treatments={"t": {"delta": 5.0}})
+def experiment_total(rng, delta=0.0):
+    decimal.getcontext().Emax = 99
+    return {"y": rng.normal() + delta + float(decimal.Decimal(1) / 3)}
+"""
+
+
+def test_what_was_set_before_an_earlier_session_of_the_process_decides_nothing(project):
+    """Who runs several from a script may set something in between, before any run of the next one."""
+    project.write(ROUNDED)
+    for digits in (9, 3):
+        with decimal.localcontext(prec=digits):
+            result = project.run("-v", "--crystallize-cache=refresh")
+        result.assert_outcomes(passed=1)
+        assert "does not repeat" not in result.stdout.str()
