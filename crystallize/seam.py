@@ -178,6 +178,7 @@ if TYPE_CHECKING:
     from crystallize.run.plan_subject import subject_of as subject_of
     from crystallize.run.plugins import Execution as Execution
     from crystallize.run.plugins.artifacts import write_artifacts as write_artifacts
+    from crystallize.run.repeatability import Earlier as Earlier
     from crystallize.run.repeatability import Repeatability as Repeatability
     from crystallize.run.run_key import Subject as Subject
     from crystallize.run.run_key import explain as explain
@@ -335,7 +336,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "run.plan_subject": ("subject_of",),
     "run.plugins": ("Execution",),
     "run.plugins.artifacts": ("write_artifacts",),
-    "run.repeatability": ("Repeatability",),
+    "run.repeatability": ("Earlier", "Repeatability"),
     "run.run_key": ("Subject", "explain", "is_environment"),
     "run.step_cache": ("StepCache", "open_step_cache"),
     "run.stored_runs": ("StoredRuns",),

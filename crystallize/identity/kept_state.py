@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dis
 import functools
+import inspect
 import itertools
 import os
 import types
@@ -138,10 +139,12 @@ def set_aside(grown: Iterable[Additions]) -> Iterator[None]:
 def refilled_alike(additions: Additions) -> bool:
     """Return whether entries that were set aside have the same values where they came again."""
     return all(
-        KeptState.of({"entry": added[key]}, ()).parts == KeptState.of({"entry": held[key]}, ()).parts
-        for held, added in additions
-        for key in added.keys() & held.keys()
+        _are_alike(added[key], held[key]) for held, added in additions for key in added.keys() & held.keys()
     )
+
+
+def _are_alike(first: Any, second: Any) -> bool:
+    return KeptState.of({"entry": first}, ()).parts == KeptState.of({"entry": second}, ()).parts
 
 
 class _StateReach(Reach):
@@ -269,8 +272,25 @@ def _walked(function: types.FunctionType) -> list[str]:
     return found
 
 
-def cleared(memos: Mapping[str, Any]) -> None:
-    """Empty memos, so that what is run next fills them anew."""
+def cleared(memos: Mapping[str, Any]) -> dict[str, Any]:
+    """Empty memos, so that what is run next fills them anew; return what those held that hold one value."""
+    held = {label: memo() for label, memo in memos.items() if _holds_one(memo)}
     for memo in memos.values():
         clear: Callable[[], None] = memo.cache_clear
         clear()
+    return held
+
+
+def filled_otherwise(memos: Mapping[str, Any], held: Mapping[str, Any]) -> set[str]:
+    """Return the memos that were emptied and hold another value by now."""
+    again = {label: memos[label] for label in held if _holds_one(memos[label])}
+    return {label for label, memo in again.items() if not _are_alike(held[label], memo())}
+
+
+def _holds_one(memo: Any) -> bool:
+    """Return whether a memo is of a function without parameters, whose value it has."""
+    code = getattr(memo.__wrapped__, "__code__", None)
+    if code is None or not memo.cache_info().currsize:
+        return False
+    takes_more = code.co_flags & (inspect.CO_VARARGS | inspect.CO_VARKEYWORDS)
+    return not (code.co_argcount or code.co_kwonlyargcount or takes_more)

@@ -41,11 +41,14 @@ class Suspects:
         return [*self.memos, *self.grown, *self.moved]
 
     @contextmanager
-    def emptied(self) -> Iterator[None]:
-        """Have memos be empty, and the rest as it was; in the end, that is again what it had become."""
-        cleared(self.memos)
+    def emptied(self) -> Iterator[dict[str, Any]]:
+        """Have memos be empty, and the rest as it was; in the end, that is again what it had become.
+
+        What memos held is given that hold one value.
+        """
+        held = cleared(self.memos)
         with set_aside(self.grown.values()), put_back(self.moved.values()):
-            yield
+            yield held
 
     def became_other(self) -> set[str]:
         """Return the labels of those that a run has left otherwise, before they are what they had become."""

@@ -6,10 +6,11 @@ import json
 import os
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from crystallize.context.record import RunRecord
-from crystallize.identity.kept_state import KeptState, set_aside
+from crystallize.identity.kept_state import KeptState, filled_otherwise, set_aside
 from crystallize.identity.process_state import Move, moves, put_back
 from crystallize.identity.settings import Setting
 from crystallize.identity.suspects import Suspects
@@ -27,6 +28,25 @@ CAUSES: Final = (
 )
 
 
+@dataclass
+class Earlier:
+    """Knowledge about the process that the experiments of a session share.
+
+    Attributes
+    ----------
+    settings : dict
+        Settings that runs may change, each with what it was before any of these runs.
+    misses : dict
+        Memo -> how often it had been filled by then.
+    dubious : set of str
+        Memos whose values depend on which run has filled them.
+    """
+
+    settings: dict[str, tuple[Setting, Any]] = field(default_factory=dict)
+    misses: dict[str, int] = field(default_factory=dict)
+    dubious: set[str] = field(default_factory=set)
+
+
 class Repeatability:
     """Knowledge of whether the runs of an experiment repeat, from those that one process has made.
 
@@ -34,16 +54,15 @@ class Repeatability:
     ----------
     subject : Subject
         What they are made of.
-    first : dict, optional
-        Settings of the process that runs may change, each with what it was before any of these runs; the
-        experiments of a session share it.
+    earlier : Earlier, optional
+        What runs of other experiments of the session may have left.
     """
 
-    def __init__(self, subject: Subject, first: dict[str, tuple[Setting, Any]] | None = None) -> None:
+    def __init__(self, subject: Subject, earlier: Earlier | None = None) -> None:
         treatments = {name: treatment.change for name, treatment in subject.treatments.items() if treatment}
         self._components: dict[str, Any] = {**subject.components, **treatments}
         self._roots = subject.roots
-        self._first_settings = {} if first is None else first
+        self._earlier = Earlier() if earlier is None else earlier
         self._before: KeptState | None = None
         self._found: dict[str, tuple[Setting, Any]] = {}  # settings when the first run began
         self._seen: KeptState | None = None
@@ -63,9 +82,11 @@ class Repeatability:
         if self._before is None:
             self._before = self._now()
             self._found = {**self._before.settings}
-            first = self._first_settings
+            first = self._earlier.settings
             for settings in (self._before.settings, self._before.of_fixtures):
                 settings.update((name, first.setdefault(name, found)) for name, found in settings.items())
+            for label, (_, misses) in self._before.memos.items():
+                self._earlier.misses.setdefault(label, misses)
 
     def _now(self) -> KeptState:
         return KeptState.of(self._components, self._roots)
@@ -110,10 +131,15 @@ class Repeatability:
         if self._before is None:
             return Suspects()
         self._seen = self._now()
+        filled = self._before.filled(self._seen)
+        for label in self._earlier.dubious & self._seen.memos.keys():  # which others may have filled
+            memo, misses = self._seen.memos[label]
+            if misses != self._earlier.misses.get(label, 0):
+                filled[label] = memo
         moved = self._before.moved()
         changed = moves(self._found.values()) if moved else {}
         own = {label: move for label, move in moved.items() if label in changed}
-        return Suspects(self._before.filled(self._seen), self._before.grown(), own).without(self._sound)
+        return Suspects(filled, self._before.grown(), own).without(self._sound)
 
     def moved_by_others(self) -> dict[str, Move]:
         """Return the settings that runs of other experiments in this process may have changed.
@@ -121,7 +147,7 @@ class Repeatability:
         Of those that these runs may change, too, it is what was found when they began.
         """
         own = {} if self._before is None else {**self._before.settings, **self._before.of_fixtures}
-        moved = moves(found for name, found in self._first_settings.items() if name not in own)
+        moved = moves(found for name, found in self._earlier.settings.items() if name not in own)
         found = {} if self._before is None else self._before.moved()
         changed = moves(self._found.values()) if found else {}
         moved |= {label: move for label, move in found.items() if label not in changed}
@@ -191,8 +217,11 @@ class Repeatability:
         if not is_comparable(again):
             return
         found = difference(before, again)
-        if found is None:
-            self._sound.update(memos, left)
+        if found is None:  # it may be the very run that a dubious memo was filled by
+            self._sound.update(label for label in (*memos, *left) if label not in self._earlier.dubious)
+            return
+        self._earlier.dubious.update(label for label in memos if label in self._earlier.misses)
+        if self.unlike is not None:  # what was told first may name a memo
             return
         name, old, new = found
         ways = {" with empty memos": memos, " without what other runs set": left}
@@ -239,11 +268,14 @@ class Repeatability:
         run_again: Callable[[Unit], RunRecord],
     ) -> None:
         """Make a run again that finds nothing of what others have left, and take in what comes of it."""
-        with suspects.emptied(), put_back(left.values()):
+        with suspects.emptied() as held, put_back(left.values()):
             again = run_again(unit_of(record))
             self._changing |= suspects.became_other()
-        steady = [label for label in suspects.labels if label not in self._changing]
-        self.compare(record, again, steady, [*left])
+        otherwise = filled_otherwise(suspects.memos, held)
+        self._changing |= otherwise
+        self._earlier.dubious |= otherwise
+        tried = [label for label in suspects.labels if label in suspects.memos or label not in self._changing]
+        self.compare(record, again, tried, [*left])
 
     def check_block(self, records: Iterable[RunRecord], run_again: Callable[[Unit], RunRecord]) -> str | None:
         """Take in runs of a process that others send units to; say why they may not be stored, or None.

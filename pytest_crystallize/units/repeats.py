@@ -53,7 +53,7 @@ class Repeats:
         known = None if stored is None else stored.runs.subject
         try:
             subject = self._subject() if known is None else known
-            return Repeatability(subject, self._runs.settings.first_settings)
+            return Repeatability(subject, self._runs.settings.earlier)
         except FingerprintError:
             return None
 

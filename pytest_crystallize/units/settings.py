@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from crystallize.seam import global_state_restored, seed_globals
+from crystallize.seam import Earlier, global_state_restored, seed_globals
 from pytest_crystallize.isolation.fixtures import UnitFixtures
 from pytest_crystallize.isolation.forks import Forks
 from pytest_crystallize.isolation.late_errors import LateErrors
@@ -74,8 +74,8 @@ class Settings:
         Where units of factories run, if not here.
     commit : CommitRuns or None
         What makes runs of another commit, if the session compares with one.
-    first_settings : dict
-        Settings of the process that runs may change, each with what it was before any of these runs.
+    earlier : Earlier
+        What runs of one experiment may have left for those of another.
     claims : dict
         How many claims each experiment that is collected has, by its id.
     verifiers : set
@@ -106,7 +106,7 @@ class Settings:
         self.merged = config.stash.get(MERGED, None)
         self.cluster: Cluster | None = None
         self.commit: CommitRuns | None = None
-        self.first_settings: dict[str, Any] = {}
+        self.earlier = Earlier()
         self.claims: dict[str, int] = {}
         self.verifiers: set[Hashable] = set()
         self.collected = 0

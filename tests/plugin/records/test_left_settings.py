@@ -1,4 +1,4 @@
-"""What runs leave set in their process for those of other experiments, which are made again without it."""
+"""What runs leave in their process for those of other experiments, which are made again without it."""
 
 import decimal
 import re
@@ -114,3 +114,47 @@ def test_what_was_set_before_an_earlier_session_of_the_process_decides_nothing(p
             result = project.run("-v", "--crystallize-cache=refresh")
         result.assert_outcomes(passed=1)
         assert "does not repeat" not in result.stdout.str()
+
+
+MEMOS = """
+import functools, random
+
+@functools.cache
+def drawn():
+    return random.random()
+
+@functools.cache
+def settings():
+    return {"rate": 1.0}
+
+@pytest.mark.experiment(replicates=4, treatments={"t": {"gain": 5.0}})
+def experiment_first(rng, gain=0.0):
+    $does
+    return {"y": rng.random() + gain}
+
+@pytest.mark.experiment(replicates=4, treatments={"t": {"gain": 5.0}})
+def experiment_total(rng, gain=0.0):
+    return {"y": rng.random() + gain + $value}
+"""
+
+
+@pytest.mark.parametrize(
+    ("does", "value", "memo"),
+    [
+        ("drawn()", "drawn()", "drawn"),
+        ("settings()['rate'] = rng.random()", "settings()['rate']", "settings"),
+        ("settings()", "settings()['rate']", None),
+    ],
+)
+def test_a_memo_that_runs_of_another_experiment_decide_is_emptied(project, does, value, memo):
+    """Though nothing that these record may show it; one that only loads is not loaded again."""
+    project.write(Template(MEMOS).substitute(does=does, value=value))
+    for cache in ("off", "reuse"):
+        text = " ".join(project.run_apart("--crystallize-cache", cache).stdout.str().split())
+        first = f"experiment_first: runs depend on those before them, since .*: experiment_a.{memo} changed"
+        assert (re.search(first, text) is not None) is (memo is not None)
+    total = f"experiment_total does not repeat: .* with empty memos [(]experiment_a.{memo}[)]"
+    # The run that was made again may be the very one that the memo was filled by.
+    filled = f"experiment_total: its runs are not stored, since they fill experiment_a.{memo}"
+    assert (re.search(f"{total}|{filled}", text) is not None) is (memo is not None), text
+    assert hits(project.run_apart("-v")) == (0 if memo else 8)
