@@ -126,6 +126,8 @@ if TYPE_CHECKING:
     from crystallize.identity.environment import environment_changes as environment_changes
     from crystallize.identity.fingerprint import fingerprint as fingerprint
     from crystallize.identity.inputs import declared_inputs as declared_inputs
+    from crystallize.identity.made_values import MadeValue as MadeValue
+    from crystallize.identity.made_values import is_plain_data as is_plain_data
     from crystallize.identity.opened_files import OPENED as OPENED
     from crystallize.identity.origin import is_project_file as is_project_file
     from crystallize.identity.origin import is_project_module as is_project_module
@@ -304,6 +306,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "identity.environment": ("Environment", "environment", "environment_changes"),
     "identity.fingerprint": ("fingerprint",),
     "identity.inputs": ("declared_inputs",),
+    "identity.made_values": ("MadeValue", "is_plain_data"),
     "identity.opened_files": ("OPENED",),
     "identity.origin": ("is_project_file", "is_project_module"),
     "identity.provenance": ("commit_and_changes", "git_commit", "git_tags", "machine", "versions"),

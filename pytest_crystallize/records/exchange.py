@@ -18,8 +18,9 @@ LOST = "ProcessDied"
 """Error type of a record that stands for a unit which ended its process."""
 UNLIKE: Final = "unlike"
 STATE: Final = "state"
-"""Under which names, with the id of an experiment behind them, it is told that its runs do not repeat, or
-that they change what later ones use."""
+ALTERED: Final = "altered"
+"""Under which names, with the id of an experiment behind them, it is told that its runs do not repeat, that
+they change what later ones use, or that values of fixtures are not what they were."""
 STOPPED: Final = "stopped"
 """Under which name workers are told that the session is being stopped."""
 
@@ -193,4 +194,4 @@ def unlike(exchange: Exchange, experiment: str) -> str | None:
 
 def is_told(exchange: Exchange, experiment: str) -> bool:
     """Return whether it was said already why runs of an experiment are not stored."""
-    return any(exchange.agreed(f"{what} {experiment}") is not None for what in (UNLIKE, STATE))
+    return any(exchange.agreed(f"{what} {experiment}") is not None for what in (UNLIKE, STATE, ALTERED))

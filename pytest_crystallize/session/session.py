@@ -15,7 +15,9 @@ import pytest
 
 from crystallize.errors import CrystallizeError
 from crystallize.seam import (
+    MadeValue,
     global_state_restored,
+    is_plain_data,
     open_store,
     outside_runs,
     printable,
@@ -241,7 +243,11 @@ class CrystallizeSession:
             for watch in watching_set_up(self._runs.values(), declared):
                 watches.enter_context(watch)
             seed_globals(checksum(name))
-            return (yield)
+            value = yield
+        if is_plain_data(value):
+            self.settings.made[declared] = MadeValue(value)
+            fixturedef.addfinalizer(lambda: self.settings.made.pop(declared, None))
+        return value
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:

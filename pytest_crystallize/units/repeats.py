@@ -10,7 +10,7 @@ from typing import Final
 from crystallize import RunRecord
 from crystallize.errors import FingerprintError
 from crystallize.seam import Repeatability, StoredRuns, Subject, Unit, unit_of
-from pytest_crystallize.records.exchange import STATE, UNLIKE
+from pytest_crystallize.records.exchange import ALTERED, STATE, UNLIKE
 from pytest_crystallize.units.settled import SettledExperiment
 
 _LOOKS: Final = 50  # times as long as the last look at what is in memory is waited until the next
@@ -124,7 +124,7 @@ class Repeats:
             return
         self._seen = seen
         objection = known.check(run_again, self._of_others(), memos_only=stored is None)
-        self._conclude(known, stored, objection, changed=known.changed())
+        self._conclude(known, stored, objection, changed=known.changed(), altered=self._altered())
         self._next_look = _next_look(started)
 
     def _conclude(
@@ -134,13 +134,18 @@ class Repeats:
         objection: str | None,
         *,
         changed: Sequence[str] = (),
+        altered: Sequence[str] = (),
     ) -> None:
         """Say what was found, and have the runs stored to which there is no objection."""
         if known.unlike is not None:
             self._tell(known.unlike)
         if changed:
             self._tell_state(changed, stored=stored is not None)
-        if stored is not None and (stored.is_held or known.unlike is not None):
+        if altered:
+            objection = objection or self._tell_altered(altered)
+            if stored is not None:
+                stored.release(objection)
+        elif stored is not None and (stored.is_held or known.unlike is not None):
             stored.release(objection)
 
     def hold(self) -> None:
@@ -184,6 +189,24 @@ class Repeats:
         exchange = self._runs.settings.exchange
         text = f"{self._runs.name} does not repeat: {unlike}; nothing of it is stored"
         exchange.agree(f"{UNLIKE} {self._runs.id}", lambda: text)
+
+    def _altered(self) -> list[str]:
+        """Return the wider fixtures whose values are not what they were when they were made."""
+        made, used = self._runs.settings.made, self._runs.fixture_definitions
+        return sorted(
+            declared.argname for declared, value in made.items() if declared in used and value.has_changed()
+        )
+
+    def _tell_altered(self, names: Sequence[str]) -> str:
+        """Say that tests and runs find these values otherwise than those that come first do."""
+        runs = self._runs
+        why = (
+            "runs depend on what was run before them, since values of wider fixtures are changed by what "
+            f"uses them: {', '.join(map(repr, names))}"
+        )
+        text = f"{runs.name}: {why}; values and verdicts may differ with -n, and with what is selected"
+        runs.settings.note(runs.settings.exchange.said_first(f"{ALTERED} {runs.id}", text))
+        return why
 
     def _tell_state(self, changed: Sequence[str], *, stored: bool) -> None:
         runs = self._runs

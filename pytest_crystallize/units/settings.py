@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from crystallize.seam import Earlier, global_state_restored, seed_globals
+from crystallize.seam import Earlier, MadeValue, global_state_restored, seed_globals
 from pytest_crystallize.isolation.fixtures import UnitFixtures
 from pytest_crystallize.isolation.forks import Forks
 from pytest_crystallize.isolation.late_errors import LateErrors
@@ -60,6 +60,8 @@ class Settings:
         Reads the marks of experiments.
     wide_fixtures : dict of FixtureDef to FixtureDef
         Fixtures wider than a function on which experiments depend, each with the one that was declared.
+    made : dict of FixtureDef to MadeValue
+        Their values that are plain data, as long as they live.
     async_fixtures : WideFixtures
         Those of them that are made on the loop.
     repro : Unit or None
@@ -99,6 +101,7 @@ class Settings:
         self.turns = Turns(exchange, self.timer)
         self.marks = MarkReader()
         self.wide_fixtures: dict[Any, Any] = {}
+        self.made: dict[Any, MadeValue] = {}
         self.async_fixtures = WideFixtures(self.loop, self.wide_fixtures)
         self.repro = options.repro
         self.repro_fault: str | None = None

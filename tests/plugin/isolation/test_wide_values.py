@@ -1,0 +1,55 @@
+"""Values of wider fixtures that runs and tests change in place."""
+
+from string import Template
+
+import pytest
+
+from plugin.records.conftest import digests, hits
+
+SHARED = """
+@pytest.fixture(scope="session")
+def rates():
+    return {"rate": 1.0, "steps": [1, 2], "table": np.zeros(3)}
+
+def test_rates(rates):
+    $test
+
+@pytest.mark.experiment(replicates=4, treatments={"t": {"gain": 5.0}})
+def experiment_first(rng, rates, gain=0.0):
+    $does
+    return {"y": rng.random() + gain}
+
+@pytest.mark.experiment(replicates=4, treatments={"t": {"gain": 5.0}})
+def experiment_total(rng, rates, gain=0.0):
+    return {"y": rng.random() + gain + rates["rate"] + len(rates["steps"]) + rates["table"][0]}
+
+@pytest.mark.experiment(replicates=4, treatments={"t": {"gain": 5.0}})
+def experiment_other(rng, gain=0.0):
+    return {"y": rng.random() + gain}
+"""
+ALTERED = (
+    "since values of wider fixtures are changed by what uses them: 'rates'; values and verdicts may differ"
+)
+
+
+@pytest.mark.parametrize(
+    ("test", "does", "altered"),
+    [
+        ("pass", "rates['rate'] = 2.0", True),
+        ("rates['table'][0] = 3.0", "pass", True),
+        pytest.param("pass", "rates['steps'].append(gain)", True, marks=pytest.mark.slow),
+        ("pass", "rates.setdefault('known', 3.0)", False),
+    ],
+)
+def test_a_value_that_something_changes_in_place_is_told(project, test, does, altered):
+    """Whoever uses it gets other values with another selection: nothing of that is stored."""
+    project.write(Template(SHARED).substitute(test=test, does=does))
+    text = " ".join(project.run_apart("--crystallize-cache=off").stdout.str().split())
+    before = "runs depend on what was run before them"
+    assert (f"note: experiment_total: {before}, {ALTERED}" in text) is altered
+    assert "experiment_other: runs" not in text
+    project.run_apart()
+    warm = project.run_apart("-v")
+    assert [hits(warm, name) for name in ("first", "total", "other")] == ([0, 0, 8] if altered else [8] * 3)
+    alone = project.run_apart("-v", "-k", "total", "--crystallize-cache=off")
+    assert digests(project.run_apart("-v", "-k", "total")) == digests(alone)
