@@ -253,6 +253,52 @@ def setup_state(node: pytest.Item) -> SetupState:
     return node.session._setupstate
 
 
+def keep_also(node: pytest.Item, other: pytest.Item) -> None:
+    """Have the stash of a node hold what that of another does."""
+    node.stash._storage.update(other.stash._storage)
+
+
+def set_up_also(function: pytest.Function, name: str) -> None:
+    """Have a function set up another fixture, before those that it asks for."""
+    info = fixtures_of(function)
+    if name not in info.names_closure:  # of other parameters, it is the same list
+        info.names_closure.insert(0, name)
+    known = function.session._fixturemanager.getfixturedefs(name, function)
+    if known is not None:
+        info.name2fixturedefs[name] = known
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class AsMade:
+    """A node as it was made, which hooks and fixtures may change for the test that it is."""
+
+    attributes: frozenset[str]
+    marks: list[pytest.Mark]
+    keywords: dict[str, Any]
+
+    @classmethod
+    def of(cls, node: pytest.Item) -> Self:
+        """Note what a node has."""
+        keywords: Any = node.keywords
+        return cls(frozenset([*vars(node), "_made"]), [*node.own_markers], {**keywords._markers})
+
+    def restore(self, node: pytest.Item) -> None:
+        """Give a node back what it had."""
+        known, keywords = vars(node), node.keywords
+        if not known.keys() <= self.attributes:
+            for name in known.keys() - self.attributes:
+                del known[name]
+        node.own_markers = [*self.marks]
+        keywords._markers = {**self.keywords}  # type: ignore[attr-defined]
+        node._report_sections = []
+
+    def part(self, node: pytest.Item) -> None:
+        """Have a copy of the node share nothing with it that hooks and fixtures may change."""
+        keywords: Any = type(node.keywords)
+        node.keywords = keywords(node)
+        self.restore(node)
+
+
 def begin_afresh(function: pytest.Function, host: pytest.Item) -> None:
     """Give a function that is run again an instance, a request and a stash as pytest gives them to a test."""
     _drop_instance(function)

@@ -173,7 +173,7 @@ class ExperimentCollector(ShowsTraceback, pytest.Class):
         )
         runs.members.append(item)
         _add_marks(item, marks)
-        return item
+        return item.declared()
 
     # The marked function: its body is one condition run.
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 import pytest
 
@@ -35,8 +35,10 @@ from pytest_crystallize.pytest_seam import (
     ReprTraceback,
     RunAgain,
     ShowsTraceback,
+    decorator_of,
     evaluate_skip_marks,
     evaluate_xfail_marks,
+    keep_also,
     share_fixtures,
     skip_of_item,
 )
@@ -51,6 +53,8 @@ if TYPE_CHECKING:
 PREFETCH_SECONDS = 0.25
 _OF_VERDICTS = ("skip", "skipif", "xfail")
 """Marks that say what becomes of a test, rather than how condition runs are made."""
+_SET_LATER = ("judged", "carried", "location")
+"""Attributes of items that are first set when one is run or reported."""
 
 
 class NotSupported(AssertionError):
@@ -94,6 +98,38 @@ class ExperimentItem(RunAgain, ShowsTraceback, pytest.Item):
         share_fixtures(self, function)
         if hasattr(function, "callspec"):
             self.callspec = function.callspec
+
+    def declared(self) -> Self:
+        """Note that this is what was declared, and return it: what it is given from now on, hooks give it."""
+        self._marks, self._fixtures = tuple(self.own_markers), frozenset(self._fixturenames)
+        self._attributes = frozenset([*vars(self), "_attributes", *_SET_LATER])
+        return self
+
+    @property
+    def hooks_marks(self) -> list[pytest.Mark]:
+        """Marks that hooks have added."""
+        return [mark for mark in self.own_markers if not any(mark is known for known in self._marks)]
+
+    @property
+    def hooks_attributes(self) -> dict[str, Any]:
+        """Attributes that hooks have set."""
+        known = vars(self)
+        if known.keys() <= self._attributes:  # in most projects
+            return {}
+        return {name: known[name] for name in known.keys() - self._attributes}
+
+    @property
+    def hooks_fixtures(self) -> list[str]:
+        """Names of fixtures that hooks have added, as plugins do for those that a mark asks for."""
+        return [name for name in self._fixturenames if name not in self._fixtures]
+
+    def take_over(self, other: ExperimentItem, marks: Iterable[pytest.Mark]) -> None:
+        """Take over what hooks have kept of another item of the experiment, and marks that say how to run."""
+        keep_also(self, other)
+        vars(self).update(other.hooks_attributes)
+        for mark in marks:
+            if mark.name not in _OF_VERDICTS:
+                self.add_marker(decorator_of(mark))
 
     def setup(self) -> None:
         """Name only fixtures that have a value from now on: each condition run sets up its own."""

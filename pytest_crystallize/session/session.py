@@ -24,6 +24,7 @@ from crystallize.seam import (
     seed_globals,
     write_whole,
 )
+from pytest_crystallize.collect.hooked import tell_what_hooks_gave
 from pytest_crystallize.collect.items import ExperimentItem, HypothesisItem, NotSupported
 from pytest_crystallize.isolation.fixtures import RESERVED, refuse_hiding
 from pytest_crystallize.naming.ids import checksum
@@ -197,6 +198,7 @@ class CrystallizeSession:
         self.settings.collected = sum(isinstance(item, HypothesisItem) for item in items)
         yield
         selected = [item for item in items if isinstance(item, HypothesisItem)]
+        tell_what_hooks_gave(selected)
         for item in selected:
             self._runs[item.runs.id] = item.runs
             if item.will_run():

@@ -111,5 +111,6 @@ def _token(item: HypothesisItem, number: int | str, share: int | None) -> Prefet
     nodeid = f"{parent.nodeid}::block-{place:08x}-{number}::run"
     token: PrefetchItem = PrefetchItem.from_parent(
         parent, name=f"block-{number}::run", nodeid=nodeid, runs=item.runs, share=share
-    )
+    ).declared()
+    token.take_over(item, item.runs.marks_of_hooks)
     return token

@@ -17,7 +17,7 @@ from crystallize.seam import FrozenContext, check_failure
 from pytest_crystallize.isolation.fixtures import values_of
 from pytest_crystallize.isolation.unit_hooks import UnitHooks
 from pytest_crystallize.naming.tracebacks import is_users
-from pytest_crystallize.pytest_seam import begin_afresh, call_of, fixtures_of, replace_definitions
+from pytest_crystallize.pytest_seam import AsMade, begin_afresh, call_of, fixtures_of, replace_definitions
 
 Phase = Literal["setup", "call"]
 
@@ -26,6 +26,7 @@ class ConditionFunction(pytest.Function):
     """The marked function as the node whose fixtures each condition run sets up afresh."""
 
     _host: pytest.Item | None = None
+    _made: AsMade | None = None
 
     @classmethod
     def of(cls, function: pytest.Function) -> ConditionFunction:
@@ -43,8 +44,17 @@ class ConditionFunction(pytest.Function):
     def begin(self, host: pytest.Item) -> None:
         """Prepare for the next condition run inside the call phase of `host`."""
         self._begin_under(host)
+        self._as_made.restore(self)
+        vars(self).update(_of_hooks(host))
         self.user_properties.clear()
         begin_afresh(self, host)
+
+    @property
+    def _as_made(self) -> AsMade:
+        if self._made is None:
+            _ = self.ihook, self._make_report  # found once for all
+            self._made = AsMade.of(self)
+        return self._made
 
     def _begin_under(self, host: pytest.Item) -> None:
         if host is not self._host:
@@ -54,8 +64,10 @@ class ConditionFunction(pytest.Function):
     def beside_others(self, host: pytest.Item, definitions: dict[str, Sequence[Any]]) -> ConditionFunction:
         """Return a node for a condition run beside others, with definitions of fixtures of its own."""
         self._begin_under(host)
-        _ = self._make_report  # found once for all
+        made = self._as_made
         node = copy.copy(self)
+        made.part(node)
+        vars(node).update(_of_hooks(host))
         node._chain = [*host.listchain(), node]
         node.user_properties = []
         replace_definitions(node, definitions)
@@ -134,6 +146,12 @@ class ConditionFunction(pytest.Function):
             if fault is None and report.failed:  # plugins collect what is to fail a test until it is reported
                 text = report.longreprtext.strip() or "a hook reports it as failed"
                 raise pytest.fail.Exception(text, pytrace=False)
+
+
+def _of_hooks(host: pytest.Item) -> dict[str, Any]:
+    """Return the attributes that hooks have set of an item of ours, which fixtures ask `request.node` for."""
+    attributes: dict[str, Any] = host.hooks_attributes  # type: ignore[attr-defined]
+    return attributes
 
 
 _UNREPORTED = nullcontext()

@@ -33,9 +33,11 @@ from pytest_crystallize.isolation.fixtures import RESERVED, is_ours
 from pytest_crystallize.isolation.output import with_properties
 from pytest_crystallize.naming.tracebacks import describe
 from pytest_crystallize.pytest_seam import (
+    decorator_of,
     end,
     fixtures_of,
     forget_finished,
+    set_up_also,
     setup_state,
     tmppath_result_key,
 )
@@ -76,11 +78,9 @@ class MarkedRuns(ExperimentRuns):
         self.seeds_globals = self.seeding is not None
         self.treatment_by_name = {treatment.name: treatment for treatment in self.treatment_objects}
         self.node = ConditionFunction.of(function)
+        self._learn_fixtures()
         fixtures = fixtures_of(function)
-        known = fixtures.name2fixturedefs
-        self.fixture_definitions = frozenset(chain.from_iterable(known.values()))
-        settings.wide_fixtures.update((d, d) for d in self.fixture_definitions if d.scope != "function")
-        self._arguments = fixtures.argnames
+        self._arguments, known = fixtures.argnames, fixtures.name2fixturedefs
         self._reserved = [
             n for n in self._arguments if n in RESERVED and n in known and is_ours(known[n][-1])
         ]
@@ -89,6 +89,20 @@ class MarkedRuns(ExperimentRuns):
         self.keep_versions = None if artifacts is None else artifacts.keep_versions
         used = artifacts or ArtifactPlugin(settings.options.artifact_root)
         self.artifacts = SharedArtifacts(used, self.name, self.id, settings.exchange)
+
+    def _learn_fixtures(self) -> None:
+        self.fixture_definitions = frozenset(chain(*fixtures_of(self.function).name2fixturedefs.values()))
+        wide = ((d, d) for d in self.fixture_definitions if d.scope != "function")
+        self.settings.wide_fixtures.update(wide)
+
+    def take_from_hooks(self, marks: Sequence[pytest.Mark], fixtures: Sequence[str]) -> None:
+        """Have the node of a run have the marks, too, and set up the fixtures."""
+        super().take_from_hooks(marks, fixtures)
+        for mark in marks:
+            self.node.add_marker(decorator_of(mark))
+        for name in reversed(fixtures):
+            set_up_also(self.function, name)
+        self._learn_fixtures()
 
     @property
     def instance(self) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -58,13 +59,21 @@ class AsyncMarkedRuns(MarkedRuns, AwaitedRuns):
         super().__init__(function, *args, **kwargs)
         self._check_backend()
         self._allowed = self.at_once
-        closure = fixtures_of(function).names_closure
-        self._of_process = [name for name in OF_PROCESS if name in closure]
-        if self._of_process or not is_async(function.obj):
-            self.at_once = 1
+        self._learn_limits()
         self.shared_time = SharedTime()
         self.latest = self.node
         self._latest_is_over = True
+
+    def _learn_limits(self) -> None:
+        closure = fixtures_of(self.function).names_closure
+        self._of_process = [name for name in OF_PROCESS if name in closure]
+        if self._of_process or not is_async(self.function.obj):
+            self.at_once = 1
+
+    def take_from_hooks(self, marks: Sequence[pytest.Mark], fixtures: Sequence[str]) -> None:
+        """Take in, too, whether runs can be under way at the same time."""
+        super().take_from_hooks(marks, fixtures)
+        self._learn_limits()
 
     def _check_backend(self) -> None:
         """Raise `DefinitionError` if anyio's fixture asks for another event loop."""

@@ -30,6 +30,7 @@ from crystallize.seam import (
 from pytest_crystallize.naming.ids import shortened
 from pytest_crystallize.naming.places import place_of
 from pytest_crystallize.naming.reference_files import ReferenceFiles
+from pytest_crystallize.pytest_seam import decorator_of
 from pytest_crystallize.records.exchange import unlike
 from pytest_crystallize.units.amounts import Amounts
 from pytest_crystallize.units.settings import Settings
@@ -183,8 +184,23 @@ class SettledExperiment:
         self.caching = caching
         self.fixture_definitions: frozenset[Any] = frozenset()
         self.needed: set[str] = set()
+        self.marks_of_hooks: list[pytest.Mark] = []
         self.members: list[Claimant] = []
         self.selected: list[Claimant] = []
+
+    def take_from_hooks(self, marks: Sequence[pytest.Mark], fixtures: Sequence[str]) -> None:
+        """Take in what hooks have given all tests that were selected: it is said of the condition runs.
+
+        Parameters
+        ----------
+        marks : sequence of Mark
+            Marks that they have added.
+        fixtures : sequence of str
+            Names of fixtures that are to be set up for each.
+        """
+        self.marks_of_hooks = [*marks]
+        for mark in marks:
+            self.function.add_marker(decorator_of(mark))
 
     def _settled_judging(self, declared: Judging, hypotheses: Sequence[Hypothesis]) -> Judging:
         claimed = any(hypothesis.claim is not None for hypothesis in hypotheses)
