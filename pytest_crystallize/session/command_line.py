@@ -50,8 +50,8 @@ def controls_workers(config: pytest.Config) -> bool:
 
 
 def runs_tests(option: argparse.Namespace) -> bool:
-    """Return whether tests are run, rather than shown."""
-    return not (option.collectonly or option.setuponly or option.setupplan)
+    """Return whether tests are run, rather than shown; plugins that show them may be blocked."""
+    return not any(getattr(option, name, False) for name in ("collectonly", "setuponly", "setupplan"))
 
 
 # Values that pytest takes for paths of tests.

@@ -258,6 +258,10 @@ def test_random_order(project):
         ("-p", "no:skipping"),
         ("-p", "no:doctest"),
         ("-p", "no:stepwise"),
+        ("-p", "no:setuponly"),
+        ("-p", "no:setupplan"),
+        ("-p", "no:debugging"),
+        ("-p", "no:unittest"),
         ("-p", "no:subtests"),
         ("-p", "no:faulthandler"),
         ("-p", "no:unraisableexception", "-p", "no:threadexception"),
@@ -269,11 +273,13 @@ def test_without_other_plugins(project, options):
     project.write(TOTAL)
     project.write(total(direction="decrease"), "experiment_b.py")
     project.write(total(lines="assert delta"), "experiment_c.py")
+    project.write(total("@pytest.mark.xfail(run=False)", direction="decrease"), "experiment_d.py")
     result = project.run(*options)
     assert result.ret == 1
     assert "INTERNALERROR" not in result.stdout.str() + result.stderr.str()
     if options[-1] != "no:terminal":
-        result.assert_outcomes(passed=1, failed=2)
+        heeds_marks = options[-1] != "no:skipping"
+        result.assert_outcomes(passed=1, failed=2 + (not heeds_marks), xfailed=int(heeds_marks))
 
 
 def test_durations(project):
