@@ -16,6 +16,7 @@ import pytest
 from crystallize.errors import CrystallizeError
 from crystallize.seam import (
     MadeValue,
+    counted,
     global_state_restored,
     is_plain_data,
     open_store,
@@ -220,6 +221,26 @@ class CrystallizeSession:
         if self.settings.repro is None:
             workers = int(self.workerinput["workercount"])
             items[:] = with_tokens(session, items, workers, self._told["dist"])
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_collection_finish(self, session: pytest.Session) -> Generator[None, object, object]:
+        """Have no test vanish behind the last hook that may deselect some: others know of it by now.
+
+        pytest-xdist, too, which asks for the items by their numbers; so they are put back, behind the others.
+        """
+        before = list(session.items)
+        result = yield
+        left = set(map(id, session.items))
+        dropped = [item for item in before if id(item) not in left]
+        if dropped and self.is_worker:
+            session.items.extend(dropped)
+        if tests := [item for item in dropped if isinstance(item, HypothesisItem)]:
+            self.settings.fail(
+                f"a hook pytest_collection_finish has dropped {counted(len(tests), 'test')} of experiments: "
+                f"{tests[0].nodeid}{' and others' if tests[1:] else ''}; tests are deselected in "
+                "pytest_collection_modifyitems"
+            )
+        return result
 
     def _check_repro(self, selected: Sequence[HypothesisItem]) -> None:
         try:

@@ -282,6 +282,26 @@ def test_without_other_plugins(project, options):
         result.assert_outcomes(passed=1, failed=2 + (not heeds_marks), xfailed=int(heeds_marks))
 
 
+@pytest.mark.parametrize("workers", ["0", pytest.param("2", marks=pytest.mark.slow)])
+def test_a_hook_that_drops_tests_too_late(project, workers):
+    """Behind the hook for it others know of them, and workers are asked for them by their numbers."""
+    project.raw(
+        "conftest.py",
+        """
+        def pytest_collection_finish(session):
+            session.items[:] = [item for item in session.items if "worse" not in item.nodeid]
+        """,
+    )
+    project.write(total(treatments={"boost": {"delta": 3.0}, "worse": {"delta": -3.0}}))
+    result = project.run_apart("-n", workers)
+    assert result.ret == 1
+    assert "INTERNALERROR" not in result.stdout.str() + result.stderr.str()
+    result.assert_outcomes(passed=1, failed=1)
+    shown = " ".join(result.stdout.str().split())
+    assert "a hook pytest_collection_finish has dropped 1 test of experiments" in shown
+    assert "deselected in pytest_collection_modifyitems" in shown
+
+
 def test_durations(project):
     """--durations shows the time of experiments."""
     project.write(total(lines="sum(range(300_000))"))
