@@ -10,6 +10,8 @@ from typing import Any, Literal, NamedTuple
 REPORTS = (".html", ".json", ".md")
 Mode = Literal["reuse", "refresh", "off"]
 MODES: tuple[Mode, ...] = ("reuse", "refresh", "off")
+LIMITS = ("calls", "minutes")
+"""Of a budget, beside the total of a metric."""
 REPEATABLE: tuple[str, ...] = ("note", "error")
 """Whether runs that do not repeat are told, or fail the tests of their experiment."""
 
@@ -64,6 +66,8 @@ def parse_seed(text: str) -> int | str:
 
 def parse_budget(text: str) -> Any:
     """Read the limits of a budget."""
+    from difflib import get_close_matches  # not where nobody asks for one
+
     from crystallize import Budget  # not where nobody asks for one
     from crystallize.errors import DefinitionError
 
@@ -74,11 +78,13 @@ def parse_budget(text: str) -> Any:
             number = int(amount) if name == "calls" else float(amount)
         except ValueError:
             number = None
-        of_metric = name not in ("calls", "minutes")
-        if number is None or not name or name in known or (of_metric and "metric" in known):
+        of_metric = name not in LIMITS
+        meant = get_close_matches(name.lower(), LIMITS, 1, 0.85) if of_metric else []
+        if number is None or not name or name in known or (of_metric and "metric" in known) or meant:
+            asked = f"; did you mean {meant[0]}=?" if meant else ""
             raise argparse.ArgumentTypeError(
-                f"{text!r}: {part!r} is no limit; give calls=N, minutes=N and the total of one metric, as in "
-                "calls=3000,minutes=10,cost=5.0"
+                f"{text!r}: {part!r} is no limit{asked}; give calls=N, minutes=N and the total of one "
+                "metric, as in calls=3000,minutes=10,cost=5.0"
             )
         known |= {"metric": name, "total": number} if of_metric else {name: number}
     try:

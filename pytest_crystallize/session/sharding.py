@@ -162,6 +162,11 @@ class MergingSession(InProcess):
         for name in _OF_SESSIONS_THAT_RUN:
             if getattr(config.option, f"crystallize_{name}", None):
                 raise pytest.UsageError(f"--crystallize-{name}: a session that merges shards runs nothing")
+        if not runs_tests(config.option):
+            raise pytest.UsageError(
+                "a session that merges shards judges them, and --collect-only, --setup-only or --setup-plan "
+                "would have it judge nothing; leave it out"
+            )
         config.stash[MERGED] = self.merged
 
     def pytest_sessionstart(self, session: pytest.Session) -> None:

@@ -262,6 +262,15 @@ def test_a_session_that_merges_runs_nothing(project):
     result.stderr.fnmatch_lines(["*--crystallize-shard: a session that merges shards runs nothing"])
 
 
+@pytest.mark.parametrize("option", ["--collect-only", "--setup-only", "--setup-plan"])
+def test_a_session_that_merges_judges(project, option):
+    """It can't end well without."""
+    project.write(total(direction="decrease"))
+    result = merge(project, shards(project, 1), option)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*a session that merges shards judges them, and --collect-only*"])
+
+
 def test_files_that_are_no_shards_are_told(project, capsys):
     """With exit code 2, before anything is collected."""
     project.raw("a.json", '{"schema": "crystallize-report-1"}')

@@ -84,6 +84,15 @@ def test_time_is_up(project):
     result.stdout.fnmatch_lines(["*budget spent at 0 of 20 cases*1e-09 minutes are over*"])
 
 
+@pytest.mark.parametrize(("typed", "meant"), [("call", "calls"), ("Minutes", "minutes")])
+def test_a_limit_that_is_misspelt_is_no_metric(project, typed, meant):
+    """It would limit nothing."""
+    project.write(source(""))
+    result = project.run(f"--crystallize-budget={typed}=3")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"*'{typed}=3' is no limit; did you mean {meant}=[?]; give calls=N*"])
+
+
 def test_factories_have_budgets(project):
     """The mark of a factory has it; without cases it counts replicates."""
     project.write(
