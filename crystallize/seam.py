@@ -92,6 +92,7 @@ if TYPE_CHECKING:
     from crystallize.declare.awaiting import SharedTime as SharedTime
     from crystallize.declare.awaiting import given as given
     from crystallize.declare.awaiting import is_async as is_async
+    from crystallize.declare.awaiting import on_loop_of_its_own as on_loop_of_its_own
     from crystallize.declare.awaiting import refuse_inside_a_loop as refuse_inside_a_loop
     from crystallize.declare.budget import check_budget as check_budget
     from crystallize.declare.case_design import CaseDesign as CaseDesign
@@ -280,7 +281,14 @@ _NAMES: dict[str, tuple[str, ...]] = {
         "seed_globals",
     ),
     "declare.artifact": ("Inputs", "UpstreamUnit"),
-    "declare.awaiting": ("Ending", "SharedTime", "given", "is_async", "refuse_inside_a_loop"),
+    "declare.awaiting": (
+        "Ending",
+        "SharedTime",
+        "given",
+        "is_async",
+        "on_loop_of_its_own",
+        "refuse_inside_a_loop",
+    ),
     "declare.budget": ("check_budget",),
     "declare.case_design": ("CaseDesign", "CaseStream", "check_case_key"),
     "declare.dependencies": ("Caching",),

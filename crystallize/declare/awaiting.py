@@ -143,7 +143,26 @@ def run_to_completion(coroutine: Coroutine[Any, Any, T]) -> T:
     except EventLoopError:
         coroutine.close()
         raise
-    return asyncio.run(coroutine)
+    return on_loop_of_its_own(coroutine)
+
+
+def on_loop_of_its_own(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Do what `asyncio.run` does, without a task that ends with what is the user's.
+
+    Python asks for the `repr` of that task behind each run, so for those of its result and its exception.
+    """
+    endings: list[Ending] = []
+
+    async def run() -> None:
+        try:
+            endings.append((await coroutine, None))
+        except (KeyboardInterrupt, asyncio.CancelledError):  # by which an interrupt is told
+            raise
+        except BaseException as fault:
+            endings.append((None, fault))
+
+    asyncio.run(run())
+    return given(endings.pop())  # type: ignore[no-any-return]
 
 
 def refuse_inside_a_loop() -> None:

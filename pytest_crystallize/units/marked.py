@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from collections.abc import Mapping, Sequence
 from itertools import chain
@@ -26,6 +25,7 @@ from crystallize.seam import (
     execute,
     global_state_restored,
     journal_of,
+    on_loop_of_its_own,
     quoted,
 )
 from pytest_crystallize.boundary import FAILURES, SKIPS, too_late
@@ -194,7 +194,7 @@ class MarkedRuns(ExperimentRuns):
         try:
             returned = node.obj(**arguments)
             if inspect.iscoroutine(returned):
-                returned = asyncio.run(returned)
+                returned = on_loop_of_its_own(returned)
         finally:
             self.leave_if_forked(self._unit)  # before hooks and fixtures hear of the end
         self.take_metrics(ctx, returned)

@@ -242,6 +242,29 @@ def test_failures_are_recorded_and_end_no_other_unit():
         assert len(result.records) == 4
 
 
+class Unshown(Exception):
+    """An exception, and a value, that nobody may ask for its repr."""
+
+    def __repr__(self):
+        raise SystemExit("it was asked for its repr")
+
+
+@pytest.mark.parametrize("plugins", [[], [AsyncExecution(2)]])
+def test_nobody_asks_for_the_repr_of_what_a_pass_gives(plugins):
+    """Python shows the task that an event loop was run for: nothing of the user's is in it."""
+
+    @pipeline_step()
+    async def fragile(data, ctx):
+        await asyncio.sleep(0)
+        if ctx.replicate == 1:
+            raise Unshown("a reason")
+        return Unshown(), {"x": 1}
+
+    result = Experiment(0, [fragile], plugins, replicates=3).run()
+    assert [e.message for e in result.errors] == ["Unshown: a reason"]
+    assert len(result.records) == 3
+
+
 @pytest.mark.parametrize("error", [SystemExit(3), asyncio.CancelledError(), StopIteration()])
 @pytest.mark.parametrize("plugins", [[], [AsyncExecution(2)]])
 def test_whatever_a_step_raises_is_recorded(error, plugins):

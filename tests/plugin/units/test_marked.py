@@ -159,6 +159,25 @@ async def experiment_total(rng, delta=0.0):
     project.run("-W", "error").assert_outcomes(passed=1)
 
 
+def test_async_body_that_raises_what_can_not_be_shown(project):
+    """Python shows the task that an event loop was run for; what the body raised is not in it."""
+    project.write(
+        MARK
+        + """
+async def experiment_total(rng, replicate, delta=0.0):
+    class Unshown(Exception):
+        def __repr__(self):
+            raise SystemExit("it was asked for its repr")
+    if replicate == 1:
+        raise Unshown("a reason")
+    return {"total": rng.normal()}
+"""
+    )
+    result = project.run()
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["INVALID: *replicate 1 failed with *Unshown: a reason*"])
+
+
 def test_body_that_returns_no_mapping(project):
     """A body that returns something else than a mapping fails its replicates, and says what to return."""
     project.write(
