@@ -153,6 +153,19 @@ class ExperimentItem(RunAgain, ShowsTraceback, pytest.Item):
             return self._fixturenames
         return [name for name in self._fixturenames if name in self.funcargs]
 
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        """Explain what is not supported; of other exceptions show the user's part of the traceback."""
+        tbstyle = self.config.getoption("tbstyle", "auto")
+        if not isinstance(excinfo.value, NotSupported):
+            return super().repr_failure(excinfo, "long" if tbstyle == "auto" else tbstyle)
+        path, line, _ = self.reportinfo()
+        message = str(excinfo.value)
+        first, *rest = message.split("\n")
+        entry = lines_entry([first] if tbstyle == "line" else [first, *rest])
+        _, _, reason = first.partition(": ")  # the word stands before it in the summary
+        location = ReprFileLocation(str(path), (line or 0) + 1, reason or message)
+        return ExceptionChainRepr([(ReprTraceback([entry], None, "native"), location, None)])
+
     def shown_traceback(self, excinfo: pytest.ExceptionInfo[BaseException]) -> Any:
         """Show the user's part; of pytest's warnings of errors elsewhere, which have none, the last line."""
         entries = excinfo.traceback
@@ -380,19 +393,6 @@ class HypothesisItem(ExperimentItem):
             self._properties = [(printable(str(key)), _as_property(value)) for key, value in given.items()]
             self.user_properties.extend(self._properties)
 
-    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        """Explain what is not supported; of other exceptions show the user's part of the traceback."""
-        tbstyle = self.config.getoption("tbstyle", "auto")
-        if not isinstance(excinfo.value, NotSupported):
-            return super().repr_failure(excinfo, "long" if tbstyle == "auto" else tbstyle)
-        path, line, _ = self.reportinfo()
-        message = str(excinfo.value)
-        first, *rest = message.split("\n")
-        entry = lines_entry([first] if tbstyle == "line" else [first, *rest])
-        _, _, reason = first.partition(": ")  # the word stands before it in the summary
-        location = ReprFileLocation(str(path), (line or 0) + 1, reason or message)
-        return ExceptionChainRepr([(ReprTraceback([entry], None, "native"), location, None)])
-
     def reportinfo(self) -> tuple[Any, int | None, str]:
         """Return where the experiment is defined, and the heading of this test."""
         path, line = self.runs.location
@@ -473,7 +473,10 @@ class PrefetchItem(Unjudged, ExperimentItem):
                 return self.is_stopped
             return done >= share and time.perf_counter() - started > PREFETCH_SECONDS
 
-        self.runs.pull(self, enough=enough)
+        try:
+            self.runs.pull(self, enough=enough)
+        except EngineError as fault:  # told in words, as by the tests
+            raise NotSupported(f"INVALID: {fault}") from fault
 
     def reportinfo(self) -> tuple[Any, int | None, str]:
         """Return where the experiment is defined."""

@@ -8,10 +8,15 @@ import threading
 from pathlib import Path
 from typing import Any, Final
 
+from crystallize.errors import EngineError
 from crystallize.seam import BINARY, Locks
 from pytest_crystallize.records.lock_bytes import APPENDING
 
 FILE: Final = "agreed"
+
+
+class NotAgreedError(EngineError, OSError):
+    """Value that can't be told to the other processes of a session."""
 
 
 class Agreements:
@@ -60,7 +65,7 @@ class Agreements:
 
         Raises
         ------
-        OSError
+        NotAgreedError
             If it can't be written.
         """
         text = b"\n%s\n" % json.dumps([name, value]).encode()  # what is torn before it ends here
@@ -68,7 +73,12 @@ class Agreements:
         try:
             written = os.write(self._file, text)
             if written != len(text):
-                raise OSError(f"{self._path}: only {written} of {len(text)} bytes could be written")
+                raise OSError(f"only {written} of {len(text)} bytes could be written")
+        except OSError as error:
+            raise NotAgreedError(
+                f"the processes of this session can't agree on what is run: {self._path} can't be written "
+                f"({error.strerror or error}); make room there, or run it again without -n"
+            ) from error
         finally:
             self._locks.release(APPENDING)
 

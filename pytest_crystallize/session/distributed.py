@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Generator, Sequence
 from contextlib import suppress
 from functools import partial
@@ -15,9 +16,10 @@ from pytest_crystallize.records.exchange import STOPPED
 from pytest_crystallize.records.shared_exchange import SharedExchange
 from pytest_crystallize.session.reporter import Reporter
 from pytest_crystallize.session.tokens import is_token
-from pytest_crystallize.session.workers import EXIT_CODE, FAULTS
+from pytest_crystallize.session.workers import EXIT_CODE, FAULTS, NOTES
 
 _HANGS_AFTER_CRASH = ("loadscope", "loadfile", "loadgroup")
+_UNTOLD = "a hook at the end of a worker failed, and could not write down how"
 
 
 class ControllerHooks:
@@ -99,6 +101,8 @@ class ControllerHooks:
         self._exit_code = output.get(EXIT_CODE, self._exit_code)
         for fault in output.get(FAULTS, ()):
             self.reporter.settings.fail(fault)
+        for note in json.loads(output.get(NOTES, "[]")):
+            self.reporter.settings.note(note)
         if not error or error == "keyboard-interrupt":
             return
         self._crashed = True
@@ -140,7 +144,8 @@ class ControllerHooks:
         directory = self.session.directory
         with suppress(OSError):
             for path in sorted(() if directory is None else directory.glob(f"*{RAISED}")):
-                self.reporter.settings.fail(path.read_text(encoding="utf-8"))
+                told = path.read_text(encoding="utf-8", errors="replace")
+                self.reporter.settings.fail(told or _UNTOLD)  # nothing, where the disk was full
         return result
 
     def pytest_testnodeready(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import shutil
 import tempfile
@@ -43,6 +42,7 @@ from pytest_crystallize.session.command_line import controls_workers
 from pytest_crystallize.session.selection import note_idle_options, settle_repro
 from pytest_crystallize.session.summary import told_seed
 from pytest_crystallize.session.tokens import LastToken, with_tokens
+from pytest_crystallize.session.workers import NOTES
 from pytest_crystallize.units.experiment_runs import ExperimentRuns
 from pytest_crystallize.units.settings import Settings
 from pytest_crystallize.units.unit_runs import watching_set_up
@@ -325,8 +325,10 @@ class CrystallizeSession:
         self._tidy_records()
         if self.is_worker and self.directory is not None:
             notes = json.dumps(list(self.settings.notes))
-            with contextlib.suppress(OSError):
+            try:
                 write_whole(self.directory / f"{self.settings.exchange.worker}.notes", notes.encode())
+            except OSError:  # a full disk
+                self.config.workeroutput[NOTES] = notes  # type: ignore[attr-defined]
 
     def _tidy_records(self) -> None:
         """Say once why runs could not be stored, and keep the cache within its size."""

@@ -16,6 +16,8 @@ EXIT_CODE = "crystallize_exit_code"
 """Where in a worker's output the exit code is that `pytest.exit` was given."""
 FAULTS = "crystallize_faults"
 """Where in a worker's output stands by what the session fails beside its tests."""
+NOTES = "crystallize_notes"
+"""Where in a worker's output its notes stand, as JSON, if it can't write them to a file."""
 
 
 class WorkerHooks:

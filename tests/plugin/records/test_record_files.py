@@ -3,9 +3,11 @@
 # ruff: noqa: E501 - lines of projects under test, and of what pytest prints
 
 import signal
+import sys
 
 import pytest
 
+from plugin.conftest import TOTAL
 from plugin.records.conftest import cached, digests, experiment, hits, packs
 
 
@@ -147,3 +149,37 @@ def test_experiments_that_one_function_made(project):
     )
     project.run()
     assert len({path.name.rpartition("-")[0] for path in packs(project)}) == 2
+
+
+FULL = """
+import resource
+
+def pytest_collection_finish(session):
+    if hasattr(session.config, "workerinput"):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="files have no limit of size there")
+def test_processes_that_can_not_write_for_each_other(project):
+    """As on a full disk: the tests say so, and what to do, in a line."""
+    project.write(TOTAL)
+    project.raw("conftest.py", FULL)
+    result = project.run_workers()
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(
+        ["INVALID: the processes of this session can't agree on what is run: *; make room there*"]
+    )
+    assert "Traceback" not in result.stdout.str()
+    result.stdout.no_fnmatch_line("*agreements.py*")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="files have no limit of size there")
+def test_notes_of_processes_that_can_not_write(project):
+    """Where nothing is to be agreed on, each makes all runs, and what it has to say is told."""
+    project.write(TOTAL)
+    project.raw("conftest.py", FULL)
+    result = project.run_workers("-p", "no:cacheprovider")
+    assert result.ret == 0
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["note: records could not be written for other processes to read: *"])

@@ -1,6 +1,7 @@
 """The exit code of a session: never 0 where a selected hypothesis failed or gave no verdict."""
 
 import re
+import sys
 
 import pytest
 
@@ -165,6 +166,19 @@ def test_what_ends_a_worker_behind_its_tests_fails_the_session(project, case):
     assert result.ret == 1
     result.assert_outcomes(passed=1)
     assert f"a hook at the end of a worker {expected}" in told(result)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="files have no limit of size there")
+def test_what_ends_a_worker_that_can_not_write_fails_the_session(project):
+    """As on a full disk, where a file can be made, and nothing be written to it."""
+    full = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))"
+    lines = f"if hasattr(config, 'workerinput'):\n        {full}\n        raise RuntimeError('no upload')"
+    conftest(project, hook(UNCONFIGURE, lines))
+    project.write(TOTAL)
+    result = project.run_workers()
+    assert result.ret == 1
+    result.assert_outcomes(passed=1)
+    assert "a hook at the end of a worker failed, and could not write down how" in told(result)
 
 
 @pytest.mark.parametrize("case", ["the status is set", "asks at the end"])
