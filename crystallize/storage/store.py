@@ -35,6 +35,7 @@ _NO_PARTS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType({})
 _MANY = 8  # small packs of one group that are worth making one of
 _SMALL = 1 << 20  # bytes; larger packs are not written again
 _REMOVALS = 2  # of a directory that one write bears, the first being that it was never made
+_LAST: Final = (1 << 64) - 1  # ns; what a name has room for
 _LISTINGS = 3  # of a shard whose packs are replaced while they are read
 
 
@@ -78,6 +79,7 @@ class Store:
         self.fault = secret.fault
         self.rejected = 0
         self._key = secret.key
+        self._latest: dict[str, int] = {}
 
     def get(self, key: str, sort: Sort = "value") -> Encoded | None:
         """Return the value stored under a key, or None."""
@@ -188,7 +190,17 @@ class Store:
             chunks += sealed(seal, key, Encoded(_PARTS, _canonical(more)))
         for key, value in records.items():
             chunks += sealed(seal, key, value)
-        return self._write(self._path(f"{prefix}-{time.time_ns():016x}{secrets.token_hex(8)}.pack"), chunks)
+        name = f"{prefix}-{self._behind_others(prefix):016x}{secrets.token_hex(8)}.pack"
+        return self._write(self._path(name), chunks)
+
+    def _behind_others(self, prefix: str) -> int:
+        """Return a time behind those of all packs of a group, also where the clock was set back since."""
+        latest = self._latest.get(prefix)
+        if latest is None:
+            ours = filter(_NAME.fullmatch, self._packs(prefix))
+            latest = max((int(_age(name), 16) for name in ours), default=0)
+        self._latest[prefix] = now = min(max(time.time_ns(), latest + 1), _LAST)
+        return now
 
     def explain(self, slot: str, key: str | None = None) -> dict[str, str] | None:
         """Return the parts of the records in a slot that were published or loaded last, or None.
@@ -281,8 +293,7 @@ class Store:
         if len(merged) < _MANY:
             return
         chunks: list[Bytes] = [MAGIC, *(record.raw for record in latest.values())]
-        age = merged[-1].name.rpartition("-")[2][:16]
-        path = self._path(f"{prefix}-{age}{secrets.token_hex(8)}.pack")
+        path = self._path(f"{prefix}-{_age(merged[-1].name)}{secrets.token_hex(8)}.pack")
         if self._write(path, chunks, used=max(pack.used for pack in merged)):
             for pack in merged:
                 _remove(pack.path)
@@ -394,6 +405,11 @@ def _by_prefix(files: Iterable[_File]) -> dict[str, list[_File]]:
         if pack:
             groups[prefix].append(file)
     return groups
+
+
+def _age(pack: str) -> str:
+    """Return when a pack was published, in hexadecimal, as its name says."""
+    return pack.rpartition("-")[2][:16]
 
 
 def _touch(path: str) -> None:

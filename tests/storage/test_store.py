@@ -53,12 +53,28 @@ def test_records_are_found_under_slot_and_parts(store):
 
 
 def test_the_later_of_two_records_wins(store, monkeypatch):
-    """Two sessions may have computed the same one."""
-    times = iter([5, 7, 6])
+    """Two sessions may have computed the same one, neither of which had seen what the other stored."""
+    other = Store(store.directory, SECRET)
+    times = iter([3, 4, 5, 7, 6])
     monkeypatch.setattr(module.time, "time_ns", lambda: next(times))
-    for value in (A, B, C):
-        store.publish("slot", PARTS, {"0": value})
-    assert store.load("slot", PARTS) == {"0": B}
+    for each in (store, other):
+        each.publish("slot", PARTS, {"1": A})
+    for each, value in ((store, A), (other, B), (store, C)):
+        each.publish("slot", PARTS, {"0": value})
+    assert store.load("slot", PARTS) == {"0": B, "1": A}
+
+
+@pytest.mark.parametrize("sessions", [1, 2])
+def test_a_clock_that_is_set_back_makes_no_record_the_earlier_one(store, sessions, monkeypatch):
+    """What is stored anew, or withdrawn, counts, whatever time it was when the other was stored."""
+    stores = [store, *(Store(store.directory, SECRET) for _ in range(sessions - 1))]
+    times = iter([1 << 63, 5])
+    monkeypatch.setattr(module.time, "time_ns", lambda: next(times))
+    stores[0].publish("slot", PARTS, {"0": A})
+    (path,) = files(store)
+    path.with_name(f"{path.name[:66]}zz.pack").touch()  # none of ours
+    stores[-1].publish("slot", PARTS, {"0": B})
+    assert Store(store.directory, SECRET).load("slot", PARTS) == {"0": B}
 
 
 def test_publishing_nothing_writes_nothing(store):
