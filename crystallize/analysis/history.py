@@ -8,6 +8,7 @@ says otherwise.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -33,6 +34,7 @@ from crystallize.context.record import RunRecord
 from crystallize.context.recording import MetricEntry, is_finite
 from crystallize.errors import ReferenceFileError
 from crystallize.stats.tails import t_quantile
+from crystallize.storage.versioned import telling
 from crystallize.text.formatting import counted, number, short_commit
 
 _SUFFIX: Final = ".json"
@@ -71,7 +73,7 @@ def load_history(path: Path, experiment: str | None = None) -> StoredReference:
         If one of them can't be read, or is of another experiment.
     """
     directory = history_directory(path)
-    added = sorted(directory.glob(f"*{_SUFFIX}")) if directory is not None and directory.is_dir() else []
+    added = [] if directory is None else _added(directory)
     if not added:
         return load_reference(path, experiment)
     recordings: list[tuple[str, Recording]] = []
@@ -88,6 +90,20 @@ def load_history(path: Path, experiment: str | None = None) -> StoredReference:
         recordings += [(label, replace(recording, label=label)) for recording in held.recordings]
     recordings.sort(key=lambda known: (known[1].origin.recorded, known[0]))
     return StoredReference(named or "", tuple(recording for _, recording in recordings))
+
+
+def _added(directory: Path) -> list[Path]:
+    """Return the recordings in a directory, if there is one; what can't be read is not taken for none."""
+    with telling(directory, "directory of recordings", ReferenceFileError):
+        try:
+            names = os.listdir(directory)  # noqa: PTH208 - a Path does not tell why it finds nothing
+        except NotADirectoryError:
+            return []
+        except FileNotFoundError:
+            if directory.is_symlink():
+                raise ReferenceFileError(f"{directory} can't be read: it leads to nothing") from None
+            return []
+    return sorted(directory / name for name in names if name.endswith(_SUFFIX))
 
 
 def add_recording(path: Path, experiment: str, recording: Recording) -> Path:

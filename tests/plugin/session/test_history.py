@@ -145,3 +145,17 @@ def test_means_of_recordings_by_case(project):
     result = project.run("-p", "no:cacheprovider")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["INVALID: reference 'main' has no mean of recordings: *are of other cases*"])
+
+
+@pytest.mark.parametrize("leads_to", ["experiment_score", "nowhere"])
+def test_recordings_that_can_not_be_read_are_not_taken_for_none(project, leads_to):
+    """Else what was recorded before them would be compared with, and nobody told."""
+    project.write(SOURCE.format(loss=0.0))
+    project.run("-p", "no:cacheprovider", "--crystallize-save=main")
+    (project.path / PLACE).symlink_to(leads_to)
+    result = project.run("-p", "no:cacheprovider", "-k", "last")
+    result.assert_outcomes(failed=2)
+    result.stdout.fnmatch_lines([f"INVALID: {PLACE} can't be read: *"])
+    result = project.run(*ADD)
+    assert result.ret == 1
+    result.stdout.fnmatch_lines([f"NOT SAVED: {PLACE} can't be read: *"])
