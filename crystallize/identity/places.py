@@ -68,9 +68,10 @@ class Places:
         self._files: set[str] = set()
         trees: set[str] = set()
         for path in paths:
-            if not Path(path).is_file():
+            # A Path raises where there is no access, or a name is too long.
+            if not os.path.isfile(path):  # noqa: PTH113
                 trees.update(text.rstrip(os.sep) + os.sep for text in Spelled.of(path))
-            if not Path(path).is_dir():
+            if not os.path.isdir(path):  # noqa: PTH112
                 self._files.update(Spelled.of(path))
         self._trees = tuple(trees)
 
@@ -126,7 +127,7 @@ def directory_of(descriptor: int) -> str | None:
         path = Path(f"/proc/self/fd/{descriptor}").readlink()
     except OSError:
         return None
-    return str(path) if path.is_dir() else None
+    return str(path) if os.path.isdir(path) else None  # noqa: PTH112 - a Path may raise
 
 
 def database_file(name: Any) -> str | None:
@@ -151,7 +152,7 @@ def resolved(inputs: Iterable[StrPath]) -> Iterator[StrPath]:
         text = os.fspath(path)
         if any(sign in text for sign in "*?[") and not os.path.lexists(text):
             found = glob.glob(text, recursive=True, include_hidden=True)  # noqa: PTH207 - may be absolute
-            yield from (file for file in found if not Path(file).is_dir())
+            yield from (file for file in found if not os.path.isdir(file))  # noqa: PTH112
         else:
             yield path
 

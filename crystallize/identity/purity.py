@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, Final
 
 from crystallize.identity.audit import caller, is_heard, listen, unheard
@@ -169,7 +168,8 @@ class Watch:
         known = self._watcher
         if file in known._ignored or is_of_no_concern(file):
             return
-        if Path(file.given).is_dir():  # to list it, or for a temporary file without a name
+        # To list it, or for a temporary file without a name; a Path raises where there is no access.
+        if os.path.isdir(file.given):  # noqa: PTH112
             return
         access = flags & (os.O_RDONLY | os.O_WRONLY | os.O_RDWR)
         is_new = bool(flags & os.O_TRUNC) or (flags & os.O_CREAT and not os.path.lexists(file.real))

@@ -149,7 +149,8 @@ class StepResults:
 
     def is_there(self) -> bool:
         """Return whether this process can reach the directory; opens its store before a unit would."""
-        return self.directory.is_dir() and self.store is not None
+        # A Path raises where there is no access.
+        return os.path.isdir(self.directory) and self.store is not None  # noqa: PTH112
 
     def why_anew(self, metric: str) -> str | None:
         """Say why a measured metric has to be measured anew by each call; None if a stored value will do."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,10 +36,12 @@ class ReferenceFiles:
 
     def names(self) -> list[str]:
         """Return the names of the references that are there."""
-        root = self._directory
-        names = sorted(each.name for each in root.iterdir()) if root.is_dir() else []
+        names: list[str] = []
+        with suppress(OSError):
+            names = sorted(os.listdir(self._directory))  # noqa: PTH208 - only names are needed
         files = [(name, self.of(name)) for name in names]
-        return [name for name, file in files if file.exists() or file.with_suffix("").is_dir()]
+        # A Path raises where there is no access.
+        return [n for n, f in files if os.path.exists(f) or os.path.isdir(f.with_suffix(""))]  # noqa: PTH110, PTH112
 
     @property
     def _directory(self) -> Path:

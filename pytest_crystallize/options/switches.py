@@ -139,10 +139,12 @@ def in_ci() -> bool:
 
 def _remembered(path: Path | None) -> tuple[SwitchedOff, str | None]:
     """Return what is remembered and, if there is something to say about it, that."""
-    if path is None or not path.exists():
+    if path is None:
         return SwitchedOff(), None
     try:
         remembered = SwitchedOff.from_dict(json.loads(read_regular(path, _LARGEST)))
+    except (FileNotFoundError, NotADirectoryError):
+        return SwitchedOff(), None
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         return SwitchedOff(), f"{path} can't be read, so every treatment is on: {error}"
     if remembered.names and in_ci():

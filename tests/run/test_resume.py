@@ -121,6 +121,15 @@ def test_every_execution_stores_and_resumes(execution):
     assert digest(more.records) == digest(made.run(replicates=9).records)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="names may be as long as paths there")
+def test_a_cache_that_can_not_be_looked_at_is_told(place, monkeypatch):
+    """Its name is too long for the file system: runs are made, as where it can't be written."""
+    monkeypatch.setenv("CRYSTALLIZE_CACHE_DIR", str(place / ("x" * 300)))
+    with pytest.warns(CrystallizeWarning, match="since its runs are not stored: the cache in .* can't be"):
+        result = experiment().run(strategy="resume")
+    assert not result.errors
+
+
 def test_awaited():
     """`arun` takes the strategy too."""
     made = experiment(waits, execution=AsyncExecution(2))

@@ -151,6 +151,16 @@ def test_experiments_that_one_function_made(project):
     assert len({path.name.rpartition("-")[0] for path in packs(project)}) == 2
 
 
+def test_a_home_that_can_not_be_looked_at(project, monkeypatch):
+    """Python starts without what is installed there, as under another user whose home was inherited; so do runs."""
+    monkeypatch.setenv("PYTHONUSERBASE", str(project.path / ("x" * 300)))
+    project.write(TOTAL)
+    for _ in range(2):
+        result = project.run_apart()
+        result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["*12 of 12 runs from cache*"])
+
+
 FULL = """
 import resource
 
