@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -103,10 +105,11 @@ class StoredVersion:
         ArtifactError
             If the version is incomplete.
         """
-        return {
-            condition: {metric: _numbers(values) for metric, values in metrics.items()}
-            for condition, metrics in self.results["metrics"].items()
-        }
+        with _telling(self.path / RESULTS):
+            return {
+                condition: {metric: _numbers(values) for metric, values in metrics.items()}
+                for condition, metrics in self.results["metrics"].items()
+            }
 
     @cached_property
     def artifacts(self) -> list[dict[str, Any]]:
@@ -117,8 +120,9 @@ class StoredVersion:
         ArtifactError
             If the version is incomplete.
         """
-        found: list[dict[str, Any]] = self._read(MANIFEST)["artifacts"]
-        return found
+        with _telling(self.path / MANIFEST):
+            found: list[dict[str, Any]] = self._read(MANIFEST)["artifacts"]
+            return found
 
     def read(
         self, name: str, *, replicate: int = 0, condition: str = "baseline", step: str | None = None
@@ -139,6 +143,10 @@ class StoredVersion:
         ArtifactError
             If there is not exactly one, or its file is not what was written.
         """
+        with _telling(self.path / MANIFEST):
+            return self._verified(name, replicate, condition, step)
+
+    def _verified(self, name: str, replicate: int, condition: str, step: str | None) -> bytes:
         written = [
             entry
             for entry in self.artifacts
@@ -156,18 +164,30 @@ class StoredVersion:
 
     def _read(self, file: str) -> dict[str, Any]:
         path = self.path / file
-        try:
-            content: dict[str, Any] = json.loads(path.read_bytes())
-        except GONE as error:
-            raise ArtifactError(
-                f"{self.path} has no {file}: its run was stopped, or has not ended yet"
-            ) from error
-        except (OSError, ValueError) as error:
-            raise ArtifactError(f"{path} can't be read: {error}") from error
+        with _telling(path):
+            try:
+                content: dict[str, Any] = json.loads(path.read_bytes())
+            except GONE as error:
+                raise ArtifactError(
+                    f"{self.path} has no {file}: its run was stopped, or has not ended yet"
+                ) from error
         return content
 
     def __repr__(self) -> str:
         return f"<StoredVersion {self.path}{'' if self.complete else ', incomplete'}>"
+
+
+@contextlib.contextmanager
+def _telling(path: Path) -> Iterator[None]:
+    """Raise `ArtifactError` for whatever is wrong with a file of a version."""
+    try:
+        yield
+    except ArtifactError:
+        raise
+    except KeyError as error:
+        raise ArtifactError(f"{path} can't be read: it has no {error}") from error
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise ArtifactError(f"{path} can't be read: {error}") from error
 
 
 def _numbers(values: list[Any]) -> list[Any]:

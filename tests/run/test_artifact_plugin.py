@@ -214,6 +214,16 @@ def test_what_is_not_there_is_an_error_that_says_so(tmp_path):
         StoredVersion(version.path).artifacts  # noqa: B018
 
 
+@pytest.mark.parametrize("text", ["null", "{}", "[]", "[" * 100_000, '{"artifacts": [{}], "metrics": null}'])
+def test_files_of_a_version_that_hold_something_else_are_told(tmp_path, text):
+    """They are JSON, and not what was written: cut by hand, or of another program."""
+    path = run(tmp_path, save).version_dir
+    for file in (MANIFEST, RESULTS):
+        (path / file).write_text(text)
+        with pytest.raises(ArtifactError, match=rf"{file} can't be read: "):
+            StoredVersion(path).read("model.bin") if file == MANIFEST else StoredVersion(path).metrics
+
+
 def test_a_result_says_where_its_artifacts_are(tmp_path):
     """If there are any."""
     plugins = [ArtifactPlugin(tmp_path)]
