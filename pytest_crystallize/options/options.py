@@ -223,10 +223,24 @@ def _remote(config: pytest.Config) -> Keeping:
 
 def cache_directory(config: pytest.Config) -> Path:
     """Return the directory of what the plugin keeps from session to session."""
+    return _in_cache(config) or _apart()
+
+
+def sessions_directory(config: pytest.Config) -> Path:
+    """Return where sessions have their directories: beside what ``--cache-clear`` of another one removes."""
+    directory = _in_cache(config)
+    return _apart() / "sessions" if directory is None else directory.parents[1] / "crystallize-sessions"
+
+
+def _in_cache(config: pytest.Config) -> Path | None:
     cache = getattr(config, "cache", None)
     if cache is not None:
         with contextlib.suppress(OSError):
             return Path(cache.mkdir("crystallize"))
+    return None
+
+
+def _apart() -> Path:
     return Path(tempfile.gettempdir()) / f"pytest-crystallize-{getpass.getuser()}"
 
 

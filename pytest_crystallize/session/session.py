@@ -28,7 +28,7 @@ from pytest_crystallize.collect.hooked import tell_what_hooks_gave
 from pytest_crystallize.collect.items import ExperimentItem, HypothesisItem, NotSupported
 from pytest_crystallize.isolation.fixtures import RESERVED, refuse_hiding
 from pytest_crystallize.naming.ids import checksum
-from pytest_crystallize.options.options import Options
+from pytest_crystallize.options.options import Options, sessions_directory
 from pytest_crystallize.pytest_seam import shown_in_short, temporary_directories
 from pytest_crystallize.records.arrivals import HeardExchange
 from pytest_crystallize.records.directories import remove_stale
@@ -150,7 +150,7 @@ class CrystallizeSession:
             return Path(self._told["directory"])
         if not self.distributed:
             return None
-        parent = self.options.directory / "sessions"
+        parent = sessions_directory(self.config)
         try:
             parent.mkdir(parents=True, exist_ok=True)
             remove_stale(parent.iterdir())

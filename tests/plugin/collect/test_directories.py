@@ -13,7 +13,7 @@ from pytest_crystallize.records.shared_exchange import SharedExchange
 
 def test_stale_directories(project):
     """Directories of sessions that were killed long ago are removed, others are left alone."""
-    sessions = project.path / ".pytest_cache" / "d" / "crystallize" / "sessions"
+    sessions = project.path / ".pytest_cache" / "crystallize-sessions"
     old, new = sessions / "session-old", sessions / "session-new"
     for path in (old, new):
         path.mkdir(parents=True)
@@ -28,7 +28,7 @@ def test_stale_directories(project):
 @pytest.mark.slow
 def test_directory_of_a_long_session(project):
     """The directory of a session that still runs is not removed by another one, however long ago it was made."""
-    running = project.path / ".pytest_cache" / "d" / "crystallize" / "sessions" / "session-running"
+    running = project.path / ".pytest_cache" / "crystallize-sessions" / "session-running"
     running.mkdir(parents=True)
     exchange = SharedExchange(running, None)
     os.utime(running, (1, 1))
@@ -36,6 +36,23 @@ def test_directory_of_a_long_session(project):
     project.run_workers().assert_outcomes(passed=1)
     assert list(running.parent.iterdir()) == [running]  # nothing is left of the other one either
     exchange.close()
+
+
+CLEARING = """
+import subprocess, sys
+
+def pytest_configure_node(node):
+    subprocess.run([sys.executable, "-m", "pytest", "--cache-clear", "--collect-only", "-q"], check=False)
+"""
+
+
+def test_a_session_whose_cache_another_one_clears(project):
+    """It goes on: what its processes share is no cache, and is left alone."""
+    project.write(TOTAL)
+    project.raw("conftest.py", CLEARING)
+    result = project.run_workers()
+    result.assert_outcomes(passed=1)
+    assert result.ret == 0
 
 
 def test_stale_thing_that_cannot_be_removed(project):

@@ -342,4 +342,4 @@ def test_two_sessions_at_once(project):
         serial = project.run("-v", "--crystallize-seed", str(seed))
         digest = next(line for line in serial.outlines if line.startswith("  digest"))
         assert digest in output
-    assert not list((project.path / ".pytest_cache" / "d" / "crystallize" / "sessions").iterdir())
+    assert not list((project.path / ".pytest_cache" / "crystallize-sessions").iterdir())
