@@ -54,7 +54,12 @@ class Outcomes:
         Makes a `RunError` of an exception and the name of the scope that raised it.
     """
 
-    failures: tuple[type[BaseException], ...] = (Exception, SystemExit, GeneratorExit)
+    failures: tuple[type[BaseException], ...] = (
+        Exception,
+        SystemExit,
+        GeneratorExit,
+        asyncio.CancelledError,  # of what a step ran itself: a task that awaits a run is cancelled elsewhere
+    )
     skips: tuple[type[BaseException], ...] = ()
     describe: Callable[[BaseException, str], RunError] = RunError.from_exception
 

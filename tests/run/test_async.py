@@ -242,6 +242,21 @@ def test_failures_are_recorded_and_end_no_other_unit():
         assert len(result.records) == 4
 
 
+@pytest.mark.parametrize("plugins", [[], [AsyncExecution(2)], [ParallelExecution(2)]])
+def test_a_cancellation_from_within_a_plain_step_is_recorded(plugins):
+    """Of a task that the step ran itself: it ends one unit, as where the step is awaited."""
+
+    @pipeline_step()
+    def fragile(data, ctx):
+        if ctx.replicate == 1:
+            raise asyncio.CancelledError("a reason")
+        return data, {"x": 1}
+
+    result = Experiment(0, [fragile], plugins, replicates=3).run()
+    assert [(e.replicate, e.message) for e in result.errors] == [(1, "CancelledError: a reason")]
+    assert len(result.records) == 3
+
+
 class Unshown(Exception):
     """An exception, and a value, that nobody may ask for its repr."""
 
