@@ -9,6 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from crystallize import errors as errors
+    from crystallize import stats as stats
     from crystallize.analysis.analysis import evaluate as evaluate
     from crystallize.analysis.condition_runs import ConditionRuns as ConditionRuns
     from crystallize.analysis.evaluation import digest as digest
@@ -143,16 +145,21 @@ _NAMES = {
     "storage.stored_versions": ("StoredVersion", "stored_versions"),
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names}
+_MODULES = ("errors", "stats")
 
 __all__ = sorted(_HOMES)
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'crystallize' has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(f"crystallize.{_HOMES[name]}"), name)
-    return value
+if not TYPE_CHECKING:  # else type checkers would take every name for one that is there
+
+    def __getattr__(name: str) -> Any:
+        if name in _MODULES:
+            return import_module(f"crystallize.{name}")
+        if name not in _HOMES:
+            raise AttributeError(f"module 'crystallize' has no attribute {name!r}")
+        value = globals()[name] = getattr(import_module(f"crystallize.{_HOMES[name]}"), name)
+        return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, *_MODULES})

@@ -383,8 +383,10 @@ _HOMES = {name: module for module, names in _NAMES.items() for name in names}
 __all__ = sorted(_HOMES)
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'crystallize.seam' has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(f"crystallize.{_HOMES[name]}"), name)
-    return value
+if not TYPE_CHECKING:  # else type checkers would take every name for one that is there
+
+    def __getattr__(name: str) -> Any:
+        if name not in _HOMES:
+            raise AttributeError(f"module 'crystallize.seam' has no attribute {name!r}")
+        value = globals()[name] = getattr(import_module(f"crystallize.{_HOMES[name]}"), name)
+        return value

@@ -11,6 +11,7 @@ import pytest
 
 import crystallize
 import crystallize.core
+from crystallize import seam
 from pytest_crystallize.unrewritten import unrewritten
 
 HEAVY = ("numpy", "scipy", "pytest", "torch", "tqdm", "multiprocessing", "asyncio", "subprocess")
@@ -89,9 +90,27 @@ def test_every_public_name_can_be_imported():
         assert getattr(crystallize, name) is getattr(home, name)
         assert getattr(home, name).__module__ == home.__name__
     homes = {name: f"crystallize.{home}" for name, home in crystallize._HOMES.items()}
-    assert typed_names(crystallize) == homes
+    assert typed_names(crystallize) == homes | dict.fromkeys(crystallize._MODULES, "crystallize")
     assert crystallize.__all__ == sorted(homes)
     assert set(crystallize.__all__) <= set(dir(crystallize))
+
+
+def test_errors_and_statistics_are_attributes_of_the_package():
+    """They are there behind `import crystallize` alone, and not only once something else has loaded them."""
+    code = (
+        "import crystallize; print({'errors', 'stats'} <= set(dir(crystallize)), "
+        "crystallize.stats.cohen_kappa.__name__, crystallize.errors.SampleError.__name__)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "cohen_kappa", "SampleError"]
+
+
+@pytest.mark.parametrize("module", [crystallize, crystallize.core, seam])
+def test_type_checkers_see_the_names_that_there_are_and_no_others(module):
+    """A module with a `__getattr__` has every name for them, so that a misspelt import goes unnoticed."""
+    tree = ast.parse(Path(module.__file__).read_text())
+    assert "__getattr__" not in {n.name for n in tree.body if isinstance(n, ast.FunctionDef)}
+    assert module.__getattr__
 
 
 def test_core_offers_the_classes():

@@ -25,7 +25,7 @@ Sample = Mapping[str, Sequence[Any]]
 _TESTS = f"{__package__}.tests_"
 """How modules are called that hold the tests of this package."""
 
-Ranker = Callable[[Mapping[str, Any]], float]
+Ranker = Callable[[dict[str, Any]], float]
 
 
 class Hypothesis:
@@ -301,7 +301,7 @@ class Hypothesis:
         return nullcontext() if ours else seeded_alike()
 
     @undisturbed()
-    def rank(self, result: Mapping[str, Any]) -> float:
+    def rank(self, result: dict[str, Any]) -> float:
         """Return the number by which a treatment is ranked, given what the verifier returned for it."""
         with seeded_alike():
             return float(self.ranker(result))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, overload
 
 from crystallize.declare.decorated import Declared
 from crystallize.errors import DefinitionError, StepParameterError
@@ -33,6 +33,10 @@ class Verifier(Declared):
                     )
         self.alpha: Any = self.params.get("alpha", known.get("alpha"))
 
+    @overload
+    def __call__(self, **params: Any) -> Verifier: ...
+    @overload
+    def __call__(self, baseline: Any, /, *others: Any, **params: Any) -> Mapping[str, Any]: ...
     def __call__(self, *samples: Any, **params: Any) -> Any:
         """Return the verifier with parameters fixed, if no samples are given; otherwise verify them."""
         if not samples:

@@ -65,7 +65,9 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module 'crystallize.core' has no attribute {name!r}")
-    return getattr(crystallize, name)
+if not TYPE_CHECKING:  # else type checkers would take every name for one that is there
+
+    def __getattr__(name: str) -> Any:
+        if name not in __all__:
+            raise AttributeError(f"module 'crystallize.core' has no attribute {name!r}")
+        return getattr(crystallize, name)

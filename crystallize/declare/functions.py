@@ -6,12 +6,14 @@ import copy
 import functools
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from crystallize.context.context import FrozenContext
 from crystallize.context.freezing import ATOMIC, freeze_if_possible, thaw
 from crystallize.declare.resources import ResourceFactory
 from crystallize.errors import DefinitionError, StepParameterError
+
+Returned = TypeVar("Returned")
 
 _ABSENT: Any = object()
 _REQUIRED = inspect.Parameter.empty
@@ -157,7 +159,7 @@ class Given:
         return self.factory.is_async  # type: ignore[no-any-return]
 
 
-def inject_from_ctx(function: Callable[..., Any]) -> Callable[..., Any]:
+def inject_from_ctx(function: Callable[..., Returned]) -> Callable[..., Returned]:
     """Fill keyword parameters that a call leaves out from its context.
 
     The decorated function is called with a `FrozenContext` among its positional arguments; parameters
@@ -183,7 +185,7 @@ def inject_from_ctx(function: Callable[..., Any]) -> Callable[..., Any]:
     by_arity: dict[int, Parameters] = {}
 
     @functools.wraps(function)
-    def wrapper(*args: Any, **given: Any) -> Any:
+    def wrapper(*args: Any, **given: Any) -> Returned:
         ctx = next((arg for arg in args if isinstance(arg, FrozenContext)), None)
         if ctx is None:
             raise StepParameterError(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, assert_type
+from typing import TYPE_CHECKING, Any, assert_type
 
 import numpy as np
 import pytest
 
+import crystallize
 from crystallize import (
     BasePlugin,
     Cases,
@@ -24,11 +25,18 @@ from crystallize import (
     Treatment,
     Verdict,
     data_source,
+    hypothesis,
+    inject_from_ctx,
     pipeline_step,
     verifier,
 )
+from crystallize.claims.verifier import Verifier
 from crystallize.stats import TestResult, paired_t
 from pytest_crystallize.results import SessionResults
+
+if TYPE_CHECKING:
+    from crystallize import Experimnt  # type: ignore[attr-defined]  # noqa: F401
+    from crystallize.core import Experimnt as AnotherSlip  # type: ignore[attr-defined]  # noqa: F401
 
 
 @data_source
@@ -36,12 +44,15 @@ def numbers(ctx: FrozenContext, *, size: int = 3) -> list[float]:
     return [float(value) for value in ctx.rng.normal(size=size)]
 
 
+@inject_from_ctx
+def raised(value: float, ctx: FrozenContext, *, delta: float = 0.0) -> float:
+    return value + delta
+
+
 @pipeline_step()
-def total(
-    data: list[float], ctx: FrozenContext, *, delta: float = 0.0
-) -> tuple[list[float], dict[str, float]]:
+def total(data: list[float], ctx: FrozenContext) -> tuple[list[float], dict[str, float]]:
     ctx.metrics.add("size", len(data))
-    return data, {"total": sum(data) + delta}
+    return data, {"total": assert_type(raised(sum(data), ctx), float)}
 
 
 @verifier
@@ -50,6 +61,11 @@ def larger(
 ) -> dict[str, Any]:
     difference = np.mean(treatment["total"]) - np.mean(baseline["total"])
     return {"p_value": 0.01 if difference > 0 else 1.0, "significant": bool(difference > 0)}
+
+
+@hypothesis(verifier=assert_type(larger(), Verifier), metrics="total")
+def by_p_value(returned: dict[str, float]) -> float:
+    return returned["p_value"]
 
 
 class Counting(BasePlugin):
@@ -103,7 +119,7 @@ def main() -> None:
         [total],
         plugins=[SeedPlugin(seed=1), counting],
         treatments=[Treatment("boost", {"delta": 3.0})],
-        hypotheses=[claims[0], claims[2]],
+        hypotheses=[claims[0], claims[2], by_p_value],
         replicates=12,
     )
     result = experiment.run()
@@ -115,6 +131,10 @@ def main() -> None:
     compared = paired_t([1.0, 2.0, 3.0], [2.0, 3.5, 4.0])
     assert_type(compared, TestResult)
     assert_type(compared.p_value, float)
+    answer = larger({"total": [1.0]}, {"total": [2.0]})
+    assert_type(answer, Mapping[str, Any])
+    agreement = crystallize.stats.cohen_kappa([0, 1, 1], [0, 1, 0])
+    assert_type(agreement.estimate, float)
 
 
 if __name__ == "__main__":
