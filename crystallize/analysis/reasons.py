@@ -7,12 +7,14 @@ from typing import Final
 
 from crystallize.analysis.claim_test import Outcome, largest_loss
 from crystallize.analysis.columns import mean
-from crystallize.analysis.sample import SEEDS, ClaimSample
+from crystallize.analysis.sample import CASES, SEEDS, ClaimSample
 from crystallize.analysis.sensitivity import DIFFERENCES, Sensitivity, advice
 from crystallize.claims.claim import Claim
 from crystallize.claims.claim_terms import EXCLUSION
 from crystallize.claims.policy import why_not_anytime
 from crystallize.claims.stat_test import StatisticalTest
+from crystallize.claims.tests_of_means import PairedTTest, WelchTTest
+from crystallize.stats.bootstrap import MINIMUM_N
 from crystallize.stats.crossed import FEW as CROSSED_FEW
 from crystallize.stats.log_ratio import ESTIMAND as GEOMETRIC
 from crystallize.stats.skewness import is_harmful
@@ -20,6 +22,7 @@ from crystallize.text.formatting import compared, effect, noise_scale, percent
 from crystallize.text.formatting import interval as interval_text
 
 _FEW: Final = 10  # replicates, below which a t test is worth a caveat
+_BOOTSTRAPPED: Final[dict[type, str]] = {PairedTTest: "", WelchTTest: "paired=False"}  # its arguments
 
 
 def shown(outcome: Outcome, interval: tuple[float, float], confidence: float) -> str:
@@ -148,9 +151,11 @@ def _shape(outcome: Outcome) -> str:
         few, what = sample.counted
         if few <= CROSSED_FEW:
             return f"with {few} {what} the {test.name} test hardly knows how much these vary"
+    if outcome.result.degenerate:  # what decides is the signs
+        return ""
     if n < _FEW:
         return f"the {test.name} test on {n} relies on roughly normal values"
-    if outcome.result.degenerate or sample.units is not None:
+    if sample.units is not None:
         return ""
     if type(test).scores is not StatisticalTest.scores:
         first, second = test.scores(sample.baseline, sample.treatment)
@@ -158,10 +163,20 @@ def _shape(outcome: Outcome) -> str:
     claim = outcome.claim
     if not is_harmful(*sample.skew, claimed="two-sided" if claim.direction == "equal" else claim.claimed):
         return ""
+    told = "rare values on its far side count for little in the"
     return (
-        f"{claim.label} is skewed against the claim: rare values on its far side count for little in the "
-        f"{test.name} test on {n}; BootstrapTTest() allows for that, and no test sees what did not occur"
+        f"{claim.label} is skewed against the claim: {told} {test.name} test on {n}{_allowing(outcome)} "
+        "no test sees what did not occur"
     )
+
+
+def _allowing(outcome: Outcome) -> str:
+    """Name the test that allows for skewed values, where the claim may name it."""
+    arguments = _BOOTSTRAPPED.get(type(outcome.test))
+    if arguments is None or outcome.sample.population not in (SEEDS, CASES):
+        return ", and"
+    few = f", from {MINIMUM_N} {outcome.sample.counted[1]} on" if outcome.n < MINIMUM_N else ""
+    return f"; BootstrapTTest({arguments}) allows for that{few}, and"
 
 
 def _unseen(outcome: Outcome) -> str:

@@ -1,24 +1,30 @@
 """What a second statistician would object to: verdicts that hang on an accident of the values."""
 
 import itertools
+import re
 
 import numpy as np
 import pytest
 from recorded import arms, experiment
 
 from crystallize import (
+    AnytimeValid,
     BootstrapTTest,
     Cases,
     Experiment,
     Hypothesis,
+    LogRatioTest,
     MannWhitneyTest,
     PermutationTest,
+    Ratio,
+    SeedPlugin,
     WilcoxonTest,
     YuenTest,
     evaluate,
     pipeline_step,
 )
 from crystallize.claims.policy import Judging
+from crystallize.errors import DefinitionError
 from crystallize.stats import d_z
 
 
@@ -294,6 +300,58 @@ def test_values_skewed_against_a_claim_have_a_caveat():
     assert "x is skewed against the claim" in caveat
     assert "BootstrapTTest()" in caveat
     assert "skewed" not in judge([0.0] * 30, rare, "no_increase", margin=3.0).caveat
+
+
+@pipeline_step()
+def shoot(data, ctx, *, treated=False):
+    """Record a metric that a treatment makes far smaller now and then, and others beside it."""
+    usual, missed = ctx.rng.gamma(2.0), ctx.rng.random() < 0.1
+    ctx.metrics.add("usual", usual)
+    return data, {"x": usual + 20.0 + (ctx.rng.normal() - 12 * missed if treated else 0.0)}
+
+
+@pytest.mark.parametrize(
+    ("n", "options", "declared", "advised"),
+    [
+        (30, {}, {}, "; BootstrapTTest() allows for that, and no"),
+        (30, {"pairing": "none"}, {}, "; BootstrapTTest(paired=False) allows for that, and no"),
+        (19, {}, {}, "; BootstrapTTest() allows for that, from 20 replicates on, and no"),
+        (30, {}, {"resampled": 0.2}, "resampled t test on 30, and no"),
+        (30, {"metric": Ratio("x", "usual")}, {}, "ratio of totals test on 30, and no"),
+        (30, {"covariate": "usual"}, {}, "adjusted t test on 30, and no"),
+        (30, {"statistical_test": LogRatioTest()}, {}, "log ratio test on 30, and no"),
+        (30, {}, {"stopping": AnytimeValid()}, "anytime-valid test on 30, and no"),
+    ],
+)
+def test_a_test_is_named_for_skewed_values_only_where_the_claim_may_name_it(n, options, declared, advised):
+    """What is advised is taken: BootstrapTTest() was named where it is refused, as of resplits."""
+
+    def verdict(**named):
+        claim = Hypothesis(**{"metric": "x", "direction": "differ", "name": "moved", **options, **named})
+        arms = {"treatments": {"t": {"treated": True}}, "hypotheses": [claim], "replicates": n}
+        return (
+            Experiment(0, [shoot], plugins=[SeedPlugin(seed=3)], **arms, **declared)
+            .run()
+            .hypotheses[0]
+            .verdicts["t"]
+        )
+
+    caveat = verdict().caveat
+    assert "is skewed against the claim" in caveat
+    assert advised in caveat
+    named = re.search(r"BootstrapTTest\((.*?)\)", caveat)
+    if named is None and "statistical_test" not in options:
+        with pytest.raises(DefinitionError):
+            verdict(statistical_test=BootstrapTTest())
+    elif named is not None and n >= 20:
+        assert verdict(statistical_test=BootstrapTTest(paired=not named[1])).status != "invalid"
+
+
+def test_what_never_varies_relies_on_no_distribution():
+    """Its p-value is that of the signs."""
+    verdict = judge([0.5] * 8, [1.5] * 8, "increase")
+    assert (verdict.status, verdict.degenerate) == ("supported", True)
+    assert "normal" not in verdict.caveat
 
 
 def test_hardly_there_is_said_of_what_the_interval_excludes():
