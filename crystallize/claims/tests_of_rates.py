@@ -106,7 +106,7 @@ class _IndependentRates(BackedTest):
 class BoschlooTest(_IndependentRates):
     """Boschloo's exact test of two independent 0/1 samples; see `crystallize.stats.boschloo`.
 
-    With a margin it is Farrington and Manning's score test, with Miettinen and Nurminen's interval.
+    With a margin it is Miettinen and Nurminen's score test, with their interval.
 
     Examples
     --------

@@ -49,6 +49,8 @@ _BY_NAME: Final[dict[str, dict[str, Any]]] = {
     "": {},
     "paired t": _NUMBERS,
     "Welch t": _NUMBERS | _UNPAIRED,
+    "adjusted paired t": {},
+    "adjusted Welch t": _UNPAIRED,
     "McNemar mid-p": _RATES,
     "Tango score": _RATES,
     "Boschloo": _RATES | _UNPAIRED,
@@ -261,8 +263,19 @@ class _Comparison:
             if reason is not None or isinstance(analysis, str):
                 verdict = Verdict.invalid(str(reason), metric="" if known is None else known.metric)
             else:
-                verdict = analysis.verdict(hypotheses[test.hypothesis], test.treatment)
+                verdict = self._alike(known, analysis.verdict(hypotheses[test.hypothesis], test.treatment))
             yield replace(verdict, hypothesis=test.hypothesis, treatment=test.treatment)
+
+    def _alike(self, known: Verdict | None, verdict: Verdict) -> Verdict:
+        """Return a verdict, or why it is invalid: it speaks of something else than the one of the session."""
+        if known is None or verdict.status == "invalid":
+            return verdict
+        if known.estimand and known.estimand != verdict.estimand:  # the test had arguments
+            return Verdict.invalid(_not_made_again(known), metric=known.metric)
+        if known.population not in ("", verdict.population) and not self.cases:
+            reason = f"it speaks of {known.population}, whose values are in no report: {_INSTEAD}"
+            return Verdict.invalid(reason, metric=known.metric)
+        return verdict
 
     def gone(self, names: set[str]) -> Iterator[Verdict]:
         """Yield what is said of conditions that only the other session has, by claims about all there are."""
@@ -339,7 +352,7 @@ def _hypothesis(name: str, known: Verdict, of: Sequence[str], against: Reference
     if chosen is None:
         test = _tests().get(known.test.removeprefix("TOST "))
         if test is None:
-            return f"its test, {known.test!r}, can't be made again from its name: {_INSTEAD}"
+            return _not_made_again(known)
         chosen = {"statistical_test": test}
     sizes = known.margin, known.at_least, known.detects
     given = {name: getattr(known, name) for name in ("margin", "at_least", "detects", "worst", "alpha")}
@@ -357,6 +370,11 @@ def _hypothesis(name: str, known: Verdict, of: Sequence[str], against: Reference
         )
     except DefinitionError as fault:
         return f"it can't be made again from its verdict: {fault}"
+
+
+def _not_made_again(known: Verdict) -> str:
+    """Say that the test of a verdict is not known by what the verdict tells of it."""
+    return f"its test, {known.test!r}, can't be made again from its name: {_INSTEAD}"
 
 
 def _tests() -> dict[str, StatisticalTest]:

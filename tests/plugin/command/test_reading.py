@@ -87,6 +87,57 @@ def test_claims_are_judged_against_another_session(reports, monkeypatch, capsys)
     assert "adjusted by Holm" not in out  # one claim of a difference is compared: that of the treatment
 
 
+MADE_AGAIN = {
+    "plain": "",
+    "rate": 'metric="ok"',
+    "guarded_rate": 'metric="ok", direction="no_decrease", margin=0.3',
+    "equal_rate": 'metric="ok", direction="equal", margin=0.9',
+    "unpaired": 'metric="ok", pairing="none", direction="no_decrease", margin=0.3',
+    "adjusted": 'covariate="usual"',
+    "log": "statistical_test=LogRatioTest()",
+    "log_at_least": "statistical_test=LogRatioTest(), at_least=0.01, relative=True",
+    "wins": "statistical_test=WinRateTest()",
+    "ranks": "statistical_test=WilcoxonTest()",
+    "fisher": 'metric="ok", statistical_test=FisherExactTest()',
+    "equal": 'direction="equal", margin=5',
+    "alarm": 'direction="no_decrease", detects=1.0',
+}
+NOT_MADE_AGAIN = {
+    "permuted": "statistical_test=PermutationTest(resamples=999)",
+    "trimmed": "statistical_test=YuenTest(trim=0.1)",
+    "exact": 'metric="ok", statistical_test=McNemarTest(exact=True)',
+    "own": "statistical_test=PermutationTest(statistic=lambda a, b: float(b.mean() - a.mean()))",
+    "quantile": "statistical_test=QuantileTest(0.5)",
+    "ratio": 'metric=Ratio("x", "usual")',
+    "units": 'metric="by_unit"',
+}
+
+
+def test_tests_that_take_no_argument_are_made_again_and_no_others(project, monkeypatch, capsys):
+    """Those of yes/no, the default among them, were not; one with an argument was judged without it."""
+    declared = "".join(
+        f"    dict(name={name!r}, {options}),\n" for name, options in {**MADE_AGAIN, **NOT_MADE_AGAIN}.items()
+    )
+    project.write(
+        "from crystallize import *\n"
+        f"KNOWN = [\n{declared}]\n"
+        "CLAIMS = [Hypothesis(**{'metric': 'x', 'direction': 'increase', **known}) for known in KNOWN]\n"
+        '@pytest.mark.experiment(replicates=40, treatments={"boost": {"a": 0.5}}, hypotheses=CLAIMS)\n'
+        "def experiment_many(rng, ctx, replicate, a=0.0):\n"
+        "    usual = 5 + rng.normal()\n"
+        "    ctx.metrics.add('usual', usual)\n"
+        "    ctx.metrics.add('by_unit', usual + a + rng.normal(), unit=str(replicate // 4))\n"
+        "    return {'x': usual + a + rng.normal(scale=0.1), 'ok': rng.random() + a > 0.5}\n"
+    )
+    project.run("--crystallize-report=now.json", "-p", "no:cacheprovider")
+    code, out = run(project, monkeypatch, capsys, "compare", "now.json", "now.json")
+    assert code == 1
+    told = {name: f"INVALID {name} [boost]: its test" in out for name in {**MADE_AGAIN, **NOT_MADE_AGAIN}}
+    assert told == {**dict.fromkeys(MADE_AGAIN, False), **dict.fromkeys(NOT_MADE_AGAIN, True), "units": False}
+    assert "INVALID units [boost]: it speaks of cases, whose values are in no report" in out
+    assert out.count("INVALID") == 2 * len(NOT_MADE_AGAIN)  # each in the table, and why
+
+
 def test_what_is_gone_is_told(reports, monkeypatch, capsys):
     """A condition that only the other session has is of a claim about all; an experiment, a note."""
     then = reports.json("then.json")
