@@ -7,10 +7,11 @@ from functools import partial
 
 import pytest
 
-from crystallize.seam import Unit, open_store, printable
+from crystallize.seam import Unit, ignores_stored, open_store, printable
 from pytest_crystallize.collect.items import HypothesisItem
 from pytest_crystallize.command.main import GOOD, CommandError
 from pytest_crystallize.command.session import ask, kept_in
+from pytest_crystallize.units.experiment_cache import MEASURED
 from pytest_crystallize.units.experiment_runs import ExperimentRuns
 
 
@@ -45,16 +46,21 @@ def _lines(runs: ExperimentRuns) -> Iterator[str]:
     cache = runs.cache
     assert cache is not None  # or there would be nothing to look in
     stored, runs_of_all = cache.stored, runs.replicates * len(runs.needed)
-    yield f"{runs.id}: {cache.count(range(runs.replicates))} of {runs_of_all} runs are stored"
-    if stored.runs.refusal is not None:
-        yield f"  run each time: {stored.runs.refusal}"
+    known = stored.load(runs.needed, runs.replicates)
+    measured = {entry.name for record in known.values() for entry in record.metrics if entry.measured}
+    unused = MEASURED if not stored.runs.exempt and ignores_stored(runs.hypotheses, measured) else None
+    count = cache.count(range(runs.replicates)) if unused is None else len(known)
+    yield f"{runs.id}: {count} of {runs_of_all} runs are stored"
+    if (why_run := stored.runs.refusal or unused) is not None:
+        yield f"  run each time: {why_run}"
         return
     for condition in runs.needed_in_order:
         hits = stored.recall([condition], runs.replicates, runs.hypotheses, 0.0)[0]
         if len(hits) < runs.replicates:
             absent = (i for i in range(runs.replicates) if Unit(i, condition) not in hits)
             said = [*stored.explain(condition), *stored.edited_cases(absent)]
-            changes = ", ".join(said) or "the others were not run, or not stored"
+            unknown = "the others were not" if hits else "none was"
+            changes = ", ".join(said) or f"{unknown} run, or stored, of which a session says why"
             yield f"  {condition}: {len(hits)} of {runs.replicates}: {changes}"
 
 

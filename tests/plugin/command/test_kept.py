@@ -53,6 +53,22 @@ def test_why_runs_are_made_again(project):
     assert "SyntaxError" in out
 
 
+def test_runs_that_are_stored_and_made_each_time_say_why(project):
+    """Of a claim about times they were said not to be stored, and nothing said why they never are taken."""
+    source = total(lines="ctx.metrics.add('took', 0.1, measured=True)", arguments="rng, ctx")
+    project.write(source)
+    project.run_apart("-n0")
+    assert command(project, "cache", "why", "experiment_a.py")[1] == (
+        "experiment_a.py::experiment_total: 12 of 12 runs are stored\n"
+    )
+    project.write(edited(source, 'metric="total", direction="increase"', 'metric="took", direction="differ"'))
+    assert command(project, "cache", "why", "experiment_a.py")[1] == (
+        "experiment_a.py::experiment_total: 12 of 12 runs are stored\n"
+        "  run each time: a hypothesis is about a measured metric, which tells of the session that "
+        "measured it\n"
+    )
+
+
 @pytest.mark.slow
 def test_the_order_of_tests_is_that_of_the_file_whatever_shuffles_them(project):
     """And options of what shuffles them are known, where addopts has some."""
