@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import inspect
+import io
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -24,6 +25,7 @@ from _pytest._code.code import (  # what a failure looks like, to explain verdic
     ReprTraceback,
     TerminalRepr,
 )
+from _pytest._io import TerminalWriter  # what failures are written to; its own text has colours
 from _pytest._io.saferepr import saferepr  # a repr that is short and never raises
 from _pytest._io.wcwidth import wcswidth, wcwidth  # columns that text takes, as pytest's terminal counts them
 from _pytest.assertion.rewrite import (  # modules sent elsewhere are loaded there as pytest loaded them here
@@ -394,6 +396,21 @@ def change_traceback(
     collector._traceback_filter = (  # type: ignore[method-assign]
         lambda excinfo: change(shown(excinfo), excinfo)
     )
+
+
+def plain_text(shown: object) -> str:
+    """Return what pytest shows of a failure, as text.
+
+    The `str` of it has colours where FORCE_COLOR or PY_COLORS ask a terminal for them, and its first line no
+    indentation.
+    """
+    if not isinstance(shown, TerminalRepr):
+        return str(shown)
+    file = io.StringIO()
+    writer = TerminalWriter(file)
+    writer.hasmarkup = False
+    shown.toterminal(writer)
+    return file.getvalue().rstrip().lstrip("\n")
 
 
 def shown_in_short(collector: pytest.Collector, error: BaseException) -> str | TerminalRepr:

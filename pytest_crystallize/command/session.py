@@ -9,6 +9,7 @@ import pytest
 
 from pytest_crystallize.command.main import CommandError
 from pytest_crystallize.options.options import cache_directory
+from pytest_crystallize.pytest_seam import plain_text
 from pytest_crystallize.session.in_process import IN_PROCESS, InProcess
 
 _SILENT = ("--collect-only", *IN_PROCESS)
@@ -42,7 +43,7 @@ class _Asking(InProcess):
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Note what can't be collected."""
         if report.failed:
-            self.errors.append(str(report.longrepr))
+            self.errors.append(plain_text(report.longrepr))
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:

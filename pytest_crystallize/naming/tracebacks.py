@@ -13,7 +13,7 @@ import crystallize
 import pytest_crystallize
 from crystallize.errors import CrystallizeError
 from crystallize.seam import RunError, check_failure, is_project_file, with_frames
-from pytest_crystallize.pytest_seam import PYTEST_FILE, call_of
+from pytest_crystallize.pytest_seam import PYTEST_FILE, call_of, plain_text
 
 _OTHERS = tuple(
     str(directory) + os.sep
@@ -59,7 +59,7 @@ def describe(error: BaseException, step: str, node: pytest.Item) -> RunError:
         ours = isinstance(error, CrystallizeError) and not any(
             is_users(entry.path) for entry in info.traceback
         )
-        text = str(plain) if ours else str(node.repr_failure(info))
+        text = str(plain) if ours else plain_text(node.repr_failure(info))
     except BaseException as fault:  # a repr of the user's that fails must not hide the failure itself
         check_failure(fault)
         text = plain.traceback

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from pytest_crystallize.pytest_seam import plain_text
 from pytest_crystallize.report.judged import Judged, judged_of
 
 
@@ -114,5 +115,5 @@ def _message(report: pytest.TestReport, judged: Judged | None) -> str:
     if isinstance(longrepr, tuple):
         return longrepr[2].removeprefix("Skipped: ")
     crash = getattr(longrepr, "reprcrash", None)
-    text = crash.message if crash is not None else str(longrepr)
+    text = crash.message if crash is not None else plain_text(longrepr)
     return next((line.strip() for line in text.splitlines() if line.strip()), "")

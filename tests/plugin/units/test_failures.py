@@ -72,6 +72,37 @@ def test_shown_once(project):
     assert f"replicate 2 of 'boost', seed {SeedStream(0).seed(2)}, in" in text
 
 
+def test_tracebacks_are_told_in_plain_text_where_colours_are_forced(project, monkeypatch):
+    """As many runners of jobs do: codes of colours stood in all reports. Nor loses a first line its place."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    project.write("""
+        @pytest.fixture
+        def broken():
+            raise ValueError("down")
+
+        @pytest.mark.experiment(replicates=2)
+        def experiment_x(broken):
+            pass
+    """)
+    reports = ("--crystallize-report=out.md", "--crystallize-report=out.json", "--junitxml=out.xml")
+    project.run("--color=no", *reports).stdout.fnmatch_lines(
+        [
+            "replicate 0 of *, in setup:",
+            "",
+            "    @pytest.fixture",
+            "    def broken():",
+            ">       raise ValueError*",
+        ],
+        consecutive=True,
+    )
+    (failure,) = project.json("out.json")["experiments"][0]["failures"]
+    assert failure["traceback"].startswith("    @pytest.fixture\n    def broken():\n")
+    for name in ("out.md", "out.xml"):
+        text = (project.path / name).read_text()
+        assert "    @pytest.fixture\n" in text
+        assert "[0m" not in text
+
+
 def test_different_failures(project):
     """Failures of different kinds are all told; none is dropped silently."""
     project.write("""
