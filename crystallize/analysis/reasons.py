@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -195,15 +196,21 @@ def _unseen(outcome: Outcome) -> str:
 
 
 def _seedless(outcome: Outcome) -> str:
-    """Tell that no seed changes the baseline, of a claim that many replicates are to show no change."""
+    """Tell that no seed changes anything; of a claim of no change, that none changes the baseline."""
     sample, values = outcome.sample, outcome.sample.baseline
-    if outcome.claim.is_superiority or _is_rate(outcome):
+    if _is_rate(outcome) or sample.units is not None or len(values) < 2 or not _is_constant(values):
         return ""
-    if sample.units is not None or sample.number is not None or len(values) < 2:
+    if not outcome.claim.is_superiority:
+        told = f"the seed changes nothing in the baseline: one run is as good as {len(values)}"
+        return told if sample.number is None else ""
+    if sample.population != SEEDS or not _is_constant(sample.treatment):
         return ""
-    if values[-1] != values[0] or set(values) != {values[0]}:
-        return ""
-    return f"the seed changes nothing in the baseline: one run is as good as {len(values)}"
+    what = "draw from rng, or seed what draws, or declare deterministic=True"
+    return f"the seed changes nothing: {len(values)} runs are as good as one; {what}"
+
+
+def _is_constant(values: Sequence[float]) -> bool:
+    return values[-1] == values[0] and set(values) == {values[0]}
 
 
 def _of_totals(outcome: Outcome) -> str:

@@ -270,6 +270,19 @@ def test_a_baseline_that_no_seed_changes_is_told():
     assert "seed" not in judge(varied, varied, "no_decrease", margin=0.1).caveat
 
 
+def test_a_claim_of_a_difference_says_if_no_seed_changes_either_condition():
+    """Ten replicates of a program that takes no seed are one, and were SUPPORTED without a word of that."""
+    told = "the seed changes nothing: 10 runs are as good as one; draw from rng"
+    verdict = judge([0.5] * 10, [0.75] * 10, "increase")
+    assert (verdict.status, verdict.degenerate) == ("supported", True)
+    assert told in verdict.caveat
+    assert told in judge([0.5] * 10, [0.5] * 10, "differ").caveat
+    varied = [0.5 + i / 100 for i in range(10)]
+    assert "seed" not in judge([0.5] * 10, varied, "increase").caveat
+    assert "seed" not in judge(varied, [0.25 + value for value in varied], "increase").caveat
+    assert "seed" not in judge([0] * 10, [1] * 10, "increase").caveat  # yes/no
+
+
 @pytest.mark.parametrize(
     ("values", "options", "told"),
     [
