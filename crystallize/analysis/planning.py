@@ -164,7 +164,7 @@ class Planner:
         found = sensitivity(claim, test, sample, result, level)
         if found is None:
             what = f"the power of the {test.name} test is not known"
-            what = "its values do not vary" if result.degenerate else what
+            what = "what is compared does not vary" if result.degenerate else what
             return replace(known, reason=f"{what}, so no number of replicates follows")
         asked = _Asked(claim, found.cautious, level, found.scale)
         size = claim.size if not claim.is_superiority else self._effect or claim.effect

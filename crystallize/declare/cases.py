@@ -13,6 +13,7 @@ from typing import Any, Final, Self
 
 from crystallize.context.freezing import freeze, thaw
 from crystallize.errors import DefinitionError, UnhashableValueError
+from crystallize.text.formatting import counted
 from crystallize.text.strict_json import unique_keys
 
 CASE: Final = "case"
@@ -155,7 +156,7 @@ class Cases:
         return thaw(self._cases[name].values)  # type: ignore[no-any-return]
 
     def __repr__(self) -> str:
-        return f"<{len(self)} cases of {self.source}>"
+        return f"<{counted(len(self), 'case')} of {self.source}>"
 
     @property
     def entries(self) -> tuple[Case, ...]:

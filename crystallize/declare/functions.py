@@ -158,6 +158,9 @@ class Given:
         """Whether the function is ``async def``."""
         return self.factory.is_async  # type: ignore[no-any-return]
 
+    def __repr__(self) -> str:
+        return f"{self.name}({', '.join(f'{key}={value!r}' for key, value in self.params.items())})"
+
 
 def inject_from_ctx(function: Callable[..., Returned]) -> Callable[..., Returned]:
     """Fill keyword parameters that a call leaves out from its context.

@@ -95,9 +95,6 @@ class FunctionStep(Given, PipelineStep):
         filled = parameters.fill(self.params if self.frozen else {}, ctx)
         return function(data, ctx, **filled) if parameters.takes_ctx else function(data, **filled)
 
-    def __repr__(self) -> str:
-        return f"{self.name}({', '.join(f'{key}={value!r}' for key, value in self.params.items())})"
-
 
 def code_of(step: PipelineStep) -> object:
     """Return what decides what a step does: its code with all that was given to it."""

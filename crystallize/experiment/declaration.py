@@ -43,6 +43,7 @@ from crystallize.run.plugins import (
 )
 from crystallize.run.step_cache import open_step_cache
 from crystallize.stats import Correction
+from crystallize.text.formatting import counted
 from crystallize.text.keywords import checked_keywords
 
 P = TypeVar("P", bound=BasePlugin)
@@ -334,7 +335,8 @@ class ExperimentDeclaration:
         )
 
     def __repr__(self) -> str:
+        claims = "1 hypothesis" if len(self.hypotheses) == 1 else f"{len(self.hypotheses)} hypotheses"
         return (
-            f"<Experiment {self.name!r}: {self.replicates} replicates of {1 + len(self.treatments)} "
-            f"conditions, {len(self.hypotheses)} hypotheses>"
+            f"<Experiment {self.name!r}: {counted(self.replicates, 'replicate')} of "
+            f"{counted(1 + len(self.treatments), 'condition')}, {claims}>"
         )

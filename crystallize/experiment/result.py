@@ -324,4 +324,5 @@ class Result:
         return "\n".join(result_lines(self._parts(), self.metrics))
 
     def __repr__(self) -> str:
-        return f"<Result of {self.name!r}: {self.replicates} replicates, {len(self.errors)} errors>"
+        runs, errors = counted(self.replicates, "replicate"), counted(len(self.errors), "error")
+        return f"<Result of {self.name!r}: {runs}, {errors}>"

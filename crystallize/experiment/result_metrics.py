@@ -163,7 +163,8 @@ class HypothesisResult:
         return rank(self.hypothesis, self.verdicts)
 
     def __repr__(self) -> str:
-        return f"HypothesisResult({self.name!r}, {self.results})"
+        told = ", ".join(f"{about} {verdict.status}" for about, verdict in self.verdicts.items())
+        return f"<HypothesisResult {self.name!r}: {told or 'no verdict'}>"
 
 
 class ExperimentMetrics(Mapping[str, Any]):

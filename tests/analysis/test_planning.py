@@ -134,7 +134,7 @@ def test_the_family_counts():
     ("options", "data", "reason"),
     [
         ({"effect": 0.2}, {"before": BEFORE[:9], "after": AFTER[:9]}, "9 hardly tell how much it varies"),
-        ({"effect": 0.2}, {"before": [1.0] * 20, "after": [1.0] * 20}, "its values do not vary"),
+        ({"effect": 0.2}, {"before": [1.0] * 20, "after": [1.0] * 20}, "what is compared does not vary"),
         ({"effect": 0.2}, {"before": [float("nan")] * 20}, "metric 'x' is nan in replicate 0 of 'baseline'"),
         ({"deterministic": True}, {}, "no seed changes its values"),
         ({"effect": 1e-9}, {}, "no number of replicates would do"),

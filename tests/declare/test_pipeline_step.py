@@ -8,7 +8,16 @@ import threading
 import numpy as np
 import pytest
 
-from crystallize import Experiment, FrozenContext, Pipeline, PipelineStep, Treatment, exit_step, pipeline_step
+from crystallize import (
+    Experiment,
+    FrozenContext,
+    Pipeline,
+    PipelineStep,
+    Treatment,
+    data_source,
+    exit_step,
+    pipeline_step,
+)
 from crystallize.declare import pipeline_step as module
 from crystallize.declare.pipeline_step import as_step
 from crystallize.errors import DefinitionError, StepParameterError
@@ -179,6 +188,7 @@ def test_names_and_parameters_are_those_of_the_declaration():
     """They are what traces and provenance show."""
     assert (scale().name, scale.__doc__) == ("scale", "Scale.")
     assert repr(scale(factor=2)) == "scale(factor=2)"
+    assert repr(data_source(lambda ctx, *, size=3: size)(size=4)) == "<lambda>(size=4)"
     assert (Add(3).name, Add(3).params) == ("Add", {"amount": 3})
     assert exit_step(Add(3)).params == {"amount": 3}
 

@@ -79,7 +79,7 @@ def test_the_builder_builds_the_same():
         hypotheses=[UP],
         replicates=4,
     )
-    assert repr(built) == repr(written) == "<Experiment 'named': 4 replicates of 2 conditions, 1 hypotheses>"
+    assert repr(built) == repr(written) == "<Experiment 'named': 4 replicates of 2 conditions, 1 hypothesis>"
     assert built.description == "described"
     assert built.run().digest == written.run().digest
 

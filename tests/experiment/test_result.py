@@ -187,6 +187,9 @@ def test_printing_is_readable(measure):
     one = str(run(measure, (Treatment("faulty", {"fail_at": tuple(range(6))}),), replicates=6)).splitlines()
     assert one[-1] == "  and 1 more error"
     assert repr(result) == "<Result of 'demo': 8 replicates, 8 errors>"
+    assert repr(run(measure, (), (), replicates=1)) == "<Result of 'demo': 1 replicate, 0 errors>"
+    told = "<HypothesisResult 'x_increase': boost supported, faulty invalid>"
+    assert repr(result.get_hypothesis("x_increase")) == told
     assert str(result.metrics).splitlines()[1].startswith("baseline.x: mean ")
     assert "boost" in repr(result.metrics)
     assert repr(result.metrics.treatments).startswith("{'boost': {'duration'")
