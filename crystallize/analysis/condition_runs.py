@@ -240,9 +240,8 @@ class ConditionRuns:
     def _gap(self, metric: str) -> str | None:
         if self._is_finite(metric):
             return None
-        column = self._column(metric)
-        if column is None:
-            column = [NOTHING] * len(self.records)
+        found = self._column(metric)
+        column = [NOTHING] * len(self.records) if found is None else list(found)
         for replicate, item in enumerate(column):
             where = f"in {self.called(replicate)} of {self.condition!r}"
             if item is NOTHING:
@@ -250,7 +249,9 @@ class ConditionRuns:
                 names = dict.fromkeys(entry.name for entry in record.metrics) if record else ()
                 known = ", ".join(map(repr, names))
                 known = known or f"nothing; return {{{metric!r}: ...}} (a step: behind its data)"
-                return f"metric {metric!r} is missing {where}; recorded there: {known}"
+                others = sum(other is NOTHING for other in column[replicate + 1 :])
+                more = f" (as in {others} more)" if others else ""
+                return f"metric {metric!r} is missing {where}; recorded there: {known}{more}"
             for value in scalars(item):
                 if value is None or (is_number(value) and not is_finite(value)):
                     verb = "holds" if type(item) in (list, dict) else "is"

@@ -120,6 +120,13 @@ def test_missing_evidence_is_never_a_pass(hypothesis, kind):
     assert verdict.n + verdict.lacking == 6
 
 
+def test_a_metric_that_several_replicates_lack_says_how_many():
+    """A name that is misspelt is lacking in all, not in the first one alone."""
+    lacking = [record("boost", i, y=1.0) if i else 2.0 for i in range(6)]
+    reason = evaluate(CLAIM, runs("baseline", BASELINE), runs("boost", lacking)).reason
+    assert reason == "metric 'x' is missing in replicate 1 of 'boost'; recorded there: 'y' (as in 4 more)"
+
+
 @pytest.mark.parametrize("kind", NO_EVIDENCE)
 def test_missing_evidence_of_the_baseline_counts_alike(kind):
     """Both arms are needed."""
