@@ -101,7 +101,7 @@ def _name_seed(name: str) -> int:
     return zlib.crc32(name.encode())
 
 
-def resource_factory(create: Callable[[FrozenContext], Any]) -> ResourceFactory:
+def resource_factory(create: Callable[[FrozenContext], Any]) -> Any:
     """Make something costly (a model handle, a client) once per process and thread.
 
     Put the factory into the context, give it as a step's parameter, or make it a parameter's default: the
@@ -114,6 +114,11 @@ def resource_factory(create: Callable[[FrozenContext], Any]) -> ResourceFactory:
     ----------
     create : callable
         Called with the context; may read it, not write to it.
+
+    Returns
+    -------
+    ResourceFactory
+        Typed as ``Any``, so that a parameter whose default it is may be declared as what it is given.
 
     Examples
     --------

@@ -28,6 +28,7 @@ from crystallize import (
     hypothesis,
     inject_from_ctx,
     pipeline_step,
+    resource_factory,
     verifier,
 )
 from crystallize.claims.verifier import Verifier
@@ -44,14 +45,22 @@ def numbers(ctx: FrozenContext, *, size: int = 3) -> list[float]:
     return [float(value) for value in ctx.rng.normal(size=size)]
 
 
+@resource_factory
+def tokens(ctx: FrozenContext) -> list[str]:
+    return ["a", "b"]
+
+
 @inject_from_ctx
 def raised(value: float, ctx: FrozenContext, *, delta: float = 0.0) -> float:
     return value + delta
 
 
 @pipeline_step()
-def total(data: list[float], ctx: FrozenContext) -> tuple[list[float], dict[str, float]]:
+def total(
+    data: list[float], ctx: FrozenContext, *, words: list[str] = tokens
+) -> tuple[list[float], dict[str, float]]:
     ctx.metrics.add("size", len(data))
+    ctx.metrics.add("words", len(words))
     return data, {"total": assert_type(raised(sum(data), ctx), float)}
 
 
