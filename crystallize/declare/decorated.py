@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 from crystallize.errors import DefinitionError
@@ -16,6 +17,18 @@ def named(module: str, qualname: str) -> Any:
     for part in qualname.split("."):
         found = getattr(found, part, None)
     return found
+
+
+def takes_ctx(parameters: Iterable[inspect.Parameter], *, behind: int = 0) -> bool:
+    """Return whether a function is to be given the context by position, behind so many other arguments.
+
+    A parameter that has a default, and another name, is none.
+    """
+    parameters = list(parameters)
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    return any(p.kind is p.VAR_POSITIONAL for p in parameters) or any(
+        p.default is p.empty or p.name in ("ctx", "context") for p in positional[behind : behind + 1]
+    )
 
 
 class Declared:

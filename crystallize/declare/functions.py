@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from crystallize.context.context import FrozenContext
 from crystallize.context.freezing import ATOMIC, freeze_if_possible, thaw
+from crystallize.declare.decorated import takes_ctx
 from crystallize.declare.resources import ResourceFactory
 from crystallize.errors import DefinitionError, StepParameterError
 
@@ -52,9 +53,9 @@ class Parameters:
         parameters = list(inspect.signature(function).parameters.values())
         positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
         starred = any(p.kind is p.VAR_POSITIONAL for p in parameters)
-        self.takes_ctx = leading[-1:] == ("ctx",)
-        if self.takes_ctx and not starred and not any(map(_is_ctx, positional[len(leading) - 1 :][:1])):
-            self.takes_ctx = False
+        may_take_ctx = leading[-1:] == ("ctx",)
+        self.takes_ctx = may_take_ctx and takes_ctx(parameters, behind=len(leading) - 1)
+        if may_take_ctx and not self.takes_ctx:
             leading = leading[:-1]
         if len(positional) < len(leading) and not starred:
             raise DefinitionError(
@@ -104,11 +105,6 @@ class Parameters:
             if type(value) is ResourceFactory:
                 given[name] = value(ctx)
         return given
-
-
-def _is_ctx(parameter: inspect.Parameter) -> bool:
-    """Return whether a positional parameter takes the context, rather than a value that has a default."""
-    return parameter.default is _REQUIRED or parameter.name in ("ctx", "context")
 
 
 class Given:

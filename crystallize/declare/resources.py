@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
 import weakref
 import zlib
@@ -13,7 +14,7 @@ import numpy as np
 from crystallize.context.context import FrozenContext, context_of, journal_of
 from crystallize.context.journal import Journal
 from crystallize.context.seeding import global_state_restored, seed_globals
-from crystallize.declare.decorated import Declared
+from crystallize.declare.decorated import Declared, takes_ctx
 from crystallize.errors import ContextMutationError
 from crystallize.storage.system import at_fork
 
@@ -41,6 +42,13 @@ at_fork(in_child=_resources.forget)  # a connection can't be shared with the pro
 class ResourceFactory(Declared):
     """Factory of a resource, made once per process and thread; see `resource_factory`."""
 
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)
+        try:
+            self.takes_ctx = takes_ctx(inspect.signature(function).parameters.values())
+        except (TypeError, ValueError):  # nobody knows what it takes, as of a type in C
+            self.takes_ctx = True
+
     def __call__(self, ctx: FrozenContext) -> Any:
         """Return this thread's resource for what the factory reads from `ctx`, making it if there is none."""
         made = _resources.made.setdefault(self, [])
@@ -55,7 +63,7 @@ class ResourceFactory(Declared):
         inner.asked = asked
         with global_state_restored():
             seed_globals(_name_seed(self.__qualname__))
-            resource = self.function(context_of(inner))
+            resource = self.function(context_of(inner)) if self.takes_ctx else self.function()
         scope = inner.scope
         if scope.writes or inner.metrics or inner.artifacts or inner.notes:
             raise ContextMutationError(
@@ -101,7 +109,7 @@ def _name_seed(name: str) -> int:
     return zlib.crc32(name.encode())
 
 
-def resource_factory(create: Callable[[FrozenContext], Any]) -> Any:
+def resource_factory(create: Callable[[FrozenContext], Any] | Callable[[], Any]) -> Any:
     """Make something costly (a model handle, a client) once per process and thread.
 
     Put the factory into the context, give it as a step's parameter, or make it a parameter's default: the
@@ -113,7 +121,7 @@ def resource_factory(create: Callable[[FrozenContext], Any]) -> Any:
     Parameters
     ----------
     create : callable
-        Called with the context; may read it, not write to it.
+        Called with the context, which it may read, not write to; or with nothing, if it takes none.
 
     Returns
     -------

@@ -64,14 +64,7 @@ class Treatment:
         apply_fn: Callable[[FrozenContext], Any] | None = None,
         optional: Iterable[str] = (),
     ) -> None:
-        if not isinstance(name, str) or not name.strip():
-            raise DefinitionError(
-                f"a treatment is named {name!r}; a name is a non-empty string, as in Treatment('deep', ...)"
-            )
-        if name == BASELINE:
-            raise DefinitionError(
-                "a treatment can't be named 'baseline': that is the condition without treatment"
-            )
+        _check_name(name)
         if (apply is None) == (apply_fn is None):
             given = "neither" if apply is None else "both"
             raise DefinitionError(
@@ -191,6 +184,18 @@ Treatments = Treatment | Iterable[Treatment] | Mapping[str, Change] | str | Path
 """What stands for the treatments of an experiment: one, several, a mapping of names to changes, or a file."""
 
 
+def _check_name(name: object) -> None:
+    """Raise `DefinitionError` if something can't be the name of a treatment."""
+    if not isinstance(name, str) or not name.strip():
+        raise DefinitionError(
+            f"a treatment is named {name!r}; a name is a non-empty string, as in Treatment('deep', ...)"
+        )
+    if name == BASELINE:
+        raise DefinitionError(
+            "a treatment can't be named 'baseline': that is the condition without treatment"
+        )
+
+
 def treatments_of_file(path: str | PathLike[str], beside: Path | None = None) -> tuple[Treatment, ...]:
     """Return the treatments that a file declares; see `changes_of_file`."""
     from crystallize.declare.arms import changes_of_file  # parsers, which few need
@@ -232,4 +237,5 @@ def treatment(name: str, apply: Change | None = None, *, optional: Iterable[str]
     """
     if apply is not None:
         return Treatment(name, apply, optional=optional)
+    _check_name(name)
     return lambda function: Treatment(name, function, optional=optional)

@@ -168,6 +168,14 @@ def test_a_resource_is_made_once():
     assert len(made) == 1
 
 
+@pytest.mark.parametrize("create", [lambda: [[]][0], list, lambda kind=list: kind()])
+def test_a_resource_that_needs_no_context_leaves_it_out(create):
+    """As steps and data sources do: it failed in each run, since it was given one."""
+    factory = resource_factory(create)
+    assert factory(FrozenContext({})) == []
+    assert factory(FrozenContext({})) is factory(FrozenContext({}))
+
+
 def test_a_treatment_that_the_resource_reads_gets_its_own():
     """A treatment never works with the baseline's resource; an absent key is read too."""
     resource, made = counting(lambda ctx: ctx.get("model", 0))

@@ -71,6 +71,13 @@ def test_a_treatment_that_makes_no_sense_is_refused(arguments, options, message)
         Treatment(*arguments, **options)
 
 
+@pytest.mark.parametrize("name", [{"delta": 1}, "", "baseline", lambda ctx: ctx.add("delta", 1)])
+def test_a_decorator_without_a_name_is_refused_where_it_stands(name):
+    """`treatment({...})` and `@treatment` were functions, which an experiment refused later, nameless."""
+    with pytest.raises(DefinitionError, match=r"a treatment (is|can't be) named"):
+        treatment(name)
+
+
 def test_values_that_can_not_be_copied_are_refused():
     """As in the context."""
     with pytest.raises(ContextValueError, match="'handle' can't be kept immutable"):
