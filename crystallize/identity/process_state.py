@@ -220,7 +220,10 @@ def _of_reference(
         if not _is_installed(held, roots):
             # An instance that an installed module holds: a default context of decimal, a logger.
             if found_in is not None and attribute in sets.attributes and hasattr(held, attribute):
-                yield _attribute(held, attribute, f"{found_in}.{attribute}")
+                setting = _attribute(held, attribute, f"{found_in}.{attribute}")
+                found, again = setting.get(), setting.get()
+                if shown(found) == shown(again):  # a method is another object each time
+                    yield setting
             return
         place = f"{_name_of(held)}.{attribute}"
         inner = vars(held).get(attribute)

@@ -53,6 +53,7 @@ def experiment_other(rng, rates, gain=0.0):
         ),
         ("sys.path.insert(0, '/nowhere')", "('/nowhere' in sys.path)", False),
         ("sys.path.insert(0, '/nowhere')", "(sys.path.append is None)", True),
+        ("sys.path.insert(0, '/nowhere'); setattr(fractions.Fraction, 'rate', 3)", "0", True),
         ("setswitchinterval(0.25)", "sys.getswitchinterval()", False),
         ("setswitchinterval(0.25)", "(gain > 9 and sys.setswitchinterval(9))", True),
         ("setattr(fractions.Fraction, 'rate', 3)", "getattr(fractions.Fraction, 'rate', 0)", False),
