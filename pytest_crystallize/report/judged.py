@@ -13,6 +13,8 @@ from crystallize.seam import shown
 
 ATTRIBUTE = "crystallize"
 """Of a report; it holds a text, which every plugin can send elsewhere."""
+EXPECTED = "crystallize_expected"
+"""Attribute of a report whose failure a mark ``xfail`` expects."""
 
 
 @dataclass(frozen=True, slots=True)

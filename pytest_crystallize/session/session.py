@@ -29,14 +29,14 @@ from pytest_crystallize.collect.items import ExperimentItem, HypothesisItem, Not
 from pytest_crystallize.isolation.fixtures import RESERVED, refuse_hiding
 from pytest_crystallize.naming.ids import checksum
 from pytest_crystallize.options.options import Options, sessions_directory
-from pytest_crystallize.pytest_seam import shown_in_short, temporary_directories
+from pytest_crystallize.pytest_seam import shown_in_short, temporary_directories, xfailed_key
 from pytest_crystallize.records.arrivals import HeardExchange
 from pytest_crystallize.records.directories import remove_stale
 from pytest_crystallize.records.exchange import Exchange
 from pytest_crystallize.records.record_cache import RecordCache
 from pytest_crystallize.records.shared_exchange import SharedExchange
 from pytest_crystallize.report.escaped_reports import escape_report
-from pytest_crystallize.report.judged import ATTRIBUTE
+from pytest_crystallize.report.judged import ATTRIBUTE, EXPECTED
 from pytest_crystallize.session.announcement import announce
 from pytest_crystallize.session.command_line import controls_workers
 from pytest_crystallize.session.selection import note_idle_options, settle_repro
@@ -294,6 +294,8 @@ class CrystallizeSession:
                 del report.wasxfail
                 report.outcome = "failed"
                 report.longrepr = item.repr_failure(call.excinfo)
+            if hasattr(report, "wasxfail"):
+                setattr(report, EXPECTED, True)
             escape_report(report)
         return report
 
@@ -394,4 +396,5 @@ def _is_expected(item: ExperimentItem, call: pytest.CallInfo[None]) -> bool:
         and isinstance(item, HypothesisItem)
         and not item.evidence_missing
         and call.excinfo.errisinstance(NotSupported)
+        and item.stash.get(xfailed_key, None) is not None
     )

@@ -8,7 +8,7 @@ import pytest
 
 from crystallize.seam import PASSING
 from pytest_crystallize.exit_code import is_success
-from pytest_crystallize.report.judged import judged_of
+from pytest_crystallize.report.judged import EXPECTED, judged_of
 from pytest_crystallize.session.command_line import runs_tests
 from pytest_crystallize.session.reporter import Reporter
 
@@ -57,8 +57,8 @@ class VerdictsDue:
         self.reporter.learn_expected()  # while there is something to read
         if report.failed:
             self._bad.add(report.nodeid)
-        elif hasattr(report, "wasxfail"):
-            self._good.add(report.nodeid)
+        elif hasattr(report, "wasxfail"):  # a mark says so; what a hook alone says, excuses nothing
+            (self._good if getattr(report, EXPECTED, False) else self._bad).add(report.nodeid)
         elif report.skipped:  # what was judged before somebody's hook skipped it, is judged
             (self._bad if _is_judged(report) and not _is_supported(report) else self._good).add(report.nodeid)
         elif report.when == "call" and report.passed:

@@ -403,6 +403,32 @@ def test_a_hook_that_skips_what_was_judged(project):
     assert f"crystallize: the exit code is 1, not 0: 1 of 1 selected tests failed: {TEST}" in told(result)
 
 
+KNOWN = "if report.failed:\n        report.outcome, report.wasxfail = 'skipped', 'known'\n"
+MAKES = "report = yield\n    " + KNOWN + "    return report"
+
+
+@pytest.mark.parametrize("workers", ["-n0", pytest.param("-n2", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("fails", [True, False])
+@pytest.mark.parametrize(
+    "hooked",
+    [
+        hook("pytest_runtest_makereport()", MAKES, FIRST),
+        hook("pytest_runtest_makereport()", MAKES, "@pytest.hookimpl(wrapper=True)\n"),
+        hook("pytest_runtest_logreport(report)", KNOWN, "@pytest.hookimpl(tryfirst=True)\n"),
+    ],
+    ids=["around", "within", "told"],
+)
+def test_a_hook_that_expects_a_failure_which_no_mark_does(project, hooked, fails, workers):
+    """Be it a refuted claim or missing evidence; what a mark expects, a hook may say, too."""
+    conftest(project, hooked)
+    project.write(total(direction="decrease", lines="assert delta" if fails else ""))
+    assert project.run_apart(workers).ret == 1
+    project.write(total("@pytest.mark.xfail", direction="decrease"))
+    result = project.run_apart(workers)
+    assert result.ret == 0
+    result.assert_outcomes(xfailed=1)
+
+
 @pytest.mark.parametrize(
     "source",
     [
