@@ -92,16 +92,20 @@ class ResumedRuns(StoredRuns):
         yield from self.hits(units)
         try:
             if left := self.left(units):
-                in_turn = type(self._others.execution) is SerialExecution
-                self._begin_repeats(held=in_turn or self._others.awaits)
-                with ended(self._others.records(left)) as arriving:
-                    for record in arriving:
-                        yield self.settle(record) if isinstance(record, RunRecord) else record
-                        if in_turn and self.is_due and self._repeats and self._repeats.is_ready:
-                            yield from self._check_repeats()
-                yield from self._check_repeats()
+                yield from self._run(left)
         finally:
             self.flush()
+
+    def _run(self, units: Sequence[Unit]) -> Arriving:
+        """Yield the records of units that are run, some of them again before they are stored."""
+        in_turn = type(self._others.execution) is SerialExecution
+        self._begin_repeats(held=in_turn or self._others.awaits)
+        with ended(self._others.records(units)) as arriving:
+            for record in arriving:
+                yield self.settle(record) if isinstance(record, RunRecord) else record
+                if in_turn and self.is_due and self._repeats and self._repeats.is_ready:
+                    yield from self._check_repeats()
+        yield from self._check_repeats()
 
     def conclude(self, records: Iterable[RunRecord]) -> None:
         """Warn if runs could not be stored, and keep the cache within its size.
