@@ -9,7 +9,6 @@ from typing import Any, ClassVar, Final
 
 import crystallize.identity.builtin_hash  # noqa: F401 - it teaches the encoder the types that are packed
 from crystallize.identity.encoder import Encoder, Refusal
-from crystallize.identity.origin import Roots
 
 _BLOCK: Final = 1024  # containers whose columns are written together
 _MOST: Final = 2**16  # items of the lists of a block
@@ -23,36 +22,32 @@ class ColumnEncoder(Encoder):
     the lengths, and then the items of each column as a sequence.
     """
 
-    __slots__ = ("_deep",)
+    __slots__ = ()
 
     rows: ClassVar[frozenset[type]] = frozenset({dict, types.MappingProxyType})
     """Types of mappings that are as good as each other."""
     fewest: ClassVar[int] = 8
     """Items below which it is not worth it."""
 
-    def __init__(self, *, classes: set[type] | None = None, roots: Roots = ()) -> None:
-        super().__init__(classes=classes, roots=roots)
-        self._deep = 0
-
     def at_once(self, kinds: set[type], items: Any) -> bool:
         """Add items of these types at once, or in blocks, and return whether that is possible."""
         if super().at_once(kinds, items):
             return True
-        if len(items) < self.fewest or self._deep == _DEEPEST:
+        if len(items) < self.fewest or self.deep == _DEEPEST:
             return False
         if kinds != {list} and kinds != {tuple} and not kinds <= self.rows:
             return False
         items = list(items)
         for start in range(0, len(items), _BLOCK):
             block = items[start : start + _BLOCK]
-            self._deep += 1
+            self.deep += 1
             try:
                 written = self.of_rows(block) if kinds <= self.rows else self._of_lists(kinds, block)
             except Refusal:
                 self.one_by_one(block, start)  # which tells the path
                 raise
             finally:
-                self._deep -= 1
+                self.deep -= 1
             if not written:
                 self.one_by_one(block, start)
             self.flush()

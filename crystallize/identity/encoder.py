@@ -49,7 +49,7 @@ def in_key(key: object) -> str:
 class Encoder:
     """Encoder of values as bytes from which they could be told apart, and of their hash."""
 
-    __slots__ = ("_hash", "_held", "classes", "roots")
+    __slots__ = ("_hash", "_held", "classes", "deep", "roots")
 
     writers: ClassVar[dict[type, Writer]] = {}
     packers: ClassVar[dict[type, Callable[[Iterable[Any]], bytes | None]]] = {}
@@ -59,6 +59,7 @@ class Encoder:
         self._held: list[bytes] = []
         self.classes = classes
         self.roots = roots
+        self.deep = 0  # columns within columns
 
     def digest(self) -> bytes:
         """Return the hash of all that was written."""

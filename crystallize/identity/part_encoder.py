@@ -134,7 +134,11 @@ class PartEncoder(ColumnEncoder):
         """Add items at once, if that is possible; texts, unless one of them is a path of the project."""
         if kinds != {str}:
             return super().at_once(kinds, items)
-        if len(items) < self.fewest or any(_below(text, self.roots) is not None for text in items):
+        if len(items) < self.fewest:
+            return False
+        if any(map("\0".join(items).__contains__, self.roots)) and any(
+            _below(text, self.roots) is not None for text in items
+        ):
             return False
         self.add(pack_texts(items))
         for text in items:

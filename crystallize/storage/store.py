@@ -142,7 +142,7 @@ class Store:
         for _ in range(_LISTINGS):
             before = len(read)
             # Of packs that were used together, the latest is touched last.
-            listed = sorted(name for name in self._packs(prefix) if name not in read)
+            listed = sorted(name for name in self._group(prefix) if name not in read)
             for name in listed:
                 path = self._spelled(name)
                 data = self._read(path)
@@ -195,12 +195,17 @@ class Store:
 
     def _behind_others(self, prefix: str) -> int:
         """Return a time behind those of all packs of a group, also where the clock was set back since."""
-        latest = self._latest.get(prefix)
-        if latest is None:
-            ours = filter(_NAME.fullmatch, self._packs(prefix))
-            latest = max((int(_age(name), 16) for name in ours), default=0)
-        self._latest[prefix] = now = min(max(time.time_ns(), latest + 1), _LAST)
+        if prefix not in self._latest:
+            self._group(prefix)
+        self._latest[prefix] = now = min(max(time.time_ns(), self._latest[prefix] + 1), _LAST)
         return now
+
+    def _group(self, prefix: str) -> list[str]:
+        """Return the packs of a group, and note the latest of them."""
+        names = self._packs(prefix)
+        known = (int(_age(name), 16) for name in filter(_NAME.fullmatch, names))
+        self._latest[prefix] = max(self._latest.get(prefix, 0), *known, 0)
+        return names
 
     def explain(self, slot: str, key: str | None = None) -> dict[str, str] | None:
         """Return the parts of the records in a slot that were published or loaded last, or None.

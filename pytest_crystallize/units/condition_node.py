@@ -44,8 +44,9 @@ class ConditionFunction(pytest.Function):
     def begin(self, host: pytest.Item) -> None:
         """Prepare for the next condition run inside the call phase of `host`."""
         self._begin_under(host)
-        self._as_made.restore(self)
-        vars(self).update(_of_hooks(host))
+        (self._made or self._as_made).restore(self)
+        if given := _of_hooks(host):
+            vars(self).update(given)
         self.user_properties.clear()
         begin_afresh(self, host)
 
