@@ -19,6 +19,19 @@ def named(module: str, qualname: str) -> Any:
     return found
 
 
+def parameters_of(function: Callable[..., Any]) -> list[inspect.Parameter]:
+    """Return what a function takes; a wrapper that passes on whatever it is given takes what is behind it."""
+    try:
+        own = list(inspect.signature(function, follow_wrapped=False).parameters.values())
+    except (TypeError, ValueError):  # in C, as what `lru_cache` gives
+        own = None
+    if own is not None and not any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in own):
+        return own
+    if inspect.isfunction(function) and hasattr(function, "__wrapped__"):
+        return parameters_of(function.__wrapped__)
+    return list(inspect.signature(function).parameters.values())
+
+
 def takes_ctx(parameters: Iterable[inspect.Parameter], *, behind: int = 0) -> bool:
     """Return whether a function is to be given the context by position, behind so many other arguments.
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from crystallize.context.context import FrozenContext
 from crystallize.context.freezing import ATOMIC, freeze_if_possible, thaw
-from crystallize.declare.decorated import takes_ctx
+from crystallize.declare.decorated import parameters_of, takes_ctx
 from crystallize.declare.resources import ResourceFactory
 from crystallize.errors import DefinitionError, StepParameterError
 
@@ -50,7 +50,7 @@ class Parameters:
     def __init__(self, function: Callable[..., Any], leading: tuple[str, ...], kind: str) -> None:
         self.kind = kind
         self.name = getattr(function, "__name__", type(function).__name__)
-        parameters = list(inspect.signature(function).parameters.values())
+        parameters = parameters_of(function)
         positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
         starred = any(p.kind is p.VAR_POSITIONAL for p in parameters)
         may_take_ctx = leading[-1:] == ("ctx",)

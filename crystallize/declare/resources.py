@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import threading
 import weakref
 import zlib
@@ -14,7 +13,7 @@ import numpy as np
 from crystallize.context.context import FrozenContext, context_of, journal_of
 from crystallize.context.journal import Journal
 from crystallize.context.seeding import global_state_restored, seed_globals
-from crystallize.declare.decorated import Declared, takes_ctx
+from crystallize.declare.decorated import Declared, parameters_of, takes_ctx
 from crystallize.errors import ContextMutationError
 from crystallize.storage.system import at_fork
 
@@ -45,7 +44,7 @@ class ResourceFactory(Declared):
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__(function)
         try:
-            self.takes_ctx = takes_ctx(inspect.signature(function).parameters.values())
+            self.takes_ctx = takes_ctx(parameters_of(function))
         except (TypeError, ValueError):  # nobody knows what it takes, as of a type in C
             self.takes_ctx = True
 

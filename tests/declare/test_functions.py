@@ -2,6 +2,7 @@
 
 import copy
 import doctest
+import functools
 import gc
 import os
 import pickle
@@ -174,6 +175,54 @@ def test_a_resource_that_needs_no_context_leaves_it_out(create):
     factory = resource_factory(create)
     assert factory(FrozenContext({})) == []
     assert factory(FrozenContext({})) is factory(FrozenContext({}))
+
+
+def without_ctx(function):
+    """Decorate what needs no context to be called with one."""
+
+    @functools.wraps(function)
+    def of_data(data, ctx):
+        return function(data)
+
+    @functools.wraps(function)
+    def of_ctx(ctx):
+        return function()
+
+    return of_data if function.__code__.co_argcount else of_ctx
+
+
+def passing_on(function):
+    """Decorate what is called with whatever the wrapper is given."""
+
+    @functools.wraps(function)
+    def wrapper(*args, **kwargs):
+        return function(*args, **kwargs)
+
+    return wrapper
+
+
+@pytest.mark.parametrize(
+    "decorate", [without_ctx, passing_on, functools.cache, lambda function: passing_on(without_ctx(function))]
+)
+def test_a_wrapper_is_given_what_it_takes_itself(decorate):
+    """A wrapper that takes a context was called without one, as the function behind it is."""
+
+    @resource_factory
+    @decorate
+    def model():
+        return 3
+
+    @pipeline_step()
+    @decorate
+    def scaled(data):
+        return 2 * data
+
+    @pipeline_step()
+    @passing_on
+    def shifted(data, *, by=1, model=model):
+        return data + by + model
+
+    assert Experiment(1, [scaled, shifted], replicates=1).apply() == 6
 
 
 def test_a_treatment_that_the_resource_reads_gets_its_own():
