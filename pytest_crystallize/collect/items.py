@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NoReturn, Self
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
@@ -26,6 +26,7 @@ from crystallize.seam import (
     unrecordable,
 )
 from pytest_crystallize.boundary import UNJUDGED
+from pytest_crystallize.collect.hooked import OF_VERDICTS, GivenByHooks
 from pytest_crystallize.isolation.late_errors import is_late
 from pytest_crystallize.naming.tracebacks import is_users
 from pytest_crystallize.pytest_seam import (
@@ -35,10 +36,8 @@ from pytest_crystallize.pytest_seam import (
     ReprTraceback,
     RunAgain,
     ShowsTraceback,
-    decorator_of,
     evaluate_skip_marks,
     evaluate_xfail_marks,
-    keep_also,
     share_fixtures,
     skip_of_item,
 )
@@ -51,10 +50,6 @@ if TYPE_CHECKING:
     from pytest_crystallize.units.experiment_runs import ExperimentRuns
 
 PREFETCH_SECONDS = 0.25
-_OF_VERDICTS = ("skip", "skipif", "xfail")
-"""Marks that say what becomes of a test, rather than how condition runs are made."""
-_SET_LATER = ("judged", "carried", "location")
-"""Attributes of items that are first set when one is run or reported."""
 
 
 class NotSupported(AssertionError):
@@ -74,7 +69,7 @@ class Unjudged:
                 yield node, mark
 
 
-class ExperimentItem(RunAgain, ShowsTraceback, pytest.Item):
+class ExperimentItem(RunAgain, ShowsTraceback, GivenByHooks):
     """Base of items; it has what conftests, and pytest's own reordering by parametrised fixtures, look at.
 
     Attributes
@@ -98,38 +93,6 @@ class ExperimentItem(RunAgain, ShowsTraceback, pytest.Item):
         share_fixtures(self, function)
         if hasattr(function, "callspec"):
             self.callspec = function.callspec
-
-    def declared(self) -> Self:
-        """Note that this is what was declared, and return it: what it is given from now on, hooks give it."""
-        self._marks, self._fixtures = tuple(self.own_markers), frozenset(self._fixturenames)
-        self._attributes = frozenset([*vars(self), "_attributes", *_SET_LATER])
-        return self
-
-    @property
-    def hooks_marks(self) -> list[pytest.Mark]:
-        """Marks that hooks have added."""
-        return [mark for mark in self.own_markers if not any(mark is known for known in self._marks)]
-
-    @property
-    def hooks_attributes(self) -> dict[str, Any]:
-        """Attributes that hooks have set."""
-        known = vars(self)
-        if known.keys() <= self._attributes:  # in most projects
-            return {}
-        return {name: known[name] for name in known.keys() - self._attributes}
-
-    @property
-    def hooks_fixtures(self) -> list[str]:
-        """Names of fixtures that hooks have added, as plugins do for those that a mark asks for."""
-        return [name for name in self._fixturenames if name not in self._fixtures]
-
-    def take_over(self, other: ExperimentItem, marks: Iterable[pytest.Mark]) -> None:
-        """Take over what hooks have kept of another item of the experiment, and marks that say how to run."""
-        keep_also(self, other)
-        vars(self).update(other.hooks_attributes)
-        for mark in marks:
-            if mark.name not in _OF_VERDICTS:
-                self.add_marker(decorator_of(mark))
 
     def setup(self) -> None:
         """Name only fixtures that have a value from now on: each condition run sets up its own."""
@@ -442,7 +405,7 @@ class PrefetchItem(Unjudged, ExperimentItem):
         super().__init__(runs=runs, **kwargs)
         self.share = share
         given = self.callspec.marks if hasattr(self, "callspec") else ()
-        self.own_markers.extend(mark for mark in given if mark.name not in _OF_VERDICTS)
+        self.own_markers.extend(mark for mark in given if mark.name not in OF_VERDICTS)
 
     @property
     def experiment(self) -> tuple[str, str]:
