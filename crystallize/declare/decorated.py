@@ -54,6 +54,9 @@ class Declared:
         if not callable(function):
             raise DefinitionError(f"a function is declared here, not {function!r}")
         functools.update_wrapper(cast("Callable[..., Any]", self), function)
+        if not hasattr(function, "__name__"):  # as of `functools.partial`
+            named_like = getattr(function, "func", type(function))
+            self.__name__ = self.__qualname__ = getattr(named_like, "__name__", type(function).__name__)
         self.function = function
 
     def __reduce__(self) -> str | tuple[Any, ...]:

@@ -225,6 +225,32 @@ def test_a_wrapper_is_given_what_it_takes_itself(decorate):
     assert Experiment(1, [scaled, shifted], replicates=1).apply() == 6
 
 
+class Loaded:
+    def __call__(self, ctx):
+        return 3
+
+
+def of_size(size, ctx):
+    return size
+
+
+@pytest.mark.parametrize(
+    ("create", "name"), [(Loaded(), "Loaded"), (functools.partial(of_size, 3), "of_size")]
+)
+def test_what_has_no_name_is_called_like_what_it_is_made_of(create, name):
+    """Each run failed, since a factory without a name was asked for it."""
+    factory = resource_factory(create)
+    assert factory(FrozenContext({})) == 3
+    assert repr(factory) == f"<ResourceFactory {name}>"
+    assert pickle.loads(pickle.dumps(factory))(FrozenContext({})) == 3
+
+    @pipeline_step()
+    def used(data, *, model=factory):
+        return data + model
+
+    assert Experiment(1, [used], replicates=1).apply() == 4
+
+
 def test_a_treatment_that_the_resource_reads_gets_its_own():
     """A treatment never works with the baseline's resource; an absent key is read too."""
     resource, made = counting(lambda ctx: ctx.get("model", 0))
