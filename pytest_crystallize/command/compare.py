@@ -245,7 +245,7 @@ class _Comparison:
         against = _reference(self.then.path)
         for name, found in groupby(sorted(tests, key=lambda test: test.hypothesis), lambda t: t.hypothesis):
             group = list(found)
-            known = next((test.verdict for test in group if test.verdict is not None), None)
+            known = _telling([test.verdict for test in group if test.verdict is not None])
             of = {test.treatment for test in group}.intersection(self.each.conditions)
             made: Hypothesis | str = "no verdict says what is claimed"
             if known is not None:
@@ -341,6 +341,11 @@ def _reference(path: str) -> Reference:
         return Reference("then")
 
 
+def _telling(verdicts: Sequence[Verdict]) -> Verdict | None:
+    """Return the verdict of a hypothesis that tells by which test it is judged; invalid ones may not."""
+    return max(verdicts, key=lambda verdict: (verdict.status != "invalid", bool(verdict.test)), default=None)
+
+
 def _hypothesis(name: str, known: Verdict, of: Sequence[str], against: Reference) -> Hypothesis | str:
     """Return the hypothesis of a verdict, of some conditions against a reference; or why there is none."""
     if known.comparator not in _CHANGES:
@@ -354,6 +359,8 @@ def _hypothesis(name: str, known: Verdict, of: Sequence[str], against: Reference
         if test is None:
             return _not_made_again(known)
         chosen = {"statistical_test": test}
+    if known.reading:  # nobody declared what the values are, and those of another session may be others
+        chosen = {key: value for key, value in chosen.items() if key != "kind"}
     sizes = known.margin, known.at_least, known.detects
     given = {name: getattr(known, name) for name in ("margin", "at_least", "detects", "worst", "alpha")}
     try:

@@ -258,6 +258,41 @@ def test_claims_of_every_kind_are_compared_by_the_test_that_they_had(project, mo
         assert verdict["status"].upper() in row, test["hypothesis"]
 
 
+@pytest.mark.parametrize("fails", ["boost", "other"])
+def test_a_claim_has_its_test_whichever_condition_fails(project, monkeypatch, capsys, fails):
+    """A verdict that is invalid names no test; the test of the claim was not made again, or was another."""
+    claim = 'Hypothesis(metric="part", direction="increase", name="part", statistical_test=WilcoxonTest())'
+    project.write(
+        mark(replicates=20, hypotheses=f"[{claim}]", treatments={"boost": {"a": 1}, "other": {"a": 2}})
+        + "def experiment_part(rng, ctx, a=0):\n"
+        f"    failed = ctx.condition == {fails!r} and ctx.replicate == 3\n"
+        "    return {} if failed else {'part': rng.normal() + a}\n"
+    )
+    project.run("-p", "no:cacheprovider", "--crystallize-report=now.json")
+    capsys.readouterr()  # what the session has printed
+    _, out = run(project, monkeypatch, capsys, "compare", "now.json", "now.json")
+    assert "Wilcoxon signed rank over" in out
+    assert f"INVALID part [{fails}]: 'part' of '{fails}': value 3 of 20 is missing" in out
+    assert out.count("INVALID") == 2  # in the table, and why
+
+
+def test_values_that_only_today_are_all_yes_are_compared_as_numbers(project, monkeypatch, capsys):
+    """They are read as yes/no where no session says otherwise; as such those of then are no sample."""
+    claim = 'Hypothesis(metric="full", direction="no_decrease", margin=0.4, name="full")'
+    path = project.write(
+        mark(replicates=20, hypotheses=f"[{claim}]")
+        + "def experiment_full(rng, delta=0.0):\n    return {'full': 1 - LEFT * rng.random()}\nLEFT = 0.1\n"
+    )
+    project.run("-p", "no:cacheprovider", "--crystallize-report=then.json")
+    path.write_text(edited(path.read_text(), "LEFT = 0.1", "LEFT = 0.0"))
+    project.run("-p", "no:cacheprovider", "--crystallize-report=now.json")
+    assert project.json("now.json")["experiments"][0]["tests"][0]["verdict"]["test"] == "Tango score"
+    code, out = run(project, monkeypatch, capsys, "compare", "now.json", "then.json")
+    assert "paired t over" in out
+    assert "1 of 1 supported" in out
+    assert code == 0
+
+
 @pytest.mark.parametrize("given", ["YuenTest(trim=0.1)", "PermutationTest(paired=False)", "BootstrapTTest()"])
 def test_a_test_that_takes_arguments_is_not_made_without_them(project, monkeypatch, capsys, given):
     """Its name does not say which they were; it was made with those by default."""
