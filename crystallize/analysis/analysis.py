@@ -199,6 +199,7 @@ class Analysis:
         return verdict.amended(
             hypothesis=hypothesis.name,
             treatment=subject,
+            test=verdict.test or _named(hypothesis),
             metric=hypothesis.metric_label,
             alpha=None if claim is not None and claim.deterministic else hypothesis.alpha,
             n=verdict.n or max(0, min(len(baseline.records), len(treatment.records)) - lacking),
@@ -286,6 +287,12 @@ def _difference(before: float | None, after: float | None, *, relative: bool) ->
     if not relative:
         return after - before
     return (after - before) / abs(before) if before else None
+
+
+def _named(hypothesis: Hypothesis) -> str:
+    """Return the name of the test that a claim names, for a verdict on what no test came to see."""
+    claim = hypothesis.claim
+    return "" if claim is None or claim.test is None else claim.test.name
 
 
 def _against(hypothesis: Hypothesis, baseline: ConditionRuns) -> str:

@@ -276,6 +276,28 @@ def test_a_claim_has_its_test_whichever_condition_fails(project, monkeypatch, ca
     assert out.count("INVALID") == 2  # in the table, and why
 
 
+@pytest.mark.parametrize(
+    ("test", "told"),
+    [
+        ("WilcoxonTest()", "Wilcoxon signed rank over"),
+        ("YuenTest(trim=0.1)", "INVALID part [boost]: its test"),
+    ],
+)
+def test_a_claim_without_any_valid_verdict_has_its_test(project, monkeypatch, capsys, test, told):
+    """Where the baseline failed, or there was no reference, the treatment was judged by a t test."""
+    claim = f'Hypothesis(metric="part", direction="increase", name="part", statistical_test={test})'
+    project.write(
+        mark(replicates=20, hypotheses=f"[{claim}]") + "def experiment_part(rng, ctx, delta=0.0):\n"
+        "    failed = ctx.condition == 'baseline' and ctx.replicate == 3\n"
+        "    return {} if failed else {'part': rng.normal() + delta}\n"
+    )
+    project.run("-p", "no:cacheprovider", "--crystallize-report=now.json")
+    capsys.readouterr()  # what the session has printed
+    _, out = run(project, monkeypatch, capsys, "compare", "now.json", "now.json")
+    assert told in out
+    assert "paired t" not in out
+
+
 def test_values_that_only_today_are_all_yes_are_compared_as_numbers(project, monkeypatch, capsys):
     """They are read as yes/no where no session says otherwise; as such those of then are no sample."""
     claim = 'Hypothesis(metric="full", direction="no_decrease", margin=0.4, name="full")'
