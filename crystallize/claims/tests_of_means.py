@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from numbers import Real
 from typing import ClassVar
 
 import numpy as np
@@ -137,7 +138,7 @@ class ResampledTTest(PairedMeansTest):
 
     def __post_init__(self) -> None:
         part = self.test_fraction
-        if isinstance(part, bool) or not isinstance(part, int | float) or not 0 < part < 1:
+        if isinstance(part, bool) or not isinstance(part, Real) or not 0 < part < 1:
             raise DefinitionError(
                 f"ResampledTTest: test_fraction is {part!r}; "
                 "allowed is a number between 0 and 1: the part of the data set that each resplit holds out, "

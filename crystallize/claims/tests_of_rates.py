@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, ClassVar
 
 from numpy.typing import ArrayLike
@@ -200,7 +201,7 @@ class BinomialTest(BuiltInTest):
 
     def __post_init__(self) -> None:
         rate = self.rate
-        if isinstance(rate, bool) or not isinstance(rate, int | float):
+        if isinstance(rate, bool) or not isinstance(rate, Real):
             raise DefinitionError(f"BinomialTest: rate is {rate!r}; allowed is a number from 0 to 1")
 
     @property

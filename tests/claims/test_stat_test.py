@@ -3,8 +3,10 @@
 import dataclasses
 import doctest
 import pickle
+from fractions import Fraction
 from importlib import import_module
 
+import numpy as np
 import pytest
 
 from crystallize import Hypothesis, LogRatioTest
@@ -116,6 +118,16 @@ def test_an_option_of_another_kind_is_refused_at_declaration(test, option, allow
         test(**{option: given})
     assert str(caught.value).startswith(f"{test.__name__}: {option} is {given!r}; allowed")
     assert str(caught.value).endswith(allowed)
+
+
+@pytest.mark.parametrize("given", [np.float32(0.25), np.float16(0.25), Fraction(1, 4)])
+def test_any_real_number_is_a_part_and_a_rate(given):
+    """As a mean of values of single precision is; they were refused with what is no number."""
+    ones = [1.0, 0.0, 1.0, 1.0]
+    found, same = (ResampledTTest(test_fraction=part).compare(BASELINE, TREATMENT) for part in (given, 0.25))
+    assert found == same
+    assert BinomialTest(rate=given).compare(ones, ones) == BinomialTest(rate=0.25).compare(ones, ones)
+    assert BinomialTest(rate=np.int64(1)).compare(ones, ones) == BinomialTest(rate=1).compare(ones, ones)
 
 
 @pytest.mark.parametrize("test", [PairedTTest(), ResampledTTest(test_fraction=0.2), McNemarTest(exact=True)])
