@@ -156,6 +156,8 @@ class ClaimLooks:
         if claim.detects is not None:  # its harm is a difference of any size, not one beyond the loss
             harm = mirrored.z(1 - outcome.outcome.mirror_p, outcome.outcome.result.side)
         is_coming = mirrored.shows_harm(look, harm, claim.claimed)
+        if claim.detects is not None and outcome.outcome.result.degenerate:
+            is_coming = outcome.outcome.is_opposed  # the p-value of equal differences has no normal trend
         if verdict.status == "no harm shown" and not is_coming:
             return verdict
         rest, nominal = slice(look + 1, None), (boundaries.levels, mirrored.levels)

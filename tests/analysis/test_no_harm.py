@@ -165,6 +165,14 @@ def test_no_early_look_hides_harm_that_is_coming(detects, loss, futility):
     assert [early for whole, early in found if whole == "refuted"].count("refuted") >= 28
 
 
+@pytest.mark.parametrize("n", [5, 6, 8, 20])
+def test_no_look_gives_up_where_every_replicate_is_harm(n):
+    """Equal differences give 2^(-n), of which z is no trend: four of five were too few for the last look."""
+    alarm = claim(detects=1.0, kind="numeric")
+    early = judged([0.0] * n, alarm, [1.0] * n, judging=Judging(stopping=GroupSequential()))
+    assert (early.status, judged([0.0] * n, alarm, [1.0] * n).status) == ("refuted", "refuted")
+
+
 def test_against_a_number_and_by_resplits():
     """One sample; and what overlaps is allowed for."""
     result = experiment(moved(1.0), [claim(against=0.9)])().run()
