@@ -292,7 +292,8 @@ def _difference(before: float | None, after: float | None, *, relative: bool) ->
 def _named(hypothesis: Hypothesis) -> str:
     """Return the name of the test that a claim names, for a verdict on what no test came to see."""
     claim = hypothesis.claim
-    return "" if claim is None or claim.test is None else claim.test.name
+    name = "" if claim is None or claim.test is None else type(claim.test).name
+    return name if isinstance(name, str) else ""  # a property of a user's may raise anything
 
 
 def _against(hypothesis: Hypothesis, baseline: ConditionRuns) -> str:

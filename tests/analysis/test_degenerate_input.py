@@ -276,3 +276,18 @@ def test_differences_beyond_floats_are_decided(options):
     low = [-1.7e308 + i * 1e300 for i in range(12)]
     assert verdict(low, [-value for value in low], **options).status == "supported"
     assert verdict([-value for value in low], low, **options).status == "refuted"
+
+
+class Nameless(PairedTTest):
+    """A test of a user's, whose name can't be told."""
+
+    @property
+    def name(self):
+        raise RuntimeError("no name")
+
+
+@pytest.mark.parametrize(("test", "named"), [(WilcoxonTest(), "Wilcoxon"), (Nameless(), ""), ("auto", "")])
+def test_what_no_test_came_to_see_names_the_test_of_the_claim(test, named):
+    """Where a value is missing; a name that is none changes nothing."""
+    found = verdict(RISING, [*RISING[:-1], math.nan], statistical_test=test)
+    assert (found.status, found.test) == ("invalid", named)
