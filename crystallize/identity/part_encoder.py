@@ -171,9 +171,15 @@ class PartEncoder(ColumnEncoder):
             return
         if id(value) in self._met:
             self.add(b"^%d;" % self._met[id(value)][0])
-        else:
-            self._met[id(value)] = len(self._met), value
+            return
+        number = len(self._met)
+        self._met[id(value)] = number, value
+        try:
             write_instance(self, value)
+        except Refusal:
+            while len(self._met) > number:  # it is written again, to tell the path
+                self._met.popitem()
+            raise
 
     def write_path(self, value: pathlib.PurePath) -> None:
         """Add a path."""

@@ -1,6 +1,7 @@
 """What a fingerprint sees of live code, and what it refuses to guess."""
 
 import asyncio
+import re
 import sys
 
 import pytest
@@ -370,6 +371,19 @@ def test_what_can_not_be_seen_is_refused(load, case):
     source, reason = REFUSED[case]
     with pytest.raises(FingerprintError, match=rf"step reaches step\.\w+, and .*{reason}.*cache_key="):
         fingerprint(load(source), name="step")
+
+
+@pytest.mark.parametrize("row", ["{'n': i, 'at': At(i)}", "[i, At(i)]", "(i, [At(i)])"])
+def test_what_is_refused_in_a_column_is_told_by_its_place(load, row):
+    """Instances that were written by column before it was found are led through, too."""
+    f = load(
+        "class At:\n    def __init__(self, n): self.n = n if n != 5 else (x for x in ())\n"
+        f"rows = [{row} for i in range(9)]\n"
+        "def f(): return rows\n"
+    )
+    place = {"{": "[5]['at']", "[": "[5][1]", "(": "[5][1][0]"}[row[0]]
+    with pytest.raises(FingerprintError, match=re.escape(f"step.rows{place}.n is a builtins.generator")):
+        fingerprint(f, name="step")
 
 
 def test_a_changed_global_is_seen_and_named(load):
