@@ -171,6 +171,8 @@ class _StateReach(Reach):
         encoder = _StateEncoder(self.label, part.roots, self._found, holders)
         try:
             DESCRIPTIONS[part.kind](encoder, value)
+        except RecursionError:  # what it has come to depends on where it began
+            return b"!"
         except BaseException as error:
             check_failure(error)
             encoder.add(b"!")

@@ -53,3 +53,20 @@ def test_a_value_that_something_changes_in_place_is_told(project, test, does, al
     assert [hits(warm, name) for name in ("first", "total", "other")] == ([0, 0, 8] if altered else [8] * 3)
     alone = project.run_apart("-v", "-k", "total", "--crystallize-cache=off")
     assert digests(project.run_apart("-v", "-k", "total")) == digests(alone)
+
+
+def test_a_value_that_contains_itself_is_not_told(project):
+    """Nobody has changed it, from wherever it is looked at."""
+    project.write("""
+        @pytest.fixture(scope="module")
+        def ring():
+            ring = [1, {"of": [2.0]}]
+            ring.append(ring)
+            return ring
+
+        @pytest.mark.experiment(replicates=4, treatments={"t": {"gain": 5.0}})
+        def experiment_total(rng, ring, gain=0.0):
+            return {"y": rng.random() + gain}
+    """)
+    assert "runs depend" not in project.run_apart().stdout.str()
+    assert hits(project.run_apart("-v")) == 8
