@@ -265,6 +265,8 @@ class CrystallizeSession:
         with global_state_restored() if in_unit else nullcontext(), outside_runs(), ExitStack() as watches:
             for watch in watching_set_up(self._runs.values(), declared):
                 watches.enter_context(watch)
+            for made in self.settings.made_for(fixturedef.argnames):
+                watches.enter_context(made.given_to(declared))
             seed_globals(checksum(name))
             value = yield
         if is_plain_data(value):

@@ -191,10 +191,12 @@ class Repeats:
         exchange.agree(f"{UNLIKE} {self._runs.id}", lambda: text)
 
     def _altered(self) -> list[str]:
-        """Return the wider fixtures whose values are not what they were when they were made."""
+        """Return the wider fixtures whose values are not as those that the runs use have made them."""
         made, used = self._runs.settings.made, self._runs.fixture_definitions
         return sorted(
-            declared.argname for declared, value in made.items() if declared in used and value.has_changed()
+            declared.argname
+            for declared, value in made.items()
+            if declared in used and value.has_changed(used)
         )
 
     def _tell_altered(self, names: Sequence[str]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Collection, Hashable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -115,6 +115,14 @@ class Settings:
         self.collected = 0
         self.notes: dict[str, None] = dict.fromkeys(options.notes)
         self.faults: dict[str, None] = {}
+
+    def made_for(self, names: Collection[str]) -> list[MadeValue]:
+        """Return those of the values that a fixture with these arguments is given, or may ask for."""
+        if "request" in names:
+            return list(self.made.values())
+        given = [value for declared, value in self.made.items() if declared.argname in names]
+        same = {id(value.value) for value in given}
+        return [value for value in self.made.values() if id(value.value) in same]
 
     def note(self, text: str) -> None:
         """Have the summary show a line, once."""

@@ -55,6 +55,50 @@ def test_a_value_that_something_changes_in_place_is_told(project, test, does, al
     assert digests(project.run_apart("-v", "-k", "total")) == digests(alone)
 
 
+MAKERS = """
+@pytest.fixture(scope="session")
+def rates():
+    return {"rate": 1.0, "steps": [1, 2]}
+
+@pytest.fixture(scope="$scope"$keywords)
+def ready(rates):
+    $does
+
+class TestFirst:
+    @pytest.mark.experiment(replicates=4, treatments={"t": {"gain": 5.0}})
+    def experiment_ready(self, rng, ready, rates, gain=0.0):
+        return {"y": rng.random() + gain + len(rates["steps"])}
+
+class TestLater:
+    @pytest.mark.experiment(replicates=4, treatments={"t": {"gain": 5.0}})
+    def experiment_total(self, rng, rates$uses, gain=0.0):
+        return {"y": rng.random() + gain + len(rates["steps"])}
+"""
+
+
+@pytest.mark.parametrize(
+    ("scope", "keywords", "does", "uses", "altered"),
+    [
+        ("session", ", autouse=True", "rates['steps'].append(3)", "", False),
+        ("session", "", "rates['steps'].append(3)", ", ready", False),
+        ("session", "", "rates['steps'].append(3)", "", True),
+        ("class", "", "rates['steps'].append(3)", ", ready", True),
+        ("class", "", "rates['steps'].append(3); yield; rates['steps'].pop()", "", False),
+        ("class", "", "rates['rate'] = 2.0", ", ready", False),
+    ],
+)
+def test_what_further_fixtures_make_of_a_value_belongs_to_it(project, scope, keywords, does, uses, altered):
+    """It is found by all who use them, if they do it once for all or the same each time."""
+    source = Template(MAKERS).substitute(scope=scope, keywords=keywords, does=does, uses=uses)
+    project.write(source)
+    cold = project.run_apart()
+    told = "total: runs depend on what was run before them" in " ".join(cold.stdout.str().split())
+    assert told is altered
+    assert hits(project.run_apart("-v"), "ready") == 8
+    warm = project.run_workers("-v", "-k", "total")
+    assert hits(warm) == (0 if altered else 8)
+
+
 def test_a_value_that_contains_itself_is_not_told(project):
     """Nobody has changed it, from wherever it is looked at."""
     project.write("""
