@@ -99,10 +99,10 @@ class Repeats:
             return False
         if known is None or not self._began or not known.is_ready:
             return False
-        if beside and known.needs_its_process:
+        started, altered = time.perf_counter(), self._altered()
+        if beside and (altered or known.needs_its_process):
             return True
-        started = time.perf_counter()
-        self._conclude(known, stored, known.check(run_again))
+        self._conclude(known, stored, known.check(run_again), altered=altered)
         self._next_look = _next_look(started)
         return False
 

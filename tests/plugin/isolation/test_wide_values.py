@@ -114,3 +114,26 @@ def test_a_value_that_contains_itself_is_not_told(project):
     """)
     assert "runs depend" not in project.run_apart().stdout.str()
     assert hits(project.run_apart("-v")) == 8
+
+
+def test_nothing_is_stored_with_an_altered_value_where_the_session_ends_early(project, monkeypatch):
+    """What is stored while runs are made is stored no sooner than values of fixtures were looked at."""
+    project.write("""
+        @pytest.fixture(scope="session")
+        def rates():
+            return {"rate": 1.0}
+
+        def test_rates(rates):
+            rates["rate"] = 2.0
+
+        @pytest.mark.experiment(replicates=6, treatments={"t": {"gain": 5.0}})
+        def experiment_total(rng, rates, replicate, gain=0.0):
+            if replicate == 5 and os.environ.get("ENDS_EARLY"):
+                os._exit(3)
+            return {"y": rng.random() + gain + rates["rate"]}
+    """)
+    project.raw("conftest.py", "import crystallize.run.stored_runs as s\ns.PUBLISHED_EVERY = 0.0\n")
+    monkeypatch.setenv("ENDS_EARLY", "1")
+    assert project.run_apart().ret == 3
+    monkeypatch.delenv("ENDS_EARLY")
+    assert hits(project.run_apart("-v", "-k", "total")) == 0
