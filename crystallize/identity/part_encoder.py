@@ -141,8 +141,9 @@ class PartEncoder(ColumnEncoder):
         ):
             return False
         self.add(pack_texts(items))
-        for text in items:
+        for place, text in enumerate(items):
             if "." in text or ":" in text:
+                self.add(b"%d:" % place)
                 self.refer_to_named(text)
         return True
 
