@@ -37,11 +37,12 @@ class GivenByHooks(pytest.Item):
 
     @property
     def hooks_attributes(self) -> dict[str, Any]:
-        """Attributes that hooks have set."""
+        """Attributes that hooks have set, but for methods that they have replaced: those are of this item."""
         known = vars(self)
         if known.keys() <= self._attributes:  # in most projects
             return {}
-        return {name: known[name] for name in known.keys() - self._attributes}
+        names = known.keys() - self._attributes
+        return {name: known[name] for name in names if not hasattr(type(self), name)}
 
     @property
     def hooks_fixtures(self) -> list[str]:

@@ -41,7 +41,7 @@ class ConditionFunction(pytest.Function):
         )
         return node
 
-    def begin(self, host: pytest.Item) -> None:
+    def begin_run(self, host: pytest.Item) -> None:
         """Prepare for the next condition run inside the call phase of `host`."""
         self._begin_under(host)
         (self._made or self._as_made).restore(self)
@@ -83,7 +83,7 @@ class ConditionFunction(pytest.Function):
     def _unit_hooks(self) -> UnitHooks:
         return UnitHooks(self.config, self.session.gethookproxy(self.path))
 
-    def take(self, names: Iterable[str], ctx: FrozenContext) -> None:
+    def take_reserved(self, names: Iterable[str], ctx: FrozenContext) -> None:
         """Take values of reserved fixtures as pytest would, if nobody hears of it."""
         if self._unit_hooks.are_unheard:
             self.funcargs.update(values_of(names, ctx))
@@ -93,12 +93,12 @@ class ConditionFunction(pytest.Function):
         """Hooks of the session, looked up once."""
         return self._unit_hooks
 
-    def reported(self, phase: Phase) -> AbstractContextManager[None]:
+    def bracketed(self, phase: Phase) -> AbstractContextManager[None]:
         """Bracket a phase of a condition run, and make its report if the project has a hook for it.
 
         Fixtures learn of such a hook how their test went, and their test is the condition run.
         """
-        return _UNREPORTED if self._make_report is None else self._reported(phase, self._make_report)
+        return _UNREPORTED if self._make_report is None else self._bracketed(phase, self._make_report)
 
     @cached_property
     def _make_report(self) -> Callable[..., pytest.TestReport] | None:
@@ -131,7 +131,7 @@ class ConditionFunction(pytest.Function):
         return file.is_relative_to(self.config.rootpath) and "site-packages" not in file.parts
 
     @contextmanager
-    def _reported(self, phase: Phase, make_report: Callable[..., pytest.TestReport]) -> Iterator[None]:
+    def _bracketed(self, phase: Phase, make_report: Callable[..., pytest.TestReport]) -> Iterator[None]:
         start, clock = time.time(), time.perf_counter()
         fault = None
         try:
@@ -152,7 +152,7 @@ class ConditionFunction(pytest.Function):
 def _of_hooks(host: pytest.Item) -> dict[str, Any]:
     """Return the attributes that hooks have set of an item of ours, which fixtures ask `request.node` for."""
     attributes: dict[str, Any] = host.hooks_attributes  # type: ignore[attr-defined]
-    return attributes
+    return {name: value for name, value in attributes.items() if not hasattr(ConditionFunction, name)}
 
 
 _UNREPORTED = nullcontext()

@@ -154,16 +154,16 @@ class MarkedRuns(ExperimentRuns):
     def _body(self, ctx: FrozenContext, host: pytest.Item) -> None:
         self.enter(ctx)
         node, state, fixtures = self.node, setup_state(host), self.settings.fixtures
-        node.begin(host)
+        node.begin_run(host)
         host.funcargs = node.funcargs  # type: ignore[attr-defined]  # the host is an item of ours
         fixtures.current = ctx
         self._phase = "setup"
-        node.take(self._reserved, ctx)
+        node.take_reserved(self._reserved, ctx)
         try:
-            with node.reported("setup"):
+            with node.bracketed("setup"):
                 state.setup(node)
             self._phase = self.function.originalname
-            with node.reported("call"):
+            with node.bracketed("call"):
                 self._call(ctx)
             node.stash[tmppath_result_key]["call"] = True
         finally:

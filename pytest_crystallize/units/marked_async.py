@@ -184,10 +184,10 @@ class _MarkedRun:
         self._host.funcargs = node.funcargs  # type: ignore[attr-defined]  # the host is an item of ours
         switch.speak_of(ctx)
         try:
-            with node.reported("setup"):
+            with node.bracketed("setup"):
                 yield from self._fixtures.set_up(node)
             self._phase = name
-            with node.reported("call"):
+            with node.bracketed("call"):
                 yield from self._call(ctx)
             node.stash[tmppath_result_key]["call"] = True
         finally:

@@ -124,3 +124,32 @@ def test_a_hook_that_adds_a_fixture_of_the_process_has_runs_made_one_by_one(proj
     result = project.run()
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(["*one by one*'monkeypatch'*"])
+
+
+WRAPS = """
+    def pytest_collection_modifyitems(items):
+        for item in items:
+            for name in ("setup", "runtest", "teardown"):
+                setattr(item, name, told(item, name, getattr(item, name)))
+            item.begin = item.reported = item.take = 0.0
+
+    def told(item, name, method):
+        def called():
+            print("wrapped", name, item.name)
+            return method()
+        return called
+"""
+
+
+@WORKERS
+@pytest.mark.parametrize("form", ["def", "async def"])
+def test_what_a_hook_has_a_test_do_otherwise_is_none_of_its_runs(project, form, workers):
+    """A method that it wraps is of that item: a run, or a token ahead of it, is no call of it."""
+    project.raw("conftest.py", WRAPS)
+    treatments = '{"boost": {"delta": 3.0}, "more": {"delta": 4.0}}'
+    source = total(arguments="request, rng", replicates=40, treatments=treatments)
+    project.write(source.replace("def experiment", f"{form} experiment"))
+    result = project.run_apart("-n", workers, "-s")
+    result.assert_outcomes(passed=2)
+    if workers == "0":
+        assert result.stdout.str().count("wrapped ") == 3 * 2
