@@ -53,7 +53,7 @@ class ConditionFunction(pytest.Function):
     @property
     def _as_made(self) -> AsMade:
         if self._made is None:
-            _ = self.ihook, self._make_report  # found once for all
+            _ = self.ihook, self._make_report and self.location  # found once for all
             self._made = AsMade.of(self)
         return self._made
 

@@ -153,3 +153,24 @@ def test_what_a_hook_has_a_test_do_otherwise_is_none_of_its_runs(project, form, 
     result.assert_outcomes(passed=2)
     if workers == "0":
         assert result.stdout.str().count("wrapped ") == 3 * 2
+
+
+LOCATED = """
+    import pytest
+
+    known = {}
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(item):
+        report = yield
+        assert known.setdefault(item.nodeid, item.location) is item.location
+        return report
+"""
+
+
+@pytest.mark.parametrize("form", ["def", "async def"])
+def test_where_a_function_is_defined_is_looked_up_once_for_all_runs(project, form):
+    """For their reports; it takes as long as the rest of one."""
+    project.raw("conftest.py", LOCATED)
+    project.write(total().replace("def experiment", f"{form} experiment"))
+    project.run().assert_outcomes(passed=1)
