@@ -8,7 +8,7 @@ import logging
 import pathlib
 import sys
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any, Final, Literal, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -136,9 +136,7 @@ class PartEncoder(ColumnEncoder):
             return super().at_once(kinds, items)
         if len(items) < self.fewest:
             return False
-        if any(map("\0".join(items).__contains__, self.roots)) and any(
-            _below(text, self.roots) is not None for text in items
-        ):
+        if self._name_paths(items):
             return False
         self.add(pack_texts(items))
         for place, text in enumerate(items):
@@ -147,8 +145,18 @@ class PartEncoder(ColumnEncoder):
                 self.refer_to_named(text)
         return True
 
+    def _name_paths(self, texts: Collection[str]) -> bool:
+        """Return whether some texts are paths of the project."""
+        return any(map("\0".join(texts).__contains__, self.roots)) and any(
+            _below(text, self.roots) is not None for text in texts
+        )
+
     def unordered(self, tag: bytes, items: Any) -> None:
         """Add the members of a set in the order of what can be said of each without the others."""
+        kinds = set(map(type, items))
+        if kinds == {int} or (kinds == {str} and not self._name_paths(items)):
+            self.sequence(tag, sorted(items))
+            return
         sorted_items = sorted(((self._alone(item), item) for item in items), key=lambda pair: pair[0])
         if len({digest for digest, _ in sorted_items}) < len(sorted_items):
             raise Refusal("is a set with members that can't be told apart, so that their order is not known")
