@@ -183,7 +183,7 @@ class BinomialTest(BuiltInTest):
     Raises
     ------
     DefinitionError
-        If it is no number.
+        If it is no such number.
 
     Examples
     --------
@@ -201,7 +201,7 @@ class BinomialTest(BuiltInTest):
 
     def __post_init__(self) -> None:
         rate = self.rate
-        if isinstance(rate, bool) or not isinstance(rate, Real):
+        if isinstance(rate, bool) or not isinstance(rate, Real) or not 0 <= rate <= 1:
             raise DefinitionError(f"BinomialTest: rate is {rate!r}; allowed is a number from 0 to 1")
 
     @property

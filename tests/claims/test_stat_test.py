@@ -120,6 +120,13 @@ def test_an_option_of_another_kind_is_refused_at_declaration(test, option, allow
     assert str(caught.value).endswith(allowed)
 
 
+@pytest.mark.parametrize("rate", [-0.1, 1.1, 2, float("nan"), float("inf")])
+def test_a_rate_beyond_those_that_there_are_is_refused_at_declaration(rate):
+    """It was found to be none when the replicates had run."""
+    with pytest.raises(DefinitionError, match=r"BinomialTest: rate is .*; allowed is a number from 0 to 1"):
+        BinomialTest(rate=rate)
+
+
 @pytest.mark.parametrize("given", [np.float32(0.25), np.float16(0.25), Fraction(1, 4)])
 def test_any_real_number_is_a_part_and_a_rate(given):
     """As a mean of values of single precision is; they were refused with what is no number."""
