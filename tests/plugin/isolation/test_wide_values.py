@@ -80,11 +80,18 @@ class TestLater:
     ("scope", "keywords", "does", "uses", "altered"),
     [
         ("session", ", autouse=True", "rates['steps'].append(3)", "", False),
-        ("session", "", "rates['steps'].append(3)", ", ready", False),
+        pytest.param("session", "", "rates['steps'].append(3)", ", ready", False, marks=pytest.mark.slow),
         ("session", "", "rates['steps'].append(3)", "", True),
-        ("class", "", "rates['steps'].append(3)", ", ready", True),
-        ("class", "", "rates['steps'].append(3); yield; rates['steps'].pop()", "", False),
-        ("class", "", "rates['rate'] = 2.0", ", ready", False),
+        pytest.param("class", "", "rates['steps'].append(3)", ", ready", True, marks=pytest.mark.slow),
+        pytest.param(
+            "class",
+            "",
+            "rates['steps'].append(3); yield; rates['steps'].pop()",
+            "",
+            False,
+            marks=pytest.mark.slow,
+        ),
+        pytest.param("class", "", "rates['rate'] = 2.0", ", ready", False, marks=pytest.mark.slow),
     ],
 )
 def test_what_further_fixtures_make_of_a_value_belongs_to_it(project, scope, keywords, does, uses, altered):

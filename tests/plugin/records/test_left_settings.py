@@ -38,28 +38,26 @@ def experiment_other(rng, rates, gain=0.0):
     ("does", "value", "repeats"),
     [
         ("pass", "float(decimal.Decimal(1) / 3)", False),
-        ("pass", "float(os.environ.get('SHOP_RATE', 0))", False),
         ("pass", "float(len(str(decimal.Decimal(1))))", True),
-        ("gc.set_threshold(555)", "(gc.get_threshold()[0] == 555)", False),
-        pytest.param("logging.disable(40)", "logging.root.isEnabledFor(40)", False, marks=pytest.mark.slow),
-        pytest.param(
-            "socket.setdefaulttimeout(7)", "(socket.getdefaulttimeout() or 0)", False, marks=pytest.mark.slow
-        ),
-        pytest.param(
-            "sys.set_int_max_str_digits(999)",
-            "(sys.get_int_max_str_digits() == 999)",
-            False,
-            marks=pytest.mark.slow,
-        ),
         ("sys.path.insert(0, '/nowhere')", "('/nowhere' in sys.path)", False),
-        ("sys.path.insert(0, '/nowhere')", "(sys.path.append is None)", True),
-        ("sys.path.insert(0, '/nowhere'); setattr(fractions.Fraction, 'rate', 3)", "0", True),
-        ("setswitchinterval(0.25)", "sys.getswitchinterval()", False),
-        ("setswitchinterval(0.25)", "(gain > 9 and sys.setswitchinterval(9))", True),
         ("setattr(fractions.Fraction, 'rate', 3)", "getattr(fractions.Fraction, 'rate', 0)", False),
+        *(
+            pytest.param(does, value, True, marks=pytest.mark.slow)
+            for does, value in (
+                ("sys.path.insert(0, '/nowhere')", "(sys.path.append is None)"),
+                ("sys.path.insert(0, '/nowhere'); setattr(fractions.Fraction, 'rate', 3)", "0"),
+                ("setswitchinterval(0.25)", "(gain > 9 and sys.setswitchinterval(9))"),
+            )
+        ),
         *(
             pytest.param(does, value, False, marks=pytest.mark.slow)
             for does, value in (
+                ("pass", "float(os.environ.get('SHOP_RATE', 0))"),
+                ("gc.set_threshold(555)", "(gc.get_threshold()[0] == 555)"),
+                ("logging.disable(40)", "logging.root.isEnabledFor(40)"),
+                ("socket.setdefaulttimeout(7)", "(socket.getdefaulttimeout() or 0)"),
+                ("sys.set_int_max_str_digits(999)", "(sys.get_int_max_str_digits() == 999)"),
+                ("setswitchinterval(0.25)", "sys.getswitchinterval()"),
                 ("gc.disable()", "gc.isenabled()"),
                 ("variables.update(rate='3')", "float(variables.get('rate', 0))"),
                 ("variables.update(TZ='Asia/Tokyo'); time.tzset()", "time.timezone"),
