@@ -136,10 +136,14 @@ class Repeatability:
             memo, misses = self._seen.memos[label]
             if misses != self._earlier.misses.get(label, 0):
                 filled[label] = memo
-        moved = self._before.moved()
-        changed = moves(self._found.values()) if moved else {}
-        own = {label: move for label, move in moved.items() if label in changed}
-        return Suspects(filled, self._before.grown(), own).without(self._sound)
+        return Suspects(filled, self._before.grown(), self._moved()[0]).without(self._sound)
+
+    def _moved(self) -> tuple[dict[str, Move], dict[str, Move]]:
+        """Return what became of the settings of these runs: since the first one began, and before."""
+        moved = {} if self._before is None else self._before.moved()
+        since = moves(self._found.values()) if moved else {}
+        later = {label: move for label, move in moved.items() if label in since}
+        return later, {label: move for label, move in moved.items() if label not in since}
 
     def moved_by_others(self) -> dict[str, Move]:
         """Return the settings that runs of other experiments in this process may have changed.
@@ -148,9 +152,7 @@ class Repeatability:
         """
         own = {} if self._before is None else {**self._before.settings, **self._before.of_fixtures}
         moved = moves(found for name, found in self._earlier.settings.items() if name not in own)
-        found = {} if self._before is None else self._before.moved()
-        changed = moves(self._found.values()) if found else {}
-        moved |= {label: move for label, move in found.items() if label not in changed}
+        moved |= self._moved()[1]
         return {label: move for label, move in moved.items() if label not in self._sound}
 
     @property
