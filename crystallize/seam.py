@@ -125,6 +125,7 @@ if TYPE_CHECKING:
     from crystallize.identity.environment import Environment as Environment
     from crystallize.identity.environment import environment as environment
     from crystallize.identity.environment import environment_changes as environment_changes
+    from crystallize.identity.fingerprint import changes as changes
     from crystallize.identity.fingerprint import fingerprint as fingerprint
     from crystallize.identity.inputs import declared_inputs as declared_inputs
     from crystallize.identity.made_values import MadeValue as MadeValue
@@ -184,8 +185,6 @@ if TYPE_CHECKING:
     from crystallize.run.repeatability import Earlier as Earlier
     from crystallize.run.repeatability import Repeatability as Repeatability
     from crystallize.run.run_key import Subject as Subject
-    from crystallize.run.run_key import explain as explain
-    from crystallize.run.run_key import is_environment as is_environment
     from crystallize.run.step_cache import StepCache as StepCache
     from crystallize.run.step_cache import open_step_cache as open_step_cache
     from crystallize.run.stored_runs import StoredRuns as StoredRuns
@@ -312,7 +311,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "experiment.result_metrics": ("ConditionMetrics",),
     "identity.audit": ("listen", "unheard"),
     "identity.environment": ("Environment", "environment", "environment_changes"),
-    "identity.fingerprint": ("fingerprint",),
+    "identity.fingerprint": ("changes", "fingerprint"),
     "identity.inputs": ("declared_inputs",),
     "identity.made_values": ("MadeValue", "is_plain_data"),
     "identity.opened_files": ("OPENED",),
@@ -348,7 +347,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "run.plugins": ("Execution",),
     "run.plugins.artifacts": ("write_artifacts",),
     "run.repeatability": ("Earlier", "Repeatability"),
-    "run.run_key": ("Subject", "explain", "is_environment"),
+    "run.run_key": ("Subject",),
     "run.step_cache": ("StepCache", "open_step_cache"),
     "run.stored_runs": ("StoredRuns",),
     "run.units": ("Unit", "rotated", "unit_of"),

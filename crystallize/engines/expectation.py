@@ -14,10 +14,11 @@ from typing import Any, Final
 from crystallize.declare.dependencies import Caching
 from crystallize.errors import FingerprintError, OtherCodeError
 from crystallize.identity.environment import environment, environment_changes
+from crystallize.identity.fingerprint import changes
 from crystallize.run.execute import RunPlan
 from crystallize.run.plan_subject import subject_of
 from crystallize.run.plugins import BasePlugin
-from crystallize.run.run_key import Subject, explain
+from crystallize.run.run_key import Subject
 
 _MOST_SHOWN: Final = 4
 _ALWAYS: Final = frozenset({"Python", "Python flags", "crystallize source", "numpy", "scipy"})
@@ -98,7 +99,7 @@ class Expectation:
         said = (
             change
             for condition, parts in self.parts.items()
-            for change in explain(_code(parts), _code(now[condition]))
+            for change in changes(_code(parts), _code(now[condition]))
         )
         other = self._other_parts()
         self._refuse(where, [*dict.fromkeys(said)])
@@ -146,14 +147,14 @@ class Expectation:
 
 
 def _code(parts: Mapping[str, str]) -> dict[str, str]:
-    """Return the parts that are not of the environment, which is compared by itself.
+    """Return the parts but those of the script that was started.
 
-    Nor of the script that was started: its code travels with the experiment, or is the same file's.
+    Its code travels with the experiment, or is the same file's.
     """
-    left: tuple[str, ...] = ("environment ", "__main__.")
+    left: tuple[str, ...] = ("__main__.",)
     if any(name.startswith("__main__.") for name in parts):
         left += ("data source ", "step ", "treatment ", "seeding", "initial context", "output ", "plugin ")
-    return {n: p for n, p in parts.items() if n.startswith("environment variable ") or not n.startswith(left)}
+    return {name: part for name, part in parts.items() if not name.startswith(left)}
 
 
 def _version(name: str, part: str) -> str:

@@ -16,8 +16,8 @@ from crystallize.context.seeding import SeedStream
 from crystallize.declare.dependencies import Caching
 from crystallize.declare.treatment import Treatment
 from crystallize.errors import FingerprintError
-from crystallize.identity.environment import Environment, environment_changes
-from crystallize.identity.fingerprint import changes, found_by, spellings
+from crystallize.identity.environment import Environment
+from crystallize.identity.fingerprint import found_by, spellings
 from crystallize.identity.inputs import input_digests
 from crystallize.identity.origin import Roots
 from crystallize.identity.reach import Reach
@@ -25,7 +25,9 @@ from crystallize.identity.set_up import reached_modules
 from crystallize.run.units import Unit
 
 _SCHEMA: Final = "crystallize-records-1"
-_ENVIRONMENT: Final = "environment "
+ENVIRONMENT: Final = "(environment)"
+"""Name of the part that stands for the environment, of which all that is stored has some hundred parts."""
+
 _REPLACED: Final = "cache_key"
 _quoted: Final = json.JSONEncoder().encode  # of a text; `dumps` would take four times as long
 
@@ -39,7 +41,7 @@ class RunIdentity:
     slot : str
         What records are stored under: names of code, so that titles may change.
     common : mapping
-        Name of each part that all conditions have -> short digest of it.
+        Name of each part that all conditions have -> short digest of it; the environment is one of them.
     own : mapping
         Condition -> name of each further part -> digest.
     labels : frozenset of str or None
@@ -50,6 +52,8 @@ class RunIdentity:
         Condition -> digest of all that its runs depend on, the replicate apart.
     stream : SeedStream
         Says what tells a replicate from others.
+    environment : Environment
+        What the runs are made in.
     """
 
     slot: str
@@ -59,6 +63,7 @@ class RunIdentity:
     digest: str
     seals: Mapping[str, bytes] = field(repr=False)
     stream: SeedStream = field(repr=False)
+    environment: Environment = field(repr=False)
 
     def key(self, unit: Unit) -> str:
         """Return the key of a unit's record, 32 hexadecimal digits."""
@@ -67,8 +72,9 @@ class RunIdentity:
 
     @property
     def parts(self) -> dict[str, dict[str, str]]:
-        """Condition -> name of each part -> digest."""
-        return {condition: {**self.common, **own} for condition, own in self.own.items()}
+        """Condition -> name of each part -> digest, the environment apart."""
+        common = {name: part for name, part in self.common.items() if name != ENVIRONMENT}
+        return {condition: {**common, **own} for condition, own in self.own.items()}
 
     def with_set_up(self, found: Mapping[str, str]) -> RunIdentity:
         """Return it with what the project does to its process before runs: file -> digest."""
@@ -146,13 +152,13 @@ class Subject:
         digest = blake2b(repr(sorted(seals.items())).encode(), digest_size=32).hexdigest()
         slot = json.dumps(["records", *self.names])
         known_code = frozenset(labels) if complete else None
-        return RunIdentity(slot, common.said, own_parts, known_code, digest, seals, self.stream)
+        return RunIdentity(slot, common.said, own_parts, known_code, digest, seals, self.stream, environment)
 
     def _common(self, environment: Environment) -> _Parts:
         """Return what the runs of all conditions depend on."""
         common = _Parts(self, spellings(self.roots), {})
         common.value("schema", _SCHEMA)
-        common.said |= {_ENVIRONMENT + name: part for name, part in environment.parts.items()}
+        common.said[ENVIRONMENT] = environment.digest
         common.seal("environment", environment.digest)
         for name, component in self.components.items():
             common.code(name, component)
@@ -258,19 +264,3 @@ class _Parts:
         self.add(name, found.parts)
         self.labels.update(label for label in found.parts if label != name)
         self.seal(name, found.digest)
-
-
-def explain(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
-    """Say what differs between the parts of two identities, such as ``helpers.clean changed``."""
-
-    def split(parts: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-        of = {n.removeprefix(_ENVIRONMENT): p for n, p in parts.items() if is_environment(n)}
-        return of, {name: part for name, part in parts.items() if not is_environment(name)}
-
-    (was, before), (now, after) = split(old), split(new)
-    return [*changes(before, after), *environment_changes(was, now)]
-
-
-def is_environment(name: str) -> bool:
-    """Return whether a part of an identity is of the environment, the variables that are declared apart."""
-    return name.startswith(_ENVIRONMENT) and not name.startswith(_ENVIRONMENT + "variable ")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import platform
 import secrets
@@ -19,9 +20,11 @@ from crystallize.claims.hypothesis import Hypothesis, metrics_of_claims
 from crystallize.context.record import RunRecord, as_cached
 from crystallize.declare.case_design import CaseStream
 from crystallize.declare.treatment import BASELINE
+from crystallize.identity.environment import environment_changes
+from crystallize.identity.fingerprint import changes
 from crystallize.identity.opened_files import OPENED
 from crystallize.identity.prerequisites import Prerequisites, Unprovable
-from crystallize.run.run_key import explain
+from crystallize.run.run_key import ENVIRONMENT, RunIdentity
 from crystallize.run.units import Unit, unit_of
 from crystallize.run.verification import ignores_stored, measured_whole, to_verify
 from crystallize.run.watched_runs import WatchedRuns
@@ -34,6 +37,8 @@ _KIND: Final = "json "
 _WITHDRAWN: Final = "withdrawn"
 _WAS_WITHDRAWN: Final = "what was stored was withdrawn by the session that had stored it"
 _DAMAGED: Final = "what was stored can't be read"
+_ENVIRONMENT: Final = "environment "
+_OTHER_ENVIRONMENT: Final = "the environment changed"
 _FOREIGN: Final = "some of what is stored is damaged, or of another secret"
 
 
@@ -136,6 +141,8 @@ class StoredRuns:
             elif self.runs.may_lack(record.artifacts) and self._is_proven(kind, record):
                 self._made[unit] = kind.split(" ")[2]
                 found[unit] = as_cached(record)
+        if found:
+            self._store.touch(_ENVIRONMENT + identity.environment.digest, "list")
         if self._store.rejected > rejected and len(found) < len(units):
             self.broken.add(_FOREIGN)
         return found
@@ -191,8 +198,15 @@ class StoredRuns:
         """Say what has changed since records of a condition were stored or used; nothing if none were."""
         identity = self.runs.identity
         old = None if identity is None else self._store.explain(identity.slot, condition)
-        changes = [] if identity is None or old is None else explain(old, identity.parts[condition])
-        return [*sorted(self.broken), *changes]
+        if identity is None or old is None:
+            return sorted(self.broken)
+        then = old.pop(ENVIRONMENT, "")
+        said = [*sorted(self.broken), *changes(old, identity.parts[condition])]
+        if then != identity.environment.digest:
+            was = self._store.get(_ENVIRONMENT + then, "list")
+            now = identity.environment.parts
+            said += [_OTHER_ENVIRONMENT] if was is None else environment_changes(json.loads(was.data), now)
+        return said
 
     def edited_cases(self, lacking: Iterable[int]) -> list[str]:
         """Say which cases hold something else than when they were stored, of replicates of which no run is.
@@ -310,10 +324,18 @@ class StoredRuns:
                 for unit, record in buffered.items()
             }
             own = {condition: identity.own[condition] for _, condition in buffered}
+            self._keep_environment(identity)
             self._store.publish(identity.slot, identity.common, bodies, own)
             self.published += len(buffered)
             self._published += buffered
         self._due = time.perf_counter() + max(PUBLISHED_EVERY, _CHECKS * took)  # files are read once
+
+    def _keep_environment(self, identity: RunIdentity) -> None:
+        """Have what the environment consists of stay as long as its records, to tell later what changed."""
+        environment = identity.environment
+        name = _ENVIRONMENT + environment.digest
+        if not self._store.touch(name, "list"):
+            self._store.put(name, Encoded("json", json.dumps(environment.to_json()).encode()), "list")
 
     def _listed(self) -> str | None:
         """Return the name of the list of files that goes with what is stored now."""

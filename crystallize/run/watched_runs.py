@@ -13,11 +13,12 @@ from crystallize.context.record import ArtifactEntry, RunRecord
 from crystallize.context.seeding import global_draws_detector
 from crystallize.errors import FingerprintError
 from crystallize.identity.environment import Environment
+from crystallize.identity.fingerprint import changes
 from crystallize.identity.purity import Watch, Watcher
 from crystallize.identity.set_up import set_up_by
 from crystallize.run.impurities import Impurities
 from crystallize.run.repeatability import Repeatability
-from crystallize.run.run_key import RunIdentity, Subject, explain
+from crystallize.run.run_key import RunIdentity, Subject
 from crystallize.run.units import Unit
 
 ARTIFACTS: Final = "wrote artifacts, which are not stored with its record"
@@ -182,7 +183,7 @@ class WatchedRuns:
         said = [
             change
             for condition, parts in self._made_of.parts.items()
-            for change in explain(parts, now.parts[condition])
+            for change in changes(parts, now.parts[condition])
         ]
         return ", ".join(dict.fromkeys(said)) or "what it is made of changed"
 

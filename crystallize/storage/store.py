@@ -96,6 +96,14 @@ class Store:
         _touch(path)
         return records[0].value
 
+    def touch(self, key: str, sort: Sort = "value") -> bool:
+        """Note that a value is used, without reading it; return whether there is a file under its key."""
+        try:
+            os.utime(self._place(key, sort))
+        except OSError:
+            return False
+        return True
+
     def has(self, key: str, sort: Sort = "value") -> bool:
         """Return whether there is a file under a key, whoever wrote it."""
         return os.path.exists(self._place(key, sort))  # noqa: PTH110 - a Path raises where there is no access

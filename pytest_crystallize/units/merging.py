@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from crystallize.errors import EngineError, FingerprintError
-from crystallize.seam import Unit, environment, explain, first_of, is_environment
+from crystallize.seam import Unit, changes, environment, first_of
 from pytest_crystallize.records.exchange import UNLIKE
 from pytest_crystallize.records.logs import Key
 from pytest_crystallize.records.shards import ExperimentShard, MergedShards, ShardFile
@@ -32,13 +32,9 @@ def described(runs: UnitRuns) -> dict[str, Any]:
 def _code(runs: UnitRuns) -> dict[str, dict[str, str]]:
     """Return what the runs of each condition depend on, the environment apart."""
     try:
-        identity = runs.subject().identify(environment())
+        return runs.subject().identify(environment()).parts
     except FingerprintError:
         return {}
-    return {
-        condition: {name: part for name, part in parts.items() if not is_environment(name)}
-        for condition, parts in identity.parts.items()
-    }
 
 
 def take_merged(runs: UnitRuns, merged: MergedShards) -> None:
@@ -76,7 +72,7 @@ def _check(runs: UnitRuns, first: ShardFile, shard: ExperimentShard) -> None:
     if not shard.code and (first.commit is None or first.dirty):
         runs.settings.note(f"nothing shows that the shards ran the code of {runs.name} that is here")
     for condition, parts in shard.code.items():
-        if changed := explain(parts, now["code"].get(condition, {})):
+        if changed := changes(parts, now["code"].get(condition, {})):
             raise EngineError(
                 f"the shards ran other code of {runs.name} than is here: {', '.join(changed[:_MOST_NAMED])}"
             )

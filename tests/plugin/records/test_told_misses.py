@@ -1,6 +1,7 @@
 """What is said of runs that could have been stored, or used, and were not."""
 
 import re
+import shutil
 
 import pytest
 
@@ -47,6 +48,33 @@ def test_another_secret_is_told(project, monkeypatch):
     again = project.run_apart("-v")
     assert hits(again) == 10
     assert "recomputed" not in again.stdout.str()
+
+
+def _install(project, version):
+    """Have a distribution be installed in the project, in place of another version."""
+    home = project.path / "installed"
+    shutil.rmtree(home, ignore_errors=True)
+    info = home / f"dosing-{version}.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: dosing\nVersion: {version}\n")
+    (info / "RECORD").write_text("")
+
+
+@pytest.mark.parametrize("is_known", [True, False], ids=["known", "evicted"])
+def test_another_environment_is_told_by_what_is_of_another_version(project, monkeypatch, is_known):
+    """As far as it is known what it was."""
+    project.write(experiment())
+    _install(project, "1.0")
+    monkeypatch.setenv("PYTHONPATH", str(project.path / "installed"))
+    project.run_apart()
+    if not is_known:
+        for path in project.path.rglob("*.list"):
+            path.unlink()
+    _install(project, "2.0")
+    result = project.run_apart("-v")
+    assert hits(result) == 0
+    said = "dosing 1.0 * -> 2.0 *" if is_known else "the environment changed"
+    result.stdout.fnmatch_lines([f"  recomputed: {said}"])
 
 
 def test_what_a_look_leaves_out_is_not_told(project):
