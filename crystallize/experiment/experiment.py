@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from crystallize.analysis.claim_plan import POWER, ExperimentPlan
@@ -20,7 +20,6 @@ from crystallize.experiment.optimize import BaseOptimizer
 from crystallize.experiment.optimize.search import Search
 from crystallize.experiment.result import Result
 from crystallize.experiment.runner import Runner, Strategy, beside_loop
-from crystallize.run.execute import RunPlan
 from crystallize.run.plugins import LoggingPlugin
 
 _SOURCE: Any = object()
@@ -291,10 +290,6 @@ class Experiment(ExperimentDeclaration):
         used = self.for_run(chosen, (), self.once)
         used.plugins = with_defaults([*used.plugins, LoggingPlugin(verbose=True)], DEFAULT_PLUGINS)
         return Runner(used, used.run_plan()).debugged(replicate)
-
-    def execute_plan(self, plan: RunPlan, conditions: Sequence[str]) -> Result:
-        """Run conditions in every replicate, or until every claim is decided, as a plan says."""
-        return driven(Runner(self, plan).result(conditions))
 
 
 class ExperimentBuilder(PartsBuilder):

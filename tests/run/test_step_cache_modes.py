@@ -29,7 +29,9 @@ from crystallize import (
     exit_step,
     pipeline_step,
 )
+from crystallize.declare.awaiting import driven
 from crystallize.errors import DefinitionError
+from crystallize.experiment.runner import Runner
 from crystallize.run.step_cache import open_step_cache
 from crystallize.run.units import units
 
@@ -77,7 +79,7 @@ def test_every_execution_gives_the_same_with_and_without_a_cache(execution, tmp_
             replicates=3,
         )
         plan = experiment.run_plan().with_step_cache(open_step_cache(directory, mode=mode))
-        result = experiment.execute_plan(plan, plan.conditions)
+        result = driven(Runner(experiment, plan).result())
         return result.digest, sorted(map(facts, result.records))
 
     off = digests(None, mode="off", execution=SerialExecution())
