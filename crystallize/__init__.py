@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from crystallize import stats as stats
     from crystallize.analysis.analysis import evaluate as evaluate
     from crystallize.analysis.condition_runs import ConditionRuns as ConditionRuns
-    from crystallize.analysis.evaluation import digest as digest
+    from crystallize.analysis.digest import digest as digest
     from crystallize.analysis.verdict import Verdict as Verdict
     from crystallize.calls.remote import remote as remote
     from crystallize.claims.hypothesis import Hypothesis as Hypothesis
@@ -91,7 +91,7 @@ if TYPE_CHECKING:
 _NAMES = {
     "analysis.analysis": ("evaluate",),
     "analysis.condition_runs": ("ConditionRuns",),
-    "analysis.evaluation": ("digest",),
+    "analysis.digest": ("digest",),
     "analysis.verdict": ("Verdict",),
     "calls.remote": ("remote",),
     "claims.hypothesis": ("Hypothesis", "hypothesis"),

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from crystallize.analysis.calibration import calibrate as calibrate
     from crystallize.analysis.claim_plan import plan_lines as plan_lines
     from crystallize.analysis.claim_test import suited as suited
-    from crystallize.analysis.evaluation import digest as digest
-    from crystallize.analysis.evaluation import ranked as ranked
-    from crystallize.analysis.evaluation import score as score
+    from crystallize.analysis.digest import digest as digest
     from crystallize.analysis.family import AnalysisPlan as AnalysisPlan
     from crystallize.analysis.history import add_recording as add_recording
     from crystallize.analysis.interim import Interim as Interim
     from crystallize.analysis.planning import FEWEST as FEWEST
     from crystallize.analysis.planning import Planner as Planner
+    from crystallize.analysis.ranking import ranked as ranked
+    from crystallize.analysis.ranking import score as score
     from crystallize.analysis.recordable import Claimed as Claimed
     from crystallize.analysis.recordable import claimed_metrics as claimed_metrics
     from crystallize.analysis.recordable import make_recording as make_recording
@@ -240,11 +240,12 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "analysis.calibration": ("BLIND_SPOT", "Calibration", "calibrate"),
     "analysis.claim_plan": ("plan_lines",),
     "analysis.claim_test": ("suited",),
-    "analysis.evaluation": ("digest", "ranked", "score"),
+    "analysis.digest": ("digest",),
     "analysis.family": ("AnalysisPlan",),
     "analysis.history": ("add_recording",),
     "analysis.interim": ("Interim",),
     "analysis.planning": ("FEWEST", "Planner"),
+    "analysis.ranking": ("ranked", "score"),
     "analysis.recordable": ("Claimed", "claimed_metrics", "make_recording", "unrecordable"),
     "analysis.reference_file": ("load_reference", "write_reference"),
     "analysis.references": ("References", "find_references"),

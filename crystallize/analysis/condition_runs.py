@@ -26,7 +26,7 @@ from crystallize.analysis.columns import (
     single_values,
 )
 from crystallize.context.record import NOT_BEGUN, RunRecord
-from crystallize.context.record_table import Records
+from crystallize.context.record_table import Records, RecordTable
 from crystallize.context.recording import is_finite, is_number
 from crystallize.context.trace import Scope
 
@@ -323,6 +323,21 @@ class ConditionRuns:
             f"{len(self.lacking)} of {len(self.records)} {self.noun}s of {self.condition!r} are missing: "
             f"{self.called(first)} {what}{more}"
         )
+
+
+def runs_by_condition(
+    records: Iterable[RunRecord], conditions: Iterable[str], replicates: int
+) -> dict[str, ConditionRuns]:
+    """Sort records into conditions and replicates.
+
+    Where a unit has several records, one that did not succeed counts, in whatever order they come.
+    """
+    tables = {name: RecordTable() for name in conditions}
+    for record in records:
+        table = tables.get(record.condition)
+        if table is not None and 0 <= record.replicate < replicates:
+            table.put_unless_failed(record)
+    return {name: ConditionRuns(name, Records(table, replicates)) for name, table in tables.items()}
 
 
 def _total(entries: list[Any]) -> Any:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from crystallize.analysis.condition_runs import ConditionRuns
-from crystallize.analysis.evaluation import digest
+from crystallize.analysis.digest import digest
 from crystallize.declare.case_design import CaseStream
 from crystallize.experiment.result_metrics import ExperimentMetrics, HypothesisResult, listed
 from crystallize.experiment.result_parts import ResultParts

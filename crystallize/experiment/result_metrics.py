@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 
 from crystallize.analysis.columns import mean
 from crystallize.analysis.condition_runs import ConditionRuns
-from crystallize.analysis.evaluation import rank
+from crystallize.analysis.ranking import rank
 from crystallize.analysis.recordable import Claimed, claimed_metrics
 from crystallize.analysis.verdict import Verdict
 from crystallize.claims.hypothesis import Hypothesis

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 from crystallize.analysis.analysis import Analysis
 from crystallize.analysis.claim_plan import ExperimentPlan
-from crystallize.analysis.condition_runs import ConditionRuns
-from crystallize.analysis.evaluation import runs_by_condition
+from crystallize.analysis.condition_runs import ConditionRuns, runs_by_condition
 from crystallize.analysis.interim import Interim, Schedule
 from crystallize.analysis.planning import Planner
 from crystallize.analysis.references import references_by_path

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from crystallize.analysis.condition_runs import ConditionRuns
-from crystallize.analysis.evaluation import digest
+from crystallize.analysis.digest import digest
 
 T = TypeVar("T")
 

@@ -7,6 +7,17 @@ from crystallize.context.recording import MetricEntry
 FAILED = RunError("ValueError", "went wrong", "train", "Traceback ...")
 
 
+def record(condition="baseline", replicate=0, *, error=None, skipped=None, seed=None, **metrics):
+    """Return a record; a list of values is recorded one by one."""
+    entries = tuple(
+        MetricEntry(name, value, None, name.startswith("time"), "step")
+        for name, values in metrics.items()
+        for value in (values if isinstance(values, list) else [values])
+    )
+    seed = 100 + replicate if seed is None else seed
+    return RunRecord(condition, replicate, seed, entries, error=error, skipped=skipped)
+
+
 def arm(condition, values, *, metric="x", units=None, first_seed=100):
     """Return runs of a condition: per replicate a value, a list of several, an error, or None if not run.
 
@@ -22,10 +33,10 @@ def arm(condition, values, *, metric="x", units=None, first_seed=100):
             MetricEntry(metric, v, units[j] if units else None, False, "step") for j, v in enumerate(several)
         )
         failed = isinstance(value, RunError)
-        record = RunRecord(
+        made = RunRecord(
             condition, i, first_seed + i, () if failed else entries, error=value if failed else None
         )
-        records.append(None if value is None else record)
+        records.append(None if value is None else made)
     return ConditionRuns(condition, records)
 
 

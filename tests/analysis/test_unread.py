@@ -8,6 +8,7 @@ from crystallize import (
     AnytimeValid,
     Artifact,
     AsyncExecution,
+    ConditionRuns,
     Experiment,
     ExperimentGraph,
     GroupSequential,
@@ -263,3 +264,63 @@ def test_in_a_graph_what_is_upstream_counts(tmp_path, monkeypatch):
     own = {"own": {"threshold": 1}, "slip": {"treshold": 1}}
     found = graph_verdicts({"longer": {"words": 5}}, own=own)
     assert found["read"] == {"own": "supported", "slip": "invalid", "longer": "supported"}
+
+
+def experiment(*treatments, read=()):
+    @pipeline_step()
+    def step(data, ctx, *, delta=0.0):
+        for key in read:
+            ctx.get(key)
+        if ctx.get("fail", False):
+            raise ValueError
+        return data, {"x": delta}
+
+    return Experiment(0, [step], treatments=treatments, name="typo", replicates=3)
+
+
+def unread(treatment, **options):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CrystallizeWarning)
+        result = experiment(treatment, **options).run()
+    return TreatmentKeys.of([treatment]).unread(result.metrics.treatments[treatment.name].runs)
+
+
+def test_keys_that_nothing_read_are_found():
+    """Of a mapping and of a function, in the order in which they are set."""
+    assert unread(Treatment("t", {"delta": 1})) == []
+    assert unread(Treatment("t", {"detla": 1, "delta": 2, "b": 3})) == ["detla", "b"]
+    assert unread(Treatment("t", lambda ctx: ctx.add("detla", 1))) == ["detla"]
+    assert unread(Treatment("t", {"other": 1}), read=["other"]) == []
+
+
+def test_what_a_treatment_reads_of_itself_is_not_read():
+    """It changes nothing outside."""
+
+    def change(ctx):
+        ctx.add("a", 1)
+        ctx.get("a")
+
+    assert unread(Treatment("t", change)) == ["a"]
+
+
+def test_a_step_named_like_the_treatment_reads_all_the_same():
+    """The treatment's own scope is the first one only."""
+    assert unread(Treatment("step", {"delta": 1})) == []
+
+
+def test_without_a_successful_run_nothing_is_known():
+    """A run that failed may have failed before it read the key."""
+    treatment = Treatment("t", {"fail": True, "later": 1})
+    assert unread(treatment) == []
+    assert TreatmentKeys.of([treatment]).unread(ConditionRuns("t", [None])) == []
+
+
+def test_a_key_that_nothing_read_is_warned_about():
+    """The warning names treatment and key, and what was looked up in vain."""
+    with pytest.warns(
+        CrystallizeWarning,
+        match=r"treatment 'boost' of experiment 'typo' sets 'detla', which nothing read \(known are: "
+        r"'delta', 'fail'\)",
+    ) as caught:
+        experiment(Treatment("boost", {"detla": 1})).run()
+    assert caught[0].filename == __file__

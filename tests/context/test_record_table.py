@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from laws import examples
 
 from crystallize import ConditionRuns, RunRecord
-from crystallize.analysis.evaluation import digest, runs_by_condition
+from crystallize.analysis.condition_runs import runs_by_condition
+from crystallize.analysis.digest import digest
 from crystallize.context import record_table
 from crystallize.context.record import ArtifactEntry, RunError
 from crystallize.context.record_table import Records, RecordTable

@@ -23,7 +23,7 @@ from crystallize import (
     data_source,
     pipeline_step,
 )
-from crystallize.analysis.evaluation import digest
+from crystallize.analysis.digest import digest
 from crystallize.errors import CrystallizeWarning
 from crystallize.run.impurities import Impurities
 

@@ -1,14 +1,12 @@
-"""From records to verdicts."""
+"""Records that are there already, judged: evidence that is missing, or that no claim can rest on."""
 
-import itertools
 import math
 import random
-import sys
-import warnings
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from recorded import record
 
 from crystallize import (
     AnytimeValid,
@@ -18,32 +16,18 @@ from crystallize import (
     Hypothesis,
     PassAt,
     RunRecord,
-    Treatment,
     WelchTTest,
+    digest,
     evaluate,
     pipeline_step,
     verifier,
 )
-from crystallize.analysis.condition_runs import mean
-from crystallize.analysis.evaluation import digest, rank, runs_by_condition
-from crystallize.analysis.unread import TreatmentKeys
+from crystallize.analysis.condition_runs import runs_by_condition
 from crystallize.claims.policy import Judging
 from crystallize.context.record import RunError
-from crystallize.context.recording import MetricEntry
-from crystallize.errors import CrystallizeWarning, DefinitionError
+from crystallize.errors import DefinitionError
 
 FAILED = RunError("ValueError", "went wrong\nin two lines", "train", "Traceback ...")
-
-
-def record(condition="baseline", replicate=0, *, error=None, skipped=None, seed=None, **metrics):
-    """Return a record; a list of values is recorded one by one."""
-    entries = tuple(
-        MetricEntry(name, value, None, name.startswith("time"), "step")
-        for name, values in metrics.items()
-        for value in (values if isinstance(values, list) else [values])
-    )
-    seed = 100 + replicate if seed is None else seed
-    return RunRecord(condition, replicate, seed, entries, error=error, skipped=skipped)
 
 
 def runs(condition, x):
@@ -172,26 +156,6 @@ def test_a_verifier_without_metrics_gets_the_complete_ones():
     assert len(given_metrics) == 1
 
 
-def test_values_of_one_replicate_are_one_unit():
-    """Several numbers are averaged, whatever the order of replicates; other values stay a list."""
-    arm = ConditionRuns(
-        "baseline", [record(x=[1, 2, 6], name=["a", "b"], y=1.5), record(replicate=1, x=4.0, name="c", y=2)]
-    )
-    assert arm.metrics == {"x": [3.0, 4.0], "name": [["a", "b"], "c"], "y": [1.5, 2]}
-    assert arm.mean("x") == 3.5
-    assert arm.mean("name") is None
-    assert arm.mean("absent") is None
-
-
-def test_samples_keep_their_replicate_numbers():
-    """A failed replicate leaves a nan in its place."""
-    arm = runs("boost", [1.0, record("boost", 1, error=FAILED, x=9.0), 3.0, None])
-    assert repr(arm.metrics["x"]) == "[1.0, nan, 3.0, nan]"
-    assert arm.lacking == (1, 3)
-    assert "2 of 4 replicates" in arm.missing_evidence()
-    assert "(as did 1 more)" in arm.missing_evidence()
-
-
 def test_a_verifier_can_not_change_the_evidence():
     """What one hypothesis does to its samples is not seen by the next."""
 
@@ -232,7 +196,7 @@ def test_a_claim_on_constant_differences_is_labelled_and_does_not_overstate():
     verdict = evaluate(CLAIM, runs("baseline", BASELINE), runs("boost", [x + 10 for x in BASELINE]))
     assert verdict.degenerate
     assert verdict.p_value == 2**-5
-    unpaired = Hypothesis(metric="x", direction="increase", statistical_test=welch())
+    unpaired = Hypothesis(metric="x", direction="increase", statistical_test=WelchTTest())
     verdict = evaluate(unpaired, runs("baseline", BASELINE), runs("boost", [x + 10 for x in BASELINE]))
     assert not verdict.degenerate  # to Welch's test, arms that vary are arms that vary
 
@@ -256,151 +220,6 @@ def test_verdicts_do_not_depend_on_the_order_of_records(order, data):
 
     assert outcome(shuffled) == outcome(records)
     assert digest(shuffled) == digest(records)
-
-
-def test_a_unit_that_failed_once_has_failed():
-    """Of two records of a unit the failed one counts, whichever comes first."""
-    pair = [record(x=1.0), record(error=FAILED)]
-    for some in itertools.permutations(pair):
-        assert runs_by_condition(some, ["baseline"], 1)["baseline"].lacking == (0,)
-
-
-def test_records_of_others_are_left_out():
-    """Other conditions, and replicates beyond the number asked for."""
-    some = [record(), record("other"), record(replicate=5), record(replicate=-1)]
-    assert runs_by_condition(some, ["baseline"], 2)["baseline"].records == (some[0], None)
-
-
-def test_the_digest_leaves_out_what_is_measured():
-    """It changes with values, units, seeds and failures, and with nothing else."""
-    one = record(x=1.0, time=3.0)
-    assert digest([one]) == digest([record(x=1.0, time=4.0)])
-    changed = [
-        record(x=1),
-        record(x=math.nextafter(1.0, 2)),
-        record(y=1.0),
-        record(x=1.0, seed=3),
-        record(x=1.0, error=FAILED),
-        record(x=1.0, skipped="no"),
-        record("boost", x=1.0),
-        record(replicate=1, x=1.0),
-    ]
-    assert len({digest([r]) for r in [one, *changed]}) == 9
-    assert digest([record(x=-0.0)]) != digest([record(x=0.0)])
-    assert digest([record(x=math.nan)]) == digest([record(x=math.nan)])
-    assert ConditionRuns("baseline", [one]).measured == {"time"}
-
-
-def verdicts(*statuses):
-    arm = runs("baseline", BASELINE)
-    return {
-        f"t{i}": evaluate(always(), arm, runs(f"t{i}", BETTER if status else [math.nan] * 6))
-        for i, status in enumerate(statuses)
-    }
-
-
-def test_treatments_are_ranked_smallest_first():
-    """Ties keep their order; invalid verdicts, nan and whatever the ranker can't rank come last."""
-    scores = iter([2, 1, math.nan, 1])
-    hypothesis = Hypothesis(always().verifier, "x", lambda result: next(scores))
-    assert rank(hypothesis, verdicts(1, 1, 1, 0, 1)) == ["t1", "t4", "t0", "t2", "t3"]
-
-
-def test_a_ranker_that_fails_is_warned_about():
-    """The warning names hypothesis and treatment, and the others are ranked."""
-
-    def ranker(result):
-        raise KeyError("effect")
-
-    with pytest.warns(
-        CrystallizeWarning, match="ranker of hypothesis 'h' raised KeyError: 'effect' for 't0'"
-    ):
-        assert rank(Hypothesis(always().verifier, "x", ranker, "h"), verdicts(1)) == ["t0"]
-
-
-@pytest.mark.parametrize(
-    ("values", "expected"),
-    [
-        ([1, 2, 6], 3.0),
-        ([0.1] * 10, 0.1),
-        ([1e308, 1e308], 1e308),
-        ([1.7e308] * 3 + [-1.7e308], 8.5e307),
-        ([sys.float_info.max] * 3, sys.float_info.max),
-        ([2**1023, -(2**1023), 2**1023, 0.0], 2.0**1021),
-        ([True, False], 0.5),
-        ([1e16, 1, -1e16], 1 / 3),
-    ],
-)
-def test_means_are_exact_and_never_raise(values, expected):
-    """The order of the values makes no difference, and large ones do not overflow."""
-    for order in itertools.permutations(values[:4]) if len(values) <= 4 else [values]:
-        assert mean(list(order)) == expected
-
-
-def test_means_of_what_has_no_mean():
-    """Opposite infinities have none."""
-    assert math.isnan(mean([math.inf, -math.inf]))
-    assert math.isnan(mean([1.7e308, 1.7e308, math.inf, -math.inf]))
-
-
-def experiment(*treatments, read=()):
-    @pipeline_step()
-    def step(data, ctx, *, delta=0.0):
-        for key in read:
-            ctx.get(key)
-        if ctx.get("fail", False):
-            raise ValueError
-        return data, {"x": delta}
-
-    return Experiment(0, [step], treatments=treatments, name="typo", replicates=3)
-
-
-def unread(treatment, **options):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", CrystallizeWarning)
-        result = experiment(treatment, **options).run()
-    return TreatmentKeys.of([treatment]).unread(result.metrics.treatments[treatment.name].runs)
-
-
-def test_keys_that_nothing_read_are_found():
-    """Of a mapping and of a function, in the order in which they are set."""
-    assert unread(Treatment("t", {"delta": 1})) == []
-    assert unread(Treatment("t", {"detla": 1, "delta": 2, "b": 3})) == ["detla", "b"]
-    assert unread(Treatment("t", lambda ctx: ctx.add("detla", 1))) == ["detla"]
-    assert unread(Treatment("t", {"other": 1}), read=["other"]) == []
-
-
-def test_what_a_treatment_reads_of_itself_is_not_read():
-    """It changes nothing outside."""
-
-    def change(ctx):
-        ctx.add("a", 1)
-        ctx.get("a")
-
-    assert unread(Treatment("t", change)) == ["a"]
-
-
-def test_a_step_named_like_the_treatment_reads_all_the_same():
-    """The treatment's own scope is the first one only."""
-    assert unread(Treatment("step", {"delta": 1})) == []
-
-
-def test_without_a_successful_run_nothing_is_known():
-    """A run that failed may have failed before it read the key."""
-    treatment = Treatment("t", {"fail": True, "later": 1})
-    assert unread(treatment) == []
-    assert TreatmentKeys.of([treatment]).unread(ConditionRuns("t", [None])) == []
-
-
-def test_a_key_that_nothing_read_is_warned_about():
-    """The warning names treatment and key, and what was looked up in vain."""
-    with pytest.warns(
-        CrystallizeWarning,
-        match=r"treatment 'boost' of experiment 'typo' sets 'detla', which nothing read \(known are: "
-        r"'delta', 'fail'\)",
-    ) as caught:
-        experiment(Treatment("boost", {"detla": 1})).run()
-    assert caught[0].filename == __file__
 
 
 def test_a_verifier_that_draws_gives_the_same_verdict_every_time():
