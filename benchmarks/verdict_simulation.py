@@ -27,9 +27,9 @@ from crystallize import (
 )
 from crystallize.analysis.analysis import Analysis
 from crystallize.analysis.claim_test import chosen_test
+from crystallize.analysis.condition_samples import claim_sample
 from crystallize.analysis.family import AnalysisPlan
 from crystallize.analysis.sample import ClaimSample
-from crystallize.analysis.samples import claim_sample
 from crystallize.analysis.unchanged import unchanged_passes
 from crystallize.analysis.verdict import Verdict
 from crystallize.claims.policy import Judging

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from crystallize.analysis.calibration import calibrate as calibrate
     from crystallize.analysis.claim_plan import plan_lines as plan_lines
     from crystallize.analysis.claim_test import suited as suited
+    from crystallize.analysis.condition_samples import claim_sample as claim_sample
+    from crystallize.analysis.condition_samples import is_of_units as is_of_units
     from crystallize.analysis.digest import digest as digest
     from crystallize.analysis.family import AnalysisPlan as AnalysisPlan
     from crystallize.analysis.history import add_recording as add_recording
@@ -34,8 +36,6 @@ if TYPE_CHECKING:
     from crystallize.analysis.references import References as References
     from crystallize.analysis.references import find_references as find_references
     from crystallize.analysis.revision_runs import RevisionRuns as RevisionRuns
-    from crystallize.analysis.samples import claim_sample as claim_sample
-    from crystallize.analysis.samples import is_of_units as is_of_units
     from crystallize.analysis.stored_reference import REFERENCE as REFERENCE
     from crystallize.analysis.stored_reference import Origin as Origin
     from crystallize.analysis.stored_reference import Recording as Recording
@@ -240,6 +240,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "analysis.calibration": ("BLIND_SPOT", "Calibration", "calibrate"),
     "analysis.claim_plan": ("plan_lines",),
     "analysis.claim_test": ("suited",),
+    "analysis.condition_samples": ("claim_sample", "is_of_units"),
     "analysis.digest": ("digest",),
     "analysis.family": ("AnalysisPlan",),
     "analysis.history": ("add_recording",),
@@ -250,7 +251,6 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "analysis.reference_file": ("load_reference", "write_reference"),
     "analysis.references": ("References", "find_references"),
     "analysis.revision_runs": ("RevisionRuns",),
-    "analysis.samples": ("claim_sample", "is_of_units"),
     "analysis.stored_reference": ("Origin", "REFERENCE", "Recording", "StoredReference"),
     "analysis.unchanged": ("unrepeated",),
     "analysis.unread": ("TreatmentKeys", "unread_text"),

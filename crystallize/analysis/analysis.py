@@ -9,6 +9,7 @@ from typing import Any, Final
 from crystallize.analysis.case_runs import CaseRuns
 from crystallize.analysis.comparison import Comparisons
 from crystallize.analysis.condition_runs import ConditionRuns
+from crystallize.analysis.correction import too_few_to_flip
 from crystallize.analysis.decide import Levels, Tested, claim_tested
 from crystallize.analysis.deterministic import compared_directly
 from crystallize.analysis.family import AnalysisPlan, Member
@@ -16,7 +17,6 @@ from crystallize.analysis.references import References
 from crystallize.analysis.second_metric import ratio_of
 from crystallize.analysis.sequential import ClaimLooks
 from crystallize.analysis.slices import by_slice
-from crystallize.analysis.steps import too_few_to_flip
 from crystallize.analysis.unread import TreatmentKeys
 from crystallize.analysis.verdict import Verdict
 from crystallize.analysis.verifying import shown_metric

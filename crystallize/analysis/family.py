@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from crystallize.analysis.claim_test import Outcome
+from crystallize.analysis.correction import FixedSteps, Steps, flipped_steps
 from crystallize.analysis.decide import Levels, claim_of
-from crystallize.analysis.steps import FixedSteps, Steps, flipped_steps
 from crystallize.analysis.unread import TreatmentKeys
 from crystallize.claims.comparator import pairs_of
 from crystallize.claims.hypothesis import Hypothesis

@@ -8,8 +8,8 @@ from typing import Any
 
 from crystallize.analysis.columns import mean
 from crystallize.analysis.condition_runs import ConditionRuns
+from crystallize.analysis.condition_samples import claim_sample
 from crystallize.analysis.sample import ClaimSample
-from crystallize.analysis.samples import claim_sample
 from crystallize.claims.claim import Claim
 
 

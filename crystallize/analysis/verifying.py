@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from crystallize.analysis.condition_runs import ConditionRuns
+from crystallize.analysis.condition_samples import verifier_metrics
 from crystallize.analysis.sample import SEEDS
-from crystallize.analysis.samples import verifier_metrics
 from crystallize.analysis.verdict import Verdict
 from crystallize.boundary import failure, shown
 from crystallize.claims.hypothesis import Hypothesis, Sample

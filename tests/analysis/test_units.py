@@ -18,10 +18,10 @@ from crystallize import (
 from crystallize.analysis.analysis import Analysis
 from crystallize.analysis.claim_test import chosen_test
 from crystallize.analysis.condition_runs import ConditionRuns
+from crystallize.analysis.condition_samples import claim_sample
 from crystallize.analysis.family import AnalysisPlan
 from crystallize.analysis.recordable import make_recording
 from crystallize.analysis.references import References
-from crystallize.analysis.samples import claim_sample
 from crystallize.analysis.stored_reference import Origin, StoredReference
 from crystallize.analysis.unchanged import unchanged_passes
 from crystallize.claims.policy import Judging
