@@ -20,7 +20,7 @@ from pathlib import Path
 from edit_harness import Case, Judged, experiment, judge
 from factory_edits import of_factories
 from fixture_edits import fixtures
-from further_edits import further
+from indirect_edits import indirect
 from packaged_edits import packages
 from unusual_edits import unusual
 
@@ -309,7 +309,7 @@ def cases() -> list[Case]:
     """Return all cases."""
     return [
         *(*settings(), *files(), *code(), *process(), *unusual(), *packages()),
-        *(*further(), *fixtures(), *of_factories()),
+        *(*indirect(), *fixtures(), *of_factories()),
     ]
 
 

@@ -1,6 +1,6 @@
 """Make the pictures of the run screen in the guide: a session of pytest is recorded, and told to the screen.
 
-Run it as ``python docs/make_pictures.py``; it writes docs/images/*.svg.
+Run it as ``python docs/images/make_screen_pictures.py``; it writes *.svg beside itself.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from pytest_crystallize.screen.app import RunScreen
 from pytest_crystallize.screen.child import Child
 
-IMAGES = Path(__file__).parent / "images"
+IMAGES = Path(__file__).resolve().parent
 EXPERIMENTS = """
 import time
 
@@ -177,7 +177,6 @@ async def draw(picture: Picture, events: Sequence[dict[str, Any]]) -> str:
 
 def main() -> None:
     """Make all pictures."""
-    IMAGES.mkdir(exist_ok=True)
     events = recorded()
     for picture in PICTURES:
         path = IMAGES / f"{picture.name}.svg"

@@ -573,6 +573,6 @@ def outside() -> Iterator[Case]:
     )
 
 
-def further() -> list[Case]:
+def indirect() -> list[Case]:
     """Return all cases."""
     return [*executed(), *hidden(), *around(), *outside()]
