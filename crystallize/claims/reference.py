@@ -24,6 +24,9 @@ class Reference:
     path : path, optional
         A reference file, written by `Result.save_reference`, for `Experiment.run`. Under pytest the name says
         where it is.
+    other_machines : {"refuse", "allow"}
+        Whether a metric that was measured (``measured=True``) on another machine, or by another Python, is
+        compared with today's; by default such a claim is invalid.
     pool : int, optional
         Compare with the mean of so many recordings, the last ones, whatever became of them: of each replicate
         its mean over them. That is as many values as replicates, not more: the same seeds were run each time.
@@ -32,9 +35,6 @@ class Reference:
     at : str, optional
         Compare with one recording, for good: its file is called so, or its commit begins so, or had this tag.
         The verdict says how much of the margin is used up since.
-    other_machines : {"refuse", "allow"}
-        Whether a metric that was measured (``measured=True``) on another machine, or by another Python, is
-        compared with today's; by default such a claim is invalid.
 
     Raises
     ------

@@ -164,6 +164,11 @@ class ExperimentInput(DataSource):
         Data sources by name; also un-called factories, functions of the context, or constants. Each has
         random numbers of its own, which depend on its name and not on the others.
 
+    Raises
+    ------
+    DefinitionError
+        If there is no source.
+
     Examples
     --------
     >>> @data_source
@@ -171,11 +176,6 @@ class ExperimentInput(DataSource):
     ...     return [1, 2]
     >>> ExperimentInput(raw=numbers, scale=3).fetch(FrozenContext())
     {'raw': [1, 2], 'scale': 3}
-
-    Raises
-    ------
-    DefinitionError
-        If there is no source.
     """
 
     def __init__(self, **sources: Any) -> None:

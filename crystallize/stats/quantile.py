@@ -149,10 +149,12 @@ def one_sample_quantile_test(
     ----------
     values : array_like, shape (n,)
         Finite numbers, at least five of which are to be expected beyond the quantile.
-    q, alternative, alpha, shift
+    q : float
         As in `quantile_test`.
     number : float
         What the quantile is compared with.
+    alternative, alpha, shift
+        As in `quantile_test`.
 
     Returns
     -------

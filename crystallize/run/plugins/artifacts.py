@@ -47,15 +47,15 @@ class ArtifactPlugin(BasePlugin):
         How many versions of an experiment to keep: behind each run, older ones are deleted. All are kept if
         left out.
 
-    Raises
-    ------
-    DefinitionError
-        If `keep_versions` is no integer >= 1, or versions are not kept apart.
-
     Attributes
     ----------
     version_dir : Path or None
         Where the latest run that ended wrote; None if it wrote nothing.
+
+    Raises
+    ------
+    DefinitionError
+        If `keep_versions` is no integer >= 1, or versions are not kept apart.
 
     Examples
     --------

@@ -82,10 +82,12 @@ def replicates(
 
     Parameters
     ----------
-    design, effect, alpha, alternative
+    design, effect
         As in `power`.
     target : float
         Power to be reached, in (0, 1).
+    alpha, alternative
+        As in `power`.
 
     Returns
     -------
@@ -158,10 +160,12 @@ def minimum_detectable_effect(
 
     Parameters
     ----------
-    design, n, alpha, alternative
+    design, n
         As in `power`.
     target : float
         Power to be reached, in (0, 1).
+    alpha, alternative
+        As in `power`.
     decrease : bool
         Ask for the smallest decrease; implied by the alternative "less".
 
