@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
@@ -15,10 +14,10 @@ from crystallize.stats.effect import Effect
 from crystallize.stats.moments import common_exponent, scaled
 from crystallize.stats.precision import Precision, precision_of, rounded_as, rounding
 from crystallize.stats.result import Alternative, TestResult
+from crystallize.stats.roots import falling_root_from
 from crystallize.stats.samples import Sample, as_sample, check_alpha, check_compare
 
 _RELATIVE: Final = "relative change"
-_STEPS: Final = 200
 _ROUNDING: Final = 2.0**-43  # of multiples of values below 1
 _FAR: Final = 2.0**20  # times as far apart as equal values: what these are worth is of no account
 
@@ -80,7 +79,7 @@ class Ratio(NamedTuple):
         if self.baseline_sign(alpha).p_value <= alpha / 2:
             # The ends of the contrast's own interval fall (rise, if the baseline is negative) with the ratio.
             def end(index: int) -> float:
-                return falling_root(
+                return falling_root_from(
                     lambda r: sign * self.contrast(r, "two-sided", alpha).interval[index], ratio
                 )
 
@@ -168,44 +167,3 @@ def relative_change(
     else:
         estimate, interval = arms.change(alpha)
     return Effect(name=_RELATIVE, estimate=estimate, interval=interval, confidence=1 - alpha)
-
-
-def falling_root(falling: Callable[[float], float], start: float) -> float:
-    """Return where a falling function crosses 0, by regula falsi in Illinois form, next to the start."""
-    value = falling(start)
-    if value == 0:
-        return start
-    # Double the step until the sign changes.
-    step = math.copysign(max(abs(start), 1.0) / 16, value)
-    low, low_value = start, value
-    for _ in range(_STEPS):
-        high = start + step
-        high_value = falling(high)
-        if high_value == 0 or _opposite(high_value, value):
-            break
-        low, low_value, step = high, high_value, 2 * step
-    else:
-        return math.copysign(math.inf, value)
-    for _ in range(_STEPS):
-        if high_value == 0 or abs(high - low) <= 1e-14 * abs(high):
-            break
-        if math.isfinite(low_value) and math.isfinite(high_value):
-            middle = high - high_value * (high - low) / (high_value - low_value)
-        else:  # the interval of a permutation test may be unbounded
-            middle = (low + high) / 2
-        if not min(low, high) < middle < max(low, high):
-            middle = (low + high) / 2
-        middle_value = falling(middle)
-        if _opposite(middle_value, high_value):
-            low, low_value = high, high_value
-        else:
-            low_value /= 2
-        if middle == high:
-            break
-        high, high_value = middle, middle_value
-    return high
-
-
-def _opposite(value: float, other: float) -> bool:
-    """Return whether one is positive and one negative; their product may be 0."""
-    return value < 0 < other or other < 0 < value

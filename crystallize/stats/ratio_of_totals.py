@@ -12,10 +12,10 @@ from numpy.typing import ArrayLike
 from crystallize.errors import SampleError
 from crystallize.stats.comparison import Comparison
 from crystallize.stats.degenerate import snap, spread
-from crystallize.stats.fieller import falling_root
 from crystallize.stats.moments import common_exponent, largest, scaled, scaled_float
 from crystallize.stats.precision import rounding_of_rest
 from crystallize.stats.result import Alternative, TestResult
+from crystallize.stats.roots import falling_root_from
 from crystallize.stats.samples import Sample, as_sample, as_two, check_compare, check_lengths, checked_options
 from crystallize.stats.t import paired_t
 
@@ -119,7 +119,7 @@ def ratio_of_totals(
                 return math.inf * sign
             return tested(shift, alternative="two-sided", alpha=alpha).interval[index]
 
-        return falling_root(edge, estimate)
+        return falling_root_from(edge, estimate)
 
     ends = end(0), end(1)
     return replace(

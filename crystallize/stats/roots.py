@@ -1,4 +1,4 @@
-"""Roots of functions that are almost straight lines."""
+"""Roots of functions that fall, and are almost straight lines."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Final
 
 _TOLERANCE: Final = 1e-13
 """Of a root, or of a part of it where it exceeds 1."""
+_STEPS: Final = 200
 
 
 def falling_root(function: Callable[[float], float], guess: float, *, step: float, low: float) -> float:
@@ -51,3 +52,47 @@ def falling_root(function: Callable[[float], float], guess: float, *, step: floa
         elif abs(following - x) <= tolerance:
             return following
         before, at_before, x = x, value, following
+
+
+def falling_root_from(falling: Callable[[float], float], start: float) -> float:
+    """Return where a falling function crosses 0, by regula falsi in Illinois form, next to the start.
+
+    Nothing is known of where the root is; infinite where none is found, on the side where it would be.
+    """
+    value = falling(start)
+    if value == 0:
+        return start
+    # Double the step until the sign changes.
+    step = math.copysign(max(abs(start), 1.0) / 16, value)
+    low, low_value = start, value
+    for _ in range(_STEPS):
+        high = start + step
+        high_value = falling(high)
+        if high_value == 0 or _opposite(high_value, value):
+            break
+        low, low_value, step = high, high_value, 2 * step
+    else:
+        return math.copysign(math.inf, value)
+    for _ in range(_STEPS):
+        if high_value == 0 or abs(high - low) <= 1e-14 * abs(high):
+            break
+        if math.isfinite(low_value) and math.isfinite(high_value):
+            middle = high - high_value * (high - low) / (high_value - low_value)
+        else:  # the interval of a permutation test may be unbounded
+            middle = (low + high) / 2
+        if not min(low, high) < middle < max(low, high):
+            middle = (low + high) / 2
+        middle_value = falling(middle)
+        if _opposite(middle_value, high_value):
+            low, low_value = high, high_value
+        else:
+            low_value /= 2
+        if middle == high:
+            break
+        high, high_value = middle, middle_value
+    return high
+
+
+def _opposite(value: float, other: float) -> bool:
+    """Return whether one is positive and one negative; their product may be 0."""
+    return value < 0 < other or other < 0 < value

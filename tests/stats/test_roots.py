@@ -4,8 +4,7 @@ import math
 
 import pytest
 
-from crystallize.stats import fieller
-from crystallize.stats.roots import falling_root
+from crystallize.stats.roots import falling_root, falling_root_from
 
 
 @pytest.mark.parametrize(
@@ -38,5 +37,5 @@ def test_a_root_is_found_from_anywhere(function, root, guess):
 def test_the_size_of_a_function_does_not_hide_its_sign(size):
     """The product of two of its values may be 0, or infinite, where neither of them is."""
     near = 0.5 if size < 1e-300 else 1e-9  # of the smallest float there is no half
-    assert fieller.falling_root(lambda x: size * (3 - x), 0.5) == pytest.approx(3.0, abs=near)
-    assert fieller.falling_root(lambda x: size if x < 3 else -size, 0.5) == pytest.approx(3.0)
+    assert falling_root_from(lambda x: size * (3 - x), 0.5) == pytest.approx(3.0, abs=near)
+    assert falling_root_from(lambda x: size if x < 3 else -size, 0.5) == pytest.approx(3.0)
