@@ -122,6 +122,7 @@ if TYPE_CHECKING:
     from crystallize.experiment.result_metrics import ConditionMetrics as ConditionMetrics
     from crystallize.identity.audit import listen as listen
     from crystallize.identity.audit import unheard as unheard
+    from crystallize.identity.class_of_test import ClassOfTest as ClassOfTest
     from crystallize.identity.environment import Environment as Environment
     from crystallize.identity.environment import environment as environment
     from crystallize.identity.environment import environment_changes as environment_changes
@@ -311,6 +312,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "experiment.result_file": ("RESULT",),
     "experiment.result_metrics": ("ConditionMetrics",),
     "identity.audit": ("listen", "unheard"),
+    "identity.class_of_test": ("ClassOfTest",),
     "identity.environment": ("Environment", "environment", "environment_changes"),
     "identity.fingerprint": ("changes", "fingerprint"),
     "identity.inputs": ("declared_inputs",),

@@ -37,6 +37,7 @@ from _pytest.compat import get_real_func, safe_isclass  # what pytest sees behin
 from _pytest.config.findpaths import determine_setup  # how rootdir would have been settled without a value
 from _pytest.faulthandler import fault_handler_stderr_fd_key  # where its timer writes, which is restarted
 from _pytest.fixtures import (  # a fixture is no experiment; of those that runs have copies of, the function
+    FixtureFunctionDefinition,
     FuncFixtureInfo,
     getfixturemarker,
     resolve_fixture_function,
@@ -184,6 +185,11 @@ def functions_of(collector: pytest.Module | pytest.Class, name: str, obj: Any) -
 def fixtures_of(function: pytest.Function) -> FuncFixtureInfo:
     """Return what a function asks for: names of arguments, all names, and definitions by name."""
     return function._fixtureinfo
+
+
+def function_of_fixture(member: Any) -> Any:
+    """Return the function that is a fixture, of a member of a class; another member as it is."""
+    return member._get_wrapped_function() if type(member) is FixtureFunctionDefinition else member
 
 
 def share_fixtures(item: pytest.Item, function: pytest.Function) -> None:

@@ -48,7 +48,7 @@ _BLIND_NAMES: Final = frozenset({"pkgutil.resolve_name", "pydoc.locate", "pydoc.
 _NOT_OF_THE_CLASS: Final = frozenset(
     {
         *("__dict__", "__weakref__", "__module__", "__slotnames__", "_abc_impl", "__annotations_cache__"),
-        *("__firstlineno__", "__static_attributes__", "__doc__"),
+        *("__firstlineno__", "__static_attributes__", "__doc__", "pytestmark"),
         *("_member_map_", "_value2member_map_", "_hashable_values_"),
         *("_unhashable_values_", "_unhashable_values_map_"),
     }
@@ -315,8 +315,8 @@ def _write_installed(encoder: PartEncoder, name: str, attributes: tuple[str, ...
             return
 
 
-def write_class_body(encoder: PartEncoder, kind: type) -> None:
-    """Add the bases, the metaclass and all that the body of a class defines, in its order."""
+def write_class_body(encoder: PartEncoder, kind: type, left_out: Collection[str] = frozenset()) -> None:
+    """Add the bases, the metaclass and all that the body of a class defines, in its order, but some names."""
     if is_written_in_c(kind):
         raise refuse(kind, "it is compiled code of the project")
     encoder.write_class(type(kind))
@@ -343,7 +343,7 @@ def write_class_body(encoder: PartEncoder, kind: type) -> None:
     if module is not None:
         _write_annotated(encoder, vars(kind).get("__annotations__"), vars(module))
     for name, item in vars(kind).items():
-        if name not in _NOT_OF_THE_CLASS and name not in members:
+        if name not in _NOT_OF_THE_CLASS and name not in members and name not in left_out:
             encoder.text(b"", name)
             encoder.inside(f".{name}", item)
 
@@ -366,6 +366,9 @@ DESCRIPTIONS: Final[dict[str, Callable[[PartEncoder, Any], None]]] = {
     "function": write_function_body,
     "wrapper": write_wrapper_body,
     "class": write_class_body,
+    "class of test": lambda encoder, value: write_class_body(
+        encoder, value.kind, value.unreached(encoder.roots)
+    ),
     "module": write_whole_module,
     "variable": lambda encoder, value: encoder.write(value),
 }

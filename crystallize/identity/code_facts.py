@@ -17,7 +17,7 @@ from crystallize.identity.named_by_text import paths_in
 _MOST_READ: Final = 50_000  # code objects that are kept alive
 
 T = TypeVar("T")
-Kind = Literal["const", "global", "free", "local", "attribute", "import", "from", "store", "other"]
+Kind = Literal["const", "global", "free", "local", "attribute", "method", "import", "from", "store", "other"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +154,7 @@ _OPERATIONS: Final[dict[str, Kind]] = {
     "LOAD_FAST_CHECK": "local",
     "LOAD_FAST_BORROW": "local",
     "LOAD_ATTR": "attribute",
-    "LOAD_METHOD": "attribute",
+    "LOAD_METHOD": "method",
     "STORE_ATTR": "attribute",
     "DELETE_ATTR": "attribute",
     "IMPORT_NAME": "import",
@@ -203,9 +203,36 @@ def _operations(code: types.CodeType) -> Iterator[tuple[Kind, Any]]:
         elif name in _IN_FRAME:
             yield kind, frame(operand)
         elif kind != "other":
-            yield kind, code.co_names[operand >> _SHIFTS.get(name, 0)]
+            shift = _SHIFTS.get(name, 0)
+            called = kind == "attribute" and operand & shift
+            yield "method" if called else kind, code.co_names[operand >> shift]
         else:
             yield kind, None
+
+
+@read_once
+def taken_of_first(code: types.CodeType) -> frozenset[str] | None:
+    """Return the attributes of its first parameter that code takes, and does not call at once.
+
+    None if it has no such parameter, or uses it otherwise than to take, set or call its attributes.
+    """
+    if not code.co_argcount:
+        return None
+    first = code.co_varnames[0]
+    taken: set[str] = set()
+    for inner in _nested(code):
+        if inner is not code and first not in inner.co_freevars:
+            continue
+        in_cell = first in inner.co_freevars or first in inner.co_cellvars
+        is_loaded = False
+        for kind, name in [*_operations(inner), ("other", None)]:
+            if is_loaded:
+                if kind not in ("attribute", "method") or (name[:2] == name[-2:] == "__"):
+                    return None
+                if kind == "attribute":
+                    taken.add(name)
+            is_loaded = name == first and kind == ("free" if in_cell else "local")
+    return frozenset(taken)
 
 
 @dataclass(slots=True)
@@ -259,7 +286,7 @@ def _references(code: types.CodeType, bound: dict[str, list[Reference]]) -> Iter
     root: tuple[Kind, str] | None = None
     chain: list[str] = []
     for kind, name in [*_operations(code), ("other", None)]:
-        if kind == "attribute" and root is not None:
+        if kind in ("attribute", "method") and root is not None:
             chain.append(name)
             continue
         if root is not None:

@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary
 
 import crystallize.identity.stable_hash  # noqa: F401 - it teaches the encoder all types
 from crystallize.identity.builtin_hash import pack_texts
+from crystallize.identity.class_of_test import ClassOfTest
 from crystallize.identity.code_facts import code_facts
 from crystallize.identity.column_encoder import ColumnEncoder
 from crystallize.identity.encoder import Encoder, Refusal, refuse, write_instance
@@ -65,7 +66,7 @@ class Part(NamedTuple):
         Its name in the holder.
     """
 
-    kind: Literal["function", "wrapper", "class", "module", "variable"]
+    kind: Literal["function", "wrapper", "class", "class of test", "module", "variable"]
     name: str
     value: Any
     roots: Roots
@@ -356,8 +357,15 @@ def _write_proxy(encoder: Encoder, value: types.MappingProxyType[Any, Any]) -> N
     encoder.mapping(b"d", value)
 
 
+def _write_class_of_test(encoder: PartEncoder, value: ClassOfTest) -> None:
+    encoder.unsure()
+    name = f"{value.kind.__module__}.{value.kind.__qualname__}"
+    encoder.refer(Part("class of test", name, value, encoder.roots))
+
+
 PartEncoder.writers = {
     **Encoder.writers,
+    ClassOfTest: _write_class_of_test,  # type: ignore[dict-item]
     str: _write_text,  # type: ignore[dict-item]
     logging.Logger: _write_logger,
     types.MappingProxyType: _write_proxy,

@@ -12,11 +12,14 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from types import FunctionType, ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any, Final
+
+import pytest
 
 from crystallize.errors import FingerprintError
 from crystallize.seam import (
     VERIFIED,
+    ClassOfTest,
     Environment,
     Impurities,
     environment,
@@ -26,13 +29,10 @@ from crystallize.seam import (
     open_store,
     set_up_by,
 )
+from pytest_crystallize.naming.patterns import is_named_by
 from pytest_crystallize.naming.places import real_function
 from pytest_crystallize.options.values import Mode
-from pytest_crystallize.pytest_seam import fixtures_of
-
-if TYPE_CHECKING:
-    import pytest
-
+from pytest_crystallize.pytest_seam import fixtures_of, function_of_fixture
 
 _LEVELS = ("log_level", "log_cli_level", "log_file_level", "log_cli")
 _OF_TESTS = frozenset(
@@ -120,8 +120,10 @@ def marked_components(function: pytest.Function) -> dict[str, Any]:
     components: dict[str, Any] = {label: body}
     roots = (str(function.config.rootpath),)
     _check_request(label, real_function(body), roots)
-    if function.cls is not None:
-        components[f"class {function.cls.__qualname__}"] = function.cls
+    cls = function.cls
+    of_test = None if cls is None else ClassOfTest(cls, body, _tests_of(function), function_of_fixture)
+    if cls is not None:
+        components[f"class {cls.__qualname__}"] = of_test
     order = []
     for name in info.names_closure:
         for number, definition in enumerate(info.name2fixturedefs.get(name, ())):
@@ -133,12 +135,33 @@ def marked_components(function: pytest.Function) -> dict[str, Any]:
             components[f"fixture {name}" + (f" ({number})" if number else "")] = made_by
             owner = getattr(definition.func, "__self__", None)
             if owner is not None:
-                components[f"class of fixture {name} ({number})"] = type(owner)
+                kind = type(owner)
+                components[f"class of fixture {name} ({number})"] = of_test if kind is cls else kind
     components["fixtures"] = order
     callspec = getattr(function, "callspec", None)
     for name, value in (callspec.params if callspec is not None else {}).items():
         components[f"parameter {name}"] = value
     return components | surroundings(function)
+
+
+_TESTS: Final = pytest.StashKey[frozenset[str]]()
+
+
+def _tests_of(function: pytest.Function) -> frozenset[str]:
+    """Return the names of what pytest collects as tests, or as experiments, of the class of a method."""
+    collector = function.getparent(pytest.Class)
+    if collector is None:
+        return frozenset()
+    found = collector.stash.get(_TESTS, None)
+    if found is None:
+        patterns = function.config.getini("crystallize_functions")
+        found = frozenset(
+            name
+            for name, item in list(vars(collector.obj).items())
+            if is_named_by(name, patterns) or collector.istestfunction(item, name)
+        )
+        collector.stash[_TESTS] = found
+    return found
 
 
 def surroundings(function: pytest.Function) -> dict[str, Any]:
