@@ -19,9 +19,16 @@ from typing import Any, Final
 
 from crystallize.boundary import check_failure
 from crystallize.identity.bodies import DESCRIPTIONS
+from crystallize.identity.column_encoder import Layout
 from crystallize.identity.encoder import Refusal
 from crystallize.identity.origin import Roots, real_directory
-from crystallize.identity.part_encoder import LabelPart, Part, PartEncoder, is_of_asyncio
+from crystallize.identity.part_encoder import (
+    LabelPart,
+    Part,
+    PartEncoder,
+    is_class_of_asyncio,
+    is_of_asyncio,
+)
 from crystallize.identity.process_state import Move, moves, settings_of
 from crystallize.identity.reach import Reach
 from crystallize.identity.settings import Setting
@@ -204,6 +211,18 @@ class _StateEncoder(PartEncoder):
         written = super().of_rows(rows)
         if written:
             self._holders.extend(zip(rows, map(len, rows), strict=True))
+        return written
+
+    def layout_of(self, kind: type) -> Layout:
+        """Return what instances of a class hold; event loops are written as their classes."""
+        return "other" if is_class_of_asyncio(kind, "AbstractEventLoop") else super().layout_of(kind)
+
+    def of_instances(self, instances: list[Any]) -> bool:
+        """Add instances by column, and note where the attributes of each are."""
+        written = super().of_instances(instances)
+        if written:
+            spaces = [getattr(value, "__dict__", None) for value in instances]
+            self._holders.extend((held, len(held)) for held in spaces if type(held) is dict)
         return written
 
     def write_instance(self, value: Any) -> None:

@@ -16,7 +16,7 @@ import crystallize.identity.stable_hash  # noqa: F401 - it teaches the encoder a
 from crystallize.identity.builtin_hash import pack_texts
 from crystallize.identity.class_of_test import ClassOfTest
 from crystallize.identity.code_facts import code_facts
-from crystallize.identity.column_encoder import ColumnEncoder
+from crystallize.identity.column_encoder import ColumnEncoder, Layout
 from crystallize.identity.encoder import Encoder, Refusal, refuse, write_instance
 from crystallize.identity.instances import attributes, is_written_in_c
 from crystallize.identity.named_by_text import named_by
@@ -187,9 +187,33 @@ class PartEncoder(ColumnEncoder):
         try:
             write_instance(self, value)
         except Refusal:
-            while len(self._met) > number:  # it is written again, to tell the path
-                self._met.popitem()
+            self._forget(number)
             raise
+
+    def layout_of(self, kind: type) -> Layout:
+        """Return what instances of a class hold, unless they are written in a way of their own."""
+        is_special = issubclass(kind, logging.Logger | logging.Handler) or is_class_of_asyncio(kind, *_LOCKS)
+        return "other" if is_special else super().layout_of(kind)
+
+    def of_instances(self, instances: list[Any]) -> bool:
+        """Add instances that are met for the first time, each once, and number them."""
+        known = len(self._met)
+        numbered = {id(value): (number, value) for number, value in enumerate(instances, known)}
+        if len(numbered) < len(instances) or not numbered.keys().isdisjoint(self._met):
+            return False
+        self._met.update(numbered)
+        written = False
+        try:
+            written = super().of_instances(instances)
+        finally:
+            if not written:
+                self._forget(known)
+        return written
+
+    def _forget(self, known: int) -> None:
+        """Forget instances that were met behind the first few, since they are written again."""
+        while len(self._met) > known:
+            self._met.popitem()
 
     def write_path(self, value: pathlib.PurePath) -> None:
         """Add a path."""
@@ -294,8 +318,13 @@ def _held_in(context: contextvars.Context, variable: contextvars.ContextVar[Any]
 
 def is_of_asyncio(value: object, *names: str) -> bool:
     """Return whether a value is an instance of one of these classes of asyncio, which need not be loaded."""
+    return is_class_of_asyncio(type(value), *names)
+
+
+def is_class_of_asyncio(kind: type, *names: str) -> bool:
+    """Return whether a class is one of these of asyncio, or a subclass of one."""
     asyncio = sys.modules.get("asyncio")
-    return asyncio is not None and any(getattr(asyncio, name) in type(value).__mro__ for name in names)
+    return asyncio is not None and any(getattr(asyncio, name) in kind.__mro__ for name in names)
 
 
 _capacities: WeakKeyDictionary[Any, int] = WeakKeyDictionary()

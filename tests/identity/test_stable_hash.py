@@ -30,6 +30,7 @@ from crystallize.context.freezing import freeze, thaw
 from crystallize.errors import UnhashableValueError
 from crystallize.identity import column_encoder
 from crystallize.identity.fingerprint import fingerprint
+from crystallize.identity.instances import attributes
 from crystallize.identity.stable_hash import stable_hash
 
 ROOT = Path(__file__).parents[2]
@@ -97,11 +98,15 @@ VALUES = st.recursive(
 
 ALIKE = st.lists(
     st.recursive(
-        st.sampled_from([None, False, True, 0, 1, 1.0, 0.0, "", "a", "ab", "b", 2**63]),
+        st.sampled_from([None, False, True, 0, 1, 1.0, 0.0, "", "a", "ab", "b", 2**63, *Colour]),
         lambda inner: (
             st.lists(inner, max_size=3)
             | st.lists(inner, max_size=3).map(tuple)
             | st.dictionaries(st.sampled_from(["a", "b", 1, True, 1.0]), inner, max_size=3)
+            | st.builds(Plain, a=inner)
+            | st.builds(Plain, b=inner, a=inner)
+            | st.builds(Record, inner, inner)
+            | st.builds(Pair, inner, inner)
         ),
         max_leaves=6,
     ),
@@ -113,6 +118,8 @@ def typed(value):
     """Return a value as it would be, did equality respect types and the order of dicts."""
     if isinstance(value, dict):
         return dict, [(typed(key), typed(item)) for key, item in value.items()]
+    if isinstance(value, Plain | Record):
+        return type(value), sorted((name, typed(item)) for name, item in attributes(value).items())
     return type(value), [typed(item) for item in value] if isinstance(value, list | tuple) else value
 
 
@@ -158,6 +165,14 @@ DISTINCT = [
     *([[i] for i in range(1024)], [[i] for i in range(1025)], [[i] for i in range(1024)] + [(1024,)]),
     *(collections.deque([[1]] * 9), [[2**63]] * 9, [[2**64]] * 9, [Pair(1, 2)] * 9, [(1, 2)] * 9),
     *(pd.MultiIndex.from_tuples([(1, 2)]), pd.Interval(0, 1), pd.Interval(0, 1, closed="both")),
+    *([Colour.RED] * 9, [Colour.BLUE] * 9, [Colour.RED] * 8 + [Colour.BLUE], [Colour.BLUE, Colour.RED] * 5),
+    *([Plain()] * 9, [Plain(a=1)] * 9, [Plain(b=1)] * 9, [Plain(a=True)] * 9, [Plain(a=1)] * 8 + [Plain()]),
+    *([Plain(a=1, b=2)] * 9, [Plain(a=2, b=1)] * 9),
+    *([Record("a")] * 9, [Record("b")] * 9, [Record("a", 0)] * 9),
+    *([Pair(1, 2.0)] * 9, [Pair(1, Pair(1, 2))] * 9, [Plain(a=Plain())] * 9, [Plain(a=Record("a"))] * 9),
+    *({i: i for i in range(64)}, {i: float(i) for i in range(64)}, {float(i): i for i in range(64)}),
+    *({i: i for i in range(65)}, {63 - i: 63 - i for i in range(64)}, {i: Plain() for i in range(64)}),
+    *({i: Plain(a=1) for i in range(64)}, collections.OrderedDict((i, i) for i in range(64))),
     pd.RangeIndex(2),
 ]  # fmt: skip
 
@@ -198,7 +213,7 @@ def early_columns():
     """Write by column what is too short for it to be worth it, in blocks of two."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(column_encoder.ColumnEncoder, "fewest", 1)
-        for name, value in {"_BLOCK": 2, "_MOST": 5, "_DEEPEST": 3}.items():
+        for name, value in {"_BLOCK": 2, "_MOST": 5, "_DEEPEST": 3, "_MANY": 2}.items():
             patch.setattr(column_encoder, name, value)
         yield
 
@@ -227,6 +242,37 @@ def test_columns_of_variables_keep_values_apart(early_columns, first, second):
     )
     assert one == same
     assert (one == other) == (typed(first) == typed(second))
+
+
+def test_columns_of_instances_keep_objects_apart():
+    """Of a variable's, which of several places hold the very same one counts, and what leads back to it."""
+
+    def ring(places):
+        nodes = [Plain(rank=0) for _ in places]
+        for node, place in zip(nodes, places, strict=True):
+            node.onward = nodes[place]
+        return nodes
+
+    same, one = Plain(a=1), Plain(a=1)
+    found = {}
+    for name, value in {
+        "one": [same] * 9,
+        "nine": [Plain(a=1) for _ in range(9)],
+        "two": [same] * 8 + [one],
+        "others": [one] + [same] * 8,
+        "in turn": [same, one] * 4 + [same],
+        "of one": [Plain(a=same) for _ in range(9)],
+        "of nine": [Plain(a=Plain(a=1)) for _ in range(9)],
+        "ring": ring([1, 2, 3, 4, 5, 6, 7, 8, 0]),
+        "loops": ring(range(9)),
+        "star": ring([0] * 9),
+        "of itself": [Plain(a=1)] * 8,
+    }.items():
+        digest = fingerprint(value, name="value").digest
+        assert digest == fingerprint(copy.deepcopy(value), name="value").digest
+        other = found.setdefault(digest, name)
+        assert other == name
+    assert fingerprint(ring(range(9)), name="value").digest in found
 
 
 @given(st.lists(st.integers() | st.text(), unique=True), st.randoms())
@@ -302,6 +348,8 @@ def test_classes_of_instances_are_handed_out():
             [*({"a": [1], "b": (2,)} for _ in range(1030)), {"a": [1], "b": (len, iter([]))}],
             r"data\[1030\]\['b'\]\[1\] is",
         ),
+        ([*(Plain(a=1) for _ in range(1030)), Plain(a=[iter([])])], r"data\[1030\]\.a\[0\] is"),
+        ({n: [len, iter([])] if n == 70 else n for n in range(80)}, r"data\[70\]\[1\] is"),
         ([[1, lambda: 0]] * 9, r"data\[0\]\[1\] is a builtins.function"),
         ({"model": [1, 2, 3, threading.local()]}, r"data\['model'\]\[3\] is a _thread._local"),
         (Plain(rows=(1, (i for i in ()))), r"data\.rows\[1\] is a builtins.generator"),
