@@ -88,11 +88,12 @@ def code_facts(code: types.CodeType) -> CodeFacts:
     encoder.write(code)
     bound: dict[str, list[Reference]] = {}
     nested = list(_nested(code))
-    for inner in nested:
-        _bind_imports(inner, bound)
+    executed = [list(_operations(inner)) for inner in nested]
+    for operations in executed:
+        _bind_imports(operations, bound)
     references: dict[Reference, None] = {}
-    for inner in nested:
-        references.update(dict.fromkeys(_references(inner, bound)))
+    for operations in executed:
+        references.update(dict.fromkeys(_references(operations, bound)))
     followed = {reference.root for reference in references if reference.free}
     for name in code.co_freevars:
         if name not in followed:  # handed on to an inner function
@@ -177,7 +178,10 @@ _SILENT: Final = {"CACHE", "NOP", "PUSH_NULL", "PRECALL", "RESUME"}
 _SHIFTS: Final = {"LOAD_GLOBAL": 1, "LOAD_ATTR": 1 if sys.version_info >= (3, 12) else 0}
 
 
-def _operations(code: types.CodeType) -> Iterator[tuple[Kind, Any]]:
+Operation = tuple[Kind, Any]
+
+
+def _operations(code: types.CodeType) -> Iterator[Operation]:
     """Yield what each instruction does, with the name or constant that it does it to."""
     extended = 0
     instructions = code.co_code
@@ -251,11 +255,11 @@ class _Importing:
         return Reference(Import(0, self.statement.name.partition(".")[0], None))  # import a.b
 
 
-def _imports(code: types.CodeType) -> Iterator[tuple[Import, tuple[str, Reference] | None]]:
+def _imports(operations: list[Operation]) -> Iterator[tuple[Import, tuple[str, Reference] | None]]:
     """Yield each import statement, and each variable that it assigns."""
     constants: list[Any] = [0, None]
     current: _Importing | None = None
-    for kind, name in _operations(code):
+    for kind, name in operations:
         if kind == "const":
             constants = [constants[-1], name]
         elif kind == "import":
@@ -272,20 +276,20 @@ def _imports(code: types.CodeType) -> Iterator[tuple[Import, tuple[str, Referenc
             current = None
 
 
-def _bind_imports(code: types.CodeType, bound: dict[str, list[Reference]]) -> None:
-    for _, assigned in _imports(code):
+def _bind_imports(operations: list[Operation], bound: dict[str, list[Reference]]) -> None:
+    for _, assigned in _imports(operations):
         if assigned is not None:
             bound.setdefault(assigned[0], []).append(assigned[1])
 
 
-def _references(code: types.CodeType, bound: dict[str, list[Reference]]) -> Iterator[Reference]:
-    for statement, assigned in _imports(code):
+def _references(operations: list[Operation], bound: dict[str, list[Reference]]) -> Iterator[Reference]:
+    for statement, assigned in _imports(operations):
         yield Reference(statement, bare=True)
         if assigned is not None and statement.names is not None:
             yield Reference(statement, assigned[1].attributes, bare=True)
     root: tuple[Kind, str] | None = None
     chain: list[str] = []
-    for kind, name in [*_operations(code), ("other", None)]:
+    for kind, name in [*operations, ("other", None)]:
         if kind in ("attribute", "method") and root is not None:
             chain.append(name)
             continue

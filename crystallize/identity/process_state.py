@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dis
+import opcode
 import os
 import sys
 import types
@@ -158,19 +158,32 @@ def _sets(code: types.CodeType) -> _Sets:
 
 @read_once
 def assigned_in(code: types.CodeType) -> tuple[frozenset[str], bool]:
-    """Return the attributes that code assigns, and whether it assigns items."""
+    """Return the attributes that code assigns or deletes, and whether it does so with items."""
+    operations, operands = code.co_code[::2], code.co_code[1::2]
     attributes: set[str] = set()
-    items = False
-    for instruction in dis.get_instructions(code):
-        if instruction.opname == "STORE_ATTR":
-            attributes.add(str(instruction.argval))
-        items = items or instruction.opname == "STORE_SUBSCR"
+    if not _OF_ATTRIBUTES.isdisjoint(operations):
+        extended = 0
+        for operation, operand in zip(operations, operands, strict=True):
+            if operation in _OF_ATTRIBUTES:
+                attributes.add(code.co_names[operand | extended])
+            extended = (operand | extended) << 8 if operation == _EXTENDED else 0
+    items = not _OF_ITEMS.isdisjoint(operations)
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
             inner, with_items = assigned_in(constant)
             attributes |= inner
             items = items or with_items
     return frozenset(attributes), items
+
+
+def _numbers(*names: str) -> frozenset[int]:
+    """Return the numbers of instructions, of those that this Python has."""
+    return frozenset(number for name, number in opcode.opmap.items() if name in names)
+
+
+_OF_ATTRIBUTES: Final = _numbers("STORE_ATTR", "DELETE_ATTR")
+_OF_ITEMS: Final = _numbers("STORE_SUBSCR", "DELETE_SUBSCR", "STORE_SLICE")
+_EXTENDED: Final = opcode.opmap["EXTENDED_ARG"]
 
 
 def _texts(value: Any) -> frozenset[str]:
