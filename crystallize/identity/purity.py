@@ -38,6 +38,8 @@ from crystallize.identity.places import (
 
 _MOST: Final = 8  # reasons that are kept; one suffices
 _NETWORK: Final = "a network address"
+DEBUGGED: Final = "stopped in a debugger, where anything may be changed"
+"""A reason that no key vouches for."""
 
 
 def is_incidental(reason: str) -> bool:
@@ -266,6 +268,7 @@ def _saying(reason: str) -> Callable[..., None]:
 
 _CONNECTED = _saying(f"connected to {_NETWORK}")
 _LOOKED_UP = _saying(f"looked up {_NETWORK}")
+_DEBUGGED = _saying(DEBUGGED)
 
 _JUDGES: dict[str, Callable[..., None]] = {
     "open": Watch._opened,
@@ -283,6 +286,8 @@ _JUDGES: dict[str, Callable[..., None]] = {
     "os.startfile": Watch._ran_command,
     "os.fork": Watch._forked,
     "os.forkpty": Watch._forked,
+    "builtins.breakpoint": _DEBUGGED,
+    "pdb.Pdb": _DEBUGGED,  # whoever asks for it, and those that are made of it
     "socket.connect": _CONNECTED,
     "socket.bind": _saying(f"listened on {_NETWORK}"),
     "socket.sendto": Watch._sent,

@@ -20,7 +20,7 @@ from crystallize.identity.inputs import declared_files
 from crystallize.identity.known_fingerprints import KnownFingerprints
 from crystallize.identity.opened_files import OPENED
 from crystallize.identity.prerequisites import Prerequisites, Unprovable
-from crystallize.identity.purity import Watcher
+from crystallize.identity.purity import DEBUGGED, Watcher
 from crystallize.identity.set_up import reached_modules, set_up_by
 from crystallize.identity.stable_hash import stable_hash
 from crystallize.storage.place import cache_directory, open_store
@@ -357,8 +357,9 @@ class Entry:
     def _keep(self, reads: frozenset[Read], result: tuple[str, bytes]) -> None:
         results, call = self._results, self._call
         reasons = self._watcher.reasons
-        if reasons and results.cache_key is None:
-            self.refuse(f"it {reasons[0]}", "purity")
+        if reasons and (results.cache_key is None or DEBUGGED in reasons):
+            said = reasons[0] if results.cache_key is None else DEBUGGED
+            self.refuse(f"it {said}", "purity")
             return
         try:
             now = self._fingerprint()

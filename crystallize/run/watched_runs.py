@@ -14,7 +14,7 @@ from crystallize.context.seeding import global_draws_detector
 from crystallize.errors import FingerprintError
 from crystallize.identity.environment import Environment
 from crystallize.identity.fingerprint import changes
-from crystallize.identity.purity import Watch, Watcher
+from crystallize.identity.purity import DEBUGGED, Watch, Watcher
 from crystallize.identity.set_up import set_up_by
 from crystallize.run.impurities import Impurities
 from crystallize.run.repeatability import Repeatability
@@ -146,7 +146,7 @@ class WatchedRuns:
             self._told = reason
             self._impurities.add(labels, f"{self.name}, which {reason}")
         if self.exempt:
-            return None
+            return DEBUGGED if DEBUGGED in self.watcher.reasons else None
         if reason is None and labels is not None and (shared := self._impurities.reason(labels)):
             return shared
         if reason is None and drew:

@@ -3,6 +3,7 @@
 import asyncio
 import importlib
 import os
+import pdb  # noqa: T100 - what is watched for
 import shutil
 import socket
 import sqlite3
@@ -393,6 +394,13 @@ def test_a_database_is_a_file(project):
 
     assert reasons(own) == ()
     assert len(reasons(own)) == 1
+
+
+def test_a_debugger_is_noted(project, monkeypatch):
+    """Whatever somebody did there."""
+    monkeypatch.setattr(sys, "breakpointhook", lambda: None)
+    for stop in (breakpoint, lambda: pdb.Pdb(readrc=False)):
+        assert reasons(stop) == ("stopped in a debugger, where anything may be changed",)
 
 
 # Which run it was

@@ -5,6 +5,7 @@ import logging
 import os
 import random
 import sqlite3
+import sys
 import threading
 import time
 from functools import lru_cache
@@ -332,6 +333,19 @@ def test_an_impure_step_is_run_each_time(tmp_path, calls):
     assert "table.csv, which is not declared in inputs=" in note_of(reading, replicates=2)
     assert len(calls) == 4
     assert "data.db" in note_of(querying)
+
+
+@pytest.mark.parametrize("declared", [{}, {"cache_key": "mine"}], ids=["watched", "vouched for"])
+def test_a_step_that_stopped_in_a_debugger_is_not_kept(declared, monkeypatch):
+    """What somebody did there is in no key."""
+    monkeypatch.setattr(sys, "breakpointhook", lambda: None)
+
+    @pipeline_step(cacheable=True)
+    def stopping(data, ctx):
+        breakpoint()  # noqa: T100
+        return data
+
+    assert "it stopped in a debugger" in note_of(stopping, **declared)
 
 
 @lru_cache

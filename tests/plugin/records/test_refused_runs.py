@@ -57,6 +57,30 @@ def test_a_cache_key_admits_all(project):
     assert hits(project.run()) == 0
 
 
+DEBUGGER = """
+class Debugger:
+    def __init__(self, *args, **options):
+        pass
+
+    def set_trace(self, frame, *args):
+        frame.f_locals["noted"].append(3.0)
+"""
+
+
+@pytest.mark.parametrize("declared", [{}, {"cache_key": "'mine'"}], ids=["watched", "vouched for"])
+def test_what_somebody_changed_in_a_debugger_is_not_stored(project, declared):
+    """Nor what other runs gave behind it: the next session without one has its own."""
+    project.raw("conftest.py", DEBUGGER)
+    lines = "noted = []\nif condition == 'boost': breakpoint()"
+    value = "rng.normal() + sum(noted) * rng.uniform(0.5, 1.5)"
+    project.write(experiment(lines, arguments="rng, condition", value=value, **declared))
+    result = project.run("--pdbcls=conftest:Debugger")
+    result.assert_outcomes(passed=1)
+    assert "run each time: stopped in a debugger, where anything may be changed" in result.stdout.str()
+    result = project.run("-W", "ignore", "--pdbcls=conftest:Debugger")
+    assert hits(result) <= 1  # the baseline of replicate 0
+
+
 @pytest.mark.slow
 def test_what_cannot_be_fingerprinted_is_refused(project):
     """The part and the reason are said once; a cache_key stands for it."""
