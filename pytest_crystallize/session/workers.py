@@ -92,13 +92,26 @@ class WorkerHooks:
         try:
             return (yield)
         except pytest.exit.Exception as error:
-            code = error.returncode
-            if code is not None:  # what is no number, Python ends a process by as by 1
-                self._output[EXIT_CODE] = (
-                    int(code) if isinstance(code, int) else int(pytest.ExitCode.TESTS_FAILED)
-                )
-            item.session.shouldstop = f"{type(error).__name__}: {error}"
+            self._stop(item.session, error)
             return True
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_collection(self, session: pytest.Session) -> Generator[None, object, object]:
+        """Stop at `pytest.exit` here, too, where pytest-xdist may know already which tests there are."""
+        try:
+            return (yield)
+        except pytest.exit.Exception as error:
+            self._stop(session, error)
+            error.returncode = pytest.ExitCode.TESTS_FAILED  # at others it fails, or starts another worker
+            raise
+
+    def _stop(self, session: pytest.Session, error: Any) -> None:
+        code = error.returncode
+        if code is not None:  # what is no number, Python ends a process by as by 1
+            self._output[EXIT_CODE] = (
+                int(code) if isinstance(code, int) else int(pytest.ExitCode.TESTS_FAILED)
+            )
+        session.shouldstop = f"{type(error).__name__}: {error}"
 
     @pytest.hookimpl(wrapper=True, tryfirst=True, specname="pytest_runtest_protocol")
     def pytest_runtest_protocol_in_turn(self, item: pytest.Item) -> Generator[None, object, object]:

@@ -140,6 +140,19 @@ def test_whatever_ends_the_session_of_workers(project, case):
     assert "crystallize: the exit code is 1, not 0: " in told(result)
 
 
+@pytest.mark.parametrize(("code", "ends_with"), [(0, 1), *(pytest.param(c, c, marks=SLOW) for c in (2, 7))])
+@pytest.mark.parametrize("where", ["modifyitems", pytest.param("finish", marks=SLOW)])
+def test_exit_as_a_worker_has_collected(project, where, code, ends_with):
+    """It ends the session as without workers, though pytest-xdist knows by then which tests there are."""
+    conftest(project, hook(f"pytest_collection_{where}()", f"pytest.exit('enough', returncode={code})"))
+    project.write(TOTAL)
+    result = project.run_workers()
+    assert result.ret == ends_with
+    result.stdout.no_fnmatch_line("*INTERNALERROR*")
+    result.stdout.no_fnmatch_line("*replacing crashed worker*")
+    assert "Exit: enough" in told(result)
+
+
 FINISH, UNCONFIGURE = "pytest_sessionfinish(session)", "pytest_unconfigure(config)"
 AT_THE_END = {
     "in a hook": (FINISH, "raise RuntimeError('no upload')", "", "raised RuntimeError: no upload"),
