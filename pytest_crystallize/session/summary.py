@@ -69,7 +69,7 @@ class SessionSummary:
                 terminalreporter.write_line("")
             for number, line in enumerate(experiment_lines(each, width, verbosity=verbosity)):
                 markup = {line.colour: True} if isinstance(line, VerdictLine) else {"bold": number == 0}
-                terminalreporter.write_line(line, **markup)
+                terminalreporter.write_line(str(line), **markup)  # --looponfail sends nothing but a plain str
         verdicts = (test.verdict for each in judged for test in each.tests)
         if any(verdict is not None and verdict.detectable is not None for verdict in verdicts):
             terminalreporter.write_line("")

@@ -3,7 +3,10 @@
 # ruff: noqa: E501 - lines of projects under test, and of what pytest prints
 
 import itertools
+import os
 import re
+import signal
+import sys
 
 import pytest
 
@@ -343,3 +346,19 @@ def test_two_sessions_at_once(project):
         digest = next(line for line in serial.outlines if line.startswith("  digest"))
         assert digest in output
     assert not list((project.path / ".pytest_cache" / "crystallize-sessions").iterdir())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no process is interrupted there")
+def test_loop_on_failures(project):
+    """--looponfail shows what other sessions show, and waits for changes."""
+    project.write(TOTAL)
+    with project.start("--looponfail") as process:
+        assert process.stdout is not None
+        shown = []
+        while not any("waiting for changes" in line for line in shown[-1:]):
+            shown.append(process.stdout.readline())
+            assert shown[-1], "".join(shown)  # it has ended
+        os.killpg(process.pid, signal.SIGINT)
+        process.communicate()
+    assert any(line.endswith("SUPPORTED\n") for line in shown)
+    assert process.returncode == pytest.ExitCode.INTERRUPTED
