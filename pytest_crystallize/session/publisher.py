@@ -94,7 +94,11 @@ class Publisher:
         return bool(getattr(self.config.hook, name).get_hookimpls())
 
     def _call(self, name: str, **arguments: Any) -> None:
-        """Call a hook; what others' code raises is told, and changes no verdict."""
+        """Call a hook; what others' code raises is told, and changes no verdict.
+
+        A forked child that comes back from it is ended at once: it would double with each further call.
+        """
+        forks = self.reporter.settings.forks
         try:
             getattr(self.config.hook, name)(**arguments)
         except BaseException as error:
@@ -103,6 +107,9 @@ class Publisher:
             told = failure(error)
             *_, last = traceback.extract_tb(error.__traceback__)
             self.reporter.settings.note(f"{name} raised {told} ({last.filename}:{last.lineno})")
+        finally:
+            if forks.is_copy():
+                forks.leave(f"a hook {name}")
 
     # The end.
 

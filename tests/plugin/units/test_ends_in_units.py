@@ -142,6 +142,20 @@ def test_forked_child_around_condition_runs(project, place, options):
     assert result.parseoutcomes()["passed"] == 1
 
 
+@pytest.mark.parametrize("workers", ["-n0", pytest.param("-n2", marks=pytest.mark.slow)])
+def test_forked_children_of_a_hook_of_ours(project, workers):
+    """Each is ended before the next call, which it would have made as well, to fork in its turn."""
+    calls = "open('calls', 'a').write('x')"
+    hook = f"import os\n\ndef pytest_crystallize_record():\n    {calls}\n    os.fork()\n"
+    project.raw("conftest.py", PATIENT + hook)
+    project.write(total(replicates=3))
+    result = project.run_apart(workers)
+    assert (project.path / "calls").read_text() == 6 * "x"
+    assert result.ret == 1
+    told = result.stdout.str() + result.stderr.str()
+    assert "a process forked in a hook pytest_crystallize_record came back" in told
+
+
 @pytest.mark.slow
 def test_children_of_multiprocessing(project):
     """Processes that end by themselves disturb nothing."""
