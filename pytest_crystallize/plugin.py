@@ -9,6 +9,7 @@ import pytest
 from pytest_crystallize import exit_code, hookspecs
 from pytest_crystallize.naming.patterns import FILES, FUNCTIONS
 from pytest_crystallize.options.values import (
+    AT_ONCE,
     parse_address,
     parse_budget,
     parse_days,
@@ -218,7 +219,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini(
         "crystallize_max_concurrency",
         "How many replicates of an async experiment a process runs at the same time; 10 by default",
-        default="10",
+        default=str(AT_ONCE),
     )
     parser.addini(
         "crystallize_devices",

@@ -351,7 +351,7 @@ class HypothesisItem(ExperimentItem):
 
     def add_properties(self, values: Mapping[str, Any]) -> None:
         """Have the JUnit report show those values that there are, if it is to."""
-        if self.config.getini("crystallize_junit_properties"):
+        if self.runs.settings.options.junit_properties:
             given = {key: value for key, value in values.items() if value is not None}
             self._properties = [(printable(str(key)), _as_property(value)) for key, value in given.items()]
             self.user_properties.extend(self._properties)

@@ -21,6 +21,7 @@ from pytest_crystallize.options.contradictions import refuse_contradictions
 from pytest_crystallize.options.coverage import RUN_AGAIN, is_measured
 from pytest_crystallize.options.switches import STATE_FILE, SwitchedOff, Switches
 from pytest_crystallize.options.values import (
+    AT_ONCE,
     MODES,
     Mode,
     Shard,
@@ -79,14 +80,16 @@ class Options:
         Address of the scheduler whose workers run the units of factories.
     cache_mode : str
         How stored runs are used.
-    cache_share : float
-        Part of the time saved by stored runs that is spent on running some again.
+    cache_share : float or None
+        Part of the time saved by stored runs that is spent on running some again, if it is said.
     hides_from_coverage : bool
         Whether stored runs are used although coverage is measured.
     remote : Keeping
         Where replies of remote functions are kept, and whether calls are made.
     events : str or None
         Where to write what happens.
+    junit_properties : bool
+        Whether the JUnit report shows p-values, means and times.
     prune_replies : float or None
         For how many days replies are kept that nobody uses, if they are to be deleted.
     directory : Path
@@ -118,10 +121,11 @@ class Options:
     shard: Shard | None
     cluster: str | None
     cache_mode: Mode
-    cache_share: float
+    cache_share: float | None
     hides_from_coverage: bool
     remote: Keeping
     events: str | None
+    junit_properties: bool
     prune_replies: float | None
     directory: Path
     notes: tuple[str, ...]
@@ -161,7 +165,7 @@ class Options:
             ini_replicates=_ini(config, "crystallize_replicates", parse_replicates),
             drawn_seed=drawn,
             claims=_ini(config, "crystallize_claims", parse_replicates),
-            at_once=_ini(config, "crystallize_max_concurrency", parse_replicates),
+            at_once=_ini(config, "crystallize_max_concurrency", parse_replicates) or AT_ONCE,
             off=off,
             calibrate=option.crystallize_calibrate,
             plan=bool(option.crystallize_plan),
@@ -170,7 +174,7 @@ class Options:
             append=option.crystallize_append,
             compare=option.crystallize_compare or _ini(config, "crystallize_compare", parse_reference),
             against=None if option.crystallize_repro else option.crystallize_against,
-            early_stop=option.crystallize_early_stop or config.getini("crystallize_early_stop"),
+            early_stop=option.crystallize_early_stop or _is_on(config, "crystallize_early_stop"),
             repeatable=_ini(config, "crystallize_repeatable", parse_repeatable) or "note",
             repro=_unit(option.crystallize_repro),
             shard=option.crystallize_shard,
@@ -180,6 +184,7 @@ class Options:
             hides_from_coverage=is_hidden,
             remote=remote,
             events=option.crystallize_events,
+            junit_properties=_is_on(config, "crystallize_junit_properties"),
             prune_replies=option.crystallize_prune_replies,
             directory=directory,
             notes=notes,
@@ -289,6 +294,13 @@ def _ini(config: pytest.Config, name: str, parse: Any) -> Any:
         return parse(text.strip())
     except argparse.ArgumentTypeError as error:
         raise pytest.UsageError(f"ini option {name}: {error}") from error
+
+
+def _is_on(config: pytest.Config, name: str) -> bool:
+    try:
+        return bool(config.getini(name))
+    except (TypeError, ValueError, pytest.UsageError) as error:  # pytest names it in files of TOML alone
+        raise pytest.UsageError(f"ini option {name}: {error}; give true or false") from error
 
 
 def _unit(text: str | None) -> Unit | None:

@@ -10,6 +10,8 @@ from typing import Any, Literal, NamedTuple
 REPORTS = (".html", ".json", ".md")
 Mode = Literal["reuse", "refresh", "off"]
 MODES: tuple[Mode, ...] = ("reuse", "refresh", "off")
+AT_ONCE = 10
+"""How many replicates with asynchronous steps a process runs at the same time, where nothing says it."""
 LIMITS = ("calls", "minutes")
 """Of a budget, beside the total of a metric."""
 REPEATABLE: tuple[str, ...] = ("note", "error")

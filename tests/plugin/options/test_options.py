@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from plugin.conftest import TOTAL, total
+from plugin.conftest import TOTAL, edited, total
 
 SOURCE = """
 
@@ -189,6 +189,28 @@ def test_bad_seeds(project, text):
         result.stderr.fnmatch_lines(
             [f"ERROR: *crystallize_seed: '{text}' is neither an integer >= 0 nor 'random'"]
         )
+
+
+@pytest.mark.parametrize(
+    "name", ["max_concurrency", "cache_verify", "replicates", "seed", "remote", "repeatable", "claims"]
+)
+def test_an_ini_option_that_is_empty_says_nothing(project, name):
+    """It is as if the line was not there."""
+    project.write(edited(TOTAL, "def experiment", "async def experiment"))
+    project.ini(f"crystallize_{name} =\n")
+    project.run("-n0").assert_outcomes(passed=1)
+    project.run("-n0").assert_outcomes(passed=1)  # from the cache
+
+
+@pytest.mark.parametrize("text", ["perhaps", ""])
+@pytest.mark.parametrize("name", ["junit_properties", "early_stop"])
+def test_bad_switches(project, name, text):
+    """A switch of the ini file is refused before anything is run, and the message names it."""
+    project.write(TOTAL)
+    project.ini(f"crystallize_{name} = {text}\n")
+    result = project.run("-n0")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: ini option crystallize_{name}: *'{text}'*; give true or false"])
 
 
 @pytest.mark.slow
