@@ -90,6 +90,7 @@ class ExperimentCollector(ShowsTraceback, pytest.Class):
                 where = self._raised_at(error) or self.where
                 raise self.CollectError(" ".join(f"{where}: {error}".split())) from error
             for runs, claims in declared:
+                self._check_id(runs)
                 self._count(runs)
                 for item in self._items(function, runs, claims):
                     if item.nodeid in seen:
@@ -113,6 +114,21 @@ class ExperimentCollector(ShowsTraceback, pytest.Class):
             )
             _add_marks(item, claim.marks)
             yield item
+
+    def _check_id(self, runs: ExperimentRuns) -> None:
+        """Raise `CollectError` if another experiment has the id by which claims and records are told apart.
+
+        pytest names files that are not below its root directory by their last part, or not at all.
+        """
+        mine = self.path, self.where
+        known = self.settings.declared.setdefault(runs.id, mine)
+        if known != mine:
+            path, where = known
+            raise self.CollectError(
+                f"{self.where}: {self.name} in {self.path} would share the node id {runs.id!r}, and with it "
+                f"its runs, with that of {where} in {path}; give a --rootdir below which both files lie, or "
+                "run them in two sessions"
+            )
 
     def _count(self, runs: ExperimentRuns) -> None:
         """Raise `CollectError` if there are more claims than alpha is split over."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -78,6 +79,8 @@ class Settings:
         What makes runs of another commit, if the session compares with one.
     earlier : Earlier
         What runs of one experiment may have left for those of another.
+    declared : dict
+        Of which file each experiment that is collected is, and where it is defined, by its id.
     claims : dict
         How many claims each experiment that is collected has, by its id.
     verifiers : set
@@ -110,6 +113,7 @@ class Settings:
         self.cluster: Cluster | None = None
         self.commit: CommitRuns | None = None
         self.earlier = Earlier()
+        self.declared: dict[str, tuple[Path, str]] = {}
         self.claims: dict[str, int] = {}
         self.verifiers: set[Hashable] = set()
         self.collected = 0

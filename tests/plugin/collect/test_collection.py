@@ -286,6 +286,38 @@ def test_same_file_name_in_two_packages(project):
     assert result.stdout.str().count(": 6 replicates of 2 conditions") == 2
 
 
+@pytest.mark.parametrize("workers", ["0", pytest.param("2", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("files", "node"),
+    [
+        (("one/experiment_a.py", "two/experiment_a.py"), "experiment_a.py::experiment_total"),
+        (("one/experiment_a.py", "one/experiment_b.py"), "::experiment_total"),
+    ],
+    ids=["directories", "files"],
+)
+def test_files_beyond_the_root_directory_that_share_a_node_id(project, files, node, workers):
+    """The one was judged by the runs of the other: both were SUPPORTED, and one is not true."""
+    right, wrong = files
+    project.raw("root/pytest.ini", "[pytest]\n")
+    project.write(TOTAL, right)
+    project.write(total(value="-delta"), wrong)
+    paths = files if node.startswith("::") else ("one", "two")
+    options = "-c", "root/pytest.ini", "--rootdir=root", "--import-mode=importlib", "-n", workers
+    result = project.run_apart(*options, *paths)
+    assert result.ret == (pytest.ExitCode.INTERRUPTED if workers == "0" else pytest.ExitCode.TESTS_FAILED)
+    text = " ".join(result.stdout.str().split())
+    assert f"would share the node id '{node}', and with it its runs" in text
+    assert "give a --rootdir below which both files lie" in text
+    result = project.run_apart("--rootdir=.", "--import-mode=importlib", "-n", workers, *paths)
+    result.assert_outcomes(passed=1, failed=1)
+
+
+def test_one_file_that_is_collected_twice(project):
+    """It has one experiment, whose runs both are of."""
+    project.write(TOTAL)
+    project.run("--keep-duplicates", "experiment_a.py", "experiment_a.py").assert_outcomes(passed=2)
+
+
 def test_generate_tests(project):
     """pytest_generate_tests of a conftest parametrises experiments."""
     project.raw(
