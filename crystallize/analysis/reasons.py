@@ -19,7 +19,7 @@ from crystallize.stats.bootstrap import MINIMUM_N
 from crystallize.stats.crossed import FEW as CROSSED_FEW
 from crystallize.stats.log_ratio import ESTIMAND as GEOMETRIC
 from crystallize.stats.skewness import is_harmful
-from crystallize.text.formatting import compared, effect, noise_scale, percent
+from crystallize.text.formatting import compared, effect, noise_scale, null_of, percent
 from crystallize.text.formatting import interval as interval_text
 
 _FEW: Final = 10  # replicates, below which a t test is worth a caveat
@@ -34,7 +34,8 @@ def shown(outcome: Outcome, interval: tuple[float, float], confidence: float) ->
     scale = noise_scale(interval, means, relative=relative)
     estimate = effect(float(result.estimate), relative=relative, sign=False, scale=scale)
     size = outcome.claim.size
-    ends = interval_text(interval, relative=relative, digits=4, scale=scale, margin=size)
+    null = null_of(result.estimand)
+    ends = interval_text(interval, relative=relative, digits=4, scale=scale, margin=size, null=null)
     return f"{name} {estimate}, {percent(confidence)} interval {ends}"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from crystallize.analysis.verdict import Verdict
+from crystallize.text.formatting import SHARES
 
 _NULLS: Final = {
     "": 0.0,
@@ -14,9 +15,7 @@ _NULLS: Final = {
     "change of the geometric mean": 0.0,
     "difference of the ratios": 0.0,
     "relative change of the ratio": 0.0,
-    "win rate": 0.5,
-    "probability of superiority": 0.5,
-    "share of gains among the discordant pairs": 0.5,
+    **dict.fromkeys(SHARES, 0.5),
 }
 SHIFTS: Final = ("pseudo-median of the differences", "median of the pairwise differences")
 

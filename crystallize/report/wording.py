@@ -6,7 +6,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from crystallize.analysis.verdict import DETERMINISTIC
-from crystallize.text.formatting import effect, interval, level_of, number, p_value, percent, scale_of
+from crystallize.text.formatting import (
+    SHARES,
+    effect,
+    interval,
+    level_of,
+    null_of,
+    number,
+    p_value,
+    percent,
+    scale_of,
+)
 
 CORRECTIONS = {
     "holm": "Holm",
@@ -131,8 +141,9 @@ def extra_numbers(row: Mapping[str, Any]) -> str:
 
 
 def effect_of(row: Mapping[str, Any]) -> str:
-    """Return the difference that a verdict rests on, or a dash."""
-    return effect(row["difference"], relative=row["relative"], scale=scale_of(row))
+    """Return the difference that a verdict rests on, or a dash; a share is none, and has no sign."""
+    sign = row["estimand"] not in SHARES
+    return effect(row["difference"], relative=row["relative"], sign=sign, scale=scale_of(row))
 
 
 def margin_of(row: Mapping[str, Any]) -> str:
@@ -152,7 +163,8 @@ def mde_of(row: Mapping[str, Any]) -> str:
 def interval_of(row: Mapping[str, Any]) -> str:
     """Return the interval of a verdict's difference, or a dash."""
     size = row["margin"] or row["at_least"] or row["detects"]
-    return interval(row["interval"], relative=row["relative"], scale=scale_of(row), margin=size)
+    relative, null = row["relative"], null_of(row["estimand"])
+    return interval(row["interval"], relative=relative, scale=scale_of(row), margin=size, null=null)
 
 
 def p_of(row: Mapping[str, Any]) -> str:

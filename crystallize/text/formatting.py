@@ -16,6 +16,8 @@ _ROUNDING: Final = 8 * sys.float_info.epsilon
 USUAL_LEVEL: Final = 0.05  # which readers have in mind where none is declared
 _COMMIT_DIGITS: Final = 12
 _MOST_DIGITS: Final = 17  # which tell any two floats apart
+SHARES: Final = ("win rate", "probability of superiority", "share of gains among the discordant pairs")
+"""Estimands that are 1/2 where there is no difference."""
 
 
 def or_zero(value: float, scale: float) -> float:
@@ -79,17 +81,22 @@ def interval(
     digits: int = 3,
     scale: float = 0.0,
     margin: float | None = None,
+    null: float = 0.0,
 ) -> str:
-    """Return an interval, or a dash; see `number`. It is seen on which side of a margin each end lies."""
+    """Return an interval, or a dash; see `number`.
+
+    It is seen on which side of a margin each end lies, and of `null`, where there is no difference.
+    """
     if ends is None:
         return "-"
     factor = 100 if relative else 1
-    low, high = (_end(factor * end, digits, factor * scale, factor * (margin or 0.0)) for end in ends)
+    limits = [factor * null] if null else []  # on which side of 0 a number lies, its sign says
+    limits += [factor * (null + side) for side in (-margin, margin)] if margin else []
+    low, high = (_end(factor * end, digits, factor * scale, limits) for end in ends)
     return f"[{low}, {high}]" + (" %" if relative else "")
 
 
-def _end(value: float, digits: int, scale: float, margin: float) -> str:
-    limits = (-margin, margin) if margin else ()
+def _end(value: float, digits: int, scale: float, limits: Sequence[float]) -> str:
     shown = number(value, digits=digits, scale=scale)
     for more in range(digits + 1, _MOST_DIGITS + 1):
         if all(
@@ -121,6 +128,11 @@ def noise_scale(ends: Sequence[float] | None, means: Sequence[float | None], *, 
     """
     sizes = (*(ends or ()), *((1.0,) if relative else means))
     return max((abs(size) for size in sizes if size is not None and math.isfinite(size)), default=0.0)
+
+
+def null_of(estimand: str) -> float:
+    """Return the value of an estimand where there is no difference."""
+    return 0.5 if estimand in SHARES else 0.0
 
 
 def level_of(verdict: Mapping[str, Any]) -> float:

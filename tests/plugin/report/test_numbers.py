@@ -86,6 +86,30 @@ def test_a_p_value_beside_alpha(project, p, word):
     )
 
 
+@pytest.mark.parametrize(("n", "wins", "interval"), [(59, 37, "0.50002, 0.754"), (38, 25, "0.4999, 0.816")])
+def test_the_interval_of_a_share_beside_one_half(project, n, wins, interval):
+    """It is seen on its side of 1/2, where there is no difference, everywhere; a share has no sign."""
+    project.write(
+        f"""
+        @pytest.mark.experiment(
+            replicates={n},
+            treatments={{"t": {{"wins": {wins}}}}},
+            hypotheses=[Hypothesis(metric="m", direction="increase", statistical_test=WinRateTest())],
+        )
+        def experiment_rated(replicate, wins=None):
+            return {{"m": 0 if wins is None else 1 if replicate < wins else -1}}
+        """
+    )
+    result = project.run("-v", *REPORTS)
+    (test,) = told(project)
+    low, _ = test["verdict"]["interval"]
+    assert (low > 0.5) is (test["verdict"]["status"] == "supported")
+    for text in texts(project, result):
+        assert interval in text
+        assert f"{wins / n:+.4g}" not in text
+        assert not re.search(r"(\[|&#91;)0\.5, ", text)
+
+
 def told(project):
     """Return the tests of the report for programs."""
     report = json.loads((project.path / "r.json").read_text())

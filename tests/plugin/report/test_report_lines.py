@@ -266,3 +266,6 @@ def test_an_interval_beside_its_margin():
     assert interval((-0.09996, 0.5), margin=0.1) == "[-0.09996, 0.5]"
     assert interval((-0.1, 0.1000004), margin=0.1) == "[-0.1, 0.1000004]"
     assert interval((0.02 / 3, 0.0199996), relative=True, margin=0.02) == "[0.667, 1.99996] %"
+    assert interval((0.50004, 0.7)) == "[0.5, 0.7]"
+    assert interval((0.50004, 0.7), null=0.5) == "[0.50004, 0.7]"
+    assert interval((0.49996, 0.60004), null=0.5, margin=0.1) == "[0.49996, 0.60004]"
