@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from crystallize.analysis.unchanged import unrepeated as unrepeated
     from crystallize.analysis.unread import TreatmentKeys as TreatmentKeys
     from crystallize.analysis.unread import unread_text as unread_text
+    from crystallize.analysis.verdict import GOOD as GOOD
     from crystallize.analysis.verdict import PASSING as PASSING
     from crystallize.boundary import check_failure as check_failure
     from crystallize.boundary import ends_everything as ends_everything
@@ -168,8 +169,10 @@ if TYPE_CHECKING:
     from crystallize.report.wording import duration as duration
     from crystallize.report.wording import effect_of as effect_of
     from crystallize.report.wording import extra_numbers as extra_numbers
+    from crystallize.report.wording import fails_anyway as fails_anyway
     from crystallize.report.wording import group_line as group_line
     from crystallize.report.wording import interval_of as interval_of
+    from crystallize.report.wording import mark_of as mark_of
     from crystallize.report.wording import mde_of as mde_of
     from crystallize.report.wording import p_of as p_of
     from crystallize.report.wording import sides_of as sides_of
@@ -255,7 +258,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "analysis.stored_reference": ("Origin", "REFERENCE", "Recording", "StoredReference"),
     "analysis.unchanged": ("unrepeated",),
     "analysis.unread": ("TreatmentKeys", "unread_text"),
-    "analysis.verdict": ("PASSING",),
+    "analysis.verdict": ("GOOD", "PASSING"),
     "boundary": ("check_failure", "ends_everything", "failure", "shown", "text_of", "with_frames"),
     "calls.counts": ("Counts", "METER", "calls_made", "counts_of_lines", "hear_counts"),
     "calls.keeping": ("Keeping", "keep_replies", "replies_kept"),
@@ -336,8 +339,10 @@ _NAMES: dict[str, tuple[str, ...]] = {
         "duration",
         "effect_of",
         "extra_numbers",
+        "fails_anyway",
         "group_line",
         "interval_of",
+        "mark_of",
         "mde_of",
         "p_of",
         "sides_of",

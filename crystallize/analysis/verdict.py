@@ -14,6 +14,9 @@ DETERMINISTIC: Final = "deterministic"
 
 PASSING: Final = ("supported", "no harm shown")
 
+GOOD: Final = (*PASSING, "calibrated", "planned")
+"""Statuses of tests that pass: of verdicts, calibrations and plans."""
+
 
 @dataclass(frozen=True)
 class Verdict:

@@ -129,7 +129,7 @@ def _overview(results: SessionResults) -> Iterator[str]:
             yield from ("".join(_verdict(test, f"e{i}-{j}")) for j, test in group)
     yield "</tbody></table>"
     tests = (test for each in results.experiments for test in each.tests)
-    yield f'<p class="note">{SAME}</p>' if any(test.word.endswith("*") for test in tests) else ""
+    yield f'<p class="note">{SAME}</p>' if any("*" in test.word for test in tests) else ""
     yield "</section>"
 
 

@@ -6,14 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any, Final
 
-from crystallize.analysis.verdict import PASSING
+from crystallize.analysis.verdict import GOOD
 from crystallize.report.model import Outcome
 from crystallize.text.escaping import printable
 
 _KINDS: Final = {
-    **dict.fromkeys(PASSING, "good"),
-    "calibrated": "good",
-    "planned": "good",
+    **dict.fromkeys(GOOD, "good"),
     "passed": "good",
     "inconclusive": "unsure",
     "skipped": "unsure",
@@ -28,6 +26,8 @@ def text(value: Any) -> str:
 
 def kind_of(outcome: Outcome) -> str:
     """Return ``"good"``, ``"bad"`` or ``"unsure"``, as which an outcome is marked."""
+    if outcome.fails_anyway:
+        return "bad"
     return "unsure" if outcome.outcome == "xfailed" else _KINDS.get(outcome.status, "bad")
 
 

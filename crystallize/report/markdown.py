@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 
 from crystallize.analysis.claim_plan import plan_lines
-from crystallize.analysis.verdict import PASSING, Verdict
+from crystallize.analysis.verdict import GOOD, Verdict
 from crystallize.report.case_changes import change_lines, changes, shown_by_name, slice_lines
 from crystallize.report.failures import Failure
 from crystallize.report.model import ExperimentResults, Outcome, SessionResults
@@ -37,8 +37,9 @@ _SPECIAL = re.compile(
     r"|^[-+=]|(?<=\d)[.)](?= )"  # lists
     r"|:(?=//)|(?<=www)\."  # links
 )
+_MARK = "⚠️"
 _MARKS = {
-    **dict.fromkeys((*PASSING, "calibrated", "planned"), "✅"),
+    **dict.fromkeys(GOOD, "✅"),
     "refuted": "❌",
     "inconclusive": "❔",
     "not run": "⛔",
@@ -116,9 +117,13 @@ def _row(experiment: ExperimentResults, outcome: Outcome) -> str:
         *map(code, (experiment.name, outcome.hypothesis, metric, outcome.treatment)),
         *map(text, (means, shown, margin, p)),
         n,
-        f"{_MARKS.get(outcome.status, '⚠️')} {text(outcome.word)}",
+        f"{_mark(outcome)} {text(outcome.word)}",
     )
     return "|".join(("", *cells, "")) + "\n"
+
+
+def _mark(outcome: Outcome) -> str:
+    return _MARK if outcome.fails_anyway else _MARKS.get(outcome.status, _MARK)
 
 
 def _means(verdict: Verdict) -> str:

@@ -13,7 +13,7 @@ from crystallize.identity.provenance import Machine
 from crystallize.report.case_names import CaseNames
 from crystallize.report.failures import Failure
 from crystallize.report.unit_results import UnitResults
-from crystallize.report.wording import duration, p_of
+from crystallize.report.wording import duration, fails_anyway, mark_of, p_of
 from crystallize.storage.versioned import FileFormat
 from crystallize.text.formatting import counted, short_commit
 
@@ -85,8 +85,17 @@ class Outcome:
     def word(self) -> str:
         """The status in capitals, with what qualifies it."""
         degenerate = "*" if self.verdict is not None and self.verdict.degenerate else ""
-        marked = {"xfailed": " (xfail)", "xpassed": " (xpass)"}.get(self.outcome, "")
-        return self.status.upper() + degenerate + ("" if self.verdict is None else marked)
+        return self.status.upper() + degenerate + self.mark
+
+    @property
+    def mark(self) -> str:
+        """Text behind the status that qualifies it; see `mark_of`."""
+        return "" if self.status == self.outcome else mark_of(self.status, self.outcome)
+
+    @property
+    def fails_anyway(self) -> bool:
+        """Whether the test failed in spite of a status that passes."""
+        return fails_anyway(self.status, self.outcome)
 
     @property
     def reason(self) -> str:
@@ -322,6 +331,9 @@ class SessionResults:
         ]
         if broken := sum(not each.hypothesis and each.outcome in _BROKEN for each in outcomes):
             parts.append(f"{counted(broken, 'experiment')} without hypotheses failed")
+        if anyway := sum(each.fails_anyway for each in outcomes):
+            whose = "its verdict" if anyway == 1 else "their verdicts"
+            parts.append(f"{counted(anyway, 'test')} failed in spite of {whose}")
         rest = ", ".join(parts)
         total = sum(counts.values())
         if not total:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from crystallize.analysis.verdict import DETERMINISTIC
+from crystallize.analysis.verdict import DETERMINISTIC, GOOD
 from crystallize.text.formatting import (
     SHARES,
     effect,
@@ -111,6 +111,17 @@ def claim_sentence(row: Mapping[str, Any]) -> str:
 def is_exact(row: Mapping[str, Any]) -> bool:
     """Return whether a verdict compares values that no seed changes, without a test."""
     return bool(row["test"] == DETERMINISTIC)
+
+
+def fails_anyway(status: str, outcome: str) -> bool:
+    """Return whether a test failed in spite of its status: an error around it, a strict ``xfail``."""
+    return status in GOOD and outcome in ("failed", "error")
+
+
+def mark_of(status: str, outcome: str) -> str:
+    """Return what qualifies a status: that it was expected or not, or that the test failed in spite of it."""
+    marked = {"xfailed": " (xfail)", "xpassed": " (xpass)"}.get(outcome, "")
+    return f" ({outcome})" if fails_anyway(status, outcome) else marked
 
 
 def sides_of(row: Mapping[str, Any]) -> tuple[str, str]:

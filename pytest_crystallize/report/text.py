@@ -9,13 +9,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from crystallize.seam import (
-    PASSING,
+    GOOD,
     disarmed,
     effect_of,
     escaped,
     extra_numbers,
+    fails_anyway,
     group_line,
     interval_of,
+    mark_of,
     mde_of,
     name_of_p,
     p_of,
@@ -28,7 +30,7 @@ WIDEST = 120
 """Columns that a table takes at most."""
 COLUMNS = ("diff", "interval", "p", "MDE", "n", "verdict")
 _COLOURS = {
-    **dict.fromkeys((*PASSING, "calibrated", "planned"), "green"),
+    **dict.fromkeys(GOOD, "green"),
     **dict.fromkeys(("refuted", "inconclusive", "invalid", "miscalibrated"), "red"),
 }
 
@@ -38,10 +40,12 @@ class VerdictLine(str):
 
     colour: str
 
-    def __new__(cls, text: str, status: str, *, expected: bool = False) -> VerdictLine:
-        """Return the line of a status; `expected` says whether the test was expected to fail so."""
+    def __new__(cls, text: str, status: str, outcome: str = "") -> VerdictLine:
+        """Return the line of a test of this status and outcome."""
         line = super().__new__(cls, text)
-        line.colour = "yellow" if expected else _COLOURS[status]
+        line.colour = "yellow" if outcome == "xfailed" else _COLOURS[status]
+        if fails_anyway(status, outcome):
+            line.colour = "red"
         return line
 
 
@@ -53,7 +57,7 @@ def _cells(row: Mapping[str, Any]) -> dict[str, str]:
         "p": p_of(row),
         "MDE": mde_of(row),
         "n": str(row["n"]),
-        "verdict": row["status"].upper() + degenerate + (" xfail" if row["outcome"] == "xfailed" else ""),
+        "verdict": row["status"].upper() + degenerate + mark_of(row["status"], row["outcome"]),
     }
 
 
@@ -92,7 +96,7 @@ def table(rows: Sequence[Mapping[str, Any]], width: int) -> Iterator[str]:
             if wcswidth(name) > room:
                 yield from wrapped(name, width, indent="    ")
             text = line("" if wcswidth(name) > room else name, cell)
-            yield VerdictLine(text, row["status"], expected=row["outcome"] == "xfailed")
+            yield VerdictLine(text, row["status"], row["outcome"])
             if extra := extra_numbers(row):
                 yield from wrapped(extra, width, indent="      ")
     if any("*" in cell["verdict"] for cell in cells):

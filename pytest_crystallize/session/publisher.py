@@ -201,7 +201,7 @@ class Publisher:
                     yield annotation(
                         self.config.rootpath / path,
                         int(line),
-                        title=f"{outcome.status.upper()}: {name}",
+                        title=f"{outcome.status.upper()}{outcome.mark}: {name}",
                         message=outcome.reason or name,
                     )
 

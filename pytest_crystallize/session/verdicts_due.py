@@ -6,13 +6,11 @@ from collections.abc import Sequence
 
 import pytest
 
-from crystallize.seam import PASSING
+from crystallize.seam import GOOD
 from pytest_crystallize.exit_code import is_success
 from pytest_crystallize.report.judged import EXPECTED, judged_of
 from pytest_crystallize.session.command_line import runs_tests
 from pytest_crystallize.session.reporter import Reporter
-
-_GOOD = (*PASSING, "calibrated", "planned")
 
 
 class VerdictsDue:
@@ -94,7 +92,7 @@ class VerdictsDue:
 
 def _is_supported(report: pytest.TestReport) -> bool:
     """Return whether a report carries a verdict to pass by; others may have changed its outcome."""
-    return _status(report) in _GOOD
+    return _status(report) in GOOD
 
 
 def _is_judged(report: pytest.TestReport) -> bool:

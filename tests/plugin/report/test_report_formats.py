@@ -193,6 +193,10 @@ def parsed(page):
             ("No hypotheses tested", "1 experiment without hypotheses failed"),
         ),
         (
+            [outcome(verdict(), outcome="error"), outcome(verdict(), outcome="failed"), outcome(verdict())],
+            ("3 of 3 hypotheses supported", "2 tests failed in spite of their verdicts"),
+        ),
+        (
             [outcome(calibration={"status": "calibrated"}), outcome(calibration={"status": "miscalibrated"})],
             ("1 of 2 hypotheses calibrated", "1 miscalibrated"),
         ),

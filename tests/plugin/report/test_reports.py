@@ -332,30 +332,47 @@ def test_an_interrupted_session_still_reports(project, workers):
     assert "0 of 1 hypothesis supported" in page
 
 
-def test_errors_around_a_test_are_told(project):
-    """A fixture that fails to go away takes no verdict back, and is told beside it."""
+@pytest.mark.parametrize(
+    ("strict", "outcome", "message"),
+    [(False, "error", "RuntimeError: does not close"), (True, "failed", "[XPASS(strict)] as expected")],
+)
+def test_what_fails_in_spite_of_its_verdict_is_told(project, monkeypatch, strict, outcome, message):
+    """An error in a fixture, or a strict mark, takes no verdict back, and is told beside it everywhere."""
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
     project.write(
         """
         @pytest.fixture(scope="module")
         def model():
             yield 1.0
-            raise RuntimeError("does not close")
+            if not STRICT:
+                raise RuntimeError("does not close")
 
+        @pytest.mark.xfail(STRICT, reason="as expected", strict=True)
         @pytest.mark.experiment(
             replicates=6,
             treatments={"boost": {"delta": 3.0}},
             hypotheses=[Hypothesis(metric="total", direction="increase")],
         )
         def experiment_total(model, rng, delta=0.0):
-            return {"total": rng.normal() + model * delta}
-        """
+            return {"total": rng.normal() + model * delta * rng.uniform(0.5, 1.5)}
+        """.replace("STRICT", str(strict))
     )
-    project.run(*THREE)
+    result = project.run(*THREE)
     (test,) = load(project)["experiments"][0]["tests"]
     assert test["verdict"]["status"] == "supported"
-    assert test["outcome"] == "error"
-    assert test["message"] == "RuntimeError: does not close"
-    assert "does not close" in (project.path / "out/report.html").read_text(encoding="utf-8")
+    assert test["outcome"] == outcome
+    assert test["message"] == message
+    result.stdout.fnmatch_lines(
+        [f"    boost * SUPPORTED ({outcome})", f"::error *title=SUPPORTED ({outcome})%3A *"]
+    )
+    told = "1 test failed in spite of its verdict"
+    page, summary = ((project.path / f"out/report.{s}").read_text(encoding="utf-8") for s in ("html", "md"))
+    assert message in page
+    assert f'<p class="rest">{told}</p>' in page
+    assert 'class="badge good"' not in page
+    assert summary.startswith(f"**1 of 1 hypothesis supported**, {told}\n")
+    assert f"|⚠️ SUPPORTED ({outcome})|" in summary
+    assert "✅" not in summary
 
 
 def test_a_session_without_experiments_reports_that(project):
