@@ -175,6 +175,7 @@ if TYPE_CHECKING:
     from crystallize.report.wording import mark_of as mark_of
     from crystallize.report.wording import mde_of as mde_of
     from crystallize.report.wording import p_of as p_of
+    from crystallize.report.wording import rate_interval as rate_interval
     from crystallize.report.wording import sides_of as sides_of
     from crystallize.run.awaiting_unit import execute_awaiting as execute_awaiting
     from crystallize.run.execute import RAISED as RAISED
@@ -345,6 +346,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
         "mark_of",
         "mde_of",
         "p_of",
+        "rate_interval",
         "sides_of",
     ),
     "run.awaiting_unit": ("execute_awaiting",),

@@ -152,9 +152,10 @@ class Analysis:
         if claim.deterministic:
             return compared_directly(claim, sample, comparisons.names(hypothesis, treatment))
         level = claim.deciding_level
-        share = level / self.plan.family if self.plan.is_corrected(hypothesis) else level
+        family, pairs = self.plan.family if self.plan.is_corrected(hypothesis) else 1, 1
         if hypothesis.pairwise and self.plan.judging.correction == "holm":
-            share *= len(self.plan.subjects(hypothesis))  # which the flips of all pairs share
+            pairs = len(self.plan.subjects(hypothesis))  # the flips of all pairs share what these have
+        share = level * pairs / family
         outcome = claim_tested(
             hypothesis,
             sample,

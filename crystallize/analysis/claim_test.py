@@ -31,6 +31,7 @@ from crystallize.stats import (
     relative_non_inferiority,
     relative_superiority,
 )
+from crystallize.text.formatting import compared
 
 _MOST_REPLICATES: Final = 10_000  # up to which it is worth saying how many replicates would do
 
@@ -381,12 +382,13 @@ def _too_few(
         return None
     more = range(n + 1, _MOST_REPLICATES)
     enough = next((m for m in more if test.smallest_p(m, m, claim.alternative_of_p) <= planning_level), None)
+    least, limit = compared(smallest, planning_level, digits=2)
     reach = f"alpha = {claim.level:g}"
     if level < claim.level:
-        reach = f"the level of the last look, {planning_level:.3g}"
+        reach = f"the level of the last look, {limit}"
     elif planning_level < level:
         reach += f" / {level / planning_level:.3g} claims"
     return (
         f"with {n} {what if n > 1 else what[:-1]} the {test.name} test can't give a p-value below "
-        f"{smallest:.2g}, so it can't reach {reach}" + (f"; run at least {enough} {what}" if enough else "")
+        f"{least}, so it can't reach {reach}" + (f"; run at least {enough} {what}" if enough else "")
     )

@@ -10,6 +10,7 @@ from typing import Protocol
 from crystallize.analysis.claim_test import Outcome
 from crystallize.stats import Correction, adjust, step_down_max_t
 from crystallize.stats.precision import as_paired_arms
+from crystallize.text.formatting import compared
 
 
 class Steps(Protocol):
@@ -134,9 +135,10 @@ def too_few_to_flip(outcome: Outcome, level: float) -> str | None:
     n = outcome.n
     if not _can_be_flipped(outcome) or 2.0 ** (1 - n) <= level:
         return None
+    least, limit = compared(2.0 ** (1 - n), level, digits=3)
     return (
         f"with {n} replicates flips of the signs of all pairs can't give a p-value below "
-        f"{2.0 ** (1 - n):.2g}, so they can't reach {level:.3g}; run at least "
+        f"{least}, so they can't reach {limit}; run at least "
         f"{math.ceil(1 - math.log2(level))} replicates"
     )
 

@@ -18,6 +18,7 @@ from crystallize.declare.case_design import CaseStream
 from crystallize.declare.treatment import BASELINE
 from crystallize.errors import DefinitionError
 from crystallize.stats import Correction
+from crystallize.text.formatting import compared
 
 Member = tuple[Hypothesis, str]
 """A hypothesis, and the condition that it is about."""
@@ -179,9 +180,10 @@ class AnalysisPlan:
         if smallest <= level:
             return None
         claims = f" / {self.family} claims" if level < claim.level else ""
+        least, _ = compared(smallest, level, digits=2)
         return (
             f"with {self.replicates} replicate{'s'[: self.replicates - 1]} AnytimeValid() can't give a "
-            f"p-value below {smallest:.2g}, so it can't reach alpha = {claim.level:g}{claims}; plan at least "
+            f"p-value below {least}, so it can't reach alpha = {claim.level:g}{claims}; plan at least "
             f"{stopping.enough(level, claim.kind)}"
         )
 

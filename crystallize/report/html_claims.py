@@ -33,6 +33,7 @@ from crystallize.report.wording import (
     is_exact,
     mde_of,
     p_of,
+    rate_interval,
     sides_of,
 )
 from crystallize.text.formatting import compared, counted, interval, level_of, number, p_value
@@ -240,11 +241,10 @@ def _details(each: ExperimentResults, test: Outcome, key: str) -> Iterator[str]:
 
 
 def _calibrated(found: Mapping[str, Any]) -> str:
-    low, high = found["interval"]
     return (
         f"<p>Supported in {found['false_positives']} of {found['tests']} A/A tests of {found['n']} and "
-        f"{found['n']} replicates: {100 * found['rate']:.3g} %, 98 % interval {100 * low:.3g} % to "
-        f"{100 * high:.3g} %, alpha {found['alpha']:g}</p>"
+        f"{found['n']} replicates: {100 * found['rate']:.3g} %, 98 % interval "
+        f"{rate_interval(found)}, alpha {found['alpha']:g}</p>"
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from crystallize.analysis.verdict import DETERMINISTIC, GOOD
 from crystallize.text.formatting import (
     SHARES,
+    compared,
     effect,
     interval,
     level_of,
@@ -182,6 +183,12 @@ def p_of(row: Mapping[str, Any]) -> str:
     """Return the p-value that decides, or a dash: as `Verdict.deciding_p`."""
     given = (row[name] for name in ("opposite_p", "adjusted_p", "p_value"))
     return p_value(next((p for p in given if p is not None), None), level_of(row))
+
+
+def rate_interval(found: Mapping[str, Any]) -> str:
+    """Return the interval of a rate of false positives; it is seen on which side of alpha it begins."""
+    low, high = found["interval"]
+    return f"{compared(100 * low, 100 * found['alpha'], digits=3)[0]} to {100 * high:.3g} %"
 
 
 def duration(seconds: float) -> str:

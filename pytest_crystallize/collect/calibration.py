@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from crystallize.seam import BASELINE, BLIND_SPOT, Calibration, calibrate
+from crystallize.seam import BASELINE, BLIND_SPOT, Calibration, calibrate, rate_interval
 from pytest_crystallize.collect.items import HypothesisItem, NotSupported, Unjudged
 
 
@@ -45,7 +45,6 @@ class CalibrationItem(Unjudged, HypothesisItem):
 def _explained(found: Calibration) -> str:
     lines = [f"{found.status.upper()}: {found.reason}"]
     if found.status == "miscalibrated":
-        low, high = found.interval
-        lines.append(f"  98 % interval of the rate: {100 * low:.3g} % to {100 * high:.3g} %")
+        lines.append(f"  98 % interval of the rate: {rate_interval(found.to_dict())}")
     lines.append(f"  {BLIND_SPOT}")
     return "\n".join(lines)

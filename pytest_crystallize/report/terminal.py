@@ -19,6 +19,7 @@ from crystallize.seam import (
     plan_lines,
     printable,
     printable_lines,
+    rate_interval,
     slice_lines,
 )
 from pytest_crystallize.naming.ids import variant
@@ -108,13 +109,12 @@ def _calibration_lines(rows: Sequence[Mapping[str, Any]], width: int) -> Iterato
         return
     lines = [("false positives", "98 % interval", "alpha", "verdict")]
     for row in rows:
-        low, high = (f"{100 * end:.3g}" for end in row["interval"])
         rate = f"{row['false_positives']} ({100 * row['rate']:.3g} %)"
         known = row["status"] != "invalid"
         lines.append(
             (
                 rate if known else "-",
-                f"{low} to {high} %" if known else "-",
+                rate_interval(row) if known else "-",
                 f"{row['alpha']:g}",
                 row["status"].upper(),
             )

@@ -11,9 +11,9 @@ from rich.text import Text
 
 from crystallize.seam import (
     PASSING,
+    compared,
     counted,
     duration,
-    number,
     p_value,
     printable,
     printable_lines,
@@ -187,7 +187,7 @@ def looks(each: Experiment, palette: Palette, width: int) -> Iterator[Text]:
             continue
         yield Text(f"  {printable(test['hypothesis'])} [{printable(test['treatment'])}]", palette["plain"])
         words = [
-            f" p {p_value(p, level)} needs {number(level, digits=2)}{_outcome(status, width)}"
+            f" p {p_value(p, level)} needs {compared(p, level, digits=2)[1]}{_outcome(status, width)}"
             for _, p, level, status in trail
         ]
         scale = max(4, min(width - 11 - max(map(len, words)), 40))

@@ -110,6 +110,55 @@ def test_the_interval_of_a_share_beside_one_half(project, n, wins, interval):
         assert not re.search(r"(\[|&#91;)0\.5, ", text)
 
 
+def test_a_rate_of_false_positives_beside_alpha(project):
+    """It is seen on which side of alpha its interval begins: here at .0500082."""
+    project.write(
+        """
+        def rarely(baseline, treatment):
+            return {"accepted": baseline["m"][0] < 0.075, "p_value": 0.1}
+
+        @pytest.mark.experiment(
+            replicates=1, treatments={"t": {"x": 1.0}}, hypotheses=[Hypothesis(rarely, metrics="m")]
+        )
+        def experiment_rate(rng, x=0.0):
+            return {"m": rng.uniform()}
+        """
+    )
+    result = project.run("--crystallize-calibrate=380", "--crystallize-seed=3", *REPORTS)
+    (test,) = told(project)
+    assert (test["calibration"]["false_positives"], test["calibration"]["status"]) == (30, "miscalibrated")
+    result.stdout.fnmatch_lines(["  98 % interval of the rate: 5.001 to 11.7 %"])
+    assert all("5.001 to 11.7 %" in text for text in texts(project, result)[:2])
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ("'t', alpha=0.0624", "p-value below 0.0625, so it can't reach alpha = 0.0624;"),
+        ("None, alpha=0.06249, pairwise=True", "p-value below 0.0625, so it can't reach alpha = 0.06249;"),
+        ("None, 'auto', alpha=0.06249, pairwise=True", "below 0.0625, so they can't reach 0.06249;"),
+    ],
+)
+def test_the_least_p_value_beside_alpha(project, options, text):
+    """What can't reach alpha is not shown as less."""
+    project.write(
+        f"""
+        def claim(treatments, test=PermutationTest(), **options):
+            options |= {{"treatments": treatments, "statistical_test": test}}
+            return Hypothesis(metric="m", direction="differ", **options)
+
+        @pytest.mark.experiment(
+            replicates=5,
+            treatments={{"t": {{"x": 1.0}}, "u": {{"x": 2.0}}}},
+            hypotheses=[claim({options})],
+        )
+        def experiment_few(rng, x=0.0):
+            return {{"m": x * rng.normal()}}
+        """
+    )
+    assert text in project.run("-v").stdout.str()
+
+
 def told(project):
     """Return the tests of the report for programs."""
     report = json.loads((project.path / "r.json").read_text())

@@ -55,6 +55,18 @@ def test_disabled_treatments_are_labelled_and_no_pass(events):
     assert not [line for line in text.splitlines() if line.split()[:1] == ["less"]]
 
 
+@pytest.mark.parametrize(
+    ("p", "text"), [(0.0142, "p 0.0142 needs 0.0144 "), (0.01442, "p 0.01442 needs 0.0144 ")]
+)
+def test_a_look_beside_its_boundary(events, p, text):
+    """It is seen on which side the p-value lies."""
+    total = state_of(events).experiments[TOTAL]
+    (judged,) = (event for event in total.verdicts.values() if event["verdict"] is not None)
+    judged["verdict"]["trail"] = [[8, p, 0.0144]]
+    (shown,) = (line for line in lines(looks(total, PALETTE, 70)) if " needs " in line)
+    assert text in shown
+
+
 def test_cached_runs_and_steps_have_a_colour_of_their_own(events):
     """So have failed ones; where there is no colour, their signs differ."""
     state = state_of(events)
