@@ -70,6 +70,21 @@ def test_cases_and_properties(project, workers):
     assert "np." not in (project.path / "junit.xml").read_text()
 
 
+def test_what_the_numbers_are(project):
+    """Of a refuted claim the p-value of its opposite is told, and what a difference is, if not one of means."""
+    margin = '[Hypothesis(metric="total", direction="no_decrease", margin=0.5, relative=True)]'
+    project.write(
+        total(
+            treatments='{"bad": {"delta": -9.0}}', hypotheses=margin, value="9 + 0.1 * rng.normal() + delta"
+        )
+    )
+    project.run("--junitxml", "junit.xml").assert_outcomes(failed=1)
+    found = properties(project.cases()["total_no_decrease[bad]"])
+    assert found["verdict"] == "refuted"
+    assert float(found["opposite_p"]) < 0.05 < float(found["p_value"])
+    assert found["estimand"] == "relative change"
+
+
 def test_properties_switched_off(project):
     """The ini option crystallize_junit_properties switches them off."""
     project.ini("crystallize_junit_properties = false\n")
