@@ -20,6 +20,7 @@ from crystallize.declare.case_design import CaseStream
 from crystallize.declare.treatment import BASELINE
 from crystallize.stats import clopper_pearson_interval
 from crystallize.stats.undisturbed import undisturbed
+from crystallize.text.formatting import counted
 
 CONFIDENCE: Final = 0.98
 """Of the interval of the rate: a rate above alpha is called so with an error of 1 %."""
@@ -112,8 +113,8 @@ def calibrate(
     unknown = Calibration(hypothesis.name, tests, 0, n, alpha, (0.0, 1.0), "invalid")
     number = hypothesis.number
     alone = replace(judging, correction="none")
-    counted = n if cases is None else n // cases.samples
-    plan = AnalysisPlan((hypothesis,), (_ITSELF,), counted, alone, cases=cases)
+    size = n if cases is None else n // cases.samples
+    plan = AnalysisPlan((hypothesis,), (_ITSELF,), size, alone, cases=cases)
     reason = _missing(baseline) or plan.why_out_of_reach(hypothesis)
     if reason is None and claim is not None:
         reason = _not_testable(claim, baseline, number)
@@ -129,13 +130,15 @@ def calibrate(
             invalid += 1
             reason = reason or verdict.reason
     if reason is not None:
-        return replace(unknown, reason=f"{invalid} of {tests} A/A tests are invalid, such as: {reason}")
+        verb = "is" if invalid == 1 else "are"
+        reason = f"{invalid} of {counted(tests, 'A/A test')} {verb} invalid, such as: {reason}"
+        return replace(unknown, reason=reason)
     interval = clopper_pearson_interval(found, tests, 1 - CONFIDENCE)
     calibrated = interval[0] <= alpha
     reason = (
-        f"supported by {found} of {tests} A/A tests of {n} replicates, {100 * found / tests:.3g} % where "
-        f"{100 * alpha:.3g} % are allowed: what it calls significant is too often nothing; use a test that "
-        "keeps its level at this number of replicates"
+        f"supported by {found} of {counted(tests, 'A/A test')} of {counted(n, 'replicate')}, "
+        f"{100 * found / tests:.3g} % where {100 * alpha:.3g} % are allowed: what it calls significant is "
+        "too often nothing; use a test that keeps its level at this number of replicates"
     )
     return Calibration(
         hypothesis.name,

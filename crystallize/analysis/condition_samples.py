@@ -23,6 +23,7 @@ from crystallize.claims.claim import Claim
 from crystallize.claims.claim_terms import Pairing
 from crystallize.claims.tests_of_units import ClusteredTTest, CrossedTTest
 from crystallize.stats import is_binary
+from crystallize.text.formatting import counted
 
 
 def claim_sample(
@@ -185,8 +186,9 @@ def _worst(
         worst, best = (0.0, 1.0) if claim.direction == "no_decrease" else (1.0, 0.0)
     if worst is None:
         if omitted:
+            lack = f"{counted(omitted, 'replicate')} {'lacks' if omitted == 1 else 'lack'}"
             return (
-                f"{omitted} replicates lack a finite value of {claim.metric!r}, and nan_policy='worst' does "
+                f"{lack} a finite value of {claim.metric!r}, and nan_policy='worst' does "
                 "not know how bad that is: what was seen says nothing of it; give worst=, the worst value "
                 "that the metric can have"
             )
@@ -263,10 +265,8 @@ def _partial(baseline: ConditionRuns, treatment: ConditionRuns) -> str:
 
 
 def _sizes(baseline: ConditionRuns, treatment: ConditionRuns) -> str:
-    return (
-        f"{len(baseline.records)} replicates of {baseline.condition!r} and {len(treatment.records)} of "
-        f"{treatment.condition!r}"
-    )
+    of_baseline = f"{counted(len(baseline.records), 'replicate')} of {baseline.condition!r}"
+    return f"{of_baseline} and {len(treatment.records)} of {treatment.condition!r}"
 
 
 def _missing(claim: Claim, arm: ConditionRuns) -> str | None:

@@ -211,7 +211,7 @@ def _why_apart(recordings: Sequence[Recording]) -> str | None:
         if (recording.root_seed, list(recording.seeds)) != (last.root_seed, list(last.seeds)):
             return (
                 f"its recordings {_name(recording)} and {_name(last)} have other seeds "
-                f"({recording.replicates} replicates of root seed {recording.root_seed}, and "
+                f"({counted(recording.replicates, 'replicate')} of root seed {recording.root_seed}, and "
                 f"{last.replicates} of {last.root_seed}): what is pooled has the same"
             )
         if list(recording.cases) != list(last.cases):

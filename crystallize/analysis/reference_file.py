@@ -13,6 +13,7 @@ from crystallize.errors import ReferenceFileError
 from crystallize.storage.atomic import write_whole
 from crystallize.storage.names import file_key
 from crystallize.storage.regular import read_regular
+from crystallize.text.formatting import counted
 from crystallize.text.strict_json import unique_keys
 
 
@@ -115,9 +116,9 @@ def _kept(earlier: StoredReference, data: Mapping[str, Any], recording: Recordin
         if name not in recording.conditions and not same:
             raise ReferenceFileError(
                 f"{earlier.experiment}: only {', '.join(map(repr, recording.conditions))} ran, with "
-                f"{recording.replicates} replicates of root seed {recording.root_seed}, and condition "
-                f"{name!r} of the reference was recorded {known}; record the same replicates, or the whole "
-                "experiment"
+                f"{counted(recording.replicates, 'replicate')} of root seed {recording.root_seed}, and "
+                f"condition {name!r} of the reference was recorded {known}; record the same replicates, or "
+                "the whole experiment"
             )
     kept = []
     for held in data["recordings"]:

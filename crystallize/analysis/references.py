@@ -22,7 +22,7 @@ from crystallize.analysis.stored_reference import Recording, StoredReference
 from crystallize.claims.reference import Reference, Revision
 from crystallize.errors import ReferenceFileError
 from crystallize.identity.provenance import Machine, machine
-from crystallize.text.formatting import first_of, number
+from crystallize.text.formatting import counted, first_of, number
 
 if TYPE_CHECKING:
     from crystallize.claims.hypothesis import Hypothesis
@@ -284,8 +284,8 @@ def _other_replicates(named: str, held: Recording, today: ConditionRuns, replica
     """Say in what the replicates of a recording differ from those of today; None if they pair."""
     if held.replicates != replicates:
         return (
-            f"{named}, and today's replicates are {replicates}; to compare, record {replicates} replicates "
-            f"at that commit, or run {held.replicates} today"
+            f"{named}, and today's replicates are {replicates}; to compare, record "
+            f"{counted(replicates, 'replicate')} at that commit, or run {held.replicates} today"
         )
     for replicate, (seed, then) in enumerate(zip(today.seeds, held.seeds, strict=False)):
         if seed is not None and seed != then:

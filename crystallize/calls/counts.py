@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass
 
+from crystallize.text.formatting import counted
+
 
 @dataclass(slots=True)
 class Counts:
@@ -47,12 +49,13 @@ class Counts:
 
     def line(self, name: str) -> str:
         """Say what became of the calls."""
-        parts = [f"{self.made} of {self.calls} calls made, {self.kept + self.awaited} saved"]
+        parts = [f"{self.made} of {counted(self.calls, 'call')} made, {self.kept + self.awaited} saved"]
         if self.awaited:
             parts[0] += f" ({self.awaited} by waiting for an equal one)"
         if self.retries or self.refusals:
             refused = f" ({self.refusals} refused)" if self.refusals else ""
-            parts.append(f"{self.retries} retries{refused}, {self.waited:.1f} s waited for them")
+            retries = f"{self.retries} {'retry' if self.retries == 1 else 'retries'}"
+            parts.append(f"{retries}{refused}, {self.waited:.1f} s waited for them")
         return f"remote {name}: {', '.join(parts)}"
 
 

@@ -10,7 +10,7 @@ from crystallize.report.case_changes import change_lines, changes, shown_notes
 from crystallize.report.model import ExperimentResults
 from crystallize.report.unit_results import OfCondition, UnitResults
 from crystallize.text.escaping import printable, printable_lines
-from crystallize.text.formatting import number
+from crystallize.text.formatting import counted, number
 
 _FILTERS: Final = (("all", "all"), ("worse", "worse"), ("better", "better"), ("failed", "without a value"))
 _EMPTY: Final = OfCondition({}, {}, ())
@@ -26,7 +26,8 @@ def case_table(each: ExperimentResults, key: str) -> Iterator[str]:
     notes = _names(unit.conditions[name].notes for unit in each.units for name in unit.conditions)
     sliced = each.cases is not None and bool(each.cases.slices)
     kinds = _kinds(each)
-    yield f'<details class="cases"><summary>{len(each.units)} cases</summary><fieldset><legend>Show</legend>'
+    many = counted(len(each.units), "case")
+    yield f'<details class="cases"><summary>{many}</summary><fieldset><legend>Show</legend>'
     for name, said in _FILTERS:
         checked = ' checked="checked"' if name == "all" else ""
         yield (

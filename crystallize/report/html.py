@@ -31,7 +31,7 @@ from crystallize.report.html_elements import (
 from crystallize.report.model import ExperimentResults, Outcome, SessionResults
 from crystallize.report.wording import duration, effect_of, interval_of, is_exact
 from crystallize.text.escaping import printable_lines
-from crystallize.text.formatting import number
+from crystallize.text.formatting import counted, number
 
 _OVERVIEW: Final = (
     ("verdict", "Verdict"),
@@ -203,7 +203,7 @@ def _provenance(results: SessionResults, key: str) -> Iterator[str]:
             "Commit": None if results.commit is None else f"{results.commit}{changed[results.dirty]}",
             "Started": f"{results.started.replace('T', ' ').removesuffix('+00:00')} UTC",
             "Took": duration(results.seconds),
-            "Machine": None if machine is None else f"{machine.processor}, {machine.cores} cores",
+            "Machine": None if machine is None else f"{machine.processor}, {counted(machine.cores, 'core')}",
             "Environment": ", ".join(f"{name} {version}" for name, version in results.versions.items()),
             "Exit status": None if results.exit_status is None else str(results.exit_status),
         }

@@ -242,8 +242,8 @@ def _details(each: ExperimentResults, test: Outcome, key: str) -> Iterator[str]:
 
 def _calibrated(found: Mapping[str, Any]) -> str:
     return (
-        f"<p>Supported in {found['false_positives']} of {found['tests']} A/A tests of {found['n']} and "
-        f"{found['n']} replicates: {100 * found['rate']:.3g} %, 98 % interval "
+        f"<p>Supported in {found['false_positives']} of {counted(found['tests'], 'A/A test')} of "
+        f"{found['n']} and {counted(found['n'], 'replicate')}: {100 * found['rate']:.3g} %, 98 % interval "
         f"{rate_interval(found)}, alpha {found['alpha']:g}</p>"
     )
 

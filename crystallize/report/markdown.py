@@ -17,7 +17,7 @@ from crystallize.report.failures import Failure
 from crystallize.report.model import ExperimentResults, Outcome, SessionResults
 from crystallize.report.wording import effect_of, interval_of, is_exact, margin_of
 from crystallize.text.escaping import printable, printable_lines
-from crystallize.text.formatting import number
+from crystallize.text.formatting import counted, number
 
 COLUMNS = [
     "experiment",
@@ -88,7 +88,8 @@ def _fitting(pieces: list[str], limit: int) -> Iterator[str]:
             room -= size
             yield piece
     if left_out and limit > _ROOM_FOR_NOTE:
-        yield f"\n\nLeft out for lack of room: {left_out} rows and sections.\n"
+        what = "row or section" if left_out == 1 else "rows and sections"
+        yield f"\n\nLeft out for lack of room: {left_out} {what}.\n"
 
 
 def _is_claim(outcome: Outcome) -> bool:
@@ -111,7 +112,7 @@ def _row(experiment: ExperimentResults, outcome: Outcome) -> str:
     if outcome.planned is not None:
         n = "-" if outcome.planned["needed"] is None else str(outcome.planned["needed"])
     if calibration is not None:
-        shown = f"{100 * calibration['rate']:.3g} % of {calibration['tests']} A/A tests"
+        shown = f"{100 * calibration['rate']:.3g} % of {counted(calibration['tests'], 'A/A test')}"
         n = str(calibration["n"])
     cells = (
         *map(code, (experiment.name, outcome.hypothesis, metric, outcome.treatment)),

@@ -19,6 +19,7 @@ from crystallize.seam import (
     Unit,
     check_failure,
     claimed_metrics,
+    counted,
     failure,
     printable,
     printable_lines,
@@ -308,7 +309,7 @@ class HypothesisItem(ExperimentItem):
         with self.runs.settings.output.of_units(self.runs.id):
             record = self.runs.run_alone(unit, self)
         self.runs.settings.note(f"{self.runs.name}: {run_line(record)}")
-        raise _skipped(f"no verdict: 1 of {self.runs.replicates} replicates")
+        raise _skipped(f"no verdict: 1 of {counted(self.runs.replicates, 'replicate')}")
 
     def _judged_of(self, arms: dict[str, ConditionRuns]) -> Judged:
         """Return what is known before there is a verdict."""

@@ -9,7 +9,7 @@ import pytest
 
 from crystallize import StoredVersion
 from crystallize.errors import ArtifactError
-from crystallize.seam import printable, prune_versions
+from crystallize.seam import counted, printable, prune_versions
 from pytest_crystallize.command.main import GOOD, CommandError
 from pytest_crystallize.command.session import ask, kept_in
 
@@ -79,7 +79,9 @@ def _line(version: StoredVersion) -> str:
     try:
         known = version.metadata
         what = f"{known['experiment']}, {known['started'][:16].replace('T', ' ')} UTC"
-        many = f"{len(version.artifacts)} files" if version.complete else "incomplete: its run did not end"
+        many = (
+            counted(len(version.artifacts), "file") if version.complete else "incomplete: its run did not end"
+        )
     except (ArtifactError, KeyError, TypeError, OSError) as fault:
         return f"{version.path}: can't be read: {fault}"
     return f"{version.path}: {what}, {many}"

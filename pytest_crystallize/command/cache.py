@@ -80,11 +80,10 @@ def prune(*, days: float = 30.0, behind: Sequence[str] = ()) -> int:
 
 def _prune(days: float, session: pytest.Session) -> None:
     kept = kept_in(session.config)
+    for_days = f"{days:g} day{'' if days == 1 else 's'}"
     for name, what in (("records", "stored runs"), ("steps", "results of steps")):
         store = open_store(kept / name)
         removed, left = store.prune(days)
         if store.fault is not None:
             raise CommandError(store.fault)
-        print(
-            f"{what}: removed {removed:,} bytes that were not used for {days:g} days, {left:,} bytes are left"
-        )
+        print(f"{what}: removed {removed:,} bytes that were not used for {for_days}, {left:,} bytes are left")

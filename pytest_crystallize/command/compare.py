@@ -31,6 +31,7 @@ from crystallize.seam import (
     Judging,
     References,
     StoredReference,
+    counted,
     is_finite,
     load_reference,
     printable,
@@ -322,10 +323,11 @@ class _Comparison:
             if session is None:
                 continue
             if session.run < session.planned:
-                return f"a session has {session.run} of {session.planned} replicates, since it was stopped"
+                run = f"{session.run} of {counted(session.planned, 'replicate')}"
+                return f"a session has {run}, since it was stopped"
             failed = sum(len(f.replicates) for f in session.failures if f.condition == condition)
             if failed:
-                return f"{failed} of {session.run} replicates of {condition!r} failed in a session"
+                return f"{failed} of {counted(session.run, 'replicate')} of {condition!r} failed in a session"
         values = samples_of(self.each, self.cases).get(metric, {}).get(condition)
         if values is None:
             return f"{condition!r} has no sample of {metric!r}"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from crystallize import Result, stored_results
-from crystallize.seam import REFERENCE, REPORT, RESULT, load_reference, printable
+from crystallize.seam import REFERENCE, REPORT, RESULT, counted, load_reference, printable
 from pytest_crystallize.command.main import GOOD
 from pytest_crystallize.command.reading import read_data, session_results
 from pytest_crystallize.records.shards import ShardFile
@@ -91,4 +91,4 @@ def _shard_lines(file: str) -> Iterator[str]:
     for key, each in shard.experiments.items():
         records = list(each.decoded())
         failed = sum(record.error is not None for record in records)
-        yield printable(f"  {key}: {len(records)} runs, {failed} failed")
+        yield printable(f"  {key}: {counted(len(records), 'run')}, {failed} failed")

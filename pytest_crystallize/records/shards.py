@@ -13,7 +13,14 @@ from typing import Any, Final
 
 from crystallize import RunRecord
 from crystallize.errors import FileFormatError
-from crystallize.seam import FileFormat, environment_changes, first_of, records_from_json, write_whole
+from crystallize.seam import (
+    FileFormat,
+    counted,
+    environment_changes,
+    first_of,
+    records_from_json,
+    write_whole,
+)
 from pytest_crystallize.options.values import Shard
 
 _OF_MACHINES: Final = ("machine", "system", "threads of libraries")
@@ -196,7 +203,7 @@ class MergedShards:
         others = (
             [] if len(self._machines) == 1 else ["shards ran on different machines: last bits may differ"]
         )
-        return [f"merged from {len(self.files)} shards: {names}", *others, *said]
+        return [f"merged from {counted(len(self.files), 'shard')}: {names}", *others, *said]
 
     def of(self, experiment: str) -> list[tuple[ShardFile, ExperimentShard]]:
         """Return what each shard holds of an experiment."""

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from crystallize.seam import counted
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Announced:
@@ -83,4 +85,5 @@ class Announced:
     def lines(self) -> Iterator[str]:
         """Yield what is to be said of an experiment on cases before it is run: runs may cost something."""
         if self.due:
-            yield f"{self.name}: {self.due} runs, of which {self.stored} are stored"
+            verb = "is" if self.stored == 1 else "are"
+            yield f"{self.name}: {counted(self.due, 'run')}, of which {self.stored} {verb} stored"

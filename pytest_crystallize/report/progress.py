@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 
-from crystallize.seam import printable
+from crystallize.seam import counted, printable
 from pytest_crystallize.report.announced import Announced
 
 TERMINAL_SECONDS = 1.0
@@ -108,4 +108,4 @@ def progress_text(
     first, made = under_way[0]
     more = f" (and {len(under_way) - 1} more under way)" if len(under_way) > 1 else ""
     name, replicates = printable(first.name), first.replicates
-    return f"{made * replicates // first.units} of {replicates} replicates of {name}{more}"
+    return f"{made * replicates // first.units} of {counted(replicates, 'replicate')} of {name}{more}"

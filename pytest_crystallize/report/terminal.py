@@ -70,7 +70,7 @@ def _heading(each: ExperimentResults, used: Used) -> str:
     calibration = next((t.calibration for t in each.tests if t.calibration is not None), None)
     if calibration is not None:
         tests, n = counted(calibration["tests"], "A/A test"), calibration["n"]
-        return f"{tests} of {n} and {n} replicates, {rest}"
+        return f"{tests} of {n} and {counted(n, 'replicate')}, {rest}"
     many = each.often if each.cases is not None else counted(each.planned, "replicate")
     if any(test.planned is not None for test in each.tests):
         return f"planned by {many} of {counted(len(used.conditions), 'condition')}, {rest}"

@@ -52,9 +52,11 @@ class RemoteCalls:
         if not self._is_worker and options.prune_replies is not None:
             before = self._started - options.prune_replies * _DAY
             gone, left = prune_replies(options.remote.directory, before)
-            unused = f"that were not used for {options.prune_replies:g} days, nor by this session"
-            where = f"{left} are left in {options.remote.directory}"
-            self._settings.note(f"{gone} replies were deleted {unused}; {where}")
+            for_days = f"{options.prune_replies:g} day{'' if options.prune_replies == 1 else 's'}"
+            what, verb = ("reply was", "was") if gone == 1 else ("replies were", "were")
+            unused = f"that {verb} not used for {for_days}, nor by this session"
+            where = f"{left} {'is' if left == 1 else 'are'} left in {options.remote.directory}"
+            self._settings.note(f"{gone} {what} deleted {unused}; {where}")
 
     def pytest_unconfigure(self) -> None:
         """Settle what was settled before."""

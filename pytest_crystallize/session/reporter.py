@@ -263,7 +263,8 @@ class Reporter:
                 self._shown_failures.add(key)
                 lines.extend(failure_lines(failure))
         if len(failures) > _MOST_FAILURES:
-            lines.append(f"and {len(failures) - _MOST_FAILURES} further kinds of failure")
+            more = len(failures) - _MOST_FAILURES
+            lines.append(f"and {more} further kind{'' if more == 1 else 's'} of failure")
         if lines and isinstance(report.longrepr, ExceptionChainRepr):
             shown = report.longrepr.reprtraceback.reprentries
             shown.append(lines_entry(lines))  # type: ignore[attr-defined]

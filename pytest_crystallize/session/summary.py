@@ -125,7 +125,8 @@ class SessionSummary:
         for key, known in self.reporter.announced.items():
             if not self.reporter.told.run(key) and done.get(key):
                 runs = f"{done[key]} of {known.units} condition runs"
-                lines.append(self._about(known, f"{runs} of {known.replicates} replicates are done"))
+                replicates = counted(known.replicates, "replicate")
+                lines.append(self._about(known, f"{runs} of {replicates} are done"))
         return lines
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from crystallize import Budget, RunRecord
-from crystallize.seam import is_finite
+from crystallize.seam import counted, is_finite
 from pytest_crystallize.naming.ids import checksum
 from pytest_crystallize.records.exchange import Exchange
 from pytest_crystallize.records.logs import append
@@ -94,12 +94,13 @@ class Spending:
         """Say what is spent; None if something is left of everything."""
         budget = self.budget
         if budget.calls is not None and (made := self._calls.total()) >= budget.calls:
-            return f"{made:.0f} calls were made, of {budget.calls}"
+            verb = "was" if round(made) == 1 else "were"
+            return f"{counted(round(made), 'call')} {verb} made, of {budget.calls}"
         if budget.total is not None and (cost := self._cost.total()) >= budget.total:
             return f"{budget.metric} is {cost:.4g} in all, of {budget.total:g}"
         if budget.minutes is not None:
             if self._began is None:
                 self._began = float(self._exchange.agree(self._name, lambda: repr(time.time())))
             if time.time() - self._began >= 60 * budget.minutes:
-                return f"{budget.minutes:g} minutes are over"
+                return "1 minute is over" if budget.minutes == 1 else f"{budget.minutes:g} minutes are over"
         return None

@@ -139,7 +139,7 @@ def test_versions_of_artifacts_are_listed_and_pruned(tmp_path, monkeypatch, caps
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 3
     assert lines[0].startswith(f"{root}/sums/v0: sums, 20")
-    assert lines[0].endswith("UTC, 1 files")
+    assert lines[0].endswith("UTC, 1 file")
     assert main(["artifacts", "prune", "--keep=1", f"--root={root}"]) == 0
     assert "removed 2 of 3 versions" in capsys.readouterr().out
     assert sorted(path.name for path in (root / "sums").iterdir()) == ["v2", "vague"]

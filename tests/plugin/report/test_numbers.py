@@ -159,6 +159,46 @@ def test_the_least_p_value_beside_alpha(project, options, text):
     assert text in project.run("-v").stdout.str()
 
 
+ONE = """
+def always(baseline, treatment):
+    return {"accepted": True, "p_value": 0.01}
+
+@pytest.mark.experiment(
+    replicates=1, treatments={"t": {"x": 1}}, hypotheses=[Hypothesis(always, metrics="m")]
+)
+def experiment_one(x=0):
+    return {"m": x}
+"""
+
+SIX = """
+ERRORS = [KeyError, IndexError, ValueError, TypeError, OSError, RuntimeError]
+
+@pytest.mark.experiment(
+    replicates=6, treatments={"t": {"x": 1}}, hypotheses=[Hypothesis(metric="m", direction="increase")]
+)
+def experiment_six(replicate, x=0):
+    if x:
+        raise ERRORS[replicate]()
+    return {"m": 1.0}
+"""
+
+
+@pytest.mark.parametrize(
+    ("program", "options", "line"),
+    [
+        (ONE, ["--crystallize-calibrate=1"], "*: 1 A/A test of 1 and 1 replicate, seed 0*"),
+        (ONE, ["--crystallize-repro=0:t", "-rs"], "SKIPPED * no verdict: 1 of 1 replicate"),
+        (SIX, [], "and 1 further kind of failure"),
+    ],
+)
+def test_one_is_no_plural(project, program, options, line):
+    """Of one of anything the noun is singular, in every report."""
+    project.write(program)
+    result = project.run(*options, *REPORTS)
+    assert not re.search(r"\b1 (A/A tests|replicates|runs|further kinds)\b", " ".join(texts(project, result)))
+    result.stdout.fnmatch_lines([line])
+
+
 def told(project):
     """Return the tests of the report for programs."""
     report = json.loads((project.path / "r.json").read_text())
