@@ -126,7 +126,7 @@ class ExperimentDeclaration:
         self.pipeline = as_pipeline(pipeline)
         self.initial_ctx = frozen_mapping(checked_context(initial_ctx or {}, self.label))
         self.given_plugins = checked_plugins(plugins or (), self.label)
-        self.plugins = with_defaults(self.given_plugins, DEFAULT_PLUGINS)
+        self._plugins = tuple(with_defaults(self.given_plugins, DEFAULT_PLUGINS))
         self.judging = Judging(correction, stopping, resampled)
         self.caching = Caching(inputs, env, cache_key, repeatable)  # type: ignore[arg-type]  # it makes tuples of them
         self.shared_treatments = frozenset()
@@ -195,15 +195,36 @@ class ExperimentDeclaration:
             )
         self.declared_replicates = check_replicates(replicates, self.label)
 
+    @property
+    def plugins(self) -> tuple[BasePlugin, ...]:
+        """The plugins, with the default ones; may be set to a list."""
+        return self._plugins
+
+    @plugins.setter
+    def plugins(self, plugins: Iterable[BasePlugin]) -> None:
+        given, had = checked_plugins(plugins, self.label), self._plugins
+        kept = with_defaults(given, DEFAULT_PLUGINS)
+        default = {id(plugin) for plugin in had} - {id(plugin) for plugin in self.given_plugins}
+        named = tuple(plugin for plugin in given if id(plugin) not in default)
+        vars(self).update(given_plugins=named, _plugins=tuple(kept))
+        for plugin in kept:
+            if not any(plugin is known for known in had):
+                plugin.init_hook(self)
+
     def _check_case_key(self) -> None:
         if self.design is not None:
             check_case_key(self.initial_ctx, self.treatments, self.label)
 
     def varied(self, **parts: Any) -> Self:
-        """Return a copy with other parts, which are checked as when they are set."""
+        """Return a copy with other parts, which are checked as when they are set.
+
+        Of plugins, those that were given stay the same: others stand in for some of them, in one place.
+        """
         if unknown := parts.keys() - ExperimentDeclaration.__annotations__.keys() - set(_SETTABLE):
             raise TypeError(f"{self.label} has no part {min(unknown)!r}")
         changed = copy.copy(self)
+        if "plugins" in parts:
+            changed._plugins = tuple(parts.pop("plugins"))
         vars(changed).update((name, part) for name, part in parts.items() if name not in _SETTABLE)
         for name in _SETTABLE:
             if name in parts:

@@ -14,8 +14,7 @@ from crystallize.declare.datasource import as_given_source
 from crystallize.declare.treatment import Treatment, Treatments
 from crystallize.experiment import runner
 from crystallize.experiment.builder import PartsBuilder, parts_of
-from crystallize.experiment.checks import with_defaults
-from crystallize.experiment.declaration import DEFAULT_NAME, DEFAULT_PLUGINS, ExperimentDeclaration
+from crystallize.experiment.declaration import DEFAULT_NAME, ExperimentDeclaration
 from crystallize.experiment.optimize import BaseOptimizer
 from crystallize.experiment.optimize.search import Search
 from crystallize.experiment.result import Result
@@ -288,7 +287,7 @@ class Experiment(ExperimentDeclaration):
         """
         chosen = () if treatment is None else (self.treatment(treatment),)
         used = self.for_run(chosen, (), self.once)
-        used.plugins = with_defaults([*used.plugins, LoggingPlugin(verbose=True)], DEFAULT_PLUGINS)
+        used.plugins = [*used.plugins, LoggingPlugin(verbose=True)]
         return Runner(used, used.run_plan()).debugged(replicate)
 
 

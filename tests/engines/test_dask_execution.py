@@ -289,8 +289,7 @@ def test_a_lost_scheduler_is_told_and_the_next_run_resumes(start_cluster, steps,
     go.touch()
     again = start_cluster()
     upload(again, tmp_path)
-    made.plugins = [p for p in made.plugins if not isinstance(p, DaskExecution)]
-    made.plugins.append(DaskExecution(again.address))
+    made.plugins = [*made.plugins, DaskExecution(again.address)]
     result = made.run(strategy="resume")
     resumed = sum(record.cached for record in result.records)
     assert 1 <= resumed < 60

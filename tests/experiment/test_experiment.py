@@ -426,3 +426,23 @@ def test_what_is_declared_stays():
             setattr(experiment, part, None)
     experiment.plugins = [SeedPlugin(3)]
     assert experiment.plugin(SeedPlugin).seed == 3
+
+
+def test_plugins_that_are_set():
+    """Each replaces the default of its kind, and is checked and told of the experiment as usual."""
+    built = []
+
+    class Built(BasePlugin):
+        def init_hook(self, experiment):
+            built.append(experiment.name)
+
+    experiment = Experiment(0, [measure], [Built()], name="sums", replicates=3)
+    expected = Experiment(0, [measure], [SeedPlugin(3)], replicates=3).run().digest
+    experiment.plugins = [SeedPlugin(3), *experiment.given_plugins, Built()]
+    assert experiment.run().digest == expected
+    assert built == ["sums", "sums"]
+    with pytest.raises(DefinitionError, match="which is not a plugin; call it"):
+        experiment.plugins = [SeedPlugin]
+    with pytest.raises(DefinitionError, match=r"experiment 'sums': plugins=.*; give a list, as in"):
+        experiment.plugins = SeedPlugin(4)
+    assert experiment.run().digest == expected

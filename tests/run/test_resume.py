@@ -13,6 +13,7 @@ import pytest
 
 from crystallize import (
     AsyncExecution,
+    BasePlugin,
     Experiment,
     GroupSequential,
     Hypothesis,
@@ -208,6 +209,25 @@ def test_declared_inputs_and_cache_keys(place):
         assert resumed(experiment(reads, inputs=["data.txt"]).run(strategy="resume")) == expected
     for expected in (0, 12):
         assert resumed(experiment(reads, cache_key="a").run(strategy="resume")) == expected
+
+
+class Shifts(BasePlugin):
+    """Hooks that change what runs give."""
+
+    def before_replicate(self, experiment, ctx):
+        if ctx.replicate == 3:
+            ctx.add("shift", 1.0)
+
+
+def test_plugins_that_are_set_count_like_those_that_are_given(place):
+    """What was stored without them is none of theirs, nor is anything stored of them."""
+    made = experiment()
+    made.run(strategy="resume")
+    made.plugins = [*made.plugins, SerialExecution()]
+    assert resumed(made.run(strategy="resume")) == 12
+    made.plugins = [*made.plugins, Shifts()]
+    with pytest.warns(CrystallizeWarning, match=r"Shifts\.before_replicate is a hook around runs"):
+        assert resumed(made.run(strategy="resume")) == 0
 
 
 def test_generators_without_a_seed():

@@ -320,6 +320,18 @@ def test_hooks_around_runs(project):
 
 
 @pytest.mark.slow
+def test_hooks_that_are_set(project):
+    """A factory may also set the plugins of what it has made."""
+    source = FACTORY.substitute(plugins="[]").replace("    return Experiment(", "    made = Experiment(")
+    project.write(source + "    return made\n")
+    project.run()
+    project.write(source + "    made.plugins = [*made.plugins, Counting()]\n    return made\n")
+    result = project.run()
+    assert hits(result) == 0
+    assert "run each time: Counting.after_step is a hook around runs" in " ".join(result.outlines)
+
+
+@pytest.mark.slow
 def test_graphs(project):
     """Of a graph, what writes artifacts is run each time; what reads them is stored, under what is upstream."""
     source = """
