@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import fields
-from typing import Any, Literal
+from typing import Any, Literal, SupportsIndex
 
 from crystallize.claims.claim import Claim
 from crystallize.claims.claim_terms import Direction, Kind, NanPolicy, Pairing
@@ -15,6 +15,7 @@ from crystallize.claims.ratio import Ratio
 from crystallize.claims.reference import Reference
 from crystallize.claims.stat_test import StatisticalTest
 from crystallize.context.seeding import seeded_alike
+from crystallize.declare.decorated import named_by
 from crystallize.errors import DefinitionError
 from crystallize.stats.undisturbed import undisturbed
 from crystallize.text.keywords import checked_keywords
@@ -213,6 +214,15 @@ class Hypothesis:
         self._check_comparator()
         if not isinstance(self.name, str) or not self.name.strip():
             raise DefinitionError(f"a hypothesis is named {self.name!r}; a name is a non-empty string")
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
+        """Pickle a hypothesis by name where its ranker's name holds it, as that of a decorated one does."""
+        return named_by(self, self.ranker) or super().__reduce_ex__(protocol)
+
+    def __copy__(self) -> Hypothesis:
+        copied = object.__new__(type(self))
+        vars(copied).update(vars(self))
+        return copied
 
     def _named(self, metric: str, direction: str | None) -> str:
         """Return what a claim is called that has no name."""

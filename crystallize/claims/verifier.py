@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, overload
 
-from crystallize.declare.decorated import Declared
+from crystallize.declare.decorated import Declared, named
 from crystallize.errors import DefinitionError, StepParameterError
 
 
@@ -43,9 +43,19 @@ class Verifier(Declared):
             return Verifier(self.function, {**self.params, **params})
         return self.function(*samples, **{**self.params, **params})
 
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        held = named(self.__module__, self.__qualname__)
+        if held is not self and isinstance(held, Verifier) and held.function is self.function:
+            return _with, (held, self.params)  # the function's name holds the verifier that this one is of
+        return super().__reduce__()
+
     def reduce_by_value(self) -> tuple[Any, ...]:
         """Return what makes it again where its module is another one, with its parameters."""
         return (Verifier, (self.function, self.params))
+
+
+def _with(declared: Verifier, params: Mapping[str, Any]) -> Verifier:
+    return declared(**params)
 
 
 def verifier(function: Callable[..., Mapping[str, Any]]) -> Verifier:

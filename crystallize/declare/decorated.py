@@ -6,6 +6,7 @@ import functools
 import inspect
 import sys
 from collections.abc import Callable, Iterable
+from importlib import import_module
 from typing import Any, cast
 
 from crystallize.errors import DefinitionError
@@ -17,6 +18,19 @@ def named(module: str, qualname: str) -> Any:
     for part in qualname.split("."):
         found = getattr(found, part, None)
     return found
+
+
+def named_by(declared: object, function: object) -> tuple[Any, ...] | None:
+    """Return how something is pickled by name, if a function's name holds it, as behind a decorator."""
+    module, qualname = getattr(function, "__module__", None), getattr(function, "__qualname__", None)
+    if module and qualname and named(module, qualname) is declared:
+        return (_import_named, (module, qualname))
+    return None
+
+
+def _import_named(module: str, qualname: str) -> Any:
+    import_module(module)
+    return named(module, qualname)
 
 
 def parameters_of(function: Callable[..., Any]) -> list[inspect.Parameter]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Mapping
-from importlib import import_module
 from os import PathLike
 from pathlib import Path
 from typing import Any, SupportsIndex, overload
@@ -12,7 +11,7 @@ from typing import Any, SupportsIndex, overload
 from crystallize.context.context import FrozenContext, frozen_mapping
 from crystallize.declare.artifact import artifacts_in
 from crystallize.declare.datasource import DataSource, DataSourceFactory
-from crystallize.declare.decorated import named
+from crystallize.declare.decorated import named_by
 from crystallize.errors import ContextValueError, DefinitionError
 from crystallize.text.keywords import checked_keywords
 
@@ -131,11 +130,11 @@ class Treatment:
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
         """Pickle a treatment by name where its function's name holds it, as that of a decorated one does."""
-        module = getattr(self.function, "__module__", None)
-        qualname = getattr(self.function, "__qualname__", None)
-        if module and qualname and named(module, qualname) is self:
-            return (_import_named, (module, qualname))
-        return super().__reduce_ex__(protocol)
+        return named_by(self, self.function) or super().__reduce_ex__(protocol)
+
+    def reduce_by_value(self) -> str | tuple[Any, ...]:
+        """Return what makes it again where the module of its function is another one."""
+        return super().__reduce_ex__(4)
 
     @property
     def change(self) -> Change:
@@ -205,11 +204,6 @@ def treatments_of_file(path: str | PathLike[str], beside: Path | None = None) ->
         return tuple(Treatment(name, change) for name, change in changes.items())
     except (DefinitionError, ContextValueError) as error:
         raise DefinitionError(f"{file}, {error}") from None
-
-
-def _import_named(module: str, qualname: str) -> Any:
-    import_module(module)
-    return named(module, qualname)
 
 
 @overload

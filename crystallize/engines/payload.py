@@ -24,6 +24,7 @@ from crystallize.context.record import RunError, RunRecord
 from crystallize.context.recording import KeptArtifact
 from crystallize.context.seeding import global_state_restored
 from crystallize.declare.decorated import Declared
+from crystallize.declare.treatment import Treatment
 from crystallize.engines.expectation import Expectation
 from crystallize.engines.interference import prevent_interference
 from crystallize.errors import CrystallizeError, OtherCodeError
@@ -307,8 +308,10 @@ def portable_dumps() -> Callable[[Any], bytes]:
 
     class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         def reducer_override(self, obj: Any) -> Any:
-            if isinstance(obj, Declared) and obj.__module__ == "__main__":  # which is another one elsewhere
-                return obj.reduce_by_value()
+            if isinstance(obj, Declared | Treatment):
+                home = getattr(obj.function if isinstance(obj, Treatment) else obj, "__module__", None)
+                if home == "__main__":  # which is another one elsewhere
+                    return obj.reduce_by_value()
             return super().reducer_override(obj)
 
     def dumps(value: Any) -> bytes:

@@ -1,6 +1,8 @@
 """Hypotheses in both spellings."""
 
+import copy
 import doctest
+import pickle
 import warnings
 
 import numpy as np
@@ -21,6 +23,21 @@ def welch(baseline, treatment, alpha=0.05):
 
 def by_effect(result):
     return -result["effect"]
+
+
+@hypothesis(verifier=welch(alpha=0.1), metrics="x")
+def by_p_value(result):
+    return result["p_value"]
+
+
+def test_decorated_hypotheses_are_pickled():
+    """By name, so that a process of a pool can return the result; a copy is another one still."""
+    assert pickle.loads(pickle.dumps(by_p_value)) is by_p_value
+    changed = copy.copy(by_p_value)
+    changed.name = "other"
+    assert (by_p_value.name, changed.ranker) == ("by_p_value", by_p_value.ranker)
+    other = pickle.loads(pickle.dumps(Hypothesis(welch(alpha=0.1), "x", by_effect)))
+    assert (other.alpha, other.ranker) == (0.1, by_effect)
 
 
 def test_a_verifier_names_its_metrics():

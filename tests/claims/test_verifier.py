@@ -174,6 +174,8 @@ def test_verifiers_are_pickled():
     """By name if it is the module's, with their parameters otherwise."""
     assert pickle.loads(pickle.dumps(fixed)) is fixed
     assert pickle.loads(pickle.dumps(fixed)).alpha == 0.05
+    sent = pickle.loads(pickle.dumps(fixed(p_value=0.2)))
+    assert (sent.params, sent.function) == ({"p_value": 0.2}, fixed.function)
 
 
 def test_verifiers_of_the_script_are_sent_with_their_parameters():

@@ -2,6 +2,8 @@
 
 import doctest
 import pickle
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -152,6 +154,22 @@ def test_examples_in_docstrings_are_true():
 def test_decorated_treatment_is_pickled_by_name():
     """A treatment that took its function's name in a module can be sent to another process."""
     assert pickle.loads(pickle.dumps(decorated)) is decorated
+
+
+def test_decorated_treatments_of_the_script_are_sent_with_their_functions():
+    """Another process has another script, and makes them again."""
+    pytest.importorskip("cloudpickle")
+    code = (
+        "import sys; from crystallize import treatment\n"
+        "from crystallize.engines.payload import portable_dumps\n"
+        "@treatment('more')\n"
+        "def more(ctx): ctx.add('delta', 2.0)\n"
+        "sys.stdout.buffer.write(portable_dumps()(more))"
+    )
+    sent = pickle.loads(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout)
+    ctx = FrozenContext()
+    sent.apply(ctx)
+    assert (sent.name, ctx["delta"]) == ("more", 2.0)
 
 
 @data_source
