@@ -10,6 +10,7 @@ import contextlib
 import importlib.util
 import random
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
@@ -22,6 +23,7 @@ import numpy as np
 
 from crystallize.context.seed_sequences import SEQUENCES
 from crystallize.errors import DefinitionError
+from crystallize.storage.system import at_fork
 
 # What asks for random numbers in a replicate, and the number of its stream: 0 is the data source, k the k-th
 # step. The others are beyond any pipeline's length.
@@ -153,6 +155,13 @@ def seed_globals(seed: int) -> None:
     seed : int
         32-bit seed.
     """
+    with _watching.lock:
+        _watching.look()
+        _seed(seed)
+        _watching.note()
+
+
+def _seed(seed: int) -> None:
     _seed_python(seed)
     _PYTHON.gauss_next = None
     np.random.seed(seed)  # noqa: NPY002 - it is the legacy generator that steps may draw from
@@ -228,6 +237,12 @@ class GlobalState(NamedTuple):
 
     def put_back(self) -> None:
         """Give the generators this state."""
+        with _watching.lock:
+            _watching.look()
+            self._put_back()
+            _watching.note()
+
+    def _put_back(self) -> None:
         random.setstate(self.python)
         np.random.set_state(self.numpy)  # noqa: NPY002 - as in seed_globals
         if self.torch is not None:
@@ -271,3 +286,65 @@ def global_draws_detector() -> Callable[[], bool]:
         )
 
     return moved
+
+
+class DrawsWatch:
+    """Watch for draws from the global generators: that they are seeded here, or put back, is none.
+
+    Attributes
+    ----------
+    drew : bool
+        Whether `random`, `numpy.random` or torch moved from when it began until it ended.
+    """
+
+    def __init__(self) -> None:
+        self.drew = False
+
+    def begin(self) -> None:
+        """Look from now on."""
+        with _watching.lock:
+            _watching.look()
+            _watching.watches = [*_watching.watches, self]
+            _watching.note()
+
+    def end(self) -> None:
+        """Look for the last time."""
+        with _watching.lock:
+            _watching.look()
+            _watching.watches = [watch for watch in _watching.watches if watch is not self]
+
+
+class _Watching:
+    """All who watch for draws.
+
+    Attributes
+    ----------
+    watches : list of DrawsWatch
+        Theirs.
+    lock : Lock
+        Is held while the generators are changed here: that is no draw.
+    """
+
+    def __init__(self) -> None:
+        self._moved: Callable[[], bool] = lambda: False
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew, as in a copy of the process, where another thread may have held the lock."""
+        self.watches: list[DrawsWatch] = []
+        self.lock = threading.Lock()
+
+    def look(self) -> None:
+        """Tell all whether something drew since the generators were noted."""
+        if self.watches and self._moved():
+            for watch in self.watches:
+                watch.drew = True
+
+    def note(self) -> None:
+        """Note the state of the generators, if somebody watches."""
+        if self.watches:
+            self._moved = global_draws_detector()
+
+
+_watching = _Watching()
+at_fork(in_child=_watching.forget)

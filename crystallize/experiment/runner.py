@@ -7,7 +7,7 @@ import dataclasses
 import math
 import traceback
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
@@ -22,7 +22,8 @@ from crystallize.analysis.unread import warn_of_unread
 from crystallize.boundary import failure
 from crystallize.context.context import LOGGER
 from crystallize.context.record import RunRecord
-from crystallize.context.seeding import PLANNING, SEARCH, global_state_restored
+from crystallize.context.runs_at_once import generators_restored
+from crystallize.context.seeding import PLANNING, SEARCH
 from crystallize.declare.awaiting import driven
 from crystallize.declare.treatment import Treatment
 from crystallize.errors import DefinitionError
@@ -143,7 +144,7 @@ class Runner:
     def bracketed(self) -> Iterator[Callable[[], str | None]]:
         """Bracket the units of a run; yields a function that returns the commit they are run at."""
         experiment, seeded = self.experiment, self.plan.seed_globals is not None
-        with git_commit() as commit, global_state_restored() if seeded else nullcontext():
+        with git_commit() as commit, generators_restored(seeds=seeded) as run:
             try:
                 for plugin in experiment.plugins:
                     plugin.before_run(experiment)
@@ -151,6 +152,12 @@ class Runner:
             except BaseException:
                 experiment.plugin(ArtifactPlugin).tidy(experiment)
                 raise
+        if seeded and run.drew:
+            warn(
+                f"{experiment.label}: something drew from the global generators (random, numpy.random) while "
+                "another run was under way in this process, so its numbers depend on timing; draw from "
+                "ctx.rng, or run one after the other"
+            )
 
     def made_of(self, runs: Mapping[str, ConditionRuns], commit: str | None) -> Result:
         """Return what runs say, with the verdicts on what is claimed."""

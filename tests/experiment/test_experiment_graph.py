@@ -476,6 +476,7 @@ def test_exceptions_come_through_if_asked():
         run_unit(run, "fit", Unit(0, "baseline"), obtain, outcomes=RAISED)
 
 
+@pytest.mark.filterwarnings("ignore:.* something drew from the global generators")
 def test_plugins_may_be_shared_by_experiments_and_runs(tmp_path):
     """Each run of each experiment has a version of its own all the same, also two graphs at the same time."""
     plugin = ArtifactPlugin(tmp_path / "shared")

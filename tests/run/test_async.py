@@ -410,6 +410,17 @@ def test_concurrent_draws_from_the_global_generators_are_warned_of():
         Experiment(0, [from_the_globals], [AsyncExecution(2)], replicates=4).run()
 
 
+def test_runs_that_are_awaited_at_the_same_time_do_not_warn():
+    """That another run seeds the global generators is no draw."""
+
+    async def both():
+        made = Experiment(lambda ctx: ctx.rng.random(), [add], [AsyncExecution(2)], replicates=4)
+        return await asyncio.gather(made.arun(), made.arun())
+
+    first, second = asyncio.run(both())
+    assert first.digest == second.digest
+
+
 def test_one_unit_at_a_time_may_draw_from_the_global_generators():
     """They are seeded for each, as in `SerialExecution`."""
     digests = {

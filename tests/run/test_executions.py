@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -131,6 +132,46 @@ def test_threads_warn_of_draws_from_the_global_generators():
         parallel = experiment(ParallelExecution(2), private, public).run()
     assert len(caught) == 1
     assert parallel.metrics.baseline["x"] == serial.metrics.baseline["x"]
+
+
+def both_at_once(draw):
+    """Return what two runs record that draw while the other one is under way."""
+    barrier = threading.Barrier(2, timeout=60)
+
+    def meets(data, ctx):
+        barrier.wait()
+        return data, {"x": draw(ctx)}
+
+    with ThreadPoolExecutor(2) as pool:
+        runs = [pool.submit(Experiment(0, [pipeline_step()(meets)], replicates=3).run) for _ in range(2)]
+        return [run.result().metrics.baseline["x"] for run in runs]
+
+
+def test_runs_at_the_same_time_warn_of_draws_from_the_global_generators():
+    """Each seeds them for itself, and neither knows what it was given; they are put back behind both."""
+    state = random.getstate()
+    with pytest.warns(CrystallizeWarning, match="something drew .* another run was under way") as caught:
+        both_at_once(lambda ctx: random.random())
+    assert len(caught) == 2
+    assert random.getstate() == state
+
+
+def test_runs_at_the_same_time_that_draw_from_ctx_rng_do_not_warn():
+    """Their numbers are their own; nor does one warn that a step of another runs."""
+    state = random.getstate()
+    first, second = both_at_once(lambda ctx: ctx.rng.random())
+    assert first == second
+    assert random.getstate() == state
+    draws = pipeline_step()(lambda data, ctx: (data, {"x": random.random()}))
+
+    def nests(data, ctx):
+        drawn = random.random()
+        Experiment(0, [draws]).run()
+        return data, {"x": drawn + random.random()}
+
+    twice = pipeline_step()(lambda data, ctx: (data, {"x": random.random() + random.random()}))
+    nested = Experiment(0, [pipeline_step()(nests)], replicates=3).run()
+    assert nested.digest == Experiment(0, [twice], replicates=3).run().digest
 
 
 @pytest.mark.parametrize("plugins", [[], [SeedPlugin(auto_seed=False)]])

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, TypeVar
 
 from crystallize.context.record import RunRecord
-from crystallize.context.seeding import global_draws_detector, seed_globals
+from crystallize.context.seeding import DrawsWatch, seed_globals
 from crystallize.errors import DefinitionError
 from crystallize.run.execute import RunPlan
 from crystallize.run.plugins.artifacts import ArtifactPlugin
@@ -207,22 +207,23 @@ def generators_shared(plan: RunPlan, under: str, instead: str) -> Iterator[RunPl
         # Seeding the shared generators once per unit would tell the units apart no better.
         plan = plan.without_global_seeding()
         seed_globals(plan.stream.root & 0xFFFFFFFF)
-    moved = global_draws_detector()
+    watch = DrawsWatch()
+    watch.begin()
+    stopped: GeneratorExit | None = None
     try:
         yield replace(plan, shares_generators=True)
-    except GeneratorExit:  # it was stopped early, and what drew has drawn
-        _warn_of_draws(plan, under, instead, drew=shared and moved())
-        raise
-    _warn_of_draws(plan, under, instead, drew=shared and moved())
-
-
-def _warn_of_draws(plan: RunPlan, under: str, instead: str, *, drew: bool) -> None:
-    if drew:
+    except GeneratorExit as early:  # what drew has drawn
+        stopped = early
+    finally:
+        watch.end()
+    if shared and watch.drew:
         warn(
             f"{plan.name}: something drew from the global generators (random, numpy.random) under {under}, "
             "where units share them, so its numbers depend on timing; draw from ctx.rng, or use "
             f"{instead}"
         )
+    if stopped is not None:
+        raise stopped
 
 
 def progress(items: Iterable[T], total: int, label: str) -> Iterable[T]:
