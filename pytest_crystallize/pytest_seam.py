@@ -7,9 +7,12 @@ load it only to refuse what was typed wrongly.
 from __future__ import annotations
 
 import argparse
+import bdb
 import dataclasses
+import functools
 import inspect
 import io
+import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -35,6 +38,7 @@ from _pytest.assertion.rewrite import (  # modules sent elsewhere are loaded the
 from _pytest.capture import CaptureManager, EncodedFile  # whether a run printed anything, without reading
 from _pytest.compat import get_real_func, safe_isclass  # what pytest sees behind objects that it collects
 from _pytest.config.findpaths import determine_setup  # how rootdir would have been settled without a value
+from _pytest.debugging import pytestPDB  # ``--trace`` stops where the body of a run begins, too
 from _pytest.faulthandler import fault_handler_stderr_fd_key  # where its timer writes, which is restarted
 from _pytest.fixtures import (  # a fixture is no experiment; of those that runs have copies of, the function
     FixtureFunctionDefinition,
@@ -172,6 +176,27 @@ def writer_of(terminalreporter: Any) -> Any:
 def file_of(terminalreporter: Any) -> Any:
     """Return the file that a terminal reporter writes to, on which progress is shown."""
     return getattr(writer_of(terminalreporter), "_file", None)
+
+
+# The debugger.
+
+
+def stopping(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that first stops in the debugger, as that of pytest's does; it fails if that is left.
+
+    Between the debugger and the function is C code alone, in which nothing stops.
+    """
+
+    @functools.wraps(function)
+    def stopped(*args: Any, **kwargs: Any) -> Any:
+        calls = itertools.starmap(functools.partial(function, *args, **kwargs), [()])
+        debugger: Any = pytestPDB._init_pdb("runcall")  # type: ignore[no-untyped-call]
+        returned = debugger.runcall(list, calls)
+        if not returned:
+            raise bdb.BdbQuit
+        return returned[0]
+
+    return stopped
 
 
 # Functions and their fixtures.

@@ -39,6 +39,7 @@ from pytest_crystallize.pytest_seam import (
     forget_finished,
     set_up_also,
     setup_state,
+    stopping,
     tmppath_result_key,
 )
 from pytest_crystallize.records.record_cache import marked_components, marked_names
@@ -85,6 +86,7 @@ class MarkedRuns(ExperimentRuns):
             n for n in self._arguments if n in RESERVED and n in known and is_ours(known[n][-1])
         ]
         self._parameters = Parameters(function.obj, (), "experiment").optional()
+        self._stops = settings.config.getoption("trace", False)
         artifacts = next((plugin for plugin in plugins if isinstance(plugin, ArtifactPlugin)), None)
         self.keep_versions = None if artifacts is None else artifacts.keep_versions
         used = artifacts or ArtifactPlugin(settings.options.artifact_root)
@@ -191,8 +193,9 @@ class MarkedRuns(ExperimentRuns):
     def _call(self, ctx: FrozenContext) -> None:
         node = self.node
         arguments = self.arguments(node, ctx)
+        function = stopping(node.obj) if self._stops else node.obj
         try:
-            returned = node.obj(**arguments)
+            returned = function(**arguments)
             if inspect.iscoroutine(returned):
                 returned = on_loop_of_its_own(returned)
         finally:

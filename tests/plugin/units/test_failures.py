@@ -367,6 +367,38 @@ def test_breakpoint(project):
     result.stdout.fnmatch_lines(["BREAK experiment_total 0", "BREAK experiment_total 1"])
 
 
+def test_trace(project, monkeypatch):
+    """--trace stops where the body of each run begins, whatever is stored; to leave it is no run."""
+    project.raw(
+        "stepping.py",
+        """
+        import pdb
+
+        class Stepping(pdb.Pdb):
+            def interaction(self, frame, traceback):
+                with open("log", "a") as log:
+                    print(frame.f_code.co_name, frame.f_locals["delta"], file=log)
+                self.set_continue()
+
+        class Leaving(pdb.Pdb):
+            def interaction(self, frame, traceback):
+                self.set_quit()
+        """,
+    )
+    monkeypatch.syspath_prepend(str(project.path))
+    project.write(total(replicates=3))
+    for _ in range(2):
+        result = project.run("--trace", "--pdbcls=stepping:Stepping")
+        result.assert_outcomes(passed=1)
+        stops = (project.path / "log").read_text().splitlines()
+        assert sorted(stops) == [*3 * ["experiment_total 0.0"], *3 * ["experiment_total 3.0"]]
+        (project.path / "log").unlink()
+    project.write("@pytest.mark.experiment(replicates=1)\ndef experiment_runs():\n    pass\n")
+    result = project.run("--trace", "--pdbcls=stepping:Leaving")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["INVALID: *: replicate 0 failed with BdbQuit*"])
+
+
 def test_failures_of_two_experiments(project):
     """The same failure in two experiments is shown for each."""
     project.write(failing())
