@@ -19,6 +19,7 @@ from crystallize.errors import DefinitionError
 from crystallize.seam import Keeping, Unit, replies_kept
 from pytest_crystallize.options.contradictions import refuse_contradictions
 from pytest_crystallize.options.coverage import RUN_AGAIN, is_measured
+from pytest_crystallize.options.debuggers import NOTHING_STORED, is_debugged
 from pytest_crystallize.options.switches import STATE_FILE, SwitchedOff, Switches
 from pytest_crystallize.options.values import (
     AT_ONCE,
@@ -156,6 +157,8 @@ class Options:
         is_hidden = told is None and mode == "reuse" and is_measured()
         if is_hidden and asked is None:
             mode, is_hidden, notes = "refresh", False, (*notes, RUN_AGAIN)
+        if told is None and asked is None and mode != "off" and is_debugged(config):
+            mode, notes = "off", (*notes, NOTHING_STORED)
         return cls(
             seed=seed,
             replicates=option.crystallize_replicates,

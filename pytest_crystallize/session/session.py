@@ -118,8 +118,6 @@ class CrystallizeSession:
         cache = getattr(self.config, "cache", None)
         if options.cache_mode == "off" or cache is None or options.repro is not None:
             return None
-        if self.config.getoption("trace", False):  # in stored runs nothing stops
-            return None
         try:
             directory = Path(cache.mkdir("crystallize")) / "records"
         except OSError as error:

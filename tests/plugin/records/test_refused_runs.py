@@ -2,9 +2,12 @@
 
 # ruff: noqa: E501 - lines of projects under test, and of what pytest prints
 
+import sys
+from types import SimpleNamespace
+
 import pytest
 
-from plugin.records.conftest import cached, experiment, hits
+from plugin.records.conftest import cached, experiment, hits, packs
 
 IMPURE = {
     "file": ("open(__file__[:-15] + 'data.txt').read()", "opened data.txt, which is not declared in inputs="),
@@ -79,6 +82,23 @@ def test_what_somebody_changed_in_a_debugger_is_not_stored(project, declared):
     assert "run each time: stopped in a debugger, where anything may be changed" in result.stdout.str()
     result = project.run("-W", "ignore", "--pdbcls=conftest:Debugger")
     assert hits(result) <= 1  # the baseline of replicate 0
+
+
+def test_where_a_debugger_is_attached_nothing_is_stored(project, monkeypatch):
+    """It would stop in no stored run, and what somebody changes there is in no key; who asks for them, has them."""
+    project.write(experiment())
+    attached = SimpleNamespace(get_global_debugger=object)
+    with monkeypatch.context() as patched:
+        patched.setitem(sys.modules, "pydevd", attached)
+        told = "note: a debugger is to stop in runs, so none is stored or taken from the store;"
+        for _ in range(2):
+            project.run().stdout.fnmatch_lines([told])
+    assert packs(project) == []
+    monkeypatch.setitem(sys.modules, "pydevd", SimpleNamespace(get_global_debugger=lambda: None))
+    assert hits(project.run()) == 0
+    assert hits(project.run()) == 10
+    monkeypatch.setitem(sys.modules, "pydevd", attached)
+    assert hits(project.run("--crystallize-cache=reuse")) == 10
 
 
 @pytest.mark.slow
