@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -84,7 +85,15 @@ def _told(fault: Exception) -> str | None:
 
 
 def console() -> NoReturn:
-    """Run the command as a program; what nobody can read was not told, so it is no success."""
+    """Run the command as a program; what nobody can read was not told, so it is no success.
+
+    What the encoding of the output lacks is shown as in `ascii`, as pytest and Python's tracebacks do.
+    """
+    if sys.stdout is None:  # as Python says that it was closed before
+        print("crystallize: the standard output is closed, so nothing can be told", file=sys.stderr)
+        sys.exit(USAGE)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     code = main()
     try:
         sys.stdout.flush()

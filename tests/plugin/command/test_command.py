@@ -9,15 +9,17 @@ from pathlib import Path
 
 import pytest
 
+from crystallize import Experiment, pipeline_step
 from pytest_crystallize import screen
 from pytest_crystallize.command.main import console, main
+
+CONSOLE = "from pytest_crystallize.command.main import console; console()"
 
 
 def printing_to(output, directory, unbuffered):
     """Run ``crystallize new cache`` in a directory, and return how it ended."""
-    code = "from pytest_crystallize.command.main import console; console()"
     return subprocess.run(
-        [sys.executable, "-c", code, "new", "cache"],
+        [sys.executable, "-c", CONSOLE, "new", "cache"],
         cwd=directory,
         env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
         stdout=output,
@@ -68,6 +70,33 @@ def test_what_could_not_be_printed_is_no_success(tmp_path, unbuffered):
     (line,) = done.stderr.splitlines()
     assert line.startswith("crystallize: ")
     assert line.endswith(os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the shell of Windows closes no output")
+def test_an_output_that_is_closed_is_no_success(tmp_path):
+    """Nobody is told anything, so nothing is done."""
+    command = f'"{sys.executable}" -c "{CONSOLE}" new cache >&-'
+    done = subprocess.run(command, shell=True, cwd=tmp_path, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == "crystallize: the standard output is closed, so nothing can be told\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_what_the_output_can_not_encode_is_escaped(tmp_path, encoding):
+    """Names are the user's, and encodings those of terminals."""
+    step = pipeline_step()(lambda data: (data, {"größe": 1.0}))
+    Experiment(0, [step], name="Été ☃").run().save(tmp_path / "saved.json")
+    done = subprocess.run(
+        [sys.executable, "-c", CONSOLE, "show", "saved.json"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+        capture_output=True,
+        encoding=encoding,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith({"ascii": "\\xc9t\\xe9 \\u2603:", "cp1252": "Été \\u2603:"}[encoding])
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])
