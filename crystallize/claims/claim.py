@@ -8,6 +8,7 @@ from typing import Any, Final, Literal, get_args
 
 from crystallize.claims.claim_terms import ClaimTerms, Direction, Kind, NanPolicy, Pairing
 from crystallize.claims.tests_of_units import ClusteredTTest
+from crystallize.declare.numbers import make_plain
 from crystallize.errors import DefinitionError
 
 _HARMS: Final = ("no_decrease", "no_increase")
@@ -36,6 +37,7 @@ class Claim(ClaimTerms):
     """
 
     def __post_init__(self) -> None:
+        make_plain(self)
         if not isinstance(self.metric, str) or not self.metric:
             raise DefinitionError(f"metric is {self.metric!r}; give the name of one metric")
         self._check_values()

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any, Literal
 
 from crystallize.claims.reference import Reference, Revision
+from crystallize.declare.numbers import plain_number
 from crystallize.declare.treatment import BASELINE
 from crystallize.errors import DefinitionError
 
@@ -23,9 +24,9 @@ def checked_comparator(against: Any) -> Comparator:
         return against
     if isinstance(against, str) and against.strip():
         return None if against == BASELINE else against
-    number = isinstance(against, int | float) and not isinstance(against, bool)
-    if number and abs(against) <= sys.float_info.max:
-        return float(against)
+    number = plain_number(against)
+    if type(number) in (int, float) and abs(number) <= sys.float_info.max:
+        return float(number)
     raise DefinitionError(
         f"against is {against!r}; give a number, the name of another treatment, or Reference('main')"
     )

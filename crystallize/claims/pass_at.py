@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from crystallize.declare.numbers import make_plain
 from crystallize.errors import DefinitionError
 from crystallize.stats.pass_at import pass_all_k, pass_at_k
 
@@ -42,6 +43,7 @@ class PassAt:
     _word: ClassVar[str] = "pass@"
 
     def __post_init__(self) -> None:
+        make_plain(self)
         kind = type(self).__name__
         if type(self.k) is not int or self.k < 1:
             raise DefinitionError(f"{kind}({self.k!r}): k is an integer >= 1")

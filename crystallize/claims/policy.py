@@ -12,6 +12,7 @@ from crystallize.claims.stopping import AnytimeValid, GroupSequential, Stopping
 from crystallize.claims.tests_of_means import PairedTTest, ResampledTTest
 from crystallize.claims.tests_of_rates import McNemarTest
 from crystallize.claims.tests_of_scores import ScoredTest
+from crystallize.declare.numbers import make_plain
 from crystallize.errors import DefinitionError
 from crystallize.stats import Correction
 
@@ -55,6 +56,7 @@ class Judging:
                 "'holm' (early "
                 "stopping then splits alpha by Bonferroni) or 'none'"
             )
+        make_plain(self)
         part = self.resampled
         if part is not None and (
             isinstance(part, bool) or not isinstance(part, int | float) or not 0 < part < 1

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Self, get_args
 
+from crystallize.declare.numbers import make_plain
 from crystallize.errors import DefinitionError
 from crystallize.storage.names import unsafe_file_name
 
@@ -56,6 +57,7 @@ class Reference:
     at: str | None = None
 
     def __post_init__(self) -> None:
+        make_plain(self)
         if self.path is not None and not isinstance(self.path, str | os.PathLike):
             raise DefinitionError(
                 f"path is {self.path!r}; give the path of a file that Result.save_reference wrote"

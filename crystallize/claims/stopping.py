@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, get_args
 
+from crystallize.declare.numbers import make_plain
 from crystallize.errors import DefinitionError
 from crystallize.stats import (
     Alternative,
@@ -69,6 +70,7 @@ class GroupSequential:
     futility: bool = True
 
     def __post_init__(self) -> None:
+        make_plain(self)
         if type(self.looks) is not int or self.looks < 2:
             raise DefinitionError(f"GroupSequential: looks is {self.looks!r}; allowed is an integer >= 2")
         if self.spending not in get_args(Spending):
@@ -191,6 +193,7 @@ class AnytimeValid:
     every: int = 5
 
     def __post_init__(self) -> None:
+        make_plain(self)
         if isinstance(self.g, bool) or not isinstance(self.g, int | float) or not 0 < self.g < math.inf:
             raise DefinitionError(f"AnytimeValid: g is {self.g!r}; allowed are positive finite numbers")
         _check_every("AnytimeValid", self.every)
@@ -238,6 +241,7 @@ class Curtailment:
     every: int = 5
 
     def __post_init__(self) -> None:
+        make_plain(self)
         _check_every("Curtailment", self.every)
 
     def sizes(self, replicates: int) -> list[int]:

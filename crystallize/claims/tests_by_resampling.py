@@ -11,6 +11,7 @@ from crystallize.claims.layout import Layout
 from crystallize.claims.stat_test import BuiltInTest, StatisticalTest, Values, check_flag
 from crystallize.claims.tests_of_means import PairedTTest, WelchTTest
 from crystallize.context.seeding import seeded_alike
+from crystallize.declare.numbers import make_plain
 from crystallize.errors import DefinitionError
 from crystallize.stats import (
     Alternative,
@@ -102,6 +103,7 @@ class PermutationTest(_Resampling):
     resamples: int = 9_999
 
     def __post_init__(self) -> None:
+        make_plain(self)
         self._check("resamples", self.resamples)
 
     def comparison(self, layout: Layout) -> Comparison:
@@ -156,6 +158,7 @@ class BootstrapTTest(_Resampling):
     draws: int = DRAWS
 
     def __post_init__(self) -> None:
+        make_plain(self)
         self._check("draws", self.draws)
 
     def comparison(self, layout: Layout) -> Comparison:

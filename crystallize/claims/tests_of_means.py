@@ -6,12 +6,12 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from numbers import Real
 from typing import ClassVar
 
 import numpy as np
 
 from crystallize.claims.stat_test import BackedTest, Values
+from crystallize.declare.numbers import make_plain
 from crystallize.errors import DefinitionError
 from crystallize.stats import TestResult, paired_t, resampled_t, welch_t
 from crystallize.stats.moments import largest, moments, scaled, scaled_float
@@ -137,8 +137,9 @@ class ResampledTTest(PairedMeansTest):
     test_fraction: float
 
     def __post_init__(self) -> None:
+        make_plain(self)
         part = self.test_fraction
-        if isinstance(part, bool) or not isinstance(part, Real) or not 0 < part < 1:
+        if isinstance(part, bool) or not isinstance(part, int | float) or not 0 < part < 1:
             raise DefinitionError(
                 f"ResampledTTest: test_fraction is {part!r}; "
                 "allowed is a number between 0 and 1: the part of the data set that each resplit holds out, "

@@ -5,13 +5,13 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any, ClassVar
 
 from numpy.typing import ArrayLike
 
 from crystallize.claims.layout import Layout
 from crystallize.claims.stat_test import BackedTest, BuiltInTest, Values, check_flag
+from crystallize.declare.numbers import make_plain
 from crystallize.errors import DefinitionError
 from crystallize.stats import (
     Alternative,
@@ -200,8 +200,9 @@ class BinomialTest(BuiltInTest):
     rate: float
 
     def __post_init__(self) -> None:
+        make_plain(self)
         rate = self.rate
-        if isinstance(rate, bool) or not isinstance(rate, Real) or not 0 <= rate <= 1:
+        if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate <= 1:
             raise DefinitionError(f"BinomialTest: rate is {rate!r}; allowed is a number from 0 to 1")
 
     @property

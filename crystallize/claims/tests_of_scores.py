@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from crystallize.claims.layout import Layout
 from crystallize.claims.stat_test import BuiltInTest, Scale, StatisticalTest, Values
 from crystallize.claims.tests_of_means import PairedTTest, WelchTTest
+from crystallize.declare.numbers import make_plain
 from crystallize.errors import DefinitionError
 from crystallize.stats import (
     Comparison,
@@ -220,6 +221,7 @@ class QuantileTest(BuiltInTest):
     q: float
 
     def __post_init__(self) -> None:
+        make_plain(self)
         if isinstance(self.q, bool) or not isinstance(self.q, int | float) or not 0 < self.q < 1:
             raise DefinitionError(
                 f"QuantileTest: q is {self.q!r}; allowed is a number between 0 and 1, as 0.95"

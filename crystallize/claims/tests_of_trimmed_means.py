@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from crystallize.claims.layout import Layout
 from crystallize.claims.stat_test import BuiltInTest
+from crystallize.declare.numbers import make_plain
 from crystallize.errors import DefinitionError, SampleError
 from crystallize.stats import Comparison, fewest_to_trim, yuen_t
 
@@ -46,6 +47,7 @@ class YuenTest(BuiltInTest):
     trim: float = 0.2
 
     def __post_init__(self) -> None:
+        make_plain(self)
         try:
             fewest_to_trim(self.trim)
         except SampleError as error:

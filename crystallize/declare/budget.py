@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from crystallize.declare.numbers import make_plain
 from crystallize.errors import DefinitionError
 
 
@@ -46,6 +47,7 @@ class Budget:
     total: float | None = None
 
     def __post_init__(self) -> None:
+        make_plain(self)
         if self.calls is None and self.minutes is None and self.metric is None and self.total is None:
             raise DefinitionError("Budget() limits nothing; give calls=, minutes=, or metric= with total=")
         if self.calls is not None and (type(self.calls) is not int or self.calls < 1):

@@ -12,6 +12,7 @@ from typing import Any, Final
 from crystallize.context.journal import Journal
 from crystallize.context.seeding import SeedStream
 from crystallize.declare.cases import CASE, Case, Cases
+from crystallize.declare.numbers import plain_number
 from crystallize.declare.treatment import Treatment
 from crystallize.errors import DefinitionError
 
@@ -123,6 +124,7 @@ def check_case_key(initial: Mapping[str, Any], treatments: Iterable[Treatment], 
 
 def check_samples(samples: Any, where: str) -> int:
     """Return a number of samples, or raise `DefinitionError`."""
+    samples = plain_number(samples)
     if type(samples) is not int or samples < 1:
         raise DefinitionError(f"{where} has samples={samples!r}; a number of samples is an integer >= 1")
     return samples

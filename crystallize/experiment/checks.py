@@ -11,6 +11,7 @@ from typing import Any
 from crystallize.claims.comparator import pairs_of
 from crystallize.claims.hypothesis import Hypothesis
 from crystallize.context.freezing import summarize
+from crystallize.declare.numbers import plain_number
 from crystallize.declare.treatment import Treatment, treatments_of_file
 from crystallize.errors import DefinitionError
 from crystallize.run.plugins.base import BasePlugin
@@ -136,11 +137,20 @@ def quoted(value: Any) -> str:
 
 def check_replicates(replicates: Any, where: str) -> int:
     """Return a number of replicates, or raise `DefinitionError`."""
+    replicates = plain_number(replicates)
     if type(replicates) is not int or replicates < 1:
         raise DefinitionError(
             f"{where} has replicates={replicates!r}; a number of replicates is an integer >= 1"
         )
     return replicates
+
+
+def check_replicate(replicate: Any) -> int:
+    """Return the number of one replicate, or raise `DefinitionError`."""
+    number = plain_number(replicate)
+    if type(number) is not int or number < 0:
+        raise DefinitionError(f"replicate is {replicate!r}; replicates are numbered from 0")
+    return number
 
 
 def check_decidable(conditions: Sequence[str], hypotheses: Sequence[Hypothesis], where: str) -> None:

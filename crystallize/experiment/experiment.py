@@ -14,6 +14,7 @@ from crystallize.declare.datasource import as_given_source
 from crystallize.declare.treatment import Treatment, Treatments
 from crystallize.experiment import runner
 from crystallize.experiment.builder import PartsBuilder, parts_of
+from crystallize.experiment.checks import check_replicate
 from crystallize.experiment.declaration import DEFAULT_NAME, ExperimentDeclaration
 from crystallize.experiment.optimize import BaseOptimizer
 from crystallize.experiment.optimize.search import Search
@@ -283,12 +284,17 @@ class Experiment(ExperimentDeclaration):
         treatment : Treatment or str, optional
             A treatment, or the name of one of the experiment's.
         replicate : int
-            Which replicate's seed to use.
+            Which replicate's seed to use, >= 0.
+
+        Raises
+        ------
+        DefinitionError
+            If there is no such treatment or replicate.
         """
         chosen = () if treatment is None else (self.treatment(treatment),)
         used = self.for_run(chosen, (), self.once)
         used.plugins = [*used.plugins, LoggingPlugin(verbose=True)]
-        return Runner(used, used.run_plan()).debugged(replicate)
+        return Runner(used, used.run_plan()).debugged(check_replicate(replicate))
 
 
 class ExperimentBuilder(PartsBuilder):

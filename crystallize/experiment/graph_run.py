@@ -70,7 +70,7 @@ class GraphRun:
         self.producers = producers
         self._where = where
         if replicates is not None:
-            check_replicates(replicates, where)
+            replicates = check_replicates(replicates, where)
         often = _replicates(experiments, producers, replicates)
         self.experiments: dict[str, Experiment] = {}
         for name, experiment in experiments.items():

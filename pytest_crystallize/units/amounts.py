@@ -109,7 +109,7 @@ def _settled_design(declared: CaseDesign, name: str, options: Options) -> CaseDe
 
 def _settled_replicates(declared: int | None, by_default: int | None, name: str, options: Options) -> int:
     if declared is not None:
-        check_replicates(declared, name)
+        declared = check_replicates(declared, name)
     ways = (options.replicates, declared, options.ini_replicates, by_default)
     if options.plan:  # what is typed is the pilot's
         ways = (declared, options.ini_replicates, by_default, options.replicates)

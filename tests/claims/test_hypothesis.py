@@ -4,14 +4,35 @@ import copy
 import doctest
 import pickle
 import warnings
+from fractions import Fraction
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from crystallize import Hypothesis, WelchTTest, hypothesis, verifier
+from crystallize import (
+    AnytimeValid,
+    BinomialTest,
+    BootstrapTTest,
+    Budget,
+    Curtailment,
+    Experiment,
+    GroupSequential,
+    Hypothesis,
+    PassAt,
+    PermutationTest,
+    QuantileTest,
+    Reference,
+    ResampledTTest,
+    WelchTTest,
+    YuenTest,
+    hypothesis,
+    pipeline_step,
+    verifier,
+)
 from crystallize.analysis.decide import verdict_on
 from crystallize.claims import hypothesis as module
+from crystallize.claims.policy import Judging
 from crystallize.errors import DefinitionError
 
 
@@ -38,6 +59,57 @@ def test_decorated_hypotheses_are_pickled():
     assert (by_p_value.name, changed.ranker) == ("by_p_value", by_p_value.ranker)
     other = pickle.loads(pickle.dumps(Hypothesis(welch(alpha=0.1), "x", by_effect)))
     assert (other.alpha, other.ranker) == (0.1, by_effect)
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64, np.longdouble, Fraction])
+def test_any_real_number_may_be_claimed_with(kind):
+    """It becomes Python's, with which verdicts and files are made: numbers that scipy gives are numpy's."""
+    quarter = kind(0.25)
+    declared = [
+        *(
+            getattr(Hypothesis(metric="x", direction="no_decrease", **{name: quarter}).claim, name)
+            for name in ("margin", "detects")
+        ),
+        *(
+            getattr(Hypothesis(metric="x", direction="increase", **{name: quarter}).claim, name)
+            for name in ("at_least", "effect", "alpha")
+        ),
+        Hypothesis(metric="x", direction="equal", margin=1, worst=quarter).claim.worst,
+        Hypothesis(metric="x", direction="differ", nan_policy="omit", max_missing=quarter).claim.max_missing,
+        Hypothesis(metric="x", direction="increase", against=quarter).against,
+        QuantileTest(quarter).q,
+        YuenTest(quarter).trim,
+        ResampledTTest(test_fraction=quarter).test_fraction,
+        BinomialTest(quarter).rate,
+        AnytimeValid(g=quarter).g,
+        Judging(resampled=quarter).resampled,
+        Budget(minutes=quarter).minutes,
+    ]
+    assert [(type(number), number) for number in declared] == [(float, 0.25)] * len(declared)
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.uint8])
+def test_any_whole_number_counts(kind):
+    """As a length that numpy gives; what is no whole number does not, also if it is a yes/no."""
+    hundred = kind(100)
+    declared = [
+        Hypothesis(metric="x", direction="differ", nan_policy="omit", max_missing=hundred).claim.max_missing,
+        GroupSequential(looks=hundred).looks,
+        Curtailment(every=hundred).every,
+        PassAt(hundred).k,
+        PermutationTest(resamples=hundred).resamples,
+        BootstrapTTest(draws=hundred).draws,
+        Reference("main", pool=hundred).pool,
+        Budget(calls=hundred).calls,
+        Experiment(0, [pipeline_step()(lambda data: data)], replicates=hundred).replicates,
+    ]
+    assert [(type(number), number) for number in declared] == [(int, 100)] * len(declared)
+    for wrong in (np.True_, np.float64(100.0), np.array(100), "100", Fraction(100)):
+        with pytest.raises(DefinitionError, match=r"looks is .*; allowed is an integer >= 2"):
+            GroupSequential(looks=wrong)
+    for wrong in (np.True_, "1", np.array(1.0), np.float32("nan"), Fraction(10**400), 1j):
+        with pytest.raises(DefinitionError, match=r"margin=.*; allowed are positive finite numbers"):
+            Hypothesis(metric="x", direction="equal", margin=wrong)
 
 
 def test_a_verifier_names_its_metrics():

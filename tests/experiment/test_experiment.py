@@ -333,6 +333,10 @@ def test_debug_runs_one_replicate_loudly(caplog):
     assert list(experiment.debug(Treatment("new", {"delta": 3.0})).metrics) == ["baseline", "new"]
     with pytest.raises(DefinitionError, match="has no treatment 'bost'; it has 'boost'"):
         experiment.debug("bost")
+    assert experiment.debug(replicate=np.int64(3)).digest == experiment.debug(replicate=3).digest
+    for wrong in (-1, 1.0, "3", None, True):
+        with pytest.raises(DefinitionError, match=r"replicate is .*; replicates are numbered from 0"):
+            experiment.debug(replicate=wrong)
 
 
 def test_debug_lets_exceptions_through():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from crystallize.analysis.condition_runs import ConditionRuns
+from crystallize.declare.numbers import plain_number
 from crystallize.declare.treatment import Treatment
 from crystallize.errors import DefinitionError, OptimizationError
 from crystallize.experiment.optimize.base import BaseOptimizer
@@ -33,6 +34,7 @@ class Search:
                 f"{type(optimizer).__name__} has no objective; call super().__init__(objective) in its "
                 "__init__"
             )
+        num_trials = plain_number(num_trials)
         if type(num_trials) is not int or num_trials < 1:
             raise DefinitionError(f"num_trials is {num_trials!r}; give an integer >= 1")
         self._optimizer = optimizer

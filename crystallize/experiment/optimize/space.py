@@ -17,6 +17,7 @@ def checked_batch_size(batch_size: object) -> int | None:
     """Return how many treatments to evaluate in one run, None for all, or raise `DefinitionError`."""
     if batch_size is None:
         return None
+    batch_size = plain(batch_size)
     if type(batch_size) is not int or batch_size < 1:
         raise DefinitionError(f"batch_size is {batch_size!r}; give an integer >= 1")
     return batch_size
