@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import difflib
+import inspect
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -51,6 +53,26 @@ P = TypeVar("P", bound=BasePlugin)
 DEFAULT_NAME = "experiment"
 DEFAULT_PLUGINS: tuple[type[BasePlugin], ...] = (SeedPlugin, ArtifactPlugin, LoggingPlugin, SerialExecution)
 _SETTABLE = ("treatments", "hypotheses", "replicates", "plugins")
+
+
+def _check_new(name: str, experiment: ExperimentDeclaration) -> None:
+    """Raise `AttributeError` if an attribute is meant for a part that is declared: it would say nothing."""
+    if name in ExperimentDeclaration.__annotations__:
+        return
+    declared = [*inspect.signature(ExperimentDeclaration.__init__).parameters][1:]
+    if name in declared:
+        why = "it stays as it was declared"
+    elif meant := difflib.get_close_matches(name, declared, n=1, cutoff=0.85):
+        why = f"it has no such part; did you mean {meant[0]!r}?"
+    elif name == "seed":
+        why = "it has no such part; a root seed is given by plugins=[SeedPlugin(seed=...)]"
+    else:
+        return
+    settable = ", ".join(_SETTABLE)
+    raise AttributeError(
+        f"{name!r} of {experiment.label} can't be set: {why}; declare another experiment, or set one of "
+        f"{settable}"
+    )
 
 
 class ExperimentDeclaration:
@@ -150,6 +172,8 @@ class ExperimentDeclaration:
                     f"{name!r} of {self.label} can't be set to {value!r}: it stays as it was declared; "
                     f"declare another experiment, or set one of {settable}"
                 )
+            if not (name[0] == "_" or name in vars(self) or name in _SETTABLE):
+                _check_new(name, self)
             object.__setattr__(self, name, value)
 
     @property

@@ -432,6 +432,29 @@ def test_what_is_declared_stays():
     assert experiment.plugin(SeedPlugin).seed == 3
 
 
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (
+            "hypothesis",
+            "it stays as it was declared; declare another experiment, or set one of treatm",
+        ),
+        ("stopping", "it stays as it was declared"),
+        ("cases", "it stays as it was declared"),
+        ("treatment", "it has no such part; did you mean 'treatments'?"),
+        ("replicate", "it has no such part; did you mean 'replicates'?"),
+        ("seed", r"a root seed is given by plugins=\[SeedPlugin\(seed=...\)\]"),
+    ],
+)
+def test_what_would_say_nothing_can_not_be_set(name, message):
+    """A claim that is set under another name would never be tested."""
+    experiment = Experiment(0, [measure], name="sums", treatments=[BOOST])
+    with pytest.raises(AttributeError, match=f"'{name}' of experiment 'sums' can't be set: .*{message}"):
+        setattr(experiment, name, None)
+    experiment.note = "what a plugin keeps"
+    assert experiment.run().errors == ()
+
+
 def test_plugins_that_are_set():
     """Each replaces the default of its kind, and is checked and told of the experiment as usual."""
     built = []
