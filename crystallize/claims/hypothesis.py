@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import fields
-from typing import Any, Literal, SupportsIndex
+from typing import TYPE_CHECKING, Any, Literal, SupportsIndex
 
 from crystallize.claims.claim import Claim
 from crystallize.claims.claim_terms import Direction, Kind, NanPolicy, Pairing
@@ -27,6 +27,9 @@ _TESTS = f"{__package__}.tests_"
 """How modules are called that hold the tests of this package."""
 
 Ranker = Callable[[dict[str, Any]], float]
+
+_OF_CLAIMS = frozenset(field.name for field in fields(Claim))
+"""What a hypothesis is given and hands on, so that it would be of no effect to set it."""
 
 
 class Hypothesis:
@@ -223,6 +226,16 @@ class Hypothesis:
         copied = object.__new__(type(self))
         vars(copied).update(vars(self))
         return copied
+
+    if not TYPE_CHECKING:  # where it would let anything be set
+
+        def __setattr__(self, name, value):
+            if name in _OF_CLAIMS:
+                raise AttributeError(
+                    f"{name!r} of hypothesis {self.name!r} can't be set to {value!r}: it stays as it was "
+                    "declared; declare another hypothesis"
+                )
+            object.__setattr__(self, name, value)
 
     def _named(self, metric: str, direction: str | None) -> str:
         """Return what a claim is called that has no name."""

@@ -112,6 +112,14 @@ def test_any_whole_number_counts(kind):
             Hypothesis(metric="x", direction="equal", margin=wrong)
 
 
+@pytest.mark.parametrize("name", ["metric", "direction", "margin", "alpha", "statistical_test"])
+def test_what_is_claimed_stays(name):
+    """It would be set beside the claim, and be of no effect."""
+    claimed = Hypothesis(metric="x", direction="no_decrease", margin=1.0)
+    with pytest.raises(AttributeError, match=f"'{name}' of hypothesis 'x_no_decrease' can't be set to 3"):
+        setattr(claimed, name, 3)
+
+
 def test_a_verifier_names_its_metrics():
     """One, several, or none for all; the name is the verifier's unless given."""
     assert Hypothesis(welch, "x").metrics == ("x",)
