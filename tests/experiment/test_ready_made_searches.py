@@ -155,6 +155,8 @@ def test_random_search_finds_the_lowest():
         (lambda: RandomSearch({"a": 3}, LOWEST), "key 'a' can't be drawn from 3"),
         (lambda: RandomSearch({"a": []}, LOWEST), "key 'a' has no values to try"),
         (lambda: RandomSearch({"a": [1]}, LOWEST, seed=-1), "seed is -1"),
+        (lambda: GridSearch({"a": {"x", "y"}}, LOWEST), "key 'a' has values .* another order"),
+        (lambda: RandomSearch({"a": {"x", "y"}}, LOWEST), "key 'a' has values .* another order"),
     ],
 )
 def test_spaces_without_sense_are_refused(make, message):

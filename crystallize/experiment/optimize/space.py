@@ -37,6 +37,11 @@ def choices_of(key: str, values: Any) -> tuple[Any, ...]:
     """Return the values to try of one key, or raise `DefinitionError`."""
     if not isinstance(values, Iterable) or isinstance(values, str | bytes | Mapping):
         raise DefinitionError(f"key {key!r} has values {values!r}; give a list of the values to try")
+    if isinstance(values, set | frozenset) and len(values) > 1:
+        raise DefinitionError(
+            f"key {key!r} has values {values!r}, which have another order in every process, and with it "
+            "every search; give a list"
+        )
     choices = tuple(values.tolist() if isinstance(values, np.ndarray) else values)
     if not choices:
         raise DefinitionError(f"key {key!r} has no values to try; give a list of at least one")
