@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -15,6 +16,7 @@ from crystallize.text.formatting import counted, number
 _UP: Final = ("increase", "no_decrease")
 _DOWN: Final = ("decrease", "no_increase")
 _WORST_SHOWN: Final = 5
+_IN_K: Final = re.compile(r" pass[@^]\d+\Z")  # what `PassAt` and `PassAll` call a metric's passes
 _SHORT: Final = 60  # characters of a note in a line
 
 
@@ -56,7 +58,8 @@ class Changes:
     def head(self, most: int) -> str:
         """Return what the list of the worst cases, of so many at most, is called."""
         shown = min(most, len(self.worse))
-        which = f"The {shown} largest of {len(self.worse)}" if shown < len(self.worse) else f"All {shown}"
+        whole = f"All {shown}" if shown > 1 else "The one"
+        which = f"The {shown} largest of {len(self.worse)}" if shown < len(self.worse) else whole
         return f"{which} that {self.words[0]}: {self.metric} [{self.shown}]"
 
     def values(self, unit: UnitResults) -> str:
@@ -129,12 +132,21 @@ def changes(each: ExperimentResults) -> Iterator[Changes]:
             if treatment not in each.conditions and treatment.endswith(f" in {part}"):
                 treatment = treatment.removesuffix(f" in {part}")
                 units = tuple(unit for unit in units if unit.slice == part)
-        metric = verdict.metric.partition(" pass")[0] if " pass" in verdict.metric else verdict.metric
+        metric = _metric_of(verdict.metric, each.units)
         key = metric, baseline, shown, verdict.direction in _DOWN
-        if key in seen or not units:
+        if metric is None or key in seen or not units:
             continue
         seen.add(key)
         yield changes_of(units, metric, baseline, treatment, verdict.direction, shown=shown)
+
+
+def _metric_of(claimed: str, units: Sequence[UnitResults]) -> str | None:
+    """Return the metric of cases that a claim is about; None if no case has it, as the ratio of two."""
+    known = {metric for unit in units for side in unit.conditions.values() for metric in side.metrics}
+    if claimed in known:
+        return claimed
+    counted_in_k = _IN_K.sub("", claimed)
+    return counted_in_k if counted_in_k in known or not known else None
 
 
 def change_lines(each: ExperimentResults, *, verbosity: int) -> Iterator[str]:

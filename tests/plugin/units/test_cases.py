@@ -196,6 +196,35 @@ def test_a_saved_reference_pairs_by_id(project):
     result.stdout.fnmatch_lines(["*INVALID*case 'q0' is in*case 'z' is in*"])
 
 
+def test_cases_changed_by_the_metric_that_is_claimed(project):
+    """A metric may be called as passes are; of the ratio of two there is nothing to say of a case."""
+    write_cases(project, ROWS[:6])
+    project.write("""
+        def claim(metric, name):
+            return Hypothesis(metric=metric, direction="increase", name=name)
+
+        @pytest.mark.experiment(
+            cases=Cases.jsonl("cases.jsonl"), samples=2, treatments={"v2": {"gain": 1.0}},
+            hypotheses=[
+                claim("tests pass", "a"), claim("a pass@2", "b"), claim(PassAt(2), "c"),
+                claim(PassAll(2, "tests pass"), "d"), claim(Ratio("a pass@2", "correct"), "e"),
+            ],
+        )
+        def experiment_a(case, gain=0.0):
+            better = 1 if gain or case["id"] == "q0" else 0
+            return {"tests pass": better, "a pass@2": better if case["id"] != "q5" else -gain, "correct": 1}
+    """)
+    told = [line.strip() for line in project.run("--crystallize-report=r.md").outlines if " the same" in line]
+    assert told == [
+        "tests pass [v2]: 0 cases got worse, 5 better, 1 the same",
+        "a pass@2 [v2]: 1 case got worse, 4 better, 1 the same",
+        "correct [v2]: 0 cases got worse, 0 better, 6 the same",
+    ]
+    text = (project.path / "r.md").read_text(encoding="utf-8")
+    assert "without a value" not in text
+    assert "<summary>The one that got worse: a pass&#64;&#8288;2 " in text
+
+
 def test_reports_name_cases(project):
     """Which got worse, with what was noted of them under both conditions, in every format."""
     write_cases(project, [*ROWS[:6], {"id": "<b>|x", "topic": "a", "level": 9.0}])
