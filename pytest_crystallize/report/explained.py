@@ -30,7 +30,7 @@ def explain(verdict: Verdict, drawn_seed: int | None = None) -> str:
         lines[0], *numbers = lines[0].split("; ")
     row = verdict.to_dict()
     if verdict.baseline_mean is not None and verdict.treatment_mean is not None:
-        metric = verdict.metric.split(", ")[0]
+        metric = verdict.metric if verdict.direction else verdict.metric.split(", ")[0]
         shown = (
             f", {verdict.estimand or 'difference'} {effect_of(row)} {interval_of(row)}"
             if verdict.interval

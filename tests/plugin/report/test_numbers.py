@@ -159,6 +159,27 @@ def test_the_least_p_value_beside_alpha(project, options, text):
     assert text in project.run("-v").stdout.str()
 
 
+@pytest.mark.parametrize(
+    ("claim", "line"),
+    [
+        ('metric="loss, test", direction="increase"', "  loss, test: baseline 0, t 0, *"),
+        ('lambda b, t: {"p_value": 1.0, "accepted": False}, metrics=["m", "n"]', "  m: baseline 0, t 0*"),
+    ],
+)
+def test_means_are_of_the_metric_that_is_claimed(project, claim, line):
+    """A metric may have a comma in its name; of several it is the first."""
+    project.write(
+        f"""
+        claim = Hypothesis({claim})
+
+        @pytest.mark.experiment(replicates=8, treatments={{"t": {{"x": 0.0}}}}, hypotheses=[claim])
+        def experiment_named(x=0.0):
+            return {{"loss, test": 0.0, "m": 0.0, "n": 1.0}}
+        """
+    )
+    project.run().stdout.fnmatch_lines([line])
+
+
 ONE = """
 def always(baseline, treatment):
     return {"accepted": True, "p_value": 0.01}
