@@ -334,6 +334,8 @@ class SessionResults:
         if anyway := sum(each.fails_anyway for each in outcomes):
             whose = "its verdict" if anyway == 1 else "their verdicts"
             parts.append(f"{counted(anyway, 'test')} failed in spite of {whose}")
+        if self.exit_status and not any(each.outcome in _BROKEN for each in outcomes):
+            parts.append(f"but the session ended with exit status {self.exit_status}")
         rest = ", ".join(parts)
         total = sum(counts.values())
         if not total:

@@ -332,6 +332,17 @@ def test_an_interrupted_session_still_reports(project, workers):
     assert "0 of 1 hypothesis supported" in page
 
 
+@pytest.mark.parametrize("beside", ["def test_ordinary():\n    assert 0", "def experiment_b():\n    1 / 0"])
+def test_a_session_that_fails_beside_its_verdicts_is_told(project, beside):
+    """An ordinary test that fails, or an experiment that is not collected, leaves no headline all green."""
+    project.write(f"{TOTAL}\n{beside}\n")
+    project.run(*THREE, "--continue-on-collection-errors")
+    told = "but the session ended with exit status 1"
+    page, summary = ((project.path / f"out/report.{s}").read_text(encoding="utf-8") for s in ("html", "md"))
+    assert f'<p class="rest">{told}</p>' in page
+    assert summary.startswith(f"**1 of 1 hypothesis supported**, {told}\n")
+
+
 @pytest.mark.parametrize(
     ("strict", "outcome", "message"),
     [(False, "error", "RuntimeError: does not close"), (True, "failed", "[XPASS(strict)] as expected")],
