@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from itertools import groupby
@@ -90,7 +91,7 @@ def compare(first: str, second: str, *, claims: Sequence[str] = ()) -> int:
         listed = ", ".join(map(repr, sorted(known))) or "none"
         raise CommandError(f"{first} has no claim {unknown[0]!r}; it has {listed}")
     then = _Then.read(second)
-    supported, total = 0, 0
+    statuses = Counter[str]()
     print(*wrapped(f"{first} ({today.provenance}) against {second}", width()), sep="\n")
     for each in today.experiments:
         wanted = {test.hypothesis for test in each.tests} & set(claims or known)
@@ -98,16 +99,17 @@ def compare(first: str, second: str, *, claims: Sequence[str] = ()) -> int:
             continue
         comparison = _Comparison(each, then)
         verdicts = [*comparison.verdicts(wanted), *comparison.gone(wanted)]
-        total += len(verdicts)
-        supported += sum(verdict.passed for verdict in verdicts)
+        statuses.update(verdict.status for verdict in verdicts)
         for line in _lines(each, verdicts):
             print(line)
-    if not total:
+    if not statuses:
         raise CommandError(f"{second} and {first} have no experiment in common of which something is claimed")
     for gone in then.without(today):
         print(printable(f"note: {second} has {gone}, which {first} has not"))
-    print(f"{supported} of {total} supported against {printable(second)}")
-    return GOOD if supported == total else NOT_SUPPORTED
+    total, unharmed = statuses.total(), statuses["no harm shown"]
+    apart = f", {unharmed} with no harm shown," if unharmed else ""
+    print(f"{statuses['supported']} of {total} supported{apart} against {printable(second)}")
+    return GOOD if statuses["supported"] + unharmed == total else NOT_SUPPORTED
 
 
 def _lines(each: ExperimentResults, verdicts: Sequence[Verdict]) -> Iterator[str]:

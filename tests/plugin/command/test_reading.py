@@ -203,6 +203,18 @@ def test_a_claim_against_another_commit_is_one_against_another_session(project, 
     assert "2 of 2 supported against then.json" in out
 
 
+def test_claims_of_no_harm_are_counted_apart(project, monkeypatch, capsys):
+    """As reports count them: no harm is shown, and nothing is supported."""
+    claim = 'Hypothesis(metric="total", direction="no_decrease", {}=0.5, against=Revision(), name="{}")'
+    claims = ", ".join(claim.format(*each) for each in (("margin", "safe"), ("detects", "alarm")))
+    project.write(mark(replicates=20, hypotheses=f"[{claims}]") + body())
+    for name in ("then.json", "now.json"):
+        project.run(f"--crystallize-report={name}").assert_outcomes(failed=4)
+    code, out = run(project, monkeypatch, capsys, "compare", "now.json", "then.json")
+    assert code == 0, out
+    assert out.endswith("2 of 4 supported, 2 with no harm shown, against then.json")
+
+
 def test_what_is_compared_is_what_a_session_compares(reports, monkeypatch, capsys):
     """The same estimate, interval and p-value as of a claim against the reference."""
     (reports.path / "experiment_a.py").write_text(
