@@ -84,3 +84,13 @@ def normal_quantile(alpha: float) -> float:
 def fair_coin_cdf(successes: int, tosses: int) -> float:
     """Return the probability of at most `successes` heads in `tosses` of a fair coin."""
     return float(special.bdtr(successes, tosses, _HALF)) if successes >= 0 else 0.0
+
+
+def binomial_lower(ones: int, n: int, chance: float) -> float:
+    """Return the probability of at most so many ones among n values."""
+    return float(special.bdtr(ones, n, chance))
+
+
+def binomial_upper(ones: int, n: int, chance: float) -> float:
+    """Return the probability of at least so many ones among n values."""
+    return float(special.bdtrc(ones - 1, n, chance)) if ones else 1.0

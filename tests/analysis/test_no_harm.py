@@ -218,3 +218,19 @@ def test_what_makes_no_sense_is_refused(options, message):
     """Where it is written."""
     with pytest.raises(DefinitionError, match=message):
         claim(**options)
+
+
+@pytest.mark.parametrize(("n", "loss"), [(5, 0.2), (10, 0.1), (20, 0.05), (50, 0.02), (100, 0.015)])
+@pytest.mark.parametrize("options", [{}, {"pairing": "none"}])
+def test_a_rare_loss_of_a_rate_is_not_excluded_where_it_mostly_stays_unseen(n, loss, options):
+    """Of ones that turn 0 with that probability, none does in more than .2 of all samples: up to .36."""
+    assert (1 - loss) ** n > 0.2
+    for first, direction in ((1, "no_decrease"), (0, "no_increase")):
+        verdict = judged([first] * n, claim(direction, detects=loss, **options), [first] * n)
+        assert verdict.status == "inconclusive"
+        assert verdict.p_value > 0.2
+        low, high = verdict.interval
+        assert low <= -loss if direction == "no_decrease" else high >= loss
+        more = [first] * (2 * n)
+        assert (1 - loss) ** len(more) < 0.2
+        assert judged(more, claim(direction, detects=loss, **options), more).status == "no harm shown"

@@ -19,7 +19,7 @@ from crystallize.stats import (
     smallest_mcnemar_p,
     tango_interval,
 )
-from crystallize.stats.tango import tango_score
+from crystallize.stats.tango import tango_p_value, tango_score
 
 ALTERNATIVES = ["two-sided", "greater", "less"]
 OPPOSITE = {"two-sided": "two-sided", "greater": "less", "less": "greater"}
@@ -128,6 +128,33 @@ def test_score_at_zero_is_the_root_of_mcnemars_chi_squared():
 
 
 # Shift.
+
+
+@pytest.mark.parametrize("alpha", [0.01, 0.05, 0.2])
+@pytest.mark.parametrize("loss", [0.02, 0.05, 0.1, 0.2])
+@pytest.mark.parametrize("n", [5, 10, 20, 30, 50, 100])
+def test_pairs_that_change_one_way_exclude_no_shift_too_often(n, loss, alpha):
+    """Where nothing is gained, a loss at the margin is excluded, and shown, as often as alpha at most."""
+    losses = np.arange(n + 1)
+    chances = reference.binom.pmf(losses, n, loss)
+    for side in ("greater", "less"):
+        p_values = [tango_p_value(0, k, n, -loss, side) for k in range(n + 1)]
+        assert chances[np.array(p_values) <= alpha].sum() <= alpha
+        mirrored = [tango_p_value(k, 0, n, loss, OPPOSITE[side]) for k in range(n + 1)]
+        assert mirrored == p_values
+
+
+@pytest.mark.parametrize(("n", "loss"), [(20, 0.05), (50, 0.02), (100, 0.05), (50, 0.1)])
+@pytest.mark.parametrize(("alpha", "most"), [(0.05, 0.056), (0.2, 0.22)])
+def test_largest_size_of_a_shifted_test(n, loss, alpha, most):
+    """Whatever part of the pairs differs, from the loss at the margin alone to three quarters of all."""
+    tables = [(gains, k - gains) for k in range(n + 1) for gains in range(k + 1)]
+    found = [t for t in tables if tango_p_value(*t, n, -loss, "greater") <= alpha]
+    gains, losses = np.array(found).T
+    for gain in (0.0, 1e-3, 1e-2, 0.03, 0.1, 0.3):
+        chances = [gain, gain + loss, 1 - 2 * gain - loss]
+        counts = np.stack([gains, losses, n - gains - losses], axis=1)
+        assert reference.multinomial.pmf(counts, n, chances).sum() <= most
 
 
 def test_shifted_null_hypothesis_is_tested_by_the_score():

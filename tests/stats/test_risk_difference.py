@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +14,11 @@ from crystallize.stats import (
     miettinen_nurminen_interval,
     risk_difference_test,
 )
-from crystallize.stats.risk_difference import farrington_manning_score, miettinen_nurminen_score
+from crystallize.stats.risk_difference import (
+    farrington_manning_score,
+    miettinen_nurminen_p_value,
+    miettinen_nurminen_score,
+)
 
 laws = examples(60)
 
@@ -93,12 +98,27 @@ def test_ends_of_the_score_intervals_solve_the_score_equation(table, alpha):
 
 @laws
 @given(table=tables(), alpha=st.floats(1e-3, 0.5))
-def test_interval_holds_the_shifts_that_the_test_does_not_reject(table, alpha):
-    """At either end of the interval, taken as shift, the two-sided p-value is alpha."""
+def test_interval_holds_the_shifts_that_the_score_does_not_reject(table, alpha):
+    """At either end of the interval, taken as shift, the score has the two-sided p-value alpha."""
     arms = sample(*table)
     for end in risk_difference_test(*arms, alpha=alpha).interval:
         if abs(end) < 1 - 1e-9:
-            assert risk_difference_test(*arms, shift=end).p_value == pytest.approx(alpha, rel=1e-4)
+            result = risk_difference_test(*arms, shift=end)
+            assert 2 * reference.norm.sf(abs(result.statistic)) == pytest.approx(alpha, rel=1e-4)
+            assert result.p_value >= alpha * (1 - 1e-4)
+
+
+@pytest.mark.parametrize("alpha", [0.01, 0.05, 0.2])
+@pytest.mark.parametrize("loss", [0.02, 0.05, 0.1, 0.2])
+@pytest.mark.parametrize("n", [5, 10, 20, 30, 50, 100])
+def test_beside_a_rate_that_does_not_vary_nothing_is_excluded_too_often(n, loss, alpha):
+    """A loss from 1, and a gain from 0, at the margin are excluded, and shown, as often as alpha at most."""
+    ones = np.arange(n + 1)
+    for rate, shift, side in ((1 - loss, -loss, "greater"), (loss, loss, "less"), (loss, loss, "greater")):
+        first = n if shift < 0 else 0
+        p_values = [miettinen_nurminen_p_value(first, n, k, n, shift, side) for k in range(n + 1)]
+        chances = reference.binom.pmf(ones, n, rate)
+        assert chances[np.array(p_values) <= alpha].sum() <= alpha
 
 
 def test_arms_that_do_not_vary_keep_an_interval():
