@@ -19,7 +19,7 @@ from crystallize.analysis.family import AnalysisPlan
 from crystallize.analysis.references import References
 from crystallize.analysis.sample import ClaimSample
 from crystallize.analysis.second_metric import sample_of
-from crystallize.analysis.sensitivity import EffectScale, sensitivity, with_discordance
+from crystallize.analysis.sensitivity import Absence, EffectScale, sensitivity, with_discordance
 from crystallize.analysis.unchanged import unchanged_passes
 from crystallize.boundary import failure
 from crystallize.claims.claim import Claim
@@ -219,8 +219,7 @@ class Planner:
             return None
         if hypothesis.reference is None:
             assert claim.size is not None
-            own = replace(asked, level=claim.deciding_level)
-            return min(own.power(claim.size, n), 1.0 if claim.detects is None else 1 - claim.level)
+            return min(asked.excludes(claim.size, n), 1.0 if claim.detects is None else 1 - claim.level)
         if self._references.repeats():
             return 1.0  # it gives the same
         if sample.units is None and sample.noise is None:  # of units, there are as many as there are
@@ -266,45 +265,59 @@ class _Asked:
     scale: EffectScale
 
     @property
-    def _alternative(self) -> Alternative:
-        return self.claim.alternative_of_p if self.claim.is_superiority else "greater"
+    def _absence(self) -> Absence | None:
+        """Question of a claim with a margin; that of an alarm is whether a harm that is there is shown."""
+        claim = self.claim
+        if claim.is_superiority or claim.detects is not None:
+            return None
+        return Absence(self.design, self.level, claim.direction)
 
     @property
     def _sign(self) -> int:
-        return -1 if self.claim.is_superiority and self.claim.claimed == "less" else 1
+        down = ("decrease", "no_decrease")  # of an alarm the harm
+        return -1 if self.claim.direction in down else 1
 
-    def _both(self, target: float) -> float:
-        return (1 + target) / 2 if self.claim.direction == "equal" else target
+    @property
+    def _alternative(self) -> Alternative:
+        if self.claim.detects is not None:
+            return "less" if self._sign < 0 else "greater"
+        return self.claim.alternative_of_p
 
     def needed(self, size: float, target: float) -> int | None:
         """Return the replicates that show a size, or that it is not reached where there is no difference."""
         distance = self.scale.of(size) - self.scale.null
+        if (absence := self._absence) is not None:
+            return absence.needed(distance, target)
         design = with_discordance(self.design, distance)
         if distance <= 0 or distance > design.largest_effect(decrease=self._sign < 0):
             return None
         return replicates(
-            design,
-            self._sign * distance,
-            target=self._both(target),
-            alpha=self.level,
-            alternative=self._alternative,
+            design, self._sign * distance, target=target, alpha=self.level, alternative=self._alternative
         )
 
     def power(self, size: float, n: int) -> float:
         """Return the power of so many replicates."""
         distance = self.scale.of(size) - self.scale.null
+        if (absence := self._absence) is not None:
+            return absence.power(distance, n)
         design = with_discordance(self.design, distance)
         if distance > design.largest_effect(decrease=self._sign < 0):
             return 0.0
-        chance = power(design, n, self._sign * distance, alpha=self.level, alternative=self._alternative)
-        return max(0.0, 2 * chance - 1) if self.claim.direction == "equal" else chance
+        return power(design, n, self._sign * distance, alpha=self.level, alternative=self._alternative)
+
+    def excludes(self, size: float, n: int) -> float:
+        """Return how probably so many replicates exclude a size, at the level that decides the claim."""
+        claim = self.claim
+        return Absence(self.design, claim.deciding_level, claim.direction).power(self.scale.of(size), n)
 
     def smallest(self, n: int, target: float) -> float:
         """Return the smallest size that so many replicates show."""
+        if (absence := self._absence) is not None:
+            return self.scale.shown(absence.smallest(n, target))
         beyond = minimum_detectable_effect(
             self.design,
             n,
-            target=self._both(target),
+            target=target,
             alpha=self.level,
             alternative=self._alternative,
             decrease=self._sign < 0,

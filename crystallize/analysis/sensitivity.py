@@ -16,15 +16,18 @@ from crystallize.analysis.claim_test import Outcome
 from crystallize.analysis.sample import RESPLITS, ClaimSample
 from crystallize.boundary import check_failure
 from crystallize.claims.claim import Claim
+from crystallize.claims.claim_terms import Direction
 from crystallize.claims.stat_test import StatisticalTest
 from crystallize.errors import SampleError
 from crystallize.stats import Alternative, TestResult, cliffs_delta, d_z, hedges_g
 from crystallize.stats.log_ratio import relative_change_of
 from crystallize.stats.power import (
     Design,
+    OneSampleBinary,
     PairedBinary,
     ResampledT,
     TwoSampleT,
+    UnpairedBinary,
     minimum_detectable_effect,
     power,
     replicates,
@@ -92,6 +95,10 @@ class Sensitivity:
         if isinstance(design, PairedBinary):
             limit = upper_rate_limit(round(design.discordance * self.n), math.floor(self.n))
             return dataclasses.replace(design, discordance=min(1.0, limit))
+        if isinstance(design, UnpairedBinary) and not self.scale.claim.is_superiority:
+            rate, n = design.baseline_rate, math.floor(self.n)
+            rarer = min(0.5, upper_rate_limit(round(min(rate, 1 - rate) * n), n))
+            return dataclasses.replace(design, baseline_rate=rarer if rate < 0.5 else 1 - rarer)
         if self._sd is None:
             return design
         df = 2 * self.n - 2 if isinstance(design, TwoSampleT) else self.n - 1
@@ -107,6 +114,78 @@ def with_discordance(design: Design, effect: float) -> Design:
     if isinstance(design, PairedBinary) and design.discordance < effect <= 1:
         return dataclasses.replace(design, discordance=effect)
     return design
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Absence:
+    """Question whether changes of a size are excluded where there is none: what a claim with a margin asks.
+
+    Parameters
+    ----------
+    design : Design
+        With the spread that there is.
+    level : float
+        Of the test.
+    direction : {"no_decrease", "no_increase", "equal"}
+        Which changes are to be excluded; of two, both have to be.
+    """
+
+    design: Design
+    level: float
+    direction: Direction
+
+    @property
+    def _sides(self) -> tuple[int, ...]:
+        return {"no_decrease": (-1,), "no_increase": (1,)}.get(self.direction, (-1, 1))
+
+    def power(self, size: float, n: float) -> float:
+        """Return the probability that so many replicates exclude a size."""
+        if (of_rates := self._of_rates(size)) is not None:
+            chances = [power(design, n, 0.0, **self._options(side)) for design, side in of_rates]
+        else:  # the distance to the margin is what there is to be found, in either direction
+            chance = power(self.design, n, size, alpha=self.level, alternative="greater")
+            chances = [chance] * len(self._sides)
+        return max(0.0, 1 - sum(1 - chance for chance in chances))
+
+    def needed(self, size: float, target: float) -> int | None:
+        """Return the replicates that exclude a size with a probability."""
+        of_each = 1 - (1 - target) / len(self._sides)
+        if size <= 0:
+            return None
+        if (of_rates := self._of_rates(size)) is None:
+            return replicates(self.design, size, target=of_each, alpha=self.level, alternative="greater")
+        found = [replicates(design, 0.0, target=of_each, **self._options(side)) for design, side in of_rates]
+        known = [n for n in found if n is not None]
+        return max(known) if len(known) == len(found) else None
+
+    def smallest(self, n: float, target: float) -> float:
+        """Return the smallest size that so many replicates exclude with a probability."""
+        if not isinstance(self.design, _RATES):
+            of_each = 1 - (1 - target) / len(self._sides)
+            return minimum_detectable_effect(
+                self.design, n, target=of_each, alpha=self.level, alternative="greater"
+            )
+        low, high = 0.0, _NO_RATE
+        if self.power(high, n) < target:
+            return math.inf
+        while high - low > 1e-9:
+            middle = (low + high) / 2
+            low, high = (low, middle) if self.power(middle, n) >= target else (middle, high)
+        return high
+
+    def _of_rates(self, size: float) -> list[tuple[Design, int]] | None:
+        """Return the designs of rates that differ by a size under the null hypothesis; None of numbers."""
+        if not isinstance(self.design, _RATES):
+            return None
+        size = min(size, _NO_RATE)
+        return [(dataclasses.replace(self.design, null=side * size), side) for side in self._sides]
+
+    def _options(self, side: int) -> dict[str, Any]:
+        return {"alpha": self.level, "alternative": "greater" if side < 0 else "less"}
+
+
+_RATES: Final = (PairedBinary, UnpairedBinary, OneSampleBinary)
+_NO_RATE: Final = 1 - 1e-9  # as far apart as rates can be
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -290,7 +369,8 @@ def _superiority(outcome: Outcome, found: Sensitivity, interval: tuple[float, fl
         return Advice(
             f"{text}; the {declared} you declared is neither seen nor excluded by {n}, which would mostly do"
         )
-    return Advice(f"{text}; about {needed} would show the {declared} you declared{_BY_LIMIT}")
+    by_limit = "" if isinstance(found.design, OneSampleBinary) else _BY_LIMIT
+    return Advice(f"{text}; about {needed} would show the {declared} you declared{by_limit}")
 
 
 def _excludes(claim: Claim, interval: tuple[float, float], effect: float) -> bool:
@@ -304,22 +384,17 @@ def _excludes(claim: Claim, interval: tuple[float, float], effect: float) -> boo
 def _guard(claim: Claim, found: Sensitivity, what: str) -> Advice:
     assert claim.size is not None
     margin = found.scale.of(claim.size)
-    # Without any true difference the distance to the margin is what there is to be found; of two margins,
-    # both must be (power .8 of both if each fails in .1 of the cases).
-    design, level = found.cautious, found.level
-    target = POWER if claim.direction != "equal" else (1 + POWER) / 2
-    if found._sd is None and margin > design.largest_effect(decrease=False):
-        return Advice(f"run more {what}")
-    needed = replicates(design, margin, target=target, alpha=level, alternative="greater") if margin else None
+    needed = Absence(found.cautious, found.level, claim.direction).needed(margin, POWER)
     if needed is None:
         return Advice(f"no number of {what} would do", more=False)
+    by_limit = "" if isinstance(found.design, OneSampleBinary) else _BY_LIMIT
     if needed <= found.n:
         return Advice(
             f"{math.floor(found.n)} {what} are enough to show it where there is no difference at all"
         )
     return Advice(
         f"about {needed} {what} would show it with probability {POWER:g} where there is no difference at all"
-        f"{_BY_LIMIT}"
+        f"{by_limit}"
     )
 
 

@@ -116,7 +116,7 @@ def risk_difference_result(
     )
 
 
-def farrington_manning_score(x: int, n: int, y: int, m: int, risk_difference: float) -> float:
+def farrington_manning_score(x: float, n: int, y: float, m: int, risk_difference: float) -> float:
     r"""Return Farrington and Manning's score statistic [1]_ at a risk difference under the null hypothesis.
 
     With x successes of n in the baseline, y of m in the treatment, and the rates :math:`\tilde p` of largest
@@ -125,10 +125,10 @@ def farrington_manning_score(x: int, n: int, y: int, m: int, risk_difference: fl
 
     Parameters
     ----------
-    x, n : int
-        Successes and size of the baseline, n >= 1.
-    y, m : int
-        Successes and size of the treatment, m >= 1.
+    x, y : int
+        Successes in the baseline and in the treatment, or how many are to be expected.
+    n, m : int
+        Sizes of both, at least 1.
     risk_difference : float
         In (-1, 1); treatment minus baseline.
 
@@ -148,7 +148,7 @@ def farrington_manning_score(x: int, n: int, y: int, m: int, risk_difference: fl
     return excess / math.sqrt(variance) if variance > 0 else 0.0
 
 
-def miettinen_nurminen_score(x: int, n: int, y: int, m: int, risk_difference: float) -> float:
+def miettinen_nurminen_score(x: float, n: int, y: float, m: int, risk_difference: float) -> float:
     """Return Miettinen and Nurminen's score [1]_: Farrington and Manning's with the variance times N/(N - 1).
 
     Parameters
@@ -240,7 +240,7 @@ def _lower_limit(x: int, n: int, y: int, m: int, z: float) -> float:
     return high
 
 
-def _null_variance(x: int, n: int, y: int, m: int, difference: float) -> float:
+def _null_variance(x: float, n: int, y: float, m: int, difference: float) -> float:
     """Return the variance of the observed risk difference at the likeliest rates that differ as given."""
     if difference < 0:  # the exchanged arms, so that swapping them changes no digit
         return _null_variance(y, m, x, n, -difference)
@@ -249,7 +249,7 @@ def _null_variance(x: int, n: int, y: int, m: int, difference: float) -> float:
     return rate * (1 - rate) / n + other * (1 - other) / m
 
 
-def _null_rate(x: int, n: int, y: int, m: int, difference: float) -> float:
+def _null_rate(x: float, n: int, y: float, m: int, difference: float) -> float:
     """Return the baseline's rate, a root of the cubic likelihood equation, in [0, 1 - difference]."""
     total = n + m
     if difference == 0:

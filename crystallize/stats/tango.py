@@ -11,8 +11,12 @@ from __future__ import annotations
 import math
 from typing import Final
 
+import numpy as np
+from numpy.typing import ArrayLike
+
+from crystallize.stats import special
 from crystallize.stats.result import Alternative
-from crystallize.stats.samples import check_alpha, check_counts, check_sizes, check_tallies
+from crystallize.stats.samples import Sample, check_alpha, check_counts, check_sizes, check_tallies
 from crystallize.stats.tails import (
     binomial_lower,
     binomial_upper,
@@ -67,6 +71,35 @@ def _binomial_p(gains: int, losses: int, n: int, difference: float) -> float:
     if difference < 0:
         return binomial_lower(losses, n, min(1.0, gains / n - difference))
     return binomial_upper(gains, n, min(1.0, losses / n + difference))
+
+
+def tango_scores(gains: ArrayLike, losses: ArrayLike, n: float, risk_difference: float) -> Sample:
+    """Return `tango_score` of many numbers of gains and losses, or of expected ones, at once."""
+    first, second = np.asarray(gains, dtype=np.float64), np.asarray(losses, dtype=np.float64)
+    if risk_difference < 0:  # as in `_null_variance`
+        return -tango_scores(second, first, n, -risk_difference)
+    linear = first + second - risk_difference * (2 * n - first + second)
+    constant = second * risk_difference * (1 - risk_difference)
+    root = np.sqrt(linear**2 + 8 * n * constant)
+    whole = np.where(linear >= 0, 1.0, root - linear)
+    q = np.where(linear >= 0, (linear + root) / (4 * n), 2 * constant / whole)
+    variance = n * (2 * q + risk_difference * (1 - risk_difference))
+    excess = first - second - n * risk_difference
+    scores: Sample = np.where(variance > 0, excess / np.sqrt(np.where(variance > 0, variance, 1.0)), 0.0)
+    return scores
+
+
+def tango_upper_p_values(gains: ArrayLike, losses: ArrayLike, n: int, risk_difference: float) -> Sample:
+    """Return `tango_p_value` of the alternative "greater" of many numbers of gains and losses at once."""
+    first, second = np.asarray(gains, dtype=np.float64), np.asarray(losses, dtype=np.float64)
+    score = special.ndtr(-tango_scores(first, second, n, risk_difference))
+    if risk_difference < 0:
+        own = special.bdtr(second, n, np.minimum(1.0, first / n - risk_difference))
+    else:
+        chance = np.minimum(1.0, second / n + risk_difference)
+        own = np.where(first > 0, special.bdtrc(np.maximum(first, 1.0) - 1, n, chance), 1.0)
+    p_values: Sample = np.maximum(score, own)
+    return p_values
 
 
 def tango_interval(gains: int, losses: int, n: int, alpha: float) -> tuple[float, float]:

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from recorded import arm
+from scipy.stats import multinomial
 
 from crystallize import (
     BasePlugin,
@@ -21,7 +22,15 @@ from crystallize.analysis.family import AnalysisPlan
 from crystallize.analysis.planning import Planner
 from crystallize.claims.policy import Judging
 from crystallize.errors import DefinitionError
-from crystallize.stats.power import PairedT, power, replicates, upper_sd_factor
+from crystallize.stats.power import (
+    PairedT,
+    UnpairedBinary,
+    power,
+    replicates,
+    upper_rate_limit,
+    upper_sd_factor,
+)
+from crystallize.stats.tango import tango_p_value
 
 
 def noise(seed, n=20, sd=1.0, mean=0.0):
@@ -120,6 +129,54 @@ def test_rates_and_numbers():
     bar = planned(claim(against=0.5, effect=0.3), before, after)
     assert (bar.test, bar.treatment) == ("exact binomial", "baseline")
     assert bar.needed > 10
+
+
+@pytest.mark.parametrize("direction", ["no_decrease", "no_increase", "equal"])
+@pytest.mark.parametrize(("differ", "margin"), [(2, 0.1), (4, 0.1), (4, 0.2), (12, 0.2)])
+def test_a_margin_of_rates_is_shown_by_as_many_pairs_as_planned(direction, differ, margin):
+    """Where as many pairs gain as lose; it was .48 of .8, where the margin was about what differs."""
+    before = [1, 0] * 20
+    after = [1 - b if i < differ else b for i, b in enumerate(before)]
+    n = planned(claim(direction, margin=margin), before, after).needed
+    share = upper_rate_limit(differ, 40)
+    tables = np.array([(gains, k - gains) for k in range(n + 1) for gains in range(k + 1)])
+    chances = [share / 2, share / 2, 1 - share]
+    probable = multinomial.pmf(np.hstack([tables, n - tables.sum(axis=1, keepdims=True)]), n, chances)
+    likely = tables[probable > 1e-9].tolist()
+    shown = []
+    for null, side in ((-margin, "greater"), (margin, "less")):
+        if direction in ("equal", {-margin: "no_decrease", margin: "no_increase"}[null]):
+            shown.append([tango_p_value(*pair, n, null, side) <= 0.05 for pair in likely])
+    chance = probable[probable > 1e-9][np.all(shown, axis=0)].sum()
+    assert 0.8 <= chance < 0.87
+
+
+@pytest.mark.parametrize("direction", ["no_decrease", "no_increase", "equal"])
+@pytest.mark.parametrize("options", [{"pairing": "none"}, {"against": 0.95}])
+@pytest.mark.parametrize("rate", ["near 1", "near 0"])
+def test_a_margin_may_be_larger_than_what_a_rate_is_from_its_end(direction, options, rate):
+    """Nothing has to change by it: a rate of .95 that falls by less than .1 can be shown."""
+    values = [0, *[1] * 19] * 2
+    if rate == "near 0":
+        values = [1 - value for value in values]
+        options = {key: 0.05 if key == "against" else value for key, value in options.items()}
+    found = planned(claim(direction, margin=0.1, kind="binary", **options), values, values, planned=200)
+    assert 20 < found.needed < 220
+    assert found.unchanged > 0.75
+    sizes = dict(found.detectable)
+    assert sizes[500] < sizes[200] < 0.13
+
+
+@pytest.mark.parametrize(("direction", "value"), [("no_decrease", 1), ("no_increase", 0)])
+def test_an_alarm_of_a_rate_is_planned_by_the_harm_that_it_is_for(direction, value):
+    """A rate of .95 can fall by .2, though it can't rise by that."""
+    values = [1 - value, *[value] * 19] * 2
+    found = planned(claim(direction, detects=0.2, pairing="none"), values, values)
+    down = 0.95 if value else 0.05
+    effect = -0.2 if value else 0.2
+    side = "less" if value else "greater"
+    widened = replicates(UnpairedBinary(down), effect, alternative=side)
+    assert widened <= found.needed < 2 * widened
 
 
 def test_the_family_counts():

@@ -14,7 +14,7 @@ from laws import examples
 from scipy import stats as reference
 
 from crystallize.errors import SampleError
-from crystallize.stats import boschloo_p_value, mcnemar_p_value
+from crystallize.stats import binomial_p_value, boschloo_p_value, mcnemar_p_value
 from crystallize.stats.power import (
     OneSampleBinary,
     PairedBinary,
@@ -26,6 +26,8 @@ from crystallize.stats.power import (
     power,
     replicates,
 )
+from crystallize.stats.risk_difference import miettinen_nurminen_p_value
+from crystallize.stats.tango import tango_p_value
 
 ALTERNATIVES = ["two-sided", "greater", "less"]
 T_DESIGNS = [PairedT(), TwoSampleT(), ResampledT(test_fraction=0.2), PairedT(sd=3.0)]
@@ -106,6 +108,46 @@ def test_boschloo_power_is_the_sum_over_all_tables(alternative):
     assert power(UnpairedBinary(first), n, second - first, alternative=alternative) == pytest.approx(
         expected, rel=1e-9
     )
+
+
+@pytest.mark.parametrize("alternative", ALTERNATIVES)
+@pytest.mark.parametrize(("null", "effect"), [(-0.15, 0.0), (-0.15, -0.05), (0.1, 0.0), (0.1, 0.3)])
+def test_power_against_a_difference_is_the_sum_over_all_tables(alternative, null, effect):
+    """Of those that Tango's, Miettinen and Nurminen's and the binomial test reject."""
+    n, level = 17, 0.05
+    counts = range(n + 1)
+    gain = (0.4 + effect) / 2
+    pairs = [(gains, losses) for gains in counts for losses in range(n + 1 - gains)]
+    tables = np.array([t for t in pairs if tango_p_value(*t, n, null, alternative) <= level]).reshape(-1, 2)
+    rest = n - tables.sum(axis=1, keepdims=True)
+    chances = [gain, 0.4 - gain, 0.6]
+    expected = reference.multinomial.pmf(np.hstack([tables, rest]), n, chances).sum()
+    found = power(PairedBinary(0.4, null=null), n, effect, alternative=alternative)
+    assert found == pytest.approx(expected, rel=1e-9, abs=1e-12)
+
+    before, after = (reference.binom.pmf(counts, n, rate) for rate in (0.6, 0.6 + effect))
+    expected = sum(
+        before[x] * after[y]
+        for x, y in itertools.product(counts, repeat=2)
+        if miettinen_nurminen_p_value(x, n, y, n, null, alternative) <= level
+    )
+    found = power(UnpairedBinary(0.6, null=null), n, effect, alternative=alternative)
+    assert found == pytest.approx(expected, rel=1e-9, abs=1e-12)
+
+    expected = sum(after[y] for y in counts if binomial_p_value(y, n, 0.6 + null, alternative) <= level)
+    found = power(OneSampleBinary(0.6, null=null), n, effect, alternative=alternative)
+    assert found == pytest.approx(expected, rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("design", "beyond", "effect"),
+    [(PairedBinary(0.2, null=-0.02), 10_001, -0.011), (UnpairedBinary(0.9, null=-0.2), 101, -0.1)],
+)
+def test_large_samples_against_a_difference_are_approximated(design, beyond, effect):
+    """Where the enumeration ends, power goes on nearly unchanged."""
+    exact, about = (power(design, n, effect, alternative="greater") for n in (beyond - 1, beyond))
+    assert 0.5 < exact < 0.9
+    assert about == pytest.approx(exact, abs=0.03)
 
 
 def test_the_critical_counts_of_a_rate_are_searched():
@@ -265,6 +307,10 @@ def test_huge_numbers_have_a_defined_answer(design):
         (lambda: TwoSampleT(sd=math.nan), "TwoSampleT: sd is nan; allowed"),
         (lambda: ResampledT(test_fraction=1.0), "ResampledT: test_fraction is 1.0; allowed"),
         (lambda: ResampledT(sd=-1.0), "ResampledT: sd is -1.0; allowed"),
+        (lambda: PairedBinary(0.2, null=1), "PairedBinary: null is 1; allowed are numbers between -1 and 1"),
+        (lambda: PairedBinary(0.2, True, 0.1), "PairedBinary: null is 0.1; of the exact test allowed is 0"),
+        (lambda: UnpairedBinary(0.2, null=-1), "UnpairedBinary: null is -1; allowed are numbers between"),
+        (lambda: OneSampleBinary(0.2, null=2), "OneSampleBinary: null is 2; allowed are numbers between"),
         (lambda: PairedBinary(0.0), "PairedBinary: discordance is 0.0; allowed is a number above 0"),
         (
             lambda: UnpairedBinary(1.5),

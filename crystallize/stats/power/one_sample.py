@@ -21,6 +21,8 @@ class OneSampleBinary:
     ----------
     rate : float
         What the rate is compared with, in [0, 1].
+    null : float
+        Difference from it under the null hypothesis, in (-1, 1).
 
     Examples
     --------
@@ -33,12 +35,17 @@ class OneSampleBinary:
     steady: ClassVar[bool] = False
 
     rate: float
+    null: float = 0.0
 
     def __post_init__(self) -> None:
         rate = as_real(self.rate)
         if not 0 <= rate <= 1:
             raise SampleError(f"OneSampleBinary: rate is {self.rate!r}; allowed is a number from 0 to 1")
         object.__setattr__(self, "rate", rate)
+        null = as_real(self.null)
+        if not -1 < null < 1:
+            raise SampleError(f"OneSampleBinary: null is {self.null!r}; allowed are numbers between -1 and 1")
+        object.__setattr__(self, "null", null)
 
     def largest_effect(self, *, decrease: bool) -> float:
         """Return what is left up to 1, or down to 0."""
@@ -47,7 +54,8 @@ class OneSampleBinary:
     def power(self, n: float, effect: float, *, alpha: float, alternative: Alternative) -> float:
         """Return the probability of rejection with n values (rounded down)."""
         size, rate = int(n), min(max(self.rate + effect, 0.0), 1.0)
-        fewest, most = _critical(size, self.rate, alpha / 2 if alternative == "two-sided" else alpha)
+        tested = min(max(self.rate + self.null, 0.0), 1.0)
+        fewest, most = _critical(size, tested, alpha / 2 if alternative == "two-sided" else alpha)
         total = 0.0
         if alternative != "less" and most <= size:
             total += float(special.bdtrc(most - 1, size, rate)) if most else 1.0
