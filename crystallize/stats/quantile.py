@@ -41,7 +41,7 @@ def quantile_test(
 
     Under the null hypothesis the quantile of treatment - `shift` is that of the baseline. The pooled
     sample's q-quantile is exceeded by as many values of either arm then: of pairs, those of which one member
-    exceeds it are tested by McNemar's mid-p, of independent arms the numbers by the hypergeometric mid-p.
+    exceeds it are tested by McNemar's mid-p, of independent arms the numbers by their hypergeometric law.
 
     Parameters
     ----------
@@ -284,7 +284,11 @@ def _p_value_of(
 
 
 def _hypergeometric(before: int, after: int, n: int, m: int) -> tuple[float, float]:
-    """Return the mid-p of at least, and of at most, so many of the second arm among those that exceed."""
+    """Return the probability of at least, and of at most, so many of the second arm among those that exceed.
+
+    Whole, not mid-p: how many exceed is settled by the sizes of the arms, so that nothing evens out what
+    half an outcome has too little; of 11 and 11, a median would be found to differ in .086 for .05.
+    """
     total = before + after
     counts = np.arange(max(0, total - n), min(m, total) + 1)
     logs = -sum(
@@ -293,8 +297,7 @@ def _hypergeometric(before: int, after: int, n: int, m: int) -> tuple[float, flo
     with np.errstate(under="ignore"):
         mass = np.exp(logs - logs.max())
     mass /= mass.sum()
-    own = float(mass[counts == after].sum()) / 2
-    return float(mass[counts > after].sum()) + own, float(mass[counts < after].sum()) + own
+    return float(mass[counts >= after].sum()), float(mass[counts <= after].sum())
 
 
 def _last(holds: Callable[[float], bool], start: float, reach: float) -> float:

@@ -272,7 +272,7 @@ def test_what_the_treatment_changes_is_no_covariate():
 
 
 def test_exceeding_a_common_quantile():
-    """Of pairs by McNemar's mid-p, of independent arms by the hypergeometric mid-p."""
+    """Of pairs by McNemar's mid-p, of independent arms by the hypergeometric law."""
     rng = np.random.default_rng(7)
     first, second = rng.exponential(size=(2, 120))
     second = 0.6 * second
@@ -283,10 +283,25 @@ def test_exceeding_a_common_quantile():
     assert (result.p_value, result.test) == (expected, "90 % quantile")
     apart = quantile_test(first, second, q=0.9, paired=False, alternative="less")
     law = hypergeom(240, before.sum() + after.sum(), 120)
-    assert apart.p_value == pytest.approx(law.cdf(after.sum()) - law.pmf(after.sum()) / 2, rel=1e-9)
+    assert apart.p_value == pytest.approx(law.cdf(after.sum()), rel=1e-9)
     for end, beyond in zip(result.interval, (-1e-6, 1e-6), strict=True):
         assert quantile_test(first, second, q=0.9, shift=end).p_value > 0.05
         assert quantile_test(first, second, q=0.9, shift=end + beyond).p_value <= 0.05
+
+
+@pytest.mark.parametrize(("n", "q"), [(11, 0.5), (17, 0.5), (22, 0.75), (53, 0.9)])
+@pytest.mark.parametrize("alternative", ["two-sided", "less", "greater"])
+def test_quantiles_of_independent_arms_are_found_to_differ_as_often_as_alpha_at_most(n, q, alternative):
+    """However values are distributed, as many of the larger ones are of either arm; it was up to .086."""
+    beyond = 2 * n - math.ceil(q * 2 * n)
+    small, large = np.arange(2.0 * n - beyond), 1000 + np.arange(float(beyond))
+    size = 0.0
+    for k in range(beyond + 1):
+        first = [*small[: n - beyond + k], *large[k:]]
+        second = [*small[n - beyond + k :], *large[:k]]
+        found = quantile_test(first, second, q=q, paired=False, alternative=alternative)
+        size += hypergeom(2 * n, n, beyond).pmf(k) * (found.p_value <= 0.05)
+    assert 0.005 < size <= 0.05
 
 
 @pytest.mark.parametrize("paired", [True, False])
