@@ -174,6 +174,8 @@ _PAIRS: Final[dict[str, tuple[Kind, Kind]]] = {
 _IN_CELLS: Final = {"LOAD_DEREF", "LOAD_CLASSDEREF", "LOAD_FROM_DICT_OR_DEREF", "STORE_DEREF"}
 _IN_FRAME: Final = {"LOAD_FAST", "LOAD_FAST_CHECK", "LOAD_FAST_BORROW", "STORE_FAST"} | _IN_CELLS
 _SILENT: Final = {"CACHE", "NOP", "PUSH_NULL", "PRECALL", "RESUME"}
+_COPYING: Final = ("COPY", 1)
+"""What `a.b += 1` does with `a` before it takes the attribute of it, which it assigns in the end."""
 # Some operands carry a flag in their lowest bits.
 _SHIFTS: Final = {"LOAD_GLOBAL": 1, "LOAD_ATTR": 1 if sys.version_info >= (3, 12) else 0}
 
@@ -193,7 +195,7 @@ def _operations(code: types.CodeType) -> Iterator[Operation]:
             extended = operand << 8
             continue
         extended = 0
-        if name in _SILENT:
+        if name in _SILENT or (name, operand) == _COPYING:
             continue
         if name in _PAIRS:
             yield _PAIRS[name][0], frame(operand >> 4)

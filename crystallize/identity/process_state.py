@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import opcode
 import os
 import sys
@@ -26,7 +27,10 @@ from crystallize.identity.settings import (
 
 _MISSING: Final = object()
 _MOST_HELD: Final = 10_000  # entries of a container
-_SETTING_VARIABLES: Final = frozenset({"setdefault", "update", "putenv"})
+_ENVIRONMENTS: Final = frozenset({"environ", "environb"})
+_SETTING_VARIABLES: Final = frozenset({"setdefault", "update", "putenv", "unsetenv", "pop", "popitem"})
+_LOADING: Final = frozenset({"setdefault", "update", "pop"})
+"""Methods by which code puts modules in the place of others, or takes them out."""
 _OF_LOGGERS: Final = frozenset({"propagate", "disabled", "level"})
 _NAMING_LOGGERS: Final = frozenset({"logging", "getLogger"})
 _BY_TEXTS: Final = frozenset({"setattr", "delattr", "__setattr__"})
@@ -95,6 +99,12 @@ class _Sets:
         Those that have names of their own.
     variables : tuple of str
         Variables of the environment, if it is that which code changes.
+    empties : bool
+        Whether it may empty the environment.
+    modules : tuple of str
+        Modules, if it is those loaded which code changes.
+    handlers : tuple of str
+        Handlers of errors of codecs that it may register.
     references : tuple of Reference
         Names by which it may reach what it sets, or what sets something.
     attributes : frozenset of str
@@ -107,6 +117,9 @@ class _Sets:
 
     settings: tuple[Setting, ...]
     variables: tuple[str, ...]
+    empties: bool
+    modules: tuple[str, ...]
+    handlers: tuple[str, ...]
     references: tuple[Reference, ...]
     attributes: frozenset[str]
     texts: frozenset[str]
@@ -127,11 +140,14 @@ def _sets(code: types.CodeType) -> _Sets:
     if stored and "options" in names:
         settings.append(OF_PANDAS)
     variables = set()
-    if items or names & _SETTING_VARIABLES:
+    if items or names & _SETTING_VARIABLES or not stored.isdisjoint(_ENVIRONMENTS):
         variables = ({name for name in names if name.isupper()} | texts) - _OF_PYTEST
+    loads = "modules" in names and (items or not names.isdisjoint(_LOADING))
+    modules = {name for name in names if _is_dotted(name)} if loads else frozenset()
     setters = frozenset(name for name in names - SETTINGS.keys() if name.startswith("set"))
     by_texts = not names.isdisjoint(_BY_TEXTS)
-    if by_texts or (items and not names.isdisjoint(_DICTIONARIES)):
+    changes = items or not names.isdisjoint(_CHANGING)
+    if by_texts or (changes and not names.isdisjoint(_DICTIONARIES)):
         attributes, named = stored | names, texts
     else:
         attributes, named = stored, frozenset()
@@ -149,6 +165,9 @@ def _sets(code: types.CodeType) -> _Sets:
     return _Sets(
         tuple(dict.fromkeys(settings)),
         tuple(sorted(variables)),
+        "clear" in names,
+        tuple(sorted(modules)),
+        tuple(sorted(texts)) if "register_error" in names else (),
         tuple(references),
         attributes,
         named,
@@ -186,8 +205,14 @@ _OF_ITEMS: Final = _numbers("STORE_SUBSCR", "DELETE_SUBSCR", "STORE_SLICE")
 _EXTENDED: Final = opcode.opmap["EXTENDED_ARG"]
 
 
+def _is_dotted(name: str) -> bool:
+    return all(part.isidentifier() for part in name.split("."))
+
+
 def _texts(value: Any) -> frozenset[str]:
     """Return the texts in code, or in a constant of it, that may be names of something."""
+    if isinstance(value, bytes):
+        value = value.decode("ascii", "replace")
     if isinstance(value, str):
         return frozenset((value,)) if value.isidentifier() else frozenset()
     inner = (
@@ -200,24 +225,68 @@ def settings_of(function: types.FunctionType, roots: Roots) -> Iterator[Setting]
     """Yield what a function may set of its process."""
     found = _sets(function.__code__)
     yield from found.settings
-    if found.variables and _uses_environment(function):
+    if (found.variables or found.empties) and _uses_environment(function):
         yield from map(_variable, found.variables)
+        if found.empties:
+            yield _ENVIRONMENT
+    yield from map(_loaded, found.modules)
+    yield from map(_handler, found.handlers)
     for reference in found.references:
         yield from _of_reference(function, reference, found, roots)
 
 
 def _uses_environment(function: types.FunctionType) -> bool:
     facts = code_facts(function.__code__)
-    if "environ" in facts.names:
+    if not _ENVIRONMENTS.isdisjoint(facts.names):
         return True
     held = map(function.__globals__.get, (r.root for r in facts.references if isinstance(r.root, str)))
-    return any(value is os.environ for value in held)
+    return any(isinstance(value, _KIND_OF_ENVIRONMENT) for value in held)
 
 
 def _variable(name: str) -> Setting:
     return Setting(
         f"os.environ[{name!r}]", lambda: os.environ.get(name), lambda value: put_variable(name, value)
     )
+
+
+def _whole_environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name not in _OF_PYTEST}
+
+
+def _set_environment(before: dict[str, str]) -> None:
+    for name in {**_whole_environment(), **before}:
+        put_variable(name, before.get(name))
+
+
+_KIND_OF_ENVIRONMENT: Final = type(os.environ)
+_ENVIRONMENT: Final = Setting("os.environ", _whole_environment, _set_environment)
+
+
+def _loaded(name: str) -> Setting:
+    def put(module: Any) -> None:
+        if module is None:
+            sys.modules.pop(name, None)
+        else:
+            sys.modules[name] = module
+
+    return Setting(f"sys.modules[{name!r}]", lambda: sys.modules.get(name), put)
+
+
+def _handler(name: str) -> Setting:
+    def get() -> Any:
+        with suppress(LookupError):
+            return codecs.lookup_error(name)
+        return None
+
+    def put(handler: Any) -> None:
+        if handler is not None or get() is not None:  # there is no way to take one out
+            codecs.register_error(name, _no_handler if handler is None else handler)
+
+    return Setting(f"the handler {name!r} of codecs", get, put)
+
+
+def _no_handler(error: UnicodeError) -> tuple[str | bytes, int]:
+    raise LookupError("unknown error handler name") from error
 
 
 def _of_reference(
@@ -231,8 +300,8 @@ def _of_reference(
     found_in = None
     for attribute in reference.attributes:
         if not _is_installed(held, roots):
-            # An instance that an installed module holds: a default context of decimal, a logger.
-            if found_in is not None and attribute in sets.attributes and hasattr(held, attribute):
+            # An instance that an installed module holds: a default context of decimal, a logger, a function.
+            if found_in is not None and attribute in sets.attributes and _may_have(held, attribute):
                 setting = _attribute(held, attribute, f"{found_in}.{attribute}")
                 found, again = setting.get(), setting.get()
                 if shown(found) == shown(again):  # a method is another object each time
@@ -248,6 +317,10 @@ def _of_reference(
         held, found_in = inner, place
     if _is_installed(held, roots):
         yield from (_attribute(held, text, f"{_name_of(held)}.{text}") for text in sorted(sets.texts))
+
+
+def _may_have(held: Any, attribute: str) -> bool:
+    return isinstance(held, types.FunctionType) or hasattr(held, attribute)
 
 
 def _set_by(module: Any, function: Any, roots: Roots) -> Iterator[Setting]:

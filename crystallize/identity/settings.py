@@ -8,6 +8,7 @@ import locale
 import logging
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -50,10 +51,10 @@ def shown(value: object, depth: int = 3) -> str:
     return f"{kind} {id(value)}"
 
 
-def _asked(module: str, name: str) -> Any:
-    """Return what a function of a module returns without arguments; None if the module is not loaded."""
+def _asked(module: str, name: str, **keywords: Any) -> Any:
+    """Return what a function of a module returns, without arguments; None if the module is not loaded."""
     loaded = sys.modules.get(module)
-    return None if loaded is None else getattr(loaded, name)()
+    return None if loaded is None else getattr(loaded, name)(**keywords)
 
 
 def _tell(module: str, name: str, *args: Any, **keywords: Any) -> None:
@@ -61,6 +62,73 @@ def _tell(module: str, name: str, *args: Any, **keywords: Any) -> None:
     loaded = sys.modules.get(module)
     if loaded is not None and (args or keywords):
         getattr(loaded, name)(*args, **keywords)
+
+
+def _known(old: Any) -> list[Any]:
+    """Return what a module said of a setting; nothing if it was not loaded."""
+    return [] if old is None else [old]
+
+
+def _variable(module: str, name: str) -> Any:
+    """Return a variable of a module; None if the module is not loaded."""
+    return getattr(sys.modules.get(module), name, None)
+
+
+def _contents(module: str, name: str) -> dict[Any, Any]:
+    """Return a copy of a dictionary of a module; an empty one if the module is not loaded."""
+    return dict(_variable(module, name) or {})
+
+
+def _refill(module: str, name: str, old: dict[Any, Any]) -> dict[Any, Any]:
+    """Have a dictionary of a module hold what it held before, if the module was loaded by then."""
+    held: dict[Any, Any] = _variable(module, name) or {}
+    if old:
+        held.clear()
+        held.update(old)
+    return held
+
+
+def _handlers() -> dict[int, Any]:
+    """Return what handles each signal, but the alarm, by which plugins time tests out."""
+    asked = sys.modules.get("signal")
+    if asked is None or threading.current_thread() is not threading.main_thread():
+        return {}  # another thread may not put them back
+    alarm = getattr(asked, "SIGALRM", None)
+    return {int(one): asked.getsignal(one) for one in asked.valid_signals() if one != alarm}
+
+
+def _set_handlers(before: dict[int, Any]) -> None:
+    now = _handlers()
+    for number, handler in before.items():
+        if number in now and now[number] is not handler and handler is not None:
+            sys.modules["signal"].signal(number, handler)
+
+
+def _dialects() -> dict[str, dict[str, Any]]:
+    csv = sys.modules.get("csv")
+    known = {} if csv is None else {name: csv.get_dialect(name) for name in csv.list_dialects()}
+    return {name: {part: getattr(said, part) for part in _OF_DIALECTS} for name, said in known.items()}
+
+
+def _set_dialects(before: dict[str, dict[str, Any]]) -> None:
+    for name in _dialects():
+        sys.modules["csv"].unregister_dialect(name)
+    for name, dialect in before.items():
+        sys.modules["csv"].register_dialect(name, **dialect)
+
+
+def _filters() -> dict[str, tuple[list[Any], list[Any]]]:
+    """Return filters and handlers of loggers; pytest changes those of the first logger itself."""
+    known = logging.Logger.manager.loggerDict
+    loggers = {name: found for name, found in known.items() if isinstance(found, logging.Logger)}
+    said = {name: (list(found.filters), list(found.handlers)) for name, found in loggers.items()}
+    return {name: found for name, found in said.items() if any(found)}
+
+
+def _set_filters(before: dict[str, tuple[list[Any], list[Any]]]) -> None:
+    for name in {**before, **_filters()}:
+        logger = logging.getLogger(name)
+        logger.filters[:], logger.handlers[:] = before.get(name, ([], []))
 
 
 def _set_loggers(before: dict[str, tuple[int, bool, bool]]) -> None:
@@ -126,6 +194,18 @@ CONTEXT: Final = Setting(
 )
 LOGGERS: Final = Setting("levels of loggers", _loggers, _set_loggers)
 OF_PANDAS: Final = Setting("options of pandas", _of_pandas, _set_pandas)
+_OF_DIALECTS: Final = (
+    *("delimiter", "doublequote", "escapechar", "lineterminator", "quotechar", "quoting"),
+    *("skipinitialspace", "strict"),
+)
+_OF_LEVELS: Final = "_levelToName", "_nameToLevel"
+_FILTERS: Final = Setting("filters and handlers of loggers", _filters, _set_filters)
+_DIALECTS: Final = Setting("dialects of csv", _dialects, _set_dialects)
+_GRADIENTS: Final = Setting(
+    "whether torch follows gradients",
+    lambda: _asked("torch", "is_grad_enabled"),
+    lambda old: _tell("torch", "set_grad_enabled", *_known(old)),
+)
 _COLLECTING: Final = Setting(
     "whether garbage is collected", gc.isenabled, lambda old: gc.enable() if old else gc.disable()
 )
@@ -162,6 +242,47 @@ SETTINGS: Final[dict[str, tuple[Setting, ...]]] = {
             lambda old: locale.setlocale(locale.LC_ALL, old),
         ),
     ),
+    "copyreg": (
+        Setting(
+            "ways of pickling",
+            lambda: _contents("copyreg", "dispatch_table"),
+            lambda old: _refill("copyreg", "dispatch_table", old),
+        ),
+    ),
+    "signal": (Setting("handlers of signals", _handlers, _set_handlers),),
+    "set_event_loop_policy": (
+        Setting(
+            "the policy of event loops",
+            lambda: _variable("asyncio.events", "_event_loop_policy"),  # to ask for one makes it
+            lambda old: _tell("asyncio", "set_event_loop_policy", old),
+        ),
+    ),
+    "set_start_method": (
+        Setting(
+            "how processes are started",
+            lambda: _asked("multiprocessing", "get_start_method", allow_none=True),
+            lambda old: _tell("multiprocessing", "set_start_method", old, force=True),
+        ),
+    ),
+    "register_dialect": (_DIALECTS,),
+    "unregister_dialect": (_DIALECTS,),
+    "addLevelName": (
+        Setting(
+            "names of levels",
+            lambda: [_contents("logging", name) for name in _OF_LEVELS],
+            lambda old: [_refill("logging", *pair) for pair in zip(_OF_LEVELS, old, strict=True)],
+        ),
+    ),
+    **dict.fromkeys(("addFilter", "removeFilter", "addHandler", "removeHandler"), (_FILTERS,)),
+    "basicConfig": (LOGGERS,),
+    "use_deterministic_algorithms": (
+        Setting(
+            "whether torch is deterministic",
+            lambda: _asked("torch", "are_deterministic_algorithms_enabled"),
+            lambda old: _tell("torch", "use_deterministic_algorithms", *_known(old)),
+        ),
+    ),
+    **dict.fromkeys(("no_grad", "enable_grad", "inference_mode"), (_GRADIENTS,)),
     "chdir": (Setting("the current directory", os.getcwd, os.chdir),),
     "tzset": (Setting("the time zone", _zone, _set_zone),),
     "set_threshold": (

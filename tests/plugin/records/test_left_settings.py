@@ -9,9 +9,12 @@ import pytest
 from plugin.records.conftest import digests, hits
 
 BESIDE = """
-import decimal, fractions, gc, logging, mimetypes, os, socket, sys, time
+import asyncio, codecs, copyreg, csv, decimal, fractions, gc, logging, mimetypes, multiprocessing, os, signal
+import socket, statistics, sys, time, types
 from os import environ as variables
 from sys import setswitchinterval
+
+POLICY = asyncio.DefaultEventLoopPolicy()
 
 @pytest.fixture
 def rates():
@@ -67,6 +70,33 @@ def experiment_other(rng, rates, gain=0.0):
                 ("mimetypes.types_map['.shop'] = 'a/b'", "('.shop' in mimetypes.types_map)"),
                 ("vars(fractions)['rate'] = 3", "getattr(fractions, 'rate', 0)"),
                 ("np.seterrcall(print)", "(np.geterrcall() is print)"),
+                ("sys.path += ['/nowhere']", "('/nowhere' in sys.path)"),
+                ("os.environ.pop('HOME', None)", "('HOME' in os.environ)"),
+                ("os.environ.clear()", "('HOME' in os.environ)"),
+                ("os.environ |= {'SHOP': '3'}", "float(os.environ.get('SHOP', 0))"),
+                ("os.environb[b'SHOP'] = b'3'", "float(os.environ.get('SHOP', 0))"),
+                ("vars(sys).update(rate=3)", "getattr(sys, 'rate', 0)"),
+                ("statistics.fmean.rate = 3", "getattr(statistics.fmean, 'rate', 0)"),
+                (
+                    "copyreg.pickle(types.SimpleNamespace, id)",
+                    "(types.SimpleNamespace in copyreg.dispatch_table)",
+                ),
+                (
+                    "signal.signal(signal.SIGTERM, signal.SIG_IGN)",
+                    "(signal.getsignal(signal.SIGTERM) == signal.SIG_IGN)",
+                ),
+                (
+                    "multiprocessing.set_start_method('spawn', force=True)",
+                    "(multiprocessing.get_start_method(allow_none=True) == 'spawn')",
+                ),
+                ("csv.register_dialect('shop')", "('shop' in csv.list_dialects())"),
+                ("logging.addLevelName(33, 'SHOP')", "(logging.getLevelName(33) == 'SHOP')"),
+                ("logging.basicConfig(level=5, force=True)", "logging.root.level"),
+                ("logging.getLogger('shop').addFilter(print)", "len(logging.getLogger('shop').filters)"),
+                (
+                    "logging.getLogger('shop').addHandler(logging.lastResort)",
+                    "len(logging.getLogger('shop').handlers)",
+                ),
             )
         ),
     ],
@@ -85,10 +115,24 @@ def test_what_runs_of_another_experiment_leave_in_the_process_is_told(project, d
     assert digests(project.run_apart("-v", "-k", "total")) == digests(alone)
 
 
-@pytest.mark.parametrize("value", ["float(decimal.Decimal(1) / 3)", "float(os.environ.get('SHOP_RATE', 0))"])
-def test_it_is_told_where_nothing_is_stored_too(project, value):
+@pytest.mark.parametrize(
+    ("does", "value"),
+    [
+        ("pass", "float(decimal.Decimal(1) / 3)"),
+        ("pass", "float(os.environ.get('SHOP_RATE', 0))"),
+        *(
+            pytest.param(does, value, marks=pytest.mark.slow)
+            for does, value in (
+                ("sys.modules['shop'] = fractions", "('shop' in sys.modules)"),
+                ("asyncio.set_event_loop_policy(POLICY)", "(asyncio.get_event_loop_policy() is POLICY)"),
+                ("codecs.register_error('shop', codecs.ignore_errors)", "has_handler('shop')"),
+            )
+        ),
+    ],
+)
+def test_it_is_told_where_nothing_is_stored_too(project, does, value):
     """Values and verdicts then depend on what is selected, with or without a cache."""
-    project.write(Template(BESIDE).substitute(does="pass", value=value))
+    project.write(Template(BESIDE).substitute(does=does, value=value) + FURTHER)
     result = project.run_apart("--crystallize-cache=off")
     text = " ".join(line.strip() for line in result.outlines)
     assert re.search(r"experiment_total does not repeat: .* without what other runs set \(", text)
@@ -114,6 +158,14 @@ def test_what_was_set_before_an_earlier_session_of_the_process_decides_nothing(p
         result.assert_outcomes(passed=1)
         assert "does not repeat" not in result.stdout.str()
 
+
+FURTHER = """
+def has_handler(name):
+    try:
+        return len("ü".encode("ascii", name)) + 1
+    except LookupError:
+        return 0
+"""
 
 MEMOS = """
 import functools, random
