@@ -37,7 +37,12 @@ _BLIND: Final[tuple[object, ...]] = (
     sys.modules,
 )
 _BLIND_IDS: Final = frozenset(map(id, _BLIND))
-_ASIDE: Final = frozenset({"__subclasses__", "__globals__", "f_globals", "f_locals"})
+_ASIDE: Final = frozenset(
+    {
+        *("__subclasses__", "__globals__", "f_globals", "f_locals", "getargvalues"),
+        *("getgeneratorlocals", "getcoroutinelocals", "getasyncgenlocals"),
+    }
+)
 """Attributes by which code comes to what nobody can tell from its names."""
 _CHAIN: Final = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
 _LOADED: Final = frozenset(
@@ -48,7 +53,7 @@ _BLIND_NAMES: Final = frozenset({"pkgutil.resolve_name", "pydoc.locate", "pydoc.
 _NOT_OF_THE_CLASS: Final = frozenset(
     {
         *("__dict__", "__weakref__", "__module__", "__slotnames__", "_abc_impl", "__annotations_cache__"),
-        *("__firstlineno__", "__static_attributes__", "__doc__", "pytestmark"),
+        *("__firstlineno__", "__static_attributes__", "__doc__"),
         *("_member_map_", "_value2member_map_", "_hashable_values_"),
         *("_unhashable_values_", "_unhashable_values_map_"),
     }
@@ -367,7 +372,7 @@ DESCRIPTIONS: Final[dict[str, Callable[[PartEncoder, Any], None]]] = {
     "wrapper": write_wrapper_body,
     "class": write_class_body,
     "class of test": lambda encoder, value: write_class_body(
-        encoder, value.kind, value.unreached(encoder.roots)
+        encoder, value.kind, value.left_out(encoder.roots)
     ),
     "module": write_whole_module,
     "variable": lambda encoder, value: encoder.write(value),

@@ -216,29 +216,48 @@ def _operations(code: types.CodeType) -> Iterator[Operation]:
             yield kind, None
 
 
-@read_once
-def taken_of_first(code: types.CodeType) -> frozenset[str] | None:
-    """Return the attributes of its first parameter that code takes, and does not call at once.
+_TEXTS_OF: Final = frozenset({"__name__", "__qualname__", "__doc__"})
+"""Attributes that are texts, of whatever has them."""
 
-    None if it has no such parameter, or uses it otherwise than to take, set or call its attributes.
+
+def taken_of(code: types.CodeType, place: int) -> frozenset[str] | None:
+    """Return the attributes of a parameter that code takes, and does not call at once.
+
+    None if it has no parameter at that place, or does more with it than to take, set or call its attributes.
     """
-    if not code.co_argcount:
-        return None
-    first = code.co_varnames[0]
+    taken = _taken(code)
+    return taken[place] if place < len(taken) else None
+
+
+@read_once
+def _taken(code: types.CodeType) -> tuple[frozenset[str] | None, ...]:
+    """Return it of the first two parameters."""
+    names = code.co_varnames[: code.co_argcount][:2]
+    return tuple(_taken_of_name(code, name) for name in names)
+
+
+def _taken_of_name(code: types.CodeType, name: str) -> frozenset[str] | None:
     taken: set[str] = set()
     for inner in _nested(code):
-        if inner is not code and first not in inner.co_freevars:
+        if inner is not code and name not in inner.co_freevars:
             continue
-        in_cell = first in inner.co_freevars or first in inner.co_cellvars
+        in_cell = name in inner.co_freevars or name in inner.co_cellvars
         is_loaded = False
-        for kind, name in [*_operations(inner), ("other", None)]:
+        for kind, operand in [*_operations(inner), ("other", None)]:
             if is_loaded:
-                if kind not in ("attribute", "method") or (name[:2] == name[-2:] == "__"):
+                if kind not in ("attribute", "method") or not _is_harmless(operand):
                     return None
                 if kind == "attribute":
-                    taken.add(name)
-            is_loaded = name == first and kind == ("free" if in_cell else "local")
+                    taken.add(operand)
+            if operand == name and kind == "store":
+                return None  # from then on, it is another one of the name
+            is_loaded = operand == name and kind == ("free" if in_cell else "local")
     return frozenset(taken)
+
+
+def _is_harmless(attribute: str) -> bool:
+    """Return whether an attribute is none that Python gives all objects or code, but for texts."""
+    return attribute in _TEXTS_OF or not attribute[:2] == attribute[-2:] == "__"
 
 
 @dataclass(slots=True)

@@ -4,12 +4,18 @@ import textwrap
 
 import pytest
 
+from crystallize.errors import FingerprintError
 from crystallize.identity.class_of_test import ClassOfTest
 from crystallize.identity.fingerprint import fingerprint
+from pytest_crystallize.pytest_seam import function_of_fixture
 
 CLASS = """
-import abc, dataclasses, functools, operator, types, typing, unittest
+import abc, dataclasses, functools, operator, types, typing, unittest, pytest
 
+class Config:
+    pytestmark = {marks}
+class Bound(staticmethod):
+    def __get__(self, instance, owner): return lambda: instance
 def applied(function, *args): return function(*args)
 def decorated(function):
     @functools.wraps(function)
@@ -24,6 +30,7 @@ class Base:
 
 {decorator}
 class TestShop{bases}:
+    pytestmark = {marks}
     rate = 3
 {members}
     def test_a(self, x=1):
@@ -40,19 +47,19 @@ class TestShop{bases}:
     def table(self): return [self.rate]
 """
 PLACES = {"inherited": "1", "bases": "", "members": "", "body": "return self.rate", "value": "1"}
-PLACES["decorator"] = ""
+PLACES |= {"decorator": "", "marks": "[1]"}
 
 
-def of_test(value="1", **places):
-    """Return the class of `test_a`, with a text in each of the places given."""
+def of_test(value="1", tested=("test_",), **places):
+    """Return the class of `test_a`, with a text in each of the places given, and names that are of tests."""
     members = textwrap.indent(places.pop("members", ""), "    ")
     source = CLASS.format(**{**PLACES, "value": value, "members": members, **places})
     names = {"__name__": "shop_of_tests"}
     exec(compile(source, "shop_of_tests.py", "exec", dont_inherit=True), names)
     kind = names["TestShop"]
-    tests = frozenset(name for name in dir(kind) if name.startswith("test_"))
+    tests = frozenset(name for name in dir(kind) if name.startswith(tested))
     body = vars(kind)["test_a"]
-    return ClassOfTest(kind, body, tests, lambda member: member)
+    return ClassOfTest(kind, body, tests, function_of_fixture)
 
 
 @pytest.mark.parametrize(
@@ -69,6 +76,11 @@ def of_test(value="1", **places):
         {"members": "class Inner:\n    def of(self): return self"},
         {"members": "async def later(self): return self.rate\ndef many(self): yield self.rate"},
         {"members": "def test_c(self): return getattr(self, 'test_b')"},
+        {"members": "def setup_method(self, method): self.stock = []"},
+        {"members": "def setup_method(self, method): self.stock = [method.__name__]"},
+        {"members": "@classmethod\ndef named(cls): return cls.__name__, cls.__doc__"},
+        {"members": "@pytest.fixture\ndef price(self): return self.rate"},
+        {"body": "return (lambda: [(lambda: self.rate)() for _ in (1, 2)])()"},
     ],
 )
 def test_another_test_is_left_out(places):
@@ -140,6 +152,18 @@ def test_another_test_is_left_out(places):
         {"members": "def many(*args): return args"},
         {"members": "def test_c(self): return self.test_b()\ndef calls(self): return self.test_c()"},
         {"members": "def test_c(self): return getattr(self, self.n)\ndef calls(self): return self.test_c()"},
+        {"members": "def setup_method(self, method): applied(method)"},
+        {"members": "def setup_method(self, method): getattr(method.__self__, self.name)()"},
+        {"members": "def teardown_method(self, *methods): applied(*methods)"},
+        {"members": "own = Bound(applied)", "body": "return applied(self.own())"},
+        {"members": "def __new__(cls): return applied(object.__new__, cls)"},
+        {"members": "@pytest.fixture\ndef price(self): return 1", "body": "return applied(self.price)"},
+        {"body": "return [lambda: self for self in x], applied(self)"},
+        {"body": "return [self for self in x], applied(self)"},
+        {"body": "return self, '__name__'"},
+        {"body": "return (lambda: self.rate).__closure__[0].cell_contents"},
+        {"body": "return x.query('price > @self.test_b()')"},
+        {"body": "return x.query(self.asked)"},
         {"members": "same = None\ndef test_d(self): return 1", "body": "return self.test_d(), self.test_b"},
     ],
 )
@@ -150,3 +174,54 @@ def test_another_test_counts_where_it_may_be_reached(places):
         for one in (of_test(**places), of_test("2", **places))
     )
     assert before != edited
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        "def setup_method(self): return {}",
+        "@classmethod\ndef setup_class(cls): return {}",
+        "def __setattr__(self, name, value): return {}",
+        "def __len__(self): return {}",
+    ],
+)
+def test_what_is_called_without_its_name_counts_whatever_is_named_as_a_test(member):
+    """As with `python_functions = *`."""
+    before, edited = (
+        fingerprint(of_test(tested="", members=member.format(value)), name="class").digest for value in "12"
+    )
+    assert before != edited
+
+
+@pytest.mark.parametrize(
+    "body", ["return self.pytestmark", "return TestShop.pytestmark", "return Config().pytestmark"]
+)
+def test_marks_count_where_code_reads_them(body):
+    """Those of a class of the test, and a variable of that name of another class."""
+    before, edited = (of_test(body=body, marks=marks) for marks in ("[1]", "[2]"))
+    assert [fingerprint(part, name="part").digest for part in (before, before.body)] != [
+        fingerprint(part, name="part").digest for part in (edited, edited.body)
+    ]
+
+
+def test_marks_of_the_class_are_left_out():
+    """They say how often its tests are run, and against what."""
+    digests = {
+        fingerprint(of_test(body=body, marks=marks), name="class").digest
+        for marks in ("[1]", "[2]")
+        for body in ("return [self]",)
+    }
+    assert len(digests) == 1
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "return inspect.getargvalues(inspect.currentframe())[3]['self']",
+        "return inspect.getgeneratorlocals((self.rate for _ in x))",
+    ],
+)
+def test_what_asks_for_local_variables_is_refused(body):
+    """As it is where it takes the attributes of frames."""
+    with pytest.raises(FingerprintError, match="asks for get"):
+        fingerprint(of_test(body=f"import inspect; {body}").body, name="body")
