@@ -142,6 +142,7 @@ if TYPE_CHECKING:
     from crystallize.identity.provenance import versions as versions
     from crystallize.identity.purity import is_incidental as is_incidental
     from crystallize.identity.set_up import set_up_by as set_up_by
+    from crystallize.identity.set_up import words_called as words_called
     from crystallize.report.case_changes import change_lines as change_lines
     from crystallize.report.case_changes import slice_lines as slice_lines
     from crystallize.report.case_names import CaseNames as CaseNames
@@ -325,7 +326,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "identity.origin": ("is_project_file", "is_project_module"),
     "identity.provenance": ("commit_and_changes", "git_commit", "git_tags", "machine", "versions"),
     "identity.purity": ("is_incidental",),
-    "identity.set_up": ("set_up_by",),
+    "identity.set_up": ("set_up_by", "words_called"),
     "report.case_changes": ("change_lines", "slice_lines"),
     "report.case_names": ("CaseNames", "announced_cases"),
     "report.failures": ("Failure", "PROPERTY", "failures_of"),

@@ -60,6 +60,11 @@ def set_up_by(
     return dict(sorted(found.items()))
 
 
+def words_called(called: Iterable[ModuleType]) -> set[str]:
+    """Return the texts, and the names of attributes, in what pytest calls of conftests and plugins."""
+    return _searched([], list(called))[1]
+
+
 def opened_by_loading(module: ModuleType) -> list[str]:
     """Return names in what is executed to load a module of the project by which it may open files."""
     search = SetUpSearch([], "set-up")

@@ -28,6 +28,7 @@ from crystallize.seam import (
     is_project_module,
     open_store,
     set_up_by,
+    words_called,
 )
 from pytest_crystallize.naming.patterns import is_named_by
 from pytest_crystallize.naming.places import real_function
@@ -145,12 +146,25 @@ def marked_components(function: pytest.Function) -> dict[str, Any]:
 
 
 _TESTS: Final = pytest.StashKey[frozenset[str]]()
+_HOOKS: Final = pytest.StashKey[bool]()
+_TO_CLASSES: Final = frozenset({"cls", "instance", "_instance", "obj", "_obj", "newinstance", "__self__"})
+"""Attributes by which hooks come from what pytest hands them to the class of a test, or an instance of it."""
+
+
+def _hooks_reach_classes(config: pytest.Config) -> bool:
+    found = config.stash.get(_HOOKS, None)
+    if found is None:
+        found = config.stash[_HOOKS] = not _TO_CLASSES.isdisjoint(words_called(called_by_pytest(config)))
+    return found
 
 
 def _tests_of(function: pytest.Function) -> frozenset[str]:
-    """Return the names of what pytest collects as tests, or as experiments, of the class of a method."""
+    """Return the names of what pytest collects as tests, or as experiments, of the class of a method.
+
+    If hooks of the project take classes or instances of tests, any of them may be called: then of none.
+    """
     collector = function.getparent(pytest.Class)
-    if collector is None:
+    if collector is None or _hooks_reach_classes(function.config):
         return frozenset()
     found = collector.stash.get(_TESTS, None)
     if found is None:

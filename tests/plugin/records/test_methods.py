@@ -59,3 +59,23 @@ def test_another_experiment_of_the_class_counts_where_it_is_reached(project, edi
     warm = project.run_apart("-v")
     other = "renamed" if "renamed" in after else "other"
     assert [hits(warm, name) for name in ("first", other)] == kept
+
+
+HOOKS = {
+    "calls it": "def pytest_runtest_setup(item): print(item.instance.experiment_other(random.Random(1)))",
+    "looks through its class": "import looking\ndef pytest_runtest_setup(item): looking.through(item)",
+}
+
+
+@pytest.mark.parametrize(
+    "hook", [next(iter(HOOKS)), *(pytest.param(h, marks=pytest.mark.slow) for h in [*HOOKS][1:])]
+)
+def test_all_of_a_class_counts_where_a_hook_takes_it(project, hook):
+    """It may call any of the tests, or ask what they are."""
+    project.write(f"import random\n{HOOKS[hook]}", "conftest.py")
+    project.write("def through(item): return vars(item.cls)", "looking.py")
+    project.write(Template(CLASS).substitute(GIVEN))
+    project.run_apart()
+    project.write(Template(CLASS).substitute(GIVEN | {"given": "2"}))
+    warm = project.run_apart("-v")
+    assert [hits(warm, name) for name in ("first", "other")] == [0, 0]
