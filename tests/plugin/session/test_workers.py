@@ -348,6 +348,7 @@ def test_two_sessions_at_once(project):
     assert not list((project.path / ".pytest_cache" / "crystallize-sessions").iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="no process is interrupted there")
 def test_loop_on_failures(project):
     """--looponfail shows what other sessions show, and waits for changes."""
