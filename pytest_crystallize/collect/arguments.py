@@ -12,7 +12,14 @@ import pytest
 
 from crystallize import Treatment
 from crystallize.errors import DefinitionError
-from pytest_crystallize.isolation.fixtures import CASE, RESERVED, hidden_by, is_ours
+from pytest_crystallize.isolation.fixtures import (
+    CASE,
+    RESERVED,
+    SUBTESTS,
+    asks_for_subtests,
+    hidden_by,
+    is_ours,
+)
 from pytest_crystallize.pytest_seam import evaluate_skip_marks, fixtures_of, is_direct, known_fixtures
 
 _INSTALLED = Path(pytest.__file__).parent.parent
@@ -52,11 +59,8 @@ def _check_reserved(
     function: pytest.Function, parameters: Mapping[str, inspect.Parameter], reserved: Sequence[str]
 ) -> None:
     info = fixtures_of(function)
-    if "subtests" in info.names_closure:
-        raise DefinitionError(
-            f"{function.originalname} asks for 'subtests', but a condition run is no test; record metrics, "
-            "or raise"
-        )
+    if SUBTESTS in info.names_closure:
+        raise DefinitionError(asks_for_subtests(function.originalname))
     for name in reserved:
         if name in params_of(function):
             raise DefinitionError(f"parameter {name!r} hides the fixture {name!r} of crystallize; rename it")

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 RESERVED = ("ctx", "seed", "rng", "replicate", "condition")
 CASE = "case"
 """The fixture that is there where cases are declared; elsewhere the name is anybody's."""
+SUBTESTS = "subtests"
+"""A fixture of pytest's by which code reports tests of its own."""
+CHECKED = (*RESERVED, SUBTESTS)
+"""Fixtures that are looked at when a run has them made: it may ask for them by `request.getfixturevalue`."""
 
 
 class UnitFixtures:
@@ -95,7 +99,16 @@ def hidden_by(definition: Any, root: Path) -> str | None:
     )
 
 
-def refuse_hiding(definition: Any, root: Path) -> None:
-    """Fail a test in which a fixture of the user's stands for a reserved one."""
-    if fault := hidden_by(definition, root):
+def asks_for_subtests(name: str) -> str:
+    """Say why what is called so can't have subtests."""
+    return f"{name} asks for {SUBTESTS!r}, but a condition run is no test; record metrics, or raise"
+
+
+def refuse_unfit(definition: Any, request: Any) -> None:
+    """Fail a run that has a fixture made which hides a reserved one, or reports tests."""
+    if definition.argname == SUBTESTS:
+        fault: str | None = asks_for_subtests(request.node.name)
+    else:
+        fault = hidden_by(definition, request.config.rootpath)
+    if fault is not None:
         pytest.fail(fault, pytrace=False)

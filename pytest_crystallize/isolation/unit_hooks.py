@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pytest_crystallize.isolation.fixtures import RESERVED, refuse_hiding
+from pytest_crystallize.isolation.fixtures import CHECKED, refuse_unfit
 
 _IDLE = {"setuponly": "setupshow", "setupplan": "setupplan"}
 """Plugins of pytest's -> the option without which their hooks around fixtures do nothing."""
@@ -68,8 +68,8 @@ class UnitHooks:
 
     def _set_up(self, *, fixturedef: Any, request: Any) -> Any:
         __tracebackhide__ = True
-        if fixturedef.argname in RESERVED:
-            refuse_hiding(fixturedef, self._config.rootpath)
+        if fixturedef.argname in CHECKED:
+            refuse_unfit(fixturedef, request)
         make = self._make if _is_plain(fixturedef.func) else self._make_any
         return make(fixturedef=fixturedef, request=request)
 

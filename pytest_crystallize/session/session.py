@@ -26,7 +26,7 @@ from crystallize.seam import (
 )
 from pytest_crystallize.collect.hooked import tell_what_hooks_gave
 from pytest_crystallize.collect.items import ExperimentItem, HypothesisItem, NotSupported
-from pytest_crystallize.isolation.fixtures import RESERVED, refuse_hiding
+from pytest_crystallize.isolation.fixtures import CHECKED, refuse_unfit
 from pytest_crystallize.naming.ids import checksum
 from pytest_crystallize.options.options import Options, sessions_directory
 from pytest_crystallize.pytest_seam import shown_in_short, temporary_directories, xfailed_key
@@ -256,8 +256,8 @@ class CrystallizeSession:
     def pytest_fixture_setup(self, fixturedef: Any, request: Any) -> Generator[None, object, object]:
         """Make fixtures wider than a function under globals seeded from the root seed and the fixture."""
         in_unit = self.settings.fixtures.current is not None
-        if in_unit and fixturedef.argname in RESERVED:
-            refuse_hiding(fixturedef, self.config.rootpath)
+        if in_unit and fixturedef.argname in CHECKED:
+            refuse_unfit(fixturedef, request)
         declared = None if fixturedef.scope == "function" else self.settings.wide_fixtures.get(fixturedef)
         if declared is None:
             return (yield)

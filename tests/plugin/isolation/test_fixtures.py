@@ -493,6 +493,16 @@ def test_subtests(project):
     result.stdout.fnmatch_lines(["experiment_a.py:*: *subtests*"])
 
 
+@pytest.mark.parametrize("workers", ["0", pytest.param("2", marks=pytest.mark.slow)])
+def test_subtests_that_are_asked_for_by_name(project, workers):
+    """The claim was SUPPORTED in one process, beside failed subtests, and INVALID on workers."""
+    lines = 'with request.getfixturevalue("subtests").test("part"):\n    assert delta == 0'
+    project.write(total(arguments="request, rng", lines=lines))
+    result = project.run_apart("-n", workers)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["experiment_total* asks for 'subtests', but a condition run is no test; *"])
+
+
 def test_setup_show(project):
     """--setup-show shows the fixtures of each condition run."""
     project.write("""
