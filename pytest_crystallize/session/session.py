@@ -250,6 +250,16 @@ class CrystallizeSession:
                 raise
             self.settings.repro_fault = str(error)  # a worker can only say it in a report
 
+    def pytest_plugin_registered(self, plugin: object, manager: pytest.PytestPluginManager) -> None:
+        """Have declarations asked first, also before conftests further down that make tests of functions."""
+        declarations = manager.getplugin("crystallize-declarations")
+        callers = manager.get_hookcallers(plugin) or ()
+        if declarations not in (None, plugin) and any(
+            caller.name == "pytest_pycollect_makeitem" for caller in callers
+        ):
+            manager.unregister(declarations)
+            manager.register(declarations, "crystallize-declarations")
+
     # Running.
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
