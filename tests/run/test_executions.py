@@ -415,3 +415,22 @@ def test_a_script_without_main_guard_is_told_so_once(tmp_path):
     last = ended.stderr.splitlines()[-1]
     assert f"EngineError: {script} starts processes while it is imported" in last
     assert "if __name__ == '__main__':" in last
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+@pytest.mark.parametrize("given", ["file", "stdin"])
+def test_processes_that_can_not_begin_are_told_of_once(tmp_path, method, given):
+    """Rather than as the end of each run: whichever start method it is, and where there is no file at all."""
+    if method not in multiprocessing.get_all_start_methods():
+        pytest.skip("this system has no such start method")
+    (tmp_path / "script.py").write_text(UNGUARDED.replace("spawn", method))
+    command, text = [sys.executable, "script.py"], None
+    if given == "stdin":
+        command, text = [sys.executable, "-"], (tmp_path / "script.py").read_text()
+    ended = subprocess.run(command, input=text, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert ended.returncode == 1
+    last = ended.stderr.splitlines()[-1]
+    assert "EngineError: " in last
+    assert f"(start method '{method}')" in last
+    assert "if __name__ == '__main__':" in last

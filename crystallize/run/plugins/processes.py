@@ -48,7 +48,7 @@ def run_in_processes(plan: RunPlan, units: Sequence[Unit], workers: int) -> Gene
             for record in records:
                 done.add(unit_of(record))
                 yield record
-        pool.check_guarded()
+        pool.check_began(done)
         killers = pool.killers(done)
         for unit, message in killers.items():
             error = RunError("ProcessDied", message, "process", f"ProcessDied: {message}\n")
@@ -114,14 +114,23 @@ class _Pool:
             self._plan.step_cache.take(report)
         return records
 
-    def check_guarded(self) -> None:
-        """Raise `EngineError` if a process came to this place again before it could run a unit."""
-        if any(process.exitcode == _UNGUARDED for process in self._processes.values()):
-            script = getattr(sys.modules["__main__"], "__file__", "the script")
+    def check_began(self, done: Container[Unit]) -> None:
+        """Raise `EngineError` if processes ended before they could run a unit, as each new one would."""
+        codes = {process.exitcode for process in self._processes.values()}
+        method = multiprocessing.get_start_method()
+        script = getattr(sys.modules["__main__"], "__file__", "the script")
+        guard = "call run() under if __name__ == '__main__':, or use executor_type='thread'"
+        if _UNGUARDED in codes:
             raise EngineError(
                 f"{script} starts processes while it is imported, and each of them imports it again "
-                f"(start method {multiprocessing.get_start_method()!r}); call run() under "
-                "if __name__ == '__main__':, or use executor_type='thread'"
+                f"(start method {method!r}); {guard}"
+            )
+        failed = [code for code in codes if code is not None and code > 0]
+        if failed and method != "fork" and not any(self._running) and not any(u in done for u in self._units):
+            raise EngineError(
+                f"processes ended with exit code {failed[0]} before they ran anything: each imports {script} "
+                f"again (start method {method!r}), which fails, or starts processes itself; have it in a "
+                f"file, and {guard}"
             )
 
     def killers(self, done: Container[Unit]) -> dict[Unit, str]:
