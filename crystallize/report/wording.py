@@ -91,6 +91,8 @@ def claim_sentence(row: Mapping[str, Any]) -> str:
     least, margin, loss = (effect(size, relative=relative, sign=False) for size in sizes)
     if not direction:
         return f"{row['test']} decides by {metric}."
+    if row["estimand"] in SHARES and any(size is not None for size in sizes):
+        metric = f"{row['estimand']} of {metric}"
     verb = {"increase": "increases", "decrease": "decreases", "differ": "differs"}.get(direction)
     if verb is not None:
         said = f"{metric} {verb}" + ("" if row["at_least"] is None else f" by at least {least}")

@@ -110,6 +110,22 @@ def test_the_interval_of_a_share_beside_one_half(project, n, wins, interval):
         assert not re.search(r"(\[|&#91;)0\.5, ", text)
 
 
+def test_a_size_of_a_win_rate_is_called_so(project):
+    """It is no size of the metric."""
+    project.write(
+        """
+        claim = Hypothesis(metric="m", direction="no_decrease", margin=0.1, statistical_test=WinRateTest())
+
+        @pytest.mark.experiment(replicates=20, treatments={"t": {"x": 9.0}}, hypotheses=[claim])
+        def experiment_rated(rng, x=0.0):
+            return {"m": x + rng.normal()}
+        """
+    )
+    project.run(*REPORTS)
+    page = (project.path / "r.html").read_text()
+    assert "Claim: win rate of m decreases by no more than 0.1, compared with the baseline" in page
+
+
 def test_a_rate_of_false_positives_beside_alpha(project):
     """It is seen on which side of alpha its interval begins: here at .0500082."""
     project.write(
