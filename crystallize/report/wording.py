@@ -144,7 +144,7 @@ def sides_of(row: Mapping[str, Any]) -> tuple[str, str]:
 def extra_numbers(row: Mapping[str, Any]) -> str:
     """Return what a verifier gave beside the p-value."""
     if row["saved"] is not None:
-        return f"covariate {row['covariate']} saves {number(100 * row['saved'], digits=2)} % of the variance"
+        return f"covariate {row['covariate']} saves {number(100 * row['saved'], digits=3)} % of the variance"
     if row["direction"]:
         return ""
     return ", ".join(

@@ -126,6 +126,29 @@ def test_a_size_of_a_win_rate_is_called_so(project):
     assert "Claim: win rate of m decreases by no more than 0.1, compared with the baseline" in page
 
 
+def test_shares_that_are_nearly_all(project):
+    """What a covariate saves is no power of ten, and that unchanged code passes is not certain."""
+    project.write(
+        """
+        @pytest.mark.experiment(
+            replicates=20,
+            treatments={"t": {"x": 1.0}},
+            hypotheses=[
+                Hypothesis(metric="m", direction="increase", covariate="load", pairing="none", name="saving"),
+                Hypothesis(metric="m", direction="no_decrease", margin=90.0, pairing="none"),
+            ],
+        )
+        def experiment_loaded(rng, x=0.0):
+            load = rng.normal()
+            return {"m": 30 * load + x + 0.01 * rng.normal(), "load": load}
+        """
+    )
+    project.run().stdout.fnmatch_lines(["      covariate load saves 100 % of the variance"])
+    result = project.run("--crystallize-plan", *REPORTS)
+    for text in texts(project, result):
+        assert "unchanged code passes these with about 0.99;" in " ".join(text.split())
+
+
 def test_a_rate_of_false_positives_beside_alpha(project):
     """It is seen on which side of alpha its interval begins: here at .0500082."""
     project.write(
