@@ -170,6 +170,7 @@ if TYPE_CHECKING:
     from crystallize.report.wording import duration as duration
     from crystallize.report.wording import effect_of as effect_of
     from crystallize.report.wording import extra_numbers as extra_numbers
+    from crystallize.report.wording import failed_anyway as failed_anyway
     from crystallize.report.wording import fails_anyway as fails_anyway
     from crystallize.report.wording import group_line as group_line
     from crystallize.report.wording import interval_of as interval_of
@@ -341,6 +342,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
         "duration",
         "effect_of",
         "extra_numbers",
+        "failed_anyway",
         "fails_anyway",
         "group_line",
         "interval_of",

@@ -13,7 +13,7 @@ from crystallize.identity.provenance import Machine
 from crystallize.report.case_names import CaseNames
 from crystallize.report.failures import Failure
 from crystallize.report.unit_results import UnitResults
-from crystallize.report.wording import duration, fails_anyway, mark_of, p_of
+from crystallize.report.wording import duration, failed_anyway, fails_anyway, mark_of, p_of
 from crystallize.storage.versioned import FileFormat
 from crystallize.text.formatting import counted, short_commit
 
@@ -332,8 +332,7 @@ class SessionResults:
         if broken := sum(not each.hypothesis and each.outcome in _BROKEN for each in outcomes):
             parts.append(f"{counted(broken, 'experiment')} without hypotheses failed")
         if anyway := sum(each.fails_anyway for each in outcomes):
-            whose = "its verdict" if anyway == 1 else "their verdicts"
-            parts.append(f"{counted(anyway, 'test')} failed in spite of {whose}")
+            parts.append(failed_anyway(anyway))
         if self.exit_status and not any(each.outcome in _BROKEN for each in outcomes):
             parts.append(f"but the session ended with exit status {self.exit_status}")
         rest = ", ".join(parts)

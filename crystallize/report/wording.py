@@ -9,6 +9,7 @@ from crystallize.analysis.verdict import DETERMINISTIC, GOOD
 from crystallize.text.formatting import (
     SHARES,
     compared,
+    counted,
     effect,
     interval,
     level_of,
@@ -119,6 +120,11 @@ def is_exact(row: Mapping[str, Any]) -> bool:
 def fails_anyway(status: str, outcome: str) -> bool:
     """Return whether a test failed in spite of its status: an error around it, a strict ``xfail``."""
     return status in GOOD and outcome in ("failed", "error")
+
+
+def failed_anyway(tests: int) -> str:
+    """Return how many tests failed in spite of their status."""
+    return f"{counted(tests, 'test')} failed in spite of {'its verdict' if tests == 1 else 'their verdicts'}"
 
 
 def mark_of(status: str, outcome: str) -> str:

@@ -14,6 +14,8 @@ from crystallize.seam import (
     compared,
     counted,
     duration,
+    failed_anyway,
+    fails_anyway,
     p_value,
     printable,
     printable_lines,
@@ -270,6 +272,9 @@ def headline(state: ScreenState, palette: Palette) -> list[Text]:
         for status, many in statuses.items()
         if status != "skipped"
     ]
+    told = (event for each in state.experiments.values() for event in each.verdicts.values())
+    if anyway := sum(fails_anyway(event["status"], event["outcome"]) for event in told):
+        parts.append(Text(failed_anyway(anyway), palette["bad"]))
     off = sum(len(each.was_off) for each in state.experiments.values() if each.verdicts)
     skipped = statuses["skipped"]
     if off:

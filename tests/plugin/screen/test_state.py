@@ -55,6 +55,17 @@ def test_disabled_treatments_are_labelled_and_no_pass(events):
     assert not [line for line in text.splitlines() if line.split()[:1] == ["less"]]
 
 
+def test_what_fails_in_spite_of_its_verdict_is_counted(events):
+    """As in reports: a supported claim with an error beside it is no green line alone."""
+    state = state_of(events)
+    assert "in spite of" not in summary(state, PALETTE, 78, {}).plain
+    (judged,) = (e for e in state.experiments[TOTAL].verdicts.values() if e["status"] == "supported")
+    judged["outcome"] = "error"
+    text = summary(state, PALETTE, 78, {}).plain
+    assert "1 test failed in spite of its verdict" in text.splitlines()[0]
+    assert "SUPPORTED (error)" in text
+
+
 @pytest.mark.parametrize(
     ("p", "text"), [(0.0142, "p 0.0142 needs 0.0144 "), (0.01442, "p 0.01442 needs 0.0144 ")]
 )
