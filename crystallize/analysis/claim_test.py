@@ -205,9 +205,11 @@ def _layout(claim: Claim, sample: ClaimSample, resampled: float | None) -> Layou
 def reads_as_yes_or_no(claim: Claim, sample: ClaimSample) -> bool:
     """Return whether a metric whose kind nobody declares counts as yes/no: every value there is is 0 or 1.
 
-    A margin that is relative, or 1 and more, is none of a rate.
+    A margin that is relative, or 1 and more, is none of a rate, nor is a number beyond 0 and 1.
     """
     if claim.test is not None or claim.kind != "auto" or not sample.is_binary:
+        return False
+    if sample.number is not None and not 0 <= sample.number <= 1:
         return False
     return claim.size is None or (not claim.relative and claim.size < 1)
 

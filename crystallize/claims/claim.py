@@ -285,9 +285,13 @@ class Claim(ClaimTerms):
                     "values that no seed changes are compared directly, without a test",
                 )
 
-    def check_against_number(self) -> None:
+    def check_against_number(self, number: float) -> None:
         """Raise `DefinitionError` if it can't be claimed of one sample, against a number."""
         why = "one sample is compared with a number"
+        if self.kind == "binary" and not 0 <= number <= 1:
+            raise self._refuse(
+                f"kind='binary' and against={number:g}", "a rate is compared with a number from 0 to 1"
+            )
         if self.covariate is not None:
             raise self._refuse(f"covariate={self.covariate!r}", f"{why}, whose covariate nobody knows")
         if self.pairing != "auto":

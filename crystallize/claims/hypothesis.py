@@ -107,7 +107,8 @@ class Hypothesis:
         with ``nan_policy="worst"``, and bounds the loss that replicates without any difference leave unseen.
     kind : {"auto", "numeric", "binary"}
         Whether the values are numbers, or 0/1 for yes and no. By default they are yes/no if every one in
-        every condition is 0 or 1, unless the margin is relative, or 1 or more.
+        every condition is 0 or 1, unless the margin is relative, or 1 or more, or the number that they are
+        compared with is below 0 or above 1.
     deterministic : bool
         Declares that no seed changes the values: they are compared directly, without a test, and one
         replicate is enough. If the replicates differ, the verdict is invalid.
@@ -280,7 +281,7 @@ class Hypothesis:
                     f"against={self.number:g} and a verifier, which is given two samples; claim metric=..., "
                     "direction=..."
                 )
-            self.claim.check_against_number()
+            self.claim.check_against_number(self.number)
         elif self.claim is not None:
             self.claim.check_against_condition()
 

@@ -8,6 +8,7 @@ from crystallize import (
     AnytimeValid,
     BinomialTest,
     ConditionRuns,
+    Curtailment,
     GroupSequential,
     Hypothesis,
     McNemarTest,
@@ -108,6 +109,21 @@ def test_a_number_far_beyond_values_of_single_precision_is_a_double():
     verdict = judged(claim("decrease", against=0.01), losses)["baseline"]
     assert verdict.status == "supported"
     assert verdict.p_value == paired_t([0.01] * 5, losses).p_value
+
+
+@pytest.mark.parametrize(("number", "direction"), [(2, "decrease"), (-1, "increase"), (1.5, "no_increase")])
+def test_beside_a_number_that_is_no_rate_zeros_and_ones_are_numbers(number, direction):
+    """Counts that happen to be 0 or 1 everywhere; the number was refused as a rate."""
+    counts = [0, 1, 0, 0, 1, 0, 0, 1, 0, 0, 1, 0]
+    margin = {"margin": 0.5} if direction == "no_increase" else {}
+    for stopping in (None, GroupSequential(), AnytimeValid(), Curtailment()):
+        hypothesis = claim(direction, against=number, **margin)
+        verdict = experiment(counts, [hypothesis])(stopping=stopping).run().hypotheses[0].verdicts["baseline"]
+        assert verdict.status == "supported"
+        assert verdict.reading == ""
+        assert verdict.test.endswith(" t")
+    with pytest.raises(DefinitionError, match="a rate is compared with a number from 0 to 1"):
+        claim(direction, against=number, kind="binary", **margin)
 
 
 def test_a_rate_against_a_number_is_tested_exactly():
