@@ -15,6 +15,7 @@ from crystallize.stats.samples import as_binary, as_real, check_alternative, che
 from crystallize.stats.tails import tails_p_value
 
 _NAME: Final = "exact binomial"
+_ROUNDING: Final = 1e-12
 
 
 def binomial(
@@ -42,7 +43,8 @@ def binomial(
     alpha : float
         The interval has level at least 1 - alpha and is two-sided under every alternative.
     shift : float
-        Difference from `rate` under the null hypothesis; what leads out of [0, 1] leads to its end.
+        Difference from `rate` under the null hypothesis. What leads out of [0, 1] is true of no rate: that
+        the rate is on the near side of it is shown by any sample.
 
     Returns
     -------
@@ -75,7 +77,7 @@ def binomial(
     low, high = clopper_pearson_interval(ones, n, alpha)
     return TestResult(
         test=_NAME,
-        p_value=binomial_p_value(ones, n, min(max(rate + shift, 0.0), 1.0), alternative),
+        p_value=_p_value_at(ones, n, rate + shift, alternative),
         statistic=float(ones),
         df=None,
         estimate=ones / n - rate,
@@ -117,6 +119,18 @@ def binomial_p_value(ones: int, n: int, rate: float, alternative: Alternative = 
     rate = _check_rate(rate)
     upper = float(special.bdtrc(ones - 1, n, rate)) if ones else 1.0
     return min(1.0, tails_p_value(upper, float(special.bdtr(ones, n, rate)), alternative))
+
+
+def _p_value_at(ones: int, n: int, tested: float, alternative: Alternative) -> float:
+    """Return the p-value against a number that, but for rounding, may be no rate."""
+    if beyond := side_beyond(tested):
+        return tails_p_value(float(beyond > 0), float(beyond < 0), alternative)
+    return binomial_p_value(ones, n, min(max(tested, 0.0), 1.0), alternative)
+
+
+def side_beyond(number: float) -> int:
+    """Return 1 of a number above 1, -1 of one below 0, 0 of a rate."""
+    return (number > 1 + _ROUNDING) - (number < -_ROUNDING)
 
 
 def _check_rate(rate: float) -> float:

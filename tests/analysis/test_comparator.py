@@ -141,6 +141,19 @@ def test_a_rate_against_a_number_is_tested_exactly():
     assert "would show the 0.1 you declared" in open_.reason
 
 
+@pytest.mark.parametrize(("number", "value"), [(0.95, 1), (0.05, 0)])
+def test_a_rate_at_its_end_is_within_a_margin_that_reaches_beyond(number, value):
+    """All of 100 are within .1 of .95, as 99 are; no rate is 1.05, so none has to be excluded."""
+    guard = claim("equal", margin=0.1, against=number)
+    for values in ([value] * 100, [value] * 99 + [1 - value]):
+        verdict = judged(guard, values)["baseline"]
+        assert verdict.status == "supported"
+        assert verdict.interval[0] >= -0.1
+        assert verdict.interval[1] <= 0.1
+    few = judged(guard, [value] * 10)["baseline"]
+    assert few.status == "inconclusive"  # .85 gives all of 10 in .2
+
+
 def test_units_are_what_is_compared_with_a_number():
     """Crossed with seeds they are tested as such."""
     values = [[1.0 + 0.1 * i + 0.01 * j * i for j in range(4)] for i in range(6)]

@@ -36,12 +36,15 @@ def test_one_sided_agrees_with_scipy(ones, rate):
 
 
 def test_a_shift_moves_the_rate():
-    """Beyond 0 and 1 it is their test; a rate that is no rate is refused."""
+    """Beyond 0 and 1 there is no rate, whatever was observed; a rate that is no rate is refused."""
     sample = [1] * 9 + [0]
     moved = binomial(sample, rate=0.85, shift=-0.05, alternative="greater")
     assert moved.p_value == pytest.approx(binomial_p_value(9, 10, 0.8, "greater"), rel=1e-12)
     assert (moved.null, moved.estimate) == (-0.05, pytest.approx(0.05))
-    assert binomial([0], rate=0.2, shift=-0.5, alternative="greater").p_value == 1
+    for sample_, rate, shift, above in (([0], 0.2, -0.5, 0), ([1], 0.2, -0.5, 0), ([1] * 99, 0.95, 0.1, 1)):
+        assert binomial(sample_, rate=rate, shift=shift, alternative="greater").p_value == above
+        assert binomial(sample_, rate=rate, shift=shift, alternative="less").p_value == 1 - above
+    assert binomial([1] * 9, rate=0.9, shift=0.1, alternative="less").p_value == 1  # 1 is a rate
     with pytest.raises(SampleError, match="rate is 2; allowed is a number from 0 to 1"):
         binomial(sample, rate=2)
 

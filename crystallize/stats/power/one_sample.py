@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from crystallize.errors import SampleError
 from crystallize.stats import special
+from crystallize.stats.binomial import side_beyond
 from crystallize.stats.result import Alternative
 from crystallize.stats.samples import as_real
 
@@ -54,7 +55,10 @@ class OneSampleBinary:
     def power(self, n: float, effect: float, *, alpha: float, alternative: Alternative) -> float:
         """Return the probability of rejection with n values (rounded down)."""
         size, rate = int(n), min(max(self.rate + effect, 0.0), 1.0)
-        tested = min(max(self.rate + self.null, 0.0), 1.0)
+        tested = self.rate + self.null
+        if beyond := side_beyond(tested):  # of no rate: any sample shows that it is on the other side
+            return float(alternative != ("greater" if beyond > 0 else "less"))
+        tested = min(max(tested, 0.0), 1.0)
         fewest, most = _critical(size, tested, alpha / 2 if alternative == "two-sided" else alpha)
         total = 0.0
         if alternative != "less" and most <= size:
