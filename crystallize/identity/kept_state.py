@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dis
 import functools
-import inspect
+import gc
 import itertools
 import os
 import types
@@ -37,6 +37,7 @@ _ITERATORS: Final = ("builtins", "itertools", "collections", "_io")
 _ORDER_FREE: Final = frozenset({"sorted", "len", "min", "max", "set", "frozenset", "any", "all", "sum"})
 _OF_FIXTURES: Final = ("fixture ", "class of fixture ")  # they may be set up once for several runs
 _RANDOMISED: Final = (str, bytes)
+_MOST_COMPARED: Final = 1_000  # values of a memo
 _SHORT: Final = 100  # entries of a list, bits of a number
 
 
@@ -293,25 +294,36 @@ def _walked(function: types.FunctionType) -> list[str]:
     return found
 
 
-def cleared(memos: Mapping[str, Any]) -> dict[str, Any]:
-    """Empty memos, so that what is run next fills them anew; return what those held that hold one value."""
-    held = {label: memo() for label, memo in memos.items() if _holds_one(memo)}
+def cleared(memos: Mapping[str, Any]) -> dict[str, dict[Any, Any]]:
+    """Empty memos, so that what is run next fills them anew; return what they held."""
+    held = {label: _held_by(memo) for label, memo in memos.items()}
     for memo in memos.values():
         clear: Callable[[], None] = memo.cache_clear
         clear()
     return held
 
 
-def filled_otherwise(memos: Mapping[str, Any], held: Mapping[str, Any]) -> set[str]:
-    """Return the memos that were emptied and hold another value by now."""
-    again = {label: memos[label] for label in held if _holds_one(memos[label])}
-    return {label for label, memo in again.items() if not _are_alike(held[label], memo())}
+def filled_otherwise(memos: Mapping[str, Any], held: Mapping[str, dict[Any, Any]]) -> set[str]:
+    """Return the memos that were emptied and hold another value by now, for the same arguments."""
+    found = set()
+    for label, before in held.items():
+        now = _held_by(memos[label])
+        both = list(itertools.islice((arguments for arguments in now if arguments in before), _MOST_COMPARED))
+        if both and not _are_alike([before[one] for one in both], [now[one] for one in both]):
+            found.add(label)
+    return found
 
 
-def _holds_one(memo: Any) -> bool:
-    """Return whether a memo is of a function without parameters, whose value it has."""
-    code = getattr(memo.__wrapped__, "__code__", None)
-    if code is None or not memo.cache_info().currsize:
-        return False
-    takes_more = code.co_flags & (inspect.CO_VARARGS | inspect.CO_VARKEYWORDS)
-    return not (code.co_argcount or code.co_kwonlyargcount or takes_more)
+def _held_by(memo: Any) -> dict[Any, Any]:
+    """Return what a memo holds: arguments, in the way it keeps them -> value; nothing if none can be seen."""
+    info, referents = memo.cache_info(), gc.get_referents(memo)
+    of_memo = (one for one in referents if type(one) is dict and one is not vars(memo))
+    cache = next((one for one in of_memo if one and len(one) == info.currsize), None)
+    if cache is None:
+        return {}
+    if info.maxsize is None:
+        return dict(cache)
+    # The values are in links, which are followed by their type.
+    link, arguments = type(next(iter(cache.values()))), set(map(id, cache))
+    triples = zip(referents, referents[1:], referents[2:], strict=False)
+    return {key: value for key, value, kind in triples if kind is link and id(key) in arguments}

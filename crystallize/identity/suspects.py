@@ -44,7 +44,7 @@ class Suspects:
     def emptied(self) -> Iterator[dict[str, Any]]:
         """Have memos be empty, and the rest as it was; in the end, that is again what it had become.
 
-        What memos held is given that hold one value.
+        What memos held is given.
         """
         held = cleared(self.memos)
         with set_aside(self.grown.values()), put_back(self.moved.values()):

@@ -178,6 +178,14 @@ def drawn():
 def settings():
     return {"rate": 1.0}
 
+@functools.lru_cache(maxsize=8)
+def picked(n, *, way=None):
+    return random.random()
+
+@functools.cache
+def table(n):
+    return {"rate": float(n)}
+
 @pytest.mark.experiment(replicates=4, treatments={"t": {"gain": 5.0}})
 def experiment_first(rng, gain=0.0):
     $does
@@ -195,6 +203,15 @@ def experiment_total(rng, gain=0.0):
         ("drawn()", "drawn()", "drawn"),
         ("settings()['rate'] = rng.random()", "settings()['rate']", "settings"),
         ("settings()", "settings()['rate']", None),
+        ("picked(3)", "picked(3)", "picked"),
+        *(
+            pytest.param(does, value, memo, marks=pytest.mark.slow)
+            for does, value, memo in (
+                ("picked(0, way='a'); picked(1)", "picked(0, way='a')", "picked"),
+                ("table(3)['rate'] = rng.random()", "table(3)['rate']", "table"),
+                ("table(3); table(4)", "table(3)['rate']", None),
+            )
+        ),
     ],
 )
 def test_a_memo_that_runs_of_another_experiment_decide_is_emptied(project, does, value, memo):
