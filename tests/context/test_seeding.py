@@ -141,6 +141,7 @@ def test_global_state_is_put_back():
 def test_draws_from_the_global_generators_are_noticed(move):
     """Whoever moves one of them is found out; whoever does not, is not."""
     with global_state_restored():
+        seed_globals(1)
         moved = global_draws_detector()
         assert not moved()
         move()
