@@ -143,7 +143,7 @@ def _sets(code: types.CodeType) -> _Sets:
     if items or names & _SETTING_VARIABLES or not stored.isdisjoint(_ENVIRONMENTS):
         variables = ({name for name in names if name.isupper()} | texts) - _OF_PYTEST
     loads = "modules" in names and (items or not names.isdisjoint(_LOADING))
-    modules = {name for name in names if _is_dotted(name)} if loads else frozenset()
+    modules = texts.union(filter(_is_dotted, facts.paths)) if loads else frozenset()  # not what it imports
     setters = frozenset(name for name in names - SETTINGS.keys() if name.startswith("set"))
     by_texts = not names.isdisjoint(_BY_TEXTS)
     changes = items or not names.isdisjoint(_CHANGING)
