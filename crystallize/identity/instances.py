@@ -23,14 +23,23 @@ _written_in_c: WeakKeyDictionary[type, bool] = WeakKeyDictionary()
 def attributes(value: Any) -> dict[str, Any]:
     """Return the attributes that an instance holds itself, in `__dict__` and in slots."""
     found: dict[str, Any] = {}
-    for name, member in slots(type(value)):
+    in_slots = slots(type(value))
+    for name, member in in_slots:
         try:
             found[name] = member.__get__(value)
         except AttributeError:  # nothing was assigned
             continue
-    held = getattr(value, "__dict__", None)
-    if isinstance(held, dict):
-        found.update((str(name), item) for name, item in held.items())
+    try:
+        held = object.__getattribute__(value, "__dict__")  # whatever its class says of it
+    except AttributeError:
+        return found
+    if not isinstance(held, dict):
+        return found
+    if not in_slots and all(type(name) is str for name in held):
+        return dict(held)
+    names = {name for name, _ in in_slots}  # which hide what has the same name
+    for name, item in held.items():
+        found[name if type(name) is str and name not in names else f"__dict__[{name!r}]"] = item
     return found
 
 

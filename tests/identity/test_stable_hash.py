@@ -326,6 +326,45 @@ def test_slots_and_attributes_count_in_any_order():
     assert stable_hash(Plain(a=1, b=2)) == stable_hash(Plain(b=2, a=1))
 
 
+class Hiding:
+    def __getattribute__(self, name):
+        return {} if name == "__dict__" else object.__getattribute__(self, name)
+
+
+class Both:
+    __slots__ = ("__dict__", "rate")
+
+
+def with_names(kind, **held):
+    """Return an instance, given attributes by their names, and others as `__dict__` may have them."""
+    value = kind()
+    for name, item in held.pop("set_to", {}).items():
+        setattr(value, name, item)
+    object.__getattribute__(value, "__dict__").update(held.pop("others", {}))
+    return value
+
+
+@pytest.mark.parametrize("many", [1, 9])
+@pytest.mark.parametrize(
+    ("kind", "held", "other"),
+    [
+        (Hiding, {"set_to": {"rate": 1}}, {"set_to": {"rate": 2}}),
+        (
+            Both,
+            {"set_to": {"rate": 1}, "others": {"rate": 0}},
+            {"set_to": {"rate": 2}, "others": {"rate": 0}},
+        ),
+        (Both, {"set_to": {"rate": 1}}, {"others": {"rate": 1}}),
+        (Plain, {"others": {1: 1}}, {"others": {"1": 1}}),
+    ],
+)
+def test_no_attribute_hides_behind_another(kind, held, other, many):
+    """A slot and an entry of `__dict__` may have one name, names may be no texts, a class may hide them."""
+    first, second = ([with_names(kind, **which) for _ in range(many)] for which in (held, other))
+    assert stable_hash(first) != stable_hash(second)
+    assert fingerprint(first, name="value").digest != fingerprint(second, name="value").digest
+
+
 def test_the_state_of_a_generator_counts():
     """Drawing from it makes it another value."""
     for generator, draw in [(np.random.default_rng(3), "random"), (random.Random(3), "random")]:
