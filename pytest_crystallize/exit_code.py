@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Generator
 from contextlib import suppress
@@ -60,6 +61,7 @@ class ExitCode:
     def _ended(self, config: pytest.Config) -> Generator[None, Any, Any]:
         raised: SystemExit | None = None
         code: Any = 0
+        process = os.getpid()
         try:
             code = yield
         except SystemExit as error:
@@ -72,6 +74,8 @@ class ExitCode:
                 unconfigure(config)
             except SystemExit as error:
                 raised, code = error, error.code
+            if os.getpid() != process:  # forked in the last hooks; on a worker it would wait for ever
+                os._exit(1)
         fault = self._fault(config, code)
         if fault is not None:
             _tell(fault)

@@ -156,6 +156,18 @@ def test_forked_children_of_a_hook_of_ours(project, workers):
     assert "a process forked in a hook pytest_crystallize_record came back" in told
 
 
+def test_forked_child_behind_the_session(project):
+    """One that comes back from the last hook of all ends there; who waits for its output would wait on."""
+    lines = (
+        "import atexit, os\n\ndef pytest_unconfigure():\n    atexit.register(open('ends', 'a').write, 'x')\n"
+    )
+    project.raw("conftest.py", lines + "    if (child := os.fork()):\n        os.waitpid(child, 0)\n")
+    project.write(TOTAL)
+    result = project.run_apart()
+    assert result.ret == 0
+    assert (project.path / "ends").read_text() == "x"
+
+
 @pytest.mark.slow
 def test_children_of_multiprocessing(project):
     """Processes that end by themselves disturb nothing."""
