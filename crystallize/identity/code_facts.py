@@ -17,7 +17,9 @@ from crystallize.identity.named_by_text import paths_in
 _MOST_READ: Final = 50_000  # code objects that are kept alive
 
 T = TypeVar("T")
-Kind = Literal["const", "global", "free", "local", "attribute", "method", "import", "from", "store", "other"]
+Kind = Literal[
+    "const", "global", "free", "local", "attribute", "method", "copy", "import", "from", "store", "other"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +160,7 @@ _OPERATIONS: Final[dict[str, Kind]] = {
     "LOAD_METHOD": "method",
     "STORE_ATTR": "attribute",
     "DELETE_ATTR": "attribute",
+    "COPY": "copy",
     "IMPORT_NAME": "import",
     "IMPORT_FROM": "from",
     "STORE_FAST": "store",
@@ -204,7 +207,7 @@ def _operations(code: types.CodeType) -> Iterator[Operation]:
         kind = _OPERATIONS.get(name, "other")
         if name == "LOAD_CONST":
             yield kind, code.co_consts[operand]
-        elif name == "LOAD_SMALL_INT":
+        elif name in ("LOAD_SMALL_INT", "COPY"):
             yield kind, operand
         elif name in _IN_FRAME:
             yield kind, frame(operand)
@@ -293,7 +296,7 @@ def _imports(operations: list[Operation]) -> Iterator[tuple[Import, tuple[str, R
             yield current.statement, (name, current.stored())
             if current.statement.names is None:
                 current = None
-        elif kind not in ("other", "store"):
+        elif kind not in ("other", "copy", "store"):
             current = None
 
 
@@ -316,6 +319,8 @@ def _references(operations: list[Operation], bound: dict[str, list[Reference]]) 
             continue
         if root is not None:
             yield from _loaded(root, tuple(chain), bound)
+        if kind == "copy" and name == 1:  # as in `module.name += 1`, which takes the name and sets it
+            continue
         root = (kind, name) if kind in ("global", "free", "local") else None
         chain = []
 

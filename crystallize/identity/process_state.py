@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import dis
 import opcode
 import os
 import sys
@@ -33,7 +34,7 @@ _LOADING: Final = frozenset({"setdefault", "update", "pop"})
 """Methods by which code puts modules in the place of others, or takes them out."""
 _OF_LOGGERS: Final = frozenset({"propagate", "disabled", "level"})
 _NAMING_LOGGERS: Final = frozenset({"logging", "getLogger"})
-_BY_TEXTS: Final = frozenset({"setattr", "delattr", "__setattr__"})
+_BY_TEXTS: Final = frozenset({"setattr", "delattr", "__setattr__", "__delattr__"})
 _DICTIONARIES: Final = frozenset({"vars", "__dict__"})
 _CHANGING: Final = frozenset(
     {
@@ -42,6 +43,8 @@ _CHANGING: Final = frozenset(
     }
 )
 """Methods that change a list, a dictionary or a set."""
+_CHANGING_ITEMS: Final = frozenset({"setitem", "delitem", "__setitem__", "__delitem__", "__ior__"})
+"""Functions that do so as statements do."""
 _MOVING: Final = frozenset(
     {
         *("sys.modules", "sys.path_importer_cache", "linecache.cache", "warnings.filters"),
@@ -131,6 +134,7 @@ def _sets(code: types.CodeType) -> _Sets:
     facts = code_facts(code)
     names = facts.names
     stored, items = assigned_in(code)
+    items = items or not names.isdisjoint(_CHANGING_ITEMS)
     texts = _texts(code)
     settings = [setting for name in sorted(names & SETTINGS.keys()) for setting in SETTINGS[name]]
     if "getcontext" in names and (stored or items):
@@ -177,7 +181,10 @@ def _sets(code: types.CodeType) -> _Sets:
 
 @read_once
 def assigned_in(code: types.CodeType) -> tuple[frozenset[str], bool]:
-    """Return the attributes that code assigns or deletes, and whether it does so with items."""
+    """Return the attributes that code assigns or deletes, and whether it does so with items.
+
+    What it does to a dictionary by ``|=`` it may do to items.
+    """
     operations, operands = code.co_code[::2], code.co_code[1::2]
     attributes: set[str] = set()
     if not _OF_ATTRIBUTES.isdisjoint(operations):
@@ -186,7 +193,7 @@ def assigned_in(code: types.CodeType) -> tuple[frozenset[str], bool]:
             if operation in _OF_ATTRIBUTES:
                 attributes.add(code.co_names[operand | extended])
             extended = (operand | extended) << 8 if operation == _EXTENDED else 0
-    items = not _OF_ITEMS.isdisjoint(operations)
+    items = not _OF_ITEMS.isdisjoint(operations) or _UPDATE in zip(operations, operands, strict=True)
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
             inner, with_items = assigned_in(constant)
@@ -203,6 +210,8 @@ def _numbers(*names: str) -> frozenset[int]:
 _OF_ATTRIBUTES: Final = _numbers("STORE_ATTR", "DELETE_ATTR")
 _OF_ITEMS: Final = _numbers("STORE_SUBSCR", "DELETE_SUBSCR", "STORE_SLICE")
 _EXTENDED: Final = opcode.opmap["EXTENDED_ARG"]
+_UPDATING: Final = dis.get_instructions(compile("a |= b", "", "exec"))
+_UPDATE: Final = next((i.opcode, i.arg or 0) for i in _UPDATING if i.opname == "BINARY_OP")
 
 
 def _is_dotted(name: str) -> bool:

@@ -9,8 +9,8 @@ import pytest
 from plugin.records.conftest import digests, hits
 
 BESIDE = """
-import asyncio, codecs, copyreg, csv, decimal, fractions, gc, logging, mimetypes, multiprocessing, os, signal
-import socket, statistics, sys, time, types
+import asyncio, codecs, copyreg, csv, decimal, fractions, gc, logging, mimetypes, multiprocessing, os
+import operator, signal, socket, statistics, sys, time, types
 from os import environ as variables
 from sys import setswitchinterval
 
@@ -44,6 +44,7 @@ def experiment_other(rng, rates, gain=0.0):
         ("pass", "float(len(str(decimal.Decimal(1))))", True),
         ("sys.path.insert(0, '/nowhere')", "('/nowhere' in sys.path)", False),
         ("setattr(fractions.Fraction, 'rate', 3)", "getattr(fractions.Fraction, 'rate', 0)", False),
+        ("sys.path += ['/nowhere']", "('/nowhere' in sys.path)", False),
         *(
             pytest.param(does, value, True, marks=pytest.mark.slow)
             for does, value in (
@@ -69,6 +70,13 @@ def experiment_other(rng, rates, gain=0.0):
                 ("logging.root.setLevel(10)", "logging.root.level"),
                 ("mimetypes.types_map['.shop'] = 'a/b'", "('.shop' in mimetypes.types_map)"),
                 ("vars(fractions)['rate'] = 3", "getattr(fractions, 'rate', 0)"),
+                ("vars(fractions).update(rate=3)", "getattr(fractions, 'rate', 0)"),
+                ("sys.path[:0] = ['/nowhere']", "('/nowhere' in sys.path)"),
+                ("os.environ |= {'rate': '3'}", "float(os.environ.get('rate', 0))"),
+                ("os.environ.pop('PATH', None)", "('PATH' in os.environ)"),
+                ("operator.setitem(os.environ, 'rate', '3')", "float(os.environ.get('rate', 0))"),
+                ("vars(fractions).pop('Fraction', None)", "hasattr(fractions, 'Fraction')"),
+                ("if hasattr(fractions, 'Decimal'): del fractions.Decimal", "hasattr(fractions, 'Decimal')"),
                 ("np.seterrcall(print)", "(np.geterrcall() is print)"),
                 ("sys.path += ['/nowhere']", "('/nowhere' in sys.path)"),
                 ("os.environ.pop('HOME', None)", "('HOME' in os.environ)"),
