@@ -57,24 +57,26 @@ class _Run:
 
 
 class _UnderWay:
-    """The runs of this process that are under way, in the order in which they were begun."""
+    """The runs of this process that are under way, in the order in which they were begun.
+
+    One that was left may be closed wherever garbage is collected, also by who holds the lock.
+    """
 
     def __init__(self) -> None:
         self.runs: list[_Run] = []
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def forget(self) -> None:
         """Begin anew in a copy of the process, where no thread ends the runs of others."""
-        self.runs, self._lock = [], threading.Lock()
+        self.runs, self._lock = [], threading.RLock()
 
     def begin(self, run: _Run) -> None:
         """Take in a run."""
         with self._lock:
             if run.seeds:
                 run.restoring.enter_context(global_state_restored())
-            self.runs.append(run)
-            for each in self.runs:
-                each.look(self.runs)
+            self.runs = [*self.runs, run]
+            self._look()
 
     def end(self, run: _Run) -> None:
         """Put back what the generators were before a run, or leave that to those that are under way still."""
@@ -83,12 +85,15 @@ class _UnderWay:
             others = [each for each in self.runs if each.seeds and each.is_beside(run)]
             self.runs = [each for each in self.runs if each is not run]
             run.look(())
-            for each in self.runs:
-                each.look(self.runs)
+            self._look()
             if not others:
                 run.restoring.close()
             elif run.seeds and others[0] not in earlier:
                 others[0].restoring = run.restoring
+
+    def _look(self) -> None:
+        for each in self.runs:
+            each.look(self.runs if each in self.runs else ())
 
 
 _UNDER_WAY: Final = _UnderWay()
@@ -109,9 +114,10 @@ def generators_restored(*, seeds: bool) -> Iterator[_Run]:
     """
     run = _Run(_INNERMOST.get(), seeds=seeds)
     _UNDER_WAY.begin(run)
-    token = _INNERMOST.set(run)
+    _INNERMOST.set(run)
     try:
         yield run
     finally:
-        _INNERMOST.reset(token)
         _UNDER_WAY.end(run)
+        if _INNERMOST.get() is run:  # one that was left may be closed in another context
+            _INNERMOST.set(run.outer)

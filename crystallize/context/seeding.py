@@ -321,8 +321,9 @@ class _Watching:
     ----------
     watches : list of DrawsWatch
         Theirs.
-    lock : Lock
-        Is held while the generators are changed here: that is no draw.
+    lock : RLock
+        Is held while the generators are changed here: that is no draw. Whoever holds it may collect garbage,
+        and with it a run that was left, which ends its watch.
     """
 
     def __init__(self) -> None:
@@ -332,7 +333,7 @@ class _Watching:
     def forget(self) -> None:
         """Begin anew, as in a copy of the process, where another thread may have held the lock."""
         self.watches: list[DrawsWatch] = []
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()
 
     def look(self) -> None:
         """Tell all whether something drew since the generators were noted."""

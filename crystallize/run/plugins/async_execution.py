@@ -73,7 +73,7 @@ class AsyncExecution(Execution):
                     for unit in todo:
                         records.append(await used.arun(unit))
                         await asyncio.sleep(0)  # whatever else the loop has to do goes on between units
-                except asyncio.CancelledError:
+                except (asyncio.CancelledError, GeneratorExit):
                     raise
                 except BaseException as fault:  # an interrupt must not tear the loop from under other units
                     ended.append(fault)
