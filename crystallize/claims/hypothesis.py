@@ -16,6 +16,7 @@ from crystallize.claims.reference import Reference
 from crystallize.claims.stat_test import StatisticalTest
 from crystallize.context.seeding import seeded_alike
 from crystallize.declare.decorated import named_by
+from crystallize.declare.own_attributes import is_own
 from crystallize.errors import DefinitionError
 from crystallize.stats.undisturbed import undisturbed
 from crystallize.text.keywords import checked_keywords
@@ -231,7 +232,7 @@ class Hypothesis:
     if not TYPE_CHECKING:  # where it would let anything be set
 
         def __setattr__(self, name, value):
-            if name in _OF_CLAIMS:
+            if name in _OF_CLAIMS and not is_own(name, type(self)):
                 raise AttributeError(
                     f"{name!r} of hypothesis {self.name!r} can't be set to {value!r}: it stays as it was "
                     "declared; declare another hypothesis"

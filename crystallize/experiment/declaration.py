@@ -21,6 +21,7 @@ from crystallize.declare.case_design import CaseDesign, check_case_key
 from crystallize.declare.cases import Cases
 from crystallize.declare.datasource import DataSource, as_data_source
 from crystallize.declare.dependencies import Caching
+from crystallize.declare.own_attributes import is_own
 from crystallize.declare.pipeline_step import PipelineStep, StepFactory
 from crystallize.declare.treatment import BASELINE, Treatment, Treatments
 from crystallize.errors import DefinitionError
@@ -56,8 +57,11 @@ _SETTABLE = ("treatments", "hypotheses", "replicates", "plugins")
 
 
 def _check_new(name: str, experiment: ExperimentDeclaration) -> None:
-    """Raise `AttributeError` if an attribute is meant for a part that is declared: it would say nothing."""
-    if name in ExperimentDeclaration.__annotations__:
+    """Raise `AttributeError` if an attribute is meant for a part that is declared: it would say nothing.
+
+    What a subclass has of its own, or its methods use, may say something there.
+    """
+    if name in ExperimentDeclaration.__annotations__ or is_own(name, type(experiment)):
         return
     declared = [*inspect.signature(ExperimentDeclaration.__init__).parameters][1:]
     if name in declared:

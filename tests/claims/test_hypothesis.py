@@ -120,6 +120,23 @@ def test_what_is_claimed_stays(name):
         setattr(claimed, name, 3)
 
 
+class Named(Hypothesis):
+    """Keeps what it was given, before and behind what it is made of."""
+
+    def __init__(self, metric, margin):
+        self.metric = metric
+        super().__init__(metric=metric, direction="no_decrease", margin=margin)
+        self.margin = margin
+
+
+def test_a_subclass_may_have_what_is_claimed_under_a_name_of_its_own():
+    """As what its methods use; another name is refused as ever."""
+    claimed = Named("x", 1.0)
+    assert (claimed.metric, claimed.margin) == ("x", 1.0)
+    with pytest.raises(AttributeError, match="'alpha' of hypothesis 'x_no_decrease' can't be set to 3"):
+        claimed.alpha = 3
+
+
 def test_a_verifier_names_its_metrics():
     """One, several, or none for all; the name is the verifier's unless given."""
     assert Hypothesis(welch, "x").metrics == ("x",)

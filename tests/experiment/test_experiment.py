@@ -1,6 +1,8 @@
 """Experiments: how they are declared and run."""
 
 import asyncio
+import copy
+import dataclasses
 import random
 import threading
 
@@ -453,6 +455,54 @@ def test_what_would_say_nothing_can_not_be_set(name, message):
         setattr(experiment, name, None)
     experiment.note = "what a plugin keeps"
     assert experiment.run().errors == ()
+
+
+class Seeded(Experiment):
+    """Keeps what it was given, before and behind what it is made of."""
+
+    def __init__(self, seed, hypothesis, case):
+        self.case = case
+        super().__init__(0, [measure], [SeedPlugin(seed)], name="sums", hypothesis=hypothesis)
+        self.seed, self.hypothesis = seed, hypothesis
+
+
+@dataclasses.dataclass
+class Sized(Experiment):
+    seed: int
+    output: str = ""
+
+    def __post_init__(self):
+        super().__init__(0, [measure], [SeedPlugin(self.seed)], name="sums")
+
+
+class Numbered(Experiment):
+    seed = 1
+
+    @property
+    def case(self):
+        return self._case
+
+    @case.setter
+    def case(self, case):
+        self._case = case
+
+
+@pytest.mark.parametrize(
+    ("made", "other"),
+    [
+        (lambda: Seeded(3, UP, 1), "cases"),
+        (lambda: Sized(3), "hypothesis"),
+        (lambda: Numbered(0, [measure], name="sums"), "hypothesis"),
+    ],
+)
+def test_what_a_subclass_has_of_its_own_may_be_set(made, other):
+    """It says something there, under whatever name; another name is refused as ever."""
+    experiment = made()
+    experiment.seed = 4
+    assert experiment.seed == 4
+    assert copy.copy(experiment).seed == 4
+    with pytest.raises(AttributeError, match=f"'{other}' of experiment 'sums' can't be set: it stays"):
+        setattr(experiment, other, None)
 
 
 def test_plugins_that_are_set():
