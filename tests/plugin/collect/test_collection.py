@@ -399,3 +399,30 @@ def test_attributes_that_conftests_look_at(project, name):
     project.write(TOTAL)
     project.run().assert_outcomes(passed=1)
     project.run(ITEM).assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize("directory", ["", "below/"])
+def test_a_conftest_that_makes_tests_of_functions_makes_none_of_an_experiment(project, directory):
+    """One further down was asked first: the body was run once, as a test, and nothing was judged."""
+    project.raw(
+        f"{directory}conftest.py",
+        """
+        import asyncio
+        import inspect
+
+        import pytest
+
+        class Awaited(pytest.Function):
+            def runtest(self):
+                asyncio.run(self.obj())
+
+        @pytest.hookimpl(tryfirst=True)
+        def pytest_pycollect_makeitem(collector, name, obj):
+            if inspect.iscoroutinefunction(obj):
+                return Awaited.from_parent(collector, name=name)
+        """,
+    )
+    claim = MARK + "async def experiment_other(delta=0.0):\n    return {'total': -delta}\n"
+    project.write(TOTAL + claim, f"{directory}experiment_a.py")
+    project.write("async def test_a():\n    pass\n", f"{directory}test_a.py")
+    project.run("-n0").assert_outcomes(passed=2, failed=1)

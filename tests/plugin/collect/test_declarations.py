@@ -429,33 +429,6 @@ experiment_partial = functools.partial(print, 1)
         )
 
 
-@pytest.mark.parametrize("directory", ["", "below/"])
-def test_a_conftest_that_makes_tests_of_functions_makes_none_of_an_experiment(project, directory):
-    """One further down was asked first: the body was run once, as a test, and nothing was judged."""
-    project.raw(
-        f"{directory}conftest.py",
-        """
-        import asyncio
-        import inspect
-
-        import pytest
-
-        class Awaited(pytest.Function):
-            def runtest(self):
-                asyncio.run(self.obj())
-
-        @pytest.hookimpl(tryfirst=True)
-        def pytest_pycollect_makeitem(collector, name, obj):
-            if inspect.iscoroutinefunction(obj):
-                return Awaited.from_parent(collector, name=name)
-        """,
-    )
-    claim = MARK + "async def experiment_other(delta=0.0):\n    return {'total': -delta}\n"
-    project.write(TOTAL + claim, f"{directory}experiment_a.py")
-    project.write("async def test_a():\n    pass\n", f"{directory}test_a.py")
-    project.run("-n0").assert_outcomes(passed=2, failed=1)
-
-
 def test_plain_runs_stay_plain(project):
     """Without --crystallize a marked test is a test, and nothing is refused or warned of."""
     project.write(CLAIM + STEP + "experiment_x = build()\n@mark\ndef test_a():\n    pass\n", "test_a.py")
