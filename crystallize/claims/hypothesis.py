@@ -15,7 +15,7 @@ from crystallize.claims.ratio import Ratio
 from crystallize.claims.reference import Reference
 from crystallize.claims.stat_test import StatisticalTest
 from crystallize.context.seeding import seeded_alike
-from crystallize.declare.decorated import named_by
+from crystallize.declare.decorated import NamedByFunction, named_by
 from crystallize.declare.own_attributes import is_own
 from crystallize.errors import DefinitionError
 from crystallize.stats.undisturbed import undisturbed
@@ -33,7 +33,7 @@ _OF_CLAIMS = frozenset(field.name for field in fields(Claim))
 """What a hypothesis is given and hands on, so that it would be of no effect to set it."""
 
 
-class Hypothesis:
+class Hypothesis(NamedByFunction):
     """Claim about treatments, against the baseline or something else.
 
     Written in one of two ways. By a verifier that decides by itself::
@@ -223,11 +223,6 @@ class Hypothesis:
     def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
         """Pickle a hypothesis by name where its ranker's name holds it, as that of a decorated one does."""
         return named_by(self, self.ranker) or super().__reduce_ex__(protocol)
-
-    def __copy__(self) -> Hypothesis:
-        copied = object.__new__(type(self))
-        vars(copied).update(vars(self))
-        return copied
 
     if not TYPE_CHECKING:  # where it would let anything be set
 

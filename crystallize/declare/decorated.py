@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
 import sys
 from collections.abc import Callable, Iterable
 from importlib import import_module
-from typing import Any, cast
+from typing import Any, Self, cast
 
 from crystallize.errors import DefinitionError
 
@@ -26,6 +27,20 @@ def named_by(declared: object, function: object) -> tuple[Any, ...] | None:
     if module and qualname and named(module, qualname) is declared:
         return (_import_named, (module, qualname))
     return None
+
+
+class NamedByFunction:
+    """Base of what may be pickled by the name of a function; a copy is another one all the same."""
+
+    def __copy__(self) -> Self:
+        copied = object.__new__(type(self))
+        vars(copied).update(vars(self))
+        return copied
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        copied = memo[id(self)] = object.__new__(type(self))
+        vars(copied).update(copy.deepcopy(vars(self), memo))
+        return copied
 
 
 def _import_named(module: str, qualname: str) -> Any:

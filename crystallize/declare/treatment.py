@@ -11,7 +11,7 @@ from typing import Any, SupportsIndex, overload
 from crystallize.context.context import FrozenContext, frozen_mapping
 from crystallize.declare.artifact import artifacts_in
 from crystallize.declare.datasource import DataSource, DataSourceFactory
-from crystallize.declare.decorated import named_by
+from crystallize.declare.decorated import NamedByFunction, named_by
 from crystallize.errors import ContextValueError, DefinitionError
 from crystallize.text.keywords import checked_keywords
 
@@ -21,7 +21,7 @@ BASELINE = "baseline"
 Change = Mapping[str, Any] | DataSource | DataSourceFactory | Callable[[FrozenContext], Any]
 
 
-class Treatment:
+class Treatment(NamedByFunction):
     """A named change of the context, made before the data are fetched.
 
     Parameters

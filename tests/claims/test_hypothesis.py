@@ -54,9 +54,10 @@ def by_p_value(result):
 def test_decorated_hypotheses_are_pickled():
     """By name, so that a process of a pool can return the result; a copy is another one still."""
     assert pickle.loads(pickle.dumps(by_p_value)) is by_p_value
-    changed = copy.copy(by_p_value)
-    changed.name = "other"
-    assert (by_p_value.name, changed.ranker) == ("by_p_value", by_p_value.ranker)
+    for copied in (copy.copy, copy.deepcopy):
+        changed = copied(by_p_value)
+        changed.name = "other"
+        assert (by_p_value.name, changed.ranker) == ("by_p_value", by_p_value.ranker)
     other = pickle.loads(pickle.dumps(Hypothesis(welch(alpha=0.1), "x", by_effect)))
     assert (other.alpha, other.ranker) == (0.1, by_effect)
 

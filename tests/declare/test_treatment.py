@@ -1,5 +1,6 @@
 """Treatments."""
 
+import copy
 import doctest
 import pickle
 import subprocess
@@ -152,8 +153,12 @@ def test_examples_in_docstrings_are_true():
 
 
 def test_decorated_treatment_is_pickled_by_name():
-    """A treatment that took its function's name in a module can be sent to another process."""
+    """One that took its function's name can be sent to another process; a copy is another one still."""
     assert pickle.loads(pickle.dumps(decorated)) is decorated
+    for copied in (copy.copy, copy.deepcopy):
+        changed = copied(decorated)
+        changed.name = "other"
+        assert (decorated.name, changed.function) == ("decorated", decorated.function)
 
 
 def test_decorated_treatments_of_the_script_are_sent_with_their_functions():
