@@ -19,7 +19,14 @@ from crystallize.analysis.family import AnalysisPlan
 from crystallize.analysis.references import References
 from crystallize.analysis.sample import ClaimSample
 from crystallize.analysis.second_metric import sample_of
-from crystallize.analysis.sensitivity import Absence, EffectScale, sensitivity, with_discordance
+from crystallize.analysis.sensitivity import (
+    Absence,
+    EffectScale,
+    Excess,
+    excess_of,
+    sensitivity,
+    with_discordance,
+)
 from crystallize.analysis.unchanged import unchanged_passes
 from crystallize.boundary import failure
 from crystallize.claims.claim import Claim
@@ -265,11 +272,14 @@ class _Asked:
     scale: EffectScale
 
     @property
-    def _absence(self) -> Absence | None:
-        """Question of a claim with a margin; that of an alarm is whether a harm that is there is shown."""
+    def _bounded(self) -> Absence | Excess | None:
+        """Question of a claim with a margin, or of more than `at_least` where rates are claimed to differ.
+
+        That of an alarm is whether a harm that is there is shown.
+        """
         claim = self.claim
         if claim.is_superiority or claim.detects is not None:
-            return None
+            return excess_of(self.scale, self.design, self.level)
         return Absence(self.design, self.level, claim.direction)
 
     @property
@@ -285,9 +295,9 @@ class _Asked:
 
     def needed(self, size: float, target: float) -> int | None:
         """Return the replicates that show a size, or that it is not reached where there is no difference."""
+        if (bounded := self._bounded) is not None:
+            return bounded.needed(self.scale.of(size), target)
         distance = self.scale.of(size) - self.scale.null
-        if (absence := self._absence) is not None:
-            return absence.needed(distance, target)
         design = with_discordance(self.design, distance)
         if distance <= 0 or distance > design.largest_effect(decrease=self._sign < 0):
             return None
@@ -297,9 +307,9 @@ class _Asked:
 
     def power(self, size: float, n: int) -> float:
         """Return the power of so many replicates."""
+        if (bounded := self._bounded) is not None:
+            return bounded.power(self.scale.of(size), n)
         distance = self.scale.of(size) - self.scale.null
-        if (absence := self._absence) is not None:
-            return absence.power(distance, n)
         design = with_discordance(self.design, distance)
         if distance > design.largest_effect(decrease=self._sign < 0):
             return 0.0
@@ -312,8 +322,8 @@ class _Asked:
 
     def smallest(self, n: int, target: float) -> float:
         """Return the smallest size that so many replicates show."""
-        if (absence := self._absence) is not None:
-            return self.scale.shown(absence.smallest(n, target))
+        if (bounded := self._bounded) is not None:
+            return self.scale.shown(bounded.smallest(n, target))
         beyond = minimum_detectable_effect(
             self.design,
             n,

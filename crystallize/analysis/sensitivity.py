@@ -81,6 +81,8 @@ class Sensitivity:
 
         The size is in the units of the design, and counted from 0.
         """
+        if (excess := excess_of(self.scale, self.cautious, self.level)) is not None:
+            return excess.needed(effect, POWER)
         sign = -1 if self.decrease else 1
         effect -= self.scale.null
         design = with_discordance(self.cautious, effect)
@@ -184,6 +186,80 @@ class Absence:
         return {"alpha": self.level, "alternative": "greater" if side < 0 else "less"}
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Excess:
+    """Question whether a rate changes by more than a bound: what a claim with `at_least` asks of rates.
+
+    Their spread goes with how far apart they are, so that it is another one than whether equal rates move by
+    what lies beyond the bound.
+
+    Parameters
+    ----------
+    design : Design
+        Of rates.
+    level : float
+        Of the test of the claimed side.
+    bound : float
+        What is to be exceeded, between 0 and 1.
+    decrease : bool
+        Whether a decrease is claimed.
+    """
+
+    design: Design
+    level: float
+    bound: float
+    decrease: bool
+
+    def power(self, size: float, n: float) -> float:
+        """Return the probability that so many replicates show that a change of a size exceeds the bound."""
+        if (design := self._asked(size)) is None:
+            return 0.0
+        return power(design, n, self._sign * size, **self._options)
+
+    def needed(self, size: float, target: float) -> int | None:
+        """Return the replicates that show it with a probability."""
+        design = self._asked(size)
+        if design is None or size <= self.bound:
+            return None
+        return replicates(design, self._sign * size, target=target, **self._options)
+
+    def smallest(self, n: float, target: float) -> float:
+        """Return the smallest size of which so many replicates show it with a probability."""
+        low, high = self.bound, 1.0
+        if not isinstance(self.design, PairedBinary):  # as many pairs differ as have to
+            high = min(high, self.design.largest_effect(decrease=self.decrease))
+        if high <= low or self.power(high, n) < target:
+            return math.inf
+        while high - low > 1e-9:
+            middle = (low + high) / 2
+            low, high = (low, middle) if self.power(middle, n) >= target else (middle, high)
+        return high
+
+    @property
+    def _sign(self) -> int:
+        return -1 if self.decrease else 1
+
+    @property
+    def _options(self) -> dict[str, Any]:
+        return {"alpha": self.level, "alternative": "less" if self.decrease else "greater"}
+
+    def _asked(self, size: float) -> Design | None:
+        """Return the design in which a change of a size may be; None where there is no room for it."""
+        design = with_discordance(self.design, size)
+        if size > design.largest_effect(decrease=self.decrease):
+            return None
+        return dataclasses.replace(design, null=self._sign * self.bound)  # type: ignore[type-var]
+
+
+def excess_of(scale: EffectScale, design: Design, level: float) -> Excess | None:
+    """Return the question of a claim with `at_least` to a design of rates; None of others."""
+    claim = scale.claim
+    if claim.at_least is None or not isinstance(design, _RATES):
+        return None
+    side = level / 2 if claim.alternative_of_p == "two-sided" else level
+    return Excess(design, side, scale.null, claim.claimed == "less")
+
+
 _RATES: Final = (PairedBinary, UnpairedBinary, OneSampleBinary)
 _NO_RATE: Final = 1 - 1e-9  # as far apart as rates can be
 
@@ -276,6 +352,11 @@ def _detectable_alone(
     return high
 
 
+@lru_cache(maxsize=1024)
+def _smallest_excess(excess: Excess, n: float) -> float:
+    return excess.smallest(n, POWER)
+
+
 def sensitivity(
     claim: Claim,
     test: StatisticalTest,
@@ -295,7 +376,9 @@ def sensitivity(
         scale = EffectScale(claim, abs(sample.baseline_total / whole))
         decrease, alternative = claim.claimed == "less", claim.alternative_of_p
         n, detectable = n * growth, None
-        if claim.is_superiority:
+        if (excess := excess_of(scale, design, level)) is not None:
+            detectable = scale.shown(_smallest_excess(excess, n))
+        elif claim.is_superiority:
             detectable = scale.shown(_detectable(design, n, level, alternative, decrease) + scale.null)
         return Sensitivity(design, n, level, alternative, decrease, scale, detectable)
     except BaseException as error:  # of a test of the user's; what a sample could not show decides nothing

@@ -22,6 +22,7 @@ from crystallize.analysis.family import AnalysisPlan
 from crystallize.analysis.planning import Planner
 from crystallize.claims.policy import Judging
 from crystallize.errors import DefinitionError
+from crystallize.stats.binomial import binomial_p_value
 from crystallize.stats.power import (
     PairedT,
     UnpairedBinary,
@@ -30,6 +31,7 @@ from crystallize.stats.power import (
     upper_rate_limit,
     upper_sd_factor,
 )
+from crystallize.stats.risk_difference import miettinen_nurminen_p_value
 from crystallize.stats.tango import tango_p_value
 
 
@@ -168,6 +170,35 @@ def test_a_margin_may_be_larger_than_what_a_rate_is_from_its_end(direction, opti
     assert found.unchanged > 0.75
     sizes = dict(found.detectable)
     assert sizes[500] < sizes[200] < 0.13
+
+
+@pytest.mark.parametrize("kind", ["pairs", "apart", "number"])
+@pytest.mark.parametrize(("direction", "bound", "effect"), [("decrease", 0.2, 0.3), ("increase", 0.02, 0.05)])
+def test_more_than_a_bound_of_rates_is_shown_by_as_many_as_planned(kind, direction, bound, effect):
+    """Not by as many as show that equal rates move by what lies beyond: power was .25 to .73 for .8."""
+    values = [0, 0, *[1] * 98]
+    if direction == "increase":
+        values = [1 - value for value in values]
+    sign, before = (-1, 0.98) if direction == "decrease" else (1, 0.02)
+    options = {"pairs": {}, "apart": {"pairing": "none"}, "number": {"against": before}}[kind]
+    others = values[::-1] if kind == "apart" else [1 - values[0], *values[1:]]
+    hypothesis = claim(direction, at_least=bound, effect=effect, **options)
+    found = planned(hypothesis, values, others, planned=100, correction="none")
+    n, after = found.needed, before + sign * effect
+    draw = np.random.default_rng(1)
+    if kind == "apart":
+        first, second = draw.binomial(n, before, 2_000), draw.binomial(n, after, 2_000)
+        tables = zip(first, [n] * 2_000, second, [n] * 2_000, strict=True)
+        p_values = [miettinen_nurminen_p_value(*map(int, t), sign * bound, "two-sided") for t in tables]
+    elif kind == "pairs":  # all that differ have changed as claimed
+        changed = [(k, 0)[::sign] for k in draw.binomial(n, effect, 2_000).tolist()]
+        p_values = [tango_p_value(*pair, n, sign * bound, "two-sided") for pair in changed]
+    else:
+        ones = draw.binomial(n, after, 2_000).tolist()
+        p_values = [binomial_p_value(k, n, before + sign * bound, "two-sided") for k in ones]
+    assert 0.77 < np.mean(np.array(p_values) <= 0.05) < 0.86
+    sizes = dict(found.detectable)
+    assert bound < sizes[500] < sizes[200]
 
 
 @pytest.mark.parametrize(("direction", "value"), [("no_decrease", 1), ("no_increase", 0)])
