@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Final
 
 from crystallize.analysis.anytime import anytime_tested
+from crystallize.analysis.claim_test import Outcome
 from crystallize.analysis.comparison import Comparisons
 from crystallize.analysis.curtailment import certain_status
 from crystallize.analysis.decide import Levels, Tested, claim_of, claim_tested
@@ -14,10 +15,14 @@ from crystallize.analysis.sample import ONE_SEED, ClaimSample
 from crystallize.analysis.verdict import Status, Verdict
 from crystallize.claims.hypothesis import Hypothesis
 from crystallize.claims.stopping import AnytimeValid, Curtailment, GroupSequential
+from crystallize.stats.mcnemar import PAIRED_SCORE
+from crystallize.stats.risk_difference import UNPAIRED_SCORE
+from crystallize.stats.tails import normal_p_value
 
 _ONCE: Final = (
     "looked at once, at the end: replicates have other units each, and the first units are no sample of all"
 )
+_SCORES: Final = (PAIRED_SCORE, UNPAIRED_SCORE)
 
 
 class ClaimLooks:
@@ -152,7 +157,7 @@ class ClaimLooks:
             verdict = replace(verdict, caveat="; ".join(filter(None, (_ONCE, verdict.caveat))))
         if last or verdict.status in ("supported", "refuted"):
             return verdict
-        z = harm = boundaries.z(outcome.p_value, outcome.outcome.result.side)
+        z = harm = boundaries.z(_trend_p(outcome.outcome), outcome.outcome.result.side)
         if claim.detects is not None:  # its harm is a difference of any size, not one beyond the loss
             harm = mirrored.z(1 - outcome.outcome.mirror_p, outcome.outcome.result.side)
         is_coming = mirrored.shows_harm(look, harm, claim.claimed)
@@ -186,3 +191,15 @@ class ClaimLooks:
         if status == "inconclusive":
             return replace(verdict, reason=f"{why}: {outcome.shown}")
         return replace(verdict, caveat="; ".join(filter(None, (why, verdict.caveat))))
+
+
+def _trend_p(outcome: Outcome) -> float:
+    """Return the p-value that goes on as a trend does.
+
+    Of rates that are told from a margin it is their score's: a binomial one may be 1 early on, which says
+    nothing.
+    """
+    result = outcome.result
+    if result.test.removeprefix("TOST ") not in _SCORES:
+        return outcome.p_value
+    return normal_p_value(result.statistic, result.alternative)

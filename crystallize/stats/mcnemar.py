@@ -22,7 +22,7 @@ from crystallize.stats.tango import tango_interval, tango_p_value, tango_score
 
 _MID_P: Final = "McNemar mid-p"
 _EXACT: Final = "McNemar exact"
-_SHIFTED: Final = "Tango score"
+PAIRED_SCORE: Final = "Tango score"
 
 
 def mcnemar(
@@ -91,7 +91,7 @@ def mcnemar(
     >>> mcnemar(baseline, treatment).p_value, mcnemar(baseline, treatment, exact=True).p_value
     (0.0390625, 0.0703125)
     """
-    test = _SHIFTED if as_real(shift) != 0 else _EXACT if exact else _MID_P
+    test = PAIRED_SCORE if as_real(shift) != 0 else _EXACT if exact else _MID_P
     alpha, shift = checked_options(test, alternative, alpha, shift, below=1)
     if exact and shift != 0:
         raise SampleError(

@@ -16,7 +16,7 @@ from crystallize.stats.tails import (
     tails_p_value,
 )
 
-_SCORE = "Miettinen-Nurminen score"
+UNPAIRED_SCORE = "Miettinen-Nurminen score"
 _INTERVAL = "Miettinen-Nurminen interval"
 
 
@@ -79,12 +79,12 @@ def risk_difference_test(
     >>> round(result.statistic, 4), round(result.p_value, 6)
     (3.2811, 0.000517)
     """
-    alpha, shift = checked_options(_SCORE, alternative, alpha, shift, below=1)
-    first = as_binary(_SCORE, "baseline", baseline)
-    second = as_binary(_SCORE, "treatment", treatment)
+    alpha, shift = checked_options(UNPAIRED_SCORE, alternative, alpha, shift, below=1)
+    first = as_binary(UNPAIRED_SCORE, "baseline", baseline)
+    second = as_binary(UNPAIRED_SCORE, "treatment", treatment)
     counts = int(first.sum()), first.size, int(second.sum()), second.size
     p_value = miettinen_nurminen_p_value(*counts, shift, alternative)
-    return risk_difference_result(_SCORE, counts, p_value, alternative, alpha, shift)
+    return risk_difference_result(UNPAIRED_SCORE, counts, p_value, alternative, alpha, shift)
 
 
 def risk_difference_result(

@@ -234,3 +234,20 @@ def test_a_rare_loss_of_a_rate_is_not_excluded_where_it_mostly_stays_unseen(n, l
         more = [first] * (2 * n)
         assert (1 - loss) ** len(more) < 0.2
         assert judged(more, claim(direction, detects=loss, **options), more).status == "no harm shown"
+
+
+@pytest.mark.parametrize(("n", "lost"), [(70, [0]), (70, [3]), (100, [0]), (100, [1, 2])])
+@pytest.mark.parametrize("options", [{}, {"pairing": "none"}])
+@pytest.mark.parametrize("good", [1, 0])
+def test_one_loss_of_a_rate_that_hardly_varies_is_not_futile(n, lost, options, good):
+    """The p-value of a binomial is no trend: early on it is 1 beside an arm that does not vary."""
+    values = [1 - good if i in lost else good for i in range(n)]
+    alarm = claim("no_decrease" if good else "no_increase", detects=0.05, **options)
+    runs = dict(zip(("baseline", "t"), arms([good] * n, values), strict=True))
+    found = []
+    for futility in (True, False):
+        judging = Judging(stopping=GroupSequential(futility=futility))
+        analysis = Analysis(AnalysisPlan((alarm,), ("t",), n, judging), runs)
+        found.append(analysis.verdict(alarm, "t"))
+    assert found[0].status == found[1].status
+    assert "futility" not in found[0].reason
