@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import difflib
+import functools
 import inspect
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
@@ -56,21 +57,28 @@ DEFAULT_PLUGINS: tuple[type[BasePlugin], ...] = (SeedPlugin, ArtifactPlugin, Log
 _SETTABLE = ("treatments", "hypotheses", "replicates", "plugins")
 
 
+@functools.lru_cache(maxsize=256)
+def _unsettable(name: str) -> str | None:
+    """Return why an attribute can't be set that is meant for a part that is declared; None if it is none."""
+    if name in ExperimentDeclaration.__annotations__:
+        return None
+    declared = [*inspect.signature(ExperimentDeclaration.__init__).parameters][1:]
+    if name in declared:
+        return "it stays as it was declared"
+    if meant := difflib.get_close_matches(name, declared, n=1, cutoff=0.85):
+        return f"it has no such part; did you mean {meant[0]!r}?"
+    if name == "seed":
+        return "it has no such part; a root seed is given by plugins=[SeedPlugin(seed=...)]"
+    return None
+
+
 def _check_new(name: str, experiment: ExperimentDeclaration) -> None:
     """Raise `AttributeError` if an attribute is meant for a part that is declared: it would say nothing.
 
     What a subclass has of its own, or its methods use, may say something there.
     """
-    if name in ExperimentDeclaration.__annotations__ or is_own(name, type(experiment)):
-        return
-    declared = [*inspect.signature(ExperimentDeclaration.__init__).parameters][1:]
-    if name in declared:
-        why = "it stays as it was declared"
-    elif meant := difflib.get_close_matches(name, declared, n=1, cutoff=0.85):
-        why = f"it has no such part; did you mean {meant[0]!r}?"
-    elif name == "seed":
-        why = "it has no such part; a root seed is given by plugins=[SeedPlugin(seed=...)]"
-    else:
+    why = _unsettable(name)
+    if why is None or is_own(name, type(experiment)):
         return
     settable = ", ".join(_SETTABLE)
     raise AttributeError(
