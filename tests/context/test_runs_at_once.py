@@ -6,7 +6,7 @@ import random
 import subprocess
 import sys
 
-from crystallize import AsyncExecution, Experiment, pipeline_step
+from crystallize import AsyncExecution, Experiment, Hypothesis, Treatment, pipeline_step, verifier
 
 
 @pipeline_step()
@@ -45,7 +45,7 @@ def test_a_run_that_was_left_in_the_middle_is_none_that_is_under_way():
 SEEDS_AS_A_RUN_IS_CLOSED = """
 import asyncio
 import numpy as np
-from crystallize import AsyncExecution, Experiment, pipeline_step
+from crystallize import AsyncExecution, Experiment, Hypothesis, Treatment, pipeline_step, verifier
 
 @pipeline_step()
 async def forever(data, ctx):
@@ -74,3 +74,35 @@ def test_a_run_that_was_left_in_the_middle_may_be_closed_while_another_seeds():
     command = [sys.executable, "-c", SEEDS_AS_A_RUN_IS_CLOSED]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
     assert ended.stdout == "done\n"
+
+
+@verifier
+def by_lot(baseline, treatment):
+    return {"p_value": random.random(), "significant": True}
+
+
+def test_that_a_verifier_draws_is_nothing_to_runs_beside_it():
+    """It is given the same numbers each time, and what they are drawn from is put back."""
+
+    async def main():
+        decided = asyncio.Event()
+
+        @pipeline_step()
+        async def waits(data, ctx):
+            await decided.wait()
+            return data, {"x": ctx.rng.random()}
+
+        @pipeline_step()
+        async def goes_on(data, ctx):
+            return data, {"x": ctx.rng.random()}
+
+        treatment, claim = Treatment("other", {}), Hypothesis(verifier=by_lot, metrics="x")
+        judged = Experiment(0, [goes_on], [AsyncExecution(2)], treatments=[treatment], hypothesis=claim)
+        beside = asyncio.create_task(Experiment(0, [waits], [AsyncExecution(2)], replicates=2).arun())
+        await asyncio.sleep(0)  # so that it is begun
+        await judged.arun()
+        assert not beside.done()
+        decided.set()
+        await beside
+
+    asyncio.run(main())
