@@ -88,6 +88,8 @@ def _of_rates(sample: ClaimSample, test: StatisticalTest, margin: float, level: 
     fewer = min(count := round(math.fsum(values)), len(values) - count)
     rate = min(0.5, upper_rate_limit(fewer, len(values)))
     sizes = len(values), len(sample.treatment)
+    if fewer == 0 and (1 - margin) ** min(sizes) > level:
+        return 0.0  # a change of that size would mostly stay unseen by so few, which all alike do not exclude
     error = math.sqrt(rate * (1 - rate) * sum(1 / n for n in sizes))
     step = 1 / (2 * min(sizes))  # rates have steps, half of which a continuous approximation overlooks
     return float(special.ndtr((margin - step) / error + special.ndtri(level)))

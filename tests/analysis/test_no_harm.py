@@ -7,6 +7,7 @@ from recorded import arm, arms, experiment
 
 from crystallize import (
     AnytimeValid,
+    BoschlooTest,
     FisherExactTest,
     GroupSequential,
     Hypothesis,
@@ -251,3 +252,18 @@ def test_one_loss_of_a_rate_that_hardly_varies_is_not_futile(n, lost, options, g
         found.append(analysis.verdict(alarm, "t"))
     assert found[0].status == found[1].status
     assert "futility" not in found[0].reason
+
+
+@pytest.mark.parametrize("test", [BoschlooTest(), McNemarTest()])
+@pytest.mark.parametrize(("n", "options"), [(20, {"detects": 0.05}), (50, {"margin": 0.05})])
+def test_unchanged_code_passes_by_no_rate_that_excludes_too_little(n, options, test):
+    """Said was that it passes with .29 or .31; all alike as recorded it never does."""
+    for first, direction in ((1, "no_decrease"), (0, "no_increase")):
+        guard = Hypothesis(metric="x", direction=direction, **options)
+        for more, chance in ((n, 0.0), (2 * n, 0.5)):
+            values = [first] * more
+            found = unchanged_passes(
+                guard.claim, ClaimSample(values, values, test.paired), test, guard.claim.deciding_level
+            )
+            assert found == 0 if chance == 0 else found > chance
+            assert judged(values, guard, values).passed == (chance > 0)
