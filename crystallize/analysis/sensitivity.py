@@ -452,7 +452,7 @@ def _superiority(outcome: Outcome, found: Sensitivity, interval: tuple[float, fl
         return Advice(
             f"{text}; the {declared} you declared is neither seen nor excluded by {n}, which would mostly do"
         )
-    by_limit = "" if isinstance(found.design, OneSampleBinary) else _BY_LIMIT
+    by_limit = "" if found.cautious == found.design else _BY_LIMIT
     return Advice(f"{text}; about {needed} would show the {declared} you declared{by_limit}")
 
 
@@ -470,7 +470,7 @@ def _guard(claim: Claim, found: Sensitivity, what: str) -> Advice:
     needed = Absence(found.cautious, found.level, claim.direction).needed(margin, POWER)
     if needed is None:
         return Advice(f"no number of {what} would do", more=False)
-    by_limit = "" if isinstance(found.design, OneSampleBinary) else _BY_LIMIT
+    by_limit = "" if found.cautious == found.design else _BY_LIMIT
     if needed <= found.n:
         return Advice(
             f"{math.floor(found.n)} {what} are enough to show it where there is no difference at all"

@@ -24,7 +24,7 @@ from crystallize import (
 )
 from crystallize.analysis.decide import verdict_on
 from crystallize.claims.policy import Judging
-from crystallize.stats.power import PairedT, minimum_detectable_effect, replicates
+from crystallize.stats.power import PairedT, UnpairedBinary, minimum_detectable_effect, replicates
 
 # Differences of mean .1 and standard deviation 1.
 STANDARD = {
@@ -63,6 +63,15 @@ def test_an_inconclusive_verdict_says_what_to_do():
     upper = (11 / chi2.ppf(0.2, 11)) ** 0.5
     assert int(found[3]) == replicates(PairedT(upper), 0.5) == 52
     assert verdict.detectable == pytest.approx(minimum_detectable_effect(PairedT(1.0), 12))
+
+
+def test_only_a_spread_that_is_widened_is_called_its_limit():
+    """Of independent rates that are to differ, the one that was seen counts."""
+    baseline, treatment = [0, 0, 0, 1, 1] * 8, [0, 0, 1, 1, 1] * 8
+    reason = judge(baseline, treatment, effect=0.2, pairing="none").reason
+    assert f"about {replicates(UnpairedBinary(0.4), 0.2)} would show the 0.2 you declared;" in reason
+    reason = judge(baseline, baseline, "no_decrease", margin=0.05, pairing="none").reason
+    assert "no difference at all (by the upper 80 % limit of the spread)" in reason
 
 
 @pytest.mark.parametrize(
