@@ -493,6 +493,7 @@ def test_subtests(project):
     result.stdout.fnmatch_lines(["experiment_a.py:*: *subtests*"])
 
 
+@pytest.mark.skipif(pytest.version_tuple < (9, 0), reason="pytest has the fixture subtests from 9.0 on")
 @pytest.mark.parametrize("workers", ["0", pytest.param("2", marks=pytest.mark.slow)])
 def test_subtests_that_are_asked_for_by_name(project, workers):
     """The claim was SUPPORTED in one process, beside failed subtests, and INVALID on workers."""
