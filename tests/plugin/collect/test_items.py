@@ -152,7 +152,7 @@ COLLECTS = """
 
 
 @pytest.mark.parametrize("where", ["conftest.py", "site-packages/expectations.py", "site-packages/rerun.py"])
-@pytest.mark.parametrize("workers", ["0", "1"])
+@pytest.mark.parametrize("workers", ["0", pytest.param("1", marks=pytest.mark.slow)])
 def test_what_a_hook_has_collected_fails_what_it_was_collected_in(project, workers, where, monkeypatch):
     """As pytest-check does it. Where the project reports its runs, that is the run; no rerun forgets it."""
     project.raw(where, COLLECTS)

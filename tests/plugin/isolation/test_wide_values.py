@@ -36,9 +36,9 @@ ALTERED = (
     ("test", "does", "altered"),
     [
         ("pass", "rates['rate'] = 2.0", True),
-        ("rates['table'][0] = 3.0", "pass", True),
+        pytest.param("rates['table'][0] = 3.0", "pass", True, marks=pytest.mark.slow),
         pytest.param("pass", "rates['steps'].append(gain)", True, marks=pytest.mark.slow),
-        ("pass", "rates.setdefault('known', 3.0)", False),
+        pytest.param("pass", "rates.setdefault('known', 3.0)", False, marks=pytest.mark.slow),
     ],
 )
 def test_a_value_that_something_changes_in_place_is_told(project, test, does, altered):
@@ -79,7 +79,9 @@ class TestLater:
 @pytest.mark.parametrize(
     ("scope", "keywords", "does", "uses", "altered"),
     [
-        ("session", ", autouse=True", "rates['steps'].append(3)", "", False),
+        pytest.param(
+            "session", ", autouse=True", "rates['steps'].append(3)", "", False, marks=pytest.mark.slow
+        ),
         pytest.param("session", "", "rates['steps'].append(3)", ", ready", False, marks=pytest.mark.slow),
         ("session", "", "rates['steps'].append(3)", "", True),
         pytest.param("class", "", "rates['steps'].append(3)", ", ready", True, marks=pytest.mark.slow),

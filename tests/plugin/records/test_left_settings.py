@@ -43,8 +43,6 @@ def experiment_other(rng, rates, gain=0.0):
         ("pass", "float(decimal.Decimal(1) / 3)", False),
         ("pass", "float(len(str(decimal.Decimal(1))))", True),
         ("sys.path.insert(0, '/nowhere')", "('/nowhere' in sys.path)", False),
-        ("setattr(fractions.Fraction, 'rate', 3)", "getattr(fractions.Fraction, 'rate', 0)", False),
-        ("sys.path += ['/nowhere']", "('/nowhere' in sys.path)", False),
         *(
             pytest.param(does, value, True, marks=pytest.mark.slow)
             for does, value in (
@@ -72,7 +70,7 @@ def experiment_other(rng, rates, gain=0.0):
                 ("vars(fractions)['rate'] = 3", "getattr(fractions, 'rate', 0)"),
                 ("vars(fractions).update(rate=3)", "getattr(fractions, 'rate', 0)"),
                 ("sys.path[:0] = ['/nowhere']", "('/nowhere' in sys.path)"),
-                ("os.environ |= {'rate': '3'}", "float(os.environ.get('rate', 0))"),
+                ("setattr(fractions.Fraction, 'rate', 3)", "getattr(fractions.Fraction, 'rate', 0)"),
                 ("os.environ.pop('PATH', None)", "('PATH' in os.environ)"),
                 ("operator.setitem(os.environ, 'rate', '3')", "float(os.environ.get('rate', 0))"),
                 ("vars(fractions).pop('Fraction', None)", "hasattr(fractions, 'Fraction')"),
@@ -119,6 +117,16 @@ def test_what_runs_of_another_experiment_leave_in_the_process_is_told(project, d
     assert (told is None) is repeats
     warm = project.run_apart("-v")
     assert [hits(warm, name) for name in ("first", "total", "other")] == [6, 6 * repeats, 6]
+
+
+def test_what_is_told_is_what_another_selection_finds(project):
+    """Alone, runs have the values that they have when nothing is stored."""
+    project.write(
+        Template(BESIDE).substitute(
+            does="setattr(fractions.Fraction, 'rate', 3)", value="getattr(fractions.Fraction, 'rate', 0)"
+        )
+    )
+    project.run_apart()
     alone = project.run_apart("-v", "-k", "total", "--crystallize-cache=off")
     assert digests(project.run_apart("-v", "-k", "total")) == digests(alone)
 

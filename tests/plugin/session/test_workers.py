@@ -275,8 +275,22 @@ def server():
 """
 
 
-@pytest.mark.parametrize("mark", ["xfail", "xfail(strict=True)"])
-@pytest.mark.parametrize("how", ["raise ValueError('no')", "pytest.xfail('no')", "pass"])
+@pytest.mark.parametrize(
+    ("mark", "how"),
+    [
+        ("xfail", "raise ValueError('no')"),
+        ("xfail(strict=True)", "pass"),
+        *(
+            pytest.param(mark, how, marks=pytest.mark.slow)
+            for mark, how in (
+                ("xfail", "pytest.xfail('no')"),
+                ("xfail", "pass"),
+                ("xfail(strict=True)", "raise ValueError('no')"),
+                ("xfail(strict=True)", "pytest.xfail('no')"),
+            )
+        ),
+    ],
+)
 def test_what_is_expected_of_a_verdict_is_expected_of_no_token(project, mark, how):
     """A token that ends well is no XPASS of the mark of its experiment, and one that fails no XFAIL."""
     expected = total(f"@pytest.mark.{mark}", direction="decrease", arguments="rng, server", lines=BOTH)

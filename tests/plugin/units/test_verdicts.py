@@ -160,7 +160,7 @@ def hopeful(baseline, treatment):
 """
 
 
-@pytest.mark.parametrize("mark", ["xfail", "xfail(strict=True)"])
+@pytest.mark.parametrize("mark", [pytest.param("xfail", marks=pytest.mark.slow), "xfail(strict=True)"])
 @pytest.mark.parametrize(
     ("options", "outcome"),
     [
