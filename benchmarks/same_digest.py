@@ -178,8 +178,8 @@ def _through_library(suite: Path, execution: Any, replicates: int | None) -> Fac
         experiment = factory()
         if isinstance(experiment, ExperimentBuilder):
             experiment = experiment.build()
-        experiment.plugins = [plugin for plugin in experiment.plugins if plugin.kind is not execution.kind]
-        experiment.plugins.append(execution)
+        others = (plugin for plugin in experiment.plugins if plugin.kind is not execution.kind)
+        experiment.plugins = [*others, execution]
         result = experiment.run(replicates=replicates)
         for condition in ("baseline", *result.metrics.treatments):
             facts[f"{name} {condition}"] = digest(r for r in result.records if r.condition == condition)

@@ -353,12 +353,12 @@ def experiment_graph():
     )
 """
     project.write(source)
-    project.run("-v")
-    result = project.run("-v")
+    project.run_apart("-v")
+    result = project.run_apart("-v")
     assert cached(result)["graph: score"][:2] == (12, 12)
     assert cached(result)["graph: train"][0] == 0
     project.write(edited(source, "rate * x", "rate * x + 1"))
-    assert cached(project.run())["graph: score"][0] == 0
+    assert cached(project.run_apart())["graph: score"][0] == 0
 
 
 def test_early_stopping(project):
