@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
+from crystallize.analysis.bounds import Absence, Excess, with_discordance
 from crystallize.analysis.claim_plan import POWER, ClaimPlan
 from crystallize.analysis.claim_test import measured
 from crystallize.analysis.comparison import Comparisons
@@ -20,12 +21,9 @@ from crystallize.analysis.references import References
 from crystallize.analysis.sample import ClaimSample
 from crystallize.analysis.second_metric import sample_of
 from crystallize.analysis.sensitivity import (
-    Absence,
     EffectScale,
-    Excess,
     excess_of,
     sensitivity,
-    with_discordance,
 )
 from crystallize.analysis.unchanged import unchanged_passes
 from crystallize.boundary import failure
